@@ -1,0 +1,1 @@
+"""The verbs on a model: inject, merge, count, save, load."""

@@ -1,0 +1,1 @@
+"""Adapter modules: what stands in the place of a frozen layer."""

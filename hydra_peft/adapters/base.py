@@ -1,0 +1,38 @@
+"""What every adapter module has in common, whatever it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from torch import Tensor, nn
+
+
+class Adapter(nn.Module):
+    """A module that stands in the place of a frozen one and owns trainable parameters beside it.
+
+    Subclasses keep the frozen module as ``self.base`` and define ``forward``; those whose effect
+    can be written into the frozen weights also define :meth:`merged`. Everything else here
+    (freezing, naming, saving) relies on nothing but ``base``.
+    """
+
+    base: nn.Module
+
+    def adapter_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield ``(name, parameter)`` of the adapter's own parameters, those of ``base`` left out."""
+        for name, parameter in self.named_parameters():
+            if not name.startswith("base."):
+                yield name, parameter
+
+    def merged(self) -> nn.Module:
+        """Return a new plain module that computes what this one computes in evaluation mode.
+
+        Raises:
+            TypeError: the adapter cannot be written as a module of ``base``'s kind.
+        """
+        raise TypeError(f"{type(self).__name__} cannot be merged into {type(self.base).__name__}")
+
+
+def base_tensor(adapter: Adapter, name: str) -> Tensor:
+    """Return the tensor ``name`` of the frozen module under ``adapter``."""
+    return cast(Tensor, getattr(adapter.base, name))

@@ -1,0 +1,28 @@
+"""Putting one module in the place of another."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from hydra_peft.errors import UserError
+
+
+def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put ``new`` wherever ``model`` holds ``old``, also where it is shared under several names.
+
+    Raises:
+        UserError: ``old`` is ``model`` itself, or is not part of it.
+    """
+    places = [
+        (parent, name)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if child is old and parent is not new
+    ]
+    if not places:
+        raise UserError(
+            f"a {type(old).__name__} that stands alone or outside the model cannot be replaced: "
+            "pass the module that contains it."
+        )
+    for parent, name in places:
+        setattr(parent, name, new)

@@ -1,0 +1,24 @@
+"""The one exception that carries a sentence for the user."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake the user can mend: the message names the value, what was expected, what to do.
+
+    Entry points print it without a traceback and exit with 2.
+    """
+
+
+def near(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
+    """Return up to ``limit`` entries of ``known`` that are spelt like ``name``, nearest first."""
+    return difflib.get_close_matches(name, list(known), n=limit, cutoff=0.5)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"``, or nothing where no entry of ``known`` is near."""
+    close = near(name, known, limit=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""

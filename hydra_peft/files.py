@@ -1,0 +1,69 @@
+"""Reading and writing files so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra_peft.errors import UserError
+
+#: no json file of this project comes near it; a larger one is not ours
+MAX_JSON_BYTES = 16 * 2**20
+
+
+def atomic_write(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` in one step: temporary file beside it, fsync, rename.
+
+    Parent folders are made. A failure leaves the earlier file, or none, and no temporary file.
+
+    Raises:
+        OSError: the disk is full or the folder not writable.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; results are to be read like any other file.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write ``value`` as indented json, atomically; NaN and infinity are refused.
+
+    Raises:
+        OSError: see :func:`atomic_write`.
+        ValueError: a number that json does not have.
+    """
+    atomic_write(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the json object in ``path``.
+
+    Raises:
+        UserError: no such file, not readable, too large, or not a json object.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise UserError(f"{path} is larger than {MAX_JSON_BYTES} bytes: not a file of ours.")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid json ({error}): truncated or edited?") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds a {type(value).__name__} where a json object was expected.")
+    return value

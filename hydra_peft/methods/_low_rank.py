@@ -1,0 +1,96 @@
+"""What LoRA, SeqLoRA and Hydra share: low-rank branches on chosen linear layers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from hydra_peft.adapters.initializers import initializer
+from hydra_peft.adapters.low_rank import LowRankLinear, check_ranks
+from hydra_peft.adapters.surgery import replace_module
+from hydra_peft.adapters.targets import find_linear_layers
+from hydra_peft.errors import UserError
+from hydra_peft.methods._base import Method
+
+#: both projections of the paper's VTAB experiments, by their timm names
+VTAB_TARGETS = ("attn.proj", "mlp.fc2")
+
+
+@dataclass(frozen=True)
+class LowRankMethod(Method):
+    """Options of every low-rank method; see :class:`hydra_peft.adapters.low_rank.LowRankLinear`.
+
+    Attributes:
+        targets: name patterns of the layers to adapt.
+        scale: factor of the branches.
+        dropout: dropout probability on the rank-r features.
+        bias: whether the branches have biases.
+        init: initialiser of the down-projections.
+    """
+
+    targets: list[str] = field(default_factory=lambda: list(VTAB_TARGETS))
+    scale: float = 1.0
+    dropout: float = 0.0
+    bias: bool = True
+    init: str = "gaussian"
+
+    def __post_init__(self) -> None:
+        initializer(self.init)
+        if not 0.0 <= self.dropout < 1.0:
+            raise UserError(f"dropout={self.dropout} is not a probability in [0, 1).")
+        for branch, rank in zip(("parallel", "sequential"), self.ranks(), strict=True):
+            if rank < 0 or (rank == 0 and self._has(branch)):
+                raise UserError(
+                    f"rank {rank} of the {branch} branch of method '{self.name}' is too small: "
+                    "it must be at least 1."
+                )
+
+    @abstractmethod
+    def ranks(self) -> tuple[int, int]:
+        """Ranks of the parallel and the sequential branch; 0 where the method has no such one."""
+
+    def _has(self, branch: str) -> bool:
+        return branch == "parallel"
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
+        """Put a :class:`LowRankLinear` in the place of every target."""
+        layers = find_linear_layers(model, self.targets, exclude=head)
+        rank_parallel, rank_sequential = self.ranks()
+        # Every layer is checked before the first is changed, so that a refusal changes nothing.
+        for name, layer in layers.items():
+            try:
+                check_ranks(layer, rank_parallel, rank_sequential)
+            except UserError as error:
+                raise UserError(f"{name}: {error}") from None
+            if self.bias and layer.bias is None:
+                raise UserError(
+                    f"{name} has no bias, so branch biases could not be merged into it: "
+                    "set bias=false for this method."
+                )
+        for layer in layers.values():
+            adapter = LowRankLinear(
+                layer,
+                rank_parallel=rank_parallel,
+                rank_sequential=rank_sequential,
+                scale=self.scale,
+                dropout=self.dropout,
+                bias=self.bias,
+                init=self.init,
+            )
+            replace_module(model, layer, adapter)
+        return list(layers)
+
+    @property
+    def label(self) -> str:
+        """Name and ranks, such as ``lora r=4`` or ``hydra r=2+2``."""
+        return f"{self.name} r={'+'.join(str(rank) for rank in self.ranks() if rank)}"
+
+    def identity(self) -> dict[str, Any]:
+        """Options with both ranks spelt out, whichever of the rank keys set them."""
+        options = super().identity()
+        options.pop("rank", None)
+        options["rank_parallel"], options["rank_sequential"] = self.ranks()
+        return options

@@ -1,0 +1,58 @@
+"""Tensors on disk: safetensors and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from hydra_peft.errors import UserError
+from hydra_peft.files import atomic_write
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write ``tensors`` to ``path`` atomically, with ``metadata`` in the header.
+
+    Raises:
+        OSError: the disk is full or the folder not writable.
+    """
+    from safetensors.torch import save
+
+    # clone: safetensors refuses tensors that share storage, such as tied weights.
+    content = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+    atomic_write(path, save(content, dict(metadata)))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors in a safetensors file, on the CPU.
+
+    Raises:
+        UserError: no such file, or a truncated or foreign one.
+    """
+    return _read(path)[0]
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata in a safetensors file's header; empty where it has none.
+
+    Raises:
+        UserError: no such file, or a truncated or foreign one.
+    """
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UserError(f"{path} does not exist or is not a file.")
+    try:
+        with safe_open(str(path), framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"cannot read {path}: truncated or not a safetensors file ({error}); fetch or make it "
+            "again."
+        ) from None
