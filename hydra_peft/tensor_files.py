@@ -30,19 +30,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: no such file, or a truncated or foreign one.
     """
-    return _read(path)[0]
+    return read_tensors_and_metadata(path)[0]
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata in a safetensors file's header; empty where it has none.
+def read_tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors in a safetensors file, on the CPU, and the metadata in its header.
 
     Raises:
         UserError: no such file, or a truncated or foreign one.
     """
-    return _read(path)[1]
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():

@@ -1,0 +1,67 @@
+"""How every entry point ends: one sentence and an exit code, never a traceback for a mistake."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from hydra_peft.errors import UserError
+
+MISTAKE = 2
+INTERRUPTED = 130
+
+_DISK_ERRORS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENOTDIR: "part of the path is a file",
+}
+
+
+def guarded(main: Callable[[], int]) -> int:
+    """Return what ``main`` returns, or the exit code of how it failed, with a sentence on stderr.
+
+    A user's mistake or a full disk gives 2, Ctrl-C and SIGTERM 130. Other exceptions are bugs and
+    pass through.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return main()
+    except UserError as error:
+        complain(str(error))
+        return MISTAKE
+    except KeyboardInterrupt:
+        complain("interrupted; what was complete before is kept.")
+        return INTERRUPTED
+    except OSError as error:
+        sentence = disk_sentence(error)
+        if sentence is None:
+            raise
+        complain(sentence)
+        return MISTAKE
+
+
+def complain(sentence: str) -> None:
+    """Print ``sentence`` to stderr, marked as an error."""
+    print(f"error: {sentence}", file=sys.stderr)
+
+
+def disk_sentence(error: OSError) -> str | None:
+    """Return a sentence for an error of the disk, None for any other."""
+    reason = _DISK_ERRORS.get(error.errno or 0)
+    if reason is None:
+        return None
+    where = f" at {error.filename}" if error.filename else ""
+    return (
+        f"cannot write{where}: {reason}; make room or set paths.runs to another folder. "
+        "What was complete before is kept."
+    )
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt

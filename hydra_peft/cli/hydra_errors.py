@@ -1,0 +1,64 @@
+"""Hydra's and OmegaConf's complaints about an override, each as one sentence for the user."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hydra_peft.errors import did_you_mean
+
+
+def one_sentence(error: Exception, defaults: DictConfig | None) -> str:
+    """Return what a user needs to know of ``error``.
+
+    Args:
+        error: raised while Hydra composed a config.
+        defaults: the config without overrides, to look for near keys in; None if it is not known.
+    """
+    if isinstance(error, OverrideParseException):
+        return f"cannot understand the override '{error.override}': expected key=value."
+    if isinstance(error, MissingConfigException):
+        return _missing_option(error)
+    text = str(error)
+    key = re.search(r"Could not override '([^']+)'", text)
+    if key:
+        return _unknown_key(key[1], defaults)
+    group = re.search(r"Could not find '([^']+)'", text)
+    if group:
+        return f"there is no config '{group[1]}': see python scripts/train.py --help."
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    return " ".join(str(cause).split()) + "."
+
+
+def _missing_option(error: MissingConfigException) -> str:
+    path = str(error.missing_cfg_file)
+    group, _, name = path.rpartition("/")
+    options: Sequence[str] = list(error.options or [])
+    if "/" in path and not options:
+        # An option in a sub-folder that does not exist: dataset=mni/digits
+        group, _, name = path.partition("/")
+    listed = f": choose one of {', '.join(options)}" if options else ""
+    return f"unknown {group or 'config'} '{name}'{did_you_mean(name, options)}{listed}."
+
+
+def _unknown_key(key: str, defaults: DictConfig | None) -> str:
+    parent, _, last = key.rpartition(".")
+    node = None
+    if defaults is not None:
+        node = OmegaConf.select(defaults, parent) if parent else defaults
+    if not isinstance(node, DictConfig):
+        return f"unknown key '{key}': see python scripts/train.py --help."
+    known = [str(name) for name in node if str(name) != "hydra"]
+    return f"unknown key '{key}'{did_you_mean(last, known)}; known here: {', '.join(known)}."
+
+
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ConfigCompositionException)

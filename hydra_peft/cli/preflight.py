@@ -1,0 +1,71 @@
+"""Every job of a sweep is checked before the first one starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
+from hydra_peft.errors import UserError
+
+
+class PreflightFailed(BaseException):
+    """Carries a :class:`UserError` through Hydra, which swallows a callback's exceptions."""
+
+
+class Preflight(Callback):
+    """Composes and checks all jobs of a sweep when Hydra is about to start it."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002
+        """Check all jobs.
+
+        Raises:
+            PreflightFailed: one of them cannot work.
+        """
+        try:
+            check_jobs(config)
+        except UserError as error:
+            raise PreflightFailed from error
+
+
+def check_jobs(config: DictConfig) -> None:
+    """Check every job of the sweep that ``config`` (Hydra's own, with overrides) describes.
+
+    Raises:
+        UserError: a job cannot work; the message starts with its overrides.
+    """
+    from hydra_peft.config.check import check_config
+    from hydra_peft.runs.assembly import check_run
+
+    loader = GlobalHydra.instance().config_loader()
+    seen = set()
+    for overrides in expand(config):
+        try:
+            composed = loader.load_sweep_config(config, overrides)
+            job = OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"])
+            checked = check_config(job)
+            # Seeds and rates do not decide whether the parts fit; models are built to find out.
+            parts = repr((checked.model, checked.method, checked.dataset.source, checked.device))
+            if parts not in seen:
+                check_run(checked)
+                seen.add(parts)
+        except UserError as error:
+            raise UserError(f"job '{' '.join(overrides)}': {error}") from None
+        except COMPOSITION_ERRORS as error:
+            raise UserError(one_sentence(error, None)) from None
+
+
+def expand(config: DictConfig) -> list[list[str]]:
+    """Return the overrides of each job: all combinations, in the order Hydra runs them."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    parameters = OmegaConf.to_container(config.hydra.sweeper.params) or {}
+    assert isinstance(parameters, dict)
+    overrides = [f"{key}={value}" for key, value in parameters.items()]
+    overrides += list(config.hydra.overrides.task)
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]

@@ -1,0 +1,1 @@
+"""From yaml to typed, checked values."""

@@ -1,0 +1,161 @@
+"""From a composed config to a :class:`RunConfig`: the only place where yaml becomes types."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any, TypeVar, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
+
+from hydra_peft.config.identity import science
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.methods import method_class
+from hydra_peft.methods._base import Method
+
+T = TypeVar("T")
+
+#: keys of ``method`` that say how to run it rather than what it is
+_METHOD_EXTRAS = ("name", "recipe")
+_RECIPE = "dataset.recipe"
+
+
+def check_config(config: DictConfig) -> RunConfig:
+    """Return the typed run that ``config`` describes.
+
+    Raises:
+        UserError: an unknown or missing key, a value of the wrong type or out of its limits; one
+            sentence with the full key, what was expected, and near names.
+    """
+    types = typing.get_type_hints(RunConfig)
+    expected = [f.name for f in dataclasses.fields(RunConfig) if f.name != "settings"]
+    for key in config:
+        if key not in expected:
+            raise UserError(_unknown_key(str(key), str(key), expected))
+    for key in expected:
+        if key not in config:
+            raise UserError(f"the config has no '{key}': it is needed, see conf/train.yaml.")
+    values: dict[str, Any] = {}
+    for key in expected:
+        if key == "method":
+            values[key] = _check_method(config)
+        elif dataclasses.is_dataclass(types[key]):
+            values[key] = _check_section(types[key], config, key)
+        else:
+            values[key] = _check_value(types[key], config, key)
+    checked = RunConfig(**values, settings={})
+    return dataclasses.replace(checked, settings=_as_configured(checked, config))
+
+
+def _check_method(config: DictConfig) -> Method:
+    node = _section(config, "method")
+    name = node.get("name")
+    if not isinstance(name, str):
+        raise UserError("method.name is missing: choose a method, such as method=lora.")
+    options = OmegaConf.masked_copy(node, [str(k) for k in node if k not in _METHOD_EXTRAS])
+    return _typed(method_class(name), _resolved(options, config, "method"), "method")
+
+
+def _check_section(cls: type[T], config: DictConfig, key: str) -> T:
+    return _typed(cls, _resolved(_section(config, key), config, key), key)
+
+
+def _section(config: DictConfig, key: str) -> DictConfig:
+    node = OmegaConf.select(config, key)
+    if not isinstance(node, DictConfig):
+        raise UserError(f"'{key}' is a group of settings, not the single value {node!r}.")
+    return node
+
+
+def _resolved(node: DictConfig, config: DictConfig, key: str) -> dict[str, Any]:
+    node._set_parent(config)
+    try:
+        plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise UserError(_one_line(error, key)) from None
+    return cast(dict[str, Any], plain)
+
+
+def _typed(cls: type[T], values: dict[str, Any], key: str) -> T:
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cls)), values)
+        options = OmegaConf.to_container(merged, throw_on_missing=True)
+    except ConfigKeyError as error:
+        full = f"{key}.{error.full_key}"
+        known = [field.name for field in dataclasses.fields(cast(Any, cls))]
+        raise UserError(_unknown_key(full, full.rsplit(".", 1)[-1], known)) from None
+    except OmegaConfBaseException as error:
+        raise UserError(_one_line(error, f"{key}.{error.full_key}")) from None
+    return _build(cls, cast(dict[str, Any], options))
+
+
+def _build(cls: Any, options: dict[str, Any]) -> Any:
+    """Build a dataclass from plain values, nested dataclasses first."""
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(hints[field.name]):
+            options[field.name] = _build(hints[field.name], options[field.name])
+    return cls(**options)
+
+
+def _with_missing(cls: type) -> type:
+    """Return a plain twin of dataclass ``cls``: its fields and types, none of its checks.
+
+    OmegaConf checks names and types on the twin; the checks of ``cls`` itself then run once, on
+    final values, with our own messages.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = []
+    for field in dataclasses.fields(cast(Any, cls)):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            hint = _with_missing(cast(type, hint))
+            fields.append((field.name, hint, dataclasses.field(default_factory=hint)))
+        elif field.default is not dataclasses.MISSING:
+            fields.append((field.name, hint, dataclasses.field(default=field.default)))
+        elif field.default_factory is not dataclasses.MISSING:
+            fields.append((field.name, hint, dataclasses.field(default_factory=field.default_factory)))
+        else:
+            fields.append((field.name, hint, dataclasses.field(default=cast(Any, "???"))))
+    return dataclasses.make_dataclass(cls.__name__, fields)
+
+
+def _check_value(kind: type[T], config: DictConfig, key: str) -> T:
+    value = OmegaConf.select(config, key)
+    # bool is a subclass of int, yet seed=true is a mistake.
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UserError(f"{key}={value} is not allowed: it must be of type {kind.__name__}.")
+    return value
+
+
+def _unknown_key(full: str, last: str, known: list[str]) -> str:
+    return f"unknown key '{full}'{did_you_mean(last, known)}; known here: {', '.join(known)}."
+
+
+def _one_line(error: OmegaConfBaseException, key: str) -> str:
+    reason = str(error).splitlines()[0].rstrip(".")
+    if "Missing mandatory value: " in reason:
+        missing = reason.rsplit(": ", 1)[1]
+        return f"{missing} has no value: it must be set here, as {missing}=..."
+    if isinstance(error, InterpolationResolutionError):
+        return f"{error.full_key or key} points to something that is not there: {reason}."
+    return f"{key}: {reason}."
+
+
+def _as_configured(checked: RunConfig, config: DictConfig) -> dict[str, Any]:
+    """Return the science without task and seed, recipe values as references to the recipe."""
+    groups = science(checked)
+    del groups["dataset"], groups["seed"]
+    raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+    settings: dict[str, Any] = {}
+    for group, values in groups.items():
+        if not isinstance(values, dict):
+            settings[group] = values
+            continue
+        for key, value in values.items():
+            written = raw.get(group, {}).get(key)
+            from_recipe = isinstance(written, str) and _RECIPE in written
+            settings[f"{group}.{key}"] = "recipe" if from_recipe else value
+    return settings

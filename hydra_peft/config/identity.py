@@ -1,0 +1,55 @@
+"""Same id if and only if same science."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from hydra_peft.config.schema import RunConfig
+
+#: keys of a group that change no result: names for people, and places on a machine
+_NOT_SCIENCE = {
+    "model": ("name", "checkpoint", "url"),
+    "optimizer": (),
+    "scheduler": (),
+    "protocol": (),
+    "train": (),
+}
+
+
+def science(config: RunConfig) -> dict[str, Any]:
+    """Return what decides the result of a run, apart from code, data and weights.
+
+    Paths, device, logging and what to do about existing runs are left out; the hashes of code,
+    data and weights are recorded beside the id. A checkpoint is a path: its content counts, by
+    hash, not its place.
+    """
+    groups: dict[str, Any] = {}
+    for group, left_out in _NOT_SCIENCE.items():
+        values = dataclasses.asdict(getattr(config, group))
+        groups[group] = {key: value for key, value in values.items() if key not in left_out}
+    return {
+        **groups,
+        "method": config.method.identity(),
+        "dataset": {"benchmark": config.dataset.benchmark, "name": config.dataset.name},
+        "seed": config.seed,
+        "precision": config.precision,
+    }
+
+
+def config_id(config: RunConfig) -> str:
+    """Return the 12 hexadecimal digits that name the science of ``config``."""
+    return short_hash(science(config))
+
+
+def settings_id(settings: dict[str, Any]) -> str:
+    """Return 12 hexadecimal digits for settings: those of one table row."""
+    return short_hash(settings)
+
+
+def short_hash(value: Any) -> str:
+    """Return 12 hexadecimal digits of the sha256 of ``value`` as canonical json."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,283 @@
+"""The typed shape of a run's configuration: one dataclass for each config group.
+
+The yaml files in ``conf`` hold the values; these classes hold names, types and limits. A class
+checks what it can see alone and raises :class:`~hydra_peft.errors.UserError`; the field names are
+the keys a user types (``optimizer.lr``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from hydra_peft.errors import UserError
+from hydra_peft.methods._base import Method
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("fp32", "bf16")
+SPLITS = ("train800", "val200", "train", "test")
+SELECTIONS = ("last", "best")
+ON_EXISTING = ("skip", "rerun", "error")
+
+
+def _require(condition: bool, key: str, value: object, expected: str) -> None:
+    # `not (nan > 0)`: a NaN fails every comparison, so it is refused wherever a limit is.
+    if not condition:
+        raise UserError(f"{key}={value} is not allowed: it must be {expected}.")
+
+
+def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
+    _require(value in choices, key, value, f"one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """``model``: which backbone, with which weights.
+
+    Attributes:
+        name: the backbone's name in records and tables.
+        architecture: timm's model name, or an embedded one (``vit_mini``).
+        checkpoint: local weights (``.npz``, ``.safetensors``, ``.pth``); null for the embedded
+            ones or the hub.
+        pretrained: false starts from random weights, which every record and table then says.
+        drop_path: stochastic depth rate while training.
+        arguments: further keyword arguments of the timm constructor, such as ``img_size``.
+        url: where the weights can be fetched by hand, for messages.
+    """
+
+    name: str
+    architecture: str
+    checkpoint: str | None
+    pretrained: bool
+    drop_path: float
+    arguments: dict[str, Any]
+    url: str | None
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.drop_path < 1, "model.drop_path", self.drop_path, "in [0, 1)")
+        if self.checkpoint is not None and not self.pretrained:
+            raise UserError(
+                "model.checkpoint is set and model.pretrained is false: random weights have no "
+                "checkpoint, so drop one of the two."
+            )
+
+
+@dataclass(frozen=True)
+class RecipeConfig:
+    """``dataset.recipe``: the hyper-parameters recommended for a task.
+
+    Other groups point here (``optimizer.lr: ${dataset.recipe.lr...}``); overriding those is the
+    usual way to change one.
+
+    Attributes:
+        lr: learning rate by kind of method: ``adapter``, ``linear``, ``full``.
+    """
+
+    epochs: int
+    warmup_epochs: int
+    batch_size: int
+    lr: dict[str, float]
+    weight_decay: float
+    dropout: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """``dataset``: one task of a benchmark.
+
+    Attributes:
+        benchmark: such as ``mini``; runs of different benchmarks never share a table.
+        name: the task's name within the benchmark.
+        group: the benchmark's group of the task, such as ``structured``.
+        source: module of :mod:`hydra_peft.data.sources` that reads it.
+        classes: number of classes.
+        test_size: number of test images, checked on loading.
+        metric: what the test score is; ``accuracy`` is top-1.
+    """
+
+    benchmark: str
+    name: str
+    group: str
+    source: str
+    classes: int
+    test_size: int
+    metric: str
+    recipe: RecipeConfig
+
+    def __post_init__(self) -> None:
+        _require(self.classes >= 2, "dataset.classes", self.classes, "at least 2")
+        _one_of("dataset.metric", self.metric, ("accuracy",))
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """``optimizer``: AdamW over adapter and head, one parameter group as in the released code."""
+
+    name: str
+    lr: float
+    weight_decay: float
+    betas: list[float]
+    eps: float
+
+    def __post_init__(self) -> None:
+        _one_of("optimizer.name", self.name, ("adamw",))
+        _require(0 < self.lr < math.inf, "optimizer.lr", self.lr, "positive")
+        _require(
+            0 <= self.weight_decay < math.inf,
+            "optimizer.weight_decay",
+            self.weight_decay,
+            "at least 0",
+        )
+        _require(
+            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            "optimizer.betas",
+            self.betas,
+            "two numbers in [0, 1)",
+        )
+        _require(0 < self.eps < math.inf, "optimizer.eps", self.eps, "positive")
+
+
+@dataclass(frozen=True)
+class SchedulerConfig:
+    """``scheduler``: linear warm-up, then a cosine to ``min_lr`` at the end of training.
+
+    Attributes:
+        warmup_epochs: length of the warm-up, part of ``train.epochs``.
+        warmup_lr: learning rate at the first step.
+        min_lr: learning rate that the cosine ends at.
+    """
+
+    name: str
+    warmup_epochs: int
+    warmup_lr: float
+    min_lr: float
+
+    def __post_init__(self) -> None:
+        _one_of("scheduler.name", self.name, ("cosine",))
+        for key in ("warmup_epochs", "warmup_lr", "min_lr"):
+            value = getattr(self, key)
+            _require(0 <= value < math.inf, f"scheduler.{key}", value, "at least 0")
+
+
+@dataclass(frozen=True)
+class ProtocolConfig:
+    """``protocol``: what is trained on, what is scored, and which epoch counts.
+
+    Attributes:
+        name: goes into every record and table.
+        train_split: ``train`` (all 1000) or ``train800``.
+        evaluate_split: ``test`` or ``val200``.
+        selection: ``last`` epoch, or the ``best`` of the evaluations on ``evaluate_split``.
+        evaluate_every: epochs between evaluations; null evaluates once, at the end.
+    """
+
+    name: str
+    train_split: str
+    evaluate_split: str
+    selection: str
+    evaluate_every: int | None
+
+    def __post_init__(self) -> None:
+        _one_of("protocol.train_split", self.train_split, SPLITS)
+        _one_of("protocol.evaluate_split", self.evaluate_split, SPLITS)
+        _one_of("protocol.selection", self.selection, SELECTIONS)
+        every = self.evaluate_every
+        _require(every is None or every >= 1, "protocol.evaluate_every", every, "null or positive")
+        if self.selection == "best" and every is None:
+            raise UserError("protocol.selection=best needs protocol.evaluate_every: set it to 1.")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """``train``: the loop.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: images per step.
+        drop_last: whether a last, smaller batch of an epoch is left out.
+        clip_grad: largest norm of the gradient; null does not clip.
+        label_smoothing: of the cross-entropy; off in the paper.
+    """
+
+    epochs: int
+    batch_size: int
+    drop_last: bool
+    clip_grad: float | None
+    label_smoothing: float
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "train.epochs", self.epochs, "at least 1")
+        _require(self.batch_size >= 1, "train.batch_size", self.batch_size, "at least 1")
+        _require(
+            self.clip_grad is None or 0 < self.clip_grad < math.inf,
+            "train.clip_grad",
+            self.clip_grad,
+            "null or positive",
+        )
+        _require(
+            0 <= self.label_smoothing < 1,
+            "train.label_smoothing",
+            self.label_smoothing,
+            "in [0, 1)",
+        )
+
+
+@dataclass(frozen=True)
+class PathsConfig:
+    """``paths``: the only place that knows folders."""
+
+    runs: str
+    tables: str
+    cache: str
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """``sweep``: what a run does about a completed one of the same identity.
+
+    Attributes:
+        on_existing: ``skip`` it, ``rerun`` (the earlier folder is kept beside), or ``error``.
+    """
+
+    on_existing: str
+
+    def __post_init__(self) -> None:
+        _one_of("sweep.on_existing", self.on_existing, ON_EXISTING)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything about one run, typed and checked.
+
+    Attributes:
+        settings: the science apart from task and seed, as configured: a value that comes from the
+            task's recipe stands as the reference to it. Runs with equal settings make one table
+            row, although the recipe gives each task its own learning rate.
+    """
+
+    model: ModelConfig
+    method: Method
+    dataset: DatasetConfig
+    optimizer: OptimizerConfig
+    scheduler: SchedulerConfig
+    protocol: ProtocolConfig
+    train: TrainConfig
+    paths: PathsConfig
+    sweep: SweepConfig
+    seed: int
+    device: str
+    precision: str
+    settings: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "in [0, 2**32)")
+        _one_of("device", self.device, DEVICES)
+        _one_of("precision", self.precision, PRECISIONS)
+        if self.scheduler.warmup_epochs >= self.train.epochs:
+            raise UserError(
+                f"scheduler.warmup_epochs={self.scheduler.warmup_epochs} leaves nothing of "
+                f"train.epochs={self.train.epochs}: train longer, or set scheduler.warmup_epochs "
+                "below it (0 is allowed)."
+            )

@@ -1,0 +1,1 @@
+"""Tasks as arrays in memory: uint8 images and integer labels."""

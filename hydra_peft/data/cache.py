@@ -1,0 +1,55 @@
+"""Arrays on disk that are made once, and made again when the file is not what was written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from hydra_peft.data.splits import content_hash
+from hydra_peft.errors import UserError
+from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
+
+log = logging.getLogger(__name__)
+
+
+def cached_arrays(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return the images and labels cached in ``path``, made by ``make`` if they are not there.
+
+    A cache that cannot be read, or whose content does not have the hash in its header, is made
+    anew with a warning, never used.
+
+    Args:
+        path: safetensors file with ``images`` uint8 and ``labels`` int64.
+        make: returns both.
+
+    Raises:
+        UserError: the cache has to be written and its folder cannot be.
+    """
+    cached = _read(path) if path.exists() else None
+    if cached is not None:
+        return cached
+    images, labels = make()
+    content = {"images": images, "labels": labels}
+    try:
+        write_tensors(path, content, {"sha256": content_hash(images, labels)})
+    except OSError as error:
+        raise UserError(
+            f"cannot write the image cache {path}: {error.strerror or error}; make room or set "
+            "paths.cache to a folder that can be written."
+        ) from None
+    return images, labels
+
+
+def _read(path: Path) -> tuple[Tensor, Tensor] | None:
+    try:
+        content, metadata = read_tensors_and_metadata(path)
+        images, labels = content["images"], content["labels"]
+        if content_hash(images, labels) == metadata.get("sha256"):
+            return images, labels
+        log.warning("the image cache %s is damaged: it is made anew", path)
+    except (UserError, KeyError):
+        log.warning("the image cache %s cannot be read: it is made anew", path)
+    return None

@@ -1,0 +1,1 @@
+"""Backbones: built by timm, with weights whose origin and hash are known."""

@@ -1,0 +1,145 @@
+"""A backbone with its weights, loaded once a process, handed out as a fresh copy each time."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hydra_peft.adaptation.fingerprint import weights_hash
+from hydra_peft.errors import UserError
+from hydra_peft.models.architectures import EMBEDDED, build_architecture
+from hydra_peft.models.checkpoints import load_checkpoint
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+#: backbones kept in memory at once; a sweep over more loads them in turn
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a backbone's weights come from.
+
+    Attributes:
+        kind: ``pretrained`` or ``random``.
+        source: the file or hub name, or the seed of random ones.
+        sha256: over the backbone's tensors as loaded, head left out.
+    """
+
+    kind: str
+    source: str
+    sha256: str
+
+
+_loaded: OrderedDict[str, tuple[nn.Module, Weights]] = OrderedDict()
+
+
+def weights_source(architecture: str, checkpoint: str | None, pretrained: bool, seed: int) -> str:
+    """Return in words where :func:`build_backbone` takes the weights from."""
+    if not pretrained:
+        return f"random, seed {seed}"
+    if checkpoint is not None:
+        return str(Path(checkpoint).expanduser().resolve())
+    return f"embedded {architecture}" if architecture in EMBEDDED else f"timm hub {architecture}"
+
+
+def build_backbone(
+    architecture: str,
+    *,
+    arguments: Mapping[str, Any],
+    drop_path: float,
+    checkpoint: str | None,
+    pretrained: bool,
+    seed: int,
+    url: str | None = None,
+) -> tuple[nn.Module, Weights]:
+    """Return a backbone without head, and where its weights come from.
+
+    Pretrained weights are read once a process; each call returns its own copy of them.
+
+    Args:
+        architecture: timm's or an embedded name.
+        arguments: further constructor arguments.
+        drop_path: stochastic depth rate while training.
+        checkpoint: local file, or None for the embedded weights or the hub.
+        pretrained: false draws random weights from ``seed``.
+        seed: of random weights; not used for pretrained ones.
+        url: where a person can fetch the weights, for the message when they are missing.
+
+    Raises:
+        UserError: an unknown architecture, or weights that are missing or do not fit.
+    """
+    source = weights_source(architecture, checkpoint, pretrained, seed)
+    if not pretrained:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = build_architecture(architecture, arguments, drop_path=drop_path)
+        return model, Weights("random", source, weights_hash(model.state_dict()))
+    file = _local_file(architecture, checkpoint)
+    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and file.is_file() else None
+    key = json.dumps([architecture, dict(arguments), drop_path, source, stamp], sort_keys=True)
+    if key not in _loaded:
+        model = build_architecture(architecture, arguments, drop_path=drop_path)
+        if file is not None:
+            _load_file(model, architecture, file, url)
+        else:
+            _load_from_hub(model, architecture, arguments, url)
+        _loaded[key] = (model, Weights("pretrained", source, weights_hash(model.state_dict())))
+        while len(_loaded) > KEPT:
+            _loaded.popitem(last=False)
+    template, weights = _loaded[key]
+    return copy.deepcopy(template), weights
+
+
+def _local_file(architecture: str, checkpoint: str | None) -> Path | None:
+    if checkpoint is not None:
+        return Path(checkpoint).expanduser()
+    return ASSETS / f"{architecture}.safetensors" if architecture in EMBEDDED else None
+
+
+def check_weights_exist(architecture: str, checkpoint: str | None, url: str | None) -> None:
+    """Check, without reading it, that a local checkpoint is there.
+
+    Raises:
+        UserError: it is not; the message says where to fetch it and which key to set.
+    """
+    file = _local_file(architecture, checkpoint)
+    if file is not None and not file.is_file():
+        raise UserError(_missing(f"the weights file {file} does not exist", architecture, url))
+
+
+def _load_file(model: nn.Module, architecture: str, file: Path, url: str | None) -> None:
+    if not file.is_file():
+        raise UserError(_missing(f"the weights file {file} does not exist", architecture, url))
+    load_checkpoint(model, file)
+
+
+def _load_from_hub(
+    model: nn.Module, architecture: str, arguments: Mapping[str, Any], url: str | None
+) -> None:
+    import timm
+
+    try:
+        loaded = timm.create_model(architecture, pretrained=True, num_classes=0, **arguments)
+    # huggingface_hub raises a dozen unrelated kinds for "no network", "no such file", "no access"
+    except Exception as error:
+        reason = type(error).__name__
+        raise UserError(
+            _missing(f"timm's hub did not give the weights ({reason})", architecture, url)
+        ) from None
+    model.load_state_dict(loaded.state_dict())
+
+
+def _missing(what: str, architecture: str, url: str | None) -> str:
+    where = f"fetch {url}" if url else "fetch a checkpoint of this architecture"
+    return (
+        f"no weights for '{architecture}': {what}; {where} and set model.checkpoint=<file>, or "
+        "set model.pretrained=false for random weights."
+    )

@@ -1,0 +1,100 @@
+"""Weights from a local file, whichever of the usual formats it has, into a timm ViT."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from hydra_peft.errors import UserError
+from hydra_peft.tensor_files import read_tensors
+
+SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin")
+
+
+def load_checkpoint(model: nn.Module, path: Path) -> None:
+    """Load a local checkpoint into ``model``, a timm ViT without a head, in place.
+
+    A head in the file is ignored; position embeddings of another image size are interpolated as
+    timm does. ``.npz`` is read in Google's naming by timm's own reader, without pickle; ``.pth``
+    with ``weights_only=True``.
+
+    Raises:
+        UserError: the file is missing, truncated, of an unknown format, or holds another model.
+    """
+    if not path.is_file():
+        raise UserError(f"model.checkpoint={path} does not exist or is not a file.")
+    if path.suffix == ".npz":
+        _load_npz(model, path)
+    elif path.suffix == ".safetensors":
+        _load_state(model, read_tensors(path), path)
+    elif path.suffix in SUFFIXES:
+        _load_state(model, _read_torch(path), path)
+    else:
+        raise UserError(
+            f"model.checkpoint={path} has the unknown ending '{path.suffix}': expected one of "
+            f"{', '.join(SUFFIXES)}."
+        )
+
+
+def _load_npz(model: nn.Module, path: Path) -> None:
+    try:
+        cast(Any, model).load_pretrained(str(path))
+    except KeyError as error:
+        raise UserError(f"{path} is not a ViT checkpoint of this size: it lacks {error}.") from None
+    except (ValueError, OSError, EOFError, RuntimeError, AssertionError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"cannot load {path} into {type(model).__name__}: truncated, pickled, or another model "
+            f"({_first_line(error)}); fetch it again."
+        ) from None
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"cannot read {path}: truncated, or it holds more than tensors, which is refused "
+            f"({_first_line(error)})."
+        ) from None
+    for key in ("model", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise UserError(f"{path} holds no state dict (names and tensors) of a model.")
+    return content
+
+
+def _load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    from timm.models.vision_transformer import checkpoint_filter_fn
+
+    own = model.state_dict()
+    try:
+        state = checkpoint_filter_fn(state, cast(Any, model))
+    except (KeyError, RuntimeError, ValueError, IndexError, AttributeError, AssertionError) as error:
+        raise UserError(
+            f"{path} is not a checkpoint of this vision transformer ({_first_line(error)})."
+        ) from None
+    # What only a classifier or a distilled model adds is no part of the backbone.
+    state = {n: t for n, t in state.items() if not n.startswith(("head.", "pre_logits.", "fc."))}
+    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    if missing or unexpected:
+        raise UserError(
+            f"{path} does not fit this model: it lacks {len(missing)} tensors {missing[:2]} and "
+            f"has {len(unexpected)} unknown ones {unexpected[:2]}."
+        )
+    for name, tensor in state.items():
+        if tensor.shape != own[name].shape:
+            raise UserError(
+                f"{path}: '{name}' has shape {tuple(tensor.shape)}, this model has "
+                f"{tuple(own[name].shape)}."
+            )
+    model.load_state_dict(state)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -1,0 +1,49 @@
+"""A run's folder: found by the run's identity, not by time or job number."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hydra_peft.errors import UserError
+from hydra_peft.runs.record import FILE, Record, read_record
+
+CONFIG = "config.yaml"
+#: what an earlier run of the same identity is renamed to, before a number
+SUPERSEDED = ".superseded-"
+
+
+def run_folder(runs: Path, *, benchmark: str, task: str, method: str, seed: int, id: str) -> Path:
+    """Return ``runs/benchmark/task/method-seedN-id``."""
+    parts = [re.sub(r"[^A-Za-z0-9_.+=-]", "_", part) for part in (benchmark, task, method)]
+    return runs / parts[0] / parts[1] / f"{parts[2]}-seed{seed}-{id}"
+
+
+def completed_record(folder: Path) -> Record | None:
+    """Return the record in ``folder`` if a run has completed there, else None."""
+    if not (folder / FILE).is_file():
+        return None
+    try:
+        record = read_record(folder)
+    except UserError:
+        return None
+    return record if record.status == "completed" else None
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename ``folder`` so that a new run can take its name; nothing in it is lost.
+
+    Returns:
+        The new name: the old one with ``.superseded-N``.
+    """
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}{SUPERSEDED}{number}")).exists():
+        number += 1
+    return folder.rename(aside)
+
+
+def find_runs(runs: Path) -> list[Path]:
+    """Return all run folders below ``runs`` that hold a record, superseded ones left out."""
+    return sorted(
+        path.parent for path in runs.rglob(FILE) if not any(SUPERSEDED in p for p in path.parts)
+    )

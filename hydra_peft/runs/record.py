@@ -1,0 +1,117 @@
+"""``result.json``: what a run was and what it gave, for tables and for people."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra_peft.errors import UserError
+from hydra_peft.files import read_json, write_json
+
+SCHEMA = 1
+FILE = "result.json"
+STATUSES = ("running", "completed", "failed", "interrupted", "diverged")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run.
+
+    Attributes:
+        status: ``running``, ``completed``, ``failed``, ``interrupted`` or ``diverged``.
+        config_id: hash of the science; the same science has the same id.
+        settings: the science apart from task and seed, recipe values by reference; equal settings
+            are one table row.
+        benchmark, group, task: the dataset.
+        model: the backbone's name.
+        method: name and options of the method as they act; ``method_label`` is the short form.
+        protocol: its name.
+        seed: the run's seed.
+        weights: kind (``pretrained`` or ``random``), source and sha256 of the backbone's weights.
+        data: sha256 of the task's content.
+        metrics: score, split, selection rule, epoch, and the counts behind it; empty before.
+        parameters: adapter, head, trainable and total.
+        times: wall seconds by phase.
+        images_per_second: training throughput.
+        memory: peak bytes and of what.
+        hardware, versions, code: where and with what.
+        started: UTC time, ISO 8601.
+        error: one sentence, for runs that did not complete.
+        science: what ``config_id`` hashes.
+        schema: version of this layout.
+    """
+
+    status: str
+    config_id: str
+    settings: dict[str, Any]
+    benchmark: str
+    group: str
+    task: str
+    model: str
+    method: dict[str, Any]
+    method_label: str
+    protocol: str
+    seed: int
+    science: dict[str, Any]
+    started: str
+    weights: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, int] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
+    images_per_second: float | None = None
+    memory: dict[str, Any] = field(default_factory=dict)
+    hardware: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    code: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    schema: int = SCHEMA
+
+
+def write_record(record: Record, folder: Path) -> None:
+    """Write ``record`` to ``folder/result.json``, atomically.
+
+    Raises:
+        OSError: the disk is full or the folder not writable.
+    """
+    write_json(folder / FILE, dataclasses.asdict(record))
+
+
+def read_record(folder: Path) -> Record:
+    """Read ``folder/result.json``.
+
+    Raises:
+        UserError: the file is missing, damaged, or of another schema version.
+    """
+    path = folder / FILE
+    values = read_json(path)
+    if values.get("schema") != SCHEMA:
+        raise UserError(
+            f"{path} has schema {values.get('schema')!r}, this version reads {SCHEMA}: "
+            "use the version of hydra_peft that wrote it."
+        )
+    fields = {f.name: f for f in dataclasses.fields(Record)}
+    missing = [
+        name
+        for name, f in fields.items()
+        if name not in values
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+    ]
+    unknown = sorted(values.keys() - fields.keys())
+    if missing or unknown:
+        raise UserError(f"{path} lacks {missing} and has the unknown {unknown}: edited?")
+    record = Record(**values)
+    _check_types(record, path)
+    return record
+
+
+def _check_types(record: Record, path: Path) -> None:
+    mappings = ("settings", "method", "science", "weights", "data", "metrics", "parameters")
+    texts = ("config_id", "benchmark", "group", "task", "model", "method_label", "protocol")
+    wrong = [n for n in mappings if not isinstance(getattr(record, n), dict)]
+    wrong += [n for n in texts if not isinstance(getattr(record, n), str)]
+    if wrong or record.status not in STATUSES or not isinstance(record.seed, int):
+        raise UserError(f"{path} has values of the wrong type ({wrong or 'status or seed'}).")

@@ -1,0 +1,267 @@
+"""One run from a checked config to a record."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from hydra_peft.adaptation.parameters import (
+    adapter_state_dict,
+    count_parameters,
+    trainable_parameters,
+)
+from hydra_peft.adaptation.storage import save_adapter
+from hydra_peft.config.identity import config_id, science
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.data.splits import ImageSplit
+from hydra_peft.errors import UserError
+from hydra_peft.files import atomic_write
+from hydra_peft.models.backbones import weights_source
+from hydra_peft.runs import environment
+from hydra_peft.runs.assembly import AdaptedModel, build_model, check_batches, load_data
+from hydra_peft.runs.folder import CONFIG, completed_record, run_folder, set_aside
+from hydra_peft.runs.record import Record, write_record
+from hydra_peft.runs.scoring import Scoring
+from hydra_peft.runs.writer import RunWriter
+from hydra_peft.training.batches import batch_count, to_device
+from hydra_peft.training.devices import resolve_device
+from hydra_peft.training.evaluation import evaluate
+from hydra_peft.training.loop import DivergedError, EpochRecord, Schedule, train
+from hydra_peft.training.optimizer import build_adamw
+from hydra_peft.training.seeding import derive_seed, generator, seed_everything
+
+log = logging.getLogger("hydra_peft")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run: its record, its folder, and whether it had been done before."""
+
+    record: Record
+    folder: Path
+    skipped: bool = False
+
+
+def run(config: RunConfig, config_yaml: str) -> Outcome:
+    """Do the run that ``config`` describes, or skip it if it has been done.
+
+    Args:
+        config: checked; see :func:`hydra_peft.runs.assembly.check_run`.
+        config_yaml: the same, composed and resolved, for the run folder.
+
+    Returns:
+        The outcome; a run whose loss stopped being finite has status ``diverged``.
+
+    Raises:
+        UserError: something is missing or does not fit, or the run exists already and
+            ``sweep.on_existing=error``.
+        KeyboardInterrupt, OSError, ...: as they come, after the record says so.
+    """
+    folder = run_folder(
+        Path(config.paths.runs),
+        benchmark=config.dataset.benchmark,
+        task=config.dataset.name,
+        method=config.method.label.replace(" ", "-"),
+        seed=config.seed,
+        id=config_id(config),
+    )
+    existing = completed_record(folder)
+    if existing is not None:
+        if config.sweep.on_existing == "skip":
+            _check_same_weights(existing, config, folder)
+            return Outcome(existing, folder, skipped=True)
+        if config.sweep.on_existing == "error":
+            raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
+        set_aside(folder)
+    return Outcome(_Run(config, folder).execute(config_yaml), folder)
+
+
+def _check_same_weights(existing: Record, config: RunConfig, folder: Path) -> None:
+    model = config.model
+    seed = derive_seed(config.seed, "backbone")
+    wanted = weights_source(model.architecture, model.checkpoint, model.pretrained, seed)
+    if existing.weights.get("source") != wanted:
+        raise UserError(
+            f"{folder} holds this run with weights from {existing.weights.get('source')}, now they "
+            f"are to come from {wanted}: set sweep.on_existing=rerun or another paths.runs."
+        )
+
+
+class _Run:
+    """The state of one run: a record that fills up, and clocks."""
+
+    def __init__(self, config: RunConfig, folder: Path) -> None:
+        self.config = config
+        self.folder = folder
+        self.device = resolve_device(config.device)
+        self.epochs: list[EpochRecord] = []
+        self.record = Record(
+            status="running",
+            config_id=config_id(config),
+            settings=config.settings,
+            benchmark=config.dataset.benchmark,
+            group=config.dataset.group,
+            task=config.dataset.name,
+            model=config.model.name,
+            method=config.method.identity(),
+            method_label=config.method.label,
+            protocol=config.protocol.name,
+            seed=config.seed,
+            science=science(config),
+            started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            hardware=environment.hardware(self.device),
+            versions=environment.versions(),
+            code=environment.code_version(),
+        )
+
+    def execute(self, config_yaml: str) -> Record:
+        """Do the run; the record on disk says at any time how far it has come."""
+        config, begun = self.config, time.perf_counter()
+        environment.reset_peak_memory(self.device)
+        adapted = build_model(
+            config.model,
+            config.method,
+            classes=config.dataset.classes,
+            seed=config.seed,
+            device=self.device,
+        )
+        train_split, evaluate_split = self._load_splits(adapted)
+        counts = count_parameters(adapted.model)
+        self._update(
+            weights=dataclasses.asdict(adapted.weights), parameters=dataclasses.asdict(counts)
+        )
+        steps = batch_count(len(train_split), config.train.batch_size, config.train.drop_last)
+        title = f"{config.dataset.name} {config.method.label} seed {config.seed}"
+        prepared = time.perf_counter()
+        with RunWriter(self.folder, title, steps * config.train.epochs) as writer:
+            try:
+                atomic_write(self.folder / CONFIG, config_yaml.encode())
+                write_record(self.record, self.folder)
+                writer.text("config", config_yaml)
+                log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
+                metrics = self._train(adapted, train_split, evaluate_split, writer)
+                trained = time.perf_counter()
+                save_adapter(adapted.model, self.folder)
+            except DivergedError as error:
+                return self._finish("diverged", begun, error=f"{error}.")
+            except KeyboardInterrupt:
+                self._finish("interrupted", begun, error="interrupted by the user.")
+                raise
+            except BaseException as error:
+                self._finish_on_a_failing_disk(begun, f"{type(error).__name__}: {error}")
+                raise
+            times = {"prepare": prepared - begun, "train_and_evaluate": trained - prepared}
+            return self._finish("completed", begun, metrics=metrics, times=times)
+
+    def _load_splits(self, adapted: AdaptedModel) -> tuple[ImageSplit, ImageSplit]:
+        config = self.config
+        protocol = config.protocol
+        data = load_data(
+            config.dataset,
+            cache=Path(config.paths.cache),
+            size=adapted.size,
+            splits={protocol.train_split, protocol.evaluate_split},
+        )
+        self._update(data={"sha256": data.sha256})
+        train_split = data.splits[protocol.train_split]
+        check_batches(len(train_split), config.train.batch_size, config.train.drop_last)
+        return to_device(train_split, self.device), data.splits[protocol.evaluate_split]
+
+    def _train(
+        self,
+        adapted: AdaptedModel,
+        train_split: ImageSplit,
+        evaluate_split: ImageSplit,
+        writer: RunWriter,
+    ) -> dict[str, object]:
+        config, model = self.config, adapted.model
+        scoring = Scoring(config.protocol, config.train.epochs)
+        trained = trainable_parameters(model)
+        optimizer = build_adamw(
+            [*trained.adapter.values(), *trained.head.values()],
+            lr=config.optimizer.lr,
+            weight_decay=config.optimizer.weight_decay,
+            betas=config.optimizer.betas,
+            eps=config.optimizer.eps,
+        )
+
+        def after_epoch(record: EpochRecord) -> None:
+            self.epochs.append(record)
+            writer.epoch(record, config.train.epochs)
+            if scoring.is_due(record.epoch):
+                score = evaluate(
+                    model,
+                    evaluate_split,
+                    normalize=adapted.normalize,
+                    device=self.device,
+                    precision=config.precision,
+                )
+                scoring.add(record.epoch, score, adapter_state_dict(model))
+                writer.score(config.protocol.evaluate_split, score.accuracy, record.epoch)
+
+        # Dropout and drop-path draw from the global generator.
+        seed_everything(derive_seed(config.seed, "training"))
+        train(
+            model,
+            train_split,
+            epochs=config.train.epochs,
+            batch_size=config.train.batch_size,
+            drop_last=config.train.drop_last,
+            clip_grad=config.train.clip_grad,
+            label_smoothing=config.train.label_smoothing,
+            optimizer=optimizer,
+            schedule=Schedule(
+                lr=config.optimizer.lr,
+                warmup_epochs=config.scheduler.warmup_epochs,
+                warmup_lr=config.scheduler.warmup_lr,
+                min_lr=config.scheduler.min_lr,
+            ),
+            normalize=adapted.normalize,
+            order=generator(config.seed, "batches"),
+            device=self.device,
+            precision=config.precision,
+            after_step=writer.step,
+            after_epoch=after_epoch,
+        )
+        scoring.restore(adapter_state_dict(model))
+        return {
+            **scoring.metrics(),
+            "train_loss": self.epochs[-1].loss,
+            "train_accuracy": self.epochs[-1].train_accuracy,
+        }
+
+    def _update(self, **changes: object) -> None:
+        self.record = dataclasses.replace(self.record, **changes)  # type: ignore[arg-type]
+
+    def _finish(
+        self,
+        status: str,
+        begun: float,
+        *,
+        metrics: dict[str, object] | None = None,
+        times: dict[str, float] | None = None,
+        error: str | None = None,
+    ) -> Record:
+        seconds = sum(epoch.seconds for epoch in self.epochs)
+        images = sum(epoch.seconds * epoch.images_per_second for epoch in self.epochs)
+        self._update(
+            status=status,
+            metrics=metrics or {},
+            times={**(times or {}), "train": seconds, "total": time.perf_counter() - begun},
+            images_per_second=images / seconds if seconds else None,
+            memory=environment.peak_memory(self.device),
+            error=error,
+        )
+        write_record(self.record, self.folder)
+        return self.record
+
+    def _finish_on_a_failing_disk(self, begun: float, error: str) -> None:
+        """Say that the run failed; if even that cannot be written, the first error stands."""
+        try:
+            self._finish("failed", begun, error=error)
+        except OSError:
+            log.error("the record of the failed run could not be written to %s", self.folder)

@@ -1,0 +1,63 @@
+"""Which evaluation of a run counts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hydra_peft.config.schema import ProtocolConfig
+from hydra_peft.training.evaluation import Score
+
+
+class Scoring:
+    """When to evaluate, and which evaluation counts, as a protocol says.
+
+    Args:
+        protocol: the protocol.
+        epochs: length of training.
+    """
+
+    def __init__(self, protocol: ProtocolConfig, epochs: int) -> None:
+        self.protocol = protocol
+        self.epochs = epochs
+        self.evaluations = 0
+        self.kept: tuple[int, Score] | None = None
+        self.snapshot: dict[str, Tensor] = {}
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether to evaluate after ``epoch`` (from 1); the last epoch always is."""
+        every = self.protocol.evaluate_every
+        return epoch == self.epochs or (every is not None and epoch % every == 0)
+
+    def add(self, epoch: int, score: Score, state: dict[str, Tensor]) -> None:
+        """Take note of a score; ``state`` is what the model would be restored to."""
+        self.evaluations += 1
+        best = self.protocol.selection == "best"
+        if best and self.kept is not None and score.correct <= self.kept[1].correct:
+            return
+        self.kept = (epoch, score)
+        if best:
+            self.snapshot = {name: tensor.clone() for name, tensor in state.items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Put the selected epoch's tensors back into the model, where it is not the last one."""
+        with torch.no_grad():
+            for name, tensor in self.snapshot.items():
+                state[name].copy_(tensor)
+
+    def metrics(self) -> dict[str, object]:
+        """Return the score that counts, with its split, epoch and the rule that chose it."""
+        assert self.kept is not None, "the last epoch is always evaluated"
+        epoch, score = self.kept
+        split = self.protocol.evaluate_split
+        rule = "last epoch"
+        if self.protocol.selection == "best":
+            rule = f"best of {self.evaluations} evaluations on {split}"
+        return {
+            "accuracy": score.accuracy,
+            "correct": score.correct,
+            "count": score.count,
+            "split": split,
+            "selection": rule,
+            "epoch": epoch,
+        }

@@ -1,0 +1,118 @@
+"""What a run writes while it is going on: log, metrics, TensorBoard, progress bar."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import logging
+import shutil
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.runs.record import FILE
+from hydra_peft.training.loop import EpochRecord
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+    from tqdm import tqdm
+
+LOG = "train.log"
+METRICS = "metrics.csv"
+TENSORBOARD = "tensorboard"
+
+log = logging.getLogger("hydra_peft")
+
+
+class RunWriter:
+    """Writes a run's ``train.log``, ``metrics.csv`` and ``tensorboard/``; shows a progress bar.
+
+    A context manager. What an earlier, incomplete run left of these files is removed on entry.
+    The bar is shown only on a terminal.
+
+    Args:
+        folder: the run's folder; made if it is not there.
+        title: what the progress bar says.
+        steps: number of training steps in all.
+    """
+
+    def __init__(self, folder: Path, title: str, steps: int) -> None:
+        self.folder = folder
+        self.title = title
+        self.steps = steps
+
+    def __enter__(self) -> RunWriter:
+        from torch.utils.tensorboard.writer import SummaryWriter
+        from tqdm import tqdm
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in (LOG, METRICS, FILE):
+            (self.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / TENSORBOARD, ignore_errors=True)
+        self._handler = logging.FileHandler(self.folder / LOG)
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(self._handler)
+        self._file = (self.folder / METRICS).open("w", newline="")
+        self._csv = csv.writer(self._file)
+        self._csv.writerow([f.name for f in dataclasses.fields(EpochRecord)])
+        self._tensorboard: SummaryWriter = SummaryWriter(str(self.folder / TENSORBOARD))
+        self._bar: tqdm[Any] = tqdm(
+            total=self.steps,
+            desc=self.title,
+            unit="step",
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        )
+        return self
+
+    def step(self) -> None:
+        """Move the progress bar by one step."""
+        self._bar.update()
+
+    def epoch(self, record: EpochRecord, epochs: int) -> None:
+        """Write one epoch to all files and show it beside the bar."""
+        self._csv.writerow(dataclasses.astuple(record))
+        self._file.flush()
+        for name in ("loss", "train_accuracy", "lr", "images_per_second"):
+            self._tensorboard.add_scalar(f"train/{name}", getattr(record, name), record.epoch)
+        self._bar.set_postfix_str(
+            f"epoch {record.epoch}/{epochs}, loss {record.loss:.3f}, lr {record.lr:.1e}, "
+            f"{record.images_per_second:.0f} images/s"
+        )
+        log.info(
+            "epoch %d/%d loss %.4f train accuracy %.2f%% lr %.3e %.0f images/s",
+            record.epoch,
+            epochs,
+            record.loss,
+            record.train_accuracy,
+            record.lr,
+            record.images_per_second,
+        )
+
+    def score(self, split: str, accuracy: float, epoch: int) -> None:
+        """Write the accuracy (percent) on ``split`` after ``epoch``."""
+        self._tensorboard.add_scalar(f"{split}/accuracy", accuracy, epoch)
+        log.info("epoch %d %s accuracy %.2f%%", epoch, split, accuracy)
+
+    def text(self, name: str, content: str) -> None:
+        """Write a text to TensorBoard, as a block of code."""
+        self._tensorboard.add_text(name, "\n".join(f"    {x}" for x in content.splitlines()))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        if kind is not None and not issubclass(kind, KeyboardInterrupt):
+            log.error("the run ended with %s", kind.__name__, exc_info=error)
+        log.removeHandler(self._handler)
+        # On a full disk each of these fails; the error that ended the run is the one to see.
+        for close in (self._handler.close, self._file.close, self._tensorboard.close):
+            try:
+                close()
+            except OSError:
+                if kind is None:
+                    raise

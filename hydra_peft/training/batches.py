@@ -1,0 +1,46 @@
+"""Batches out of a split that is wholly in memory, on the device that computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from hydra_peft.data.splits import ImageSplit
+
+
+class Normalizer:
+    """Turns uint8 images ``[n, h, w, 3]`` into float32 ``[n, 3, h, w]``: (x / 255 - mean) / std.
+
+    Bit-equal to torchvision's ``ToTensor`` followed by ``Normalize``.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
+        self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
+        self.std = torch.tensor(std, device=device).view(1, -1, 1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalise a batch."""
+        pixels = images.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(255)
+        return pixels.sub_(self.mean).div_(self.std)
+
+
+def to_device(split: ImageSplit, device: torch.device) -> ImageSplit:
+    """Return ``split`` on ``device``; uint8, so that a thousand 224-pixel images take 150 MB."""
+    return ImageSplit(split.images.to(device), split.labels.to(device))
+
+
+def batch_count(size: int, batch_size: int, drop_last: bool) -> int:
+    """Return the number of batches of one epoch over ``size`` images."""
+    return size // batch_size if drop_last else -(-size // batch_size)
+
+
+def shuffled_batches(
+    split: ImageSplit, batch_size: int, generator: torch.Generator, *, drop_last: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield one epoch of ``(images uint8, labels)`` in an order drawn from ``generator``."""
+    order = torch.randperm(len(split), generator=generator).to(split.labels.device)
+    for batch in range(batch_count(len(split), batch_size, drop_last)):
+        rows = order[batch * batch_size : (batch + 1) * batch_size]
+        yield split.images[rows], split.labels[rows]

@@ -1,0 +1,49 @@
+"""Scoring a model on a split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from hydra_peft.data.splits import ImageSplit
+from hydra_peft.training.batches import Normalizer
+from hydra_peft.training.devices import autocast
+
+#: fixed, because the batch size can change the last bits of a matrix product
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Score:
+    """Top-1 score: ``correct`` out of ``count`` images."""
+
+    correct: int
+    count: int
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct images, in percent."""
+        return 100.0 * self.correct / self.count
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    split: ImageSplit,
+    *,
+    normalize: Normalizer,
+    device: torch.device,
+    precision: str,
+) -> Score:
+    """Return the top-1 score of ``model`` on ``split``; the model is left in evaluation mode."""
+    model.eval()
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    for start in range(0, len(split), EVALUATION_BATCH):
+        images = split.images[start : start + EVALUATION_BATCH].to(device)
+        labels = split.labels[start : start + EVALUATION_BATCH].to(device)
+        with autocast(device, precision):
+            logits = model(normalize(images))
+        correct += (logits.argmax(dim=1) == labels).sum()
+    return Score(int(correct), len(split))

@@ -1,0 +1,120 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from hydra_peft.adaptation.injection import set_training_mode
+from hydra_peft.data.splits import ImageSplit
+from hydra_peft.training.batches import Normalizer, batch_count, shuffled_batches
+from hydra_peft.training.devices import autocast
+from hydra_peft.training.schedule import cosine_with_warmup
+
+
+class DivergedError(RuntimeError):
+    """The loss stopped being a finite number; ``epoch`` is the first such epoch, from 1."""
+
+    def __init__(self, epoch: int, loss: float) -> None:
+        super().__init__(f"the loss became {loss} in epoch {epoch}: lower optimizer.lr")
+        self.epoch = epoch
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate moves over training; see :func:`cosine_with_warmup`."""
+
+    lr: float
+    warmup_epochs: int
+    warmup_lr: float
+    min_lr: float
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch: mean training loss and accuracy (percent), the last step's learning rate."""
+
+    epoch: int
+    loss: float
+    train_accuracy: float
+    lr: float
+    seconds: float
+    images_per_second: float
+
+
+def train(
+    model: nn.Module,
+    split: ImageSplit,
+    *,
+    epochs: int,
+    batch_size: int,
+    drop_last: bool,
+    clip_grad: float | None,
+    label_smoothing: float,
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+    normalize: Normalizer,
+    order: torch.Generator,
+    device: torch.device,
+    precision: str,
+    after_step: Callable[[], None],
+    after_epoch: Callable[[EpochRecord], None],
+) -> None:
+    """Train the parameters that ``optimizer`` holds, in place.
+
+    Args:
+        model: an adapted model on ``device``.
+        split: training images on ``device``.
+        clip_grad: largest gradient norm, or None.
+        order: generator of the batch order.
+        after_step: called after each step, for a progress bar.
+        after_epoch: called with each epoch's record; it may evaluate the model.
+
+    Raises:
+        DivergedError: the loss of an epoch is not finite.
+    """
+    steps = batch_count(len(split), batch_size, drop_last)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for epoch in range(epochs):
+        set_training_mode(model)
+        started = time.perf_counter()
+        # Sums stay on the device: reading one each step would stop a GPU each step.
+        loss_sum = torch.zeros((), device=device)
+        correct = torch.zeros((), dtype=torch.int64, device=device)
+        seen, lr = 0, 0.0
+        batches = shuffled_batches(split, batch_size, order, drop_last=drop_last)
+        for step, (images, labels) in enumerate(batches):
+            lr = cosine_with_warmup(
+                epoch * steps + step,
+                total_steps=epochs * steps,
+                warmup_steps=schedule.warmup_epochs * steps,
+                lr=schedule.lr,
+                warmup_lr=schedule.warmup_lr,
+                min_lr=schedule.min_lr,
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            with autocast(device, precision):
+                logits = model(normalize(images))
+                loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if clip_grad is not None:
+                nn.utils.clip_grad_norm_(parameters, clip_grad)
+            optimizer.step()
+            loss_sum += loss.detach().float() * len(labels)
+            correct += (logits.detach().argmax(dim=1) == labels).sum()
+            seen += len(labels)
+            after_step()
+        mean_loss = loss_sum.item() / seen
+        if not math.isfinite(mean_loss):
+            raise DivergedError(epoch + 1, mean_loss)
+        seconds = time.perf_counter() - started
+        accuracy = 100.0 * correct.item() / seen
+        after_epoch(EpochRecord(epoch + 1, mean_loss, accuracy, lr, seconds, seen / seconds))
