@@ -16,8 +16,8 @@ def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
     places = [
         (parent, name)
         for parent in model.modules()
-        for name, child in parent.named_children()
-        if child is old and parent is not new
+        for name, child in parent._modules.items()  # named_children() shows a shared one once
+        if child is old
     ]
     if not places:
         raise UserError(

@@ -1,0 +1,68 @@
+"""``scripts/evaluate.py``: score a finished run again, from its folder alone."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra_peft.cli.arguments import parse_arguments
+from hydra_peft.cli.guard import complain, guarded
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+USAGE = """\
+Rebuild a finished run's model from its folder and score it again, unmerged and merged.
+
+python scripts/evaluate.py run=<folder> [device=auto] [checkpoint=<file>] [cache=<folder>]
+
+  run         a run folder, as train.py printed it
+  device      auto, cpu or cuda (the recorded score is reproduced exactly on the same kind)
+  checkpoint  the backbone's weights, if they have moved since
+  cache       where generated images are kept (default: results/cache)
+
+Exit code 0: reproduced (merged: to within one image); 1: not; 2: a mistake."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The script's arguments."""
+
+    run: str
+    device: str = "auto"
+    checkpoint: str = ""
+    cache: str = str(ROOT / "results" / "cache")
+
+
+def main() -> int:
+    """Print recorded, unmerged and merged accuracy; return 0 if they agree, else 1."""
+    return guarded(_main)
+
+
+def _main() -> int:
+    arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
+    from hydra_peft.runs.rebuild import reevaluate
+
+    compared = reevaluate(
+        Path(arguments.run),
+        cache=Path(arguments.cache),
+        checkpoint=arguments.checkpoint or None,
+        device=arguments.device,
+    )
+    record, count = compared.recorded, compared.unmerged.count
+    recorded = int(record.metrics["correct"])
+    print(
+        f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}, "
+        f"{record.metrics['split']} of {count} images"
+    )
+    print(f"  recorded  {record.metrics['accuracy']:.4f}%  {recorded} correct")
+    print(f"  unmerged  {compared.unmerged.accuracy:.4f}%  {compared.unmerged.correct} correct")
+    agrees = compared.unmerged.correct == recorded
+    if compared.merged is None:
+        print(f"  merged    nothing to merge for method {record.method['name']}")
+    else:
+        print(f"  merged    {compared.merged.accuracy:.4f}%  {compared.merged.correct} correct")
+        agrees = agrees and abs(compared.merged.correct - recorded) <= 1
+    if not agrees:
+        complain("the recorded score is not reproduced.")
+    return 0 if agrees else 1

@@ -1,0 +1,121 @@
+"""A finished run, rebuilt from its folder alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from hydra_peft.adaptation.merging import merge
+from hydra_peft.adaptation.storage import load_adapter
+from hydra_peft.config.check import check_config
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.models.architectures import input_size, normalization
+from hydra_peft.models.backbones import build_backbone
+from hydra_peft.runs.assembly import load_data
+from hydra_peft.runs.folder import CONFIG
+from hydra_peft.runs.record import Record, read_record
+from hydra_peft.training.batches import Normalizer
+from hydra_peft.training.devices import resolve_device
+from hydra_peft.training.evaluation import Score, evaluate
+from hydra_peft.training.seeding import derive_seed
+
+#: a run's config is a few kilobytes
+MAX_CONFIG_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a run recorded, and what its rebuilt model scores now.
+
+    Attributes:
+        recorded: the run's record.
+        unmerged: score with the branches in place.
+        merged: score of the merged model; None for methods without adapters to merge.
+    """
+
+    recorded: Record
+    unmerged: Score
+    merged: Score | None
+
+
+def read_run_config(folder: Path) -> RunConfig:
+    """Return the checked config of the run in ``folder``.
+
+    The file is read as plain yaml: nothing in it is resolved, imported or instantiated.
+
+    Raises:
+        UserError: the file is missing, damaged, holds an interpolation, or does not check.
+    """
+    path = folder / CONFIG
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise UserError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes: not a run's config.")
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; is {folder} a run?") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UserError(f"{path} is not valid yaml: truncated or edited?") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no settings.")
+    if "${" in text:
+        raise UserError(f"{path} holds an interpolation: a run's config has plain values only.")
+    return check_config(OmegaConf.create(content))
+
+
+def reevaluate(folder: Path, *, cache: Path, checkpoint: str | None, device: str) -> Comparison:
+    """Rebuild the model of the run in ``folder`` and score it again, unmerged and merged.
+
+    Args:
+        folder: a completed run's folder.
+        cache: where the task's images are cached on this machine.
+        checkpoint: the backbone's weights, where they have moved since; None takes the recorded.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: the run did not complete, or weights or data are not those of the record.
+    """
+    record, config = read_record(folder), read_run_config(folder)
+    if record.status != "completed":
+        raise UserError(f"the run in {folder} is {record.status}: there is nothing to evaluate.")
+    if record.metrics.get("split") != config.protocol.evaluate_split:
+        raise UserError(f"{folder}: record and config name different splits: edited?")
+    where = resolve_device(device)
+    model = config.model
+    backbone, weights = build_backbone(
+        model.architecture,
+        arguments=model.arguments,
+        drop_path=model.drop_path,
+        checkpoint=checkpoint or model.checkpoint,
+        pretrained=model.pretrained,
+        seed=derive_seed(config.seed, "backbone"),
+        url=model.url,
+    )
+    _same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
+    load_adapter(backbone, folder, check_weights=False)
+    split = config.protocol.evaluate_split
+    data = load_data(config.dataset, cache=cache, size=input_size(backbone), splits={split})
+    _same("data", data.sha256, record.data.get("sha256"), folder)
+    backbone = backbone.to(where)
+    mean, std = normalization(backbone)
+    arguments: dict[str, Any] = {
+        "normalize": Normalizer(mean, std, where),
+        "device": where,
+        "precision": config.precision,
+    }
+    unmerged = evaluate(backbone, data.splits[split], **arguments)
+    merged = evaluate(backbone, data.splits[split], **arguments) if merge(backbone) else None
+    return Comparison(record, unmerged, merged)
+
+
+def _same(what: str, now: str, recorded: object, folder: Path) -> None:
+    if now != recorded:
+        raise UserError(
+            f"the {what} (sha256 {now[:12]}) are not those of the run in {folder} "
+            f"({str(recorded)[:12]}): its score cannot be reproduced with them."
+        )

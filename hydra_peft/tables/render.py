@@ -1,0 +1,89 @@
+"""Tables as Markdown for people and CSV for programs."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from hydra_peft.tables.rows import Row, Summary, Table
+
+
+def to_markdown(table: Table) -> str:
+    """Return ``table`` as Markdown: methods by tasks, mean and standard deviation over seeds."""
+    rows = [_markdown_row(row, table) for row in table.rows]
+    body = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+    return f"### {title(table)}\n\n{body}\n\n{_legend(table)}\n"
+
+
+def title(table: Table) -> str:
+    """Return what the table shows in one line."""
+    return (
+        f"{table.benchmark}: accuracy on {table.split} (%), protocol {table.protocol}, "
+        f"{table.selection}"
+    )
+
+
+def _markdown_row(row: Row, table: Table) -> dict[str, str]:
+    columns = {"method": row.label, "backbone": f"{row.model}, {row.weights}"}
+    columns |= {task: _percent(row.cell(task)) for task in table.tasks}
+    columns["mean over tasks"] = _percent(row.mean_over_tasks(table.tasks))
+    columns["mean over groups"] = _percent(row.mean_over_groups(table.tasks))
+    columns["seeds"] = _seeds(row)
+    columns["parameters without head"] = f"{row.adapter:,}"
+    columns["with mean head"] = f"{row.adapter + row.mean_head():,.0f}"
+    return columns
+
+
+def _percent(summary: Summary | None) -> str:
+    if summary is None:
+        return "-"
+    spread = "" if summary.std is None else f" ± {summary.std:.1f}"
+    return f"{summary.mean:.1f}{spread}"
+
+
+def _seeds(row: Row) -> str:
+    counts = sorted({len(scores) for scores in row.scores.values()})
+    return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
+
+
+def _legend(table: Table) -> str:
+    groups: dict[str, list[str]] = {}
+    for task, group in table.tasks.items():
+        groups.setdefault(group, []).append(task)
+    listed = "; ".join(f"{group}: {', '.join(tasks)}" for group, tasks in groups.items())
+    return (
+        f"Groups: {listed}. Cells: mean ± sample standard deviation over seeds. Mean over tasks: "
+        "plain mean of the task columns. Mean over groups: mean of the groups' means. Both are "
+        "taken per seed; '-' where a run is missing."
+    )
+
+
+def to_frame(tables: list[Table]) -> pd.DataFrame:
+    """Return all tables in long form: one line for each row and task, and each row's two means."""
+    lines = []
+    for table in tables:
+        for row in table.rows:
+            cells: list[tuple[str, str, Summary | None]] = [
+                (task, group, row.cell(task)) for task, group in table.tasks.items()
+            ]
+            cells.append(("mean over tasks", "", row.mean_over_tasks(table.tasks)))
+            cells.append(("mean over groups", "", row.mean_over_groups(table.tasks)))
+            lines += [
+                {
+                    "benchmark": table.benchmark,
+                    "protocol": table.protocol,
+                    "split": table.split,
+                    "selection": table.selection,
+                    "method": row.label,
+                    "model": row.model,
+                    "weights": row.weights,
+                    "task": task,
+                    "group": group,
+                    "mean": cell.mean if cell else None,
+                    "std": cell.std if cell else None,
+                    "seeds": cell.count if cell else 0,
+                    "adapter_parameters": row.adapter,
+                    "mean_head_parameters": row.mean_head(),
+                }
+                for task, group, cell in cells
+            ]
+    return pd.DataFrame(lines)

@@ -1,0 +1,206 @@
+"""Which runs make one row of a table, and what may be averaged.
+
+A row is one setting (method, training, protocol) on one backbone with one set of weights. Its
+cells are tasks, its samples seeds. Whatever differs otherwise goes into another row.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra_peft.config.identity import settings_id, short_hash
+from hydra_peft.runs.record import Record
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean and sample standard deviation (None for one seed) over ``count`` seeds, in percent."""
+
+    mean: float
+    std: float | None
+    count: int
+
+
+def summarize(values: Iterable[float]) -> Summary:
+    """Return the :class:`Summary` of ``values``, of which there is at least one."""
+    numbers = list(values)
+    std = statistics.stdev(numbers) if len(numbers) > 1 else None
+    return Summary(statistics.fmean(numbers), std, len(numbers))
+
+
+@dataclass
+class Row:
+    """One row of a table.
+
+    Attributes:
+        label: method with sizes, and what tells it from its neighbours.
+        model: backbone name.
+        weights: ``pretrained 1a2b3c4d`` or ``RANDOM WEIGHTS``.
+        settings: the science apart from task and seed.
+        scores: accuracy in percent by task, then seed.
+        heads: parameters of the head by task.
+        adapter: parameters of the adapter.
+    """
+
+    label: str
+    model: str
+    weights: str
+    settings: dict[str, Any]
+    scores: dict[str, dict[int, float]] = field(default_factory=dict)
+    heads: dict[str, int] = field(default_factory=dict)
+    adapter: int = 0
+
+    def cell(self, task: str) -> Summary | None:
+        """Return the summary over seeds of one task; None where there is no run."""
+        return summarize(self.scores[task].values()) if task in self.scores else None
+
+    def mean_over_tasks(self, tasks: dict[str, str]) -> Summary | None:
+        """Return the plain mean over all ``tasks``, taken per seed, then summarised over seeds.
+
+        None unless every task has a run, and all share at least one seed.
+        """
+        return self._mean({task: 1.0 / len(tasks) for task in tasks})
+
+    def mean_over_groups(self, tasks: dict[str, str]) -> Summary | None:
+        """Return the mean of the means of the groups; ``tasks`` maps task to group."""
+        sizes: dict[str, int] = defaultdict(int)
+        for group in tasks.values():
+            sizes[group] += 1
+        return self._mean({t: 1.0 / (len(sizes) * sizes[group]) for t, group in tasks.items()})
+
+    def _mean(self, weights: dict[str, float]) -> Summary | None:
+        if any(task not in self.scores for task in weights):
+            return None
+        seeds = set.intersection(*(set(self.scores[task]) for task in weights))
+        if not seeds:
+            return None
+        return summarize(
+            sum(weight * self.scores[task][seed] for task, weight in weights.items())
+            for seed in sorted(seeds)
+        )
+
+    def mean_head(self) -> float:
+        """Return the head's parameters, averaged over the row's tasks."""
+        return statistics.fmean(self.heads.values())
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that may stand under each other: one benchmark, protocol, split and selection rule.
+
+    Attributes:
+        tasks: task name to group, in the order of the columns.
+    """
+
+    benchmark: str
+    protocol: str
+    split: str
+    selection: str
+    tasks: dict[str, str]
+    rows: list[Row]
+
+
+#: order of groups in every VTAB-like table
+GROUPS = ("natural", "specialized", "structured")
+
+
+def build_tables(records: list[Record]) -> tuple[list[Table], list[str]]:
+    """Group ``records`` into tables; also return a sentence for each thing kept apart."""
+    tables: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        rule = (record.metrics["split"], _rule(record))
+        tables[(record.benchmark, record.protocol, *rule)].append(record)
+    built, warnings = [], []
+    for (benchmark, protocol, split, selection), members in sorted(tables.items()):
+        rows, apart = _rows(members)
+        warnings += apart
+        built.append(Table(benchmark, protocol, split, selection, _tasks(members), rows))
+    if len({table.protocol for table in built}) > 1:
+        warnings.append("runs of different protocols are in different tables, never averaged.")
+    return built, warnings
+
+
+def _rule(record: Record) -> str:
+    return str(record.metrics["selection"])
+
+
+def _tasks(records: list[Record]) -> dict[str, str]:
+    def order(item: tuple[str, str]) -> tuple[int, str, str]:
+        task, group = item
+        return (GROUPS.index(group) if group in GROUPS else len(GROUPS), group, task)
+
+    return dict(sorted({record.task: record.group for record in records}.items(), key=order))
+
+
+def _rows(records: list[Record]) -> tuple[list[Row], list[str]]:
+    grouped: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        grouped[(settings_id(record.settings), _weights(record))].append(record)
+    rows: list[Row] = []
+    warnings: list[str] = []
+    for members in grouped.values():
+        for number, part in enumerate(_comparable(members)):
+            row = _row(part)
+            if number:
+                row.label += f" (apart {number})"
+                tasks = ", ".join(sorted(row.scores))
+                warnings.append(
+                    f"'{row.label}' has other data or another recipe on {tasks} than the row of "
+                    "the same name: not averaged together."
+                )
+            rows.append(row)
+    if len({row.weights for row in rows}) > 1:
+        warnings.append("rows with different backbone weights are kept apart, never averaged.")
+    _tell_apart(rows)
+    rows.sort(key=lambda row: (row.model, row.weights, row.adapter, row.label))
+    return rows, warnings
+
+
+def _comparable(records: list[Record]) -> list[list[Record]]:
+    """Split the runs of one row so that each task has one data content and one science."""
+    variants: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        science = {key: value for key, value in record.science.items() if key != "seed"}
+        variants[record.task][short_hash([science, record.data.get("sha256")])].append(record)
+    parts: list[list[Record]] = []
+    for by_variant in variants.values():
+        for number, members in enumerate(sorted(by_variant.values(), key=len, reverse=True)):
+            if number == len(parts):
+                parts.append([])
+            parts[number] += members
+    return parts
+
+
+def _row(records: list[Record]) -> Row:
+    first = records[0]
+    row = Row(first.method_label, first.model, _weights(first), first.settings)
+    row.adapter = first.parameters["adapter"]
+    for record in records:
+        row.scores.setdefault(record.task, {})[record.seed] = float(record.metrics["accuracy"])
+        row.heads[record.task] = record.parameters["head"]
+    return row
+
+
+def _weights(record: Record) -> str:
+    # Each seed draws its own random backbone: one row over those draws is what is meant.
+    if record.weights.get("kind") == "random":
+        return "RANDOM WEIGHTS"
+    return f"pretrained {str(record.weights.get('sha256'))[:8]}"
+
+
+def _tell_apart(rows: list[Row]) -> None:
+    """Add to labels that several rows share the settings in which those rows differ."""
+    same: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        same[(row.label, row.model, row.weights)].append(row)
+    for twins in same.values():
+        keys = sorted({key for row in twins for key in row.settings})
+        differing = [k for k in keys if len({str(row.settings.get(k)) for row in twins}) > 1]
+        for row in twins:
+            if differing:
+                values = ", ".join(f"{key}={row.settings.get(key)}" for key in differing)
+                row.label += f" ({values})"

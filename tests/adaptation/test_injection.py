@@ -1,0 +1,115 @@
+"""Injecting a method into a model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import hydra_peft
+from hydra_peft import UserError
+from hydra_peft.adaptation.injection import set_training_mode
+
+
+def test_freezes_everything_but_adapter_and_head(tiny: nn.Module) -> None:
+    done = hydra_peft.inject(tiny, "hydra", rank=2)
+    trainable = {n for n, p in tiny.named_parameters() if p.requires_grad}
+    assert {n.split(".")[-1] for n in trainable if n.startswith("head")} == {"weight", "bias"}
+    others = {n for n in trainable if not n.startswith("head")}
+    assert others
+    assert all(".parallel." in n or ".sequential." in n for n in others)
+    assert done.layers == tuple(
+        f"blocks.{i}.{name}" for i in range(2) for name in ("attn.proj", "mlp.fc2")
+    )
+    assert "hydra r=2+2 on 4 layers (blocks.0.attn.proj" in str(done)
+    assert done.head == ("head",)
+
+
+def test_linear_and_full_come_through_the_same_door(tiny: nn.Module) -> None:
+    hydra_peft.inject(tiny, "linear")
+    assert {n for n, p in tiny.named_parameters() if p.requires_grad} == {
+        "head.weight",
+        "head.bias",
+    }
+    other = type(tiny)()
+    hydra_peft.inject(other, "full")
+    assert all(p.requires_grad for p in other.parameters())
+
+
+@pytest.mark.parametrize("method", ["lora", "seqlora", "hydra", "linear", "full"])
+def test_injected_model_computes_what_the_backbone_computed(tiny: nn.Module, method: str) -> None:
+    x = torch.randn(3, 12)
+    before = tiny(x)
+    hydra_peft.inject(tiny, method)
+    assert torch.equal(tiny(x), before)
+
+
+def test_linear_probing_keeps_the_backbone_in_evaluation_mode(tiny: nn.Module) -> None:
+    hydra_peft.inject(tiny, "linear")
+    set_training_mode(tiny)
+    assert not tiny.blocks[0]["attn"]["proj"].training
+    assert tiny.head.training
+
+
+def test_works_without_a_head_and_with_one_named() -> None:
+    body = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    done = hydra_peft.inject(body, "lora", targets=["0"], rank=1, head="2")
+    assert done.head == ("2",)
+    headless = nn.Sequential(nn.Linear(4, 4))
+    assert hydra_peft.inject(headless, "lora", targets=["*"], rank=1).head == ()
+
+
+def test_a_layer_shared_under_two_names_is_adapted_under_both() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(4, 4)
+            self.second = self.first
+
+    model = Shared()
+    hydra_peft.inject(model, "lora", targets=["first"], rank=1)
+    assert model.first is model.second
+    assert type(model.second).__name__ == "LowRankLinear"
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("loar", {}, "did you mean 'lora'"),
+        ("lora", {"rnak": 2}, "did you mean 'rank'"),
+        ("lora", {"rank": 0}, "at least 1"),
+        ("hydra", {"rank_sequential": 0}, "at least 1"),
+        ("seqlora", {"rank": 10_000}, "between 1 and 12"),
+        ("lora", {"targets": ["attn.prj"]}, "near names: attn.proj"),
+        ("lora", {"head": "haed"}, "has no head 'haed'"),
+        ("lora", {"dropout": 1.5}, r"\[0, 1\)"),
+    ],
+)
+def test_a_refused_injection_leaves_the_model_as_it_was(
+    tiny: nn.Module, method: str, options: dict[str, object], message: str
+) -> None:
+    modules = dict(tiny.named_modules())
+    with pytest.raises(UserError, match=message):
+        hydra_peft.inject(tiny, method, **options)
+    assert dict(tiny.named_modules()) == modules
+    assert all(p.requires_grad for p in tiny.parameters())
+
+
+def test_a_second_injection_is_refused(tiny: nn.Module) -> None:
+    hydra_peft.inject(tiny, "lora")
+    with pytest.raises(UserError, match="already carries 'lora r=4'"):
+        hydra_peft.inject(tiny, "hydra")
+
+
+def test_frozen_weights_do_not_move_in_training(tiny: nn.Module) -> None:
+    hydra_peft.inject(tiny, "hydra", rank=2)
+    frozen = {n: p.clone() for n, p in tiny.named_parameters() if not p.requires_grad}
+    trained = {n: p.clone() for n, p in tiny.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW([p for p in tiny.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        tiny(torch.randn(8, 12)).square().mean().backward()
+        optimizer.step()
+    now = dict(tiny.named_parameters())
+    assert all(torch.equal(now[n], p) for n, p in frozen.items())
+    assert all(not torch.equal(now[n], p) for n, p in trained.items())

@@ -1,0 +1,113 @@
+"""Saving an adapter and rebuilding it on a fresh backbone."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import hydra_peft
+from hydra_peft import UserError
+
+Fill = Callable[[nn.Module], None]
+
+
+@pytest.fixture
+def saved(tiny: nn.Module, tmp_path: Path, randomize: Fill) -> tuple[nn.Module, nn.Module, Path]:
+    """A fresh backbone, its adapted and trained copy, and the folder the adapter was saved to."""
+    model = copy.deepcopy(tiny)
+    hydra_peft.inject(model, "hydra", rank=2, scale=2.5, targets=["mlp.fc2"])
+    randomize(model)
+    hydra_peft.save_adapter(model, tmp_path / "adapter")
+    return tiny, model, tmp_path / "adapter"
+
+
+@pytest.mark.parametrize("method", ["lora", "seqlora", "hydra", "linear", "full"])
+def test_round_trip(tiny: nn.Module, tmp_path: Path, randomize: Fill, method: str) -> None:
+    model = copy.deepcopy(tiny)
+    hydra_peft.inject(model, method)
+    randomize(model)
+    hydra_peft.save_adapter(model, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter.json", "adapter.safetensors"]
+    fresh = copy.deepcopy(tiny)
+    done = hydra_peft.load_adapter(fresh, tmp_path)
+    assert done.method.name == method
+    x = torch.randn(4, 12)
+    assert torch.equal(fresh(x), model(x))
+
+
+def test_saved_while_merged_is_the_same(saved: tuple[nn.Module, nn.Module, Path]) -> None:
+    fresh, model, folder = saved
+    x = torch.randn(4, 12)
+    expected = model(x)
+    hydra_peft.merge(model)
+    hydra_peft.save_adapter(model, folder)
+    hydra_peft.load_adapter(fresh, folder)
+    assert torch.equal(fresh(x), expected)
+
+
+def test_head_of_another_size_is_replaced(saved: tuple[nn.Module, nn.Module, Path]) -> None:
+    fresh, model, folder = saved
+    fresh.head = nn.Linear(12, 50)
+    hydra_peft.load_adapter(fresh, folder)
+    x = torch.randn(4, 12)
+    assert torch.equal(fresh(x), model(x))
+
+
+def test_another_architecture_is_refused(saved: tuple[nn.Module, nn.Module, Path]) -> None:
+    fresh, _, folder = saved
+    with pytest.raises(UserError, match="another backbone architecture"):
+        hydra_peft.load_adapter(type(fresh)(width=16), folder)
+
+
+def test_other_weights_are_refused_unless_asked_for(
+    saved: tuple[nn.Module, nn.Module, Path],
+) -> None:
+    fresh, _, folder = saved
+    fresh.blocks[0]["attn"]["proj"].weight.data[0, 0] += 1e-6
+    with pytest.raises(UserError, match="other backbone weights"):
+        hydra_peft.load_adapter(copy.deepcopy(fresh), folder)
+    hydra_peft.load_adapter(fresh, folder, check_weights=False)
+
+
+def test_truncated_tensors(saved: tuple[nn.Module, nn.Module, Path]) -> None:
+    fresh, _, folder = saved
+    path = folder / "adapter.safetensors"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match="truncated or not a safetensors file"):
+        hydra_peft.load_adapter(fresh, folder)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda c: c.update(format=99), "format 99, this version reads format 1"),
+        (lambda c: c["method"].update(name="loar"), "did you mean 'lora'"),
+        (lambda c: c["method"].update(rank=3), "has shape"),
+        (lambda c: c["method"].update(targets=["attn.proj"]), "adapted layers, its targets match"),
+        (lambda c: c["method"].update(__class__="os.system"), "has no option '__class__'"),
+        (lambda c: c.pop("backbone"), "lacks 'backbone'"),
+    ],
+)
+def test_edited_config(
+    saved: tuple[nn.Module, nn.Module, Path], edit: Callable[[dict], object], message: str
+) -> None:
+    fresh, _, folder = saved
+    config = json.loads((folder / "adapter.json").read_text())
+    edit(config)
+    (folder / "adapter.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=message):
+        hydra_peft.load_adapter(fresh, folder)
+
+
+def test_missing_folder_and_broken_json(tiny: nn.Module, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot read"):
+        hydra_peft.load_adapter(tiny, tmp_path / "nowhere")
+    (tmp_path / "adapter.json").write_text('{"format": 1,')
+    with pytest.raises(UserError, match="not valid json"):
+        hydra_peft.load_adapter(tiny, tmp_path)

@@ -1,0 +1,49 @@
+"""Name patterns."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from hydra_peft.adapters.targets import find_linear_layers, matches
+from hydra_peft.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "expected"),
+    [
+        ("blocks.0.attn.proj", "attn.proj", True),
+        ("blocks.0.attn.proj", "proj", True),
+        ("blocks.0.attn.proj", "blocks.0.attn.proj", True),
+        ("blocks.0.attn.proj", "blocks.*.proj", True),
+        ("blocks.10.attn.proj", "blocks.[0-5].attn.proj", False),
+        ("blocks.0.attn.out_proj", "proj", False),
+        ("blocks.0.attn.proj", "attn", False),
+        ("attn.proj", "attn.proj", True),
+    ],
+)
+def test_matches(name: str, pattern: str, expected: bool) -> None:
+    assert matches(name, pattern) is expected
+
+
+def test_finds_layers_in_order_without_the_head(tiny: nn.Module) -> None:
+    found = find_linear_layers(tiny, ["mlp.fc2", "attn.proj"], exclude=("head",))
+    assert list(found) == [
+        f"blocks.{i}.{name}" for i in range(2) for name in ("attn.proj", "mlp.fc2")
+    ]
+    assert "head" not in find_linear_layers(tiny, ["*"], exclude=("head",))
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (["attn.prj"], "near names: attn.proj"),
+        (["norm"], "'norm', which is a LayerNorm"),
+        (["head"], "'head', which is a Linear and not a linear layer to adapt"),
+        ([], "not a list of name patterns"),
+        ("attn.proj", "not a list of name patterns"),
+    ],
+)
+def test_patterns_that_match_nothing(tiny: nn.Module, targets: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        find_linear_layers(tiny, targets, exclude=("head",))

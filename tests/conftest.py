@@ -1,0 +1,83 @@
+"""What several test modules need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+# Before any run asks a hub for something: tests never use a network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+class TinyNet(nn.Module):
+    """Two blocks with the layer names of a timm ViT, and a head."""
+
+    def __init__(self, width: int = 12, classes: int = 3) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    "attn": nn.ModuleDict({"proj": nn.Linear(width, width)}),
+                    "mlp": nn.ModuleDict(
+                        {"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)}
+                    ),
+                }
+            )
+            for _ in range(2)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = x + block["attn"]["proj"](x)
+            x = x + block["mlp"]["fc2"](torch.relu(block["mlp"]["fc1"](x)))
+        return self.head(self.norm(x))
+
+
+@pytest.fixture
+def tiny() -> TinyNet:
+    """A fresh small model."""
+    return TinyNet()
+
+
+@pytest.fixture
+def randomize() -> Callable[[nn.Module], None]:
+    """Give all trainable parameters values as after training: none zero, none large."""
+
+    def fill(model: nn.Module) -> None:
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                nn.init.normal_(parameter, std=0.1)
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def compose_train() -> Iterator[Callable[..., object]]:
+    """Compose conf/train.yaml with overrides, as the entry point does."""
+    from hydra import compose, initialize_config_dir
+
+    from hydra_peft.cli.train import register
+
+    register()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        yield lambda *overrides: compose("train", list(overrides))
