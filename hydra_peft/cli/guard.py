@@ -23,6 +23,10 @@ _DISK_ERRORS = {
 }
 
 
+class Stopped(BaseException):
+    """Carries its cause through Hydra, which catches exceptions and prints about them itself."""
+
+
 def guarded(main: Callable[[], int]) -> int:
     """Return what ``main`` returns, or the exit code of how it failed, with a sentence on stderr.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -15,6 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_peft.errors import did_you_mean
+
+CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 
 
 def one_sentence(error: Exception, defaults: DictConfig | None) -> str:
@@ -40,14 +42,15 @@ def one_sentence(error: Exception, defaults: DictConfig | None) -> str:
 
 
 def _missing_option(error: MissingConfigException) -> str:
-    path = str(error.missing_cfg_file)
-    group, _, name = path.rpartition("/")
-    options: Sequence[str] = list(error.options or [])
-    if "/" in path and not options:
-        # An option in a sub-folder that does not exist: dataset=mni/digits
-        group, _, name = path.partition("/")
-    listed = f": choose one of {', '.join(options)}" if options else ""
-    return f"unknown {group or 'config'} '{name}'{did_you_mean(name, options)}{listed}."
+    group, _, name = str(error.missing_cfg_file).partition("/")
+    folder = CONF / group
+    options = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
+    if not name or not options:
+        return f"there is no config '{error.missing_cfg_file}': see python scripts/train.py --help."
+    return (
+        f"unknown {group} '{name}'{did_you_mean(name, options)}: choose one of "
+        f"{', '.join(options)}."
+    )
 
 
 def _unknown_key(key: str, defaults: DictConfig | None) -> str:

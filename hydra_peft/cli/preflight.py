@@ -9,12 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_peft.cli.guard import Stopped
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.errors import UserError
-
-
-class PreflightFailed(BaseException):
-    """Carries a :class:`UserError` through Hydra, which swallows a callback's exceptions."""
 
 
 class Preflight(Callback):
@@ -24,12 +21,12 @@ class Preflight(Callback):
         """Check all jobs.
 
         Raises:
-            PreflightFailed: one of them cannot work.
+            Stopped: one of them cannot work (or a bug here, which must not pass for a check).
         """
         try:
             check_jobs(config)
-        except UserError as error:
-            raise PreflightFailed from error
+        except Exception as error:
+            raise Stopped from error
 
 
 def check_jobs(config: DictConfig) -> None:
@@ -63,8 +60,7 @@ def expand(config: DictConfig) -> list[list[str]]:
     """Return the overrides of each job: all combinations, in the order Hydra runs them."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    parameters = OmegaConf.to_container(config.hydra.sweeper.params) or {}
-    assert isinstance(parameters, dict)
+    parameters = config.hydra.sweeper.params or {}
     overrides = [f"{key}={value}" for key, value in parameters.items()]
     overrides += list(config.hydra.overrides.task)
     parsed = OverridesParser.create().parse_overrides(overrides)

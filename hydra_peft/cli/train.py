@@ -16,9 +16,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_peft.cli.guard import complain, disk_sentence, guarded
+from hydra_peft.cli.guard import Stopped, complain, disk_sentence, guarded
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
-from hydra_peft.cli.preflight import PreflightFailed
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ def main() -> int:
 
 def _main() -> int:
     register()
+    # argparse takes flags before or after all overrides; people also type them in between.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
     failures: list[str] = []
 
     @hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")
@@ -49,8 +50,9 @@ def _main() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         job()
-    except PreflightFailed as error:
-        raise UserError(str(error.__cause__)) from None
+    except Stopped as stopped:
+        assert stopped.__cause__ is not None
+        raise stopped.__cause__ from None
     except COMPOSITION_ERRORS as error:
         raise UserError(one_sentence(error, _defaults())) from None
     finally:
@@ -92,7 +94,7 @@ def _job(config: DictConfig, failures: list[str]) -> float | None:
         full_disk = isinstance(error, OSError) and disk_sentence(error) is not None
         # On a full disk no later job can do better.
         if not sweeping or full_disk:
-            raise
+            raise Stopped from error
         complain(f"{overrides}: {error}")
         logging.getLogger("hydra_peft").debug("job failed", exc_info=True)
         failures.append(overrides)

@@ -1,0 +1,229 @@
+"""The train entry point as a user meets it: sweeps, and every mistake in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hydra_peft.cli import train
+
+SHORT = ["train.epochs=1", "scheduler.warmup_epochs=0", "train.batch_size=100", "device=cpu"]
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Call the entry point with arguments: exit code, stdout, stderr."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        from hydra.core.global_hydra import GlobalHydra
+
+        paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
+        monkeypatch.setattr(sys, "argv", ["scripts/train.py", *SHORT, *paths, *arguments])
+        before = signal.getsignal(signal.SIGTERM)
+        GlobalHydra.instance().clear()
+        try:
+            code = train.main()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            GlobalHydra.instance().clear()
+        return (code, *capfd.readouterr())
+
+    return call
+
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+def results(tmp_path: Path) -> list[dict]:
+    return [json.loads(p.read_text()) for p in sorted(tmp_path.glob("runs/**/result.json"))]
+
+
+def test_a_sweep_over_methods_ranks_and_seeds(cli: Cli, tmp_path: Path) -> None:
+    arguments = ("-m", "method=lora,hydra", "method.rank=2,3", "seed=0,1")
+    code, out, _ = cli(*arguments)
+    assert code == 0
+    done = {(r["method_label"], r["seed"]) for r in results(tmp_path)}
+    labels = ("lora r=2", "lora r=3", "hydra r=2+2", "hydra r=3+3")
+    assert done == {(label, seed) for label in labels for seed in (0, 1)}
+    assert out.count("test (last epoch") == 8
+    code, out, _ = cli(*arguments)
+    assert code == 0
+    assert out.count("skipped") == 8
+
+
+def test_one_failing_job_does_not_stop_the_others(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hydra_peft.runs import run as run_module
+
+    original = run_module.load_data
+
+    def fail(dataset, **arguments):  # type: ignore[no-untyped-def]
+        if dataset.name == "digits":
+            raise RuntimeError("the disk made a noise")
+        return original(dataset, **arguments)
+
+    monkeypatch.setattr(run_module, "load_data", fail)
+    code, out, err = cli("-m", "dataset=mini/digits,mini/cells")
+    assert code == 1
+    assert "dataset=mini/digits" in err
+    assert "the disk made a noise" in err
+    assert "1 of the runs did not complete" in err
+    assert out.count("test (last epoch") == 1
+    assert [r["task"] for r in results(tmp_path)] == ["cells"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["method.rnak=3"], "unknown key 'method.rnak' (did you mean 'rank'?); known here: "),
+        (["optimiser.lr=1"], "unknown key 'optimiser.lr'"),
+        (["sed=1"], "unknown key 'sed' (did you mean 'seed'?)"),
+        (["method=loar"], "unknown method 'loar' (did you mean 'lora'?): choose one of full, "),
+        (["dataset=mini/digts"], "unknown dataset 'mini/digts' (did you mean 'mini/digits'?)"),
+        (["dataset=digits"], "unknown dataset 'digits' (did you mean 'mini/digits'?)"),
+        (["model=vit_maxi"], "unknown model 'vit_maxi' (did you mean 'vit_mini'?)"),
+        (["method.rank=0"], "rank 0 of the parallel branch"),
+        (["method.rank=10000"], "blocks.0.attn.proj: rank 10000 of the parallel branch"),
+        (["method=lora", "method.targets=[attn.prj]"], "near names: attn.proj"),
+        (["model.checkpoint=/nowhere/ViT-B_16.npz"], "/nowhere/ViT-B_16.npz does not exist"),
+        (["+experiment=dmo"], "unknown experiment 'dmo' (did you mean 'demo'?)"),
+        (["method.rank"], "cannot understand the override 'method.rank'"),
+        (["seed=[1"], "cannot understand the override 'seed=[1'"),
+        (["method=linear", "method.rank=2"], "unknown key 'method.rank'"),
+        (["model.architecture=vit_bse"], "is unknown to timm; near names"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_start_nothing(
+    cli: Cli, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    code, out, err = cli(*arguments)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert results(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["method=lora,loar"], "unknown method 'loar'"),
+        (["method.rank=2,10000"], "job 'train.epochs=1 "),
+        (["method=lora,linear", "method.rank=2"], "unknown key 'method.rank'"),
+    ],
+)
+def test_a_sweep_with_one_bad_job_starts_none(
+    cli: Cli, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    code, _, err = cli("-m", *arguments)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert results(tmp_path) == []
+
+
+def test_truncated_weights(cli: Cli, tmp_path: Path, root: Path) -> None:
+    content = (root / "hydra_peft/assets/vit_mini.safetensors").read_bytes()
+    (tmp_path / "w.safetensors").write_bytes(content[:-1000])
+    code, _, err = cli(f"model.checkpoint={tmp_path}/w.safetensors")
+    assert code == 2
+    assert "truncated or not a safetensors file" in err
+    assert results(tmp_path) == []
+
+
+def test_every_experiment_composes_and_its_jobs_fit(root: Path) -> None:
+    """Each preset's whole grid passes the checks that run before its first job."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+
+    from hydra_peft.cli.preflight import check_jobs, expand
+
+    train.register()
+    names = sorted(path.stem for path in (root / "conf/experiment").glob("*.yaml"))
+    assert {"demo", "mini", "mini_random"} <= set(names)
+    for name in names:
+        head = (root / f"conf/experiment/{name}.yaml").read_text()
+        for line in ("# Fills:", "# Command:", "# Expect:", "# Time:"):
+            assert line in head, (name, line)
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(root / "conf"), version_base="1.3"):
+            config = GlobalHydra.instance().config_loader().load_configuration(
+                "train", [f"+experiment={name}"], RunMode.MULTIRUN
+            )
+            assert len(expand(config)) > 1
+            check_jobs(config)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "HF_HUB_OFFLINE": "1"}
+
+
+def test_ctrl_c_in_the_middle_of_a_run(root: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        str(root / "scripts/train.py"),
+        "train.epochs=10000",
+        f"paths.runs={tmp_path}/runs",
+        f"paths.cache={tmp_path}/cache",
+        "device=cpu",
+    ]
+    # From another working directory: scripts do not depend on it.
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, env=environment())
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        logs = list(tmp_path.glob("runs/**/metrics.csv"))
+        if logs and logs[0].read_text().count("\n") > 1:
+            break
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.decode().strip().splitlines()[-1].startswith("error: interrupted")
+    assert "Traceback" not in err.decode()
+    (result,) = results(tmp_path)
+    assert result["status"] == "interrupted"
+
+
+def test_help_and_import_load_nothing_heavy(root: Path) -> None:
+    probe = (
+        "import sys, runpy, hydra_peft\n"
+        "assert not {'torch', 'timm', 'tensorboard', 'matplotlib'} & set(sys.modules)\n"
+        "sys.argv = ['train.py', '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(root / 'scripts/train.py')!r}, run_name='__main__')\n"
+        "except SystemExit as error:\n"
+        "    assert not error.code, error.code\n"
+        "heavy = {'torch', 'timm', 'tensorboard', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for text in ("method: full, hydra, linear, lora, seqlora", "method.rank", "scripts/tables.py"):
+        assert text in done.stdout
+
+
+def test_using_the_library_does_not_load_the_runner() -> None:
+    probe = (
+        "import sys, torch, hydra_peft\n"
+        "hydra_peft.inject(torch.nn.Sequential(torch.nn.Linear(4, 4)), 'lora', targets=['0'], rank=1)\n"
+        "heavy = {'timm', 'tensorboard', 'matplotlib', 'hydra', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,80 @@
+"""Same id if and only if same science."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hydra_peft.config.check import check_config
+from hydra_peft.config.identity import config_id, settings_id
+
+Compose = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["paths.runs=/elsewhere"],
+        ["paths.cache=/elsewhere"],
+        ["device=cpu"],
+        ["sweep.on_existing=rerun"],
+        ["model.checkpoint=/elsewhere/weights.safetensors"],
+        ["model.name=other"],
+        ["optimizer.lr=0.002"],
+        ["optimizer.lr=2e-3"],
+        ["method.rank=5", "method.rank_parallel=2", "method.rank_sequential=2"],
+        ["scheduler.min_lr=0"],
+    ],
+)
+def test_what_is_not_science_keeps_the_id(compose_train: Compose, overrides: list[str]) -> None:
+    base = check_config(compose_train("optimizer.lr=0.002"))
+    assert config_id(check_config(compose_train("optimizer.lr=0.002", *overrides))) == config_id(
+        base
+    )
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "precision=bf16",
+        "dataset=mini/texture",
+        "method=lora",
+        "method.rank=3",
+        "method.rank_sequential=3",
+        "method.scale=2",
+        "method.dropout=0.1",
+        "method.bias=false",
+        "method.init=xavier",
+        "method.targets=[mlp.fc2]",
+        "model.pretrained=false",
+        "model.drop_path=0.1",
+        "model=vit_base_patch32_224_in21k",
+        "+model.arguments.depth=3",
+        "optimizer.lr=1e-4",
+        "optimizer.weight_decay=0",
+        "optimizer.eps=1e-6",
+        "scheduler.warmup_epochs=0",
+        "scheduler.min_lr=1e-5",
+        "protocol=validation",
+        "train.epochs=31",
+        "train.batch_size=16",
+        "train.drop_last=true",
+        "train.clip_grad=1",
+        "train.label_smoothing=0.1",
+    ],
+)
+def test_science_changes_the_id(compose_train: Compose, override: str) -> None:
+    base, changed = check_config(compose_train()), check_config(compose_train(override))
+    assert config_id(changed) != config_id(base)
+
+
+def test_settings_are_one_table_row_whatever_the_task_recipe(compose_train: Compose) -> None:
+    base = check_config(compose_train())
+    same = check_config(compose_train("seed=7", "dataset=mini/texture", "dataset.recipe.scale=3"))
+    assert settings_id(same.settings) == settings_id(base.settings)
+    assert config_id(same) != config_id(base)
+    other = check_config(compose_train("method.scale=3"))
+    assert settings_id(other.settings) != settings_id(base.settings)

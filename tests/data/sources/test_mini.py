@@ -1,0 +1,53 @@
+"""The embedded benchmark through its source, its yamls and its cache."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hydra_peft.config.check import check_config
+from hydra_peft.data.sources import load_task
+from hydra_peft.data.splits import check_task
+from hydra_peft.errors import UserError
+
+TASKS = sorted(
+    p.stem for p in (Path(__file__).resolve().parents[3] / "conf/dataset/mini").glob("*.yaml")
+)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_yaml_and_module_agree(
+    task: str, tmp_path: Path, compose_train: Callable[..., Any]
+) -> None:
+    config = check_config(compose_train(f"dataset=mini/{task}")).dataset
+    module = importlib.import_module(f"hydra_peft.data.mini.{task}")
+    assert (config.name, config.classes, config.test_size) == (
+        task,
+        module.CLASSES,
+        module.TEST_SIZE,
+    )
+    data = load_task("mini", task, tmp_path)
+    check_task(data, name=task, classes=config.classes, test_size=config.test_size)
+    again = load_task("mini", task, tmp_path)
+    assert again.sha256 == data.sha256
+    assert torch.equal(again.splits["test"].images, data.splits["test"].images)
+
+
+def test_three_groups_and_at_least_five_generated_tasks(
+    compose_train: Callable[..., Any],
+) -> None:
+    groups = {t: check_config(compose_train(f"dataset=mini/{t}")).dataset.group for t in TASKS}
+    assert set(groups.values()) == {"natural", "specialized", "structured"}
+    assert len([t for t in TASKS if t != "digits"]) >= 5
+
+
+def test_unknown_names(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="choose one of"):
+        load_task("minni", "digits", tmp_path)
+    with pytest.raises(UserError, match="no task 'digts'"):
+        load_task("mini", "digts", tmp_path)

@@ -1,0 +1,65 @@
+"""The image cache is used when it is whole, and made anew when it is not."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from hydra_peft.data.cache import cached_arrays
+from hydra_peft.errors import UserError
+
+
+class Maker:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> tuple[Tensor, Tensor]:
+        self.calls += 1
+        generator = torch.Generator().manual_seed(1)
+        images = torch.randint(0, 256, (64, 4, 4, 3), dtype=torch.uint8, generator=generator)
+        return images, torch.arange(64)
+
+
+def test_made_once(tmp_path: Path) -> None:
+    make, path = Maker(), tmp_path / "deep" / "task.safetensors"
+    first, second = cached_arrays(path, make), cached_arrays(path, make)
+    assert make.calls == 1
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "foreign"])
+def test_damage_is_found_and_mended(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    make, path = Maker(), tmp_path / "task.safetensors"
+    good = cached_arrays(path, make)
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[-700] ^= 1
+    elif damage == "truncate":
+        del content[-100:]
+    elif damage == "empty":
+        content.clear()
+    else:
+        content[:] = b"\x80\x04not tensors" * 100
+    path.write_bytes(bytes(content))
+    with caplog.at_level(logging.WARNING, "hydra_peft"):
+        logging.getLogger("hydra_peft").propagate = True
+        again = cached_arrays(path, make)
+    assert make.calls == 2
+    assert "made anew" in caplog.text
+    assert all(torch.equal(a, b) for a, b in zip(good, again, strict=True))
+    cached_arrays(path, make)
+    assert make.calls == 2
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write the image cache .* set paths.cache"):
+        cached_arrays(tmp_path / "file" / "task.safetensors", Maker())

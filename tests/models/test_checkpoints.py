@@ -1,0 +1,127 @@
+"""Local weights in each format, and each way they can be wrong."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hydra_peft.errors import UserError
+from hydra_peft.models.architectures import build_architecture
+from hydra_peft.models.checkpoints import load_checkpoint
+
+SHAPE = {"img_size": 32, "depth": 2, "embed_dim": 48}
+
+
+def vit(**changes: int) -> nn.Module:
+    model = build_architecture("vit_tiny_patch16_224", {**SHAPE, **changes})
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+def google_names(model: nn.Module, heads: int = 3) -> dict[str, np.ndarray]:
+    """The weights of a timm ViT under the names and in the shapes of Google's .npz files."""
+    state = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    width = state["cls_token"].shape[-1]
+    out = {
+        "cls": state["cls_token"],
+        "embedding/kernel": state["patch_embed.proj.weight"].transpose(2, 3, 1, 0),
+        "embedding/bias": state["patch_embed.proj.bias"],
+        "Transformer/posembed_input/pos_embedding": state["pos_embed"],
+        "Transformer/encoder_norm/scale": state["norm.weight"],
+        "Transformer/encoder_norm/bias": state["norm.bias"],
+    }
+    for i in range(len(model.blocks)):
+        top, own = f"Transformer/encoderblock_{i}", f"blocks.{i}"
+        attention = f"{top}/MultiHeadDotProductAttention_1"
+        for number, norm in ((0, "norm1"), (2, "norm2")):
+            out[f"{top}/LayerNorm_{number}/scale"] = state[f"{own}.{norm}.weight"]
+            out[f"{top}/LayerNorm_{number}/bias"] = state[f"{own}.{norm}.bias"]
+        weights = np.split(state[f"{own}.attn.qkv.weight"], 3)
+        biases = np.split(state[f"{own}.attn.qkv.bias"], 3)
+        for name, weight, bias in zip(("query", "key", "value"), weights, biases, strict=True):
+            out[f"{attention}/{name}/kernel"] = weight.T.reshape(width, heads, -1)
+            out[f"{attention}/{name}/bias"] = bias.reshape(heads, -1)
+        out[f"{attention}/out/kernel"] = state[f"{own}.attn.proj.weight"].T.reshape(
+            heads, -1, width
+        )
+        out[f"{attention}/out/bias"] = state[f"{own}.attn.proj.bias"]
+        for number, layer in ((0, "fc1"), (1, "fc2")):
+            out[f"{top}/MlpBlock_3/Dense_{number}/kernel"] = state[f"{own}.mlp.{layer}.weight"].T
+            out[f"{top}/MlpBlock_3/Dense_{number}/bias"] = state[f"{own}.mlp.{layer}.bias"]
+    return out
+
+
+def write(model: nn.Module, path: Path) -> None:
+    state: dict[str, Tensor] = {n: t.contiguous() for n, t in model.state_dict().items()}
+    head = {"head.weight": torch.zeros(7, 48), "head.bias": torch.zeros(7)}
+    if path.suffix == ".npz":
+        np.savez(path, **google_names(model))
+    elif path.suffix == ".safetensors":
+        save_file({**state, **head}, path)
+    else:
+        torch.save({"state_dict": {**state, **head}}, path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pth"])
+def test_loads_to_equal_features(tmp_path: Path, suffix: str) -> None:
+    source, path = vit(), tmp_path / f"weights{suffix}"
+    write(source, path)
+    target = vit()
+    load_checkpoint(target, path)
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(target(x), source(x))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pth"])
+def test_truncated_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"weights{suffix}"
+    write(vit(), path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match="truncated"):
+        load_checkpoint(vit(), path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pth"])
+@pytest.mark.parametrize("change", [{"depth": 3}, {"embed_dim": 96}])
+def test_another_model(tmp_path: Path, suffix: str, change: dict[str, int]) -> None:
+    path = tmp_path / f"weights{suffix}"
+    write(vit(), path)
+    with pytest.raises(UserError, match=str(path)):
+        load_checkpoint(vit(**change), path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pth"])
+def test_position_embeddings_are_interpolated(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"weights{suffix}"
+    write(vit(img_size=64), path)
+    target = vit()
+    load_checkpoint(target, path)
+    assert target.pos_embed.shape == (1, 5, 48)
+
+
+def test_pickles_are_refused_without_being_run(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "exploded",)
+
+    (tmp_path / "weights.pth").write_bytes(pickle.dumps({"model": Bomb()}))
+    np.savez(tmp_path / "weights.npz", cls=np.array([Bomb()], dtype=object))
+    for name in ("weights.pth", "weights.npz"):
+        with pytest.raises(UserError):
+            load_checkpoint(vit(), tmp_path / name)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_missing_and_unknown_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        load_checkpoint(vit(), tmp_path / "none.npz")
+    (tmp_path / "weights.h5").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"unknown ending '\.h5'.*\.npz, \.safetensors"):
+        load_checkpoint(vit(), tmp_path / "weights.h5")

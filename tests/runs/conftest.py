@@ -1,0 +1,36 @@
+"""Short real runs on the embedded backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from hydra_peft.config.check import check_config
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.runs.run import Outcome, run
+
+SHORT = ["train.epochs=2", "scheduler.warmup_epochs=0", "train.batch_size=64"]
+
+
+@pytest.fixture
+def configure(
+    compose_train: Callable[..., Any], tmp_path: Path
+) -> Callable[..., tuple[RunConfig, str]]:
+    """Compose a short run below ``tmp_path``: the checked config and its yaml."""
+
+    def compose(*overrides: str) -> tuple[RunConfig, str]:
+        paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache", "device=cpu"]
+        config = compose_train(*SHORT, *paths, *overrides)
+        return check_config(config), OmegaConf.to_yaml(config, resolve=True)
+
+    return compose
+
+
+@pytest.fixture
+def do(configure: Callable[..., tuple[RunConfig, str]]) -> Callable[..., Outcome]:
+    """Do a short run with overrides."""
+    return lambda *overrides: run(*configure(*overrides))

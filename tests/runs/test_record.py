@@ -1,0 +1,75 @@
+"""Records: written atomically, read with suspicion."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from hydra_peft.errors import UserError
+from hydra_peft.files import atomic_write
+from hydra_peft.runs.record import Record, read_record, write_record
+
+RECORD = Record(
+    status="completed",
+    config_id="abc",
+    settings={"a": 1},
+    benchmark="mini",
+    group="natural",
+    task="digits",
+    model="vit_mini",
+    method={"name": "lora"},
+    method_label="lora r=4",
+    protocol="clean",
+    seed=0,
+    science={},
+    started="2026-01-01T00:00:00+00:00",
+)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    write_record(RECORD, tmp_path)
+    assert read_record(tmp_path) == RECORD
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 2}, "has schema 2, this version reads 1"),
+        ({"surprise": 1}, "unknown"),
+        ({"seed": "0"}, "wrong type"),
+        ({"status": "fine"}, "wrong type"),
+        ({"metrics": []}, "wrong type"),
+    ],
+)
+def test_records_that_are_not_ours(tmp_path: Path, change: dict, message: str) -> None:
+    content = {**dataclasses.asdict(RECORD), **change}
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=message):
+        read_record(tmp_path)
+
+
+def test_truncated_record(tmp_path: Path) -> None:
+    write_record(RECORD, tmp_path)
+    path = tmp_path / "result.json"
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(UserError, match="not valid json"):
+        read_record(tmp_path)
+
+
+def test_a_failed_write_keeps_the_earlier_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    atomic_write(path, b"first")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk")
+
+    monkeypatch.setattr("hydra_peft.files.os.replace", fail)
+    with pytest.raises(OSError, match="disk"):
+        atomic_write(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,208 @@
+"""A run writes what it promises, gives the same bits again, and says how it ended."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from hydra_peft.errors import UserError
+from hydra_peft.models.backbones import build_backbone
+from hydra_peft.runs import run as run_module
+from hydra_peft.runs.run import Outcome
+from hydra_peft.tensor_files import read_tensors
+
+Do = Callable[..., Outcome]
+
+
+def test_folder_and_record(do: Do, tmp_path: Path) -> None:
+    outcome = do()
+    folder, record = outcome.folder, outcome.record
+    assert folder == tmp_path / f"runs/mini/digits/hydra-r=2+2-seed0-{record.config_id}"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "adapter.json",
+        "adapter.safetensors",
+        "config.yaml",
+        "metrics.csv",
+        "result.json",
+        "tensorboard",
+        "train.log",
+    ]
+    written = json.loads((folder / "result.json").read_text())
+    assert written["status"] == "completed"
+    assert written["schema"] == 1
+    assert written["protocol"] == "clean"
+    assert written["weights"]["kind"] == "pretrained"
+    metrics = written["metrics"]
+    assert metrics["accuracy"] == pytest.approx(100 * metrics["correct"] / 797)
+    assert (metrics["split"], metrics["selection"], metrics["epoch"]) == ("test", "last epoch", 2)
+    counts = written["parameters"]
+    assert counts["head"] == 129 * 10
+    assert counts["trainable"] == counts["adapter"] + counts["head"]
+    for key in ("data", "times", "memory", "hardware", "versions", "code", "science", "settings"):
+        assert written[key], key
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[1]["loss"]) == pytest.approx(metrics["train_loss"])
+    assert "test accuracy" in (folder / "train.log").read_text()
+    assert list((folder / "tensorboard").iterdir())
+
+
+def test_same_bits_alone_and_after_other_jobs(do: Do, tmp_path: Path) -> None:
+    dropout = ["method.dropout=0.3", "model.drop_path=0.2"]
+    alone = do(*dropout, f"paths.runs={tmp_path}/alone")
+    do("method=full", "seed=4")
+    do("method=linear", "dataset=mini/cells")
+    torch.rand(7)
+    later = do(*dropout, f"paths.runs={tmp_path}/later")
+    first, second = (read_tensors(o.folder / "adapter.safetensors") for o in (alone, later))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert alone.record.metrics == later.record.metrics
+
+
+def test_seeds_and_methods_share_what_they_should(do: Do) -> None:
+    """The same seed gives two methods the same data order and head start, another seed neither."""
+    lora, hydra = do("method=lora", "train.epochs=1"), do("method=hydra", "train.epochs=1")
+    other = do("method=lora", "train.epochs=1", "seed=1")
+    assert lora.record.data == hydra.record.data == other.record.data
+    assert lora.record.weights == other.record.weights
+    assert lora.record.metrics["train_loss"] != other.record.metrics["train_loss"]
+
+
+def test_frozen_backbone_is_untouched_by_full_fine_tuning_before(do: Do) -> None:
+    before = do("method=linear").record.weights["sha256"]
+    do("method=full")
+    assert do("method=linear", "seed=2").record.weights["sha256"] == before
+
+
+def test_completed_run_is_skipped_rerun_or_refused(do: Do) -> None:
+    first = do()
+    again = do()
+    assert again.skipped
+    assert again.record == first.record
+    with pytest.raises(UserError, match="holds this very run already"):
+        do("sweep.on_existing=error")
+    rerun = do("sweep.on_existing=rerun")
+    assert not rerun.skipped
+    aside = first.folder.with_name(f"{first.folder.name}.superseded-1")
+    assert json.loads((aside / "result.json").read_text())["started"] == first.record.started
+
+
+def test_existing_run_with_other_weights_is_not_mistaken_for_this(do: Do, tmp_path: Path) -> None:
+    do()
+    from hydra_peft.tensor_files import write_tensors
+
+    model, _ = build_backbone(
+        "vit_mini", arguments={}, drop_path=0, checkpoint=None, pretrained=True, seed=0
+    )
+    write_tensors(tmp_path / "other.safetensors", model.state_dict(), {})
+    with pytest.raises(UserError, match="holds this run with weights from embedded vit_mini"):
+        do(f"model.checkpoint={tmp_path}/other.safetensors")
+
+
+def test_random_weights_say_so(do: Do) -> None:
+    record = do("model.pretrained=false").record
+    assert record.weights["kind"] == "random"
+    assert record.weights["source"].startswith("random, seed ")
+
+
+def test_validation_protocol_does_not_touch_the_test_set(
+    do: Do, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    original = run_module.evaluate
+
+    def spy(model, split, **arguments):  # type: ignore[no-untyped-def]
+        sizes.append(len(split))
+        return original(model, split, **arguments)
+
+    monkeypatch.setattr(run_module, "evaluate", spy)
+    record = do("protocol=validation").record
+    assert sizes == [200]
+    assert (record.metrics["split"], record.metrics["count"]) == ("val200", 200)
+
+
+def test_clean_protocol_touches_the_test_set_once(
+    do: Do, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    original = run_module.evaluate
+    monkeypatch.setattr(
+        run_module, "evaluate", lambda *a, **k: calls.append(1) or original(*a, **k)
+    )
+    do("train.epochs=3")
+    assert len(calls) == 1
+
+
+def test_selection_on_a_split_says_so_and_keeps_that_epoch(do: Do) -> None:
+    best = do(
+        "protocol.name=oracle",
+        "protocol.selection=best",
+        "protocol.evaluate_every=1",
+        "train.epochs=3",
+        "optimizer.lr=0.05",
+    )
+    assert best.record.metrics["selection"] == "best of 3 evaluations on test"
+    log = (best.folder / "train.log").read_text().splitlines()
+    scores = [float(line.split("accuracy ")[1][:-1]) for line in log if "test accuracy" in line]
+    assert best.record.metrics["accuracy"] == pytest.approx(max(scores), abs=0.01)
+    assert best.record.metrics["epoch"] == 1 + scores.index(max(scores))
+    from hydra_peft.runs.rebuild import reevaluate
+
+    again = reevaluate(best.folder, cache=best.folder / "cache", checkpoint=None, device="cpu")
+    assert again.unmerged.correct == best.record.metrics["correct"]
+
+
+def test_interrupted_run_says_so_and_is_done_again(
+    do: Do, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    earlier = do("seed=9")
+    content = (earlier.folder / "result.json").read_bytes()
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "evaluate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        do()
+    (folder,) = (tmp_path / "runs/mini/digits").glob("hydra-*-seed0-*")
+    record = json.loads((folder / "result.json").read_text())
+    assert record["status"] == "interrupted"
+    assert record["metrics"] == {}
+    assert (earlier.folder / "result.json").read_bytes() == content
+    monkeypatch.undo()
+    assert do().record.status == "completed"
+
+
+def test_diverged_run_says_so(do: Do) -> None:
+    outcome = do("optimizer.lr=1e30", "method=full")
+    assert outcome.record.status == "diverged"
+    assert "lower optimizer.lr" in str(outcome.record.error)
+    assert json.loads((outcome.folder / "result.json").read_text())["status"] == "diverged"
+
+
+def test_full_disk_fails_the_run_and_leaves_the_others(
+    do: Do, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    earlier = do("seed=9")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "result.json")
+
+    monkeypatch.setattr("hydra_peft.files.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        do()
+    monkeypatch.undo()
+    assert not list((tmp_path / "runs").rglob(".*"))  # no temporary file stays behind
+    assert do("seed=9").skipped
+    assert earlier.record.status == "completed"
+
+
+def test_drop_last_without_a_batch(do: Do) -> None:
+    with pytest.raises(UserError, match="leaves no batch of 1000 training images"):
+        do("train.batch_size=2000", "train.drop_last=true")

@@ -1,0 +1,153 @@
+"""What is averaged with what, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hydra_peft.errors import UserError
+from hydra_peft.runs.record import Record, write_record
+from hydra_peft.tables.collect import collect
+from hydra_peft.tables.render import to_frame, to_markdown
+from hydra_peft.tables.rows import build_tables
+
+GROUPS = {"a": "natural", "b": "structured", "c": "structured"}
+
+
+def record(task: str, seed: int, accuracy: float, **changes: Any) -> Record:
+    values: dict[str, Any] = {
+        "status": "completed",
+        "config_id": f"{task}{seed}",
+        "settings": {"method.name": "lora", "train.epochs": "recipe"},
+        "benchmark": "mini",
+        "group": GROUPS[task],
+        "task": task,
+        "model": "vit_mini",
+        "method": {"name": "lora"},
+        "method_label": "lora r=4",
+        "protocol": "clean",
+        "seed": seed,
+        "science": {"seed": seed, "task": task},
+        "started": f"2026-01-01T00:00:0{seed}+00:00",
+        "weights": {"kind": "pretrained", "sha256": "f" * 64},
+        "data": {"sha256": f"data of {task}"},
+        "metrics": {"accuracy": accuracy, "split": "test", "selection": "last epoch"},
+        "parameters": {"adapter": 100, "head": {"a": 10, "b": 20, "c": 30}[task]},
+    }
+    return Record(**{**values, **changes})
+
+
+SCORES = {"a": [90.0, 92.0], "b": [50.0, 60.0], "c": [70.0, 74.0]}
+FULL = [record(t, s, SCORES[t][s]) for t in SCORES for s in (0, 1)]
+
+
+def test_means_and_deviations_by_hand() -> None:
+    (table,), warnings = build_tables(FULL)
+    (row,) = table.rows
+    assert warnings == []
+    assert list(table.tasks) == ["a", "b", "c"]
+    cell = row.cell("b")
+    assert (cell.mean, cell.std, cell.count) == (55.0, pytest.approx(statistics.stdev([50, 60])), 2)
+    tasks = row.mean_over_tasks(table.tasks)
+    assert tasks.mean == pytest.approx((70 + 226 / 3) / 2)
+    assert tasks.std == pytest.approx(statistics.stdev([70, 226 / 3]))
+    groups = row.mean_over_groups(table.tasks)
+    # Per seed: (natural + mean of the two structured ones) / 2.
+    assert groups.mean == pytest.approx(((90 + 60) / 2 + (92 + 67) / 2) / 2)
+    assert row.mean_head() == 20
+
+
+def test_markdown_labels_both_means_and_both_counts() -> None:
+    (table,), _ = build_tables(FULL)
+    text = to_markdown(table)
+    for part in (
+        "protocol clean, last epoch",
+        "mean over tasks",
+        "mean over groups",
+        "parameters without head",
+        "with mean head",
+        "55.0 ± 7.1",
+        "| 100 ",
+        "| 120 ",
+        "natural: a; structured: b, c",
+    ):
+        assert part in text, part
+
+
+def test_frame_has_a_line_for_each_cell_and_mean() -> None:
+    frame = to_frame(build_tables(FULL)[0])
+    assert list(frame["task"]) == ["a", "b", "c", "mean over tasks", "mean over groups"]
+    assert frame["seeds"].tolist() == [2] * 5
+
+
+def test_no_mean_over_an_incomplete_row() -> None:
+    other = [
+        record("a", 0, 80.0, settings={"method.name": "hydra"}, method_label="hydra r=2+2")
+    ]
+    (table,), _ = build_tables(FULL + other)
+    row = next(row for row in table.rows if row.label == "hydra r=2+2")
+    assert row.mean_over_tasks(table.tasks) is None
+    assert row.mean_over_groups(table.tasks) is None
+    assert row.cell("b") is None
+    assert "| -" in to_markdown(table)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": {"sha256": "other"}}, "other data or another recipe on a"),
+        ({"science": {"task": "a", "lr": 1}}, "other data or another recipe on a"),
+        ({"weights": {"kind": "pretrained", "sha256": "e" * 64}}, "different backbone weights"),
+        ({"weights": {"kind": "random", "sha256": "e" * 64}}, "different backbone weights"),
+        ({"protocol": "official"}, "different protocols"),
+    ],
+)
+def test_what_differs_is_never_averaged(change: dict[str, Any], message: str) -> None:
+    odd = record("a", 2, 10.0, **change)
+    tables, warnings = build_tables([*FULL, odd])
+    cells = [row.cell("a") for table in tables for row in table.rows]
+    assert sorted(cell.mean for cell in cells) == [10.0, 91.0]
+    assert any(message in warning for warning in warnings)
+
+
+def test_random_weights_are_named_in_the_table() -> None:
+    runs = [
+        record("a", s, 50.0 + s, weights={"kind": "random", "sha256": str(s) * 64}) for s in (0, 1)
+    ]
+    (table,), _ = build_tables(runs)
+    assert len(table.rows) == 1
+    assert "RANDOM WEIGHTS" in to_markdown(table)
+
+
+def test_rows_of_one_label_say_what_tells_them_apart() -> None:
+    longer = {"method.name": "lora", "train.epochs": 50}
+    (table,), _ = build_tables([*FULL, record("a", 0, 1.0, settings=longer)])
+    assert sorted(row.label for row in table.rows) == [
+        "lora r=4 (train.epochs=50)",
+        "lora r=4 (train.epochs=recipe)",
+    ]
+
+
+def test_collect_names_what_it_leaves_out(tmp_path: Path) -> None:
+    write_record(FULL[0], tmp_path / "one")
+    write_record(FULL[0], tmp_path / "copy")
+    write_record(record("b", 0, 0.0, status="failed"), tmp_path / "two")
+    write_record(FULL[1], tmp_path / "three")
+    (tmp_path / "three" / "result.json").write_text("{")
+    write_record(FULL[2], tmp_path / "four.superseded-1")
+    collection = collect(tmp_path)
+    assert collection.records == [FULL[0]]
+    text = " ".join(collection.warnings)
+    assert "is there twice" in text
+    assert "1 failed" in text
+    assert "not valid json" in text
+
+
+def test_no_runs_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no run"):
+        collect(tmp_path)
+    with pytest.raises(UserError, match="is not a folder"):
+        collect(tmp_path / "nowhere")

@@ -1,0 +1,45 @@
+"""Batches and normalisation."""
+
+from __future__ import annotations
+
+import torch
+from torchvision.transforms.functional import normalize, to_tensor
+
+from hydra_peft.data.splits import ImageSplit
+from hydra_peft.training.batches import Normalizer, batch_count, shuffled_batches
+
+CPU = torch.device("cpu")
+
+
+def split(count: int) -> ImageSplit:
+    images = torch.randint(0, 256, (count, 4, 4, 3), dtype=torch.uint8)
+    return ImageSplit(images, torch.arange(count))
+
+
+def test_normalisation_is_bit_equal_to_torchvision() -> None:
+    images = split(6).images
+    for mean, std in (((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))):
+        expected = torch.stack([normalize(to_tensor(i.numpy()), mean, std) for i in images])
+        assert torch.equal(Normalizer(mean, std, CPU)(images), expected)
+
+
+def test_an_epoch_meets_every_image_once_in_the_generators_order() -> None:
+    data = split(10)
+
+    def epoch(seed: int, drop_last: bool) -> list[int]:
+        batches = shuffled_batches(
+            data, 4, torch.Generator().manual_seed(seed), drop_last=drop_last
+        )
+        return torch.cat([labels for _, labels in batches]).tolist()
+
+    assert sorted(epoch(0, False)) == list(range(10))
+    assert epoch(0, False) == epoch(0, False)
+    assert epoch(0, False) != epoch(1, False)
+    assert epoch(0, True) == epoch(0, False)[:8]
+    assert (batch_count(10, 4, False), batch_count(10, 4, True)) == (3, 2)
+
+
+def test_images_stay_with_their_labels() -> None:
+    data = split(9)
+    for images, labels in shuffled_batches(data, 2, torch.Generator(), drop_last=False):
+        assert torch.equal(images, data.images[labels])

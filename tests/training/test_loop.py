@@ -1,0 +1,130 @@
+"""The loop against a plain transcription of it, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import hydra_peft
+from hydra_peft.data.splits import ImageSplit
+from hydra_peft.training.batches import Normalizer
+from hydra_peft.training.evaluation import evaluate
+from hydra_peft.training.loop import DivergedError, EpochRecord, Schedule, train
+
+CPU = torch.device("cpu")
+NORMALIZE = Normalizer((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), CPU)
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(48, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.tanh(self.body(x.flatten(1))))
+
+
+def data(count: int = 21) -> ImageSplit:
+    images = torch.randint(0, 256, (count, 4, 4, 3), dtype=torch.uint8)
+    return ImageSplit(images, torch.arange(count) % 3)
+
+
+def run(model: nn.Module, split: ImageSplit, lr: float = 0.01, **changes: object) -> list[EpochRecord]:
+    records: list[EpochRecord] = []
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    arguments = {
+        "epochs": 4,
+        "batch_size": 5,
+        "drop_last": False,
+        "clip_grad": None,
+        "label_smoothing": 0.0,
+        "optimizer": optimizer,
+        "schedule": Schedule(lr=lr, warmup_epochs=1, warmup_lr=0.0, min_lr=0.0),
+        "normalize": NORMALIZE,
+        "order": torch.Generator().manual_seed(3),
+        "device": CPU,
+        "precision": "fp32",
+        "after_step": lambda: None,
+        "after_epoch": records.append,
+    }
+    train(model, split, **{**arguments, **changes})
+    return records
+
+
+def test_equals_a_plain_loop() -> None:
+    model, split = Net(), data()
+    hydra_peft.inject(model, "hydra", targets=["body"], rank=2)
+    plain = copy.deepcopy(model)
+    records = run(model, split, clip_grad=0.5)
+    trained = [p for p in plain.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1.0)
+    order = torch.Generator().manual_seed(3)
+    losses = []
+    for epoch in range(4):
+        permutation, total = torch.randperm(21, generator=order), 0.0
+        for step, rows in enumerate(permutation.split(5)):
+            at = 5 * epoch + step
+            cosine = 0.01 * 0.5 * (1 + math.cos(math.pi * (at - 5) / 15))
+            optimizer.param_groups[0]["lr"] = 0.01 * at / 5 if at < 5 else cosine
+            x = (split.images[rows].permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+            loss = F.cross_entropy(plain(x), split.labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(trained, 0.5)
+            optimizer.step()
+            total += loss.item() * len(rows)
+        losses.append(total / 21)
+    assert [r.loss for r in records] == pytest.approx(losses, rel=1e-6)
+    for mine, other in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-7)
+
+
+def test_learns_and_scores_what_it_learnt() -> None:
+    model, split = Net(), data()
+    hydra_peft.inject(model, "full")
+    records = run(model, split, epochs=60, lr=0.02)
+    assert records[-1].loss < 0.1 * records[0].loss
+    score = evaluate(model, split, normalize=NORMALIZE, device=CPU, precision="fp32")
+    assert (score.correct, score.count) == (21, 21)
+    assert score.accuracy == 100.0
+
+
+def test_score_counts_by_hand() -> None:
+    model, split = Net(), data(300)  # more than one evaluation batch
+    model.train()
+    score = evaluate(model, split, normalize=NORMALIZE, device=CPU, precision="fp32")
+    by_hand = sum(
+        int(model(NORMALIZE(split.images[i : i + 1])).argmax()) == int(split.labels[i])
+        for i in range(300)
+    )
+    assert score.correct == by_hand
+    assert not model.training
+
+
+def test_bf16_trains_with_float32_parameters() -> None:
+    model, split = Net(), data()
+    hydra_peft.inject(model, "lora", targets=["body"], rank=2)
+    records = run(model, split, precision="bf16")
+    assert math.isfinite(records[-1].loss)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_a_loss_that_is_not_finite_ends_the_run() -> None:
+    model = Net()
+    hydra_peft.inject(model, "full")
+    model.body.weight.data[0, 0] = math.nan
+    with pytest.raises(DivergedError, match="epoch 1"):
+        run(model, data())
+
+
+def test_drop_last_leaves_the_short_batch_out() -> None:
+    model, steps = Net(), []
+    hydra_peft.inject(model, "linear")
+    run(model, data(), drop_last=True, after_step=lambda: steps.append(1))
+    assert len(steps) == 4 * 4
