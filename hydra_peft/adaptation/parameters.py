@@ -58,7 +58,7 @@ def count_parameters(model: nn.Module) -> ParameterCounts:
     trained = trainable_parameters(model)
     adapter = sum(p.numel() for p in trained.adapter.values())
     head = sum(p.numel() for p in trained.head.values())
-    everything = {p for p in model.parameters()}.union(trained.adapter.values())
+    everything = set(model.parameters()).union(trained.adapter.values())
     return ParameterCounts(adapter, head, adapter + head, sum(p.numel() for p in everything))
 
 

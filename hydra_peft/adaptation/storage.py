@@ -57,9 +57,7 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
     write_json(folder / CONFIG, config)
 
 
-def load_adapter(
-    model: nn.Module, folder: str | Path, *, check_weights: bool = True
-) -> Adaptation:
+def load_adapter(model: nn.Module, folder: str | Path, *, check_weights: bool = True) -> Adaptation:
     """Rebuild a saved adapter, head included, on a fresh backbone, in place.
 
     A linear (or missing) head of another size is replaced by one of the saved size.
@@ -164,5 +162,3 @@ def _copy_tensors(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
-
-

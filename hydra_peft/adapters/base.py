@@ -19,7 +19,7 @@ class Adapter(nn.Module):
     base: nn.Module
 
     def adapter_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield ``(name, parameter)`` of the adapter's own parameters, those of ``base`` left out."""
+        """Yield ``(name, parameter)`` of the adapter's own parameters, not of ``base``."""
         for name, parameter in self.named_parameters():
             if not name.startswith("base."):
                 yield name, parameter

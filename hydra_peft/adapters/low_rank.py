@@ -110,7 +110,7 @@ class LowRankLinear(Adapter):
             raise UserError(f"dropout={dropout} is not a probability: it must lie in [0, 1).")
         if bias and base.bias is None:
             raise UserError(
-                "branch biases cannot be merged into a linear layer that has no bias: set bias=False."
+                "branch biases cannot be merged into a linear layer without bias: set bias=False."
             )
         width_in, width_out = base.in_features, base.out_features
 

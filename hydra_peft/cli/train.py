@@ -51,8 +51,7 @@ def _main() -> int:
     try:
         job()
     except Stopped as stopped:
-        assert stopped.__cause__ is not None
-        raise stopped.__cause__ from None
+        raise (stopped.__cause__ or stopped) from None
     except COMPOSITION_ERRORS as error:
         raise UserError(one_sentence(error, _defaults())) from None
     finally:

@@ -116,7 +116,9 @@ def _with_missing(cls: type) -> type:
         elif field.default is not dataclasses.MISSING:
             fields.append((field.name, hint, dataclasses.field(default=field.default)))
         elif field.default_factory is not dataclasses.MISSING:
-            fields.append((field.name, hint, dataclasses.field(default_factory=field.default_factory)))
+            fields.append(
+                (field.name, hint, dataclasses.field(default_factory=field.default_factory))
+            )
         else:
             fields.append((field.name, hint, dataclasses.field(default=cast(Any, "???"))))
     return dataclasses.make_dataclass(cls.__name__, fields)

@@ -46,7 +46,14 @@ def _load_npz(model: nn.Module, path: Path) -> None:
         cast(Any, model).load_pretrained(str(path))
     except KeyError as error:
         raise UserError(f"{path} is not a ViT checkpoint of this size: it lacks {error}.") from None
-    except (ValueError, OSError, EOFError, RuntimeError, AssertionError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        RuntimeError,
+        AssertionError,
+        zipfile.BadZipFile,
+    ) as error:
         raise UserError(
             f"cannot load {path} into {type(model).__name__}: truncated, pickled, or another model "
             f"({_first_line(error)}); fetch it again."
@@ -75,7 +82,14 @@ def _load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     own = model.state_dict()
     try:
         state = checkpoint_filter_fn(state, cast(Any, model))
-    except (KeyError, RuntimeError, ValueError, IndexError, AttributeError, AssertionError) as error:
+    except (
+        KeyError,
+        RuntimeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        AssertionError,
+    ) as error:
         raise UserError(
             f"{path} is not a checkpoint of this vision transformer ({_first_line(error)})."
         ) from None

@@ -112,8 +112,8 @@ def build_tables(records: list[Record]) -> tuple[list[Table], list[str]]:
     """Group ``records`` into tables; also return a sentence for each thing kept apart."""
     tables: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:
-        rule = (record.metrics["split"], _rule(record))
-        tables[(record.benchmark, record.protocol, *rule)].append(record)
+        split, selection = record.metrics["split"], record.metrics["selection"]
+        tables[(record.benchmark, record.protocol, split, selection)].append(record)
     built, warnings = [], []
     for (benchmark, protocol, split, selection), members in sorted(tables.items()):
         rows, apart = _rows(members)
@@ -122,10 +122,6 @@ def build_tables(records: list[Record]) -> tuple[list[Table], list[str]]:
     if len({table.protocol for table in built}) > 1:
         warnings.append("runs of different protocols are in different tables, never averaged.")
     return built, warnings
-
-
-def _rule(record: Record) -> str:
-    return str(record.metrics["selection"])
 
 
 def _tasks(records: list[Record]) -> dict[str, str]:

@@ -49,9 +49,7 @@ def test_merged_logits_equal_unmerged(
     assert (unmerged - untouched).abs().max().item() > 100 * max(difference, 1e-4)
 
 
-def test_merged_file_loads_into_stock_timm(
-    backbone: tuple[nn.Module, int], tmp_path: Path, randomize: Fill
-) -> None:
+def test_merged_file_loads_into_stock_timm(backbone: tuple[nn.Module, int], tmp_path: Path) -> None:
     model, size = copy.deepcopy(backbone[0]), backbone[1]
     keys = list(model.state_dict())
     hydra_peft.inject(model, "hydra", scale=4.5)

@@ -192,7 +192,9 @@ def test_dropout_acts_on_the_rank_r_code() -> None:
     assert values == {0.0, 8.0}  # dropped, or 4 / (1 - 0.5)
     torch.testing.assert_close(delta[:, 2], delta[:, 0] + delta[:, 1])
     assert 0.45 < (delta[:, 0] == 0).float().mean().item() < 0.55
-    torch.testing.assert_close(layer.eval()(x) - layer.base(x), torch.tensor([4.0, 4, 8]).expand(2000, 3))
+    torch.testing.assert_close(
+        layer.eval()(x) - layer.base(x), torch.tensor([4.0, 4, 8]).expand(2000, 3)
+    )
 
 
 def test_modules_that_read_the_weight_see_the_adapter() -> None:

@@ -159,8 +159,10 @@ def test_every_experiment_composes_and_its_jobs_fit(root: Path) -> None:
             assert line in head, (name, line)
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(root / "conf"), version_base="1.3"):
-            config = GlobalHydra.instance().config_loader().load_configuration(
-                "train", [f"+experiment={name}"], RunMode.MULTIRUN
+            config = (
+                GlobalHydra.instance()
+                .config_loader()
+                .load_configuration("train", [f"+experiment={name}"], RunMode.MULTIRUN)
             )
             assert len(expand(config)) > 1
             check_jobs(config)
@@ -219,7 +221,8 @@ def test_help_and_import_load_nothing_heavy(root: Path) -> None:
 def test_using_the_library_does_not_load_the_runner() -> None:
     probe = (
         "import sys, torch, hydra_peft\n"
-        "hydra_peft.inject(torch.nn.Sequential(torch.nn.Linear(4, 4)), 'lora', targets=['0'], rank=1)\n"
+        "model = torch.nn.Sequential(torch.nn.Linear(4, 4))\n"
+        "hydra_peft.inject(model, 'lora', targets=['0'], rank=1)\n"
         "heavy = {'timm', 'tensorboard', 'matplotlib', 'hydra', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -61,5 +61,5 @@ def test_damage_is_found_and_mended(
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write the image cache .* set paths.cache"):
+    with pytest.raises(UserError, match=r"cannot write the image cache .* set paths.cache"):
         cached_arrays(tmp_path / "file" / "task.safetensors", Maker())

@@ -74,7 +74,7 @@ def test_missing_weights_say_where_to_get_them() -> None:
 
 
 def test_no_hub_is_one_sentence() -> None:
-    with pytest.raises(UserError, match="hub did not give the weights.*model.checkpoint=<file>"):
+    with pytest.raises(UserError, match=r"hub did not give the weights.*model.checkpoint=<file>"):
         build_backbone("vit_tiny_patch16_224.augreg_in21k", **DEFAULTS)
 
 

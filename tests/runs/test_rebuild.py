@@ -61,7 +61,7 @@ def test_other_weights_or_data_are_refused(do: Do, tmp_path: Path) -> None:
         (lambda text: text.replace("seed: 0", "seed: ${oc.env:HOME}"), "interpolation"),
         (lambda text: text + "x: !!python/object/apply:os.system [echo]\n", "not valid yaml"),
         (lambda text: text[: len(text) // 2], "is missing|has no|not valid|holds"),
-        (lambda text: "", "holds no settings"),
+        (lambda _: "", "holds no settings"),
         (lambda text: text.replace("name: hydra", "name: ../../x"), "method '../../x' is unknown"),
         (lambda text: text.replace("source: mini", "source: os"), "dataset.source 'os' is unknown"),
     ],

@@ -127,9 +127,7 @@ def test_validation_protocol_does_not_touch_the_test_set(
     assert (record.metrics["split"], record.metrics["count"]) == ("val200", 200)
 
 
-def test_clean_protocol_touches_the_test_set_once(
-    do: Do, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clean_protocol_touches_the_test_set_once(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     original = run_module.evaluate
     monkeypatch.setattr(

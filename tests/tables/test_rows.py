@@ -84,9 +84,7 @@ def test_frame_has_a_line_for_each_cell_and_mean() -> None:
 
 
 def test_no_mean_over_an_incomplete_row() -> None:
-    other = [
-        record("a", 0, 80.0, settings={"method.name": "hydra"}, method_label="hydra r=2+2")
-    ]
+    other = [record("a", 0, 80.0, settings={"method.name": "hydra"}, method_label="hydra r=2+2")]
     (table,), _ = build_tables(FULL + other)
     row = next(row for row in table.rows if row.label == "hydra r=2+2")
     assert row.mean_over_tasks(table.tasks) is None

@@ -18,7 +18,10 @@ def split(count: int) -> ImageSplit:
 
 def test_normalisation_is_bit_equal_to_torchvision() -> None:
     images = split(6).images
-    for mean, std in (((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))):
+    for mean, std in (
+        ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ):
         expected = torch.stack([normalize(to_tensor(i.numpy()), mean, std) for i in images])
         assert torch.equal(Normalizer(mean, std, CPU)(images), expected)
 

@@ -35,7 +35,9 @@ def data(count: int = 21) -> ImageSplit:
     return ImageSplit(images, torch.arange(count) % 3)
 
 
-def run(model: nn.Module, split: ImageSplit, lr: float = 0.01, **changes: object) -> list[EpochRecord]:
+def run(
+    model: nn.Module, split: ImageSplit, lr: float = 0.01, **changes: object
+) -> list[EpochRecord]:
     records: list[EpochRecord] = []
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1.0)
     arguments = {
