@@ -1,0 +1,5 @@
+"""How the weights of the embedded backbone `vit_mini` are made.
+
+The source task is supervised classification of procedurally drawn scenes. Its symbols, outlines
+and patterns are invented here; no image and no drawing routine of the benchmark `mini` is used.
+"""
