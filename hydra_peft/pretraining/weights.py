@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from hydra_peft.tensor_files import write_tensors
 
 
 def backbone_tensors(backbone: nn.Module) -> dict[str, Tensor]:
     """Return the float32 state dict of a timm vision transformer, without any `head.` entry."""
     return {
-        name: value.detach().to(torch.float32).contiguous().clone()
+        name: value.detach().to(torch.float32)
         for name, value in backbone.state_dict().items()
         if not name.startswith("head.")
     }
@@ -25,14 +24,4 @@ def write_weights(path: Path, backbone: nn.Module, metadata: dict[str, str]) -> 
 
     Raises OSError when the folder cannot be made or written; no partial file is left then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
-    try:
-        save_file(backbone_tensors(backbone), name, metadata=metadata)
-        # Temporary files are private; the weights are meant for every reader.
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_tensors(path, backbone_tensors(backbone), metadata)
