@@ -35,8 +35,11 @@ def atomic_write(path: Path, content: bytes) -> None:
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            # "No space left" comes without a name; the message to the user needs one.
+            error.filename = str(path)
         raise
 
 

@@ -135,6 +135,8 @@ def _log_to_console() -> None:
     if not any(type(handler) is logging.StreamHandler for handler in log.handlers):
         console = logging.StreamHandler(sys.stderr)
         console.setLevel(logging.WARNING)
+        # Tracebacks belong into the run's train.log; the console gets a sentence.
+        console.addFilter(lambda record: record.exc_info is None)
         console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
         log.addHandler(console)
 

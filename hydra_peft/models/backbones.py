@@ -17,6 +17,7 @@ from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.errors import UserError
 from hydra_peft.models.architectures import EMBEDDED, build_architecture
 from hydra_peft.models.checkpoints import load_checkpoint
+from hydra_peft.models.hub import load_from_hub
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 #: backbones kept in memory at once; a sweep over more loads them in turn
@@ -124,11 +125,9 @@ def _load_file(model: nn.Module, architecture: str, file: Path, url: str | None)
 def _load_from_hub(
     model: nn.Module, architecture: str, arguments: Mapping[str, Any], url: str | None
 ) -> None:
-    import timm
-
     try:
-        loaded = timm.create_model(architecture, pretrained=True, num_classes=0, **arguments)
-    # huggingface_hub raises a dozen unrelated kinds for "no network", "no such file", "no access"
+        loaded = load_from_hub(architecture, arguments)
+    # No network, no such file, no access: each comes as another kind of exception.
     except Exception as error:
         reason = type(error).__name__
         raise UserError(

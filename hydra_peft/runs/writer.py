@@ -25,6 +25,13 @@ TENSORBOARD = "tensorboard"
 log = logging.getLogger("hydra_peft")
 
 
+class _QuietFileHandler(logging.FileHandler):
+    """On a full disk the run ends with that error; logging does not print its own beside it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+        return
+
+
 class RunWriter:
     """Writes a run's ``train.log``, ``metrics.csv`` and ``tensorboard/``; shows a progress bar.
 
@@ -50,7 +57,7 @@ class RunWriter:
         for name in (LOG, METRICS, FILE):
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / TENSORBOARD, ignore_errors=True)
-        self._handler = logging.FileHandler(self.folder / LOG)
+        self._handler = _QuietFileHandler(self.folder / LOG)
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(self._handler)
         self._file = (self.folder / METRICS).open("w", newline="")
