@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from omegaconf import OmegaConf
 
@@ -26,6 +27,8 @@ from hydra_peft.training.seeding import derive_seed
 
 #: a run's config is a few kilobytes
 MAX_CONFIG_BYTES = 2**20
+#: more than any machine's; a record that says so is not believed
+MAX_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def read_run_config(folder: Path) -> RunConfig:
 def reevaluate(folder: Path, *, cache: Path, checkpoint: str | None, device: str) -> Comparison:
     """Rebuild the model of the run in ``folder`` and score it again, unmerged and merged.
 
+    On a CPU torch is set to the recorded number of threads.
+
     Args:
         folder: a completed run's folder.
         cache: where the task's images are cached on this machine.
@@ -86,6 +91,10 @@ def reevaluate(folder: Path, *, cache: Path, checkpoint: str | None, device: str
     if record.metrics.get("split") != config.protocol.evaluate_split:
         raise UserError(f"{folder}: record and config name different splits: edited?")
     where = resolve_device(device)
+    threads = record.hardware.get("threads")
+    if where.type == "cpu" and isinstance(threads, int) and 1 <= threads <= MAX_THREADS:
+        # Another number of threads sums in another order, which can flip a close call.
+        torch.set_num_threads(threads)
     model = config.model
     backbone, weights = build_backbone(
         model.architecture,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_a_failed_write_keeps_the_earlier_file(
     atomic_write(path, b"first")
 
     def fail(*_: object) -> None:
-        raise OSError("disk")
+        raise OSError(errno.EIO, "disk")
 
     monkeypatch.setattr("hydra_peft.files.os.replace", fail)
     with pytest.raises(OSError, match="disk"):
