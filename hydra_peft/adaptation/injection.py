@@ -73,7 +73,7 @@ def inject(
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(belongs_to(name, head_names))
         layers = method.apply(model, head_names)
-    except UserError:
+    except BaseException:
         for parameter, trainable in trainable_before.items():
             parameter.requires_grad_(trainable)
         raise

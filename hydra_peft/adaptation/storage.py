@@ -69,7 +69,8 @@ def load_adapter(model: nn.Module, folder: str | Path, *, check_weights: bool = 
 
     Raises:
         UserError: a file is missing, truncated or of another format; the backbone, its weights,
-            the method's layers or a tensor's shape differ from what was saved.
+            the method's layers or a tensor's shape differ from what was saved. After the latter
+            two ``model`` is adapted but not loaded: build a fresh one.
     """
     folder = Path(folder)
     config = _read_config(folder / CONFIG)
@@ -100,6 +101,8 @@ def _read_config(path: Path) -> dict[str, Any]:
             raise UserError(f"{path} lacks '{key}', or it is not a {kind.__name__}.")
     if not isinstance(config["method"].get("name"), str):
         raise UserError(f"{path} does not name a method under 'method'.")
+    if not all(isinstance(name, str) for name in (*config["layers"], *config["head"])):
+        raise UserError(f"{path}: 'layers' and 'head' are to be lists of names.")
     return config
 
 

@@ -61,5 +61,5 @@ def _unmatched(model: nn.Module, pattern: str, layers: list[str]) -> str:
         # Blocks repeat: the parts after the block number say what there is to choose from.
         endings = list(dict.fromkeys(".".join(name.split(".")[-2:]) for name in layers))
         close = near(pattern, endings) or near(pattern, layers) or endings[:5]
-        hint = "near names: " + ", ".join(close)
+        hint = f"near names: {', '.join(close)}" if close else "it has none"
     return f"target '{pattern}' matches no linear layer of {type(model).__name__}; {hint}."

@@ -20,6 +20,12 @@ _DISK_ERRORS = {
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
     errno.ENOTDIR: "part of the path is a file",
+    errno.EISDIR: "there is a folder of that name",
+    errno.EEXIST: "there is a file of that name",
+    errno.ENOENT: "no such folder",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "too many links",
+    errno.EIO: "the disk reports an error",
 }
 
 

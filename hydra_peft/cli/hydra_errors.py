@@ -45,7 +45,7 @@ def _missing_option(error: MissingConfigException) -> str:
     group, _, name = str(error.missing_cfg_file).partition("/")
     folder = CONF / group
     options = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
-    if not name or not options:
+    if not name or not options or group == "hydra":
         return f"there is no config '{error.missing_cfg_file}': see python scripts/train.py --help."
     return (
         f"unknown {group} '{name}'{did_you_mean(name, options)}: choose one of "
@@ -54,6 +54,8 @@ def _missing_option(error: MissingConfigException) -> str:
 
 
 def _unknown_key(key: str, defaults: DictConfig | None) -> str:
+    if (CONF / key).is_dir():
+        return f"'{key}' is not part of the defaults: add it with a plus, as +{key}=..."
     parent, _, last = key.rpartition(".")
     node = None
     if defaults is not None:

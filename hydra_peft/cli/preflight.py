@@ -40,8 +40,9 @@ def check_jobs(config: DictConfig) -> None:
 
     loader = GlobalHydra.instance().config_loader()
     seen = set()
-    for overrides in expand(config):
+    for overrides in _expanded(config):
         try:
+            check_overrides(overrides)
             composed = loader.load_sweep_config(config, overrides)
             job = OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"])
             checked = check_config(job)
@@ -56,6 +57,27 @@ def check_jobs(config: DictConfig) -> None:
             raise UserError(one_sentence(error, None)) from None
 
 
+def check_overrides(overrides: list[str]) -> None:
+    """Check that no override changes what a task recommends instead of what a run does.
+
+    Raises:
+        UserError: one does; a table could not tell such a run from one of the recipe.
+    """
+    for override in overrides:
+        if override.lstrip("+~").startswith("dataset.recipe"):
+            raise UserError(
+                f"'{override}' would change the task's recommendation: override what the run "
+                "takes from it, such as optimizer.lr, train.epochs or method.dropout."
+            )
+
+
+def _expanded(config: DictConfig) -> list[list[str]]:
+    try:
+        return expand(config)
+    except COMPOSITION_ERRORS as error:
+        raise UserError(one_sentence(error, None)) from None
+
+
 def expand(config: DictConfig) -> list[list[str]]:
     """Return the overrides of each job: all combinations, in the order Hydra runs them."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -63,5 +85,7 @@ def expand(config: DictConfig) -> list[list[str]]:
     parameters = config.hydra.sweeper.params or {}
     overrides = [f"{key}={value}" for key, value in parameters.items()]
     overrides += list(config.hydra.overrides.task)
-    parsed = OverridesParser.create().parse_overrides(overrides)
+    # The loader is what globs, such as dataset='glob(*)', are looked up in.
+    loader = GlobalHydra.instance().config_loader()
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(overrides)
     return [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]

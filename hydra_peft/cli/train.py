@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli.guard import Stopped, complain, disk_sentence, guarded
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
+from hydra_peft.cli.preflight import check_overrides
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,6 +56,9 @@ def _main() -> int:
         raise (stopped.__cause__ or stopped) from None
     except COMPOSITION_ERRORS as error:
         raise UserError(one_sentence(error, _defaults())) from None
+    except ValueError as error:
+        # A job's own errors come as Stopped: this one is about Hydra's command line.
+        raise UserError(" ".join(str(error).split())) from None
     finally:
         if before is None:
             del os.environ["HYDRA_FULL_ERROR"]
@@ -86,6 +91,7 @@ def _job(config: DictConfig, failures: list[str]) -> float | None:
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     overrides = " ".join(HydraConfig.get().overrides.task) or "defaults"
     try:
+        check_overrides(list(HydraConfig.get().overrides.task))
         checked = check_config(config)
         check_run(checked)
         outcome = run(checked, OmegaConf.to_yaml(config, resolve=True))
@@ -95,7 +101,8 @@ def _job(config: DictConfig, failures: list[str]) -> float | None:
         if not sweeping or full_disk:
             raise Stopped from error
         complain(f"{overrides}: {error}")
-        logging.getLogger("hydra_peft").debug("job failed", exc_info=True)
+        if not isinstance(error, UserError):
+            traceback.print_exc()  # a bug, not a mistake: whoever mends it needs this
         failures.append(overrides)
         return None
     _report(outcome)
@@ -142,10 +149,14 @@ def _log_to_console() -> None:
 
 
 def _defaults() -> DictConfig | None:
-    """Return the config without overrides, to look near keys up in."""
+    """Return the config with the chosen options alone, to look near keys up in."""
     GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("train")
-    except COMPOSITION_ERRORS:
-        return None
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+    chosen = [word for word in sys.argv[1:] if word.split("=")[0] in groups and "," not in word]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for overrides in (chosen, []):
+            try:
+                return compose("train", overrides)
+            except COMPOSITION_ERRORS:
+                continue
+    return None

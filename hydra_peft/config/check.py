@@ -133,13 +133,15 @@ def _check_value(kind: type[T], config: DictConfig, key: str) -> T:
 
 
 def _unknown_key(full: str, last: str, known: list[str]) -> str:
-    return f"unknown key '{full}'{did_you_mean(last, known)}; known here: {', '.join(known)}."
+    listed = ", ".join(known) or "none"
+    return f"unknown key '{full}'{did_you_mean(last, known)}; known here: {listed}."
 
 
 def _one_line(error: OmegaConfBaseException, key: str) -> str:
     reason = str(error).splitlines()[0].rstrip(".")
     if "Missing mandatory value: " in reason:
         missing = reason.rsplit(": ", 1)[1]
+        missing = missing if "." in missing else key
         return f"{missing} has no value: it must be set here, as {missing}=..."
     if isinstance(error, InterpolationResolutionError):
         return f"{error.full_key or key} points to something that is not there: {reason}."

@@ -23,8 +23,8 @@ def science(config: RunConfig) -> dict[str, Any]:
     """Return what decides the result of a run, apart from code, data and weights.
 
     Paths, device, logging and what to do about existing runs are left out; the hashes of code,
-    data and weights are recorded beside the id. A checkpoint is a path: its content counts, by
-    hash, not its place.
+    data and weights are recorded beside the id, that of the weights also in the folder's name. The
+    recipe counts where a run takes values from it.
     """
     groups: dict[str, Any] = {}
     for group, left_out in _NOT_SCIENCE.items():
@@ -33,7 +33,7 @@ def science(config: RunConfig) -> dict[str, Any]:
     return {
         **groups,
         "method": config.method.identity(),
-        "dataset": {"benchmark": config.dataset.benchmark, "name": config.dataset.name},
+        "dataset": {k: v for k, v in dataclasses.asdict(config.dataset).items() if k != "recipe"},
         "seed": config.seed,
         "precision": config.precision,
     }

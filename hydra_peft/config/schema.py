@@ -18,6 +18,10 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
 SPLITS = ("train800", "val200", "train", "test")
 SELECTIONS = ("last", "best")
+#: images that two splits share make a score worthless
+OVERLAPS = {"train": ("train", "train800", "val200"), "train800": ("train", "train800")}
+#: protocols that may choose an epoch on the test set, because the code they reproduce does
+MAY_SELECT_ON_TEST = ("official",)
 ON_EXISTING = ("skip", "rerun", "error")
 
 
@@ -123,7 +127,7 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _one_of("optimizer.name", self.name, ("adamw",))
-        _require(0 < self.lr < math.inf, "optimizer.lr", self.lr, "positive")
+        _require(0 < self.lr <= 1e6, "optimizer.lr", self.lr, "positive and at most 1e6")
         _require(
             0 <= self.weight_decay < math.inf,
             "optimizer.weight_decay",
@@ -180,13 +184,24 @@ class ProtocolConfig:
     evaluate_every: int | None
 
     def __post_init__(self) -> None:
-        _one_of("protocol.train_split", self.train_split, SPLITS)
+        _one_of("protocol.train_split", self.train_split, tuple(OVERLAPS))
         _one_of("protocol.evaluate_split", self.evaluate_split, SPLITS)
+        if self.evaluate_split in OVERLAPS[self.train_split]:
+            raise UserError(
+                f"protocol.evaluate_split={self.evaluate_split} overlaps "
+                f"protocol.train_split={self.train_split}: score on images that are not trained on."
+            )
         _one_of("protocol.selection", self.selection, SELECTIONS)
         every = self.evaluate_every
         _require(every is None or every >= 1, "protocol.evaluate_every", every, "null or positive")
         if self.selection == "best" and every is None:
             raise UserError("protocol.selection=best needs protocol.evaluate_every: set it to 1.")
+        on_test = self.selection == "best" and self.evaluate_split == "test"
+        if on_test and self.name not in MAY_SELECT_ON_TEST:
+            raise UserError(
+                f"protocol.name={self.name} may not select the best epoch on the test set: only "
+                f"{', '.join(MAY_SELECT_ON_TEST)} may; use protocol.evaluate_split=val200."
+            )
 
 
 @dataclass(frozen=True)
@@ -229,8 +244,11 @@ class PathsConfig:
     """``paths``: the only place that knows folders."""
 
     runs: str
-    tables: str
     cache: str
+
+    def __post_init__(self) -> None:
+        for key in ("runs", "cache"):
+            _require(bool(getattr(self, key).strip()), f"paths.{key}", "''", "a folder")
 
 
 @dataclass(frozen=True)

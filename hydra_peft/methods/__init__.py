@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+import typing
 from typing import Any
 
 from hydra_peft.errors import UserError, did_you_mean
@@ -46,4 +47,26 @@ def build_method(name: str, **options: Any) -> Method:
                 f"method '{name}' has no option '{key}'{did_you_mean(key, known)}; "
                 f"its options: {', '.join(known) or 'none'}."
             )
+    hints = typing.get_type_hints(cls)
+    for key, value in options.items():
+        if not _fits(value, hints[key]):
+            raise UserError(
+                f"option '{key}' of method '{name}' is {value!r}: expected {_words(hints[key])}."
+            )
     return cls(**options)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether ``value`` has the type ``hint``; an int is a float, a bool is no number."""
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) is list:
+        return isinstance(value, list | tuple) and all(_fits(item, parts[0]) for item in value)
+    if parts:
+        return any(_fits(value, part) for part in parts)
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float) if hint is float else isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,13 @@ class LowRankMethod(Method):
 
     def __post_init__(self) -> None:
         initializer(self.init)
+        if not math.isfinite(self.scale):
+            raise UserError(f"scale={self.scale} is not a finite number.")
+        if not self.targets or not all(isinstance(t, str) and t for t in self.targets):
+            raise UserError(
+                f"targets={self.targets} is not a list of name patterns, such as "
+                "[attn.proj, mlp.fc2]."
+            )
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"dropout={self.dropout} is not a probability in [0, 1).")
         for branch, rank in zip(("parallel", "sequential"), self.ranks(), strict=True):
@@ -93,4 +101,5 @@ class LowRankMethod(Method):
         options = super().identity()
         options.pop("rank", None)
         options["rank_parallel"], options["rank_sequential"] = self.ranks()
+        options["targets"] = sorted(set(self.targets))
         return options

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
-from hydra_peft.errors import UserError, near
+from hydra_peft.errors import UserError, did_you_mean, near
 from hydra_peft.models.vit_mini import VIT_MINI
 
+#: constructor arguments that other keys set
+_OURS = frozenset({"num_classes", "drop_path_rate"})
 #: architectures of our own: timm's name to build on, and its constructor arguments
 EMBEDDED: dict[str, tuple[str, dict[str, Any]]] = {
     "vit_mini": ("vit_tiny_patch16_224", VIT_MINI),
@@ -41,6 +44,14 @@ def build_architecture(
             f"model.architecture '{architecture}' is unknown to timm; near names: "
             f"{', '.join(close)}."
         )
+    # timm.create_model takes more than the model does, such as files to load: those stay shut.
+    known = sorted(set(inspect.signature(VisionTransformer).parameters) - _OURS)
+    for key in arguments:
+        if key not in known:
+            raise UserError(
+                f"unknown key 'model.arguments.{key}'{did_you_mean(key, known)}; timm's vision "
+                f"transformer takes {', '.join(known)}."
+            )
     try:
         model: nn.Module = timm.create_model(
             base,
@@ -49,9 +60,11 @@ def build_architecture(
             drop_path_rate=drop_path,
             **{**own, **arguments},
         )
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+    # What a constructor makes of odd values is its own: ZeroDivisionError, KeyError, ...
+    except Exception as error:
         raise UserError(
-            f"timm cannot build '{architecture}' with model.arguments={dict(arguments)}: {error}."
+            f"timm cannot build '{architecture}' with model.arguments={dict(arguments)} "
+            f"({type(error).__name__}: {error})."
         ) from None
     if not isinstance(model, VisionTransformer):
         raise UserError(

@@ -16,7 +16,7 @@ from torch import nn
 from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.errors import UserError
 from hydra_peft.models.architectures import EMBEDDED, build_architecture
-from hydra_peft.models.checkpoints import load_checkpoint
+from hydra_peft.models.checkpoints import check_suffix, load_checkpoint
 from hydra_peft.models.hub import load_from_hub
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -63,7 +63,7 @@ def build_backbone(
 ) -> tuple[nn.Module, Weights]:
     """Return a backbone without head, and where its weights come from.
 
-    Pretrained weights are read once a process; each call returns its own copy of them.
+    Weights are read (or drawn) once a process; each call returns its own copy of them.
 
     Args:
         architecture: timm's or an embedded name.
@@ -78,21 +78,19 @@ def build_backbone(
         UserError: an unknown architecture, or weights that are missing or do not fit.
     """
     source = weights_source(architecture, checkpoint, pretrained, seed)
-    if not pretrained:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = build_architecture(architecture, arguments, drop_path=drop_path)
-        return model, Weights("random", source, weights_hash(model.state_dict()))
-    file = _local_file(architecture, checkpoint)
+    file = _local_file(architecture, checkpoint) if pretrained else None
     stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and file.is_file() else None
     key = json.dumps([architecture, dict(arguments), drop_path, source, stamp], sort_keys=True)
     if key not in _loaded:
-        model = build_architecture(architecture, arguments, drop_path=drop_path)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = build_architecture(architecture, arguments, drop_path=drop_path)
         if file is not None:
             _load_file(model, architecture, file, url)
-        else:
+        elif pretrained:
             _load_from_hub(model, architecture, arguments, url)
-        _loaded[key] = (model, Weights("pretrained", source, weights_hash(model.state_dict())))
+        kind = "pretrained" if pretrained else "random"
+        _loaded[key] = (model, Weights(kind, source, weights_hash(model.state_dict())))
         while len(_loaded) > KEPT:
             _loaded.popitem(last=False)
     template, weights = _loaded[key]
@@ -112,13 +110,16 @@ def check_weights_exist(architecture: str, checkpoint: str | None, url: str | No
         UserError: it is not; the message says where to fetch it and which key to set.
     """
     file = _local_file(architecture, checkpoint)
-    if file is not None and not file.is_file():
-        raise UserError(_missing(f"the weights file {file} does not exist", architecture, url))
+    if file is None:
+        return
+    if not file.is_file():
+        raise UserError(_missing(f"{file} is not there or is not a file", architecture, url))
+    check_suffix(file)
 
 
 def _load_file(model: nn.Module, architecture: str, file: Path, url: str | None) -> None:
     if not file.is_file():
-        raise UserError(_missing(f"the weights file {file} does not exist", architecture, url))
+        raise UserError(_missing(f"{file} is not there or is not a file", architecture, url))
     load_checkpoint(model, file)
 
 

@@ -28,13 +28,22 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
     """
     if not path.is_file():
         raise UserError(f"model.checkpoint={path} does not exist or is not a file.")
+    check_suffix(path)
     if path.suffix == ".npz":
         _load_npz(model, path)
     elif path.suffix == ".safetensors":
         _load_state(model, read_tensors(path), path)
-    elif path.suffix in SUFFIXES:
-        _load_state(model, _read_torch(path), path)
     else:
+        _load_state(model, _read_torch(path), path)
+
+
+def check_suffix(path: Path) -> None:
+    """Check that the ending of a checkpoint's name is one of :data:`SUFFIXES`.
+
+    Raises:
+        UserError: it is not.
+    """
+    if path.suffix not in SUFFIXES:
         raise UserError(
             f"model.checkpoint={path} has the unknown ending '{path.suffix}': expected one of "
             f"{', '.join(SUFFIXES)}."

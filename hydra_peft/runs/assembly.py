@@ -39,40 +39,28 @@ def check_run(config: RunConfig) -> None:
         skeleton = build_architecture(model.architecture, arguments, drop_path=model.drop_path)
         cast(Any, skeleton).reset_classifier(config.dataset.classes)
         inject(skeleton, config.method)
+        _check_logits(skeleton, config.dataset.classes)
     if model.pretrained:
         check_weights_exist(model.architecture, model.checkpoint, model.url)
 
 
-@dataclass(frozen=True)
-class AdaptedModel:
-    """An adapted model with what is needed to feed it.
-
-    Attributes:
-        model: on ``device``, head included.
-        weights: origin of the backbone's weights.
-        size: height and width of its images in pixels.
-        normalize: turns uint8 images into its input.
-        layers: names of the adapted layers.
-    """
-
-    model: nn.Module
-    weights: Weights
-    size: tuple[int, int]
-    normalize: Normalizer
-    layers: tuple[str, ...]
+def _check_logits(skeleton: nn.Module, classes: int) -> None:
+    height, width = input_size(skeleton)
+    logits = skeleton.eval()(torch.empty(1, 3, height, width, device="meta"))
+    if tuple(logits.shape) != (1, classes):
+        raise UserError(
+            f"this model gives outputs of shape {tuple(logits.shape)} for one image where "
+            f"(1, {classes}) logits are needed: see model.arguments."
+        )
 
 
-def build_model(
-    model: ModelConfig, method: Method, *, classes: int, seed: int, device: torch.device
-) -> AdaptedModel:
-    """Return the backbone of ``model`` with a fresh head and ``method`` injected, on ``device``.
-
-    Head and adapter start from streams of their own derived from ``seed``.
+def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:
+    """Return a fresh copy of the backbone of ``model``, and where its weights come from.
 
     Raises:
-        UserError: weights that are missing or do not fit, or a method that does not fit.
+        UserError: weights that are missing or do not fit.
     """
-    backbone, weights = build_backbone(
+    return build_backbone(
         model.architecture,
         arguments=model.arguments,
         drop_path=model.drop_path,
@@ -81,6 +69,35 @@ def build_model(
         seed=derive_seed(seed, "backbone"),
         url=model.url,
     )
+
+
+@dataclass(frozen=True)
+class AdaptedModel:
+    """An adapted model with what is needed to feed it.
+
+    Attributes:
+        model: on ``device``, head included.
+        size: height and width of its images in pixels.
+        normalize: turns uint8 images into its input.
+        layers: names of the adapted layers.
+    """
+
+    model: nn.Module
+    size: tuple[int, int]
+    normalize: Normalizer
+    layers: tuple[str, ...]
+
+
+def build_model(
+    backbone: nn.Module, method: Method, *, classes: int, seed: int, device: torch.device
+) -> AdaptedModel:
+    """Return ``backbone`` with a fresh head and ``method`` injected, on ``device``.
+
+    Head and adapter start from streams of their own derived from ``seed``.
+
+    Raises:
+        UserError: a method that does not fit.
+    """
     seed_everything(derive_seed(seed, "head"))
     # timm's reset leaves torch's default initialisation of a linear layer, as the paper's code has.
     cast(Any, backbone).reset_classifier(classes)
@@ -89,7 +106,6 @@ def build_model(
     mean, std = normalization(backbone)
     return AdaptedModel(
         backbone.to(device),
-        weights,
         input_size(backbone),
         Normalizer(mean, std, device),
         done.layers,

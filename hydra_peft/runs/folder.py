@@ -13,10 +13,18 @@ CONFIG = "config.yaml"
 SUPERSEDED = ".superseded-"
 
 
-def run_folder(runs: Path, *, benchmark: str, task: str, method: str, seed: int, id: str) -> Path:
-    """Return ``runs/benchmark/task/method-seedN-id``."""
+def run_folder(
+    runs: Path, *, benchmark: str, task: str, method: str, seed: int, id: str, weights: str
+) -> Path:
+    """Return ``runs/benchmark/task/method-seedN-id-weights``.
+
+    Args:
+        id: the run's config_id.
+        weights: sha256 of the backbone's weights, of which eight digits are used, so that one
+            science on two checkpoints has two folders.
+    """
     parts = [re.sub(r"[^A-Za-z0-9_.+=-]", "_", part) for part in (benchmark, task, method)]
-    return runs / parts[0] / parts[1] / f"{parts[2]}-seed{seed}-{id}"
+    return runs / parts[0] / parts[1] / f"{parts[2]}-seed{seed}-{id}-{weights[:8]}"
 
 
 def completed_record(folder: Path) -> Record | None:

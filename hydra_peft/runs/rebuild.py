@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,12 @@ from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.models.architectures import input_size, normalization
-from hydra_peft.models.backbones import build_backbone
-from hydra_peft.runs.assembly import load_data
+from hydra_peft.runs.assembly import load_backbone, load_data
 from hydra_peft.runs.folder import CONFIG
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.evaluation import Score, evaluate
-from hydra_peft.training.seeding import derive_seed
 
 #: a run's config is a few kilobytes
 MAX_CONFIG_BYTES = 2**20
@@ -96,15 +95,9 @@ def reevaluate(folder: Path, *, cache: Path, checkpoint: str | None, device: str
         # Another number of threads sums in another order, which can flip a close call.
         torch.set_num_threads(threads)
     model = config.model
-    backbone, weights = build_backbone(
-        model.architecture,
-        arguments=model.arguments,
-        drop_path=model.drop_path,
-        checkpoint=checkpoint or model.checkpoint,
-        pretrained=model.pretrained,
-        seed=derive_seed(config.seed, "backbone"),
-        url=model.url,
-    )
+    if checkpoint is not None:
+        model = dataclasses.replace(model, checkpoint=checkpoint)
+    backbone, weights = load_backbone(model, config.seed)
     _same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
     load_adapter(backbone, folder, check_weights=False)
     split = config.protocol.evaluate_split

@@ -115,3 +115,8 @@ def _check_types(record: Record, path: Path) -> None:
     wrong += [n for n in texts if not isinstance(getattr(record, n), str)]
     if wrong or record.status not in STATUSES or not isinstance(record.seed, int):
         raise UserError(f"{path} has values of the wrong type ({wrong or 'status or seed'}).")
+    if record.status == "completed":
+        needed = {"accuracy", "correct", "count", "split", "selection"} - record.metrics.keys()
+        needed |= {"adapter", "head"} - record.parameters.keys()
+        if needed:
+            raise UserError(f"{path} is of a completed run, yet lacks {sorted(needed)}: edited?")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+
+import torch
+from torch import nn
 
 from hydra_peft.adaptation.parameters import (
     adapter_state_dict,
@@ -17,12 +21,19 @@ from hydra_peft.adaptation.parameters import (
 from hydra_peft.adaptation.storage import save_adapter
 from hydra_peft.config.identity import config_id, science
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.data.sources import load_task
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
-from hydra_peft.models.backbones import weights_source
+from hydra_peft.models.backbones import Weights
 from hydra_peft.runs import environment
-from hydra_peft.runs.assembly import AdaptedModel, build_model, check_batches, load_data
+from hydra_peft.runs.assembly import (
+    AdaptedModel,
+    build_model,
+    check_batches,
+    load_backbone,
+    load_data,
+)
 from hydra_peft.runs.folder import CONFIG, completed_record, run_folder, set_aside
 from hydra_peft.runs.record import Record, write_record
 from hydra_peft.runs.scoring import Scoring
@@ -61,6 +72,7 @@ def run(config: RunConfig, config_yaml: str) -> Outcome:
             ``sweep.on_existing=error``.
         KeyboardInterrupt, OSError, ...: as they come, after the record says so.
     """
+    backbone, weights = load_backbone(config.model, config.seed)
     folder = run_folder(
         Path(config.paths.runs),
         benchmark=config.dataset.benchmark,
@@ -68,33 +80,32 @@ def run(config: RunConfig, config_yaml: str) -> Outcome:
         method=config.method.label.replace(" ", "-"),
         seed=config.seed,
         id=config_id(config),
+        weights=weights.sha256,
     )
     existing = completed_record(folder)
     if existing is not None:
         if config.sweep.on_existing == "skip":
-            _check_same_weights(existing, config, folder)
+            _check_same_data(existing, config, folder)
             return Outcome(existing, folder, skipped=True)
         if config.sweep.on_existing == "error":
             raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
-        set_aside(folder)
-    return Outcome(_Run(config, folder).execute(config_yaml), folder)
+    return Outcome(_Run(config, folder, weights).execute(backbone, config_yaml), folder)
 
 
-def _check_same_weights(existing: Record, config: RunConfig, folder: Path) -> None:
-    model = config.model
-    seed = derive_seed(config.seed, "backbone")
-    wanted = weights_source(model.architecture, model.checkpoint, model.pretrained, seed)
-    if existing.weights.get("source") != wanted:
+def _check_same_data(existing: Record, config: RunConfig, folder: Path) -> None:
+    data = load_task(config.dataset.source, config.dataset.name, Path(config.paths.cache))
+    if existing.data.get("sha256") != data.sha256:
         raise UserError(
-            f"{folder} holds this run with weights from {existing.weights.get('source')}, now they "
-            f"are to come from {wanted}: set sweep.on_existing=rerun or another paths.runs."
+            f"{folder} holds this run on other data (sha256 "
+            f"{str(existing.data.get('sha256'))[:12]}) than there is now ({data.sha256[:12]}): set "
+            "sweep.on_existing=rerun or another paths.runs."
         )
 
 
 class _Run:
     """The state of one run: a record that fills up, and clocks."""
 
-    def __init__(self, config: RunConfig, folder: Path) -> None:
+    def __init__(self, config: RunConfig, folder: Path, weights: Weights) -> None:
         self.config = config
         self.folder = folder
         self.device = resolve_device(config.device)
@@ -116,14 +127,15 @@ class _Run:
             hardware=environment.hardware(self.device),
             versions=environment.versions(),
             code=environment.code_version(),
+            weights=dataclasses.asdict(weights),
         )
 
-    def execute(self, config_yaml: str) -> Record:
+    def execute(self, backbone: nn.Module, config_yaml: str) -> Record:
         """Do the run; the record on disk says at any time how far it has come."""
         config, begun = self.config, time.perf_counter()
         environment.reset_peak_memory(self.device)
         adapted = build_model(
-            config.model,
+            backbone,
             config.method,
             classes=config.dataset.classes,
             seed=config.seed,
@@ -131,12 +143,12 @@ class _Run:
         )
         train_split, evaluate_split = self._load_splits(adapted)
         counts = count_parameters(adapted.model)
-        self._update(
-            weights=dataclasses.asdict(adapted.weights), parameters=dataclasses.asdict(counts)
-        )
+        self._update(parameters=dataclasses.asdict(counts))
         steps = batch_count(len(train_split), config.train.batch_size, config.train.drop_last)
         title = f"{config.dataset.name} {config.method.label} seed {config.seed}"
         prepared = time.perf_counter()
+        if completed_record(self.folder) is not None:
+            set_aside(self.folder)  # only now that the new run can start
         with RunWriter(self.folder, title, steps * config.train.epochs) as writer:
             try:
                 atomic_write(self.folder / CONFIG, config_yaml.encode())
@@ -227,6 +239,11 @@ class _Run:
             after_step=writer.step,
             after_epoch=after_epoch,
         )
+        if not all(
+            bool(torch.isfinite(tensor).all()) for tensor in adapter_state_dict(model).values()
+        ):
+            # The loss of the last step is finite, what it led to is not: there is no score.
+            raise DivergedError(config.train.epochs, math.nan)
         scoring.restore(adapter_state_dict(model))
         return {
             **scoring.metrics(),

@@ -17,8 +17,8 @@ def to_markdown(table: Table) -> str:
 def title(table: Table) -> str:
     """Return what the table shows in one line."""
     return (
-        f"{table.benchmark}: accuracy on {table.split} (%), protocol {table.protocol}, "
-        f"{table.selection}"
+        f"{table.benchmark}: accuracy on {table.split} (%), trained on {table.trained_on}, "
+        f"protocol {table.protocol}, {table.selection}"
     )
 
 
@@ -71,6 +71,7 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                 {
                     "benchmark": table.benchmark,
                     "protocol": table.protocol,
+                    "trained_on": table.trained_on,
                     "split": table.split,
                     "selection": table.selection,
                     "method": row.label,

@@ -7,7 +7,7 @@ cells are tasks, its samples seeds. Whatever differs otherwise goes into another
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,7 +90,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that may stand under each other: one benchmark, protocol, split and selection rule.
+    """Rows that may stand under each other: one benchmark, protocol, splits and selection rule.
 
     Attributes:
         tasks: task name to group, in the order of the columns.
@@ -98,6 +98,7 @@ class Table:
 
     benchmark: str
     protocol: str
+    trained_on: str
     split: str
     selection: str
     tasks: dict[str, str]
@@ -110,15 +111,17 @@ GROUPS = ("natural", "specialized", "structured")
 
 def build_tables(records: list[Record]) -> tuple[list[Table], list[str]]:
     """Group ``records`` into tables; also return a sentence for each thing kept apart."""
-    tables: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    tables: dict[tuple[str, str, str, str, str], list[Record]] = defaultdict(list)
     for record in records:
-        split, selection = record.metrics["split"], record.metrics["selection"]
-        tables[(record.benchmark, record.protocol, split, selection)].append(record)
+        trained_on = str(record.settings.get("protocol.train_split", "train"))
+        split, selection = str(record.metrics["split"]), str(record.metrics["selection"])
+        key = (record.benchmark, record.protocol, trained_on, split, selection)
+        tables[key].append(record)
     built, warnings = [], []
-    for (benchmark, protocol, split, selection), members in sorted(tables.items()):
+    for key, members in sorted(tables.items()):
         rows, apart = _rows(members)
         warnings += apart
-        built.append(Table(benchmark, protocol, split, selection, _tasks(members), rows))
+        built.append(Table(*key, _tasks(members), rows))
     if len({table.protocol for table in built}) > 1:
         warnings.append("runs of different protocols are in different tables, never averaged.")
     return built, warnings
@@ -157,18 +160,29 @@ def _rows(records: list[Record]) -> tuple[list[Row], list[str]]:
 
 
 def _comparable(records: list[Record]) -> list[list[Record]]:
-    """Split the runs of one row so that each task has one data content and one science."""
-    variants: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    """Split the runs of one row so that each task has one data content and one science.
+
+    Tasks may differ from each other by their recipes. Where one task comes with two, nothing says
+    which of them belongs to which other task, so runs are then kept together by equal values only.
+    """
+    sciences: dict[str, set[str]] = defaultdict(set)
+    contents: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
-        science = {key: value for key, value in record.science.items() if key != "seed"}
-        variants[record.task][short_hash([science, record.data.get("sha256")])].append(record)
-    parts: list[list[Record]] = []
-    for by_variant in variants.values():
-        for number, members in enumerate(sorted(by_variant.values(), key=len, reverse=True)):
-            if number == len(parts):
-                parts.append([])
-            parts[number] += members
-    return parts
+        sciences[record.task].add(_training(record))
+        contents[record.task][str(record.data.get("sha256"))] += 1
+    clash = any(len(found) > 1 for found in sciences.values())
+    parts: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        content = str(record.data.get("sha256"))
+        usual = contents[record.task].most_common(1)[0][0]
+        key = (_training(record) if clash else "", "" if content == usual else content)
+        parts[key].append(record)
+    return sorted(parts.values(), key=len, reverse=True)
+
+
+def _training(record: Record) -> str:
+    left_out = ("seed", "dataset")
+    return short_hash({k: v for k, v in record.science.items() if k not in left_out})
 
 
 def _row(records: list[Record]) -> Row:

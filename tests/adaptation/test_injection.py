@@ -83,6 +83,13 @@ def test_a_layer_shared_under_two_names_is_adapted_under_both() -> None:
         ("lora", {"targets": ["attn.prj"]}, "near names: attn.proj"),
         ("lora", {"head": "haed"}, "has no head 'haed'"),
         ("lora", {"dropout": 1.5}, r"\[0, 1\)"),
+        ("lora", {"scale": "x"}, "option 'scale' of method 'lora' is 'x': expected float"),
+        ("lora", {"scale": None}, "expected float"),
+        ("lora", {"rank": "4"}, "expected int"),
+        ("lora", {"rank": True}, "expected int"),
+        ("lora", {"bias": 1}, "expected bool"),
+        ("lora", {"targets": "attn.proj"}, "expected list"),
+        ("hydra", {"rank_parallel": 1.5}, "expected int | None"),
     ],
 )
 def test_a_refused_injection_leaves_the_model_as_it_was(

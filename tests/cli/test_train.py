@@ -96,12 +96,21 @@ def test_one_failing_job_does_not_stop_the_others(
         (["method.rank=0"], "rank 0 of the parallel branch"),
         (["method.rank=10000"], "blocks.0.attn.proj: rank 10000 of the parallel branch"),
         (["method=lora", "method.targets=[attn.prj]"], "near names: attn.proj"),
-        (["model.checkpoint=/nowhere/ViT-B_16.npz"], "/nowhere/ViT-B_16.npz does not exist"),
+        (["model.checkpoint=/nowhere/ViT-B_16.npz"], "/nowhere/ViT-B_16.npz is not there"),
         (["+experiment=dmo"], "unknown experiment 'dmo' (did you mean 'demo'?)"),
         (["method.rank"], "cannot understand the override 'method.rank'"),
         (["seed=[1"], "cannot understand the override 'seed=[1'"),
-        (["method=linear", "method.rank=2"], "unknown key 'method.rank'"),
+        (
+            ["method=linear", "method.rank=2"],
+            "unknown key 'method.rank'; known here: name, recipe.",
+        ),
         (["model.architecture=vit_bse"], "is unknown to timm; near names"),
+        (["method=null"], "Config group override"),
+        (["experiment=demo"], "add it with a plus, as +experiment=..."),
+        (["dataset.recipe.lr.adapter=1"], "would change the task's recommendation"),
+        (["model.checkpoint=/etc/hostname"], "unknown ending"),
+        (["+model.arguments.global_pool=''"], "logits are needed"),
+        (["paths.runs=/tmp/" + "x" * 300], "the name is too long"),
     ],
 )
 def test_mistakes_are_one_sentence_and_start_nothing(
@@ -131,6 +140,12 @@ def test_a_sweep_with_one_bad_job_starts_none(
     assert message in err
     assert "Traceback" not in err
     assert results(tmp_path) == []
+
+
+def test_globs_choose_every_option_of_a_group(cli: Cli, tmp_path: Path) -> None:
+    code, _, err = cli("-m", "method=glob(*lora)", "train.batch_size=500")
+    assert code == 0, err
+    assert {r["method"]["name"] for r in results(tmp_path)} == {"lora", "seqlora"}
 
 
 def test_truncated_weights(cli: Cli, tmp_path: Path, root: Path) -> None:

@@ -26,6 +26,7 @@ Compose = Callable[..., Any]
         ["optimizer.lr=2e-3"],
         ["method.rank=5", "method.rank_parallel=2", "method.rank_sequential=2"],
         ["scheduler.min_lr=0"],
+        ["method.targets=[mlp.fc2,attn.proj]"],
     ],
 )
 def test_what_is_not_science_keeps_the_id(compose_train: Compose, overrides: list[str]) -> None:
@@ -41,6 +42,8 @@ def test_what_is_not_science_keeps_the_id(compose_train: Compose, overrides: lis
         "seed=1",
         "precision=bf16",
         "dataset=mini/texture",
+        "dataset.classes=20",
+        "dataset.group=other",
         "method=lora",
         "method.rank=3",
         "method.rank_sequential=3",

@@ -83,7 +83,9 @@ def test_no_hub_is_one_sentence() -> None:
     [
         ("vit_bse_patch16_224", {}, "near names: .*vit_base_patch16"),
         ("resnet18", {}, "is a ResNet, not a vision transformer|cannot build"),
-        ("vit_mini", {"depht": 2}, "cannot build 'vit_mini' with model.arguments"),
+        ("vit_mini", {"depht": 2}, "unknown key 'model.arguments.depht' .did you mean 'depth'"),
+        ("vit_mini", {"num_heads": 0}, "cannot build 'vit_mini' with model.arguments"),
+        ("vit_mini", {"checkpoint_path": 1}, "unknown key 'model.arguments.checkpoint_path'"),
     ],
 )
 def test_architectures_that_cannot_be_built(

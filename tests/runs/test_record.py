@@ -27,6 +27,8 @@ RECORD = Record(
     seed=0,
     science={},
     started="2026-01-01T00:00:00+00:00",
+    metrics={"accuracy": 50.0, "correct": 1, "count": 2, "split": "test", "selection": "last"},
+    parameters={"adapter": 1, "head": 1},
 )
 
 
@@ -43,6 +45,7 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"seed": "0"}, "wrong type"),
         ({"status": "fine"}, "wrong type"),
         ({"metrics": []}, "wrong type"),
+        ({"metrics": {}}, "of a completed run, yet lacks"),
     ],
 )
 def test_records_that_are_not_ours(tmp_path: Path, change: dict, message: str) -> None:

@@ -15,7 +15,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.models.backbones import build_backbone
 from hydra_peft.runs import run as run_module
 from hydra_peft.runs.run import Outcome
-from hydra_peft.tensor_files import read_tensors
+from hydra_peft.tensor_files import read_tensors, write_tensors
 
 Do = Callable[..., Outcome]
 
@@ -23,7 +23,8 @@ Do = Callable[..., Outcome]
 def test_folder_and_record(do: Do, tmp_path: Path) -> None:
     outcome = do()
     folder, record = outcome.folder, outcome.record
-    assert folder == tmp_path / f"runs/mini/digits/hydra-r=2+2-seed0-{record.config_id}"
+    name = f"hydra-r=2+2-seed0-{record.config_id}-{record.weights['sha256'][:8]}"
+    assert folder == tmp_path / "runs/mini/digits" / name
     assert sorted(path.name for path in folder.iterdir()) == [
         "adapter.json",
         "adapter.safetensors",
@@ -93,16 +94,49 @@ def test_completed_run_is_skipped_rerun_or_refused(do: Do) -> None:
     assert json.loads((aside / "result.json").read_text())["started"] == first.record.started
 
 
-def test_existing_run_with_other_weights_is_not_mistaken_for_this(do: Do, tmp_path: Path) -> None:
-    do()
-    from hydra_peft.tensor_files import write_tensors
-
+def test_two_checkpoints_are_two_runs_and_their_place_does_not_matter(
+    do: Do, tmp_path: Path
+) -> None:
+    first = do()
     model, _ = build_backbone(
         "vit_mini", arguments={}, drop_path=0, checkpoint=None, pretrained=True, seed=0
     )
-    write_tensors(tmp_path / "other.safetensors", model.state_dict(), {})
-    with pytest.raises(UserError, match="holds this run with weights from embedded vit_mini"):
-        do(f"model.checkpoint={tmp_path}/other.safetensors")
+    path = tmp_path / "weights.safetensors"
+    write_tensors(path, model.state_dict(), {})
+    assert do(f"model.checkpoint={path}").skipped  # the same weights from another place
+    with torch.no_grad():
+        model.norm.weight += 0.5
+    write_tensors(path, model.state_dict(), {})
+    other = do(f"model.checkpoint={path}")  # other weights in the same place
+    assert not other.skipped
+    assert other.record.config_id == first.record.config_id
+    assert other.folder != first.folder
+    assert other.record.weights["sha256"] != first.record.weights["sha256"]
+
+
+def test_a_completed_run_on_other_data_is_not_mistaken_for_this(do: Do) -> None:
+    folder = do().folder
+    record = json.loads((folder / "result.json").read_text())
+    record["data"]["sha256"] = "0" * 64
+    (folder / "result.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="holds this run on other data"):
+        do()
+
+
+def test_a_rerun_that_cannot_start_keeps_the_completed_run(
+    do: Do, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = do()
+
+    def fail(*_: object, **__: object) -> None:
+        raise UserError("no data")
+
+    monkeypatch.setattr(run_module, "load_data", fail)
+    with pytest.raises(UserError, match="no data"):
+        do("sweep.on_existing=rerun")
+    monkeypatch.undo()
+    assert do().skipped
+    assert first.folder.exists()
 
 
 def test_random_weights_say_so(do: Do) -> None:
@@ -139,7 +173,7 @@ def test_clean_protocol_touches_the_test_set_once(do: Do, monkeypatch: pytest.Mo
 
 def test_selection_on_a_split_says_so_and_keeps_that_epoch(do: Do) -> None:
     best = do(
-        "protocol.name=oracle",
+        "protocol.name=official",
         "protocol.selection=best",
         "protocol.evaluate_every=1",
         "train.epochs=3",
@@ -178,7 +212,7 @@ def test_interrupted_run_says_so_and_is_done_again(
 
 
 def test_diverged_run_says_so(do: Do) -> None:
-    outcome = do("optimizer.lr=1e30", "method=full")
+    outcome = do("optimizer.lr=1e6", "method=full")
     assert outcome.record.status == "diverged"
     assert "lower optimizer.lr" in str(outcome.record.error)
     assert json.loads((outcome.folder / "result.json").read_text())["status"] == "diverged"

@@ -30,11 +30,17 @@ def record(task: str, seed: int, accuracy: float, **changes: Any) -> Record:
         "method_label": "lora r=4",
         "protocol": "clean",
         "seed": seed,
-        "science": {"seed": seed, "task": task},
+        "science": {"seed": seed, "dataset": task},
         "started": f"2026-01-01T00:00:0{seed}+00:00",
         "weights": {"kind": "pretrained", "sha256": "f" * 64},
         "data": {"sha256": f"data of {task}"},
-        "metrics": {"accuracy": accuracy, "split": "test", "selection": "last epoch"},
+        "metrics": {
+            "accuracy": accuracy,
+            "correct": 1,
+            "count": 2,
+            "split": "test",
+            "selection": "last epoch",
+        },
         "parameters": {"adapter": 100, "head": {"a": 10, "b": 20, "c": 30}[task]},
     }
     return Record(**{**values, **changes})
@@ -97,7 +103,7 @@ def test_no_mean_over_an_incomplete_row() -> None:
     ("change", "message"),
     [
         ({"data": {"sha256": "other"}}, "other data or another recipe on a"),
-        ({"science": {"task": "a", "lr": 1}}, "other data or another recipe on a"),
+        ({"science": {"dataset": "a", "lr": 1}}, "other data or another recipe on a"),
         ({"weights": {"kind": "pretrained", "sha256": "e" * 64}}, "different backbone weights"),
         ({"weights": {"kind": "random", "sha256": "e" * 64}}, "different backbone weights"),
         ({"protocol": "official"}, "different protocols"),
@@ -109,6 +115,20 @@ def test_what_differs_is_never_averaged(change: dict[str, Any], message: str) ->
     cells = [row.cell("a") for table in tables for row in table.rows]
     assert sorted(cell.mean for cell in cells) == [10.0, 91.0]
     assert any(message in warning for warning in warnings)
+
+
+def test_two_recipes_on_each_task_are_never_joined_into_one_mean() -> None:
+    runs = []
+    for task, counts in (("a", (1, 3)), ("b", (3, 1)), ("c", (2, 2))):
+        for lr, accuracy, count in ((1e-2, 90.0, counts[0]), (1e-4, 10.0, counts[1])):
+            science = {"optimizer": {"lr": lr}, "dataset": task}
+            runs += [
+                record(task, s, accuracy, science={**science, "seed": s}) for s in range(count)
+            ]
+    (table,), warnings = build_tables(runs)
+    means = sorted(row.mean_over_tasks(table.tasks).mean for row in table.rows)
+    assert means == [pytest.approx(10.0), pytest.approx(90.0)]
+    assert any("not averaged together" in warning for warning in warnings)
 
 
 def test_random_weights_are_named_in_the_table() -> None:
