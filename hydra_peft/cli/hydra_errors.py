@@ -60,6 +60,9 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
     node = None
     if defaults is not None:
         node = OmegaConf.select(defaults, parent) if parent else defaults
+        if node is None:
+            # The group itself is misspelt: look its name up instead.
+            last, node = key.split(".")[0], defaults
     if not isinstance(node, DictConfig):
         return f"unknown key '{key}': see python scripts/train.py --help."
     known = [str(name) for name in node if str(name) != "hydra"]
