@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,12 +72,19 @@ def randomize() -> Callable[[nn.Module], None]:
 
 
 @pytest.fixture(scope="session")
-def compose_train() -> Iterator[Callable[..., object]]:
+def compose_train() -> Callable[..., object]:
     """Compose conf/train.yaml with overrides, as the entry point does."""
     from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
 
     from hydra_peft.cli.train import register
 
     register()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        yield lambda *overrides: compose("train", list(overrides))
+
+    def composed(*overrides: str) -> object:
+        # Entry points that other tests call leave a Hydra of their own behind.
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return compose("train", list(overrides))
+
+    return composed

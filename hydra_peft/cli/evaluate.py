@@ -14,12 +14,14 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 USAGE = """\
 Rebuild a finished run's model from its folder and score it again, unmerged and merged.
 
-python scripts/evaluate.py run=<folder> [device=auto] [checkpoint=<file>] [cache=<folder>]
+python scripts/evaluate.py run=<folder> [device=auto] [checkpoint=<file>]
+                           [cache=<folder>] [data=<folder>]
 
   run         a run folder, as train.py printed it
   device      auto, cpu or cuda (the recorded score is reproduced exactly on the same kind)
   checkpoint  the backbone's weights, if they have moved since
-  cache       where generated images are kept (default: results/cache)
+  cache       where decoded and generated images are kept (default: results/cache)
+  data        the folder of prepared data, if it has moved since
 
 Exit code 0: reproduced (merged: to within one image); 1: not; 2: a mistake."""
 
@@ -31,6 +33,7 @@ class Arguments:
     run: str
     device: str = "auto"
     checkpoint: str = ""
+    data: str = ""
     cache: str = str(ROOT / "results" / "cache")
 
 
@@ -47,6 +50,7 @@ def _main() -> int:
         Path(arguments.run),
         cache=Path(arguments.cache),
         checkpoint=arguments.checkpoint or None,
+        data=arguments.data or None,
         device=arguments.device,
     )
     record, count = compared.recorded, compared.unmerged.count

@@ -36,10 +36,10 @@ def check_jobs(config: DictConfig) -> None:
         UserError: a job cannot work; the message starts with its overrides.
     """
     from hydra_peft.config.check import check_config
-    from hydra_peft.runs.assembly import check_run
+    from hydra_peft.runs.assembly import check_data, check_model, splits_needed
 
     loader = GlobalHydra.instance().config_loader()
-    seen = set()
+    models, data = set(), set()
     for overrides in _expanded(config):
         try:
             check_overrides(overrides)
@@ -47,10 +47,14 @@ def check_jobs(config: DictConfig) -> None:
             job = OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"])
             checked = check_config(job)
             # Seeds and rates do not decide whether the parts fit; models are built to find out.
-            parts = repr((checked.model, checked.method, checked.dataset.source, checked.device))
-            if parts not in seen:
-                check_run(checked)
-                seen.add(parts)
+            parts = repr((checked.model, checked.method, checked.device))
+            if parts not in models:
+                check_model(checked)
+                models.add(parts)
+            wanted = repr((checked.dataset, checked.paths, splits_needed(checked.protocol)))
+            if wanted not in data:
+                check_data(checked)
+                data.add(wanted)
         except UserError as error:
             raise UserError(f"job '{' '.join(overrides)}': {error}") from None
         except COMPOSITION_ERRORS as error:
@@ -64,10 +68,15 @@ def check_overrides(overrides: list[str]) -> None:
         UserError: one does; a table could not tell such a run from one of the recipe.
     """
     for override in overrides:
-        if override.lstrip("+~").startswith("dataset.recipe"):
+        if override.lstrip("+~").startswith(("dataset.recipe", "dataset.versions")):
             raise UserError(
                 f"'{override}' would change the task's recommendation: override what the run "
                 "takes from it, such as optimizer.lr, train.epochs or method.dropout."
+            )
+        if override.lstrip("+~").startswith("protocol.fills"):
+            raise UserError(
+                f"'{override}' would change the protocol under its name: override what the run "
+                "takes from it, such as method.init, model.drop_path or data.normalization."
             )
 
 

@@ -84,7 +84,7 @@ def register() -> None:
 def _job(config: DictConfig, failures: list[str]) -> float | None:
     """Do one job. In a sweep a failing one is reported at once and the rest goes on."""
     from hydra_peft.config.check import check_config
-    from hydra_peft.runs.assembly import check_run
+    from hydra_peft.runs.assembly import check_data, check_model
     from hydra_peft.runs.run import run
 
     _log_to_console()
@@ -93,7 +93,8 @@ def _job(config: DictConfig, failures: list[str]) -> float | None:
     try:
         check_overrides(list(HydraConfig.get().overrides.task))
         checked = check_config(config)
-        check_run(checked)
+        check_model(checked)
+        check_data(checked)
         outcome = run(checked, OmegaConf.to_yaml(config, resolve=True))
     except Exception as error:
         full_disk = isinstance(error, OSError) and disk_sentence(error) is not None
@@ -137,7 +138,6 @@ def _speed(outcome: Outcome) -> str:
 
 def _log_to_console() -> None:
     log = logging.getLogger("hydra_peft")
-    log.setLevel(logging.INFO)
     log.propagate = False
     if not any(type(handler) is logging.StreamHandler for handler in log.handlers):
         console = logging.StreamHandler(sys.stderr)

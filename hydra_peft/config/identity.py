@@ -12,9 +12,12 @@ from hydra_peft.config.schema import RunConfig
 #: keys of a group that change no result: names for people, and places on a machine
 _NOT_SCIENCE = {
     "model": ("name", "checkpoint", "url"),
+    "dataset": ("column", "source", "folder", "aliases", "recipe", "versions"),
+    "data": ("cache", "allow_partial"),
     "optimizer": (),
     "scheduler": (),
-    "protocol": (),
+    # What a protocol fills in acts through the groups that take it.
+    "protocol": ("fills",),
     "train": (),
 }
 
@@ -30,10 +33,11 @@ def science(config: RunConfig) -> dict[str, Any]:
     for group, left_out in _NOT_SCIENCE.items():
         values = dataclasses.asdict(getattr(config, group))
         groups[group] = {key: value for key, value in values.items() if key not in left_out}
+    if not config.protocol.tune:
+        del groups["protocol"]["grid"]
     return {
         **groups,
         "method": config.method.identity(),
-        "dataset": {k: v for k, v in dataclasses.asdict(config.dataset).items() if k != "recipe"},
         "seed": config.seed,
         "precision": config.precision,
     }

@@ -8,7 +8,8 @@ the keys a user types (``optimizer.lr``).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra_peft.errors import UserError
@@ -17,6 +18,11 @@ from hydra_peft.methods._base import Method
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
 SPLITS = ("train800", "val200", "train", "test")
+#: what ``data.cache`` keeps on disk: the splits of the 1000 labelled images, the test set too, none
+CACHES = ("train", "all", "none")
+NORMALIZATIONS = ("backbone", "imagenet")
+INITS = ("gaussian", "xavier", "kaiming")
+SCHEDULES = ("cosine", "timm_cosine")
 SELECTIONS = ("last", "best")
 #: images that two splits share make a score worthless
 OVERLAPS = {"train": ("train", "train800", "val200"), "train800": ("train", "train800")}
@@ -68,6 +74,36 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class GridConfig:
+    """Values that tuning chooses from; every combination is tried.
+
+    Attributes:
+        lr: learning rates.
+        scale: branch scales; not used by methods without branches.
+        dropout: branch dropouts; likewise.
+    """
+
+    lr: list[float]
+    scale: list[float]
+    dropout: list[float]
+
+    def __post_init__(self) -> None:
+        for key in ("lr", "scale", "dropout"):
+            values = getattr(self, key)
+            finite = bool(values) and all(math.isfinite(value) for value in values)
+            _require(finite, f"protocol.grid.{key}", values, "a list of at least one number")
+
+
+@dataclass(frozen=True)
+class RecipeGridConfig:
+    """``dataset.recipe.grid``: what tuning tries; ``lr`` by kind of method."""
+
+    lr: dict[str, list[float]]
+    scale: list[float]
+    dropout: list[float]
+
+
+@dataclass(frozen=True)
 class RecipeConfig:
     """``dataset.recipe``: the hyper-parameters recommended for a task.
 
@@ -76,6 +112,7 @@ class RecipeConfig:
 
     Attributes:
         lr: learning rate by kind of method: ``adapter``, ``linear``, ``full``.
+        grid: what ``protocol.tune=true`` chooses from.
     """
 
     epochs: int
@@ -85,6 +122,7 @@ class RecipeConfig:
     weight_decay: float
     dropout: float
     scale: float
+    grid: RecipeGridConfig
 
 
 @dataclass(frozen=True)
@@ -94,25 +132,61 @@ class DatasetConfig:
     Attributes:
         benchmark: such as ``mini``; runs of different benchmarks never share a table.
         name: the task's name within the benchmark.
+        column: the task's title in the paper's tables.
         group: the benchmark's group of the task, such as ``structured``.
         source: module of :mod:`hydra_peft.data.sources` that reads it.
+        folder: the task's folder in prepared data; null where nothing is read from disk.
+        aliases: other names that folder goes by.
         classes: number of classes.
-        test_size: number of test images, checked on loading.
+        sizes: number of images by split, checked on loading.
         metric: what the test score is; ``accuracy`` is top-1.
+        versions: recipe values that protocols differ in, by ``protocol.fills.recipe``.
     """
 
     benchmark: str
     name: str
+    column: str
     group: str
     source: str
     classes: int
-    test_size: int
+    sizes: dict[str, int]
     metric: str
     recipe: RecipeConfig
+    folder: str | None = None
+    aliases: list[str] = field(default_factory=list)
+    versions: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(self.classes >= 2, "dataset.classes", self.classes, "at least 2")
         _one_of("dataset.metric", self.metric, ("accuracy",))
+        # They become parts of paths, and a run's config may come from elsewhere.
+        names = {"benchmark": self.benchmark, "name": self.name}
+        names |= {"folder": self.folder} if self.folder is not None else {}
+        names |= {f"aliases[{i}]": alias for i, alias in enumerate(self.aliases)}
+        for key, name in names.items():
+            plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) is not None
+            _require(plain, f"dataset.{key}", name, "a plain name of letters, digits and _.+-")
+        complete = set(self.sizes) == set(SPLITS) and min(self.sizes.values()) >= 1
+        _require(complete, "dataset.sizes", self.sizes, f"a positive number each of {SPLITS}")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """``data``: how images come to the model.
+
+    Attributes:
+        cache: splits kept decoded on disk: ``train`` (those of the 1000), ``all`` or ``none``.
+        normalization: ``backbone`` (what its weights were trained with) or ``imagenet``.
+        allow_partial: accept other split sizes than the task's; records and tables then say so.
+    """
+
+    cache: str
+    normalization: str
+    allow_partial: bool
+
+    def __post_init__(self) -> None:
+        _one_of("data.cache", self.cache, CACHES)
+        _one_of("data.normalization", self.normalization, NORMALIZATIONS)
 
 
 @dataclass(frozen=True)
@@ -145,24 +219,60 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class SchedulerConfig:
-    """``scheduler``: linear warm-up, then a cosine to ``min_lr`` at the end of training.
+    """``scheduler``: linear warm-up, then a cosine; see :mod:`hydra_peft.training.schedule`.
 
     Attributes:
+        name: ``cosine`` (moves each step) or ``timm_cosine`` (moves each epoch, as timm's
+            scheduler does when it is called as the released code calls it).
         warmup_epochs: length of the warm-up, part of ``train.epochs``.
         warmup_lr: learning rate at the first step.
         min_lr: learning rate that the cosine ends at.
+        period_epochs: length of the cosine of ``timm_cosine``; null is ``train.epochs``.
     """
 
     name: str
     warmup_epochs: int
     warmup_lr: float
     min_lr: float
+    period_epochs: int | None
 
     def __post_init__(self) -> None:
-        _one_of("scheduler.name", self.name, ("cosine",))
+        _one_of("scheduler.name", self.name, SCHEDULES)
         for key in ("warmup_epochs", "warmup_lr", "min_lr"):
             value = getattr(self, key)
             _require(0 <= value < math.inf, f"scheduler.{key}", value, "at least 0")
+        period = self.period_epochs
+        _require(
+            period is None or period >= 1, "scheduler.period_epochs", period, "null or positive"
+        )
+        if period is not None and self.name == "cosine":
+            raise UserError(
+                "scheduler.period_epochs is for scheduler.name=timm_cosine: the cosine of "
+                "scheduler.name=cosine always ends with training."
+            )
+
+
+@dataclass(frozen=True)
+class FillsConfig:
+    """``protocol.fills``: what a protocol decides for other groups, which point here.
+
+    Attributes:
+        recipe: which of the task's recipe versions holds.
+        init: of down-projections (``method.init``).
+        drop_path: stochastic depth rate (``model.drop_path``).
+        drop_last: whether smaller last batches are left out (``train.drop_last``).
+        normalization: of images (``data.normalization``).
+        schedule: ``scheduler.name``; ``period_epochs`` and ``min_lr`` likewise.
+    """
+
+    recipe: str
+    init: str
+    drop_path: float
+    drop_last: bool
+    normalization: str
+    schedule: str
+    period_epochs: int | None
+    min_lr: float
 
 
 @dataclass(frozen=True)
@@ -175,6 +285,10 @@ class ProtocolConfig:
         evaluate_split: ``test`` or ``val200``.
         selection: ``last`` epoch, or the ``best`` of the evaluations on ``evaluate_split``.
         evaluate_every: epochs between evaluations; null evaluates once, at the end.
+        tune: choose lr, scale and dropout out of ``grid`` on val200 after training on train800,
+            then do the run with what was chosen.
+        grid: what is tried.
+        fills: what other groups take from the protocol.
     """
 
     name: str
@@ -182,6 +296,9 @@ class ProtocolConfig:
     evaluate_split: str
     selection: str
     evaluate_every: int | None
+    tune: bool
+    grid: GridConfig
+    fills: FillsConfig
 
     def __post_init__(self) -> None:
         _one_of("protocol.train_split", self.train_split, tuple(OVERLAPS))
@@ -201,6 +318,12 @@ class ProtocolConfig:
             raise UserError(
                 f"protocol.name={self.name} may not select the best epoch on the test set: only "
                 f"{', '.join(MAY_SELECT_ON_TEST)} may; use protocol.evaluate_split=val200."
+            )
+        if self.tune and (self.train_split, self.evaluate_split) != ("train", "test"):
+            raise UserError(
+                "protocol.tune=true chooses on val200 before a run on all 1000 images and the test "
+                f"set; protocol.name={self.name} trains on {self.train_split} and scores "
+                f"{self.evaluate_split}."
             )
 
 
@@ -245,9 +368,10 @@ class PathsConfig:
 
     runs: str
     cache: str
+    data: str
 
     def __post_init__(self) -> None:
-        for key in ("runs", "cache"):
+        for key in ("runs", "cache", "data"):
             _require(bool(getattr(self, key).strip()), f"paths.{key}", "''", "a folder")
 
 
@@ -278,6 +402,7 @@ class RunConfig:
     model: ModelConfig
     method: Method
     dataset: DatasetConfig
+    data: DataConfig
     optimizer: OptimizerConfig
     scheduler: SchedulerConfig
     protocol: ProtocolConfig

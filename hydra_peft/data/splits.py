@@ -1,10 +1,13 @@
-"""A task's images and labels, split as VTAB-1k splits them."""
+"""A task's images and labels, by split: as a source holds them, and as a model takes them."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,36 +17,123 @@ LABELLED = 1000
 TRAIN800 = 800
 
 
+class Images(Protocol):
+    """Images of one split in their own sizes, read one by one."""
+
+    def __len__(self) -> int: ...
+
+    def pixels(self, index: int) -> np.ndarray:
+        """Return one image as RGB, uint8 ``[height, width, 3]``.
+
+        Raises:
+            UserError: the image cannot be read.
+        """
+        ...
+
+    def name(self, index: int) -> str:
+        """Return what to call the image in a message."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content of all images, in order."""
+        ...
+
+
 @dataclass(frozen=True)
-class ImageSplit:
-    """Images and labels of one split, in memory.
+class ArrayImages:
+    """Images of equal size that are in memory: uint8 ``[n, height, width, 3]``."""
+
+    array: Tensor
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def pixels(self, index: int) -> np.ndarray:
+        """Return one image, uint8 ``[height, width, 3]``."""
+        return self.array[index].numpy()
+
+    def name(self, index: int) -> str:
+        """Return the image's number."""
+        return f"image {index}"
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the bytes of all images."""
+        return hashlib.sha256(self.array.contiguous().numpy().data).hexdigest()
+
+
+@dataclass(frozen=True)
+class SourceSplit:
+    """One split as its source holds it.
 
     Attributes:
-        images: uint8 ``[n, height, width, 3]``.
+        images: in their own sizes.
         labels: int64 ``[n]``.
     """
 
-    images: Tensor
+    images: Images
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def sha256(self) -> str:
+        """Return the hash of images and labels, in order."""
+        digest = hashlib.sha256(self.images.sha256.encode())
+        digest.update(self.labels.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Splits of a task by name, and where they come from.
+
+    Attributes:
+        splits: of ``train800``, ``val200``, ``train`` (both together) and ``test``, those asked
+            for.
+        lineage: ``generated``, ``originals`` (prepared here from the original files) or
+            ``archive`` (prepared by someone else).
+    """
+
+    splits: Mapping[str, SourceSplit]
+    lineage: str
+
+    def describe(self) -> dict[str, object]:
+        """Return what a record says of the data: hashes, counts and lineage."""
+        hashes = {name: split.sha256() for name, split in sorted(self.splits.items())}
+        whole = hashlib.sha256(" ".join(hashes.values()).encode()).hexdigest()
+        counts = {name: len(split) for name, split in sorted(self.splits.items())}
+        return {"sha256": whole, "splits": hashes, "counts": counts, "lineage": self.lineage}
+
+
+class Pixels(Protocol):
+    """Images of one split in the size a model takes; a tensor is one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        """Return consecutive images, uint8 ``[k, height, width, 3]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageSplit:
+    """One split as a model takes it.
+
+    Attributes:
+        images: uint8 ``[n, height, width, 3]``, in memory or read when sliced.
+        labels: int64 ``[n]``.
+    """
+
+    images: Tensor | Pixels
     labels: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-@dataclass(frozen=True)
-class TaskData:
-    """All splits of a task by name, and the hash of its content.
-
-    Attributes:
-        splits: ``train800``, ``val200``, ``train`` (both together) and ``test``.
-        sha256: over the bytes of all images, then all labels, before any resizing.
-    """
-
-    splits: dict[str, ImageSplit]
-    sha256: str
-
-
-def split_task(images: Tensor, labels: Tensor) -> TaskData:
+def split_arrays(images: Tensor, labels: Tensor) -> dict[str, SourceSplit]:
     """Split arrays whose first 800 rows are train800, the next 200 val200, the rest the test set.
 
     Args:
@@ -51,16 +141,45 @@ def split_task(images: Tensor, labels: Tensor) -> TaskData:
         labels: int64 ``[n]``.
     """
 
-    def rows(start: int, stop: int | None) -> ImageSplit:
-        return ImageSplit(images[start:stop], labels[start:stop])
+    def rows(start: int, stop: int | None) -> SourceSplit:
+        return SourceSplit(ArrayImages(images[start:stop]), labels[start:stop])
 
-    splits = {
+    return {
         "train800": rows(0, TRAIN800),
         "val200": rows(TRAIN800, LABELLED),
         "train": rows(0, LABELLED),
         "test": rows(LABELLED, None),
     }
-    return TaskData(splits, content_hash(images, labels))
+
+
+def check_task(
+    data: TaskData, *, name: str, classes: int, sizes: Mapping[str, int], allow_partial: bool
+) -> bool:
+    """Check loaded data against what its yaml promises.
+
+    Returns:
+        Whether the data is partial: a split has another size, and ``allow_partial`` is true.
+
+    Raises:
+        UserError: a split of another size, or a label outside ``[0, classes)``.
+    """
+    partial = False
+    for split, content in data.splits.items():
+        low, high = int(content.labels.min()), int(content.labels.max())
+        if low < 0 or high >= classes:
+            raise UserError(
+                f"dataset {name} has labels from {low} to {high} in {split} where its yaml says "
+                f"classes={classes}: mend the data or the yaml."
+            )
+        if len(content) != sizes[split]:
+            partial = True
+            if not allow_partial:
+                raise UserError(
+                    f"dataset {name} has {len(content)} images in {split} where its yaml says "
+                    f"{sizes[split]}: mend the data (scripts/check_data.py says more), or set "
+                    "data.allow_partial=true."
+                )
+    return partial
 
 
 def content_hash(images: Tensor, labels: Tensor) -> str:
@@ -70,21 +189,7 @@ def content_hash(images: Tensor, labels: Tensor) -> str:
     return digest.hexdigest()
 
 
-def check_task(data: TaskData, *, name: str, classes: int, test_size: int) -> None:
-    """Check loaded data against what its yaml promises.
-
-    Raises:
-        UserError: another number of test images, or a label outside ``[0, classes)``.
-    """
-    labels = torch.cat([data.splits["train"].labels, data.splits["test"].labels])
-    if len(data.splits["test"]) != test_size:
-        raise UserError(
-            f"dataset {name} has {len(data.splits['test'])} test images where its yaml says "
-            f"test_size={test_size}: mend the data or the yaml."
-        )
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= classes:
-        raise UserError(
-            f"dataset {name} has labels from {low} to {high} where its yaml says "
-            f"classes={classes}: mend the data or the yaml."
-        )
+def to_tensor(split: ImageSplit) -> Tensor:
+    """Return all images of ``split`` in memory, uint8 ``[n, height, width, 3]``."""
+    images = split.images
+    return images if isinstance(images, torch.Tensor) else images[0 : len(split)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.errors import UserError
+from hydra_peft.models.google_npz import read_google_vit
 from hydra_peft.tensor_files import read_tensors
 
 SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin")
@@ -20,8 +20,8 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
     """Load a local checkpoint into ``model``, a timm ViT without a head, in place.
 
     A head in the file is ignored; position embeddings of another image size are interpolated as
-    timm does. ``.npz`` is read in Google's naming by timm's own reader, without pickle; ``.pth``
-    with ``weights_only=True``.
+    timm does. ``.npz`` is read in Google's naming (:mod:`~hydra_peft.models.google_npz`), without
+    pickle; ``.pth`` with ``weights_only=True``.
 
     Raises:
         UserError: the file is missing, truncated, of an unknown format, or holds another model.
@@ -51,22 +51,7 @@ def check_suffix(path: Path) -> None:
 
 
 def _load_npz(model: nn.Module, path: Path) -> None:
-    try:
-        cast(Any, model).load_pretrained(str(path))
-    except KeyError as error:
-        raise UserError(f"{path} is not a ViT checkpoint of this size: it lacks {error}.") from None
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        RuntimeError,
-        AssertionError,
-        zipfile.BadZipFile,
-    ) as error:
-        raise UserError(
-            f"cannot load {path} into {type(model).__name__}: truncated, pickled, or another model "
-            f"({_first_line(error)}); fetch it again."
-        ) from None
+    model.load_state_dict(read_google_vit(path, model))
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:

@@ -2,29 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from hydra_peft.adaptation.injection import inject
-from hydra_peft.config.schema import DatasetConfig, ModelConfig, RunConfig
-from hydra_peft.data.resize import resize_split
-from hydra_peft.data.sources import check_source, load_task
-from hydra_peft.data.splits import TaskData, check_task
+from hydra_peft.config.schema import (
+    DataConfig,
+    DatasetConfig,
+    ModelConfig,
+    PathsConfig,
+    ProtocolConfig,
+    RunConfig,
+)
+from hydra_peft.data.feeding import prepare_split
+from hydra_peft.data.sources import Task, check_task_is_there, load_task
+from hydra_peft.data.splits import ImageSplit, TaskData, check_task
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
-from hydra_peft.models.architectures import build_architecture, input_size, normalization
+from hydra_peft.models.architectures import build_architecture, input_size
+from hydra_peft.models.architectures import normalization as own_normalization
 from hydra_peft.models.backbones import Weights, build_backbone, check_weights_exist
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.seeding import derive_seed, seed_everything
 
 
-def check_run(config: RunConfig) -> None:
-    """Check what can be checked without loading anything: that the parts fit each other.
+def check_data(config: RunConfig) -> None:
+    """Check, without reading images, that the data of a run is there.
+
+    Raises:
+        UserError: a folder or a list is missing.
+    """
+    for splits in splits_needed(config.protocol):
+        check_task_is_there(config.dataset.source, task_of(config.dataset, config.paths, splits))
+
+
+def splits_needed(protocol: ProtocolConfig) -> list[tuple[str, str]]:
+    """Return the pairs of splits that a run trains on and scores, those of its tuning first."""
+    own = (protocol.train_split, protocol.evaluate_split)
+    return [("train800", "val200"), own] if protocol.tune else [own]
+
+
+def task_of(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[str]) -> Task:
+    """Return what a source needs to know to find ``splits`` of a task."""
+    return Task(
+        benchmark=dataset.benchmark,
+        name=dataset.name,
+        folder=dataset.folder,
+        aliases=tuple(dataset.aliases),
+        classes=dataset.classes,
+        root=Path(paths.data).expanduser(),
+        cache=Path(paths.cache),
+        splits=tuple(splits),
+    )
+
+
+def check_model(config: RunConfig) -> None:
+    """Check what can be checked without loading weights: that model and method fit each other.
 
     The model is built without storage (on torch's meta device), so a rank that exceeds a layer or
     a target that no layer has is found here, before weights and data are touched.
@@ -33,7 +73,6 @@ def check_run(config: RunConfig) -> None:
         UserError: the parts do not fit, or the weights file or the device is not there.
     """
     resolve_device(config.device)
-    check_source(config.dataset.source)
     model, arguments = config.model, config.model.arguments
     with torch.device("meta"):
         skeleton = build_architecture(model.architecture, arguments, drop_path=model.drop_path)
@@ -89,11 +128,20 @@ class AdaptedModel:
 
 
 def build_model(
-    backbone: nn.Module, method: Method, *, classes: int, seed: int, device: torch.device
+    backbone: nn.Module,
+    method: Method,
+    *,
+    classes: int,
+    seed: int,
+    device: torch.device,
+    normalization: str,
 ) -> AdaptedModel:
     """Return ``backbone`` with a fresh head and ``method`` injected, on ``device``.
 
     Head and adapter start from streams of their own derived from ``seed``.
+
+    Args:
+        normalization: see :func:`build_normalizer`.
 
     Raises:
         UserError: a method that does not fit.
@@ -103,28 +151,70 @@ def build_model(
     cast(Any, backbone).reset_classifier(classes)
     seed_everything(derive_seed(seed, "adapter"))
     done = inject(backbone, method)
-    mean, std = normalization(backbone)
-    return AdaptedModel(
-        backbone.to(device),
-        input_size(backbone),
-        Normalizer(mean, std, device),
-        done.layers,
-    )
+    normalizer = build_normalizer(backbone, normalization, device)
+    return AdaptedModel(backbone.to(device), input_size(backbone), normalizer, done.layers)
+
+
+def build_normalizer(backbone: nn.Module, name: str, device: torch.device) -> Normalizer:
+    """Return what turns uint8 images into the input of ``backbone``.
+
+    Args:
+        name: ``backbone`` takes mean and deviation that timm states for its weights, ``imagenet``
+            those of ImageNet, which the released code uses whatever the weights.
+    """
+    if name == "imagenet":
+        return Normalizer(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, device)
+    return Normalizer(*own_normalization(backbone), device)
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """Splits in the size a model takes, and what a record says of them."""
+
+    splits: dict[str, ImageSplit]
+    description: dict[str, object]
 
 
 def load_data(
-    dataset: DatasetConfig, *, cache: Path, size: tuple[int, int], splits: set[str]
-) -> TaskData:
-    """Return the named splits of a task, checked against its yaml and resized to ``size``.
+    dataset: DatasetConfig, data: DataConfig, task: Task, size: tuple[int, int]
+) -> LoadedData:
+    """Return the splits that ``task`` names, checked against their yaml, in ``size``.
 
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
-    data = load_task(dataset.source, dataset.name, cache)
-    name = f"{dataset.benchmark}/{dataset.name}"
-    check_task(data, name=name, classes=dataset.classes, test_size=dataset.test_size)
-    resized = {key: resize_split(data.splits[key], size) for key in splits}
-    return TaskData(resized, data.sha256)
+    loaded = load_task(dataset.source, task)
+    splits = {
+        name: prepare_split(
+            split,
+            size=size,
+            cache=task.cache if keeps(data.cache, name) else None,
+            title=f"{task.name} {name}",
+        )
+        for name, split in loaded.splits.items()
+    }
+    return LoadedData(splits, describe_data(dataset, data, loaded))
+
+
+def keeps(cache: str, split: str) -> bool:
+    """Whether ``data.cache=cache`` keeps ``split`` decoded on disk."""
+    return cache == "all" or (cache == "train" and split != "test")
+
+
+def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) -> dict[str, object]:
+    """Return what a record says of ``loaded``, after checking it against its yaml.
+
+    Raises:
+        UserError: see :func:`hydra_peft.data.splits.check_task`.
+    """
+    partial = check_task(
+        loaded,
+        name=f"{dataset.benchmark}/{dataset.name}",
+        classes=dataset.classes,
+        sizes=dataset.sizes,
+        allow_partial=data.allow_partial,
+    )
+    return {**loaded.describe(), "partial": partial}
 
 
 def check_batches(count: int, batch_size: int, drop_last: bool) -> None:

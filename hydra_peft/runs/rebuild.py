@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,10 @@ from hydra_peft.adaptation.storage import load_adapter
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
-from hydra_peft.models.architectures import input_size, normalization
-from hydra_peft.runs.assembly import load_backbone, load_data
+from hydra_peft.models.architectures import input_size
+from hydra_peft.runs.assembly import build_normalizer, load_backbone, load_data, task_of
 from hydra_peft.runs.folder import CONFIG
 from hydra_peft.runs.record import Record, read_record
-from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.evaluation import Score, evaluate
 
@@ -70,7 +70,9 @@ def read_run_config(folder: Path) -> RunConfig:
     return check_config(OmegaConf.create(content))
 
 
-def reevaluate(folder: Path, *, cache: Path, checkpoint: str | None, device: str) -> Comparison:
+def reevaluate(
+    folder: Path, *, cache: Path, checkpoint: str | None, data: str | None, device: str
+) -> Comparison:
     """Rebuild the model of the run in ``folder`` and score it again, unmerged and merged.
 
     On a CPU torch is set to the recorded number of threads.
@@ -79,6 +81,7 @@ def reevaluate(folder: Path, *, cache: Path, checkpoint: str | None, device: str
         folder: a completed run's folder.
         cache: where the task's images are cached on this machine.
         checkpoint: the backbone's weights, where they have moved since; None takes the recorded.
+        data: folder of prepared data, where it has moved since; None takes the recorded.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
@@ -101,18 +104,29 @@ def reevaluate(folder: Path, *, cache: Path, checkpoint: str | None, device: str
     _same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
     load_adapter(backbone, folder, check_weights=False)
     split = config.protocol.evaluate_split
-    data = load_data(config.dataset, cache=cache, size=input_size(backbone), splits={split})
-    _same("data", data.sha256, record.data.get("sha256"), folder)
+    paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
+    task = task_of(config.dataset, paths, [split])
+    loaded = load_data(config.dataset, config.data, task, input_size(backbone))
+    _same(
+        f"{split} images",
+        _split_hash(loaded.description, split),
+        _split_hash(record.data, split),
+        folder,
+    )
     backbone = backbone.to(where)
-    mean, std = normalization(backbone)
     arguments: dict[str, Any] = {
-        "normalize": Normalizer(mean, std, where),
+        "normalize": build_normalizer(backbone, config.data.normalization, where),
         "device": where,
         "precision": config.precision,
     }
-    unmerged = evaluate(backbone, data.splits[split], **arguments)
-    merged = evaluate(backbone, data.splits[split], **arguments) if merge(backbone) else None
+    unmerged = evaluate(backbone, loaded.splits[split], **arguments)
+    merged = evaluate(backbone, loaded.splits[split], **arguments) if merge(backbone) else None
     return Comparison(record, unmerged, merged)
+
+
+def _split_hash(description: Mapping[str, Any], split: str) -> str:
+    splits = description.get("splits")
+    return str(splits.get(split)) if isinstance(splits, Mapping) else "not recorded"
 
 
 def _same(what: str, now: str, recorded: object, folder: Path) -> None:

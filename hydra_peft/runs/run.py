@@ -31,8 +31,11 @@ from hydra_peft.runs.assembly import (
     AdaptedModel,
     build_model,
     check_batches,
+    describe_data,
     load_backbone,
     load_data,
+    splits_needed,
+    task_of,
 )
 from hydra_peft.runs.folder import CONFIG, completed_record, run_folder, set_aside
 from hydra_peft.runs.record import Record, write_record
@@ -41,8 +44,9 @@ from hydra_peft.runs.writer import RunWriter
 from hydra_peft.training.batches import batch_count, to_device
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.evaluation import evaluate
-from hydra_peft.training.loop import DivergedError, EpochRecord, Schedule, train
+from hydra_peft.training.loop import DivergedError, EpochRecord, train
 from hydra_peft.training.optimizer import build_adamw
+from hydra_peft.training.schedule import build_schedule
 from hydra_peft.training.seeding import derive_seed, generator, seed_everything
 
 log = logging.getLogger("hydra_peft")
@@ -61,7 +65,8 @@ def run(config: RunConfig, config_yaml: str) -> Outcome:
     """Do the run that ``config`` describes, or skip it if it has been done.
 
     Args:
-        config: checked; see :func:`hydra_peft.runs.assembly.check_run`.
+        config: checked; see ``check_model`` and ``check_data`` of
+            :mod:`hydra_peft.runs.assembly`.
         config_yaml: the same, composed and resolved, for the run folder.
 
     Returns:
@@ -93,11 +98,14 @@ def run(config: RunConfig, config_yaml: str) -> Outcome:
 
 
 def _check_same_data(existing: Record, config: RunConfig, folder: Path) -> None:
-    data = load_task(config.dataset.source, config.dataset.name, Path(config.paths.cache))
-    if existing.data.get("sha256") != data.sha256:
+    (*_, splits) = splits_needed(config.protocol)
+    task = task_of(config.dataset, config.paths, splits)
+    loaded = load_task(config.dataset.source, task)
+    now = str(describe_data(config.dataset, config.data, loaded)["sha256"])
+    if existing.data.get("sha256") != now:
         raise UserError(
             f"{folder} holds this run on other data (sha256 "
-            f"{str(existing.data.get('sha256'))[:12]}) than there is now ({data.sha256[:12]}): set "
+            f"{str(existing.data.get('sha256'))[:12]}) than there is now ({now[:12]}): set "
             "sweep.on_existing=rerun or another paths.runs."
         )
 
@@ -140,6 +148,7 @@ class _Run:
             classes=config.dataset.classes,
             seed=config.seed,
             device=self.device,
+            normalization=config.data.normalization,
         )
         train_split, evaluate_split = self._load_splits(adapted)
         counts = count_parameters(adapted.model)
@@ -172,13 +181,10 @@ class _Run:
     def _load_splits(self, adapted: AdaptedModel) -> tuple[ImageSplit, ImageSplit]:
         config = self.config
         protocol = config.protocol
-        data = load_data(
-            config.dataset,
-            cache=Path(config.paths.cache),
-            size=adapted.size,
-            splits={protocol.train_split, protocol.evaluate_split},
-        )
-        self._update(data={"sha256": data.sha256})
+        (*_, splits) = splits_needed(protocol)
+        task = task_of(config.dataset, config.paths, splits)
+        data = load_data(config.dataset, config.data, task, adapted.size)
+        self._update(data=data.description)
         train_split = data.splits[protocol.train_split]
         check_batches(len(train_split), config.train.batch_size, config.train.drop_last)
         return to_device(train_split, self.device), data.splits[protocol.evaluate_split]
@@ -226,17 +232,20 @@ class _Run:
             clip_grad=config.train.clip_grad,
             label_smoothing=config.train.label_smoothing,
             optimizer=optimizer,
-            schedule=Schedule(
+            learning_rate=build_schedule(
+                config.scheduler.name,
+                epochs=config.train.epochs,
                 lr=config.optimizer.lr,
                 warmup_epochs=config.scheduler.warmup_epochs,
                 warmup_lr=config.scheduler.warmup_lr,
                 min_lr=config.scheduler.min_lr,
+                period_epochs=config.scheduler.period_epochs,
             ),
             normalize=adapted.normalize,
             order=generator(config.seed, "batches"),
             device=self.device,
             precision=config.precision,
-            after_step=writer.step,
+            after_step=lambda _loss: writer.step(),
             after_epoch=after_epoch,
         )
         if not all(

@@ -60,6 +60,7 @@ class RunWriter:
         self._handler = _QuietFileHandler(self.folder / LOG)
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(self._handler)
+        log.setLevel(logging.INFO)  # whatever the root logger shows, the file has everything
         self._file = (self.folder / METRICS).open("w", newline="")
         self._csv = csv.writer(self._file)
         self._csv.writerow([f.name for f in dataclasses.fields(EpochRecord)])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.training.batches import Normalizer
@@ -40,10 +42,25 @@ def evaluate(
     """Return the top-1 score of ``model`` on ``split``; the model is left in evaluation mode."""
     model.eval()
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    for start in range(0, len(split), EVALUATION_BATCH):
-        images = split.images[start : start + EVALUATION_BATCH].to(device)
-        labels = split.labels[start : start + EVALUATION_BATCH].to(device)
+    for images, labels in _batches(split):
+        images, labels = images.to(device), labels.to(device)
         with autocast(device, precision):
             logits = model(normalize(images))
         correct += (logits.argmax(dim=1) == labels).sum()
     return Score(int(correct), len(split))
+
+
+def _batches(split: ImageSplit) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches in order; one is read (perhaps decoded) while the model computes another."""
+    starts = range(0, len(split), EVALUATION_BATCH)
+    with ThreadPoolExecutor(1) as reader:
+
+        def read(start: int) -> Future[Tensor]:
+            return reader.submit(split.images.__getitem__, slice(start, start + EVALUATION_BATCH))
+
+        coming = read(0)
+        for start in starts:
+            images = coming.result()
+            if start + EVALUATION_BATCH < len(split):
+                coming = read(start + EVALUATION_BATCH)
+            yield images, split.labels[start : start + EVALUATION_BATCH]

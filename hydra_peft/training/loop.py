@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.training.batches import Normalizer, batch_count, shuffled_batches
 from hydra_peft.training.devices import autocast
-from hydra_peft.training.schedule import cosine_with_warmup
+from hydra_peft.training.schedule import LearningRate
 
 
 class DivergedError(RuntimeError):
@@ -24,16 +24,6 @@ class DivergedError(RuntimeError):
     def __init__(self, epoch: int, loss: float) -> None:
         super().__init__(f"the loss became {loss} in epoch {epoch}: lower optimizer.lr")
         self.epoch = epoch
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How the learning rate moves over training; see :func:`cosine_with_warmup`."""
-
-    lr: float
-    warmup_epochs: int
-    warmup_lr: float
-    min_lr: float
 
 
 @dataclass(frozen=True)
@@ -58,12 +48,12 @@ def train(
     clip_grad: float | None,
     label_smoothing: float,
     optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
+    learning_rate: LearningRate,
     normalize: Normalizer,
     order: torch.Generator,
     device: torch.device,
     precision: str,
-    after_step: Callable[[], None],
+    after_step: Callable[[Tensor], None],
     after_epoch: Callable[[EpochRecord], None],
 ) -> None:
     """Train the parameters that ``optimizer`` holds, in place.
@@ -73,7 +63,8 @@ def train(
         split: training images on ``device``.
         clip_grad: largest gradient norm, or None.
         order: generator of the batch order.
-        after_step: called after each step, for a progress bar.
+        learning_rate: from epoch, step and steps per epoch to the rate of that step.
+        after_step: called after each step with its loss, which is still on ``device``.
         after_epoch: called with each epoch's record; it may evaluate the model.
 
     Raises:
@@ -90,14 +81,7 @@ def train(
         seen, lr = 0, 0.0
         batches = shuffled_batches(split, batch_size, order, drop_last=drop_last)
         for step, (images, labels) in enumerate(batches):
-            lr = cosine_with_warmup(
-                epoch * steps + step,
-                total_steps=epochs * steps,
-                warmup_steps=schedule.warmup_epochs * steps,
-                lr=schedule.lr,
-                warmup_lr=schedule.warmup_lr,
-                min_lr=schedule.min_lr,
-            )
+            lr = learning_rate(epoch, step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr
             with autocast(device, precision):
@@ -111,7 +95,7 @@ def train(
             loss_sum += loss.detach().float() * len(labels)
             correct += (logits.detach().argmax(dim=1) == labels).sum()
             seen += len(labels)
-            after_step()
+            after_step(loss.detach())
         mean_loss = loss_sum.item() / seen
         if not math.isfinite(mean_loss):
             raise DivergedError(epoch + 1, mean_loss)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 import torch
 
-from hydra_peft.data.splits import check_task, split_task
+from hydra_peft.data.splits import TaskData, check_task, split_arrays
 from hydra_peft.errors import UserError
+
+SIZES = {"train800": 800, "val200": 200, "train": 1000, "test": 10}
 
 
 def make(count: int = 1010, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -18,23 +18,37 @@ def make(count: int = 1010, classes: int = 4) -> tuple[torch.Tensor, torch.Tenso
 
 def test_splits_are_the_documented_rows() -> None:
     images, labels = make()
-    data = split_task(images, labels)
-    assert {name: len(split) for name, split in data.splits.items()} == {
-        "train800": 800,
-        "val200": 200,
-        "train": 1000,
-        "test": 10,
-    }
-    assert torch.equal(data.splits["val200"].images, images[800:1000])
-    assert torch.equal(data.splits["test"].labels, labels[1000:])
-    plain = hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()
-    assert data.sha256 == plain
+    splits = split_arrays(images, labels)
+    assert {name: len(split) for name, split in splits.items()} == SIZES
+    assert torch.equal(splits["val200"].images.array, images[800:1000])
+    assert torch.equal(splits["test"].labels, labels[1000:])
+
+
+def test_each_content_has_its_hash() -> None:
+    images, labels = make()
+    hashes = {TaskData(split_arrays(images, labels), "x").describe()["sha256"]}
+    other = images.clone()
+    other[0, 0, 0, 0] += 1
+    hashes.add(TaskData(split_arrays(other, labels), "x").describe()["sha256"])
+    hashes.add(TaskData(split_arrays(images, labels.flip(0)), "x").describe()["sha256"])
+    order = torch.arange(len(images))
+    order[[0, 1]] = order[[1, 0]]
+    shuffled = split_arrays(images[order], labels[order])
+    hashes.add(TaskData(shuffled, "x").describe()["sha256"])
+    assert len(hashes) == 4
 
 
 def test_promises_are_checked() -> None:
-    data = split_task(*make())
-    check_task(data, name="x", classes=4, test_size=10)
-    with pytest.raises(UserError, match="10 test images where its yaml says test_size=11"):
-        check_task(data, name="x", classes=4, test_size=11)
-    with pytest.raises(UserError, match="labels from 0 to 3 where its yaml says classes=3"):
-        check_task(data, name="x", classes=3, test_size=10)
+    data = TaskData(split_arrays(*make()), "generated")
+
+    def check(classes: int = 4, allow: bool = False, **sizes: int) -> bool:
+        return check_task(
+            data, name="x", classes=classes, sizes={**SIZES, **sizes}, allow_partial=allow
+        )
+
+    assert not check()
+    with pytest.raises(UserError, match="10 images in test where its yaml says 11"):
+        check(test=11)
+    assert check(test=11, allow=True)
+    with pytest.raises(UserError, match="labels from 0 to 3 in .* where its yaml says classes=3"):
+        check(classes=3, allow=True)

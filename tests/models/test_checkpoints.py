@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from npz_writer import google_names
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -23,39 +24,6 @@ def vit(**changes: int) -> nn.Module:
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.1)
     return model.eval()
-
-
-def google_names(model: nn.Module, heads: int = 3) -> dict[str, np.ndarray]:
-    """The weights of a timm ViT under the names and in the shapes of Google's .npz files."""
-    state = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
-    width = state["cls_token"].shape[-1]
-    out = {
-        "cls": state["cls_token"],
-        "embedding/kernel": state["patch_embed.proj.weight"].transpose(2, 3, 1, 0),
-        "embedding/bias": state["patch_embed.proj.bias"],
-        "Transformer/posembed_input/pos_embedding": state["pos_embed"],
-        "Transformer/encoder_norm/scale": state["norm.weight"],
-        "Transformer/encoder_norm/bias": state["norm.bias"],
-    }
-    for i in range(len(model.blocks)):
-        top, own = f"Transformer/encoderblock_{i}", f"blocks.{i}"
-        attention = f"{top}/MultiHeadDotProductAttention_1"
-        for number, norm in ((0, "norm1"), (2, "norm2")):
-            out[f"{top}/LayerNorm_{number}/scale"] = state[f"{own}.{norm}.weight"]
-            out[f"{top}/LayerNorm_{number}/bias"] = state[f"{own}.{norm}.bias"]
-        weights = np.split(state[f"{own}.attn.qkv.weight"], 3)
-        biases = np.split(state[f"{own}.attn.qkv.bias"], 3)
-        for name, weight, bias in zip(("query", "key", "value"), weights, biases, strict=True):
-            out[f"{attention}/{name}/kernel"] = weight.T.reshape(width, heads, -1)
-            out[f"{attention}/{name}/bias"] = bias.reshape(heads, -1)
-        out[f"{attention}/out/kernel"] = state[f"{own}.attn.proj.weight"].T.reshape(
-            heads, -1, width
-        )
-        out[f"{attention}/out/bias"] = state[f"{own}.attn.proj.bias"]
-        for number, layer in ((0, "fc1"), (1, "fc2")):
-            out[f"{top}/MlpBlock_3/Dense_{number}/kernel"] = state[f"{own}.mlp.{layer}.weight"].T
-            out[f"{top}/MlpBlock_3/Dense_{number}/bias"] = state[f"{own}.mlp.{layer}.bias"]
-    return out
 
 
 def write(model: nn.Module, path: Path) -> None:

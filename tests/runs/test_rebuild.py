@@ -16,7 +16,7 @@ Do = Callable[..., Outcome]
 
 
 def rebuild(folder: Path, cache: Path):  # type: ignore[no-untyped-def]
-    return reevaluate(folder, cache=cache, checkpoint=None, device="cpu")
+    return reevaluate(folder, cache=cache, checkpoint=None, data=None, device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,14 @@ def test_same_score(do: Do, tmp_path: Path, overrides: list[str]) -> None:
 def test_other_weights_or_data_are_refused(do: Do, tmp_path: Path) -> None:
     folder = do().folder
     record = json.loads((folder / "result.json").read_text())
-    for part, message in (("weights", "backbone weights"), ("data", "the data")):
-        changed = json.loads(json.dumps(record))
-        changed[part]["sha256"] = "0" * 64
+    for part, key, message in (
+        (record["weights"], "sha256", "backbone weights"),
+        (record["data"]["splits"], "test", "the test images"),
+    ):
+        changed = record
+        kept, part[key] = part[key], "0" * 64
         (folder / "result.json").write_text(json.dumps(changed))
+        part[key] = kept
         with pytest.raises(UserError, match=f"{message} .* cannot be reproduced"):
             rebuild(folder, tmp_path / "cache")
 
@@ -64,6 +68,7 @@ def test_other_weights_or_data_are_refused(do: Do, tmp_path: Path) -> None:
         (lambda _: "", "holds no settings"),
         (lambda text: text.replace("name: hydra", "name: ../../x"), "method '../../x' is unknown"),
         (lambda text: text.replace("source: mini", "source: os"), "dataset.source 'os' is unknown"),
+        (lambda text: text.replace("name: digits", "name: ../../x"), "must be a plain name"),
     ],
 )
 def test_a_config_from_elsewhere_is_data(

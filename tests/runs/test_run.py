@@ -186,7 +186,9 @@ def test_selection_on_a_split_says_so_and_keeps_that_epoch(do: Do) -> None:
     assert best.record.metrics["epoch"] == 1 + scores.index(max(scores))
     from hydra_peft.runs.rebuild import reevaluate
 
-    again = reevaluate(best.folder, cache=best.folder / "cache", checkpoint=None, device="cpu")
+    again = reevaluate(
+        best.folder, cache=best.folder / "cache", checkpoint=None, data=None, device="cpu"
+    )
     assert again.unmerged.correct == best.record.metrics["correct"]
 
 

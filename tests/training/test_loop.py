@@ -14,7 +14,8 @@ import hydra_peft
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.evaluation import evaluate
-from hydra_peft.training.loop import DivergedError, EpochRecord, Schedule, train
+from hydra_peft.training.loop import DivergedError, EpochRecord, train
+from hydra_peft.training.schedule import build_schedule
 
 CPU = torch.device("cpu")
 NORMALIZE = Normalizer((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), CPU)
@@ -47,12 +48,20 @@ def run(
         "clip_grad": None,
         "label_smoothing": 0.0,
         "optimizer": optimizer,
-        "schedule": Schedule(lr=lr, warmup_epochs=1, warmup_lr=0.0, min_lr=0.0),
+        "learning_rate": build_schedule(
+            "cosine",
+            epochs=4,
+            lr=lr,
+            warmup_epochs=1,
+            warmup_lr=0.0,
+            min_lr=0.0,
+            period_epochs=None,
+        ),
         "normalize": NORMALIZE,
         "order": torch.Generator().manual_seed(3),
         "device": CPU,
         "precision": "fp32",
-        "after_step": lambda: None,
+        "after_step": lambda loss: None,
         "after_epoch": records.append,
     }
     train(model, split, **{**arguments, **changes})
@@ -128,5 +137,5 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
 def test_drop_last_leaves_the_short_batch_out() -> None:
     model, steps = Net(), []
     hydra_peft.inject(model, "linear")
-    run(model, data(), drop_last=True, after_step=lambda: steps.append(1))
+    run(model, data(), drop_last=True, after_step=steps.append)
     assert len(steps) == 4 * 4

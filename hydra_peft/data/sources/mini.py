@@ -15,27 +15,37 @@ from torch import Tensor
 import hydra_peft.data.mini
 import hydra_peft.rendering
 from hydra_peft.data.cache import cached_arrays
-from hydra_peft.data.splits import TaskData, split_task
+from hydra_peft.data.sources._task import Task
+from hydra_peft.data.splits import TaskData, split_arrays
 from hydra_peft.errors import UserError
 
 
-def load(task: str, cache: Path) -> TaskData:
+def check(task: Task) -> None:
+    """Check that there is a generated task of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if importlib.util.find_spec(f"hydra_peft.data.mini.{task.name}") is None:
+        raise UserError(f"benchmark mini has no task '{task.name}': see conf/dataset/mini.")
+
+
+def load(task: Task) -> TaskData:
     """Return a generated task, from the cache if the code that generates it is unchanged.
 
     Raises:
         UserError: no task of that name, or a cache folder that cannot be written.
     """
-    name = f"hydra_peft.data.mini.{task}"
-    if importlib.util.find_spec(name) is None:
-        raise UserError(f"benchmark mini has no task '{task}': see conf/dataset/mini.")
-    module = importlib.import_module(name)
+    check(task)
+    module = importlib.import_module(f"hydra_peft.data.mini.{task.name}")
 
     def make() -> tuple[Tensor, Tensor]:
         images, labels = module.generate()
         return torch.from_numpy(images), torch.from_numpy(labels)
 
-    path = cache / "mini" / f"{task}-{generator_version()}.safetensors"
-    return split_task(*cached_arrays(path, make))
+    path = task.cache / "mini" / f"{task.name}-{generator_version()}.safetensors"
+    splits = split_arrays(*cached_arrays(path, make))
+    return TaskData({name: splits[name] for name in task.splits}, "generated")
 
 
 @memoised

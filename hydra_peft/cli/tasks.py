@@ -1,0 +1,41 @@
+"""The tasks of a benchmark, as their yaml files describe them."""
+
+from __future__ import annotations
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from hydra_peft.cli.train import CONF, register
+from hydra_peft.config.check import check_config
+from hydra_peft.config.schema import DatasetConfig
+from hydra_peft.errors import UserError, did_you_mean
+
+#: groups that sort before others in a benchmark
+_GROUPS = ("natural", "specialized", "structured")
+
+
+def benchmark_tasks(benchmark: str) -> dict[str, DatasetConfig]:
+    """Return the tasks of ``benchmark`` by name, grouped as in its tables.
+
+    Raises:
+        UserError: no yaml in ``conf/dataset`` names that benchmark.
+    """
+    folder = CONF / "dataset"
+    benchmarks = {
+        str(path.relative_to(folder).with_suffix("")): yaml.safe_load(path.read_text())["benchmark"]
+        for path in sorted(folder.rglob("*.yaml"))
+    }
+    known = sorted(set(benchmarks.values()))
+    if benchmark not in known:
+        raise UserError(
+            f"benchmark '{benchmark}' is unknown{did_you_mean(benchmark, known)}: choose one of "
+            f"{', '.join(known)}."
+        )
+    options = [option for option, named in benchmarks.items() if named == benchmark]
+    register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        tasks = [check_config(compose("train", [f"dataset={name}"])).dataset for name in options]
+    tasks.sort(key=lambda task: (_GROUPS.index(task.group), task.name))
+    return {task.name: task for task in tasks}

@@ -1,0 +1,102 @@
+"""Image files to arrays, and arrays to the size a model takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from hydra_peft.data.splits import Images
+from hydra_peft.errors import UserError
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+#: what was done to an image between its file and a cache of decoded images
+TRANSFORM = "RGB, PIL bicubic, aspect ignored"
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Return the image in ``path`` as PIL opens it and converts it to RGB, uint8 ``[h, w, 3]``.
+
+    EXIF orientation is not applied, a palette or CMYK image is converted, 16-bit gray is clipped:
+    what ``Image.open(path).convert("RGB")`` gives, which is what the field's loaders do.
+
+    Raises:
+        UserError: the file is missing, truncated or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    # PIL's decoders raise a dozen kinds: OSError, SyntaxError, struct.error, DecompressionBombError
+    except Exception as error:
+        raise UserError(
+            f"cannot read the image {path}: {_reason(error)}; fetch or prepare it again, "
+            "scripts/check_data.py finds every such file."
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+
+
+def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize uint8 ``[h, w, 3]`` to ``[*size, 3]``: PIL bicubic, aspect ignored.
+
+    Bit-equal to ``torchvision.transforms.Resize(size, BICUBIC)`` on the PIL image.
+    """
+    if pixels.shape[:2] == size:
+        return pixels
+    height, width = size
+    resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized)
+
+
+def decode(images: Images, start: int, stop: int, size: tuple[int, int]) -> np.ndarray:
+    """Return images ``start`` to ``stop`` as uint8 ``[stop - start, *size, 3]``.
+
+    Raises:
+        UserError: one of them cannot be read.
+    """
+    out = np.empty((stop - start, *size, 3), dtype=np.uint8)
+    for row, index in enumerate(range(start, stop)):
+        out[row] = resize(images.pixels(index), size)
+    return out
+
+
+def in_threads(work: Callable[[In], Out], items: Iterable[In]) -> Iterator[tuple[In, Out]]:
+    """Yield ``(item, work(item))`` in order, computed by one thread a core, few items ahead.
+
+    PIL decodes and resizes outside Python's lock, so threads are as good as processes, and a
+    thread needs no second copy of torch. The first error stops the rest and is raised.
+    """
+    workers = usable_cores()
+    todo = iter(items)
+    with ThreadPoolExecutor(workers) as pool:
+        running: list[tuple[In, Future[Out]]] = []
+        try:
+            while True:
+                fresh = list(islice(todo, 2 * workers - len(running)))
+                running += [(item, pool.submit(work, item)) for item in fresh]
+                if not running:
+                    return
+                item, future = running.pop(0)
+                yield item, future.result()
+        finally:
+            for _, future in running:
+                future.cancel()
+
+
+def usable_cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

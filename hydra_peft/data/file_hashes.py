@@ -1,0 +1,89 @@
+"""Content hashes of many files, computed once and kept while the files stay as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hydra_peft.data.decoding import in_threads
+from hydra_peft.errors import UserError
+from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
+
+log = logging.getLogger(__name__)
+
+
+def file_hashes(files: Sequence[Path], index: Path, title: str) -> Tensor:
+    """Return the sha256 of each file, uint8 ``[n, 32]``.
+
+    Hashes are kept in ``index`` with each file's size and time of change, so a second call reads
+    no file that looks unchanged. An index that cannot be read or written costs time, nothing else.
+
+    Args:
+        files: what to hash.
+        index: safetensors file to keep the hashes in.
+        title: for the progress bar.
+
+    Raises:
+        UserError: a file is not there or cannot be read.
+    """
+    stamps = torch.tensor([_stamp(file) for file in files], dtype=torch.int64).view(-1, 2)
+    names = hashlib.sha256("\0".join(map(str, files)).encode()).hexdigest()
+    hashes = torch.zeros(len(files), 32, dtype=torch.uint8)
+    known = torch.zeros(len(files), dtype=torch.bool)
+    kept = _read(index, names, len(files))
+    if kept is not None:
+        known = (kept["stamps"] == stamps).all(dim=1)
+        hashes[known] = kept["hashes"][known]
+    missing = (~known).nonzero().flatten().tolist()
+    if not missing:
+        return hashes
+    work = in_threads(lambda row: _sha256(files[row]), missing)
+    for row, digest in tqdm(work, f"hashing {title}", len(missing), leave=False, disable=None):
+        hashes[row] = torch.frombuffer(bytearray(digest), dtype=torch.uint8)
+    try:
+        write_tensors(index, {"stamps": stamps, "hashes": hashes}, {"names": names})
+    except OSError as error:
+        log.warning("cannot keep file hashes in %s: %s", index, error.strerror)
+    return hashes
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(file)
+    except OSError as error:
+        raise UserError(f"cannot read the image {file}: {_reason(error)}.") from None
+    return status.st_size, status.st_mtime_ns
+
+
+def _sha256(file: Path) -> bytes:
+    try:
+        return hashlib.sha256(file.read_bytes()).digest()
+    except OSError as error:
+        raise UserError(f"cannot read the image {file}: {_reason(error)}.") from None
+
+
+def _reason(error: OSError) -> str:
+    return "no such file, fetch or prepare it" if error.errno == 2 else str(error.strerror)
+
+
+def _read(index: Path, names: str, count: int) -> dict[str, Tensor] | None:
+    if not index.is_file():
+        return None
+    try:
+        kept, metadata = read_tensors_and_metadata(index)
+    except UserError:
+        return None
+    right = (
+        metadata.get("names") == names
+        and kept.keys() == {"stamps", "hashes"}
+        and kept["stamps"].shape == (count, 2)
+        and kept["hashes"].shape == (count, 32)
+    )
+    return kept if right else None

@@ -1,0 +1,31 @@
+"""What a source needs to know to find a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task to load.
+
+    Attributes:
+        benchmark: name of its benchmark.
+        name: name within the benchmark.
+        folder: its folder in prepared data; None where nothing is read from disk.
+        aliases: other names of that folder.
+        classes: number of classes; labels lie below it.
+        root: folder of prepared data.
+        cache: folder for what is worth keeping between runs.
+        splits: names of the splits to load.
+    """
+
+    benchmark: str
+    name: str
+    folder: str | None
+    aliases: tuple[str, ...]
+    classes: int
+    root: Path
+    cache: Path
+    splits: tuple[str, ...]

@@ -1,0 +1,137 @@
+"""Prepared data on disk: list files and images, the layout of the community's VTAB-1k archives.
+
+``<folder>/{train800,val200,train800val200,test}.txt`` name images below the task's folder, as
+NOAH's script (ZhangYuanhan-AI/NOAH, ``data/vtab-source``) and ``scripts/prepare_data.py`` write
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hydra_peft.data.decoding import read_image
+from hydra_peft.data.file_hashes import file_hashes
+from hydra_peft.data.image_lists import LISTS, ImageList, read_list
+from hydra_peft.data.sources._task import Task
+from hydra_peft.data.splits import SourceSplit, TaskData
+from hydra_peft.errors import UserError
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """Image files, decoded one by one.
+
+    Attributes:
+        files: the files, in the split's order.
+        index: where their hashes are kept.
+        title: for progress bars.
+    """
+
+    files: Sequence[Path] = field(repr=False)
+    index: Path
+    title: str
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def pixels(self, index: int) -> np.ndarray:
+        """Return one image, see :func:`hydra_peft.data.decoding.read_image`."""
+        return read_image(self.files[index])
+
+    def name(self, index: int) -> str:
+        """Return the image's path."""
+        return str(self.files[index])
+
+    @cached_property
+    def hashes(self) -> torch.Tensor:
+        """The sha256 of each file, uint8 ``[n, 32]``."""
+        return file_hashes(self.files, self.index, self.title)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the files' hashes, in order; names do not count."""
+        return hashlib.sha256(self.hashes.numpy().data).hexdigest()
+
+
+def check(task: Task) -> None:
+    """Check, without reading images, that the task's folder and its lists are there.
+
+    Raises:
+        UserError: they are not.
+    """
+    folder = task_folder(task)
+    for split in task.splits:
+        _list_files(folder, split)
+
+
+def load(task: Task) -> TaskData:
+    """Return the splits of ``task`` that it asks for.
+
+    Raises:
+        UserError: the folder, a list or an image is missing, or a list is malformed.
+    """
+    folder = task_folder(task)
+    splits = {split: load_split(folder, split, task) for split in task.splits}
+    return TaskData(splits, "originals" if (folder / MANIFEST).is_file() else "archive")
+
+
+def load_split(folder: Path, split: str, task: Task) -> SourceSplit:
+    """Return one split of the task in ``folder``.
+
+    Raises:
+        UserError: a list is missing or malformed.
+    """
+    lists = [read_list(file, task.classes) for file in _list_files(folder, split)]
+    joined = ImageList(
+        [p for one in lists for p in one.paths], [x for y in lists for x in y.labels]
+    )
+    where = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    index = task.cache / "hashes" / f"{task.name}-{split}-{where}.safetensors"
+    images = FileImages([folder / path for path in joined.paths], index, f"{task.name} {split}")
+    return SourceSplit(images, torch.tensor(joined.labels, dtype=torch.int64))
+
+
+def task_folder(task: Task) -> Path:
+    """Return the folder of ``task`` below the data root.
+
+    Looked for, under its own name and its aliases: below ``<root>/<benchmark>``, below the
+    benchmark's name with a dash before its last part (``vtab-1k``), and in the root itself.
+
+    Raises:
+        UserError: none of them exists; the message says how to come by the data.
+    """
+    names = [name for name in (task.folder, *task.aliases) if name]
+    roots = [task.root / task.benchmark, task.root / task.benchmark.replace("1k", "-1k"), task.root]
+    for root in roots:
+        for name in names:
+            if (root / name).is_dir():
+                return root / name
+    raise UserError(
+        f"dataset {task.name}: there is no folder '{names[0]}' below {roots[0]} or {task.root}; "
+        f"unpack a prepared {task.benchmark} archive there or set paths.data=<its folder>, or make "
+        f"it with python scripts/prepare_data.py {task.benchmark} task={task.name} "
+        "source=<original files> (docs/data.md)."
+    )
+
+
+def _list_files(folder: Path, split: str) -> list[Path]:
+    """Return the list file of ``split``; without its own, train is train800 and val200."""
+    own = folder / LISTS[split]
+    if own.is_file():
+        return [own]
+    parts = [folder / LISTS[part] for part in ("train800", "val200")]
+    if split == "train" and all(part.is_file() for part in parts):
+        return parts
+    raise UserError(
+        f"{own} is missing: this prepared task lacks its split '{split}'; get a complete archive "
+        "or prepare it again (scripts/check_data.py lists what each task lacks)."
+    )
