@@ -39,3 +39,14 @@ def parse_arguments(cls: type[T], arguments: Sequence[str], usage: str) -> T:
         if field.name not in values and field.default is dataclasses.MISSING:
             raise UserError(f"{field.name} is missing: give {field.name}=..., see --help.")
     return cls(**values)
+
+
+def parse_bool(key: str, value: str) -> bool:
+    """Return the truth of ``value``.
+
+    Raises:
+        UserError: neither ``true`` nor ``false``.
+    """
+    if value not in ("true", "false"):
+        raise UserError(f"{key}={value} is not allowed: it must be true or false.")
+    return value == "true"

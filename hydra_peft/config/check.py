@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
 
-from hydra_peft.config.identity import science
+from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.methods import method_class
@@ -161,5 +161,6 @@ def _as_configured(checked: RunConfig, config: DictConfig) -> dict[str, Any]:
         for key, value in values.items():
             written = raw.get(group, {}).get(key)
             from_recipe = isinstance(written, str) and _RECIPE in written
-            settings[f"{group}.{key}"] = "recipe" if from_recipe else value
+            by_recipe = from_recipe and value != TUNED
+            settings[f"{group}.{key}"] = "recipe" if by_recipe else value
     return settings

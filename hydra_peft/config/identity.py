@@ -9,6 +9,8 @@ from typing import Any
 
 from hydra_peft.config.schema import RunConfig
 
+#: stands for a value that tuning chooses
+TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
 _NOT_SCIENCE = {
     "model": ("name", "checkpoint", "url"),
@@ -33,11 +35,16 @@ def science(config: RunConfig) -> dict[str, Any]:
     for group, left_out in _NOT_SCIENCE.items():
         values = dataclasses.asdict(getattr(config, group))
         groups[group] = {key: value for key, value in values.items() if key not in left_out}
-    if not config.protocol.tune:
+    method = config.method.identity()
+    if config.protocol.tune:
+        # What is asked for is the search; what it chose is part of the result.
+        groups["optimizer"]["lr"] = TUNED
+        method |= {key: TUNED for key in ("scale", "dropout") if key in method}
+    else:
         del groups["protocol"]["grid"]
     return {
         **groups,
-        "method": config.method.identity(),
+        "method": method,
         "seed": config.seed,
         "precision": config.precision,
     }

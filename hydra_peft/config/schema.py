@@ -325,6 +325,11 @@ class ProtocolConfig:
                 f"set; protocol.name={self.name} trains on {self.train_split} and scores "
                 f"{self.evaluate_split}."
             )
+        if self.tune and self.selection != "last":
+            raise UserError(
+                f"protocol.tune=true scores the last epoch on the test set once, while protocol.name="
+                f"{self.name} selects the best of several evaluations: use protocol=clean."
+            )
 
 
 @dataclass(frozen=True)

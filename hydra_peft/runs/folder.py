@@ -11,6 +11,8 @@ from hydra_peft.runs.record import FILE, Record, read_record
 CONFIG = "config.yaml"
 #: what an earlier run of the same identity is renamed to, before a number
 SUPERSEDED = ".superseded-"
+#: where below the runs those of a search are: no table takes them for results
+TUNING = "tuning"
 
 
 def run_folder(
@@ -51,7 +53,13 @@ def set_aside(folder: Path) -> Path:
 
 
 def find_runs(runs: Path) -> list[Path]:
-    """Return all run folders below ``runs`` that hold a record, superseded ones left out."""
+    """Return all run folders below ``runs`` that hold a record.
+
+    Superseded ones and those of a search for hyper-parameters are left out.
+    """
     return sorted(
-        path.parent for path in runs.rglob(FILE) if not any(SUPERSEDED in p for p in path.parts)
+        path.parent
+        for path in runs.rglob(FILE)
+        if not any(SUPERSEDED in part for part in path.parts)
+        and path.relative_to(runs).parts[0] != TUNING
     )

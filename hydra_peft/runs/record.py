@@ -30,7 +30,9 @@ class Record:
         protocol: its name.
         seed: the run's seed.
         weights: kind (``pretrained`` or ``random``), source and sha256 of the backbone's weights.
-        data: sha256 of the task's content.
+        data: sha256 of the splits that the run read, each split's own and its count, lineage, and
+            whether a split has not its expected size (``partial``).
+        tuning: what was tried on held-out images before, and chosen; empty without tuning.
         metrics: score, split, selection rule, epoch, and the counts behind it; empty before.
         parameters: adapter, head, trainable and total.
         times: wall seconds by phase.
@@ -58,6 +60,7 @@ class Record:
     started: str
     weights: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    tuning: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)

@@ -61,13 +61,14 @@ class Outcome:
     skipped: bool = False
 
 
-def run(config: RunConfig, config_yaml: str) -> Outcome:
+def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = None) -> Outcome:
     """Do the run that ``config`` describes, or skip it if it has been done.
 
     Args:
         config: checked; see ``check_model`` and ``check_data`` of
             :mod:`hydra_peft.runs.assembly`.
         config_yaml: the same, composed and resolved, for the run folder.
+        tuning: what the record says of how hyper-parameters were chosen.
 
     Returns:
         The outcome; a run whose loss stopped being finite has status ``diverged``.
@@ -78,7 +79,33 @@ def run(config: RunConfig, config_yaml: str) -> Outcome:
         KeyboardInterrupt, OSError, ...: as they come, after the record says so.
     """
     backbone, weights = load_backbone(config.model, config.seed)
-    folder = run_folder(
+    existing = existing_outcome(config, weights)
+    if existing is not None:
+        return existing
+    folder = _folder(config, weights)
+    return Outcome(
+        _Run(config, folder, weights, tuning or {}).execute(backbone, config_yaml), folder
+    )
+
+
+def existing_outcome(config: RunConfig, weights: Weights) -> Outcome | None:
+    """Return the outcome of this very run if it is complete and may be taken as it is.
+
+    Raises:
+        UserError: it exists and ``sweep.on_existing=error``, or it was made on other data.
+    """
+    folder = _folder(config, weights)
+    existing = completed_record(folder)
+    if existing is None or config.sweep.on_existing == "rerun":
+        return None
+    if config.sweep.on_existing == "error":
+        raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
+    _check_same_data(existing, config, folder)
+    return Outcome(existing, folder, skipped=True)
+
+
+def _folder(config: RunConfig, weights: Weights) -> Path:
+    return run_folder(
         Path(config.paths.runs),
         benchmark=config.dataset.benchmark,
         task=config.dataset.name,
@@ -87,14 +114,6 @@ def run(config: RunConfig, config_yaml: str) -> Outcome:
         id=config_id(config),
         weights=weights.sha256,
     )
-    existing = completed_record(folder)
-    if existing is not None:
-        if config.sweep.on_existing == "skip":
-            _check_same_data(existing, config, folder)
-            return Outcome(existing, folder, skipped=True)
-        if config.sweep.on_existing == "error":
-            raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
-    return Outcome(_Run(config, folder, weights).execute(backbone, config_yaml), folder)
 
 
 def _check_same_data(existing: Record, config: RunConfig, folder: Path) -> None:
@@ -113,7 +132,9 @@ def _check_same_data(existing: Record, config: RunConfig, folder: Path) -> None:
 class _Run:
     """The state of one run: a record that fills up, and clocks."""
 
-    def __init__(self, config: RunConfig, folder: Path, weights: Weights) -> None:
+    def __init__(
+        self, config: RunConfig, folder: Path, weights: Weights, tuning: dict[str, object]
+    ) -> None:
         self.config = config
         self.folder = folder
         self.device = resolve_device(config.device)
@@ -136,6 +157,7 @@ class _Run:
             versions=environment.versions(),
             code=environment.code_version(),
             weights=dataclasses.asdict(weights),
+            tuning=tuning,
         )
 
     def execute(self, backbone: nn.Module, config_yaml: str) -> Record:

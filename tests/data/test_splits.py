@@ -50,5 +50,5 @@ def test_promises_are_checked() -> None:
     with pytest.raises(UserError, match="10 images in test where its yaml says 11"):
         check(test=11)
     assert check(test=11, allow=True)
-    with pytest.raises(UserError, match="labels from 0 to 3 in .* where its yaml says classes=3"):
+    with pytest.raises(UserError, match=r"labels from 0 to 3 in .* where its yaml says classes=3"):
         check(classes=3, allow=True)

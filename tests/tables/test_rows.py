@@ -107,6 +107,7 @@ def test_no_mean_over_an_incomplete_row() -> None:
         ({"weights": {"kind": "pretrained", "sha256": "e" * 64}}, "different backbone weights"),
         ({"weights": {"kind": "random", "sha256": "e" * 64}}, "different backbone weights"),
         ({"protocol": "official"}, "different protocols"),
+        ({"data": {"sha256": "data of a", "partial": True}}, "part of the data (PARTIAL DATA)"),
     ],
 )
 def test_what_differs_is_never_averaged(change: dict[str, Any], message: str) -> None:
@@ -138,6 +139,20 @@ def test_random_weights_are_named_in_the_table() -> None:
     (table,), _ = build_tables(runs)
     assert len(table.rows) == 1
     assert "RANDOM WEIGHTS" in to_markdown(table)
+
+
+def test_partial_data_and_selection_on_the_test_set_are_named_in_the_table() -> None:
+    best = {**FULL[0].metrics, "selection": "best of 10 evaluations on test"}
+    data = {"sha256": "a", "partial": True, "lineage": "rebuilt"}
+    runs = [record("a", 0, 50.0, metrics=best, data=data), record("b", 0, 50.0, metrics=best)]
+    (table,), warnings = build_tables(runs)
+    text = to_markdown(table)
+    assert text.startswith("### mini (selected on the test set): ")
+    assert "| lora r=4, PARTIAL DATA " in text
+    assert any("lineages: not stated (b); rebuilt (a)" in warning for warning in warnings)
+    on_val = {**best, "split": "val200", "selection": "best of 10 evaluations on val200"}
+    (table,), _ = build_tables([record("a", 0, 50.0, metrics=on_val)])
+    assert "selected on the test set" not in to_markdown(table)
 
 
 def test_rows_of_one_label_say_what_tells_them_apart() -> None:

@@ -61,7 +61,7 @@ def run(
         "order": torch.Generator().manual_seed(3),
         "device": CPU,
         "precision": "fp32",
-        "after_step": lambda loss: None,
+        "after_step": lambda _: None,
         "after_epoch": records.append,
     }
     train(model, split, **{**arguments, **changes})

@@ -1,0 +1,154 @@
+"""``scripts/check_data.py``: is prepared data what it should be?"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra_peft.cli.arguments import parse_arguments, parse_bool
+from hydra_peft.cli.guard import guarded
+from hydra_peft.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from hydra_peft.config.schema import DatasetConfig
+    from hydra_peft.data.checking import TaskReport
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+USAGE = """\
+Check prepared data before anyone trains on it.
+
+python scripts/check_data.py [benchmark=vtab1k] [task=all] [data=<folder>] [decode=true]
+                             [partial=false] [cache=<folder>] [out=<file>]
+
+  benchmark  whose tasks to check (default: vtab1k)
+  task       one task, several with commas, or all (default: all)
+  data       the folder of prepared data (default: data)
+  decode     false leaves out decoding every image, which takes most of the time
+  partial    true takes other numbers of images for a note, not for a fault
+  cache      where file hashes are kept (default: results/cache)
+  out        the report as json (default: results/data_check/<benchmark>.json)
+
+Exit code 0: all is as it should be; 1: something is missing or wrong; 2: a mistake."""
+
+SPLITS = ("train800", "val200", "train", "test")
+#: sentences printed for a task; the json has all
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The script's arguments."""
+
+    benchmark: str = "vtab1k"
+    task: str = "all"
+    data: str = str(ROOT / "data")
+    decode: str = "true"
+    partial: str = "false"
+    cache: str = str(ROOT / "results" / "cache")
+    out: str = ""
+
+
+def main() -> int:
+    """Check, print a table, write the json; return 0 if everything is right, else 1."""
+    return guarded(_main)
+
+
+def _main() -> int:
+    arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
+    decode = parse_bool("decode", arguments.decode)
+    partial = parse_bool("partial", arguments.partial)
+    from hydra_peft.cli.tasks import benchmark_tasks
+
+    tasks = benchmark_tasks(arguments.benchmark)
+    chosen = choose_tasks(tasks, arguments.task)
+    reports = [
+        _check(tasks[name], Path(arguments.data), Path(arguments.cache), decode, partial)
+        for name in chosen
+    ]
+    _print(reports)
+    out = Path(arguments.out or ROOT / "results" / "data_check" / f"{arguments.benchmark}.json")
+    _write(reports, arguments, out)
+    print(f"\nwritten: {out}")
+    return 0 if all(report.status == "ok" for report in reports) else 1
+
+
+def choose_tasks(tasks: Mapping[str, object], text: str) -> list[str]:
+    """Return the names in ``text``: ``all``, or some separated by commas.
+
+    Raises:
+        UserError: a name that is no task.
+    """
+    if text == "all":
+        return list(tasks)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in tasks:
+            raise UserError(
+                f"task '{name}' is unknown{did_you_mean(name, tasks)}: choose from "
+                f"{', '.join(tasks)}, or all."
+            )
+    return names
+
+
+def _check(
+    dataset: DatasetConfig, data: Path, cache: Path, decode: bool, partial: bool
+) -> TaskReport:
+    from hydra_peft.data.checking import check_prepared
+    from hydra_peft.data.sources import Task
+
+    task = Task(
+        benchmark=dataset.benchmark,
+        name=dataset.name,
+        folder=dataset.folder,
+        aliases=tuple(dataset.aliases),
+        classes=dataset.classes,
+        root=data.expanduser(),
+        cache=cache,
+        splits=SPLITS,
+    )
+    return check_prepared(task, dataset.sizes, decode=decode, allow_partial=partial)
+
+
+def _print(reports: Sequence[TaskReport]) -> None:
+    import pandas as pd
+
+    lines = []
+    for report in reports:
+        labels = [label for split in report.splits.values() for label in split.labels]
+        line: dict[str, object] = {"task": report.task, "status": report.status}
+        for name in SPLITS:
+            split = report.splits.get(name)
+            line[name] = "-" if split is None else f"{split.count:,}"
+            if split is not None and split.count != split.expected:
+                line[name] = f"{split.count:,} of {split.expected:,}"
+        line["labels"] = f"{min(labels)} to {max(labels)}" if labels else "-"
+        line["train in test"] = "-" if report.overlap is None else report.overlap
+        line["unreadable"] = sum(len(split.unreadable) for split in report.splits.values())
+        line["lineage"] = report.lineage or "-"
+        line["sha256"] = (report.sha256 or "-")[:12]
+        lines.append(line)
+    print(pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True))
+    for report in reports:
+        for sentence in report.problems[:_SHOWN]:
+            print(f"{report.task}: {sentence}")
+        if len(report.problems) > _SHOWN:
+            print(f"{report.task}: {len(report.problems) - _SHOWN} more, see the json.")
+        for note in report.notes[:_SHOWN]:
+            print(f"{report.task} (note): {note}")
+
+
+def _write(reports: Sequence[TaskReport], arguments: Arguments, out: Path) -> None:
+    from hydra_peft.files import write_json
+
+    content = {
+        "benchmark": arguments.benchmark,
+        "data": str(Path(arguments.data).expanduser().resolve()),
+        "decoded": arguments.decode == "true",
+        "tasks": {r.task: {"status": r.status, **dataclasses.asdict(r)} for r in reports},
+    }
+    write_json(out, content)

@@ -1,0 +1,201 @@
+"""Is prepared data what it should be? Everything that can be found out before anyone trains."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+from tqdm import tqdm
+
+from hydra_peft.data.decoding import in_threads, read_image
+from hydra_peft.data.manifests import read_manifest
+from hydra_peft.data.sources._task import Task
+from hydra_peft.data.sources.image_lists import MANIFEST, FileImages, load_split, task_folder
+from hydra_peft.data.splits import SourceSplit, TaskData
+from hydra_peft.errors import UserError
+
+#: public data sets hold some images twice; more than this share of the training images in the test
+#: set means that somebody mixed up the splits
+MAX_OVERLAP = 0.01
+
+
+@dataclass
+class SplitReport:
+    """What was found of one split.
+
+    Attributes:
+        count: images listed.
+        expected: images that the task's yaml promises.
+        labels: images by label.
+        unreadable: one sentence for each image that cannot be read.
+        duplicates: images whose content the split has more than once, beyond the first.
+    """
+
+    count: int
+    expected: int
+    labels: dict[int, int] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+    duplicates: int = 0
+
+
+@dataclass
+class TaskReport:
+    """What was found of one task.
+
+    Attributes:
+        task: its name.
+        folder: where it is; None where it is missing.
+        lineage: ``originals``, ``archive``, or None where it is missing.
+        splits: by name, those whose lists could be read.
+        overlap: training images whose content the test set has too.
+        problems: sentences; data with one is not to be trained on.
+        notes: sentences on what is worth knowing and no fault.
+        sha256: of the content of all splits; None where it could not be computed.
+    """
+
+    task: str
+    folder: str | None = None
+    lineage: str | None = None
+    splits: dict[str, SplitReport] = field(default_factory=dict)
+    overlap: int | None = None
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    sha256: str | None = None
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``missing`` or ``wrong``."""
+        if self.folder is None:
+            return "missing"
+        return "wrong" if self.problems else "ok"
+
+
+def check_prepared(
+    task: Task, sizes: Mapping[str, int], *, decode: bool, allow_partial: bool = False
+) -> TaskReport:
+    """Return what is right and wrong with the prepared data of ``task``.
+
+    Args:
+        task: the task; of its splits, those it names are checked.
+        sizes: number of images that each split should have.
+        decode: whether to decode every image, which takes most of the time.
+        allow_partial: whether other sizes are a note and no problem.
+    """
+    report = TaskReport(task.name)
+    try:
+        folder = task_folder(task)
+    except UserError as error:
+        report.problems.append(str(error))
+        return report
+    report.folder = str(folder)
+    report.lineage = "originals" if (folder / MANIFEST).is_file() else "archive"
+    splits: dict[str, SourceSplit] = {}
+    for name in task.splits:
+        try:
+            splits[name] = load_split(folder, name, task)
+        except UserError as error:
+            report.problems.append(str(error))
+            continue
+        report.splits[name] = _count(name, splits[name], sizes[name], task.classes, report)
+        if len(splits[name]) != sizes[name]:
+            sentence = f"{name} lists {len(splits[name])} images, expected {sizes[name]}."
+            (report.notes if allow_partial else report.problems).append(sentence)
+    hashes = _hashes(splits, report)
+    _compare_splits(hashes, report)
+    if len(hashes) == len(task.splits):
+        report.sha256 = str(TaskData(splits, report.lineage).describe()["sha256"])
+    if report.lineage == "originals":
+        _compare_with_manifest(folder, hashes, report)
+    if decode:
+        for name, split in splits.items():
+            _decode(name, split, report)
+    return report
+
+
+def _count(
+    name: str, split: SourceSplit, expected: int, classes: int, report: TaskReport
+) -> SplitReport:
+    histogram = Counter(split.labels.tolist())
+    absent = classes - len(histogram)
+    if absent:
+        report.notes.append(f"{absent} of {classes} classes have no image in {name}.")
+    return SplitReport(len(split), expected, dict(sorted(histogram.items())))
+
+
+def _hashes(splits: Mapping[str, SourceSplit], report: TaskReport) -> dict[str, list[bytes]]:
+    """Return each image's content hash; a split with a missing file is reported and left out."""
+    hashes: dict[str, list[bytes]] = {}
+    for name, split in splits.items():
+        images = split.images
+        assert isinstance(images, FileImages)
+        missing = [str(file) for file in images.files if not file.is_file()]
+        if missing:
+            listed = ", ".join(missing[:3])
+            report.problems.append(f"{len(missing)} images of {name} are missing: {listed} ...")
+            report.splits[name].unreadable += [f"{file}: no such file" for file in missing]
+            continue
+        hashes[name] = _rows(images.hashes)
+        report.splits[name].duplicates = len(hashes[name]) - len(set(hashes[name]))
+    return hashes
+
+
+def _rows(hashes: Tensor) -> list[bytes]:
+    content = hashes.numpy().tobytes()
+    return [content[start : start + 32] for start in range(0, len(content), 32)]
+
+
+def _compare_splits(hashes: Mapping[str, Sequence[bytes]], report: TaskReport) -> None:
+    if "train" in hashes and "test" in hashes:
+        test = set(hashes["test"])
+        report.overlap = sum(one in test for one in hashes["train"])
+        sentence = f"{report.overlap} of {len(hashes['train'])} training images are in test too."
+        if report.overlap > MAX_OVERLAP * len(hashes["train"]):
+            report.problems.append(sentence)
+        elif report.overlap:
+            report.notes.append(sentence)
+    if {"train", "train800", "val200"} <= hashes.keys():
+        joined = Counter(hashes["train800"]) + Counter(hashes["val200"])
+        if joined != Counter(hashes["train"]):
+            report.problems.append("train800 and val200 together are not the images of train.")
+
+
+def _compare_with_manifest(
+    folder: Path, hashes: Mapping[str, Sequence[bytes]], report: TaskReport
+) -> None:
+    try:
+        manifest = read_manifest(folder / MANIFEST)
+    except UserError as error:
+        report.problems.append(str(error))
+        return
+    if manifest.partial:
+        report.notes.append("prepared with partial=true.")
+    report.notes += manifest.notes
+    for name in manifest.changed_lists(folder):
+        report.problems.append(f"{name} is not the list that was prepared: edited?")
+    for name, found in hashes.items():
+        expected = manifest.files.get(name)
+        if expected is not None and [one.hex() for one in found] != list(expected):
+            report.problems.append(f"the images of {name} are not those that its manifest names.")
+
+
+def _decode(name: str, split: SourceSplit, report: TaskReport) -> None:
+    images = split.images
+    assert isinstance(images, FileImages)
+
+    def complaint(row: int) -> str | None:
+        try:
+            read_image(images.files[row])
+        except UserError as error:
+            return str(error)
+        return None
+
+    present = [row for row, file in enumerate(images.files) if file.is_file()]
+    work = in_threads(complaint, present)
+    title = f"reading {report.task} {name}"
+    found = [said for _, said in tqdm(work, title, len(present), leave=False, disable=None) if said]
+    report.splits[name].unreadable += found
+    if found:
+        report.problems.append(f"{len(found)} images of {name} are unreadable: {found[0]}")

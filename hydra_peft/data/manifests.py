@@ -1,0 +1,70 @@
+"""Reading the manifest that ``scripts/prepare_data.py`` leaves beside a task."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra_peft.errors import UserError
+from hydra_peft.files import read_json
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a check needs of a manifest.
+
+    Attributes:
+        partial: whether the task was prepared with other sizes than it should have.
+        notes: sentences on how the task differs from the community's.
+        lists: sha256 of each list file.
+        files: sha256 of each image of a split, in order.
+    """
+
+    partial: bool
+    notes: list[str]
+    lists: dict[str, str]
+    files: dict[str, list[str]]
+
+    def changed_lists(self, folder: Path) -> list[str]:
+        """Return the names of list files in ``folder`` that are not as they were written."""
+        return [
+            name
+            for name, expected in self.lists.items()
+            if not (folder / name).is_file()
+            or hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected
+        ]
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest in ``path``.
+
+    Raises:
+        UserError: it cannot be read or is not of this schema.
+    """
+    values = read_json(path)
+    lists, splits = values.get("lists"), values.get("splits")
+    right = (
+        values.get("schema") == SCHEMA
+        and isinstance(values.get("partial"), bool)
+        and _are_texts(values.get("notes"))
+        and isinstance(lists, Mapping)
+        # What is looked up must lie in the task's folder.
+        and all("/" not in name and isinstance(found, str) for name, found in lists.items())
+        and isinstance(splits, Mapping)
+        and all(isinstance(s, Mapping) and _are_texts(s.get("sha256")) for s in splits.values())
+    )
+    if not right:
+        raise UserError(f"{path} is not a manifest of schema {SCHEMA}: edited, or of another tool?")
+    assert isinstance(lists, Mapping)
+    assert isinstance(splits, Mapping)
+    files = {name: list(split["sha256"]) for name, split in splits.items()}
+    return Manifest(values["partial"], list(values["notes"]), dict(lists), files)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)

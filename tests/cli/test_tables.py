@@ -1,0 +1,146 @@
+"""``scripts/tables.py``: its arguments, what it prints and what it writes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from hydra_peft.cli import tables
+from hydra_peft.methods import method_class
+from hydra_peft.runs.record import Record, write_record
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["tables.py", *arguments])
+    return tables.main()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two runs of Hydra on VTAB-1k's dtd with the protocols clean and official."""
+    method = method_class("hydra")(rank=2)
+    for protocol, selection in (
+        ("clean", "last epoch"),
+        ("official", "best of 10 evaluations on test"),
+    ):
+        record = Record(
+            status="completed",
+            config_id=protocol,
+            settings={"protocol.train_split": "train"},
+            benchmark="vtab1k",
+            group="natural",
+            task="dtd",
+            model="vit_base_patch16_224_in21k",
+            method=method.identity(),
+            method_label=method.label,
+            protocol=protocol,
+            seed=0,
+            science={},
+            started="2026-01-01T00:00:00+00:00",
+            weights={"kind": "pretrained", "sha256": "f" * 64},
+            data={"sha256": "dtd"},
+            metrics={
+                "accuracy": 71.0,
+                "correct": 71,
+                "count": 100,
+                "split": "test",
+                "selection": selection,
+            },
+            parameters={"adapter": 239_712, "head": 769 * 47},
+        )
+        write_record(record, tmp_path / "runs" / protocol)
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize("number", [2, 5, 8])
+def test_a_papers_table_needs_no_run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+) -> None:
+    out = tmp_path / "out"
+    code = call(monkeypatch, f"table={number}", f"runs={tmp_path}/none", f"out={out}")
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert "Hydra (paper)" in printed
+    assert "76.5" in printed
+    assert "`python scripts/train.py -m +experiment=table" in printed
+    assert sorted(path.name for path in out.iterdir()) == [
+        f"table{number}.csv",
+        f"table{number}.md",
+    ]
+    assert (out / f"table{number}.md").read_text().strip() in printed
+
+
+def test_one_table_a_protocol_unless_one_is_chosen(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = (f"runs={runs}", f"out={tmp_path}/out")
+    assert call(monkeypatch, "table=8", *places) == 0
+    titles = [line for line in capsys.readouterr().out.splitlines() if line.startswith("###")]
+    assert ["selected on the test set" in title for title in titles] == [False, True]
+    assert call(monkeypatch, "table=8", "protocol=official", *places) == 0
+    assert capsys.readouterr().out.count("###") == 1
+    # The plain tables too.
+    assert call(monkeypatch, *places) == 0
+    titles = [line for line in capsys.readouterr().out.splitlines() if line.startswith("###")]
+    assert ["selected on the test set" in title for title in titles] == [False, True]
+    assert call(monkeypatch, "protocol=clean", *places) == 0
+    assert capsys.readouterr().out.count("###") == 1
+
+
+@pytest.mark.parametrize("table", [[], ["table=8"]])
+@pytest.mark.parametrize(("form", "ending"), [("csv", "csv"), ("latex", "tex")])
+def test_a_format_is_printed_and_written_alone(
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    table: list[str],
+    form: str,
+    ending: str,
+) -> None:
+    out = tmp_path / "out"
+    arguments = [*table, f"format={form}", f"runs={runs}", f"out={out}", "name=x"]
+    assert call(monkeypatch, *arguments) == 0
+    printed = capsys.readouterr()
+    assert [path.name for path in out.iterdir()] == [f"x.{ending}"]
+    assert (out / f"x.{ending}").read_text().strip() == printed.out.strip()
+    assert f"written: {out}/x.{ending}" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["table=3"], "table=3 is not known: it must be one of 2, 5, 8."),
+        (["table="], "it must be one of 2, 5, 8."),
+        (["table=8", "format=md"], "it must be one of markdown, csv, latex."),
+        (["format=latx"], "format=latx is not known (did you mean 'latex'?)"),
+        (["table=8", "protocol=cleen"], "(did you mean 'clean'?): it must be one of clean"),
+        (["protocol=validation"], "no completed run of protocol=validation"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    assert call(monkeypatch, *arguments, f"runs={runs}", f"out={tmp_path}/out") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_published_numbers_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tables, "PAPER", tmp_path)
+    assert call(monkeypatch, "table=8", f"runs={tmp_path}", f"out={tmp_path}/out") == 2
+    assert "cannot read the published table" in capsys.readouterr().err

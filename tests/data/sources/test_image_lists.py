@@ -1,0 +1,133 @@
+"""Prepared data as it is on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hydra_peft.data.image_lists import read_list
+from hydra_peft.data.sources import Task, check_task_is_there, load_task
+from hydra_peft.errors import UserError
+
+SPLITS = ("train800", "val200", "train", "test")
+COUNTS = {"train800": 3, "val200": 2, "train800val200": 5, "test": 4}
+
+
+def task(root: Path, **changes: object) -> Task:
+    plain = Task("vtab1k", "cifar100", "cifar", ("cifar100",), 5, root, root / "cache", SPLITS)
+    return dataclasses.replace(plain, **changes)
+
+
+def write(folder: Path, colour: int = 0) -> None:
+    for split, count in COUNTS.items():
+        (folder / "images" / split).mkdir(parents=True)
+        names = [f"images/{split}/{n:06d}.jpg" for n in range(count)]
+        for n, name in enumerate(names):
+            Image.new("RGB", (9, 7), (40 * n, colour, len(split))).save(folder / name)
+        lines = "".join(f"{name} {n}\n" for n, name in enumerate(names))
+        (folder / f"{split}.txt").write_text(lines)
+
+
+@pytest.mark.parametrize("place", ["vtab1k/cifar", "vtab-1k/cifar", "cifar", "vtab1k/cifar100"])
+def test_folders_and_aliases(tmp_path: Path, place: str) -> None:
+    write(tmp_path / place)
+    check_task_is_there("image_lists", task(tmp_path))
+    data = load_task("image_lists", task(tmp_path))
+    assert {name: len(split) for name, split in data.splits.items()} == {
+        "train800": 3,
+        "val200": 2,
+        "train": 5,
+        "test": 4,
+    }
+    assert data.splits["test"].labels.tolist() == [0, 1, 2, 3]
+    assert data.splits["test"].images.pixels(2).shape == (7, 9, 3)
+    assert data.lineage == "archive"
+
+
+def test_the_hash_is_of_content_and_order_not_of_names(tmp_path: Path) -> None:
+    def loaded(root: Path) -> dict[str, object]:
+        return load_task("image_lists", task(root)).describe()
+
+    one, same, other, turned = (tmp_path / name for name in "abcd")
+    for root in (one, same, turned):
+        write(root / "cifar")
+    write(other / "cifar", colour=99)
+    (same / "cifar" / "images" / "test").rename(same / "cifar" / "images" / "moved")
+    path = same / "cifar" / "test.txt"
+    path.write_text(path.read_text().replace("images/test", "images/moved"))
+    path = turned / "cifar" / "test.txt"
+    path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+    assert loaded(same) == loaded(one)
+    hashes = {str(loaded(root)["sha256"]) for root in (one, other, turned)}
+    assert len(hashes) == 3
+    # Stated independently: hash of the files' hashes, then of that text and the labels.
+    files = [one / "cifar" / f"images/test/{n:06d}.jpg" for n in range(4)]
+    content = hashlib.sha256(
+        b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)
+    ).hexdigest()
+    labels = b"".join(n.to_bytes(8, "little") for n in range(4))
+    whole = hashlib.sha256(content.encode() + labels).hexdigest()
+    assert loaded(one)["splits"]["test"] == whole  # type: ignore[index]
+
+
+def test_train_is_made_of_its_parts_where_its_own_list_is_missing(tmp_path: Path) -> None:
+    write(tmp_path / "cifar")
+    (tmp_path / "cifar" / "train800val200.txt").unlink()
+    data = load_task("image_lists", task(tmp_path))
+    assert data.splits["train"].labels.tolist() == [0, 1, 2, 0, 1]
+
+
+def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        check_task_is_there("image_lists", task(tmp_path))
+    assert "no folder 'cifar'" in str(caught.value)
+    assert "prepare_data.py vtab1k task=cifar100" in str(caught.value)
+    write(tmp_path / "cifar")
+    (tmp_path / "cifar" / "val200.txt").unlink()
+    check_task_is_there("image_lists", task(tmp_path, splits=("train", "test")))
+    with pytest.raises(UserError, match=r"val200\.txt is missing: .* lacks its split 'val200'"):
+        check_task_is_there("image_lists", task(tmp_path))
+    (tmp_path / "cifar" / "images" / "test" / "000002.jpg").unlink()
+    data = load_task("image_lists", task(tmp_path, splits=("test",)))
+    with pytest.raises(UserError, match=r"000002\.jpg: no such file"):
+        data.describe()
+
+
+def test_lists_as_people_write_them(tmp_path: Path) -> None:
+    file = tmp_path / "list.txt"
+    file.write_bytes(
+        b"\xef\xbb\xbfimages/a.jpg 0\r\n\r\nimages/b.jpg\t3\r\n  images/c d.jpg   +2  \n"
+        b"images\\test\\e.jpg 1"
+    )
+    found = read_list(file, 4)
+    assert found.paths == ["images/a.jpg", "images/b.jpg", "images/c d.jpg", "images/test/e.jpg"]
+    assert found.labels == [0, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a.jpg 0\nb.jpg 4\n", r"line 2: label 4 is outside 0 to 3"),
+        (b"a.jpg -1\n", r"line 1: label -1 is outside"),
+        (b"a.jpg 1.0\n", r"line 1: expected an image path and an integer label"),
+        (b"a.jpg\n", r"line 1: expected"),
+        (b"../a.jpg 0\n", r"line 1: the path '\.\./a\.jpg' leads out of the task's folder"),
+        (b"images/../../a.jpg 0\n", r"leads out"),
+        (b"..\\a.jpg 0\n", r"leads out"),
+        (b"/etc/passwd 0\n", r"leads out"),
+        (b"C:/a.jpg 0\n", r"leads out"),
+        (b"\n \n", r"lists no image"),
+        (b"\xff\xfe\x00", r"is not a text file"),
+    ],
+)
+def test_lists_that_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "list.txt"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_list(file, 4)
+    with pytest.raises(UserError, match="cannot read"):
+        read_list(tmp_path / "none.txt", 4)

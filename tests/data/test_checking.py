@@ -1,0 +1,108 @@
+"""Each thing that can be wrong with prepared data is found and named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prepared_root import write_task
+
+from hydra_peft.data.checking import TaskReport, check_prepared
+from hydra_peft.data.sources import Task
+
+SPLITS = ("train800", "val200", "train", "test")
+SIZES = {"train800": 8, "val200": 4, "train": 12, "test": 10}
+
+
+def check(root: Path, decode: bool = True) -> TaskReport:
+    task = Task("vtab1k", "dtd", "dtd", (), 3, root, root / "cache", SPLITS)
+    return check_prepared(task, SIZES, decode=decode)
+
+
+def test_good_data(tmp_path: Path) -> None:
+    write_task(tmp_path / "dtd", classes=3)
+    report = check(tmp_path)
+    assert (report.status, report.problems, report.notes) == ("ok", [], [])
+    assert {name: split.count for name, split in report.splits.items()} == SIZES
+    assert report.splits["test"].labels == {0: 4, 1: 3, 2: 3}
+    assert (report.overlap, report.lineage) == (0, "archive")
+    assert report.sha256 is not None
+    assert check(tmp_path, decode=False) == report
+
+
+def test_missing(tmp_path: Path) -> None:
+    report = check(tmp_path)
+    assert report.status == "missing"
+    assert "no folder 'dtd'" in report.problems[0]
+
+
+def truncate(folder: Path) -> None:
+    file = folder / "images/test/000003.jpg"
+    file.write_bytes(file.read_bytes()[:500])
+
+
+def label(folder: Path) -> None:
+    path = folder / "test.txt"
+    path.write_text(path.read_text().replace("000000.jpg 0", "000000.jpg 3"))
+
+
+def fewer(folder: Path) -> None:
+    path = folder / "test.txt"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+def overlap(folder: Path) -> None:
+    shutil.copy(folder / "images/train800val200/000001.jpg", folder / "images/test/000001.jpg")
+
+
+def other_train(folder: Path) -> None:
+    shutil.copy(folder / "images/test/000001.jpg", folder / "images/val200/000001.jpg")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, "1 images of test are unreadable: cannot read the image"),
+        (lambda folder: (folder / "images/test/000003.jpg").unlink(), "1 images of test are missi"),
+        (label, "test.txt, line 1: label 3 is outside 0 to 2"),
+        (fewer, "test lists 9 images, expected 10."),
+        (overlap, "1 of 12 training images are in test too."),
+        (other_train, "train800 and val200 together are not the images of train."),
+        (lambda folder: (folder / "val200.txt").unlink(), "lacks its split 'val200'"),
+    ],
+)
+def test_what_is_wrong(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
+    write_task(tmp_path / "dtd", classes=3)
+    damage(tmp_path / "dtd")
+    report = check(tmp_path)
+    assert report.status == "wrong"
+    assert any(message in problem for problem in report.problems), report.problems
+
+
+def test_unreadable_images_are_all_named(tmp_path: Path) -> None:
+    write_task(tmp_path / "dtd", classes=3)
+    for number in (2, 5):
+        (tmp_path / f"dtd/images/test/00000{number}.jpg").write_bytes(b"no image")
+    named = check(tmp_path).splits["test"].unreadable
+    assert [Path(sentence.split(": ")[0]).stem for sentence in named] == ["000002", "000005"]
+    assert check(tmp_path, decode=False).status == "ok"
+
+
+def test_absent_classes_are_a_note(tmp_path: Path) -> None:
+    write_task(tmp_path / "dtd", classes=2)
+    report = check(tmp_path)
+    assert report.status == "ok"
+    assert "1 of 3 classes have no image in test." in report.notes
+
+
+def test_manifests_that_are_no_manifests(tmp_path: Path) -> None:
+    write_task(tmp_path / "dtd", classes=3)
+    path = tmp_path / "dtd" / "manifest.json"
+    for content in ({}, {"schema": 1, "lists": {"../x": "0"}}, {"schema": 2}):
+        path.write_text(json.dumps(content))
+        report = check(tmp_path)
+        assert report.lineage == "originals"
+        assert any("is not a manifest of schema 1" in p for p in report.problems)

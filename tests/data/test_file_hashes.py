@@ -1,0 +1,61 @@
+"""File hashes are right, kept, and renewed when a file changes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from hydra_peft.data import file_hashes as module
+from hydra_peft.data.file_hashes import file_hashes
+from hydra_peft.errors import UserError
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    made = [tmp_path / f"{i}.bin" for i in range(5)]
+    for i, file in enumerate(made):
+        file.write_bytes(bytes([i]) * (i + 1))
+    return made
+
+
+def plain(files: list[Path]) -> list[bytes]:
+    return [hashlib.sha256(file.read_bytes()).digest() for file in files]
+
+
+def ours(files: list[Path], index: Path) -> list[bytes]:
+    return [bytes(row.tolist()) for row in file_hashes(files, index, "x")]
+
+
+def test_kept_until_a_file_changes(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = tmp_path / "deep" / "index.safetensors"
+    read: list[Path] = []
+    original = module._sha256
+    monkeypatch.setattr(module, "_sha256", lambda file: read.append(file) or original(file))
+    assert ours(files, index) == plain(files)
+    assert len(read) == 5
+    assert ours(files, index) == plain(files)
+    assert len(read) == 5
+    files[2].write_bytes(b"\x09\x09\x09")
+    os.utime(files[2], ns=(1, 1))
+    assert ours(files, index) == plain(files)
+    assert read[5:] == [files[2]]
+    assert ours(files[:3], index) == plain(files[:3])
+    assert ours(files[::-1], index) == plain(files[::-1])
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x04pickle"])
+def test_a_damaged_index_costs_time_only(files: list[Path], tmp_path: Path, content: bytes) -> None:
+    index = tmp_path / "index.safetensors"
+    index.write_bytes(content)
+    assert ours(files, index) == plain(files)
+    assert ours(files, tmp_path / "0.bin" / "index") == plain(files)  # cannot be written
+
+
+def test_missing_files_are_named(files: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot read the image .*9\.bin: no such file"):
+        ours([*files, tmp_path / "9.bin"], tmp_path / "index")

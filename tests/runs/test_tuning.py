@@ -1,0 +1,110 @@
+"""protocol.tune: chosen on val200, then one run on the 1000 and one look at the test set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hydra_peft.config.check import check_config
+from hydra_peft.config.identity import config_id
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.runs import run as run_module
+from hydra_peft.runs.folder import find_runs
+from hydra_peft.runs.rebuild import read_run_config
+from hydra_peft.runs.record import read_record
+from hydra_peft.runs.tuning import choices, run_protocol
+
+Configure = Callable[..., tuple[RunConfig, str]]
+TUNE = (
+    "protocol.tune=true",
+    "protocol.grid.lr=[1e-5,1e-2]",
+    "protocol.grid.scale=[1,2]",
+    "protocol.grid.dropout=[0]",
+    "train.epochs=1",
+)
+
+
+def test_the_best_on_val200_is_run_and_recorded(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated: list[tuple[int, int]] = []
+    original = run_module.evaluate
+
+    def spy(model, split, **rest):  # type: ignore[no-untyped-def]
+        score = original(model, split, **rest)
+        evaluated.append((len(split), score.correct))
+        return score
+
+    monkeypatch.setattr(run_module, "evaluate", spy)
+    config, yaml = configure(*TUNE)
+    outcome = run_protocol(config, yaml)
+    # Four looks at val200, one at the test set.
+    assert [count for count, _ in evaluated] == [200, 200, 200, 200, 797]
+    tuning = outcome.record.tuning
+    assert [(c["lr"], c["scale"]) for c in tuning["candidates"]] == [
+        (1e-5, 1),
+        (1e-5, 2),
+        (1e-2, 1),
+        (1e-2, 2),
+    ]
+    assert [c["accuracy"] for c in tuning["candidates"]] == [n / 2 for _, n in evaluated[:4]]
+    best = max(range(4), key=lambda i: (evaluated[i][1], -i))
+    candidate = tuning["candidates"][best]
+    assert tuning["chosen"] == {key: candidate[key] for key in ("lr", "scale", "dropout")}
+    assert tuning["chosen"]["lr"] == 1e-2
+    kept = read_run_config(outcome.folder)
+    assert kept.optimizer.lr == 1e-2
+    assert kept.method.scale == candidate["scale"]  # type: ignore[attr-defined]
+    assert outcome.record.settings["optimizer.lr"] == "tuned"
+    assert outcome.record.metrics["count"] == 797
+    assert find_runs(tmp_path / "runs") == [outcome.folder]
+
+
+def test_typed_again_nothing_is_done_again(configure: Configure, tmp_path: Path) -> None:
+    config, yaml = configure(*TUNE)
+    first = run_protocol(config, yaml)
+    assert run_protocol(config, yaml).skipped
+    assert read_record(first.folder) == first.record
+    # Without the last run, the search is not done again.
+    (first.folder / "result.json").unlink()
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs/tuning").rglob("result.json")}
+    assert len(stamps) == 4
+    again = run_protocol(config, yaml)
+    assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
+    assert again.record.metrics == first.record.metrics
+    assert again.record.tuning == first.record.tuning
+
+
+def test_identity_is_the_search(compose_train: Callable[..., object]) -> None:
+    def id_of(*overrides: str) -> str:
+        return config_id(check_config(compose_train(*overrides)))
+
+    assert id_of("protocol.tune=true") != id_of()
+    assert id_of("protocol.tune=true", "optimizer.lr=1") == id_of("protocol.tune=true")
+    assert id_of("protocol.tune=true", "protocol.grid.lr=[1]") != id_of("protocol.tune=true")
+    assert id_of("protocol.grid.lr=[1]") == id_of()
+
+
+def test_methods_without_branches_choose_a_rate_only(configure: Configure) -> None:
+    config, _ = configure(*TUNE, "method=linear")
+    assert [choice.as_dict() for choice in choices(config)] == [{"lr": 1e-5}, {"lr": 1e-2}]
+
+
+def test_a_grid_that_diverges_is_one_sentence(configure: Configure, tmp_path: Path) -> None:
+    grid = ("protocol.grid.lr=[1e5]", "protocol.grid.scale=[100]", "protocol.grid.dropout=[0]")
+    config, yaml = configure("protocol.tune=true", *grid, "train.epochs=2")
+    with pytest.raises(UserError, match=r"all 1 combinations of protocol\.grid diverged"):
+        run_protocol(config, yaml)
+    (record,) = (tmp_path / "runs").rglob("result.json")
+    assert json.loads(record.read_text())["status"] == "diverged"
+
+
+def test_where_tuning_makes_no_sense(configure: Configure) -> None:
+    with pytest.raises(UserError, match=r"protocol\.tune=true chooses on val200 before"):
+        configure("protocol=validation", "protocol.tune=true")
+    with pytest.raises(UserError, match=r"protocol\.grid\.lr=\[\] is not allowed"):
+        configure("protocol.grid.lr=[]")
