@@ -1,33 +1,48 @@
-"""``scripts/tables.py``: run folders to accuracy tables."""
+"""``scripts/tables.py``: run folders to accuracy tables, alone or beside the paper's."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
+from hydra_peft.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from hydra_peft.runs.record import Record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PAPER = ROOT / "results" / "paper"
 
 USAGE = """\
-Print accuracy tables of the completed runs; write them as Markdown and CSV.
+Print accuracy tables of the completed runs; write them as Markdown and CSV, or as LaTeX.
 
-python scripts/tables.py [runs=<folder>] [out=<folder>] [name=<file name>]
+python scripts/tables.py [table=2|5|8] [format=markdown|csv|latex] [protocol=<name>]
+                         [runs=<folder>] [out=<folder>] [name=<file name>]
 
-  runs  where to look for run folders (default: results/runs)
-  out   where the files go (default: results/tables)
-  name  their name without ending (default: accuracy)"""
+  table     one of the paper's tables, measured beside published; runs may be missing
+            (default: all runs, one table for each benchmark and protocol)
+  format    markdown prints Markdown and writes .md and .csv; csv and latex print and write
+            .csv or .tex alone (default: markdown)
+  protocol  only runs of this protocol (default: all, each in its own table)
+  runs      where to look for run folders (default: results/runs)
+  out       where the files go (default: results/tables)
+  name      their name without ending (default: accuracy, or such as table8)"""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """The script's arguments."""
+    """The script's arguments; None is not given."""
 
+    table: str | None = None
+    format: str = "markdown"
+    protocol: str | None = None
     runs: str = str(ROOT / "results" / "runs")
     out: str = str(ROOT / "results" / "tables")
-    name: str = "accuracy"
+    name: str | None = None
 
 
 def main() -> int:
@@ -37,27 +52,101 @@ def main() -> int:
 
 def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
-    print_tables(Path(arguments.runs), Path(arguments.out), arguments.name)
+    runs, out = Path(arguments.runs), Path(arguments.out)
+    form, protocol, name = arguments.format, arguments.protocol, arguments.name
+    if arguments.table is None:
+        print_tables(runs, out, name or "accuracy", form=form, protocol=protocol)
+    else:
+        print_paper_table(arguments.table, runs, out, name, form=form, protocol=protocol)
     return 0
 
 
-def print_tables(runs: Path, out: Path, name: str) -> None:
+def print_tables(
+    runs: Path, out: Path, name: str, *, form: str = "markdown", protocol: str | None = None
+) -> None:
     """Print the tables of the runs below ``runs``; write ``out/name.md`` and ``out/name.csv``.
 
+    Args:
+        runs: where the run folders are.
+        out: where the files go.
+        name: their name without ending.
+        form: ``markdown``, or ``csv`` or ``latex`` for that file alone.
+        protocol: leave other protocols out.
+
     Raises:
-        UserError: there is no run.
+        UserError: there is no run, or no such format or protocol.
         OSError: the files cannot be written.
     """
-    from hydra_peft.files import atomic_write
     from hydra_peft.tables.collect import collect
-    from hydra_peft.tables.render import to_frame, to_markdown
+    from hydra_peft.tables.render import documents, endings
     from hydra_peft.tables.rows import build_tables
 
+    endings(form)
     collection = collect(runs)
-    tables, apart = build_tables(collection.records)
-    warnings = [f"> note: {warning}" for warning in (*collection.warnings, *apart)]
-    text = "\n".join([*(to_markdown(table) for table in tables), *warnings])
-    print(text)
-    atomic_write(out / f"{name}.md", (text.rstrip() + "\n").encode())
-    atomic_write(out / f"{name}.csv", to_frame(tables).to_csv(index=False).encode())
-    print(f"\nwritten: {out / name}.md and .csv")
+    _check_protocol(protocol, collection.records)
+    records = [r for r in collection.records if protocol in (None, r.protocol)]
+    if protocol is not None and not records:
+        raise UserError(f"{runs} holds no completed run of protocol={protocol}: train one first.")
+    tables, apart = build_tables(records)
+    notes = [*collection.warnings, *apart]
+    _publish(documents(tables, notes, form), notes, out / name)
+
+
+def print_paper_table(
+    table: str,
+    runs: Path,
+    out: Path,
+    name: str | None = None,
+    *,
+    form: str = "markdown",
+    protocol: str | None = None,
+) -> None:
+    """Print the paper's table of that number beside the runs below ``runs``; write the files.
+
+    Unlike :func:`print_tables` this works without any run. ``name`` defaults to such as
+    ``table8``; the other arguments are those of :func:`print_tables`.
+
+    Raises:
+        UserError: no such table, format or protocol; or the published numbers are missing.
+        OSError: the files cannot be written.
+    """
+    from hydra_peft.tables.collect import collect
+    from hydra_peft.tables.paper_tables import paper_table
+    from hydra_peft.tables.published import read_published
+    from hydra_peft.tables.render import endings
+    from hydra_peft.tables.render_side_by_side import documents
+    from hydra_peft.tables.side_by_side import compare
+
+    number, spec = paper_table(table)
+    endings(form)
+    published = read_published(PAPER / spec.csv)
+    collection = collect(runs, may_be_empty=True)
+    _check_protocol(protocol, collection.records)
+    sides, apart = compare(number, spec, published, collection.records, protocol=protocol)
+    notes = [*collection.warnings, *apart]
+    _publish(documents(sides, notes, form), notes, out / (name or f"table{number}"))
+
+
+def _check_protocol(protocol: str | None, records: list[Record]) -> None:
+    configured = {path.stem for path in (ROOT / "conf" / "protocol").glob("*.yaml")}
+    known = sorted(configured | {record.protocol for record in records})
+    if protocol is not None and protocol not in known:
+        raise UserError(
+            f"protocol={protocol} is not known{did_you_mean(protocol, known)}: it must be one of "
+            f"{', '.join(known)}."
+        )
+
+
+def _publish(documents: dict[str, str], notes: list[str], path: Path) -> None:
+    """Print the first document, write all of them to ``path`` with their endings."""
+    from hydra_peft.files import atomic_write
+
+    first, *others = documents
+    print(documents[first])
+    for ending, text in documents.items():
+        atomic_write(path.with_name(f"{path.name}.{ending}"), (text.rstrip() + "\n").encode())
+    written = f"\nwritten: {path}.{' and .'.join([first, *others])}"
+    # What programs read is printed alone, so that it can be piped; csv has no place for notes.
+    if first == "csv" and notes:
+        print("\n".join(f"note: {note}" for note in notes), file=sys.stderr)
+    print(written, file=sys.stdout if first == "md" else sys.stderr)

@@ -85,7 +85,7 @@ def _job(config: DictConfig, failures: list[str]) -> float | None:
     """Do one job. In a sweep a failing one is reported at once and the rest goes on."""
     from hydra_peft.config.check import check_config
     from hydra_peft.runs.assembly import check_data, check_model
-    from hydra_peft.runs.run import run
+    from hydra_peft.runs.tuning import run_protocol
 
     _log_to_console()
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -95,7 +95,7 @@ def _job(config: DictConfig, failures: list[str]) -> float | None:
         checked = check_config(config)
         check_model(checked)
         check_data(checked)
-        outcome = run(checked, OmegaConf.to_yaml(config, resolve=True))
+        outcome = run_protocol(checked, OmegaConf.to_yaml(config, resolve=True))
     except Exception as error:
         full_disk = isinstance(error, OSError) and disk_sentence(error) is not None
         # On a full disk no later job can do better.

@@ -120,7 +120,7 @@ def _count(
 ) -> SplitReport:
     histogram = Counter(split.labels.tolist())
     absent = classes - len(histogram)
-    if absent:
+    if absent and name in ("train", "test"):  # 200 images cannot hold 397 classes
         report.notes.append(f"{absent} of {classes} classes have no image in {name}.")
     return SplitReport(len(split), expected, dict(sorted(histogram.items())))
 

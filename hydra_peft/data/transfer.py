@@ -93,6 +93,8 @@ class Part:
             noted = Version(**read_json(self.note))
         except (UserError, TypeError):
             return None
+        if not isinstance(noted.total, int | None) or not isinstance(noted.validator, str | None):
+            return None
         known = noted.validator or self.trust_any
         fits = noted.total is None or self.size <= noted.total
         return noted if noted.url == url and known and fits else None
@@ -172,6 +174,8 @@ def _receive(
     if response.headers.get_content_type() == "text/html" and not part.trust_any:
         raise RefusedError("it answers with a web page, as where a login or a question comes first")
     _check_room(part, total, start)
+    if not start:
+        part.discard()  # before the note changes: it must never be about other bytes
     part.remember(Version(url, validator or (known.validator if start and known else None), total))
     part.joined = start > 0
     with part.path.open("ab" if start else "wb") as file, _bar(part, total, start) as bar:

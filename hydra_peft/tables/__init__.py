@@ -1,1 +1,1 @@
-"""From run folders to tables: collect, group into rows, render."""
+"""From run folders to tables: collect, group into rows, compare with the paper, render."""

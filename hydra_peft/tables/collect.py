@@ -19,17 +19,23 @@ class Collection:
     warnings: list[str]
 
 
-def collect(runs: Path) -> Collection:
+def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
     """Read every record below ``runs``; a run met twice counts once, the later one.
+
+    Args:
+        runs: where the run folders are.
+        may_be_empty: whether no run at all is a warning instead of a mistake.
 
     Raises:
         UserError: ``runs`` does not exist or holds no run.
     """
-    if not runs.is_dir():
-        raise UserError(f"{runs} is not a folder: train something first, or give runs=<folder>.")
-    folders = find_runs(runs)
+    folders = find_runs(runs) if runs.is_dir() else []
     if not folders:
-        raise UserError(f"{runs} holds no run: train something first, or give runs=<folder>.")
+        reason = "holds no run" if runs.is_dir() else "is not a folder"
+        sentence = f"{runs} {reason}: train something first, or give runs=<folder>."
+        if may_be_empty:
+            return Collection([], [sentence])
+        raise UserError(sentence)
     warnings: list[str] = []
     kept: dict[tuple[object, ...], Record] = {}
     statuses: Counter[str] = Counter()

@@ -1,33 +1,83 @@
-"""Tables as Markdown for people and CSV for programs."""
+"""Tables as Markdown for people, CSV for programs and LaTeX for papers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import pandas as pd
 
+from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.tables.latex import PREAMBLE, escape, to_latex
 from hydra_peft.tables.rows import Row, Summary, Table
+
+#: format to the endings of its files; the first is what is printed
+FORMATS = {"markdown": ("md", "csv"), "csv": ("csv",), "latex": ("tex",)}
+
+
+def endings(form: str) -> tuple[str, ...]:
+    """Return the endings of the files that ``form`` writes.
+
+    Raises:
+        UserError: there is no such format.
+    """
+    if form not in FORMATS:
+        raise UserError(
+            f"format={form} is not known{did_you_mean(form, FORMATS)}: it must be one of "
+            f"{', '.join(FORMATS)}."
+        )
+    return FORMATS[form]
+
+
+def documents(tables: list[Table], notes: list[str], form: str) -> dict[str, str]:
+    """Return the whole text of each file of ``form``, by ending; the first is to be printed."""
+    make: dict[str, Callable[[], str]] = {
+        "md": lambda: markdown_document([to_markdown(table) for table in tables], notes),
+        "csv": lambda: to_frame(tables).to_csv(index=False),
+        "tex": lambda: latex_document([_to_latex(table) for table in tables], notes),
+    }
+    return {ending: make[ending]() for ending in endings(form)}
+
+
+def markdown_document(tables: Iterable[str], notes: Iterable[str]) -> str:
+    """Return tables and, below them, notes that concern them all."""
+    return "\n".join([*tables, *(f"> note: {note}" for note in notes)])
+
+
+def latex_document(tables: Iterable[str], notes: Iterable[str]) -> str:
+    """Return tables and notes to be \\input into a document."""
+    paragraphs = [f"\\par note: {escape(note)}\n" for note in notes]
+    return "\n".join([PREAMBLE, *tables, *paragraphs])
 
 
 def to_markdown(table: Table) -> str:
     """Return ``table`` as Markdown: methods by tasks, mean and standard deviation over seeds."""
-    rows = [_markdown_row(row, table) for row in table.rows]
-    body = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+    body = _texts(table).to_markdown(index=False, disable_numparse=True)
     return f"### {title(table)}\n\n{body}\n\n{_legend(table)}\n"
+
+
+def _to_latex(table: Table) -> str:
+    return to_latex(_texts(table), caption=title(table), notes=[_legend(table)])
 
 
 def title(table: Table) -> str:
     """Return what the table shows in one line."""
+    warning = " (selected on the test set)" if table.selected_on_test else ""
     return (
-        f"{table.benchmark}: accuracy on {table.split} (%), trained on {table.trained_on}, "
-        f"protocol {table.protocol}, {table.selection}"
+        f"{table.benchmark}{warning}: accuracy on {table.split} (%), trained on "
+        f"{table.trained_on}, protocol {table.protocol}, {table.selection}"
     )
 
 
-def _markdown_row(row: Row, table: Table) -> dict[str, str]:
+def _texts(table: Table) -> pd.DataFrame:
+    return pd.DataFrame([_text_row(row, table) for row in table.rows])
+
+
+def _text_row(row: Row, table: Table) -> dict[str, str]:
     columns = {"method": row.label, "backbone": f"{row.model}, {row.weights}"}
     columns |= {task: _percent(row.cell(task)) for task in table.tasks}
     columns["mean over tasks"] = _percent(row.mean_over_tasks(table.tasks))
     columns["mean over groups"] = _percent(row.mean_over_groups(table.tasks))
-    columns["seeds"] = _seeds(row)
+    columns["seeds"] = seeds(row)
     columns["parameters without head"] = f"{row.adapter:,}"
     columns["with mean head"] = f"{row.adapter + row.mean_head():,.0f}"
     return columns
@@ -40,7 +90,8 @@ def _percent(summary: Summary | None) -> str:
     return f"{summary.mean:.1f}{spread}"
 
 
-def _seeds(row: Row) -> str:
+def seeds(row: Row) -> str:
+    """Return the number of seeds of a row's cells, such as ``3`` or ``1-3``."""
     counts = sorted({len(scores) for scores in row.scores.values()})
     return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
 

@@ -1,7 +1,8 @@
 """Which runs make one row of a table, and what may be averaged.
 
-A row is one setting (method, training, protocol) on one backbone with one set of weights. Its
-cells are tasks, its samples seeds. Whatever differs otherwise goes into another row.
+A row is one setting (method, training, protocol) on one backbone with one set of weights, on whole
+or on partial data. Its cells are tasks, its samples seeds. Whatever differs otherwise goes into
+another row.
 """
 
 from __future__ import annotations
@@ -32,15 +33,34 @@ def summarize(values: Iterable[float]) -> Summary:
     return Summary(statistics.fmean(numbers), std, len(numbers))
 
 
+def task_weights(tasks: dict[str, str]) -> dict[str, float]:
+    """Return the weight of each task in the plain mean over all ``tasks``."""
+    return {task: 1.0 / len(tasks) for task in tasks}
+
+
+def group_weights(tasks: dict[str, str]) -> dict[str, float]:
+    """Return the weight of each task in the mean of the groups' means; task to group is given."""
+    sizes = Counter(tasks.values())
+    return {task: 1.0 / (len(sizes) * sizes[group]) for task, group in tasks.items()}
+
+
+#: mark in the label of a row whose data is not the whole task
+PARTIAL = "PARTIAL DATA"
+#: in the place of the weights' hash
+RANDOM = "RANDOM WEIGHTS"
+
+
 @dataclass
 class Row:
     """One row of a table.
 
     Attributes:
-        label: method with sizes, and what tells it from its neighbours.
+        label: method with sizes, and what tells it from its neighbours; says ``PARTIAL DATA``.
         model: backbone name.
         weights: ``pretrained 1a2b3c4d`` or ``RANDOM WEIGHTS``.
         settings: the science apart from task and seed.
+        method: what its runs share of the method's identity; a recipe may vary the rest by task.
+        partial: whether its data is only a part of the tasks' images.
         scores: accuracy in percent by task, then seed.
         heads: parameters of the head by task.
         adapter: parameters of the adapter.
@@ -50,6 +70,8 @@ class Row:
     model: str
     weights: str
     settings: dict[str, Any]
+    method: dict[str, Any] = field(default_factory=dict)
+    partial: bool = False
     scores: dict[str, dict[int, float]] = field(default_factory=dict)
     heads: dict[str, int] = field(default_factory=dict)
     adapter: int = 0
@@ -63,16 +85,17 @@ class Row:
 
         None unless every task has a run, and all share at least one seed.
         """
-        return self._mean({task: 1.0 / len(tasks) for task in tasks})
+        return self.mean(task_weights(tasks))
 
     def mean_over_groups(self, tasks: dict[str, str]) -> Summary | None:
         """Return the mean of the means of the groups; ``tasks`` maps task to group."""
-        sizes: dict[str, int] = defaultdict(int)
-        for group in tasks.values():
-            sizes[group] += 1
-        return self._mean({t: 1.0 / (len(sizes) * sizes[group]) for t, group in tasks.items()})
+        return self.mean(group_weights(tasks))
 
-    def _mean(self, weights: dict[str, float]) -> Summary | None:
+    def mean(self, weights: dict[str, float]) -> Summary | None:
+        """Return the weighted mean of tasks, taken per seed, then summarised over seeds.
+
+        None unless every task has a run, and all share at least one seed.
+        """
         if any(task not in self.scores for task in weights):
             return None
         seeds = set.intersection(*(set(self.scores[task]) for task in weights))
@@ -104,6 +127,11 @@ class Table:
     tasks: dict[str, str]
     rows: list[Row]
 
+    @property
+    def selected_on_test(self) -> bool:
+        """Whether the epoch was chosen by the score on the test set: no estimate of a result."""
+        return self.selection.startswith("best ") and self.selection.endswith(" on test")
+
 
 #: order of groups in every VTAB-like table
 GROUPS = ("natural", "specialized", "structured")
@@ -120,7 +148,7 @@ def build_tables(records: list[Record]) -> tuple[list[Table], list[str]]:
     built, warnings = [], []
     for key, members in sorted(tables.items()):
         rows, apart = _rows(members)
-        warnings += apart
+        warnings += [*apart, *_lineages(members, f"{key[0]}, protocol {key[1]}")]
         built.append(Table(*key, _tasks(members), rows))
     if len({table.protocol for table in built}) > 1:
         warnings.append("runs of different protocols are in different tables, never averaged.")
@@ -135,10 +163,23 @@ def _tasks(records: list[Record]) -> dict[str, str]:
     return dict(sorted({record.task: record.group for record in records}.items(), key=order))
 
 
-def _rows(records: list[Record]) -> tuple[list[Row], list[str]]:
-    grouped: dict[tuple[str, str], list[Record]] = defaultdict(list)
+def _lineages(records: list[Record], where: str) -> list[str]:
+    """Say which tasks' data came which way, if there is more than one way."""
+    tasks: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        grouped[(settings_id(record.settings), _weights(record))].append(record)
+        tasks[str(record.data.get("lineage") or "not stated")].add(record.task)
+    if len(tasks) < 2:
+        return []
+    ways = sorted(tasks.items())
+    listed = "; ".join(f"{way} ({', '.join(sorted(names))})" for way, names in ways)
+    return [f"{where}: data of different lineages: {listed}."]
+
+
+def _rows(records: list[Record]) -> tuple[list[Row], list[str]]:
+    grouped: dict[tuple[str, str, bool], list[Record]] = defaultdict(list)
+    for record in records:
+        key = (settings_id(record.settings), _weights(record), bool(record.data.get("partial")))
+        grouped[key].append(record)
     rows: list[Row] = []
     warnings: list[str] = []
     for members in grouped.values():
@@ -154,6 +195,8 @@ def _rows(records: list[Record]) -> tuple[list[Row], list[str]]:
             rows.append(row)
     if len({row.weights for row in rows}) > 1:
         warnings.append("rows with different backbone weights are kept apart, never averaged.")
+    if len({row.partial for row in rows}) > 1:
+        warnings.append(f"rows on part of the data ({PARTIAL}) are kept apart, never averaged.")
     _tell_apart(rows)
     rows.sort(key=lambda row: (row.model, row.weights, row.adapter, row.label))
     return rows, warnings
@@ -187,7 +230,14 @@ def _training(record: Record) -> str:
 
 def _row(records: list[Record]) -> Row:
     first = records[0]
-    row = Row(first.method_label, first.model, _weights(first), first.settings)
+    partial = bool(first.data.get("partial"))
+    label = f"{first.method_label}, {PARTIAL}" if partial else first.method_label
+    row = Row(label, first.model, _weights(first), first.settings, partial=partial)
+    row.method = {
+        key: value
+        for key, value in first.method.items()
+        if all(key in record.method and record.method[key] == value for record in records)
+    }
     row.adapter = first.parameters["adapter"]
     for record in records:
         row.scores.setdefault(record.task, {})[record.seed] = float(record.metrics["accuracy"])
@@ -198,7 +248,7 @@ def _row(records: list[Record]) -> Row:
 def _weights(record: Record) -> str:
     # Each seed draws its own random backbone: one row over those draws is what is meant.
     if record.weights.get("kind") == "random":
-        return "RANDOM WEIGHTS"
+        return RANDOM
     return f"pretrained {str(record.weights.get('sha256'))[:8]}"
 
 

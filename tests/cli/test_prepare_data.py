@@ -253,6 +253,22 @@ def test_partial(cli: Cli, tmp_path: Path) -> None:
     }
 
 
+def test_remains_of_killed_runs_are_mentioned(cli: Cli, tmp_path: Path) -> None:
+    make_toys(tmp_path / "source")
+    remains = [
+        tmp_path / "out" / ".toy_left.partial-1",
+        tmp_path / "source" / ".unpacked" / ".x.zip.partial-2",
+        tmp_path / "source" / "toy" / ".unpacked" / ".y.zip.partial-3",
+    ]
+    for folder in remains:
+        folder.mkdir(parents=True)
+    code, out, _ = cli("vtab1k", "task=left", f"source={tmp_path}/source", f"out={tmp_path}/out")
+    assert code == 0
+    for folder in remains:
+        assert f"note: {folder} is left of a run that was killed" in out
+        assert folder.exists()
+
+
 def test_overwrite(cli: Cli, tmp_path: Path) -> None:
     make_toys(tmp_path / "source")
     arguments = ("vtab1k", "task=left", f"source={tmp_path}/source", f"out={tmp_path}/out")

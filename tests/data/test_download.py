@@ -278,12 +278,19 @@ def test_another_url_starts_again(fetch: Fetch) -> None:
     assert_fetched(fetch)
 
 
-@pytest.mark.parametrize("note", ["{", "[]", '{"url": 1}', '{"x": 1}', None])
+BAD_NOTES = [
+    *("{", "[]", '{"url": 1}', '{"x": 1}', None),
+    '{"url": "URL", "validator": "v1", "total": "9"}',
+    '{"url": "URL", "validator": 1, "total": 9}',
+]
+
+
+@pytest.mark.parametrize("note", BAD_NOTES)
 def test_a_note_that_is_none(fetch: Fetch, note: str | None) -> None:
     fetch.folder.mkdir()
     fetch.part.write_bytes(b"from elsewhere")
     if note is not None:
-        fetch.note.write_text(note)
+        fetch.note.write_text(note.replace("URL", fetch.site.url))
     fetch(ranged(ETag='"v1"'))
     assert fetch.ranges() == [None]
     assert_fetched(fetch)
@@ -480,6 +487,20 @@ def test_urls_that_are_not_fetched(fetch: Fetch, url: str, word: str) -> None:
     assert not fetch.folder.exists()
 
 
+def test_a_note_is_never_about_other_bytes(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch.fails(ranged(os.urandom(len(CONTENT)), send=HALF, ETag='"v1"'), answer(status=503))
+
+    def pulled_plug(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transfer, "_bar", pulled_plug)
+    with pytest.raises(KeyboardInterrupt):
+        fetch(ranged(ETag='"v2"'), md5=None)
+    monkeypatch.undo()
+    fetch(ranged(ETag='"v2"'), md5=None)
+    assert_fetched(fetch)
+
+
 def test_full_disk_keeps_what_came(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     free = transfer.shutil.disk_usage(fetch.folder.parent)
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: free._replace(free=1000))
@@ -490,9 +511,11 @@ def test_full_disk_keeps_what_came(fetch: Fetch, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_full_disk_while_writing(fetch: Fetch) -> None:
-    fetch.folder.mkdir()
-    fetch.part.symlink_to("/dev/full")
+def test_full_disk_while_writing(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_full(*_: object) -> object:
+        return open("/dev/full", "wb")
+
+    monkeypatch.setattr(Path, "open", open_full)
     with pytest.raises(OSError, match="No space left") as caught:
         fetch(answer())
     assert caught.value.filename == str(fetch.part)

@@ -7,6 +7,7 @@ import pytest
 from originals_expected import pack_zip, refused, source_of
 from originals_prepared import expected_order, prepared
 from PIL import Image
+from torchvision.datasets import CLEVRClassification
 
 from hydra_peft.data.originals.clevr import ORIGINAL
 
@@ -124,6 +125,26 @@ def test_all_distances_of_the_table(root):
         (root / f"images/train/CLEVR_train_{number:06d}.png").unlink()
     labels = pools(root, "clevr_dist")["train"].labels
     assert labels.tolist() == [label for _, label in DISTANCES], path
+
+
+def test_counts_are_those_of_torchvision(root, tmp_path):
+    (tmp_path / "clevr").mkdir()
+    root.rename(tmp_path / "clevr/CLEVR_v1.0")
+    found = pools(tmp_path / "clevr")
+    for split, pool in (("train", "train"), ("val", "validation")):
+        theirs = CLEVRClassification(str(tmp_path), split)
+        assert len(theirs) == SIZES[split]
+        counts = {
+            Path(file).name: count
+            for file, count in zip(theirs._image_files, theirs._labels, strict=True)
+        }
+        assert [counts[key] - 3 for key in found[pool].keys] == found[pool].labels.tolist()
+
+
+def test_a_number_beyond_all_floats(root):
+    path = root / "scenes/CLEVR_train_scenes.json"
+    path.write_text(path.read_text().replace("8.001", "1" + "0" * 400))
+    refused(lambda: pools(root), path, "json")
 
 
 def pools(folder, task="clevr_count"):

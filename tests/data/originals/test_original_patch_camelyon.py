@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from originals_expected import refused, source_of
 from originals_prepared import expected_order, prepared
+from torchvision.datasets import PCAM
 
 from hydra_peft.data.originals.patch_camelyon import ORIGINAL
 
@@ -67,6 +68,21 @@ def test_packed_files_are_unpacked(originals):
     ORIGINAL.pools(source, "patch_camelyon")
     used = {path.name for path in source.used}
     assert {name("train", "x"), name("train", "x") + ".gz"} <= used
+
+
+def test_torchvision_reads_the_same(originals):
+    folder, _ = originals
+    (folder / "pcam").mkdir()
+    for path in sorted(folder.glob("*.h5")):
+        path.rename(folder / "pcam" / path.name)
+    found = pools(folder)
+    for split, pool in (("train", "train"), ("val", "validation"), ("test", "test")):
+        theirs = PCAM(str(folder), split)
+        assert len(theirs) == len(found[pool].keys)
+        for index in range(len(theirs)):
+            image, label = theirs[index]
+            assert label == found[pool].labels[index]
+            assert np.array_equal(np.asarray(image), np.asarray(found[pool].image(index)))
 
 
 def test_a_part_is_noted(originals):

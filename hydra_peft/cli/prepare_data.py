@@ -1,0 +1,323 @@
+"""``scripts/prepare_data.py``: tasks made of original data sets, or out of a prepared archive."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra_peft.cli.arguments import parse_arguments, parse_bool
+from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from hydra_peft.config.schema import DatasetConfig
+    from hydra_peft.data.installing import Outcome
+    from hydra_peft.data.originals._base import Original
+    from hydra_peft.data.originals._writer import Written
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BENCHMARKS = ("vtab1k",)
+
+USAGE = """\
+Make tasks of a benchmark from the original data sets, or install a prepared archive.
+
+python scripts/prepare_data.py vtab1k task=<names> source=<folder> [download=true] [...]
+python scripts/prepare_data.py vtab1k archive=<file> [task=<names>] [...]
+
+  task       one task, several as a,b, or all
+  source     folder of the original files; it may have a sub-folder for each task
+  archive    a prepared archive (tar, zip): its tasks are checked and put into out
+  out        where the tasks' folders go (default: data/vtab1k in this checkout)
+  download   true fetches into source what is missing there and free to fetch
+  partial    true accepts other numbers of images; the result is marked as partial
+  overwrite  true makes a task again; its earlier folder is kept as <folder>.superseded-N
+
+With several tasks, a failing one is reported and the rest goes on; a task whose folder is there
+already is left alone. Exit code 0: all are there; 1: some are not; 2: a mistake."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The script's arguments, after the benchmark."""
+
+    task: str = ""
+    source: str = ""
+    archive: str = ""
+    out: str = ""
+    download: str = "false"
+    partial: str = "false"
+    overwrite: str = "false"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to do: the arguments, understood."""
+
+    benchmark: str
+    tasks: Sequence[DatasetConfig]
+    out: Path
+    source: Path
+    download: bool
+    partial: bool
+    overwrite: bool
+
+
+#: on these no later task can do better
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_FAILED = ("failed", "refused")
+
+
+def main() -> int:
+    """Prepare or install what the command line says; return the exit code."""
+    return guarded(_main)
+
+
+def _main() -> int:
+    benchmark, words = _benchmark(sys.argv[1:])
+    arguments = parse_arguments(Arguments, words, USAGE)
+    try:
+        if arguments.archive:
+            return _install(benchmark, arguments)
+        return _prepare(benchmark, arguments)
+    except OSError as error:
+        raise UserError(_sentence(error)) from None
+
+
+def _benchmark(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return the benchmark and the words after it; ask for help passes through."""
+    first = words[0] if words else ""
+    if first in ("-h", "--help", "help"):
+        return "", words
+    if not first or "=" in first:
+        raise UserError(f"say first which benchmark: {BENCHMARKS[0]}; see --help.")
+    if first not in BENCHMARKS:
+        raise UserError(
+            f"benchmark '{first}' is not prepared from files{did_you_mean(first, BENCHMARKS)}: "
+            f"only {', '.join(BENCHMARKS)} is."
+        )
+    return first, words[1:]
+
+
+def _prepare(benchmark: str, arguments: Arguments) -> int:
+    if not arguments.source:
+        raise UserError("source is missing: give source=<folder of original files>, see --help.")
+    order = Order(
+        benchmark=benchmark,
+        tasks=_chosen(arguments.task, _tasks(benchmark)),
+        out=_out(benchmark, arguments),
+        source=Path(arguments.source).expanduser(),
+        download=parse_bool("download", arguments.download),
+        partial=parse_bool("partial", arguments.partial),
+        overwrite=parse_bool("overwrite", arguments.overwrite),
+    )
+    if not order.download and not order.source.is_dir():
+        raise UserError(
+            f"source={order.source} is not a folder: put the original files there, or add "
+            "download=true."
+        )
+    _mention_remains(order)
+    prepare = _preparer(order)
+    if len(order.tasks) == 1:
+        prepare(order.tasks[0])
+        return 0
+    return _report([_outcome(order, task, prepare) for task in order.tasks])
+
+
+def _mention_remains(order: Order) -> None:
+    """Say what killed runs have left; another machine may be at it, so nothing is deleted here."""
+    from hydra_peft.data.originals._source import UNPACKED
+
+    remains = list(order.out.glob(".*.partial-*"))
+    for place in (UNPACKED, f"*/{UNPACKED}"):
+        remains += order.source.glob(f"{place}/.*.partial-*")
+    for path in sorted(remains):
+        print(f"note: {path} is left of a run that was killed, or another one is at work there")
+
+
+def _outcome(order: Order, task: DatasetConfig, prepare: Callable[[DatasetConfig], str]) -> Outcome:
+    """Prepare one of several tasks, unless it is there; report a failure at once, and go on."""
+    from hydra_peft.data.installing import Outcome
+
+    assert task.folder is not None
+    if (order.out / task.folder).exists() and not order.overwrite:
+        return Outcome(task.name, "there already", _partial_remark(order.out / task.folder))
+    try:
+        return Outcome(task.name, prepare(task))
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise
+        reason = _sentence(error)
+        complain(f"{task.name}: {reason}")
+        if not isinstance(error, UserError | OSError):
+            traceback.print_exc()  # a bug, not a mistake: whoever mends it needs this
+        return Outcome(task.name, "failed", reason)
+
+
+def _partial_remark(folder: Path) -> str:
+    from hydra_peft.data.manifests import read_manifest
+    from hydra_peft.data.originals._manifest import FILE
+
+    try:
+        partial = (folder / FILE).is_file() and read_manifest(folder / FILE).partial
+    except UserError as error:
+        return str(error)
+    return "PARTIAL DATA: overwrite=true makes it again" if partial else ""
+
+
+def _preparer(order: Order) -> Callable[[DatasetConfig], str]:
+    """Return a function that prepares a task and returns its status."""
+    from hydra_peft.data.originals._prepare import fetch
+    from hydra_peft.data.originals._writer import check_absent
+
+    originals = {task: original for original in _originals() for task in original.tasks}
+    fetched = set()
+
+    def act(task: DatasetConfig) -> str:
+        if task.name not in originals:
+            raise UserError(f"no original is known of task {task.name}: only an archive helps.")
+        assert task.folder is not None
+        check_absent(order.out / task.folder, overwrite=order.overwrite)
+        original = originals[task.name]
+        folder = _folder(order, task, original)
+        # Two tasks of one original need it once.
+        if order.download and (original.name, folder) not in fetched:
+            fetch(original, task.name, folder)
+            fetched.add((original.name, folder))
+        written = _write(order, task, original, folder)
+        counts = ", ".join(f"{split} {count:,}" for split, count in written.counts.items())
+        partial = ", PARTIAL DATA" if written.partial else ""
+        print(f"{task.name}: {counts} images{partial}\n    {written.folder}", flush=True)
+        if written.superseded is not None:
+            print(f"    the earlier one is {written.superseded}; delete it if you do not need it")
+        return f"prepared{partial}"
+
+    return act
+
+
+def _write(order: Order, task: DatasetConfig, original: Original, folder: Path) -> Written:
+    from hydra_peft.data.originals._prepare import prepare
+
+    assert task.folder is not None
+    try:
+        return prepare(
+            original,
+            folder,
+            order.out,
+            benchmark=order.benchmark,
+            task=task.name,
+            target=task.folder,
+            classes=task.classes,
+            sizes=task.sizes,
+            partial=order.partial,
+            overwrite=order.overwrite,
+            say=lambda sentence: print(sentence, flush=True),
+        )
+    except UserError as error:
+        if order.download and not original.files:
+            raise UserError(f"nobody but you can fetch this one: {error}") from None
+        raise
+
+
+def _folder(order: Order, task: DatasetConfig, original: Original) -> Path:
+    """Return where the original's files are, or are to be fetched to."""
+    from hydra_peft.data.originals._prepare import open_source, own_name, source_folder
+
+    names = [task.name, *([task.folder] if task.folder else []), *task.aliases]
+    folder = source_folder(order.source, original, names)
+    if not order.download or len(order.tasks) == 1 or folder != order.source:
+        return folder
+    if folder.is_dir():
+        source = open_source(original, folder)
+        if any(source.find(remote.name) for remote in original.files):
+            return folder
+    # Files of many originals: each has its own place.
+    return folder / own_name(original) if original.files else folder
+
+
+def _install(benchmark: str, arguments: Arguments) -> int:
+    for key in ("source", "download", "overwrite"):
+        if getattr(arguments, key) not in ("", "false"):
+            raise UserError(f"{key}= does not go with archive=: an archive is complete in itself.")
+    from hydra_peft.data.installing import Expected, install
+
+    tasks = _chosen(arguments.task or "all", _tasks(benchmark))
+    expected = [
+        Expected(task.name, task.folder, task.aliases, task.classes, task.sizes)
+        for task in tasks
+        if task.folder is not None
+    ]
+    archive = Path(arguments.archive).expanduser()
+    out = _out(benchmark, arguments)
+    outcomes = install(archive, out, expected, partial=parse_bool("partial", arguments.partial))
+    named = arguments.task not in ("", "all")
+    code = _report(outcomes, needed=named)
+    there = sum(outcome.status in ("installed", "there already") for outcome in outcomes)
+    print(f"\n{there} of {len(outcomes)} tasks are in {out}")
+    return code
+
+
+def _report(outcomes: Sequence[Outcome], *, needed: bool = False) -> int:
+    """Print the table; return 1 if a task failed, or was ``needed`` and not there."""
+    from tabulate import tabulate
+
+    rows = [(outcome.task, outcome.status, _wrapped(outcome.remark)) for outcome in outcomes]
+    print("\n" + tabulate(rows, ("task", "status", "what is missing"), "simple"), flush=True)
+    bad = (*_FAILED, "not in the archive") if needed else _FAILED
+    return int(any(outcome.status in bad for outcome in outcomes))
+
+
+def _wrapped(text: str) -> str:
+    # Paths and addresses stay whole, to be copied.
+    return textwrap.fill(text, 90, break_long_words=False, break_on_hyphens=False)
+
+
+def _chosen(named: str, tasks: Mapping[str, DatasetConfig]) -> list[DatasetConfig]:
+    """Return the tasks that ``named`` lists by name, folder or alias, in the order of tables."""
+    if not named:
+        raise UserError("task is missing: give task=all, or one or more of " + ", ".join(tasks))
+    if named == "all":
+        return list(tasks.values())
+    names = {str(task.folder): task.name for task in tasks.values()}
+    names |= {alias: task.name for task in tasks.values() for alias in task.aliases}
+    names |= {name: name for name in tasks}
+    wanted = set()
+    for word in filter(None, (word.strip() for word in named.split(","))):
+        if word not in names:
+            raise UserError(
+                f"unknown task '{word}'{did_you_mean(word, names)}: choose all, or some of "
+                f"{', '.join(tasks)}."
+            )
+        wanted.add(names[word])
+    if not wanted:
+        raise UserError(f"task={named} names no task: give task=all, or task=a,b.")
+    return [task for name, task in tasks.items() if name in wanted]
+
+
+def _out(benchmark: str, arguments: Arguments) -> Path:
+    return Path(arguments.out).expanduser() if arguments.out else ROOT / "data" / benchmark
+
+
+def _sentence(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return str(error) or type(error).__name__
+    where = f" at {error.filename}" if error.filename else ""
+    advice = "make room there, or choose other folders by source= and out="
+    return f"cannot read or write{where}: {error.strerror or error}; {advice}."
+
+
+def _tasks(benchmark: str) -> Mapping[str, DatasetConfig]:
+    from hydra_peft.cli.tasks import benchmark_tasks
+
+    return benchmark_tasks(benchmark)
+
+
+def _originals() -> list[Original]:
+    from hydra_peft.data.originals import originals
+
+    return originals()

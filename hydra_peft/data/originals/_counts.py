@@ -1,0 +1,18 @@
+"""Sentences about an original that is not the whole of what was published."""
+
+from __future__ import annotations
+
+from hydra_peft.data.originals._source import SourceFolder
+
+
+def expect_count(source: SourceFolder, what: str, found: int, published: int) -> None:
+    """Note it if ``source`` holds another number of ``what`` than was published.
+
+    A part of an original is well-formed and can be prepared; but the order of examples is by hash,
+    so other examples than VTAB-1k's may then come first.
+    """
+    if found != published:
+        source.note(
+            f"{source.name}: {found:,} {what} where {published:,} were published, so the examples "
+            "are not exactly VTAB-1k's."
+        )

@@ -1,0 +1,131 @@
+"""All of VTAB-1k, small: prepared root, check, cache, experiment=table8, tables in all formats."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from prepared_root import write_task
+
+from hydra_peft.cli import check_data, tables, train
+from hydra_peft.cli.tasks import benchmark_tasks
+from hydra_peft.data import decoding
+
+METHODS = ("lora", "seqlora", "hydra")
+
+
+@pytest.fixture
+def call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    def run(main: Callable[[], int], *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["script", *arguments])
+        code = main()
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_the_nineteen_tasks(root: Path) -> None:
+    tasks = benchmark_tasks("vtab1k")
+    columns = pd.read_csv(root / "results/paper/table2_vtab1k.csv").columns[3:]
+    assert sorted(tasks) == sorted(columns)
+    recipes = pd.read_csv(root / "results/paper/table12_hparams_vtab1k.csv").set_index("dataset")
+    sizes = pd.read_csv(root / "results/paper/table15_vtab1k_datasets.csv")
+    for name, task in tasks.items():
+        recipe, published = task.recipe, recipes.loc[name]
+        assert recipe.lr["adapter"] == published["learning_rate"]
+        assert recipe.weight_decay == published["weight_decay"]
+        assert (recipe.batch_size, recipe.dropout) == (published["batch_size"], published["dropout"])
+        assert (recipe.epochs, recipe.warmup_epochs) == (100, 10)
+    groups = pd.Series([task.group for task in tasks.values()]).value_counts()
+    assert groups.to_dict() == {"natural": 7, "specialized": 4, "structured": 8}
+    # Table 15, but for its two slips (SUN397's test set, the classes of SmallNORB's elevation).
+    test = sorted(task.sizes["test"] for task in tasks.values())
+    assert test == sorted(sizes["test_size"].replace(36032, 21750))
+    assert sum(task.classes for task in tasks.values()) == sizes["labels"].sum() - 9
+    files = {path.stem for path in (root / "conf/dataset").glob("*.yaml")}
+    assert files == set(tasks)
+
+
+def test_from_prepared_root_to_tables(
+    tmp_path: Path, call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    tasks = benchmark_tasks("vtab1k")
+    for number, task in enumerate(tasks.values()):
+        assert task.folder is not None
+        name = task.aliases[-1] if task.aliases and number % 2 else task.folder
+        write_task(data / "vtab1k" / name, classes=task.classes, seed=number)
+
+    out = tmp_path / "check.json"
+    arguments = (f"data={data}", f"cache={tmp_path}/cache", f"out={out}")
+    assert call(check_data.main, *arguments)[0] == 1  # the counts are wrong, and said to be
+    code, text, _ = call(check_data.main, *arguments, "partial=true")
+    assert code == 0
+    checked = json.loads(out.read_text())["tasks"]
+    assert {name: found["status"] for name, found in checked.items()} == dict.fromkeys(tasks, "ok")
+    assert "12 of 1,000" in text
+
+    sweep = (
+        "-m",
+        "+experiment=table8",
+        "model=vit_mini",
+        "data.allow_partial=true",
+        "data.cache=all",
+        "train.epochs=1",
+        "scheduler.warmup_epochs=0",
+        "device=cpu",
+        f"paths.data={data}",
+        f"paths.cache={tmp_path}/cache",
+        f"paths.runs={tmp_path}/runs",
+    )
+    decoded: list[Path] = []
+    original = decoding.read_image
+    monkeypatch.setattr(
+        "hydra_peft.data.sources.image_lists.read_image",
+        lambda path: decoded.append(path) or original(path),
+    )
+    code, text, err = call(train.main, *sweep)
+    assert (code, err) == (0, "")
+    assert text.count("test (last epoch)") == 57
+    assert len(decoded) == len(set(decoded)) == 19 * (12 + 10)  # once, whatever the method
+
+    folder = (f"runs={tmp_path}/runs", f"out={tmp_path}/tables", "table=8")
+    for form in ("markdown", "csv", "latex"):
+        code, text, _ = call(tables.main, *folder, f"format={form}")
+        assert code == 0
+        assert "PARTIAL DATA" in text
+    assert "Hydra (paper)" in (tmp_path / "tables/table8.md").read_text()
+    assert r"\bottomrule" in (tmp_path / "tables/table8.tex").read_text()
+    code, text, _ = call(tables.main, *folder[:2], "format=csv")
+    frame = pd.read_csv(tmp_path / "tables/accuracy.csv")
+    assert set(frame["task"]) >= set(tasks)
+    record = json.loads(next((tmp_path / "runs/vtab1k/dtd").rglob("result.json")).read_text())
+    assert record["data"]["partial"] is True
+    assert record["data"]["lineage"] == "archive"
+    assert record["data"]["counts"] == {"test": 10, "train": 12}
+    assert record["benchmark"] == "vtab1k"
+
+
+def test_missing_data_stops_a_sweep_before_its_first_job(
+    tmp_path: Path, call: Callable[..., tuple[int, str, str]]
+) -> None:
+    tasks = benchmark_tasks("vtab1k")
+    for name in ("dtd", "svhn"):
+        task = tasks[name]
+        write_task(tmp_path / "vtab1k" / str(task.folder), classes=task.classes)
+    common = ("model=vit_mini", f"paths.data={tmp_path}", f"paths.runs={tmp_path}/runs")
+    code, _, err = call(train.main, "-m", "dataset=dtd,svhn,kitti_dist", *common)
+    assert code == 2
+    assert err.startswith("error: job 'dataset=kitti_dist")
+    assert "there is no folder 'kitti'" in err
+    assert not (tmp_path / "runs").exists()
+    code, _, err = call(train.main, "dataset=dtd", *common, f"paths.cache={tmp_path}/cache")
+    assert code == 2
+    assert "has 12 images in train where its yaml says 1000" in err
