@@ -493,10 +493,10 @@ def test_a_note_is_never_about_other_bytes(fetch: Fetch, monkeypatch: pytest.Mon
     def pulled_plug(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(transfer, "_bar", pulled_plug)
-    with pytest.raises(KeyboardInterrupt):
-        fetch(ranged(ETag='"v2"'), md5=None)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(transfer, "_bar", pulled_plug)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(ranged(ETag='"v2"'), md5=None)
     fetch(ranged(ETag='"v2"'), md5=None)
     assert_fetched(fetch)
 

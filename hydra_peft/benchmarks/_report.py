@@ -1,0 +1,87 @@
+"""What a benchmark found, for people and for programs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from hydra_peft.files import write_json
+from hydra_peft.runs import environment
+
+SCHEMA = 1
+
+
+@dataclass
+class Report:
+    """One suite's figures, all from one run on one machine.
+
+    Attributes:
+        suite: its name.
+        settings: what was measured on: sizes, batches, repetitions.
+        rows: one mapping a line of the table.
+        notes: sentences under the table: ratios against goals, and what they do not say.
+    """
+
+    suite: str
+    settings: dict[str, Any]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_markdown(self) -> str:
+        """Return table and notes as Markdown."""
+        table = pd.DataFrame(self.rows).to_markdown(index=False, floatfmt=".4g")
+        return "\n".join([f"### bench {self.suite}", "", table, "", *(f"- {n}" for n in self.notes)])
+
+    def write(self, path: Path, device: torch.device) -> None:
+        """Write everything as json, with hardware, versions and commit.
+
+        Raises:
+            OSError: the disk is full or the folder not writable.
+        """
+        content: Mapping[str, Any] = {
+            "schema": SCHEMA,
+            "suite": self.suite,
+            "label": "measured",
+            "hardware": environment.hardware(device),
+            "versions": environment.versions(),
+            "code": environment.code_version(),
+            "settings": self.settings,
+            "rows": self.rows,
+            "notes": self.notes,
+        }
+        write_json(path, content)
+
+
+def timed(work: Callable[[], object], device: torch.device, times: int) -> list[float]:
+    """Return the seconds of each of ``times`` calls of ``work``, the device's own work included."""
+    seconds = []
+    for _ in range(times):
+        synchronize(device)
+        begun = time.perf_counter()
+        work()
+        synchronize(device)
+        seconds.append(time.perf_counter() - begun)
+    return seconds
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until ``device`` has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return ``min to max``, to be read beside a median."""
+    return f"{min(values):.3g} to {max(values):.3g}"
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the median of ``values``."""
+    return statistics.median(values)
