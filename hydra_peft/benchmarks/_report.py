@@ -37,7 +37,9 @@ class Report:
     def to_markdown(self) -> str:
         """Return table and notes as Markdown."""
         table = pd.DataFrame(self.rows).to_markdown(index=False, floatfmt=".4g")
-        return "\n".join([f"### bench {self.suite}", "", table, "", *(f"- {n}" for n in self.notes)])
+        return "\n".join(
+            [f"### bench {self.suite}", "", table, "", *(f"- {n}" for n in self.notes)]
+        )
 
     def write(self, path: Path, device: torch.device) -> None:
         """Write everything as json, with hardware, versions and commit.

@@ -16,6 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_peft.errors import did_you_mean
 
+#: more options than this are not all listed in a message
+MANY = 12
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 
 
@@ -47,10 +49,10 @@ def _missing_option(error: MissingConfigException) -> str:
     options = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
     if not name or not options or group == "hydra":
         return f"there is no config '{error.missing_cfg_file}': see python scripts/train.py --help."
-    return (
-        f"unknown {group} '{name}'{did_you_mean(name, options)}: choose one of "
-        f"{', '.join(options)}."
-    )
+    choices = ", ".join(options)
+    if len(options) > MANY:
+        choices = f"the {len(options)} in conf/{group}"
+    return f"unknown {group} '{name}'{did_you_mean(name, options)}: choose one of {choices}."
 
 
 def _unknown_key(key: str, defaults: DictConfig | None) -> str:

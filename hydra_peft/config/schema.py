@@ -327,8 +327,8 @@ class ProtocolConfig:
             )
         if self.tune and self.selection != "last":
             raise UserError(
-                f"protocol.tune=true scores the last epoch on the test set once, while protocol.name="
-                f"{self.name} selects the best of several evaluations: use protocol=clean."
+                "protocol.tune=true scores the last epoch on the test set once, while "
+                f"protocol.name={self.name} selects the best of several: use protocol=clean."
             )
 
 

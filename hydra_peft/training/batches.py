@@ -22,9 +22,7 @@ class Normalizer:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Normalise a batch."""
-        pixels = images.permute(0, 3, 1, 2).to(
-            torch.float32, memory_format=torch.contiguous_format
-        )
+        pixels = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
         return pixels.div_(255).sub_(self.mean).div_(self.std)
 
 
