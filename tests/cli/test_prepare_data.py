@@ -301,7 +301,9 @@ def test_download_of_all_keeps_originals_apart(cli: Cli, tmp_path: Path, site: P
     assert sorted(p.name for p in (source / "toy_set").glob("*.gz")) == sorted(Toy.needs)
     assert out.count("fetched, md5") == 1  # two tasks, one original
     assert table(out)["right"] == ("prepared", "")
-    assert "secret: nobody but you can fetch this one: Secret Set: neither" in err
+    assert (
+        "secret: nobody but you can fetch this one: Secret Set: secret/train.bin is not in" in err
+    )
     assert "see https://login.example" in err
     # a later call finds them; a task alone too
     shutil.rmtree(tmp_path / "out")

@@ -23,7 +23,8 @@ class Pool:
         keys: one key an example, as tensorflow/datasets builds them.
         labels: int64 ``[n]``.
         image: from index to the image: either a ``PIL.Image`` (stored as PNG, lossless) or the
-            bytes of a file in a format that PIL reads (stored as they are).
+            bytes of a file in a format that PIL reads (stored as they are). It is called from
+            several threads.
     """
 
     keys: Sequence[Key]

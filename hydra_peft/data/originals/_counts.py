@@ -12,7 +12,9 @@ def expect_count(source: SourceFolder, what: str, found: int, published: int) ->
     so other examples than VTAB-1k's may then come first.
     """
     if found != published:
-        source.note(
+        sentence = (
             f"{source.name}: {found:,} {what} where {published:,} were published, so the examples "
             "are not exactly VTAB-1k's."
         )
+        source.note(sentence)
+        source.incomplete.append(sentence)

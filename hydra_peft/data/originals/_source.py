@@ -25,6 +25,7 @@ class SourceFolder:
     Attributes:
         used: the files that were read, for the manifest.
         notes: sentences about the result that a reader of the manifest should know.
+        incomplete: those of them that say that this is not the whole of what was published.
 
     Raises:
         UserError: ``folder`` does not exist.
@@ -39,6 +40,7 @@ class SourceFolder:
         self.page = page
         self.used: dict[Path, None] = {}
         self.notes: list[str] = []
+        self.incomplete: list[str] = []
 
     def find(self, *relative: str) -> Path | None:
         """Return the first of ``relative`` that exists here, in a sub-folder, or unpacked."""
@@ -135,8 +137,10 @@ class SourceFolder:
         return []
 
     def _missing(self, names: Sequence[str]) -> UserError:
+        either = "neither " if len(names) > 1 else ""
+        verb = "is" if len(names) > 1 else "is not"
         return UserError(
-            f"{self.name}: neither {' nor '.join(names)} is in {self.folder}; it should hold "
+            f"{self.name}: {either}{' nor '.join(names)} {verb} in {self.folder}; it should hold "
             f"{', '.join(self.needs)}, see {self.page}."
         )
 

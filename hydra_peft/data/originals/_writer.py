@@ -149,8 +149,14 @@ def _check_sizes(
     *,
     partial: bool,
 ) -> bool:
-    """Return whether a split has not its expected size."""
-    incomplete = False
+    """Return whether a split has not its expected size, or the source is not complete."""
+    # With an example missing the splits may still be full, but not of the same examples.
+    incomplete = bool(source.incomplete)
+    if incomplete and not partial:
+        raise UserError(
+            f"{task}: {source.incomplete[0].rstrip('.')}; complete {source.folder}, or give "
+            "partial=true to make a task that is marked as partial."
+        )
     for split, indices in chosen.items():
         if not indices:
             raise UserError(

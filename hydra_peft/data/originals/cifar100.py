@@ -36,7 +36,7 @@ class Cifar100:
             "test": Slice("test"),
         }
     }
-    # The MD5 is the one on the data's page; the size is tensorflow/datasets'.
+    # The MD5 is restated by many public repositories; the size is tensorflow/datasets'.
     files: Sequence[RemoteFile] = (
         RemoteFile(
             ARCHIVE,

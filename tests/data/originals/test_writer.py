@@ -19,6 +19,7 @@ import hydra_peft
 from hydra_peft.data.manifests import read_manifest
 from hydra_peft.data.originals import _manifest, _writer
 from hydra_peft.data.originals._base import Key, Pool, Slice
+from hydra_peft.data.originals._counts import expect_count
 from hydra_peft.data.originals._source import SourceFolder
 from hydra_peft.data.originals._stored import NoImageError, stored
 from hydra_peft.data.originals._writer import Written, write_task
@@ -246,6 +247,18 @@ def test_other_sizes_need_partial(write: Write, tmp_path: Path, train: int, spli
     assert written.counts["train800"] == min(8, int(train * 0.8))
     assert written.counts["val200"] == min(4, train - int(train * 0.8))
     assert read_manifest(written.folder / "manifest.json").partial
+
+
+def test_an_incomplete_source_needs_partial_although_the_splits_are_full(
+    write: Write, source: SourceFolder, tmp_path: Path
+) -> None:
+    expect_count(source, "pictures", 29, 29)
+    assert not write(folder="whole").partial
+    expect_count(source, "pictures", 29, 30)
+    message = refused(write, tmp_path)
+    assert "29 pictures where 30 were published" in message
+    assert "partial=true" in message
+    assert write(partial=True).partial
 
 
 def test_too_many_test_images(write: Write, tmp_path: Path) -> None:
