@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,8 +38,8 @@ def download(
 ) -> Path:
     """Fetch ``remote`` into ``folder``, unless it is there already; return its path.
 
-    A download that broke off is continued, by this call or a later one. Size and md5 are checked
-    where they are known.
+    A download that broke off is continued, by this call or a later one. Size, md5 and sha256 are
+    checked, whichever are known.
 
     Args:
         remote: what, and where from.
@@ -66,13 +66,14 @@ def download(
     if address.hostname in _BROWSERS_ONLY:
         raise UserError(_by_hand(remote, folder, "that site asks questions of a browser first"))
     folder.mkdir(parents=True, exist_ok=True)
-    part = Part(path, trust_any=remote.md5 is not None)
+    part = Part(path, trust_any=bool(remote.checksums))
     _complete(part, remote, folder, wait, timeout)
-    if part.joined and _difference(part.path, remote):
+    wrong = _difference(part.path, remote)
+    if wrong and part.joined:
         # The pieces may be of two versions: once more, from the start.
         part.discard()
         _complete(part, remote, folder, wait, timeout)
-    wrong = _difference(part.path, remote)
+        wrong = _difference(part.path, remote)
     if wrong:
         part.discard()
         raise UserError(_by_hand(remote, folder, f"what came {wrong} and was deleted"))
@@ -117,24 +118,29 @@ def _difference(path: Path, remote: RemoteFile) -> str | None:
         return "is empty"
     if remote.size is not None and size != remote.size:
         return f"has {size:,} bytes where {remote.size:,} were published"
-    if remote.md5 is not None:
-        md5 = _digest(path, hashlib.md5(usedforsecurity=False))
-        if md5 != remote.md5.lower():
-            return f"has md5 {md5} where {remote.md5} was published"
+    found = _digests(path, remote.checksums)
+    for name, published in remote.checksums.items():
+        if found[name] != published:
+            return f"has {name} {found[name]} where {published} was published"
     return None
 
 
 def _checked(path: Path, remote: RemoteFile) -> str:
-    if remote.md5 is not None:
-        return f"md5 {remote.md5} as published"
-    return f"no published checksum; sha256 {_digest(path, hashlib.sha256())}"
+    if remote.checksums:
+        stated = " and ".join(f"{name} {digits}" for name, digits in remote.checksums.items())
+        return f"{stated} as published"
+    return f"no published checksum; sha256 {_digests(path, ['sha256'])['sha256']}"
 
 
-def _digest(path: Path, state: hashlib._Hash) -> str:
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            state.update(block)
-    return state.hexdigest()
+def _digests(path: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the hashes of a file by the names of their algorithms; it is read once, if at all."""
+    states = {name: hashlib.new(name, usedforsecurity=False) for name in names}
+    if states:
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                for state in states.values():
+                    state.update(block)
+    return {name: state.hexdigest() for name, state in states.items()}
 
 
 def _by_hand(remote: RemoteFile, folder: Path, reason: str) -> str:

@@ -28,6 +28,7 @@ from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.data.manifests import read_manifest
 from hydra_peft.data.originals import _prepare, _writer
 from hydra_peft.data.originals._base import Pool, RemoteFile, Slice
+from hydra_peft.data.originals._counts import expect_count
 from hydra_peft.data.originals._source import SourceFolder
 from hydra_peft.errors import UserError
 
@@ -251,6 +252,31 @@ def test_partial(cli: Cli, tmp_path: Path) -> None:
         "left": ("there already", "PARTIAL DATA: overwrite=true makes it again"),
         "right": ("prepared, PARTIAL DATA", ""),
     }
+
+
+def test_an_incomplete_original_whose_splits_are_full(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_toys(tmp_path / "source")
+    whole = Toy._pool
+
+    def pool(self: Toy, source: SourceFolder, split: str, task: str) -> Pool:
+        found = whole(self, source, split, task)
+        if split == "train":
+            expect_count(source, "toys", len(found.keys), 51)
+        return found
+
+    monkeypatch.setattr(Toy, "_pool", pool)
+    arguments = ["vtab1k", "task=left", f"source={tmp_path}/source", f"out={tmp_path}/out"]
+    code, out, err = cli(*arguments)
+    assert code == 2
+    assert out.startswith("note: Toy Set: 50 toys where 51 were published")
+    assert err.startswith("error: left: Toy Set: 50 toys where 51 were published")
+    assert err.endswith("give partial=true to make a task that is marked as partial.\n")
+    code, out, _ = cli(*arguments, "partial=true")
+    assert code == 0
+    assert "left: train800 40, val200 10, test 6 images, PARTIAL DATA" in out
+    assert read_manifest(tmp_path / "out" / "toy_left" / "manifest.json").partial
 
 
 def test_remains_of_killed_runs_are_mentioned(cli: Cli, tmp_path: Path) -> None:

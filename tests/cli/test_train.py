@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
 
 from hydra_peft.cli import train
 
@@ -160,17 +161,22 @@ def test_truncated_weights(cli: Cli, tmp_path: Path, root: Path) -> None:
 def test_every_experiment_composes_and_its_jobs_fit(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each preset's whole grid passes the checks that run before its first job.
+    """Each preset's grid (of long ones a sample) passes the checks before its first job.
 
     But for the one on data: that of VTAB-1k is not here.
     """
-    monkeypatch.setattr("hydra_peft.runs.assembly.check_data", lambda _: None)
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
     from hydra_peft.cli.preflight import check_jobs, expand
 
+    def some(config: DictConfig) -> list[list[str]]:
+        jobs = expand(config)
+        return jobs[:: 1 + len(jobs) // 20]
+
+    monkeypatch.setattr("hydra_peft.runs.assembly.check_data", lambda _: None)
+    monkeypatch.setattr("hydra_peft.cli.preflight.expand", some)
     train.register()
     names = sorted(path.stem for path in (root / "conf/experiment").glob("*.yaml"))
     assert {"demo", "mini", "mini_random"} <= set(names)

@@ -23,6 +23,7 @@ from hydra_peft.errors import UserError
 
 CONTENT = os.urandom(3_000_001)
 MD5 = hashlib.md5(CONTENT).hexdigest()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 HALF = 1_234_567
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -125,7 +126,12 @@ class Fetch:
         self.waited: list[int] = []
 
     def __call__(
-        self, *answers: Answer, md5: str | None = MD5, size: int | None = None, timeout: float = 5
+        self,
+        *answers: Answer,
+        md5: str | None = MD5,
+        size: int | None = None,
+        sha256: str | None = None,
+        timeout: float = 5,
     ) -> Path:
         self.site.answers = list(answers)
         self.site.requests.clear()
@@ -135,13 +141,19 @@ class Fetch:
             self.waited.append(failures)
             return 0
 
-        remote = RemoteFile("x.bin", self.site.url, md5, size)
+        remote = RemoteFile("x.bin", self.site.url, md5, size, sha256)
         return download(remote, self.folder, wait=wait, timeout=timeout, say=self.said.append)
 
-    def fails(self, *answers: Answer, md5: str | None = MD5, size: int | None = None) -> str:
+    def fails(
+        self,
+        *answers: Answer,
+        md5: str | None = MD5,
+        size: int | None = None,
+        sha256: str | None = None,
+    ) -> str:
         """Fetch in vain; return the sentence."""
         with pytest.raises(UserError) as caught:
-            self(*answers, md5=md5, size=size)
+            self(*answers, md5=md5, size=size, sha256=sha256)
         message = str(caught.value)
         assert not self.path.exists()
         assert message.startswith(f"cannot fetch {self.site.url}: ")
@@ -174,8 +186,39 @@ def test_whole(fetch: Fetch) -> None:
 def test_without_checksum(fetch: Fetch) -> None:
     fetch(answer(), md5=None)
     assert_fetched(fetch)
-    sha256 = hashlib.sha256(CONTENT).hexdigest()
-    assert fetch.said == [f"{fetch.path}: fetched, no published checksum; sha256 {sha256}"]
+    assert fetch.said == [f"{fetch.path}: fetched, no published checksum; sha256 {SHA256}"]
+
+
+def test_both_checksums(fetch: Fetch) -> None:
+    fetch(answer(), sha256=SHA256)
+    assert_fetched(fetch)
+    assert fetch.said == [f"{fetch.path}: fetched, md5 {MD5} and sha256 {SHA256} as published"]
+
+
+def test_sha256_alone(fetch: Fetch) -> None:
+    fetch(answer(), md5=None, sha256=SHA256.upper())
+    assert_fetched(fetch)
+    assert fetch.said == [f"{fetch.path}: fetched, sha256 {SHA256} as published"]
+    fetch(answer(status=500), md5=None, sha256=SHA256)
+    assert fetch.site.requests == []
+    assert fetch.said[1:] == [f"{fetch.path}: there already, sha256 {SHA256} as published"]
+
+
+@pytest.mark.parametrize("md5", [None, MD5])
+def test_wrong_sha256(fetch: Fetch, md5: str | None) -> None:
+    wanted = hashlib.sha256(b"another file").hexdigest()
+    message = fetch.fails(answer(), md5=md5, sha256=wanted)
+    assert f"what came has sha256 {SHA256} where {wanted} was published and was deleted" in message
+    assert os.listdir(fetch.folder) == []
+
+
+def test_existing_with_another_sha256(fetch: Fetch) -> None:
+    fetch.folder.mkdir()
+    content = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
+    fetch.path.write_bytes(content)
+    with pytest.raises(UserError, match=f" where {SHA256} was published: delete it to fetch it"):
+        fetch(answer(), md5=None, sha256=SHA256)
+    assert fetch.path.read_bytes() == content
 
 
 def test_without_length(fetch: Fetch) -> None:
@@ -224,6 +267,18 @@ def test_without_validator_and_checksum_it_starts_again(fetch: Fetch) -> None:
     fetch(ranged(send=HALF), ranged(), md5=None)
     assert_fetched(fetch)
     assert fetch.ranges() == [None, None]
+
+
+def test_without_validator_a_sha256_is_enough(fetch: Fetch) -> None:
+    fetch(ranged(send=HALF), ranged(), md5=None, sha256=SHA256)
+    assert_fetched(fetch)
+    assert fetch.ranges() == [None, f"bytes={HALF}-"]
+
+
+def test_a_mixture_that_only_the_sha256_tells(fetch: Fetch) -> None:
+    fetch(ranged(os.urandom(len(CONTENT)), send=HALF), ranged(), md5=None, sha256=SHA256)
+    assert fetch.ranges() == [None, f"bytes={HALF}-", None]
+    assert_fetched(fetch)
 
 
 def test_weak_etag_is_no_validator(fetch: Fetch) -> None:

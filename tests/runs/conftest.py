@@ -16,14 +16,20 @@ from hydra_peft.runs.run import Outcome, run
 SHORT = ["train.epochs=2", "scheduler.warmup_epochs=0", "train.batch_size=64"]
 
 
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all short runs: what is in it is named by its content."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
 def configure(
-    compose_train: Callable[..., Any], tmp_path: Path
+    compose_train: Callable[..., Any], tmp_path: Path, shared_cache: Path
 ) -> Callable[..., tuple[RunConfig, str]]:
     """Compose a short run below ``tmp_path``: the checked config and its yaml."""
 
     def compose(*overrides: str) -> tuple[RunConfig, str]:
-        paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache", "device=cpu"]
+        paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={shared_cache}", "device=cpu"]
         config = compose_train(*SHORT, *paths, *overrides)
         return check_config(config), OmegaConf.to_yaml(config, resolve=True)
 

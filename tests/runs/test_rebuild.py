@@ -30,10 +30,12 @@ def rebuild(folder: Path, cache: Path):  # type: ignore[no-untyped-def]
         ["method=lora", "precision=bf16"],
     ],
 )
-def test_same_score(do: Do, tmp_path: Path, overrides: list[str]) -> None:
+def test_same_score(do: Do, shared_cache: Path, tmp_path: Path, overrides: list[str]) -> None:
     outcome = do(*overrides)
     moved = outcome.folder.rename(tmp_path / "moved")
-    again = rebuild(moved, tmp_path / "another_cache")
+    again = rebuild(
+        moved, shared_cache if "method=lora" in overrides else tmp_path / "another_cache"
+    )
     assert again.unmerged.correct == outcome.record.metrics["correct"]
     if outcome.record.method["name"] in ("linear", "full"):
         assert again.merged is None
@@ -43,7 +45,7 @@ def test_same_score(do: Do, tmp_path: Path, overrides: list[str]) -> None:
         assert abs(again.merged.correct - again.unmerged.correct) <= tolerance
 
 
-def test_other_weights_or_data_are_refused(do: Do, tmp_path: Path) -> None:
+def test_other_weights_or_data_are_refused(do: Do, shared_cache: Path) -> None:
     folder = do().folder
     record = json.loads((folder / "result.json").read_text())
     for part, key, message in (
@@ -55,7 +57,7 @@ def test_other_weights_or_data_are_refused(do: Do, tmp_path: Path) -> None:
         (folder / "result.json").write_text(json.dumps(changed))
         part[key] = kept
         with pytest.raises(UserError, match=f"{message} .* cannot be reproduced"):
-            rebuild(folder, tmp_path / "cache")
+            rebuild(folder, shared_cache)
 
 
 @pytest.mark.parametrize(
@@ -72,20 +74,20 @@ def test_other_weights_or_data_are_refused(do: Do, tmp_path: Path) -> None:
     ],
 )
 def test_a_config_from_elsewhere_is_data(
-    do: Do, tmp_path: Path, edit: Callable[[str], str], message: str
+    do: Do, shared_cache: Path, edit: Callable[[str], str], message: str
 ) -> None:
     folder = do().folder
     path = folder / "config.yaml"
     path.write_text(edit(path.read_text()))
     with pytest.raises(UserError, match=message):
-        rebuild(folder, tmp_path / "cache")
+        rebuild(folder, shared_cache)
 
 
-def test_folders_that_are_no_runs(do: Do, tmp_path: Path) -> None:
+def test_folders_that_are_no_runs(do: Do, shared_cache: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read"):
         rebuild(tmp_path / "nowhere", tmp_path)
     folder = do().folder
     record = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps({**record, "status": "interrupted"}))
     with pytest.raises(UserError, match="is interrupted"):
-        rebuild(folder, tmp_path / "cache")
+        rebuild(folder, shared_cache)

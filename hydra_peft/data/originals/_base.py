@@ -68,12 +68,21 @@ class RemoteFile:
         url: where it is.
         md5: 32 hexadecimal digits, as its publisher or torchvision states them; None if unknown.
         size: bytes; None if unknown.
+        sha256: 64 hexadecimal digits, as its publisher or tensorflow/datasets states them; None if
+            unknown.
     """
 
     name: str
     url: str
     md5: str | None = None
     size: int | None = None
+    sha256: str | None = None
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """The known ones, in lower case, by the name that hashlib gives their algorithm."""
+        stated = {"md5": self.md5, "sha256": self.sha256}
+        return {name: digits.lower() for name, digits in stated.items() if digits is not None}
 
 
 class Original(Protocol):

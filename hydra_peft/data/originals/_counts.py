@@ -6,10 +6,13 @@ from hydra_peft.data.originals._source import SourceFolder
 
 
 def expect_count(source: SourceFolder, what: str, found: int, published: int) -> None:
-    """Note it if ``source`` holds another number of ``what`` than was published.
+    """Note it, and ``source`` as incomplete, if it holds another number than was published.
 
     A part of an original is well-formed and can be prepared; but the order of examples is by hash,
     so other examples than VTAB-1k's may then come first.
+
+    Args:
+        what: of what; goes into the sentence.
     """
     if found != published:
         sentence = (
@@ -17,4 +20,5 @@ def expect_count(source: SourceFolder, what: str, found: int, published: int) ->
             "are not exactly VTAB-1k's."
         )
         source.note(sentence)
-        source.incomplete.append(sentence)
+        if sentence not in source.incomplete:
+            source.incomplete.append(sentence)

@@ -56,13 +56,15 @@ class Caltech101:
             "test": Slice("test"),
         }
     }
-    # URL and MD5: torchvision, caltech.py; size: tensorflow/datasets.
+    # URL and MD5: torchvision, caltech.py; size and sha256: tensorflow/datasets,
+    # datasets/caltech101/checksums.tsv
     files: Sequence[RemoteFile] = (
         RemoteFile(
             ARCHIVE,
             "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
             md5="3138e1922a9193bfa496528edbbc45d0",
             size=137_414_764,
+            sha256="331234750fc7f77520e50d9565e8b6907b03565e30320da1401130db08c61f91",
         ),
     )
     page = "https://doi.org/10.22002/D1.20086"

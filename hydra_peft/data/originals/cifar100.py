@@ -36,13 +36,15 @@ class Cifar100:
             "test": Slice("test"),
         }
     }
-    # The MD5 is restated by many public repositories; the size is tensorflow/datasets'.
+    # The MD5 is restated by many public repositories (the data's page was not opened); size and
+    # sha256: tensorflow/datasets, url_checksums/cifar100.txt
     files: Sequence[RemoteFile] = (
         RemoteFile(
             ARCHIVE,
             "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
             md5="03b5dce01913d631647c71ecec9e9cb8",
             size=168_513_733,
+            sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
         ),
     )
     page = "https://www.cs.toronto.edu/~kriz/cifar.html"

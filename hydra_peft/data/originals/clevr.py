@@ -43,12 +43,15 @@ class Clevr:
 
     name = "CLEVR"
     tasks: Mapping[str, Mapping[str, Slice]] = {"clevr_count": _SLICES, "clevr_dist": _SLICES}
+    # MD5: torchvision, clevr.py; size and sha256: tensorflow/datasets,
+    # datasets/clevr/checksums.tsv
     files: Sequence[RemoteFile] = (
         RemoteFile(
             _ARCHIVE,
             f"https://dl.fbaipublicfiles.com/clevr/{_ARCHIVE}",
             md5="b11922020e72d0cd9154779b2d3d07d2",
             size=19_021_600_724,
+            sha256="5cd61cf1096ed20944df93c9adb31e74d189b8459a94f54ba00090e5c59936d1",
         ),
     )
     page = "https://cs.stanford.edu/people/jcjohns/clevr/"

@@ -38,9 +38,13 @@ class DmLab:
             "test": Slice("test"),
         }
     }
+    # Size and sha256: tensorflow/datasets, url_checksums/dmlab.txt
     files: Sequence[RemoteFile] = (
         RemoteFile(
-            _ARCHIVE, f"https://storage.googleapis.com/dmlab-vtab/{_ARCHIVE}", size=3_017_022_789
+            _ARCHIVE,
+            f"https://storage.googleapis.com/dmlab-vtab/{_ARCHIVE}",
+            size=3_017_022_789,
+            sha256="638b18fa69a5d61bbc310cd0b87ac603a39f41de0fdb07b6e77de274a24480a4",
         ),
     )
     page = "https://github.com/google-research/task_adaptation"

@@ -37,7 +37,15 @@ class DSprites:
 
     name = "dSprites"
     tasks: Mapping[str, Mapping[str, Slice]] = dict.fromkeys(_LABELS, _SLICES)
-    files: Sequence[RemoteFile] = (RemoteFile(_FILE, _URL, size=28_024_106),)
+    # Size and sha256: tensorflow/datasets, datasets/dsprites/checksums.tsv
+    files: Sequence[RemoteFile] = (
+        RemoteFile(
+            _FILE,
+            _URL,
+            size=28_024_106,
+            sha256="729fa22e884c9c500e1f17415d580746b4c5894fbbb780a1319bbcfa39a745bb",
+        ),
+    )
     page = "https://github.com/google-deepmind/dsprites-dataset"
     needs: Sequence[str] = (_FILE,)
 

@@ -40,13 +40,14 @@ class Dtd:
             "test": Slice("test"),
         }
     }
-    # URL and MD5: torchvision, dtd.py; size: tensorflow/datasets.
+    # URL and MD5: torchvision, dtd.py; size and sha256: tensorflow/datasets, url_checksums/dtd.txt
     files: Sequence[RemoteFile] = (
         RemoteFile(
             ARCHIVE,
             "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
             md5="fff73e5086ae6bdbea199a49dfb8a4c1",
             size=625_239_812,
+            sha256="e42855a52a4950a3b59612834602aa253914755c95b0cff9ead6d07395f8e205",
         ),
     )
     page = "https://www.robots.ox.ac.uk/~vgg/data/dtd/"

@@ -32,7 +32,8 @@ class EuroSat:
             "test": Slice("train", 80, 100),
         }
     }
-    # URL and MD5: torchvision, eurosat.py; size: tensorflow/datasets.
+    # URL and MD5: torchvision, eurosat.py; size and sha256: tensorflow/datasets,
+    # url_checksums/eurosat.txt, of the same file at its first address
     files: Sequence[RemoteFile] = (
         RemoteFile(
             ARCHIVE,
@@ -40,6 +41,7 @@ class EuroSat:
             "c877bcd43f099cd0196738f714544e355477f3fd/EuroSAT.zip",
             md5="c8fa014336c82ac7804f0398fcb19387",
             size=94_280_567,
+            sha256="8ebea626349354c5328b142b96d0430e647051f26efc2dc974c843f25ecf70bd",
         ),
     )
     page = "https://github.com/phelber/eurosat"

@@ -37,13 +37,30 @@ class Flowers102:
             "test": Slice("test"),
         }
     }
-    # URLs and MD5 sums: torchvision, flowers102.py; sizes: tensorflow/datasets.
+    # URLs and MD5 sums: torchvision, flowers102.py; sizes and sha256: tensorflow/datasets,
+    # url_checksums/oxford_flowers102.txt
     files: Sequence[RemoteFile] = (
-        RemoteFile(ARCHIVE, FOLDER + ARCHIVE, "52808999861908f626f3c1f4e79d11fa", 344_862_509),
         RemoteFile(
-            "imagelabels.mat", FOLDER + "imagelabels.mat", "e0620be6f572b9609742df49c70aed4d", 502
+            ARCHIVE,
+            FOLDER + ARCHIVE,
+            md5="52808999861908f626f3c1f4e79d11fa",
+            size=344_862_509,
+            sha256="2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246",
         ),
-        RemoteFile("setid.mat", FOLDER + "setid.mat", "a5357ecc9cb78c4bef273ce3793fc85c", 14_989),
+        RemoteFile(
+            "imagelabels.mat",
+            FOLDER + "imagelabels.mat",
+            md5="e0620be6f572b9609742df49c70aed4d",
+            size=502,
+            sha256="4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d",
+        ),
+        RemoteFile(
+            "setid.mat",
+            FOLDER + "setid.mat",
+            md5="a5357ecc9cb78c4bef273ce3793fc85c",
+            size=14_989,
+            sha256="46b8678f91fd95d3c8f4feab80d271a6c834a1dd896fe29fd3e6ad9ce5c8dccd",
+        ),
     )
     page = FOLDER
     needs: Sequence[str] = (f"{ARCHIVE}, or from it the folder jpg", "imagelabels.mat", "setid.mat")

@@ -50,11 +50,27 @@ class Kitti:
             "test": Slice("test"),
         }
     }
-    # Sizes: tensorflow/datasets, datasets/kitti/checksums.tsv
+    # Sizes and sha256: tensorflow/datasets, datasets/kitti/checksums.tsv; the devkit is that of
+    # October 2019 and later, an earlier one had 63,778 bytes.
     files: Sequence[RemoteFile] = (
-        RemoteFile(_IMAGES, _URL + _IMAGES, size=12_569_945_557),
-        RemoteFile(_LABELS, _URL + _LABELS, size=5_601_213),
-        RemoteFile(_DEVKIT, _URL + _DEVKIT, size=63_794),
+        RemoteFile(
+            _IMAGES,
+            _URL + _IMAGES,
+            size=12_569_945_557,
+            sha256="351c5a2aa0cd9238b50174a3a62b846bc5855da256b82a196431d60ff8d43617",
+        ),
+        RemoteFile(
+            _LABELS,
+            _URL + _LABELS,
+            size=5_601_213,
+            sha256="4efc76220d867e1c31bb980bbf8cbc02599f02a9cb4350effa98dbb04aaed880",
+        ),
+        RemoteFile(
+            _DEVKIT,
+            _URL + _DEVKIT,
+            size=63_794,
+            sha256="ce0b76b69c0c5f89690a0d65b7302bbbdb962a0c7e8aba6efc7050d1b04b4cf1",
+        ),
     )
     page = "https://www.cvlibs.net/datasets/kitti/eval_object.php"
     needs: Sequence[str] = (_IMAGES, _LABELS, _DEVKIT)

@@ -35,19 +35,22 @@ class OxfordPets:
             "test": Slice("test"),
         }
     }
-    # URLs and MD5 sums: torchvision, oxford_iiit_pet.py; sizes: tensorflow/datasets.
+    # URLs and MD5 sums: torchvision, oxford_iiit_pet.py; sizes and sha256: tensorflow/datasets,
+    # url_checksums/oxford_iiit_pet.txt
     files: Sequence[RemoteFile] = (
         RemoteFile(
             "images.tar.gz",
             FOLDER + "images.tar.gz",
             md5="5c4f3ee8e5d25df40f4fd59a7f44e54c",
             size=791_918_971,
+            sha256="67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
         ),
         RemoteFile(
             "annotations.tar.gz",
             FOLDER + "annotations.tar.gz",
             md5="95a8c909bbe2e81eed6a22bccdf3f68f",
             size=19_173_078,
+            sha256="52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
         ),
     )
     page = "https://www.robots.ox.ac.uk/~vgg/data/pets/"

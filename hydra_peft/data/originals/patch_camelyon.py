@@ -25,9 +25,9 @@ _SIZES = {"train": 262_144, "valid": 32_768, "test": 32_768}
 _SIDE = 96
 
 
-def _remote(split: str, kind: str, md5: str, size: int) -> RemoteFile:
+def _remote(split: str, kind: str, md5: str, size: int, sha256: str) -> RemoteFile:
     name = f"{_FILE.format(split=split, kind=kind)}.gz"
-    return RemoteFile(name, f"https://zenodo.org/records/2546921/files/{name}", md5, size)
+    return RemoteFile(name, f"https://zenodo.org/records/2546921/files/{name}", md5, size, sha256)
 
 
 class PatchCamelyon:
@@ -41,13 +41,50 @@ class PatchCamelyon:
             "test": Slice("test"),
         }
     }
+    # Sizes and sha256: tensorflow/datasets, datasets/patch_camelyon/checksums.tsv
     files: Sequence[RemoteFile] = (
-        _remote("train", "x", "1571f514728f59376b705fc836ff4b63", 6_421_353_462),
-        _remote("train", "y", "35c2d7259d906cfc8143347bb8e05be7", 21_378),
-        _remote("valid", "x", "d5b63470df7cfa627aeec8b9dc0c066e", 805_965_320),
-        _remote("valid", "y", "2b85f58b927af9964a4c15b8f7e8f179", 3_038),
-        _remote("test", "x", "d8c2d60d490dbd479f8199bdfa0cf6ec", 800_875_929),
-        _remote("test", "y", "60a7035772fbdb7f34eb86d4420cf66a", 3_040),
+        _remote(
+            "train",
+            "x",
+            md5="1571f514728f59376b705fc836ff4b63",
+            size=6_421_353_462,
+            sha256="d619e741468a7ab35c7e4a75e6821b7e7e6c9411705d45708f2a0efc8960656c",
+        ),
+        _remote(
+            "train",
+            "y",
+            md5="35c2d7259d906cfc8143347bb8e05be7",
+            size=21_378,
+            sha256="b74126d2c01b20d3661f9b46765d29cf4e4fba6faba29c8e0d09d406331ab75a",
+        ),
+        _remote(
+            "valid",
+            "x",
+            md5="d5b63470df7cfa627aeec8b9dc0c066e",
+            size=805_965_320,
+            sha256="f82ee1670d027b4ec388048d9eabc2186b77c009655dae76d624c0ecb053ccb2",
+        ),
+        _remote(
+            "valid",
+            "y",
+            md5="2b85f58b927af9964a4c15b8f7e8f179",
+            size=3_038,
+            sha256="ce1ae30f08feb468447971cfd0472e7becd0ad96d877c64120c72571439ae48c",
+        ),
+        _remote(
+            "test",
+            "x",
+            md5="d8c2d60d490dbd479f8199bdfa0cf6ec",
+            size=800_875_929,
+            sha256="79174c2201ad521602a5888be8f36ee10875f37403dd3f2086caf2182ef87245",
+        ),
+        _remote(
+            "test",
+            "y",
+            md5="60a7035772fbdb7f34eb86d4420cf66a",
+            size=3_040,
+            sha256="0a522005fccc8bbd04c5a117bfaf81d8da2676f03a29d7499f71d0a0bd6068ef",
+        ),
     )
     page = "https://github.com/basveeling/pcam"
     needs: Sequence[str] = tuple(file.name for file in files)

@@ -38,9 +38,9 @@ _SLICES = {
 }
 
 
-def _remote(pool: str, kind: str, size: int) -> RemoteFile:
+def _remote(pool: str, kind: str, size: int, sha256: str) -> RemoteFile:
     name = f"{_FILE[pool].format(kind=kind)}.gz"
-    return RemoteFile(name, _PAGE + name, size=size)
+    return RemoteFile(name, _PAGE + name, size=size, sha256=sha256)
 
 
 class SmallNorb:
@@ -48,12 +48,32 @@ class SmallNorb:
 
     name = "SmallNORB"
     tasks: Mapping[str, Mapping[str, Slice]] = dict.fromkeys(_LABELS, _SLICES)
-    # Sizes: tensorflow/datasets, datasets/smallnorb/checksums.tsv
+    # Sizes and sha256: tensorflow/datasets, datasets/smallnorb/checksums.tsv
     files: Sequence[RemoteFile] = (
-        _remote("train", "dat", 131_896_188),
-        _remote("train", "info", 71_052),
-        _remote("test", "dat", 130_799_817),
-        _remote("test", "info", 10_428),
+        _remote(
+            "train",
+            "dat",
+            size=131_896_188,
+            sha256="5ffd6272a07d32695ee1082a26a41a93a37aab8c28da047f8c34ed348d214873",
+        ),
+        _remote(
+            "train",
+            "info",
+            size=71_052,
+            sha256="de7eb932ebe7a4ee16217fead60660d0eb3d23632c2f4d1c51f88c501c17bf32",
+        ),
+        _remote(
+            "test",
+            "dat",
+            size=130_799_817,
+            sha256="cf7104eed3e51174d2f65b66d1e5878b9da233b886f161b0d88f4510ba2c7474",
+        ),
+        _remote(
+            "test",
+            "info",
+            size=10_428,
+            sha256="16adf314226327ee006d1a44db8cfef52773c06c829951d5653a9f6f310248a2",
+        ),
     )
     page = _PAGE
     needs: Sequence[str] = tuple(file.name for file in files)

@@ -35,8 +35,10 @@ LISTS = {
     "validation": "sun397_tfds_va.txt",
     "test": "sun397_tfds_te.txt",
 }
-#: where the lists are
-SHIPPED = "tensorflow_datasets/image_classification of https://github.com/tensorflow/datasets"
+#: where the lists are; in the repository they are now in another folder, datasets/sun397
+SHIPPED = (
+    "the Python package tensorflow-datasets 4.9.10, folder tensorflow_datasets/image_classification"
+)
 SIZES = {"train": 76_128, "validation": 10_875, "test": 21_750}
 CLASSES = 397
 MOST_PIXELS = 120_000
@@ -55,14 +57,16 @@ class Sun397:
             "test": Slice("test"),
         }
     }
-    # URL and MD5: torchvision, sun397.py; size: tensorflow/datasets. The lists have no address
-    # that their publisher states.
+    # URL and MD5: torchvision, sun397.py; size and sha256: tensorflow/datasets,
+    # datasets/sun397/checksums.tsv. The lists have no lasting address: they have moved within the
+    # repository.
     files: Sequence[RemoteFile] = (
         RemoteFile(
             ARCHIVE,
             "http://vision.princeton.edu/projects/2010/SUN/SUN397.tar.gz",
             md5="8ca2778205c41d23104230ba66911c7a",
             size=39_077_296_924,
+            sha256="f404130965a7ad77bed5ececc71e720ab50f3cc1e1bb257257610d38f3b928ec",
         ),
     )
     page = "https://vision.princeton.edu/projects/2010/SUN/"
@@ -102,8 +106,7 @@ def _entries(source: SourceFolder, name: str) -> list[Entry]:
     if source.find(name) is None:
         raise UserError(
             f"{FOLDER}: {name} is not in {source.folder}; the partition is random and cannot be "
-            f"rebuilt without it: put {', '.join(LISTS.values())} there, which are in {SHIPPED} "
-            "and in the Python package tensorflow-datasets."
+            f"rebuilt without it: put {', '.join(LISTS.values())} there, from {SHIPPED}."
         )
     return read_entries(source.file(name), rf"(((?:/{NAME})+)/{NAME}\.jpg)", "/a/abbey/sun_x.jpg")
 
@@ -138,7 +141,7 @@ def _decode_by_pil(content: bytes, path: Path, entry: Entry) -> np.ndarray:
     except Exception as error:  # PIL has no common base for what a malformed file raises
         raise UserError(
             f"{path} cannot be decoded ({error}): unpack it again, or if it is damaged in the "
-            f"archive too, leave it out by taking out {entry}."
+            f"archive too, leave it out by taking out {entry} and giving partial=true."
         ) from None
 
 

@@ -34,19 +34,22 @@ class Svhn:
             "test": Slice("test"),
         }
     }
-    # MD5 sums: torchvision, svhn.py; sizes: tensorflow/datasets.
+    # MD5 sums: torchvision, svhn.py; sizes and sha256: tensorflow/datasets,
+    # url_checksums/svhn_cropped.txt
     files: Sequence[RemoteFile] = (
         RemoteFile(
             "train_32x32.mat",
             FOLDER + "train_32x32.mat",
             md5="e26dedcc434d2e4c54c9b2d4a06d8373",
             size=182_040_794,
+            sha256="435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
         ),
         RemoteFile(
             "test_32x32.mat",
             FOLDER + "test_32x32.mat",
             md5="eb5a983be6a315427106f1b164d9cef3",
             size=64_275_384,
+            sha256="cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
         ),
     )
     page = FOLDER

@@ -229,7 +229,12 @@ def test_what_can_be_fetched_is_stated_in_full(original):
         assert file.name == file.name.strip("/.")
         assert "/" not in file.name
         assert file.md5 is None or re.fullmatch(r"[0-9a-f]{32}", file.md5)
+        assert file.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", file.sha256)
+        assert file.md5 or file.sha256
         assert file.size is None or file.size > 0
+    for name in ("name", "url", "md5", "sha256"):
+        values = [value for file in original.files if (value := getattr(file, name))]
+        assert len(set(values)) == len(values)
 
 
 def test_select_takes_slices_of_the_order():

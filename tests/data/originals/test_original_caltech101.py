@@ -15,6 +15,7 @@ from originals_expected import (
     write,
 )
 
+from hydra_peft.data.originals import caltech101
 from hydra_peft.data.originals.caltech101 import ORIGINAL
 
 LIMITS = {"train800": 40, "val200": 10, "test": None}
@@ -75,6 +76,21 @@ def test_drawn_partition(made):
     assert "cannot be rebuilt" in text
     assert "BACKGROUND_Google/tmp" in text
     assert "150 images for train where 3,060" in text
+
+
+def test_a_partition_that_cannot_be_rebuilt_is_not_incomplete(made, monkeypatch):
+    source = source_of(ORIGINAL, made)
+    ORIGINAL.pools(source, "caltech101")
+    assert [text.split(" where ")[0] for text in source.incomplete] == [
+        "Caltech-101: 150 images for train",
+        f"Caltech-101: {sum(count - 30 for count, _ in FOLDERS.values())} images for test",
+    ]
+    sizes = {"train": 150, "test": sum(count - 30 for count, _ in FOLDERS.values())}
+    monkeypatch.setattr(caltech101, "SIZES", sizes)
+    source = source_of(ORIGINAL, made)
+    ORIGINAL.pools(source, "caltech101")
+    assert "cannot be rebuilt" in " ".join(source.notes)
+    assert source.incomplete == []
 
 
 def test_listed_partition(folder):

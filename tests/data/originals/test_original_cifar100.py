@@ -64,11 +64,25 @@ def test_order_at_the_true_size(tmp_path):
     source = source_of(ORIGINAL, tmp_path)
     pools = ORIGINAL.pools(source, "cifar100")
     assert not source.notes
+    assert not source.incomplete
     chosen = select(pools, ORIGINAL.tasks["cifar100"])
     # reference/vtab1k.md, 3.1
     assert chosen["train800"][:5] == [16399, 1680, 47917, 17307, 27051]
     assert chosen["val200"][:3] == [13431, 9237, 17462]
     assert [len(chosen[split]) for split in ("train800", "val200", "test")] == [800, 200, 10_000]
+
+
+def test_one_record_less_is_incomplete(tmp_path):
+    for split, size in (("train", 49_999), ("test", 10_000)):
+        with (tmp_path / f"{split}.bin").open("wb") as file:
+            file.truncate(3074 * size)
+    source = source_of(ORIGINAL, tmp_path)
+    pools = ORIGINAL.pools(source, "cifar100")
+    # as many as there should be, yet others
+    chosen = select(pools, ORIGINAL.tasks["cifar100"])
+    assert [len(chosen[split]) for split in ("train800", "val200", "test")] == [800, 200, 10_000]
+    assert "49,999 records in train.bin where 50,000 were published" in source.incomplete[0]
+    assert source.incomplete == source.notes
 
 
 def test_slices():

@@ -16,6 +16,7 @@ from originals_expected import (
 )
 from PIL import Image
 
+from hydra_peft.data.originals import sun397
 from hydra_peft.data.originals.sun397 import ORIGINAL
 
 LIMITS = {"train800": 8, "val200": 3, "test": None}
@@ -85,6 +86,23 @@ def test_membership_labels_and_bytes(folder, keys):
     assert "3 classes where 397" in notes[0]
     assert len(notes) == 5
     assert "kept without loss" in notes[4]
+
+
+def test_other_counts_are_incomplete_and_kept_pixels_are_not(folder, monkeypatch):
+    source = source_of(ORIGINAL, folder)
+    ORIGINAL.pools(source, "sun397")
+    assert [text.split(" where ")[0] for text in source.incomplete] == [
+        "SUN397: 3 classes",
+        "SUN397: 15 images in sun397_tfds_tr.txt",
+        "SUN397: 6 images in sun397_tfds_va.txt",
+        "SUN397: 9 images in sun397_tfds_te.txt",
+    ]
+    monkeypatch.setattr(sun397, "SIZES", {"train": 15, "validation": 6, "test": 9})
+    monkeypatch.setattr(sun397, "CLASSES", 3)
+    source = source_of(ORIGINAL, folder)
+    ORIGINAL.pools(source, "sun397")
+    assert "kept without loss" in " ".join(source.notes)
+    assert source.incomplete == []
 
 
 def test_slices():
@@ -190,7 +208,8 @@ def test_refuses_a_missing_list(folder, name):
         read(folder),
         f"{name} is not in {folder}",
         "cannot be rebuilt",
-        "tensorflow_datasets/image_classification of https://github.com/tensorflow/datasets",
+        "Python package tensorflow-datasets 4.9.10, folder "
+        "tensorflow_datasets/image_classification",
     )
 
 
@@ -224,4 +243,5 @@ def test_names_images_that_cannot_be_decoded(folder, keys, damage):
         lambda: first_image(folder, keys, content),
         folder / "SUN397" / keys["train"][0][1:],
         "sun397_tfds_tr.txt, line 1",
+        "partial=true",
     )
