@@ -20,11 +20,11 @@ from hydra_peft.benchmarks._report import Report, median, spread, timed
 from hydra_peft.data.decoding import usable_cores
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.sources.image_lists import FileImages
-from hydra_peft.data.splits import ImageSplit, SourceSplit
+from hydra_peft.data.splits import ImageSplit, SourceSplit, to_tensor
 from hydra_peft.methods import build_method
 from hydra_peft.models.architectures import build_architecture
 from hydra_peft.runs.assembly import build_model
-from hydra_peft.training.batches import Normalizer, shuffled_batches, to_device
+from hydra_peft.training.batches import Normalizer, shuffled_rows, to_device
 from hydra_peft.training.optimizer import build_adamw
 
 SIZE = (224, 224)
@@ -112,12 +112,13 @@ def _feed(
     files: list[Path], folder: Path, device: torch.device, batch_size: int, repeats: int
 ) -> list[float]:
     split = to_device(_prepare(files, folder, folder / "cache0"), device)
+    images = to_tensor(split)
     normalize = Normalizer(MEAN, STD, device)
     order = torch.Generator().manual_seed(0)
 
     def epoch() -> None:
-        for pixels, _ in shuffled_batches(split, batch_size, order, drop_last=False):
-            normalize(pixels)
+        for rows in shuffled_rows(len(split), batch_size, order, drop_last=False, device=device):
+            normalize(images, rows)
 
     epoch()
     return [len(files) / one for one in timed(epoch, device, repeats)]

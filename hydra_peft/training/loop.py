@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hydra_peft.adaptation.injection import set_training_mode
-from hydra_peft.data.splits import ImageSplit
-from hydra_peft.training.batches import Normalizer, batch_count, shuffled_batches
+from hydra_peft.data.splits import ImageSplit, to_tensor
+from hydra_peft.training.batches import Normalizer, batch_count, shuffled_rows
 from hydra_peft.training.devices import autocast
 from hydra_peft.training.schedule import LearningRate
 
@@ -71,6 +71,7 @@ def train(
         DivergedError: the loss of an epoch is not finite.
     """
     steps = batch_count(len(split), batch_size, drop_last)
+    images = to_tensor(split)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for epoch in range(epochs):
         set_training_mode(model)
@@ -79,13 +80,14 @@ def train(
         loss_sum = torch.zeros((), device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
         seen, lr = 0, 0.0
-        batches = shuffled_batches(split, batch_size, order, drop_last=drop_last)
-        for step, (images, labels) in enumerate(batches):
+        batches = shuffled_rows(len(split), batch_size, order, drop_last=drop_last, device=device)
+        for step, rows in enumerate(batches):
+            labels = split.labels[rows]
             lr = learning_rate(epoch, step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr
             with autocast(device, precision):
-                logits = model(normalize(images))
+                logits = model(normalize(images, rows))
                 loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
