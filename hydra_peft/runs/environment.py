@@ -54,9 +54,12 @@ def _cpu_name() -> str:
 
 @cache
 def code_version() -> dict[str, Any]:
-    """Return the git commit of this checkout and whether the tree was dirty; None without git."""
+    """Return the git commit of this checkout and whether the tree was dirty; None without git.
+
+    What is under ``results`` is not code: a measurement just written does not make the next dirty.
+    """
     commit = _git("rev-parse", "HEAD")
-    status = _git("status", "--porcelain")
+    status = _git("status", "--porcelain", "--", ":/", ":(top,exclude)results")
     return {"commit": commit, "dirty": None if status is None else bool(status)}
 
 
