@@ -2,66 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hydra_peft.adapters.base import Adapter
-from hydra_peft.adapters.initializers import initializer
+from hydra_peft.adapters.low_rank_branch import LowRankBranch
+from hydra_peft.adapters.low_rank_update import low_rank_linear
 from hydra_peft.errors import UserError
-
-
-class LowRankBranch(nn.Module):
-    """Down-projection to ``rank`` features, dropout on them, up-projection; no non-linearity.
-
-    Args:
-        in_features: width of the input, shape ``[..., in_features]``.
-        out_features: width of the output, shape ``[..., out_features]``.
-        rank: width in between, at least 1.
-        dropout: probability of zeroing one of the ``rank`` features in training.
-        bias: whether both projections have a bias (starting at zero).
-        init: name of the down-projection's initialiser; the up-projection starts at zero.
-    """
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        rank: int,
-        *,
-        dropout: float = 0.0,
-        bias: bool = True,
-        init: str = "gaussian",
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        self.down = nn.Linear(in_features, rank, bias=bias, device=device, dtype=dtype)
-        self.up = nn.Linear(rank, out_features, bias=bias, device=device, dtype=dtype)
-        self.dropout = nn.Dropout(dropout)
-        self.init = init
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the down-projection anew; set the up-projection and both biases to zero."""
-        initializer(self.init)(self.down.weight)
-        nn.init.zeros_(self.up.weight)
-        for layer in (self.down, self.up):
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[..., in_features]`` to ``[..., out_features]``."""
-        return self.up(self.dropout(self.down(x)))
-
-    def matrix(self, dtype: torch.dtype) -> Tensor:
-        """The branch's ``[out_features, in_features]`` matrix, computed in ``dtype``."""
-        return self.up.weight.to(dtype) @ self.down.weight.to(dtype)
-
-    def offset(self, dtype: torch.dtype) -> Tensor | None:
-        """The branch's constant ``[out_features]`` term in ``dtype``; None without biases."""
-        if self.up.bias is None:
-            return None
-        return self.up.weight.to(dtype) @ self.down.bias.to(dtype) + self.up.bias.to(dtype)
 
 
 class LowRankLinear(Adapter):
@@ -85,6 +35,10 @@ class LowRankLinear(Adapter):
 
     Shapes: ``[..., in_features]`` to ``[..., out_features]``. Branch parameters take the dtype and
     the device of ``base.weight``.
+
+    Attributes:
+        fused: whether forward computes both branches as one low-rank update, see :meth:`update`,
+            or branch by branch as in the paper, the slower form that it is checked against.
 
     Raises:
         UserError: no branch, a negative rank, a rank above the layer's own, a dropout outside
@@ -132,10 +86,29 @@ class LowRankLinear(Adapter):
         self.parallel = branch(width_in, rank_parallel)
         self.sequential = branch(width_out, rank_sequential)
         self.scale = scale
+        self.fused = True
         self.train(base.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[..., in_features]`` to ``[..., out_features]`` (paper eq. 10)."""
+        """Map ``[..., in_features]`` to ``[..., out_features]``.
+
+        Under autocast the result has autocast's dtype, as that of ``nn.Linear``.
+        """
+        if not self.fused:
+            return self.three_branches(x)
+        dtype = _compute_dtype(x)
+        # What is of a weight's size is computed in the weight's dtype, whatever x is in.
+        with torch.autocast(x.device.type, enabled=False):
+            if self._may_fold(x, dtype):
+                return functional.linear(x, *self._folded(dtype))
+            weight, mask = _cast(self.base.weight, dtype), _cast(self._mask(x), dtype)
+            down, shift, up, offset = (_cast(part, dtype) for part in self.update())
+            return low_rank_linear(
+                x.to(dtype), weight, self.base.bias, down, shift, up, offset, mask
+            )
+
+    def three_branches(self, x: Tensor) -> Tensor:
+        """Compute the same branch by branch (paper eq. 10)."""
         features = self.base(x)
         out = features
         if self.parallel is not None:
@@ -143,6 +116,61 @@ class LowRankLinear(Adapter):
         if self.sequential is not None:
             out = out + self.scale * self.sequential(features)
         return out
+
+    def update(
+        self, dtype: torch.dtype | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+        """Return down, shift, up and offset of ``h = f + up (down x + shift) + offset``.
+
+        This is eq. 10, since the frozen layer's output f is a linear function of x: down is
+        ``[A_down; B_down W_0]``, shift ``[a_d; B_down b_0 + b_d]`` and offset ``s (a_u + b_u)``
+        with the branches' biases, up ``s [A_up, B_up]``. The rank is the sum of both. Shapes
+        ``[rank, in]``, ``[rank]``, ``[out, rank]``, ``[out]``; None for a bias that is absent.
+
+        Args:
+            dtype: what to compute in; None is the parameters' own.
+        """
+        dtype = dtype or self.base.weight.dtype
+        weight, bias = _cast(self.base.weight, dtype), _cast(self.base.bias, dtype)
+        downs, shifts, ups, offset = [], [], [], None
+        for branch in (self.parallel, self.sequential):
+            if branch is None:
+                continue
+            down, shift = _cast(branch.down.weight, dtype), _cast(branch.down.bias, dtype)
+            if branch is self.sequential:
+                # Without biases of its own it still passes on the frozen layer's.
+                shift = shift if bias is None else functional.linear(bias, down, shift)
+                down = down @ weight
+            if shift is None and bias is not None:
+                shift = down.new_zeros(len(down))
+            downs.append(down)
+            shifts.append(shift)
+            ups.append(self.scale * _cast(branch.up.weight, dtype))
+            if branch.up.bias is not None:
+                own = self.scale * _cast(branch.up.bias, dtype)
+                offset = own if offset is None else offset + own
+        shift = None if shifts[0] is None else torch.cat(shifts)
+        return torch.cat(downs), shift, torch.cat(ups, dim=1), offset
+
+    def _may_fold(self, x: Tensor, dtype: torch.dtype) -> bool:
+        """Whether one product with the folded weight is as good: nothing to learn or to round away.
+
+        In half precision, and in the ten bits of TF32, W0 + sU D would lose small updates.
+        """
+        if torch.is_grad_enabled() or self._drops():
+            return False
+        exact = not x.is_cuda or torch.get_float32_matmul_precision() == "highest"
+        return dtype == torch.float64 or (dtype == torch.float32 and exact)
+
+    def _drops(self) -> bool:
+        branches = [b for b in (self.parallel, self.sequential) if b is not None]
+        return self.training and any(branch.dropout.p > 0 for branch in branches)
+
+    def _mask(self, x: Tensor) -> Tensor | None:
+        if not self._drops():
+            return None
+        branches = [b for b in (self.parallel, self.sequential) if b is not None]
+        return torch.cat([branch.mask(x) for branch in branches], dim=-1)
 
     @property
     def in_features(self) -> int:
@@ -187,25 +215,15 @@ class LowRankLinear(Adapter):
         return plain.train(self.training)
 
     def _folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        weight = base_weight = self.base.weight.to(dtype)
-        bias = base_bias = None if self.base.bias is None else self.base.bias.to(dtype)
-        for branch in (self.parallel, self.sequential):
-            if branch is None:
-                continue
-            matrix, offset = branch.matrix(dtype), branch.offset(dtype)
-            if branch is self.sequential:
-                weight = weight + self.scale * (matrix @ base_weight)
-                if bias is not None and base_bias is not None:
-                    bias = bias + self.scale * (matrix @ base_bias)
-            else:
-                weight = weight + self.scale * matrix
-            if bias is not None and offset is not None:
-                bias = bias + self.scale * offset
-        return weight, bias
+        down, shift, up, offset = self.update(dtype)
+        weight = torch.addmm(_cast(self.base.weight, dtype), up, down)
+        bias = _cast(self.base.bias, dtype)
+        if bias is not None and shift is not None:
+            bias = torch.addmv(bias, up, shift)
+        return weight, bias if offset is None else bias + offset
 
     def _refuse_folding_with_dropout(self) -> None:
-        branches = [b for b in (self.parallel, self.sequential) if b is not None]
-        if self.training and any(branch.dropout.p > 0 for branch in branches):
+        if self._drops():
             raise RuntimeError(
                 "this model reads the weight of an adapted layer instead of calling the layer, "
                 "where dropout on the branches has no place: set dropout=0 or adapt another layer"
@@ -214,6 +232,18 @@ class LowRankLinear(Adapter):
     def extra_repr(self) -> str:
         """One line for ``print(model)``."""
         return f"scale={self.scale}"
+
+
+def _cast(tensor: Tensor | None, dtype: torch.dtype) -> Any:
+    return None if tensor is None else tensor.to(dtype)
+
+
+def _compute_dtype(x: Tensor) -> torch.dtype:
+    kind = x.device.type
+    # As torch's own products: autocast leaves float64 alone.
+    if torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
+        return torch.get_autocast_dtype(kind)
+    return x.dtype
 
 
 def check_ranks(base: nn.Linear, rank_parallel: int, rank_sequential: int) -> None:

@@ -1,0 +1,307 @@
+"""The fused operation: values and gradients against float64 autograd of the plain formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.adapters.low_rank_update import low_rank_linear
+
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+    ),
+]
+
+Parts = tuple[Tensor | None, ...]
+
+
+def plain(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    down: Tensor,
+    shift: Tensor | None,
+    up: Tensor,
+    offset: Tensor | None,
+    mask: Tensor | None,
+) -> Tensor:
+    code = x @ down.T + (0 if shift is None else shift)
+    code = code if mask is None else mask * code
+    return (
+        x @ weight.T
+        + (0 if bias is None else bias)
+        + code @ up.T
+        + (0 if offset is None else offset)
+    )
+
+
+def draw(
+    shape: tuple[int, ...],
+    k: int,
+    o: int,
+    r: int,
+    *,
+    bias: bool = True,
+    shift: bool = True,
+    offset: bool = True,
+    mask: bool = False,
+) -> Parts:
+    def leaf(*size: int) -> Tensor:
+        return torch.randn(*size, dtype=torch.float64).requires_grad_()
+
+    return (
+        leaf(*shape, k),
+        leaf(o, k),
+        leaf(o) if bias else None,
+        leaf(r, k),
+        leaf(r) if shift else None,
+        leaf(o, r),
+        leaf(o) if offset else None,
+        torch.bernoulli(torch.full((*shape, r), 0.7, dtype=torch.float64)) / 0.7 if mask else None,
+    )
+
+
+def gradients(function: Callable[..., Tensor], parts: Parts, upstream: Tensor) -> list[Tensor]:
+    wanted = [part for part in parts if part is not None and part.requires_grad]
+    return list(torch.autograd.grad(function(*parts), wanted, upstream))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.sampled_from([(1,), (4,), (2, 3), (2, 1, 3), (0,)]),
+    k=st.integers(1, 7),
+    o=st.integers(1, 7),
+    r=st.integers(1, 4),
+    bias=st.booleans(),
+    shift=st.booleans(),
+    offset=st.booleans(),
+    mask=st.booleans(),
+    frozen=st.sets(st.integers(0, 6)),
+    seed=st.integers(0, 2**20),
+)
+def test_values_and_gradients_equal_the_plain_formula(
+    shape: tuple[int, ...],
+    k: int,
+    o: int,
+    r: int,
+    bias: bool,
+    shift: bool,
+    offset: bool,
+    mask: bool,
+    frozen: set[int],
+    seed: int,
+) -> None:
+    torch.manual_seed(seed)
+    parts = draw(shape, k, o, r, bias=bias, shift=shift, offset=offset, mask=mask)
+    for i in frozen:
+        if parts[i] is not None:
+            parts[i].requires_grad_(False)
+    torch.testing.assert_close(low_rank_linear(*parts), plain(*parts), rtol=0, atol=1e-12)
+    if any(part is not None and part.requires_grad for part in parts):
+        upstream = torch.randn(*shape, o, dtype=torch.float64)
+        ours = gradients(low_rank_linear, parts, upstream)
+        for our, expected in zip(ours, gradients(plain, parts, upstream), strict=True):
+            torch.testing.assert_close(our, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_first_and_second_derivatives_numerically(bias: bool, mask: bool) -> None:
+    parts = draw((2, 3), 4, 3, 2, bias=bias, shift=bias, offset=bias, mask=mask)
+    assert torch.autograd.gradcheck(low_rank_linear, parts)
+    assert torch.autograd.gradgradcheck(low_rank_linear, parts)
+
+
+def test_inputs_may_be_of_any_layout() -> None:
+    x, *rest = draw((3, 4), 5, 6, 2)
+    turned = torch.randn(5, 4, 3, dtype=torch.float64).permute(2, 1, 0).requires_grad_()
+    every_other = torch.randn(6, 4, 10, dtype=torch.float64)[::2, :, ::2].requires_grad_()
+    expanded = torch.randn(1, 1, 5, dtype=torch.float64).expand(3, 4, 5).requires_grad_()
+    upstream = torch.randn(6, 4, 3, dtype=torch.float64).permute(2, 1, 0)
+    for other in (turned, every_other, expanded):
+        assert not other.is_contiguous()
+        assert other.shape == x.shape
+        ours = gradients(low_rank_linear, (other, *rest), upstream)
+        for our, expected in zip(ours, gradients(plain, (other, *rest), upstream), strict=True):
+            torch.testing.assert_close(our, expected, rtol=0, atol=1e-12)
+
+
+def test_torch_func() -> None:
+    x, weight, bias, down, shift, up, offset, _ = (
+        None if p is None else p.detach() for p in draw((4,), 5, 3, 2)
+    )
+    many = torch.randn(6, 2, 5, dtype=torch.float64)
+
+    def loss(function: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda d, u: function(x, weight, bias, d, shift, u, offset, None).square().sum()
+
+    def twice(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return torch.func.grad(lambda *a: torch.func.grad(function)(*a).square().sum())
+
+    for transform in (torch.func.grad, torch.func.jacrev, twice):
+        ours, expected = transform(loss(low_rank_linear)), transform(loss(plain))
+        torch.testing.assert_close(ours(down, up), expected(down, up), rtol=1e-12, atol=1e-12)
+    # many runs over one frozen weight
+    ours = torch.func.vmap(torch.func.grad(loss(low_rank_linear)), (0, None))(many, up)
+    expected = torch.stack([torch.func.grad(loss(plain))(one, up) for one in many])
+    torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+
+
+def adapted(width_in: int, width_out: int, **options: object) -> LowRankLinear:
+    options = {"rank_parallel": 2, "rank_sequential": 3, "scale": 1.5, **options}
+    layer = LowRankLinear(nn.Linear(width_in, width_out), **options)
+    for _, parameter in layer.adapter_parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return layer
+
+
+def layer_gradients(
+    call: Callable[[Tensor], Tensor], x: Tensor, layer: LowRankLinear | None = None
+) -> list[Tensor]:
+    layer = layer or call
+    x = x.detach().requires_grad_()
+    torch.manual_seed(7)  # dropout
+    out = call(x)
+    out.float().square().sum().backward()
+    found = [out.detach(), x.grad, *(p.grad.clone() for _, p in layer.adapter_parameters())]
+    layer.zero_grad()
+    return found
+
+
+RANKS = [(2, 3), (2, 0), (0, 3)]
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize("bias", [False, True])
+def test_layer_equals_three_branches(ranks: tuple[int, int], dropout: float, bias: bool) -> None:
+    layer = adapted(
+        6, 5, rank_parallel=ranks[0], rank_sequential=ranks[1], dropout=dropout, bias=bias
+    ).double()
+    x = torch.randn(2, 7, 6, dtype=torch.float64)
+    ours = layer_gradients(layer, x)
+    layer.fused = False
+    for our, expected in zip(ours, layer_gradients(layer, x), strict=True):
+        torch.testing.assert_close(our, expected, rtol=0, atol=1e-11)
+
+
+def test_the_frozen_layer_gets_no_gradient_and_the_first_input_none() -> None:
+    layer = adapted(6, 5)
+    x = torch.randn(3, 6)
+    layer(x).sum().backward()
+    assert layer.base.weight.grad is None
+    assert layer.base.bias.grad is None
+    assert x.grad is None
+
+
+def test_what_is_kept_for_backward() -> None:
+    """The input and the code; not the frozen layer's output nor another weight of its size."""
+    layer = adapted(64, 32)
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        layer(torch.randn(100, 64, requires_grad=True))
+    of_rows = sorted({t.shape[1] for t in kept if t.ndim == 2 and t.shape[0] == 100})
+    assert of_rows == [5, 64]
+    large = {t.data_ptr() for t in kept if t.numel() >= 32 * 64}
+    assert len(large) == 2  # input and frozen weight
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("ranks", RANKS)
+def test_autocast(device: str, dtype: torch.dtype, ranks: tuple[int, int]) -> None:
+    layer = adapted(48, 40, rank_parallel=ranks[0], rank_sequential=ranks[1]).to(device)
+    x = torch.randn(64, 48, device=device)
+    with torch.autocast(device, dtype):
+        ours = layer_gradients(layer, x)
+    assert ours[0].dtype == dtype
+    exact = layer_gradients(layer.double(), x.double())
+    steps = torch.finfo(dtype).eps
+    for our, expected in zip(ours, exact, strict=True):
+        error = (our.double() - expected).norm() / expected.norm()
+        assert error < 4 * steps
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiles_without_graph_breaks(device: str, precision: str) -> None:
+    layer = adapted(12, 10, dropout=0.0).to(device)
+    x = torch.randn(2, 5, 12, device=device)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+
+    def call(function: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        layer.zero_grad()
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            out = function(x)
+        out.float().square().sum().backward()
+        return [out.detach(), *(p.grad.clone() for _, p in layer.adapter_parameters())]
+
+    error = 1e-5 if precision == "fp32" else 4 * torch.finfo(torch.bfloat16).eps
+    for ours, expected in zip(call(compiled), call(layer), strict=True):
+        assert (ours - expected).norm() < error * expected.norm()
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), layer(x))
+
+
+def test_dropout_compiles_without_graph_breaks() -> None:
+    layer = adapted(12, 10, dropout=0.5)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    out = compiled(torch.ones(2000, 12))
+    layer.fused = False
+    torch.testing.assert_close(out.mean(0), layer(torch.ones(2000, 12)).mean(0), rtol=0.2, atol=0.2)
+    assert len(torch.unique(out[:, 0])) > 8  # each row has a mask of its own
+
+
+def test_gradient_checkpointing() -> None:
+    layer = adapted(6, 5, dropout=0.5)
+    x = torch.randn(4, 6)
+    expected = layer_gradients(layer, x)
+    again = layer_gradients(lambda x: checkpoint(layer, x, use_reentrant=False), x, layer)
+    for our, their in zip(again, expected, strict=True):
+        assert torch.equal(our, their)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("frozen", [torch.float32, torch.bfloat16])
+def test_small_updates_survive_bfloat16(device: str, frozen: torch.dtype) -> None:
+    """Updates of 1e-4 of the output's size act on it as in float64, to 5%.
+
+    Each element of a bfloat16 output moves by whole units in the last place, 40 times such an
+    update, or not at all; so what is compared is the change along the true change.
+    """
+    torch.manual_seed(3)
+    layer = LowRankLinear(nn.Linear(256, 512), rank_parallel=2, rank_sequential=2).to(device)
+    for parameter in layer.base.parameters():  # as a checkpoint may hold them
+        parameter.data = parameter.data.to(frozen).float()
+    for name, parameter in layer.adapter_parameters():
+        nn.init.normal_(parameter, std=0.02 if "down" in name else 1.0)
+    x = torch.randn(4096, 256, device=device)
+
+    def change(fused: bool, dtype: torch.dtype) -> Tensor:
+        layer.fused = fused
+        layer.to(torch.float64 if dtype == torch.float64 else torch.float32)
+        outs = []
+        for scale in (1.0, 0.0):
+            layer.scale = scale * size
+            with torch.no_grad(), torch.autocast(device, dtype, enabled=dtype != torch.float64):
+                outs.append(layer(x.to(layer.base.weight.dtype)).double())
+        return outs[0] - outs[1]
+
+    size = 1.0
+    full = change(False, torch.float64)
+    size = 1e-4 * float(layer.base(x.double()).norm() / full.norm())
+    true = change(False, torch.float64)
+    share = float((change(True, torch.bfloat16) * true).sum() / true.square().sum())
+    assert share == pytest.approx(1, abs=0.05)
+    # Adding outputs that have been rounded, as the plain branches do, loses such updates.
+    lost = float((change(False, torch.bfloat16) * true).sum() / true.square().sum())
+    assert abs(lost) < 0.5
