@@ -70,8 +70,9 @@ def _main() -> int:
 
 
 def register() -> None:
-    """Make our resolver and our callback known to Hydra."""
+    """Make our resolvers and our callback known to Hydra."""
     OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
+    OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, replace=True)
     # A class path in code, not in a yaml: files name nothing that is instantiated.
     ConfigStore.instance().store(
         group="hydra/callbacks",
@@ -79,6 +80,12 @@ def register() -> None:
         node={"preflight": {"_target_": "hydra_peft.cli.preflight.Preflight"}},
         package="hydra.callbacks",
     )
+
+
+def _fastest_precision(device: object) -> str:
+    from hydra_peft.training.devices import fastest_precision
+
+    return fastest_precision(str(device))
 
 
 def _job(config: DictConfig, failures: list[str]) -> float | None:

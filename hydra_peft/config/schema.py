@@ -23,6 +23,7 @@ CACHES = ("train", "all", "none")
 NORMALIZATIONS = ("backbone", "imagenet")
 INITS = ("gaussian", "xavier", "kaiming")
 SCHEDULES = ("cosine", "timm_cosine")
+COMPILE = ("auto", "true", "false")
 SELECTIONS = ("last", "best")
 #: images that two splits share make a score worthless
 OVERLAPS = {"train": ("train", "train800", "val200"), "train800": ("train", "train800")}
@@ -342,6 +343,9 @@ class TrainConfig:
         drop_last: whether a last, smaller batch of an epoch is left out.
         clip_grad: largest norm of the gradient; null does not clip.
         label_smoothing: of the cross-entropy; off in the paper.
+        compile: ``auto`` compiles the model's blocks where it pays, on CUDA; ``true``, ``false``.
+        cuda_graph: replay the compiled blocks as CUDA graphs.
+        profile: write where the time of a step goes into the run's folder.
     """
 
     epochs: int
@@ -349,8 +353,19 @@ class TrainConfig:
     drop_last: bool
     clip_grad: float | None
     label_smoothing: float
+    compile: str = "auto"
+    cuda_graph: bool = False
+    profile: bool = False
 
     def __post_init__(self) -> None:
+        # yaml's true comes as "True"
+        object.__setattr__(self, "compile", self.compile.lower())
+        _one_of("train.compile", self.compile, COMPILE)
+        if self.cuda_graph and self.compile == "false":
+            raise UserError(
+                "train.cuda_graph=true replays compiled blocks, but train.compile=false: set "
+                "train.compile=true, or train.cuda_graph=false."
+            )
         _require(self.epochs >= 1, "train.epochs", self.epochs, "at least 1")
         _require(self.batch_size >= 1, "train.batch_size", self.batch_size, "at least 1")
         _require(

@@ -115,7 +115,7 @@ def reevaluate(
     )
     backbone = backbone.to(where)
     arguments: dict[str, Any] = {
-        "normalize": build_normalizer(backbone, config.data.normalization, where),
+        "prepare": build_normalizer(backbone, config.data.normalization, where),
         "device": where,
         "precision": config.precision,
     }

@@ -35,6 +35,8 @@ class Record:
         tuning: what was tried on held-out images before, and chosen; empty without tuning.
         metrics: score, split, selection rule, epoch, and the counts behind it; empty before.
         parameters: adapter, head, trainable and total.
+        path: which of the ways to compute the same was taken: what was compiled, whether frozen
+            features were computed once.
         times: wall seconds by phase.
         images_per_second: training throughput.
         memory: peak bytes and of what.
@@ -63,6 +65,7 @@ class Record:
     tuning: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
+    path: dict[str, Any] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
     images_per_second: float | None = None
     memory: dict[str, Any] = field(default_factory=dict)

@@ -6,13 +6,15 @@ import dataclasses
 import logging
 import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.adaptation.parameters import (
     adapter_state_dict,
     count_parameters,
@@ -41,11 +43,14 @@ from hydra_peft.runs.folder import CONFIG, completed_record, run_folder, set_asi
 from hydra_peft.runs.record import Record, write_record
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.writer import RunWriter
-from hydra_peft.training.batches import batch_count, to_device
+from hydra_peft.training.batches import Prepare, batch_count, to_device
+from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.evaluation import evaluate
+from hydra_peft.training.features import chosen_rows, head_alone, head_inputs
 from hydra_peft.training.loop import DivergedError, EpochRecord, train
 from hydra_peft.training.optimizer import build_adamw
+from hydra_peft.training.profiling import StepProfiler
 from hydra_peft.training.schedule import build_schedule
 from hydra_peft.training.seeding import derive_seed, generator, seed_everything
 
@@ -127,6 +132,16 @@ def _check_same_data(existing: Record, config: RunConfig, folder: Path) -> None:
             f"{str(existing.data.get('sha256'))[:12]}) than there is now ({now[:12]}): set "
             "sweep.on_existing=rerun or another paths.runs."
         )
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """What is called in each step, and what with: all of the model, or its head on features."""
+
+    module: nn.Module
+    train_split: ImageSplit
+    evaluate_split: ImageSplit
+    prepare: Prepare
 
 
 class _Run:
@@ -219,6 +234,7 @@ class _Run:
         writer: RunWriter,
     ) -> dict[str, object]:
         config, model = self.config, adapted.model
+        feed = self._feed(adapted, train_split, evaluate_split)
         scoring = Scoring(config.protocol, config.train.epochs)
         trained = trainable_parameters(model)
         optimizer = build_adamw(
@@ -234,9 +250,9 @@ class _Run:
             writer.epoch(record, config.train.epochs)
             if scoring.is_due(record.epoch):
                 score = evaluate(
-                    model,
-                    evaluate_split,
-                    normalize=adapted.normalize,
+                    feed.module,
+                    feed.evaluate_split,
+                    prepare=feed.prepare,
                     device=self.device,
                     precision=config.precision,
                 )
@@ -245,31 +261,39 @@ class _Run:
 
         # Dropout and drop-path draw from the global generator.
         seed_everything(derive_seed(config.seed, "training"))
-        train(
-            model,
-            train_split,
-            epochs=config.train.epochs,
-            batch_size=config.train.batch_size,
-            drop_last=config.train.drop_last,
-            clip_grad=config.train.clip_grad,
-            label_smoothing=config.train.label_smoothing,
-            optimizer=optimizer,
-            learning_rate=build_schedule(
-                config.scheduler.name,
+        with self._profiler() as profiler:
+
+            def after_step(_loss: Tensor) -> None:
+                writer.step()
+                if profiler is not None:
+                    profiler.step()
+
+            train(
+                feed.module,
+                feed.train_split,
                 epochs=config.train.epochs,
-                lr=config.optimizer.lr,
-                warmup_epochs=config.scheduler.warmup_epochs,
-                warmup_lr=config.scheduler.warmup_lr,
-                min_lr=config.scheduler.min_lr,
-                period_epochs=config.scheduler.period_epochs,
-            ),
-            normalize=adapted.normalize,
-            order=generator(config.seed, "batches"),
-            device=self.device,
-            precision=config.precision,
-            after_step=lambda _loss: writer.step(),
-            after_epoch=after_epoch,
-        )
+                batch_size=config.train.batch_size,
+                drop_last=config.train.drop_last,
+                clip_grad=config.train.clip_grad,
+                label_smoothing=config.train.label_smoothing,
+                optimizer=optimizer,
+                learning_rate=build_schedule(
+                    config.scheduler.name,
+                    epochs=config.train.epochs,
+                    lr=config.optimizer.lr,
+                    warmup_epochs=config.scheduler.warmup_epochs,
+                    warmup_lr=config.scheduler.warmup_lr,
+                    min_lr=config.scheduler.min_lr,
+                    period_epochs=config.scheduler.period_epochs,
+                ),
+                prepare=feed.prepare,
+                order=generator(config.seed, "batches"),
+                device=self.device,
+                precision=config.precision,
+                before_epoch=lambda: set_training_mode(model),
+                after_step=after_step,
+                after_epoch=after_epoch,
+            )
         if not all(
             bool(torch.isfinite(tensor).all()) for tensor in adapter_state_dict(model).values()
         ):
@@ -281,6 +305,43 @@ class _Run:
             "train_loss": self.epochs[-1].loss,
             "train_accuracy": self.epochs[-1].train_accuracy,
         }
+
+    def _feed(
+        self, adapted: AdaptedModel, train_split: ImageSplit, evaluate_split: ImageSplit
+    ) -> _Feed:
+        """Choose the fastest way to the same result, and take down which it is."""
+        config, model = self.config.train, adapted.model
+        head = head_alone(model)
+        compiled = None
+        if head is not None:
+            train_split, evaluate_split = (
+                head_inputs(
+                    model,
+                    head,
+                    split,
+                    prepare=adapted.normalize,
+                    device=self.device,
+                    precision=self.config.precision,
+                )
+                for split in (train_split, evaluate_split)
+            )
+        elif config.compile == "true" or (config.compile == "auto" and pays(self.device)):
+            compiled = compile_blocks(model, cuda_graph=config.cuda_graph)
+        self._update(
+            path={
+                "features": "computed once" if head is not None else "computed in each step",
+                "compiled": compiled,
+                "cuda_graph": compiled is not None and config.cuda_graph,
+            }
+        )
+        if head is not None:
+            return _Feed(head, train_split, evaluate_split, chosen_rows)
+        return _Feed(model, train_split, evaluate_split, adapted.normalize)
+
+    def _profiler(self) -> AbstractContextManager[StepProfiler | None]:
+        if self.config.train.profile:
+            return StepProfiler(self.folder, self.device)
+        return nullcontext()
 
     def _update(self, **changes: object) -> None:
         self.record = dataclasses.replace(self.record, **changes)  # type: ignore[arg-type]

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from hydra_peft.data.splits import ImageSplit, to_tensor
+
+
+class Prepare(Protocol):
+    """Makes a model's input of images in memory; :class:`Normalizer` is one."""
+
+    def __call__(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Prepare ``images``, or those at the positions ``rows`` (int64 ``[k]``) of them."""
+        ...
 
 
 class Normalizer:

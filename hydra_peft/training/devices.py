@@ -26,3 +26,10 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
+
+
+def fastest_precision(device: str) -> str:
+    """Return ``bf16`` where the device called ``device`` has units for it, else ``fp32``."""
+    if device == "cpu" or not torch.cuda.is_available():
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"

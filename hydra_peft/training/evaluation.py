@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.data.splits import ImageSplit
-from hydra_peft.training.batches import Normalizer
+from hydra_peft.training.batches import Prepare
 from hydra_peft.training.devices import autocast
 
 #: fixed, because the batch size can change the last bits of a matrix product
@@ -35,22 +35,22 @@ def evaluate(
     model: nn.Module,
     split: ImageSplit,
     *,
-    normalize: Normalizer,
+    prepare: Prepare,
     device: torch.device,
     precision: str,
 ) -> Score:
     """Return the top-1 score of ``model`` on ``split``; the model is left in evaluation mode."""
     model.eval()
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    for images, labels in _batches(split):
+    for images, labels in batches(split):
         images, labels = images.to(device), labels.to(device)
         with autocast(device, precision):
-            logits = model(normalize(images))
+            logits = model(prepare(images))
         correct += (logits.argmax(dim=1) == labels).sum()
     return Score(int(correct), len(split))
 
 
-def _batches(split: ImageSplit) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(split: ImageSplit) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield batches in order; one is read (perhaps decoded) while the model computes another."""
     starts = range(0, len(split), EVALUATION_BATCH)
     with ThreadPoolExecutor(1) as reader:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.profiler import record_function
 from torch.nn import functional as F
 
-from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.data.splits import ImageSplit, to_tensor
-from hydra_peft.training.batches import Normalizer, batch_count, shuffled_rows
+from hydra_peft.training.batches import Prepare, batch_count, shuffled_rows
 from hydra_peft.training.devices import autocast
 from hydra_peft.training.schedule import LearningRate
 
@@ -49,21 +49,24 @@ def train(
     label_smoothing: float,
     optimizer: torch.optim.Optimizer,
     learning_rate: LearningRate,
-    normalize: Normalizer,
+    prepare: Prepare,
     order: torch.Generator,
     device: torch.device,
     precision: str,
+    before_epoch: Callable[[], None],
     after_step: Callable[[Tensor], None],
     after_epoch: Callable[[EpochRecord], None],
 ) -> None:
     """Train the parameters that ``optimizer`` holds, in place.
 
     Args:
-        model: an adapted model on ``device``.
-        split: training images on ``device``.
+        model: on ``device``.
+        split: training images (or features of them) on ``device``.
         clip_grad: largest gradient norm, or None.
+        prepare: from images and the positions of a batch to the model's input.
         order: generator of the batch order.
         learning_rate: from epoch, step and steps per epoch to the rate of that step.
+        before_epoch: puts the model into training mode.
         after_step: called after each step with its loss, which is still on ``device``.
         after_epoch: called with each epoch's record; it may evaluate the model.
 
@@ -74,7 +77,7 @@ def train(
     images = to_tensor(split)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for epoch in range(epochs):
-        set_training_mode(model)
+        before_epoch()
         started = time.perf_counter()
         # Sums stay on the device: reading one each step would stop a GPU each step.
         loss_sum = torch.zeros((), device=device)
@@ -86,14 +89,18 @@ def train(
             lr = learning_rate(epoch, step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            with autocast(device, precision):
-                logits = model(normalize(images, rows))
+            with record_function("batch"):
+                inputs = prepare(images, rows)
+            with record_function("forward"), autocast(device, precision):
+                logits = model(inputs)
                 loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if clip_grad is not None:
-                nn.utils.clip_grad_norm_(parameters, clip_grad)
-            optimizer.step()
+            with record_function("backward"):
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+            with record_function("optimizer"):
+                if clip_grad is not None:
+                    nn.utils.clip_grad_norm_(parameters, clip_grad)
+                optimizer.step()
             loss_sum += loss.detach().float() * len(labels)
             correct += (logits.detach().argmax(dim=1) == labels).sum()
             seen += len(labels)

@@ -16,8 +16,13 @@ def build_adamw(
     betas: Sequence[float],
     eps: float,
 ) -> torch.optim.AdamW:
-    """Return AdamW over ``parameters`` as one group."""
+    """Return AdamW over ``parameters`` as one group, in torch's fused form."""
     beta1, beta2 = betas
     return torch.optim.AdamW(
-        list(parameters), lr=lr, weight_decay=weight_decay, betas=(beta1, beta2), eps=eps
+        list(parameters),
+        lr=lr,
+        weight_decay=weight_decay,
+        betas=(beta1, beta2),
+        eps=eps,
+        fused=True,
     )

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import hydra_peft
+from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.evaluation import evaluate
@@ -57,10 +58,11 @@ def run(
             min_lr=0.0,
             period_epochs=None,
         ),
-        "normalize": NORMALIZE,
+        "prepare": NORMALIZE,
         "order": torch.Generator().manual_seed(3),
         "device": CPU,
         "precision": "fp32",
+        "before_epoch": lambda: set_training_mode(model),
         "after_step": lambda _: None,
         "after_epoch": records.append,
     }
@@ -101,7 +103,7 @@ def test_learns_and_scores_what_it_learnt() -> None:
     hydra_peft.inject(model, "full")
     records = run(model, split, epochs=60, lr=0.02)
     assert records[-1].loss < 0.1 * records[0].loss
-    score = evaluate(model, split, normalize=NORMALIZE, device=CPU, precision="fp32")
+    score = evaluate(model, split, prepare=NORMALIZE, device=CPU, precision="fp32")
     assert (score.correct, score.count) == (21, 21)
     assert score.accuracy == 100.0
 
@@ -109,7 +111,7 @@ def test_learns_and_scores_what_it_learnt() -> None:
 def test_score_counts_by_hand() -> None:
     model, split = Net(), data(300)  # more than one evaluation batch
     model.train()
-    score = evaluate(model, split, normalize=NORMALIZE, device=CPU, precision="fp32")
+    score = evaluate(model, split, prepare=NORMALIZE, device=CPU, precision="fp32")
     by_hand = sum(
         int(model(NORMALIZE(split.images[i : i + 1])).argmax()) == int(split.labels[i])
         for i in range(300)

@@ -1,0 +1,62 @@
+"""What a head reads from a frozen backbone: computed once, since it never changes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hydra_peft.adaptation.injection import adaptation
+from hydra_peft.adaptation.parameters import trainable_parameters
+from hydra_peft.data.splits import ImageSplit
+from hydra_peft.training.batches import Prepare
+from hydra_peft.training.devices import autocast
+from hydra_peft.training.evaluation import batches
+
+
+def chosen_rows(images: Tensor, rows: Tensor | None = None) -> Tensor:
+    """Return features as they are: the counterpart of normalising images."""
+    return images if rows is None else images[rows]
+
+
+def head_alone(model: nn.Module) -> nn.Module | None:
+    """Return the head of an adapted model if nothing else of it trains or ever changes.
+
+    Raises:
+        UserError: ``model`` has not been adapted.
+    """
+    done = adaptation(model)
+    alone = done.method.backbone_in_eval and not trainable_parameters(model).adapter
+    return model.get_submodule(done.head[0]) if alone and len(done.head) == 1 else None
+
+
+@torch.no_grad()
+def head_inputs(
+    model: nn.Module,
+    head: nn.Module,
+    split: ImageSplit,
+    *,
+    prepare: Prepare,
+    device: torch.device,
+    precision: str,
+) -> ImageSplit:
+    """Return ``split`` with, in the place of its images, what ``head`` is called with.
+
+    The model is left in evaluation mode. Batches are those of
+    :func:`hydra_peft.training.evaluation.evaluate`, so that the head's scores are the model's.
+
+    Args:
+        head: part of ``model``, called once an image batch with one tensor ``[n, features]``.
+
+    Returns:
+        Features on ``device``, ``[n, features]``, in the dtype the head would get them in.
+    """
+    model.eval()
+    seen: list[Tensor] = []
+    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        for images, _ in batches(split):
+            with autocast(device, precision):
+                model(prepare(images.to(device)))
+    finally:
+        hook.remove()
+    return ImageSplit(torch.cat(seen), split.labels.to(device))

@@ -1,0 +1,142 @@
+"""Where the time of a training step goes, for people to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+import torch
+from torch.profiler import ProfilerActivity, profile, schedule
+
+from hydra_peft.files import atomic_write
+
+#: steps left out first: they allocate, compile and tune
+SKIPPED = 3
+STEPS = 5
+TABLE = "profile.md"
+TRACE = "profile_trace.json.gz"
+#: the ranges that :func:`hydra_peft.training.loop.train` marks
+PHASES = ("batch", "forward", "backward", "optimizer")
+#: parts of operators' names, from the first that matches
+KINDS = (
+    ("attention", ("attention", "flash", "fmha")),
+    ("matrix products", ("addmm", "aten::mm", "bmm", "linear", "gemm", "cutlass", "nvjet")),
+    ("patch embedding", ("conv",)),
+    ("normalisation", ("norm",)),
+    ("activation", ("gelu", "silu", "relu")),
+    ("optimizer", ("adam",)),
+    ("copies", ("copy", "memcpy", "memset", "fill", "zero", "cat")),
+    ("element by element", ("add", "mul", "div", "sub", "sum", "triton", "elementwise")),
+)
+LEADING = 12
+
+
+class StepProfiler:
+    """Profiles some steps of training; writes a table and a trace into a folder.
+
+    A context manager around training; :meth:`step` is called after each step. Training of fewer
+    steps than are skipped and profiled leaves no files.
+
+    Args:
+        folder: where ``profile.md`` and ``profile_trace.json.gz`` go.
+        device: what computes.
+    """
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self.folder = folder
+        self.device = device
+        activities = [ProfilerActivity.CPU]
+        if device.type == "cuda":
+            activities.append(ProfilerActivity.CUDA)
+        self._profile = profile(
+            activities=activities,
+            schedule=schedule(wait=SKIPPED - 1, warmup=1, active=STEPS, repeat=1),
+            on_trace_ready=self._write,
+        )
+
+    def __enter__(self) -> StepProfiler:
+        self._profile.__enter__()
+        return self
+
+    def step(self) -> None:
+        """Take note that a step has ended."""
+        self._profile.step()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._profile.__exit__(kind, error, trace)
+
+    def _write(self, found: Any) -> None:
+        text = describe(found.key_averages(), self.device, STEPS)
+        atomic_write(self.folder / TABLE, text.encode())
+        found.export_chrome_trace(str(self.folder / TRACE))
+
+
+def describe(events: Sequence[Any], device: torch.device, steps: int) -> str:
+    """Return phases, kinds of operators and the leading operators as Markdown.
+
+    Args:
+        events: ``key_averages()`` of torch's profiler.
+        device: what computed; on CUDA times of operators are the GPU's.
+        steps: number of steps that were profiled.
+    """
+    cuda = device.type == "cuda"
+    whole, own = (
+        ("device_time_total", "self_device_time_total")
+        if cuda
+        else (
+            "cpu_time_total",
+            "self_cpu_time_total",
+        )
+    )
+    phases = {e.key: getattr(e, whole) / steps / 1e3 for e in events if e.key in PHASES}
+    operators = [
+        (e.key, getattr(e, own) / steps / 1e3, e.count / steps)
+        for e in events
+        if e.key not in PHASES and getattr(e, own) > 0
+    ]
+    total = sum(milliseconds for _, milliseconds, _ in operators)
+    kinds: dict[str, float] = {}
+    for name, milliseconds, _ in operators:
+        kinds[_kind(name)] = kinds.get(_kind(name), 0.0) + milliseconds
+    leading = sorted(operators, key=lambda row: -row[1])[:LEADING]
+    return (
+        "\n\n".join(
+            [
+                "# One training step",
+                f"Mean of {steps} steps after {SKIPPED}; {total:.1f} ms in operators on "
+                f"{'the GPU' if cuda else 'the CPU'}.",
+                _table("phase", [(name, phases[name], None) for name in PHASES if name in phases]),
+                _table(
+                    "kind", [(n, ms, None) for n, ms in sorted(kinds.items(), key=lambda k: -k[1])]
+                ),
+                _table("operator", leading),
+                f"Every event: {TRACE} (open it in https://ui.perfetto.dev).",
+            ]
+        )
+        + "\n"
+    )
+
+
+def _kind(name: str) -> str:
+    lower = name.lower()
+    return next((k for k, parts in KINDS if any(part in lower for part in parts)), "other")
+
+
+def _table(what: str, rows: Sequence[tuple[str, float, float | None]]) -> str:
+    total = sum(milliseconds for _, milliseconds, _ in rows) or 1.0
+    columns: dict[str, list[object]] = {
+        what: [f"`{name}`" for name, _, _ in rows],
+        "ms": [f"{milliseconds:.2f}" for _, milliseconds, _ in rows],
+        "share": [f"{100 * milliseconds / total:.1f}%" for _, milliseconds, _ in rows],
+    }
+    if any(calls is not None for _, _, calls in rows):
+        columns["calls"] = [f"{calls:g}" for _, _, calls in rows]
+    return str(pd.DataFrame(columns).to_markdown(index=False, disable_numparse=True))
