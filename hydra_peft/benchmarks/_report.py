@@ -36,7 +36,11 @@ class Report:
 
     def to_markdown(self) -> str:
         """Return table and notes as Markdown."""
-        table = pd.DataFrame(self.rows).to_markdown(index=False, floatfmt=".4g")
+        frame = pd.DataFrame(self.rows)
+        numbers = [column for column in frame if frame[column].dtype.kind in "fi"]
+        align = ["right" if column in numbers else "left" for column in frame]
+        frame[numbers] = frame[numbers].map(readable)
+        table = frame.to_markdown(index=False, disable_numparse=True, colalign=align)
         return "\n".join(
             [f"### bench {self.suite}", "", table, "", *(f"- {n}" for n in self.notes)]
         )
@@ -73,6 +77,33 @@ def timed(work: Callable[[], object], device: torch.device, times: int) -> list[
     return seconds
 
 
+def in_turns(
+    works: Mapping[str, Callable[[], object]], device: torch.device, rounds: int
+) -> dict[str, list[float]]:
+    """Return the seconds of each of ``works`` in each of ``rounds`` rounds.
+
+    Every round does each work once, so that what else the machine does meets all alike. One round
+    is done before the first that counts.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(rounds + 1):
+        for name, work in works.items():
+            (one,) = timed(work, device, 1)
+            if turn:
+                seconds[name].append(one)
+    return seconds
+
+
+def ratio(seconds: Mapping[str, Sequence[float]], above: str, below: str) -> list[float]:
+    """Return the quotient of two works' seconds, round by round."""
+    return [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
+
+
+def compared(title: str, quotients: Sequence[float], goal: str) -> str:
+    """Return the sentence on one ratio: its median, its range, and what was aimed at."""
+    return f"{title}: {readable(median(quotients))} ({spread(quotients)}; goal {goal})"
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until ``device`` has done what it was given."""
     if device.type == "cuda":
@@ -81,7 +112,14 @@ def synchronize(device: torch.device) -> None:
 
 def spread(values: Sequence[float]) -> str:
     """Return ``min to max``, to be read beside a median."""
-    return f"{min(values):.3g} to {max(values):.3g}"
+    return f"{readable(min(values))} to {readable(max(values))}"
+
+
+def readable(value: float) -> str:
+    """Return ``value`` with four digits or, above a thousand, as a whole number; NaN is empty."""
+    if value != value:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def median(values: Sequence[float]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import typing
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -50,3 +51,29 @@ def parse_bool(key: str, value: str) -> bool:
     if value not in ("true", "false"):
         raise UserError(f"{key}={value} is not allowed: it must be true or false.")
     return value == "true"
+
+
+def parse_settings(cls: type[T], words: Sequence[str], usage: str) -> T:
+    """Return an instance of dataclass ``cls`` with typed fields from ``key=value`` words.
+
+    Fields are ``int``, ``bool``, ``str`` or ``tuple[int, ...]`` and have defaults.
+
+    Raises:
+        UserError: as :func:`parse_arguments`, or a value of another type.
+    """
+    hints = typing.get_type_hints(cls)
+    texts = dataclasses.make_dataclass("Texts", [(name, str, "") for name in hints])
+    given = dataclasses.asdict(parse_arguments(texts, words, usage))
+    return cls(**{k: _typed(k, text, hints[k]) for k, text in given.items() if text})
+
+
+def _typed(key: str, text: str, kind: Any) -> Any:
+    if kind is bool:
+        return parse_bool(key, text)
+    if kind is str:
+        return text
+    parts = text.split(",") if kind is not int else [text]
+    if not all(part.isdigit() and int(part) >= 1 for part in parts):
+        expected = "a positive whole number" if kind is int else "positive whole numbers"
+        raise UserError(f"{key}={text} is not allowed: it must be {expected}.")
+    return int(text) if kind is int else tuple(int(part) for part in parts)

@@ -240,3 +240,43 @@ def test_full_disk_fails_the_run_and_leaves_the_others(
 def test_drop_last_without_a_batch(do: Do) -> None:
     with pytest.raises(UserError, match="leaves no batch of 1000 training images"):
         do("train.batch_size=2000", "train.drop_last=true")
+
+
+def test_the_record_says_which_way_it_was_computed(do: Do) -> None:
+    adapted = do("train.profile=true").record
+    assert adapted.path == {
+        "features": "computed in each step",
+        "compiled": None,
+        "cuda_graph": False,
+    }
+    assert do("method=linear").record.path["features"] == "computed once"
+
+
+def test_a_profile_lies_in_the_runs_folder(do: Do) -> None:
+    outcome = do("train.profile=true")
+    text = (outcome.folder / "profile.md").read_text()
+    for phase in ("batch", "forward", "backward", "optimizer"):
+        assert f"`{phase}`" in text
+    assert (outcome.folder / "profile_trace.json.gz").is_file()
+    # how it is looked at changes nothing
+    assert do("train.profile=true").skipped
+    assert do().skipped
+
+
+def test_compile_is_a_switch_that_is_no_science(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def compile_blocks(_model: object, *, cuda_graph: bool) -> str:
+        asked.append(cuda_graph)
+        return "5 blocks of blocks"
+
+    monkeypatch.setattr("hydra_peft.runs.run.compile_blocks", compile_blocks)
+    record = do("train.compile=true", "train.cuda_graph=true").record
+    assert asked == [True]
+    assert record.path["compiled"] == "5 blocks of blocks"
+    assert record.path["cuda_graph"] is True
+    assert do("train.compile=false").skipped
+    with pytest.raises(UserError, match=r"train.compile=false: set train.compile=true"):
+        do("train.compile=false", "train.cuda_graph=true")
+    with pytest.raises(UserError, match="train.compile=maybe is not allowed"):
+        do("train.compile=maybe")

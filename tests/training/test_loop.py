@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 import hydra_peft
 from hydra_peft.adaptation.injection import set_training_mode
+from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.data.splits import ImageSplit
+from hydra_peft.models.architectures import build_architecture
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.evaluation import evaluate
 from hydra_peft.training.loop import DivergedError, EpochRecord, train
@@ -141,3 +143,41 @@ def test_drop_last_leaves_the_short_batch_out() -> None:
     hydra_peft.inject(model, "linear")
     run(model, data(), drop_last=True, after_step=steps.append)
     assert len(steps) == 4 * 4
+
+
+def test_fast_and_plain_form_end_in_the_same_place() -> None:
+    """200 steps with dropout and stochastic depth, the same losses to 1e-4."""
+    images = torch.randint(0, 256, (20, 32, 32, 3), dtype=torch.uint8)
+    split = ImageSplit(images, torch.arange(20) % 3)
+    losses = {}
+    for fused in (True, False):
+        torch.manual_seed(0)
+        model = build_architecture("vit_mini", {}, drop_path=0.1)
+        model.reset_classifier(3)
+        hydra_peft.inject(model, "hydra", rank=2, dropout=0.1)
+        for layer in model.modules():
+            if isinstance(layer, LowRankLinear):
+                layer.fused = fused
+        found: list[float] = []
+        torch.manual_seed(1)
+        run(model, split, lr=1e-3, epochs=40, batch_size=4, after_step=found.append)
+        losses[fused] = torch.stack(found)
+    assert len(losses[True]) == 200
+    assert losses[True][-5:].mean() < 0.9 * losses[True][:5].mean()
+    assert not torch.equal(losses[True], losses[False])
+    torch.testing.assert_close(losses[True], losses[False], rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_below_the_first_adapted_layer_is_kept_for_backward() -> None:
+    model = build_architecture("vit_mini", {})
+    hydra_peft.inject(model, "hydra", targets=["blocks.3.mlp.fc2"], rank=2, head=())
+    grads = {}
+    for name, module in model.named_modules():
+        module.register_forward_hook(
+            lambda _module, _inputs, out, name=name: grads.update({name: out.requires_grad})
+        )
+    model.train()(torch.randn(2, 3, 32, 32))
+    assert not any(grads[f"blocks.{i}"] for i in range(3))
+    assert not grads["blocks.3.mlp.fc1"]
+    assert grads["blocks.3.mlp.fc2"]
+    assert grads["blocks.4"]

@@ -1,0 +1,90 @@
+"""The models that suites compare, and one training step of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from hydra_peft.adaptation.injection import inject
+from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.errors import UserError
+from hydra_peft.models.architectures import build_architecture, input_size
+from hydra_peft.training.devices import autocast
+from hydra_peft.training.optimizer import build_adamw
+
+CLASSES = 100
+#: our methods by the title of their row, as Table 8 of the paper compares them
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lora r=4": ("lora", {"rank": 4}),
+    "seqlora r=6": ("seqlora", {"rank": 6}),
+    "hydra r=2+2": ("hydra", {"rank": 2}),
+    "full": ("full", {}),
+}
+THREE_BRANCHES = "hydra r=2+2, three branches"
+PEFT = "peft library, LoRA r=4"
+
+
+def build(title: str, architecture: str, device: torch.device) -> nn.Module:
+    """Return the model of a row, with random weights, in training mode.
+
+    Raises:
+        UserError: the peft library is wanted and not installed.
+    """
+    torch.manual_seed(0)
+    model = build_architecture(architecture, {})
+    cast(Any, model).reset_classifier(CLASSES)
+    if title == PEFT:
+        model = with_peft(model, r".*(attn\.proj|mlp\.fc2)", head="head")
+    else:
+        method, options = METHODS["hydra r=2+2" if title == THREE_BRANCHES else title]
+        inject(model, method, **options)
+    for module in model.modules():
+        if isinstance(module, LowRankLinear):
+            module.fused = title != THREE_BRANCHES
+    for name, parameter in model.named_parameters():
+        # Updates as in the middle of training: at the start they are zero.
+        if parameter.requires_grad and "head" not in name and title != "full":
+            nn.init.normal_(parameter, std=0.02)
+    return model.train().to(device)
+
+
+def with_peft(model: nn.Module, targets: str, *, head: str | None) -> nn.Module:
+    """Return ``model`` with the peft library's LoRA of rank 4 on the layers named by ``targets``.
+
+    Raises:
+        UserError: the library is not installed.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise UserError(
+            "this suite compares with the peft library, which is not installed: "
+            "pip install 'hydra-peft[test]' has it."
+        ) from None
+    saved = None if head is None else [head]
+    config = LoraConfig(r=4, lora_alpha=4, target_modules=targets, modules_to_save=saved)
+    return cast(nn.Module, get_peft_model(cast(Any, model), config))
+
+
+def training_step(
+    model: nn.Module, batch_size: int, device: torch.device, precision: str
+) -> Callable[[], None]:
+    """Return a function that does one step on random images of the model's size."""
+    height, width = input_size(cast(Any, getattr(model, "base_model", model)))
+    images = torch.randn(batch_size, 3, height, width, device=device)
+    labels = torch.randint(0, CLASSES, (batch_size,), device=device)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = build_adamw(trained, lr=1e-4, weight_decay=1e-4, betas=(0.9, 0.999), eps=1e-8)
+
+    def step() -> None:
+        with autocast(device, precision):
+            loss = F.cross_entropy(model(images), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return step

@@ -1,0 +1,82 @@
+"""Suite ``merge``: inference of a merged model over that of the plain backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from hydra_peft.adaptation.merging import merge
+from hydra_peft.benchmarks._report import Report, compared, in_turns, median, ratio, spread
+from hydra_peft.benchmarks._variants import build
+from hydra_peft.models.architectures import input_size
+from hydra_peft.training.devices import autocast, fastest_precision
+
+PLAIN, MERGED, UNMERGED = "plain backbone", "hydra r=2+2, merged", "hydra r=2+2, unmerged"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured on.
+
+    Attributes:
+        architecture: timm's name of the model.
+        batch_size: images a pass.
+        repeats: rounds; the median is reported.
+    """
+
+    architecture: str = "vit_base_patch16_224"
+    batch_size: int = 16
+    repeats: int = 9
+
+
+def run(device: torch.device, settings: Settings) -> Report:
+    """Measure one forward pass of each model side by side on ``device``."""
+    precision = fastest_precision(device.type)
+    models = {
+        PLAIN: build("full", settings.architecture, device),
+        MERGED: build("hydra r=2+2", settings.architecture, device),
+        UNMERGED: build("hydra r=2+2", settings.architecture, device),
+    }
+    merge(models[MERGED])
+    works = {
+        name: _pass(model.eval(), settings.batch_size, device, precision)
+        for name, model in models.items()
+    }
+    seconds = in_turns(works, device, settings.repeats)
+    report = Report(
+        "merge",
+        {
+            "architecture": settings.architecture,
+            "batch_size": settings.batch_size,
+            "precision": precision,
+            "repeats": settings.repeats,
+        },
+    )
+    for name, found in seconds.items():
+        report.rows.append(
+            {
+                "forward pass": name,
+                "ms": 1000 * median(found),
+                "range": spread([1000 * one for one in found]),
+                "images/s": settings.batch_size / median(found),
+            }
+        )
+    for above, goal in ((MERGED, "1.00 +- 0.01"), (UNMERGED, "none")):
+        quotients = ratio(seconds, above, PLAIN)
+        report.notes.append(compared(f"{above} / {PLAIN}", quotients, goal))
+    return report
+
+
+def _pass(
+    model: nn.Module, batch_size: int, device: torch.device, precision: str
+) -> Callable[[], None]:
+    images = torch.randn(batch_size, 3, *input_size(model), device=device)
+
+    def work() -> None:
+        with torch.no_grad(), autocast(device, precision):
+            model(images)
+
+    return work

@@ -1,0 +1,91 @@
+"""Which modules are compiled, and that they compute the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch._dynamo.utils import counters
+
+import hydra_peft
+from hydra_peft.models.architectures import build_architecture
+from hydra_peft.training.compiling import compile_blocks, pays
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """Compile without kernels, which need a C++ compiler; list the options of each call."""
+    calls: list[dict[str, Any]] = []
+    original: Callable[..., None] = nn.Module.compile
+
+    def compile_module(module: nn.Module, **options: Any) -> None:
+        calls.append(options)
+        original(module, fullgraph=True, backend="aot_eager")
+
+    monkeypatch.setattr(nn.Module, "compile", compile_module)
+    torch._dynamo.reset()
+    counters.clear()
+    yield calls
+    torch._dynamo.reset()
+
+
+def adapted(scale: float = 1.0, dropout: float = 0.0, classes: int = 3) -> nn.Module:
+    torch.manual_seed(0)
+    model = build_architecture("vit_mini", {})
+    model.reset_classifier(classes)
+    hydra_peft.inject(model, "hydra", scale=scale, dropout=dropout)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter, std=0.02)
+    return model.train()
+
+
+def step(model: nn.Module, batch: int = 4) -> list[torch.Tensor]:
+    torch.manual_seed(1)
+    out = model(torch.randn(batch, 3, 32, 32))
+    out.square().sum().backward()
+    return [out, *(p.grad for p in model.parameters() if p.requires_grad)]
+
+
+def test_same_outputs_and_gradients(compiled: list[dict[str, Any]]) -> None:
+    expected = step(adapted())
+    model = adapted()
+    names = set(model.state_dict())
+    assert compile_blocks(model, cuda_graph=False) == "5 blocks of blocks"
+    assert len(compiled) == 5
+    assert set(model.state_dict()) == names
+    for ours, their in zip(step(model), expected, strict=True):
+        torch.testing.assert_close(ours, their, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("compiled")
+def test_the_next_runs_find_the_graphs_there() -> None:
+    def graphs(model: nn.Module) -> int:
+        compile_blocks(model, cuda_graph=False)
+        for batch in (4, 3, 2):
+            step(model, batch)
+        return counters["stats"]["unique_graphs"]
+
+    graphs(adapted())
+    seen = graphs(adapted(scale=2.0))
+    assert seen <= 8
+    assert graphs(adapted(scale=3.0, classes=7)) == seen
+    assert graphs(adapted(scale=4.5, classes=5)) == seen
+
+
+def test_cuda_graphs_are_asked_of_torch(compiled: list[dict[str, Any]]) -> None:
+    compile_blocks(adapted(), cuda_graph=True)
+    assert compiled == [{"mode": "reduce-overhead", "dynamic": False}] * 5
+
+
+def test_a_model_without_blocks_is_compiled_whole(compiled: list[dict[str, Any]]) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    assert compile_blocks(model, cuda_graph=False) == "the whole model"
+    assert len(compiled) == 1
+
+
+def test_no_compiling_by_default_on_a_cpu() -> None:
+    assert not pays(torch.device("cpu"))

@@ -1,0 +1,65 @@
+"""Frozen features computed once give what computing them in each step gives."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+import hydra_peft
+from hydra_peft.data.splits import ImageSplit
+from hydra_peft.training.batches import Normalizer
+from hydra_peft.training.evaluation import evaluate
+from hydra_peft.training.features import chosen_rows, head_alone, head_inputs
+
+CPU = torch.device("cpu")
+NORMALIZE = Normalizer((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), CPU)
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(48, 8), nn.Tanh(), nn.Dropout(0.5))
+        self.head = nn.Linear(8, 3)
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.head(self.body(x.flatten(1)))
+
+
+def split(count: int) -> ImageSplit:
+    images = torch.randint(0, 256, (count, 4, 4, 3), dtype=torch.uint8)
+    return ImageSplit(images, torch.arange(count) % 3)
+
+
+def test_the_head_gets_what_the_model_gives_it() -> None:
+    model, data = Net(), split(300)
+    hydra_peft.inject(model, "linear")
+    model.train()
+    assert head_alone(model) is model.head
+    features = head_inputs(model, model.head, data, prepare=NORMALIZE, device=CPU, precision="fp32")
+    assert model.calls == 2  # batches of 256
+    expected = model.body(NORMALIZE(data.images).flatten(1))
+    assert torch.equal(features.images, expected)
+    assert not features.images.requires_grad
+    assert torch.equal(features.labels, data.labels)
+    model(NORMALIZE(data.images))
+    assert features.images.shape == (300, 8)  # nothing listens any more
+    arguments = {"device": CPU, "precision": "fp32"}
+    assert evaluate(model.head, features, prepare=chosen_rows, **arguments) == evaluate(
+        model, data, prepare=NORMALIZE, **arguments
+    )
+
+
+def test_only_a_head_that_trains_alone_is_fed_from_features() -> None:
+    for method in ("lora", "full"):
+        model = Net()
+        options = {"targets": ["body.0"], "rank": 2} if method == "lora" else {}
+        hydra_peft.inject(model, method, **options)
+        assert head_alone(model) is None
+
+
+def test_rows() -> None:
+    features = torch.arange(6.0).view(3, 2)
+    assert chosen_rows(features) is features
+    assert torch.equal(chosen_rows(features, torch.tensor([2, 0])), features[[2, 0]])
