@@ -278,5 +278,5 @@ def test_compile_is_a_switch_that_is_no_science(do: Do, monkeypatch: pytest.Monk
     assert do("train.compile=false").skipped
     with pytest.raises(UserError, match=r"train.compile=false: set train.compile=true"):
         do("train.compile=false", "train.cuda_graph=true")
-    with pytest.raises(UserError, match="train.compile=maybe is not allowed"):
+    with pytest.raises(UserError, match=r"train.compile=maybe is not allowed"):
         do("train.compile=maybe")
