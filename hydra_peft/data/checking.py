@@ -82,7 +82,8 @@ def check_prepared(
         task: the task; of its splits, those it names are checked.
         sizes: number of images that each split should have.
         decode: whether to decode every image, which takes most of the time.
-        allow_partial: whether other sizes are a note and no problem.
+        allow_partial: whether other sizes, and a manifest that says that the original was
+            incomplete, are a note and no problem.
     """
     report = TaskReport(task.name)
     try:
@@ -108,7 +109,7 @@ def check_prepared(
     if len(hashes) == len(task.splits):
         report.sha256 = str(TaskData(splits, report.lineage).describe()["sha256"])
     if report.lineage == "originals":
-        _compare_with_manifest(folder, hashes, report)
+        _compare_with_manifest(folder, hashes, report, allow_partial=allow_partial)
     if decode:
         for name, split in splits.items():
             _decode(name, split, report)
@@ -163,7 +164,11 @@ def _compare_splits(hashes: Mapping[str, Sequence[bytes]], report: TaskReport) -
 
 
 def _compare_with_manifest(
-    folder: Path, hashes: Mapping[str, Sequence[bytes]], report: TaskReport
+    folder: Path,
+    hashes: Mapping[str, Sequence[bytes]],
+    report: TaskReport,
+    *,
+    allow_partial: bool,
 ) -> None:
     try:
         manifest = read_manifest(folder / MANIFEST)
@@ -171,7 +176,8 @@ def _compare_with_manifest(
         report.problems.append(str(error))
         return
     if manifest.partial:
-        report.notes.append("prepared with partial=true.")
+        sentence = "prepared from an incomplete original (partial=true): complete and redo it."
+        (report.notes if allow_partial else report.problems).append(sentence)
     report.notes += manifest.notes
     for name in manifest.changed_lists(folder):
         report.problems.append(f"{name} is not the list that was prepared: edited?")

@@ -94,17 +94,29 @@ class TaskData:
             for.
         lineage: ``generated``, ``originals`` (prepared here from the original files) or
             ``archive`` (prepared by someone else).
+        partial: whether it was prepared from an incomplete original; sizes may be right all the
+            same.
+        notes: sentences on how it differs from the community's data.
     """
 
     splits: Mapping[str, SourceSplit]
     lineage: str
+    partial: bool = False
+    notes: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, object]:
-        """Return what a record says of the data: hashes, counts and lineage."""
+        """Return what a record says of the data: hashes, counts, lineage, and what is amiss."""
         hashes = {name: split.sha256() for name, split in sorted(self.splits.items())}
         whole = hashlib.sha256(" ".join(hashes.values()).encode()).hexdigest()
         counts = {name: len(split) for name, split in sorted(self.splits.items())}
-        return {"sha256": whole, "splits": hashes, "counts": counts, "lineage": self.lineage}
+        return {
+            "sha256": whole,
+            "splits": hashes,
+            "counts": counts,
+            "lineage": self.lineage,
+            "partial": self.partial,
+            "notes": list(self.notes),
+        }
 
 
 class Pixels(Protocol):
@@ -158,12 +170,13 @@ def check_task(
     """Check loaded data against what its yaml promises.
 
     Returns:
-        Whether the data is partial: a split has another size, and ``allow_partial`` is true.
+        Whether the data is partial: a split has another size, or it was prepared from an
+        incomplete original; only where ``allow_partial`` is true.
 
     Raises:
-        UserError: a split of another size, or a label outside ``[0, classes)``.
+        UserError: partial data that is not allowed, or a label outside ``[0, classes)``.
     """
-    partial = False
+    partial = data.partial
     for split, content in data.splits.items():
         low, high = int(content.labels.min()), int(content.labels.max())
         if low < 0 or high >= classes:
@@ -179,6 +192,11 @@ def check_task(
                     f"{sizes[split]}: mend the data (scripts/check_data.py says more), or set "
                     "data.allow_partial=true."
                 )
+    if data.partial and not allow_partial:
+        raise UserError(
+            f"dataset {name} was prepared from an incomplete original, as its manifest.json says: "
+            "complete the original and prepare the task again, or set data.allow_partial=true."
+        )
     return partial
 
 

@@ -202,7 +202,7 @@ def keeps(cache: str, split: str) -> bool:
 
 
 def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) -> dict[str, object]:
-    """Return what a record says of ``loaded``, after checking it against its yaml.
+    """Return what a record says of ``loaded``, after checking it against yaml and manifest.
 
     Raises:
         UserError: see :func:`hydra_peft.data.splits.check_task`.

@@ -17,9 +17,9 @@ SPLITS = ("train800", "val200", "train", "test")
 SIZES = {"train800": 8, "val200": 4, "train": 12, "test": 10}
 
 
-def check(root: Path, decode: bool = True) -> TaskReport:
+def check(root: Path, decode: bool = True, partial: bool = False) -> TaskReport:
     task = Task("vtab1k", "dtd", "dtd", (), 3, root, root / "cache", SPLITS)
-    return check_prepared(task, SIZES, decode=decode)
+    return check_prepared(task, SIZES, decode=decode, allow_partial=partial)
 
 
 def test_good_data(tmp_path: Path) -> None:
@@ -96,6 +96,19 @@ def test_absent_classes_are_a_note(tmp_path: Path) -> None:
     report = check(tmp_path)
     assert report.status == "ok"
     assert "1 of 3 classes have no image in test." in report.notes
+
+
+def test_an_incomplete_original_is_a_fault_unless_allowed(tmp_path: Path) -> None:
+    write_task(tmp_path / "dtd", classes=3)
+    said = {"schema": 1, "partial": True, "notes": ["Odd."], "lists": {}, "splits": {}}
+    (tmp_path / "dtd" / "manifest.json").write_text(json.dumps(said))
+    report = check(tmp_path)
+    assert report.status == "wrong"
+    assert "prepared from an incomplete original" in report.problems[0]
+    report = check(tmp_path, partial=True)
+    assert report.status == "ok"
+    assert "prepared from an incomplete original" in report.notes[0]
+    assert "Odd." in report.notes
 
 
 def test_manifests_that_are_no_manifests(tmp_path: Path) -> None:

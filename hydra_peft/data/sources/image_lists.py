@@ -19,6 +19,7 @@ import torch
 from hydra_peft.data.decoding import read_image
 from hydra_peft.data.file_hashes import file_hashes
 from hydra_peft.data.image_lists import LISTS, ImageList, read_list
+from hydra_peft.data.manifests import read_manifest
 from hydra_peft.data.sources._task import Task
 from hydra_peft.data.splits import SourceSplit, TaskData
 from hydra_peft.errors import UserError
@@ -77,11 +78,14 @@ def load(task: Task) -> TaskData:
     """Return the splits of ``task`` that it asks for.
 
     Raises:
-        UserError: the folder, a list or an image is missing, or a list is malformed.
+        UserError: the folder, a list or an image is missing, or a list or manifest is malformed.
     """
     folder = task_folder(task)
     splits = {split: load_split(folder, split, task) for split in task.splits}
-    return TaskData(splits, "originals" if (folder / MANIFEST).is_file() else "archive")
+    if not (folder / MANIFEST).is_file():
+        return TaskData(splits, "archive")
+    manifest = read_manifest(folder / MANIFEST)
+    return TaskData(splits, "originals", manifest.partial, tuple(manifest.notes))
 
 
 def load_split(folder: Path, split: str, task: Task) -> SourceSplit:

@@ -1,0 +1,50 @@
+"""Runs on prepared data on disk: what is wrong with it is said before anything is trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prepared_root import write_task
+
+from hydra_peft.errors import UserError
+from hydra_peft.runs.run import Outcome
+
+DoPrepared = Callable[..., Outcome]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A prepared task of 8, 4 and 10 images, which the runs here take for a whole one."""
+    folder = tmp_path / "data" / "svhn"
+    write_task(folder, classes=10)
+    return folder
+
+
+@pytest.fixture
+def do_prepared(do: Callable[..., Outcome], folder: Path, tmp_path: Path) -> DoPrepared:
+    """Do a short run on the prepared task, with overrides."""
+    sizes = "dataset.sizes={train800:8,val200:4,train:12,test:10}"
+    paths = (f"paths.data={folder.parent}", f"paths.cache={tmp_path}/cache")
+    return lambda *overrides: do("dataset=svhn", sizes, *paths, *overrides)
+
+
+def write_manifest(folder: Path, **values: object) -> None:
+    plain = {"schema": 1, "partial": False, "notes": [], "lists": {}, "splits": {}}
+    (folder / "manifest.json").write_text(json.dumps({**plain, **values}))
+
+
+def test_an_incomplete_original_must_be_allowed_and_is_recorded(
+    do_prepared: DoPrepared, folder: Path, tmp_path: Path
+) -> None:
+    write_manifest(folder, partial=True, notes=["Cannot be rebuilt: not VTAB-1k's."])
+    with pytest.raises(UserError, match=r"svhn was prepared from an incomplete original"):
+        do_prepared()
+    assert not (tmp_path / "runs").exists()
+    outcome = do_prepared("data.allow_partial=true")
+    data = json.loads((outcome.folder / "result.json").read_text())["data"]
+    assert data["partial"] is True
+    assert data["notes"] == ["Cannot be rebuilt: not VTAB-1k's."]
+    assert data["lineage"] == "originals"
