@@ -7,19 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import Tensor
 from tqdm import tqdm
 
+from hydra_peft.data.contradictions import relabelled, with_two_labels
 from hydra_peft.data.decoding import in_threads, read_image
 from hydra_peft.data.manifests import read_manifest
+from hydra_peft.data.overlap import overlaps, rows
 from hydra_peft.data.sources._task import Task
 from hydra_peft.data.sources.image_lists import MANIFEST, FileImages, load_split, task_folder
 from hydra_peft.data.splits import SourceSplit, TaskData
 from hydra_peft.errors import UserError
 
-#: public data sets hold some images twice; more than this share of the training images in the test
-#: set means that somebody mixed up the splits
-MAX_OVERLAP = 0.01
+_IMPLIED = ({"train800", "test"}, {"val200", "test"})
 
 
 @dataclass
@@ -106,6 +105,7 @@ def check_prepared(
             (report.notes if allow_partial else report.problems).append(sentence)
     hashes = _hashes(splits, report)
     _compare_splits(hashes, report)
+    _compare_labels(splits, hashes, report)
     if len(hashes) == len(task.splits):
         report.sha256 = str(TaskData(splits, report.lineage).describe()["sha256"])
     if report.lineage == "originals":
@@ -138,29 +138,47 @@ def _hashes(splits: Mapping[str, SourceSplit], report: TaskReport) -> dict[str, 
             report.problems.append(f"{len(missing)} images of {name} are missing: {listed} ...")
             report.splits[name].unreadable += [f"{file}: no such file" for file in missing]
             continue
-        hashes[name] = _rows(images.hashes)
+        hashes[name] = rows(images.hashes)
         report.splits[name].duplicates = len(hashes[name]) - len(set(hashes[name]))
     return hashes
-
-
-def _rows(hashes: Tensor) -> list[bytes]:
-    content = hashes.numpy().tobytes()
-    return [content[start : start + 32] for start in range(0, len(content), 32)]
 
 
 def _compare_splits(hashes: Mapping[str, Sequence[bytes]], report: TaskReport) -> None:
     if "train" in hashes and "test" in hashes:
         test = set(hashes["test"])
         report.overlap = sum(one in test for one in hashes["train"])
-        sentence = f"{report.overlap} of {len(hashes['train'])} training images are in test too."
-        if report.overlap > MAX_OVERLAP * len(hashes["train"]):
-            report.problems.append(sentence)
-        elif report.overlap:
-            report.notes.append(sentence)
+    for found in overlaps(hashes):
+        # What train shares with the test set, its parts share too: one note is enough.
+        said = "train" in hashes and {found.smaller, found.larger} in _IMPLIED
+        if found.too_large:
+            report.problems.append(f"{found}.")
+        elif not said:
+            report.notes.append(f"{found}.")
     if {"train", "train800", "val200"} <= hashes.keys():
         joined = Counter(hashes["train800"]) + Counter(hashes["val200"])
         if joined != Counter(hashes["train"]):
             report.problems.append("train800 and val200 together are not the images of train.")
+
+
+def _compare_labels(
+    splits: Mapping[str, SourceSplit], hashes: Mapping[str, Sequence[bytes]], report: TaskReport
+) -> None:
+    files: dict[str, list[tuple[Path, int]]] = {}
+    contents: dict[str, list[tuple[bytes, int]]] = {}
+    for name, split in splits.items():
+        assert isinstance(split.images, FileImages)
+        labels = split.labels.tolist()
+        files[name] = list(zip(split.images.files, labels, strict=True))
+        if name in hashes:
+            contents[name] = list(zip(hashes[name], labels, strict=True))
+    if count := relabelled(contents):
+        report.problems.append(
+            f"{count} images of train800 and val200 have another label in train."
+        )
+    if twice := with_two_labels(files):
+        report.problems.append(f"{len(twice)} files are listed with two labels: {twice[0]} ...")
+    elif same := with_two_labels(contents):
+        report.notes.append(f"{len(same)} images are there twice with different labels.")
 
 
 def _compare_with_manifest(

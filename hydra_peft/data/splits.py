@@ -35,6 +35,11 @@ class Images(Protocol):
         ...
 
     @property
+    def hashes(self) -> Tensor:
+        """The sha256 of each image's content, uint8 ``[n, 32]``."""
+        ...
+
+    @property
     def sha256(self) -> str:
         """Hash of the content of all images, in order."""
         ...
@@ -56,6 +61,12 @@ class ArrayImages:
     def name(self, index: int) -> str:
         """Return the image's number."""
         return f"image {index}"
+
+    @property
+    def hashes(self) -> Tensor:
+        """The sha256 of each image's bytes, uint8 ``[n, 32]``."""
+        digests = [hashlib.sha256(image.contiguous().numpy().data).digest() for image in self.array]
+        return torch.frombuffer(bytearray(b"".join(digests)), dtype=torch.uint8).view(-1, 32)
 
     @property
     def sha256(self) -> str:

@@ -21,6 +21,7 @@ from hydra_peft.config.schema import (
     RunConfig,
 )
 from hydra_peft.data.feeding import prepare_split
+from hydra_peft.data.overlap import check_apart
 from hydra_peft.data.sources import Task, check_task_is_there, load_task
 from hydra_peft.data.splits import ImageSplit, TaskData, check_task
 from hydra_peft.errors import UserError
@@ -205,15 +206,18 @@ def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) ->
     """Return what a record says of ``loaded``, after checking it against yaml and manifest.
 
     Raises:
-        UserError: see :func:`hydra_peft.data.splits.check_task`.
+        UserError: see :func:`hydra_peft.data.splits.check_task` and
+            :func:`hydra_peft.data.overlap.check_apart`.
     """
+    name = f"{dataset.benchmark}/{dataset.name}"
     partial = check_task(
         loaded,
-        name=f"{dataset.benchmark}/{dataset.name}",
+        name=name,
         classes=dataset.classes,
         sizes=dataset.sizes,
         allow_partial=data.allow_partial,
     )
+    check_apart(loaded, name)
     return {**loaded.describe(), "partial": partial}
 
 

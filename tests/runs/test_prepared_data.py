@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,3 +49,25 @@ def test_an_incomplete_original_must_be_allowed_and_is_recorded(
     assert data["partial"] is True
     assert data["notes"] == ["Cannot be rebuilt: not VTAB-1k's."]
     assert data["lineage"] == "originals"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "taken", "message"),
+    [
+        ("clean", "train800val200/000009", r"1 of 10 images of test are in train too"),
+        ("validation", "train800/000002", r"1 of 4 images of val200 are in train800 too"),
+    ],
+)
+def test_scored_images_that_are_trained_on_are_refused(
+    do_prepared: DoPrepared,
+    folder: Path,
+    tmp_path: Path,
+    protocol: str,
+    taken: str,
+    message: str,
+) -> None:
+    scored = "val200" if protocol == "validation" else "test"
+    shutil.copy(folder / f"images/{taken}.jpg", folder / f"images/{scored}/000001.jpg")
+    with pytest.raises(UserError, match=f"vtab1k/svhn: {message}.*not be of unseen images"):
+        do_prepared(f"protocol={protocol}")
+    assert not (tmp_path / "runs").exists()
