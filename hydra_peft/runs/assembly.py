@@ -50,6 +50,11 @@ def splits_needed(protocol: ProtocolConfig) -> list[tuple[str, str]]:
     return [("train800", "val200"), own] if protocol.tune else [own]
 
 
+def splits_read(protocol: ProtocolConfig) -> list[str]:
+    """Return every split that a run or its tuning reads: what its record has hashes of."""
+    return list(dict.fromkeys(name for pair in splits_needed(protocol) for name in pair))
+
+
 def task_of(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[str]) -> Task:
     """Return what a source needs to know to find ``splits`` of a task."""
     return Task(
@@ -170,21 +175,30 @@ def build_normalizer(backbone: nn.Module, name: str, device: torch.device) -> No
 
 @dataclass(frozen=True)
 class LoadedData:
-    """Splits in the size a model takes, and what a record says of them."""
+    """Splits in the size a model takes, and what a record says of the data."""
 
     splits: dict[str, ImageSplit]
     description: dict[str, object]
 
 
 def load_data(
-    dataset: DatasetConfig, data: DataConfig, task: Task, size: tuple[int, int]
+    dataset: DatasetConfig,
+    data: DataConfig,
+    task: Task,
+    size: tuple[int, int],
+    *,
+    wanted: Sequence[str],
 ) -> LoadedData:
-    """Return the splits that ``task`` names, checked against their yaml, in ``size``.
+    """Return the wanted splits of ``task``, checked against their yaml, in ``size``.
+
+    Args:
+        wanted: those to decode; others that the task names are checked and described only.
 
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
     loaded = load_task(dataset.source, task)
+    description = describe_data(dataset, data, loaded)
     splits = {
         name: prepare_split(
             split,
@@ -193,8 +207,9 @@ def load_data(
             title=f"{task.name} {name}",
         )
         for name, split in loaded.splits.items()
+        if name in wanted
     }
-    return LoadedData(splits, describe_data(dataset, data, loaded))
+    return LoadedData(splits, description)
 
 
 def keeps(cache: str, split: str) -> bool:

@@ -36,7 +36,7 @@ from hydra_peft.runs.assembly import (
     describe_data,
     load_backbone,
     load_data,
-    splits_needed,
+    splits_read,
     task_of,
 )
 from hydra_peft.runs.folder import CONFIG, completed_record, run_folder, set_aside
@@ -122,8 +122,7 @@ def _folder(config: RunConfig, weights: Weights) -> Path:
 
 
 def _check_same_data(existing: Record, config: RunConfig, folder: Path) -> None:
-    (*_, splits) = splits_needed(config.protocol)
-    task = task_of(config.dataset, config.paths, splits)
+    task = task_of(config.dataset, config.paths, splits_read(config.protocol))
     loaded = load_task(config.dataset.source, task)
     now = str(describe_data(config.dataset, config.data, loaded)["sha256"])
     if existing.data.get("sha256") != now:
@@ -218,9 +217,9 @@ class _Run:
     def _load_splits(self, adapted: AdaptedModel) -> tuple[ImageSplit, ImageSplit]:
         config = self.config
         protocol = config.protocol
-        (*_, splits) = splits_needed(protocol)
-        task = task_of(config.dataset, config.paths, splits)
-        data = load_data(config.dataset, config.data, task, adapted.size)
+        task = task_of(config.dataset, config.paths, splits_read(protocol))
+        wanted = (protocol.train_split, protocol.evaluate_split)
+        data = load_data(config.dataset, config.data, task, adapted.size, wanted=wanted)
         self._update(data=data.description)
         train_split = data.splits[protocol.train_split]
         check_batches(len(train_split), config.train.batch_size, config.train.drop_last)

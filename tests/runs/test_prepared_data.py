@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from prepared_root import write_task
 
+from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs.run import Outcome
+from hydra_peft.runs.tuning import run_protocol
 
 DoPrepared = Callable[..., Outcome]
 
@@ -71,3 +73,24 @@ def test_scored_images_that_are_trained_on_are_refused(
     with pytest.raises(UserError, match=f"vtab1k/svhn: {message}.*not be of unseen images"):
         do_prepared(f"protocol={protocol}")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_tuned_run_is_not_skipped_when_the_data_of_its_search_changed(
+    configure: Callable[..., tuple[RunConfig, str]], folder: Path, tmp_path: Path
+) -> None:
+    tuned = (
+        *("dataset=svhn", f"paths.data={folder.parent}", f"paths.cache={tmp_path}/cache"),
+        *("dataset.sizes={train800:8,val200:4,train:12,test:10}", "train.epochs=1"),
+        *("protocol.tune=true", "protocol.grid.lr=[1e-3]"),
+        *("protocol.grid.scale=[1]", "protocol.grid.dropout=[0]"),
+    )
+    first = run_protocol(*configure(*tuned))
+    assert first.record.data["counts"] == {"train800": 8, "val200": 4, "train": 12, "test": 10}
+    assert run_protocol(*configure(*tuned)).skipped
+    lines = (folder / "val200.txt").read_text().splitlines(keepends=True)
+    (folder / "val200.txt").write_text("".join(reversed(lines)))
+    with pytest.raises(UserError, match="holds this run on other data"):
+        run_protocol(*configure(*tuned))
+    again = run_protocol(*configure(*tuned, "sweep.on_existing=rerun"))
+    assert again.record.data["splits"]["train"] == first.record.data["splits"]["train"]
+    assert again.record.data["splits"]["val200"] != first.record.data["splits"]["val200"]
