@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hydra_peft.data.contradictions import relabelled, with_two_labels
+from hydra_peft.data.decodable import remember
 from hydra_peft.data.decoding import in_threads, read_image
 from hydra_peft.data.manifests import read_manifest
 from hydra_peft.data.overlap import overlaps, rows
@@ -112,7 +113,7 @@ def check_prepared(
         _compare_with_manifest(folder, hashes, report, allow_partial=allow_partial)
     if decode:
         for name, split in splits.items():
-            _decode(name, split, report)
+            _decode(name, split, hashes.get(name), report)
     return report
 
 
@@ -205,7 +206,9 @@ def _compare_with_manifest(
             report.problems.append(f"the images of {name} are not those that its manifest names.")
 
 
-def _decode(name: str, split: SourceSplit, report: TaskReport) -> None:
+def _decode(
+    name: str, split: SourceSplit, hashes: Sequence[bytes] | None, report: TaskReport
+) -> None:
     images = split.images
     assert isinstance(images, FileImages)
 
@@ -219,7 +222,11 @@ def _decode(name: str, split: SourceSplit, report: TaskReport) -> None:
     present = [row for row, file in enumerate(images.files) if file.is_file()]
     work = in_threads(complaint, present)
     title = f"reading {report.task} {name}"
-    found = [said for _, said in tqdm(work, title, len(present), leave=False, disable=None) if said]
+    said = dict(tqdm(work, title, len(present), leave=False, disable=None))
+    found = [sentence for sentence in said.values() if sentence]
+    if hashes is not None:
+        # So that runs need not find it out again.
+        remember(images.decodable, [hashes[row] for row in present if not said[row]])
     report.splits[name].unreadable += found
     if found:
         report.problems.append(f"{len(found)} images of {name} are unreadable: {found[0]}")

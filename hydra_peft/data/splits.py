@@ -34,6 +34,14 @@ class Images(Protocol):
         """Return what to call the image in a message."""
         ...
 
+    def check_decodable(self) -> None:
+        """Check, once for each content, that every image can be read.
+
+        Raises:
+            UserError: one cannot; the message names it.
+        """
+        ...
+
     @property
     def hashes(self) -> Tensor:
         """The sha256 of each image's content, uint8 ``[n, 32]``."""
@@ -61,6 +69,9 @@ class ArrayImages:
     def name(self, index: int) -> str:
         """Return the image's number."""
         return f"image {index}"
+
+    def check_decodable(self) -> None:
+        """Do nothing: what is in memory is decoded."""
 
     @property
     def hashes(self) -> Tensor:

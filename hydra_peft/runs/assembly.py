@@ -212,6 +212,18 @@ def load_data(
     return LoadedData(splits, description)
 
 
+def check_images(config: RunConfig) -> None:
+    """Check all data that a run and its tuning read: promises, shared images, the scored images.
+
+    Raises:
+        UserError: see :func:`describe_data`; or an image that is scored cannot be decoded.
+    """
+    task = task_of(config.dataset, config.paths, splits_read(config.protocol))
+    loaded = load_task(config.dataset.source, task)
+    describe_data(config.dataset, config.data, loaded)
+    loaded.splits[config.protocol.evaluate_split].images.check_decodable()
+
+
 def keeps(cache: str, split: str) -> bool:
     """Whether ``data.cache=cache`` keeps ``split`` decoded on disk."""
     return cache == "all" or (cache == "train" and split != "test")

@@ -202,7 +202,6 @@ class _Run:
                 log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
                 metrics = self._train(adapted, train_split, evaluate_split, writer)
                 trained = time.perf_counter()
-                save_adapter(adapted.model, self.folder)
             except DivergedError as error:
                 return self._finish("diverged", begun, error=f"{error}.")
             except KeyboardInterrupt:
@@ -235,6 +234,7 @@ class _Run:
         config, model = self.config, adapted.model
         feed = self._feed(adapted, train_split, evaluate_split)
         scoring = Scoring(config.protocol, config.train.epochs)
+        last_counts = config.protocol.selection == "last"
         trained = trainable_parameters(model)
         optimizer = build_adamw(
             [*trained.adapter.values(), *trained.head.values()],
@@ -247,6 +247,11 @@ class _Run:
         def after_epoch(record: EpochRecord) -> None:
             self.epochs.append(record)
             writer.epoch(record, config.train.epochs)
+            if record.epoch == config.train.epochs:
+                _check_finite(model, record.epoch)
+                if last_counts:
+                    # Before scoring: if that fails, what was trained is not lost.
+                    save_adapter(model, self.folder)
             if scoring.is_due(record.epoch):
                 score = evaluate(
                     feed.module,
@@ -293,12 +298,9 @@ class _Run:
                 after_step=after_step,
                 after_epoch=after_epoch,
             )
-        if not all(
-            bool(torch.isfinite(tensor).all()) for tensor in adapter_state_dict(model).values()
-        ):
-            # The loss of the last step is finite, what it led to is not: there is no score.
-            raise DivergedError(config.train.epochs, math.nan)
-        scoring.restore(adapter_state_dict(model))
+        if not last_counts:
+            scoring.restore(adapter_state_dict(model))
+            save_adapter(model, self.folder)
         return {
             **scoring.metrics(),
             "train_loss": self.epochs[-1].loss,
@@ -373,3 +375,13 @@ class _Run:
             self._finish("failed", begun, error=error)
         except OSError:
             log.error("the record of the failed run could not be written to %s", self.folder)
+
+
+def _check_finite(model: nn.Module, epoch: int) -> None:
+    """The loss of the last step is finite; where what it led to is not, there is no score.
+
+    Raises:
+        DivergedError: a trained tensor is not finite.
+    """
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in adapter_state_dict(model).values()):
+        raise DivergedError(epoch, math.nan)

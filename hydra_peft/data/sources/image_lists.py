@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hydra_peft.data.decodable import check_decodable
 from hydra_peft.data.decoding import read_image
 from hydra_peft.data.file_hashes import file_hashes
 from hydra_peft.data.image_lists import LISTS, ImageList, read_list
@@ -51,6 +52,15 @@ class FileImages:
     def name(self, index: int) -> str:
         """Return the image's path."""
         return str(self.files[index])
+
+    @property
+    def decodable(self) -> Path:
+        """Where is kept which of them could be decoded."""
+        return self.index.with_name(f"{self.index.stem}-decodable.safetensors")
+
+    def check_decodable(self) -> None:
+        """See :func:`hydra_peft.data.decodable.check_decodable`."""
+        check_decodable(self.files, self.hashes, self.decodable, self.title)
 
     @cached_property
     def hashes(self) -> torch.Tensor:
