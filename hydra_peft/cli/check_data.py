@@ -29,7 +29,8 @@ python scripts/check_data.py [benchmark=vtab1k] [task=all] [data=<folder>] [deco
   task       one task, several with commas, or all (default: all)
   data       the folder of prepared data (default: data)
   decode     false leaves out decoding every image, which takes most of the time
-  partial    true takes other numbers of images for a note, not for a fault
+  partial    true takes other numbers of images, and tasks that were prepared from an incomplete
+             original, for a note, not for a fault
   cache      where file hashes are kept (default: results/cache)
   out        the report as json (default: results/data_check/<benchmark>.json)
 

@@ -178,7 +178,8 @@ class DataConfig:
     Attributes:
         cache: splits kept decoded on disk: ``train`` (those of the 1000), ``all`` or ``none``.
         normalization: ``backbone`` (what its weights were trained with) or ``imagenet``.
-        allow_partial: accept other split sizes than the task's; records and tables then say so.
+        allow_partial: accept other split sizes than the task's, or a task that was prepared from
+            an incomplete original; records and tables then say so.
     """
 
     cache: str

@@ -1,4 +1,7 @@
-"""Archives, unpacked safely: nothing outside the target, no links, bounded, all of it or nothing.
+"""Archives, unpacked safely: nothing outside the target, bounded, all of it or nothing.
+
+No link is made: a hard link to an earlier file of the same tar, which is how ``tar`` stores a file
+that has two names, becomes a copy; every other link is refused.
 
 Tar files are read by a forward-only stream of our own, because ``tarfile`` takes a file that was
 cut off between two members, or in a member's header, for a complete one.
@@ -73,7 +76,8 @@ def extract(
 
     Raises:
         UserError: not an archive that is read here, truncated, damaged or encrypted; a member that
-            is a link or a device, or that would leave the folder; too many or too large members.
+            is a device or a link (but for hard links to an earlier file of the same tar, which are
+            unpacked as copies), or that would leave the folder; too many or too large members.
         OSError: the disk is full or the folder not writable. Either way nothing is left behind.
     """
     if not archive.is_file():
@@ -140,6 +144,7 @@ class _Output:
         self.files = 0
         self._members = 0
         self._left = max_bytes
+        self._copies: set[Path] = set()
 
     def declare(self, size: int) -> None:
         """Refuse members whose declared size, in bytes, is more than is left."""
@@ -153,11 +158,12 @@ class _Output:
         """Make the folder ``name``."""
         self._place(name).mkdir(parents=True, exist_ok=True)
 
-    def write(self, name: str, content: Any) -> None:
-        """Write what ``content.read(n)`` returns to the file ``name``."""
+    def write(self, name: str, content: Any) -> Path:
+        """Write what ``content.read(n)`` returns to the file ``name``; return its path."""
         path = self._place(name)
         if path == self.folder:
             raise self.refusal(name, "has no name")
+        self._copies.discard(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("wb")
@@ -170,6 +176,22 @@ class _Output:
                 self.declare(0)
                 _write(file, block, path)
         self.files += 1
+        return path
+
+    def copy(self, name: str, target: str) -> None:
+        """Write to the file ``name`` what the earlier file ``target`` holds.
+
+        A copy, so that a later member of one of the names leaves the other as it is.
+        """
+        source = self._below(target)
+        stored = source is not None and source not in self._copies and source.is_file()
+        if source is None or not stored or source == self._below(name):
+            raise self.refusal(
+                name, f"is a hard link to {target!r}, which is no file stored earlier in it"
+            )
+        self.declare(source.stat().st_size)
+        with source.open("rb") as content:
+            self._copies.add(self.write(name, content))
 
     def refusal(self, name: str, reason: str) -> UserError:
         """Return the error about member ``name``."""
@@ -185,10 +207,17 @@ class _Output:
                 f"{self.archive} has more than {self.max_files:,} members, which no original has: "
                 "fetch it again, or unpack it by hand."
             )
+        path = self._below(name)
+        if path is None:
+            raise self.refusal(name, "has a path that leaves the folder, or a backslash")
+        return path
+
+    def _below(self, name: str) -> Path | None:
+        """Return the path of ``name`` below the folder; None where it would leave it."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         absolute = name.startswith("/") or re.match(r"[A-Za-z]:", name) is not None
         if absolute or ".." in parts or "\\" in name or "\0" in name:
-            raise self.refusal(name, "has a path that leaves the folder, or a backslash")
+            return None
         return self.folder.joinpath(*parts)
 
 
@@ -239,6 +268,9 @@ def _unpack_tar(stream: _Forward, output: _Output, *, packed: bool) -> None:
         if member.isdir():
             output.make_folder(member.name)
             continue
+        if member.islnk():
+            output.copy(member.name, member.linkname)
+            continue
         if not member.isreg():
             raise output.refusal(member.name, f"is {_tar_kind(member)}, which is not unpacked")
         if member.size < 0:
@@ -260,8 +292,6 @@ def _unpack_tar(stream: _Forward, output: _Output, *, packed: bool) -> None:
 def _tar_kind(member: tarfile.TarInfo) -> str:
     if member.issym():
         return "a symbolic link"
-    if member.islnk():
-        return "a hard link"
     return "a fifo" if member.isfifo() else "a device or of an unknown kind"
 
 

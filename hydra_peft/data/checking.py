@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import Tensor
 from tqdm import tqdm
 
+from hydra_peft.data.contradictions import relabelled, with_two_labels
+from hydra_peft.data.decodable import remember
 from hydra_peft.data.decoding import in_threads, read_image
 from hydra_peft.data.manifests import read_manifest
+from hydra_peft.data.overlap import overlaps, rows
 from hydra_peft.data.sources._task import Task
 from hydra_peft.data.sources.image_lists import MANIFEST, FileImages, load_split, task_folder
 from hydra_peft.data.splits import SourceSplit, TaskData
 from hydra_peft.errors import UserError
 
-#: public data sets hold some images twice; more than this share of the training images in the test
-#: set means that somebody mixed up the splits
-MAX_OVERLAP = 0.01
+_IMPLIED = ({"train800", "test"}, {"val200", "test"})
 
 
 @dataclass
@@ -82,7 +82,8 @@ def check_prepared(
         task: the task; of its splits, those it names are checked.
         sizes: number of images that each split should have.
         decode: whether to decode every image, which takes most of the time.
-        allow_partial: whether other sizes are a note and no problem.
+        allow_partial: whether other sizes, and a manifest that says that the original was
+            incomplete, are a note and no problem.
     """
     report = TaskReport(task.name)
     try:
@@ -105,13 +106,14 @@ def check_prepared(
             (report.notes if allow_partial else report.problems).append(sentence)
     hashes = _hashes(splits, report)
     _compare_splits(hashes, report)
+    _compare_labels(splits, hashes, report)
     if len(hashes) == len(task.splits):
         report.sha256 = str(TaskData(splits, report.lineage).describe()["sha256"])
     if report.lineage == "originals":
-        _compare_with_manifest(folder, hashes, report)
+        _compare_with_manifest(folder, hashes, report, allow_partial=allow_partial)
     if decode:
         for name, split in splits.items():
-            _decode(name, split, report)
+            _decode(name, split, hashes.get(name), report)
     return report
 
 
@@ -137,33 +139,55 @@ def _hashes(splits: Mapping[str, SourceSplit], report: TaskReport) -> dict[str, 
             report.problems.append(f"{len(missing)} images of {name} are missing: {listed} ...")
             report.splits[name].unreadable += [f"{file}: no such file" for file in missing]
             continue
-        hashes[name] = _rows(images.hashes)
+        hashes[name] = rows(images.hashes)
         report.splits[name].duplicates = len(hashes[name]) - len(set(hashes[name]))
     return hashes
-
-
-def _rows(hashes: Tensor) -> list[bytes]:
-    content = hashes.numpy().tobytes()
-    return [content[start : start + 32] for start in range(0, len(content), 32)]
 
 
 def _compare_splits(hashes: Mapping[str, Sequence[bytes]], report: TaskReport) -> None:
     if "train" in hashes and "test" in hashes:
         test = set(hashes["test"])
         report.overlap = sum(one in test for one in hashes["train"])
-        sentence = f"{report.overlap} of {len(hashes['train'])} training images are in test too."
-        if report.overlap > MAX_OVERLAP * len(hashes["train"]):
-            report.problems.append(sentence)
-        elif report.overlap:
-            report.notes.append(sentence)
+    for found in overlaps(hashes):
+        # What train shares with the test set, its parts share too: one note is enough.
+        said = "train" in hashes and {found.smaller, found.larger} in _IMPLIED
+        if found.too_large:
+            report.problems.append(f"{found}.")
+        elif not said:
+            report.notes.append(f"{found}.")
     if {"train", "train800", "val200"} <= hashes.keys():
         joined = Counter(hashes["train800"]) + Counter(hashes["val200"])
         if joined != Counter(hashes["train"]):
             report.problems.append("train800 and val200 together are not the images of train.")
 
 
+def _compare_labels(
+    splits: Mapping[str, SourceSplit], hashes: Mapping[str, Sequence[bytes]], report: TaskReport
+) -> None:
+    files: dict[str, list[tuple[Path, int]]] = {}
+    contents: dict[str, list[tuple[bytes, int]]] = {}
+    for name, split in splits.items():
+        assert isinstance(split.images, FileImages)
+        labels = split.labels.tolist()
+        files[name] = list(zip(split.images.files, labels, strict=True))
+        if name in hashes:
+            contents[name] = list(zip(hashes[name], labels, strict=True))
+    if count := relabelled(contents):
+        report.problems.append(
+            f"{count} images of train800 and val200 have another label in train."
+        )
+    if twice := with_two_labels(files):
+        report.problems.append(f"{len(twice)} files are listed with two labels: {twice[0]} ...")
+    elif same := with_two_labels(contents):
+        report.notes.append(f"{len(same)} images are there twice with different labels.")
+
+
 def _compare_with_manifest(
-    folder: Path, hashes: Mapping[str, Sequence[bytes]], report: TaskReport
+    folder: Path,
+    hashes: Mapping[str, Sequence[bytes]],
+    report: TaskReport,
+    *,
+    allow_partial: bool,
 ) -> None:
     try:
         manifest = read_manifest(folder / MANIFEST)
@@ -171,7 +195,8 @@ def _compare_with_manifest(
         report.problems.append(str(error))
         return
     if manifest.partial:
-        report.notes.append("prepared with partial=true.")
+        sentence = "prepared from an incomplete original (partial=true): complete and redo it."
+        (report.notes if allow_partial else report.problems).append(sentence)
     report.notes += manifest.notes
     for name in manifest.changed_lists(folder):
         report.problems.append(f"{name} is not the list that was prepared: edited?")
@@ -181,7 +206,9 @@ def _compare_with_manifest(
             report.problems.append(f"the images of {name} are not those that its manifest names.")
 
 
-def _decode(name: str, split: SourceSplit, report: TaskReport) -> None:
+def _decode(
+    name: str, split: SourceSplit, hashes: Sequence[bytes] | None, report: TaskReport
+) -> None:
     images = split.images
     assert isinstance(images, FileImages)
 
@@ -195,7 +222,11 @@ def _decode(name: str, split: SourceSplit, report: TaskReport) -> None:
     present = [row for row, file in enumerate(images.files) if file.is_file()]
     work = in_threads(complaint, present)
     title = f"reading {report.task} {name}"
-    found = [said for _, said in tqdm(work, title, len(present), leave=False, disable=None) if said]
+    said = dict(tqdm(work, title, len(present), leave=False, disable=None))
+    found = [sentence for sentence in said.values() if sentence]
+    if hashes is not None:
+        # So that runs need not find it out again.
+        remember(images.decodable, [hashes[row] for row in present if not said[row]])
     report.splits[name].unreadable += found
     if found:
         report.problems.append(f"{len(found)} images of {name} are unreadable: {found[0]}")

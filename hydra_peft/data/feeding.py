@@ -46,7 +46,8 @@ def prepare_split(
     Args:
         split: as its source holds it.
         size: height and width in pixels.
-        cache: folder of decoded images; None decodes whenever images are read.
+        cache: folder of decoded images; None decodes whenever images are read, after checking that
+            all of them can be.
         title: for progress bars.
 
     Raises:
@@ -56,5 +57,7 @@ def prepare_split(
     if isinstance(images, ArrayImages) and tuple(images.array.shape[1:3]) == size:
         return ImageSplit(images.array, split.labels)
     if cache is None:
+        # Before anyone trains for hours towards an image that cannot be scored.
+        images.check_decodable()
         return ImageSplit(DecodedPixels(images, size), split.labels)
     return ImageSplit(open_cache(images, size=size, folder=cache, title=title), split.labels)

@@ -34,6 +34,19 @@ class Images(Protocol):
         """Return what to call the image in a message."""
         ...
 
+    def check_decodable(self) -> None:
+        """Check, once for each content, that every image can be read.
+
+        Raises:
+            UserError: one cannot; the message names it.
+        """
+        ...
+
+    @property
+    def hashes(self) -> Tensor:
+        """The sha256 of each image's content, uint8 ``[n, 32]``."""
+        ...
+
     @property
     def sha256(self) -> str:
         """Hash of the content of all images, in order."""
@@ -56,6 +69,15 @@ class ArrayImages:
     def name(self, index: int) -> str:
         """Return the image's number."""
         return f"image {index}"
+
+    def check_decodable(self) -> None:
+        """Do nothing: what is in memory is decoded."""
+
+    @property
+    def hashes(self) -> Tensor:
+        """The sha256 of each image's bytes, uint8 ``[n, 32]``."""
+        digests = [hashlib.sha256(image.contiguous().numpy().data).digest() for image in self.array]
+        return torch.frombuffer(bytearray(b"".join(digests)), dtype=torch.uint8).view(-1, 32)
 
     @property
     def sha256(self) -> str:
@@ -94,17 +116,29 @@ class TaskData:
             for.
         lineage: ``generated``, ``originals`` (prepared here from the original files) or
             ``archive`` (prepared by someone else).
+        partial: whether it was prepared from an incomplete original; sizes may be right all the
+            same.
+        notes: sentences on how it differs from the community's data.
     """
 
     splits: Mapping[str, SourceSplit]
     lineage: str
+    partial: bool = False
+    notes: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, object]:
-        """Return what a record says of the data: hashes, counts and lineage."""
+        """Return what a record says of the data: hashes, counts, lineage, and what is amiss."""
         hashes = {name: split.sha256() for name, split in sorted(self.splits.items())}
         whole = hashlib.sha256(" ".join(hashes.values()).encode()).hexdigest()
         counts = {name: len(split) for name, split in sorted(self.splits.items())}
-        return {"sha256": whole, "splits": hashes, "counts": counts, "lineage": self.lineage}
+        return {
+            "sha256": whole,
+            "splits": hashes,
+            "counts": counts,
+            "lineage": self.lineage,
+            "partial": self.partial,
+            "notes": list(self.notes),
+        }
 
 
 class Pixels(Protocol):
@@ -158,12 +192,13 @@ def check_task(
     """Check loaded data against what its yaml promises.
 
     Returns:
-        Whether the data is partial: a split has another size, and ``allow_partial`` is true.
+        Whether the data is partial: a split has another size, or it was prepared from an
+        incomplete original; only where ``allow_partial`` is true.
 
     Raises:
-        UserError: a split of another size, or a label outside ``[0, classes)``.
+        UserError: partial data that is not allowed, or a label outside ``[0, classes)``.
     """
-    partial = False
+    partial = data.partial
     for split, content in data.splits.items():
         low, high = int(content.labels.min()), int(content.labels.max())
         if low < 0 or high >= classes:
@@ -179,6 +214,11 @@ def check_task(
                     f"{sizes[split]}: mend the data (scripts/check_data.py says more), or set "
                     "data.allow_partial=true."
                 )
+    if data.partial and not allow_partial:
+        raise UserError(
+            f"dataset {name} was prepared from an incomplete original, as its manifest.json says: "
+            "complete the original and prepare the task again, or set data.allow_partial=true."
+        )
     return partial
 
 

@@ -21,6 +21,7 @@ from hydra_peft.config.schema import (
     RunConfig,
 )
 from hydra_peft.data.feeding import prepare_split
+from hydra_peft.data.overlap import check_apart
 from hydra_peft.data.sources import Task, check_task_is_there, load_task
 from hydra_peft.data.splits import ImageSplit, TaskData, check_task
 from hydra_peft.errors import UserError
@@ -47,6 +48,11 @@ def splits_needed(protocol: ProtocolConfig) -> list[tuple[str, str]]:
     """Return the pairs of splits that a run trains on and scores, those of its tuning first."""
     own = (protocol.train_split, protocol.evaluate_split)
     return [("train800", "val200"), own] if protocol.tune else [own]
+
+
+def splits_read(protocol: ProtocolConfig) -> list[str]:
+    """Return every split that a run or its tuning reads: what its record has hashes of."""
+    return list(dict.fromkeys(name for pair in splits_needed(protocol) for name in pair))
 
 
 def task_of(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[str]) -> Task:
@@ -169,21 +175,30 @@ def build_normalizer(backbone: nn.Module, name: str, device: torch.device) -> No
 
 @dataclass(frozen=True)
 class LoadedData:
-    """Splits in the size a model takes, and what a record says of them."""
+    """Splits in the size a model takes, and what a record says of the data."""
 
     splits: dict[str, ImageSplit]
     description: dict[str, object]
 
 
 def load_data(
-    dataset: DatasetConfig, data: DataConfig, task: Task, size: tuple[int, int]
+    dataset: DatasetConfig,
+    data: DataConfig,
+    task: Task,
+    size: tuple[int, int],
+    *,
+    wanted: Sequence[str],
 ) -> LoadedData:
-    """Return the splits that ``task`` names, checked against their yaml, in ``size``.
+    """Return the wanted splits of ``task``, checked against their yaml, in ``size``.
+
+    Args:
+        wanted: those to decode; others that the task names are checked and described only.
 
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
     loaded = load_task(dataset.source, task)
+    description = describe_data(dataset, data, loaded)
     splits = {
         name: prepare_split(
             split,
@@ -192,8 +207,21 @@ def load_data(
             title=f"{task.name} {name}",
         )
         for name, split in loaded.splits.items()
+        if name in wanted
     }
-    return LoadedData(splits, describe_data(dataset, data, loaded))
+    return LoadedData(splits, description)
+
+
+def check_images(config: RunConfig) -> None:
+    """Check all data that a run and its tuning read: promises, shared images, the scored images.
+
+    Raises:
+        UserError: see :func:`describe_data`; or an image that is scored cannot be decoded.
+    """
+    task = task_of(config.dataset, config.paths, splits_read(config.protocol))
+    loaded = load_task(config.dataset.source, task)
+    describe_data(config.dataset, config.data, loaded)
+    loaded.splits[config.protocol.evaluate_split].images.check_decodable()
 
 
 def keeps(cache: str, split: str) -> bool:
@@ -202,18 +230,21 @@ def keeps(cache: str, split: str) -> bool:
 
 
 def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) -> dict[str, object]:
-    """Return what a record says of ``loaded``, after checking it against its yaml.
+    """Return what a record says of ``loaded``, after checking it against yaml and manifest.
 
     Raises:
-        UserError: see :func:`hydra_peft.data.splits.check_task`.
+        UserError: see :func:`hydra_peft.data.splits.check_task` and
+            :func:`hydra_peft.data.overlap.check_apart`.
     """
+    name = f"{dataset.benchmark}/{dataset.name}"
     partial = check_task(
         loaded,
-        name=f"{dataset.benchmark}/{dataset.name}",
+        name=name,
         classes=dataset.classes,
         sizes=dataset.sizes,
         allow_partial=data.allow_partial,
     )
+    check_apart(loaded, name)
     return {**loaded.describe(), "partial": partial}
 
 

@@ -106,7 +106,8 @@ def reevaluate(
     split = config.protocol.evaluate_split
     paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
     task = task_of(config.dataset, paths, [split])
-    loaded = load_data(config.dataset, config.data, task, input_size(backbone))
+    size = input_size(backbone)
+    loaded = load_data(config.dataset, config.data, task, size, wanted=[split])
     _same(
         f"{split} images",
         _split_hash(loaded.description, split),

@@ -30,8 +30,9 @@ class Record:
         protocol: its name.
         seed: the run's seed.
         weights: kind (``pretrained`` or ``random``), source and sha256 of the backbone's weights.
-        data: sha256 of the splits that the run read, each split's own and its count, lineage, and
-            whether a split has not its expected size (``partial``).
+        data: sha256 of the splits that the run and its tuning read, each split's own and its count,
+            lineage, whether it is not the whole task (``partial``: a split has not its expected
+            size, or the original was incomplete), and the manifest's ``notes``.
         tuning: what was tried on held-out images before, and chosen; empty without tuning.
         metrics: score, split, selection rule, epoch, and the counts behind it; empty before.
         parameters: adapter, head, trainable and total.

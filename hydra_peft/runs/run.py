@@ -36,7 +36,7 @@ from hydra_peft.runs.assembly import (
     describe_data,
     load_backbone,
     load_data,
-    splits_needed,
+    splits_read,
     task_of,
 )
 from hydra_peft.runs.folder import CONFIG, completed_record, run_folder, set_aside
@@ -122,8 +122,7 @@ def _folder(config: RunConfig, weights: Weights) -> Path:
 
 
 def _check_same_data(existing: Record, config: RunConfig, folder: Path) -> None:
-    (*_, splits) = splits_needed(config.protocol)
-    task = task_of(config.dataset, config.paths, splits)
+    task = task_of(config.dataset, config.paths, splits_read(config.protocol))
     loaded = load_task(config.dataset.source, task)
     now = str(describe_data(config.dataset, config.data, loaded)["sha256"])
     if existing.data.get("sha256") != now:
@@ -203,7 +202,6 @@ class _Run:
                 log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
                 metrics = self._train(adapted, train_split, evaluate_split, writer)
                 trained = time.perf_counter()
-                save_adapter(adapted.model, self.folder)
             except DivergedError as error:
                 return self._finish("diverged", begun, error=f"{error}.")
             except KeyboardInterrupt:
@@ -218,9 +216,9 @@ class _Run:
     def _load_splits(self, adapted: AdaptedModel) -> tuple[ImageSplit, ImageSplit]:
         config = self.config
         protocol = config.protocol
-        (*_, splits) = splits_needed(protocol)
-        task = task_of(config.dataset, config.paths, splits)
-        data = load_data(config.dataset, config.data, task, adapted.size)
+        task = task_of(config.dataset, config.paths, splits_read(protocol))
+        wanted = (protocol.train_split, protocol.evaluate_split)
+        data = load_data(config.dataset, config.data, task, adapted.size, wanted=wanted)
         self._update(data=data.description)
         train_split = data.splits[protocol.train_split]
         check_batches(len(train_split), config.train.batch_size, config.train.drop_last)
@@ -236,6 +234,7 @@ class _Run:
         config, model = self.config, adapted.model
         feed = self._feed(adapted, train_split, evaluate_split)
         scoring = Scoring(config.protocol, config.train.epochs)
+        last_counts = config.protocol.selection == "last"
         trained = trainable_parameters(model)
         optimizer = build_adamw(
             [*trained.adapter.values(), *trained.head.values()],
@@ -248,6 +247,11 @@ class _Run:
         def after_epoch(record: EpochRecord) -> None:
             self.epochs.append(record)
             writer.epoch(record, config.train.epochs)
+            if record.epoch == config.train.epochs:
+                _check_finite(model, record.epoch)
+                if last_counts:
+                    # Before scoring: if that fails, what was trained is not lost.
+                    save_adapter(model, self.folder)
             if scoring.is_due(record.epoch):
                 score = evaluate(
                     feed.module,
@@ -294,12 +298,9 @@ class _Run:
                 after_step=after_step,
                 after_epoch=after_epoch,
             )
-        if not all(
-            bool(torch.isfinite(tensor).all()) for tensor in adapter_state_dict(model).values()
-        ):
-            # The loss of the last step is finite, what it led to is not: there is no score.
-            raise DivergedError(config.train.epochs, math.nan)
-        scoring.restore(adapter_state_dict(model))
+        if not last_counts:
+            scoring.restore(adapter_state_dict(model))
+            save_adapter(model, self.folder)
         return {
             **scoring.metrics(),
             "train_loss": self.epochs[-1].loss,
@@ -374,3 +375,13 @@ class _Run:
             self._finish("failed", begun, error=error)
         except OSError:
             log.error("the record of the failed run could not be written to %s", self.folder)
+
+
+def _check_finite(model: nn.Module, epoch: int) -> None:
+    """The loss of the last step is finite; where what it led to is not, there is no score.
+
+    Raises:
+        DivergedError: a trained tensor is not finite.
+    """
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in adapter_state_dict(model).values()):
+        raise DivergedError(epoch, math.nan)

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
-from hydra_peft.runs.assembly import load_backbone
+from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.folder import TUNING
 from hydra_peft.runs.run import Outcome, existing_outcome, run
 
@@ -69,6 +69,8 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
     existing = existing_outcome(config, weights)
     if existing is not None:
         return existing
+    # Now, not after a search that may take days: only the last run needs the test set.
+    check_images(config)
     tried = [(choice, _try(config, config_yaml, choice)) for choice in choices(config)]
     scored = [(choice, outcome) for choice, outcome in tried if outcome.record.metrics]
     if not scored:

@@ -138,14 +138,18 @@ GROUPS = ("natural", "specialized", "structured")
 
 
 def build_tables(records: list[Record]) -> tuple[list[Table], list[str]]:
-    """Group ``records`` into tables; also return a sentence for each thing kept apart."""
+    """Group ``records`` into tables; also return a sentence for each thing kept apart.
+
+    Notes on the data of a task are among the sentences.
+    """
     tables: dict[tuple[str, str, str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         trained_on = str(record.settings.get("protocol.train_split", "train"))
         split, selection = str(record.metrics["split"]), str(record.metrics["selection"])
         key = (record.benchmark, record.protocol, trained_on, split, selection)
         tables[key].append(record)
-    built, warnings = [], []
+    built: list[Table] = []
+    warnings = _data_notes(records)
     for key, members in sorted(tables.items()):
         rows, apart = _rows(members)
         warnings += [*apart, *_lineages(members, f"{key[0]}, protocol {key[1]}")]
@@ -173,6 +177,16 @@ def _lineages(records: list[Record], where: str) -> list[str]:
     ways = sorted(tasks.items())
     listed = "; ".join(f"{way} ({', '.join(sorted(names))})" for way, names in ways)
     return [f"{where}: data of different lineages: {listed}."]
+
+
+def _data_notes(records: list[Record]) -> list[str]:
+    """Return what the manifests of the runs' data say of it, once a task."""
+    notes: dict[str, None] = {}
+    for record in sorted(records, key=lambda record: (record.benchmark, record.task)):
+        said = record.data.get("notes")
+        for note in said if isinstance(said, list) else []:
+            notes[f"data of {record.task}: {' '.join(str(note).split())}"] = None
+    return list(notes)
 
 
 def _rows(records: list[Record]) -> tuple[list[Row], list[str]]:

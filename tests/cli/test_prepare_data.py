@@ -11,6 +11,7 @@ import io
 import json
 import shutil
 import signal
+import subprocess
 import sys
 import tarfile
 import threading
@@ -496,6 +497,24 @@ def test_archive(cli: Cli, tmp_path: Path, around: str, kind: str) -> None:
     assert f"2 of 3 tasks are in {out}" in said
     assert sorted(path.name for path in out.iterdir()) == ["toy_left", "toy_right"]
     assert (out / "toy_right" / "images" / "test" / "000005.jpg").read_bytes() == b"jpeg"
+
+
+def test_archive_of_a_root_that_was_prepared_here(cli: Cli, tmp_path: Path) -> None:
+    """Prepared images lie under two names each, which ``tar`` stores as hard links."""
+    make_toys(tmp_path / "source")
+    made, out = tmp_path / "made", tmp_path / "out"
+    code, _, _ = cli("vtab1k", "task=left", f"source={tmp_path}/source", f"out={made}")
+    assert code == 0
+    archive = tmp_path / "made.tar.gz"
+    subprocess.run(["tar", "-czf", archive, "-C", made, "."], check=True)
+    with tarfile.open(archive) as tar:
+        assert sum(member.islnk() for member in tar) == 50
+    code, said, err = cli("vtab1k", f"archive={archive}", f"out={out}")
+    assert (code, err) == (0, "")
+    assert table(said)["left"] == ("installed", "")
+    files = [path.relative_to(made) for path in made.rglob("*") if path.is_file()]
+    assert len(files) > 100
+    assert all((out / file).read_bytes() == (made / file).read_bytes() for file in files)
 
 
 def test_archive_never_overwrites(cli: Cli, tmp_path: Path) -> None:

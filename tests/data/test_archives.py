@@ -172,6 +172,60 @@ def test_tar_members_that_are_no_files(tmp_path: Path, type: bytes, word: str) -
     assert "'odd'" in message
 
 
+def test_hard_links_to_earlier_files_become_copies(tmp_path: Path) -> None:
+    """A later member of one name must not change the other, as a link would."""
+    one, two = tarfile.TarInfo("a/one"), tarfile.TarInfo("two")
+    two.type, two.linkname = tarfile.LNKTYPE, "./a/one"
+    three = tarfile.TarInfo("b/three")
+    three.type, three.linkname = tarfile.LNKTYPE, "a/one"
+    one.size = 5
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.addfile(one, io.BytesIO(b"first"))
+        archive.addfile(two)
+        archive.addfile(three)
+        archive.addfile(one, io.BytesIO(b"later"))
+    extract(tmp_path / "x.tar", tmp_path / "target")
+    found = files_below(tmp_path / "target")
+    assert found == {"a/one": b"later", "two": b"first", "b/three": b"first"}
+
+
+GOOD = tar_header(b"good", b"0", size=5) + b"hello".ljust(512, b"\0")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        tar_header(b"odd", b"1", link=b"/etc/passwd"),
+        tar_header(b"odd", b"1", link=b"../../x.tar"),
+        tar_header(b"odd", b"1", link=b"..\\x.tar"),
+        tar_header(b"odd", b"1", link=b"absent"),
+        tar_header(b"odd", b"1", link=b""),
+        tar_header(b"odd", b"1", link=b"odd"),
+        tar_header(b"odd", b"1", link=b"later") + GOOD.replace(b"good", b"late", 1),
+        tar_header(b"odd", b"1", link=b"good") + GOOD,
+        GOOD + tar_header(b"good", b"1", link=b"good"),
+        GOOD + tar_header(b"good", b"1", link=b"./good"),
+        tar_header(b"folder", b"5") + tar_header(b"odd", b"1", link=b"folder"),
+        GOOD + tar_header(b"two", b"1", link=b"good") + tar_header(b"odd", b"1", link=b"two"),
+    ],
+)
+def test_hard_links_to_anything_else(tmp_path: Path, content: bytes) -> None:
+    assert "is a hard link to '" in refused(tmp_path, "x.tar", content + bytes(1024))
+
+
+def test_hard_links_count(tmp_path: Path) -> None:
+    links = b"".join(tar_header(b"l%d" % i, b"1", link=b"good") for i in range(3))
+    content = GOOD + links + bytes(1024)
+    assert "more than 19 bytes" in refused(tmp_path, "x.tar", content, max_bytes=19)
+    assert "more than 3 members" in refused(tmp_path, "x.tar", content, max_files=3)
+    extract(tmp_path / "x.tar", tmp_path / "target", max_bytes=20, max_files=4)
+    assert files_below(tmp_path / "target")["l2"] == b"hello"
+    leaving = GOOD + tar_header(b"../out", b"1", link=b"good") + bytes(1024)
+    assert "leaves the folder" in refused(tmp_path, "y.tar", leaving)
+    onto = GOOD + tar_header(b"good/x", b"1", link=b"good") + bytes(1024)
+    assert "file and a folder" in refused(tmp_path, "z.tar", onto)
+
+
 @pytest.mark.parametrize(
     ("mode", "word"), [(stat.S_IFLNK, "symbolic link"), (stat.S_IFIFO, "fifo")]
 )

@@ -17,9 +17,9 @@ SPLITS = ("train800", "val200", "train", "test")
 SIZES = {"train800": 8, "val200": 4, "train": 12, "test": 10}
 
 
-def check(root: Path, decode: bool = True) -> TaskReport:
+def check(root: Path, decode: bool = True, partial: bool = False) -> TaskReport:
     task = Task("vtab1k", "dtd", "dtd", (), 3, root, root / "cache", SPLITS)
-    return check_prepared(task, SIZES, decode=decode)
+    return check_prepared(task, SIZES, decode=decode, allow_partial=partial)
 
 
 def test_good_data(tmp_path: Path) -> None:
@@ -58,6 +58,27 @@ def overlap(folder: Path) -> None:
     shutil.copy(folder / "images/train800val200/000001.jpg", folder / "images/test/000001.jpg")
 
 
+def leak(folder: Path) -> None:
+    shutil.copy(folder / "images/train800/000001.jpg", folder / "images/val200/000002.jpg")
+    shutil.copy(folder / "images/train800/000001.jpg", folder / "images/train800val200/000010.jpg")
+
+
+def leak_to_test(folder: Path) -> None:
+    shutil.copy(folder / "images/val200/000001.jpg", folder / "images/test/000003.jpg")
+
+
+def relabel(folder: Path) -> None:
+    path = folder / "train800.txt"
+    path.write_text(path.read_text().replace(".jpg 2", ".jpg 0"))
+    path = folder / "val200.txt"
+    path.write_text(path.read_text().replace("0.jpg 0", "0.jpg 1"))
+
+
+def list_twice(folder: Path) -> None:
+    path = folder / "test.txt"
+    path.write_text(path.read_text().replace("000001.jpg 1", "000000.jpg 1"))
+
+
 def other_train(folder: Path) -> None:
     shutil.copy(folder / "images/test/000001.jpg", folder / "images/val200/000001.jpg")
 
@@ -69,7 +90,11 @@ def other_train(folder: Path) -> None:
         (lambda folder: (folder / "images/test/000003.jpg").unlink(), "1 images of test are missi"),
         (label, "test.txt, line 1: label 3 is outside 0 to 2"),
         (fewer, "test lists 9 images, expected 10."),
-        (overlap, "1 of 12 training images are in test too."),
+        (overlap, "1 of 10 images of test are in train too."),
+        (leak, "1 of 4 images of val200 are in train800 too."),
+        (leak_to_test, "1 of 4 images of val200 are in test too."),
+        (relabel, "3 images of train800 and val200 have another label in train."),
+        (list_twice, "1 files are listed with two labels: "),
         (other_train, "train800 and val200 together are not the images of train."),
         (lambda folder: (folder / "val200.txt").unlink(), "lacks its split 'val200'"),
     ],
@@ -96,6 +121,46 @@ def test_absent_classes_are_a_note(tmp_path: Path) -> None:
     report = check(tmp_path)
     assert report.status == "ok"
     assert "1 of 3 classes have no image in test." in report.notes
+
+
+def test_equal_images_of_different_labels_are_a_note(tmp_path: Path) -> None:
+    """Public data sets hold some; which label is right is not ours to say."""
+    write_task(tmp_path / "dtd", classes=3)
+    images = tmp_path / "dtd/images/test"
+    shutil.copy(images / "000001.jpg", images / "000002.jpg")
+    shutil.copy(images / "000003.jpg", images / "000006.jpg")  # of one label
+    report = check(tmp_path)
+    assert (report.status, report.problems) == ("ok", [])
+    assert report.notes == ["1 images are there twice with different labels."]
+    assert report.splits["test"].duplicates == 2
+
+
+def test_few_shared_images_are_a_note(tmp_path: Path) -> None:
+    write_task(tmp_path / "dtd", classes=3, test=200, train800=200, val200=4)
+    for number in (0, 3):
+        shutil.copy(
+            tmp_path / f"dtd/images/train800val200/00000{number}.jpg",
+            tmp_path / f"dtd/images/test/00000{number}.jpg",
+        )
+    report = check(tmp_path, partial=True)
+    assert report.status == "ok"
+    assert [note for note in report.notes if "too" in note] == [
+        "2 of 200 images of test are in train too."
+    ]
+    assert report.overlap == 2
+
+
+def test_an_incomplete_original_is_a_fault_unless_allowed(tmp_path: Path) -> None:
+    write_task(tmp_path / "dtd", classes=3)
+    said = {"schema": 1, "partial": True, "notes": ["Odd."], "lists": {}, "splits": {}}
+    (tmp_path / "dtd" / "manifest.json").write_text(json.dumps(said))
+    report = check(tmp_path)
+    assert report.status == "wrong"
+    assert "prepared from an incomplete original" in report.problems[0]
+    report = check(tmp_path, partial=True)
+    assert report.status == "ok"
+    assert "prepared from an incomplete original" in report.notes[0]
+    assert "Odd." in report.notes
 
 
 def test_manifests_that_are_no_manifests(tmp_path: Path) -> None:

@@ -50,5 +50,9 @@ def test_promises_are_checked() -> None:
     with pytest.raises(UserError, match="10 images in test where its yaml says 11"):
         check(test=11)
     assert check(test=11, allow=True)
+    data = TaskData(data.splits, "originals", partial=True)
+    with pytest.raises(UserError, match=r"x was prepared from an incomplete original.*manifest"):
+        check()
+    assert check(allow=True)
     with pytest.raises(UserError, match=r"labels from 0 to 3 in .* where its yaml says classes=3"):
         check(classes=3, allow=True)

@@ -155,6 +155,19 @@ def test_partial_data_and_selection_on_the_test_set_are_named_in_the_table() -> 
     assert "selected on the test set" not in to_markdown(table)
 
 
+def test_notes_on_data_stand_below_the_tables_once_a_task() -> None:
+    def runs(task: str, notes: object) -> list[Record]:
+        data = {"sha256": task, "notes": notes}
+        return [
+            record(task, s, 1.0, data=data, protocol=p) for s in (0, 1) for p in ("clean", "paper")
+        ]
+
+    _, warnings = build_tables([*runs("b", ["Not VTAB-1k's."]), *runs("a", ["Odd."]), *FULL[4:]])
+    assert warnings[:2] == ["data of a: Odd.", "data of b: Not VTAB-1k's."]
+    assert not any("data of" in warning for warning in warnings[2:])
+    assert build_tables(runs("a", "edited"))[1] == build_tables(runs("a", []))[1]
+
+
 def test_rows_of_one_label_say_what_tells_them_apart() -> None:
     longer = {"method.name": "lora", "train.epochs": 50}
     (table,), _ = build_tables([*FULL, record("a", 0, 1.0, settings=longer)])

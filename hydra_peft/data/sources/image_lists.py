@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hydra_peft.data.decodable import check_decodable
 from hydra_peft.data.decoding import read_image
 from hydra_peft.data.file_hashes import file_hashes
 from hydra_peft.data.image_lists import LISTS, ImageList, read_list
+from hydra_peft.data.manifests import read_manifest
 from hydra_peft.data.sources._task import Task
 from hydra_peft.data.splits import SourceSplit, TaskData
 from hydra_peft.errors import UserError
@@ -51,6 +53,15 @@ class FileImages:
         """Return the image's path."""
         return str(self.files[index])
 
+    @property
+    def decodable(self) -> Path:
+        """Where is kept which of them could be decoded."""
+        return self.index.with_name(f"{self.index.stem}-decodable.safetensors")
+
+    def check_decodable(self) -> None:
+        """See :func:`hydra_peft.data.decodable.check_decodable`."""
+        check_decodable(self.files, self.hashes, self.decodable, self.title)
+
     @cached_property
     def hashes(self) -> torch.Tensor:
         """The sha256 of each file, uint8 ``[n, 32]``."""
@@ -77,11 +88,14 @@ def load(task: Task) -> TaskData:
     """Return the splits of ``task`` that it asks for.
 
     Raises:
-        UserError: the folder, a list or an image is missing, or a list is malformed.
+        UserError: the folder, a list or an image is missing, or a list or manifest is malformed.
     """
     folder = task_folder(task)
     splits = {split: load_split(folder, split, task) for split in task.splits}
-    return TaskData(splits, "originals" if (folder / MANIFEST).is_file() else "archive")
+    if not (folder / MANIFEST).is_file():
+        return TaskData(splits, "archive")
+    manifest = read_manifest(folder / MANIFEST)
+    return TaskData(splits, "originals", manifest.partial, tuple(manifest.notes))
 
 
 def load_split(folder: Path, split: str, task: Task) -> SourceSplit:

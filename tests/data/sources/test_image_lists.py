@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_folders_and_aliases(tmp_path: Path, place: str) -> None:
     assert data.splits["test"].labels.tolist() == [0, 1, 2, 3]
     assert data.splits["test"].images.pixels(2).shape == (7, 9, 3)
     assert data.lineage == "archive"
+
+
+def test_what_a_manifest_says_goes_with_the_data(tmp_path: Path) -> None:
+    write(tmp_path / "cifar")
+    path = tmp_path / "cifar" / "manifest.json"
+    said = {"schema": 1, "partial": True, "notes": ["Not VTAB-1k's."], "lists": {}, "splits": {}}
+    path.write_text(json.dumps(said))
+    described = load_task("image_lists", task(tmp_path)).describe()
+    assert described["lineage"] == "originals"
+    assert described["partial"] is True
+    assert described["notes"] == ["Not VTAB-1k's."]
+    path.write_text(json.dumps({**said, "partial": "yes"}))
+    with pytest.raises(UserError, match=r"manifest\.json is not a manifest of schema 1"):
+        load_task("image_lists", task(tmp_path))
 
 
 def test_the_hash_is_of_content_and_order_not_of_names(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""Images that two splits share, found by the hash of their content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from hydra_peft.data.splits import TaskData
+from hydra_peft.errors import UserError
+
+#: splits that have no image in common
+APART = (("train", "test"), ("train800", "val200"), ("train800", "test"), ("val200", "test"))
+#: public data sets hold some images twice; more than this share of the smaller split in the larger
+#: one means that somebody mixed up the splits
+MAX_OVERLAP = 0.01
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Images that two splits share.
+
+    Attributes:
+        smaller, larger: names of the splits.
+        shared: images of the smaller one whose content the larger one has too.
+        count: images of the smaller one.
+    """
+
+    smaller: str
+    larger: str
+    shared: int
+    count: int
+
+    @property
+    def too_large(self) -> bool:
+        """Whether it is more than public data sets have by themselves."""
+        return self.shared > MAX_OVERLAP * self.count
+
+    def __str__(self) -> str:
+        return (
+            f"{self.shared:,} of {self.count:,} images of {self.smaller} are in {self.larger} too"
+        )
+
+
+def overlaps(hashes: Mapping[str, Sequence[bytes]]) -> Iterator[Overlap]:
+    """Yield what the splits that should be apart have in common, where it is anything.
+
+    Args:
+        hashes: content hash of each image, by split; splits may be absent.
+    """
+    for pair in APART:
+        if hashes.keys() >= set(pair):
+            smaller, larger = sorted(pair, key=lambda name: len(hashes[name]))
+            there = set(hashes[larger])
+            shared = sum(one in there for one in hashes[smaller])
+            if shared:
+                yield Overlap(smaller, larger, shared, len(hashes[smaller]))
+
+
+def rows(hashes: Tensor) -> list[bytes]:
+    """Return the rows of ``hashes``, uint8 ``[n, 32]``, as what sets can hold."""
+    content = hashes.contiguous().numpy().tobytes()
+    return [content[start : start + 32] for start in range(0, len(content), 32)]
+
+
+def check_apart(data: TaskData, name: str) -> None:
+    """Check that splits of ``data`` that should be apart share no more images than chance gives.
+
+    Args:
+        name: the dataset's, for the message.
+
+    Raises:
+        UserError: two splits share more than ``MAX_OVERLAP``, or an image cannot be read.
+    """
+    for found in overlaps({key: rows(split.images.hashes) for key, split in data.splits.items()}):
+        if found.too_large:
+            raise UserError(
+                f"dataset {name}: {found}, so a score would not be of unseen images: mend the "
+                "data (scripts/check_data.py says more)."
+            )
