@@ -13,6 +13,9 @@ from hydra_peft.cli.guard import Stopped
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.errors import UserError
 
+#: keys of a protocol that are asked for beside its name
+_FREE = ("protocol.tune", "protocol.grid")
+
 
 class Preflight(Callback):
     """Composes and checks all jobs of a sweep when Hydra is about to start it."""
@@ -62,21 +65,32 @@ def check_jobs(config: DictConfig) -> None:
 
 
 def check_overrides(overrides: list[str]) -> None:
-    """Check that no override changes what a task recommends instead of what a run does.
+    """Check that no override changes what a name stands for instead of what a run does.
 
     Raises:
-        UserError: one does; a table could not tell such a run from one of the recipe.
+        UserError: one does; a table could not tell such a run from one of the recipe or protocol.
     """
     for override in overrides:
-        if override.lstrip("+~").startswith(("dataset.recipe", "dataset.versions")):
+        key = override.lstrip("+~").split("=")[0].strip()
+        if key.startswith(("dataset.recipe", "dataset.versions")) or key == "method.recipe":
             raise UserError(
                 f"'{override}' would change the task's recommendation: override what the run "
                 "takes from it, such as optimizer.lr, train.epochs or method.dropout."
             )
-        if override.lstrip("+~").startswith("protocol.fills"):
+        if key.startswith("protocol.fills"):
             raise UserError(
                 f"'{override}' would change the protocol under its name: override what the run "
                 "takes from it, such as method.init, model.drop_path or data.normalization."
+            )
+        if key == "protocol.name":
+            raise UserError(
+                f"'{override}' would give one protocol another's name: choose one as "
+                "protocol=<name>, or write a new one as conf/protocol/<name>.yaml."
+            )
+        if key.startswith("protocol.") and not key.startswith(_FREE):
+            raise UserError(
+                f"'{override}' would change the protocol under its name: choose another as "
+                "protocol=<name>, or write a new one as conf/protocol/<name>.yaml."
             )
 
 

@@ -13,6 +13,7 @@ from hydra_peft.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from hydra_peft.runs.record import Record
+    from hydra_peft.tables.overrides import Defaults
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAPER = ROOT / "results" / "paper"
@@ -87,7 +88,7 @@ def print_tables(
     records = [r for r in collection.records if protocol in (None, r.protocol)]
     if protocol is not None and not records:
         raise UserError(f"{runs} holds no completed run of protocol={protocol}: train one first.")
-    tables, apart = build_tables(records)
+    tables, apart = build_tables(records, defaults=_defaults(records))
     notes = [*collection.warnings, *apart]
     _publish(documents(tables, notes, form), notes, out / name)
 
@@ -122,7 +123,10 @@ def print_paper_table(
     published = read_published(PAPER / spec.csv)
     collection = collect(runs, may_be_empty=True)
     _check_protocol(protocol, collection.records)
-    sides, apart = compare(number, spec, published, collection.records, protocol=protocol)
+    records = [r for r in collection.records if r.benchmark == spec.benchmark.name]
+    sides, apart = compare(
+        number, spec, published, records, protocol=protocol, defaults=_defaults(records)
+    )
     notes = [*collection.warnings, *apart]
     _publish(documents(sides, notes, form), notes, out / (name or f"table{number}"))
 
@@ -135,6 +139,13 @@ def _check_protocol(protocol: str | None, records: list[Record]) -> None:
             f"protocol={protocol} is not known{did_you_mean(protocol, known)}: it must be one of "
             f"{', '.join(known)}."
         )
+
+
+def _defaults(records: list[Record]) -> Defaults:
+    from hydra_peft.cli.defaults import default_settings
+    from hydra_peft.tables.overrides import Origin
+
+    return default_settings({Origin.of(record) for record in records}) if records else {}
 
 
 def _publish(documents: dict[str, str], notes: list[str], path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.overrides import Defaults
 from hydra_peft.tables.paper_tables import PaperTable
 from hydra_peft.tables.published import Number, PublishedRow, PublishedTable
 from hydra_peft.tables.rows import (
@@ -78,7 +79,8 @@ class MeasuredRow:
         values: None where runs are missing.
         differences: measured - paper; None where one of the two is missing.
         mean_head: parameters of the head, averaged over tasks; None unless all tasks have runs.
-        like_paper: on the paper's backbone with pretrained weights and whole data.
+        like_paper: on the paper's backbone with pretrained weights and whole data, as protocol
+            and recipe have it.
     """
 
     label: str
@@ -131,6 +133,7 @@ def compare(
     records: list[Record],
     *,
     protocol: str | None = None,
+    defaults: Defaults | None = None,
 ) -> tuple[list[SideBySide], list[str]]:
     """Put the runs of ``records`` beside the published rows they belong to.
 
@@ -140,6 +143,7 @@ def compare(
         published: its numbers.
         records: completed runs, of any benchmark.
         protocol: leave other protocols out.
+        defaults: as of :func:`~hydra_peft.tables.rows.build_tables`.
 
     Returns:
         One comparison for each measured table with a row that fits, the published table alone if
@@ -151,7 +155,7 @@ def compare(
     _check(spec, published)
     chosen = [r for r in records if r.benchmark == spec.benchmark.name]
     chosen = [r for r in chosen if protocol in (None, r.protocol)]
-    tables, warnings = build_tables(chosen)
+    tables, warnings = build_tables(chosen, defaults=defaults)
     sides = []
     for table in tables:
         fitting = [row for row in table.rows if any(_fits(row, i) for i in spec.rows.values())]
@@ -265,7 +269,8 @@ def _paper_value(
 
 
 def _is_like_paper(row: Row, spec: PaperTable) -> bool:
-    return row.model == spec.benchmark.backbone and row.weights != RANDOM and not row.partial
+    pretrained = row.model == spec.benchmark.backbone and row.weights != RANDOM
+    return pretrained and not row.partial and not row.overrides
 
 
 def _labels(name: str, rows: list[Row], spec: PaperTable) -> list[str]:
@@ -274,6 +279,7 @@ def _labels(name: str, rows: list[Row], spec: PaperTable) -> list[str]:
     for row in rows:
         marks = [row.model] * (row.model != spec.benchmark.backbone)
         marks += [RANDOM] * (row.weights == RANDOM) + [PARTIAL] * row.partial
+        marks += row.overrides
         labels.append(f"{name} ({', '.join(['measured', *marks])})")
     if len(set(labels)) == len(labels):
         return labels
@@ -320,7 +326,10 @@ def _count(spec: PaperTable, blocks: list[Block], protocol: str | None) -> str:
         if len(usual) > 1:
             rules.append("of several measured rows of one kind the fullest counts")
         if len(usual) < len(block.measured):
-            rules.append("other backbones, random weights and partial data do not count")
+            rules.append(
+                "other backbones, random weights, partial data, overridden and tuned settings do "
+                "not count"
+            )
     rule = "".join(f"; {text}" for text in dict.fromkeys(rules))
     count = f"runs: {found} of {total} ({', '.join(spec.rows)} x {tasks} tasks{rule})"
     if found == total:

@@ -10,6 +10,7 @@ from vtab1k_records import METHODS, vtab_record
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.paper_tables import PAPER_TABLES, VTAB1K
 from hydra_peft.tables.published import PublishedTable, read_published
 from hydra_peft.tables.side_by_side import Block, SideBySide, compare
@@ -165,7 +166,29 @@ def test_what_is_not_like_the_paper_does_not_count_as_done() -> None:
     random = {"kind": "random", "sha256": "0" * 64}
     (side,), _ = side_by_side(fed_back(8, weights=random))
     assert side.notes[0].startswith("runs: 0 of 57")
-    assert "random weights and partial data do not count" in side.notes[0]
+    assert "other backbones, random weights, partial data, overridden" in side.notes[0]
+
+
+def test_overridden_and_tuned_runs_do_not_pass_for_the_reproduction() -> None:
+    usual = {"train.epochs": "recipe", "optimizer.lr": "recipe", "protocol.tune": False}
+    tuned = {**usual, "protocol.tune": True, "optimizer.lr": "tuned"}
+    records = fed_back(8, settings={**usual, "train.epochs": 2})
+    records += [r for r in fed_back(8, settings=tuned) if r.method["name"] == "hydra"]
+    defaults = {Origin.of(r): tuned if r.settings == tuned else usual for r in records}
+    (side,), _ = side_by_side(records, defaults=defaults)
+    assert [m.label for one in side.blocks for m in one.measured] == [
+        "LoRA (measured, train.epochs=2)",
+        "SeqLoRA (measured, train.epochs=2)",
+        "Hydra (measured, train.epochs=2)",
+        "Hydra (measured, tuned)",
+    ]
+    assert side.notes[0].startswith("runs: 0 of 57")
+    assert "overridden and tuned settings do not count" in side.notes[0]
+    assert "train.py" in side.notes[0]
+    plain = [r for r in fed_back(8, settings=usual) if r.method["name"] == "hydra"]
+    (side,), _ = side_by_side(records + plain, defaults=defaults)
+    assert block(side, "Hydra").measured[0].label == "Hydra (measured)"
+    assert side.notes[0].startswith("runs: 19 of 57")
 
 
 def test_variants_with_the_same_marks_are_told_apart_in_full() -> None:
