@@ -85,6 +85,8 @@ def _main() -> int:
         if arguments.archive:
             return _install(benchmark, arguments)
         return _prepare(benchmark, arguments)
+    except BrokenPipeError:
+        raise  # nobody reads what is printed: no matter of files
     except OSError as error:
         raise UserError(_sentence(error)) from None
 
@@ -150,7 +152,7 @@ def _outcome(order: Order, task: DatasetConfig, prepare: Callable[[DatasetConfig
     try:
         return Outcome(task.name, prepare(task))
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _FULL:
+        if isinstance(error, OSError) and error.errno in (*_FULL, errno.EPIPE):
             raise
         reason = _sentence(error)
         complain(f"{task.name}: {reason}")

@@ -149,13 +149,14 @@ def _defaults(records: list[Record]) -> Defaults:
 
 
 def _publish(documents: dict[str, str], notes: list[str], path: Path) -> None:
-    """Print the first document, write all of them to ``path`` with their endings."""
+    """Write all documents to ``path`` with their endings, print the first one."""
     from hydra_peft.files import atomic_write
 
     first, *others = documents
-    print(documents[first])
+    # Files first: whoever reads the print may leave before its end.
     for ending, text in documents.items():
         atomic_write(path.with_name(f"{path.name}.{ending}"), (text.rstrip() + "\n").encode())
+    print(documents[first])
     written = f"\nwritten: {path}.{' and .'.join([first, *others])}"
     # What programs read is printed alone, so that it can be piped; csv has no place for notes.
     if first == "csv" and notes:

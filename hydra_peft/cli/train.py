@@ -98,8 +98,8 @@ def _job(config: DictConfig, failures: list[str]) -> float | None:
         outcome = run_protocol(checked, OmegaConf.to_yaml(config, resolve=True))
     except Exception as error:
         full_disk = isinstance(error, OSError) and disk_sentence(error) is not None
-        # On a full disk no later job can do better.
-        if not sweeping or full_disk:
+        # On a full disk no later job can do better, and without a reader none is wanted.
+        if not sweeping or full_disk or isinstance(error, BrokenPipeError):
             raise Stopped from error
         complain(f"{overrides}: {error}")
         if not isinstance(error, UserError):
