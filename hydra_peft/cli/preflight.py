@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,6 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_peft.cli.guard import Stopped
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.errors import UserError
+
+if TYPE_CHECKING:
+    from hydra_peft.config.schema import ModelConfig
 
 #: keys of a protocol that are asked for beside its name
 _FREE = ("protocol.tune", "protocol.grid")
@@ -43,8 +48,9 @@ def check_jobs(config: DictConfig) -> None:
 
     loader = GlobalHydra.instance().config_loader()
     models, data = set(), set()
+    weights: dict[str, tuple[list[str], ModelConfig]] = {}
     for overrides in _expanded(config):
-        try:
+        with _named(overrides):
             check_overrides(overrides)
             composed = loader.load_sweep_config(config, overrides)
             job = OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"])
@@ -58,10 +64,37 @@ def check_jobs(config: DictConfig) -> None:
             if wanted not in data:
                 check_data(checked)
                 data.add(wanted)
-        except UserError as error:
-            raise UserError(f"job '{' '.join(overrides)}': {error}") from None
-        except COMPOSITION_ERRORS as error:
-            raise UserError(one_sentence(error, None)) from None
+            model = checked.model
+            source = repr((model.architecture, model.arguments, model.checkpoint))
+            if model.pretrained:
+                weights.setdefault(source, (overrides, model))
+    _check_weights(list(weights.values()))
+
+
+def _check_weights(wanted: list[tuple[list[str], ModelConfig]]) -> None:
+    """Check each set of weights once; last of all, since the hub may have to be asked for them."""
+    from hydra_peft.models.backbones import check_weights
+
+    for overrides, model in wanted:
+        with _named(overrides):
+            check_weights(
+                model.architecture,
+                arguments=model.arguments,
+                drop_path=model.drop_path,
+                checkpoint=model.checkpoint,
+                url=model.url,
+            )
+
+
+@contextmanager
+def _named(overrides: list[str]) -> Iterator[None]:
+    """Let mistakes in a job say which job."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"job '{' '.join(overrides)}': {error}") from None
+    except COMPOSITION_ERRORS as error:
+        raise UserError(one_sentence(error, None)) from None
 
 
 def check_overrides(overrides: list[str]) -> None:

@@ -164,12 +164,40 @@ def test_truncated_weights(cli: Cli, tmp_path: Path, root: Path) -> None:
     assert results(tmp_path) == []
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_weights_of_another_model_stop_a_sweep_before_its_first_job(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from hydra_peft.models import backbones
+
+    arrays = {"embedding/kernel": np.zeros((2, 2), np.float32)}
+    path = tmp_path / f"other{suffix}"
+    np.savez(path, **arrays) if suffix == ".npz" else save_file(arrays, path)
+    opened: list[Path] = []
+    original = backbones.check_checkpoint
+    monkeypatch.setattr(
+        backbones,
+        "check_checkpoint",
+        lambda model, file: (opened.append(file), original(model, file)),
+    )
+    monkeypatch.setattr(backbones, "load_checkpoint", lambda *_: pytest.fail("read in full"))
+    code, out, err = cli("-m", "method=lora,hydra,linear", "seed=0,1", f"model.checkpoint={path}")
+    assert (code, out) == (2, "")
+    assert str(path) in err
+    assert err.count("\n") == 1
+    assert opened == [path]
+    assert results(tmp_path) == []
+
+
 def test_every_experiment_composes_and_its_jobs_fit(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each preset's grid (of long ones a sample) passes the checks before its first job.
 
-    But for the one on data: that of VTAB-1k is not here.
+    But for those on data and weights: what VTAB-1k needs is not here.
     """
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -182,6 +210,7 @@ def test_every_experiment_composes_and_its_jobs_fit(
         return jobs[:: 1 + len(jobs) // 20]
 
     monkeypatch.setattr("hydra_peft.runs.assembly.check_data", lambda _: None)
+    monkeypatch.setattr("hydra_peft.models.backbones.check_weights", lambda *_, **__: None)
     monkeypatch.setattr("hydra_peft.cli.preflight.expand", some)
     train.register()
     names = sorted(path.stem for path in (root / "conf/experiment").glob("*.yaml"))
