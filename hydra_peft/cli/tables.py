@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAPER = ROOT / "results" / "paper"
+#: where train.py puts run folders
+RUNS = ROOT / "results" / "runs"
 
 USAGE = """\
 Print accuracy tables of the completed runs; write them as Markdown and CSV, or as LaTeX.
@@ -41,7 +43,7 @@ class Arguments:
     table: str | None = None
     format: str = "markdown"
     protocol: str | None = None
-    runs: str = str(ROOT / "results" / "runs")
+    runs: str = str(RUNS)
     out: str = str(ROOT / "results" / "tables")
     name: str | None = None
 
@@ -53,7 +55,7 @@ def main() -> int:
 
 def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
-    runs, out = Path(arguments.runs), Path(arguments.out)
+    runs, out = Path(arguments.runs).expanduser(), Path(arguments.out).expanduser()
     form, protocol, name = arguments.format, arguments.protocol, arguments.name
     if arguments.table is None:
         print_tables(runs, out, name or "accuracy", form=form, protocol=protocol)
@@ -125,7 +127,13 @@ def print_paper_table(
     _check_protocol(protocol, collection.records)
     records = [r for r in collection.records if r.benchmark == spec.benchmark.name]
     sides, apart = compare(
-        number, spec, published, records, protocol=protocol, defaults=_defaults(records)
+        number,
+        spec,
+        published,
+        records,
+        protocol=protocol,
+        defaults=_defaults(records),
+        runs=None if runs.resolve() == RUNS.resolve() else runs.resolve(),
     )
     notes = [*collection.warnings, *apart]
     _publish(documents(sides, notes, form), notes, out / (name or f"table{number}"))

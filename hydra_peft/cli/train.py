@@ -18,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli.guard import Stopped, complain, disk_sentence, guarded
+from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.preflight import check_overrides
 from hydra_peft.errors import UserError
@@ -40,7 +41,8 @@ def main() -> int:
 def _main() -> int:
     register()
     # argparse takes flags before or after all overrides; people also type them in between.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
+    words = [expand_home(word) for word in sys.argv[1:]]
+    sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))
     failures: list[str] = []
 
     @hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")

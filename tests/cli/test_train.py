@@ -155,6 +155,21 @@ def test_globs_choose_every_option_of_a_group(cli: Cli, tmp_path: Path) -> None:
     assert {r["method"]["name"] for r in results(tmp_path)} == {"lora", "seqlora"}
 
 
+def test_paths_may_start_with_a_tilde(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    code, _, err = cli("paths.runs=~/mine/runs", "paths.cache=~/mine/cache", "method=linear")
+    assert (code, err) == (0, "")
+    assert len(list(tmp_path.glob("mine/runs/**/result.json"))) == 1
+    assert list(tmp_path.glob("mine/cache/*"))
+    assert not list(tmp_path.glob("~*"))
+    code, _, err = cli("model.checkpoint=~/ViT-B_16.npz")
+    assert code == 2
+    assert f"{tmp_path}/ViT-B_16.npz is not there" in err
+
+
 def test_truncated_weights(cli: Cli, tmp_path: Path, root: Path) -> None:
     content = (root / "hydra_peft/assets/vit_mini.safetensors").read_bytes()
     (tmp_path / "w.safetensors").write_bytes(content[:-1000])

@@ -100,8 +100,30 @@ def test_missing_cells_leave_means_open() -> None:
     assert block(side, "LoRA").awaited == "LoRA (measured)"
     assert side.notes[0] == (
         "runs: 36 of 57 (LoRA, SeqLoRA, Hydra x 19 tasks); the rest: "
-        "`python scripts/train.py -m +experiment=table8 protocol=clean`"
+        "`python scripts/train.py -m +experiment=table8 protocol=clean "
+        "model.checkpoint=ViT-B_16.npz seed=0`"
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("/models/ViT-B_16.npz", "model.checkpoint=/models/ViT-B_16.npz seed=0,2"),
+        ("/my models/x.npz", "'model.checkpoint=\"/my models/x.npz\"' seed=0,2"),
+        ("timm hub vit_base_patch16_224.orig_in21k", "seed=0,2"),
+    ],
+)
+def test_the_rest_is_asked_for_with_the_same_weights_and_seeds(source: str, words: str) -> None:
+    weights = {"kind": "pretrained", "sha256": "1a2b3c4d" * 8, "source": source}
+    records = [vtab_record("Hydra", "dtd", 1.0, seed=seed, weights=weights) for seed in (0, 2)]
+    # Other rows do not say how the ones that count are filled.
+    odd = {"kind": "random", "sha256": "0" * 64, "source": "random, seed 7"}
+    records.append(vtab_record("LoRA", "dtd", 1.0, seed=7, weights=odd))
+    (side,), _ = side_by_side(records)
+    command = "python scripts/train.py -m +experiment=table8 protocol=clean"
+    assert side.notes[0].endswith(f"the rest: `{command} {words}`")
+    (side,), _ = side_by_side(records, runs=Path("/else/runs"))
+    assert side.notes[0].endswith(f"the rest: `{command} {words} paths.runs=/else/runs`")
 
 
 @pytest.mark.parametrize(("number", "experiment"), [(2, "table2"), (5, "table8"), (8, "table8")])
@@ -111,7 +133,8 @@ def test_without_runs_the_published_table_stands_alone(number: int, experiment: 
     assert side.table is None
     assert warnings == []
     assert not any(one.measured or one.awaited for one in side.blocks)
-    assert f"`python scripts/train.py -m +experiment={experiment}`" in side.notes[0]
+    command = f"python scripts/train.py -m +experiment={experiment} model.checkpoint=ViT-B_16.npz"
+    assert f"`{command}`" in side.notes[0]
 
 
 def test_each_protocol_has_its_own_comparison() -> None:
@@ -127,7 +150,7 @@ def test_each_protocol_has_its_own_comparison() -> None:
     assert only.table.protocol == "official"
     (none,), _ = side_by_side(records, protocol="paper")
     assert none.table is None
-    assert "protocol=paper`" in none.notes[0]
+    assert "protocol=paper model.checkpoint=ViT-B_16.npz`" in none.notes[0]
 
 
 def test_two_seeds_are_averaged_within_a_row() -> None:
