@@ -108,7 +108,10 @@ def _job(config: DictConfig, failures: list[str]) -> float | None:
             traceback.print_exc()  # a bug, not a mistake: whoever mends it needs this
         failures.append(overrides)
         return None
-    _report(outcome)
+    try:
+        _report(outcome)
+    except BrokenPipeError as error:
+        raise Stopped from error
     if outcome.record.status != "completed":
         failures.append(overrides)
         return None

@@ -60,6 +60,21 @@ def test_a_broken_pipe_of_ours_is_a_bug(tmp_path: Path) -> None:
     assert "a worker died" in done.stderr
 
 
+def test_a_sweep_stops_without_a_word_when_nobody_reads_it(root: Path, tmp_path: Path) -> None:
+    words = "-m method=linear seed=0,1,2,3 train.epochs=1 scheduler.warmup_epochs=0 device=cpu"
+    places = f"paths.runs='{tmp_path}/runs' paths.cache='{tmp_path}/cache'"
+    command = f"'{sys.executable}' '{root}/scripts/train.py' {words} {places} | head -c 1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert (done.returncode, done.stdout) == (141, "m")
+    assert 1 <= len(list(tmp_path.glob("runs/**/result.json"))) < 4
+
+
 def test_tables_are_written_though_nobody_reads_them(root: Path, tmp_path: Path) -> None:
     command = f"'{sys.executable}' '{root}/scripts/tables.py' table=8 runs=none out=out | head -n 1"
     script = f"set -o pipefail; {command}; echo code $?"
