@@ -18,13 +18,15 @@ from hydra_peft.runs.record import Record
 TUNED = "tuned"
 #: mark of a row whose protocol, method or benchmark has no yaml to hold its settings against
 UNCHECKED = "SETTINGS NOT CHECKED"
-#: settings that a table shows otherwise: in the method's label, as RANDOM WEIGHTS, as TUNED
+#: settings that a table shows otherwise: in the method's label, as RANDOM WEIGHTS, as TUNED; what
+#: precision is usual may depend on the device, so it is named beside the label, never an override
 _SHOWN = frozenset(
     {
         "method.name",
         "method.rank_parallel",
         "method.rank_sequential",
         "model.pretrained",
+        "precision",
         "protocol.tune",
     }
 )

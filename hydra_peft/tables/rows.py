@@ -252,6 +252,7 @@ def _row(records: list[Record], defaults: Defaults | None) -> Row:
     partial = bool(first.data.get("partial"))
     overrides = () if defaults is None else marks(first, defaults)
     label = f"{first.method_label}, {PARTIAL}" if partial else first.method_label
+    label += "".join(f", {precision}" for precision in reduced_precision(first.settings))
     label += f" ({', '.join(overrides)})" if overrides else ""
     row = Row(label, first.model, _weights(first), first.settings, partial=partial)
     row.overrides = overrides
@@ -266,6 +267,12 @@ def _row(records: list[Record], defaults: Defaults | None) -> Row:
         row.scores.setdefault(record.task, {})[record.seed] = float(record.metrics["accuracy"])
         row.heads[record.task] = record.parameters["head"]
     return row
+
+
+def reduced_precision(settings: dict[str, Any]) -> list[str]:
+    """Return the precision to name in a label: any but full."""
+    precision = settings.get("precision", "fp32")
+    return [] if precision == "fp32" else [str(precision)]
 
 
 def _weights(record: Record) -> str:

@@ -25,6 +25,7 @@ from hydra_peft.tables.rows import (
     Table,
     build_tables,
     group_weights,
+    reduced_precision,
     task_weights,
 )
 
@@ -284,7 +285,7 @@ def _labels(name: str, rows: list[Row], spec: PaperTable) -> list[str]:
     for row in rows:
         marks = [row.model] * (row.model != spec.benchmark.backbone)
         marks += [RANDOM] * (row.weights == RANDOM) + [PARTIAL] * row.partial
-        marks += row.overrides
+        marks += [*reduced_precision(row.settings), *row.overrides]
         labels.append(f"{name} ({', '.join(['measured', *marks])})")
     if len(set(labels)) == len(labels):
         return labels

@@ -23,7 +23,7 @@ def test_they_are_those_of_the_experiments(
 ) -> None:
     origin = Origin("vtab1k", protocol, method, VIT_B, tuned=False)
     words = ("+experiment=table8", "dataset=svhn", f"method={method}", f"protocol={protocol}")
-    composed = check_config(compose_train(*words, "seed=3", "device=cpu"))
+    composed = check_config(compose_train(*words, "seed=3"))
     assert default_settings([origin]) == {origin: composed.settings}
 
 

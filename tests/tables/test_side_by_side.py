@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,17 @@ def test_overridden_and_tuned_runs_do_not_pass_for_the_reproduction() -> None:
     (side,), _ = side_by_side(records + plain, defaults=defaults)
     assert block(side, "Hydra").measured[0].label == "Hydra (measured)"
     assert side.notes[0].startswith("runs: 19 of 57")
+
+
+def test_reduced_precision_is_named_and_counts() -> None:
+    records = [
+        dataclasses.replace(r, settings={**r.settings, "precision": "bf16"}) for r in fed_back(8)
+    ]
+    defaults = {Origin.of(r): {**r.settings, "precision": "fp32"} for r in records}
+    (side,), _ = side_by_side(records, defaults=defaults)
+    assert block(side, "Hydra").measured[0].label == "Hydra (measured, bf16)"
+    assert block(side, "Hydra").measured[0].row.label == "hydra r=2+2, bf16"
+    assert side.notes[0].startswith("runs: 57 of 57")
 
 
 def test_variants_with_the_same_marks_are_told_apart_in_full() -> None:
