@@ -94,7 +94,8 @@ class LowRankLinear(Adapter):
 
         Under autocast the result has autocast's dtype, as that of ``nn.Linear``.
         """
-        if not self.fused:
+        # Autocast does not know tensors without storage, on which models are checked before a run.
+        if not self.fused or x.is_meta:
             return self.three_branches(x)
         dtype = _compute_dtype(x)
         # What is of a weight's size is computed in the weight's dtype, whatever x is in.

@@ -75,7 +75,7 @@ def _main() -> int:
     report = module.run(device, settings)
     print(report.to_markdown())
     default = ROOT / "results" / "benchmarks" / f"{suite}-{device.type}.json"
-    out = Path(arguments.out) if arguments.out else default
+    out = Path(arguments.out).expanduser() if arguments.out else default
     report.write(out, device)
     print(f"\nwritten: {out}")
     return 0

@@ -67,12 +67,11 @@ def _main() -> int:
 
     tasks = benchmark_tasks(arguments.benchmark)
     chosen = choose_tasks(tasks, arguments.task)
-    reports = [
-        _check(tasks[name], Path(arguments.data), Path(arguments.cache), decode, partial)
-        for name in chosen
-    ]
+    cache = Path(arguments.cache).expanduser()
+    reports = [_check(tasks[name], Path(arguments.data), cache, decode, partial) for name in chosen]
     _print(reports)
     out = Path(arguments.out or ROOT / "results" / "data_check" / f"{arguments.benchmark}.json")
+    out = out.expanduser()
     _write(reports, arguments, out)
     print(f"\nwritten: {out}")
     return 0 if all(report.status == "ok" for report in reports) else 1

@@ -13,13 +13,17 @@ DEMO = Path(__file__).resolve().parent.parent.parent / "results" / "demo"
 
 def main() -> int:
     """Run ``experiment=demo``, print its table; return the sweep's exit code."""
+    return guarded(_main)
+
+
+def _main() -> int:
     print("Four methods on two embedded tasks; a completed run is not done again.\n", flush=True)
     sys.argv = [sys.argv[0], "-m", "+experiment=demo"]
     code = train.main()
     if code:
         return code
     print(flush=True)
-    return guarded(_show)
+    return _show()
 
 
 def _show() -> int:

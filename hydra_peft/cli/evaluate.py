@@ -47,8 +47,8 @@ def _main() -> int:
     from hydra_peft.runs.rebuild import reevaluate
 
     compared = reevaluate(
-        Path(arguments.run),
-        cache=Path(arguments.cache),
+        Path(arguments.run).expanduser(),
+        cache=Path(arguments.cache).expanduser(),
         checkpoint=arguments.checkpoint or None,
         data=arguments.data or None,
         device=arguments.device,

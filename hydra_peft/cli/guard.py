@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import TextIO
 
 from hydra_peft.errors import UserError
 
 MISTAKE = 2
 INTERRUPTED = 130
+#: what a shell reports of a program whose reader left: 128 + SIGPIPE
+UNREAD = 141
 
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
@@ -36,10 +41,39 @@ class Stopped(BaseException):
 def guarded(main: Callable[[], int]) -> int:
     """Return what ``main`` returns, or the exit code of how it failed, with a sentence on stderr.
 
-    A user's mistake or a full disk gives 2, Ctrl-C and SIGTERM 130. Other exceptions are bugs and
-    pass through.
+    A user's mistake or a full disk gives 2, Ctrl-C and SIGTERM 130, a reader that leaves (``head``,
+    ``grep -m1``) 141 and no sentence. Other exceptions are bugs and pass through.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        try:
+            code = _ending(main)
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+        # Python writes what is left when it ends, where an error becomes a traceback.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
+        if not unread:
+            raise  # a pipe of ours: a bug
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in unread:
+            os.dup2(nowhere, stream.fileno())
+        return UNREAD
+    return code
+
+
+def _is_unread(stream: TextIO) -> bool:
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+    except (OSError, ValueError):  # closed, or not a file at all
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _ending(main: Callable[[], int]) -> int:
     try:
         return main()
     except UserError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,6 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_peft.cli.guard import Stopped
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.errors import UserError
+
+if TYPE_CHECKING:
+    from hydra_peft.config.schema import ModelConfig
+
+#: keys of a protocol that are asked for beside its name
+_FREE = ("protocol.tune", "protocol.grid")
 
 
 class Preflight(Callback):
@@ -40,8 +48,9 @@ def check_jobs(config: DictConfig) -> None:
 
     loader = GlobalHydra.instance().config_loader()
     models, data = set(), set()
+    weights: dict[str, tuple[list[str], ModelConfig]] = {}
     for overrides in _expanded(config):
-        try:
+        with _named(overrides):
             check_overrides(overrides)
             composed = loader.load_sweep_config(config, overrides)
             job = OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"])
@@ -55,28 +64,66 @@ def check_jobs(config: DictConfig) -> None:
             if wanted not in data:
                 check_data(checked)
                 data.add(wanted)
-        except UserError as error:
-            raise UserError(f"job '{' '.join(overrides)}': {error}") from None
-        except COMPOSITION_ERRORS as error:
-            raise UserError(one_sentence(error, None)) from None
+            model = checked.model
+            source = repr((model.architecture, model.arguments, model.checkpoint))
+            if model.pretrained:
+                weights.setdefault(source, (overrides, model))
+    _check_weights(list(weights.values()))
+
+
+def _check_weights(wanted: list[tuple[list[str], ModelConfig]]) -> None:
+    """Check each set of weights once; last of all, since the hub may have to be asked for them."""
+    from hydra_peft.models.backbones import check_weights
+
+    for overrides, model in wanted:
+        with _named(overrides):
+            check_weights(
+                model.architecture,
+                arguments=model.arguments,
+                drop_path=model.drop_path,
+                checkpoint=model.checkpoint,
+                url=model.url,
+            )
+
+
+@contextmanager
+def _named(overrides: list[str]) -> Iterator[None]:
+    """Let mistakes in a job say which job."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"job '{' '.join(overrides)}': {error}") from None
+    except COMPOSITION_ERRORS as error:
+        raise UserError(one_sentence(error, None)) from None
 
 
 def check_overrides(overrides: list[str]) -> None:
-    """Check that no override changes what a task recommends instead of what a run does.
+    """Check that no override changes what a name stands for instead of what a run does.
 
     Raises:
-        UserError: one does; a table could not tell such a run from one of the recipe.
+        UserError: one does; a table could not tell such a run from one of the recipe or protocol.
     """
     for override in overrides:
-        if override.lstrip("+~").startswith(("dataset.recipe", "dataset.versions")):
+        key = override.lstrip("+~").split("=")[0].strip()
+        if key.startswith(("dataset.recipe", "dataset.versions")) or key == "method.recipe":
             raise UserError(
                 f"'{override}' would change the task's recommendation: override what the run "
                 "takes from it, such as optimizer.lr, train.epochs or method.dropout."
             )
-        if override.lstrip("+~").startswith("protocol.fills"):
+        if key.startswith("protocol.fills"):
             raise UserError(
                 f"'{override}' would change the protocol under its name: override what the run "
                 "takes from it, such as method.init, model.drop_path or data.normalization."
+            )
+        if key == "protocol.name":
+            raise UserError(
+                f"'{override}' would give one protocol another's name: choose one as "
+                "protocol=<name>, or write a new one as conf/protocol/<name>.yaml."
+            )
+        if key.startswith("protocol.") and not key.startswith(_FREE):
+            raise UserError(
+                f"'{override}' would change the protocol under its name: choose another as "
+                "protocol=<name>, or write a new one as conf/protocol/<name>.yaml."
             )
 
 

@@ -85,6 +85,8 @@ def _main() -> int:
         if arguments.archive:
             return _install(benchmark, arguments)
         return _prepare(benchmark, arguments)
+    except BrokenPipeError:
+        raise  # nobody reads what is printed: no matter of files
     except OSError as error:
         raise UserError(_sentence(error)) from None
 
@@ -133,9 +135,18 @@ def _mention_remains(order: Order) -> None:
     """Say what killed runs have left; another machine may be at it, so nothing is deleted here."""
     from hydra_peft.data.originals._source import UNPACKED
 
-    remains = list(order.out.glob(".*.partial-*"))
+    remains = _remains(order.out)
     for place in (UNPACKED, f"*/{UNPACKED}"):
-        remains += order.source.glob(f"{place}/.*.partial-*")
+        remains |= set(order.source.glob(f"{place}/.*.partial-*"))
+    _mention(remains)
+
+
+def _remains(out: Path) -> set[Path]:
+    """Return what is left in ``out`` of tasks and of archives that were being put there."""
+    return {path for pattern in (".*.partial-*", ".*.unpacked-*") for path in out.glob(pattern)}
+
+
+def _mention(remains: set[Path]) -> None:
     for path in sorted(remains):
         print(f"note: {path} is left of a run that was killed, or another one is at work there")
 
@@ -150,7 +161,7 @@ def _outcome(order: Order, task: DatasetConfig, prepare: Callable[[DatasetConfig
     try:
         return Outcome(task.name, prepare(task))
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _FULL:
+        if isinstance(error, OSError) and error.errno in (*_FULL, errno.EPIPE):
             raise
         reason = _sentence(error)
         complain(f"{task.name}: {reason}")
@@ -254,6 +265,7 @@ def _install(benchmark: str, arguments: Arguments) -> int:
     ]
     archive = Path(arguments.archive).expanduser()
     out = _out(benchmark, arguments)
+    _mention(_remains(out))
     outcomes = install(archive, out, expected, partial=parse_bool("partial", arguments.partial))
     named = arguments.task not in ("", "all")
     code = _report(outcomes, needed=named)

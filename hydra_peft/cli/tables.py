@@ -13,9 +13,12 @@ from hydra_peft.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from hydra_peft.runs.record import Record
+    from hydra_peft.tables.overrides import Defaults
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAPER = ROOT / "results" / "paper"
+#: where train.py puts run folders
+RUNS = ROOT / "results" / "runs"
 
 USAGE = """\
 Print accuracy tables of the completed runs; write them as Markdown and CSV, or as LaTeX.
@@ -40,7 +43,7 @@ class Arguments:
     table: str | None = None
     format: str = "markdown"
     protocol: str | None = None
-    runs: str = str(ROOT / "results" / "runs")
+    runs: str = str(RUNS)
     out: str = str(ROOT / "results" / "tables")
     name: str | None = None
 
@@ -52,7 +55,7 @@ def main() -> int:
 
 def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
-    runs, out = Path(arguments.runs), Path(arguments.out)
+    runs, out = Path(arguments.runs).expanduser(), Path(arguments.out).expanduser()
     form, protocol, name = arguments.format, arguments.protocol, arguments.name
     if arguments.table is None:
         print_tables(runs, out, name or "accuracy", form=form, protocol=protocol)
@@ -87,7 +90,7 @@ def print_tables(
     records = [r for r in collection.records if protocol in (None, r.protocol)]
     if protocol is not None and not records:
         raise UserError(f"{runs} holds no completed run of protocol={protocol}: train one first.")
-    tables, apart = build_tables(records)
+    tables, apart = build_tables(records, defaults=_defaults(records))
     notes = [*collection.warnings, *apart]
     _publish(documents(tables, notes, form), notes, out / name)
 
@@ -122,7 +125,16 @@ def print_paper_table(
     published = read_published(PAPER / spec.csv)
     collection = collect(runs, may_be_empty=True)
     _check_protocol(protocol, collection.records)
-    sides, apart = compare(number, spec, published, collection.records, protocol=protocol)
+    records = [r for r in collection.records if r.benchmark == spec.benchmark.name]
+    sides, apart = compare(
+        number,
+        spec,
+        published,
+        records,
+        protocol=protocol,
+        defaults=_defaults(records),
+        runs=None if runs.resolve() == RUNS.resolve() else runs.resolve(),
+    )
     notes = [*collection.warnings, *apart]
     _publish(documents(sides, notes, form), notes, out / (name or f"table{number}"))
 
@@ -137,14 +149,22 @@ def _check_protocol(protocol: str | None, records: list[Record]) -> None:
         )
 
 
+def _defaults(records: list[Record]) -> Defaults:
+    from hydra_peft.cli.defaults import default_settings
+    from hydra_peft.tables.overrides import Origin
+
+    return default_settings({Origin.of(record) for record in records}) if records else {}
+
+
 def _publish(documents: dict[str, str], notes: list[str], path: Path) -> None:
-    """Print the first document, write all of them to ``path`` with their endings."""
+    """Write all documents to ``path`` with their endings, print the first one."""
     from hydra_peft.files import atomic_write
 
     first, *others = documents
-    print(documents[first])
+    # Files first: whoever reads the print may leave before its end.
     for ending, text in documents.items():
         atomic_write(path.with_name(f"{path.name}.{ending}"), (text.rstrip() + "\n").encode())
+    print(documents[first])
     written = f"\nwritten: {path}.{' and .'.join([first, *others])}"
     # What programs read is printed alone, so that it can be piped; csv has no place for notes.
     if first == "csv" and notes:

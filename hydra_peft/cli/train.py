@@ -18,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli.guard import Stopped, complain, disk_sentence, guarded
+from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.preflight import check_overrides
 from hydra_peft.errors import UserError
@@ -40,7 +41,8 @@ def main() -> int:
 def _main() -> int:
     register()
     # argparse takes flags before or after all overrides; people also type them in between.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
+    words = [expand_home(word) for word in sys.argv[1:]]
+    sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))
     failures: list[str] = []
 
     @hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")
@@ -105,15 +107,18 @@ def _job(config: DictConfig, failures: list[str]) -> float | None:
         outcome = run_protocol(checked, OmegaConf.to_yaml(config, resolve=True))
     except Exception as error:
         full_disk = isinstance(error, OSError) and disk_sentence(error) is not None
-        # On a full disk no later job can do better.
-        if not sweeping or full_disk:
+        # On a full disk no later job can do better, and without a reader none is wanted.
+        if not sweeping or full_disk or isinstance(error, BrokenPipeError):
             raise Stopped from error
         complain(f"{overrides}: {error}")
         if not isinstance(error, UserError):
             traceback.print_exc()  # a bug, not a mistake: whoever mends it needs this
         failures.append(overrides)
         return None
-    _report(outcome)
+    try:
+        _report(outcome)
+    except BrokenPipeError as error:
+        raise Stopped from error
     if outcome.record.status != "completed":
         failures.append(overrides)
         return None

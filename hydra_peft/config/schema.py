@@ -8,6 +8,7 @@ the keys a user types (``optimizer.lr``).
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -385,7 +386,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class PathsConfig:
-    """``paths``: the only place that knows folders."""
+    """``paths``: the only place that knows folders; a leading ``~`` is written out."""
 
     runs: str
     cache: str
@@ -393,7 +394,9 @@ class PathsConfig:
 
     def __post_init__(self) -> None:
         for key in ("runs", "cache", "data"):
-            _require(bool(getattr(self, key).strip()), f"paths.{key}", "''", "a folder")
+            folder = getattr(self, key)
+            _require(bool(folder.strip()), f"paths.{key}", "''", "a folder")
+            object.__setattr__(self, key, os.path.expanduser(folder))  # the class is frozen
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import nn
 from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.errors import UserError
 from hydra_peft.models.architectures import EMBEDDED, build_architecture
-from hydra_peft.models.checkpoints import check_suffix, load_checkpoint
+from hydra_peft.models.checkpoints import check_checkpoint, check_suffix, load_checkpoint
 from hydra_peft.models.hub import load_from_hub
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -115,6 +115,43 @@ def check_weights_exist(architecture: str, checkpoint: str | None, url: str | No
     if not file.is_file():
         raise UserError(_missing(f"{file} is not there or is not a file", architecture, url))
     check_suffix(file)
+
+
+def check_weights(
+    architecture: str,
+    *,
+    arguments: Mapping[str, Any],
+    drop_path: float,
+    checkpoint: str | None,
+    url: str | None,
+) -> None:
+    """Check that pretrained weights are there and fit the architecture.
+
+    Of a local file no more than its headers are read. Of the hub, or its local cache, only loading
+    tells: the backbone is kept for the next :func:`build_backbone`.
+
+    Args:
+        architecture, arguments, drop_path, checkpoint, url: as of :func:`build_backbone`.
+
+    Raises:
+        UserError: an unknown architecture, or weights that are missing or do not fit.
+    """
+    file = _local_file(architecture, checkpoint)
+    if file is None:
+        build_backbone(
+            architecture,
+            arguments=arguments,
+            drop_path=drop_path,
+            checkpoint=None,
+            pretrained=True,
+            seed=0,
+            url=url,
+        )
+        return
+    check_weights_exist(architecture, checkpoint, url)
+    with torch.device("meta"):
+        skeleton = build_architecture(architecture, arguments)
+    check_checkpoint(skeleton, file)
 
 
 def _load_file(model: nn.Module, architecture: str, file: Path, url: str | None) -> None:

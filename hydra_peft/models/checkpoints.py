@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.errors import UserError
-from hydra_peft.models.google_npz import read_google_vit
-from hydra_peft.tensor_files import read_tensors
+from hydra_peft.models.google_npz import check_google_vit, read_google_vit
+from hydra_peft.tensor_files import read_shapes, read_tensors
 
 SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin")
 
@@ -26,15 +26,41 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
     Raises:
         UserError: the file is missing, truncated, of an unknown format, or holds another model.
     """
+    _check_file(path)
+    if path.suffix == ".npz":
+        model.load_state_dict(read_google_vit(path, model))
+    elif path.suffix == ".safetensors":
+        model.load_state_dict(_fitting(model, read_tensors(path), path))
+    else:
+        model.load_state_dict(_fitting(model, _read_torch(path), path))
+
+
+def check_checkpoint(skeleton: nn.Module, path: Path) -> None:
+    """Check that a local checkpoint fits a model, without reading the values in it.
+
+    Names and shapes of ``.npz`` and ``.safetensors`` come from their headers. Those of the other
+    formats lie in a pickle among the values: of these only the file's name is looked at.
+
+    Args:
+        skeleton: a timm ViT without a head; its tensors need no storage.
+        path: as of :func:`load_checkpoint`.
+
+    Raises:
+        UserError: the file is missing, truncated, of an unknown format, or holds another model.
+    """
+    _check_file(path)
+    if path.suffix == ".npz":
+        check_google_vit(path, skeleton)
+    elif path.suffix == ".safetensors":
+        # Without storage timm could not resize them; pages that nobody touches cost nothing.
+        shapes = {name: torch.empty(shape) for name, shape in read_shapes(path).items()}
+        _fitting(skeleton, shapes, path)
+
+
+def _check_file(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"model.checkpoint={path} does not exist or is not a file.")
     check_suffix(path)
-    if path.suffix == ".npz":
-        _load_npz(model, path)
-    elif path.suffix == ".safetensors":
-        _load_state(model, read_tensors(path), path)
-    else:
-        _load_state(model, _read_torch(path), path)
 
 
 def check_suffix(path: Path) -> None:
@@ -48,10 +74,6 @@ def check_suffix(path: Path) -> None:
             f"model.checkpoint={path} has the unknown ending '{path.suffix}': expected one of "
             f"{', '.join(SUFFIXES)}."
         )
-
-
-def _load_npz(model: nn.Module, path: Path) -> None:
-    model.load_state_dict(read_google_vit(path, model))
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
@@ -70,7 +92,8 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+def _fitting(model: nn.Module, state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return the tensors of ``state`` under the names and in the shapes of ``model``."""
     from timm.models.vision_transformer import checkpoint_filter_fn
 
     own = model.state_dict()
@@ -101,7 +124,7 @@ def _load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
                 f"{path}: '{name}' has shape {tuple(tensor.shape)}, this model has "
                 f"{tuple(own[name].shape)}."
             )
-    model.load_state_dict(state)
+    return state
 
 
 def _first_line(error: Exception) -> str:

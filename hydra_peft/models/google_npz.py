@@ -53,20 +53,10 @@ def read_google_vit(path: Path, model: nn.Module) -> dict[str, Tensor]:
         UserError: the file is truncated, foreign or pickled, belongs to another model, or holds
             values that are not finite.
     """
-    own: dict[str, Shape] = {n: tuple(t.shape) for n, t in model.state_dict().items()}
+    own = _shapes(model)
     with _open(path) as archive:
         file = _File(path, archive)
-        depth = len(cast(Any, model).blocks)
-        _check_depth(file, depth)
-        sources = _sources(depth, big_vision="pos_embedding" in file.keys)
-        _check_plain(own, sources)
-        expected = {k: _stored_shape(n, own[n], model) for n in own for k in sources[n]}
-        _check_names(file, expected)
-        for key, shape in expected.items():
-            if key.endswith("pos_embedding"):
-                _check_positions(file, key, shape, _unplaced(model))
-            else:
-                _check_shape(file, key, shape)
+        sources = _checked_sources(file, model)
         state = {}
         for name, shape in own.items():
             parts = [_to_timm(file.read(key), shape) for key in sources[name]]
@@ -74,6 +64,24 @@ def read_google_vit(path: Path, model: nn.Module) -> dict[str, Tensor]:
     if "pos_embed" in state:
         state["pos_embed"] = _resize(state["pos_embed"], model)
     return state
+
+
+def check_google_vit(path: Path, model: nn.Module) -> None:
+    """Check what :func:`read_google_vit` would find wrong before it reads any values.
+
+    Args:
+        path: as of :func:`read_google_vit`.
+        model: likewise; its tensors need no storage.
+
+    Raises:
+        UserError: the file is truncated, foreign or pickled, or belongs to another model.
+    """
+    with _open(path) as archive:
+        _checked_sources(_File(path, archive), model)
+
+
+def _shapes(model: nn.Module) -> dict[str, Shape]:
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 class _File:
@@ -192,6 +200,22 @@ def _open(path: Path) -> np.lib.npyio.NpzFile:
             "fetch it again."
         )
     return archive
+
+
+def _checked_sources(file: _File, model: nn.Module) -> dict[str, tuple[str, ...]]:
+    """Return each of the model's names with the keys it is stacked of; all headers are checked."""
+    own, depth = _shapes(model), len(cast(Any, model).blocks)
+    _check_depth(file, depth)
+    sources = _sources(depth, big_vision="pos_embedding" in file.keys)
+    _check_plain(own, sources)
+    expected = {k: _stored_shape(n, own[n], model) for n in own for k in sources[n]}
+    _check_names(file, expected)
+    for key, shape in expected.items():
+        if key.endswith("pos_embedding"):
+            _check_positions(file, key, shape, _unplaced(model))
+        else:
+            _check_shape(file, key, shape)
+    return sources
 
 
 def _sources(depth: int, *, big_vision: bool) -> dict[str, tuple[str, ...]]:

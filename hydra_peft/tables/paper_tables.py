@@ -23,12 +23,14 @@ class Benchmark:
         tasks: task name to group, in the paper's order of columns; the name is the csv's column
             and the records' ``task``.
         backbone: model name of the paper's rows; measured rows on others say so in their label.
+        checkpoint: usual file name of the backbone's weights.
         decimals: of the paper's cells.
     """
 
     name: str
     tasks: dict[str, str]
     backbone: str
+    checkpoint: str
     decimals: int
 
     @property
@@ -96,6 +98,7 @@ VTAB1K = Benchmark(
         **_group("structured", "dsprites_loc", "dsprites_ori", "smallnorb_azim", "smallnorb_elev"),
     },
     backbone="vit_base_patch16_224_in21k",
+    checkpoint="ViT-B_16.npz",
     decimals=1,
 )
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from hydra_peft.config.identity import settings_id, short_hash
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.overrides import UNCHECKED, Defaults, marks
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,15 @@ class Row:
     """One row of a table.
 
     Attributes:
-        label: method with sizes, and what tells it from its neighbours; says ``PARTIAL DATA``.
+        label: method with sizes, its overrides, and what else tells it from its neighbours; says
+            ``PARTIAL DATA``.
         model: backbone name.
         weights: ``pretrained 1a2b3c4d`` or ``RANDOM WEIGHTS``.
         settings: the science apart from task and seed.
         method: what its runs share of the method's identity; a recipe may vary the rest by task.
         partial: whether its data is only a part of the tasks' images.
+        overrides: what it was told beside protocol, method and model; see :mod:`overrides`.
+        sources: where its weights come from.
         scores: accuracy in percent by task, then seed.
         heads: parameters of the head by task.
         adapter: parameters of the adapter.
@@ -72,6 +76,8 @@ class Row:
     settings: dict[str, Any]
     method: dict[str, Any] = field(default_factory=dict)
     partial: bool = False
+    overrides: tuple[str, ...] = ()
+    sources: list[str] = field(default_factory=list)
     scores: dict[str, dict[int, float]] = field(default_factory=dict)
     heads: dict[str, int] = field(default_factory=dict)
     adapter: int = 0
@@ -137,10 +143,17 @@ class Table:
 GROUPS = ("natural", "specialized", "structured")
 
 
-def build_tables(records: list[Record]) -> tuple[list[Table], list[str]]:
+def build_tables(
+    records: list[Record], *, defaults: Defaults | None = None
+) -> tuple[list[Table], list[str]]:
     """Group ``records`` into tables; also return a sentence for each thing kept apart.
 
     Notes on the data of a task are among the sentences.
+
+    Args:
+        records: completed runs.
+        defaults: what settings are by default, so that labels name those that are otherwise; None
+            where that is not to be looked at.
     """
     tables: dict[tuple[str, str, str, str, str], list[Record]] = defaultdict(list)
     for record in records:
@@ -151,7 +164,7 @@ def build_tables(records: list[Record]) -> tuple[list[Table], list[str]]:
     built: list[Table] = []
     warnings = _data_notes(records)
     for key, members in sorted(tables.items()):
-        rows, apart = _rows(members)
+        rows, apart = _rows(members, defaults)
         warnings += [*apart, *_lineages(members, f"{key[0]}, protocol {key[1]}")]
         built.append(Table(*key, _tasks(members), rows))
     if len({table.protocol for table in built}) > 1:
@@ -189,7 +202,7 @@ def _data_notes(records: list[Record]) -> list[str]:
     return list(notes)
 
 
-def _rows(records: list[Record]) -> tuple[list[Row], list[str]]:
+def _rows(records: list[Record], defaults: Defaults | None) -> tuple[list[Row], list[str]]:
     grouped: dict[tuple[str, str, bool], list[Record]] = defaultdict(list)
     for record in records:
         key = (settings_id(record.settings), _weights(record), bool(record.data.get("partial")))
@@ -198,7 +211,7 @@ def _rows(records: list[Record]) -> tuple[list[Row], list[str]]:
     warnings: list[str] = []
     for members in grouped.values():
         for number, part in enumerate(_comparable(members)):
-            row = _row(part)
+            row = _row(part, defaults)
             if number:
                 row.label += f" (apart {number})"
                 tasks = ", ".join(sorted(row.scores))
@@ -211,6 +224,11 @@ def _rows(records: list[Record]) -> tuple[list[Row], list[str]]:
         warnings.append("rows with different backbone weights are kept apart, never averaged.")
     if len({row.partial for row in rows}) > 1:
         warnings.append(f"rows on part of the data ({PARTIAL}) are kept apart, never averaged.")
+    if any(UNCHECKED in row.overrides for row in rows):
+        warnings.append(
+            f"rows marked {UNCHECKED} have a protocol, a method or a benchmark that conf does not "
+            "have: whether they were overridden is not known."
+        )
     _tell_apart(rows)
     rows.sort(key=lambda row: (row.model, row.weights, row.adapter, row.label))
     return rows, warnings
@@ -242,11 +260,16 @@ def _training(record: Record) -> str:
     return short_hash({k: v for k, v in record.science.items() if k not in left_out})
 
 
-def _row(records: list[Record]) -> Row:
+def _row(records: list[Record], defaults: Defaults | None) -> Row:
     first = records[0]
     partial = bool(first.data.get("partial"))
+    overrides = () if defaults is None else marks(first, defaults)
     label = f"{first.method_label}, {PARTIAL}" if partial else first.method_label
+    label += "".join(f", {precision}" for precision in reduced_precision(first.settings))
+    label += f" ({', '.join(overrides)})" if overrides else ""
     row = Row(label, first.model, _weights(first), first.settings, partial=partial)
+    row.overrides = overrides
+    row.sources = sorted({str(r.weights["source"]) for r in records if r.weights.get("source")})
     row.method = {
         key: value
         for key, value in first.method.items()
@@ -257,6 +280,12 @@ def _row(records: list[Record]) -> Row:
         row.scores.setdefault(record.task, {})[record.seed] = float(record.metrics["accuracy"])
         row.heads[record.task] = record.parameters["head"]
     return row
+
+
+def reduced_precision(settings: dict[str, Any]) -> list[str]:
+    """Return the precision to name in a label: any but full."""
+    precision = settings.get("precision", "fp32")
+    return [] if precision == "fp32" else [str(precision)]
 
 
 def _weights(record: Record) -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.overrides import Defaults
 from hydra_peft.tables.paper_tables import PaperTable
 from hydra_peft.tables.published import Number, PublishedRow, PublishedTable
+from hydra_peft.tables.rest import rest_command
 from hydra_peft.tables.rows import (
     PARTIAL,
     RANDOM,
@@ -22,6 +25,7 @@ from hydra_peft.tables.rows import (
     Table,
     build_tables,
     group_weights,
+    reduced_precision,
     task_weights,
 )
 
@@ -78,7 +82,8 @@ class MeasuredRow:
         values: None where runs are missing.
         differences: measured - paper; None where one of the two is missing.
         mean_head: parameters of the head, averaged over tasks; None unless all tasks have runs.
-        like_paper: on the paper's backbone with pretrained weights and whole data.
+        like_paper: on the paper's backbone with pretrained weights and whole data, as protocol
+            and recipe have it.
     """
 
     label: str
@@ -131,6 +136,8 @@ def compare(
     records: list[Record],
     *,
     protocol: str | None = None,
+    defaults: Defaults | None = None,
+    runs: Path | None = None,
 ) -> tuple[list[SideBySide], list[str]]:
     """Put the runs of ``records`` beside the published rows they belong to.
 
@@ -140,6 +147,8 @@ def compare(
         published: its numbers.
         records: completed runs, of any benchmark.
         protocol: leave other protocols out.
+        defaults: as of :func:`~hydra_peft.tables.rows.build_tables`.
+        runs: as of :func:`~hydra_peft.tables.rest.rest_command`.
 
     Returns:
         One comparison for each measured table with a row that fits, the published table alone if
@@ -151,14 +160,14 @@ def compare(
     _check(spec, published)
     chosen = [r for r in records if r.benchmark == spec.benchmark.name]
     chosen = [r for r in chosen if protocol in (None, r.protocol)]
-    tables, warnings = build_tables(chosen)
+    tables, warnings = build_tables(chosen, defaults=defaults)
     sides = []
     for table in tables:
         fitting = [row for row in table.rows if any(_fits(row, i) for i in spec.rows.values())]
         warnings += _left_out(number, spec, table, [r for r in table.rows if r not in fitting])
         if fitting:
-            sides.append(_side_by_side(number, spec, published, table, table.protocol))
-    return sides or [_side_by_side(number, spec, published, None, protocol)], warnings
+            sides.append(_side_by_side(number, spec, published, table, table.protocol, runs))
+    return sides or [_side_by_side(number, spec, published, None, protocol, runs)], warnings
 
 
 def quantities(spec: PaperTable) -> list[Quantity]:
@@ -206,10 +215,11 @@ def _side_by_side(
     published: PublishedTable,
     table: Table | None,
     protocol: str | None,
+    runs: Path | None,
 ) -> SideBySide:
     columns = quantities(spec)
     blocks = [_block(spec, row, table, columns) for row in published.rows]
-    notes = [_count(spec, blocks, protocol), *spec.notes]
+    notes = [_count(spec, blocks, protocol, runs), *spec.notes]
     if table is not None and table.split != "test":
         notes.append(
             f"measured on {table.split}, published on the test set: the differences are not "
@@ -265,7 +275,8 @@ def _paper_value(
 
 
 def _is_like_paper(row: Row, spec: PaperTable) -> bool:
-    return row.model == spec.benchmark.backbone and row.weights != RANDOM and not row.partial
+    pretrained = row.model == spec.benchmark.backbone and row.weights != RANDOM
+    return pretrained and not row.partial and not row.overrides
 
 
 def _labels(name: str, rows: list[Row], spec: PaperTable) -> list[str]:
@@ -274,6 +285,7 @@ def _labels(name: str, rows: list[Row], spec: PaperTable) -> list[str]:
     for row in rows:
         marks = [row.model] * (row.model != spec.benchmark.backbone)
         marks += [RANDOM] * (row.weights == RANDOM) + [PARTIAL] * row.partial
+        marks += [*reduced_precision(row.settings), *row.overrides]
         labels.append(f"{name} ({', '.join(['measured', *marks])})")
     if len(set(labels)) == len(labels):
         return labels
@@ -309,21 +321,27 @@ def covered(row: Row, spec: PaperTable) -> int:
     return sum(task in row.scores for task in spec.benchmark.tasks)
 
 
-def _count(spec: PaperTable, blocks: list[Block], protocol: str | None) -> str:
+def _count(spec: PaperTable, blocks: list[Block], protocol: str | None, runs: Path | None) -> str:
     """Say how many of the table's runs exist, and what trains the rest."""
     tasks = len(spec.benchmark.tasks)
     total = len(spec.rows) * tasks
-    found, rules = 0, []
+    counted: list[Row] = []
+    rules = []
     for block in blocks:
-        usual = [covered(m.row, spec) for m in block.measured if m.like_paper]
-        found += max(usual, default=0)
+        usual = [m.row for m in block.measured if m.like_paper]
+        usual.sort(key=lambda row: covered(row, spec), reverse=True)
+        counted += usual[:1]
         if len(usual) > 1:
             rules.append("of several measured rows of one kind the fullest counts")
         if len(usual) < len(block.measured):
-            rules.append("other backbones, random weights and partial data do not count")
+            rules.append(
+                "other backbones, random weights, partial data, overridden and tuned settings do "
+                "not count"
+            )
+    found = sum(covered(row, spec) for row in counted)
     rule = "".join(f"; {text}" for text in dict.fromkeys(rules))
     count = f"runs: {found} of {total} ({', '.join(spec.rows)} x {tasks} tasks{rule})"
     if found == total:
         return f"{count}."
-    chosen = f" protocol={protocol}" if protocol else ""
-    return f"{count}; the rest: `{spec.command}{chosen}`"
+    counted.sort(key=lambda row: covered(row, spec), reverse=True)
+    return f"{count}; the rest: `{rest_command(spec, counted, protocol=protocol, runs=runs)}`"

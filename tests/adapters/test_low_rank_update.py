@@ -261,6 +261,12 @@ def test_dropout_compiles_without_graph_breaks() -> None:
     assert len(torch.unique(out[:, 0])) > 8  # each row has a mask of its own
 
 
+def test_shapes_without_storage() -> None:
+    with torch.device("meta"):
+        layer = LowRankLinear(nn.Linear(8, 6), rank_parallel=2, rank_sequential=2)
+        assert layer(torch.empty(3, 8)).shape == (3, 6)
+
+
 def test_gradient_checkpointing() -> None:
     layer = adapted(6, 5, dropout=0.5)
     x = torch.randn(4, 6)

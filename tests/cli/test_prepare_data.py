@@ -296,6 +296,22 @@ def test_remains_of_killed_runs_are_mentioned(cli: Cli, tmp_path: Path) -> None:
         assert folder.exists()
 
 
+def test_remains_of_killed_installs_are_mentioned(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    remains = [out / "..x.zip.unpacked-1.partial-abc", out / ".x.zip.unpacked-2"]
+    for folder in remains:
+        folder.mkdir(parents=True)
+    code, said, _ = cli("vtab1k", f"archive={tmp_path}/none.zip", f"out={out}")
+    assert code == 2
+    make_toys(tmp_path / "source")
+    code, prepared, _ = cli("vtab1k", "task=left", f"source={tmp_path}/source", f"out={out}")
+    assert code == 0
+    for folder in remains:
+        for text in (said, prepared):
+            assert text.count(f"note: {folder} is left of a run that was killed") == 1
+        assert folder.exists()
+
+
 def test_overwrite(cli: Cli, tmp_path: Path) -> None:
     make_toys(tmp_path / "source")
     arguments = ("vtab1k", "task=left", f"source={tmp_path}/source", f"out={tmp_path}/out")

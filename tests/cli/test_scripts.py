@@ -46,10 +46,11 @@ def test_tables(root: Path, swept: Path) -> None:
     assert done.returncode == 0, done.stderr
     written = (swept / "tables/x.md").read_text()
     assert written.strip() in done.stdout
-    assert "hydra r=2+2" in written
+    assert "| hydra r=2+2 (scheduler.warmup_epochs=0, train.epochs=2) |" in written
     assert "mean over groups" in written
     frame = pd.read_csv(swept / "tables/x.csv")
-    assert set(frame["method"]) == {"hydra r=2+2", "linear"}
+    told = "(scheduler.warmup_epochs=0, train.epochs=2)"
+    assert set(frame["method"]) == {f"hydra r=2+2 {told}", f"linear {told}"}
     assert set(frame["seeds"]) == {2}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from hydra_peft.cli import tables
 from hydra_peft.methods import method_class
-from hydra_peft.runs.record import Record, write_record
+from hydra_peft.runs.record import Record, read_record, write_record
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -90,6 +91,26 @@ def test_one_table_a_protocol_unless_one_is_chosen(
     assert ["selected on the test set" in title for title in titles] == [False, True]
     assert call(monkeypatch, "protocol=clean", *places) == 0
     assert capsys.readouterr().out.count("###") == 1
+
+
+@pytest.mark.parametrize("table", [[], ["table=8"]])
+@pytest.mark.parametrize("form", ["markdown", "csv", "latex"])
+def test_overrides_are_in_the_label_whatever_the_format(
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    table: list[str],
+    form: str,
+) -> None:
+    record = read_record(runs / "clean")
+    settings = {"train.epochs": 2, "data.normalization": "imagenet", "optimizer.lr": "recipe"}
+    write_record(dataclasses.replace(record, settings=settings), runs / "clean")
+    arguments = [*table, f"format={form}", f"runs={runs}", f"out={tmp_path}/out"]
+    assert call(monkeypatch, *arguments) == 0
+    printed = capsys.readouterr().out
+    assert "data.normalization=imagenet, train.epochs=2" in printed
+    assert "optimizer.lr=" not in printed
 
 
 @pytest.mark.parametrize("table", [[], ["table=8"]])

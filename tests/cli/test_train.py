@@ -109,6 +109,12 @@ def test_one_failing_job_does_not_stop_the_others(
         (["method=null"], "Config group override"),
         (["experiment=demo"], "add it with a plus, as +experiment=..."),
         (["dataset.recipe.lr.adapter=1"], "would change the task's recommendation"),
+        (["method.recipe=full"], "would change the task's recommendation"),
+        (["protocol.fills.init=xavier"], "would change the protocol under its name"),
+        (["protocol=clean", "protocol.name=official"], "would give one protocol another's name"),
+        (["++protocol.name=mine"], "write a new one as conf/protocol/<name>.yaml"),
+        (["protocol.evaluate_every=1"], "would change the protocol under its name: choose another"),
+        (["-m", "protocol.selection=last,best"], "'protocol.selection=last' would change"),
         (["model.checkpoint=/etc/hostname"], "unknown ending"),
         (["+model.arguments.global_pool=''"], "logits are needed"),
         (["paths.runs=/tmp/" + "x" * 300], "the name is too long"),
@@ -149,6 +155,21 @@ def test_globs_choose_every_option_of_a_group(cli: Cli, tmp_path: Path) -> None:
     assert {r["method"]["name"] for r in results(tmp_path)} == {"lora", "seqlora"}
 
 
+def test_paths_may_start_with_a_tilde(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    code, _, err = cli("paths.runs=~/mine/runs", "paths.cache=~/mine/cache", "method=linear")
+    assert (code, err) == (0, "")
+    assert len(list(tmp_path.glob("mine/runs/**/result.json"))) == 1
+    assert list(tmp_path.glob("mine/cache/*"))
+    assert not list(tmp_path.glob("~*"))
+    code, _, err = cli("model.checkpoint=~/ViT-B_16.npz")
+    assert code == 2
+    assert f"{tmp_path}/ViT-B_16.npz is not there" in err
+
+
 def test_truncated_weights(cli: Cli, tmp_path: Path, root: Path) -> None:
     content = (root / "hydra_peft/assets/vit_mini.safetensors").read_bytes()
     (tmp_path / "w.safetensors").write_bytes(content[:-1000])
@@ -158,12 +179,40 @@ def test_truncated_weights(cli: Cli, tmp_path: Path, root: Path) -> None:
     assert results(tmp_path) == []
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_weights_of_another_model_stop_a_sweep_before_its_first_job(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from hydra_peft.models import backbones
+
+    arrays = {"embedding/kernel": np.zeros((2, 2), np.float32)}
+    path = tmp_path / f"other{suffix}"
+    np.savez(path, **arrays) if suffix == ".npz" else save_file(arrays, path)
+    opened: list[Path] = []
+    original = backbones.check_checkpoint
+    monkeypatch.setattr(
+        backbones,
+        "check_checkpoint",
+        lambda model, file: (opened.append(file), original(model, file)),
+    )
+    monkeypatch.setattr(backbones, "load_checkpoint", lambda *_: pytest.fail("read in full"))
+    code, out, err = cli("-m", "method=lora,hydra,linear", "seed=0,1", f"model.checkpoint={path}")
+    assert (code, out) == (2, "")
+    assert str(path) in err
+    assert err.count("\n") == 1
+    assert opened == [path]
+    assert results(tmp_path) == []
+
+
 def test_every_experiment_composes_and_its_jobs_fit(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each preset's grid (of long ones a sample) passes the checks before its first job.
 
-    But for the one on data: that of VTAB-1k is not here.
+    But for those on data and weights: what VTAB-1k needs is not here.
     """
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -176,6 +225,7 @@ def test_every_experiment_composes_and_its_jobs_fit(
         return jobs[:: 1 + len(jobs) // 20]
 
     monkeypatch.setattr("hydra_peft.runs.assembly.check_data", lambda _: None)
+    monkeypatch.setattr("hydra_peft.models.backbones.check_weights", lambda *_, **__: None)
     monkeypatch.setattr("hydra_peft.cli.preflight.expand", some)
     train.register()
     names = sorted(path.stem for path in (root / "conf/experiment").glob("*.yaml"))

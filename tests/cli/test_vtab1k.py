@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from omegaconf import DictConfig
 from prepared_root import write_task
 
 from hydra_peft.cli import check_data, tables, train
+from hydra_peft.cli.preflight import expand
 from hydra_peft.cli.tasks import benchmark_tasks
 from hydra_peft.data import decoding
 
@@ -112,6 +114,34 @@ def test_from_prepared_root_to_tables(
     assert record["data"]["lineage"] == "archive"
     assert record["data"]["counts"] == {"test": 10, "train": 12}
     assert record["benchmark"] == "vtab1k"
+
+
+def test_missing_weights_stop_table_8_with_one_sentence(
+    tmp_path: Path, call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for task in benchmark_tasks("vtab1k").values():
+        write_task(tmp_path / "vtab1k" / str(task.folder), classes=task.classes)
+    asked: list[str] = []
+
+    def no_network(architecture: str, _: object) -> None:
+        asked.append(architecture)
+        raise ConnectionError
+
+    def some(config: DictConfig) -> list[list[str]]:
+        jobs = expand(config)
+        assert len(jobs) == 57
+        return jobs[::10]
+
+    monkeypatch.setattr("hydra_peft.cli.preflight.expand", some)
+    monkeypatch.setattr("hydra_peft.models.backbones.load_from_hub", no_network)
+    places = (f"paths.data={tmp_path}", f"paths.runs={tmp_path}/runs", "device=cpu")
+    code, out, err = call(train.main, "-m", "+experiment=table8", *places)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "no weights for 'vit_base_patch16_224.orig_in21k'" in err
+    assert "model.checkpoint=<file>" in err
+    assert asked == ["vit_base_patch16_224.orig_in21k"]
+    assert not (tmp_path / "runs").exists()
 
 
 def test_missing_data_stops_a_sweep_before_its_first_job(

@@ -36,6 +36,14 @@ def test_recipe_reaches_optimizer_and_method(compose_train: Compose) -> None:
     assert isinstance(changed.optimizer.lr, float)
 
 
+def test_folders_may_start_with_a_tilde(
+    compose_train: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    paths = check_config(compose_train("paths.runs='~/r'", "paths.cache='~/c'")).paths
+    assert (paths.runs, paths.cache) == ("/home/me/r", "/home/me/c")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

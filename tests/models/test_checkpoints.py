@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hydra_peft.errors import UserError
 from hydra_peft.models.architectures import build_architecture
-from hydra_peft.models.checkpoints import load_checkpoint
+from hydra_peft.models.checkpoints import check_checkpoint, load_checkpoint
 
 SHAPE = {"img_size": 32, "depth": 2, "embed_dim": 48}
 
@@ -45,6 +45,42 @@ def test_loads_to_equal_features(tmp_path: Path, suffix: str) -> None:
     load_checkpoint(target, path)
     x = torch.randn(2, 3, 32, 32)
     assert torch.equal(target(x), source(x))
+
+
+def skeleton(**changes: int) -> nn.Module:
+    with torch.device("meta"):
+        return build_architecture("vit_tiny_patch16_224", {**SHAPE, **changes})
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pth"])
+def test_what_fits_passes_the_check_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    path = tmp_path / f"weights{suffix}"
+    write(vit(img_size=64), path)
+    monkeypatch.setattr("hydra_peft.models.google_npz._File.read", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr("hydra_peft.models.checkpoints.read_tensors", lambda _: pytest.fail("read"))
+    check_checkpoint(skeleton(), path)
+
+
+def test_patches_of_another_size_are_resized_as_on_loading(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    write(vit(patch_size=8), path)
+    load_checkpoint(vit(), path)
+    check_checkpoint(skeleton(), path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("change", [{"depth": 3}, {"embed_dim": 96}, {}])
+def test_what_does_not_fit_is_found_unread(
+    tmp_path: Path, suffix: str, change: dict[str, int]
+) -> None:
+    path = tmp_path / f"weights{suffix}"
+    write(vit(), path)
+    if not change:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match=str(path)):
+        check_checkpoint(skeleton(**change), path)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pth"])

@@ -81,7 +81,8 @@ def test_markdown_says_what_is_what() -> None:
         "protocol clean, last epoch",
         "Hydra (measured): hydra r=2+2, vit_base_patch16_224_in21k, pretrained 1a2b3c4d: 19 of",
         "- runs: 19 of 57 (",
-        "`python scripts/train.py -m +experiment=table8 protocol=clean`",
+        "`python scripts/train.py -m +experiment=table8 protocol=clean "
+        "model.checkpoint=ViT-B_16.npz seed=0,1`",
         "(natural 7, specialized 4, structured 8)",
         "without head / with mean head",
     ):

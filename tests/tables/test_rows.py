@@ -177,6 +177,12 @@ def test_rows_of_one_label_say_what_tells_them_apart() -> None:
     ]
 
 
+def test_rows_without_defaults_to_hold_them_against_say_so() -> None:
+    (table,), warnings = build_tables(FULL, defaults={})
+    assert [row.label for row in table.rows] == ["lora r=4 (SETTINGS NOT CHECKED)"]
+    assert any("SETTINGS NOT CHECKED" in warning for warning in warnings)
+
+
 def test_collect_names_what_it_leaves_out(tmp_path: Path) -> None:
     write_record(FULL[0], tmp_path / "one")
     write_record(FULL[0], tmp_path / "copy")

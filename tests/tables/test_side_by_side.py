@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from vtab1k_records import METHODS, vtab_record
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.paper_tables import PAPER_TABLES, VTAB1K
 from hydra_peft.tables.published import PublishedTable, read_published
 from hydra_peft.tables.side_by_side import Block, SideBySide, compare
@@ -99,8 +101,30 @@ def test_missing_cells_leave_means_open() -> None:
     assert block(side, "LoRA").awaited == "LoRA (measured)"
     assert side.notes[0] == (
         "runs: 36 of 57 (LoRA, SeqLoRA, Hydra x 19 tasks); the rest: "
-        "`python scripts/train.py -m +experiment=table8 protocol=clean`"
+        "`python scripts/train.py -m +experiment=table8 protocol=clean "
+        "model.checkpoint=ViT-B_16.npz seed=0`"
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("/models/ViT-B_16.npz", "model.checkpoint=/models/ViT-B_16.npz seed=0,2"),
+        ("/my models/x.npz", "'model.checkpoint=\"/my models/x.npz\"' seed=0,2"),
+        ("timm hub vit_base_patch16_224.orig_in21k", "seed=0,2"),
+    ],
+)
+def test_the_rest_is_asked_for_with_the_same_weights_and_seeds(source: str, words: str) -> None:
+    weights = {"kind": "pretrained", "sha256": "1a2b3c4d" * 8, "source": source}
+    records = [vtab_record("Hydra", "dtd", 1.0, seed=seed, weights=weights) for seed in (0, 2)]
+    # Other rows do not say how the ones that count are filled.
+    odd = {"kind": "random", "sha256": "0" * 64, "source": "random, seed 7"}
+    records.append(vtab_record("LoRA", "dtd", 1.0, seed=7, weights=odd))
+    (side,), _ = side_by_side(records)
+    command = "python scripts/train.py -m +experiment=table8 protocol=clean"
+    assert side.notes[0].endswith(f"the rest: `{command} {words}`")
+    (side,), _ = side_by_side(records, runs=Path("/else/runs"))
+    assert side.notes[0].endswith(f"the rest: `{command} {words} paths.runs=/else/runs`")
 
 
 @pytest.mark.parametrize(("number", "experiment"), [(2, "table2"), (5, "table8"), (8, "table8")])
@@ -110,7 +134,8 @@ def test_without_runs_the_published_table_stands_alone(number: int, experiment: 
     assert side.table is None
     assert warnings == []
     assert not any(one.measured or one.awaited for one in side.blocks)
-    assert f"`python scripts/train.py -m +experiment={experiment}`" in side.notes[0]
+    command = f"python scripts/train.py -m +experiment={experiment} model.checkpoint=ViT-B_16.npz"
+    assert f"`{command}`" in side.notes[0]
 
 
 def test_each_protocol_has_its_own_comparison() -> None:
@@ -126,7 +151,7 @@ def test_each_protocol_has_its_own_comparison() -> None:
     assert only.table.protocol == "official"
     (none,), _ = side_by_side(records, protocol="paper")
     assert none.table is None
-    assert "protocol=paper`" in none.notes[0]
+    assert "protocol=paper model.checkpoint=ViT-B_16.npz`" in none.notes[0]
 
 
 def test_two_seeds_are_averaged_within_a_row() -> None:
@@ -165,7 +190,40 @@ def test_what_is_not_like_the_paper_does_not_count_as_done() -> None:
     random = {"kind": "random", "sha256": "0" * 64}
     (side,), _ = side_by_side(fed_back(8, weights=random))
     assert side.notes[0].startswith("runs: 0 of 57")
-    assert "random weights and partial data do not count" in side.notes[0]
+    assert "other backbones, random weights, partial data, overridden" in side.notes[0]
+
+
+def test_overridden_and_tuned_runs_do_not_pass_for_the_reproduction() -> None:
+    usual = {"train.epochs": "recipe", "optimizer.lr": "recipe", "protocol.tune": False}
+    tuned = {**usual, "protocol.tune": True, "optimizer.lr": "tuned"}
+    records = fed_back(8, settings={**usual, "train.epochs": 2})
+    records += [r for r in fed_back(8, settings=tuned) if r.method["name"] == "hydra"]
+    defaults = {Origin.of(r): tuned if r.settings == tuned else usual for r in records}
+    (side,), _ = side_by_side(records, defaults=defaults)
+    assert [m.label for one in side.blocks for m in one.measured] == [
+        "LoRA (measured, train.epochs=2)",
+        "SeqLoRA (measured, train.epochs=2)",
+        "Hydra (measured, train.epochs=2)",
+        "Hydra (measured, tuned)",
+    ]
+    assert side.notes[0].startswith("runs: 0 of 57")
+    assert "overridden and tuned settings do not count" in side.notes[0]
+    assert "train.py" in side.notes[0]
+    plain = [r for r in fed_back(8, settings=usual) if r.method["name"] == "hydra"]
+    (side,), _ = side_by_side(records + plain, defaults=defaults)
+    assert block(side, "Hydra").measured[0].label == "Hydra (measured)"
+    assert side.notes[0].startswith("runs: 19 of 57")
+
+
+def test_reduced_precision_is_named_and_counts() -> None:
+    records = [
+        dataclasses.replace(r, settings={**r.settings, "precision": "bf16"}) for r in fed_back(8)
+    ]
+    defaults = {Origin.of(r): {**r.settings, "precision": "fp32"} for r in records}
+    (side,), _ = side_by_side(records, defaults=defaults)
+    assert block(side, "Hydra").measured[0].label == "Hydra (measured, bf16)"
+    assert block(side, "Hydra").measured[0].row.label == "hydra r=2+2, bf16"
+    assert side.notes[0].startswith("runs: 57 of 57")
 
 
 def test_variants_with_the_same_marks_are_told_apart_in_full() -> None:

@@ -1,0 +1,27 @@
+"""``~/`` in overrides of paths, which shells leave alone there and Hydra does not understand."""
+
+from __future__ import annotations
+
+import os
+
+from hydra_peft.config.quoting import quoted
+
+PATH_KEYS = ("model.checkpoint", "paths.runs", "paths.cache", "paths.data")
+
+
+def expand_home(word: str) -> str:
+    """Return a word of the command line, with a ``~/`` that starts a path written out.
+
+    Other words come back as they are; of several paths with commas, as in a sweep, each is looked
+    at.
+    """
+    key, equals, value = word.partition("=")
+    if not equals or key.lstrip("+") not in PATH_KEYS:
+        return word
+    return f"{key}={','.join(_expanded(path) for path in value.split(','))}"
+
+
+def _expanded(path: str) -> str:
+    mark = path[:1]
+    bare = path[1:-1] if mark in ("'", '"') and len(path) > 1 and path.endswith(mark) else path
+    return quoted(os.path.expanduser(bare)) if bare == "~" or bare.startswith("~/") else path

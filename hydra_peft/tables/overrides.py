@@ -1,0 +1,106 @@
+"""What a row's runs were told beside their protocol, method and model: what its label has to say.
+
+The defaults that settings are held against come from outside, composed from today's ``conf`` (see
+:mod:`hydra_peft.cli.defaults`). They are not taken from records: a record would vouch for itself,
+and those of older code have nothing of the kind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hydra_peft.runs.record import Record
+
+#: mark of a row whose hyper-parameters were chosen by a search
+TUNED = "tuned"
+#: mark of a row whose protocol, method or benchmark has no yaml to hold its settings against
+UNCHECKED = "SETTINGS NOT CHECKED"
+#: settings that a table shows otherwise: in the method's label, as RANDOM WEIGHTS, as TUNED; what
+#: precision is usual may depend on the device, so it is named beside the label, never an override
+_SHOWN = frozenset(
+    {
+        "method.name",
+        "method.rank_parallel",
+        "method.rank_sequential",
+        "model.pretrained",
+        "precision",
+        "protocol.tune",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run's defaults depend on.
+
+    Attributes:
+        benchmark: name of the benchmark.
+        protocol: name of the protocol.
+        method: name of the method.
+        model: the backbone's name.
+        tuned: whether ``protocol.tune`` was on.
+    """
+
+    benchmark: str
+    protocol: str
+    method: str
+    model: str
+    tuned: bool
+
+    @classmethod
+    def of(cls, record: Record) -> Origin:
+        """Return the origin of ``record``."""
+        return cls(
+            record.benchmark,
+            record.protocol,
+            str(record.method.get("name")),
+            record.model,
+            bool(record.settings.get("protocol.tune")),
+        )
+
+
+#: the settings of a run without overrides, by where it comes from
+Defaults = Mapping[Origin, Mapping[str, Any]]
+
+
+def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
+    """Return what the label of a row of ``record`` has to say of its settings.
+
+    Returns:
+        ``tuned`` where it was, then ``key=value`` for each setting that is not as by default. A
+        setting that the record lacks is no difference: its code did not have the option yet.
+    """
+    origin = Origin.of(record)
+    tuned = (TUNED,) * origin.tuned
+    if origin not in defaults:
+        return (*tuned, UNCHECKED)
+    usual = defaults[origin]
+    changed: dict[str, Any] = {}
+    for key in sorted(record.settings.keys() - _SHOWN):
+        changed |= _changed(_flat(key, record.settings[key]), _flat(key, usual.get(key, {})))
+    return (*tuned, *(f"{key}={_text(value)}" for key, value in changed.items()))
+
+
+def _changed(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    keys = [*values, *(key for key in usual if key not in values)]
+    return {key: values.get(key) for key in keys if values.get(key) != usual.get(key)}
+
+
+def _flat(key: str, value: Any) -> dict[str, Any]:
+    """Return ``value`` by full key: a group of settings gives one entry for each of them."""
+    if not isinstance(value, Mapping):
+        return {key: value}
+    entries: dict[str, Any] = {}
+    for name, inner in value.items():
+        entries |= _flat(f"{key}.{name}", inner)
+    return entries
+
+
+def _text(value: Any) -> str:
+    """Return ``value`` as one types it: ``null``, ``true``, ``[attn.proj,mlp.fc2]``."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":")).replace('"', "")

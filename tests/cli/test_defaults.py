@@ -1,0 +1,66 @@
+"""The settings of runs without overrides, as conf has them today."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hydra_peft.cli.defaults import default_settings
+from hydra_peft.config.check import check_config
+from hydra_peft.tables.overrides import Origin
+
+VIT_B = "vit_base_patch16_224_in21k"
+
+
+@pytest.mark.parametrize("protocol", ["clean", "paper", "official", "validation"])
+@pytest.mark.parametrize("method", ["lora", "seqlora", "hydra", "linear", "full"])
+def test_they_are_those_of_the_experiments(
+    compose_train: Callable[..., Any], protocol: str, method: str
+) -> None:
+    origin = Origin("vtab1k", protocol, method, VIT_B, tuned=False)
+    words = ("+experiment=table8", "dataset=svhn", f"method={method}", f"protocol={protocol}")
+    composed = check_config(compose_train(*words, "seed=3"))
+    assert default_settings([origin]) == {origin: composed.settings}
+
+
+def test_tuned_ones_have_the_grid() -> None:
+    origin = Origin("mini", "clean", "hydra", "vit_mini", tuned=True)
+    settings = default_settings([origin])[origin]
+    assert settings["optimizer.lr"] == settings["method.scale"] == "tuned"
+    assert settings["protocol.grid"]["lr"] == [0.002, 0.005, 0.01]
+
+
+def test_any_timm_model_is_known_by_its_name() -> None:
+    origin = Origin("mini", "clean", "lora", "vit_small_patch16_224.augreg_in21k", tuned=False)
+    settings = default_settings([origin])[origin]
+    assert settings["model.architecture"] == "vit_small_patch16_224.augreg_in21k"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"benchmark": "elsewhere"},
+        {"protocol": "clean-tuning"},
+        {"method": "../method/lora"},
+        {"protocol": "official", "tuned": True},
+    ],
+)
+def test_what_conf_does_not_have_is_left_out(change: dict[str, Any]) -> None:
+    origin = Origin("mini", "clean", "lora", "vit_mini", tuned=False)
+    assert list(default_settings([origin, dataclasses.replace(origin, **change)])) == [origin]
+
+
+def test_a_part_of_conf_that_is_broken_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(root / "conf", tmp_path / "conf")
+    (tmp_path / "conf/method/lora.yaml").write_text("name: lora\nrnak: 3\n")
+    monkeypatch.setattr("hydra_peft.cli.defaults.CONF", tmp_path / "conf")
+    origins = [Origin("mini", "clean", m, "vit_mini", tuned=False) for m in ("lora", "hydra")]
+    assert list(default_settings(origins)) == origins[1:]

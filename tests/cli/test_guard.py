@@ -1,0 +1,87 @@
+"""How entry points end, as a shell sees it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROBE = """
+import sys
+from hydra_peft.cli.guard import guarded
+
+def main():
+    print("first", flush=True)
+    sys.stdin.readline()
+    {body}
+    return 0
+
+sys.exit(guarded(main))
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("print('x' * 1_000_000)", 141),  # fails at once
+        ("print('x')", 141),  # fails when it is flushed
+        ("print('x'); sys.exit(0)", 141),  # as --help does
+        ("pass", 0),
+    ],
+)
+def test_a_reader_that_leaves_is_no_error(tmp_path: Path, body: str, code: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROBE.format(body=body)],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"first\n"
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(b"\n", timeout=60)
+    assert (process.returncode, err) == (code, b"")
+
+
+def test_a_broken_pipe_of_ours_is_a_bug(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE.format(body="raise BrokenPipeError('a worker died')")],
+        cwd=tmp_path,
+        input="\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "a worker died" in done.stderr
+
+
+def test_a_sweep_stops_without_a_word_when_nobody_reads_it(root: Path, tmp_path: Path) -> None:
+    words = "-m method=linear seed=0,1,2,3 train.epochs=1 scheduler.warmup_epochs=0 device=cpu"
+    places = f"paths.runs='{tmp_path}/runs' paths.cache='{tmp_path}/cache'"
+    command = f"'{sys.executable}' '{root}/scripts/train.py' {words} {places} | head -c 1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert (done.returncode, done.stdout) == (141, "m")
+    assert 1 <= len(list(tmp_path.glob("runs/**/result.json"))) < 4
+
+
+def test_tables_are_written_though_nobody_reads_them(root: Path, tmp_path: Path) -> None:
+    command = f"'{sys.executable}' '{root}/scripts/tables.py' table=8 runs=none out=out | head -n 1"
+    script = f"set -o pipefail; {command}; echo code $?"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[0].startswith("### Table 8")
+    assert done.stdout.splitlines()[-1] in ("code 0", "code 141")  # head may be the faster one
+    assert (tmp_path / "out/table8.csv").is_file()

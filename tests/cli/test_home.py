@@ -1,0 +1,38 @@
+"""Overrides of paths that start with a tilde."""
+
+from __future__ import annotations
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from hydra_peft.cli.home import expand_home
+
+
+@pytest.mark.parametrize(
+    ("home", "word", "values"),
+    [
+        ("/home/me", "model.checkpoint=~/ViT-B_16.npz", ["/home/me/ViT-B_16.npz"]),
+        ("/home/me", "paths.runs=~/x", ["/home/me/x"]),
+        ("/home/me", "+paths.cache='~/x y'", ["/home/me/x y"]),
+        ("/home/me", "paths.data=~", ["/home/me"]),
+        ("/my home/a,b", "paths.data=~/x", ["/my home/a,b/x"]),
+        ("/home/me", "model.checkpoint=~/a.npz,/b.npz,~/c.npz", ["/home/me/a.npz", "/b.npz"]),
+    ],
+)
+def test_hydra_reads_what_was_meant(
+    monkeypatch: pytest.MonkeyPatch, home: str, word: str, values: list[str]
+) -> None:
+    monkeypatch.setenv("HOME", home)
+    (override,) = OverridesParser.create().parse_overrides([expand_home(word)])
+    if override.is_sweep_override():
+        found = list(override.sweep_iterator())
+        assert found == [*values, "/home/me/c.npz"]
+    else:
+        assert [override.value()] == values
+
+
+@pytest.mark.parametrize(
+    "word", ["method=lora", "~train.epochs", "-m", "paths.runs=x~/y", "seed=~/1", "paths.runs='~/x"]
+)
+def test_other_words_stay(word: str) -> None:
+    assert expand_home(word) == word

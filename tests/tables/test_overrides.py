@@ -1,0 +1,68 @@
+"""What a row's label says of its settings, against defaults given by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from vtab1k_records import vtab_record
+
+from hydra_peft.runs.record import Record
+from hydra_peft.tables.overrides import Origin, marks
+
+DEFAULTS = {
+    "method.name": "hydra",
+    "method.rank_parallel": 2,
+    "method.targets": ["attn.proj", "mlp.fc2"],
+    "model.arguments": {},
+    "model.pretrained": True,
+    "optimizer.lr": "recipe",
+    "protocol.tune": False,
+    "scheduler.period_epochs": None,
+    "train.drop_last": False,
+    "train.epochs": "recipe",
+}
+
+
+def run(**changes: Any) -> Record:
+    return vtab_record("Hydra", "dtd", 1.0, settings={**DEFAULTS, **changes})
+
+
+def found(record: Record, defaults: dict[str, Any] = DEFAULTS) -> tuple[str, ...]:
+    return marks(record, {Origin.of(record): defaults})
+
+
+@pytest.mark.parametrize(
+    ("changes", "marked"),
+    [
+        ({}, ()),
+        ({"train.epochs": 2}, ("train.epochs=2",)),
+        ({"train.drop_last": True}, ("train.drop_last=true",)),
+        ({"scheduler.period_epochs": 5}, ("scheduler.period_epochs=5",)),
+        ({"method.targets": ["mlp.fc1", "mlp.fc2"]}, ("method.targets=[mlp.fc1,mlp.fc2]",)),
+        ({"model.arguments": {"img_size": 32}}, ("model.arguments.img_size=32",)),
+        ({"train.epochs": 2, "optimizer.lr": 1e-2}, ("optimizer.lr=0.01", "train.epochs=2")),
+        ({"optimizer.of_old": 1}, ("optimizer.of_old=1",)),
+        # What tables show in another place.
+        ({"method.rank_parallel": 8, "model.pretrained": False}, ()),
+    ],
+)
+def test_every_difference_is_named(changes: dict[str, Any], marked: tuple[str, ...]) -> None:
+    assert found(run(**changes)) == marked
+
+
+def test_a_tuned_run_says_so_and_names_its_grid_only_where_it_is_another() -> None:
+    tuned = {"protocol.tune": True, "optimizer.lr": "tuned", "protocol.grid": {"lr": [1], "s": []}}
+    usual = {**DEFAULTS, **tuned}
+    assert found(run(**tuned), usual) == ("tuned",)
+    other = run(**tuned | {"protocol.grid": {"lr": [1, 2], "s": []}, "train.epochs": 2})
+    assert found(other, usual) == ("tuned", "protocol.grid.lr=[1,2]", "train.epochs=2")
+
+
+def test_an_option_that_older_code_did_not_have_is_no_difference() -> None:
+    old = vtab_record("Hydra", "dtd", 1.0, settings={"train.epochs": "recipe"})
+    assert found(old) == ()
+
+
+def test_settings_that_nothing_can_be_held_against_are_marked() -> None:
+    assert marks(run(), {}) == ("SETTINGS NOT CHECKED",)
