@@ -43,6 +43,7 @@ from hydra_peft.runs.folder import CONFIG, completed_record, run_folder, set_asi
 from hydra_peft.runs.record import Record, write_record
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.writer import RunWriter
+from hydra_peft.training.allocation import keep_freed_memory
 from hydra_peft.training.batches import Prepare, batch_count, to_device
 from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import resolve_device
@@ -178,6 +179,8 @@ class _Run:
         """Do the run; the record on disk says at any time how far it has come."""
         config, begun = self.config, time.perf_counter()
         environment.reset_peak_memory(self.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         adapted = build_model(
             backbone,
             config.method,
