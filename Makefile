@@ -12,7 +12,7 @@ demo: install
 	@$(RUN) scripts/demo.py
 
 test: lint
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n 2 --dist loadfile
 
 lint: install
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .

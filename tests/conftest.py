@@ -13,6 +13,12 @@ from torch import nn
 # Before any run asks a hub for something: tests never use a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes that share the cores, and what they start, take one thread each: more wait for each
+    # other at every step.
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

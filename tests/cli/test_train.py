@@ -69,10 +69,10 @@ def test_one_failing_job_does_not_stop_the_others(
 
     original = run_module.load_data
 
-    def fail(dataset, *rest):  # type: ignore[no-untyped-def]
+    def fail(dataset, *rest, **options):  # type: ignore[no-untyped-def]
         if dataset.name == "digits":
             raise RuntimeError("the disk made a noise")
-        return original(dataset, *rest)
+        return original(dataset, *rest, **options)
 
     monkeypatch.setattr(run_module, "load_data", fail)
     code, out, err = cli("-m", "dataset=mini/digits,mini/cells")
