@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import random
 import re
 import socket
 import threading
@@ -21,7 +22,7 @@ from hydra_peft.data.download import ATTEMPTS, backoff, download
 from hydra_peft.data.originals._base import RemoteFile
 from hydra_peft.errors import UserError
 
-CONTENT = os.urandom(3_000_001)
+CONTENT = random.Random(0).randbytes(3_000_001)  # the same in every process that collects tests
 MD5 = hashlib.md5(CONTENT).hexdigest()
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 HALF = 1_234_567
