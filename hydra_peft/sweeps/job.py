@@ -1,0 +1,45 @@
+"""One job of a sweep, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: statuses of a :class:`JobEnd`: those a run ends with; ``skipped``: not started, for what its record
+#: says; ``claimed``: somebody else is doing it now
+ENDS = ("completed", "failed", "interrupted", "diverged", "skipped", "claimed")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One composed job.
+
+    Attributes:
+        overrides: as typed for this job, ``dataset=mini/digits``.
+        config: the composed config as json, interpolations unresolved.
+    """
+
+    overrides: tuple[str, ...]
+    config: str
+
+    @property
+    def name(self) -> str:
+        """The overrides in one line."""
+        return " ".join(self.overrides) or "defaults"
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """What became of a job.
+
+    Attributes:
+        status: one of :data:`ENDS`.
+        line: what is printed about it.
+        metric: the run's accuracy in percent, where it has one.
+        error: one sentence, where it did not complete.
+    """
+
+    job: Job
+    status: str
+    line: str
+    metric: float | None = None
+    error: str | None = None
