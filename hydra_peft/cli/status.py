@@ -26,13 +26,13 @@ python scripts/status.py [watch=true] [every=2] [all=true] [runs=<folder>]
 
   watch  draw it again and again until Ctrl-C (default: false)
   every  seconds between two drawings (default: 2)
-  all    list runs that are done and every waiting job too (default: false)
+  all    list runs that are done, every waiting job and warning too (default: false)
   runs   where the run folders are (default: results/runs)"""
 
 HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 LONGEST_PAUSE = 24 * 3600
-#: so many waiting jobs are listed where not all are asked for
-FIRST_WAITING = 10
+#: so many waiting jobs, and so many warnings, are listed where not all are asked for
+FIRST = 10
 
 
 @dataclass(frozen=True)
@@ -96,22 +96,22 @@ def lines(snapshot: Snapshot, *, everything: bool, columns: int | None) -> list[
     """Return ``snapshot`` as lines of text.
 
     Args:
-        everything: list runs that are done and every waiting job too.
+        everything: list runs that are done, every waiting job and every warning too.
         columns: cut lines to this width; None cuts none.
     """
     text = [_counts("", snapshot.counts())]
     searched = snapshot.counts(searching=True)
     if any(searched.values()):
         text.append(_counts("search: ", searched))
-    text += [f"warning: {clean(sentence)}" for sentence in snapshot.warnings]
+    shown = FIRST if not everything else max(len(snapshot.runs), len(snapshot.warnings))
+    text += [f"warning: {clean(sentence)}" for sentence in snapshot.warnings[:shown]]
+    text += _more(len(snapshot.warnings) - shown, "  and {} more warnings")
     text += _section("running", _running(snapshot.of("running")))
     text += _section("failed", _failed(snapshot.of("failed", "diverged")))
     text += _section("to resume", _to_resume(snapshot.of("to resume")))
     waiting = snapshot.of("waiting")
-    shown = waiting if everything else waiting[:FIRST_WAITING]
-    text += _section("waiting", _waiting(shown))
-    if len(shown) < len(waiting):
-        text.append(f"  and {len(waiting) - len(shown)} more (all=true lists them)")
+    text += _section("waiting", _waiting(waiting[:shown]))
+    text += _more(len(waiting) - shown, "  and {} more")
     if everything:
         text += _section("done", _done(snapshot.of("done")))
     return [fitted(line, columns) for line in text]
@@ -119,6 +119,10 @@ def lines(snapshot: Snapshot, *, everything: bool, columns: int | None) -> list[
 
 def _counts(title: str, counts: dict[str, int]) -> str:
     return title + ", ".join(f"{state} {count}" for state, count in counts.items())
+
+
+def _more(count: int, sentence: str) -> list[str]:
+    return [f"{sentence.format(count)} (all=true lists them)"] if count > 0 else []
 
 
 Rows = list[tuple[str, ...]]

@@ -94,7 +94,7 @@ class Snapshot:
     Attributes:
         runs: those with a record in order of their folders, then those that were announced, of the
             newest sweep first.
-        warnings: one sentence for each thing that could not be read.
+        warnings: one sentence for each thing that could not be read, paths relative to the runs.
     """
 
     runs: list[SeenRun]
@@ -144,7 +144,8 @@ class Survey:
                 begun.add(relative)
                 run = dataclasses.replace(run, folder=relative, searching=searching)
                 seen.append(self._now(run, warnings))
-        return Snapshot(seen + self._not_begun(begun, warnings), warnings)
+        seen += self._not_begun(begun, warnings)
+        return Snapshot(seen, [text.replace(f"{self._runs}{os.sep}", "") for text in warnings])
 
     def _now(self, run: SeenRun, warnings: list[str]) -> SeenRun:
         """Add to what the record says what changes without it: who does it, how far it is."""

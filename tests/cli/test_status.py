@@ -107,6 +107,20 @@ def test_all_lists_everything(
     assert done[0][-1] == "2026-01-01 12:30"
 
 
+def test_broken_records_are_counted_and_the_first_ones_named(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(30, 45):
+        (put(runs, seed=seed) / "result.json").write_text("{")
+    call(monkeypatch, f"runs={runs}")
+    counts, *rest = capsys.readouterr().out.splitlines()
+    assert counts.startswith("done 4,")
+    assert all(line.startswith("warning: mini/digits/hydra") for line in rest[:10])
+    assert rest[10:12] == ["  and 5 more warnings (all=true lists them)", ""]
+    call(monkeypatch, f"runs={runs}", "all=true")
+    assert capsys.readouterr().out.count("warning: ") == 15
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

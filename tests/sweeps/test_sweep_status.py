@@ -132,7 +132,8 @@ def test_a_broken_record_is_named_and_the_rest_goes_on(tmp_path: Path, damage: A
     snapshot = Survey(tmp_path).look()
     assert [run.seed for run in snapshot.runs] == [2]  # not among those that wait either
     (warning,) = snapshot.warnings
-    assert str(broken) in warning
+    assert str(broken.relative_to(tmp_path)) in warning
+    assert str(tmp_path) not in warning
 
 
 def test_a_record_without_permission_is_named(
@@ -150,7 +151,7 @@ def test_a_record_without_permission_is_named(
     monkeypatch.setattr(Path, "read_text", guarded)
     snapshot = Survey(tmp_path).look()
     assert [run.seed for run in snapshot.runs] == [2]
-    assert snapshot.warnings == [f"cannot read {closed}: Permission denied."]
+    assert snapshot.warnings == [f"cannot read {folder_name(1)}/result.json: Permission denied."]
 
 
 def test_a_folder_without_permission_is_named(
@@ -168,7 +169,7 @@ def test_a_folder_without_permission_is_named(
     monkeypatch.setattr(os, "scandir", guarded)
     snapshot = Survey(tmp_path).look()
     assert len(snapshot.runs) == 1
-    assert snapshot.warnings == [f"cannot look into {tmp_path / 'closed'}: Permission denied."]
+    assert snapshot.warnings == ["cannot look into closed: Permission denied."]
 
 
 def test_values_that_no_run_writes_are_left_out(tmp_path: Path) -> None:
@@ -215,14 +216,14 @@ def test_runs_of_a_search_are_counted_apart(tmp_path: Path) -> None:
 
 
 def test_a_claim_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    folder = put(tmp_path, "running")
+    put(tmp_path, "running")
     place = tmp_path / ".claims" / folder_name()
     place.parent.mkdir(parents=True)
     place.write_text("")  # a file where a folder should be
     snapshot = Survey(tmp_path).look()
     assert snapshot.counts()["to resume"] == 1
     (warning,) = snapshot.warnings
-    assert str(folder) in warning
+    assert folder_name() in warning
 
 
 def test_a_silent_holder_on_another_machine_is_found_dead_by_watching(
@@ -296,7 +297,7 @@ def test_a_sweep_that_is_not_ours_is_named(tmp_path: Path, changes: dict[str, An
     assert snapshot.counts()["done"] == 1
     assert snapshot.counts()["waiting"] == 0
     (warning,) = snapshot.warnings
-    assert str(path) in warning
+    assert ".sweeps/a.json" in warning
 
 
 def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
