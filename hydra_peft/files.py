@@ -65,7 +65,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: nested without end
         raise UserError(f"{path} is not valid json ({error}): truncated or edited?") from None
     if not isinstance(value, dict):
         raise UserError(f"{path} holds a {type(value).__name__} where a json object was expected.")

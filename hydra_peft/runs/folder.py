@@ -9,6 +9,8 @@ from hydra_peft.errors import UserError
 from hydra_peft.runs.record import FILE, Record, read_record
 
 CONFIG = "config.yaml"
+#: one line an epoch, columns as the header says
+METRICS = "metrics.csv"
 #: what an earlier run of the same identity is renamed to, before a number
 SUPERSEDED = ".superseded-"
 #: where below the runs those of a search are: no table takes them for results

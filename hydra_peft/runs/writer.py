@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.runs.folder import METRICS
 from hydra_peft.runs.record import FILE
 from hydra_peft.training.loop import EpochRecord
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 LOG = "train.log"
-METRICS = "metrics.csv"
 TENSORBOARD = "tensorboard"
 
 log = logging.getLogger("hydra_peft")

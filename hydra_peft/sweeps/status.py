@@ -1,0 +1,295 @@
+"""What the folders below the runs say: what is done, running, to resume, failed, waiting.
+
+Reads files alone, loads neither torch nor Hydra, and takes nothing that it finds on trust: a record
+that cannot be read is named and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from hydra_peft.errors import UserError
+from hydra_peft.runs.folder import SUPERSEDED, TUNING
+from hydra_peft.runs.record import FILE, read_record
+from hydra_peft.sweeps.announced import SWEEPS, AnnouncedJob, AnnouncedSweep, read_sweep
+from hydra_peft.sweeps.epochs import Progress, read_progress
+from hydra_peft.sweeps.liveness import Liveness
+from hydra_peft.sweeps.rereading import Rereader
+
+#: a run's state by its record's status; whether a running one is to be resumed, its claim says
+_STATES = {
+    "completed": "done",
+    "running": "running",
+    "interrupted": "to resume",
+    "failed": "failed",
+    "diverged": "diverged",
+}
+#: all of them, in the order in which they are counted
+STATES = ("done", "running", "to resume", "failed", "diverged", "waiting")
+#: runs/benchmark/task/run
+_LEVELS = 3
+_RUN_NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d{1,18})-(?P<id>[0-9a-f]{12})(-|$)")
+
+
+@dataclass(frozen=True)
+class SeenRun:
+    """A run that has a record, or that a sweep announced.
+
+    Attributes:
+        folder: its folder, relative to the runs.
+        state: one of :data:`STATES`.
+        task: the benchmark and the task, ``mini/digits``.
+        method: the method's short form.
+        seed, config_id: the run's.
+        started: when, ISO 8601; empty before it starts.
+        epochs: how many it shall have; None where the record does not say.
+        accuracy: in percent, of a run that is done.
+        error: what ended it, one sentence.
+        progress: the last epoch, of a run that is running or to resume.
+        host: the machine that it is running on.
+        searching: one of a search for hyper-parameters, no result of its own.
+        overrides: of a run without a record, as the sweep announced it.
+    """
+
+    folder: str
+    state: str
+    task: str
+    method: str
+    seed: int
+    config_id: str
+    started: str = ""
+    epochs: int | None = None
+    accuracy: float | None = None
+    error: str | None = None
+    progress: Progress | None = None
+    host: str | None = None
+    searching: bool = False
+    overrides: str = ""
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds of training left, None where nothing says it."""
+        if self.progress is None or self.epochs is None:
+            return None
+        try:
+            left = (self.epochs - self.progress.epoch) * self.progress.seconds
+        except OverflowError:  # numbers that nobody trained
+            return None
+        return left if math.isfinite(left) and left >= 0 else None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one look gave.
+
+    Attributes:
+        runs: those with a record in order of their folders, then those that were announced, of the
+            newest sweep first.
+        warnings: one sentence for each thing that could not be read, paths relative to the runs.
+    """
+
+    runs: list[SeenRun]
+    warnings: list[str]
+
+    def of(self, *states: str) -> list[SeenRun]:
+        """Return the runs in these states; of a search's only those that are running."""
+        return [
+            run
+            for run in self.runs
+            if run.state in states and (run.state == "running" or not run.searching)
+        ]
+
+    def counts(self, *, searching: bool = False) -> dict[str, int]:
+        """Return how many jobs are in each state: those of sweeps, or those of searches."""
+        counts = Counter(run.state for run in self.runs if run.searching == searching)
+        return {state: counts[state] for state in STATES}
+
+
+class Survey:
+    """Looks at the folders below ``runs``, once or again and again.
+
+    What has not changed since the last look is not read again, and claims of other machines that
+    no longer beat are noticed.
+    """
+
+    def __init__(self, runs: Path) -> None:
+        self._runs = runs
+        self._record = Rereader(_summary)
+        self._sweep = Rereader(read_sweep)
+        self._liveness = Liveness()
+
+    def look(self) -> Snapshot:
+        """Return what there is now."""
+        warnings: list[str] = []
+        begun: set[str] = set()
+        seen: list[SeenRun] = []
+        for folder, searching in _run_folders(self._runs, warnings):
+            relative = os.path.relpath(folder, self._runs)
+            try:
+                run = self._record(os.path.join(folder, FILE))
+            except UserError as error:
+                warnings.append(str(error))
+                begun.add(relative)
+                continue
+            if run is not None:
+                begun.add(relative)
+                run = dataclasses.replace(run, folder=relative, searching=searching)
+                seen.append(self._now(run, warnings))
+        seen += self._not_begun(begun, warnings)
+        return Snapshot(seen, [text.replace(f"{self._runs}{os.sep}", "") for text in warnings])
+
+    def _now(self, run: SeenRun, warnings: list[str]) -> SeenRun:
+        """Add to what the record says what changes without it: who does it, how far it is."""
+        if run.state not in ("running", "to resume"):
+            return run
+        host = self._host(run.folder, run.searching, warnings)
+        return dataclasses.replace(
+            run,
+            state="to resume" if host is None else "running",
+            host=host,
+            error=run.error if host is None else None,
+            progress=read_progress(self._runs / run.folder),
+        )
+
+    def _not_begun(self, begun: set[str], warnings: list[str]) -> list[SeenRun]:
+        """Return the announced jobs without a record, those that somebody is starting too."""
+        found: list[SeenRun] = []
+        for sweep in self._sweeps(warnings):
+            for job in sweep.jobs:
+                if job.folder not in begun:
+                    begun.add(job.folder)  # an older sweep may have announced it too
+                    found.append(_announced(job, self._host(job.folder, False, warnings)))
+        return found
+
+    def _host(self, folder: str, searching: bool, warnings: list[str]) -> str | None:
+        """Return the machine that is doing a run, None where nobody is known to."""
+        # The runs of a search have a folder of runs of their own.
+        runs = self._runs / TUNING if searching else self._runs
+        try:
+            return self._liveness.host(runs, self._runs / folder)
+        except UserError as error:
+            warnings.append(str(error))
+            return None
+
+    def _sweeps(self, warnings: list[str]) -> list[AnnouncedSweep]:
+        """Return the sweeps, the newest first."""
+        sweeps: list[AnnouncedSweep] = []
+        for entry in _entries(os.path.join(self._runs, SWEEPS), warnings):
+            if not entry.name.endswith(".json") or entry.name.startswith("."):
+                continue  # a temporary file
+            try:
+                sweep = self._sweep(entry.path)
+            except UserError as error:
+                warnings.append(str(error))
+                continue
+            if sweep is not None:
+                sweeps.append(sweep)
+        return sorted(sweeps, key=lambda sweep: _moment(sweep.started), reverse=True)
+
+
+def _run_folders(runs: Path, warnings: list[str]) -> Iterator[tuple[str, bool]]:
+    """Yield the folders that may be runs, and whether they are those of a search."""
+    searches = os.path.join(runs, TUNING)
+    for folder in _below(str(runs), _LEVELS, warnings, leave_out=searches):
+        yield folder, False
+    for folder in _below(searches, _LEVELS, warnings):
+        yield folder, True
+
+
+def _below(
+    folder: str, levels: int, warnings: list[str], leave_out: str | None = None
+) -> Iterator[str]:
+    if not levels:
+        yield folder
+        return
+    for entry in _entries(folder, warnings):
+        hidden = entry.name.startswith(".") or SUPERSEDED in entry.name
+        if not hidden and entry.path != leave_out and _is_folder(entry):
+            yield from _below(entry.path, levels - 1, warnings)
+
+
+def _entries(folder: str, warnings: list[str]) -> list[os.DirEntry[str]]:
+    """Return what is in ``folder`` by name; nothing where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        warnings.append(f"cannot look into {folder}: {error.strerror or error}.")
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _summary(path: Path) -> SeenRun:
+    """Return what is shown of the record in ``path``.
+
+    Raises:
+        UserError: it is damaged or of another schema.
+    """
+    record = read_record(path.parent)
+    train = record.science.get("train")
+    epochs = train.get("epochs") if isinstance(train, dict) else None
+    error = record.error
+    return SeenRun(
+        folder="",
+        state=_STATES[record.status],
+        task=f"{record.benchmark}/{record.task}",
+        method=record.method_label,
+        seed=record.seed,
+        config_id=record.config_id,
+        started=str(record.started),
+        epochs=epochs if type(epochs) is int else None,
+        accuracy=_number(record.metrics.get("accuracy")),
+        error=None if error is None else str(error),
+    )
+
+
+def _announced(job: AnnouncedJob, host: str | None) -> SeenRun:
+    """Return a run without a record; its folder's name says what it will be."""
+    parent, name = os.path.split(job.folder)
+    match = _RUN_NAME.match(name)
+    return SeenRun(
+        folder=job.folder,
+        state="waiting" if host is None else "running",
+        task=parent,
+        method=match["method"].replace("-", " ") if match else name,
+        seed=int(match["seed"]) if match else 0,
+        config_id=match["id"] if match else "",
+        host=host,
+        overrides=job.overrides,
+    )
+
+
+def _number(value: Any) -> float | None:
+    if type(value) not in (int, float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _moment(text: str) -> float:
+    """Return the seconds since 1970 of a time in ISO 8601; 0 where it is none."""
+    try:
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
