@@ -9,9 +9,9 @@ from importlib.util import find_spec
 import torch
 from torch import nn
 
-#: methods, scales and batch sizes of one process that each may have kernels of their own; with
-#: torch's own limit of 8 a sweep would silently fall back to eager mode
-RECOMPILATIONS = 64
+#: methods, blocks' drop-path rates, scales and batch sizes of one process may each have kernels of
+#: their own (14 to 26 a method with drop-path); beyond it torch falls back to eager mode silently
+RECOMPILATIONS = 256
 
 
 def pays(device: torch.device) -> bool:
