@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -39,6 +40,8 @@ class LowRankLinear(Adapter):
     Attributes:
         fused: whether forward computes both branches as one low-rank update, see :meth:`update`,
             or branch by branch as in the paper, the slower form that it is checked against.
+            Fused, ``base`` itself is not called (hooks on it see nothing); so a ``base`` whose
+            class has a forward of its own starts with False.
 
     Raises:
         UserError: no branch, a negative rank, a rank above the layer's own, a dropout outside
@@ -86,7 +89,7 @@ class LowRankLinear(Adapter):
         self.parallel = branch(width_in, rank_parallel)
         self.sequential = branch(width_out, rank_sequential)
         self.scale = scale
-        self.fused = True
+        self.fused = self._base_is_plain()
         self.train(base.training)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,12 +98,13 @@ class LowRankLinear(Adapter):
         Under autocast the result has autocast's dtype, as that of ``nn.Linear``.
         """
         # Autocast does not know tensors without storage, on which models are checked before a run.
-        if not self.fused or x.is_meta:
+        # What nn.Linear refuses is refused there, by torch and in its words.
+        if not self.fused or x.is_meta or not self._takes(x):
             return self.three_branches(x)
         dtype = _compute_dtype(x)
         # What is of a weight's size is computed in the weight's dtype, whatever x is in.
         with torch.autocast(x.device.type, enabled=False):
-            if self._may_fold(x, dtype):
+            if self._may_fold(dtype):
                 return functional.linear(x, *self._folded(dtype))
             weight, mask = _cast(self.base.weight, dtype), _cast(self._mask(x), dtype)
             down, shift, up, offset = (_cast(part, dtype) for part in self.update())
@@ -153,15 +157,24 @@ class LowRankLinear(Adapter):
         shift = None if shifts[0] is None else torch.cat(shifts)
         return torch.cat(downs), shift, torch.cat(ups, dim=1), offset
 
-    def _may_fold(self, x: Tensor, dtype: torch.dtype) -> bool:
+    def _may_fold(self, dtype: torch.dtype) -> bool:
         """Whether one product with the folded weight is as good: nothing to learn or to round away.
 
         In half precision, and in the ten bits of TF32, W0 + sU D would lose small updates.
         """
         if torch.is_grad_enabled() or self._drops():
             return False
-        exact = not x.is_cuda or torch.get_float32_matmul_precision() == "highest"
-        return dtype == torch.float64 or (dtype == torch.float32 and exact)
+        return dtype == torch.float64 or (dtype == torch.float32 and _float32_is_exact())
+
+    def _takes(self, x: Tensor) -> bool:
+        """Whether autocast, or no cast at all, gives ``x`` and the weights one dtype."""
+        if x.dtype == self.base.weight.dtype:
+            return True
+        cast = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
+        return cast and x.is_floating_point()
+
+    def _base_is_plain(self) -> bool:
+        return type(self.base).forward is nn.Linear.forward
 
     def _drops(self) -> bool:
         branches = [b for b in (self.parallel, self.sequential) if b is not None]
@@ -190,14 +203,12 @@ class LowRankLinear(Adapter):
         Some modules (``nn.MultiheadAttention``, the fast path of ``nn.TransformerEncoderLayer``)
         read ``layer.weight`` instead of calling the layer; with this they see the adapter too.
         """
-        self._refuse_folding_with_dropout()
-        return self._folded(self.base.weight.dtype)[0]
+        return self._folded_as_read()[0]
 
     @property
     def bias(self) -> Tensor | None:
         """The folded ``[out]`` bias, the companion of :attr:`weight`."""
-        self._refuse_folding_with_dropout()
-        return self._folded(self.base.weight.dtype)[1]
+        return self._folded_as_read()[1]
 
     def merged(self) -> nn.Linear:
         """Return the plain ``nn.Linear`` that this layer equals in evaluation mode.
@@ -205,7 +216,14 @@ class LowRankLinear(Adapter):
         W = W0 + s (A + B W0), b = b0 + s (a + B b0 + b) with a, b the branches' constant terms
         (paper eqs. 4, 8 and 12, extended by scale and branch biases). Computed in float64 and
         rounded once to the dtype of ``base``.
+
+        Raises:
+            TypeError: ``base`` has a forward of its own, so no ``nn.Linear`` equals it.
         """
+        if not self._base_is_plain():
+            raise TypeError(
+                f"a {type(self.base).__name__} computes something else than a plain nn.Linear"
+            )
         with torch.no_grad():
             weight, bias = self._folded(torch.float64)
         base = self.base
@@ -223,16 +241,32 @@ class LowRankLinear(Adapter):
             bias = torch.addmv(bias, up, shift)
         return weight, bias if offset is None else bias + offset
 
-    def _refuse_folding_with_dropout(self) -> None:
+    def _folded_as_read(self) -> tuple[Tensor, Tensor | None]:
+        """Return weight and bias for a module that reads them, as precise as ``base`` holds them.
+
+        Raises:
+            RuntimeError: dropout is on, which a weight cannot carry.
+        """
         if self._drops():
             raise RuntimeError(
                 "this model reads the weight of an adapted layer instead of calling the layer, "
                 "where dropout on the branches has no place: set dropout=0 or adapt another layer"
             )
+        device = self.base.weight.device.type
+        # Autocast would compute the update in half precision, and it does not know "meta".
+        with nullcontext() if device == "meta" else torch.autocast(device, enabled=False):
+            return self._folded(self.base.weight.dtype)
 
     def extra_repr(self) -> str:
         """One line for ``print(model)``."""
         return f"scale={self.scale}"
+
+
+# The compiler cannot trace the question; it recompiles by itself where the answer changes.
+@torch.compiler.assume_constant_result
+def _float32_is_exact() -> bool:
+    """Whether products in float32 are; lower settings allow TF32, on a CPU bfloat16."""
+    return torch.get_float32_matmul_precision() == "highest"
 
 
 def _cast(tensor: Tensor | None, dtype: torch.dtype) -> Any:

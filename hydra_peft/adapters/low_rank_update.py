@@ -94,20 +94,22 @@ class _LowRankLinear(torch.autograd.Function):
         )
         if grad is None:  # only the code was used, which no caller here does
             grad = x.new_zeros(len(x), len(weight))
-        before = grad @ up
-        if grad_code is not None:
-            before = before + grad_code
-        if mask is not None:
-            before = before * mask
-        grad_offset = grad.sum(0) if needs_bias or needs_offset else None
-        grad_x = (before @ down).addmm_(grad, weight) if needs_x else None
-        return (
-            grad_x,
-            grad.t() @ x if needs_weight else None,
-            grad_offset if needs_bias else None,
-            before.t() @ x if needs_down else None,
-            before.sum(0) if needs_shift else None,
-            (code.t() @ grad).t() if needs_up else None,
-            grad_offset if needs_offset else None,
-            None,
-        )
+        # Called inside autocast, backward still computes in the dtype that forward did.
+        with torch.autocast(x.device.type, enabled=False):
+            before = grad @ up
+            if grad_code is not None:
+                before = before + grad_code
+            if mask is not None:
+                before = before * mask
+            grad_offset = grad.sum(0) if needs_bias or needs_offset else None
+            grad_x = (before @ down).addmm_(grad, weight) if needs_x else None
+            return (
+                grad_x,
+                grad.t() @ x if needs_weight else None,
+                grad_offset if needs_bias else None,
+                before.t() @ x if needs_down else None,
+                before.sum(0) if needs_shift else None,
+                (code.t() @ grad).t() if needs_up else None,
+                grad_offset if needs_offset else None,
+                None,
+            )

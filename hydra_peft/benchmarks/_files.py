@@ -16,7 +16,6 @@ from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize
 PIXELS = (500, 375)
 SIZE = (224, 224)
 MEAN = STD = (0.5, 0.5, 0.5)
-WORKERS = 2
 
 
 def write_files(folder: Path, count: int) -> list[Path]:
@@ -53,12 +52,13 @@ def plain_loader(
     device: torch.device,
     *,
     shuffle: bool,
+    workers: int,
 ) -> DataLoader[tuple[Tensor, int]]:
     """Return what the released code feeds training from: workers that decode every epoch."""
     return DataLoader(
         _Files(files, labels),
         batch_size,
         shuffle=shuffle,
-        num_workers=WORKERS,
+        num_workers=workers,
         pin_memory=device.type == "cuda",
     )

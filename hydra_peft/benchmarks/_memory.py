@@ -18,7 +18,9 @@ COMPILED = ", compiled"
 def peak_of(
     title: str, architecture: str, batch_size: int, device: torch.device, precision: str
 ) -> float | None:
-    """Return the peak bytes of two steps beyond the model itself; None for rows without a model.
+    """Return the peak bytes of a step beyond the model itself; None for rows without a model.
+
+    It is the second step's: the first may compile, and has no state of the optimizer yet.
 
     On CUDA it is torch's own count of the GPU's memory, on a CPU (Linux) resident memory of the
     process.
@@ -43,16 +45,16 @@ def _measure(title: str, architecture: str, batch_size: int, device: str, precis
     if title.endswith(COMPILED):
         compile_blocks(model, cuda_graph=False)
     step = training_step(model, batch_size, where, precision)
-    if where.type == "cuda":
+    cuda = where.type == "cuda"
+    before = torch.cuda.memory_allocated() if cuda else _status("VmRSS")
+    step()
+    if cuda:
+        torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
     else:
-        # Forget the peak so far: a child starts with its parent's, and building has one too.
-        Path("/proc/self/clear_refs").write_text("5")
-        before = _status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     step()
-    step()
-    after = torch.cuda.max_memory_allocated() if where.type == "cuda" else _status("VmHWM")
+    after = torch.cuda.max_memory_allocated() if cuda else _status("VmHWM")
     return float(after - before)
 
 

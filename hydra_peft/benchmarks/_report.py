@@ -27,12 +27,14 @@ class Report:
         settings: what was measured on: sizes, batches, repetitions.
         rows: one mapping a line of the table.
         notes: sentences under the table: ratios against goals, and what they do not say.
+        label: ``measured``, or ``predicted`` from measured parts.
     """
 
     suite: str
     settings: dict[str, Any]
     rows: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    label: str = "measured"
 
     def to_markdown(self) -> str:
         """Return table and notes as Markdown."""
@@ -54,7 +56,7 @@ class Report:
         content: Mapping[str, Any] = {
             "schema": SCHEMA,
             "suite": self.suite,
-            "label": "measured",
+            "label": self.label,
             "hardware": environment.hardware(device),
             "versions": environment.versions(),
             "code": environment.code_version(),

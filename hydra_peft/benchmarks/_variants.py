@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import torch
@@ -11,10 +12,10 @@ from torch.nn import functional as F
 
 from hydra_peft.adaptation.injection import inject
 from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.benchmarks._training import adamw
 from hydra_peft.errors import UserError
 from hydra_peft.models.architectures import build_architecture, input_size
 from hydra_peft.training.devices import autocast
-from hydra_peft.training.optimizer import build_adamw
 
 CLASSES = 100
 #: our methods by the title of their row, as Table 8 of the paper compares them
@@ -26,6 +27,26 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 THREE_BRANCHES = "hydra r=2+2, three branches"
 PEFT = "peft library, LoRA r=4"
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What suites of whole models are measured on.
+
+    Attributes:
+        architecture: timm's name of the model.
+        batch_size: images a step or a pass.
+        repeats: rounds; the median is reported.
+    """
+
+    architecture: str = "vit_base_patch16_224"
+    batch_size: int = 16
+    repeats: int = 5
+
+    def described(self, precision: str) -> dict[str, Any]:
+        """Return these, without what a suite adds, as a report has them."""
+        own = {field.name: getattr(self, field.name) for field in fields(ModelSettings)}
+        return {**own, "precision": precision}
 
 
 def build(title: str, architecture: str, device: torch.device) -> nn.Module:
@@ -77,8 +98,7 @@ def training_step(
     height, width = input_size(cast(Any, getattr(model, "base_model", model)))
     images = torch.randn(batch_size, 3, height, width, device=device)
     labels = torch.randint(0, CLASSES, (batch_size,), device=device)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = build_adamw(trained, lr=1e-4, weight_decay=1e-4, betas=(0.9, 0.999), eps=1e-8)
+    optimizer = adamw(model)
 
     def step() -> None:
         with autocast(device, precision):

@@ -18,7 +18,6 @@ from hydra_peft.benchmarks._files import (
     PIXELS,
     SIZE,
     STD,
-    WORKERS,
     plain_loader,
     write_files,
 )
@@ -30,6 +29,8 @@ from hydra_peft.data.sources.image_lists import FileImages
 from hydra_peft.data.splits import ImageSplit, SourceSplit, to_tensor
 from hydra_peft.training.batches import Normalizer, shuffled_rows, to_device
 from hydra_peft.training.devices import fastest_precision
+
+WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,9 @@ def _feed(
 
 
 def _loader(files: list[Path], device: torch.device, batch_size: int, repeats: int) -> list[float]:
-    loader = plain_loader(files, [0] * len(files), batch_size, device, shuffle=True)
+    loader = plain_loader(
+        files, [0] * len(files), batch_size, device, shuffle=True, workers=WORKERS
+    )
 
     def epoch() -> None:
         for pixels, _ in loader:

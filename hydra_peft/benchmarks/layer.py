@@ -88,13 +88,19 @@ def _layers(width_in: int, width_out: int, device: torch.device) -> dict[str, nn
         LORA: adapted(True, rank_parallel=4),
         HYDRA: adapted(True, **both),
         THREE_BRANCHES: adapted(False, **both),
-        PEFT: with_peft(nn.Sequential(copy.deepcopy(base)), r"0", head=None),
+        PEFT: _peft_layer(copy.deepcopy(base)),
     }
     for layer in layers.values():
         for parameter in layer.parameters():
             if parameter.requires_grad:
                 nn.init.normal_(parameter, std=0.02)
     return {name: layer.to(device) for name, layer in layers.items()}
+
+
+def _peft_layer(base: nn.Linear) -> nn.Module:
+    """Return the library's adapted layer alone, without the model around it and what that does."""
+    wrapped = with_peft(nn.Sequential(base), r"0", head=None)
+    return wrapped.get_submodule("base_model.model.0")
 
 
 def _pass(layer: nn.Module, x: torch.Tensor, precision: str) -> Callable[[], None]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from hydra_peft.adaptation.merging import merge
 from hydra_peft.benchmarks._report import Report, compared, in_turns, median, ratio, spread
-from hydra_peft.benchmarks._variants import build
+from hydra_peft.benchmarks._variants import ModelSettings, build
 from hydra_peft.models.architectures import input_size
 from hydra_peft.training.devices import autocast, fastest_precision
 
@@ -18,17 +18,9 @@ PLAIN, MERGED, UNMERGED = "plain backbone", "hydra r=2+2, merged", "hydra r=2+2,
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What is measured on.
+class Settings(ModelSettings):
+    """What is measured on; a pass is short, so more rounds than other suites take."""
 
-    Attributes:
-        architecture: timm's name of the model.
-        batch_size: images a pass.
-        repeats: rounds; the median is reported.
-    """
-
-    architecture: str = "vit_base_patch16_224"
-    batch_size: int = 16
     repeats: int = 9
 
 
@@ -46,15 +38,7 @@ def run(device: torch.device, settings: Settings) -> Report:
         for name, model in models.items()
     }
     seconds = in_turns(works, device, settings.repeats)
-    report = Report(
-        "merge",
-        {
-            "architecture": settings.architecture,
-            "batch_size": settings.batch_size,
-            "precision": precision,
-            "repeats": settings.repeats,
-        },
-    )
+    report = Report("merge", settings.described(precision))
     for name, found in seconds.items():
         report.rows.append(
             {

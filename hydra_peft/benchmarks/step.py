@@ -18,6 +18,7 @@ from hydra_peft.benchmarks._variants import (
     METHODS,
     PEFT,
     THREE_BRANCHES,
+    ModelSettings,
     build,
     training_step,
 )
@@ -31,20 +32,14 @@ LINEAR = "linear, on features computed once"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ModelSettings):
     """What is measured on.
 
     Attributes:
-        architecture: timm's name of the model.
-        batch_size: images a step.
-        repeats: rounds; the median is reported.
         compile: ``auto`` adds compiled models where it pays, on CUDA; ``true``, ``false``.
         memory: whether to measure peak memory, which takes a process for each method.
     """
 
-    architecture: str = "vit_base_patch16_224"
-    batch_size: int = 16
-    repeats: int = 5
     compile: str = "auto"
     memory: bool = True
 
@@ -59,16 +54,7 @@ def run(device: torch.device, settings: Settings) -> Report:
     rate = gemm_rate(device, precision, settings.batch_size, settings.repeats)
     works, operations = _works(device, settings, precision)
     seconds = in_turns(works, device, settings.repeats)
-    report = Report(
-        "step",
-        {
-            "architecture": settings.architecture,
-            "batch_size": settings.batch_size,
-            "precision": precision,
-            "repeats": settings.repeats,
-            "gemm_flops_per_second": rate,
-        },
-    )
+    report = Report("step", {**settings.described(precision), "gemm_flops_per_second": rate})
     for name, found in seconds.items():
         middle = median(found)
         row: dict[str, Any] = {

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
-from hydra_peft.adaptation.injection import set_training_mode
+from hydra_peft.benchmarks._files import MEAN, STD
 from hydra_peft.benchmarks._report import Report, median, readable, synchronize, timed
+from hydra_peft.benchmarks._training import adamw, train_all
 from hydra_peft.benchmarks._variants import CLASSES, build, training_step
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.models.architectures import input_size
@@ -18,8 +19,6 @@ from hydra_peft.training.batches import Normalizer, to_device
 from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import fastest_precision
 from hydra_peft.training.evaluation import EVALUATION_BATCH, evaluate
-from hydra_peft.training.loop import train
-from hydra_peft.training.optimizer import build_adamw
 
 DATASETS = Path(__file__).resolve().parents[2] / "conf" / "dataset"
 ROWS = ("lora r=4", "seqlora r=6", "hydra r=2+2")
@@ -60,10 +59,10 @@ def run(device: torch.device, settings: Settings) -> Report:
         _time(report, sizes, device, precision, settings)
     else:
         _predict(report, sizes, device, precision, settings)
-    total = sum(row["s"] for row in report.rows)
-    word = "measured" if really else "predicted"
+        report.label = "predicted"
+    minutes = readable(sum(row["s"] for row in report.rows) / 60)
     report.notes.append(
-        f"whole table, {word}: {readable(total / 60)} minutes (goal on one H200: at most 30)"
+        f"whole table, {report.label}: {minutes} minutes (goal on one H200: at most 30)"
     )
     report.notes.append("decoding of files into the cache is left out, see suite data")
     return report
@@ -105,25 +104,16 @@ def _one_run(
     precision: str,
     settings: Settings,
 ) -> None:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    normalize = Normalizer((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), device)
-    train(
+    normalize = Normalizer(MEAN, STD, device)
+    train_all(
         model,
         to_device(_random(train_size, input_size(model)), device),
+        adamw(model),
         epochs=settings.epochs,
         batch_size=settings.batch_size,
-        drop_last=False,
-        clip_grad=None,
-        label_smoothing=0.0,
-        optimizer=build_adamw(trained, lr=1e-4, weight_decay=1e-4, betas=(0.9, 0.999), eps=1e-8),
-        learning_rate=lambda *_: 1e-4,
         prepare=normalize,
-        order=torch.Generator().manual_seed(0),
         device=device,
         precision=precision,
-        before_epoch=lambda: set_training_mode(model),
-        after_step=lambda _: None,
-        after_epoch=lambda _: None,
     )
     test = _random(test_size, input_size(model))
     evaluate(model, test, prepare=normalize, device=device, precision=precision)
@@ -151,7 +141,7 @@ def _predict(
         step()
         seconds = median(timed(step, device, settings.repeats))
         images = _random(batch, input_size(model))
-        normalize = Normalizer((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), device)
+        normalize = Normalizer(MEAN, STD, device)
         score = median(
             timed(
                 lambda model=model, images=images, normalize=normalize: evaluate(  # type: ignore[misc]
@@ -165,5 +155,6 @@ def _predict(
         report.rows.append({"method": method, "task": "all, predicted", "s": predicted})
         report.notes.append(
             f"{method}: {trained:,} images x {1000 * seconds / batch:.1f} ms + {tested:,} test "
-            f"images x {1000 * score / batch:.1f} ms = {predicted / 3600:.1f} hours"
+            f"images x {1000 * score / batch:.1f} ms = {predicted / 3600:.1f} hours, measured in "
+            f"batches of {batch}"
         )

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.benchmarks._files import MEAN, SIZE, STD, plain_loader, write_files
 from hydra_peft.benchmarks._report import Report, readable, synchronize
+from hydra_peft.benchmarks._training import adamw, train_all
 from hydra_peft.benchmarks._variants import CLASSES, THREE_BRANCHES, build
+from hydra_peft.data.decoding import usable_cores
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.sources.image_lists import FileImages
 from hydra_peft.data.splits import ImageSplit, SourceSplit
@@ -30,8 +31,9 @@ from hydra_peft.training.batches import Normalizer, to_device
 from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import fastest_precision
 from hydra_peft.training.evaluation import evaluate
-from hydra_peft.training.loop import train
-from hydra_peft.training.optimizer import build_adamw
+
+#: the released code has four, and no more are of use than there are cores
+WORKERS = min(4, usable_cores())
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,10 @@ def run(device: torch.device, settings: Settings) -> Report:
         ours = _ours(files, folder, device, settings)
     finally:
         shutil.rmtree(folder)
-    report = Report("task", {**vars(settings), "precision": fastest_precision(device.type)})
+    precision = fastest_precision(device.type)
+    report = Report(
+        "task", {**vars(settings), "precision": precision, "plain_loop_workers": WORKERS}
+    )
     for name, clock in (("ours", ours), ("plain loop", plain)):
         total = sum(clock.phases.values())
         for phase, seconds in clock.phases.items():
@@ -121,30 +126,22 @@ def _ours(files: list[Path], folder: Path, device: torch.device, settings: Setti
     model = build("hydra r=2+2", settings.architecture, device)
     if pays(device):
         compile_blocks(model, cuda_graph=False)
-    optimizer = _optimizer(model)
+    optimizer = adamw(model, lr=1e-3)
     clock.watch(model, optimizer)
     normalize = Normalizer(MEAN, STD, device)
     with clock.phase("decode into the cache"):
         train_split = to_device(_split(files[: settings.images], folder / "cache"), device)
         test_split = _split(files[settings.images :], None)
     with clock.phase("train"):
-        train(
+        train_all(
             model,
             train_split,
+            optimizer,
             epochs=settings.epochs,
             batch_size=settings.batch_size,
-            drop_last=False,
-            clip_grad=None,
-            label_smoothing=0.0,
-            optimizer=optimizer,
-            learning_rate=lambda *_: 1e-3,
             prepare=normalize,
-            order=torch.Generator().manual_seed(0),
             device=device,
             precision=precision,
-            before_epoch=lambda: set_training_mode(model),
-            after_step=lambda _: None,
-            after_epoch=lambda _: None,
         )
     with clock.phase("test, once"):
         evaluate(model, test_split, prepare=normalize, device=device, precision=precision)
@@ -157,19 +154,14 @@ def _split(files: list[Path], cache: Path | None) -> ImageSplit:
     return prepare_split(SourceSplit(images, labels), size=SIZE, cache=cache, title="bench")
 
 
-def _optimizer(model: nn.Module) -> torch.optim.AdamW:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return build_adamw(trained, lr=1e-3, weight_decay=1e-4, betas=(0.9, 0.999), eps=1e-8)
-
-
 def _plain(files: list[Path], device: torch.device, settings: Settings) -> _Clock:
     clock = _Clock(device)
     model = build(THREE_BRANCHES, settings.architecture, device)
-    optimizer = _optimizer(model)
+    optimizer = adamw(model, lr=1e-3)
     labels = [row % CLASSES for row in range(len(files))]
     cut, size = settings.images, settings.batch_size
-    training = plain_loader(files[:cut], labels[:cut], size, device, shuffle=True)
-    testing = plain_loader(files[cut:], labels[cut:], 256, device, shuffle=False)
+    training = plain_loader(files[:cut], labels[:cut], size, device, shuffle=True, workers=WORKERS)
+    testing = plain_loader(files[cut:], labels[cut:], 256, device, shuffle=False, workers=WORKERS)
     every = max(1, settings.epochs // settings.evaluations)
     for epoch in range(settings.epochs):
         model.train()

@@ -32,7 +32,7 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
              images=16 test_images=160 epochs=10 evaluations=10 batch_size=16 ...
   table8     all of Table 8 at VTAB-1k's true sizes: timed on CUDA, elsewhere predicted from
              measured parts
-             architecture=vit_base_patch16_224 repeats=5 timed=auto
+             architecture=vit_base_patch16_224 epochs=100 batch_size=64 repeats=3 timed=auto
   merge      inference of a merged model over that of the plain backbone
              architecture=vit_base_patch16_224 batch_size=16 repeats=9
   agreement  training in the fast and the plain form ends in the same place: losses in float32,

@@ -315,8 +315,8 @@ class _Run:
     ) -> _Feed:
         """Choose the fastest way to the same result, and take down which it is."""
         config, model = self.config.train, adapted.model
-        head = head_alone(model)
-        compiled = None
+        head = head_alone(model, adapted.size, self.device)
+        compiled, on_cuda = None, self.device.type == "cuda"
         if head is not None:
             train_split, evaluate_split = (
                 head_inputs(
@@ -335,7 +335,8 @@ class _Run:
             path={
                 "features": "computed once" if head is not None else "computed in each step",
                 "compiled": compiled,
-                "cuda_graph": compiled is not None and config.cuda_graph,
+                # Elsewhere torch compiles the same blocks and makes no graphs of them.
+                "cuda_graph": compiled is not None and config.cuda_graph and on_cuda,
             }
         )
         if head is not None:

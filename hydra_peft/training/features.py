@@ -18,15 +18,36 @@ def chosen_rows(images: Tensor, rows: Tensor | None = None) -> Tensor:
     return images if rows is None else images[rows]
 
 
-def head_alone(model: nn.Module) -> nn.Module | None:
+def head_alone(model: nn.Module, size: tuple[int, int], device: torch.device) -> nn.Module | None:
     """Return the head of an adapted model if nothing else of it trains or ever changes.
+
+    What the head returns must be what the model returns, unlike where it is a convolution whose
+    output the model flattens; that is tried out. The model is left in evaluation mode.
+
+    Args:
+        size: height and width of the images that ``model`` takes.
+        device: where ``model`` is.
 
     Raises:
         UserError: ``model`` has not been adapted.
     """
     done = adaptation(model)
     alone = done.method.backbone_in_eval and not trainable_parameters(model).adapter
-    return model.get_submodule(done.head[0]) if alone and len(done.head) == 1 else None
+    if not alone or len(done.head) != 1:
+        return None
+    head = model.get_submodule(done.head[0])
+    return head if _is_last(model, head, torch.zeros(1, 3, *size, device=device)) else None
+
+
+@torch.no_grad()
+def _is_last(model: nn.Module, head: nn.Module, images: Tensor) -> bool:
+    calls: list[tuple[int, object]] = []
+    hook = head.register_forward_hook(lambda _, inputs, out: calls.append((len(inputs), out)))
+    try:
+        logits = model.eval()(images)
+    finally:
+        hook.remove()
+    return len(calls) == 1 and calls[0][0] == 1 and calls[0][1] is logits
 
 
 @torch.no_grad()

@@ -32,13 +32,15 @@ KINDS = (
     ("element by element", ("add", "mul", "div", "sub", "sum", "triton", "elementwise")),
 )
 LEADING = 12
+#: letters of a kernel's name, which holds all its template arguments
+NAME = 100
 
 
 class StepProfiler:
     """Profiles some steps of training; writes a table and a trace into a folder.
 
     A context manager around training; :meth:`step` is called after each step. Training of fewer
-    steps than are skipped and profiled leaves no files.
+    steps than are skipped and profiled, or cut short among them, leaves no files.
 
     Args:
         folder: where ``profile.md`` and ``profile_trace.json.gz`` go.
@@ -48,6 +50,7 @@ class StepProfiler:
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.folder = folder
         self.device = device
+        self.steps = 0
         activities = [ProfilerActivity.CPU]
         if device.type == "cuda":
             activities.append(ProfilerActivity.CUDA)
@@ -63,6 +66,7 @@ class StepProfiler:
 
     def step(self) -> None:
         """Take note that a step has ended."""
+        self.steps += 1
         self._profile.step()
 
     def __exit__(
@@ -74,6 +78,8 @@ class StepProfiler:
         self._profile.__exit__(kind, error, trace)
 
     def _write(self, found: Any) -> None:
+        if self.steps < SKIPPED + STEPS:
+            return  # torch offers what it has when training ends in the middle
         text = describe(found.key_averages(), self.device, STEPS)
         atomic_write(self.folder / TABLE, text.encode())
         found.export_chrome_trace(str(self.folder / TRACE))
@@ -84,36 +90,27 @@ def describe(events: Sequence[Any], device: torch.device, steps: int) -> str:
 
     Args:
         events: ``key_averages()`` of torch's profiler.
-        device: what computed; on CUDA times of operators are the GPU's.
+        device: what computed; on CUDA the operators are the GPU's kernels, while phases are the
+            host's time, since the kernels of backward are started outside of its range.
         steps: number of steps that were profiled.
     """
     cuda = device.type == "cuda"
-    whole, own = (
-        ("device_time_total", "self_device_time_total")
-        if cuda
-        else (
-            "cpu_time_total",
-            "self_cpu_time_total",
-        )
-    )
-    phases = {e.key: getattr(e, whole) / steps / 1e3 for e in events if e.key in PHASES}
-    operators = [
-        (e.key, getattr(e, own) / steps / 1e3, e.count / steps)
-        for e in events
-        if e.key not in PHASES and getattr(e, own) > 0
-    ]
+    of_host = [e for e in events if e.device_type.name == "CPU"]
+    phases = {e.key: e.cpu_time_total / steps / 1e3 for e in of_host if e.key in PHASES}
+    operators = _kernels(events, steps) if cuda else _operators(of_host, steps)
     total = sum(milliseconds for _, milliseconds, _ in operators)
     kinds: dict[str, float] = {}
     for name, milliseconds, _ in operators:
         kinds[_kind(name)] = kinds.get(_kind(name), 0.0) + milliseconds
     leading = sorted(operators, key=lambda row: -row[1])[:LEADING]
+    phase = "phase, on the host" if cuda else "phase"
     return (
         "\n\n".join(
             [
                 "# One training step",
                 f"Mean of {steps} steps after {SKIPPED}; {total:.1f} ms in operators on "
                 f"{'the GPU' if cuda else 'the CPU'}.",
-                _table("phase", [(name, phases[name], None) for name in PHASES if name in phases]),
+                _table(phase, [(name, phases[name], None) for name in PHASES if name in phases]),
                 _table(
                     "kind", [(n, ms, None) for n, ms in sorted(kinds.items(), key=lambda k: -k[1])]
                 ),
@@ -123,6 +120,27 @@ def describe(events: Sequence[Any], device: torch.device, steps: int) -> str:
         )
         + "\n"
     )
+
+
+def _operators(events: Sequence[Any], steps: int) -> list[tuple[str, float, float]]:
+    """Return name, milliseconds and calls in one step of each operator of a CPU."""
+    return [
+        (e.key, e.self_cpu_time_total / steps / 1e3, e.count / steps)
+        for e in events
+        if e.key not in PHASES and e.self_cpu_time_total > 0
+    ]
+
+
+def _kernels(events: Sequence[Any], steps: int) -> list[tuple[str, float, float]]:
+    """Return the same of a GPU's kernels.
+
+    The operators that started them bear their time too: with both, it would count twice.
+    """
+    return [
+        (e.key[:NAME], e.self_device_time_total / steps / 1e3, e.count / steps)
+        for e in events
+        if e.device_type.name == "CUDA" and not e.is_user_annotation
+    ]
 
 
 def _kind(name: str) -> str:

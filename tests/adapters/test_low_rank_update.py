@@ -232,6 +232,26 @@ def test_autocast(device: str, dtype: torch.dtype, ranks: tuple[int, int]) -> No
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_backward_inside_autocast_has_the_dtype_of_forward(device: str) -> None:
+    """A model may switch autocast off for some layers, and loss.backward() be called inside it."""
+    layer = adapted(48, 40).to(device)
+    x = torch.randn(8, 48, device=device)
+
+    def gradients_of(inside: bool) -> list[Tensor]:
+        leaf = x.clone().requires_grad_()
+        out = layer(leaf)
+        with torch.autocast(device, torch.bfloat16, enabled=inside):
+            out.backward(torch.ones_like(out))
+        found = [leaf.grad, *(p.grad for _, p in layer.adapter_parameters())]
+        layer.zero_grad()
+        return found
+
+    for inside, outside in zip(gradients_of(True), gradients_of(False), strict=True):
+        # What leads to the operation's arguments, autograd differentiates as it always does.
+        assert (inside - outside).norm() < 2e-2 * outside.norm()
+
+
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_compiles_without_graph_breaks(device: str, precision: str) -> None:
     layer = adapted(12, 10, dropout=0.0).to(device)
@@ -248,8 +268,20 @@ def test_compiles_without_graph_breaks(device: str, precision: str) -> None:
     error = 1e-5 if precision == "fp32" else 4 * torch.finfo(torch.bfloat16).eps
     for ours, expected in zip(call(compiled), call(layer), strict=True):
         assert (ours - expected).norm() < error * expected.norm()
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
         torch.testing.assert_close(compiled(x), layer(x))
+
+
+def test_folding_follows_the_precision_of_float32_products_when_compiled() -> None:
+    layer = adapted(12, 10)
+    compiled, x = torch.compile(layer, fullgraph=True, backend="aot_eager"), torch.randn(5, 12)
+    try:
+        for setting in ("highest", "high", "highest"):
+            torch.set_float32_matmul_precision(setting)
+            with torch.no_grad():
+                assert torch.equal(compiled(x), layer(x))
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_dropout_compiles_without_graph_breaks() -> None:
@@ -265,6 +297,36 @@ def test_shapes_without_storage() -> None:
     with torch.device("meta"):
         layer = LowRankLinear(nn.Linear(8, 6), rank_parallel=2, rank_sequential=2)
         assert layer(torch.empty(3, 8)).shape == (3, 6)
+
+
+def test_inputs_that_the_frozen_layer_refuses_are_refused() -> None:
+    layer = adapted(6, 5, bias=False)
+    for dtype in (torch.int64, torch.float16, torch.float64):
+        x = torch.ones(2, 6, dtype=dtype)
+        with pytest.raises(RuntimeError):
+            layer.base(x)
+        with pytest.raises(RuntimeError, match="same dtype"):
+            layer(x)
+
+
+def test_a_frozen_layer_with_a_forward_of_its_own_is_called() -> None:
+    class Twice(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    layer, x = LowRankLinear(Twice(6, 5), rank_parallel=2), torch.randn(3, 6)
+    assert not layer.fused
+    torch.testing.assert_close(layer(x), layer.base(x))  # the up-projection is zero yet
+    with pytest.raises(TypeError, match="Twice"):
+        layer.merged()
+
+
+def test_folded_weight_under_autocast_is_of_full_precision() -> None:
+    layer = adapted(64, 48)
+    weight, bias = layer.weight, layer.bias
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer.weight, weight)
+        assert torch.equal(layer.bias, bias)
 
 
 def test_gradient_checkpointing() -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from hydra_peft.benchmarks import _report, layer, merge, step, table8, task
+from hydra_peft.benchmarks import _report, agreement, layer, merge, step, table8, task
 from hydra_peft.benchmarks._memory import peak_of
 from hydra_peft.benchmarks._variants import METHODS, PEFT, THREE_BRANCHES, build
 from hydra_peft.cli import bench
+from hydra_peft.data.splits import ImageSplit
 
 CPU = torch.device("cpu")
 TINY = "vit_mini"
@@ -79,10 +80,29 @@ def test_table8_predicts_with_its_arithmetic_and_times() -> None:
     assert [row["method"] for row in report.rows] == list(table8.ROWS)
     # 19 tasks of 1000 // 500 = 2 images in 2 epochs
     assert all("76 images x " in note for note in report.notes[:3])
+    assert all("in batches of 2" in note for note in report.notes[:3])
+    assert report.label == "predicted"
     timed = table8.run(CPU, table8.Settings(**{**vars(settings), "timed": "true"}))
     assert len(timed.rows) == 3 * 19
     assert len({row["task"] for row in timed.rows}) == 19
     assert "measured" in timed.notes[0]
+    assert timed.label == "measured"
+
+
+def test_agreement_counts_the_steps_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.randint(0, 256, (50, 32, 32, 3), dtype=torch.uint8)
+    few = ImageSplit(images, torch.arange(50) % 10)
+    monkeypatch.setattr(agreement, "_splits", lambda _: {"train": few, "test": few})
+    report = agreement.run(CPU, agreement.Settings(steps=4, seeds=1))
+    (note,) = report.notes
+    assert "the 6 losses differ" in note  # two epochs of three whole batches
+    assert float(note.split("at most ")[1].split()[0]) < 1e-4
+    assert [row["precision"] for row in report.rows] == ["fp32", "fp32", "bf16", "bf16"]
+
+
+def test_the_other_librarys_layer_is_measured_without_its_model() -> None:
+    layers = layer._layers(8, 8, CPU)
+    assert type(layers[layer.PEFT]).__module__.startswith("peft.tuners.lora")
 
 
 def test_merge() -> None:

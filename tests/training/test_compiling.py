@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch._dynamo.utils import counters
 
 import hydra_peft
 from hydra_peft.models.architectures import build_architecture
+from hydra_peft.training import compiling
 from hydra_peft.training.compiling import compile_blocks, pays
 
 
@@ -81,6 +83,21 @@ def test_cuda_graphs_are_asked_of_torch(compiled: list[dict[str, Any]]) -> None:
     assert compiled == [{"mode": "reduce-overhead", "dynamic": False}] * 5
 
 
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_one_pass_through_all_blocks_is_one_of_cuda_graphs(
+    cuda_graph: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[None] = []
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: passes.append(None))
+    model = adapted()
+    compile_blocks(model, cuda_graph=cuda_graph)
+    step(model)
+    with torch.no_grad():
+        model.eval()(torch.randn(4, 3, 32, 32))
+    assert len(passes) == 2 * cuda_graph
+
+
 def test_a_model_without_blocks_is_compiled_whole(compiled: list[dict[str, Any]]) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
     assert compile_blocks(model, cuda_graph=False) == "the whole model"
@@ -89,3 +106,15 @@ def test_a_model_without_blocks_is_compiled_whole(compiled: list[dict[str, Any]]
 
 def test_no_compiling_by_default_on_a_cpu() -> None:
     assert not pays(torch.device("cpu"))
+
+
+def test_no_compiling_by_default_without_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"triton": True, "compiler": True, "capability": (9, 0)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: found["capability"])
+    monkeypatch.setattr(compiling, "find_spec", lambda _: object() if found["triton"] else None)
+    monkeypatch.setattr(shutil, "which", lambda _: "/bin/cc" if found["compiler"] else None)
+    assert pays(torch.device("cuda"))
+    for key, lacking in (("triton", False), ("compiler", False), ("capability", (6, 1))):
+        with monkeypatch.context() as patch:
+            patch.setitem(found, key, lacking)
+            assert not pays(torch.device("cuda"))

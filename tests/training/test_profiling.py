@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 import torch
 from torch import nn
+from torch.autograd import DeviceType
 from torch.autograd.profiler import record_function
 
 from hydra_peft.training import profiling
@@ -44,6 +48,39 @@ def test_table_and_trace(tmp_path: Path) -> None:
     assert len([e for e in trace["traceEvents"] if e.get("name") == "forward"]) >= 5
 
 
-def test_too_few_steps_leave_nothing(tmp_path: Path) -> None:
-    work(tmp_path, 2)
-    assert not (tmp_path / profiling.TABLE).exists()
+@pytest.mark.parametrize("steps", [2, 3, 5, 7])
+def test_too_few_steps_leave_nothing(tmp_path: Path, steps: int) -> None:
+    work(tmp_path, steps)
+    assert not list(tmp_path.iterdir())
+
+
+def test_time_of_a_gpu_counts_once() -> None:
+    """Operators on the host bear the time of their kernels; ranges appear on both sides."""
+
+    def event(key: str, where: DeviceType, host: float, gpu: float, mark: bool) -> SimpleNamespace:
+        return SimpleNamespace(
+            key=key,
+            device_type=where,
+            count=5,
+            cpu_time_total=host,
+            self_cpu_time_total=host,
+            device_time_total=gpu,
+            self_device_time_total=gpu,
+            is_user_annotation=mark,
+        )
+
+    text = profiling.describe(
+        [
+            event("forward", DeviceType.CPU, 5000, 0, True),
+            event("forward", DeviceType.CUDA, 0, 9000, True),
+            event("aten::mm", DeviceType.CPU, 1000, 15000, False),
+            event("nvjet_tst_" + 200 * "x", DeviceType.CUDA, 0, 15000, False),
+        ],
+        torch.device("cuda"),
+        5,
+    )
+    assert "3.0 ms in operators on the GPU" in text
+    assert re.search(r"phase, on the host.*\n.*\n\| `forward` +\| 1.00 ", text)
+    assert re.search(r"`matrix products` \| 3.00 +\| 100.0%", text)
+    assert "aten::mm" not in text
+    assert max(map(len, text.splitlines())) < 150
