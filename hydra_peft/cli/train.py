@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_peft.cli.guard import Stopped, complain, disk_sentence, guarded
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
-from hydra_peft.cli.preflight import check_overrides
+from hydra_peft.cli.overrides import check_overrides
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
