@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -15,18 +12,17 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from hydra_peft.cli.guard import Stopped, complain, disk_sentence, guarded
+from hydra_peft.cli.guard import Stopped, complain, guarded
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.preflight import check_overrides
+from hydra_peft.config.resolvers import ROOT, register_resolvers
+from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
+from hydra_peft.sweeps.console import log_to_console
 
-if TYPE_CHECKING:
-    from hydra_peft.runs.run import Outcome
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 CONF = ROOT / "conf"
 
 
@@ -73,8 +69,7 @@ def _main() -> int:
 
 def register() -> None:
     """Make our resolvers and our callback known to Hydra."""
-    OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
-    OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, replace=True)
+    register_resolvers()
     # A class path in code, not in a yaml: files name nothing that is instantiated.
     ConfigStore.instance().store(
         group="hydra/callbacks",
@@ -84,27 +79,16 @@ def register() -> None:
     )
 
 
-def _fastest_precision(device: object) -> str:
-    from hydra_peft.training.devices import fastest_precision
-
-    return fastest_precision(str(device))
-
-
 def _job(config: DictConfig, failures: list[str]) -> float | None:
     """Do one job. In a sweep a failing one is reported at once and the rest goes on."""
-    from hydra_peft.config.check import check_config
-    from hydra_peft.runs.assembly import check_data, check_model
-    from hydra_peft.runs.tuning import run_protocol
+    from hydra_peft.sweeps.one_job import described, perform
 
-    _log_to_console()
+    log_to_console()
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     overrides = " ".join(HydraConfig.get().overrides.task) or "defaults"
     try:
         check_overrides(list(HydraConfig.get().overrides.task))
-        checked = check_config(config)
-        check_model(checked)
-        check_data(checked)
-        outcome = run_protocol(checked, OmegaConf.to_yaml(config, resolve=True))
+        outcome = perform(config)
     except Exception as error:
         full_disk = isinstance(error, OSError) and disk_sentence(error) is not None
         # On a full disk no later job can do better, and without a reader none is wanted.
@@ -116,48 +100,13 @@ def _job(config: DictConfig, failures: list[str]) -> float | None:
         failures.append(overrides)
         return None
     try:
-        _report(outcome)
+        print(described(outcome), flush=True)
     except BrokenPipeError as error:
         raise Stopped from error
     if outcome.record.status != "completed":
         failures.append(overrides)
         return None
     return float(outcome.record.metrics["accuracy"])
-
-
-def _report(outcome: Outcome) -> None:
-    record = outcome.record
-    name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
-    if record.status != "completed":
-        print(f"{name}: {record.status}: {record.error}", flush=True)
-        return
-    metrics: dict[str, Any] = record.metrics
-    done = f"done {record.started}, skipped" if outcome.skipped else _speed(outcome)
-    random = ", RANDOM WEIGHTS" if record.weights.get("kind") == "random" else ""
-    print(
-        f"{name}: {metrics['accuracy']:.2f}% {metrics['split']} ({metrics['selection']}"
-        f"{random}), {record.parameters['adapter']:,}+{record.parameters['head']:,} parameters, "
-        f"{done}\n    {outcome.folder}",
-        flush=True,
-    )
-
-
-def _speed(outcome: Outcome) -> str:
-    record = outcome.record
-    speed = record.images_per_second or 0.0
-    return f"{record.times['total']:.1f} s, {speed:.0f} images/s"
-
-
-def _log_to_console() -> None:
-    log = logging.getLogger("hydra_peft")
-    log.propagate = False
-    if not any(type(handler) is logging.StreamHandler for handler in log.handlers):
-        console = logging.StreamHandler(sys.stderr)
-        console.setLevel(logging.WARNING)
-        # Tracebacks belong into the run's train.log; the console gets a sentence.
-        console.addFilter(lambda record: record.exc_info is None)
-        console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-        log.addHandler(console)
 
 
 def _defaults() -> DictConfig | None:
