@@ -1,4 +1,4 @@
-"""The jobs of a sweep, composed by Hydra and checked, or read back if nothing they are made of changed."""
+"""The jobs of a sweep, composed and checked; read back where nothing they are made of changed."""
 
 from __future__ import annotations
 
@@ -176,9 +176,7 @@ class Composer:
         return OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"])
 
 
-def _file(
-    config: DictConfig, loader: ConfigLoader, jobs: Sequence[Sequence[str]]
-) -> Path | None:
+def _file(config: DictConfig, loader: ConfigLoader, jobs: Sequence[Sequence[str]]) -> Path | None:
     """Return where these jobs are kept; None if what they are made of cannot be told."""
     inputs = _inputs(config, loader, jobs)
     try:
@@ -232,5 +230,3 @@ def _texts(folder: Path, pattern: str) -> dict[str, str]:
 
 def _hash(texts: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
-
-

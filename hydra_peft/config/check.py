@@ -94,7 +94,7 @@ def _typed(cls: type[T], values: dict[str, Any], key: str) -> T:
 
 def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cls)), values)
+        merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cast(Any, cls))), values)
         options = OmegaConf.to_container(merged, throw_on_missing=True)
     except ConfigKeyError as error:
         full = f"{key}.{error.full_key}"

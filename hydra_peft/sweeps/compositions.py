@@ -2,8 +2,8 @@
 
 A file holds the jobs of one sweep and is found by a hash over everything that they were made of.
 What is read from it is data: bounded, its checksum compared, its values built into the config's
-dataclasses, whose own checks run again. No name in it is looked up but that of a method. A file that
-is not exactly so is as good as none.
+dataclasses, whose own checks run again. No name in it is looked up but that of a method. A file
+that is not exactly so is as good as none.
 """
 
 from __future__ import annotations
@@ -156,7 +156,8 @@ class _Reader:
         composed = {key: self._part(place) for key, place in job["composed"].items()}
         if job["typed"].keys() != self._hints.keys():
             raise ValueError("other groups than the config's")
-        values = {key: self._value(key, place, job["method"]) for key, place in job["typed"].items()}
+        method = typed(str, job["method"])
+        values = {key: self._value(key, place, method) for key, place in job["typed"].items()}
         return Composition(Job(overrides, json.dumps(composed)), RunConfig(**values))
 
     def _part(self, place: Any) -> Any:
@@ -164,13 +165,13 @@ class _Reader:
             raise ValueError(f"{place!r} is no place")
         return self._parts[place]
 
-    def _value(self, key: str, place: Any, method: Any) -> Any:
+    def _value(self, key: str, place: Any, method: str) -> Any:
         part = self._part(place)
         name = f"{key}.{method}" if key == "method" else key
         if (name, place) not in self._built:
             hint = self._hints[key]
             if hint is Method:
-                hint = method_class(typed(str, method))
+                hint = method_class(method)
             self._built[name, place] = typed(hint, part)
         return self._built[name, place]
 

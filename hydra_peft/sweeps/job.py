@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: statuses of a :class:`JobEnd`: those a run ends with; ``skipped``: not started, for what its record
-#: says; ``claimed``: somebody else is doing it now
+#: statuses of a :class:`JobEnd`: those a run ends with; ``skipped``: not started, for what its
+#: record says; ``claimed``: somebody else is doing it now
 ENDS = ("completed", "failed", "interrupted", "diverged", "skipped", "claimed")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
-from hydra_peft.models.backbones import Weights, check_weights, weights_source
+from hydra_peft.models.backbones import Weights, check_weights
 from hydra_peft.runs.assembly import (
     check_data,
     check_model,
@@ -235,6 +235,6 @@ def _past(record: Record) -> str:
     return f"{verb} ({cause})" if cause else verb
 
 
-def _who_is_at_it(config: RunConfig, folder: Path) -> str | None:
+def _who_is_at_it(config: RunConfig, folder: Path) -> str | None:  # noqa: ARG001
     """Return in words who holds the claim on a run, None if nobody alive does."""
     return None

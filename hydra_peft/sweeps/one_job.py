@@ -1,0 +1,106 @@
+"""One job from its composed config to its end, in this process."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import traceback
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_peft.config.check import check_config
+from hydra_peft.config.resolvers import register_resolvers
+from hydra_peft.disk_errors import disk_sentence
+from hydra_peft.errors import UserError
+from hydra_peft.runs.assembly import check_data, check_model
+from hydra_peft.runs.run import Outcome
+from hydra_peft.runs.tuning import run_protocol
+from hydra_peft.sweeps.job import Job, JobEnd
+
+
+def do_job(job: Job) -> JobEnd:
+    """Do ``job`` and say what became of it.
+
+    A job that fails gives an end that says so, and of a bug the traceback on stderr: the next one
+    can be done.
+
+    Raises:
+        OSError: the disk takes nothing more, or who read our output has left; no later job can do
+            better.
+        KeyboardInterrupt, SystemExit: as they come.
+    """
+    register_resolvers()
+    try:
+        return _end_of(job, perform(OmegaConf.create(json.loads(job.config))))
+    except Exception as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        if isinstance(error, OSError) and disk_sentence(error) is not None:
+            raise
+        if not isinstance(error, UserError):
+            traceback.print_exc()  # a bug, not a mistake: whoever mends it needs this
+        sentence = str(error) or type(error).__name__
+        return JobEnd(job, "failed", f"{job.name}: {sentence}", error=sentence)
+    finally:
+        _free_memory()
+
+
+def perform(config: DictConfig) -> Outcome:
+    """Check ``config`` and do what it describes.
+
+    Raises:
+        UserError: a mistake in it.
+        Exception: what ended the run, as it comes; its record says so too.
+    """
+    checked = check_config(config)
+    check_model(checked)
+    check_data(checked)
+    return run_protocol(checked, OmegaConf.to_yaml(config, resolve=True))
+
+
+def described(outcome: Outcome) -> str:
+    """Return what is printed of ``outcome``: what was run, what it gave, and where it is."""
+    record = outcome.record
+    name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
+    if record.status != "completed":
+        return f"{name}: {record.status}: {record.error}"
+    metrics: dict[str, Any] = record.metrics
+    done = f"done {record.started}, skipped" if outcome.skipped else _speed(outcome)
+    random = ", RANDOM WEIGHTS" if record.weights.get("kind") == "random" else ""
+    return (
+        f"{name}: {metrics['accuracy']:.2f}% {metrics['split']} ({metrics['selection']}"
+        f"{random}), {record.parameters['adapter']:,}+{record.parameters['head']:,} parameters, "
+        f"{done}\n    {outcome.folder}"
+    )
+
+
+def _speed(outcome: Outcome) -> str:
+    record = outcome.record
+    speed = record.images_per_second or 0.0
+    return f"{record.times['total']:.1f} s, {speed:.0f} images/s"
+
+
+def _end_of(job: Job, outcome: Outcome) -> JobEnd:
+    record = outcome.record
+    return JobEnd(
+        job,
+        record.status,
+        described(outcome),
+        metric=float(record.metrics["accuracy"]) if record.status == "completed" else None,
+        error=record.error,
+    )
+
+
+def _free_memory() -> None:
+    """Give back what a job left: models whose parts refer to each other go only so."""
+    gc.collect()
+    if not gc.get_freeze_count():
+        # What is alive after the first job are modules and caches: later collections pass them by.
+        gc.freeze()
+        # Libraries find leaks at exit in what is hidden from collection.
+        atexit.register(gc.unfreeze)
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
