@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from hydra_peft.cli.guard import Stopped, complain, guarded
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
+from hydra_peft.cli.launchers import register_launchers
 from hydra_peft.cli.preflight import check_overrides
 from hydra_peft.config.resolvers import ROOT, register_resolvers
 from hydra_peft.disk_errors import disk_sentence
@@ -68,8 +69,9 @@ def _main() -> int:
 
 
 def register() -> None:
-    """Make our resolvers and our callback known to Hydra."""
+    """Make our resolvers, launchers and our callback known to Hydra."""
     register_resolvers()
+    register_launchers()
     # A class path in code, not in a yaml: files name nothing that is instantiated.
     ConfigStore.instance().store(
         group="hydra/callbacks",
