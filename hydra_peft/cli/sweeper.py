@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus
@@ -107,17 +107,18 @@ class Sweeps(Sweeper):
         OmegaConf.save(self.config, folder / "multirun.yaml")
 
     def _launch(self, to_start: Sequence[PlannedJob]) -> list[JobEnd]:
-        ends = []
         fail_fast = any(job.config.sweep.fail_fast for job in to_start if job.config)
-        going_on = self._ends([job.job for job in to_start])
-        for end in going_on:
-            ends.append(end)
-            tell(end)
-            if end.error is not None and fail_fast:
-                going_on.close()
-                left = len(to_start) - len(ends)
-                complain(f"stopped at the first failure (sweep.fail_fast=true), {left} jobs left.")
-                break
+        ends = []
+        # Closed whatever happens: jobs that are under way in other processes are then interrupted.
+        with closing(self._ends([job.job for job in to_start])) as going_on:
+            for end in going_on:
+                ends.append(end)
+                tell(end)
+                if end.error is not None and fail_fast:
+                    break
+        left = len(to_start) - len(ends)
+        if left:
+            complain(f"stopped at the first failure (sweep.fail_fast=true), {left} jobs are left.")
         return ends
 
     def _ends(self, jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
@@ -125,10 +126,6 @@ class Sweeps(Sweeper):
         own = getattr(self.launcher, "launch_jobs", None)
         if own is not None:
             yield from own(jobs)
-        elif type(self.launcher) is BasicLauncher:
-            from hydra_peft.sweeps.sequential import launch_jobs
-
-            yield from launch_jobs(jobs)
         else:
             yield from self._ends_of_batches(jobs)
 
@@ -203,7 +200,7 @@ def tell(end: JobEnd) -> None:
     unfinished.append(end.job.name)
 
 
-def register() -> None:
+def register_sweeper() -> None:
     """Make the sweeper known to Hydra as ``hydra/sweeper=hydra_peft``."""
     # A class path in code, not in a yaml: files name nothing that is instantiated.
     ConfigStore.instance().store(

@@ -16,9 +16,16 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_peft.cli.guard import Stopped, complain, guarded
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
+from hydra_peft.cli.launchers import register_launchers
 from hydra_peft.cli.overrides import check_overrides
-from hydra_peft.cli.sweeper import JobFailed, show, tell_of_past, unfinished
-from hydra_peft.cli.sweeper import register as register_sweeper
+from hydra_peft.cli.sweeper import (
+    JobFailed,
+    register_sweeper,
+    show,
+    tell,
+    tell_of_past,
+    unfinished,
+)
 from hydra_peft.config.resolvers import ROOT, register_resolvers
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.console import log_to_console
@@ -67,8 +74,9 @@ def _main() -> int:
 
 
 def register() -> None:
-    """Make our resolvers and our sweeper known to Hydra."""
+    """Make our resolvers, launchers and our sweeper known to Hydra."""
     register_resolvers()
+    register_launchers()
     register_sweeper()
 
 
@@ -99,6 +107,7 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     from hydra_peft.sweeps.job import Job
     from hydra_peft.sweeps.one_job import described
     from hydra_peft.sweeps.plan import plan
+    from hydra_peft.sweeps.sequential import launch_jobs
 
     composed = json.dumps(OmegaConf.to_container(config, resolve=False))
     checked = check_config(config)
@@ -112,6 +121,11 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     if not planned.starts:
         tell_of_past(planned)
         return planned.record.metrics.get("accuracy") if planned.record else None
+    if planned.state == "running":
+        print(f"waiting for {planned.reason}, at the same run", file=sys.stderr)
+        for end in launch_jobs([planned.job]):
+            tell(end)
+        return None
     outcome = run_protocol(checked, OmegaConf.to_yaml(config, resolve=True))
     print(described(outcome), flush=True)
     if outcome.record.status != "completed":

@@ -38,6 +38,8 @@ def check_config(config: DictConfig) -> RunConfig:
     for key in config:
         if key not in expected:
             raise UserError(_unknown_key(str(key), str(key), expected))
+    later = {f.name for f in dataclasses.fields(RunConfig) if not _is_needed(f)}
+    expected = [key for key in expected if key in config or key not in later]
     for key in expected:
         if key not in config:
             raise UserError(f"the config has no '{key}': it is needed, see conf/train.yaml.")
@@ -46,11 +48,17 @@ def check_config(config: DictConfig) -> RunConfig:
         if key == "method":
             values[key] = _check_method(config)
         elif dataclasses.is_dataclass(types[key]):
-            values[key] = _check_section(types[key], config, key)
+            values[key] = check_section(types[key], config, key)
         else:
             values[key] = _check_value(types[key], config, key)
     checked = RunConfig(**values, settings={})
     return dataclasses.replace(checked, settings=_as_configured(checked, config))
+
+
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    """Whether older configs have it too."""
+    nothing = dataclasses.MISSING
+    return field.default is nothing and field.default_factory is nothing
 
 
 def _check_method(config: DictConfig) -> Method:
@@ -62,7 +70,14 @@ def _check_method(config: DictConfig) -> Method:
     return _typed(method_class(name), _resolved(options, config, "method"), "method")
 
 
-def _check_section(cls: type[T], config: DictConfig, key: str) -> T:
+def check_section(cls: type[T], config: DictConfig, key: str) -> T:
+    """Return the section ``key`` of ``config`` as ``cls``; without it what ``cls`` defaults to.
+
+    Raises:
+        UserError: see :func:`check_config`.
+    """
+    if key not in config:
+        return cls()
     return _typed(cls, _resolved(_section(config, key), config, key), key)
 
 

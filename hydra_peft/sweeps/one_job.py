@@ -6,7 +6,6 @@ import atexit
 import gc
 import json
 import traceback
-from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -16,9 +15,11 @@ from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_data, check_model
+from hydra_peft.runs.claims import Claimed, ClaimLost
 from hydra_peft.runs.run import Outcome
 from hydra_peft.runs.tuning import run_protocol
-from hydra_peft.sweeps.job import Job, JobEnd
+from hydra_peft.sweeps.job import ElsewhereRun, Job, JobEnd
+from hydra_peft.sweeps.lines import describe, speed
 
 
 def do_job(job: Job) -> JobEnd:
@@ -35,6 +36,11 @@ def do_job(job: Job) -> JobEnd:
     register_resolvers()
     try:
         return _end_of(job, perform(OmegaConf.create(json.loads(job.config))))
+    except Claimed as error:
+        return _claimed(job, error)
+    except ClaimLost:
+        # This process was held up for so long that somebody else has taken the run over.
+        return do_job(job)
     except Exception as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -64,23 +70,8 @@ def perform(config: DictConfig) -> Outcome:
 def described(outcome: Outcome) -> str:
     """Return what is printed of ``outcome``: what was run, what it gave, and where it is."""
     record = outcome.record
-    name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
-    if record.status != "completed":
-        return f"{name}: {record.status}: {record.error}"
-    metrics: dict[str, Any] = record.metrics
-    done = f"done {record.started}, skipped" if outcome.skipped else _speed(outcome)
-    random = ", RANDOM WEIGHTS" if record.weights.get("kind") == "random" else ""
-    return (
-        f"{name}: {metrics['accuracy']:.2f}% {metrics['split']} ({metrics['selection']}"
-        f"{random}), {record.parameters['adapter']:,}+{record.parameters['head']:,} parameters, "
-        f"{done}\n    {outcome.folder}"
-    )
-
-
-def _speed(outcome: Outcome) -> str:
-    record = outcome.record
-    speed = record.images_per_second or 0.0
-    return f"{record.times['total']:.1f} s, {speed:.0f} images/s"
+    done = f"done {record.started}, skipped" if outcome.skipped else speed(record)
+    return describe(record, outcome.folder, done)
 
 
 def _end_of(job: Job, outcome: Outcome) -> JobEnd:
@@ -92,6 +83,14 @@ def _end_of(job: Job, outcome: Outcome) -> JobEnd:
         metric=float(record.metrics["accuracy"]) if record.status == "completed" else None,
         error=record.error,
     )
+
+
+def _claimed(job: Job, error: Claimed) -> JobEnd:
+    process = error.holder.process if error.holder is not None else None
+    run = ElsewhereRun(
+        str(error.runs), str(error.folder), process.host if process is not None else "another one"
+    )
+    return JobEnd(job, "claimed", f"{job.name}: {error}", error=str(error), elsewhere=run)
 
 
 def _free_memory() -> None:

@@ -19,6 +19,7 @@ from hydra_peft.runs.assembly import (
     splits_needed,
     splits_read,
 )
+from hydra_peft.runs.claims import holder
 from hydra_peft.runs.record import FILE, Record, read_record
 from hydra_peft.runs.run import check_same_data, data_sha256, folder_of
 from hydra_peft.sweeps.compositions import Composition
@@ -235,6 +236,7 @@ def _past(record: Record) -> str:
     return f"{verb} ({cause})" if cause else verb
 
 
-def _who_is_at_it(config: RunConfig, folder: Path) -> str | None:  # noqa: ARG001
+def _who_is_at_it(config: RunConfig, folder: Path) -> str | None:
     """Return in words who holds the claim on a run, None if nobody alive does."""
-    return None
+    found = holder(Path(config.paths.runs), folder)
+    return None if found is None else str(found)
