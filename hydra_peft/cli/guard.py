@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import signal
@@ -11,27 +10,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TextIO
 
+from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
 
 MISTAKE = 2
 INTERRUPTED = 130
 #: what a shell reports of a program whose reader left: 128 + SIGPIPE
 UNREAD = 141
-
-_DISK_ERRORS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the disk is read-only",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.ENOTDIR: "part of the path is a file",
-    errno.EISDIR: "there is a folder of that name",
-    errno.EEXIST: "there is a file of that name",
-    errno.ENOENT: "no such folder",
-    errno.ENAMETOOLONG: "the name is too long",
-    errno.ELOOP: "too many links",
-    errno.EIO: "the disk reports an error",
-}
 
 
 class Stopped(BaseException):
@@ -93,18 +78,6 @@ def _ending(main: Callable[[], int]) -> int:
 def complain(sentence: str) -> None:
     """Print ``sentence`` to stderr, marked as an error."""
     print(f"error: {sentence}", file=sys.stderr)
-
-
-def disk_sentence(error: OSError) -> str | None:
-    """Return a sentence for an error of the disk, None for any other."""
-    reason = _DISK_ERRORS.get(error.errno or 0)
-    if reason is None:
-        return None
-    where = f" at {error.filename}" if error.filename else ""
-    return (
-        f"cannot write{where}: {reason}; make room or set paths.runs to another folder. "
-        "What was complete before is kept."
-    )
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
 from typing import Any, TypeVar, cast
 
@@ -20,6 +21,9 @@ T = TypeVar("T")
 #: keys of ``method`` that say how to run it rather than what it is
 _METHOD_EXTRAS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
+#: groups that passed, by class and values as text: the jobs of a sweep share most of theirs
+_passed: dict[tuple[type, str], Any] = {}
+_PASSED_MAX = 4096
 
 
 def check_config(config: DictConfig) -> RunConfig:
@@ -34,6 +38,8 @@ def check_config(config: DictConfig) -> RunConfig:
     for key in config:
         if key not in expected:
             raise UserError(_unknown_key(str(key), str(key), expected))
+    later = {f.name for f in dataclasses.fields(RunConfig) if not _is_needed(f)}
+    expected = [key for key in expected if key in config or key not in later]
     for key in expected:
         if key not in config:
             raise UserError(f"the config has no '{key}': it is needed, see conf/train.yaml.")
@@ -42,11 +48,17 @@ def check_config(config: DictConfig) -> RunConfig:
         if key == "method":
             values[key] = _check_method(config)
         elif dataclasses.is_dataclass(types[key]):
-            values[key] = _check_section(types[key], config, key)
+            values[key] = check_section(types[key], config, key)
         else:
             values[key] = _check_value(types[key], config, key)
     checked = RunConfig(**values, settings={})
     return dataclasses.replace(checked, settings=_as_configured(checked, config))
+
+
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    """Whether older configs have it too."""
+    nothing = dataclasses.MISSING
+    return field.default is nothing and field.default_factory is nothing
 
 
 def _check_method(config: DictConfig) -> Method:
@@ -58,7 +70,14 @@ def _check_method(config: DictConfig) -> Method:
     return _typed(method_class(name), _resolved(options, config, "method"), "method")
 
 
-def _check_section(cls: type[T], config: DictConfig, key: str) -> T:
+def check_section(cls: type[T], config: DictConfig, key: str) -> T:
+    """Return the section ``key`` of ``config`` as ``cls``; without it what ``cls`` defaults to.
+
+    Raises:
+        UserError: see :func:`check_config`.
+    """
+    if key not in config:
+        return cls()
     return _typed(cls, _resolved(_section(config, key), config, key), key)
 
 
@@ -79,8 +98,18 @@ def _resolved(node: DictConfig, config: DictConfig, key: str) -> dict[str, Any]:
 
 
 def _typed(cls: type[T], values: dict[str, Any], key: str) -> T:
+    # repr and not json: it tells 1 from 1.0 and "1", in keys too
+    known = (cls, repr(values))
+    if known not in _passed:
+        if len(_passed) >= _PASSED_MAX:
+            _passed.clear()
+        _passed[known] = _newly_typed(cls, values, key)
+    return cast(T, _passed[known])
+
+
+def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cls)), values)
+        merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cast(Any, cls))), values)
         options = OmegaConf.to_container(merged, throw_on_missing=True)
     except ConfigKeyError as error:
         full = f"{key}.{error.full_key}"
@@ -100,6 +129,7 @@ def _build(cls: Any, options: dict[str, Any]) -> Any:
     return cls(**options)
 
 
+@functools.cache
 def _with_missing(cls: type) -> type:
     """Return a plain twin of dataclass ``cls``: its fields and types, none of its checks.
 

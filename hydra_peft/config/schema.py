@@ -31,6 +31,8 @@ OVERLAPS = {"train": ("train", "train800", "val200"), "train800": ("train", "tra
 #: protocols that may choose an epoch on the test set, because the code they reproduce does
 MAY_SELECT_ON_TEST = ("official",)
 ON_EXISTING = ("skip", "rerun", "error")
+#: which runs that ended without a score are started again: none, failed ones, diverged ones too
+RETRY = ("none", "failed", "all")
 
 
 def _require(condition: bool, key: str, value: object, expected: str) -> None:
@@ -401,16 +403,59 @@ class PathsConfig:
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """``sweep``: what a run does about a completed one of the same identity.
+    """``sweep``: what to do about runs that there are already, and before the first job.
 
     Attributes:
-        on_existing: ``skip`` it, ``rerun`` (the earlier folder is kept beside), or ``error``.
+        on_existing: about a completed one of the same identity: ``skip`` it, ``rerun`` (the
+            earlier folder is kept beside), or ``error``.
+        retry: about one that failed: nothing (``none``), start it again (``failed``), diverged
+            ones too (``all``). Interrupted ones always go on.
+        fail_fast: stop after the first job that does not complete.
+        dry_run: print what would be done and end.
     """
 
     on_existing: str
+    retry: str = "none"
+    fail_fast: bool = False
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
         _one_of("sweep.on_existing", self.on_existing, ON_EXISTING)
+        _one_of("sweep.retry", self.retry, RETRY)
+
+
+@dataclass(frozen=True)
+class LauncherConfig:
+    """``launcher``: what ``hydra/launcher=local`` makes of this machine.
+
+    Attributes:
+        gpus: ``all``, or a list of those that this process sees: ``[0,2]``.
+        jobs_per_gpu: jobs that share a GPU.
+        cpu_slots: jobs at a time where the device is the CPU; ``auto`` is half the cores.
+    """
+
+    gpus: Any = "all"
+    jobs_per_gpu: int = 1
+    cpu_slots: Any = "auto"
+
+    def __post_init__(self) -> None:
+        gpus = [self.gpus] if _is_count(self.gpus, 0) else self.gpus
+        listed = isinstance(gpus, list) and bool(gpus) and all(_is_count(gpu, 0) for gpu in gpus)
+        distinct = listed and len(set(gpus)) == len(gpus)
+        expected = "all or a list of different GPUs, such as [0,2]"
+        _require(gpus == "all" or distinct, "launcher.gpus", gpus, expected)
+        object.__setattr__(self, "gpus", gpus if gpus == "all" else tuple(gpus))
+        _require(self.jobs_per_gpu >= 1, "launcher.jobs_per_gpu", self.jobs_per_gpu, "at least 1")
+        _require(
+            self.cpu_slots == "auto" or _is_count(self.cpu_slots, 1),
+            "launcher.cpu_slots",
+            self.cpu_slots,
+            "auto or a positive whole number",
+        )
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 @dataclass(frozen=True)
@@ -437,6 +482,7 @@ class RunConfig:
     device: str
     precision: str
     settings: dict[str, Any]
+    launcher: LauncherConfig = field(default_factory=LauncherConfig)
 
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**32, "seed", self.seed, "in [0, 2**32)")

@@ -38,11 +38,12 @@ class Claimed(UserError):  # noqa: N818
     """Somebody else is doing the run.
 
     Attributes:
+        runs, folder: as for :func:`claim`.
         holder: who; None if that changed faster than it could be read.
     """
 
-    def __init__(self, folder: Path, holder: Holder | None) -> None:
-        self.holder = holder
+    def __init__(self, runs: Path, folder: Path, holder: Holder | None) -> None:
+        self.runs, self.folder, self.holder = runs, folder, holder
         who = "another process" if holder is None else str(holder)
         super().__init__(
             f"{folder} is being done by {who}: wait for it, or stop that process (a claim without "
@@ -235,7 +236,7 @@ def _acquire(runs: Path, folder: Path, dead: str | None) -> Held:
             if made and held._why_lost() is None:
                 files.tidy(place, held._generation, held._token)
                 return held
-    raise Claimed(folder, newest)
+    raise Claimed(runs, folder, newest)
 
 
 def _may_live(found: Holder) -> bool:

@@ -98,7 +98,8 @@ def choices(config: RunConfig) -> list[Choice]:
     ]
 
 
-def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
+def candidate(config: RunConfig, choice: Choice) -> RunConfig:
+    """Return the run of the search that tries ``choice`` for ``config``."""
     protocol = dataclasses.replace(
         config.protocol,
         name=f"{config.protocol.name}-tuning",
@@ -111,18 +112,22 @@ def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
     paths = dataclasses.replace(config.paths, runs=str(Path(config.paths.runs) / TUNING))
     # A search that is asked for twice goes on; only a plain run can be an error to repeat.
     on_existing = "rerun" if config.sweep.on_existing == "rerun" else "skip"
-    candidate = dataclasses.replace(
+    return dataclasses.replace(
         choice.apply(config),
         protocol=protocol,
         paths=paths,
         sweep=dataclasses.replace(config.sweep, on_existing=on_existing),
     )
+
+
+def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
+    tried = candidate(config, choice)
     changes: dict[str, Any] = {
-        "protocol": dataclasses.asdict(protocol),
-        "paths": dataclasses.asdict(paths),
+        "protocol": dataclasses.asdict(tried.protocol),
+        "paths": dataclasses.asdict(tried.paths),
     }
     yaml = OmegaConf.to_yaml(OmegaConf.merge(OmegaConf.create(config_yaml), changes))
-    return run(candidate, _with_choice(yaml, choice))
+    return run(tried, _with_choice(yaml, choice))
 
 
 def _with_choice(config_yaml: str, choice: Choice) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: those that a run ends with; ``skipped``: not started, for what its record says; ``claimed``:
-#: somebody else is doing it now
+#: statuses of a :class:`JobEnd`: those a run ends with; ``skipped``: not started, for what its
+#: record says; ``claimed``: somebody else is doing it now
 ENDS = ("completed", "failed", "interrupted", "diverged", "skipped", "claimed")
 
 
@@ -28,6 +28,21 @@ class Job:
 
 
 @dataclass(frozen=True)
+class ElsewhereRun:
+    """A run that somebody else is doing.
+
+    Attributes:
+        runs: the folder of all runs, in which claims are kept.
+        folder: the run's own.
+        host: the machine it is done on, as far as is known.
+    """
+
+    runs: str
+    folder: str
+    host: str
+
+
+@dataclass(frozen=True)
 class JobEnd:
     """What became of a job.
 
@@ -36,6 +51,7 @@ class JobEnd:
         line: what is printed about it.
         metric: the run's accuracy in percent, where it has one.
         error: one sentence, where it did not complete.
+        elsewhere: where the status is ``claimed``: the run that is to be waited for.
     """
 
     job: Job
@@ -43,3 +59,4 @@ class JobEnd:
     line: str
     metric: float | None = None
     error: str | None = None
+    elsewhere: ElsewhereRun | None = None

@@ -1,0 +1,22 @@
+"""The functions that ``conf`` calls in its interpolations, for whatever process resolves them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+#: the checkout
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def register_resolvers() -> None:
+    """Make ``${project_root:}`` and ``${fastest_precision:<device>}`` known to OmegaConf."""
+    OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
+    OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, replace=True)
+
+
+def _fastest_precision(device: object) -> str:
+    from hydra_peft.training.devices import fastest_precision
+
+    return fastest_precision(str(device))

@@ -1,0 +1,32 @@
+"""What the system says of a disk that does not take what is written, as a sentence."""
+
+from __future__ import annotations
+
+import errno
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENOTDIR: "part of the path is a file",
+    errno.EISDIR: "there is a folder of that name",
+    errno.EEXIST: "there is a file of that name",
+    errno.ENOENT: "no such folder",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "too many links",
+    errno.EIO: "the disk reports an error",
+}
+
+
+def disk_sentence(error: OSError) -> str | None:
+    """Return a sentence for an error of the disk, None for any other."""
+    reason = _REASONS.get(error.errno or 0)
+    if reason is None:
+        return None
+    where = f" at {error.filename}" if error.filename else ""
+    return (
+        f"cannot write{where}: {reason}; make room or set paths.runs to another folder. "
+        "What was complete before is kept."
+    )

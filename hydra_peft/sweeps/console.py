@@ -1,0 +1,21 @@
+"""What of a run's log the console shows."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+
+def log_to_console() -> None:
+    """Show warnings and errors of the package on stderr, one line each; called twice it does once.
+
+    Tracebacks belong into the run's ``train.log``.
+    """
+    log = logging.getLogger("hydra_peft")
+    log.propagate = False
+    if not any(type(handler) is logging.StreamHandler for handler in log.handlers):
+        console = logging.StreamHandler(sys.stderr)
+        console.setLevel(logging.WARNING)
+        console.addFilter(lambda record: record.exc_info is None)
+        console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        log.addHandler(console)

@@ -1,0 +1,82 @@
+"""What is left to do for a job whose process has died under it: to say so in its record."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from hydra_peft.config.check import check_config
+from hydra_peft.config.identity import config_id
+from hydra_peft.config.resolvers import register_resolvers
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.runs.claims import Claimed, claim
+from hydra_peft.runs.record import FILE, read_record, write_record
+from hydra_peft.sweeps.job import Job
+
+log = logging.getLogger("hydra_peft")
+
+_WHY = {
+    signal.SIGKILL: "killed; out of memory?",
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGABRT: "aborted",
+    signal.SIGBUS: "bus error; a disk that is full or gone?",
+}
+
+
+def ended_by(code: int) -> str:
+    """Return how a process of exit code ``code``, negative for a signal, has ended."""
+    if code >= 0:
+        return f"the process ended with exit code {code}"
+    with contextlib.suppress(ValueError):
+        number = signal.Signals(-code)
+        return f"the process ended by signal {-code} ({_WHY.get(number, number.name)})"
+    return f"the process ended by signal {-code}"
+
+
+def record_crash(job: Job, sentence: str) -> None:
+    """Set the record of the run that ``job`` was doing to ``failed``; its checkpoints stay.
+
+    A run that somebody else does by now, or that had not started, is left alone. A disk that does
+    not take it is only warned about: the run then counts as interrupted.
+    """
+    register_resolvers()
+    config = check_config(OmegaConf.create(json.loads(job.config)))
+    try:
+        for runs, folder in _folders(config):
+            # The claim of a dead process is free; what is alive keeps its own.
+            with contextlib.suppress(Claimed), claim(runs, folder):
+                _fail(folder, sentence)
+    except (OSError, UserError) as error:
+        log.warning("the record of %s could not be set to failed: %s", job.name, error)
+
+
+def _fail(folder: Path, sentence: str) -> None:
+    try:
+        record = read_record(folder)
+    except UserError:
+        return  # it had not come so far
+    if record.status == "running":
+        write_record(dataclasses.replace(record, status="failed", error=sentence), folder)
+
+
+def _folders(config: RunConfig) -> Iterator[tuple[Path, Path]]:
+    """Give the folders, each with that of all runs, that the job may have been writing to."""
+    from hydra_peft.runs.tuning import candidate, choices
+
+    configs = [config]
+    if config.protocol.tune:
+        configs += [candidate(config, choice) for choice in choices(config)]
+    for one in configs:
+        runs = Path(one.paths.runs)
+        pattern = f"{one.dataset.benchmark}/{one.dataset.name}/*-seed{one.seed}-{config_id(one)}-*"
+        for path in sorted(runs.glob(f"{pattern}/{FILE}")):
+            if ".superseded-" not in path.parent.name:
+                yield runs, path.parent

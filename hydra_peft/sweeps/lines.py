@@ -1,0 +1,32 @@
+"""What is printed about a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra_peft.runs.record import Record
+
+
+def describe(record: Record, folder: Path, done: str) -> str:
+    """Return what was run, what it gave and where it is.
+
+    Args:
+        done: how a completed run came to be: how fast, or when before, or by whom.
+    """
+    name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
+    if record.status != "completed":
+        return f"{name}: {record.status}: {record.error}"
+    metrics: dict[str, Any] = record.metrics
+    random = ", RANDOM WEIGHTS" if record.weights.get("kind") == "random" else ""
+    return (
+        f"{name}: {metrics['accuracy']:.2f}% {metrics['split']} ({metrics['selection']}"
+        f"{random}), {record.parameters['adapter']:,}+{record.parameters['head']:,} parameters, "
+        f"{done}\n    {folder}"
+    )
+
+
+def speed(record: Record) -> str:
+    """Return the seconds of a run and the images it trained on in one."""
+    images = record.images_per_second or 0.0
+    return f"{record.times['total']:.1f} s, {images:.0f} images/s"

@@ -1,0 +1,37 @@
+"""``hydra/launcher=local``: a process for each slot of this machine, one job at a time in each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Sequence
+
+from hydra_peft.config.resolvers import ROOT
+from hydra_peft.sweeps.crashes import record_crash
+from hydra_peft.sweeps.job import Job, JobEnd
+from hydra_peft.sweeps.pool import Pool
+from hydra_peft.sweeps.slots import slots_for
+
+# Not -m, which looks for modules in the working directory first: that is the user's.
+_START = """\
+import sys
+sys.path[:] = [path for path in sys.path if path]
+if sys.argv[1] not in sys.path:
+    sys.path.insert(0, sys.argv[1])
+from hydra_peft.sweeps.worker import main
+sys.exit(main())
+"""
+COMMAND = (sys.executable, "-c", _START, str(ROOT))
+
+
+def launch_jobs(jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
+    """Do ``jobs`` in the slots that their ``launcher`` section asks for.
+
+    Each end is given when it happens, in no particular order. To be closed by who stops asking
+    before the last: jobs that are under way are then interrupted and write their checkpoints.
+
+    Raises:
+        UserError: at once, before anything starts: a GPU that is not there. Later: no worker can
+            be started.
+        OSError: the disk takes nothing more; no later job can do better.
+    """
+    return Pool(jobs, slots_for(jobs), COMMAND, record_crash).ends()

@@ -1,0 +1,117 @@
+"""What the parent and a worker say to each other: lines of json, of bounded length, and no more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hydra_peft.sweeps.job import ENDS, ElsewhereRun, Job, JobEnd
+
+#: a job's config is some ten kilobytes
+MAX_BYTES = 2**20
+
+
+class MessageError(ValueError):
+    """A line that is none of ours."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker has loaded what it needs."""
+
+
+@dataclass(frozen=True)
+class DiskError:
+    """The disk takes nothing more: ``errno`` and the file."""
+
+    errno: int
+    filename: str | None
+
+
+def encode_job(job: Job) -> bytes:
+    """Return the line that hands ``job`` to a worker."""
+    return _line({"overrides": list(job.overrides), "config": job.config})
+
+
+def decode_job(line: bytes) -> Job:
+    """Return the job of a line.
+
+    Raises:
+        MessageError: the line is not one of :func:`encode_job`.
+    """
+    values = _values(line)
+    overrides, config = values.get("overrides"), values.get("config")
+    if not isinstance(overrides, list) or not isinstance(config, str):
+        raise MessageError(line[:100])
+    return Job(tuple(map(str, overrides)), config)
+
+
+def encode_ready() -> bytes:
+    """Return the line that says that a worker has loaded what it needs."""
+    return _line({"ready": True})
+
+
+def encode_end(end: JobEnd) -> bytes:
+    """Return the line that tells of ``end``; its job, which the parent knows, is left out."""
+    return _line({"end": {key: value for key, value in asdict(end).items() if key != "job"}})
+
+
+def encode_disk_error(error: OSError) -> bytes:
+    """Return the line that says that no later job can do better."""
+    name = None if error.filename is None else str(error.filename)
+    return _line({"disk": {"errno": error.errno, "filename": name}})
+
+
+def decode_answer(line: bytes, job: Job | None) -> Ready | JobEnd | DiskError:
+    """Return what a worker that does ``job`` has said.
+
+    Raises:
+        MessageError: the line is none of ours, or an end without a job.
+    """
+    values = _values(line)
+    if values == {"ready": True}:
+        return Ready()
+    try:
+        if set(values) == {"disk"}:
+            return DiskError(int(values["disk"]["errno"]), values["disk"]["filename"])
+        if set(values) == {"end"} and job is not None and values["end"]["status"] in ENDS:
+            fields = dict(values["end"])
+            run = fields.pop("elsewhere")
+            return JobEnd(job, **fields, elsewhere=ElsewhereRun(**run) if run else None)
+    except (TypeError, KeyError, ValueError):
+        pass
+    raise MessageError(line[:100])
+
+
+class Lines:
+    """Puts the pieces that are read from a pipe together to lines."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def add(self, piece: bytes) -> Iterator[bytes]:
+        """Give each line that ``piece`` completes.
+
+        Raises:
+            MessageError: a line is too long.
+        """
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        if max(map(len, [*lines, self._rest])) > MAX_BYTES:
+            raise MessageError("a line is too long")
+        yield from lines
+
+
+def _line(values: dict[str, Any]) -> bytes:
+    return json.dumps(values).encode() + b"\n"
+
+
+def _values(line: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except ValueError:
+        raise MessageError(line[:100]) from None
+    if not isinstance(values, dict):
+        raise MessageError(line[:100])
+    return values

@@ -1,0 +1,115 @@
+"""A job ends with a status, a line and, if it fails, one sentence."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hydra_peft.errors import UserError
+from hydra_peft.runs.record import read_record
+from hydra_peft.sweeps import one_job
+from hydra_peft.sweeps.job import Job
+from hydra_peft.sweeps.one_job import do_job
+
+MakeJob = Callable[..., Job]
+
+
+def test_a_job_is_done_once(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job("seed=3")
+    end = do_job(job)
+    assert (end.job, end.status, end.error) == (job, "completed", None)
+    (path,) = tmp_path.glob("runs/**/result.json")
+    record = read_record(path.parent)
+    assert end.metric == record.metrics["accuracy"]
+    assert end.line.startswith(f"mini/digits linear seed 3: {end.metric:.2f}% test (last epoch")
+    assert end.line.endswith(f"\n    {path.parent}")
+    again = do_job(job)
+    assert (again.status, again.metric) == ("completed", end.metric)
+    assert f"done {record.started}, skipped" in again.line
+    assert len(list(tmp_path.glob("runs/**/result.json"))) == 1
+
+
+def test_the_config_of_the_run_is_resolved(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job()
+    assert "${" in job.config
+    do_job(job)
+    (path,) = tmp_path.glob("runs/**/config.yaml")
+    assert "${" not in path.read_text()
+
+
+def test_mistakes_and_bugs_fail_this_job_only(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    end = do_job(make_job("optimizer.lr=-1"))
+    assert (end.status, end.metric) == ("failed", None)
+    assert end.line == f"optimizer.lr=-1: {end.error}"
+    assert "optimizer.lr=-1.0 is not allowed" in str(end.error)
+    assert capsys.readouterr().err == ""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(one_job, "run_protocol", fail)
+    end = do_job(make_job())
+    assert (end.status, end.error) == ("failed", "ZeroDivisionError")
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_diverged_run_says_so(make_job: MakeJob) -> None:
+    end = do_job(make_job("optimizer.lr=1e6", "method=full", "train.batch_size=100"))
+    assert (end.status, end.metric) == ("diverged", None)
+    assert ": diverged: " in end.line
+    assert end.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        BrokenPipeError(errno.EPIPE, "Broken pipe"),
+        KeyboardInterrupt(),
+        SystemExit(3),
+    ],
+)
+def test_what_concerns_later_jobs_too_passes_through(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(one_job, "run_protocol", fail)
+    with pytest.raises(type(error)):
+        do_job(make_job())
+
+
+def test_a_config_that_is_not_ours_is_one_sentence(make_job: MakeJob) -> None:
+    job = make_job()
+    planted = {**json.loads(job.config), "_target_": "os.system"}
+    end = do_job(replace(job, config=json.dumps(planted)))
+    assert end.status == "failed"
+    assert str(end.error).startswith("unknown key '_target_'")
+
+
+def test_what_a_job_leaves_is_freed(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cyclic:
+        pass
+
+    def leave(*_: object) -> None:
+        one = Cyclic()
+        one.self = one  # type: ignore[attr-defined]
+        raise UserError("left")
+
+    monkeypatch.setattr(one_job, "run_protocol", leave)
+    gc.disable()
+    try:
+        for _ in range(3):
+            do_job(make_job())
+        assert not [x for x in gc.get_objects() if type(x) is Cyclic]
+    finally:
+        gc.enable()

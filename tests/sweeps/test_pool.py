@@ -1,0 +1,272 @@
+"""Worker processes: what each costs when it dies, and that none is left behind."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from hydra_peft.errors import UserError
+from hydra_peft.sweeps import deferred, pool
+from hydra_peft.sweeps.job import Job, JobEnd
+from hydra_peft.sweeps.pool import Pool
+from hydra_peft.sweeps.slots import Slot
+
+FAKE = (sys.executable, str(Path(__file__).parent / "fake_worker.py"))
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Callable[..., Job]:
+    def made(name: str, act: str = "work", **more: object) -> Job:
+        return Job((name,), json.dumps({"act": act, "folder": str(tmp_path), **more}))
+
+    return made
+
+
+Order = Callable[..., Job]
+
+
+def slots(count: int) -> list[Slot]:
+    return [Slot(f"slot {number}", {"NUMBER": str(number)}) for number in range(count)]
+
+
+def run(jobs: list[Job], count: int, crashed: list[tuple[Job, str]] | None = None) -> list[JobEnd]:
+    def record(job: Job, sentence: str) -> None:
+        if crashed is not None:
+            crashed.append((job, sentence))
+
+    with closing(Pool(jobs, slots(count), FAKE, record).ends()) as ends:
+        return list(ends)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def pids(folder: Path) -> list[int]:
+    return [int(path.read_text() or 0) for path in folder.glob("*.pid")]
+
+
+def test_jobs_go_one_at_a_time_to_workers_that_stay(order: Order) -> None:
+    jobs = [order(str(n), seconds=0.2, environment=["NUMBER"]) for n in range(6)]
+    ends = run(jobs, 2)
+    assert {end.job.name for end in ends} == set("012345")
+    assert {(end.status, end.metric) for end in ends} == {("completed", 1.5)}
+    done = [json.loads(end.line) for end in ends]
+    assert len({(one["pid"], one["NUMBER"]) for one in done}) == 2
+    for number in "01":
+        mine = [one for one in done if one["NUMBER"] == number]
+        mine.sort(key=lambda one: one["begun"])
+        assert all(a["ended"] <= b["begun"] for a, b in pairwise(mine))
+    # Both worked at the same time.
+    first, second = sorted(done, key=lambda one: one["begun"])[:2]
+    assert second["begun"] < first["ended"]
+
+
+def test_ends_are_given_when_they_happen(order: Order) -> None:
+    jobs = [order("slow", seconds=3), order("fast")]
+    with closing(Pool(jobs, slots(2), FAKE, lambda *_: None).ends()) as ends:
+        assert next(ends).job.name == "fast"
+        assert next(ends).job.name == "slow"
+
+
+def test_no_more_workers_than_jobs(order: Order) -> None:
+    (end,) = run([order("only")], 8)
+    assert end.status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("act", "how"),
+    [
+        ("kill", "ended by signal 9 (killed; out of memory?)."),
+        ("abort", "ended by signal 6 (aborted)."),
+        ("leave", "ended with exit code 3."),
+        ("babble", "ended by signal 9"),
+    ],
+)
+def test_a_worker_that_dies_costs_its_own_job(order: Order, act: str, how: str) -> None:
+    jobs = [order("a"), order("bad", act), order("b"), order("c")]
+    crashed: list[tuple[Job, str]] = []
+    ends = {end.job.name: end for end in run(jobs, 1, crashed)}
+    assert {name: end.status for name, end in ends.items()} == {
+        "a": "completed",
+        "bad": "failed",
+        "b": "completed",
+        "c": "completed",
+    }
+    assert how in str(ends["bad"].error)
+    assert ends["bad"].line == f"bad: {ends['bad'].error}"
+    assert crashed == [(jobs[1], ends["bad"].error)]
+    workers = [json.loads(ends[name].line)["pid"] for name in "abc"]
+    assert workers[0] != workers[1] == workers[2]
+
+
+def test_a_worker_that_is_killed_from_outside(order: Order, tmp_path: Path) -> None:
+    jobs = [order("victim", "wait"), order("a", seconds=0.5), order("b")]
+    with closing(Pool(jobs, slots(2), FAKE, lambda *_: None).ends()) as ends:
+        assert next(ends).job.name == "a"
+        os.kill(int((tmp_path / "victim.pid").read_text()), signal.SIGKILL)
+        rest = {end.job.name: end.status for end in ends}
+    assert rest == {"victim": "failed", "b": "completed"}
+
+
+def test_a_worker_that_is_asked_to_end_interrupts_its_job_only(
+    order: Order, tmp_path: Path
+) -> None:
+    jobs = [order("victim", "wait"), order("a", seconds=0.5), order("b")]
+    with closing(Pool(jobs, slots(2), FAKE, lambda *_: None).ends()) as ends:
+        assert next(ends).job.name == "a"
+        os.kill(int((tmp_path / "victim.pid").read_text()), signal.SIGTERM)
+        rest = {end.job.name: end.status for end in ends}
+    assert rest == {"victim": "interrupted", "b": "completed"}
+    assert (tmp_path / "victim.checkpoint").exists()
+
+
+def test_workers_that_cannot_start_are_one_sentence(
+    order: Order, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = (sys.executable, "-c", "raise SystemExit('no such module')")
+    ends = Pool([order("a")], slots(1), command, lambda *_: None).ends()
+    with pytest.raises(UserError, match="exit code 1 before its first job, three times in a row"):
+        next(ends)
+    assert capfd.readouterr().err.count("no such module") == 3
+
+
+def test_a_slot_that_cannot_start_leaves_the_work_to_the_others(
+    order: Order, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = f"import os, sys; os.environ['NUMBER'] == '0' and sys.exit(1); os.execv({FAKE[0]!r}, "
+    command = (sys.executable, "-c", f"{start}[*{FAKE!r}, sys.argv[-1]])")
+    jobs = [order(str(n), seconds=0.3, environment=["NUMBER"]) for n in range(4)]
+    with closing(Pool(jobs, slots(2), command, lambda *_: None).ends()) as ends:
+        assert {json.loads(end.line)["NUMBER"] for end in ends} == {"1"}
+    assert "slot 0 cannot be used" in caplog.text
+
+
+def test_a_full_disk_stops_all(order: Order, tmp_path: Path) -> None:
+    jobs = [order("other", "wait"), order("a"), order("bad", "full")]
+    ends = Pool(jobs, slots(2), FAKE, lambda *_: None).ends()
+    assert next(ends).job.name == "a"
+    with pytest.raises(OSError, match="/some/file") as raised:
+        next(ends)
+    assert raised.value.errno == errno.ENOSPC
+    assert (tmp_path / "other.checkpoint").exists()
+    assert not any(map(is_running, pids(tmp_path)))
+
+
+def test_who_stops_asking_stops_the_workers(order: Order, tmp_path: Path) -> None:
+    jobs = [order("other", "wait"), order("a"), order("never")]
+    with closing(Pool(jobs[:2], slots(2), FAKE, lambda *_: None).ends()) as ends:
+        assert next(ends).job.name == "a"
+    assert (tmp_path / "other.checkpoint").exists()
+    assert not any(map(is_running, pids(tmp_path)))
+
+
+def test_a_job_that_does_not_stop_is_killed_in_the_end(
+    order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "GRACE_SECONDS", 0.0)
+    with closing(
+        Pool([order("x", "wait"), order("a")], slots(2), FAKE, lambda *_: None).ends()
+    ) as ends:
+        next(ends)
+        os.kill(int((tmp_path / "x.pid").read_text()), signal.SIGSTOP)
+    assert not any(map(is_running, pids(tmp_path)))
+
+
+def test_what_jobs_print_is_no_output_of_the_sweep(
+    order: Order, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run([order("a", "print")], 1)
+    assert capfd.readouterr() == ("", "printed by a job\n")
+
+
+def test_claimed_jobs_are_come_back_to(
+    order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hydra_peft.runs.claims import claim
+
+    for module in (deferred, pool):
+        monkeypatch.setattr(module, "POLL_SECONDS", 0.1)
+    jobs = [order("theirs", "claimed"), order("a"), order("b")]
+    with closing(Pool(jobs, slots(1), FAKE, lambda *_: None).ends()) as ends:
+        with claim(tmp_path, tmp_path / "run"):
+            assert [next(ends).job.name for _ in range(2)] == ["a", "b"]
+            (tmp_path / "free").touch()
+            last: list[JobEnd] = []
+            waiting = Thread(target=lambda: last.extend(ends))
+            waiting.start()
+            time.sleep(1.5)
+            assert not last  # as long as the claim is held
+        waiting.join(30)
+    assert [(end.job.name, end.status) for end in last] == [("theirs", "completed")]
+
+
+PARENT = """
+import json, sys
+from contextlib import closing
+from hydra_peft.cli.guard import guarded
+from hydra_peft.sweeps.job import Job
+from hydra_peft.sweeps.pool import Pool
+from hydra_peft.sweeps.slots import Slot
+
+def main():
+    jobs = [Job((n,), json.dumps({"act": "wait", "folder": sys.argv[1]})) for n in "ab"]
+    slots = [Slot(n, {}) for n in "ab"]
+    with closing(Pool(jobs, slots, sys.argv[2:], lambda *_: None).ends()) as ends:
+        for end in ends:
+            print(end)
+    return 0
+
+sys.exit(guarded(main))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_its_parent(tmp_path: Path, number: signal.Signals) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path), *FAKE],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    until(lambda: len(pids(tmp_path)) == 2 and all(pids(tmp_path)))
+    workers = pids(tmp_path)
+    assert all(map(is_running, workers))
+    # As a terminal does it: to the whole group, of which workers are no part.
+    os.killpg(parent.pid, number)
+    out, err = parent.communicate(timeout=30)
+    until(lambda: not any(map(is_running, workers)))
+    assert {path.stem for path in tmp_path.glob("*.checkpoint")} == {"a", "b"}
+    if number != signal.SIGKILL:
+        assert parent.returncode == 130
+        assert err.decode() == "error: interrupted; what was complete before is kept.\n"
+        assert out == b""
