@@ -11,18 +11,15 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli.guard import complain
+from hydra_peft.cli.plugins import plug_in
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.job import Job, JobEnd
-
-#: where Hydra lets plugins come from
-_MODULE = "hydra_plugins.hydra_peft"
 
 
 class _JobsLauncher(Launcher):
@@ -88,9 +85,7 @@ class LocalLauncher(_JobsLauncher):
 def register_launchers() -> None:
     """Make both known to Hydra; a class path in code, since files name nothing that is made."""
     for name, cls in (("sequential", SequentialLauncher), ("local", LocalLauncher)):
-        cls.__module__ = _MODULE
-        Plugins.instance().register(cls)
-        node = {"_target_": f"{_MODULE}.{cls.__name__}"}
+        node = {"_target_": plug_in(cls)}
         ConfigStore.instance().store(group="hydra/launcher", name=name, node=node)
 
 
