@@ -95,11 +95,8 @@ def visible_gpus() -> list[str]:
 
 
 def _absent(absent: Sequence[int], count: int) -> str:
-    there = "there is no GPU here"
-    if count:
-        there = (
-            "there is one GPU here, 0" if count == 1 else f"there are GPUs 0 to {count - 1} here"
-        )
+    here = {0: "there is no GPU here", 1: "there is GPU 0 alone here"}
+    there = here.get(count, f"there are GPUs 0 to {count - 1} here")
     named = ", ".join(map(str, absent))
     return (
         f"launcher.gpus names GPU {named}, but {there}: correct the list, or leave it out to use "
