@@ -226,6 +226,8 @@ class _Run:
         ledger.write()
         interrupts.defer()
         with self._writer(training.state) as writer:
+            if training.state.step:
+                log.info("resumed after step %d of all", training.state.step)
             writer.text("config", config_yaml)
             log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
             return training.execute(writer)
@@ -277,7 +279,6 @@ class _Run:
         epoch = state.progress.epoch + 1
         entry = {"at_step": state.step, "epoch": epoch, "when": _now()}
         self.ledger.update(resumed=[*self.ledger.record.resumed, entry])
-        log.info("resumed in epoch %d after step %d", epoch, state.progress.step)
 
     def _writer(self, state: TrainingState) -> RunWriter:
         config = self.config

@@ -29,6 +29,7 @@ class Interrupts:
     def __init__(self) -> None:
         self._before: dict[int, Any] = {}
         self._pending: list[int] = []
+        self._deadly: int | None = None
 
     def __enter__(self) -> Interrupts:
         return self
@@ -60,13 +61,15 @@ class Interrupts:
         """Call, for each signal that waits, the handler of before.
 
         Raises:
-            SystemExit: a signal that would have ended the process by itself.
+            SystemExit: a signal that would have ended the process by itself; at the end of the
+                context it does.
             BaseException: what the handler raises.
         """
         while self._pending:
             signum = self._pending.pop(0)
             handler = self._before[signum]
             if handler == signal.SIG_DFL:
+                self._deadly = signum
                 raise SystemExit(128 + signum)
             if handler != signal.SIG_IGN:
                 handler(signum, inspect.currentframe())
@@ -80,6 +83,8 @@ class Interrupts:
         before, self._before = self._before, {}
         for signum, handler in before.items():
             signal.signal(signum, handler)
+        if self._deadly is not None:
+            signal.raise_signal(self._deadly)
         if kind is None or issubclass(kind, Exception):
             self._before = before
             self.deliver()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from prepared_root import write_task
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs import training as training_module
@@ -23,8 +24,8 @@ from hydra_peft.runs.run import Outcome
 from hydra_peft.runs.writer import RunWriter
 
 Do = Callable[..., Outcome]
-#: 1000 images: 4 steps an epoch, 12 in all
-LENGTH = ["train.epochs=3", "train.batch_size=256", "train.checkpoint_every=null"]
+#: 83 images: 4 steps an epoch, 12 in all; 40 test images
+LENGTH = ["train.epochs=3", "train.batch_size=21", "train.checkpoint_every=null"]
 METHODS = {
     "lora": ["method=lora", "method.dropout=0.3", "model.drop_path=0.2"],
     "hydra": ["method=hydra", "method.dropout=0.3", "model.drop_path=0.2"],
@@ -39,6 +40,26 @@ METHODS = {
         "optimizer.lr=0.05",
     ],
 }
+
+
+@pytest.fixture(scope="module")
+def small_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared root with one small task."""
+    root = tmp_path_factory.mktemp("data")
+    write_task(root / "svhn", classes=10, train800=60, val200=23, test=40)
+    return root
+
+
+@pytest.fixture
+def do(do: Do, small_task: Path, monkeypatch: pytest.MonkeyPatch) -> Do:
+    """Do a run on the small task, which is scored in five batches."""
+    task = ["dataset=svhn", "data.allow_partial=true", f"paths.data={small_task}"]
+
+    def run(*overrides: str) -> Outcome:
+        monkeypatch.setattr("hydra_peft.training.evaluation.EVALUATION_BATCH", 8)
+        return do(*task, *overrides)
+
+    return run
 
 
 @pytest.fixture
@@ -135,7 +156,7 @@ def test_stopped_anywhere_and_resumed_gives_the_same_bits(
     assert not (folder / "checkpoints").exists()
     rows = list(csv.DictReader((folder / "metrics.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-    assert "resumed in epoch" in (folder / "train.log").read_text()
+    assert f"resumed after step {done} " in (folder / "train.log").read_text()
 
 
 def test_stopped_at_every_second_step(
@@ -192,7 +213,7 @@ def test_a_bad_checkpoint_falls_back_to_the_one_before(
     same(result(whole), result(outcome))
     assert [entry["at_step"] for entry in outcome.record.resumed] == [8]
     (warning,) = warnings()
-    assert warning.startswith(f"{newest} is not resumed from: it") or str(newest) in warning
+    assert warning.startswith(f"{newest} is not resumed from: ")
 
 
 def test_without_a_good_checkpoint_it_starts_anew(
@@ -233,9 +254,6 @@ def test_on_other_data_it_starts_anew(
     monkeypatch.undo()
     (checkpoint,) = (tmp_path / "runs").rglob("step-*")
     sha256 = read_record(checkpoint.parent.parent).data["sha256"]
-    monkeypatch.setattr(
-        "hydra_peft.runs.run.describe_data", lambda *_: pytest.fail("only for completed runs")
-    )
     original = Checkpoints.newest
 
     def newest(self: Checkpoints, *rest: Any) -> Any:
@@ -265,9 +283,7 @@ def test_checkpoints_come_every_so_many_epochs_and_two_are_kept(
     assert not (outcome.folder / "checkpoints").exists()
 
 
-def test_a_handler_that_returns_lets_training_go_on(
-    do: Do, stop: Callable[..., None], tmp_path: Path
-) -> None:
+def test_a_handler_that_returns_lets_training_go_on(do: Do, stop: Callable[..., None]) -> None:
     called: list[int] = []
     earlier = signal.signal(signal.SIGUSR1, lambda signum, _: called.append(signum))
     try:
