@@ -64,8 +64,8 @@ def _ending(main: Callable[[], int]) -> int:
     except UserError as error:
         complain(str(error))
         return MISTAKE
-    except KeyboardInterrupt:
-        complain("interrupted; what was complete before is kept.")
+    except KeyboardInterrupt as interrupt:
+        complain(str(interrupt) or "interrupted; what was complete before is kept.")
         return INTERRUPTED
     except OSError as error:
         sentence = disk_sentence(error)

@@ -20,7 +20,7 @@ _NOT_SCIENCE = {
     "scheduler": (),
     # What a protocol fills in acts through the groups that take it.
     "protocol": ("fills",),
-    "train": ("compile", "cuda_graph", "profile"),
+    "train": ("compile", "cuda_graph", "profile", "checkpoint_every"),
 }
 
 

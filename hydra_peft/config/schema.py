@@ -350,6 +350,8 @@ class TrainConfig:
         compile: ``auto`` compiles the model's blocks where it pays, on CUDA; ``true``, ``false``.
         cuda_graph: replay the compiled blocks as CUDA graphs.
         profile: write where the time of a step goes into the run's folder.
+        checkpoint_every: epochs between checkpoints to resume from; null writes one only when the
+            run is interrupted.
     """
 
     epochs: int
@@ -360,6 +362,7 @@ class TrainConfig:
     compile: str = "auto"
     cuda_graph: bool = False
     profile: bool = False
+    checkpoint_every: int | None = 10
 
     def __post_init__(self) -> None:
         # yaml's true comes as "True"
@@ -372,6 +375,8 @@ class TrainConfig:
             )
         _require(self.epochs >= 1, "train.epochs", self.epochs, "at least 1")
         _require(self.batch_size >= 1, "train.batch_size", self.batch_size, "at least 1")
+        every = self.checkpoint_every
+        _require(every is None or every >= 1, "train.checkpoint_every", every, "null or at least 1")
         _require(
             self.clip_grad is None or 0 < self.clip_grad < math.inf,
             "train.clip_grad",

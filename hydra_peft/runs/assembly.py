@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -188,17 +188,20 @@ def load_data(
     size: tuple[int, int],
     *,
     wanted: Sequence[str],
+    described: Callable[[dict[str, object]], None] = lambda _: None,
 ) -> LoadedData:
     """Return the wanted splits of ``task``, checked against their yaml, in ``size``.
 
     Args:
         wanted: those to decode; others that the task names are checked and described only.
+        described: called with the description, before images are decoded.
 
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
     loaded = load_task(dataset.source, task)
     description = describe_data(dataset, data, loaded)
+    described(description)
     splits = {
         name: prepare_split(
             split,

@@ -12,6 +12,8 @@ from hydra_peft.files import read_json, write_json
 
 SCHEMA = 1
 FILE = "result.json"
+#: beside it, where a run failed
+TRACEBACK = "traceback.txt"
 STATUSES = ("running", "completed", "failed", "interrupted", "diverged")
 
 
@@ -44,6 +46,9 @@ class Record:
         hardware, versions, code: where and with what.
         started: UTC time, ISO 8601.
         error: one sentence, for runs that did not complete.
+        traceback: of a failed run the file in its folder that says where in the code it failed.
+        resumed: where and when it was picked up again after an interruption: ``at_step`` (steps
+            done in all), ``epoch`` (from 1), ``when`` (UTC). ``times`` add up over all its parts.
         science: what ``config_id`` hashes.
         schema: version of this layout.
     """
@@ -74,6 +79,8 @@ class Record:
     versions: dict[str, str] = field(default_factory=dict)
     code: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    traceback: str | None = None
+    resumed: list[dict[str, Any]] = field(default_factory=list)
     schema: int = SCHEMA
 
 
@@ -120,6 +127,8 @@ def _check_types(record: Record, path: Path) -> None:
     texts = ("config_id", "benchmark", "group", "task", "model", "method_label", "protocol")
     wrong = [n for n in mappings if not isinstance(getattr(record, n), dict)]
     wrong += [n for n in texts if not isinstance(getattr(record, n), str)]
+    wrong += ["traceback"] if record.traceback not in (None, TRACEBACK) else []
+    wrong += ["resumed"] if not isinstance(record.resumed, list) else []
     if wrong or record.status not in STATUSES or not isinstance(record.seed, int):
         raise UserError(f"{path} has values of the wrong type ({wrong or 'status or seed'}).")
     if record.status == "completed":

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
-import math
-import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from hydra_peft.adaptation.injection import set_training_mode
-from hydra_peft.adaptation.parameters import (
-    adapter_state_dict,
-    count_parameters,
-    trainable_parameters,
-)
-from hydra_peft.adaptation.storage import save_adapter
+from hydra_peft.adaptation.parameters import count_parameters
 from hydra_peft.config.identity import config_id, science
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import load_task
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.errors import UserError
-from hydra_peft.files import atomic_write
 from hydra_peft.models.backbones import Weights
 from hydra_peft.runs import environment
 from hydra_peft.runs.assembly import (
@@ -39,21 +30,19 @@ from hydra_peft.runs.assembly import (
     splits_read,
     task_of,
 )
-from hydra_peft.runs.folder import CONFIG, completed_record, run_folder, set_aside
-from hydra_peft.runs.record import Record, write_record
-from hydra_peft.runs.scoring import Scoring
+from hydra_peft.runs.checkpoints import Checkpoints, Origin
+from hydra_peft.runs.feed import choose_feed
+from hydra_peft.runs.folder import completed_record, run_folder, set_aside
+from hydra_peft.runs.ledger import Ledger, NotOurs
+from hydra_peft.runs.record import FILE, Record, read_record
+from hydra_peft.runs.state import TrainingState
+from hydra_peft.runs.training import Training
 from hydra_peft.runs.writer import RunWriter
 from hydra_peft.training.allocation import keep_freed_memory
-from hydra_peft.training.batches import Prepare, batch_count, to_device
-from hydra_peft.training.compiling import compile_blocks, pays
+from hydra_peft.training.batches import to_device
 from hydra_peft.training.devices import resolve_device
-from hydra_peft.training.evaluation import evaluate
-from hydra_peft.training.features import chosen_rows, head_alone, head_inputs
-from hydra_peft.training.loop import DivergedError, EpochRecord, train
-from hydra_peft.training.optimizer import build_adamw
-from hydra_peft.training.profiling import StepProfiler
-from hydra_peft.training.schedule import build_schedule
-from hydra_peft.training.seeding import derive_seed, generator, seed_everything
+from hydra_peft.training.interrupts import Interrupts
+from hydra_peft.training.loop import DivergedError, EpochRecord
 
 log = logging.getLogger("hydra_peft")
 
@@ -68,7 +57,11 @@ class Outcome:
 
 
 def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = None) -> Outcome:
-    """Do the run that ``config`` describes, or skip it if it has been done.
+    """Do the run that ``config`` describes, resume it, or skip it if it has been done.
+
+    A run that did not complete goes on from its newest good checkpoint: one of the same science,
+    weights and data. On a CPU in float32 it then ends with the same bits as one that was never
+    interrupted. ``sweep.on_existing=rerun`` begins anew.
 
     Args:
         config: checked; see ``check_model`` and ``check_data`` of
@@ -82,6 +75,7 @@ def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = 
     Raises:
         UserError: something is missing or does not fit, or the run exists already and
             ``sweep.on_existing=error``.
+        NotOurs: the run's folder was removed while the run was going on.
         KeyboardInterrupt, OSError, ...: as they come, after the record says so.
     """
     backbone, weights = load_backbone(config.model, config.seed)
@@ -148,18 +142,8 @@ def check_same_data(existing: Record, folder: Path, now: str) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Feed:
-    """What is called in each step, and what with: all of the model, or its head on features."""
-
-    module: nn.Module
-    train_split: ImageSplit
-    evaluate_split: ImageSplit
-    prepare: Prepare
-
-
 class _Run:
-    """The state of one run: a record that fills up, and clocks."""
+    """One run in its folder: what happens in which order, and what becomes of every way to end."""
 
     def __init__(
         self, config: RunConfig, folder: Path, weights: Weights, tuning: dict[str, object]
@@ -167,8 +151,7 @@ class _Run:
         self.config = config
         self.folder = folder
         self.device = resolve_device(config.device)
-        self.epochs: list[EpochRecord] = []
-        self.record = Record(
+        record = Record(
             status="running",
             config_id=config_id(config),
             settings=config.settings,
@@ -181,17 +164,44 @@ class _Run:
             protocol=config.protocol.name,
             seed=config.seed,
             science=science(config),
-            started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            started=_now(),
             hardware=environment.hardware(self.device),
             versions=environment.versions(),
             code=environment.code_version(),
             weights=dataclasses.asdict(weights),
             tuning=tuning,
         )
+        self.ledger = Ledger(record, folder, self.device)
+        self.checkpoints: Checkpoints | None = None
+        self.training: Training | None = None
 
     def execute(self, backbone: nn.Module, config_yaml: str) -> Record:
         """Do the run; the record on disk says at any time how far it has come."""
-        config, begun = self.config, time.perf_counter()
+        with Interrupts() as interrupts:
+            try:
+                metrics = self._do(backbone, config_yaml, interrupts)
+                record = self.ledger.finish("completed", self._epochs(), metrics=metrics)
+                self._remove_checkpoints()
+            except NotOurs:
+                raise
+            except DivergedError as error:
+                record = self.ledger.finish("diverged", self._epochs(), error=f"{error}.")
+                self._remove_checkpoints()
+            except (KeyboardInterrupt, SystemExit, GeneratorExit) as error:
+                sentence = self._interrupted()
+                if isinstance(error, KeyboardInterrupt):
+                    raise KeyboardInterrupt(sentence) from error
+                raise
+            except BaseException as error:
+                self._failed(error)
+                raise
+            return record
+
+    def _do(
+        self, backbone: nn.Module, config_yaml: str, interrupts: Interrupts
+    ) -> dict[str, object]:
+        """Prepare, train and score; return the metrics."""
+        config, ledger = self.config, self.ledger
         environment.reset_peak_memory(self.device)
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -203,203 +213,129 @@ class _Run:
             device=self.device,
             normalization=config.data.normalization,
         )
-        train_split, evaluate_split = self._load_splits(adapted)
+        may_resume = _unfinished(self.folder) and config.sweep.on_existing != "rerun"
+        splits = self._load_splits(adapted, config_yaml)
         counts = count_parameters(adapted.model)
-        self._update(parameters=dataclasses.asdict(counts))
-        steps = batch_count(len(train_split), config.train.batch_size, config.train.drop_last)
-        title = f"{config.dataset.name} {config.method.label} seed {config.seed}"
-        prepared = time.perf_counter()
-        if completed_record(self.folder) is not None:
+        ledger.update(parameters=dataclasses.asdict(counts))
+        feed = choose_feed(
+            adapted,
+            *splits,
+            train=config.train,
+            device=self.device,
+            precision=config.precision,
+        )
+        ledger.update(path=dict(feed.path))
+        ledger.prepared()
+        if not ledger.begun:
             set_aside(self.folder)  # only now that the new run can start
-        with RunWriter(self.folder, title, steps * config.train.epochs) as writer:
-            try:
-                atomic_write(self.folder / CONFIG, config_yaml.encode())
-                write_record(self.record, self.folder)
-                writer.text("config", config_yaml)
-                log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
-                metrics = self._train(adapted, train_split, evaluate_split, writer)
-                trained = time.perf_counter()
-            except DivergedError as error:
-                return self._finish("diverged", begun, error=f"{error}.")
-            except KeyboardInterrupt:
-                self._finish("interrupted", begun, error="interrupted by the user.")
-                raise
-            except BaseException as error:
-                self._finish_on_a_failing_disk(begun, f"{type(error).__name__}: {error}")
-                raise
-            times = {"prepare": prepared - begun, "train_and_evaluate": trained - prepared}
-            return self._finish("completed", begun, metrics=metrics, times=times)
+            ledger.begin(config_yaml)
+        self.checkpoints = Checkpoints(self.folder, self._origin())
+        training = Training(config, adapted.model, feed, ledger, self.checkpoints, interrupts)
+        if may_resume and training.resume():
+            self._note_resumption(training.state)
+        else:
+            self.checkpoints.remove()
+            ledger.update(resumed=[])
+        self.training = training
+        ledger.write()
+        interrupts.defer()
+        with self._writer(training.state) as writer:
+            if training.state.step:
+                log.info("resumed after step %d of all", training.state.step)
+            writer.text("config", config_yaml)
+            log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
+            return training.execute(writer)
 
-    def _load_splits(self, adapted: AdaptedModel) -> tuple[ImageSplit, ImageSplit]:
+    def _load_splits(
+        self, adapted: AdaptedModel, config_yaml: str
+    ) -> tuple[ImageSplit, ImageSplit]:
         config = self.config
         protocol = config.protocol
+
+        def described(description: dict[str, object]) -> None:
+            self.ledger.update(data=description)
+            # Decoding may take long: from here on every end leaves a trace. A completed run that
+            # this one replaces stays where it is until the new one can start.
+            if completed_record(self.folder) is None:
+                self._carry_over()
+                self.ledger.begin(config_yaml)
+
         task = task_of(config.dataset, config.paths, splits_read(protocol))
-        wanted = (protocol.train_split, protocol.evaluate_split)
-        data = load_data(config.dataset, config.data, task, adapted.size, wanted=wanted)
-        self._update(data=data.description)
+        data = load_data(
+            config.dataset,
+            config.data,
+            task,
+            adapted.size,
+            wanted=(protocol.train_split, protocol.evaluate_split),
+            described=described,
+        )
         train_split = data.splits[protocol.train_split]
         check_batches(len(train_split), config.train.batch_size, config.train.drop_last)
         return to_device(train_split, self.device), data.splits[protocol.evaluate_split]
 
-    def _train(
-        self,
-        adapted: AdaptedModel,
-        train_split: ImageSplit,
-        evaluate_split: ImageSplit,
-        writer: RunWriter,
-    ) -> dict[str, object]:
-        config, model = self.config, adapted.model
-        feed = self._feed(adapted, train_split, evaluate_split)
-        scoring = Scoring(config.protocol, config.train.epochs)
-        last_counts = config.protocol.selection == "last"
-        trained = trainable_parameters(model)
-        optimizer = build_adamw(
-            [*trained.adapter.values(), *trained.head.values()],
-            lr=config.optimizer.lr,
-            weight_decay=config.optimizer.weight_decay,
-            betas=config.optimizer.betas,
-            eps=config.optimizer.eps,
+    def _carry_over(self) -> None:
+        """Take from the record of the run's earlier parts what the new record goes on with."""
+        with contextlib.suppress(UserError):
+            earlier = read_record(self.folder)
+            self.ledger.update(resumed=earlier.resumed)
+
+    def _origin(self) -> Origin:
+        record = self.ledger.record
+        return Origin(
+            config_id=record.config_id,
+            weights=str(record.weights["sha256"]),
+            data=str(record.data["sha256"]),
+            torch=".".join(torch.__version__.split(".")[:2]),
+            chosen=record.tuning.get("chosen", {}),
         )
 
-        def after_epoch(record: EpochRecord) -> None:
-            self.epochs.append(record)
-            writer.epoch(record, config.train.epochs)
-            if record.epoch == config.train.epochs:
-                _check_finite(model, record.epoch)
-                if last_counts:
-                    # Before scoring: if that fails, what was trained is not lost.
-                    save_adapter(model, self.folder)
-            if scoring.is_due(record.epoch):
-                score = evaluate(
-                    feed.module,
-                    feed.evaluate_split,
-                    prepare=feed.prepare,
-                    device=self.device,
-                    precision=config.precision,
-                )
-                scoring.add(record.epoch, score, adapter_state_dict(model))
-                writer.score(config.protocol.evaluate_split, score.accuracy, record.epoch)
+    def _note_resumption(self, state: TrainingState) -> None:
+        epoch = state.progress.epoch + 1
+        entry = {"at_step": state.step, "epoch": epoch, "when": _now()}
+        self.ledger.update(resumed=[*self.ledger.record.resumed, entry])
 
-        # Dropout and drop-path draw from the global generator.
-        seed_everything(derive_seed(config.seed, "training"))
-        with self._profiler() as profiler:
+    def _writer(self, state: TrainingState) -> RunWriter:
+        config = self.config
+        title = f"{config.dataset.name} {config.method.label} seed {config.seed}"
+        total = state.steps * config.train.epochs
+        return RunWriter(self.folder, title, total, done=state.step, epochs=state.epochs)
 
-            def after_step(_loss: Tensor) -> None:
-                writer.step()
-                if profiler is not None:
-                    profiler.step()
+    def _epochs(self) -> list[EpochRecord]:
+        return [] if self.training is None else self.training.state.epochs
 
-            train(
-                feed.module,
-                feed.train_split,
-                epochs=config.train.epochs,
-                batch_size=config.train.batch_size,
-                drop_last=config.train.drop_last,
-                clip_grad=config.train.clip_grad,
-                label_smoothing=config.train.label_smoothing,
-                optimizer=optimizer,
-                learning_rate=build_schedule(
-                    config.scheduler.name,
-                    epochs=config.train.epochs,
-                    lr=config.optimizer.lr,
-                    warmup_epochs=config.scheduler.warmup_epochs,
-                    warmup_lr=config.scheduler.warmup_lr,
-                    min_lr=config.scheduler.min_lr,
-                    period_epochs=config.scheduler.period_epochs,
-                ),
-                prepare=feed.prepare,
-                order=generator(config.seed, "batches"),
-                device=self.device,
-                precision=config.precision,
-                before_epoch=lambda: set_training_mode(model),
-                after_step=after_step,
-                after_epoch=after_epoch,
-            )
-        if not last_counts:
-            scoring.restore(adapter_state_dict(model))
-            save_adapter(model, self.folder)
-        return {
-            **scoring.metrics(),
-            "train_loss": self.epochs[-1].loss,
-            "train_accuracy": self.epochs[-1].train_accuracy,
-        }
+    def _remove_checkpoints(self) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.remove()
 
-    def _feed(
-        self, adapted: AdaptedModel, train_split: ImageSplit, evaluate_split: ImageSplit
-    ) -> _Feed:
-        """Choose the fastest way to the same result, and take down which it is."""
-        config, model = self.config.train, adapted.model
-        head = head_alone(model, adapted.size, self.device)
-        compiled, on_cuda = None, self.device.type == "cuda"
-        if head is not None:
-            train_split, evaluate_split = (
-                head_inputs(
-                    model,
-                    head,
-                    split,
-                    prepare=adapted.normalize,
-                    device=self.device,
-                    precision=self.config.precision,
-                )
-                for split in (train_split, evaluate_split)
-            )
-        elif config.compile == "true" or (config.compile == "auto" and pays(self.device)):
-            compiled = compile_blocks(model, cuda_graph=config.cuda_graph)
-        self._update(
-            path={
-                "features": "computed once" if head is not None else "computed in each step",
-                "compiled": compiled,
-                # Elsewhere torch compiles the same blocks and makes no graphs of them.
-                "cuda_graph": compiled is not None and config.cuda_graph and on_cuda,
-            }
-        )
-        if head is not None:
-            return _Feed(head, train_split, evaluate_split, chosen_rows)
-        return _Feed(model, train_split, evaluate_split, adapted.normalize)
+    def _interrupted(self) -> str:
+        """Write that the run was interrupted; return a sentence on what happens next."""
+        where = "before training"
+        if self.training is not None:
+            progress = self.training.state.progress
+            where = f"in epoch {progress.epoch + 1} after step {progress.step}"
+        goes_on = self.checkpoints is not None and self.checkpoints.exist()
+        again = "resumes it" if goes_on else "starts it anew"
+        sentence = f"interrupted {where}; typing the same command again {again}."
+        self.ledger.finish_badly("interrupted", self._epochs(), sentence)
+        return f"{sentence} What was complete before is kept."
 
-    def _profiler(self) -> AbstractContextManager[StepProfiler | None]:
-        if self.config.train.profile:
-            return StepProfiler(self.folder, self.device)
-        return nullcontext()
+    def _failed(self, error: BaseException) -> None:
+        """Write that the run failed, unless it was a mistake that is found before training.
 
-    def _update(self, **changes: object) -> None:
-        self.record = dataclasses.replace(self.record, **changes)  # type: ignore[arg-type]
-
-    def _finish(
-        self,
-        status: str,
-        begun: float,
-        *,
-        metrics: dict[str, object] | None = None,
-        times: dict[str, float] | None = None,
-        error: str | None = None,
-    ) -> Record:
-        seconds = sum(epoch.seconds for epoch in self.epochs)
-        images = sum(epoch.seconds * epoch.images_per_second for epoch in self.epochs)
-        self._update(
-            status=status,
-            metrics=metrics or {},
-            times={**(times or {}), "train": seconds, "total": time.perf_counter() - begun},
-            images_per_second=images / seconds if seconds else None,
-            memory=environment.peak_memory(self.device),
-            error=error,
-        )
-        write_record(self.record, self.folder)
-        return self.record
-
-    def _finish_on_a_failing_disk(self, begun: float, error: str) -> None:
-        """Say that the run failed; if even that cannot be written, the first error stands."""
-        try:
-            self._finish("failed", begun, error=error)
-        except OSError:
-            log.error("the record of the failed run could not be written to %s", self.folder)
+        Raises:
+            NotOurs: it failed because its folder was removed.
+        """
+        if self.ledger.is_gone():
+            raise self.ledger.gone() from error
+        if isinstance(error, UserError) and self.training is None:
+            self.ledger.undo()
+        self.ledger.finish_badly("failed", self._epochs(), f"{type(error).__name__}: {error}")
 
 
-def _check_finite(model: nn.Module, epoch: int) -> None:
-    """The loss of the last step is finite; where what it led to is not, there is no score.
+def _unfinished(folder: Path) -> bool:
+    """Whether ``folder`` holds a run that did not complete."""
+    return (folder / FILE).is_file() and completed_record(folder) is None
 
-    Raises:
-        DivergedError: a trained tensor is not finite.
-    """
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in adapter_state_dict(model).values()):
-        raise DivergedError(epoch, math.nan)
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -7,12 +7,13 @@ import dataclasses
 import logging
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.runs.folder import METRICS
-from hydra_peft.runs.record import FILE
+from hydra_peft.runs.ledger import NotOurs
 from hydra_peft.training.loop import EpochRecord
 
 if TYPE_CHECKING:
@@ -35,28 +36,41 @@ class _QuietFileHandler(logging.FileHandler):
 class RunWriter:
     """Writes a run's ``train.log``, ``metrics.csv`` and ``tensorboard/``; shows a progress bar.
 
-    A context manager. What an earlier, incomplete run left of these files is removed on entry.
-    The bar is shown only on a terminal.
+    A context manager. On entry what an earlier, incomplete run left of these files is removed, or
+    with ``done`` steps taken up: the log is appended to, ``metrics.csv`` rewritten from ``epochs``,
+    and TensorBoard told that what comes after them does not count. The bar is shown only on a
+    terminal.
 
     Args:
-        folder: the run's folder; made if it is not there.
+        folder: the run's folder.
         title: what the progress bar says.
         steps: number of training steps in all.
+        done: how many were done before the run was interrupted.
+        epochs: the epochs that were.
     """
 
-    def __init__(self, folder: Path, title: str, steps: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        steps: int,
+        *,
+        done: int = 0,
+        epochs: Sequence[EpochRecord] = (),
+    ) -> None:
         self.folder = folder
         self.title = title
         self.steps = steps
+        self.done = done
+        self.epochs = list(epochs)
 
     def __enter__(self) -> RunWriter:
         from torch.utils.tensorboard.writer import SummaryWriter
         from tqdm import tqdm
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name in (LOG, METRICS, FILE):
-            (self.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self.folder / TENSORBOARD, ignore_errors=True)
+        if self.done == 0:
+            (self.folder / LOG).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / TENSORBOARD, ignore_errors=True)
         self._handler = _QuietFileHandler(self.folder / LOG)
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(self._handler)
@@ -64,9 +78,15 @@ class RunWriter:
         self._file = (self.folder / METRICS).open("w", newline="")
         self._csv = csv.writer(self._file)
         self._csv.writerow([f.name for f in dataclasses.fields(EpochRecord)])
-        self._tensorboard: SummaryWriter = SummaryWriter(str(self.folder / TENSORBOARD))
+        self._csv.writerows(dataclasses.astuple(record) for record in self.epochs)
+        self._file.flush()
+        self._tensorboard: SummaryWriter = SummaryWriter(
+            str(self.folder / TENSORBOARD),
+            purge_step=len(self.epochs) + 1 if self.done else None,
+        )
         self._bar: tqdm[Any] = tqdm(
             total=self.steps,
+            initial=self.done,
             desc=self.title,
             unit="step",
             leave=False,
@@ -114,11 +134,15 @@ class RunWriter:
         trace: TracebackType | None,
     ) -> None:
         self._bar.close()
-        if kind is not None and not issubclass(kind, KeyboardInterrupt):
+        ours = kind is None or not issubclass(kind, NotOurs)
+        if ours and kind is not None and issubclass(kind, Exception):
             log.error("the run ended with %s", kind.__name__, exc_info=error)
         log.removeHandler(self._handler)
+        closing = [self._handler.close, self._file.close]
+        if ours:  # it would still write what is in its queue
+            closing.append(self._tensorboard.close)
         # On a full disk each of these fails; the error that ended the run is the one to see.
-        for close in (self._handler.close, self._file.close, self._tensorboard.close):
+        for close in closing:
             try:
                 close()
             except OSError:

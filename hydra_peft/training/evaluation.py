@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -38,8 +38,13 @@ def evaluate(
     prepare: Prepare,
     device: torch.device,
     precision: str,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> Score:
-    """Return the top-1 score of ``model`` on ``split``; the model is left in evaluation mode."""
+    """Return the top-1 score of ``model`` on ``split``; the model is left in evaluation mode.
+
+    Args:
+        after_batch: called after each batch; what it raises ends the scoring.
+    """
     model.eval()
     correct = torch.zeros((), dtype=torch.int64, device=device)
     for images, labels in batches(split):
@@ -47,6 +52,7 @@ def evaluate(
         with autocast(device, precision):
             logits = model(prepare(images))
         correct += (logits.argmax(dim=1) == labels).sum()
+        after_batch()
     return Score(int(correct), len(split))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +21,14 @@ from hydra_peft.training.schedule import LearningRate
 
 
 class DivergedError(RuntimeError):
-    """The loss stopped being a finite number; ``epoch`` is the first such epoch, from 1."""
+    """The loss stopped being a finite number, first in ``step`` of ``epoch``, both from 1."""
 
-    def __init__(self, epoch: int, loss: float) -> None:
-        super().__init__(f"the loss became {loss} in epoch {epoch}: lower optimizer.lr")
+    def __init__(self, epoch: int, step: int, loss: float) -> None:
+        super().__init__(
+            f"the loss became {loss} in epoch {epoch}, step {step}: lower optimizer.lr"
+        )
         self.epoch = epoch
+        self.step = step
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,98 @@ class EpochRecord:
     lr: float
     seconds: float
     images_per_second: float
+
+
+@dataclass
+class Progress:
+    """How far training has come; filled in by :func:`train`, step by step.
+
+    With the model, the optimizer and the global random states this is all that training depends
+    on: with them as they were after any step, :func:`train` goes on as if it had never stopped.
+
+    Attributes:
+        epoch: epochs that are over, records and scores included.
+        step: steps done in the epoch after them.
+        seen: images seen in these.
+        order: state of the generator of the batch order at the beginning of the epoch; None
+            between epochs.
+        loss_sum: their summed loss, float32, on the device.
+        correct: how many of them were right, int64, on the device.
+        losses: loss of each step, float32 ``[steps]``, zero where it is still to come.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    seen: int = 0
+    order: Tensor | None = None
+    loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
+    correct: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
+    losses: Tensor = field(default_factory=lambda: torch.zeros(0))
+    _seconds: float = 0.0
+    _since: float | None = None
+
+    def begin_epoch(self, order: Tensor, steps: int, device: torch.device) -> None:
+        """Set everything about the epoch to its beginning."""
+        # Sums stay on the device: reading one each step would stop a GPU each step.
+        self.loss_sum = torch.zeros((), device=device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=device)
+        self.losses = torch.zeros(steps, device=device)
+        self.step, self.seen, self.order = 0, 0, order
+        self._seconds, self._since = 0.0, None
+
+    def add(self, loss: Tensor, right: Tensor, count: int) -> None:
+        """Take note of a step: its mean loss, the number of right answers, of images."""
+        self.losses[self.step] = loss
+        self.loss_sum += loss.float() * count
+        self.correct += right
+        self.seen += count
+        self.step += 1
+
+    def end_epoch(self) -> None:
+        """Go to the beginning of the next epoch."""
+        self.epoch, self.step, self.seen, self.order = self.epoch + 1, 0, 0, None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the steps of this epoch took, in all processes that did them."""
+        running = 0.0 if self._since is None else time.perf_counter() - self._since
+        return self._seconds + running
+
+    @seconds.setter
+    def seconds(self, value: float) -> None:
+        self._seconds, self._since = value, None
+
+    def start_clock(self) -> None:
+        """Count the seconds from now on."""
+        self._since = time.perf_counter()
+
+    def stop_clock(self) -> None:
+        """Count no seconds until :meth:`start_clock`."""
+        self.seconds = self.seconds
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within it the clock stands still."""
+        running = self._since is not None
+        self.stop_clock()
+        yield
+        if running:
+            self.start_clock()
+
+    def mean_loss(self) -> float:
+        """Return the mean loss of the images seen in this epoch.
+
+        Raises:
+            DivergedError: it is not finite.
+        """
+        mean = self.loss_sum.item() / self.seen
+        if math.isfinite(mean):
+            return mean
+        bad = (~torch.isfinite(self.losses)).nonzero()
+        if len(bad) == 0:
+            raise DivergedError(self.epoch + 1, self.step, mean)  # only the sum is too large
+        first = int(bad[0])
+        raise DivergedError(self.epoch + 1, first + 1, self.losses[first].item())
 
 
 def train(
@@ -56,6 +153,7 @@ def train(
     before_epoch: Callable[[], None],
     after_step: Callable[[Tensor], None],
     after_epoch: Callable[[EpochRecord], None],
+    progress: Progress | None = None,
 ) -> None:
     """Train the parameters that ``optimizer`` holds, in place.
 
@@ -69,6 +167,9 @@ def train(
         before_epoch: puts the model into training mode.
         after_step: called after each step with its loss, which is still on ``device``.
         after_epoch: called with each epoch's record; it may evaluate the model.
+        progress: filled in as training goes on, and up to date whenever ``after_step`` or
+            ``after_epoch`` is called. One that is not new continues from there; the generator
+            ``order`` is then set from it.
 
     Raises:
         DivergedError: the loss of an epoch is not finite.
@@ -76,19 +177,19 @@ def train(
     steps = batch_count(len(split), batch_size, drop_last)
     images = to_tensor(split)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for epoch in range(epochs):
+    progress = progress or Progress()
+    while (epoch := progress.epoch) < epochs:
         before_epoch()
-        started = time.perf_counter()
-        # Sums stay on the device: reading one each step would stop a GPU each step.
-        loss_sum = torch.zeros((), device=device)
-        correct = torch.zeros((), dtype=torch.int64, device=device)
-        seen, lr = 0, 0.0
+        if progress.order is None:
+            progress.begin_epoch(order.get_state(), steps, device)
+        else:
+            order.set_state(progress.order)
+        progress.start_clock()
         batches = shuffled_rows(len(split), batch_size, order, drop_last=drop_last, device=device)
-        for step, rows in enumerate(batches):
+        for rows in islice(batches, progress.step, None):
             labels = split.labels[rows]
-            lr = learning_rate(epoch, step, steps)
             for group in optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = learning_rate(epoch, progress.step, steps)
             with record_function("batch"):
                 inputs = prepare(images, rows)
             with record_function("forward"), autocast(device, precision):
@@ -101,13 +202,14 @@ def train(
                 if clip_grad is not None:
                     nn.utils.clip_grad_norm_(parameters, clip_grad)
                 optimizer.step()
-            loss_sum += loss.detach().float() * len(labels)
-            correct += (logits.detach().argmax(dim=1) == labels).sum()
-            seen += len(labels)
+            right = (logits.detach().argmax(dim=1) == labels).sum()
+            progress.add(loss.detach(), right, len(labels))
             after_step(loss.detach())
-        mean_loss = loss_sum.item() / seen
-        if not math.isfinite(mean_loss):
-            raise DivergedError(epoch + 1, mean_loss)
-        seconds = time.perf_counter() - started
-        accuracy = 100.0 * correct.item() / seen
-        after_epoch(EpochRecord(epoch + 1, mean_loss, accuracy, lr, seconds, seen / seconds))
+        mean_loss, correct = progress.mean_loss(), progress.correct.item()
+        progress.stop_clock()
+        seconds, seen = progress.seconds, progress.seen
+        lr = learning_rate(epoch, steps - 1, steps)
+        after_epoch(
+            EpochRecord(epoch + 1, mean_loss, 100.0 * correct / seen, lr, seconds, seen / seconds)
+        )
+        progress.end_epoch()

@@ -22,7 +22,7 @@ from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize
 
 from hydra_peft.models.backbones import ASSETS
 from hydra_peft.models.vit_mini import VIT_MINI
-from hydra_peft.runs import run as run_module
+from hydra_peft.runs import training as training_module
 from hydra_peft.runs.run import Outcome
 from hydra_peft.training.seeding import derive_seed, generator, seed_everything
 
@@ -122,7 +122,7 @@ def test_same_losses_for_twenty_steps_and_the_same_maximum(
     folder = tmp_path / "data" / "svhn"
     write_task(folder, classes=10, train800=60, val200=STEPS * BATCH + 3 - 60, test=40)
     losses: list[float] = []
-    original = run_module.train
+    original = training_module.train
 
     def spy(*arguments, after_step, **rest):  # type: ignore[no-untyped-def]
         def note(loss: Tensor) -> None:
@@ -131,7 +131,7 @@ def test_same_losses_for_twenty_steps_and_the_same_maximum(
 
         original(*arguments, after_step=note, **rest)
 
-    monkeypatch.setattr(run_module, "train", spy)
+    monkeypatch.setattr(training_module, "train", spy)
     outcome = do(
         "dataset=svhn",
         "protocol=official",

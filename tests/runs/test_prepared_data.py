@@ -16,7 +16,7 @@ from hydra_peft.data import decodable
 from hydra_peft.data.checking import check_prepared
 from hydra_peft.data.sources import Task
 from hydra_peft.errors import UserError
-from hydra_peft.runs import run as run_module
+from hydra_peft.runs import training as training_module
 from hydra_peft.runs.run import Outcome
 from hydra_peft.runs.tuning import run_protocol
 from hydra_peft.tensor_files import read_tensors
@@ -166,7 +166,7 @@ def test_the_adapter_is_kept_where_scoring_fails(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no score")
 
-    monkeypatch.setattr(run_module, "evaluate", fail)
+    monkeypatch.setattr(training_module, "evaluate", fail)
     with pytest.raises(RuntimeError, match="no score"):
         do()
     (record,) = (tmp_path / "runs").rglob("result.json")

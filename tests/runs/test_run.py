@@ -14,6 +14,7 @@ import torch
 from hydra_peft.errors import UserError
 from hydra_peft.models.backbones import build_backbone
 from hydra_peft.runs import run as run_module
+from hydra_peft.runs import training as training_module
 from hydra_peft.runs.run import Outcome
 from hydra_peft.tensor_files import read_tensors, write_tensors
 
@@ -149,13 +150,13 @@ def test_validation_protocol_does_not_touch_the_test_set(
     do: Do, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    original = run_module.evaluate
+    original = training_module.evaluate
 
     def spy(model, split, **arguments):  # type: ignore[no-untyped-def]
         sizes.append(len(split))
         return original(model, split, **arguments)
 
-    monkeypatch.setattr(run_module, "evaluate", spy)
+    monkeypatch.setattr(training_module, "evaluate", spy)
     record = do("protocol=validation").record
     assert sizes == [200]
     assert (record.metrics["split"], record.metrics["count"]) == ("val200", 200)
@@ -163,9 +164,9 @@ def test_validation_protocol_does_not_touch_the_test_set(
 
 def test_clean_protocol_touches_the_test_set_once(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    original = run_module.evaluate
+    original = training_module.evaluate
     monkeypatch.setattr(
-        run_module, "evaluate", lambda *a, **k: calls.append(1) or original(*a, **k)
+        training_module, "evaluate", lambda *a, **k: calls.append(1) or original(*a, **k)
     )
     do("train.epochs=3")
     assert len(calls) == 1
@@ -201,7 +202,7 @@ def test_interrupted_run_says_so_and_is_done_again(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_module, "evaluate", interrupt)
+    monkeypatch.setattr(training_module, "evaluate", interrupt)
     with pytest.raises(KeyboardInterrupt):
         do()
     (folder,) = (tmp_path / "runs/mini/digits").glob("hydra-*-seed0-*")
@@ -270,7 +271,7 @@ def test_compile_is_a_switch_that_is_no_science(do: Do, monkeypatch: pytest.Monk
         asked.append(cuda_graph)
         return "5 blocks of blocks"
 
-    monkeypatch.setattr("hydra_peft.runs.run.compile_blocks", compile_blocks)
+    monkeypatch.setattr("hydra_peft.runs.feed.compile_blocks", compile_blocks)
     record = do("train.compile=true", "train.cuda_graph=true").record
     assert asked == [True]
     assert record.path["compiled"] == "5 blocks of blocks"

@@ -12,7 +12,7 @@ from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
-from hydra_peft.runs import run as run_module
+from hydra_peft.runs import training as training_module
 from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.rebuild import read_run_config
 from hydra_peft.runs.record import read_record
@@ -32,14 +32,14 @@ def test_the_best_on_val200_is_run_and_recorded(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluated: list[tuple[int, int]] = []
-    original = run_module.evaluate
+    original = training_module.evaluate
 
     def spy(model, split, **rest):  # type: ignore[no-untyped-def]
         score = original(model, split, **rest)
         evaluated.append((len(split), score.correct))
         return score
 
-    monkeypatch.setattr(run_module, "evaluate", spy)
+    monkeypatch.setattr(training_module, "evaluate", spy)
     config, yaml = configure(*TUNE)
     outcome = run_protocol(config, yaml)
     # Four looks at val200, one at the test set.

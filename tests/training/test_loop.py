@@ -17,7 +17,7 @@ from hydra_peft.data.splits import ImageSplit
 from hydra_peft.models.architectures import build_architecture
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.evaluation import evaluate
-from hydra_peft.training.loop import DivergedError, EpochRecord, train
+from hydra_peft.training.loop import DivergedError, EpochRecord, Progress, train
 from hydra_peft.training.schedule import build_schedule
 
 CPU = torch.device("cpu")
@@ -134,8 +134,56 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
     model = Net()
     hydra_peft.inject(model, "full")
     model.body.weight.data[0, 0] = math.nan
-    with pytest.raises(DivergedError, match="epoch 1"):
+    with pytest.raises(DivergedError, match="became nan in epoch 1, step 1: lower"):
         run(model, data())
+
+
+@pytest.mark.parametrize(("spoilt_after", "epoch", "step"), [(7, 2, 3), (9, 2, 5), (10, 3, 1)])
+def test_divergence_names_the_first_step_whose_loss_is_not_finite(
+    spoilt_after: int, epoch: int, step: int
+) -> None:
+    model, done = Net(), []
+    hydra_peft.inject(model, "full")
+
+    def spoil(_loss: torch.Tensor) -> None:
+        done.append(1)
+        if len(done) == spoilt_after:
+            model.body.weight.data[0, 0] = math.nan
+
+    with pytest.raises(DivergedError, match=f"in epoch {epoch}, step {step}: ") as caught:
+        run(model, data(), after_step=spoil)
+    assert (caught.value.epoch, caught.value.step) == (epoch, step)
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 5, 6, 20])
+def test_progress_goes_on_where_it_was(stop_at: int) -> None:
+    """With the model and the optimizer as they were, a new loop gives what one alone does."""
+
+    class StopError(Exception):
+        pass
+
+    def stop(_loss: torch.Tensor) -> None:
+        if 5 * progress.epoch + progress.step == stop_at:
+            raise StopError
+
+    whole, split = Net(), data()
+    hydra_peft.inject(whole, "full")
+    parts = copy.deepcopy(whole)
+    records = run(whole, split)
+    optimizer = torch.optim.AdamW(parts.parameters(), lr=1.0)
+    progress, found = Progress(), []
+    again = {"optimizer": optimizer, "progress": progress, "after_epoch": found.append}
+    with pytest.raises(StopError):
+        run(parts, split, after_step=stop, **again)
+    assert progress.seen == min(5 * progress.step, 21)
+    steps: list[torch.Tensor] = []
+    run(parts, split, after_step=steps.append, order=torch.Generator(), **again)
+    assert len(steps) == 20 - stop_at
+    same = ("epoch", "loss", "train_accuracy", "lr")
+    for mine, other in zip(records, found, strict=True):
+        assert [getattr(mine, n) for n in same] == [getattr(other, n) for n in same]
+    for mine, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        assert torch.equal(mine, other)
 
 
 def test_drop_last_leaves_the_short_batch_out() -> None:

@@ -1,0 +1,181 @@
+"""Checkpoints of an unfinished run on disk: written whole, believed only after a check."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from hydra_peft.adaptation.fingerprint import weights_hash
+from hydra_peft.errors import UserError
+from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
+
+FOLDER = "checkpoints"
+FORMAT = 1
+KEPT = 2
+#: of a safetensors header, json of ours included; ten thousand epochs take one
+MAX_HEADER_BYTES = 16 * 2**20
+
+log = logging.getLogger("hydra_peft")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a checkpoint belongs to; one of another origin is not resumed from.
+
+    Attributes:
+        config_id: the run's science.
+        weights: sha256 of the backbone's weights.
+        data: sha256 of the splits.
+        torch: major and minor version, since others may compute other bits.
+        chosen: hyper-parameters that tuning chose, which the config_id leaves open.
+    """
+
+    config_id: str
+    weights: str
+    data: str
+    torch: str
+    chosen: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+#: raises UserError for a state that does not fit
+Check = Callable[[Mapping[str, Tensor], Mapping[str, Any]], None]
+
+
+class Checkpoints:
+    """The checkpoints of one run: ``<run folder>/checkpoints/step-<global step>.safetensors``.
+
+    A file holds tensors, and in its header facts as json with a sha256 over them and one over the
+    tensors. The last two are kept.
+
+    Args:
+        folder: the run's folder.
+        origin: what they belong to.
+    """
+
+    def __init__(self, folder: Path, origin: Origin) -> None:
+        self.folder = folder / FOLDER
+        self.origin = origin
+        if self.folder.is_symlink():
+            self.folder.unlink()  # not made by us, and what it points to is not ours to delete
+        for temporary in self.folder.glob(".step-*"):
+            temporary.unlink(missing_ok=True)  # of a process that was killed while it wrote
+
+    def write(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Write the state after the global ``step``; remove all but this and the one before.
+
+        Raises:
+            OSError: the disk is full or the folder not writable.
+        """
+        content = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+        text = json.dumps(
+            {
+                "format": FORMAT,
+                "origin": dataclasses.asdict(self.origin),
+                "step": step,
+                "tensors": weights_hash(content),
+                "facts": facts,
+            },
+            allow_nan=False,
+        )
+        path = self.folder / f"step-{step:08d}.safetensors"
+        write_tensors(path, content, {"state": text, "sha256": _sha256(text)})
+        files = self._files()
+        kept = [number for number in sorted(files) if number <= step][-KEPT:]
+        for number, file in files.items():
+            if number not in kept:
+                file.unlink(missing_ok=True)
+
+    def newest(
+        self, check: Check, max_bytes: int
+    ) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
+        """Return step, tensors and facts of the newest good checkpoint, None without one.
+
+        What is truncated, edited, of another origin or format, or refused by ``check`` is passed
+        over with a warning.
+
+        Args:
+            max_bytes: what no file of this run can exceed; a larger one is not opened.
+        """
+        for step, path in sorted(self._files().items(), reverse=True):
+            try:
+                tensors, facts = self._read(path, step, max_bytes)
+                check(tensors, facts)
+            except UserError as error:
+                log.warning("%s is not resumed from: %s", path, error)
+                continue
+            return step, tensors, facts
+        return None
+
+    def exist(self) -> bool:
+        """Whether there are any, good or not."""
+        return bool(self._files())
+
+    def remove(self) -> None:
+        """Remove all checkpoints: the run is complete, or starts anew."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _files(self) -> dict[int, Path]:
+        found = {}
+        for path in self.folder.glob("step-*.safetensors"):
+            named = re.fullmatch(r"step-(\d{8,12})\.safetensors", path.name)
+            if named is not None and path.is_file() and not path.is_symlink():
+                found[int(named[1])] = path
+        return found
+
+    def _read(
+        self, path: Path, step: int, max_bytes: int
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        _check_size(path, max_bytes)
+        tensors, metadata = read_tensors_and_metadata(path)
+        text = metadata.get("state", "")
+        if metadata.get("sha256") != _sha256(text):
+            raise UserError("its description does not have the hash that it states.")
+        try:
+            state = json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            raise UserError("its description is not json.") from None
+        if not isinstance(state, dict) or state.get("format") != FORMAT:
+            raise UserError(f"it is not of format {FORMAT}.")
+        expected = dataclasses.asdict(self.origin)
+        origin = state.get("origin")
+        if origin != expected:
+            names = {"config_id": "another run", "weights": "other weights", "data": "other data"}
+            names |= {"torch": "another version of torch", "chosen": "another choice by tuning"}
+            differs = origin if isinstance(origin, dict) else {}
+            what = [text for key, text in names.items() if differs.get(key) != expected[key]]
+            raise UserError(f"it is of {', '.join(what) or 'another run'}.")
+        if state.get("step") != step or state.get("tensors") != weights_hash(tensors):
+            raise UserError("its tensors do not have the hash that it states, or its name another.")
+        facts = state.get("facts")
+        if not isinstance(facts, dict):
+            raise UserError("it holds no facts.")
+        return tensors, facts
+
+
+def _check_size(path: Path, max_bytes: int) -> None:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+    except OSError as error:
+        raise UserError(f"it cannot be read ({error.strerror}).") from None
+    if header > min(size, MAX_HEADER_BYTES) or size > max_bytes + MAX_HEADER_BYTES:
+        raise UserError(f"its {size} bytes, {header} of them for the header, are not a checkpoint.")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)

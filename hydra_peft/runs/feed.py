@@ -1,0 +1,67 @@
+"""What is called in each step, and what with: all of the model, or its head on features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from hydra_peft.config.schema import TrainConfig
+from hydra_peft.data.splits import ImageSplit
+from hydra_peft.runs.assembly import AdaptedModel
+from hydra_peft.training.batches import Prepare
+from hydra_peft.training.compiling import compile_blocks, pays
+from hydra_peft.training.features import chosen_rows, head_alone, head_inputs
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The fastest way to the same result.
+
+    Attributes:
+        module: what is trained and scored.
+        train_split, evaluate_split: its images, or features of them.
+        prepare: from these to its input.
+        path: which way it is, for the record.
+    """
+
+    module: nn.Module
+    train_split: ImageSplit
+    evaluate_split: ImageSplit
+    prepare: Prepare
+    path: Mapping[str, object]
+
+
+def choose_feed(
+    adapted: AdaptedModel,
+    train_split: ImageSplit,
+    evaluate_split: ImageSplit,
+    *,
+    train: TrainConfig,
+    device: torch.device,
+    precision: str,
+) -> Feed:
+    """Choose how to train ``adapted``: on features that are computed now, compiled, or as it is."""
+    model = adapted.model
+    head = head_alone(model, adapted.size, device)
+    if head is not None:
+        train_split, evaluate_split = (
+            head_inputs(
+                model, head, split, prepare=adapted.normalize, device=device, precision=precision
+            )
+            for split in (train_split, evaluate_split)
+        )
+        path = {"features": "computed once", "compiled": None, "cuda_graph": False}
+        return Feed(head, train_split, evaluate_split, chosen_rows, path)
+    compiled = None
+    if train.compile == "true" or (train.compile == "auto" and pays(device)):
+        compiled = compile_blocks(model, cuda_graph=train.cuda_graph)
+    path = {
+        "features": "computed in each step",
+        "compiled": compiled,
+        # Elsewhere torch compiles the same blocks and makes no graphs of them.
+        "cuda_graph": compiled is not None and train.cuda_graph and device.type == "cuda",
+    }
+    return Feed(model, train_split, evaluate_split, adapted.normalize, path)

@@ -1,0 +1,200 @@
+"""The record of one run on disk, from its beginning to whatever end it takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+import traceback
+from pathlib import Path
+
+import torch
+
+from hydra_peft.adaptation.storage import CONFIG as ADAPTER
+from hydra_peft.adaptation.storage import TENSORS
+from hydra_peft.errors import UserError
+from hydra_peft.files import atomic_write
+from hydra_peft.runs import environment
+from hydra_peft.runs.folder import CONFIG
+from hydra_peft.runs.record import FILE, TRACEBACK, Record, write_record
+from hydra_peft.training.loop import EpochRecord
+
+log = logging.getLogger("hydra_peft")
+
+_PHASES = ("prepare", "train_and_evaluate", "total")
+
+
+class NotOurs(UserError):  # noqa: N818 - read as a sentence: it is not ours
+    """The run's folder is no longer for this process to write into."""
+
+
+class Ledger:
+    """A run's record, its clocks, and whether its folder may still be written to.
+
+    Args:
+        record: status ``running``.
+        folder: the run's folder; made by :meth:`begin`.
+        device: what computes.
+    """
+
+    def __init__(self, record: Record, folder: Path, device: torch.device) -> None:
+        self.record = record
+        self.folder = folder
+        self.device = device
+        self.begun = False
+        self.ended = False
+        #: seconds by phase that the run took before it was interrupted
+        self.earlier_times = dict.fromkeys(_PHASES, 0.0)
+        self._started = time.perf_counter()
+        self._prepared: float | None = None
+        self._before: dict[str, bytes | None] = {}
+        self._place: tuple[int, int] | None = None
+
+    def update(self, **changes: object) -> None:
+        """Change fields of the record, in memory."""
+        self.record = dataclasses.replace(self.record, **changes)  # type: ignore[arg-type]
+
+    def begin(self, config_yaml: str) -> None:
+        """Make the folder and write config and record there: from now on every end leaves a trace.
+
+        Raises:
+            OSError: the disk is full or the folder not writable; nothing new is left then.
+        """
+        self._before = {name: _content(self.folder / name) for name in (FILE, CONFIG)}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._tidy()
+            atomic_write(self.folder / CONFIG, config_yaml.encode())
+            write_record(self.record, self.folder)
+        except BaseException:
+            self.undo()
+            raise
+        self._place = _place(self.folder)
+        self.begun = True
+
+    def write(self) -> None:
+        """Write the record as it is now.
+
+        Raises:
+            NotOurs: the folder was removed.
+            OSError: the disk is full or the folder not writable.
+        """
+        self.may_write()
+        write_record(self.record, self.folder)
+
+    def undo(self) -> None:
+        """Leave the folder as it was before :meth:`begin`: nothing was started after all."""
+        try:
+            for name, content in self._before.items():
+                if content is None:
+                    (self.folder / name).unlink(missing_ok=True)
+                elif content != _content(self.folder / name):
+                    atomic_write(self.folder / name, content)
+            if self._before.get(FILE, b"") is None:
+                self.folder.rmdir()
+        except OSError as error:
+            log.debug("%s was not put back: %s", self.folder, error)
+        self.begun = False
+
+    def prepared(self) -> None:
+        """Take note that what comes now is training."""
+        self._prepared = time.perf_counter()
+
+    def times(self) -> dict[str, float]:
+        """Return seconds by phase so far, those before interruptions included."""
+        now = time.perf_counter()
+        prepared = now if self._prepared is None else self._prepared
+        spent = (prepared - self._started, now - prepared, now - self._started)
+        return {
+            phase: self.earlier_times[phase] + seconds
+            for phase, seconds in zip(_PHASES, spent, strict=True)
+        }
+
+    def may_write(self) -> None:
+        """Check that the folder is still that of this run.
+
+        Raises:
+            NotOurs: it was removed.
+        """
+        if self.is_gone():
+            raise self.gone()
+
+    def is_gone(self) -> bool:
+        """Whether the folder that :meth:`begin` made was removed."""
+        return self.begun and (
+            _place(self.folder) != self._place or not (self.folder / FILE).is_file()
+        )
+
+    def gone(self) -> NotOurs:
+        """Return the error that says so."""
+        return NotOurs(
+            f"{self.folder} was removed while the run was going on: type the command again to do "
+            "it anew."
+        )
+
+    def finish(
+        self,
+        status: str,
+        epochs: list[EpochRecord],
+        *,
+        metrics: dict[str, object] | None = None,
+        error: str | None = None,
+        traceback: str | None = None,
+    ) -> Record:
+        """Write the record as it is at the end.
+
+        Raises:
+            NotOurs: the folder was removed.
+            OSError: the disk is full or the folder not writable.
+        """
+        seconds = sum(epoch.seconds for epoch in epochs)
+        images = sum(epoch.seconds * epoch.images_per_second for epoch in epochs)
+        self.update(
+            status=status,
+            metrics=metrics or {},
+            times={**self.times(), "train": seconds},
+            images_per_second=images / seconds if seconds else None,
+            memory=environment.peak_memory(self.device),
+            error=error,
+            traceback=traceback,
+        )
+        self.write()
+        if status == "completed" and not (self.folder / TENSORS).is_file():
+            # Removed just now, and made again by writing: no record without its adapter.
+            (self.folder / FILE).unlink(missing_ok=True)
+            raise self.gone()
+        self.ended = True
+        return self.record
+
+    def finish_badly(self, status: str, epochs: list[EpochRecord], error: str) -> None:
+        """Say how the run ended; if even that cannot be written, the error at hand stands."""
+        if not self.begun or self.ended:
+            return
+        try:
+            self.may_write()
+            name = None
+            if status == "failed":
+                atomic_write(self.folder / TRACEBACK, traceback.format_exc().encode())
+                name = TRACEBACK
+            self.finish(status, epochs, error=error, traceback=name)
+        except (OSError, NotOurs):
+            log.error("the record of the %s run could not be written to %s", status, self.folder)
+
+    def _tidy(self) -> None:
+        """Remove what a process that was killed while it wrote left, and an earlier traceback."""
+        for name in (FILE, CONFIG, ADAPTER, TENSORS, TRACEBACK):
+            for temporary in self.folder.glob(f".{name}.*"):
+                temporary.unlink(missing_ok=True)
+        (self.folder / TRACEBACK).unlink(missing_ok=True)
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _place(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,224 @@
+"""All that an unfinished training depends on, as tensors and plain facts, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hydra_peft.adaptation.parameters import adapter_state_dict
+from hydra_peft.errors import UserError
+from hydra_peft.runs.scoring import Scoring
+from hydra_peft.training.evaluation import Score
+from hydra_peft.training.loop import EpochRecord, Progress
+from hydra_peft.training.random_states import (
+    check_generator_state,
+    check_random_states,
+    random_states,
+    set_random_states,
+)
+
+_PROGRESS = ("order", "loss_sum", "correct", "losses")
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class TrainingState:
+    """A training that can be written down after any step and picked up again.
+
+    Attributes:
+        model: adapted.
+        optimizer: AdamW over its trained parameters, one group.
+        progress: where the loop is.
+        epochs: records of the epochs; those after ``progress.epoch`` do not count.
+        scoring: what was scored.
+        device: what computes.
+        images: size of the training split.
+        batch_size, steps: images of a step, steps of an epoch.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.AdamW
+    progress: Progress
+    epochs: list[EpochRecord]
+    scoring: Scoring
+    device: torch.device
+    images: int
+    batch_size: int
+    steps: int
+
+    @property
+    def step(self) -> int:
+        """Steps done since the beginning of training."""
+        return self.progress.epoch * self.steps + self.progress.step
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor of the state, by names like ``optimizer/3/exp_avg``; not copied."""
+        found = {f"model/{name}": t for name, t in adapter_state_dict(self.model).items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            found |= {f"optimizer/{index}/{key}": moments[key] for key in _MOMENTS}
+        found |= {f"progress/{key}": getattr(self.progress, key) for key in _PROGRESS}
+        found |= {f"best/{name}": t for name, t in self.scoring.snapshot.items()}
+        return found | {f"random/{name}": t for name, t in random_states(self.device).items()}
+
+    def facts(self) -> dict[str, Any]:
+        """Return the rest of the state, as json holds it."""
+        kept = self.scoring.kept
+        return {
+            "epoch": self.progress.epoch,
+            "step": self.progress.step,
+            "seconds": self.progress.seconds,
+            "epochs": [dataclasses.asdict(e) for e in self.epochs[: self.progress.epoch]],
+            "evaluations": self.scoring.evaluations,
+            "kept": None if kept is None else [kept[0], kept[1].correct, kept[1].count],
+        }
+
+    def max_bytes(self) -> int:
+        """Return what the tensors of no state of this training exceed together."""
+        model = sum(t.nbytes for t in adapter_state_dict(self.model).values())
+        random = sum(t.nbytes for t in random_states(self.device).values())
+        # weights, two moments, best; a step counter each, and whatever generators there are
+        return 4 * model + 8 * len(self._parameters()) + 8 * self.steps + 4 * random + 2**20
+
+    def check(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Check that :meth:`load` can take ``tensors`` and ``facts``; nothing is changed.
+
+        Raises:
+            UserError: names, shapes, types or values are not of a state of this training.
+        """
+        self._check_tensors(tensors)
+        self._check_facts(facts)
+        best = self.scoring.protocol.selection == "best" and facts["kept"] is not None
+        if best != any(name.startswith("best/") for name in tensors):
+            raise UserError("it holds a best epoch's tensors without its score, or the reverse.")
+        check_generator_state(tensors["progress/order"])
+        check_random_states(_below("random/", tensors))
+
+    def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Put all but the global random states as it was; ``check`` them before."""
+        own = adapter_state_dict(self.model)
+        with torch.no_grad():
+            for name, tensor in _below("model/", tensors).items():
+                own[name].copy_(tensor)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _below("optimizer/", tensors).items():
+            index, key = name.split("/")
+            moments.setdefault(int(index), {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        progress = self.progress
+        progress.order = tensors["progress/order"]
+        for key in ("loss_sum", "correct", "losses"):
+            setattr(progress, key, tensors[f"progress/{key}"].to(self.device))
+        progress.epoch, progress.step = facts["epoch"], facts["step"]
+        progress.seen = self._seen(progress.step)
+        progress.seconds = facts["seconds"]
+        self.epochs[:] = [EpochRecord(**values) for values in facts["epochs"]]
+        self.scoring.evaluations = facts["evaluations"]
+        if facts["kept"] is not None:
+            epoch, correct, count = facts["kept"]
+            self.scoring.kept = (epoch, Score(correct, count))
+        self.scoring.snapshot = {
+            name: tensor.to(self.device) for name, tensor in _below("best/", tensors).items()
+        }
+
+    def load_random_states(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put the global generators as they were, right before training goes on."""
+        set_random_states(_below("random/", tensors), self.device)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def _seen(self, step: int) -> int:
+        return min(step * self.batch_size, self.images)
+
+    def _layout(self, tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+        """Return what the state has to hold, given which optional parts ``tensors`` has."""
+        model = {n: (t.shape, t.dtype) for n, t in adapter_state_dict(self.model).items()}
+        layout = {f"model/{name}": kind for name, kind in model.items()}
+        if any(name.startswith("best/") for name in tensors):
+            layout |= {f"best/{name}": kind for name, kind in model.items()}
+        for index, parameter in enumerate(self._parameters()):
+            # A parameter that no gradient has reached has no moments.
+            if f"optimizer/{index}/step" in tensors:
+                kinds = (torch.Size([]), torch.float32), *((parameter.shape, parameter.dtype),) * 2
+                names = (f"optimizer/{index}/{key}" for key in _MOMENTS)
+                layout |= dict(zip(names, kinds, strict=True))
+        random = {f"random/{n}": (t.shape, t.dtype) for n, t in random_states(self.device).items()}
+        random.pop("random/cuda", None)
+        if "random/cuda" in tensors:  # a GPU's; not read on a CPU
+            layout["random/cuda"] = (torch.Size([16]), torch.uint8)
+        scalar = torch.Size([])
+        return {
+            **layout,
+            **random,
+            "progress/order": (torch.Generator().get_state().shape, torch.uint8),
+            "progress/loss_sum": (scalar, torch.float32),
+            "progress/correct": (scalar, torch.int64),
+            "progress/losses": (torch.Size([self.steps]), torch.float32),
+        }
+
+    def _check_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        layout = self._layout(tensors)
+        wrong = sorted(layout.keys() ^ tensors.keys())
+        wrong += [n for n in layout.keys() & tensors.keys() if layout[n] != _kind(tensors[n])]
+        if wrong:
+            raise UserError(f"it lacks, or has in another form, {', '.join(wrong[:3])}.")
+
+    def _check_facts(self, facts: Mapping[str, Any]) -> None:
+        epoch, step, kept = facts.get("epoch"), facts.get("step"), facts.get("kept")
+        if not (_whole(epoch, self.scoring.epochs - 1) and _whole(step, self.steps) and step):
+            raise UserError(f"it is at epoch {epoch!r}, step {step!r}, which training never is.")
+        records = facts.get("epochs")
+        if not isinstance(records, list) or len(records) != epoch:
+            raise UserError("it does not hold the records of the epochs before it.")
+        if not all(_is_record(record, number) for number, record in enumerate(records, 1)):
+            raise UserError("it holds records of epochs that are not such.")
+        due = [number for number in range(1, epoch + 1) if self.scoring.is_due(number)]
+        good = facts.get("evaluations") == len(due) and _is_kept(kept, due)
+        if not good or not is_number(facts.get("seconds")):
+            raise UserError("it holds scores or times that cannot be.")
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _kind(tensor: Tensor) -> tuple[torch.Size, torch.dtype]:
+    return tensor.shape, tensor.dtype
+
+
+def _whole(value: object, limit: int) -> bool:
+    return type(value) is int and 0 <= value <= limit
+
+
+def is_number(value: object) -> bool:
+    """Whether ``value`` is a finite number of at least zero."""
+    if not isinstance(value, float | int) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) and value >= 0
+
+
+def _is_record(values: object, number: int) -> bool:
+    names = {field.name for field in dataclasses.fields(EpochRecord)}
+    if not isinstance(values, dict) or values.keys() != names or values["epoch"] != number:
+        return False
+    return all(is_number(value) for value in values.values())
+
+
+def _is_kept(kept: object, due: list[int]) -> bool:
+    if not due or not isinstance(kept, list):
+        return not due and kept is None
+    limit = 2**40
+    return (
+        len(kept) == 3
+        and all(_whole(value, limit) for value in kept)
+        and kept[0] in due
+        and kept[2] >= 1
+        and kept[1] <= kept[2]
+    )

@@ -1,0 +1,232 @@
+"""The part of a run that trains, scores, and can be picked up where it was left."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hydra_peft.adaptation.injection import set_training_mode
+from hydra_peft.adaptation.parameters import adapter_state_dict, trainable_parameters
+from hydra_peft.adaptation.storage import save_adapter
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.runs.checkpoints import Checkpoints
+from hydra_peft.runs.feed import Feed
+from hydra_peft.runs.ledger import Ledger
+from hydra_peft.runs.scoring import Scoring
+from hydra_peft.runs.state import TrainingState, is_number
+from hydra_peft.runs.writer import RunWriter
+from hydra_peft.training.batches import batch_count
+from hydra_peft.training.evaluation import evaluate
+from hydra_peft.training.interrupts import Interrupts
+from hydra_peft.training.loop import DivergedError, EpochRecord, Progress, train
+from hydra_peft.training.optimizer import build_adamw
+from hydra_peft.training.profiling import StepProfiler
+from hydra_peft.training.schedule import build_schedule
+from hydra_peft.training.seeding import derive_seed, generator, seed_everything
+
+log = logging.getLogger("hydra_peft")
+
+
+class Training:
+    """Trains a model, scores it as its protocol says, saves its adapter; checkpoints on the way.
+
+    Args:
+        config: of the run.
+        model: adapted.
+        feed: what is called with what.
+        ledger: knows whether the folder may be written to.
+        checkpoints: where the state goes.
+        interrupts: what may end training early.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model: nn.Module,
+        feed: Feed,
+        ledger: Ledger,
+        checkpoints: Checkpoints,
+        interrupts: Interrupts,
+    ) -> None:
+        self.config = config
+        self.model = model
+        self.feed = feed
+        self.ledger = ledger
+        self.checkpoints = checkpoints
+        self.interrupts = interrupts
+        size, batch = len(feed.train_split), config.train.batch_size
+        self.state = TrainingState(
+            model=model,
+            optimizer=_optimizer(config, model),
+            progress=Progress(),
+            epochs=[],
+            scoring=Scoring(config.protocol, config.train.epochs),
+            device=ledger.device,
+            images=size,
+            batch_size=batch,
+            steps=batch_count(size, batch, config.train.drop_last),
+        )
+        self._resumed: Mapping[str, Tensor] | None = None
+
+    def resume(self) -> bool:
+        """Go to where the newest good checkpoint was written, if there is one."""
+        found = self.checkpoints.newest(self._check, self.state.max_bytes())
+        if found is None:
+            return False
+        _, self._resumed, facts = found
+        self.state.load(self._resumed, facts)
+        self.ledger.earlier_times = facts["times"]
+        return True
+
+    def execute(self, writer: RunWriter) -> dict[str, object]:
+        """Train to the end; return the record's metrics.
+
+        Raises:
+            DivergedError: the loss, or what was trained, stopped being finite.
+            NotOurs: the folder may no longer be written to.
+            BaseException: what the handler of a signal raises, after a checkpoint.
+        """
+        config, state = self.config, self.state
+        if self._resumed is None:
+            # Dropout and drop-path draw from the global generator.
+            seed_everything(derive_seed(config.seed, "training"))
+        else:
+            state.load_random_states(self._resumed)
+            self._resumed = None
+        with self._profiler() as profiler:
+
+            def after_step(_loss: Tensor) -> None:
+                writer.step()
+                if profiler is not None:
+                    profiler.step()
+                if self._is_due():
+                    self._save()
+                self._let_be_interrupted()
+
+            train(
+                self.feed.module,
+                self.feed.train_split,
+                epochs=config.train.epochs,
+                batch_size=config.train.batch_size,
+                drop_last=config.train.drop_last,
+                clip_grad=config.train.clip_grad,
+                label_smoothing=config.train.label_smoothing,
+                optimizer=state.optimizer,
+                learning_rate=build_schedule(
+                    config.scheduler.name,
+                    epochs=config.train.epochs,
+                    lr=config.optimizer.lr,
+                    warmup_epochs=config.scheduler.warmup_epochs,
+                    warmup_lr=config.scheduler.warmup_lr,
+                    min_lr=config.scheduler.min_lr,
+                    period_epochs=config.scheduler.period_epochs,
+                ),
+                prepare=self.feed.prepare,
+                order=generator(config.seed, "batches"),
+                device=state.device,
+                precision=config.precision,
+                before_epoch=lambda: set_training_mode(self.model),
+                after_step=after_step,
+                after_epoch=lambda record: self._after_epoch(record, writer),
+                progress=state.progress,
+            )
+        if config.protocol.selection != "last":
+            state.scoring.restore(adapter_state_dict(self.model))
+            self._save_adapter()
+        return {
+            **state.scoring.metrics(),
+            "train_loss": state.epochs[-1].loss,
+            "train_accuracy": state.epochs[-1].train_accuracy,
+        }
+
+    def _after_epoch(self, record: EpochRecord, writer: RunWriter) -> None:
+        config, state = self.config, self.state
+        self.ledger.may_write()
+        state.epochs.append(record)
+        writer.epoch(record, config.train.epochs)
+        if record.epoch == config.train.epochs:
+            self._check_finite(record.epoch)
+            if config.protocol.selection == "last":
+                # Before scoring: if that fails, what was trained is not lost.
+                self._save_adapter()
+        if state.scoring.is_due(record.epoch):
+            score = evaluate(
+                self.feed.module,
+                self.feed.evaluate_split,
+                prepare=self.feed.prepare,
+                device=state.device,
+                precision=config.precision,
+                after_batch=self._let_be_interrupted,
+            )
+            state.scoring.add(record.epoch, score, adapter_state_dict(self.model))
+            writer.score(config.protocol.evaluate_split, score.accuracy, record.epoch)
+
+    def _is_due(self) -> bool:
+        every, progress = self.config.train.checkpoint_every, self.state.progress
+        ends = progress.step == self.state.steps
+        return every is not None and ends and (progress.epoch + 1) % every == 0
+
+    def _let_be_interrupted(self) -> None:
+        """At a place where training can be left: leave it if a signal asks for it."""
+        if not self.interrupts.pending:
+            return
+        try:
+            self._save()
+        except OSError as error:
+            log.error("no checkpoint could be written: %s", error)
+        self.interrupts.deliver()
+
+    def _save(self) -> None:
+        state = self.state
+        if state.device.type == "cuda":
+            torch.cuda.synchronize(state.device)  # what it has still to do is training's time
+        with state.progress.paused():
+            self.ledger.may_write()
+            facts = {**state.facts(), "times": self.ledger.times()}
+            self.checkpoints.write(state.step, state.tensors(), facts)
+
+    def _save_adapter(self) -> None:
+        self.ledger.may_write()
+        save_adapter(self.model, self.ledger.folder)
+
+    def _check(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        self.state.check(tensors, facts)
+        times = facts.get("times")
+        phases = self.ledger.earlier_times.keys()
+        if not isinstance(times, dict) or times.keys() != phases:
+            raise UserError("it does not say how long the run took.")
+        if not all(is_number(seconds) for seconds in times.values()):
+            raise UserError("it holds times that cannot be.")
+
+    def _check_finite(self, epoch: int) -> None:
+        """The loss of the last step is finite; where what it led to is not, there is no score.
+
+        Raises:
+            DivergedError: a trained tensor is not finite.
+        """
+        tensors = adapter_state_dict(self.model).values()
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+            raise DivergedError(epoch, self.state.steps, math.nan)
+
+    def _profiler(self) -> AbstractContextManager[StepProfiler | None]:
+        if self.config.train.profile:
+            return StepProfiler(self.ledger.folder, self.ledger.device)
+        return nullcontext()
+
+
+def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.AdamW:
+    trained = trainable_parameters(model)
+    return build_adamw(
+        [*trained.adapter.values(), *trained.head.values()],
+        lr=config.optimizer.lr,
+        weight_decay=config.optimizer.weight_decay,
+        betas=config.optimizer.betas,
+        eps=config.optimizer.eps,
+    )
