@@ -31,6 +31,7 @@ from hydra_peft.runs.assembly import (
     task_of,
 )
 from hydra_peft.runs.checkpoints import Checkpoints, Origin
+from hydra_peft.runs.claims import Held, claim
 from hydra_peft.runs.feed import choose_feed
 from hydra_peft.runs.folder import completed_record, run_folder, set_aside
 from hydra_peft.runs.ledger import Ledger, NotOurs
@@ -75,7 +76,9 @@ def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = 
     Raises:
         UserError: something is missing or does not fit, or the run exists already and
             ``sweep.on_existing=error``.
-        NotOurs: the run's folder was removed while the run was going on.
+        Claimed: another process is doing this very run.
+        NotOurs: the run's folder was removed, or the run taken over by another process, while it
+            was going on; nothing more is written then.
         KeyboardInterrupt, OSError, ...: as they come, after the record says so.
     """
     backbone, weights = load_backbone(config.model, config.seed)
@@ -83,9 +86,13 @@ def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = 
     if existing is not None:
         return existing
     folder = folder_of(config, weights)
-    return Outcome(
-        _Run(config, folder, weights, tuning or {}).execute(backbone, config_yaml), folder
-    )
+    with claim(Path(config.paths.runs), folder) as held:
+        if config.sweep.on_existing != "rerun":
+            existing = existing_outcome(config, weights)  # done by somebody since we looked
+            if existing is not None:
+                return existing
+        job = _Run(config, folder, weights, tuning or {}, held)
+        return Outcome(job.execute(backbone, config_yaml), folder)
 
 
 def existing_outcome(config: RunConfig, weights: Weights) -> Outcome | None:
@@ -146,7 +153,12 @@ class _Run:
     """One run in its folder: what happens in which order, and what becomes of every way to end."""
 
     def __init__(
-        self, config: RunConfig, folder: Path, weights: Weights, tuning: dict[str, object]
+        self,
+        config: RunConfig,
+        folder: Path,
+        weights: Weights,
+        tuning: dict[str, object],
+        held: Held,
     ) -> None:
         self.config = config
         self.folder = folder
@@ -171,7 +183,7 @@ class _Run:
             weights=dataclasses.asdict(weights),
             tuning=tuning,
         )
-        self.ledger = Ledger(record, folder, self.device)
+        self.ledger = Ledger(record, folder, self.device, held)
         self.checkpoints: Checkpoints | None = None
         self.training: Training | None = None
 

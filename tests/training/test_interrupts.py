@@ -57,7 +57,7 @@ def test_what_still_waits_at_the_end_is_delivered(handlers: dict[int, list[int]]
         interrupts.defer()
         signal.raise_signal(signal.SIGUSR1)
     assert handlers[signal.SIGUSR1] == [signal.SIGUSR1]
-    with pytest.raises(ValueError, match="another"), Interrupts() as interrupts:
+    with pytest.raises(ValueError, match="another"), Interrupts() as interrupts:  # noqa: PT012
         interrupts.defer()
         signal.raise_signal(signal.SIGUSR2)
         raise ValueError("another")
