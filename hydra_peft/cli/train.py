@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-import traceback
 
 import hydra
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli.guard import Stopped, complain, guarded
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.launchers import register_launchers
-from hydra_peft.cli.preflight import check_overrides
+from hydra_peft.cli.overrides import check_overrides
+from hydra_peft.cli.sweeper import (
+    JobFailed,
+    register_sweeper,
+    show,
+    tell,
+    tell_of_past,
+    unfinished,
+)
 from hydra_peft.config.resolvers import ROOT, register_resolvers
-from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.console import log_to_console
 
 CONF = ROOT / "conf"
+#: runs that a sweep's last line names
+NAMED = 20
 
 
 def main() -> int:
@@ -40,17 +48,12 @@ def _main() -> int:
     # argparse takes flags before or after all overrides; people also type them in between.
     words = [expand_home(word) for word in sys.argv[1:]]
     sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))
-    failures: list[str] = []
-
-    @hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")
-    def job(config: DictConfig) -> float | None:
-        return _job(config, failures)
-
+    unfinished.clear()
     # With this Hydra lets exceptions through, so that the message is ours to write.
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        job()
+        hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")(job)()
     except Stopped as stopped:
         raise (stopped.__cause__ or stopped) from None
     except COMPOSITION_ERRORS as error:
@@ -63,52 +66,86 @@ def _main() -> int:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
-    if failures:
-        complain(f"{len(failures)} of the runs did not complete: {'; '.join(failures)}")
-    return 1 if failures else 0
+    if unfinished:
+        named = "; ".join(unfinished[:NAMED])
+        more = f"; and {len(unfinished) - NAMED} more" if len(unfinished) > NAMED else ""
+        complain(f"{len(unfinished)} of the runs did not complete: {named}{more}")
+    return 1 if unfinished else 0
 
 
 def register() -> None:
-    """Make our resolvers, launchers and our callback known to Hydra."""
+    """Make our resolvers, launchers and our sweeper known to Hydra."""
     register_resolvers()
     register_launchers()
-    # A class path in code, not in a yaml: files name nothing that is instantiated.
-    ConfigStore.instance().store(
-        group="hydra/callbacks",
-        name="preflight",
-        node={"preflight": {"_target_": "hydra_peft.cli.preflight.Preflight"}},
-        package="hydra.callbacks",
-    )
+    register_sweeper()
 
 
-def _job(config: DictConfig, failures: list[str]) -> float | None:
-    """Do one job. In a sweep a failing one is reported at once and the rest goes on."""
-    from hydra_peft.sweeps.one_job import described, perform
+def job(config: DictConfig) -> float | None:
+    """Do one job: all there is, or one that a launcher of Hydra's kind gives out.
 
+    Raises:
+        Stopped: what ended a run that is not part of a sweep, or no later job can survive.
+        JobFailed: a job of a sweep did not complete; that was printed.
+    """
     log_to_console()
-    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    overrides = " ".join(HydraConfig.get().overrides.task) or "defaults"
+    overrides = list(HydraConfig.get().overrides.task)
     try:
-        check_overrides(list(HydraConfig.get().overrides.task))
-        outcome = perform(config)
+        check_overrides(overrides)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return _one_of_many(config, overrides)
+        return _single(config, overrides)
+    except JobFailed:
+        raise
     except Exception as error:
-        full_disk = isinstance(error, OSError) and disk_sentence(error) is not None
-        # On a full disk no later job can do better, and without a reader none is wanted.
-        if not sweeping or full_disk or isinstance(error, BrokenPipeError):
-            raise Stopped from error
-        complain(f"{overrides}: {error}")
-        if not isinstance(error, UserError):
-            traceback.print_exc()  # a bug, not a mistake: whoever mends it needs this
-        failures.append(overrides)
-        return None
-    try:
-        print(described(outcome), flush=True)
-    except BrokenPipeError as error:
         raise Stopped from error
+
+
+def _single(config: DictConfig, overrides: list[str]) -> float | None:
+    from hydra_peft.config.check import check_config
+    from hydra_peft.runs.tuning import run_protocol
+    from hydra_peft.sweeps.compositions import Composition
+    from hydra_peft.sweeps.job import Job
+    from hydra_peft.sweeps.one_job import described
+    from hydra_peft.sweeps.plan import plan
+    from hydra_peft.sweeps.sequential import launch_jobs
+
+    composed = json.dumps(OmegaConf.to_container(config, resolve=False))
+    checked = check_config(config)
+    dry_run = checked.sweep.dry_run
+    (planned,) = plan([Composition(Job(tuple(overrides), composed), checked)], thorough=dry_run)
+    if dry_run:
+        show([planned])
+        return None
+    if planned.state == "broken":
+        raise UserError(planned.reason or "")
+    if not planned.starts:
+        tell_of_past(planned)
+        return planned.record.metrics.get("accuracy") if planned.record else None
+    if planned.state == "running":
+        print(f"waiting for {planned.reason}, at the same run", file=sys.stderr)
+        for end in launch_jobs([planned.job]):
+            tell(end)
+        return None
+    outcome = run_protocol(checked, OmegaConf.to_yaml(config, resolve=True))
+    print(described(outcome), flush=True)
     if outcome.record.status != "completed":
-        failures.append(overrides)
+        unfinished.append(planned.job.name)
         return None
     return float(outcome.record.metrics["accuracy"])
+
+
+def _one_of_many(config: DictConfig, overrides: list[str]) -> float:
+    """Do a job that was planned elsewhere; what became of it is printed here, where it is done."""
+    from hydra_peft.sweeps.job import Job
+    from hydra_peft.sweeps.one_job import do_job
+
+    composed = json.dumps(OmegaConf.to_container(config, resolve=False))
+    end = do_job(Job(tuple(overrides), composed))
+    if end.metric is None:
+        complain(end.line)
+        raise JobFailed(end.error or end.status)
+    print(end.line, flush=True)
+    return end.metric
 
 
 def _defaults() -> DictConfig | None:

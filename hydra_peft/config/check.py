@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
 from typing import Any, TypeVar, cast
 
@@ -20,6 +21,9 @@ T = TypeVar("T")
 #: keys of ``method`` that say how to run it rather than what it is
 _METHOD_EXTRAS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
+#: groups that passed, by class and values as text: the jobs of a sweep share most of theirs
+_passed: dict[tuple[type, str], Any] = {}
+_PASSED_MAX = 4096
 
 
 def check_config(config: DictConfig) -> RunConfig:
@@ -94,8 +98,18 @@ def _resolved(node: DictConfig, config: DictConfig, key: str) -> dict[str, Any]:
 
 
 def _typed(cls: type[T], values: dict[str, Any], key: str) -> T:
+    # repr and not json: it tells 1 from 1.0 and "1", in keys too
+    known = (cls, repr(values))
+    if known not in _passed:
+        if len(_passed) >= _PASSED_MAX:
+            _passed.clear()
+        _passed[known] = _newly_typed(cls, values, key)
+    return cast(T, _passed[known])
+
+
+def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cls)), values)
+        merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cast(Any, cls))), values)
         options = OmegaConf.to_container(merged, throw_on_missing=True)
     except ConfigKeyError as error:
         full = f"{key}.{error.full_key}"
@@ -115,6 +129,7 @@ def _build(cls: Any, options: dict[str, Any]) -> Any:
     return cls(**options)
 
 
+@functools.cache
 def _with_missing(cls: type) -> type:
     """Return a plain twin of dataclass ``cls``: its fields and types, none of its checks.
 

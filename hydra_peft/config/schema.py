@@ -31,6 +31,8 @@ OVERLAPS = {"train": ("train", "train800", "val200"), "train800": ("train", "tra
 #: protocols that may choose an epoch on the test set, because the code they reproduce does
 MAY_SELECT_ON_TEST = ("official",)
 ON_EXISTING = ("skip", "rerun", "error")
+#: which runs that ended without a score are started again: none, failed ones, diverged ones too
+RETRY = ("none", "failed", "all")
 
 
 def _require(condition: bool, key: str, value: object, expected: str) -> None:
@@ -401,16 +403,25 @@ class PathsConfig:
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """``sweep``: what a run does about a completed one of the same identity.
+    """``sweep``: what to do about runs that there are already, and before the first job.
 
     Attributes:
-        on_existing: ``skip`` it, ``rerun`` (the earlier folder is kept beside), or ``error``.
+        on_existing: about a completed one of the same identity: ``skip`` it, ``rerun`` (the
+            earlier folder is kept beside), or ``error``.
+        retry: about one that failed: nothing (``none``), start it again (``failed``), diverged
+            ones too (``all``). Interrupted ones always go on.
+        fail_fast: stop after the first job that does not complete.
+        dry_run: print what would be done and end.
     """
 
     on_existing: str
+    retry: str = "none"
+    fail_fast: bool = False
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
         _one_of("sweep.on_existing", self.on_existing, ON_EXISTING)
+        _one_of("sweep.retry", self.retry, RETRY)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = 
     existing = existing_outcome(config, weights)
     if existing is not None:
         return existing
-    folder = _folder(config, weights)
+    folder = folder_of(config, weights)
     return Outcome(
         _Run(config, folder, weights, tuning or {}).execute(backbone, config_yaml), folder
     )
@@ -100,17 +100,18 @@ def existing_outcome(config: RunConfig, weights: Weights) -> Outcome | None:
     Raises:
         UserError: it exists and ``sweep.on_existing=error``, or it was made on other data.
     """
-    folder = _folder(config, weights)
+    folder = folder_of(config, weights)
     existing = completed_record(folder)
     if existing is None or config.sweep.on_existing == "rerun":
         return None
     if config.sweep.on_existing == "error":
         raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
-    _check_same_data(existing, config, folder)
+    check_same_data(existing, folder, data_sha256(config))
     return Outcome(existing, folder, skipped=True)
 
 
-def _folder(config: RunConfig, weights: Weights) -> Path:
+def folder_of(config: RunConfig, weights: Weights) -> Path:
+    """Return the folder of the run that ``config`` describes, on these weights."""
     return run_folder(
         Path(config.paths.runs),
         benchmark=config.dataset.benchmark,
@@ -122,10 +123,23 @@ def _folder(config: RunConfig, weights: Weights) -> Path:
     )
 
 
-def _check_same_data(existing: Record, config: RunConfig, folder: Path) -> None:
+def data_sha256(config: RunConfig) -> str:
+    """Return the hash of the data that the run and its tuning would read now.
+
+    Raises:
+        UserError: data that is missing, damaged, or not what the yaml promises.
+    """
     task = task_of(config.dataset, config.paths, splits_read(config.protocol))
     loaded = load_task(config.dataset.source, task)
-    now = str(describe_data(config.dataset, config.data, loaded)["sha256"])
+    return str(describe_data(config.dataset, config.data, loaded)["sha256"])
+
+
+def check_same_data(existing: Record, folder: Path, now: str) -> None:
+    """Check that the run in ``folder`` was made on the data with hash ``now``.
+
+    Raises:
+        UserError: it was not.
+    """
     if existing.data.get("sha256") != now:
         raise UserError(
             f"{folder} holds this run on other data (sha256 "

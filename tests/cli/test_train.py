@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig
 
 from hydra_peft.cli import train
 
@@ -208,7 +207,7 @@ def test_weights_of_another_model_stop_a_sweep_before_its_first_job(
 
 
 def test_every_experiment_composes_and_its_jobs_fit(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each preset's grid (of long ones a sample) passes the checks before its first job.
 
@@ -218,16 +217,14 @@ def test_every_experiment_composes_and_its_jobs_fit(
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
-    from hydra_peft.cli.preflight import check_jobs, expand
+    from hydra_peft.cli.composing import compositions, expand
+    from hydra_peft.models.backbones import Weights
+    from hydra_peft.sweeps.plan import plan
 
-    def some(config: DictConfig) -> list[list[str]]:
-        jobs = expand(config)
-        return jobs[:: 1 + len(jobs) // 20]
-
-    monkeypatch.setattr("hydra_peft.runs.assembly.check_data", lambda _: None)
-    monkeypatch.setattr("hydra_peft.models.backbones.check_weights", lambda *_, **__: None)
-    monkeypatch.setattr("hydra_peft.cli.preflight.expand", some)
+    monkeypatch.setattr("hydra_peft.sweeps.plan.check_data", lambda _: None)
+    monkeypatch.setattr("hydra_peft.sweeps.plan._weights", lambda _: Weights("none", "", "0" * 64))
     train.register()
+    paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
     names = sorted(path.stem for path in (root / "conf/experiment").glob("*.yaml"))
     assert {"demo", "mini", "mini_random"} <= set(names)
     for name in names:
@@ -236,13 +233,14 @@ def test_every_experiment_composes_and_its_jobs_fit(
             assert line in head, (name, line)
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(root / "conf"), version_base="1.3"):
-            config = (
-                GlobalHydra.instance()
-                .config_loader()
-                .load_configuration("train", [f"+experiment={name}"], RunMode.MULTIRUN)
-            )
-            assert len(expand(config)) > 1
-            check_jobs(config)
+            loader = GlobalHydra.instance().config_loader()
+            words = [f"+experiment={name}", *paths]
+            config = loader.load_configuration("train", words, RunMode.MULTIRUN)
+            jobs = expand(config, loader)
+            assert len(jobs) > 1
+            some = jobs[:: 1 + len(jobs) // 20]
+            planned = plan(compositions(config, loader, some))
+        assert {(job.state, job.reason) for job in planned} == {("new", None)}, name
 
 
 def environment() -> dict[str, str]:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig
 from prepared_root import write_task
 
 from hydra_peft.cli import check_data, tables, train
-from hydra_peft.cli.preflight import expand
+from hydra_peft.cli.composing import expand
 from hydra_peft.cli.tasks import benchmark_tasks
 from hydra_peft.data import decoding
 
@@ -127,12 +128,12 @@ def test_missing_weights_stop_table_8_with_one_sentence(
         asked.append(architecture)
         raise ConnectionError
 
-    def some(config: DictConfig) -> list[list[str]]:
-        jobs = expand(config)
+    def some(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
+        jobs = expand(config, loader)
         assert len(jobs) == 57
         return jobs[::10]
 
-    monkeypatch.setattr("hydra_peft.cli.preflight.expand", some)
+    monkeypatch.setattr("hydra_peft.cli.composing.expand", some)
     monkeypatch.setattr("hydra_peft.models.backbones.load_from_hub", no_network)
     places = (f"paths.data={tmp_path}", f"paths.runs={tmp_path}/runs", "device=cpu")
     code, out, err = call(train.main, "-m", "+experiment=table8", *places)

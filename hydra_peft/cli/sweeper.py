@@ -1,0 +1,210 @@
+"""Our Hydra sweeper: all jobs are planned first, then those that are not done go to a launcher."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_peft.cli.guard import Stopped, complain
+from hydra_peft.cli.plugins import plug_in
+from hydra_peft.errors import UserError
+from hydra_peft.sweeps.job import Job, JobEnd
+
+if TYPE_CHECKING:
+    from hydra_peft.sweeps.plan import PlannedJob
+
+#: overrides of runs that did not complete; Hydra hands nothing of a sweep back to who started it
+unfinished: list[str] = []
+
+
+class JobFailed(Exception):  # noqa: N818
+    """A job that a launcher of Hydra's kind did has not completed; its message has been printed."""
+
+
+class Sweeps(Sweeper):
+    """Composes and checks every job, skips done ones, launches the rest, tells each end.
+
+    Args:
+        params: overrides that an experiment sweeps over, as for Hydra's own sweeper.
+        max_batch_size: how many jobs a launcher that is not ours gets at once.
+    """
+
+    def __init__(self, params: DictConfig | None = None, max_batch_size: int | None = None) -> None:
+        self.params = params
+        self.max_batch_size = max_batch_size
+        self.config: DictConfig | None = None
+        self.launcher: Launcher | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra gives before a sweep."""
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> list[JobEnd]:  # noqa: ARG002
+        """Do the sweep; what did not complete is in :data:`unfinished`.
+
+        Raises:
+            Stopped: by a mistake in some job, before the first starts, or by what no later job
+                can survive.
+        """
+        try:
+            return self._sweep()
+        except Exception as error:
+            # Hydra would take a mistake for one in its own command line.
+            raise Stopped from error
+
+    def _sweep(self) -> list[JobEnd]:
+        assert self.config is not None
+        planned = self.plan()
+        if any(job.config.sweep.dry_run for job in planned if job.config):
+            show(planned)
+            return []
+        refuse_broken(planned)
+        for job in planned:
+            tell_of_past(job)
+        to_start = [job for job in planned if job.starts]
+        if not to_start:
+            return []
+        self._write_down(planned)
+        return self._launch(to_start)
+
+    def plan(self) -> list[PlannedJob]:
+        """Return what is to be done about each job."""
+        from hydra_peft.cli.composing import compositions, expand
+        from hydra_peft.sweeps.plan import plan
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        found = compositions(self.config, loader, expand(self.config, loader))
+        dry_run = any(c.config.sweep.dry_run for c in found if c.config)
+        return plan(found, thorough=dry_run)
+
+    def _write_down(self, planned: Sequence[PlannedJob]) -> None:
+        from hydra_peft.sweeps.announce import announce
+
+        assert self.config is not None
+        announce(planned, shlex.join(["python", *sys.argv]))
+        folder = Path(self.config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+
+    def _launch(self, to_start: Sequence[PlannedJob]) -> list[JobEnd]:
+        fail_fast = any(job.config.sweep.fail_fast for job in to_start if job.config)
+        ends = []
+        # Closed whatever happens: jobs that are under way in other processes are then interrupted.
+        with closing(self._ends([job.job for job in to_start])) as going_on:
+            for end in going_on:
+                ends.append(end)
+                tell(end)
+                if end.error is not None and fail_fast:
+                    break
+        left = len(to_start) - len(ends)
+        if left:
+            complain(f"stopped at the first failure (sweep.fail_fast=true), {left} jobs are left.")
+        return ends
+
+    def _ends(self, jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
+        """Let the launcher do ``jobs``: ours tell each end at once, others that of a batch."""
+        own = getattr(self.launcher, "launch_jobs", None)
+        if own is not None:
+            yield from own(jobs)
+        else:
+            yield from self._ends_of_batches(jobs)
+
+    def _ends_of_batches(self, jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
+        assert self.launcher is not None
+        size = self.max_batch_size or len(jobs)
+        for start in range(0, len(jobs), size):
+            batch = jobs[start : start + size]
+            overrides = [list(job.overrides) for job in batch]
+            returns = self.launcher.launch(overrides, initial_job_idx=start)
+            for job, returned in zip(batch, returns, strict=True):
+                value = returned._return_value
+                if returned.status is JobStatus.COMPLETED:
+                    # Its line was printed where it was done.
+                    yield JobEnd(job, "completed", "", metric=value)
+                elif isinstance(value, JobFailed):
+                    yield JobEnd(job, "failed", "", error=str(value))
+                else:
+                    yield JobEnd(job, "failed", f"{job.name}: {value}", error=str(value))
+
+
+def show(planned: Sequence[PlannedJob]) -> None:
+    """Print the plan.
+
+    Raises:
+        UserError: some job cannot work.
+    """
+    from hydra_peft.sweeps.grid import grid_text
+
+    print(grid_text(planned), flush=True)
+    broken = sum(job.state == "broken" for job in planned)
+    if broken:
+        raise UserError(f"{broken} of {len(planned)} jobs cannot work, so none would start.")
+
+
+def refuse_broken(planned: Sequence[PlannedJob]) -> None:
+    """Refuse a sweep of which some job cannot work.
+
+    Raises:
+        UserError: so it is; the message has the first such job and the number of others.
+    """
+    broken = [job for job in planned if job.state == "broken"]
+    if not broken:
+        return
+    others = len(broken) - 1
+    noun = "other" if others == 1 else "others"
+    more = f", and {others} {noun} that sweep.dry_run=true lists" if others else ""
+    raise UserError(f"job '{broken[0].job.name}'{more}: {broken[0].reason}")
+
+
+def tell_of_past(job: PlannedJob) -> None:
+    """Print what became before of a job that is not started now."""
+    from hydra_peft.sweeps.grid import done_line
+
+    if job.state == "done" and job.record is not None:
+        print(done_line(job.record), flush=True)
+    elif job.state == "failed":
+        complain(f"{job.job.name}: {job.reason}.")
+        unfinished.append(job.job.name)
+    elif job.same_as is not None:
+        print(f"{job.job.name}: {job.reason}", flush=True)
+
+
+def tell(end: JobEnd) -> None:
+    """Print the end of a job; one that did not complete is remembered."""
+    if end.error is None:
+        if end.line:
+            print(end.line, flush=True)
+        return
+    if end.line:
+        complain(end.line)
+    unfinished.append(end.job.name)
+
+
+def register_sweeper() -> None:
+    """Make the sweeper known to Hydra as ``hydra/sweeper=hydra_peft``."""
+    # A class path in code, not in a yaml: files name nothing that is instantiated.
+    ConfigStore.instance().store(
+        group="hydra/sweeper",
+        name="hydra_peft",
+        node={"_target_": plug_in(Sweeps), "params": {}, "max_batch_size": None},
+    )

@@ -1,0 +1,86 @@
+"""How long jobs will take, from the records of runs like them."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.runs.environment import hardware
+from hydra_peft.runs.folder import find_runs
+from hydra_peft.runs.record import Record, read_record
+from hydra_peft.runs.tuning import choices
+from hydra_peft.training.devices import resolve_device
+
+
+class PastTimes:
+    """Median times of completed runs.
+
+    Args:
+        runs: folders of run folders; what cannot be read there is left out.
+    """
+
+    def __init__(self, runs: Iterable[Path]) -> None:
+        self._alike: dict[Hashable, list[float]] = defaultdict(list)
+        self._rates: dict[Hashable, list[float]] = defaultdict(list)
+        for folder in (folder for root in runs for folder in find_runs(root)):
+            try:
+                self._add(read_record(folder))
+            except (UserError, KeyError, TypeError, OSError):
+                continue
+
+    def _add(self, record: Record) -> None:
+        seconds: Any = record.times.get("total")
+        # What a search before it took is not in a tuned run's time.
+        if record.status != "completed" or not _is_time(seconds) or record.tuning:
+            return
+        machine = _machine(record.hardware)
+        kind = (record.model, record.method["name"], machine)
+        epochs = record.science["train"]["epochs"]
+        images = epochs * _images(record.science["dataset"], record.science["protocol"])
+        alike = (*kind, record.benchmark, record.task, epochs)
+        self._alike[alike].append(seconds)
+        self._rates[kind].append(seconds / images)
+
+    def seconds(self, config: RunConfig) -> float | None:
+        """Return how long the run of ``config`` will take; None if no run tells.
+
+        The median of runs of the same model, task, method, epochs and hardware; where there are
+        none, of those of the same model, method and hardware, per training image and epoch.
+        """
+        kind = (
+            config.model.name,
+            config.method.name,
+            _machine(hardware(resolve_device(config.device))),
+        )
+        epochs = config.train.epochs
+        alike = self._alike.get((*kind, config.dataset.benchmark, config.dataset.name, epochs))
+        if alike and not config.protocol.tune:
+            return median(alike)
+        rates = self._rates.get(kind)
+        if not rates:
+            return None
+        sizes = config.dataset.sizes
+        images = sizes[config.protocol.train_split]
+        if config.protocol.tune:
+            images += sizes["train800"] * len(choices(config))
+        return median(rates) * images * epochs
+
+
+def _is_time(seconds: Any) -> bool:
+    return isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0
+
+
+def _images(dataset: dict[str, Any], protocol: dict[str, Any]) -> int:
+    images: int = dataset["sizes"][protocol["train_split"]]
+    return images
+
+
+def _machine(found: dict[str, Any]) -> tuple[Any, Any]:
+    device = found.get("device")
+    return device, found.get("gpu" if device == "cuda" else "cpu")

@@ -1,0 +1,242 @@
+"""What is to be done about each job of a sweep, from its config and from what its folder holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra_peft.config.identity import config_id
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.models.backbones import Weights, check_weights
+from hydra_peft.runs.assembly import (
+    check_data,
+    check_model,
+    load_backbone,
+    splits_needed,
+    splits_read,
+)
+from hydra_peft.runs.claims import holder
+from hydra_peft.runs.record import FILE, Record, read_record
+from hydra_peft.runs.run import check_same_data, data_sha256, folder_of
+from hydra_peft.sweeps.compositions import Composition
+from hydra_peft.sweeps.job import Job
+
+#: ``new``: to be done; ``done``; ``to_resume``: was interrupted; ``running``: somebody is at it;
+#: ``failed``: it failed or diverged before and is not asked for again; ``broken``: it cannot work
+STATES = ("new", "done", "to_resume", "running", "failed", "broken")
+#: states of jobs that are handed to a launcher
+TO_START = ("new", "to_resume", "running")
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One job and what is to be done about it.
+
+    Attributes:
+        job: its overrides and composed config.
+        config: typed; None where the job cannot be composed.
+        folder: the run's; None where it is not known: it needs the hash of the weights.
+        state: one of :data:`STATES`.
+        reason: one sentence, where the state alone does not say it.
+        record: what the folder holds, if it holds one that can be read.
+        same_as: number of the earlier job of the sweep, counted from 1, that is this very run.
+    """
+
+    job: Job
+    config: RunConfig | None
+    folder: Path | None
+    state: str
+    reason: str | None = None
+    record: Record | None = None
+    same_as: int | None = None
+
+    @property
+    def starts(self) -> bool:
+        """Whether a launcher is to do it."""
+        return self.state in TO_START and self.same_as is None
+
+
+def plan(compositions: Sequence[Composition], *, thorough: bool = False) -> list[PlannedJob]:
+    """Return what is to be done about each job; nothing is written.
+
+    What jobs share (weights, data, how model and method fit) is looked at once.
+
+    Args:
+        compositions: the jobs, in order.
+        thorough: look at the weights of the others too although some job cannot work; without it
+            their folders and states are not found out then.
+
+    Raises:
+        OSError: a folder that cannot be looked into.
+    """
+    planner = _Planner()
+    # First what is quick to find out; weights may have to come over a network.
+    planned = [planner.first_look(composition) for composition in compositions]
+    if any(p.state == "broken" for p in planned) and not thorough:
+        return planned
+    return _same_marked([planner.second_look(p) if p.config else p for p in planned])
+
+
+def _same_marked(planned: list[PlannedJob]) -> list[PlannedJob]:
+    seen: dict[Path, int] = {}
+    marked = []
+    for number, job in enumerate(planned, start=1):
+        first = seen.setdefault(job.folder, number) if job.folder else number
+        same = first if first != number and job.state in TO_START else None
+        reason = f"the same run as job {same}" if same else job.reason
+        marked.append(replace(job, same_as=same, reason=reason))
+    return marked
+
+
+class _Once:
+    """Does something once for each key; what it gave, a mistake too, is given again."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[Any, UserError | None]] = {}
+
+    def __call__(self, key: Hashable, do: Callable[[], Any]) -> Any:
+        if key not in self._known:
+            try:
+                self._known[key] = (do(), None)
+            except UserError as error:
+                self._known[key] = (None, error)
+        value, mistake = self._known[key]
+        if mistake is not None:
+            raise mistake
+        return value
+
+
+class _Planner:
+    """Looks at jobs; remembers what it has found out."""
+
+    def __init__(self) -> None:
+        self._fits, self._there = _Once(), _Once()
+        self._weights, self._data, self._names = _Once(), _Once(), _Once()
+        self._ids: dict[int, str] = {}
+
+    def first_look(self, composition: Composition) -> PlannedJob:
+        """Find what makes a job without any record impossible, weights aside."""
+        job, config = composition.job, composition.config
+        if config is None:
+            return PlannedJob(job, None, None, "broken", composition.reason)
+        try:
+            # What was done before fits; that is checked again only if there is no such thing.
+            if not self._may_be_there(config):
+                self._check_parts(config)
+        except UserError as error:
+            return PlannedJob(job, config, None, "broken", str(error))
+        return PlannedJob(job, config, None, "new")
+
+    def second_look(self, job: PlannedJob) -> PlannedJob:
+        """Find the job's folder, and by what it holds the job's state."""
+        config = job.config
+        if config is None or job.state == "broken":
+            return job
+        folder: Path | None = None
+        try:
+            folder = folder_of(config, self._weights_of(config))
+            record = _record_in(folder)
+            state, reason = _state(config, folder, record)
+            if state == "done" and record is not None:
+                check_same_data(record, folder, self._data_of(config))
+            elif state in TO_START:
+                self._check_parts(config)
+        except UserError as error:
+            return replace(job, folder=folder, state="broken", reason=str(error))
+        return replace(job, folder=folder, state=state, reason=reason, record=record)
+
+    def _check_parts(self, config: RunConfig) -> None:
+        # Seeds and rates do not decide whether the parts fit; models are built to find out.
+        parts = repr((config.model, config.method, config.dataset.classes, config.device))
+        self._fits(parts, lambda: check_model(config))
+        wanted = repr((config.dataset, config.paths, splits_needed(config.protocol)))
+        self._there(wanted, lambda: check_data(config))
+
+    def _may_be_there(self, config: RunConfig) -> bool:
+        """Whether a folder has this run's id in its name, on whatever weights."""
+        parent = folder_of(config, Weights("", "", "")).parent
+        names = self._names(parent, lambda: _names_in(parent))
+        return any(f"-{config_id(config)}-" in name for name in names)
+
+    def _weights_of(self, config: RunConfig) -> Weights:
+        model = config.model
+        seed = None if model.pretrained else config.seed
+        key = repr((model.architecture, model.arguments, model.checkpoint, model.pretrained, seed))
+        weights: Weights = self._weights(key, lambda: _weights(config))
+        return weights
+
+    def _data_of(self, config: RunConfig) -> str:
+        splits = splits_read(config.protocol)
+        key = repr((config.dataset, config.data, config.paths.data, config.paths.cache, splits))
+        sha256: str = self._data(key, lambda: data_sha256(config))
+        return sha256
+
+
+def _weights(config: RunConfig) -> Weights:
+    model = config.model
+    if model.pretrained:
+        check_weights(  # headers first: files are large
+            model.architecture,
+            arguments=model.arguments,
+            drop_path=model.drop_path,
+            checkpoint=model.checkpoint,
+            url=model.url,
+        )
+    return load_backbone(model, config.seed)[1]
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _record_in(folder: Path) -> Record | None:
+    """Return the record in ``folder``; None for one that cannot be read: the run starts anew."""
+    try:
+        return read_record(folder) if (folder / FILE).is_file() else None
+    except UserError:
+        return None
+
+
+def _state(config: RunConfig, folder: Path, record: Record | None) -> tuple[str, str | None]:
+    """Return a job's state by what its folder holds, and why where that needs saying."""
+    sweep = config.sweep
+    if record is not None and record.status == "completed":
+        return _state_of_completed(config, folder)
+    at_it = _who_is_at_it(config, folder)
+    if at_it is not None:
+        return "running", at_it
+    if record is None:
+        return "new", None
+    if record.status in ("running", "interrupted"):
+        return "to_resume", None
+    needed = "failed" if record.status == "failed" else "all"
+    if sweep.retry == "all" or sweep.retry == needed:
+        return "new", f"again after it {_past(record)}"
+    return "failed", f"it {_past(record)}; sweep.retry={needed} starts it again"
+
+
+def _state_of_completed(config: RunConfig, folder: Path) -> tuple[str, str | None]:
+    if config.sweep.on_existing == "error":
+        raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
+    if config.sweep.on_existing == "rerun":
+        return "new", "done before, sweep.on_existing=rerun"
+    return "done", None
+
+
+def _past(record: Record) -> str:
+    verb = "failed" if record.status == "failed" else record.status
+    cause = " ".join((record.error or "").split()).rstrip(".")
+    return f"{verb} ({cause})" if cause else verb
+
+
+def _who_is_at_it(config: RunConfig, folder: Path) -> str | None:
+    """Return in words who holds the claim on a run, None if nobody alive does."""
+    found = holder(Path(config.paths.runs), folder)
+    return None if found is None else str(found)
