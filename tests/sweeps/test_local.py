@@ -69,7 +69,7 @@ def test_a_killed_worker_fails_its_run_and_the_next_job_is_done(
         "train.batch_size=100",
         "launcher.cpu_slots=1",
     )
-    short = make_job("seed=1", one)
+    short = make_job("seed=1", "launcher.cpu_slots=1")
     before = set(children())
     with closing(local.launch_jobs([long, short])) as launched:
         ends: list = []
