@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hydra_peft.config.schema import ModelConfig
 
 #: keys of a protocol that are asked for beside its name
-_FREE = ("protocol.tune", "protocol.grid")
+_FREE = ("protocol.tune", "protocol.grid", "protocol.search", "protocol.trials")
 
 
 class Preflight(Callback):
@@ -45,6 +45,7 @@ def check_jobs(config: DictConfig) -> None:
     """
     from hydra_peft.config.check import check_config
     from hydra_peft.runs.assembly import check_data, check_model, splits_needed
+    from hydra_peft.runs.search import check_search
 
     loader = GlobalHydra.instance().config_loader()
     models, data = set(), set()
@@ -55,6 +56,7 @@ def check_jobs(config: DictConfig) -> None:
             composed = loader.load_sweep_config(config, overrides)
             job = OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"])
             checked = check_config(job)
+            check_search(checked.protocol)
             # Seeds and rates do not decide whether the parts fit; models are built to find out.
             parts = repr((checked.model, checked.method, checked.device))
             if parts not in models:

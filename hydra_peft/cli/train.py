@@ -94,6 +94,7 @@ def _job(config: DictConfig, failures: list[str]) -> float | None:
     """Do one job. In a sweep a failing one is reported at once and the rest goes on."""
     from hydra_peft.config.check import check_config
     from hydra_peft.runs.assembly import check_data, check_model
+    from hydra_peft.runs.search import check_search
     from hydra_peft.runs.tuning import run_protocol
 
     _log_to_console()
@@ -102,6 +103,7 @@ def _job(config: DictConfig, failures: list[str]) -> float | None:
     try:
         check_overrides(list(HydraConfig.get().overrides.task))
         checked = check_config(config)
+        check_search(checked.protocol)
         check_model(checked)
         check_data(checked)
         outcome = run_protocol(checked, OmegaConf.to_yaml(config, resolve=True))
