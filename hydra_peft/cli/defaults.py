@@ -12,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS
 from hydra_peft.cli.train import CONF, register
 from hydra_peft.config.check import check_config
+from hydra_peft.config.schema import SEARCHES
 from hydra_peft.errors import UserError
 from hydra_peft.tables.overrides import Origin
 
@@ -45,13 +46,14 @@ def _overrides(origin: Origin) -> list[str] | None:
     # Settings hold recipe values by reference, so any task of the benchmark will do.
     tasks = [option for option in _options("dataset") if _benchmark(option) == origin.benchmark]
     known = origin.protocol in _options("protocol") and origin.method in _options("method")
-    if not known or not tasks:
+    if not known or not tasks or origin.search not in SEARCHES:
         return None
     chosen = {"protocol": origin.protocol, "method": origin.method, "dataset": tasks[0]}
     words = [f"{group}={option}" for group, option in chosen.items()]
     named = origin.model in _options("model")
     words += [f"model={origin.model}"] if named else ["model=timm", "model.architecture=any"]
-    return [*words, "protocol.tune=true"] if origin.tuned else words
+    tuned = ["protocol.tune=true", f"protocol.search={origin.search}"]
+    return [*words, *tuned] if origin.tuned else words
 
 
 def _options(group: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hydra_peft.errors import UserError
 
 #: keys of a protocol that are asked for beside its name
-_FREE = ("protocol.tune", "protocol.grid")
+_FREE = ("protocol.tune", "protocol.grid", "protocol.search", "protocol.trials")
 
 
 def check_overrides(overrides: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.schema import TUNED_OPTIONS, RunConfig
 
 #: stands for a value that tuning chooses
 TUNED = "tuned"
@@ -39,9 +39,12 @@ def science(config: RunConfig) -> dict[str, Any]:
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.
         groups["optimizer"]["lr"] = TUNED
-        method |= {key: TUNED for key in ("scale", "dropout") if key in method}
+        method |= {key: TUNED for key in TUNED_OPTIONS if key in method}
     else:
         del groups["protocol"]["grid"]
+    if not config.protocol.tune or config.protocol.search == "grid":
+        # The grid itself says how many are tried.
+        del groups["protocol"]["search"], groups["protocol"]["trials"]
     return {
         **groups,
         "method": method,

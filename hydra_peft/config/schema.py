@@ -7,6 +7,7 @@ the keys a user types (``optimizer.lr``).
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import re
@@ -26,6 +27,10 @@ INITS = ("gaussian", "xavier", "kaiming")
 SCHEDULES = ("cosine", "timm_cosine")
 COMPILE = ("auto", "true", "false")
 SELECTIONS = ("last", "best")
+#: how tuning goes through ``protocol.grid``
+SEARCHES = ("grid", "optuna")
+#: options of a method that tuning chooses, where the method has them
+TUNED_OPTIONS = ("scale", "dropout")
 #: images that two splits share make a score worthless
 OVERLAPS = {"train": ("train", "train800", "val200"), "train800": ("train", "train800")}
 #: protocols that may choose an epoch on the test set, because the code they reproduce does
@@ -79,7 +84,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class GridConfig:
-    """Values that tuning chooses from; every combination is tried.
+    """Values that tuning chooses from: all of them, or the ranges that they span.
 
     Attributes:
         lr: learning rates.
@@ -294,6 +299,9 @@ class ProtocolConfig:
             then do the run with what was chosen.
         grid: what is tried.
         fills: what other groups take from the protocol.
+        search: ``grid`` tries every combination of ``grid``; ``optuna`` draws ``trials`` of them
+            out of the ranges that its values span.
+        trials: how many ``optuna`` tries.
     """
 
     name: str
@@ -304,6 +312,8 @@ class ProtocolConfig:
     tune: bool
     grid: GridConfig
     fills: FillsConfig
+    search: str = "grid"
+    trials: int = 20
 
     def __post_init__(self) -> None:
         _one_of("protocol.train_split", self.train_split, tuple(OVERLAPS))
@@ -314,6 +324,8 @@ class ProtocolConfig:
                 f"protocol.train_split={self.train_split}: score on images that are not trained on."
             )
         _one_of("protocol.selection", self.selection, SELECTIONS)
+        _one_of("protocol.search", self.search, SEARCHES)
+        _require(self.trials >= 1, "protocol.trials", self.trials, "at least 1")
         every = self.evaluate_every
         _require(every is None or every >= 1, "protocol.evaluate_every", every, "null or positive")
         if self.selection == "best" and every is None:
@@ -499,3 +511,18 @@ class RunConfig:
                 f"train.epochs={self.train.epochs}: train longer, or set scheduler.warmup_epochs "
                 "below it (0 is allowed)."
             )
+        if self.protocol.tune:
+            _check_grid(self.protocol.grid, self.optimizer, self.method)
+
+
+def _check_grid(grid: GridConfig, optimizer: OptimizerConfig, method: Method) -> None:
+    """Find a value that cannot be run now, not in the middle of a search."""
+    own = {field.name for field in dataclasses.fields(method)}
+    try:
+        for lr in grid.lr:
+            dataclasses.replace(optimizer, lr=lr)
+        for option in own.intersection(TUNED_OPTIONS):
+            for value in getattr(grid, option):
+                dataclasses.replace(method, **{option: value})
+    except UserError as error:
+        raise UserError(f"protocol.grid has a value that cannot be run: {error}") from None

@@ -11,21 +11,20 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.schema import TUNED_OPTIONS, RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.folder import TUNING
 from hydra_peft.runs.run import Outcome, existing_outcome, run
+from hydra_peft.runs.search import check_search, description, search, search_space, trials_of
+from hydra_peft.training.seeding import derive_seed
 
 log = logging.getLogger("hydra_peft")
-
-#: options of a method that tuning chooses, where the method has them
-METHOD_OPTIONS = ("scale", "dropout")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One combination out of a grid.
+    """One combination that is tried.
 
     Attributes:
         lr: learning rate.
@@ -51,27 +50,29 @@ class Choice:
 def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
     """Do what ``config`` describes: one run, or with ``protocol.tune`` the search before it too.
 
-    The search trains each combination of ``protocol.grid`` on train800 and scores its last epoch
-    on val200. The best, the earlier in the grid on ties, is then run on all 1000 images and scored
-    on the test set, once. Runs of the search are kept below ``<paths.runs>/tuning`` and, when they
-    are complete, not done again.
+    The search trains each combination of ``protocol.grid``, or those that ``protocol.search``
+    draws, on train800 and scores its last epoch on val200. The best, the earlier one on ties, is
+    then run on all 1000 images and scored on the test set, once. Runs of the search are kept below
+    ``<paths.runs>/tuning`` and, when they are complete, not done again.
 
     Args:
         config: checked.
         config_yaml: the same, composed and resolved.
 
     Raises:
-        UserError: as :func:`hydra_peft.runs.run.run`; or no combination gave a score.
+        UserError: as :func:`hydra_peft.runs.run.run`; or no combination gave a score, or what
+            ``protocol.search`` draws with is not installed.
     """
     if not config.protocol.tune:
         return run(config, config_yaml)
+    check_search(config.protocol)
     _, weights = load_backbone(config.model, config.seed)
     existing = existing_outcome(config, weights)
     if existing is not None:
         return existing
     # Now, not after a search that may take days: only the last run needs the test set.
     check_images(config)
-    tried = [(choice, _try(config, config_yaml, choice)) for choice in choices(config)]
+    tried = _search(config, config_yaml)
     scored = [(choice, outcome) for choice, outcome in tried if outcome.record.metrics]
     if not scored:
         raise UserError(
@@ -82,20 +83,57 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
     best, _ = max(scored, key=lambda pair: int(pair[1].record.metrics["correct"]))
     log.info("tuning of %s chose %s", config.dataset.name, best.as_dict())
     chosen_yaml = _with_choice(config_yaml, best)
-    return run(best.apply(config), chosen_yaml, tuning=_describe(tried, best))
+    return run(best.apply(config), chosen_yaml, tuning=_describe(config, tried, best))
 
 
 def choices(config: RunConfig) -> list[Choice]:
     """Return every combination of ``protocol.grid`` that means something for the method."""
+    values = _values(config)
+    return [
+        Choice(lr, dict(zip(list(values)[1:], combination, strict=True)))
+        for lr, *combination in itertools.product(*values.values())
+    ]
+
+
+def tries(config: RunConfig) -> int:
+    """Return how many combinations the search of ``config`` tries."""
+    if config.protocol.search == "grid":
+        return len(choices(config))
+    return trials_of(search_space(_values(config)), config.protocol.trials)
+
+
+def _values(config: RunConfig) -> dict[str, list[float]]:
+    """Return what ``protocol.grid`` has for the method, the learning rate first."""
     grid = config.protocol.grid
     has = {field.name for field in dataclasses.fields(config.method)}
-    options = [name for name in METHOD_OPTIONS if name in has]
-    values = [getattr(grid, name) for name in options]
-    return [
-        Choice(lr, dict(zip(options, combination, strict=True)))
-        for lr in grid.lr
-        for combination in itertools.product(*values)
-    ]
+    return {name: getattr(grid, name) for name in ("lr", *TUNED_OPTIONS) if name in {*has, "lr"}}
+
+
+def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]:
+    """Try what there is to try; return it in that order."""
+    if config.protocol.search == "grid":
+        return [(choice, _try(config, config_yaml, choice)) for choice in choices(config)]
+    tried: list[tuple[Choice, Outcome]] = []
+    count = tries(config)
+
+    def score(values: dict[str, float]) -> float | None:
+        choice = Choice(values["lr"], {key: values[key] for key in values if key != "lr"})
+        # What is drawn twice is one run, also where complete ones are done again.
+        known = next((outcome for earlier, outcome in tried if earlier == choice), None)
+        outcome = known or _try(config, config_yaml, choice)
+        tried.append((choice, outcome))
+        reached = outcome.record.metrics.get("accuracy")
+        said = f"{reached:.1f}% on val200" if reached is not None else outcome.record.status
+        log.info("trial %d of %d, %s: %s", len(tried), count, choice.as_dict(), said)
+        return None if reached is None else float(reached)
+
+    search(
+        search_space(_values(config)),
+        trials=config.protocol.trials,
+        seed=derive_seed(config.seed, "search"),
+        score=score,
+    )
+    return tried
 
 
 def candidate(config: RunConfig, choice: Choice) -> RunConfig:
@@ -135,7 +173,9 @@ def _with_choice(config_yaml: str, choice: Choice) -> str:
     return OmegaConf.to_yaml(OmegaConf.merge(OmegaConf.create(config_yaml), changes))
 
 
-def _describe(tried: list[tuple[Choice, Outcome]], best: Choice) -> dict[str, Any]:
+def _describe(
+    config: RunConfig, tried: list[tuple[Choice, Outcome]], best: Choice
+) -> dict[str, Any]:
     candidates = [
         {
             **choice.as_dict(),
@@ -145,4 +185,13 @@ def _describe(tried: list[tuple[Choice, Outcome]], best: Choice) -> dict[str, An
         }
         for choice, outcome in tried
     ]
-    return {"split": "val200", "chosen": best.as_dict(), "candidates": candidates}
+    how = config.protocol.search
+    drawn = description(search_space(_values(config))) if how == "optuna" else {}
+    return {
+        "search": how,
+        **drawn,
+        "trials": len(tried),
+        "split": "val200",
+        "chosen": best.as_dict(),
+        "candidates": candidates,
+    }

@@ -22,6 +22,7 @@ from hydra_peft.runs.assembly import (
 from hydra_peft.runs.claims import holder
 from hydra_peft.runs.record import FILE, Record, read_record
 from hydra_peft.runs.run import check_same_data, data_sha256, folder_of
+from hydra_peft.runs.search import check_search
 from hydra_peft.sweeps.compositions import Composition
 from hydra_peft.sweeps.job import Job
 
@@ -150,6 +151,7 @@ class _Planner:
         return replace(job, folder=folder, state=state, reason=reason, record=record)
 
     def _check_parts(self, config: RunConfig) -> None:
+        check_search(config.protocol)
         # Seeds and rates do not decide whether the parts fit; models are built to find out.
         parts = repr((config.model, config.method, config.dataset.classes, config.device))
         self._fits(parts, lambda: check_model(config))

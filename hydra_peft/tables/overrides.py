@@ -14,8 +14,10 @@ from typing import Any
 
 from hydra_peft.runs.record import Record
 
-#: mark of a row whose hyper-parameters were chosen by a search
+#: mark of a row whose hyper-parameters were chosen out of a grid
 TUNED = "tuned"
+#: what a search is without a setting that says so
+_GRID = "grid"
 #: mark of a row whose protocol, method or benchmark has no yaml to hold its settings against
 UNCHECKED = "SETTINGS NOT CHECKED"
 #: settings that a table shows otherwise: in the method's label, as RANDOM WEIGHTS, as TUNED; what
@@ -27,6 +29,7 @@ _SHOWN = frozenset(
         "method.rank_sequential",
         "model.pretrained",
         "precision",
+        "protocol.search",
         "protocol.tune",
     }
 )
@@ -42,6 +45,7 @@ class Origin:
         method: name of the method.
         model: the backbone's name.
         tuned: whether ``protocol.tune`` was on.
+        search: how it chose then, as ``protocol.search``.
     """
 
     benchmark: str
@@ -49,6 +53,7 @@ class Origin:
     method: str
     model: str
     tuned: bool
+    search: str = _GRID
 
     @classmethod
     def of(cls, record: Record) -> Origin:
@@ -59,6 +64,7 @@ class Origin:
             str(record.method.get("name")),
             record.model,
             bool(record.settings.get("protocol.tune")),
+            str(record.settings.get("protocol.search", _GRID)),
         )
 
 
@@ -70,11 +76,13 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     """Return what the label of a row of ``record`` has to say of its settings.
 
     Returns:
-        ``tuned`` where it was, then ``key=value`` for each setting that is not as by default. A
-        setting that the record lacks is no difference: its code did not have the option yet.
+        ``tuned`` where it was (``tuned by optuna`` if not by grid), then ``key=value`` for each
+        setting that is not as by default. A setting that the record lacks is no difference: its
+        code did not have the option yet.
     """
     origin = Origin.of(record)
-    tuned = (TUNED,) * origin.tuned
+    mark = TUNED if origin.search == _GRID else f"{TUNED} by {origin.search}"
+    tuned = (mark,) * origin.tuned
     if origin not in defaults:
         return (*tuned, UNCHECKED)
     usual = defaults[origin]

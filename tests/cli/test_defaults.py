@@ -34,6 +34,14 @@ def test_tuned_ones_have_the_grid() -> None:
     assert settings["protocol.grid"]["lr"] == [0.002, 0.005, 0.01]
 
 
+def test_those_tuned_by_optuna_have_the_number_of_trials() -> None:
+    origin = Origin("mini", "clean", "hydra", "vit_mini", tuned=True)
+    drawn = dataclasses.replace(origin, search="optuna")
+    found = default_settings([origin, drawn])
+    more = {"protocol.search": "optuna", "protocol.trials": 20}
+    assert found[drawn] == {**found[origin], **more}
+
+
 def test_any_timm_model_is_known_by_its_name() -> None:
     origin = Origin("mini", "clean", "lora", "vit_small_patch16_224.augreg_in21k", tuned=False)
     settings = default_settings([origin])[origin]
@@ -47,6 +55,7 @@ def test_any_timm_model_is_known_by_its_name() -> None:
         {"protocol": "clean-tuning"},
         {"method": "../method/lora"},
         {"protocol": "official", "tuned": True},
+        {"tuned": True, "search": "dice"},
     ],
 )
 def test_what_conf_does_not_have_is_left_out(change: dict[str, Any]) -> None:

@@ -314,6 +314,19 @@ def test_killed_and_typed_again_gives_the_same_bits(
     assert one == other
 
 
+def test_without_optuna_nothing_starts(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    drawn = ("protocol.tune=true", "protocol.search=optuna", "protocol.trials=2")
+    for arguments in (drawn, ("-m", "protocol.tune=false,true", *drawn[1:])):
+        code, out, err = cli(*arguments)
+        assert (code, out) == (2, "")
+        assert "pip install 'hydra-peft[search]'" in err
+        assert err.count("\n") == 1
+        assert results(tmp_path) == []
+
+
 def test_help_and_import_load_nothing_heavy(root: Path) -> None:
     probe = (
         "import sys, runpy, hydra_peft\n"
@@ -323,7 +336,7 @@ def test_help_and_import_load_nothing_heavy(root: Path) -> None:
         f"    runpy.run_path({str(root / 'scripts/train.py')!r}, run_name='__main__')\n"
         "except SystemExit as error:\n"
         "    assert not error.code, error.code\n"
-        "heavy = {'torch', 'timm', 'tensorboard', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'torch', 'timm', 'tensorboard', 'matplotlib', 'optuna'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run(

@@ -74,6 +74,42 @@ def test_science_changes_the_id(compose_train: Compose, override: str) -> None:
     assert config_id(changed) != config_id(base)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "id"),
+    [
+        ([], "8808f9ad4393"),
+        (["method=linear", "protocol=validation", "seed=3"], "7fa6749db73e"),
+        (["dataset=dtd", "protocol=official", "method=lora"], "89d7c1d1a78a"),
+        (["protocol.tune=true"], "56f79f2ca140"),
+        (
+            ["dataset=dtd", "protocol.tune=true", "method=lora", "protocol.grid.lr=[1e-3]"],
+            "c502d13e1bf0",
+        ),
+    ],
+)
+def test_ids_of_before_optuna_are_what_they_were(
+    compose_train: Compose, overrides: list[str], id: str
+) -> None:
+    # Where conf changes what these runs do, the ids change with it; keys alone must not do that.
+    assert config_id(check_config(compose_train(*overrides, "precision=fp32"))) == id
+    unused = ["protocol.trials=3"]
+    if "protocol.tune=true" not in overrides:
+        unused.append("protocol.search=optuna")
+    config = check_config(compose_train(*overrides, *unused, "precision=fp32"))
+    assert config_id(config) == id
+    assert not {"protocol.search", "protocol.trials"} & set(config.settings)
+
+
+def test_a_search_by_optuna_counts_with_its_trials(compose_train: Compose) -> None:
+    def id_of(*overrides: str) -> str:
+        return config_id(check_config(compose_train("protocol.tune=true", *overrides)))
+
+    drawn = ("protocol.search=optuna",)
+    ids = {id_of(), id_of(*drawn), id_of(*drawn, "protocol.trials=21")}
+    assert len(ids) == 3
+    assert id_of(*drawn, "protocol.trials=20") == id_of(*drawn, "optimizer.lr=1") == id_of(*drawn)
+
+
 def test_settings_are_one_table_row_whatever_the_task_recipe(compose_train: Compose) -> None:
     base = check_config(compose_train())
     same = check_config(compose_train("seed=7", "dataset=mini/texture", "dataset.recipe.scale=3"))

@@ -45,6 +45,7 @@ def test_the_best_on_val200_is_run_and_recorded(
     # Four looks at val200, one at the test set.
     assert [count for count, _ in evaluated] == [200, 200, 200, 200, 797]
     tuning = outcome.record.tuning
+    assert (tuning["search"], tuning["trials"], tuning["split"]) == ("grid", 4, "val200")
     assert [(c["lr"], c["scale"]) for c in tuning["candidates"]] == [
         (1e-5, 1),
         (1e-5, 2),
@@ -103,8 +104,28 @@ def test_a_grid_that_diverges_is_one_sentence(configure: Configure, tmp_path: Pa
     assert json.loads(record.read_text())["status"] == "diverged"
 
 
+@pytest.mark.parametrize("search", ["grid", "optuna"])
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("protocol.grid.lr=[1e-3,0]", r"optimizer\.lr=0\.0 is not allowed"),
+        ("protocol.grid.dropout=[0,1]", r"dropout=1\.0 is not a probability"),
+    ],
+)
+def test_a_value_that_cannot_be_run_is_found_before_the_search(
+    configure: Configure, search: str, value: str, why: str
+) -> None:
+    with pytest.raises(UserError, match=rf"protocol\.grid has a value that cannot be run: {why}"):
+        configure("protocol.tune=true", f"protocol.search={search}", value)
+    configure(f"protocol.search={search}", value)  # nothing is tuned
+
+
 def test_where_tuning_makes_no_sense(configure: Configure) -> None:
     with pytest.raises(UserError, match=r"protocol\.tune=true chooses on val200 before"):
         configure("protocol=validation", "protocol.tune=true")
     with pytest.raises(UserError, match=r"protocol\.grid\.lr=\[\] is not allowed"):
         configure("protocol.grid.lr=[]")
+    with pytest.raises(UserError, match=r"protocol\.search=dice .* one of grid, optuna"):
+        configure("protocol.search=dice")
+    with pytest.raises(UserError, match=r"protocol\.trials=0 .* at least 1"):
+        configure("protocol.trials=0")

@@ -59,6 +59,20 @@ def test_a_tuned_run_says_so_and_names_its_grid_only_where_it_is_another() -> No
     assert found(other, usual) == ("tuned", "protocol.grid.lr=[1,2]", "train.epochs=2")
 
 
+def test_a_search_by_optuna_is_told_from_one_by_grid() -> None:
+    tuned = {"protocol.tune": True, "optimizer.lr": "tuned", "protocol.grid": {"lr": [1, 2]}}
+    drawn = {**tuned, "protocol.search": "optuna", "protocol.trials": 20}
+    usual = {**DEFAULTS, **drawn}
+    assert found(run(**drawn), usual) == ("tuned by optuna",)
+    assert found(run(**drawn | {"protocol.trials": 5}), usual) == (
+        "tuned by optuna",
+        "protocol.trials=5",
+    )
+    origins = {Origin.of(run(**drawn)): usual, Origin.of(run(**tuned)): {**DEFAULTS, **tuned}}
+    assert marks(run(**drawn), origins) == ("tuned by optuna",)
+    assert marks(run(**tuned), origins) == ("tuned",)
+
+
 def test_an_option_that_older_code_did_not_have_is_no_difference() -> None:
     old = vtab_record("Hydra", "dtd", 1.0, settings={"train.epochs": "recipe"})
     assert found(old) == ()

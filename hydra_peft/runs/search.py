@@ -1,0 +1,141 @@
+"""Hyper-parameters drawn by Optuna, one trial after the other, each in the light of those before.
+
+Nothing of a search is stored but the runs of its trials. Draws depend on the seed and on the scores
+told so far alone, so a search that was cut off is done again from its first trial: trials whose
+runs are complete give their score without training, and the first one that is not is drawn as it
+was. There is no second account of the search that could be torn, or disagree with the runs, or be
+written by two processes at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from hydra_peft.config.schema import ProtocolConfig
+from hydra_peft.errors import UserError
+
+#: significant digits of what is drawn: enough for any rate, few enough to type
+DIGITS = 4
+SAMPLER = "TPESampler"
+#: where a factor counts, not a difference
+_LOGARITHMIC = ("lr", "scale")
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """What one hyper-parameter is drawn from.
+
+    Attributes:
+        kind: ``fixed`` (one value), ``values`` (any of several), ``uniform`` or ``log_uniform``
+            (between two).
+        values: the one, all, or the two ends.
+    """
+
+    kind: str
+    values: tuple[float, ...]
+
+    def draw(self, name: str, trial: Any) -> float:
+        """Return a value out of ``trial`` of Optuna."""
+        if self.kind == "fixed":
+            return self.values[0]
+        if self.kind == "values":
+            return float(trial.suggest_categorical(name, self.values))
+        low, high = self.values
+        drawn = trial.suggest_float(name, low, high, log=self.kind == "log_uniform")
+        # An end of more digits than these may be passed by rounding.
+        return min(max(float(f"{drawn:.{DIGITS}g}"), low), high)
+
+
+def check_search(protocol: ProtocolConfig) -> None:
+    """Check that what the tuning of ``protocol``, if any, draws with is installed.
+
+    Not part of the check of a config, since one is read on machines that never search.
+
+    Raises:
+        UserError: it is not.
+    """
+    if protocol.tune and protocol.search == "optuna":
+        _optuna()
+
+
+def search_space(grid: Mapping[str, Sequence[float]]) -> dict[str, Dimension]:
+    """Return the space that the values of ``grid`` span, by name of the hyper-parameter.
+
+    A single value is fixed. Learning rates and scales are logarithmic between the smallest and the
+    largest; where one is not positive, they are drawn out of the given values. Others are uniform.
+    """
+    return {name: _dimension(name, sorted(set(values))) for name, values in grid.items()}
+
+
+def _dimension(name: str, values: list[float]) -> Dimension:
+    if len(values) == 1:
+        return Dimension("fixed", tuple(values))
+    if name not in _LOGARITHMIC:
+        return Dimension("uniform", (values[0], values[-1]))
+    if values[0] <= 0:
+        return Dimension("values", tuple(values))
+    return Dimension("log_uniform", (values[0], values[-1]))
+
+
+def trials_of(space: Mapping[str, Dimension], trials: int) -> int:
+    """Return how many trials a search does: as asked, but one where nothing is left to choose."""
+    return trials if any(one.kind != "fixed" for one in space.values()) else 1
+
+
+def search(
+    space: Mapping[str, Dimension],
+    *,
+    trials: int,
+    seed: int,
+    score: Callable[[dict[str, float]], float | None],
+) -> None:
+    """Draw ``trials`` combinations out of ``space``, each after the score of the one before.
+
+    The same seed and scores give the same draws, with one version of Optuna.
+
+    Args:
+        space: see :func:`search_space`.
+        trials: at least 1.
+        seed: of the draws, not negative.
+        score: does a trial; the higher the better, None where it gave none (it diverged).
+
+    Raises:
+        UserError: Optuna is not installed.
+        Exception: what ``score`` raises ends the search.
+    """
+    optuna = _optuna()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed % 2**32)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for _ in range(trials_of(space, trials)):
+        trial = study.ask()
+        reached = score({name: one.draw(name, trial) for name, one in space.items()})
+        if reached is None:
+            # Of a pruned trial the sampler learns to stay away. A failed one it passes over, and is
+            # then drawn to the same place again and again.
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        else:
+            study.tell(trial, reached)
+
+
+def description(space: Mapping[str, Dimension]) -> dict[str, Any]:
+    """Return for a record what was drawn from, how, and with what."""
+    return {
+        "sampler": SAMPLER,
+        "optuna": str(_optuna().__version__),
+        "space": {name: {one.kind: list(one.values)} for name, one in space.items()},
+    }
+
+
+def _optuna() -> ModuleType:
+    try:
+        return importlib.import_module("optuna")
+    except ImportError as error:
+        raise UserError(
+            f"protocol.search=optuna draws with optuna, which cannot be imported ({error}): "
+            "pip install 'hydra-peft[search]', or set protocol.search=grid."
+        ) from None

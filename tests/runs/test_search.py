@@ -1,0 +1,300 @@
+"""protocol.search=optuna: what is drawn, and that a search that was cut off goes on as one."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.runs import tuning
+from hydra_peft.runs.record import read_record
+from hydra_peft.runs.search import Dimension, check_search, search, search_space, trials_of
+from hydra_peft.runs.tuning import run_protocol, tries
+
+optuna = pytest.importorskip("optuna")
+
+Configure = Callable[..., tuple[RunConfig, str]]
+Trials = list[tuple[dict[str, float], float | None]]
+GRID = {"lr": [1e-5, 1e-1], "scale": [0.1, 4.5], "dropout": [0.0, 0.5]}
+
+
+DRAWN = (
+    *("method=lora", "train.epochs=1"),
+    *("protocol.tune=true", "protocol.search=optuna", "protocol.trials=4"),
+    "protocol.grid.lr=[1e-4,1e-2]",
+)
+
+
+def known(values: dict[str, float]) -> float:
+    """An objective with its best, 100, at lr=3e-3, scale=1 and dropout=0."""
+    lr, scale = math.log10(values["lr"] / 3e-3), math.log10(values["scale"])
+    return 100 - 10 * lr**2 - 5 * scale**2 - 20 * values["dropout"]
+
+
+def searched(
+    trials: int = 20,
+    seed: int = 0,
+    objective: Callable[[dict[str, float]], float | None] = known,
+    grid: dict[str, list[float]] = GRID,
+) -> Trials:
+    found: Trials = []
+
+    def score(values: dict[str, float]) -> float | None:
+        found.append((values, objective(values)))
+        return found[-1][1]
+
+    search(search_space(grid), trials=trials, seed=seed, score=score)
+    return found
+
+
+def test_a_grid_is_read_as_ranges() -> None:
+    space = search_space({"lr": [1e-2, 1e-4, 1e-3], "scale": [2.0, 2.0], "dropout": [0.2, 0.0]})
+    assert space == {
+        "lr": Dimension("log_uniform", (1e-4, 1e-2)),
+        "scale": Dimension("fixed", (2.0,)),
+        "dropout": Dimension("uniform", (0.0, 0.2)),
+    }
+    assert search_space({"scale": [1.0, 0.0, 4.0]})["scale"] == Dimension("values", (0.0, 1.0, 4.0))
+
+
+def test_what_is_drawn_is_within_the_ranges_and_short() -> None:
+    grid = {"lr": [1.2344e-3, 1.2354e-3], "scale": [-1.0, 0.0, 2.0], "dropout": [0.0, 0.5]}
+    drawn = [values for values, _ in searched(40, objective=lambda v: v["dropout"], grid=grid)]
+    assert len(drawn) == 40
+    # Of four digits there is one rate between these; 0.001234 is below the lower end.
+    assert {values["lr"] for values in drawn} == {1.2344e-3, 1.235e-3}
+    assert {values["scale"] for values in drawn} == {-1.0, 0.0, 2.0}
+    assert all(0 <= values["dropout"] <= 0.5 for values in drawn)
+    assert all(float(f"{v['dropout']:.4g}") == v["dropout"] for v in drawn)
+    assert len({values["dropout"] for values in drawn}) > 30
+
+
+def test_rates_are_drawn_by_their_logarithm() -> None:
+    drawn = [values["lr"] for values, _ in searched(200, objective=lambda _: None)]
+    # Uniformly, 99% of them would be above a hundredth of the range.
+    assert 60 < sum(lr < 1e-3 for lr in drawn) < 140
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_best_of_a_known_objective_is_found(seed: int) -> None:
+    found = [score for _, score in searched(60, seed)]
+    assert max(found) > 98  # type: ignore[type-var]
+    # By scores, not by luck: what is drawn late is better than what is drawn first.
+    assert sorted(found[40:])[10] > sorted(found[:10])[5] + 5  # type: ignore[operator, type-var]
+
+
+def test_the_search_stays_away_from_where_runs_diverge() -> None:
+    def diverging(values: dict[str, float]) -> float | None:
+        return None if values["lr"] > 1e-3 else known(values)
+
+    for seed in range(3):
+        found = [score for _, score in searched(60, seed, diverging)]
+        assert len(found) == 60
+        # Where they are told as failed, which the sampler passes over, all of the last 20 diverge.
+        assert found[:10].count(None) >= 1
+        assert found[-20:].count(None) <= 10
+        assert max(score for score in found if score is not None) > 95
+
+
+def test_the_same_seed_and_scores_draw_the_same() -> None:
+    assert searched(15, 3) == searched(15, 3)
+    assert searched(15, 3)[0] != searched(15, 4)[0]
+    other = searched(15, 3, lambda values: -known(values))
+    assert [v for v, _ in other[:10]] == [v for v, _ in searched(15, 3)[:10]]
+    assert [v for v, _ in other[10:]] != [v for v, _ in searched(15, 3)[10:]]
+
+
+@pytest.mark.parametrize("cut", [1, 10, 11, 14])
+def test_a_search_is_told_again_what_is_known_and_goes_on(cut: int) -> None:
+    known_scores: dict[str, float] = {}
+    trained = []
+
+    def resumable(values: dict[str, float]) -> float:
+        if repr(values) not in known_scores:
+            if len(trained) == cut and not resumed:
+                raise KeyboardInterrupt
+            trained.append(values)
+            known_scores[repr(values)] = known(values)
+        return known_scores[repr(values)]
+
+    resumed = False
+    with pytest.raises(KeyboardInterrupt):
+        searched(15, 3, resumable)
+    resumed = True
+    assert searched(15, 3, resumable) == searched(15, 3)
+    assert trained == [values for values, _ in searched(15, 3)]
+
+
+def test_another_process_draws_the_same_and_importing_loads_no_optuna() -> None:
+    probe = (
+        "import json, sys\n"
+        "from hydra_peft.runs.search import search, search_space\n"
+        "assert 'optuna' not in sys.modules\n"
+        "found = []\n"
+        f"space = search_space({GRID!r})\n"
+        "score = lambda v: found.append(v) or v['lr'] - v['dropout']\n"
+        "search(space, trials=14, seed=5, score=score)\n"
+        "print(json.dumps(found))\n"
+    )
+    here = [v for v, _ in searched(14, 5, lambda v: v["lr"] - v["dropout"])]
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == here
+
+
+def test_where_nothing_is_left_to_choose_there_is_one_trial() -> None:
+    fixed = {"lr": [1e-3], "dropout": [0.1]}
+    assert trials_of(search_space(fixed), 20) == 1
+    found = searched(20, objective=lambda _: 1.0, grid=fixed)
+    assert found == [({"lr": 1e-3, "dropout": 0.1}, 1.0)]
+
+
+def test_without_optuna_it_is_one_sentence(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, yaml = configure(*DRAWN)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(UserError, match=r"pip install 'hydra-peft\[search\]'"):
+        check_search(config.protocol)
+    with pytest.raises(UserError, match=r"pip install 'hydra-peft\[search\]'"):
+        run_protocol(config, yaml)
+    for override in ("protocol.tune=false", "protocol.search=grid"):
+        check_search(configure(*DRAWN, override)[0].protocol)
+
+
+class Interrupting:
+    """Does runs, but is interrupted at the start of one of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.at: int | None = None
+        self.done: list[float] = []
+        self._run = tuning.run
+        monkeypatch.setattr(tuning, "run", self)
+
+    def __call__(self, config: RunConfig, *rest: Any, **more: Any) -> Any:
+        if len(self.done) == self.at:
+            raise KeyboardInterrupt
+        outcome = self._run(config, *rest, **more)
+        if not outcome.skipped:
+            self.done.append(config.optimizer.lr)
+        return outcome
+
+
+def test_a_search_that_was_cut_off_goes_on_as_one_that_was_not(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = Interrupting(monkeypatch)
+    drawn = (*DRAWN, "method=linear", "protocol.grid.lr=[1e-3,1e-1]")
+    whole = run_protocol(*configure(*drawn))
+    trained = runs.done
+    assert len(trained) == 5
+
+    runs.done, runs.at = [], 2
+    cut = configure(*drawn, f"paths.runs={tmp_path}/cut")
+    with pytest.raises(KeyboardInterrupt):
+        run_protocol(*cut)
+    runs.at = None
+    resumed = run_protocol(*cut)
+    # No trial was trained twice, and none was added.
+    assert runs.done == trained
+    assert len(list((tmp_path / "cut/tuning").rglob("result.json"))) == 4
+    assert resumed.record.tuning == whole.record.tuning
+    assert resumed.record.metrics == whole.record.metrics
+    assert resumed.folder.name == whole.folder.name
+    assert run_protocol(*cut).skipped
+    assert read_record(resumed.folder).settings["protocol.search"] == "optuna"
+    # Tensors, json, yaml and logs: no study, nothing that is unpickled.
+    kept = {path.suffix for path in (tmp_path / "cut").rglob("*") if path.is_file()}
+    assert kept.isdisjoint({".pkl", ".pickle", ".pt", ".db", ".journal"})
+
+
+def fabricated(
+    monkeypatch: pytest.MonkeyPatch, accuracies: list[float | None]
+) -> list[tuple[RunConfig, dict[str, Any]]]:
+    """Let runs be done without training: the given accuracies one after the other, then 50."""
+    done: list[tuple[RunConfig, dict[str, Any]]] = []
+    left = itertools.chain(accuracies, itertools.repeat(50.0))
+    template: list[Any] = []
+    original = tuning.run
+
+    def fake(config: RunConfig, yaml: str, **more: Any) -> Any:
+        if not template:
+            template.append(original(config, yaml, **more))
+        accuracy = next(left)
+        metrics = {} if accuracy is None else {"accuracy": accuracy, "correct": int(2 * accuracy)}
+        status = "diverged" if accuracy is None else "completed"
+        done.append((config, more.get("tuning", {})))
+        record = dataclasses.replace(template[0].record, metrics=metrics, status=status)
+        return dataclasses.replace(template[0], record=record)
+
+    monkeypatch.setattr(tuning, "run", fake)
+    return done
+
+
+def test_the_record_says_how_it_was_chosen(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = fabricated(monkeypatch, [55.0, 65.5, 60.0])
+    config, yaml = configure(*DRAWN)
+    assert tries(config) == 4
+    run_protocol(config, yaml)
+    said = done[-1][1]
+    trials = said.pop("candidates")
+    assert said == {
+        "search": "optuna",
+        "sampler": "TPESampler",
+        "optuna": optuna.__version__,
+        "space": {
+            "lr": {"log_uniform": [1e-4, 1e-2]},
+            "scale": {"log_uniform": [0.5, 1.0]},
+            "dropout": {"uniform": [0.0, 0.1]},
+        },
+        "trials": 4,
+        "split": "val200",
+        "chosen": {key: trials[1][key] for key in ("lr", "scale", "dropout")},
+    }
+    assert [one["accuracy"] for one in trials] == [55.0, 65.5, 60.0, 50.0]
+    assert [one["lr"] for one in trials] == [config.optimizer.lr for config, _ in done[:4]]
+
+
+def test_trials_that_diverge_count_and_are_never_chosen(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = fabricated(monkeypatch, [None, 60.0, 60.0, None])
+    run_protocol(*configure(*DRAWN))
+    assert len(done) == 5
+    chosen, said = done[-1]
+    assert [one["status"] for one in said["candidates"]] == [
+        *("diverged", "completed", "completed", "diverged")
+    ]
+    # Of equals the earlier.
+    assert chosen.optimizer.lr == done[1][0].optimizer.lr == said["chosen"]["lr"]
+    assert len({config.optimizer.lr for config, _ in done[:4]}) == 4
+
+
+def test_what_is_drawn_twice_is_run_once(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = fabricated(monkeypatch, [])
+    values = ("protocol.grid.lr=[1e-3]", "protocol.grid.scale=[0,1]", "protocol.grid.dropout=[0]")
+    run_protocol(*configure(*DRAWN, *values, "protocol.trials=9"))
+    *trials, (_, said) = done
+    assert len(trials) == 2
+    assert len(said["candidates"]) == 9
+    assert {one["scale"] for one in said["candidates"]} == {0.0, 1.0}
