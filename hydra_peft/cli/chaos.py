@@ -149,7 +149,7 @@ def _tell(settings: Settings, runs: Path, story: Story, faults: list[str]) -> in
         }
     )
     report.notes += faults or [
-        "each job was completed once, and its record, scores and trained tensors equal those of the "
+        "each job was completed once; record, scores and trained tensors equal those of the "
         "sweep left alone; no file was torn or left behind"
     ]
     print(report.to_markdown())
