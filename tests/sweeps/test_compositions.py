@@ -148,6 +148,12 @@ def test_the_environment_in_an_override_is_read_each_time(
     assert not files(tmp_path)
 
 
+def test_an_interpolation_in_an_override_is_each_jobs_own(composed: Composed) -> None:
+    for _ in range(2):
+        found = composed("seed=1,2", "optimizer.weight_decay=${seed}")
+        assert [c.config.optimizer.weight_decay for c in found if c.config] == [1.0, 2.0]
+
+
 def sealed(body: dict[str, Any]) -> bytes:
     content = json.dumps(body).encode()
     return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
