@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import cast
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -88,7 +89,8 @@ def job(config: DictConfig) -> float | None:
         JobFailed: a job of a sweep did not complete; that was printed.
     """
     log_to_console()
-    overrides = list(HydraConfig.get().overrides.task)
+    typed = HydraConfig.get().overrides.task
+    overrides = cast(list[str], OmegaConf.to_container(typed, resolve=False))
     try:
         check_overrides(overrides)
         if HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -73,7 +73,8 @@ class PastTimes:
 
 
 def _is_time(seconds: Any) -> bool:
-    return isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return number and math.isfinite(seconds) and seconds > 0
 
 
 def _images(dataset: dict[str, Any], protocol: dict[str, Any]) -> int:
