@@ -17,10 +17,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_peft.cli.guard import Stopped, complain, disk_sentence, guarded
+from hydra_peft.cli.guard import Stopped, complain, disk_sentence
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.preflight import check_overrides
+from hydra_peft.cli.torchrun import check_words, together
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ def main() -> int:
 
     0: all completed. 1: some failed or diverged. 2: a mistake, nothing was started. 130: Ctrl-C.
     """
-    return guarded(_main)
+    return together(_main)
 
 
 def _main() -> int:
     register()
     # argparse takes flags before or after all overrides; people also type them in between.
     words = [expand_home(word) for word in sys.argv[1:]]
+    check_words(words)
     sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))
     failures: list[str] = []
 
