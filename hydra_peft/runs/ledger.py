@@ -15,6 +15,7 @@ from hydra_peft.adaptation.storage import TENSORS
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
 from hydra_peft.runs import environment
+from hydra_peft.runs.claims import ClaimLost, Held
 from hydra_peft.runs.folder import CONFIG
 from hydra_peft.runs.record import FILE, TRACEBACK, Record, write_record
 from hydra_peft.training.loop import EpochRecord
@@ -35,12 +36,16 @@ class Ledger:
         record: status ``running``.
         folder: the run's folder; made by :meth:`begin`.
         device: what computes.
+        held: the claim on the folder; None in a process that does not write there.
     """
 
-    def __init__(self, record: Record, folder: Path, device: torch.device) -> None:
+    def __init__(
+        self, record: Record, folder: Path, device: torch.device, held: Held | None
+    ) -> None:
         self.record = record
         self.folder = folder
         self.device = device
+        self.held = held
         self.begun = False
         self.ended = False
         #: seconds by phase that the run took before it was interrupted
@@ -76,7 +81,7 @@ class Ledger:
         """Write the record as it is now.
 
         Raises:
-            NotOurs: the folder was removed.
+            NotOurs: see :meth:`may_write`.
             OSError: the disk is full or the folder not writable.
         """
         self.may_write()
@@ -111,11 +116,16 @@ class Ledger:
         }
 
     def may_write(self) -> None:
-        """Check that the folder is still that of this run.
+        """Check that the folder is still that of this run, and this process the one that does it.
 
         Raises:
-            NotOurs: it was removed.
+            NotOurs: it was removed, or another process has taken the run over.
         """
+        try:
+            if self.held is not None:
+                self.held.check()
+        except ClaimLost as error:
+            raise NotOurs(str(error)) from error
         if self.is_gone():
             raise self.gone()
 
@@ -144,7 +154,7 @@ class Ledger:
         """Write the record as it is at the end.
 
         Raises:
-            NotOurs: the folder was removed.
+            NotOurs: see :meth:`may_write`.
             OSError: the disk is full or the folder not writable.
         """
         seconds = sum(epoch.seconds for epoch in epochs)

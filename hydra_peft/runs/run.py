@@ -31,6 +31,7 @@ from hydra_peft.runs.assembly import (
     task_of,
 )
 from hydra_peft.runs.checkpoints import Checkpoints, Origin
+from hydra_peft.runs.claims import Held, claim
 from hydra_peft.runs.feed import choose_feed
 from hydra_peft.runs.folder import completed_record, run_folder, set_aside
 from hydra_peft.runs.ledger import Ledger, NotOurs
@@ -77,7 +78,9 @@ def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = 
     Raises:
         UserError: something is missing or does not fit, or the run exists already and
             ``sweep.on_existing=error``.
-        NotOurs: the run's folder was removed while the run was going on.
+        Claimed: another process is doing this very run.
+        NotOurs: the run's folder was removed, or the run taken over by another process, while it
+            was going on; nothing more is written then.
         KeyboardInterrupt, OSError, ...: as they come, after the record says so.
     """
     world = current()
@@ -89,10 +92,16 @@ def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = 
     if existing is not None:
         return existing
     folder = _folder(config, weights)
-    record = _Run(config, folder, weights, tuning or {}).execute(backbone, config_yaml)
-    done = _told(world, Outcome(record, folder))
-    assert done is not None, "there is one"
-    return done
+    claimed = claim(Path(config.paths.runs), folder) if world.leads else contextlib.nullcontext()
+    with claimed as held:
+        if world.leads and config.sweep.on_existing != "rerun":
+            existing = existing_outcome(config, weights)  # done by somebody since we looked
+        existing = _told(world, existing)
+        if existing is None:
+            job = _Run(config, folder, weights, tuning or {}, held)
+            existing = _told(world, Outcome(job.execute(backbone, config_yaml), folder))
+        assert existing is not None, "it was told"
+        return existing
 
 
 def check_together(config: RunConfig, world: World) -> None:
@@ -174,7 +183,12 @@ class _Run:
     """One run in its folder: what happens in which order, and what becomes of every way to end."""
 
     def __init__(
-        self, config: RunConfig, folder: Path, weights: Weights, tuning: dict[str, object]
+        self,
+        config: RunConfig,
+        folder: Path,
+        weights: Weights,
+        tuning: dict[str, object],
+        held: Held | None,
     ) -> None:
         self.config = config
         self.folder = folder
@@ -201,7 +215,7 @@ class _Run:
             tuning=tuning,
         )
         kind = Ledger if self.world.leads else SilentLedger
-        self.ledger = kind(record, folder, self.device)
+        self.ledger = kind(record, folder, self.device, held)
         self.checkpoints: Checkpoints | None = None
         self.training: Training | None = None
 

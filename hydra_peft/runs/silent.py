@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hydra_peft.runs.checkpoints import Check, Checkpoints, Origin
+from hydra_peft.runs.claims import Held
 from hydra_peft.runs.ledger import Ledger
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.writer import RunWriter
@@ -19,8 +20,10 @@ from hydra_peft.training.loop import EpochRecord
 class SilentLedger(Ledger):
     """Keeps the record in memory alone."""
 
-    def __init__(self, record: Record, folder: Path, device: torch.device) -> None:
-        super().__init__(record, folder, device)
+    def __init__(
+        self, record: Record, folder: Path, device: torch.device, held: Held | None
+    ) -> None:
+        super().__init__(record, folder, device, held)
         self.begun = True  # there is nothing to begin
 
     def begin(self, config_yaml: str) -> None:
@@ -31,6 +34,9 @@ class SilentLedger(Ledger):
 
     def undo(self) -> None:
         """Nothing was written."""
+
+    def may_write(self) -> None:
+        """Nothing is written that another process could not want."""
 
     def is_gone(self) -> bool:
         """Whether the folder is there is the first process's to know."""

@@ -275,6 +275,47 @@ def test_ctrl_c_in_the_middle_of_a_run(root: Path, tmp_path: Path) -> None:
     assert result["status"] == "interrupted"
 
 
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_and_typed_again_gives_the_same_bits(
+    root: Path, tmp_path: Path, signum: signal.Signals
+) -> None:
+    command = [
+        sys.executable,
+        str(root / "scripts/train.py"),
+        "train.epochs=30",
+        "train.batch_size=100",
+        "train.checkpoint_every=1",
+        "method.dropout=0.1",
+        f"paths.cache={tmp_path}/cache",
+        "device=cpu",
+    ]
+    stopped = [*command, f"paths.runs={tmp_path}/runs"]
+    process = subprocess.Popen(stopped, stderr=subprocess.PIPE, text=True, env=environment())
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(tmp_path.glob("runs/**/step-*.safetensors")):
+        time.sleep(0.05)
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    (result,) = results(tmp_path)
+    if signum == signal.SIGTERM:
+        assert process.returncode == 130
+        assert "typing the same command again resumes it" in err
+        assert result["status"] == "interrupted"
+    else:
+        assert result["status"] == "running"
+    subprocess.run(stopped, check=True, env=environment(), capture_output=True)
+    whole = [*command, f"paths.runs={tmp_path}/undisturbed"]
+    subprocess.run(whole, check=True, env=environment(), capture_output=True)
+    (resumed,) = results(tmp_path)
+    assert resumed["status"] == "completed"
+    assert resumed["resumed"][0]["at_step"] >= 10
+    one, other = (
+        next(tmp_path.glob(f"{name}/**/adapter.safetensors")).read_bytes()
+        for name in ("runs", "undisturbed")
+    )
+    assert one == other
+
+
 def test_help_and_import_load_nothing_heavy(root: Path) -> None:
     probe = (
         "import sys, runpy, hydra_peft\n"

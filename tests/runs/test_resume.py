@@ -212,7 +212,7 @@ def test_a_bad_checkpoint_falls_back_to_the_one_before(
     outcome = do(*overrides)
     same(result(whole), result(outcome))
     assert [entry["at_step"] for entry in outcome.record.resumed] == [8]
-    (warning,) = warnings()
+    (warning,) = set(warnings())
     assert warning.startswith(f"{newest} is not resumed from: ")
 
 
@@ -374,6 +374,29 @@ def test_a_mistake_found_before_training_leaves_the_folder_as_it_was(
     assert path.read_bytes() == content
     monkeypatch.undo()
     assert do(*LENGTH).record.resumed[0]["at_step"] == 5
+
+
+def test_a_lost_claim_ends_the_run_and_leaves_the_folder_alone(
+    do: Do, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    original = RunWriter.step
+    kept: list[dict[str, bytes]] = []
+
+    def files() -> dict[str, bytes]:
+        (path,) = (tmp_path / "runs").rglob("result.json")
+        return {str(p): p.read_bytes() for p in path.parent.rglob("*") if p.is_file()}
+
+    def stepping(self: RunWriter) -> None:
+        original(self)
+        if len(self.epochs) == 0 and not kept:
+            (place,) = (tmp_path / "runs" / ".claims").rglob("1.json")
+            place.with_name("2.json").write_bytes(place.read_bytes())
+            kept.append(files())
+
+    monkeypatch.setattr(RunWriter, "step", stepping)
+    with pytest.raises(NotOurs):
+        do(*LENGTH, "train.checkpoint_every=1")
+    assert files() == kept[0]
 
 
 @pytest.mark.parametrize("when", ["training", "scoring", "at the end"])

@@ -57,7 +57,7 @@ def test_what_still_waits_at_the_end_is_delivered(handlers: dict[int, list[int]]
         interrupts.defer()
         signal.raise_signal(signal.SIGUSR1)
     assert handlers[signal.SIGUSR1] == [signal.SIGUSR1]
-    with pytest.raises(ValueError, match="another"), Interrupts() as interrupts:
+    with pytest.raises(ValueError, match="another"), Interrupts() as interrupts:  # noqa: PT012
         interrupts.defer()
         signal.raise_signal(signal.SIGUSR2)
         raise ValueError("another")
@@ -65,7 +65,7 @@ def test_what_still_waits_at_the_end_is_delivered(handlers: dict[int, list[int]]
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:
-    with pytest.raises(KeyboardInterrupt), Interrupts() as interrupts:
+    with pytest.raises(KeyboardInterrupt), Interrupts() as interrupts:  # noqa: PT012
         interrupts.defer()
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
