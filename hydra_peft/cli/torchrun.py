@@ -59,27 +59,28 @@ def _one_of_many(main: Callable[[], int]) -> int:
         if not world.leads:
             silence.enter_context(contextlib.redirect_stdout(io.StringIO()))
             silence.enter_context(contextlib.redirect_stderr(said))
-        code, lost = _end_of(main)
+        code = _end_of(main)
+        if world.lost is not None:
+            complain(world.lost)
     # From now on it takes seconds, and torchrun sends this as soon as one of the others has ended.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     agreed, words = world.end(code, said.getvalue())
-    if lost or code == 0:  # otherwise it is the same mistake in all of them
+    if world.lost is not None or code == 0:  # otherwise it is the same mistake in all of them
         for rank, text in words.items():
             print(f"process {rank} of {world.size}: {text.strip()}", file=sys.stderr)
     return agreed
 
 
-def _end_of(main: Callable[[], int]) -> tuple[int, bool]:
-    """Return the exit code of ``main``, and whether it ended because another process did."""
+def _end_of(main: Callable[[], int]) -> int:
+    """Return the exit code of ``main``, whatever it raises."""
     from hydra_peft.training.distributed import PeerLost
 
     try:
-        return guarded(main), False
-    except PeerLost as lost:
-        complain(str(lost))
-        return 1, True
+        return guarded(main)
+    except PeerLost:
+        return 1  # for which there are words
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None), False
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
         traceback.print_exc()
-        return 1, False
+        return 1

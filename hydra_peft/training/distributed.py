@@ -29,6 +29,8 @@ T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)
 #: how long one that ends waits for the others to end too
 LAST_SECONDS = 15.0
+#: the same, where one has ended that may never say so; and how long its words are waited for
+LOST_SECONDS = 2.0
 INTERRUPTED = 130
 _NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
@@ -65,10 +67,12 @@ class World:
 
     Attributes:
         rank, size: the number of this process, and of how many.
+        lost: which of the others ended before its time, in words, once that has been noticed.
     """
 
     rank = 0
     size = 1
+    lost: str | None = None
 
     @property
     def leads(self) -> bool:
@@ -280,7 +284,7 @@ class Torchrun(World):
             return  # torchrun is gone; nobody is left to read it
 
     def _agree(self, code: int) -> tuple[int, dict[int, str]]:
-        limit = time.monotonic() + LAST_SECONDS
+        limit = time.monotonic() + (LAST_SECONDS if self.lost is None else LOST_SECONDS)
         try:
             if not self.leads:
                 return int(self._await_until("code", limit) or code), {}
@@ -297,8 +301,9 @@ class Torchrun(World):
         return agreed, words
 
     def _leave_groups(self) -> None:
-        # Of nccl's the process's end takes care: giving them up may wait for a GPU that waits.
-        dist.destroy_process_group(self._hosts)
+        # Connections close with the last reference. Of nccl's the process's end takes care: giving
+        # them up may wait for a GPU that waits.
+        dist.destroy_process_group(self.__dict__.pop("_hosts"))
         if not self._cuda:
             dist.destroy_process_group()
 
@@ -324,22 +329,22 @@ class Torchrun(World):
         try:
             return what()
         except RuntimeError as error:
-            raise self._lost(error) from error
+            raise self._lost() from error
 
-    def _lost(self, error: RuntimeError) -> BaseException:
+    def _lost(self) -> BaseException:
         """Return what to raise when talking to the others failed: it says who ended, and why."""
         try:
-            rank = self._await_until("ended", time.monotonic() + 2.0)
+            rank = self._await_until("ended", time.monotonic() + LOST_SECONDS)
             if rank is not None and int(rank) != self.rank:
                 end = json.loads(self._store.get(f"end/{rank}"))
                 if end["code"] == INTERRUPTED:
                     return KeyboardInterrupt()
                 words = end["said"].strip().splitlines() or ["without a word"]
-                return PeerLost(f"process {rank} of {self.size} ended: {words[-1]}")
+                self.lost = f"process {rank} of {self.size} ended: {words[-1]}"
         except RuntimeError:
-            pass
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return PeerLost(f"one of the {self.size} processes of the run ended ({reason}).")
+            pass  # torchrun has ended too
+        self.lost = self.lost or f"one of {self.size} processes ended without a word: killed?"
+        return PeerLost(self.lost)
 
 
 _current = World()
