@@ -121,13 +121,13 @@ class Ledger:
         Raises:
             NotOurs: it was removed, or another process has taken the run over.
         """
+        if self.is_gone():
+            raise self.gone()
         try:
             if self.held is not None:
                 self.held.check()
         except ClaimLost as error:
             raise NotOurs(str(error)) from error
-        if self.is_gone():
-            raise self.gone()
 
     def is_gone(self) -> bool:
         """Whether the folder that :meth:`begin` made was removed."""
