@@ -127,7 +127,7 @@ def test_two_processes_give_what_one_gives(
     assert record(tmp_path / "runs")["hardware"]["processes"] == 2
 
 
-def test_torchrun_is_terminated_and_the_same_command_resumes_then_skips(
+def test_torchrun_is_terminated_and_the_same_command_resumes(
     start: Callable[..., subprocess.Popen[str]], alone: Callable[..., Path], tmp_path: Path
 ) -> None:
     reached, script = tmp_path / "reached", tmp_path / "slow.py"
@@ -147,9 +147,6 @@ def test_torchrun_is_terminated_and_the_same_command_resumes_then_skips(
     assert "skipped" not in out
     assert [entry["at_step"] for entry in record(tmp_path / "runs")["resumed"]] == [4]
     check_same_result(tmp_path / "runs", alone("method=hydra"))
-    code, out, err = end(start("method=hydra"))
-    assert code == 0, err
-    assert out.count("skipped") == 1
 
 
 @pytest.mark.parametrize(
