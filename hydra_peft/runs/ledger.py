@@ -36,10 +36,12 @@ class Ledger:
         record: status ``running``.
         folder: the run's folder; made by :meth:`begin`.
         device: what computes.
-        held: the claim on the folder.
+        held: the claim on the folder; None in a process that does not write there.
     """
 
-    def __init__(self, record: Record, folder: Path, device: torch.device, held: Held) -> None:
+    def __init__(
+        self, record: Record, folder: Path, device: torch.device, held: Held | None
+    ) -> None:
         self.record = record
         self.folder = folder
         self.device = device
@@ -122,7 +124,8 @@ class Ledger:
         if self.is_gone():
             raise self.gone()
         try:
-            self.held.check()
+            if self.held is not None:
+                self.held.check()
         except ClaimLost as error:
             raise NotOurs(str(error)) from error
 
