@@ -122,7 +122,7 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
         (planned,) = plan([Composition(job, checked)], thorough=checked.sweep.dry_run)
     # One plan for all processes: another would take the first one's claim for somebody else's.
     state, reason, starts = world.tell(
-        None if planned is None else [planned.state, planned.reason, planned.starts]
+        ("", None, False) if planned is None else (planned.state, planned.reason, planned.starts)
     )
     if planned is not None and checked.sweep.dry_run:
         show([planned])
