@@ -43,7 +43,7 @@ def launch_jobs(
 
     Args:
         executor: of submitit, its parameters set.
-        at_once: jobs that are with it at a time; None: all.
+        at_once: jobs that are with it at a time; None or 0: all.
         fail_fast: cancel the others as soon as one does not complete.
 
     Raises:
@@ -87,7 +87,7 @@ class _Cluster:
     def submit(self) -> None:
         """Submit as many jobs as may be, many in one array."""
         while self.todo:
-            room = ARRAY if self.at_once is None else self.at_once - len(self.submitted)
+            room = self.at_once - len(self.submitted) if self.at_once else ARRAY
             batch = [self.todo.popleft() for _ in range(min(room, ARRAY, len(self.todo)))]
             if not batch:
                 return
@@ -118,6 +118,7 @@ class _Cluster:
 
     def cancel(self) -> None:
         """End all jobs that are under way or wait."""
+        self.todo.clear()
         for one in self.submitted:
             one.handle.cancel(check=False)
         until = time.monotonic() + CANCEL_SECONDS
