@@ -12,7 +12,7 @@ from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError, did_you_mean
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SUITES = ("data", "layer", "step", "task", "table8", "merge", "agreement")
+SUITES = ("data", "layer", "step", "task", "table8", "merge", "agreement", "slots")
 
 USAGE = """\
 Measure speed, side by side in one run; print a table with ratios, write it as json.
@@ -38,6 +38,9 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
   agreement  training in the fast and the plain form ends in the same place: losses in float32,
              accuracies over seeds in bfloat16
              steps=200 seeds=5
+  slots      short jobs in several slots of the local launcher against one, and what a job costs
+             beside its training
+             slots=2 jobs=12 epochs=2
 
   device     auto, cpu or cuda
   out        the json (default: results/benchmarks/<suite>-<device>.json)"""

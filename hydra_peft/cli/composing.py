@@ -10,14 +10,14 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
@@ -52,13 +52,18 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
 
     parameters = config.hydra.sweeper.params or {}
     overrides = [f"{key}={value}" for key, value in parameters.items()]
-    overrides += list(config.hydra.overrides.task)
+    overrides += _as_typed(config.hydra.overrides.task)
     try:
         # The loader is what globs, such as dataset='glob(*)', are looked up in.
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(overrides)
         return [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     except COMPOSITION_ERRORS as error:
         raise UserError(one_sentence(error, None)) from None
+
+
+def _as_typed(overrides: ListConfig) -> list[str]:
+    """Return ``overrides`` with their interpolations, which each job resolves for itself."""
+    return cast(list[str], OmegaConf.to_container(overrides, resolve=False))
 
 
 def compositions(
@@ -192,7 +197,7 @@ def _inputs(
     config: DictConfig, loader: ConfigLoader, jobs: Sequence[Sequence[str]]
 ) -> dict[str, Any] | None:
     """Return everything that ``jobs`` are composed and checked from."""
-    hydra = list(config.hydra.overrides.hydra)
+    hydra = _as_typed(config.hydra.overrides.hydra)
     if config.hydra.searchpath or not is_fixed([*hydra, *{word for job in jobs for word in job}]):
         return None
     sources = [(s.provider, s.full_path()) for s in loader.get_sources()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import cast
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -14,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli.clusters import check_single
-from hydra_peft.cli.guard import Stopped, complain, guarded
+from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.launchers import register_launchers
@@ -27,6 +28,7 @@ from hydra_peft.cli.sweeper import (
     tell_of_past,
     unfinished,
 )
+from hydra_peft.cli.torchrun import check_words, together
 from hydra_peft.config.resolvers import ROOT, register_resolvers
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.console import log_to_console
@@ -41,13 +43,14 @@ def main() -> int:
 
     0: all completed. 1: some failed or diverged. 2: a mistake, nothing was started. 130: Ctrl-C.
     """
-    return guarded(_main)
+    return together(_main)
 
 
 def _main() -> int:
     register()
     # argparse takes flags before or after all overrides; people also type them in between.
     words = [expand_home(word) for word in sys.argv[1:]]
+    check_words(words)
     sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))
     unfinished.clear()
     # With this Hydra lets exceptions through, so that the message is ours to write.
@@ -89,7 +92,8 @@ def job(config: DictConfig) -> float | None:
         JobFailed: a job of a sweep did not complete; that was printed.
     """
     log_to_console()
-    overrides = list(HydraConfig.get().overrides.task)
+    typed = HydraConfig.get().overrides.task
+    overrides = cast(list[str], OmegaConf.to_container(typed, resolve=False))
     try:
         check_overrides(overrides)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -110,28 +114,37 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     from hydra_peft.sweeps.one_job import described
     from hydra_peft.sweeps.plan import plan
     from hydra_peft.sweeps.sequential import launch_jobs
+    from hydra_peft.training.distributed import current
 
     composed = json.dumps(OmegaConf.to_container(config, resolve=False))
-    checked = check_config(config)
-    dry_run = checked.sweep.dry_run
-    (planned,) = plan([Composition(Job(tuple(overrides), composed), checked)], thorough=dry_run)
-    if dry_run:
+    job, checked = Job(tuple(overrides), composed), check_config(config)
+    world = current()
+    planned = None
+    if world.leads:
+        (planned,) = plan([Composition(job, checked)], thorough=checked.sweep.dry_run)
+    # One plan for all processes: another would take the first one's claim for somebody else's.
+    state, reason, starts = world.tell(
+        ("", None, False) if planned is None else (planned.state, planned.reason, planned.starts)
+    )
+    if planned is not None and checked.sweep.dry_run:
         show([planned])
+    if checked.sweep.dry_run:
         return None
-    if planned.state == "broken":
-        raise UserError(planned.reason or "")
-    if not planned.starts:
-        tell_of_past(planned)
-        return planned.record.metrics.get("accuracy") if planned.record else None
-    if planned.state == "running":
-        print(f"waiting for {planned.reason}, at the same run", file=sys.stderr)
-        for end in launch_jobs([planned.job]):
+    if state == "broken" or (state == "running" and world.size > 1):
+        raise UserError(reason or "")
+    if not starts:
+        if planned is not None:
+            tell_of_past(planned)
+        return planned.record.metrics.get("accuracy") if planned and planned.record else None
+    if state == "running":
+        print(f"waiting for {reason}, at the same run", file=sys.stderr)
+        for end in launch_jobs([job]):
             tell(end)
         return None
     outcome = run_protocol(checked, OmegaConf.to_yaml(config, resolve=True))
     print(described(outcome), flush=True)
     if outcome.record.status != "completed":
-        unfinished.append(planned.job.name)
+        unfinished.append(job.name)
         return None
     return float(outcome.record.metrics["accuracy"])
 

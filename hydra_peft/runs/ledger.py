@@ -36,10 +36,12 @@ class Ledger:
         record: status ``running``.
         folder: the run's folder; made by :meth:`begin`.
         device: what computes.
-        held: the claim on the folder.
+        held: the claim on the folder; None in a process that does not write there.
     """
 
-    def __init__(self, record: Record, folder: Path, device: torch.device, held: Held) -> None:
+    def __init__(
+        self, record: Record, folder: Path, device: torch.device, held: Held | None
+    ) -> None:
         self.record = record
         self.folder = folder
         self.device = device
@@ -119,12 +121,13 @@ class Ledger:
         Raises:
             NotOurs: it was removed, or another process has taken the run over.
         """
-        try:
-            self.held.check()
-        except ClaimLost as error:
-            raise NotOurs(str(error)) from error
         if self.is_gone():
             raise self.gone()
+        try:
+            if self.held is not None:
+                self.held.check()
+        except ClaimLost as error:
+            raise NotOurs(str(error)) from error
 
     def is_gone(self) -> bool:
         """Whether the folder that :meth:`begin` made was removed."""

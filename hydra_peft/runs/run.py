@@ -36,12 +36,14 @@ from hydra_peft.runs.feed import choose_feed
 from hydra_peft.runs.folder import completed_record, run_folder, set_aside
 from hydra_peft.runs.ledger import Ledger, NotOurs
 from hydra_peft.runs.record import FILE, Record, read_record
+from hydra_peft.runs.silent import SilentCheckpoints, SilentLedger, SilentWriter
 from hydra_peft.runs.state import TrainingState
 from hydra_peft.runs.training import Training
 from hydra_peft.runs.writer import RunWriter
 from hydra_peft.training.allocation import keep_freed_memory
 from hydra_peft.training.batches import to_device
 from hydra_peft.training.devices import resolve_device
+from hydra_peft.training.distributed import World, current
 from hydra_peft.training.interrupts import Interrupts
 from hydra_peft.training.loop import DivergedError, EpochRecord
 
@@ -81,18 +83,60 @@ def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = 
             was going on; nothing more is written then.
         KeyboardInterrupt, OSError, ...: as they come, after the record says so.
     """
-    backbone, weights = load_backbone(config.model, config.seed)
-    existing = existing_outcome(config, weights)
+    world = current()
+    check_together(config, world)
+    backbone, weights = world.in_turn(lambda: load_backbone(config.model, config.seed))
+    world.check_same("command", config_id(config))
+    world.check_same("weights", weights.sha256)
+    existing = _told(world, existing_outcome(config, weights) if world.leads else None)
     if existing is not None:
         return existing
     folder = folder_of(config, weights)
-    with claim(Path(config.paths.runs), folder) as held:
-        if config.sweep.on_existing != "rerun":
+    claimed = claim(Path(config.paths.runs), folder) if world.leads else contextlib.nullcontext()
+    with claimed as held:
+        if world.leads and config.sweep.on_existing != "rerun":
             existing = existing_outcome(config, weights)  # done by somebody since we looked
-            if existing is not None:
-                return existing
-        job = _Run(config, folder, weights, tuning or {}, held)
-        return Outcome(job.execute(backbone, config_yaml), folder)
+        existing = _told(world, existing)
+        if existing is None:
+            job = _Run(config, folder, weights, tuning or {}, held)
+            existing = _told(world, Outcome(job.execute(backbone, config_yaml), folder))
+        assert existing is not None, "it was told"
+        return existing
+
+
+def check_together(config: RunConfig, world: World) -> None:
+    """Check that several processes can do the run that ``config`` describes.
+
+    Raises:
+        UserError: they cannot.
+    """
+    if world.size > config.train.batch_size:
+        raise UserError(
+            f"train.batch_size={config.train.batch_size} leaves nothing for some of {world.size} "
+            "processes: it counts the images of all of them; set torchrun's --nproc-per-node lower."
+        )
+
+
+def _check_no_batch_norm(model: nn.Module, config: RunConfig, world: World) -> None:
+    if world.size == 1 or config.method.backbone_in_eval:
+        return
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            raise UserError(
+                f"{name} of {config.model.name} normalises over the batch, of which each of "
+                f"{world.size} processes sees a share: train this model without torchrun."
+            )
+
+
+def _told(world: World, outcome: Outcome | None) -> Outcome | None:
+    """Return the first process's outcome."""
+    plain = None
+    if outcome is not None:
+        plain = {**dataclasses.asdict(outcome), "folder": str(outcome.folder)}
+    said = world.tell(plain)
+    if world.leads or said is None:
+        return outcome
+    return Outcome(Record(**said["record"]), Path(said["folder"]), said["skipped"])
 
 
 def existing_outcome(config: RunConfig, weights: Weights) -> Outcome | None:
@@ -158,11 +202,12 @@ class _Run:
         folder: Path,
         weights: Weights,
         tuning: dict[str, object],
-        held: Held,
+        held: Held | None,
     ) -> None:
         self.config = config
         self.folder = folder
-        self.device = resolve_device(config.device)
+        self.world = current()
+        self.device = self.world.on(resolve_device(config.device))
         record = Record(
             status="running",
             config_id=config_id(config),
@@ -177,13 +222,14 @@ class _Run:
             seed=config.seed,
             science=science(config),
             started=_now(),
-            hardware=environment.hardware(self.device),
+            hardware={**environment.hardware(self.device), "processes": self.world.size},
             versions=environment.versions(),
             code=environment.code_version(),
             weights=dataclasses.asdict(weights),
             tuning=tuning,
         )
-        self.ledger = Ledger(record, folder, self.device, held)
+        kind = Ledger if self.world.leads else SilentLedger
+        self.ledger = kind(record, folder, self.device, held)
         self.checkpoints: Checkpoints | None = None
         self.training: Training | None = None
 
@@ -225,8 +271,12 @@ class _Run:
             device=self.device,
             normalization=config.data.normalization,
         )
-        may_resume = _unfinished(self.folder) and config.sweep.on_existing != "rerun"
-        splits = self._load_splits(adapted, config_yaml)
+        _check_no_batch_norm(adapted.model, config, self.world)
+        unfinished = self.world.tell(_unfinished(self.folder))
+        may_resume = unfinished and config.sweep.on_existing != "rerun"
+        splits = self.world.in_turn(lambda: self._load_splits(adapted, config_yaml))
+        self.world.check_same("device", self.device.type)
+        self.world.check_same("data", str(ledger.record.data["sha256"]))
         counts = count_parameters(adapted.model)
         ledger.update(parameters=dataclasses.asdict(counts))
         feed = choose_feed(
@@ -241,8 +291,11 @@ class _Run:
         if not ledger.begun:
             set_aside(self.folder)  # only now that the new run can start
             ledger.begin(config_yaml)
-        self.checkpoints = Checkpoints(self.folder, self._origin())
-        training = Training(config, adapted.model, feed, ledger, self.checkpoints, interrupts)
+        kind = Checkpoints if self.world.leads else SilentCheckpoints
+        self.checkpoints = kind(self.folder, self._origin())
+        training = Training(
+            config, adapted.model, feed, ledger, self.checkpoints, interrupts, self.world
+        )
         if may_resume and training.resume():
             self._note_resumption(training.state)
         else:
@@ -310,7 +363,8 @@ class _Run:
         config = self.config
         title = f"{config.dataset.name} {config.method.label} seed {config.seed}"
         total = state.steps * config.train.epochs
-        return RunWriter(self.folder, title, total, done=state.step, epochs=state.epochs)
+        kind = RunWriter if self.world.leads else SilentWriter
+        return kind(self.folder, title, total, done=state.step, epochs=state.epochs)
 
     def _epochs(self) -> list[EpochRecord]:
         return [] if self.training is None else self.training.state.epochs

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.parameters import adapter_state_dict
 from hydra_peft.errors import UserError
 from hydra_peft.runs.scoring import Scoring
+from hydra_peft.training.distributed import World
 from hydra_peft.training.evaluation import Score
 from hydra_peft.training.loop import EpochRecord, Progress
 from hydra_peft.training.random_states import (
@@ -57,14 +60,23 @@ class TrainingState:
         """Steps done since the beginning of training."""
         return self.progress.epoch * self.steps + self.progress.step
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return every tensor of the state, by names like ``optimizer/3/exp_avg``; not copied."""
+    def tensors(self, world: World | None = None) -> dict[str, Tensor]:
+        """Return every tensor of the state, by names like ``optimizer/3/exp_avg``; not copied.
+
+        Args:
+            world: the processes that train together. All of them call this; the first gets the
+                others' random states too, as ``process/1/torch``. The rest is the same in all.
+        """
         found = {f"model/{name}": t for name, t in adapter_state_dict(self.model).items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             found |= {f"optimizer/{index}/{key}": moments[key] for key in _MOMENTS}
         found |= {f"progress/{key}": getattr(self.progress, key) for key in _PROGRESS}
         found |= {f"best/{name}": t for name, t in self.scoring.snapshot.items()}
-        return found | {f"random/{name}": t for name, t in random_states(self.device).items()}
+        random, *others = _random_states_of(world or World(), self.device)
+        found |= {f"random/{name}": t for name, t in random.items()}
+        for rank, states in enumerate(others, 1):
+            found |= {f"process/{rank}/{name}": t for name, t in states.items()}
+        return found
 
     def facts(self) -> dict[str, Any]:
         """Return the rest of the state, as json holds it."""
@@ -82,8 +94,8 @@ class TrainingState:
         """Return what the tensors of no state of this training exceed together."""
         model = sum(t.nbytes for t in adapter_state_dict(self.model).values())
         random = sum(t.nbytes for t in random_states(self.device).values())
-        # weights, two moments, best; a step counter each, and whatever generators there are
-        return 4 * model + 8 * len(self._parameters()) + 8 * self.steps + 4 * random + 2**20
+        # weights, two moments, best; a step counter each, generators of up to a thousand processes
+        return 4 * model + 8 * len(self._parameters()) + 8 * self.steps + 1024 * random
 
     def check(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Check that :meth:`load` can take ``tensors`` and ``facts``; nothing is changed.
@@ -98,6 +110,8 @@ class TrainingState:
             raise UserError("it holds a best epoch's tensors without its score, or the reverse.")
         check_generator_state(tensors["progress/order"])
         check_random_states(_below("random/", tensors))
+        for rank in range(1, _processes(tensors)):
+            check_random_states(_below(f"process/{rank}/", tensors))
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Put all but the global random states as it was; ``check`` them before."""
@@ -127,9 +141,18 @@ class TrainingState:
             name: tensor.to(self.device) for name, tensor in _below("best/", tensors).items()
         }
 
-    def load_random_states(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put the global generators as they were, right before training goes on."""
-        set_random_states(_below("random/", tensors), self.device)
+    def load_random_states(self, tensors: Mapping[str, Tensor], world: World) -> bool:
+        """Put the global generators into this process's states, the last thing before training.
+
+        Returns:
+            Whether there are such: not if another number of processes wrote ``tensors``, and then
+            nothing is changed.
+        """
+        if _processes(tensors) != world.size:
+            return False
+        own = "random/" if world.leads else f"process/{world.rank}/"
+        set_random_states(_below(own, tensors), self.device)
+        return True
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -149,10 +172,13 @@ class TrainingState:
                 kinds = (torch.Size([]), torch.float32), *((parameter.shape, parameter.dtype),) * 2
                 names = (f"optimizer/{index}/{key}" for key in _MOMENTS)
                 layout |= dict(zip(names, kinds, strict=True))
-        random = {f"random/{n}": (t.shape, t.dtype) for n, t in random_states(self.device).items()}
-        random.pop("random/cuda", None)
-        if "random/cuda" in tensors:  # a GPU's; not read on a CPU
-            layout["random/cuda"] = (torch.Size([16]), torch.uint8)
+        states = {n: (t.shape, t.dtype) for n, t in random_states(self.device).items()}
+        states.pop("cuda", None)
+        random: dict[str, tuple[torch.Size, torch.dtype]] = {}
+        for prefix in ("random", *(f"process/{r}" for r in range(1, _processes(tensors)))):
+            random |= {f"{prefix}/{name}": kind for name, kind in states.items()}
+            if f"{prefix}/cuda" in tensors:  # a GPU's; not read on a CPU
+                random[f"{prefix}/cuda"] = (torch.Size([16]), torch.uint8)
         scalar = torch.Size([])
         return {
             **layout,
@@ -183,6 +209,18 @@ class TrainingState:
         good = facts.get("evaluations") == len(due) and _is_kept(kept, due)
         if not good or not is_number(facts.get("seconds")):
             raise UserError("it holds scores or times that cannot be.")
+
+
+def _random_states_of(world: World, device: torch.device) -> list[dict[str, Tensor]]:
+    states = random_states(device)
+    if world.size == 1:
+        return [states]
+    return [load(data) for data in world.gather(save(states))]
+
+
+def _processes(tensors: Mapping[str, Tensor]) -> int:
+    """Return how many processes wrote ``tensors``."""
+    return 1 + sum(re.fullmatch(r"process/\d+/torch", name) is not None for name in tensors)
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

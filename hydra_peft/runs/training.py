@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.injection import set_training_mode
@@ -23,6 +24,7 @@ from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.state import TrainingState, is_number
 from hydra_peft.runs.writer import RunWriter
 from hydra_peft.training.batches import batch_count
+from hydra_peft.training.distributed import World
 from hydra_peft.training.evaluation import evaluate
 from hydra_peft.training.interrupts import Interrupts
 from hydra_peft.training.loop import DivergedError, EpochRecord, Progress, train
@@ -44,6 +46,7 @@ class Training:
         ledger: knows whether the folder may be written to.
         checkpoints: where the state goes.
         interrupts: what may end training early.
+        world: the processes that train together; those after the first write nothing.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Training:
         ledger: Ledger,
         checkpoints: Checkpoints,
         interrupts: Interrupts,
+        world: World | None = None,
     ) -> None:
         self.config = config
         self.model = model
@@ -61,6 +65,7 @@ class Training:
         self.ledger = ledger
         self.checkpoints = checkpoints
         self.interrupts = interrupts
+        self.world = world or World()
         size, batch = len(feed.train_split), config.train.batch_size
         self.state = TrainingState(
             model=model,
@@ -77,11 +82,19 @@ class Training:
 
     def resume(self) -> bool:
         """Go to where the newest good checkpoint was written, if there is one."""
-        found = self.checkpoints.newest(self._check, self.state.max_bytes())
-        if found is None:
+        found = None
+        if self.world.leads:
+            found = self.checkpoints.newest(self._check, self.state.max_bytes())
+        tensors, facts = (None, None) if found is None else found[1:]
+        facts = self.world.tell(facts)
+        if facts is None:
             return False
-        _, self._resumed, facts = found
-        self.state.load(self._resumed, facts)
+        if self.world.size > 1:
+            # Not read by each: its disk may be another one.
+            tensors = load(self.world.broadcast(save(tensors or {})))
+        assert tensors is not None, "found with its facts"
+        self._resumed = tensors
+        self.state.load(tensors, facts)
         self.ledger.earlier_times = facts["times"]
         return True
 
@@ -94,12 +107,7 @@ class Training:
             BaseException: what the handler of a signal raises, after a checkpoint.
         """
         config, state = self.config, self.state
-        if self._resumed is None:
-            # Dropout and drop-path draw from the global generator.
-            seed_everything(derive_seed(config.seed, "training"))
-        else:
-            state.load_random_states(self._resumed)
-            self._resumed = None
+        self._set_random_states()
         with self._profiler() as profiler:
 
             def after_step(_loss: Tensor) -> None:
@@ -136,6 +144,7 @@ class Training:
                 after_step=after_step,
                 after_epoch=lambda record: self._after_epoch(record, writer),
                 progress=state.progress,
+                world=self.world,
             )
         if config.protocol.selection != "last":
             state.scoring.restore(adapter_state_dict(self.model))
@@ -145,6 +154,21 @@ class Training:
             "train_loss": state.epochs[-1].loss,
             "train_accuracy": state.epochs[-1].train_accuracy,
         }
+
+    def _set_random_states(self) -> None:
+        """Dropout and drop-path draw from the global generators: each process from its own."""
+        seed, world = self.config.seed, self.world
+        purpose = "training" if world.leads else f"training/{world.rank}"
+        resumed, self._resumed = self._resumed, None
+        if resumed is None:
+            seed_everything(derive_seed(seed, purpose))
+        elif not self.state.load_random_states(resumed, world):
+            log.warning(
+                "the checkpoint was written by another number of processes than the %d of now: "
+                "dropout and drop-path draw other numbers from here on",
+                world.size,
+            )
+            seed_everything(derive_seed(seed, f"{purpose}/{self.state.step}"))
 
     def _after_epoch(self, record: EpochRecord, writer: RunWriter) -> None:
         config, state = self.config, self.state
@@ -164,6 +188,7 @@ class Training:
                 device=state.device,
                 precision=config.precision,
                 after_batch=self._let_be_interrupted,
+                world=self.world,
             )
             state.scoring.add(record.epoch, score, adapter_state_dict(self.model))
             writer.score(config.protocol.evaluate_split, score.accuracy, record.epoch)
@@ -174,14 +199,27 @@ class Training:
         return every is not None and ends and (progress.epoch + 1) % every == 0
 
     def _let_be_interrupted(self) -> None:
-        """At a place where training can be left: leave it if a signal asks for it."""
-        if not self.interrupts.pending:
+        """At a place where training can be left: leave it if a signal asks any process for it."""
+        if not self.world.any(self.interrupts.pending):
             return
         try:
             self._save()
         except OSError as error:
             log.error("no checkpoint could be written: %s", error)
-        self.interrupts.deliver()
+        if self.world.size == 1:
+            self.interrupts.deliver()
+        else:
+            self._deliver_together()
+
+    def _deliver_together(self) -> None:
+        """A handler that raises in one process ends all; one that returns lets all go on."""
+        own: BaseException | None = None
+        try:
+            self.interrupts.deliver()
+        except BaseException as error:
+            own = error
+        if self.world.any(own is not None):
+            raise own or KeyboardInterrupt
 
     def _save(self) -> None:
         state = self.state
@@ -190,11 +228,12 @@ class Training:
         with state.progress.paused():
             self.ledger.may_write()
             facts = {**state.facts(), "times": self.ledger.times()}
-            self.checkpoints.write(state.step, state.tensors(), facts)
+            self.checkpoints.write(state.step, state.tensors(self.world), facts)
 
     def _save_adapter(self) -> None:
         self.ledger.may_write()
-        save_adapter(self.model, self.ledger.folder)
+        if self.world.leads:
+            save_adapter(self.model, self.ledger.folder)
 
     def _check(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         self.state.check(tensors, facts)
@@ -216,7 +255,7 @@ class Training:
             raise DivergedError(epoch, self.state.steps, math.nan)
 
     def _profiler(self) -> AbstractContextManager[StepProfiler | None]:
-        if self.config.train.profile:
+        if self.config.train.profile and self.world.leads:
             return StepProfiler(self.ledger.folder, self.ledger.device)
         return nullcontext()
 

@@ -17,6 +17,7 @@ from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.folder import TUNING
 from hydra_peft.runs.run import Outcome, existing_outcome, run
 from hydra_peft.runs.search import check_search, description, search, search_space, trials_of
+from hydra_peft.training.distributed import current
 from hydra_peft.training.seeding import derive_seed
 
 log = logging.getLogger("hydra_peft")
@@ -66,6 +67,11 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
     if not config.protocol.tune:
         return run(config, config_yaml)
     check_search(config.protocol)
+    if current().size > 1:
+        raise UserError(
+            "torchrun trains one run in several processes, but protocol.tune=true does many: tune "
+            "without torchrun."
+        )
     _, weights = load_backbone(config.model, config.seed)
     existing = existing_outcome(config, weights)
     if existing is not None:

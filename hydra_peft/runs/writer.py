@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import shutil
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,24 @@ class _QuietFileHandler(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
         return
+
+
+def _hush_tensorboard() -> None:
+    """Keep TensorBoard's thread from printing a traceback where the disk fails it.
+
+    The error comes again, to us, at the next thing that is written.
+    """
+    before = threading.excepthook
+    if getattr(before, "hushes_tensorboard", False):
+        return
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        ours = type(arguments.thread).__name__ == "_AsyncWriterThread"
+        if not (ours and issubclass(arguments.exc_type, OSError)):
+            before(arguments)
+
+    hook.hushes_tensorboard = True  # type: ignore[attr-defined]
+    threading.excepthook = hook
 
 
 class RunWriter:
@@ -68,6 +87,7 @@ class RunWriter:
         from torch.utils.tensorboard.writer import SummaryWriter
         from tqdm import tqdm
 
+        _hush_tensorboard()
         if self.done == 0:
             (self.folder / LOG).unlink(missing_ok=True)
             shutil.rmtree(self.folder / TENSORBOARD, ignore_errors=True)

@@ -14,7 +14,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.runs.environment import hardware
 from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.record import Record, read_record
-from hydra_peft.runs.tuning import choices
+from hydra_peft.runs.tuning import tries
 from hydra_peft.training.devices import resolve_device
 
 
@@ -68,12 +68,13 @@ class PastTimes:
         sizes = config.dataset.sizes
         images = sizes[config.protocol.train_split]
         if config.protocol.tune:
-            images += sizes["train800"] * len(choices(config))
+            images += sizes["train800"] * tries(config)
         return median(rates) * images * epochs
 
 
 def _is_time(seconds: Any) -> bool:
-    return isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return number and math.isfinite(seconds) and seconds > 0
 
 
 def _images(dataset: dict[str, Any], protocol: dict[str, Any]) -> int:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolvers import register_resolvers
+from hydra_peft.config.schema import RunConfig
 from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_data, check_model
@@ -20,6 +21,11 @@ from hydra_peft.runs.run import Outcome
 from hydra_peft.runs.tuning import run_protocol
 from hydra_peft.sweeps.job import ElsewhereRun, Job, JobEnd
 from hydra_peft.sweeps.lines import describe, speed
+
+#: models with methods that have been found to fit each other
+_fitting: set[str] = set()
+#: not empty once what the first job has loaded is out of the collector's sight
+_frozen: list[bool] = []
 
 
 def do_job(job: Job) -> JobEnd:
@@ -62,9 +68,21 @@ def perform(config: DictConfig) -> Outcome:
         Exception: what ended the run, as it comes; its record says so too.
     """
     checked = check_config(config)
-    check_model(checked)
+    _check_model_once(checked)
     check_data(checked)
     return run_protocol(checked, OmegaConf.to_yaml(config, resolve=True))
+
+
+def _check_model_once(config: RunConfig) -> None:
+    """Check that model and method fit, which takes as long as a small model's epoch, once a pair.
+
+    Raises:
+        UserError: they do not.
+    """
+    parts = repr((config.model, config.method, config.dataset.classes, config.device))
+    if parts not in _fitting:
+        check_model(config)
+        _fitting.add(parts)
 
 
 def described(outcome: Outcome) -> str:
@@ -96,7 +114,8 @@ def _claimed(job: Job, error: Claimed) -> JobEnd:
 def _free_memory() -> None:
     """Give back what a job left: models whose parts refer to each other go only so."""
     gc.collect()
-    if not gc.get_freeze_count():
+    if not _frozen:
+        _frozen.append(True)
         # What is alive after the first job are modules and caches: later collections pass them by.
         gc.freeze()
         # Libraries find leaks at exit in what is hidden from collection.

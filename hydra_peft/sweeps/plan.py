@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.models.backbones import Weights, check_weights
@@ -121,7 +120,6 @@ class _Planner:
         self._elsewhere = elsewhere
         self._fits, self._there = _Once(), _Once()
         self._weights, self._data, self._names = _Once(), _Once(), _Once()
-        self._ids: dict[int, str] = {}
 
     def first_look(self, composition: Composition) -> PlannedJob:
         """Find what makes a job without any record impossible, weights aside."""
@@ -164,9 +162,9 @@ class _Planner:
 
     def _may_be_there(self, config: RunConfig) -> bool:
         """Whether a folder has this run's id in its name, on whatever weights."""
-        parent = folder_of(config, Weights("", "", "")).parent
-        names = self._names(parent, lambda: _names_in(parent))
-        return any(f"-{config_id(config)}-" in name for name in names)
+        beginning = folder_of(config, Weights("", "", ""))
+        names = self._names(beginning.parent, lambda: _names_in(beginning.parent))
+        return any(name.startswith(beginning.name) for name in names)
 
     def _weights_of(self, config: RunConfig) -> Weights:
         model = config.model

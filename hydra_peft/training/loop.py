@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from hydra_peft.data.splits import ImageSplit, to_tensor
 from hydra_peft.training.batches import Prepare, batch_count, shuffled_rows
 from hydra_peft.training.devices import autocast
+from hydra_peft.training.distributed import World
 from hydra_peft.training.schedule import LearningRate
 
 
@@ -154,6 +155,7 @@ def train(
     after_step: Callable[[Tensor], None],
     after_epoch: Callable[[EpochRecord], None],
     progress: Progress | None = None,
+    world: World | None = None,
 ) -> None:
     """Train the parameters that ``optimizer`` holds, in place.
 
@@ -170,6 +172,9 @@ def train(
         progress: filled in as training goes on, and up to date whenever ``after_step`` or
             ``after_epoch`` is called. One that is not new continues from there; the generator
             ``order`` is then set from it.
+        world: the processes that train together: ``split``, ``order`` and ``batch_size`` are the
+            same in all of them, each computes its share of every batch, and ``progress`` is of
+            whole batches. None is this one alone.
 
     Raises:
         DivergedError: the loss of an epoch is not finite.
@@ -177,7 +182,7 @@ def train(
     steps = batch_count(len(split), batch_size, drop_last)
     images = to_tensor(split)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    progress = progress or Progress()
+    progress, world = progress or Progress(), world or World()
     while (epoch := progress.epoch) < epochs:
         before_epoch()
         if progress.order is None:
@@ -187,24 +192,27 @@ def train(
         progress.start_clock()
         batches = shuffled_rows(len(split), batch_size, order, drop_last=drop_last, device=device)
         for rows in islice(batches, progress.step, None):
-            labels = split.labels[rows]
+            share = world.share(rows)
+            labels = split.labels[share.rows]
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(epoch, progress.step, steps)
             with record_function("batch"):
-                inputs = prepare(images, rows)
+                inputs = prepare(images, share.rows)
             with record_function("forward"), autocast(device, precision):
                 logits = model(inputs)
-                loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+                loss = share.weigh(F.cross_entropy(logits, labels, label_smoothing=label_smoothing))
             with record_function("backward"):
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+            hits = (logits.detach().argmax(dim=1) == labels)[: share.count].sum()
+            with record_function("gradients of all processes"):
+                loss, right = world.add_up(parameters, loss.detach(), hits)
             with record_function("optimizer"):
                 if clip_grad is not None:
                     nn.utils.clip_grad_norm_(parameters, clip_grad)
                 optimizer.step()
-            right = (logits.detach().argmax(dim=1) == labels).sum()
-            progress.add(loss.detach(), right, len(labels))
-            after_step(loss.detach())
+            progress.add(loss, right, len(rows))
+            after_step(loss)
         mean_loss, correct = progress.mean_loss(), progress.correct.item()
         progress.stop_clock()
         seconds, seen = progress.seconds, progress.seen

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from hydra_peft.benchmarks import _report, agreement, layer, merge, step, table8, task
+from hydra_peft.benchmarks import _report, agreement, layer, merge, slots, step, table8, task
 from hydra_peft.benchmarks._memory import peak_of
 from hydra_peft.benchmarks._variants import METHODS, PEFT, THREE_BRANCHES, build
 from hydra_peft.cli import bench
 from hydra_peft.data.splits import ImageSplit
+from hydra_peft.errors import UserError
 
 CPU = torch.device("cpu")
 TINY = "vit_mini"
@@ -112,6 +113,17 @@ def test_merge() -> None:
         merge.MERGED,
         merge.UNMERGED,
     ]
+
+
+def test_slots() -> None:
+    report = slots.run(CPU, slots.Settings(slots=1, jobs=2, epochs=1))
+    assert [row["slots"] for row in report.rows] == [1, 1]
+    assert all(0 < row["jobs/s"] < math.inf for row in report.rows)
+    gap, beside = report.notes[1:]
+    assert 0 < float(gap.split(": ")[1].split()[0]) < 60
+    assert float(beside.split("): ")[1].split()[0].replace(",", "")) > 0
+    with pytest.raises(UserError, match="more jobs than slots"):
+        slots.run(CPU, slots.Settings(slots=2, jobs=2))
 
 
 def test_the_compared_models_are_what_their_titles_say() -> None:

@@ -202,3 +202,11 @@ def test_without_the_extra_nothing_starts(root: Path, tmp_path: Path) -> None:
         assert done.returncode == 2, done.stderr
         assert "pip install 'hydra-peft[slurm]'" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_variables_of_slurm_alone_do_not_join_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hydra_peft.cli.torchrun import is_one_of_many
+
+    for name, value in {"NTASKS": "4", "PROCID": "1", "LOCALID": "1", "NNODES": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert not is_one_of_many()

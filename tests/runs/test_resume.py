@@ -360,7 +360,7 @@ def test_a_mistake_found_before_training_leaves_the_folder_as_it_was(
     monkeypatch.setattr("hydra_peft.runs.assembly.prepare_split", refuse)
     with pytest.raises(UserError, match="damaged"):
         do(*LENGTH)
-    assert not list((tmp_path / "runs").rglob("*.json"))
+    assert not list((tmp_path / "runs").rglob("result.json"))
     monkeypatch.undo()
     stop(step=5)
     with pytest.raises(KeyboardInterrupt):
@@ -389,8 +389,8 @@ def test_a_lost_claim_ends_the_run_and_leaves_the_folder_alone(
     def stepping(self: RunWriter) -> None:
         original(self)
         if len(self.epochs) == 0 and not kept:
-            (place,) = (tmp_path / "runs" / ".claims").rglob("1.json")
-            place.with_name("2.json").write_bytes(place.read_bytes())
+            (place,) = (tmp_path / "runs" / ".claims").rglob("00000001.json")
+            place.with_name("00000002.json").write_bytes(place.read_bytes())
             kept.append(files())
 
     monkeypatch.setattr(RunWriter, "step", stepping)

@@ -65,7 +65,7 @@ def test_what_still_waits_at_the_end_is_delivered(handlers: dict[int, list[int]]
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:
-    with pytest.raises(KeyboardInterrupt), Interrupts() as interrupts:
+    with pytest.raises(KeyboardInterrupt), Interrupts() as interrupts:  # noqa: PT012
         interrupts.defer()
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)

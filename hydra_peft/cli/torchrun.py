@@ -1,0 +1,86 @@
+"""An entry point in several processes at once: the first one speaks, all end with one exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.errors import UserError
+
+#: what torchrun tells each process that it starts
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+#: words of a command that ask for several runs
+_SEVERAL = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+
+
+def is_one_of_many() -> bool:
+    """Whether torchrun, or another starter that sets its variables, began several processes."""
+    return all(os.environ.get(name) for name in _VARIABLES) and os.environ["WORLD_SIZE"] != "1"
+
+
+def together(main: Callable[[], int]) -> int:
+    """Return the exit code of ``main``, guarded; with torchrun the same in all its processes.
+
+    There ``main`` is called in each of them. Those after the first print nothing: what they have to
+    say is printed by the first, where it ends because of them.
+    """
+    return guarded(lambda: _one_of_many(main)) if is_one_of_many() else guarded(main)
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Check that a command that torchrun started is for one run.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not is_one_of_many():
+        return
+    for word in words:
+        if word in _SEVERAL or word.startswith("hydra/launcher="):
+            raise UserError(
+                f"torchrun trains one run in several processes, but '{word}' is about several "
+                "runs: leave it out, or start the sweep without torchrun (hydra/launcher=local "
+                "uses every GPU)."
+            )
+
+
+def _one_of_many(main: Callable[[], int]) -> int:
+    from hydra_peft.training import distributed
+
+    world = distributed.join()
+    said = io.StringIO()
+    with contextlib.ExitStack() as silence:
+        if not world.leads:
+            silence.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            silence.enter_context(contextlib.redirect_stderr(said))
+        code = _end_of(main)
+        if world.lost is not None:
+            complain(world.lost)
+    # From now on it takes seconds, and torchrun sends this as soon as one of the others has ended.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    agreed, words = world.end(code, said.getvalue())
+    if world.lost is not None or code == 0:  # otherwise it is the same mistake in all of them
+        for rank, text in words.items():
+            print(f"process {rank} of {world.size}: {text.strip()}", file=sys.stderr)
+    return agreed
+
+
+def _end_of(main: Callable[[], int]) -> int:
+    """Return the exit code of ``main``, whatever it raises."""
+    from hydra_peft.training.distributed import PeerLost
+
+    try:
+        return guarded(main)
+    except PeerLost:
+        return 1  # for which there are words
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1

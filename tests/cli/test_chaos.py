@@ -1,0 +1,41 @@
+"""A small sweep under fire; scripts/chaos.py does the same at length."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc")
+def test_a_killed_sweep_gives_what_an_undisturbed_one_gives(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "chaos.json"
+    words = ["jobs=2", "kills=3", "slots=1", "epochs=4", "pause=4", "seed=1"]
+    done = subprocess.run(
+        [sys.executable, str(root / "scripts/chaos.py"), *words, f"out={out}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = json.loads(out.read_text())["rows"]
+    assert row["jobs"] == 2
+    assert row["processes killed"] == 3
+    assert row["starts of the command"] >= 2
+    assert row["faults"] == 0
+
+
+def test_a_folder_that_is_not_empty_is_refused(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    done = subprocess.run(
+        [sys.executable, str(root / "scripts/chaos.py"), f"folder={tmp_path}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "is not empty" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,205 @@
+"""Sweeps as a user types them: twice, with a dry run, with jobs that fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hydra_peft.cli import train
+from hydra_peft.runs.record import read_record, write_record
+
+SHORT = [
+    "train.epochs=1",
+    "scheduler.warmup_epochs=0",
+    "train.batch_size=500",
+    "method=linear",
+    "device=cpu",
+]
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Call the entry point with arguments: exit code, stdout, stderr."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        from hydra.core.global_hydra import GlobalHydra
+
+        paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
+        monkeypatch.setattr(sys, "argv", ["scripts/train.py", *SHORT, *paths, *arguments])
+        before = signal.getsignal(signal.SIGTERM)
+        GlobalHydra.instance().clear()
+        try:
+            code = train.main()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            GlobalHydra.instance().clear()
+        return (code, *capfd.readouterr())
+
+    return call
+
+
+def folders(tmp_path: Path) -> list[Path]:
+    return sorted(path.parent for path in tmp_path.glob("runs/mini/**/result.json"))
+
+
+def test_the_same_command_twice_does_nothing_new(cli: Cli, tmp_path: Path) -> None:
+    code, _, _ = cli("-m", "seed=0,1")
+    assert code == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/**/*")}
+    code, out, err = cli("-m", "seed=0,1")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) == 2
+    for line, folder in zip(lines, folders(tmp_path), strict=True):
+        record = read_record(folder)
+        assert line.startswith(f"{record.config_id} mini/digits linear seed {record.seed}: ")
+        assert f"{record.metrics['accuracy']:.2f}%" in line
+        assert line.endswith(f"done {record.started}, skipped")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/**/*")} == before
+
+
+def test_a_sweep_announces_its_jobs(cli: Cli, tmp_path: Path) -> None:
+    cli("-m", "seed=0,1")
+    (path,) = tmp_path.glob("runs/.sweeps/*.json")
+    announced = json.loads(path.read_text())
+    assert announced["schema"] == 1
+    assert "seed=0,1" in announced["command"]
+    done = [str(folder.relative_to(tmp_path / "runs")) for folder in folders(tmp_path)]
+    assert [job["folder"] for job in announced["jobs"]] == done
+    assert "seed=1" in announced["jobs"][1]["overrides"]
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_a_dry_run_creates_nothing(cli: Cli, tmp_path: Path, many: bool) -> None:
+    words = ["-m", "seed=0,1"] if many else ["seed=0"]
+    code, out, err = cli(*words, "sweep.dry_run=true")
+    assert (code, err) == (0, "")
+    assert not (tmp_path / "runs").exists()
+    assert [path.name for path in tmp_path.glob("cache/*")] in ([], ["compositions"])
+    count = 2 if many else 1
+    assert f"{count} job{'s' if many else ''}: {count} new" in out
+    assert "estimated time: unknown" in out
+    assert out.count("mini/digits/linear-seed") == count
+
+
+def test_a_dry_run_tells_what_is_done_and_how_long_the_rest_takes(cli: Cli, tmp_path: Path) -> None:
+    cli("seed=0")
+    (folder,) = folders(tmp_path)
+    write_record(dataclasses.replace(read_record(folder), times={"total": 42.0}), folder)
+    code, out, _ = cli("-m", "seed=0,1,2", "sweep.dry_run=true")
+    assert code == 0
+    assert "3 jobs: 2 new, 1 done" in out
+    assert "estimated time: 84 s one after the other" in out
+    assert len(folders(tmp_path)) == 1
+
+
+def test_a_dry_run_lists_every_job_that_cannot_work(cli: Cli, tmp_path: Path) -> None:
+    words = ("-m", "optimizer.lr=0.1,nan,-1,inf")
+    code, out, err = cli(*words, "sweep.dry_run=true")
+    assert code == 2
+    assert err == "error: 3 of 4 jobs cannot work, so none would start.\n"
+    assert out.count("cannot work") == 4  # the sum too
+    assert "optimizer.lr=-1.0 is not allowed" in out
+    code, out, err = cli(*words)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "optimizer.lr=nan', and 2 others that sweep.dry_run=true lists: optimizer.lr=nan" in err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("optimizer.lr=nan", "optimizer.lr=nan is not allowed"),
+        ("optimizer.weight_decay=inf", "optimizer.weight_decay=inf is not allowed"),
+        ("seed=-1", "seed=-1 is not allowed"),
+        ("sweep.retry=some", "sweep.retry=some is not allowed"),
+        ("sweep.rety=all", "unknown key 'sweep.rety'"),
+        ("sweep.dry_run=perhaps", "sweep.dry_run"),
+    ],
+)
+@pytest.mark.parametrize("many", [True, False])
+def test_mistakes_end_in_one_sentence(
+    cli: Cli, tmp_path: Path, word: str, message: str, many: bool
+) -> None:
+    code, out, err = cli(*(["-m", "train.clip_grad=1,2"] if many else []), word)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_failed_runs_are_started_again_only_if_asked(cli: Cli, tmp_path: Path, many: bool) -> None:
+    words = ["-m", "seed=0,1"] if many else ["seed=0"]
+    cli(*words)
+    folder = folders(tmp_path)[0]
+    done = read_record(folder)
+    write_record(dataclasses.replace(done, status="failed", error="it burnt."), folder)
+    code, out, err = cli(*words)
+    assert code == 1
+    assert "it failed (it burnt); sweep.retry=failed starts it again" in err
+    assert "1 of the runs did not complete" in err
+    assert out.count("skipped") == (1 if many else 0)
+    assert read_record(folder).status == "failed"
+    code, _, _ = cli(*words, "sweep.retry=failed")
+    assert code == 0
+    assert read_record(folder).status == "completed"
+
+
+def test_fail_fast_leaves_the_rest(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hydra_peft.runs import run as run_module
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the disk made a noise")
+
+    monkeypatch.setattr(run_module, "load_data", fail)
+    code, _, err = cli("-m", "seed=0,1,2", "sweep.fail_fast=true")
+    assert code == 1
+    assert err.count("error: ") == 3
+    assert "2 jobs are left" in err
+    code, _, err = cli("-m", "seed=3,4,5")
+    assert code == 1
+    assert "3 of the runs did not complete" in err
+
+
+def test_a_full_disk_stops_the_sweep(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    from hydra_peft.sweeps import one_job
+
+    calls: list[int] = []
+
+    def full(*_: object) -> None:
+        calls.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device", "/x")
+
+    monkeypatch.setattr(one_job, "run_protocol", full)
+    code, _, err = cli("-m", "seed=0,1,2")
+    assert (code, len(calls)) == (2, 1)
+    assert err.startswith("error: cannot write at /x: the disk is full")
+
+
+def test_hydras_own_launcher_works_too(cli: Cli, tmp_path: Path) -> None:
+    code, out, _ = cli("-m", "seed=0,1", "hydra/launcher=basic")
+    assert code == 0
+    assert out.count("test (last epoch") == 2
+    code, out, _ = cli("-m", "seed=0,1,2", "hydra/launcher=basic")
+    assert code == 0
+    assert out.count("skipped") == 2
+    assert len(folders(tmp_path)) == 3
+
+
+def test_the_same_run_twice_in_a_sweep_is_done_once(cli: Cli, tmp_path: Path) -> None:
+    code, out, _ = cli("-m", "train.compile=false,auto")
+    assert code == 0
+    assert "the same run as job 1" in out
+    assert len(folders(tmp_path)) == 1

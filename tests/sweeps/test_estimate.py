@@ -1,0 +1,78 @@
+"""Times of jobs from those of runs like them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fabricated_sweeps import fabricate
+from omegaconf import OmegaConf
+
+from hydra_peft.config.check import check_config
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.runs.folder import find_runs
+from hydra_peft.runs.record import Record, read_record
+from hydra_peft.sweeps.estimate import PastTimes
+from hydra_peft.sweeps.grid import duration
+from hydra_peft.sweeps.job import Job
+from hydra_peft.sweeps.one_job import do_job
+
+
+@pytest.fixture
+def config(make_job: Callable[..., Job]) -> Callable[..., RunConfig]:
+    return lambda *words: check_config(OmegaConf.create(json.loads(make_job(*words).config)))
+
+
+@pytest.fixture
+def real(make_job: Callable[..., Job], tmp_path: Path) -> Record:
+    do_job(make_job("seed=99"))
+    (folder,) = find_runs(tmp_path / "runs")
+    record = read_record(folder)
+    (folder / "result.json").unlink()
+    return record
+
+
+def test_medians_and_what_stands_in_for_them(
+    config: Callable[..., RunConfig], real: Record, tmp_path: Path
+) -> None:
+    for seed, seconds in enumerate((10.0, 30.0, 1000.0)):
+        fabricate(real, [config(f"seed={seed}")], times={"total": seconds})
+    fabricate(real, [config("seed=7")], times={"total": 1.0}, status="failed", error="x")
+    fabricate(real, [config("seed=8")], times={"total": 2.0}, tuning={"chosen": {}})
+    other = {**real.hardware, "cpu": "another"}
+    fabricate(real, [config("seed=9")], times={"total": 3.0}, hardware=other)
+    past = PastTimes([tmp_path / "runs"])
+    assert past.seconds(config("seed=5")) == 30.0
+    # Another task, twice the epochs: by training images and epochs.
+    more = config("dataset=mini/cells", "train.epochs=2", "seed=5")
+    assert past.seconds(more) == pytest.approx(60.0)
+    assert past.seconds(config("method=lora")) is None
+
+
+def test_a_search_before_the_run_counts(
+    config: Callable[..., RunConfig], real: Record, tmp_path: Path
+) -> None:
+    fabricate(real, [config()], times={"total": 10.0})
+    tuned = config("protocol.tune=true", "protocol.grid.lr=[0.1,0.01]")
+    # Two more runs on 800 images each.
+    assert PastTimes([tmp_path / "runs"]).seconds(tuned) == pytest.approx(26.0)
+
+
+def test_damaged_records_tell_nothing(
+    config: Callable[..., RunConfig], real: Record, tmp_path: Path
+) -> None:
+    for seed, times in enumerate(({}, {"total": "x"}, {"total": -1.0}, {"total": True})):
+        fabricate(real, [config(f"seed={seed}")], times=times)
+    fabricate(dataclasses.replace(real), [config("seed=9")], hardware={})
+    (tmp_path / "runs/mini/broken").mkdir()
+    (tmp_path / "runs/mini/broken/result.json").write_text("{")
+    assert PastTimes([tmp_path / "runs"]).seconds(config()) is None
+    assert PastTimes([tmp_path / "nowhere"]).seconds(config()) is None
+
+
+def test_durations_in_words() -> None:
+    words = [duration(x) for x in (None, 0.1, 59.6, 600, 7500)]
+    assert words == ["unknown", "1 s", "60 s", "10 min", "2 h 05 min"]

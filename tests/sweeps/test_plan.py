@@ -1,0 +1,158 @@
+"""What is to be done about a job, by what its folder holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from hydra_peft.config.check import check_config
+from hydra_peft.runs.claims import claim
+from hydra_peft.runs.record import read_record, write_record
+from hydra_peft.sweeps import plan as plan_module
+from hydra_peft.sweeps.compositions import Composition
+from hydra_peft.sweeps.job import Job
+from hydra_peft.sweeps.one_job import do_job
+from hydra_peft.sweeps.plan import PlannedJob, plan
+
+MakeJob = Callable[..., Job]
+
+
+def composition(job: Job) -> Composition:
+    return Composition(job, check_config(OmegaConf.create(json.loads(job.config))))
+
+
+def planned(*jobs: Job) -> list[PlannedJob]:
+    return plan([composition(job) for job in jobs])
+
+
+def test_a_new_job_writes_nothing(make_job: MakeJob, tmp_path: Path) -> None:
+    (job,) = planned(make_job())
+    assert (job.state, job.reason, job.starts) == ("new", None, True)
+    assert str(job.folder).startswith(f"{tmp_path}/runs/mini/digits/linear-seed0-")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_states_follow_the_record(make_job: MakeJob) -> None:
+    do_job(make_job())
+    (done,) = planned(make_job())
+    assert (done.state, done.starts) == ("done", False)
+    assert done.folder is not None
+    real = read_record(done.folder)
+    expected = {
+        "running": ("to_resume", "to_resume", "to_resume"),
+        "interrupted": ("to_resume", "to_resume", "to_resume"),
+        "failed": ("failed", "new", "new"),
+        "diverged": ("failed", "failed", "new"),
+    }
+    for status, states in expected.items():
+        write_record(dataclasses.replace(real, status=status, error="it was so."), done.folder)
+        for retry, state in zip(("none", "failed", "all"), states, strict=True):
+            (job,) = planned(make_job(f"sweep.retry={retry}"))
+            assert (job.state, job.starts) == (state, state != "failed"), (status, retry)
+            if state == "failed":
+                needed = "all" if status == "diverged" else "failed"
+                assert job.reason is not None
+                assert "it was so" in job.reason
+                assert f"sweep.retry={needed} starts it again" in job.reason
+
+
+def test_on_existing(make_job: MakeJob) -> None:
+    do_job(make_job())
+    (job,) = planned(make_job("sweep.on_existing=rerun"))
+    assert job.state == "new"
+    (job,) = planned(make_job("sweep.on_existing=error"))
+    assert job.state == "broken"
+    assert "holds this very run already" in str(job.reason)
+
+
+def test_a_done_run_on_other_data_is_broken(make_job: MakeJob) -> None:
+    do_job(make_job())
+    (done,) = planned(make_job())
+    assert done.folder is not None
+    real = read_record(done.folder)
+    write_record(dataclasses.replace(real, data={**real.data, "sha256": "0" * 64}), done.folder)
+    (job,) = planned(make_job())
+    assert job.state == "broken"
+    assert "holds this run on other data" in str(job.reason)
+
+
+def test_a_claim_of_somebody_alive_is_running(make_job: MakeJob, tmp_path: Path) -> None:
+    (job,) = planned(make_job())
+    assert job.folder is not None
+    with claim(tmp_path / "runs", job.folder):
+        (held,) = planned(make_job())
+    assert (held.state, held.starts) == ("running", True)
+    assert str(held.reason).startswith("process ")
+    (free,) = planned(make_job())
+    assert free.state == "new"
+
+
+def test_a_damaged_record_starts_anew(make_job: MakeJob) -> None:
+    (job,) = planned(make_job())
+    assert job.folder is not None
+    job.folder.mkdir(parents=True)
+    (job.folder / "result.json").write_text("{")
+    (again,) = planned(make_job())
+    assert again.state == "new"
+
+
+def test_one_broken_job_leaves_the_weights_alone(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_module, "_weights", lambda _: pytest.fail("weights were read"))
+    jobs = [make_job("method=lora", "method.rank=10000"), make_job()]
+    broken, other = planned(*jobs)
+    assert broken.state == "broken"
+    assert "rank 10000" in str(broken.reason)
+    assert (other.state, other.folder) == ("new", None)
+
+
+def test_shared_parts_are_looked_at_once(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for name in ("check_model", "check_data", "_weights"):
+        original = getattr(plan_module, name)
+
+        def counted(config, name=name, original=original):  # type: ignore[no-untyped-def]
+            calls.append(name)
+            return original(config)
+
+        monkeypatch.setattr(plan_module, name, counted)
+    jobs = planned(*(make_job(f"seed={seed}") for seed in range(4)))
+    assert {job.state for job in jobs} == {"new"}
+    assert sorted(calls) == ["_weights", "check_data", "check_model"]
+
+
+def test_random_weights_are_those_of_each_seed(make_job: MakeJob) -> None:
+    first, second = planned(*(make_job("model.pretrained=false", f"seed={s}") for s in (0, 1)))
+    assert first.folder is not None
+    assert second.folder is not None
+    assert first.folder.name[-8:] != second.folder.name[-8:]
+
+
+def test_the_same_run_twice_is_started_once(make_job: MakeJob) -> None:
+    first, twin = planned(make_job("seed=1"), make_job("seed=1", "train.compile=false"))
+    assert (first.starts, twin.starts, twin.same_as) == (True, False, 1)
+
+
+def test_missing_weights_are_a_mistake_of_each_job(make_job: MakeJob) -> None:
+    jobs = planned(*(make_job("model.checkpoint=/nowhere/x.npz", f"seed={s}") for s in (0, 1)))
+    assert [job.state for job in jobs] == ["broken", "broken"]
+    assert "/nowhere/x.npz is not there" in str(jobs[1].reason)
+
+
+def test_a_bug_is_not_taken_for_a_broken_job(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(plan_module, "check_model", fail)
+    with pytest.raises(ZeroDivisionError):
+        planned(make_job())

@@ -1,0 +1,170 @@
+"""What tests/training/test_distributed.py starts under torchrun, in each of two processes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from torch import nn
+from torch.nn import functional as F
+
+from hydra_peft.cli.train import CONF, register
+from hydra_peft.config.check import check_config
+from hydra_peft.data.splits import ImageSplit
+from hydra_peft.errors import UserError
+from hydra_peft.runs.run import Outcome, run
+from hydra_peft.runs.silent import SilentWriter
+from hydra_peft.training import evaluation
+from hydra_peft.training.distributed import Torchrun, join
+
+CPU = torch.device("cpu")
+root, out = Path(sys.argv[1]), Path(sys.argv[2])
+world = join()
+said: dict[str, Any] = {}
+written: list[str] = []
+
+
+def note_writing(event: str, arguments: tuple[Any, ...]) -> None:
+    """Note what this process opens for writing, makes, renames or removes below its folder."""
+    path = str(arguments[0]) if arguments else ""
+    writes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link")
+    writes |= (
+        event == "open"
+        and isinstance(arguments[2], int)
+        and bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    )
+    if writes and path.startswith(str(out)):
+        written.append(f"{event} {path}")
+
+
+def talking(world: Torchrun) -> None:
+    said["told"] = world.tell({"who": world.rank})
+    said["any"] = [world.any(world.rank == 1), world.any(False)]
+    said["total"] = world.total(10 + world.rank)
+    said["gathered"] = [part.decode() for part in world.gather(f"by {world.rank}".encode())]
+    said["broadcast"] = world.broadcast(b"first" if world.leads else b"other").decode()
+    order = out / "order"
+    if not world.leads:
+        said["first was done"] = world.in_turn(order.exists)
+    else:
+        world.in_turn(order.touch)
+    world.check_same("taste", "same")
+    try:
+        world.check_same("taste", str(world.rank))
+    except UserError as error:
+        said["differ"] = str(error)
+
+
+def gradients(world: Torchrun) -> None:
+    """Shares of batches of 5, 2 and 1 against the whole batch."""
+    said["gradient"], said["sums"] = [], []
+    for size in (5, 2, 1):
+        torch.manual_seed(size)
+        model, images, labels = nn.Linear(4, 3), torch.randn(size, 4), torch.arange(size) % 3
+        unused = nn.Parameter(torch.ones(2))
+        whole = F.cross_entropy(model(images), labels)
+        expected = torch.autograd.grad(whole, list(model.parameters()))
+        share = world.share(torch.arange(size))
+        logits = model(images[share.rows])
+        loss = share.weigh(F.cross_entropy(logits, labels[share.rows]))
+        loss.backward()
+        right = (logits.argmax(1) == labels[share.rows])[: share.count].sum()
+        loss, right = world.add_up([*model.parameters(), unused], loss.detach(), right)
+        assert unused.grad is None
+        found = [p.grad for p in model.parameters()]
+        said["gradient"].append(
+            max(float((a - b).abs().max()) for a, b in zip(found, expected, strict=True))
+        )
+        all_right = int((model(images).argmax(1) == labels).sum())
+        said["sums"].append([abs(float(loss - whole)), int(right) - all_right])
+
+
+def scoring(world: Torchrun) -> None:
+    """Five batches for two processes."""
+    evaluation.EVALUATION_BATCH = 8
+    images = torch.randint(0, 256, (37, 2, 2, 3), dtype=torch.uint8)
+    split = ImageSplit(images, torch.randint(0, 3, (37,)))
+    model, rounds, seen = nn.Linear(12, 3), [], []
+
+    def prepare(images: torch.Tensor, rows: None = None) -> torch.Tensor:  # noqa: ARG001
+        seen.append(len(images))
+        return images.flatten(1) / 255
+
+    score = evaluation.evaluate(
+        model,
+        split,
+        prepare=prepare,
+        device=CPU,
+        precision="fp32",
+        after_batch=lambda: rounds.append(1),
+        world=world,
+    )
+    said["batches"], said["rounds"] = seen, len(rounds)
+    whole = int((model(images.flatten(1) / 255).argmax(1) == split.labels).sum())
+    said["score"] = [score.correct - whole, score.count]
+
+
+def do(name: str, *overrides: str) -> Outcome:
+    paths = [f"paths.runs={out}/{name}", f"paths.cache={root}/cache", f"paths.data={root}"]
+    settings = ["dataset=svhn", "data.allow_partial=true", "train.batch_size=21", "device=cpu"]
+    settings += ["train.epochs=2", "scheduler.warmup_epochs=0", "train.checkpoint_every=null"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", [*settings, *paths, *overrides])
+    return run(check_config(config), OmegaConf.to_yaml(config, resolve=True))
+
+
+def stopped(name: str, step: int, *overrides: str) -> None:
+    """Do a run in which the second process alone gets a signal, in ``step``."""
+    original, steps = SilentWriter.step, []
+
+    def count(self: SilentWriter) -> None:
+        original(self)
+        steps.append(1)
+        if len(steps) == step:
+            signal.raise_signal(signal.SIGTERM)
+
+    SilentWriter.step = count
+    try:
+        do(name, *overrides)
+    except KeyboardInterrupt as error:
+        said[f"stopped {name}"] = str(error)
+    SilentWriter.step = original
+
+
+def runs(_: Torchrun) -> None:
+    """With dropout: undisturbed; stopped and resumed; stopped, and left to the tests."""
+    logging.getLogger("hydra_peft").setLevel(logging.INFO)
+    noise = ["method=hydra", "method.dropout=0.3", "model.drop_path=0.2"]
+    said["whole"] = do("whole", *noise).record.status
+    stopped("again", 5, *noise)
+    outcome = do("again", *noise)
+    said["again"] = [outcome.record.status, [e["at_step"] for e in outcome.record.resumed]]
+    said["third time"] = do("again", *noise).skipped
+    stopped("left", 3, *noise)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+register()
+signal.signal(signal.SIGTERM, interrupt)
+parts: list[Callable[[Torchrun], None]] = [talking, gradients, scoring, runs]
+if not world.leads:
+    sys.addaudithook(note_writing)
+    (out / "proof").write_text("that writing is noticed")
+for part in parts:
+    part(world)
+said["random"] = torch.rand(1).item()
+said["written"] = [line.replace(str(out), "") for line in written]
+(out / f"{world.rank}.json").write_text(json.dumps(said))
+sys.exit(world.end(0, "")[0])
