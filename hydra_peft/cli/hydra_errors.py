@@ -14,6 +14,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_peft.cli.clusters import NEEDED
 from hydra_peft.errors import did_you_mean
 
 #: more options than this are not all listed in a message
@@ -44,7 +45,10 @@ def one_sentence(error: Exception, defaults: DictConfig | None) -> str:
 
 
 def _missing_option(error: MissingConfigException) -> str:
-    group, _, name = str(error.missing_cfg_file).partition("/")
+    missing = str(error.missing_cfg_file)
+    if missing.startswith("hydra/launcher/submitit_"):
+        return NEEDED.format(f"hydra/launcher={missing.rpartition('/')[2]}")
+    group, _, name = missing.partition("/")
     folder = CONF / group
     options = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
     if not name or not options or group == "hydra":

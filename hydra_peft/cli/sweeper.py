@@ -7,7 +7,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -17,6 +17,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_peft.cli.clusters import check_for_nodes, executor_of, is_submitit
 from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.plugins import plug_in
 from hydra_peft.errors import UserError
@@ -38,7 +39,8 @@ class Sweeps(Sweeper):
 
     Args:
         params: overrides that an experiment sweeps over, as for Hydra's own sweeper.
-        max_batch_size: how many jobs a launcher that is not ours gets at once.
+        max_batch_size: how many jobs a launcher that is not ours gets at once; of a cluster's:
+            how many are with it at a time.
     """
 
     def __init__(self, params: DictConfig | None = None, max_batch_size: int | None = None) -> None:
@@ -82,8 +84,10 @@ class Sweeps(Sweeper):
         to_start = [job for job in planned if job.starts]
         if not to_start:
             return []
+        # Before anything is written: it may not be there.
+        executor = executor_of(self.launcher) if is_submitit(self.launcher) else None
         self._write_down(planned)
-        return self._launch(to_start)
+        return self._launch(to_start, executor)
 
     def plan(self) -> list[PlannedJob]:
         """Return what is to be done about each job."""
@@ -95,7 +99,10 @@ class Sweeps(Sweeper):
         loader = self.hydra_context.config_loader
         found = compositions(self.config, loader, expand(self.config, loader))
         dry_run = any(c.config.sweep.dry_run for c in found if c.config)
-        return plan(found, thorough=dry_run)
+        elsewhere = is_submitit(self.launcher)
+        if elsewhere:
+            check_for_nodes(found)
+        return plan(found, thorough=dry_run, elsewhere=elsewhere)
 
     def _write_down(self, planned: Sequence[PlannedJob]) -> None:
         from hydra_peft.sweeps.announce import announce
@@ -106,11 +113,11 @@ class Sweeps(Sweeper):
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
 
-    def _launch(self, to_start: Sequence[PlannedJob]) -> list[JobEnd]:
+    def _launch(self, to_start: Sequence[PlannedJob], executor: Any) -> list[JobEnd]:
         fail_fast = any(job.config.sweep.fail_fast for job in to_start if job.config)
         ends = []
         # Closed whatever happens: jobs that are under way in other processes are then interrupted.
-        with closing(self._ends([job.job for job in to_start])) as going_on:
+        with closing(self._ends(to_start, executor, fail_fast)) as going_on:
             for end in going_on:
                 ends.append(end)
                 tell(end)
@@ -121,11 +128,24 @@ class Sweeps(Sweeper):
             complain(f"stopped at the first failure (sweep.fail_fast=true), {left} jobs are left.")
         return ends
 
-    def _ends(self, jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
-        """Let the launcher do ``jobs``: ours tell each end at once, others that of a batch."""
+    def _ends(
+        self, to_start: Sequence[PlannedJob], executor: Any, fail_fast: bool
+    ) -> Generator[JobEnd, None, None]:
+        """Let the launcher do the jobs: ours tell each end at once, others that of a batch.
+
+        Args:
+            executor: of submitit, where the launcher is one for clusters.
+        """
+        jobs = [planned.job for planned in to_start]
         own = getattr(self.launcher, "launch_jobs", None)
         if own is not None:
             yield from own(jobs)
+        elif executor is not None:
+            from hydra_peft.sweeps import clusters
+
+            yield from clusters.launch_jobs(
+                executor, to_start, at_once=self.max_batch_size, fail_fast=fail_fast
+            )
         else:
             yield from self._ends_of_batches(jobs)
 

@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_peft.cli.clusters import check_single
 from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
@@ -97,6 +98,7 @@ def job(config: DictConfig) -> float | None:
         check_overrides(overrides)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return _one_of_many(config, overrides)
+        check_single()
         return _single(config, overrides)
     except JobFailed:
         raise

@@ -69,16 +69,20 @@ def task_of(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[str]) -
     )
 
 
-def check_model(config: RunConfig) -> None:
+def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
     """Check what can be checked without loading weights: that model and method fit each other.
 
     The model is built without storage (on torch's meta device), so a rank that exceeds a layer or
     a target that no layer has is found here, before weights and data are touched.
 
+    Args:
+        elsewhere: the run will be done on another machine: what devices are here says nothing.
+
     Raises:
         UserError: the parts do not fit, or the weights file or the device is not there.
     """
-    resolve_device(config.device)
+    if not elsewhere:
+        resolve_device(config.device)
     model, arguments = config.model, config.model.arguments
     with torch.device("meta"):
         skeleton = build_architecture(model.architecture, arguments, drop_path=model.drop_path)

@@ -53,11 +53,11 @@ class PastTimes:
         The median of runs of the same model, task, method, epochs and hardware; where there are
         none, of those of the same model, method and hardware, per training image and epoch.
         """
-        kind = (
-            config.model.name,
-            config.method.name,
-            _machine(hardware(resolve_device(config.device))),
-        )
+        try:
+            device = resolve_device(config.device)
+        except UserError:
+            return None  # of a node that is not this machine
+        kind = (config.model.name, config.method.name, _machine(hardware(device)))
         epochs = config.train.epochs
         alike = self._alike.get((*kind, config.dataset.benchmark, config.dataset.name, epochs))
         if alike and not config.protocol.tune:

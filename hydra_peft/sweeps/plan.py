@@ -60,7 +60,9 @@ class PlannedJob:
         return self.state in TO_START and self.same_as is None
 
 
-def plan(compositions: Sequence[Composition], *, thorough: bool = False) -> list[PlannedJob]:
+def plan(
+    compositions: Sequence[Composition], *, thorough: bool = False, elsewhere: bool = False
+) -> list[PlannedJob]:
     """Return what is to be done about each job; nothing is written.
 
     What jobs share (weights, data, how model and method fit) is looked at once.
@@ -69,11 +71,12 @@ def plan(compositions: Sequence[Composition], *, thorough: bool = False) -> list
         compositions: the jobs, in order.
         thorough: look at the weights of the others too although some job cannot work; without it
             their folders and states are not found out then.
+        elsewhere: the jobs run on other machines, whose devices are not known here.
 
     Raises:
         OSError: a folder that cannot be looked into.
     """
-    planner = _Planner()
+    planner = _Planner(elsewhere)
     # First what is quick to find out; weights may have to come over a network.
     planned = [planner.first_look(composition) for composition in compositions]
     if any(p.state == "broken" for p in planned) and not thorough:
@@ -113,7 +116,8 @@ class _Once:
 class _Planner:
     """Looks at jobs; remembers what it has found out."""
 
-    def __init__(self) -> None:
+    def __init__(self, elsewhere: bool) -> None:
+        self._elsewhere = elsewhere
         self._fits, self._there = _Once(), _Once()
         self._weights, self._data, self._names = _Once(), _Once(), _Once()
 
@@ -152,7 +156,7 @@ class _Planner:
         check_search(config.protocol)
         # Seeds and rates do not decide whether the parts fit; models are built to find out.
         parts = repr((config.model, config.method, config.dataset.classes, config.device))
-        self._fits(parts, lambda: check_model(config))
+        self._fits(parts, lambda: check_model(config, elsewhere=self._elsewhere))
         wanted = repr((config.dataset, config.paths, splits_needed(config.protocol)))
         self._there(wanted, lambda: check_data(config))
 

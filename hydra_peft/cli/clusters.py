@@ -1,0 +1,116 @@
+"""``hydra/launcher=slurm``, and other launchers of hydra-submitit-launcher, driven by our sweeper.
+
+The plugin's own ``launch`` composes each job again on its node, when it starts, from files that may
+have changed since; ends with the first job that has crashed, and so loses what the others gave; and
+tells of nothing before the last job has ended. So its settings are used and its executor, not that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.plugins.launcher import Launcher
+
+from hydra_peft.errors import UserError
+
+if TYPE_CHECKING:
+    from hydra_peft.sweeps.compositions import Composition
+
+#: what all its launchers' names begin with, and our preset
+NAMES = ("slurm", "submitit_")
+NEEDED = (
+    "{0} needs hydra-submitit-launcher, which is not installed: pip install 'hydra-peft[slurm]'."
+)
+_PLUGIN = "hydra_plugins.hydra_submitit_launcher"
+
+
+def is_submitit(launcher: Launcher | None) -> bool:
+    """Whether ``launcher`` is one of hydra-submitit-launcher."""
+    return any(cls.__module__.startswith(_PLUGIN) for cls in type(launcher).__mro__)
+
+
+def check_single() -> None:
+    """Check that a run outside of a sweep was not meant for a cluster.
+
+    Raises:
+        UserError: it was; it would run on this machine.
+    """
+    launcher = str(HydraConfig.get().runtime.choices.get("hydra/launcher"))
+    if launcher.startswith(NAMES):
+        raise UserError(
+            f"hydra/launcher={launcher} is for sweeps, and this run would run here: add -m, which "
+            "makes it a sweep of one."
+        )
+
+
+def check_for_nodes(found: Iterable[Composition]) -> None:
+    """Check that no job leaves to the machine it is planned on what its node has.
+
+    Raises:
+        UserError: one does. Precision is part of a run's identity: planned here and done there
+            would be two runs.
+    """
+    for composition in found:
+        raw = json.loads(composition.job.config)
+        if raw.get("device") == "auto" or str(raw.get("precision")).startswith("${"):
+            raise UserError(
+                "jobs for a cluster are planned here, where nobody can see what its nodes have: "
+                "add device=cuda precision=bf16 (precision=fp32 for GPUs without bfloat16), or "
+                "device=cpu precision=fp32."
+            )
+
+
+def executor_of(launcher: Any) -> Any:
+    """Return submitit's executor with the settings of ``launcher``.
+
+    Raises:
+        UserError: settings that submitit does not take, or there is no SLURM here.
+    """
+    import submitit
+    from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
+
+    cluster: str = launcher._EXECUTOR
+    settings = {key: value for key, value in launcher.params.items() if value is not None}
+    for key in ("nodes", "tasks_per_node"):
+        if settings.get(key, 1) != 1:
+            raise UserError(
+                f"hydra.launcher.{key}={settings[key]}: a job is one process on one node: set it "
+                "to 1; for one run on several GPUs see torchrun in docs/clusters.md."
+            )
+    folder = Path(settings.pop("submitit_folder")).expanduser().absolute()
+    timeouts = {"max_num_timeout": settings.pop("max_num_timeout", None)}
+    shared = set(BaseQueueConf.__dataclass_fields__)
+    try:
+        executor = submitit.AutoExecutor(
+            folder,
+            cluster=cluster,
+            **{f"{cluster}_{key}": n for key, n in timeouts.items() if n is not None},
+        )
+        executor.update_parameters(
+            **{key if key in shared else f"{cluster}_{key}": settings[key] for key in settings}
+        )
+    except RuntimeError as error:
+        if "srun" not in str(error):
+            raise
+        raise UserError(
+            "there is no SLURM on this machine (no srun): type the command on a login node of the "
+            "cluster."
+        ) from error
+    except (AssertionError, NameError, ValueError) as error:
+        raise UserError(f"hydra.launcher: {' '.join(str(error).split())}") from error
+    _keep_private(folder)
+    return executor
+
+
+def _keep_private(folder: Path) -> None:
+    """Make the folder of scripts and pickles one that only its owner may look into or change."""
+    from submitit.core.utils import JobPaths
+
+    top: Path = JobPaths.get_first_id_independent_folder(folder)
+    top.mkdir(parents=True, exist_ok=True)
+    if top.name == ".submitit":
+        top.chmod(0o700)
