@@ -15,7 +15,7 @@ from typing import Any, cast
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -40,25 +40,51 @@ PACKAGE = Path(__file__).resolve().parent.parent
 _SETTLED = ("pkg://hydra.conf", "structured://")
 #: what to do about runs there are changes nothing about them, so it is left out of what is kept
 _POLICIES = "sweep."
+#: more values than this in one range are a slip of the keyboard
+MAX_JOBS = 100_000
 
 
 def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     """Return the overrides of each job: all combinations, in the order Hydra runs them.
 
     Raises:
-        UserError: overrides that cannot be understood.
+        UserError: overrides that cannot be understood, or that give no job.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     parameters = config.hydra.sweeper.params or {}
-    overrides = [f"{key}={value}" for key, value in parameters.items()]
-    overrides += _as_typed(config.hydra.overrides.task)
+    if not isinstance(parameters, DictConfig | dict):
+        raise UserError(f"hydra.sweeper.params={parameters} is no mapping of keys to values.")
+    overrides: list[str] = []
     try:
+        overrides = [f"{key}={value}" for key, value in parameters.items()]
+        overrides += _as_typed(config.hydra.overrides.task)
         # The loader is what globs, such as dataset='glob(*)', are looked up in.
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(overrides)
-        return [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+        _check_ranges(parsed)
+        jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     except COMPOSITION_ERRORS as error:
         raise UserError(one_sentence(error, None)) from None
+    except (ValueError, OverflowError) as error:  # such as a range with a step of 0
+        raise UserError(f"{' '.join(overrides)} gives no sweep: {error}.") from None
+    if not jobs:
+        raise UserError(
+            f"{' '.join(overrides)} gives no job: a range is empty, or a glob matches nothing."
+        )
+    return jobs
+
+
+def _check_ranges(overrides: Sequence[Override]) -> None:
+    """Check that no range is without end, before its values are listed."""
+    for override in overrides:
+        if not override.is_range_sweep():
+            continue
+        values = cast(RangeSweep, override.value())
+        start, stop = float(values.start or 0), float(values.stop or 0)
+        if values.step == 0 or abs(stop - start) > MAX_JOBS * abs(values.step):
+            raise UserError(
+                f"'{override.input_line}' has more than {MAX_JOBS:,} values, or no end at all."
+            )
 
 
 def _as_typed(overrides: ListConfig) -> list[str]:

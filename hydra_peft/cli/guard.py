@@ -62,7 +62,7 @@ def _ending(main: Callable[[], int]) -> int:
     try:
         return main()
     except UserError as error:
-        complain(str(error))
+        complain(in_one_line(str(error)))
         return MISTAKE
     except KeyboardInterrupt as interrupt:
         complain(str(interrupt) or "interrupted; what was complete before is kept.")
@@ -73,6 +73,15 @@ def _ending(main: Callable[[], int]) -> int:
             raise
         complain(sentence)
         return MISTAKE
+
+
+def in_one_line(sentence: str) -> str:
+    """Return ``sentence`` with what would end a line, or steer a terminal, made visible.
+
+    A message quotes what was typed or read, whatever that holds.
+    """
+    joined = " ".join(sentence.splitlines())
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in joined)
 
 
 def complain(sentence: str) -> None:

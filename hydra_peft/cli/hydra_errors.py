@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -15,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_peft.cli.clusters import NEEDED
-from hydra_peft.errors import did_you_mean
+from hydra_peft.errors import UserError, did_you_mean
 
 #: more options than this are not all listed in a message
 MANY = 12
@@ -42,6 +44,20 @@ def one_sentence(error: Exception, defaults: DictConfig | None) -> str:
         return f"there is no config '{group[1]}': see python scripts/train.py --help."
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     return " ".join(str(cause).split()) + "."
+
+
+def of_hydra_itself(error: Exception, words: Sequence[str]) -> UserError | None:
+    """Return the mistake if ``error`` comes of overrides of ``hydra.*``, None if it is a bug.
+
+    Args:
+        error: what Hydra raised around what it calls of ours.
+        words: the command line.
+    """
+    own = [word for word in words if re.match(r"[+~]*hydra[./=]", word)]
+    if not own or isinstance(error, OSError):
+        return None
+    reason = " ".join(str(error).split()).rstrip(".")
+    return UserError(f"Hydra cannot work with {' '.join(own)}: {reason}.")
 
 
 def _missing_option(error: MissingConfigException) -> str:
@@ -75,4 +91,9 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
     return f"unknown key '{key}'{did_you_mean(last, known)}; known here: {', '.join(known)}."
 
 
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ConfigCompositionException)
+COMPOSITION_ERRORS = (
+    HydraException,
+    OmegaConfBaseException,
+    ConfigCompositionException,
+    yaml.YAMLError,
+)

@@ -96,6 +96,7 @@ class Sweeps(Sweeper):
 
         assert self.config is not None
         assert self.hydra_context is not None
+        self._check_own_settings(self.config)
         loader = self.hydra_context.config_loader
         found = compositions(self.config, loader, expand(self.config, loader))
         dry_run = any(c.config.sweep.dry_run for c in found if c.config)
@@ -104,13 +105,21 @@ class Sweeps(Sweeper):
             check_for_nodes(found)
         return plan(found, thorough=dry_run, elsewhere=elsewhere)
 
+    def _check_own_settings(self, config: DictConfig) -> None:
+        size, folder = self.max_batch_size, str(config.hydra.sweep.dir)
+        if size is not None and (type(size) is not int or size < 1):
+            raise UserError(f"hydra.sweeper.max_batch_size={size}: it must be null or at least 1.")
+        if "\0" in folder:
+            raise UserError(f"hydra.sweep.dir={folder!r} holds a NUL, which no path may.")
+
     def _write_down(self, planned: Sequence[PlannedJob]) -> None:
         from hydra_peft.sweeps.announce import announce
 
         assert self.config is not None
-        announce(planned, shlex.join(["python", *sys.argv]))
+        # First what the command line can have wrong: a sweep that cannot start announces nothing.
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
+        announce(planned, shlex.join(["python", *sys.argv]))
         OmegaConf.save(self.config, folder / "multirun.yaml")
 
     def _launch(self, to_start: Sequence[PlannedJob], executor: Any) -> list[JobEnd]:

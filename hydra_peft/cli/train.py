@@ -15,9 +15,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli.clusters import check_single
+from hydra_peft.cli.flags import check_flags
 from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.home import expand_home
-from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
+from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, of_hydra_itself, one_sentence
 from hydra_peft.cli.launchers import register_launchers
 from hydra_peft.cli.overrides import check_overrides
 from hydra_peft.cli.sweeper import (
@@ -52,6 +53,7 @@ def _main() -> int:
     words = [expand_home(word) for word in sys.argv[1:]]
     check_words(words)
     sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))
+    check_flags(sys.argv[1:])
     unfinished.clear()
     # With this Hydra lets exceptions through, so that the message is ours to write.
     before = os.environ.get("HYDRA_FULL_ERROR")
@@ -59,12 +61,20 @@ def _main() -> int:
     try:
         hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")(job)()
     except Stopped as stopped:
-        raise (stopped.__cause__ or stopped) from None
+        cause = stopped.__cause__
+        if isinstance(cause, COMPOSITION_ERRORS):
+            raise UserError(one_sentence(cause, None)) from None
+        raise (cause or stopped) from None
     except COMPOSITION_ERRORS as error:
         raise UserError(one_sentence(error, _defaults())) from None
     except ValueError as error:
         # A job's own errors come as Stopped: this one is about Hydra's command line.
         raise UserError(" ".join(str(error).split())) from None
+    except Exception as error:
+        mistake = of_hydra_itself(error, sys.argv[1:])
+        if mistake is None:
+            raise
+        raise mistake from None
     finally:
         if before is None:
             del os.environ["HYDRA_FULL_ERROR"]

@@ -38,6 +38,9 @@ MAY_SELECT_ON_TEST = ("official",)
 ON_EXISTING = ("skip", "rerun", "error")
 #: which runs that ended without a score are started again: none, failed ones, diverged ones too
 RETRY = ("none", "failed", "all")
+#: what nobody means: a slip of the keyboard would take for ever, or all memory
+MAX_EPOCHS = 1_000_000
+MAX_CLASSES = 1_000_000
 
 
 def _require(condition: bool, key: str, value: object, expected: str) -> None:
@@ -75,6 +78,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _require(0 <= self.drop_path < 1, "model.drop_path", self.drop_path, "in [0, 1)")
+        file = self.checkpoint or ""
+        _require("\0" not in file, "model.checkpoint", repr(file), "without a NUL")
         if self.checkpoint is not None and not self.pretrained:
             raise UserError(
                 "model.checkpoint is set and model.pretrained is false: random weights have no "
@@ -166,7 +171,9 @@ class DatasetConfig:
     versions: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require(self.classes >= 2, "dataset.classes", self.classes, "at least 2")
+        in_range = 2 <= self.classes <= MAX_CLASSES
+        expected = f"at least 2 and at most {MAX_CLASSES:,}"
+        _require(in_range, "dataset.classes", self.classes, expected)
         _one_of("dataset.metric", self.metric, ("accuracy",))
         # They become parts of paths, and a run's config may come from elsewhere.
         names = {"benchmark": self.benchmark, "name": self.name}
@@ -385,7 +392,8 @@ class TrainConfig:
                 "train.cuda_graph=true replays compiled blocks, but train.compile=false: set "
                 "train.compile=true, or train.cuda_graph=false."
             )
-        _require(self.epochs >= 1, "train.epochs", self.epochs, "at least 1")
+        in_range = 1 <= self.epochs <= MAX_EPOCHS
+        _require(in_range, "train.epochs", self.epochs, f"at least 1 and at most {MAX_EPOCHS:,}")
         _require(self.batch_size >= 1, "train.batch_size", self.batch_size, "at least 1")
         every = self.checkpoint_every
         _require(every is None or every >= 1, "train.checkpoint_every", every, "null or at least 1")
@@ -415,6 +423,7 @@ class PathsConfig:
         for key in ("runs", "cache", "data"):
             folder = getattr(self, key)
             _require(bool(folder.strip()), f"paths.{key}", "''", "a folder")
+            _require("\0" not in folder, f"paths.{key}", repr(folder), "without a NUL")
             object.__setattr__(self, key, os.path.expanduser(folder))  # the class is frozen
 
 

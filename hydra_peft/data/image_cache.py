@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 BLOCK = 64
 _SCHEMA = 1
+#: some 20 bytes for each block of 64 images
+_MAX_JOURNAL_BYTES = 16 * 2**20
 
 
 class CachedPixels:
@@ -161,11 +164,13 @@ def _finished_blocks(journal: Path, handle: int, shape: tuple[int, ...]) -> dict
     if not journal.is_file():
         return done
     size = int(np.prod(shape[1:]))
-    for line in journal.read_text().splitlines():
-        words = line.split()
-        if len(words) != 2 or not all(word.isdigit() for word in words):
-            continue  # the line being written when the build was killed
-        block, checksum = int(words[0]), int(words[1])
+    with journal.open("rb") as file:
+        lines = file.read(_MAX_JOURNAL_BYTES).splitlines()
+    for line in lines:
+        words = re.fullmatch(rb"([0-9]{1,12}) ([0-9]{1,12})", line)
+        if words is None:
+            continue  # the line being written when the build was killed, or none of ours
+        block, checksum = int(words[1]), int(words[2])
         first, end = _rows(block, shape[0])
         if (
             first < end

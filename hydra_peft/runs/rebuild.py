@@ -26,6 +26,8 @@ from hydra_peft.training.evaluation import Score, evaluate
 
 #: a run's config is a few kilobytes
 MAX_CONFIG_BYTES = 2**20
+#: the time that yaml takes grows with the square of how deep they are nested
+MAX_BRACKETS = 1000
 #: more than any machine's; a record that says so is not believed
 MAX_THREADS = 1024
 
@@ -58,10 +60,15 @@ def read_run_config(folder: Path) -> RunConfig:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise UserError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes: not a run's config.")
         text = path.read_text(encoding="utf-8")
+        if text.count("[") + text.count("{") > MAX_BRACKETS:
+            raise UserError(f"{path} has more brackets than a run's config: edited?")
+        # We write none; written out, a few lines of them would fill all memory.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
+            raise UserError(f"{path} holds an alias: a run's config has plain values only.")
         content = yaml.safe_load(text)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; is {folder} a run?") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):  # the last: nested without end
         raise UserError(f"{path} is not valid yaml: truncated or edited?") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no settings.")

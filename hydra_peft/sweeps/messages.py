@@ -110,7 +110,7 @@ def _line(values: dict[str, Any]) -> bytes:
 def _values(line: bytes) -> dict[str, Any]:
     try:
         values = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: nested without end
         raise MessageError(line[:100]) from None
     if not isinstance(values, dict):
         raise MessageError(line[:100])

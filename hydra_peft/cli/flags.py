@@ -1,0 +1,28 @@
+"""The flags of the command line, checked before Hydra takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra._internal.utils import get_args_parser
+
+from hydra_peft.errors import UserError
+
+
+def check_flags(words: Sequence[str]) -> None:
+    """Check that Hydra's parser takes ``words``, and that no flag makes it unpickle a file.
+
+    Raises:
+        UserError: an unknown flag, one without its value, or ``--experimental-rerun``.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign, assignment]
+    if parser.parse_args(words).experimental_rerun is not None:
+        raise UserError(
+            "--experimental-rerun unpickles a file, which can run anything: type the command of "
+            "the run again, or see scripts/evaluate.py."
+        )
+
+
+def _refuse(message: str) -> None:
+    raise UserError(f"{message}: see python scripts/train.py --help.")
