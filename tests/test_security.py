@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from conftest import ROOT, TinyNet
+from fabricated_runs import record
 
 from hydra_peft.adaptation.injection import inject
 from hydra_peft.adaptation.storage import load_adapter, save_adapter
@@ -34,8 +36,6 @@ from hydra_peft.runs.record import read_record
 from hydra_peft.sweeps.announced import read_sweep
 from hydra_peft.sweeps.compositions import read_compositions
 from hydra_peft.sweeps.messages import Lines, MessageError, decode_answer, decode_job
-from conftest import ROOT, TinyNet
-from fabricated_runs import record
 
 SIZE = (2, 2)
 
@@ -328,7 +328,7 @@ def keys(value: Any) -> set[str]:
 
 
 def test_hydra_is_one_that_looks_at_what_it_calls() -> None:
-    """The floor's behaviour, a second line behind ours: no name of ``os.system``, not by detours."""
+    """The floor's behaviour, a second line behind ours: no name of ``os.system``."""
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
