@@ -328,7 +328,7 @@ def keys(value: Any) -> set[str]:
 
 
 def test_hydra_is_one_that_looks_at_what_it_calls() -> None:
-    """The floor's behaviour, a second line behind ours: no name of ``os.system``, not by detours."""
+    """The floor's behaviour, a second line behind ours: no name of ``os.system``."""
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 

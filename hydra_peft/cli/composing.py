@@ -57,7 +57,7 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
         raise UserError(f"hydra.sweeper.params={parameters} is no mapping of keys to values.")
     overrides: list[str] = []
     try:
-        overrides = [f"{key!s}={value}" for key, value in parameters.items()]
+        overrides = [f"{key!s}={value}" for key, value in dict(parameters).items()]
         overrides += _as_typed(config.hydra.overrides.task)
         # The loader is what globs, such as dataset='glob(*)', are looked up in.
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(overrides)

@@ -9,6 +9,11 @@ from hydra._internal.utils import get_args_parser
 from hydra_peft.errors import UserError
 
 
+def is_flag(word: str) -> bool:
+    """Whether ``word`` is a flag that may stand anywhere: it takes no word after it."""
+    return word in ("-m", "--multirun") or (word.startswith("--") and "=" in word)
+
+
 def check_flags(words: Sequence[str]) -> None:
     """Check that Hydra's parser takes ``words``, and that no flag makes it unpickle a file.
 

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli.clusters import check_single
-from hydra_peft.cli.flags import check_flags
+from hydra_peft.cli.flags import check_flags, is_flag
 from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, of_hydra_itself, one_sentence
@@ -52,7 +52,7 @@ def _main() -> int:
     # argparse takes flags before or after all overrides; people also type them in between.
     words = [expand_home(word) for word in sys.argv[1:]]
     check_words(words)
-    sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))
+    sys.argv[1:] = sorted(words, key=lambda word: not is_flag(word))
     check_flags(sys.argv[1:])
     unfinished.clear()
     # With this Hydra lets exceptions through, so that the message is ours to write.
@@ -70,6 +70,8 @@ def _main() -> int:
     except ValueError as error:
         # A job's own errors come as Stopped: this one is about Hydra's command line.
         raise UserError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise UserError("a config is nested without end: a yaml alias in itself?") from None
     except Exception as error:
         mistake = of_hydra_itself(error, sys.argv[1:])
         if mistake is None:
