@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, TinyNet
 from fabricated_runs import record
+from torch import nn
 
 from hydra_peft.adaptation.injection import inject
 from hydra_peft.adaptation.storage import load_adapter, save_adapter
@@ -37,7 +37,12 @@ from hydra_peft.sweeps.announced import read_sweep
 from hydra_peft.sweeps.compositions import read_compositions
 from hydra_peft.sweeps.messages import Lines, MessageError, decode_answer, decode_job
 
+ROOT = Path(__file__).resolve().parent.parent
 SIZE = (2, 2)
+
+
+def model() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 4))
 
 
 class Bomb:
@@ -74,9 +79,9 @@ def marker(tmp_path: Path) -> Iterator[Path]:
 
 
 def adapter(folder: Path) -> None:
-    model = TinyNet()
-    inject(model, "lora", targets=["attn.proj"], rank=1)
-    save_adapter(model, folder)
+    adapted = model()
+    inject(adapted, "lora", targets=["0"], rank=1)
+    save_adapter(adapted, folder)
 
 
 def sealed(text: str) -> bytes:
@@ -92,8 +97,8 @@ def safetensors(header: bytes) -> bytes:
 REFUSING: dict[str, Callable[[Path], object]] = {
     "result.json": lambda path: read_record(path.parent),
     "config.yaml": lambda path: read_run_config(path.parent),
-    "adapter.json": lambda path: load_adapter(TinyNet(), path.parent),
-    "adapter.safetensors": lambda path: load_adapter(TinyNet(), path.parent),
+    "adapter.json": lambda path: load_adapter(model(), path.parent),
+    "adapter.safetensors": lambda path: load_adapter(model(), path.parent),
     "sweep.json": read_sweep,
     "manifest.json": read_manifest,
 }

@@ -250,6 +250,33 @@ def test_random_mistakes(refused: Refused) -> None:
     assert len(seen) >= 200
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-m", "seed=range(1,2,0)"], "has more than 100,000 values, or no end at all"),
+        (["-m", "seed=range(9999999999)"], "has more than 100,000 values"),
+        (["-m", "seed=range(3,1)"], "gives no job"),
+        (["-m", "seed=glob(*)"], "gives no job"),
+        (["-m", "hydra.sweeper=null"], "Hydra cannot work with hydra.sweeper=null"),
+        (["-m", "hydra.launcher._target_=os.system"], "not the hydra_plugins package"),
+        (["-m", "hydra.sweeper.params=1"], "is no mapping"),
+        (["-m", "hydra.sweeper.max_batch_size=0"], "null or at least 1"),
+        (["-m", "hydra.sweep.dir=${zq}"], "'zq' not found"),
+        (["-m", "hydra.sweep.dir=/proc/zq"], "cannot write at /proc/zq"),
+        (["--experimental-rerun=a.pickle"], "unpickles a file"),
+        (["--zq"], "unrecognized arguments: --zq"),
+        (["paths.cache='a\0b'"], "paths.cache='a\\x00b' is not allowed"),
+        (["train.epochs=" + "9" * 30], "at most 1,000,000"),
+        (["dataset.classes=" + "9" * 12], "at most 1,000,000"),
+        (["device='a\nerror: b\x1b'"], "device=a error: b\\x1b is not allowed"),
+    ],
+)
+def test_mistakes_that_once_ended_otherwise(
+    refused: Refused, arguments: list[str], message: str
+) -> None:
+    assert message in refused(*arguments)
+
+
 @pytest.mark.parametrize("what", YAML)
 def test_malformed_configs(refused: Refused, tmp_path: Path, what: str) -> None:
     sentence = refused(*with_config(tmp_path, YAML[what]))

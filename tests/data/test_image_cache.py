@@ -200,3 +200,13 @@ def test_file_systems_that_cannot_reserve(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(image_cache.os, "posix_fallocate", unsupported)
     images = Counted()
     assert torch.equal(read(images, tmp_path), torch.from_numpy(images.array))
+
+
+@pytest.mark.parametrize("line", [b"\x80\x04\xff", "² ³".encode(), b"9" * 5000 + b" 1"])
+def test_a_journal_that_is_none_of_ours(tmp_path: Path, line: bytes) -> None:
+    images = Counted()
+    expected = read(images, tmp_path)
+    header = only(tmp_path, ".json")
+    header.with_suffix(".journal").write_bytes(line + b"\n")
+    header.unlink()
+    assert torch.equal(read(images, tmp_path), expected)
