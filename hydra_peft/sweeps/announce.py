@@ -9,10 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from hydra_peft.files import write_json
+from hydra_peft.sweeps.announced import SCHEMA, SWEEPS
 from hydra_peft.sweeps.plan import PlannedJob
-
-FOLDER = ".sweeps"
-SCHEMA = 1
 
 
 def announce(planned: Sequence[PlannedJob], command: str) -> None:
@@ -35,4 +33,4 @@ def announce(planned: Sequence[PlannedJob], command: str) -> None:
         ]
         started = now.isoformat(timespec="seconds")
         content = {"schema": SCHEMA, "started": started, "command": command, "jobs": jobs}
-        write_json(Path(root) / FOLDER / name, content)
+        write_json(Path(root) / SWEEPS / name, content)
