@@ -6,21 +6,19 @@ Every case is wrong by the way it is made; none is tried to find out.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hydra_peft.cli import train
-
 Case = tuple[str, ...]
 #: exit code and stderr of a command line, after which nothing may be there
 Refused = Callable[..., str]
+Cli = Callable[..., tuple[int, str, str]]
 
 #: wherever a run that starts in spite of it would be done soon
 QUICK = ("train.epochs=1", "scheduler.warmup_epochs=0", "method=linear", "device=cpu")
@@ -200,25 +198,17 @@ YAML = {
 
 
 @pytest.fixture
-def refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Refused:
+def short() -> Sequence[str]:
+    return QUICK
+
+
+@pytest.fixture
+def refused(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
     """Call the entry point; return its sentence after checking that it is one and nothing began."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str) -> str:
-        from hydra.core.global_hydra import GlobalHydra
-
-        paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
-        monkeypatch.setattr(sys, "argv", ["scripts/train.py", *QUICK, *paths, *arguments])
-        before = signal.getsignal(signal.SIGTERM)
-        GlobalHydra.instance().clear()
-        try:
-            code = train.main()
-        finally:
-            signal.signal(signal.SIGTERM, before)
-            GlobalHydra.instance().clear()
-        out, err = capfd.readouterr()
+    def call(*words: str) -> str:
+        code, out, err = cli(*words)
         check(code, out, err, tmp_path)
         return err
 

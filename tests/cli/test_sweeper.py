@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hydra_peft.cli import train
 from hydra_peft.runs.record import read_record, write_record
 
 SHORT = [
@@ -26,24 +23,8 @@ Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
-    """Call the entry point with arguments: exit code, stdout, stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        from hydra.core.global_hydra import GlobalHydra
-
-        paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
-        monkeypatch.setattr(sys, "argv", ["scripts/train.py", *SHORT, *paths, *arguments])
-        before = signal.getsignal(signal.SIGTERM)
-        GlobalHydra.instance().clear()
-        try:
-            code = train.main()
-        finally:
-            signal.signal(signal.SIGTERM, before)
-            GlobalHydra.instance().clear()
-        return (code, *capfd.readouterr())
-
-    return call
+def short() -> list[str]:
+    return SHORT
 
 
 def folders(tmp_path: Path) -> list[Path]:

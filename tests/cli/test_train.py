@@ -18,29 +18,6 @@ from hydra_peft.cli import train
 SHORT = ["train.epochs=1", "scheduler.warmup_epochs=0", "train.batch_size=100", "device=cpu"]
 
 
-@pytest.fixture
-def cli(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Call the entry point with arguments: exit code, stdout, stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        from hydra.core.global_hydra import GlobalHydra
-
-        paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
-        monkeypatch.setattr(sys, "argv", ["scripts/train.py", *SHORT, *paths, *arguments])
-        before = signal.getsignal(signal.SIGTERM)
-        GlobalHydra.instance().clear()
-        try:
-            code = train.main()
-        finally:
-            signal.signal(signal.SIGTERM, before)
-            GlobalHydra.instance().clear()
-        return (code, *capfd.readouterr())
-
-    return call
-
-
 Cli = Callable[..., tuple[int, str, str]]
 
 
