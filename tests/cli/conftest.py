@@ -1,0 +1,47 @@
+"""The train entry point, called in the tests' own process."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from hydra_peft.cli import train
+
+#: from words to exit code, stdout and stderr
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def short() -> Sequence[str]:
+    """Words that make a run short; a module may have its own."""
+    return ["train.epochs=1", "scheduler.warmup_epochs=0", "train.batch_size=100", "device=cpu"]
+
+
+@pytest.fixture
+def cli(
+    short: Sequence[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Cli:
+    """Call the entry point with words after those of ``short``."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        from hydra.core.global_hydra import GlobalHydra
+
+        paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
+        monkeypatch.setattr(sys, "argv", ["scripts/train.py", *short, *paths, *words])
+        before = signal.getsignal(signal.SIGTERM)
+        GlobalHydra.instance().clear()
+        try:
+            code = train.main()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            GlobalHydra.instance().clear()
+        return (code, *capfd.readouterr())
+
+    return call
