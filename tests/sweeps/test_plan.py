@@ -119,9 +119,9 @@ def test_shared_parts_are_looked_at_once(
     for name in ("check_model", "check_data", "_weights"):
         original = getattr(plan_module, name)
 
-        def counted(config, name=name, original=original):  # type: ignore[no-untyped-def]
+        def counted(config, name=name, original=original, **more):  # type: ignore[no-untyped-def]
             calls.append(name)
-            return original(config)
+            return original(config, **more)
 
         monkeypatch.setattr(plan_module, name, counted)
     jobs = planned(*(make_job(f"seed={seed}") for seed in range(4)))
@@ -150,7 +150,7 @@ def test_missing_weights_are_a_mistake_of_each_job(make_job: MakeJob) -> None:
 def test_a_bug_is_not_taken_for_a_broken_job(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: object) -> None:
+    def fail(_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(plan_module, "check_model", fail)
