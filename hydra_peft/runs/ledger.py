@@ -96,7 +96,8 @@ class Ledger:
                 elif content != _content(self.folder / name):
                     atomic_write(self.folder / name, content)
             if self._before.get(FILE, b"") is None:
-                self.folder.rmdir()
+                for folder in (self.folder, *self.folder.parents[:2]):
+                    folder.rmdir()  # of the run, the task, the benchmark: where nothing else is
         except OSError as error:
             log.debug("%s was not put back: %s", self.folder, error)
         self.begun = False

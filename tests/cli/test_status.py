@@ -191,9 +191,11 @@ def test_shortened_counts_columns_and_not_characters() -> None:
 
 
 def script(root: Path, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    # Where these are set they count more than the terminal's own size.
+    kept = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
     return subprocess.Popen(
         [sys.executable, str(root / "scripts" / "status.py"), *arguments],
-        env={**os.environ, "PYTHONPATH": str(root), "TERM": "xterm"},
+        env={**kept, "PYTHONPATH": str(root), "TERM": "xterm"},
         **options,
     )
 

@@ -51,7 +51,7 @@ def test_an_incomplete_original_must_be_allowed_and_is_recorded(
     write_manifest(folder, partial=True, notes=["Cannot be rebuilt: not VTAB-1k's."])
     with pytest.raises(UserError, match=r"svhn was prepared from an incomplete original"):
         do_prepared()
-    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs" / "vtab1k").exists()
     outcome = do_prepared("data.allow_partial=true")
     data = json.loads((outcome.folder / "result.json").read_text())["data"]
     assert data["partial"] is True
@@ -78,7 +78,7 @@ def test_scored_images_that_are_trained_on_are_refused(
     shutil.copy(folder / f"images/{taken}.jpg", folder / f"images/{scored}/000001.jpg")
     with pytest.raises(UserError, match=f"vtab1k/svhn: {message}.*not be of unseen images"):
         do_prepared(f"protocol={protocol}")
-    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs" / "vtab1k").exists()
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_an_unreadable_test_image_is_found_before_training(
     file.write_bytes(whole[:500])
     with pytest.raises(UserError, match=r"cannot read the image .*test/000007\.jpg"):
         do_prepared()
-    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs" / "vtab1k").exists()
     checked = spy_on_checks(monkeypatch)
     file.write_bytes(whole)
     do_prepared()
@@ -136,7 +136,7 @@ def test_an_unreadable_test_image_is_found_before_a_search(
     (folder / "images/test/000007.jpg").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"cannot read the image .*test/000007\.jpg"):
         tuned(f"data.cache={cache}")
-    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs" / "vtab1k").exists()
 
 
 def test_runs_after_check_data_check_nothing_again(

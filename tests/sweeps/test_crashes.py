@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hydra_peft.runs import run as run_module
 from hydra_peft.runs.claims import claim
+from hydra_peft.runs.ledger import Ledger
 from hydra_peft.runs.record import Record, read_record, write_record
+from hydra_peft.runs.training import Training
 from hydra_peft.sweeps.crashes import ended_by, record_crash
 from hydra_peft.sweeps.job import Job
 from hydra_peft.sweeps.one_job import do_job
@@ -74,18 +75,17 @@ def test_of_a_tuned_job_the_candidate_that_was_tried_has_failed(
     make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make_job("protocol.tune=true", "protocol.grid.lr=[1e-3,1e-2]")
-    original = run_module._Run._train
+    original = Training.execute
     calls = []
 
     def die(self, *rest):  # type: ignore[no-untyped-def]
-        calls.append(self.folder)
+        calls.append(self.ledger.folder)
         if len(calls) == 2:
-            write_record(self.record, self.folder)
-            monkeypatch.setattr(run_module._Run, "_finish", lambda *_, **__: None)
+            monkeypatch.setattr(Ledger, "finish_badly", lambda *_, **__: None)
             raise SystemExit
         return original(self, *rest)
 
-    monkeypatch.setattr(run_module._Run, "_train", die)
+    monkeypatch.setattr(Training, "execute", die)
     with pytest.raises(SystemExit):
         do_job(job)
     assert [read_record(folder).status for folder in calls] == ["completed", "running"]
