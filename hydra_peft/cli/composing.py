@@ -214,7 +214,8 @@ def _file(config: DictConfig, loader: ConfigLoader, jobs: Sequence[Sequence[str]
         cache = OmegaConf.select(config, "paths.cache")
     except OmegaConfBaseException:
         return None
-    if inputs is None or not isinstance(cache, str) or not cache.strip():
+    # What is no path is told of when the jobs are checked.
+    if inputs is None or not isinstance(cache, str) or not cache.strip() or "\0" in cache:
         return None
     return compositions_file(Path(cache).expanduser(), key_of(inputs))
 
