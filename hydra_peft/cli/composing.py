@@ -64,7 +64,7 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
         _check_ranges(parsed)
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     except COMPOSITION_ERRORS as error:
-        raise UserError(one_sentence(error, None)) from None
+        raise UserError(one_sentence(error)) from None
     except (ValueError, OverflowError) as error:  # such as a range with a step of 0
         raise UserError(f"{' '.join(overrides)} gives no sweep: {error}.") from None
     if not jobs:
@@ -172,7 +172,7 @@ class Composer:
         except UserError as error:
             return Composition(Job(tuple(overrides), text), None, str(error))
         except COMPOSITION_ERRORS as error:
-            return Composition(Job(tuple(overrides), text), None, one_sentence(error, None))
+            return Composition(Job(tuple(overrides), text), None, one_sentence(error))
         return Composition(Job(tuple(overrides), text), checked)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:

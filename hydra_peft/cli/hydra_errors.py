@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -24,12 +24,13 @@ MANY = 12
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 
 
-def one_sentence(error: Exception, defaults: DictConfig | None) -> str:
+def one_sentence(error: Exception, defaults: Callable[[], DictConfig | None] = lambda: None) -> str:
     """Return what a user needs to know of ``error``.
 
     Args:
         error: raised while Hydra composed a config.
-        defaults: the config without overrides, to look for near keys in; None if it is not known.
+        defaults: gives the config without overrides, to look for near keys in; None if that is not
+            known. Called only where it is needed: it takes as long as composing.
     """
     if isinstance(error, OverrideParseException):
         return f"cannot understand the override '{error.override}': expected key=value."
@@ -38,7 +39,7 @@ def one_sentence(error: Exception, defaults: DictConfig | None) -> str:
     text = str(error)
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
-        return _unknown_key(key[1], defaults)
+        return _unknown_key(key[1], defaults())
     group = re.search(r"Could not find '([^']+)'", text)
     if group:
         return f"there is no config '{group[1]}': see python scripts/train.py --help."

@@ -63,10 +63,10 @@ def _main() -> int:
     except Stopped as stopped:
         cause = stopped.__cause__
         if isinstance(cause, COMPOSITION_ERRORS):
-            raise UserError(one_sentence(cause, None)) from None
+            raise UserError(one_sentence(cause)) from None
         raise (cause or stopped) from None
     except COMPOSITION_ERRORS as error:
-        raise UserError(one_sentence(error, _defaults())) from None
+        raise UserError(one_sentence(error, _defaults)) from None
     except ValueError as error:
         # A job's own errors come as Stopped: this one is about Hydra's command line.
         raise UserError(" ".join(str(error).split())) from None

@@ -98,6 +98,7 @@ def test_one_job_diverges_and_the_other_completes(train: Train, tmp_path: Path) 
     assert len(list(tmp_path.glob("runs/.submitit/*/*_submitted.pkl"))) == submitted == 2
 
 
+@pytest.mark.long
 def test_a_job_that_is_told_to_go_continues_where_it_is_started_again(
     train: Train, root: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_job_that_is_told_to_go_continues_where_it_is_started_again(
     assert one == other
 
 
+@pytest.mark.long
 def test_slurm(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = fake_slurm.install(tmp_path / "slurm")
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")

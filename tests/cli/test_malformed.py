@@ -297,11 +297,8 @@ def with_config(folder: Path, text: str) -> tuple[str, str]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["optimizer.lr='a\nb'"],
         ["-m", "seed=range(1,2,0)"],
         ["-m", "hydra.launcher._target_=os.system"],
-        ["--experimental-rerun=config.pickle"],
-        ["seed=${seed}"],
     ],
 )
 def test_mistakes_in_a_process_of_their_own(
