@@ -1,18 +1,22 @@
-# make demo   train adapters on real images in three minutes, print the table
-# make test   lint, types and every test
-# Both set up the virtual environment first; VENV=<folder> puts it elsewhere.
+# make demo        train adapters on real images in three minutes, print the table
+# make test        lint, types and the tests, in under ten minutes on two cores
+# make test-long   those that start whole clusters and restarts
+# All set up the virtual environment first; VENV=<folder> puts it elsewhere.
 
 VENV ?= .venv
 PYTHON ?= python3
 RUN = $(abspath $(VENV))/bin/python
 
-.PHONY: demo test lint install
+.PHONY: demo test test-long lint install
 
 demo: install
 	@$(RUN) scripts/demo.py
 
 test: lint
-	@$(RUN) -m pytest -n 2 --dist loadfile
+	@$(RUN) -m pytest -n 2 --dist loadfile -m "not long"
+
+test-long: install
+	@$(RUN) -m pytest -n 2 -m long
 
 lint: install
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .

@@ -115,11 +115,14 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str
     logger.removeHandler(caplog.handler)
 
 
-@pytest.mark.parametrize("name", METHODS)
+# Every way of training at two places, and every place for one that scores more than once.
 @pytest.mark.parametrize(
-    "where",
-    [{"step": 1}, {"step": 6}, {"step": 8}, {"step": 12}, {"batch": 1}, {"batch": 3}],
-    ids=["first", "mid", "end of epoch", "last", "scoring", "later in scoring"],
+    ("name", "where"),
+    [
+        *((name, {"step": 6}) for name in METHODS),
+        *((name, {"batch": 1}) for name in METHODS),
+        *(("best", where) for where in ({"step": 1}, {"step": 8}, {"step": 12}, {"batch": 3})),
+    ],
 )
 def test_stopped_anywhere_and_resumed_gives_the_same_bits(
     do: Do,
