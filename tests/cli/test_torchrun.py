@@ -153,7 +153,11 @@ def test_torchrun_is_terminated_and_the_same_command_resumes(
     ("how", "sentence"),
     [
         ("raise RuntimeError('a noise in the second')", "RuntimeError: a noise in the second"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "one of 2 processes ended without a word"),
+        pytest.param(
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            "one of 2 processes ended without a word",
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["raises", "is killed"],
 )
