@@ -13,7 +13,7 @@ demo: install
 	@$(RUN) scripts/demo.py
 
 test: lint
-	@$(RUN) -m pytest -n 2 --dist loadfile -m "not long"
+	@$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: install
 	@$(RUN) -m pytest -n 2 -m long

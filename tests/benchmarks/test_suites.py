@@ -115,6 +115,7 @@ def test_merge() -> None:
     ]
 
 
+@pytest.mark.long
 def test_slots() -> None:
     report = slots.run(CPU, slots.Settings(slots=1, jobs=2, epochs=1))
     assert [row["slots"] for row in report.rows] == [1, 1]

@@ -78,6 +78,7 @@ def results(tmp_path: Path) -> list[dict]:
     return [json.loads(p.read_text()) for p in sorted(tmp_path.glob("runs/**/result.json"))]
 
 
+@pytest.mark.long
 def test_one_job_diverges_and_the_other_completes(train: Train, tmp_path: Path) -> None:
     words = ("method=hydra", "train.batch_size=100", "optimizer.lr=1e-3,1e6")
     sweep = ("-m", "hydra/launcher=submitit_local", *words)

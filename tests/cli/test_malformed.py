@@ -234,17 +234,18 @@ def check(code: int, out: str, err: str, folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} <= {"cache", "conf"}
 
 
-def test_random_mistakes(refused: Refused) -> None:
+@pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.long)])
+def test_random_mistakes(refused: Refused, count: int) -> None:
     seen: set[Case] = set()
 
-    @settings(max_examples=215, derandomize=True, deadline=None, database=None)
+    @settings(max_examples=count + 15, derandomize=True, deadline=None, database=None)
     @given(CASES)
     def try_one(case: Case) -> None:
         refused(*case)
         seen.add(case)
 
     try_one()
-    assert len(seen) >= 200
+    assert len(seen) >= count
 
 
 @pytest.mark.parametrize(

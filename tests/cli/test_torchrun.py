@@ -127,6 +127,7 @@ def test_two_processes_give_what_one_gives(
     assert record(tmp_path / "runs")["hardware"]["processes"] == 2
 
 
+@pytest.mark.long
 def test_torchrun_is_terminated_and_the_same_command_resumes(
     start: Callable[..., subprocess.Popen[str]], alone: Callable[..., Path], tmp_path: Path
 ) -> None:

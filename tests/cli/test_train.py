@@ -250,9 +250,8 @@ def test_ctrl_c_in_the_middle_of_a_run(root: Path, tmp_path: Path) -> None:
     assert result["status"] == "interrupted"
 
 
-@pytest.mark.parametrize(
-    "signum", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_and_typed_again_gives_the_same_bits(
     root: Path, tmp_path: Path, signum: signal.Signals
 ) -> None:

@@ -103,6 +103,7 @@ def command(root: Path, tmp_path: Path, *words: str) -> list[str]:
     return [sys.executable, str(root / "scripts/train.py"), "-m", *SHORT, *paths, *words]
 
 
+@pytest.mark.long
 def test_from_the_command_line(root: Path, tmp_path: Path) -> None:
     # A folder with modules of the user's own: workers do not import them.
     (tmp_path / "torch.py").write_text("raise ImportError('not yours')")
@@ -114,6 +115,7 @@ def test_from_the_command_line(root: Path, tmp_path: Path) -> None:
     assert [record["status"] for record in results(tmp_path)] == ["completed"] * 3
 
 
+@pytest.mark.long
 def test_ctrl_c_interrupts_what_is_under_way(root: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         command(root, tmp_path, "seed=0,1", "train.epochs=100000", "method=lora"),
