@@ -80,7 +80,7 @@ def print_tables(
         UserError: there is no run, or no such format or protocol.
         OSError: the files cannot be written.
     """
-    from hydra_peft.tables.collect import collect
+    from hydra_peft.runs.collection import collect
     from hydra_peft.tables.render import documents, endings
     from hydra_peft.tables.rows import build_tables
 
@@ -113,7 +113,7 @@ def print_paper_table(
         UserError: no such table, format or protocol; or the published numbers are missing.
         OSError: the files cannot be written.
     """
-    from hydra_peft.tables.collect import collect
+    from hydra_peft.runs.collection import collect
     from hydra_peft.tables.paper_tables import paper_table
     from hydra_peft.tables.published import read_published
     from hydra_peft.tables.render import endings

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hydra_peft.errors import UserError
+from hydra_peft.runs.collection import collect
 from hydra_peft.runs.record import Record, write_record
-from hydra_peft.tables.collect import collect
 from hydra_peft.tables.render import to_frame, to_markdown
 from hydra_peft.tables.rows import build_tables
 

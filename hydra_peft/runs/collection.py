@@ -1,4 +1,4 @@
-"""The completed runs below a folder, and what is wrong with the others."""
+"""The runs below a folder, completed or not, and what is wrong with what cannot be read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,31 @@ from hydra_peft.runs.record import Record, read_record
 
 
 @dataclass(frozen=True)
-class Collection:
-    """Completed runs, and one sentence for each thing a reader of a table should know."""
+class FoundRun:
+    """One run: its folder and what its ``result.json`` says."""
 
-    records: list[Record]
+    folder: Path
+    record: Record
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What tables, figures and reports are made of.
+
+    Attributes:
+        completed: one run each identity (config_id, weights, data), the latest.
+        others: runs that failed, were interrupted, diverged or are not over.
+        warnings: one sentence for each thing a reader should know.
+    """
+
+    completed: list[FoundRun]
+    others: list[FoundRun]
     warnings: list[str]
+
+    @property
+    def records(self) -> list[Record]:
+        """Records of the completed runs."""
+        return [run.record for run in self.completed]
 
 
 def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
@@ -34,26 +54,28 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
         reason = "holds no run" if runs.is_dir() else "is not a folder"
         sentence = f"{runs} {reason}: train something first, or give runs=<folder>."
         if may_be_empty:
-            return Collection([], [sentence])
+            return Collection([], [], [sentence])
         raise UserError(sentence)
     warnings: list[str] = []
-    kept: dict[tuple[object, ...], Record] = {}
-    statuses: Counter[str] = Counter()
+    kept: dict[tuple[object, ...], FoundRun] = {}
+    others: list[FoundRun] = []
     for folder in folders:
         try:
-            record = read_record(folder)
+            run = FoundRun(folder, read_record(folder))
         except UserError as error:
             warnings.append(f"left out: {error}")
             continue
+        record = run.record
         if record.status != "completed":
-            statuses[record.status] += 1
+            others.append(run)
             continue
         key = (record.config_id, record.weights.get("sha256"), record.data.get("sha256"))
         if key in kept:
             warnings.append(f"{folder.name} is there twice: the later of the two counts.")
-        if key not in kept or kept[key].started <= record.started:
-            kept[key] = record
-    if statuses:
+        if key not in kept or kept[key].record.started <= record.started:
+            kept[key] = run
+    if others:
+        statuses = Counter(run.record.status for run in others)
         counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
         warnings.append(f"runs that did not complete are left out: {counts}.")
-    return Collection(list(kept.values()), warnings)
+    return Collection(list(kept.values()), others, warnings)
