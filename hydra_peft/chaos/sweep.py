@@ -15,6 +15,7 @@ from pathlib import Path
 from hydra_peft.chaos.processes import MARK, kill, marked
 from hydra_peft.chaos.verdict import Witness
 from hydra_peft.errors import UserError
+from hydra_peft.runs.folder import METRICS
 
 #: part of the command line of a worker process
 WORKER = "hydra_peft.sweeps.worker"
@@ -44,7 +45,8 @@ def disturb(
         runs: its folder of runs, looked at before every start.
         log: where its output is appended.
         kills: processes to kill; after them the sweep is left alone.
-        pause: mean seconds before a kill; moments are drawn from twice its range.
+        pause: mean seconds before a kill; moments are drawn from twice its range, for every
+            second kill on average counted from the end of an epoch somewhere in the sweep.
         seed: of the moments and the choice of processes.
 
     Raises:
@@ -58,7 +60,7 @@ def disturb(
             raise UserError(f"the sweep was started {story.starts} times and is not done: {log}")
         witness.look()
         story.starts += 1
-        code = _one_start(command, log, mark, draws, story, kills, pause)
+        code = _one_start(command, runs, log, mark, draws, story, kills, pause)
         _wait_for_orphans(mark, story)
     witness.look()
     story.faults += witness.faults
@@ -68,6 +70,7 @@ def disturb(
 
 def _one_start(
     command: Sequence[str],
+    runs: Path,
     log: Path,
     mark: str,
     draws: random.Random,
@@ -85,6 +88,8 @@ def _one_start(
         )
         try:
             while story.kills.total() < kills:
+                if draws.random() < 0.5:
+                    _wait_for_an_epoch(process, runs)
                 try:
                     return process.wait(timeout=draws.uniform(0.0, 2.0 * pause))
                 except subprocess.TimeoutExpired:
@@ -97,6 +102,25 @@ def _one_start(
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def _wait_for_an_epoch(process: subprocess.Popen[bytes], runs: Path) -> None:
+    """Wait until some run writes the line of an epoch, or the sweep is over.
+
+    A sweep that is killed again and again while it starts shows nothing about what trains.
+    """
+    begun = time.time()
+    while process.poll() is None:
+        if any(_changed(path) > begun for path in runs.rglob(METRICS)):
+            return
+        time.sleep(0.2)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _wait_for_orphans(mark: str, story: Story) -> None:

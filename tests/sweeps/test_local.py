@@ -134,25 +134,3 @@ def test_ctrl_c_interrupts_what_is_under_way(root: Path, tmp_path: Path) -> None
     assert err.decode().strip().splitlines()[-1].startswith("error: interrupted")
     assert "Traceback" not in err.decode()
     assert [record["status"] for record in results(tmp_path)] == ["interrupted"] * 2
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["device=auto", "launcher.gpus=[7]"], "launcher.gpus names GPU 7, but "),
-        (["launcher.gpus=most"], "launcher.gpus=most is not allowed: it must be all or a list"),
-        (["launcher.slots=2"], "unknown key 'launcher.slots'"),
-        (["launcher.cpu_slots=0"], "launcher.cpu_slots=0 is not allowed"),
-    ],
-)
-def test_mistakes_are_one_sentence_and_start_nothing(
-    root: Path, tmp_path: Path, words: list[str], message: str
-) -> None:
-    done = subprocess.run(
-        command(root, tmp_path, "seed=0,1", *words), capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert done.stdout == ""
-    assert results(tmp_path) == []

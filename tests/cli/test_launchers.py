@@ -1,0 +1,31 @@
+"""What the command line says of a launcher that it cannot have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["device=auto", "launcher.gpus=[7]"], "launcher.gpus names GPU 7, but "),
+        (["launcher.gpus=most"], "launcher.gpus=most is not allowed: it must be all or a list"),
+        (["launcher.slots=2"], "unknown key 'launcher.slots'"),
+        (["launcher.cpu_slots=0"], "launcher.cpu_slots=0 is not allowed"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_start_nothing(
+    cli: Cli, tmp_path: Path, words: list[str], message: str
+) -> None:
+    local = ["-m", "method=linear", "hydra/launcher=local", "launcher.cpu_slots=2"]
+    code, out, err = cli(*local, "seed=0,1", *words)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert not list(tmp_path.glob("runs/**/result.json"))
