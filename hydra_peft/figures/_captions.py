@@ -6,11 +6,14 @@ from collections.abc import Iterable
 
 from hydra_peft.runs.record import Record
 
+#: in the place of the weights' hash
+RANDOM = "RANDOM WEIGHTS"
+
 
 def weights_label(record: Record) -> str:
     """Return ``pretrained 1a2b3c4d``, or ``RANDOM WEIGHTS``."""
     if record.weights.get("kind") != "pretrained":
-        return "RANDOM WEIGHTS"
+        return RANDOM
     return f"pretrained {str(record.weights.get('sha256'))[:8]}"
 
 

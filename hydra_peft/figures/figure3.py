@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.figures._base import FigureData, RunFigure
 from hydra_peft.figures._captions import describe_runs
 from hydra_peft.figures._layers import AdaptedLayer, adapted_layers
-from hydra_peft.figures._style import BLUE, GREY, HEAT, PAGE, VERMILION, footer, picture
+from hydra_peft.figures._style import BRANCHES, GREY, HEAT, PAGE, footer, picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 #: directions of the update, as in the paper
 COUNT = 2
-#: look of a branch; the first is that of A
-_LOOKS = (
-    {"color": VERMILION, "marker": "^", "linestyle": "--"},
-    {"color": BLUE, "marker": "o", "linestyle": "-"},
-)
 
 
 @dataclass(frozen=True)
@@ -199,7 +194,7 @@ def _chance(axes: Axes, rows: pd.DataFrame) -> None:
 def _look(branch: str) -> dict[str, Any]:
     from hydra_peft.analysis.subspace import PARALLEL
 
-    return _LOOKS[0] if branch == PARALLEL else _LOOKS[1]
+    return BRANCHES["parallel" if branch == PARALLEL else "sequential"]
 
 
 def _math(branch: str) -> str:

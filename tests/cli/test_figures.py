@@ -90,6 +90,8 @@ def test_all_draws_what_it_can_and_names_the_rest(
     assert "pretrained" in out
     assert (tmp_path / "out" / "figure3.pdf").is_file()
     assert "figure 4 is not drawn: the test images" in out  # fabricated: nobody knows them
+    assert "figure branches: Measured" in out
+    assert "no CKA: the test images" in out
     code, out, _ = call(
         "figure=all", f"run={random}", f"runs={tmp_path}/runs", f"out={tmp_path}/out"
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,3 +134,25 @@ def test_where_a_layer_is() -> None:
     assert place("blocks.5.attn.proj") == (6, "attn.proj")
     assert place("vision.blocks.0.mlp.fc2") == (1, "mlp.fc2")
     assert place("patch_embed.proj") == (0, "patch_embed.proj")
+
+
+@pytest.mark.long
+def test_vit_b_takes_less_than_30_seconds(
+    root: Path, compose_train: Compose, tmp_path: Path
+) -> None:
+    """As a whole process, all 24 layers: processor time of one core, whatever else runs here."""
+    words = ("model=vit_base_patch16_224_in21k", "model.pretrained=false")
+    folder = put_model(compose_train, tmp_path / "run", *words)
+    script = [sys.executable, root / "scripts" / "figures.py"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [*script, "figure=3", f"run={folder}", f"out={tmp_path}"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert "over 24 layers" in done.stdout
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 30
