@@ -136,7 +136,12 @@ class Table:
     @property
     def selected_on_test(self) -> bool:
         """Whether the epoch was chosen by the score on the test set: no estimate of a result."""
-        return self.selection.startswith("best ") and self.selection.endswith(" on test")
+        return is_selected_on_test(self.selection)
+
+
+def is_selected_on_test(selection: str) -> bool:
+    """Whether this rule, as records have it, chooses the epoch by the score on the test set."""
+    return selection.startswith("best ") and selection.endswith(" on test")
 
 
 #: order of groups in every VTAB-like table
