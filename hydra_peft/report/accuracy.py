@@ -75,7 +75,7 @@ class AccuracyTable:
 def accuracy_table(table: Table, lineages: list[str]) -> AccuracyTable:
     """Return ``table`` as a page shows it; ``lineages`` are those of its data."""
     backbones: dict[str, list[Row]] = {}
-    for row in sorted(table.rows, key=lambda row: (row.partial, row.weights == RANDOM)):
+    for row in sorted(table.rows, key=lambda row: (row.weights == RANDOM, row.partial)):
         weights = row.weights + (f", {PARTIAL}" if row.partial else "")
         backbones.setdefault(f"{row.model}, {weights}", []).append(row)
     columns = [*table.tasks.items(), ("mean over tasks", ""), ("mean over groups", "")]
