@@ -63,15 +63,17 @@ def write_report(runs: Path, out: Path) -> tuple[int, int]:
         UserError: there is no run.
         OSError: ``out`` cannot be written.
     """
+    from hydra_peft.runs.collection import collect
+
+    collection = collect(runs)  # before what takes seconds to load: a mistake is told at once
+
     from hydra_peft.cli.defaults import default_settings
     from hydra_peft.files import atomic_write
     from hydra_peft.report.build import build_page
     from hydra_peft.report.page import render_page
-    from hydra_peft.runs.collection import collect
     from hydra_peft.sweeps.liveness import Liveness
     from hydra_peft.tables.overrides import Origin
 
-    collection = collect(runs)
     records = collection.records
     defaults = default_settings({Origin.of(record) for record in records}) if records else {}
     fill = None if runs.resolve() == RUNS.resolve() else runs.resolve()
@@ -114,9 +116,20 @@ def _sides(
     return sides, notes
 
 
-def _pictures(_collection: Collection) -> tuple[list[Picture], list[str]]:
-    """Return the figures that the runs give, and why the others are not drawn."""
-    return [], []
+def _pictures(collection: Collection) -> tuple[list[Picture], list[str]]:
+    """Return the figures that all runs together give, and why the others are not drawn."""
+    from hydra_peft.figures import CollectionFigure, all_figures
+    from hydra_peft.report.pictures import draw
+
+    pictures: list[Picture] = []
+    undrawn: list[str] = []
+    for figure in all_figures():
+        if isinstance(figure, CollectionFigure):
+            try:
+                pictures.append(draw(figure, collection))
+            except UserError as error:
+                undrawn.append(f"figure {figure.name} is not drawn: {error}")
+    return pictures, undrawn
 
 
 def _options() -> Options:

@@ -26,10 +26,10 @@ def script_json(value: Any) -> Markup:
     return Markup(text.translate(_ESCAPES))
 
 
-def data_uri(kind: str, content: str) -> str:
+def data_uri(kind: str, content: str) -> Markup:
     """Return a ``data:`` address of ``content``; ``kind`` is its media type."""
     encoded = base64.b64encode(content.encode()).decode()
-    return f"data:{kind};charset=utf-8;base64,{encoded}"
+    return Markup(f"data:{kind};charset=utf-8;base64,{encoded}")
 
 
 def hash_source(content: str) -> str:

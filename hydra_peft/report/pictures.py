@@ -5,13 +5,21 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
+from hydra_peft.errors import UserError
 from hydra_peft.report.embedding import data_uri
+
+if TYPE_CHECKING:
+    from hydra_peft.figures import CollectionFigure
+    from hydra_peft.runs.collection import Collection
 
 #: rows of a figure's numbers that the page lists; the file has all
 MOST_ROWS = 60
-#: a figure or a table of numbers that is larger is left out of the page
-MAX_BYTES = 2**20
+#: a larger drawing is left out of the page, and of larger numbers only the first rows are in it
+MAX_SVG, MAX_CSV = 600_000, 200_000
 
 
 @dataclass(frozen=True)
@@ -35,16 +43,40 @@ class Picture:
 
 @dataclass(frozen=True)
 class EmbeddedPicture:
-    """A figure as the page shows it; ``rows`` are the first of ``count``."""
+    """A figure as the page shows it.
+
+    Attributes:
+        image, file: the drawing and its numbers as addresses; no file where it is too large.
+        name: of that file.
+        header, rows: the first of the ``count`` rows of numbers.
+    """
 
     title: str
     caption: str
-    image: str
-    file: str
+    image: Markup
+    file: Markup | None
     name: str
     header: list[str]
     rows: list[list[str]]
     count: int
+
+
+def draw(figure: CollectionFigure, collection: Collection) -> Picture:
+    """Return ``figure`` of the runs in ``collection``, with its options as they are by default.
+
+    Raises:
+        UserError: these runs do not give the figure, or it is too large for a page.
+    """
+    from hydra_peft.figures import render
+
+    data = figure.data(collection, figure.settings())
+    svg = render(figure.draw(data), "svg").decode()
+    numbers = data.table.to_csv(index=False, lineterminator="\n")
+    if len(svg) > MAX_SVG:
+        raise UserError(
+            f"it is too large for a page; `scripts/figures.py figure={figure.name}` draws it."
+        )
+    return Picture(figure.title, svg, numbers, data.caption, figure.file)
 
 
 def embed(picture: Picture) -> EmbeddedPicture:
@@ -57,7 +89,7 @@ def embed(picture: Picture) -> EmbeddedPicture:
         title=picture.title,
         caption=picture.caption,
         image=data_uri("image/svg+xml", picture.svg),
-        file=data_uri("text/csv", picture.csv),
+        file=data_uri("text/csv", picture.csv) if len(picture.csv) <= MAX_CSV else None,
         name=f"{picture.name}.csv",
         header=header,
         rows=rows[:MOST_ROWS],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,11 @@ CONTRAST = 4.5
 CONTRASTS = """
 () => {
   const parse = (text) => (text.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
-  const linear = (c) => { c /= 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
-  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const channel = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const luminance = (rgb) => {
+    const [r, g, b] = rgb.map((c) => channel(c / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
   const known = new Map();
   const behind = (element) => {
     if (!element) throw new Error("nothing painted");
@@ -294,7 +298,7 @@ def test_structure_for_screen_readers(visit: Visit) -> None:
     page = visit.page
     levels = page.locator("h1, h2, h3").evaluate_all("all => all.map(h => Number(h.tagName[1]))")
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     for control in page.locator("input, select").all():
         assert control.evaluate("control => control.labels.length") == 1
     heads = page.locator("thead th").evaluate_all("all => all.map(th => th.scope)")
