@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import ARGUMENTS, find_chromium
 from study import grid, troubled, unreadable
 
 from hydra_peft.cli.report import write_report
-
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-#: set where a browser is required, such as by .ci/run
-REQUIRE = "HYDRA_PEFT_REQUIRE_BROWSER"
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A headless Chromium; tests that need it are skipped on a machine without, if they may."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        if os.environ.get(REQUIRE) == "1":
-            pytest.fail(f"no Chromium was found, and {REQUIRE}=1 requires one: install chromium.")
-        pytest.skip("no browser: chromium is not installed")
+    path = find_chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

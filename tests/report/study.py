@@ -33,9 +33,7 @@ def digest(*parts: object) -> str:
     return f"{random.Random(repr(parts)).getrandbits(256):064x}"
 
 
-def run_record(
-    method: str = "hydra", task: str = "digits", seed: int = 0, **changes: Any
-) -> Record:
+def run_record(name: str = "hydra", task: str = "digits", seed: int = 0, **changes: Any) -> Record:
     """Return the record of a run on ``mini`` with all that a real one says."""
     noise = random.Random(repr((name, task, seed))).gauss(0, 0.6)
     accuracy = {"linear": 64.0}.get(name, 81.0) + 3 * len(task) % 11 + noise
