@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,11 @@ def embed(picture: Picture) -> EmbeddedPicture:
         file=data_uri("text/csv", picture.csv) if len(picture.csv) <= MAX_CSV else None,
         name=f"{picture.name}.csv",
         header=header,
-        rows=rows[:MOST_ROWS],
+        rows=[[_short(cell) for cell in row] for row in rows[:MOST_ROWS]],
         count=len(rows),
     )
+
+
+def _short(cell: str) -> str:
+    """Return a number with no more digits than are read; the file has all of them."""
+    return f"{float(cell):.6g}" if re.fullmatch(r"-?\d+\.\d{6,}", cell) else cell
