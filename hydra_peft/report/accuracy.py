@@ -62,6 +62,7 @@ class AccuracyTable:
         columns: titles and the groups they belong to; the two means last.
         spread: whether a cell has a deviation.
         count: number of seeds of most cells.
+        uneven: by column, whether a cell has another number.
     """
 
     title: str
@@ -70,6 +71,7 @@ class AccuracyTable:
     parts: list[Part]
     spread: bool
     count: int
+    uneven: list[bool]
 
 
 def accuracy_table(table: Table, lineages: list[str]) -> AccuracyTable:
@@ -98,9 +100,12 @@ def accuracy_table(table: Table, lineages: list[str]) -> AccuracyTable:
     if any(row.partial for row in table.rows):
         badges.append(Badge(PARTIAL, "caution", "some runs had not the whole data"))
     title = f"{table.benchmark}, protocol {table.protocol}"
-    return AccuracyTable(
-        title, badges, columns, parts, max(counts) > 1, counts.most_common(1)[0][0]
-    )
+    usual = counts.most_common(1)[0][0]
+    cells = [line.cells for part in parts for line in part.lines]
+    uneven = [
+        any(cell.count not in (0, usual) for cell in column) for column in zip(*cells, strict=True)
+    ]
+    return AccuracyTable(title, badges, columns, parts, max(counts) > 1, usual, uneven)
 
 
 def _lines(rows: list[Row], table: Table) -> list[Line]:
