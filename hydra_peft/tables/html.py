@@ -32,6 +32,7 @@ th:first-child, td:first-child { text-align: left; }
 thead tr:last-child th, tr.rule > * { border-bottom: 1px solid; }
 th[colspan] { border-bottom: 1px solid; text-align: center; }
 tbody th { font-weight: 400; }
+tr > :first-child { background: Canvas; left: 0; position: sticky; }
 ul { max-width: 60rem; padding-left: 1.2rem; }
 </style>
 </head>
