@@ -30,8 +30,8 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
              architecture=vit_base_patch16_224 batch_size=16 repeats=5 compile=auto memory=true
   task       one task from JPEG files to its score, ours against a plain loop, phases apart
              images=16 test_images=160 epochs=10 evaluations=10 batch_size=16 ...
-  table4     the paper's Table 4: an epoch of 50,000 images by full tuning, LoRA, SeqLoRA and Hydra on
-             MLP blocks; timed on CUDA, elsewhere predicted from some steps; tables.py table=4 shows it
+  table4     the paper's Table 4: an epoch of 50,000 images by full tuning, LoRA, SeqLoRA and Hydra
+             on MLP blocks; timed on CUDA, elsewhere predicted; then tables.py table=4
              architecture=vit_base_patch32_224 batch_size=128 epochs=10 repeats=5 timed=auto ...
   table8     all of Table 8 at VTAB-1k's true sizes: timed on CUDA, elsewhere predicted from
              measured parts

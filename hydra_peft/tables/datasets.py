@@ -139,12 +139,10 @@ def _sheet(number: int, spec: DatasetTable, published: PublishedTable, found: Fo
                     f"paper, {_count(value)} here."
                 )
         lines.append(line)
-    below = ["paper: arXiv 2309.06922 as printed. here: what conf/dataset says and runs check."]
+    here = "what conf/dataset says and runs check."
     if not found:
-        below = [f"{below[0][:41]} conf has no benchmark {spec.benchmark} yet to compare with."]
-    elif not differing:
-        below.append("no difference.")
-    below += differing
+        here = f"conf has no benchmark {spec.benchmark} yet to compare with."
+    below = [f"paper: arXiv 2309.06922 as printed. here: {here}", *differing]
     strange = [name for name, task in spec.tasks.items() if not task]
     if strange:
         below.append(f"no table of scores has a column for {', '.join(strange)}.")

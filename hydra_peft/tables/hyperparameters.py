@@ -99,33 +99,13 @@ def _sheet(
     found: Found,
     where: str,
 ) -> Sheet:
-    tasks, titles = spec.benchmark.tasks, spec.benchmark.titles
     lines = []
-    differing: list[str] = []
-    compared = 0
     for column in columns:
-        paper = {task: numbers[task].get(column) for task in tasks}
-        texts = {titles[task]: cell.text if cell else "-" for task, cell in paper.items()}
-        lines.append({"hyper-parameter": f"{TITLES[column]} (paper)", **texts})
-        ours = {task: found.get(task, {}).get(column) for task in tasks}
-        if not found:
-            continue
-        line = {"hyper-parameter": f"{TITLES[column]} (conf)"}
-        for task, cell in paper.items():
-            value = ours[task]
-            same = value is not None and cell is not None and value == cell.value
-            compared += value is not None and cell is not None
-            line[titles[task]] = (
-                "-" if value is None else cell.text if same and cell else f"{value:g}"
-            )
-            if cell and value is not None and not same:
-                differing.append(
-                    f"{titles[task]}: {TITLES[column].lower()} is {cell.text} in the paper, "
-                    f"{value:g} in conf."
-                )
-        lines.append(line)
+        paper, ours = _line_pair(column, spec.benchmark, numbers, found)
+        lines += [paper, ours] if found else [paper]
     below = ["paper: arXiv 2309.06922 as printed. conf: what a run without overrides takes today."]
     if found:
+        compared, differing = _differences(spec.benchmark, numbers, columns, found)
         below.append(f"conf ({where}): {compared - len(differing)} of {compared} values agree.")
         below += differing
     else:
@@ -133,10 +113,47 @@ def _sheet(
             f"conf has no benchmark {spec.benchmark.name} yet: there is nothing to compare with."
         )
     below += [f"note: {note}" for note in spec.notes]
+    title = f"Table {number} of the paper ({spec.title})"
     rules = range(1, len(lines), 2) if found else ()
-    return Sheet(
-        f"Table {number} of the paper ({spec.title})", pd.DataFrame(lines), {}, {}, rules, below
-    )
+    return Sheet(title, pd.DataFrame(lines), rules_after=rules, below=below)
+
+
+def _line_pair(
+    column: str,
+    benchmark: Benchmark,
+    numbers: Mapping[str, Mapping[str, Number | None]],
+    found: Found,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the paper's line of one hyper-parameter and that of conf."""
+    paper = {"hyper-parameter": f"{TITLES[column]} (paper)"}
+    ours = {"hyper-parameter": f"{TITLES[column]} (conf)"}
+    for task, title in benchmark.titles.items():
+        cell, value = numbers[task].get(column), found.get(task, {}).get(column)
+        paper[title] = cell.text if cell else "-"
+        ours[title] = "-" if value is None else f"{value:g}"
+        if cell and value == cell.value:
+            ours[title] = cell.text  # 5e-4 beside 5e-4, not 0.0005
+    return paper, ours
+
+
+def _differences(
+    benchmark: Benchmark,
+    numbers: Mapping[str, Mapping[str, Number | None]],
+    columns: list[str],
+    found: Found,
+) -> tuple[int, list[str]]:
+    """Return how many values both have, and a sentence for each that differs."""
+    compared, sentences = 0, []
+    for column in columns:
+        for task, title in benchmark.titles.items():
+            cell, value = numbers[task].get(column), found.get(task, {}).get(column)
+            if cell is None or value is None:
+                continue
+            compared += 1
+            if value != cell.value:
+                name = TITLES[column].lower()
+                sentences.append(f"{title}: {name} is {cell.text} in the paper, {value:g} in conf.")
+    return compared, sentences
 
 
 def _frame(

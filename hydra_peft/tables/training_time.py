@@ -14,7 +14,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
 from hydra_peft.tables.deviations import fixed
 from hydra_peft.tables.formats import render
-from hydra_peft.tables.published import PublishedTable
+from hydra_peft.tables.published import Number, PublishedTable
 from hydra_peft.tables.sheet import Sheet
 
 NUMBER = 4
@@ -23,7 +23,9 @@ TITLE = "training time"
 COMMAND = "python scripts/bench.py table4"
 _FULL = "Full tuning"
 _ROWS = (_FULL, "LoRA", "SeqLoRA", "Hydra")
-_SECONDS, _RATIO = "training time (s/epoch)", "ratio to full tuning"
+#: printed numbers by row and column
+_Published = Mapping[str, Mapping[str, Number | None]]
+_TIME, _RATIO = "training time (s/epoch)", "ratio to full tuning"
 
 
 @dataclass(frozen=True)
@@ -101,44 +103,11 @@ def documents(
     lacking = [name for name in _ROWS if not rows.get(name, {}).get("seconds_per_epoch")]
     if lacking:
         raise UserError(f"{published.path} lacks {', '.join(lacking)}: edited?")
-    printed = {name: rows[name]["seconds_per_epoch"] for name in _ROWS}
-    paper = {name: number.value for name, number in printed.items() if number}
-    lines, data, rules = [], [], []
+    lines: list[dict[str, str]] = []
+    rules = []
     for name in _ROWS:
-        size, seconds = rows[name].get("params_m"), printed[name]
-        lines.append(
-            {
-                "row": f"{name} (paper, RTX 3090)",
-                "parameters (M)": size.text if size else "-",
-                _SECONDS: seconds.text if seconds else "-",
-                _RATIO: fixed(paper[name] / paper[_FULL], 2),
-            }
-        )
-        if timing:
-            own = timing.seconds[name]
-            lines.append(
-                {
-                    "row": f"{name} ({timing.label})",
-                    "parameters (M)": f"{timing.parameters[name] / 1e6:.2f}",
-                    _SECONDS: f"{own:.2f}",
-                    _RATIO: fixed(own / timing.seconds[_FULL], 2),
-                }
-            )
+        lines += _lines(name, rows, timing)
         rules.append(len(lines) - 1)
-        data.append(
-            {
-                "table": NUMBER,
-                "row": name,
-                "paper_parameters_m": size.value if size else None,
-                "paper_seconds": paper[name],
-                "paper_ratio": paper[name] / paper[_FULL],
-                "label": timing.label if timing else None,
-                "parameters": timing.parameters[name] if timing else None,
-                "seconds": timing.seconds[name] if timing else None,
-                "ratio": timing.seconds[name] / timing.seconds[_FULL] if timing else None,
-                "file": timing.path.name if timing else None,
-            }
-        )
     beside = f" beside {timing.label}" if timing else ": nothing measured yet"
     sheet = Sheet(
         f"Table {NUMBER} of the paper ({TITLE}){beside}",
@@ -146,7 +115,52 @@ def documents(
         rules_after=rules,
         below=_below(timing),
     )
-    return render([sheet], lambda: pd.DataFrame(data), notes, form)
+    return render([sheet], lambda: _frame(rows, timing), notes, form)
+
+
+def _seconds(rows: _Published, name: str) -> float:
+    number = rows[name]["seconds_per_epoch"]
+    assert number is not None, "looked at before"
+    return number.value
+
+
+def _lines(name: str, rows: _Published, timing: Timing | None) -> list[dict[str, str]]:
+    size, seconds = rows[name].get("params_m"), rows[name]["seconds_per_epoch"]
+    paper = {
+        "row": f"{name} (paper, RTX 3090)",
+        "parameters (M)": size.text if size else "-",
+        _TIME: seconds.text if seconds else "-",
+        _RATIO: fixed(_seconds(rows, name) / _seconds(rows, _FULL), 2),
+    }
+    if timing is None:
+        return [paper]
+    own = {
+        "row": f"{name} ({timing.label})",
+        "parameters (M)": f"{timing.parameters[name] / 1e6:.2f}",
+        _TIME: f"{timing.seconds[name]:.2f}",
+        _RATIO: fixed(timing.seconds[name] / timing.seconds[_FULL], 2),
+    }
+    return [paper, own]
+
+
+def _frame(rows: _Published, timing: Timing | None) -> pd.DataFrame:
+    lines = []
+    for name in _ROWS:
+        size, seconds = rows[name].get("params_m"), _seconds(rows, name)
+        line: dict[str, Any] = {
+            "table": NUMBER,
+            "row": name,
+            "paper_parameters_m": size.value if size else None,
+            "paper_seconds": seconds,
+            "paper_ratio": seconds / _seconds(rows, _FULL),
+        }
+        own: dict[str, Any] = dict.fromkeys(("label", "parameters", "seconds", "ratio", "file"))
+        if timing:
+            ratio = timing.seconds[name] / timing.seconds[_FULL]
+            numbers = (timing.parameters[name], timing.seconds[name], ratio)
+            own = dict(zip(own, (timing.label, *numbers, timing.path.name), strict=True))
+        lines.append({**line, **own})
+    return pd.DataFrame(lines)
 
 
 def _below(timing: Timing | None) -> list[str]:
