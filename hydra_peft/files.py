@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +62,11 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: no such file, not readable, too large, or not a json object.
     """
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            # Reading a pipe that nobody writes to would never end.
+            raise UserError(f"{path} is no ordinary file: not a file of ours.")
+        if state.st_size > MAX_JSON_BYTES:
             raise UserError(f"{path} is larger than {MAX_JSON_BYTES} bytes: not a file of ours.")
         # What write_json refuses is not read either.
         text = path.read_text(encoding="utf-8")
