@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
-from hydra_peft.cli.tables import PAPER, ROOT, RUNS
+from hydra_peft.cli.tables import CONF, PAPER, ROOT, RUNS
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def _sides(
     collection: Collection, defaults: Defaults, fill: Path | None
 ) -> tuple[list[SideBySide], list[str]]:
     """Return the paper's tables of the benchmarks that have runs, and what they left out."""
+    from hydra_peft.cli.defaults import has_benchmark
     from hydra_peft.tables.paper_tables import PAPER_TABLES
     from hydra_peft.tables.published import read_published
     from hydra_peft.tables.side_by_side import compare
@@ -110,7 +111,16 @@ def _sides(
         records = [r for r in collection.records if r.benchmark == spec.benchmark.name]
         if records:
             published = read_published(PAPER / spec.csv)
-            found, apart = compare(number, spec, published, records, defaults=defaults, runs=fill)
+            experiment = CONF / "experiment" / f"{spec.experiment}.yaml"
+            found, apart = compare(
+                number,
+                spec,
+                published,
+                records,
+                defaults=defaults,
+                runs=fill,
+                trainable=experiment.is_file() and has_benchmark(spec.benchmark.name),
+            )
             sides += found
             notes += [f"Table {number}: {sentence}" for sentence in apart]
     return sides, notes
@@ -136,7 +146,6 @@ def _options() -> Options:
     """Return what the command line calls tasks and models, from ``conf``."""
     import yaml
 
-    from hydra_peft.cli.train import CONF
     from hydra_peft.report.missing import Options
 
     datasets = {}

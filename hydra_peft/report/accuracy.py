@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hydra_peft.report.run_lines import Badge
 from hydra_peft.tables.render import seeds
 from hydra_peft.tables.rows import PARTIAL, RANDOM, Row, Summary, Table
+from hydra_peft.tables.sheet import ranks
 
 #: in the place of a number
 MISSING = "\u2013"
@@ -110,11 +111,15 @@ def accuracy_table(table: Table, lineages: list[str]) -> AccuracyTable:
 
 def _lines(rows: list[Row], table: Table) -> list[Line]:
     summaries = [_summaries(row, table) for row in rows]
-    ranks = [_ranks(column) for column in zip(*summaries, strict=True)]
+    # What is printed alike is ranked alike.
+    columns = [
+        [x and round(x.mean, _DECIMALS) for x in column] for column in zip(*summaries, strict=True)
+    ]
+    found = [ranks(column) for column in columns]
     return [
         Line(
             label=row.label,
-            cells=[_cell(found, ranks[i][number]) for i, found in enumerate(summaries[number])],
+            cells=[_cell(x, found[i][number] or 0) for i, x in enumerate(summaries[number])],
             seeds=seeds(row),
             adapter=row.adapter,
             with_head=round(row.adapter + row.mean_head()),
@@ -126,15 +131,6 @@ def _lines(rows: list[Row], table: Table) -> list[Line]:
 def _summaries(row: Row, table: Table) -> list[Summary | None]:
     means = (row.mean_over_tasks(table.tasks), row.mean_over_groups(table.tasks))
     return [*(row.cell(task) for task in table.tasks), *means]
-
-
-def _ranks(column: tuple[Summary | None, ...]) -> list[int]:
-    """Return 1, 2 or 0 for each; a lone number is not the best of anything."""
-    shown = [None if found is None else round(found.mean, _DECIMALS) for found in column]
-    values = sorted({value for value in shown if value is not None}, reverse=True)
-    if len([value for value in shown if value is not None]) < 2:
-        return [0] * len(shown)
-    return [values.index(x) + 1 if x is not None and x in values[:2] else 0 for x in shown]
 
 
 def _cell(found: Summary | None, rank: int) -> Cell:

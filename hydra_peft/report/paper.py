@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hydra_peft.report.accuracy import MISSING
-from hydra_peft.tables.render import title
-from hydra_peft.tables.render_side_by_side import texts
-from hydra_peft.tables.side_by_side import SideBySide
+from hydra_peft.tables.render_side_by_side import sheet
+from hydra_peft.tables.side_by_side import Block, SideBySide
 
 
 @dataclass(frozen=True)
 class PaperLine:
-    """One line; ``kind`` is ``paper``, ``measured``, ``difference`` or ``awaited``."""
+    """One line.
+
+    Attributes:
+        kind: ``paper``, ``measured``, ``difference`` or ``awaited``.
+        cells: texts, each with its rank: 1 for the best, 2 for the second, else 0.
+    """
 
     kind: str
     label: str
-    cells: list[str]
+    cells: list[tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -24,39 +28,40 @@ class PaperView:
     """One comparison.
 
     Attributes:
-        title: which table of the paper.
-        beside: what was measured; empty where nothing was.
-        columns: titles, that of the label first.
+        title: which table of the paper, and what is beside it.
+        columns: titles and the groups they belong to, that of the label first.
         blocks: lines of a published row and of what was measured of it.
         notes: sentences below the table.
     """
 
     title: str
-    beside: str
-    columns: list[str]
+    columns: list[tuple[str, str]]
     blocks: list[list[PaperLine]]
     notes: list[str]
 
 
 def paper_view(side: SideBySide) -> PaperView:
     """Return ``side`` as a page shows it."""
-    frame = texts(side)
-    lines = [
-        [MISSING if cell == "-" else str(cell) for cell in cells]
-        for cells in frame.itertuples(index=False)
-    ]
+    made = sheet(side)
+    columns = [str(name) for name in made.cells.columns]
+    lines = []
+    for number, texts in enumerate(made.cells.itertuples(index=False)):
+        cells = [
+            (MISSING if text == "-" else str(text), made.marks.get((number, column), 0))
+            for column, text in zip(columns, texts, strict=True)
+        ]
+        lines.append(cells)
     blocks: list[list[PaperLine]] = []
     for block in side.blocks:
-        kinds = ["paper", *["measured", "difference"] * len(block.measured)]
-        kinds += ["awaited"] * bool(block.awaited)
+        kinds = _kinds(block)
         taken, lines = lines[: len(kinds)], lines[len(kinds) :]
         blocks.append(
-            [PaperLine(kind, cells[0], cells[1:]) for kind, cells in zip(kinds, taken, strict=True)]
+            [PaperLine(kind, c[0][0], c[1:]) for kind, c in zip(kinds, taken, strict=True)]
         )
-    return PaperView(
-        title=f"Table {side.number} of the paper: {side.spec.title}",
-        beside=title(side.table) if side.table else "",
-        columns=[str(name) for name in frame.columns],
-        blocks=blocks,
-        notes=side.notes,
-    )
+    headed = [(column, made.groups.get(column, "")) for column in columns]
+    return PaperView(made.title, headed, blocks, list(made.below))
+
+
+def _kinds(block: Block) -> list[str]:
+    kinds = ["paper", *["measured", "difference"] * len(block.measured)]
+    return kinds + ["awaited"] * bool(block.awaited)

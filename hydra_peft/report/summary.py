@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hydra_peft.report.run_lines import RunLine
-from hydra_peft.tables.rows import Row, Table, group_weights
+from hydra_peft.tables.rows import Row, Summary, Table, group_weights, summarize
 
 
 @dataclass(frozen=True)
@@ -21,27 +20,17 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean and its 95% interval, in percent; bounds are None for a single value."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    count: int
-
-
-@dataclass(frozen=True)
 class Rival:
     """Another row, and by how much the leader is ahead of it, over the seeds that both have."""
 
     label: str
-    difference: Interval
+    difference: Summary
 
     @property
     def is_apart(self) -> bool:
         """Whether the interval of the difference leaves out zero."""
-        low, high = self.difference.low, self.difference.high
-        return low is not None and high is not None and (low > 0 or high < 0)
+        interval = self.difference.interval
+        return interval is not None and (interval[0] > 0 or interval[1] < 0)
 
 
 @dataclass(frozen=True)
@@ -59,7 +48,7 @@ class Leader:
     where: str
     backbone: str
     label: str
-    mean: Interval | None
+    mean: Summary | None
     rivals: list[Rival]
     selected_on_test: bool
 
@@ -70,7 +59,7 @@ class Leader:
             return "No row has all tasks with a common seed: there is no mean to compare."
         if not self.rivals:
             return "The only row that has all tasks: nothing to compare it with."
-        if all(rival.difference.low is None for rival in self.rivals):
+        if all(rival.difference.interval is None for rival in self.rivals):
             return "Highest in one seed. One seed has no interval, so no order is shown."
         ahead = [rival.label for rival in self.rivals if rival.is_apart]
         near = [rival.label for rival in self.rivals if not rival.is_apart]
@@ -115,18 +104,6 @@ def leaders(tables: Iterable[Table]) -> list[Leader]:
     return sorted(found, key=lambda leader: leader.mean is None)
 
 
-def interval(values: Iterable[float]) -> Interval:
-    """Return the mean of ``values`` and Student's 95% interval of it."""
-    from scipy import stats
-
-    numbers = list(values)
-    mean, count = statistics.fmean(numbers), len(numbers)
-    if count < 2:
-        return Interval(mean, None, None, count)
-    half = float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(numbers) / math.sqrt(count)
-    return Interval(mean, mean - half, mean + half, count)
-
-
 def _leader(table: Table, rows: list[Row]) -> Leader:
     where = f"{table.benchmark}, protocol {table.protocol}, {table.split}"
     first = rows[0]
@@ -141,9 +118,9 @@ def _leader(table: Table, rows: list[Row]) -> Leader:
         shared = sorted(means[best].keys() & by_seed.keys())
         if i != best and shared:
             differences = [means[best][seed] - by_seed[seed] for seed in shared]
-            rivals.append(Rival(rows[i].label, interval(differences)))
+            rivals.append(Rival(rows[i].label, summarize(differences)))
     rivals.sort(key=lambda rival: rival.difference.mean)
-    mean = interval(means[best].values())
+    mean = summarize(means[best].values())
     return Leader(where, backbone, rows[best].label, mean, rivals, table.selected_on_test)
 
 
