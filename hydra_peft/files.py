@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,13 +62,26 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: no such file, not readable, too large, or not a json object.
     """
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            # Reading a pipe that nobody writes to would never end.
+            raise UserError(f"{path} is no ordinary file: not a file of ours.")
+        if state.st_size > MAX_JSON_BYTES:
             raise UserError(f"{path} is larger than {MAX_JSON_BYTES} bytes: not a file of ours.")
-        value = json.loads(path.read_text(encoding="utf-8"))
+        # What write_json refuses is not read either.
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:  # the latter: nested without end
         raise UserError(f"{path} is not valid json ({error}): truncated or edited?") from None
     if not isinstance(value, dict):
         raise UserError(f"{path} holds a {type(value).__name__} where a json object was expected.")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is not a finite number")
     return value

@@ -98,3 +98,13 @@ def compose_train() -> Callable[..., object]:
             return compose("train", list(overrides))
 
     return composed
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what a machine without a browser did not test."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    count = sum("no browser:" in str(report.longrepr) for report in skipped)
+    if count:
+        terminalreporter.write_line(
+            f"{count} tests of web pages were skipped: no browser; install Debian's chromium."
+        )

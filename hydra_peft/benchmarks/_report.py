@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Report:
         )
 
     def write(self, path: Path, device: torch.device) -> None:
-        """Write everything as json, with hardware, versions and commit.
+        """Write everything as json, with date (UTC), hardware, versions and commit.
 
         Raises:
             OSError: the disk is full or the folder not writable.
@@ -57,6 +58,7 @@ class Report:
             "schema": SCHEMA,
             "suite": self.suite,
             "label": self.label,
+            "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "hardware": environment.hardware(device),
             "versions": environment.versions(),
             "code": environment.code_version(),

@@ -55,20 +55,45 @@ def build(title: str, architecture: str, device: torch.device) -> nn.Module:
     Raises:
         UserError: the peft library is wanted and not installed.
     """
-    torch.manual_seed(0)
-    model = build_architecture(architecture, {})
-    cast(Any, model).reset_classifier(CLASSES)
     if title == PEFT:
-        model = with_peft(model, r".*(attn\.proj|mlp\.fc2)", head="head")
-    else:
-        method, options = METHODS["hydra r=2+2" if title == THREE_BRANCHES else title]
-        inject(model, method, **options)
+        plain = _plain(architecture, CLASSES)
+        model = with_peft(plain, r".*(attn\.proj|mlp\.fc2)", head="head")
+        return _in_training(model, device)
+    method, options = METHODS["hydra r=2+2" if title == THREE_BRANCHES else title]
+    model = adapted(architecture, method, options, device)
     for module in model.modules():
         if isinstance(module, LowRankLinear):
             module.fused = title != THREE_BRANCHES
+    return model
+
+
+def adapted(
+    architecture: str,
+    method: str,
+    options: dict[str, Any],
+    device: torch.device,
+    *,
+    classes: int = CLASSES,
+) -> nn.Module:
+    """Return a model with random weights that ``method`` trains, in training mode."""
+    model = _plain(architecture, classes)
+    inject(model, method, **options)
+    return _in_training(model, device, trains_backbone=method == "full")
+
+
+def _plain(architecture: str, classes: int) -> nn.Module:
+    torch.manual_seed(0)
+    model = build_architecture(architecture, {})
+    cast(Any, model).reset_classifier(classes)
+    return model
+
+
+def _in_training(
+    model: nn.Module, device: torch.device, *, trains_backbone: bool = False
+) -> nn.Module:
     for name, parameter in model.named_parameters():
         # Updates as in the middle of training: at the start they are zero.
-        if parameter.requires_grad and "head" not in name and title != "full":
+        if parameter.requires_grad and "head" not in name and not trains_backbone:
             nn.init.normal_(parameter, std=0.02)
     return model.train().to(device)
 
@@ -92,12 +117,17 @@ def with_peft(model: nn.Module, targets: str, *, head: str | None) -> nn.Module:
 
 
 def training_step(
-    model: nn.Module, batch_size: int, device: torch.device, precision: str
+    model: nn.Module,
+    batch_size: int,
+    device: torch.device,
+    precision: str,
+    *,
+    classes: int = CLASSES,
 ) -> Callable[[], None]:
     """Return a function that does one step on random images of the model's size."""
     height, width = input_size(cast(Any, getattr(model, "base_model", model)))
     images = torch.randn(batch_size, 3, height, width, device=device)
-    labels = torch.randint(0, CLASSES, (batch_size,), device=device)
+    labels = torch.randint(0, classes, (batch_size,), device=device)
     optimizer = adamw(model)
 
     def step() -> None:

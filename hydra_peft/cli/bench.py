@@ -12,7 +12,7 @@ from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError, did_you_mean
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SUITES = ("data", "layer", "step", "task", "table8", "merge", "agreement", "slots")
+SUITES = ("data", "layer", "step", "task", "table4", "table8", "merge", "agreement", "slots")
 
 USAGE = """\
 Measure speed, side by side in one run; print a table with ratios, write it as json.
@@ -30,6 +30,9 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
              architecture=vit_base_patch16_224 batch_size=16 repeats=5 compile=auto memory=true
   task       one task from JPEG files to its score, ours against a plain loop, phases apart
              images=16 test_images=160 epochs=10 evaluations=10 batch_size=16 ...
+  table4     the paper's Table 4: an epoch of 50,000 images by full tuning, LoRA, SeqLoRA and Hydra
+             on MLP blocks; timed on CUDA, elsewhere predicted; then tables.py table=4
+             architecture=vit_base_patch32_224 batch_size=128 epochs=10 repeats=5 timed=auto ...
   table8     all of Table 8 at VTAB-1k's true sizes: timed on CUDA, elsewhere predicted from
              measured parts
              architecture=vit_base_patch16_224 epochs=100 batch_size=64 repeats=3 timed=auto

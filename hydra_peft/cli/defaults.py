@@ -1,15 +1,18 @@
-"""The settings that runs without overrides have, composed from ``conf`` for tables to compare."""
+"""What runs without overrides have, composed from ``conf`` for tables to compare."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
 from hydra.core.global_hydra import GlobalHydra
 
-from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS
+from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.train import CONF, register
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import SEARCHES
@@ -26,6 +29,7 @@ def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
     GlobalHydra.instance().clear()
     found = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
+        _keep_files()
         for origin in sorted(set(origins), key=repr):
             overrides = _overrides(origin)
             if overrides is None:
@@ -41,26 +45,90 @@ def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
     return found
 
 
+def default_hyperparameters(
+    benchmark: str, *, protocol: str, method: str
+) -> dict[str, dict[str, float]]:
+    """Return what runs without overrides take, by task and by the column of the paper's tables.
+
+    Empty where ``conf`` has no such benchmark. A hyper-parameter that the method does not have is
+    left out.
+
+    Raises:
+        UserError: ``conf`` refuses a task.
+    """
+    register()
+    GlobalHydra.instance().clear()
+    found = {}
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        _keep_files()
+        for option in _tasks(benchmark):
+            words = [f"dataset={option}", f"protocol={protocol}", f"method={method}"]
+            try:
+                config = check_config(compose("train", [*words, "precision=fp32"]))
+            except COMPOSITION_ERRORS as error:
+                raise UserError(one_sentence(error)) from None
+            values = {
+                "batch_size": config.train.batch_size,
+                "epochs": config.train.epochs,
+                "learning_rate": config.optimizer.lr,
+                "weight_decay": config.optimizer.weight_decay,
+                "dropout": config.method.identity().get("dropout"),
+            }
+            found[config.dataset.name] = {k: float(v) for k, v in values.items() if v is not None}
+    return found
+
+
+def expected_sizes(benchmark: str) -> dict[str, dict[str, int]]:
+    """Return classes and sizes by task and by the column of the paper's tables."""
+    found = {}
+    for option in _tasks(benchmark):
+        task = _yaml(option)
+        sizes = {"train_size": task["sizes"].get("train"), "test_size": task["sizes"].get("test")}
+        counts = {"labels": task["classes"], **sizes}
+        found[str(task["name"])] = {k: int(v) for k, v in counts.items() if v is not None}
+    return found
+
+
+def has_benchmark(benchmark: str) -> bool:
+    """Whether ``conf/dataset`` has tasks of ``benchmark``."""
+    return bool(_tasks(benchmark))
+
+
+def _keep_files() -> None:
+    """Let compositions until Hydra is cleared share the yaml files that were read."""
+    loader = GlobalHydra.instance().config_loader()
+    assert isinstance(loader, ConfigLoaderImpl)
+    loader.repository = cast(ConfigRepository, CachingConfigRepository(loader.repository))
+
+
 def _overrides(origin: Origin) -> list[str] | None:
     """Return how to compose a run of ``origin``; None where ``conf`` lacks a part of it."""
     # Settings hold recipe values by reference, so any task of the benchmark will do.
-    tasks = [option for option in _options("dataset") if _benchmark(option) == origin.benchmark]
+    tasks = _tasks(origin.benchmark)
     known = origin.protocol in _options("protocol") and origin.method in _options("method")
     if not known or not tasks or origin.search not in SEARCHES:
         return None
     chosen = {"protocol": origin.protocol, "method": origin.method, "dataset": tasks[0]}
     words = [f"{group}={option}" for group, option in chosen.items()]
+    # No table compares precisions (overrides._SHOWN), and asking a device for its own loads torch.
+    words += ["precision=fp32"]
     named = origin.model in _options("model")
     words += [f"model={origin.model}"] if named else ["model=timm", "model.architecture=any"]
     tuned = ["protocol.tune=true", f"protocol.search={origin.search}"]
     return [*words, *tuned] if origin.tuned else words
 
 
+@functools.cache
 def _options(group: str) -> list[str]:
     folder = CONF / group
     return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
 
 
-def _benchmark(option: str) -> object:
+def _tasks(benchmark: str) -> list[str]:
+    return [option for option in _options("dataset") if _yaml(option).get("benchmark") == benchmark]
+
+
+@functools.cache
+def _yaml(option: str) -> dict[str, Any]:
     content = yaml.safe_load((CONF / "dataset" / f"{option}.yaml").read_text(encoding="utf-8"))
-    return content.get("benchmark") if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}

@@ -12,6 +12,7 @@ from typing import TextIO
 
 from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import in_one_line
 
 MISTAKE = 2
 INTERRUPTED = 130
@@ -73,15 +74,6 @@ def _ending(main: Callable[[], int]) -> int:
             raise
         complain(sentence)
         return MISTAKE
-
-
-def in_one_line(sentence: str) -> str:
-    """Return ``sentence`` with what would end a line, or steer a terminal, made visible.
-
-    A message quotes what was typed or read, whatever that holds.
-    """
-    joined = " ".join(sentence.splitlines())
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in joined)
 
 
 def complain(sentence: str) -> None:

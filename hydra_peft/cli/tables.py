@@ -1,4 +1,4 @@
-"""``scripts/tables.py``: run folders to accuracy tables, alone or beside the paper's."""
+"""``scripts/tables.py``: run folders to tables: alone, beside the paper's, against each other."""
 
 from __future__ import annotations
 
@@ -10,30 +10,41 @@ from typing import TYPE_CHECKING
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.plain_text import in_one_line
 
 if TYPE_CHECKING:
     from hydra_peft.runs.record import Record
     from hydra_peft.tables.overrides import Defaults
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+CONF = ROOT / "conf"
 PAPER = ROOT / "results" / "paper"
 #: where train.py puts run folders
 RUNS = ROOT / "results" / "runs"
+#: where bench.py puts its figures
+TIMINGS = ROOT / "results" / "benchmarks"
+#: the paper's tables
+NUMBERS = range(1, 16)
 
 USAGE = """\
-Print accuracy tables of the completed runs; write them as Markdown and CSV, or as LaTeX.
+Print tables of the completed runs; write them as Markdown and CSV, as LaTeX, or as HTML.
 
-python scripts/tables.py [table=2|5|8] [format=markdown|csv|latex] [protocol=<name>]
-                         [runs=<folder>] [out=<folder>] [name=<file name>]
+python scripts/tables.py [table=1..15] [compare=<a>,<b>] [format=markdown|csv|latex|html]
+                         [protocol=<name>] [runs=<folder>] [out=<folder>] [name=<file name>]
 
-  table     one of the paper's tables, measured beside published; runs may be missing
+  table     one of the paper's tables; runs may be missing
+            1, 7, 10 ELEVATER; 2, 5, 8 VTAB-1k; 3, 6, 9 GLUE: measured beside published
+            4 training time: what scripts/bench.py table4 found last beside the paper's
+            11, 12, 13 hyper-parameters; 14, 15 data sets: what conf has beside the paper's
             (default: all runs, one table for each benchmark and protocol)
-  format    markdown prints Markdown and writes .md and .csv; csv and latex print and write
-            .csv or .tex alone (default: markdown)
+  compare   methods or labels of rows with commas between them, or all: 95% intervals over seeds,
+            Wilcoxon's signed-rank test over tasks, wins by task
+  format    markdown prints Markdown and writes .md and .csv; csv, latex and html print and write
+            .csv, .tex or .html alone (default: markdown)
   protocol  only runs of this protocol (default: all, each in its own table)
   runs      where to look for run folders (default: results/runs)
   out       where the files go (default: results/tables)
-  name      their name without ending (default: accuracy, or such as table8)"""
+  name      their name without ending (default: accuracy, or such as table8, or compare)"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,7 @@ class Arguments:
     """The script's arguments; None is not given."""
 
     table: str | None = None
+    compare: str | None = None
     format: str = "markdown"
     protocol: str | None = None
     runs: str = str(RUNS)
@@ -58,14 +70,23 @@ def _main() -> int:
     runs, out = Path(arguments.runs).expanduser(), Path(arguments.out).expanduser()
     form, protocol, name = arguments.format, arguments.protocol, arguments.name
     if arguments.table is None:
-        print_tables(runs, out, name or "accuracy", form=form, protocol=protocol)
+        name = name or ("accuracy" if arguments.compare is None else "compare")
+        print_tables(runs, out, name, form=form, protocol=protocol, compare=arguments.compare)
+    elif arguments.compare is not None:
+        raise UserError("table= and compare= do not go together: give one of them.")
     else:
         print_paper_table(arguments.table, runs, out, name, form=form, protocol=protocol)
     return 0
 
 
 def print_tables(
-    runs: Path, out: Path, name: str, *, form: str = "markdown", protocol: str | None = None
+    runs: Path,
+    out: Path,
+    name: str,
+    *,
+    form: str = "markdown",
+    protocol: str | None = None,
+    compare: str | None = None,
 ) -> None:
     """Print the tables of the runs below ``runs``; write ``out/name.md`` and ``out/name.csv``.
 
@@ -73,15 +94,17 @@ def print_tables(
         runs: where the run folders are.
         out: where the files go.
         name: their name without ending.
-        form: ``markdown``, or ``csv`` or ``latex`` for that file alone.
+        form: ``markdown``, or ``csv``, ``latex`` or ``html`` for that file alone.
         protocol: leave other protocols out.
+        compare: put these rows against each other instead (:mod:`~hydra_peft.tables.significance`).
 
     Raises:
-        UserError: there is no run, or no such format or protocol.
+        UserError: there is no run, or no such format, protocol or row.
         OSError: the files cannot be written.
     """
     from hydra_peft.runs.collection import collect
-    from hydra_peft.tables.render import documents, endings
+    from hydra_peft.tables import render, significance
+    from hydra_peft.tables.formats import endings
     from hydra_peft.tables.rows import build_tables
 
     endings(form)
@@ -92,7 +115,11 @@ def print_tables(
         raise UserError(f"{runs} holds no completed run of protocol={protocol}: train one first.")
     tables, apart = build_tables(records, defaults=_defaults(records))
     notes = [*collection.warnings, *apart]
-    _publish(documents(tables, notes, form), notes, out / name)
+    if compare is None:
+        documents = render.documents(tables, notes, form)
+    else:
+        documents = significance.documents(tables, compare, notes, form)
+    _publish(documents, notes, out / name)
 
 
 def print_paper_table(
@@ -104,7 +131,7 @@ def print_paper_table(
     form: str = "markdown",
     protocol: str | None = None,
 ) -> None:
-    """Print the paper's table of that number beside the runs below ``runs``; write the files.
+    """Print the paper's table of that number beside what there is of ours; write the files.
 
     Unlike :func:`print_tables` this works without any run. ``name`` defaults to such as
     ``table8``; the other arguments are those of :func:`print_tables`.
@@ -113,19 +140,43 @@ def print_paper_table(
         UserError: no such table, format or protocol; or the published numbers are missing.
         OSError: the files cannot be written.
     """
+    from hydra_peft.tables.datasets import DATASET_TABLES
+    from hydra_peft.tables.formats import endings
+    from hydra_peft.tables.hyperparameters import HYPERPARAMETER_TABLES
+    from hydra_peft.tables.paper_tables import PAPER_TABLES
+
+    known = {str(number): number for number in NUMBERS}
+    if table not in known:
+        raise UserError(f"table={table} is not known: it must be one of {', '.join(known)}.")
+    endings(form)
+    number, notes = known[table], list[str]()
+    if number in PAPER_TABLES:
+        documents, notes = _scores(number, runs, form, protocol)
+    elif number in HYPERPARAMETER_TABLES:
+        documents = _hyperparameters(number, form, protocol)
+    elif number in DATASET_TABLES:
+        documents = _datasets(number, form)
+    else:
+        documents, notes = _training_time(form)
+    _publish(documents, notes, out / (name or f"table{number}"))
+
+
+def _scores(
+    number: int, runs: Path, form: str, protocol: str | None
+) -> tuple[dict[str, str], list[str]]:
+    from hydra_peft.cli.defaults import has_benchmark
     from hydra_peft.runs.collection import collect
-    from hydra_peft.tables.paper_tables import paper_table
+    from hydra_peft.tables.paper_tables import PAPER_TABLES
     from hydra_peft.tables.published import read_published
-    from hydra_peft.tables.render import endings
     from hydra_peft.tables.render_side_by_side import documents
     from hydra_peft.tables.side_by_side import compare
 
-    number, spec = paper_table(table)
-    endings(form)
+    spec = PAPER_TABLES[number]
     published = read_published(PAPER / spec.csv)
     collection = collect(runs, may_be_empty=True)
     _check_protocol(protocol, collection.records)
     records = [r for r in collection.records if r.benchmark == spec.benchmark.name]
+    experiment = CONF / "experiment" / f"{spec.experiment}.yaml"
     sides, apart = compare(
         number,
         spec,
@@ -134,13 +185,47 @@ def print_paper_table(
         protocol=protocol,
         defaults=_defaults(records),
         runs=None if runs.resolve() == RUNS.resolve() else runs.resolve(),
+        trainable=experiment.is_file() and has_benchmark(spec.benchmark.name),
     )
     notes = [*collection.warnings, *apart]
-    _publish(documents(sides, notes, form), notes, out / (name or f"table{number}"))
+    return documents(sides, notes, form), notes
+
+
+def _hyperparameters(number: int, form: str, protocol: str | None) -> dict[str, str]:
+    from hydra_peft.cli.defaults import default_hyperparameters
+    from hydra_peft.tables.hyperparameters import HYPERPARAMETER_TABLES, documents
+    from hydra_peft.tables.published import read_published
+
+    spec = HYPERPARAMETER_TABLES[number]
+    published = read_published(PAPER / spec.csv)
+    _check_protocol(protocol, [])
+    protocol, method = protocol or "clean", "hydra"
+    found = default_hyperparameters(spec.benchmark.name, protocol=protocol, method=method)
+    where = f"protocol {protocol}, method {method}"
+    return documents(number, spec, published, found, where, form)
+
+
+def _datasets(number: int, form: str) -> dict[str, str]:
+    from hydra_peft.cli.defaults import expected_sizes
+    from hydra_peft.tables.datasets import DATASET_TABLES, documents
+    from hydra_peft.tables.published import read_published
+
+    spec = DATASET_TABLES[number]
+    published = read_published(PAPER / spec.csv)
+    return documents(number, spec, published, expected_sizes(spec.benchmark), form)
+
+
+def _training_time(form: str) -> tuple[dict[str, str], list[str]]:
+    from hydra_peft.tables.published import read_published
+    from hydra_peft.tables.training_time import CSV, documents, newest_timing
+
+    published = read_published(PAPER / CSV)
+    timing, notes = newest_timing(TIMINGS)
+    return documents(published, timing, notes, form), notes
 
 
 def _check_protocol(protocol: str | None, records: list[Record]) -> None:
-    configured = {path.stem for path in (ROOT / "conf" / "protocol").glob("*.yaml")}
+    configured = {path.stem for path in (CONF / "protocol").glob("*.yaml")}
     known = sorted(configured | {record.protocol for record in records})
     if protocol is not None and protocol not in known:
         raise UserError(
@@ -168,5 +253,5 @@ def _publish(documents: dict[str, str], notes: list[str], path: Path) -> None:
     written = f"\nwritten: {path}.{' and .'.join([first, *others])}"
     # What programs read is printed alone, so that it can be piped; csv has no place for notes.
     if first == "csv" and notes:
-        print("\n".join(f"note: {note}" for note in notes), file=sys.stderr)
+        print("\n".join(f"note: {in_one_line(note)}" for note in notes), file=sys.stderr)
     print(written, file=sys.stdout if first == "md" else sys.stderr)

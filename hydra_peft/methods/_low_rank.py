@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from hydra_peft.adapters.initializers import initializer
-from hydra_peft.adapters.low_rank import LowRankLinear, check_ranks
-from hydra_peft.adapters.surgery import replace_module
-from hydra_peft.adapters.targets import find_linear_layers
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
+
+if TYPE_CHECKING:
+    from torch import nn
 
 #: both projections of the paper's VTAB experiments, by their timm names
 VTAB_TARGETS = ("attn.proj", "mlp.fc2")
@@ -65,6 +63,10 @@ class LowRankMethod(Method):
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put a :class:`LowRankLinear` in the place of every target."""
+        from hydra_peft.adapters.low_rank import LowRankLinear, check_ranks
+        from hydra_peft.adapters.surgery import replace_module
+        from hydra_peft.adapters.targets import find_linear_layers
+
         layers = find_linear_layers(model, self.targets, exclude=head)
         rank_parallel, rank_sequential = self.ranks()
         # Every layer is checked before the first is changed, so that a refusal changes nothing.

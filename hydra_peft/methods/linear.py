@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import nn
+from typing import TYPE_CHECKING, ClassVar
 
 from hydra_peft.methods._base import Method
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)

@@ -49,14 +49,14 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
     Raises:
         UserError: ``runs`` does not exist or holds no run.
     """
-    folders = find_runs(runs) if runs.is_dir() else []
+    warnings: list[str] = []
+    folders = find_runs(runs, warnings) if runs.is_dir() else []
     if not folders:
         reason = "holds no run" if runs.is_dir() else "is not a folder"
-        sentence = f"{runs} {reason}: train something first, or give runs=<folder>."
+        sentence = f"{runs} {reason}: train something first, or say where with runs=."
         if may_be_empty:
-            return Collection([], [], [sentence])
-        raise UserError(sentence)
-    warnings: list[str] = []
+            return Collection([], [], [*warnings, sentence])
+        raise UserError(" ".join([*warnings, sentence]))
     kept: dict[tuple[object, ...], FoundRun] = {}
     others: list[FoundRun] = []
     for folder in folders:
@@ -69,10 +69,15 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
         if record.status != "completed":
             others.append(run)
             continue
-        key = (record.config_id, record.weights.get("sha256"), record.data.get("sha256"))
-        if key in kept:
-            warnings.append(f"{folder.name} is there twice: the later of the two counts.")
-        if key not in kept or kept[key].record.started <= record.started:
+        hashes = (record.weights.get("sha256"), record.data.get("sha256"))
+        key = (record.config_id, *map(str, hashes))
+        twin = kept.get(key)
+        if twin is not None:
+            warnings.append(
+                f"{folder.name} is there twice, as {twin.folder} and {folder}: the later of the "
+                "two counts."
+            )
+        if twin is None or twin.record.started <= record.started:
             kept[key] = run
     if others:
         statuses = Counter(run.record.status for run in others)

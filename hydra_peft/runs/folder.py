@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -54,14 +55,36 @@ def set_aside(folder: Path) -> Path:
     return folder.rename(aside)
 
 
-def find_runs(runs: Path) -> list[Path]:
-    """Return all run folders below ``runs`` that hold a record.
+def find_runs(runs: Path, unreadable: list[str] | None = None) -> list[Path]:
+    """Return all run folders below ``runs`` that hold a record, sorted; ``runs`` may be one itself.
 
-    Superseded ones and those of a search for hyper-parameters are left out.
+    Left out are superseded ones, those of a search for hyper-parameters, hidden folders (claims,
+    announced sweeps) and what lies inside a run's folder; links to folders are not followed.
+
+    Args:
+        runs: a folder.
+        unreadable: gets a sentence for each folder that cannot be listed; it is passed over.
     """
-    return sorted(
-        path.parent
-        for path in runs.rglob(FILE)
-        if not any(SUPERSEDED in part for part in path.parts)
-        and path.relative_to(runs).parts[0] != TUNING
-    )
+    found: list[Path] = []
+    waiting = [os.fspath(runs)]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                inside = list(entries)
+        except OSError as error:
+            if unreadable is not None:
+                unreadable.append(f"cannot look into {folder}: {error.strerror or error}.")
+            continue
+        if any(entry.name == FILE for entry in inside):
+            # A run's own folder: its checkpoints and TensorBoard files hold no further run.
+            found.append(Path(folder))
+            continue
+        left_out = TUNING if folder == os.fspath(runs) else None
+        waiting += [e.path for e in inside if e.name != left_out and _may_hold_runs(e)]
+    return sorted(found)
+
+
+def _may_hold_runs(entry: os.DirEntry[str]) -> bool:
+    hidden = entry.name.startswith(".") or SUPERSEDED in entry.name
+    return not hidden and entry.is_dir(follow_symlinks=False)

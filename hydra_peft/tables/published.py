@@ -76,6 +76,12 @@ class PublishedTable:
     columns: tuple[str, ...]
     rows: tuple[PublishedRow, ...]
 
+    def key(self, row: PublishedRow) -> str:
+        """Return what names ``row`` alone: its label, with its parameters where others share it."""
+        parameters = row.numbers.get("params_m")
+        alone = sum(other.label == row.label for other in self.rows) == 1
+        return row.label if alone or not parameters else f"{row.label}, {parameters.text} M"
+
 
 def read_published(path: Path) -> PublishedTable:
     """Read one of the csv files in ``results/paper``: labels first, then numbers.

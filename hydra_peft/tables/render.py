@@ -1,62 +1,24 @@
-"""Tables as Markdown for people, CSV for programs and LaTeX for papers."""
+"""Tables of measured rows, as they are read and in long form."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from typing import Any
 
 import pandas as pd
 
-from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.tables.latex import PREAMBLE, escape, to_latex
+from hydra_peft.tables.formats import render
 from hydra_peft.tables.rows import Row, Summary, Table
-
-#: format to the endings of its files; the first is what is printed
-FORMATS = {"markdown": ("md", "csv"), "csv": ("csv",), "latex": ("tex",)}
-
-
-def endings(form: str) -> tuple[str, ...]:
-    """Return the endings of the files that ``form`` writes.
-
-    Raises:
-        UserError: there is no such format.
-    """
-    if form not in FORMATS:
-        raise UserError(
-            f"format={form} is not known{did_you_mean(form, FORMATS)}: it must be one of "
-            f"{', '.join(FORMATS)}."
-        )
-    return FORMATS[form]
+from hydra_peft.tables.sheet import Sheet
 
 
 def documents(tables: list[Table], notes: list[str], form: str) -> dict[str, str]:
     """Return the whole text of each file of ``form``, by ending; the first is to be printed."""
-    make: dict[str, Callable[[], str]] = {
-        "md": lambda: markdown_document([to_markdown(table) for table in tables], notes),
-        "csv": lambda: to_frame(tables).to_csv(index=False),
-        "tex": lambda: latex_document([_to_latex(table) for table in tables], notes),
-    }
-    return {ending: make[ending]() for ending in endings(form)}
+    return render([sheet(table) for table in tables], lambda: to_frame(tables), notes, form)
 
 
-def markdown_document(tables: Iterable[str], notes: Iterable[str]) -> str:
-    """Return tables and, below them, notes that concern them all."""
-    return "\n".join([*tables, *(f"> note: {note}" for note in notes)])
-
-
-def latex_document(tables: Iterable[str], notes: Iterable[str]) -> str:
-    """Return tables and notes to be \\input into a document."""
-    paragraphs = [f"\\par note: {escape(note)}\n" for note in notes]
-    return "\n".join([PREAMBLE, *tables, *paragraphs])
-
-
-def to_markdown(table: Table) -> str:
-    """Return ``table`` as Markdown: methods by tasks, mean and standard deviation over seeds."""
-    body = _texts(table).to_markdown(index=False, disable_numparse=True)
-    return f"### {title(table)}\n\n{body}\n\n{_legend(table)}\n"
-
-
-def _to_latex(table: Table) -> str:
-    return to_latex(_texts(table), caption=title(table), notes=[_legend(table)])
+def sheet(table: Table) -> Sheet:
+    """Return ``table``: methods by tasks, mean and standard deviation over seeds."""
+    return Sheet(title(table), _texts(table), below=[_legend(table)])
 
 
 def title(table: Table) -> str:
@@ -132,6 +94,7 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                     "group": group,
                     "mean": cell.mean if cell else None,
                     "std": cell.std if cell else None,
+                    **interval_columns("", cell),
                     "seeds": cell.count if cell else 0,
                     "adapter_parameters": row.adapter,
                     "mean_head_parameters": row.mean_head(),
@@ -139,3 +102,9 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                 for task, group, cell in cells
             ]
     return pd.DataFrame(lines)
+
+
+def interval_columns(prefix: str, summary: Summary | None) -> dict[str, Any]:
+    """Return the 95% interval (Student's t over seeds) for a frame in long form."""
+    low, high = (summary.interval if summary else None) or (None, None)
+    return {f"{prefix}t95_low": low, f"{prefix}t95_high": high}

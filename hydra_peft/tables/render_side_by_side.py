@@ -1,23 +1,20 @@
-"""Comparisons with the paper as Markdown, CSV and LaTeX, in the shape of the paper's tables."""
+"""Comparisons with the paper in the shape of the paper's tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from hydra_peft.tables.latex import to_latex
-from hydra_peft.tables.render import (
-    endings,
-    latex_document,
-    markdown_document,
-    seeds,
-    title,
-)
+from hydra_peft.tables.deviations import decimals_of, fixed
+from hydra_peft.tables.formats import render
+from hydra_peft.tables.render import interval_columns, seeds, title
 from hydra_peft.tables.rows import Summary
+from hydra_peft.tables.sheet import Sheet, ranks
 from hydra_peft.tables.side_by_side import (
     FROM_CELLS,
+    PRINTED,
     Block,
     MeasuredRow,
     PaperValue,
@@ -25,54 +22,72 @@ from hydra_peft.tables.side_by_side import (
     SideBySide,
     covered,
     describe,
-    fixed,
 )
 
-_LABEL, _PARAMETERS = "row", "parameters (M)"
-_AVERAGE, _SEEDS = "average (paper, printed)", "seeds (measured)"
+_LABEL, _PARAMETERS, _SEEDS = "row", "parameters (M)", "seeds (measured)"
+#: rank of each paper's and measured row in each quantity, by what they are (``id``) and its name
+_Ranks = Mapping[tuple[int, str], int | None]
 
 
 def documents(sides: list[SideBySide], notes: list[str], form: str) -> dict[str, str]:
     """Return the whole text of each file of ``form``, by ending; the first is to be printed."""
-    make: dict[str, Callable[[], str]] = {
-        "md": lambda: markdown_document([to_markdown(side) for side in sides], notes),
-        "csv": lambda: to_frame(sides).to_csv(index=False),
-        "tex": lambda: latex_document([_to_latex(side) for side in sides], notes),
-    }
-    return {ending: make[ending]() for ending in endings(form)}
+    return render([sheet(side) for side in sides], lambda: to_frame(sides), notes, form)
 
 
-def to_markdown(side: SideBySide) -> str:
-    """Return one comparison: a line for the paper's row, each measured one and its difference."""
-    body = texts(side).to_markdown(index=False, disable_numparse=True)
-    below = "\n".join(f"- {line}" for line in _below(side))
-    return f"### {_title(side)}\n\n{body}\n\n{below}\n"
+def sheet(side: SideBySide) -> Sheet:
+    """Return one comparison: a line for the paper's row, each measured one and its difference.
 
-
-def _to_latex(side: SideBySide) -> str:
-    ends, row = [], -1
+    Best and second are marked among the paper's rows as printed, and among those measured rows
+    that are like the paper's; neither is ranked against the other.
+    """
+    ranked = _ranks(side)
+    marks: dict[tuple[int, str], int] = {}
+    ends, line = [], 0
     for block in side.blocks:
-        row += len(_lines(block, side))
-        ends.append(row)
-    return to_latex(texts(side), caption=_title(side), notes=_below(side), rules_after=ends)
+        for number, rated in enumerate([block, *block.measured]):
+            at = line + (0 if number == 0 else 2 * number - 1)
+            for q in side.quantities:
+                mark = ranked.get((id(rated), q.name))
+                if mark:
+                    marks[at, q.title] = mark
+        line += len(_lines(block, side.quantities))
+        ends.append(line - 1)
+    groups = {q.title: q.group.capitalize() for q in side.quantities if q.group}
+    if len(side.spec.benchmark.groups) < 2:
+        groups = {}
+    return Sheet(_title(side), texts(side), groups, marks, ends, _below(side))
+
+
+def _ranks(side: SideBySide) -> _Ranks:
+    found: dict[tuple[int, str], int | None] = {}
+    measured = [row for block in side.blocks for row in block.measured if row.like_paper]
+    for q in side.quantities:
+        printed = [(block, block.paper[q.name]) for block in side.blocks]
+        values = [v.value if v and v.source == PRINTED else None for _, v in printed]
+        for (block, _), rank in zip(printed, ranks(values), strict=True):
+            found[id(block), q.name] = rank
+        means = [row.values[q.name] for row in measured]
+        # What is printed alike is ranked alike.
+        ours = [float(_mean(mean, q, q.decimals)) if mean else None for mean in means]
+        for row, rank in zip(measured, ranks(ours), strict=True):
+            found[id(row), q.name] = rank
+    return found
 
 
 def texts(side: SideBySide) -> pd.DataFrame:
-    """Return the comparison as it is read: columns are tasks and means, cells are texts."""
-    lines = [line for block in side.blocks for line in _lines(block, side)]
-    columns = [_LABEL, _PARAMETERS, _AVERAGE, *(q.name for q in side.quantities), _SEEDS]
-    if side.spec.summary:
-        columns.remove(_AVERAGE)  # the table's one quantity is that average
+    """Return the comparison as it is read: columns are the paper's and our means, cells texts."""
+    lines = [line for block in side.blocks for line in _lines(block, side.quantities)]
+    columns = [_LABEL, _PARAMETERS, *(q.title for q in side.quantities), _SEEDS]
     return pd.DataFrame([{column: line.get(column, "-") for column in columns} for line in lines])
 
 
-def _lines(block: Block, side: SideBySide) -> list[dict[str, str]]:
-    lines = [_paper_line(block, side.quantities)]
+def _lines(block: Block, quantities: list[Quantity]) -> list[dict[str, str]]:
+    lines = [_paper_line(block, quantities)]
     for measured in block.measured:
-        lines.append(_measured_line(measured, side.quantities))
+        lines.append(_measured_line(measured, block, quantities))
         lines.append(
             {_LABEL: "difference"}
-            | {q.name: _signed(measured.differences[q.name], q) for q in side.quantities}
+            | {q.title: _signed(measured.differences[q.name], q, block) for q in quantities}
         )
     if block.awaited:
         lines.append({_LABEL: block.awaited})
@@ -83,8 +98,7 @@ def _paper_line(block: Block, quantities: list[Quantity]) -> dict[str, str]:
     return {
         _LABEL: block.label,
         _PARAMETERS: block.parameters.text if block.parameters else "-",
-        _AVERAGE: block.average.text if block.average else "-",
-        **{quantity.name: _paper_text(block.paper[quantity.name]) for quantity in quantities},
+        **{quantity.title: _paper_text(block.paper[quantity.name]) for quantity in quantities},
     }
 
 
@@ -94,31 +108,45 @@ def _paper_text(value: PaperValue | None) -> str:
     return f"{value.text} ({FROM_CELLS})" if value.source == FROM_CELLS else value.text
 
 
-def _measured_line(measured: MeasuredRow, quantities: list[Quantity]) -> dict[str, str]:
+def _measured_line(
+    measured: MeasuredRow, block: Block, quantities: list[Quantity]
+) -> dict[str, str]:
     adapter, head = measured.row.adapter, measured.mean_head
     with_head = "-" if head is None else f"{(adapter + head) / 1e6:.2f}"
     return {
         _LABEL: measured.label,
         _PARAMETERS: f"{adapter / 1e6:.2f} / {with_head}",
-        **{q.name: _percent(measured.values[q.name], q) for q in quantities},
+        **{q.title: _percent(measured.values[q.name], q, block) for q in quantities},
         _SEEDS: seeds(measured.row),
     }
 
 
-def _percent(summary: Summary | None, quantity: Quantity) -> str:
-    """Return a cell as in the plain tables, and a mean rounded as the paper's mean beside it."""
+def _decimals(quantity: Quantity, block: Block) -> int:
+    """Return how many digits to print: as many as the paper has in this very cell."""
+    number = block.published.numbers.get(quantity.column)
+    return decimals_of(number) if number else quantity.decimals
+
+
+def _mean(summary: Summary, quantity: Quantity, decimals: int) -> str:
+    """Return a cell rounded as in the plain tables, and a mean rounded as the paper's means."""
+    value = summary.mean
+    return fixed(value, decimals) if quantity.is_mean else f"{value:.{decimals}f}"
+
+
+def _percent(summary: Summary | None, quantity: Quantity, block: Block) -> str:
     if summary is None:
         return "-"
-    decimals = quantity.decimals
-    mean = fixed(summary.mean, decimals) if quantity.is_mean else f"{summary.mean:.{decimals}f}"
+    decimals = _decimals(quantity, block)
+    mean = _mean(summary, quantity, decimals)
     return mean if summary.std is None else f"{mean} ± {summary.std:.{decimals}f}"
 
 
-def _signed(difference: float | None, quantity: Quantity) -> str:
+def _signed(difference: float | None, quantity: Quantity, block: Block) -> str:
     if difference is None:
         return "-"
-    rounded = round(difference, quantity.decimals)
-    return f"{rounded:+.{quantity.decimals}f}" if rounded else f"{0:.{quantity.decimals}f}"
+    decimals = _decimals(quantity, block)
+    rounded = round(difference, decimals)
+    return f"{rounded:+.{decimals}f}" if rounded else f"{0:.{decimals}f}"
 
 
 def _title(side: SideBySide) -> str:
@@ -141,19 +169,23 @@ def _below(side: SideBySide) -> list[str]:
 
 
 def _legend(side: SideBySide) -> str:
-    groups = side.spec.benchmark.groups
-    means = "Mean over tasks: plain mean."
+    benchmark = side.spec.benchmark
+    groups = benchmark.groups
+    rule = "Average: plain mean over tasks."
     if len(groups) > 1:
         sizes = ", ".join(f"{group} {len(tasks)}" for group, tasks in groups.items())
-        means = (
-            f"Mean over groups: mean of the groups' means ({sizes}), which the paper's average "
-            "is. Mean over tasks: plain mean, which it is not."
+        rule = (
+            f"Average, and mean over groups: mean of the groups' means ({sizes}), which the "
+            "paper's average is. Mean over tasks: plain mean, which it is not."
         )
     return (
         "paper: arXiv 2309.06922 as printed; (from cells): computed from the printed cells. "
         "measured: mean ± sample standard deviation over seeds; means are taken per seed, over "
         "the seeds that all of their tasks have; '-' where a run is missing. difference: measured "
-        f"- paper. {means} Measured parameters: without head / with mean head."
+        f"- paper. {rule} Measured parameters: without head / with mean head. Bold is the best of "
+        "a column, underlined the second, among the paper's rows as printed (the published text "
+        'has lost its own marks; its "best on 11 of 20" of Table 1 counts all rows) and apart '
+        "from them among the measured rows that are like the paper's."
     )
 
 
@@ -161,16 +193,19 @@ def to_frame(sides: list[SideBySide]) -> pd.DataFrame:
     """Return all comparisons in long form: a line for each row, measured row and quantity."""
     lines = []
     for side in sides:
+        ranked = _ranks(side)
         for block in side.blocks:
             rows: list[MeasuredRow | None] = [*block.measured] or [None]
             for measured in rows:
                 lines += [
-                    _frame_context(side) | _frame_paper(block, q) | _frame_measured(measured, q)
+                    _frame_context(side)
+                    | _frame_paper(block, q, ranked)
+                    | _frame_measured(measured, q, ranked)
                     for q in side.quantities
                 ]
     frame = pd.DataFrame(lines)
     # Counts with gaps would become floats.
-    counts = ["measured_seeds", "measured_adapter_parameters"]
+    counts = ["paper_rank", "measured_rank", "measured_seeds", "measured_adapter_parameters"]
     return frame.astype(dict.fromkeys(counts, "Int64"))
 
 
@@ -187,20 +222,23 @@ def _frame_context(side: SideBySide) -> dict[str, Any]:
     }
 
 
-def _frame_paper(block: Block, quantity: Quantity) -> dict[str, Any]:
+def _frame_paper(block: Block, quantity: Quantity, ranked: _Ranks) -> dict[str, Any]:
     value = block.paper[quantity.name]
     return {
-        "row": block.published.label,
+        "row": block.key,
         "task": quantity.name,
         "group": quantity.group or None,
         "paper": value.value if value else None,
         "paper_source": value.source if value else None,
+        "paper_rank": ranked.get((id(block), quantity.name)),
         "paper_average_printed": block.average.value if block.average else None,
         "paper_parameters_m": block.parameters.value if block.parameters else None,
     }
 
 
-def _frame_measured(measured: MeasuredRow | None, quantity: Quantity) -> dict[str, Any]:
+def _frame_measured(
+    measured: MeasuredRow | None, quantity: Quantity, ranked: _Ranks
+) -> dict[str, Any]:
     value = measured.values[quantity.name] if measured else None
     return {
         "measured_row": measured.label if measured else None,
@@ -209,7 +247,9 @@ def _frame_measured(measured: MeasuredRow | None, quantity: Quantity) -> dict[st
         "measured_weights": measured.row.weights if measured else None,
         "measured_mean": value.mean if value else None,
         "measured_std": value.std if value else None,
+        **interval_columns("measured_", value),
         "measured_seeds": value.count if value else 0,
+        "measured_rank": ranked.get((id(measured), quantity.name)) if measured else None,
         "difference": measured.differences[quantity.name] if measured else None,
         "measured_adapter_parameters": measured.row.adapter if measured else None,
         "measured_mean_head_parameters": measured.mean_head if measured else None,

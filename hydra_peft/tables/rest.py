@@ -33,7 +33,7 @@ def rest_command(
 
 
 def _checkpoint(spec: PaperTable, rows: Sequence[Row]) -> str | None:
-    """Return the weights' file; None where they came from the hub."""
+    """Return the weights' file; None where they come from the hub."""
     sources = [source for row in rows for source in row.sources]
     if not sources:
         return spec.benchmark.checkpoint

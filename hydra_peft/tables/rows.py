@@ -26,6 +26,21 @@ class Summary:
     std: float | None
     count: int
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% interval of the mean by Student's t; None for one seed."""
+        if self.std is None:
+            return None
+        from scipy.special import stdtrit  # scipy.stats has the same and takes a second to load
+
+        half = float(stdtrit(self.count - 1, 0.975)) * self.std / self.count**0.5
+        return self.mean - half, self.mean + half
+
+    def scaled(self, factor: float) -> Summary:
+        """Return the summary of all values times ``factor``, which is positive."""
+        std = None if self.std is None else self.std * factor
+        return Summary(self.mean * factor, std, self.count)
+
 
 def summarize(values: Iterable[float]) -> Summary:
     """Return the :class:`Summary` of ``values``, of which there is at least one."""
@@ -136,7 +151,12 @@ class Table:
     @property
     def selected_on_test(self) -> bool:
         """Whether the epoch was chosen by the score on the test set: no estimate of a result."""
-        return self.selection.startswith("best ") and self.selection.endswith(" on test")
+        return is_selected_on_test(self.selection)
+
+
+def is_selected_on_test(selection: str) -> bool:
+    """Whether this rule, as records have it, chooses the epoch by the score on the test set."""
+    return selection.startswith("best ") and selection.endswith(" on test")
 
 
 #: order of groups in every VTAB-like table

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hydra_peft.errors import UserError
+from hydra_peft.methods import method_names
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.deviations import deviations, fixed
 from hydra_peft.tables.overrides import Defaults
 from hydra_peft.tables.paper_tables import PaperTable
+from hydra_peft.tables.pe_score import pe_factor
 from hydra_peft.tables.published import Number, PublishedRow, PublishedTable
 from hydra_peft.tables.rest import rest_command
 from hydra_peft.tables.rows import (
@@ -24,7 +27,6 @@ from hydra_peft.tables.rows import (
     Summary,
     Table,
     build_tables,
-    group_weights,
     reduced_precision,
     task_weights,
 )
@@ -33,29 +35,27 @@ PRINTED: Literal["printed"] = "printed"
 FROM_CELLS: Literal["from cells"] = "from cells"
 
 
-def fixed(value: float, decimals: int) -> str:
-    """Return a percentage with ``decimals`` digits, halves rounded up as the paper does.
-
-    The mean of 85.6, 94.4, 85.9 and 74.4 is 85.075, as a float a little less.
-    """
-    return f"{value + 1e-9:.{decimals}f}"
-
-
 @dataclass(frozen=True)
 class Quantity:
     """One column of a comparison: a task, or a mean over tasks.
 
     Attributes:
-        name: title of the column.
+        name: of the task or the mean, for programs.
         group: the task's group; empty for a mean.
         weights: of the tasks in it; a task is the mean over itself.
-        decimals: to print measured values with.
+        decimals: to print measured values with where the paper prints none.
+        title: of the column, as the paper has it.
+        column: of the published csv; empty for a mean that the paper does not print.
+        pe: whether it is the PE score of that mean.
     """
 
     name: str
     group: str
     weights: dict[str, float]
     decimals: int
+    title: str
+    column: str = ""
+    pe: bool = False
 
     @property
     def is_mean(self) -> bool:
@@ -99,7 +99,8 @@ class Block:
     """A published row and what was measured of it.
 
     Attributes:
-        label: carries the word ``paper``.
+        key: what the spec calls the published row.
+        label: the key and the word ``paper``.
         published: the row as transcribed.
         parameters: millions, as printed.
         average: the average, as printed.
@@ -108,6 +109,7 @@ class Block:
         awaited: label of the missing measured row, where the spec has one; else empty.
     """
 
+    key: str
     label: str
     published: PublishedRow
     parameters: Number | None
@@ -138,6 +140,7 @@ def compare(
     protocol: str | None = None,
     defaults: Defaults | None = None,
     runs: Path | None = None,
+    trainable: bool = True,
 ) -> tuple[list[SideBySide], list[str]]:
     """Put the runs of ``records`` beside the published rows they belong to.
 
@@ -149,6 +152,7 @@ def compare(
         protocol: leave other protocols out.
         defaults: as of :func:`~hydra_peft.tables.rows.build_tables`.
         runs: as of :func:`~hydra_peft.tables.rest.rest_command`.
+        trainable: whether ``conf`` has the table's experiment and its benchmark.
 
     Returns:
         One comparison for each measured table with a row that fits, the published table alone if
@@ -166,32 +170,41 @@ def compare(
         fitting = [row for row in table.rows if any(_fits(row, i) for i in spec.rows.values())]
         warnings += _left_out(number, spec, table, [r for r in table.rows if r not in fitting])
         if fitting:
-            sides.append(_side_by_side(number, spec, published, table, table.protocol, runs))
-    return sides or [_side_by_side(number, spec, published, None, protocol, runs)], warnings
+            place = (table.protocol, runs, trainable)
+            sides.append(_side_by_side(number, spec, published, table, *place))
+    if not sides:
+        sides = [_side_by_side(number, spec, published, None, protocol, runs, trainable)]
+    return sides, warnings
 
 
 def quantities(spec: PaperTable) -> list[Quantity]:
-    """Return the columns of a comparison: tasks, means of groups, means over all."""
+    """Return the columns of a comparison: as the paper prints them, then means of ours."""
     benchmark = spec.benchmark
-    tasks, groups = benchmark.tasks, benchmark.groups
-    grouped = len(groups) > 1
-    over_tasks = Quantity("mean over tasks", "", task_weights(tasks), 2)
-    over_groups = Quantity("mean over groups", "", group_weights(tasks), 2)
+    tasks, average = benchmark.tasks, benchmark.average
+    name = f"average ({benchmark.average_rule})"
+    columns = [Quantity(name, "", average, benchmark.average_decimals, name, spec.average)]
+    if spec.pe:
+        columns.append(Quantity("PE", "", average, 3, "PE", spec.pe, pe=True))
     if spec.summary:
-        return [over_groups if grouped else over_tasks]
-    columns = [Quantity(t, g, {t: 1.0}, benchmark.decimals) for t, g in tasks.items()]
-    if grouped:
-        columns += [
-            Quantity(f"{group} mean", "", task_weights(dict.fromkeys(members, group)), 2)
-            for group, members in groups.items()
-        ]
-    return [*columns, over_tasks, *([over_groups] if grouped else [])]
+        return columns
+    columns += [
+        Quantity(task, group, {task: 1.0}, benchmark.decimals, benchmark.titles[task], task)
+        for task, group in tasks.items()
+    ]
+    means = {"mean over tasks": task_weights(tasks)}
+    if len(benchmark.groups) > 1:
+        by_group = {
+            f"{group} mean": task_weights(dict.fromkeys(members, group))
+            for group, members in benchmark.groups.items()
+        }
+        means = {**by_group, **means, "mean over groups": average}
+    return [*columns, *(Quantity(n, "", weights, 2, n) for n, weights in means.items())]
 
 
 def _check(spec: PaperTable, published: PublishedTable) -> None:
-    columns = {"params_m", spec.average, *(() if spec.summary else spec.benchmark.tasks)}
-    labels = {row.label for row in published.rows}
-    lacking = sorted(columns - set(published.columns)) + sorted(spec.rows.keys() - labels)
+    columns = {"params_m", *(quantity.column for quantity in quantities(spec))} - {""}
+    keys = {published.key(row) for row in published.rows}
+    lacking = sorted(columns - set(published.columns)) + sorted(spec.rows.keys() - keys)
     if lacking:
         raise UserError(f"{published.path} lacks {', '.join(lacking)}: edited?")
 
@@ -216,62 +229,66 @@ def _side_by_side(
     table: Table | None,
     protocol: str | None,
     runs: Path | None,
+    trainable: bool,
 ) -> SideBySide:
     columns = quantities(spec)
-    blocks = [_block(spec, row, table, columns) for row in published.rows]
-    notes = [_count(spec, blocks, protocol, runs), *spec.notes]
+    blocks = [_block(spec, published.key(row), row, table, columns) for row in published.rows]
+    notes = [_count(spec, blocks, protocol, runs, trainable), *spec.notes]
+    lacking = [key for key, items in spec.rows.items() if items["name"] not in method_names()]
+    if lacking:
+        notes.append(f"no method here yet for {', '.join(lacking)}: those rows are the paper's.")
     if table is not None and table.split != "test":
         notes.append(
             f"measured on {table.split}, published on the test set: the differences are not "
             "between like and like."
         )
     for block in blocks:
-        mean = block.published.mean(spec.benchmark.average)
-        if mean is None or block.average is None:
-            continue
-        if not block.published.is_explained(block.average, spec.benchmark.average):
-            notes.append(
-                f"the average of {block.label} is printed as {block.average.text}, its cells give "
-                f"{fixed(mean, 2)}: more than rounding explains."
-            )
+        notes += deviations(block.published, block.label, spec)
     return SideBySide(number, spec, table, columns, blocks, notes)
 
 
 def _block(
-    spec: PaperTable, published: PublishedRow, table: Table | None, columns: list[Quantity]
+    spec: PaperTable,
+    key: str,
+    published: PublishedRow,
+    table: Table | None,
+    columns: list[Quantity],
 ) -> Block:
-    items = spec.rows.get(published.label)
+    items = spec.rows.get(key)
     rows = [row for row in table.rows if _fits(row, items)] if table and items else []
     rows.sort(key=lambda row: not _is_like_paper(row, spec))
-    average = published.numbers[spec.average]
-    paper = {column.name: _paper_value(column, published, average) for column in columns}
+    paper = {column.name: _paper_value(column, published) for column in columns}
     return Block(
-        label=f"{published.label} (paper)",
+        key=key,
+        label=f"{key} (paper)",
         published=published,
         parameters=published.numbers["params_m"],
-        average=average,
+        average=published.numbers[spec.average],
         paper=paper,
         measured=[
             _measured(row, label, spec, columns, paper)
-            for row, label in zip(rows, _labels(published.label, rows, spec), strict=True)
+            for row, label in zip(rows, _labels(key, rows, spec), strict=True)
         ],
-        awaited=f"{published.label} (measured)" if table and items and not rows else "",
+        awaited=f"{key} (measured)" if table and key in trained_rows(spec) and not rows else "",
     )
 
 
-def _paper_value(
-    column: Quantity, published: PublishedRow, average: Number | None
-) -> PaperValue | None:
-    mean = published.mean(column.weights)
-    if not column.is_mean:
-        (task,) = column.weights
-        cell = published.numbers.get(task)
+def trained_rows(spec: PaperTable) -> list[str]:
+    """Return the keys of the rows that the table's command trains, with the methods there are."""
+    methods = method_names()
+    return [
+        key
+        for key, items in spec.rows.items()
+        if items["name"] in methods and key not in spec.apart
+    ]
+
+
+def _paper_value(column: Quantity, published: PublishedRow) -> PaperValue | None:
+    if column.column:
+        cell = published.numbers.get(column.column)
         return PaperValue(cell.value, cell.text, PRINTED) if cell else None
-    if mean is not None:
-        return PaperValue(mean, fixed(mean, column.decimals), FROM_CELLS)
-    # A table of averages alone has no cells to compute from; its one quantity is that average.
-    no_cells = not any(task in published.numbers for task in column.weights)
-    return PaperValue(average.value, average.text, PRINTED) if average and no_cells else None
+    mean = published.mean(column.weights)
+    return None if mean is None else PaperValue(mean, fixed(mean, column.decimals), FROM_CELLS)
 
 
 def _is_like_paper(row: Row, spec: PaperTable) -> bool:
@@ -304,16 +321,20 @@ def _measured(
     columns: list[Quantity],
     paper: dict[str, PaperValue | None],
 ) -> MeasuredRow:
-    values = {column.name: row.mean(column.weights) for column in columns}
-    differences: dict[str, float | None] = {}
-    for name, value in values.items():
-        published = paper[name]
-        differences[name] = value.mean - published.value if value and published else None
     heads = [row.heads[task] for task in spec.benchmark.tasks if task in row.heads]
     complete = len(heads) == len(spec.benchmark.tasks)
     mean_head = sum(heads) / len(heads) if complete else None
-    like_paper = _is_like_paper(row, spec)
-    return MeasuredRow(label, row, values, differences, mean_head, like_paper)
+    values: dict[str, Summary | None] = {}
+    differences: dict[str, float | None] = {}
+    for column in columns:
+        value = row.mean(column.weights)
+        if column.pe and value:
+            # There is such a mean only where all tasks have runs.
+            value = value.scaled(pe_factor(row.adapter + (mean_head or 0.0)) / 100.0)
+        published = paper[column.name]
+        values[column.name] = value
+        differences[column.name] = value.mean - published.value if value and published else None
+    return MeasuredRow(label, row, values, differences, mean_head, _is_like_paper(row, spec))
 
 
 def covered(row: Row, spec: PaperTable) -> int:
@@ -321,27 +342,39 @@ def covered(row: Row, spec: PaperTable) -> int:
     return sum(task in row.scores for task in spec.benchmark.tasks)
 
 
-def _count(spec: PaperTable, blocks: list[Block], protocol: str | None, runs: Path | None) -> str:
+def _count(
+    spec: PaperTable,
+    blocks: list[Block],
+    protocol: str | None,
+    runs: Path | None,
+    trainable: bool,
+) -> str:
     """Say how many of the table's runs exist, and what trains the rest."""
     tasks = len(spec.benchmark.tasks)
-    total = len(spec.rows) * tasks
+    wanted = trained_rows(spec)
+    total = len(wanted) * tasks
     counted: list[Row] = []
     rules = []
     for block in blocks:
-        usual = [m.row for m in block.measured if m.like_paper]
+        usual = [m.row for m in block.measured if m.like_paper and block.key in wanted]
         usual.sort(key=lambda row: covered(row, spec), reverse=True)
         counted += usual[:1]
         if len(usual) > 1:
             rules.append("of several measured rows of one kind the fullest counts")
-        if len(usual) < len(block.measured):
+        if any(not m.like_paper for m in block.measured):
             rules.append(
                 "other backbones, random weights, partial data, overridden and tuned settings do "
                 "not count"
             )
     found = sum(covered(row, spec) for row in counted)
     rule = "".join(f"; {text}" for text in dict.fromkeys(rules))
-    count = f"runs: {found} of {total} ({', '.join(spec.rows)} x {tasks} tasks{rule})"
+    count = f"runs: {found} of {total} ({', '.join(wanted)} x {tasks} tasks{rule})"
     if found == total:
         return f"{count}."
+    if not trainable:
+        return (
+            f"{count}; nothing here trains the rest yet: conf has no experiment "
+            f"{spec.experiment} or no benchmark {spec.benchmark.name}."
+        )
     counted.sort(key=lambda row: covered(row, spec), reverse=True)
     return f"{count}; the rest: `{rest_command(spec, counted, protocol=protocol, runs=runs)}`"

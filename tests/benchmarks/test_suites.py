@@ -5,17 +5,29 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from hydra_peft.benchmarks import _report, agreement, layer, merge, slots, step, table8, task
+from hydra_peft.benchmarks import (
+    _report,
+    agreement,
+    layer,
+    merge,
+    slots,
+    step,
+    table4,
+    table8,
+    task,
+)
 from hydra_peft.benchmarks._memory import peak_of
 from hydra_peft.benchmarks._variants import METHODS, PEFT, THREE_BRANCHES, build
 from hydra_peft.cli import bench
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.errors import UserError
+from hydra_peft.tables import training_time
 
 CPU = torch.device("cpu")
 TINY = "vit_mini"
@@ -88,6 +100,55 @@ def test_table8_predicts_with_its_arithmetic_and_times() -> None:
     assert len({row["task"] for row in timed.rows}) == 19
     assert "measured" in timed.notes[0]
     assert timed.label == "measured"
+
+
+def test_table4_predicts_or_times_an_epoch_for_the_papers_rows(tmp_path: Path) -> None:
+    small = {"architecture": TINY, "batch_size": 4, "images": 10, "epochs": 2, "repeats": 1}
+    predicted = table4.run(CPU, table4.Settings(**small))
+    timed = table4.run(CPU, table4.Settings(**small, timed="true"))
+    assert (predicted.label, timed.label) == ("predicted", "measured")
+    assert any(
+        note.startswith("predicted: median of 1 steps of 4 images") for note in predicted.notes
+    )
+    for report in (predicted, timed):
+        assert [row["method"] for row in report.rows] == list(table4.ROWS)
+        assert all(0 < row["s/epoch"] < math.inf for row in report.rows)
+        report.write(tmp_path / f"table4-{report.label}.json", CPU)
+        assert "when" in json.loads((tmp_path / f"table4-{report.label}.json").read_text())
+    # What the suite writes is what the table reads.
+    found, warnings = training_time.newest_timing(tmp_path)
+    assert warnings == []
+    assert found.label in ("predicted", "measured")
+    assert found.seconds.keys() == table4.ROWS.keys()
+
+
+def test_table4_does_whole_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def step(_: object, size: int, *__: object, classes: int) -> Callable[[], None]:
+        assert classes == 10
+        return lambda: sizes.append(size)
+
+    monkeypatch.setattr(table4, "training_step", step)
+    settings = table4.Settings(architecture=TINY, batch_size=4, images=10, epochs=2, timed="true")
+    table4.run(CPU, settings)
+    # Four methods, two epochs and one that does not count.
+    assert sizes == [4, 4, 2] * 4 * 3
+
+
+def test_table4_has_about_the_papers_parameters() -> None:
+    width, hidden, blocks = 768, 3072, 12
+    branch = {"parallel": hidden + width + 1, "sequential": 2 * width + 1}
+    for row, ranks, printed in (
+        ("LoRA", {"parallel": 5}, 0.22),
+        ("SeqLoRA", {"sequential": 11}, 0.21),
+        ("Hydra", {"parallel": 3, "sequential": 3}, 0.21),
+    ):
+        expected = blocks * sum(r * branch[name] + width for name, r in ranks.items())
+        method, options = table4.ROWS[row]
+        model = table4.adapted("vit_base_patch32_224", method, options, torch.device("meta"))
+        assert table4._trained(model) == expected
+        assert expected / 1e6 == pytest.approx(printed, abs=0.021)
 
 
 def test_agreement_counts_the_steps_it_did(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_one_table_a_protocol_unless_one_is_chosen(
 
 
 @pytest.mark.parametrize("table", [[], ["table=8"]])
-@pytest.mark.parametrize("form", ["markdown", "csv", "latex"])
+@pytest.mark.parametrize("form", ["markdown", "csv", "latex", "html"])
 def test_overrides_are_in_the_label_whatever_the_format(
     runs: Path,
     tmp_path: Path,
@@ -114,7 +114,7 @@ def test_overrides_are_in_the_label_whatever_the_format(
 
 
 @pytest.mark.parametrize("table", [[], ["table=8"]])
-@pytest.mark.parametrize(("form", "ending"), [("csv", "csv"), ("latex", "tex")])
+@pytest.mark.parametrize(("form", "ending"), [("csv", "csv"), ("latex", "tex"), ("html", "html")])
 def test_a_format_is_printed_and_written_alone(
     runs: Path,
     tmp_path: Path,
@@ -136,9 +136,12 @@ def test_a_format_is_printed_and_written_alone(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["table=3"], "table=3 is not known: it must be one of 2, 5, 8."),
-        (["table="], "it must be one of 2, 5, 8."),
-        (["table=8", "format=md"], "it must be one of markdown, csv, latex."),
+        (["table=16"], "table=16 is not known: it must be one of 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,"),
+        (["table=08"], "table=08 is not known"),
+        (["table="], "13, 14, 15."),
+        (["table=8", "compare=all"], "table= and compare= do not go together"),
+        (["compare=hydro"], "no measured row is called 'hydro' (did you mean 'hydra'?)"),
+        (["table=8", "format=md"], "it must be one of markdown, csv, latex, html."),
         (["format=latx"], "format=latx is not known (did you mean 'latex'?)"),
         (["table=8", "protocol=cleen"], "(did you mean 'clean'?): it must be one of clean"),
         (["protocol=validation"], "no completed run of protocol=validation"),

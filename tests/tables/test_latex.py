@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from hydra_peft.tables.latex import escape, to_latex
+from hydra_peft.tables.sheet import Sheet
 
 NASTY = r"a_b & 50% #1 {x} ~ ^ \z <|> ± `+a=b_c`"
 
@@ -36,7 +37,7 @@ def test_escape(text: str, escaped: str) -> None:
 
 def nasty_table() -> str:
     frame = pd.DataFrame([[NASTY, "1.0"], ["x", "-1.0"], ["y", "-"]], columns=["a_%", "b_c"])
-    return to_latex(frame, caption=NASTY, notes=[NASTY, "end"], rules_after=[1, 2])
+    return to_latex(Sheet(NASTY, frame, rules_after=[1, 2], below=[NASTY, "end"]))
 
 
 def test_rules_and_cells() -> None:

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import yaml
 from vtab1k_records import METHODS
 
-from hydra_peft.errors import UserError
 from hydra_peft.methods import method_class
-from hydra_peft.tables.paper_tables import PAPER_TABLES, VTAB1K, paper_table
+from hydra_peft.tables.paper_tables import PAPER_TABLES, VTAB1K
 from hydra_peft.tables.published import read_published
+from hydra_peft.tables.side_by_side import trained_rows
 
 
 def test_rows_are_recognised_by_what_the_methods_say_they_are() -> None:
-    for spec in PAPER_TABLES.values():
-        for label, items in spec.rows.items():
+    for number in (2, 5, 8):
+        spec = PAPER_TABLES[number]
+        for label in trained_rows(spec):
             name, options, _ = METHODS[label]
             identity = method_class(name)(**options).identity()
-            assert items.items() <= identity.items()
+            assert spec.rows[label].items() <= identity.items()
+    attention = {"rank": 8, "targets": ["attn.qkv"], "bias": False}
+    quoted = method_class("lora")(**attention).identity()
+    assert PAPER_TABLES[2].rows["LoRA"].items() <= quoted.items()
+    assert "LoRA" not in trained_rows(PAPER_TABLES[2])
 
 
 def test_columns_are_those_of_the_transcribed_tables(root: Path) -> None:
-    for number in (2, 8):
-        published = read_published(root / "results" / "paper" / PAPER_TABLES[number].csv)
-        assert published.columns == ("params_m", "avg_acc", *VTAB1K.tasks)
+    for spec in PAPER_TABLES.values():
+        published = read_published(root / "results" / "paper" / spec.csv)
+        first = ["params_m", spec.average, *([spec.pe] if spec.pe else [])]
+        tasks = [] if spec.summary else spec.benchmark.tasks
+        assert published.columns == (*first, *tasks)
+        assert [published.key(row) for row in published.rows] == list(spec.rows)
     assert {group: len(tasks) for group, tasks in VTAB1K.groups.items()} == {
         "natural": 7,
         "specialized": 4,
@@ -36,9 +43,3 @@ def test_columns_are_those_of_the_transcribed_tables(root: Path) -> None:
 def test_the_backbone_is_one_that_can_be_chosen(root: Path) -> None:
     path = root / "conf" / "model" / f"{VTAB1K.backbone}.yaml"
     assert yaml.safe_load(path.read_text())["name"] == VTAB1K.backbone
-
-
-def test_an_unknown_number_is_one_sentence() -> None:
-    assert paper_table("8") == (8, PAPER_TABLES[8])
-    with pytest.raises(UserError, match=r"table=08 is not known: it must be one of 2, 5, 8\.$"):
-        paper_table("08")

@@ -10,9 +10,10 @@ import pytest
 from vtab1k_records import vtab_record
 
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.formats import to_markdown
 from hydra_peft.tables.paper_tables import PAPER_TABLES, VTAB1K
 from hydra_peft.tables.published import read_published
-from hydra_peft.tables.render_side_by_side import documents, texts, to_frame, to_markdown
+from hydra_peft.tables.render_side_by_side import documents, sheet, texts, to_frame
 from hydra_peft.tables.side_by_side import SideBySide, compare
 
 PAPER = Path(__file__).resolve().parents[2] / "results" / "paper"
@@ -46,36 +47,39 @@ def test_the_shape_is_the_papers() -> None:
         "Hydra (measured)",
         "difference",
     ]
-    first = ["row", "parameters (M)", "average (paper, printed)"]
-    assert list(frame.columns)[:22] == [*first, *VTAB1K.tasks]
+    first = ["row", "parameters (M)", "average (mean over groups)"]
+    assert list(frame.columns)[:22] == [*first, *VTAB1K.titles.values()]
     lora, missing, paper, measured, difference = (frame.loc[i] for i in (0, 1, 4, 5, 6))
-    assert (lora["cifar100"], lora["sun397"]) == ("72.86", "55.0")
+    assert (lora["CIFAR100"], lora["Sun397"]) == ("72.86", "55.0")
     assert set(missing.drop("row")) == {"-"}
-    assert paper["average (paper, printed)"] == "76.5"
+    assert paper["average (mean over groups)"] == "76.5"
+    assert measured["average (mean over groups)"] == "70.5 ± 0.7"
+    assert difference["average (mean over groups)"] == "-6.0"
     assert paper["mean over groups"] == "76.48 (from cells)"
     assert paper["parameters (M)"] == "0.28"
-    assert measured["cifar100"] == "70.5 ± 0.7"
+    assert measured["CIFAR100"] == "70.5 ± 0.7"
     assert measured["mean over groups"] == "70.50 ± 0.71"
     assert measured["parameters (M)"] == "0.24 / 0.28"
     assert measured["seeds (measured)"] == "2"
-    assert (difference["cifar100"], difference["smallnorb_elev"]) == ("-2.2", "+27.4")
+    assert (difference["CIFAR100"], difference["sNORB-Ele"]) == ("-2.2", "+27.4")
     assert difference["mean over groups"] == "-5.98"
 
 
 def test_no_difference_has_no_sign() -> None:
     frame = texts(sides([vtab_record("Hydra", "cifar100", 72.7 - 1e-9)])[0])
-    assert frame.loc[6, "cifar100"] == "0.0"
+    assert frame.loc[6, "CIFAR100"] == "0.0"
     assert frame.loc[5, "parameters (M)"] == "0.24 / -"
 
 
 def test_a_summary_has_parameters_and_average_only() -> None:
     frame = texts(sides(HYDRA, 5)[0])
-    assert list(frame.columns) == ["row", "parameters (M)", "mean over groups", "seeds (measured)"]
-    assert list(frame["mean over groups"])[-3:] == ["76.5", "70.50 ± 0.71", "-6.00"]
+    average = "average (mean over groups)"
+    assert list(frame.columns) == ["row", "parameters (M)", average, "seeds (measured)"]
+    assert list(frame[average])[-3:] == ["76.5", "70.5 ± 0.7", "-6.0"]
 
 
 def test_markdown_says_what_is_what() -> None:
-    text = to_markdown(sides(HYDRA)[0])
+    text = to_markdown(sheet(sides(HYDRA)[0]))
     for part in (
         "### Table 8 of the paper",
         "protocol clean, last epoch",
@@ -116,7 +120,7 @@ def test_csv_reads_back_as_it_was() -> None:
 
 def test_csv_of_the_published_table_alone() -> None:
     back = pd.read_csv(io.StringIO(documents(sides([], 2), [], "csv")["csv"]))
-    assert len(back) == 11 * (19 + 3 + 2)
+    assert len(back) == 11 * (1 + 19 + 3 + 2)
     assert back["paper"].notna().all()
     assert back["measured_mean"].isna().all()
 
@@ -126,7 +130,11 @@ def test_latex_has_a_rule_after_each_method() -> None:
     rules = [line for line in lines if line.endswith("rule")]
     assert rules == [r"\toprule", *[r"\midrule"] * 3, r"\bottomrule"]
     body = [line for line in lines if line.endswith(r"\\")]
-    assert {line.count(" & ") for line in body} == {2 + 19 + 3 + 2 + 1}
-    assert lines.index(r"\midrule") == lines.index(r"\toprule") + 2
-    assert any(line.startswith(r"Hydra (measured) & 0.24 / 0.28 & - & 70.5 $\pm$") for line in body)
+    columns = 2 + 1 + 19 + 3 + 2 + 1
+    assert {line.count(" & ") for line in body[1:]} == {columns - 1}
+    top = lines.index(r"\toprule")
+    assert r"\multicolumn{7}{c}{Natural}" in lines[top + 1]
+    assert lines[top + 2] == r"\cmidrule(lr){4-10} \cmidrule(lr){11-14} \cmidrule(lr){15-22}"
+    assert lines.index(r"\midrule") == top + 4
+    assert any(line.startswith(r"Hydra (measured) & 0.24 / 0.28 & 70.5 $\pm$") for line in body)
     assert r"\par note: a \& b" in lines

@@ -11,8 +11,9 @@ import pytest
 from hydra_peft.errors import UserError
 from hydra_peft.runs.collection import collect
 from hydra_peft.runs.record import Record, write_record
-from hydra_peft.tables.render import to_frame, to_markdown
-from hydra_peft.tables.rows import build_tables
+from hydra_peft.tables.formats import to_markdown as markdown
+from hydra_peft.tables.render import sheet, to_frame
+from hydra_peft.tables.rows import Table, build_tables
 
 GROUPS = {"a": "natural", "b": "structured", "c": "structured"}
 
@@ -44,6 +45,10 @@ def record(task: str, seed: int, accuracy: float, **changes: Any) -> Record:
         "parameters": {"adapter": 100, "head": {"a": 10, "b": 20, "c": 30}[task]},
     }
     return Record(**{**values, **changes})
+
+
+def to_markdown(table: Table) -> str:
+    return markdown(sheet(table))
 
 
 SCORES = {"a": [90.0, 92.0], "b": [50.0, 60.0], "c": [70.0, 74.0]}

@@ -1,0 +1,157 @@
+"""``scripts/report.py``: run folders to one web page that needs no network."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra_peft.cli.arguments import parse_arguments
+from hydra_peft.cli.guard import guarded
+from hydra_peft.cli.tables import CONF, PAPER, ROOT, RUNS
+from hydra_peft.errors import UserError
+
+if TYPE_CHECKING:
+    from hydra_peft.report.missing import Options
+    from hydra_peft.report.pictures import Picture
+    from hydra_peft.runs.collection import Collection
+    from hydra_peft.tables.overrides import Defaults
+    from hydra_peft.tables.side_by_side import SideBySide
+
+USAGE = """\
+Write one web page on all runs: warnings, summary, tables, figures, and every run to look into.
+
+python scripts/report.py [runs=<folder>] [out=<file.html>]
+
+  runs  where to look for run folders (default: results/runs)
+  out   the page; it needs no other file and no network (default: results/report.html)"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The script's arguments."""
+
+    runs: str = str(RUNS)
+    out: str = str(ROOT / "results" / "report.html")
+
+
+def main() -> int:
+    """Write the page and say where it is."""
+    return guarded(_main)
+
+
+def _main() -> int:
+    arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
+    runs, out = Path(arguments.runs).expanduser(), Path(arguments.out).expanduser()
+    if out.suffix.lower() not in (".html", ".htm") or out.is_dir():
+        raise UserError(f"out={out} is not allowed: name a file that ends in .html.")
+    size, problems = write_report(runs, out)
+    print(f"written: {out} ({size / 1e6:.1f} MB); open it in a browser.")
+    if problems:
+        print(f"it begins with {problems} kind{'s' * (problems != 1)} of warnings.")
+    return 0
+
+
+def write_report(runs: Path, out: Path) -> tuple[int, int]:
+    """Write the report on the runs below ``runs`` to ``out``.
+
+    Returns:
+        Its size in bytes, and how many kinds of warnings it begins with.
+
+    Raises:
+        UserError: there is no run.
+        OSError: ``out`` cannot be written.
+    """
+    from hydra_peft.runs.collection import collect
+
+    collection = collect(runs)  # before what takes seconds to load: a mistake is told at once
+
+    from hydra_peft.cli.defaults import default_settings
+    from hydra_peft.files import atomic_write
+    from hydra_peft.report.build import build_page
+    from hydra_peft.report.page import render_page
+    from hydra_peft.sweeps.liveness import Liveness
+    from hydra_peft.tables.overrides import Origin
+
+    records = collection.records
+    defaults = default_settings({Origin.of(record) for record in records}) if records else {}
+    fill = None if runs.resolve() == RUNS.resolve() else runs.resolve()
+    sides, notes = _sides(collection, defaults, fill)
+    pictures, undrawn = _pictures(collection)
+    liveness = Liveness()
+    page = build_page(
+        runs,
+        collection,
+        defaults=defaults,
+        options=_options(),
+        is_alive=lambda folder: liveness.host(runs, folder) is not None,
+        sides=sides,
+        pictures=pictures,
+        notes=[*notes, *undrawn],
+        fill=fill,
+    )
+    content = render_page(page).encode()
+    atomic_write(out, content)
+    return len(content), len(page.findings)
+
+
+def _sides(
+    collection: Collection, defaults: Defaults, fill: Path | None
+) -> tuple[list[SideBySide], list[str]]:
+    """Return the paper's tables of the benchmarks that have runs, and what they left out."""
+    from hydra_peft.cli.defaults import has_benchmark
+    from hydra_peft.tables.paper_tables import PAPER_TABLES
+    from hydra_peft.tables.published import read_published
+    from hydra_peft.tables.side_by_side import compare
+
+    sides: list[SideBySide] = []
+    notes: list[str] = []
+    for number, spec in PAPER_TABLES.items():
+        records = [r for r in collection.records if r.benchmark == spec.benchmark.name]
+        if records:
+            published = read_published(PAPER / spec.csv)
+            experiment = CONF / "experiment" / f"{spec.experiment}.yaml"
+            found, apart = compare(
+                number,
+                spec,
+                published,
+                records,
+                defaults=defaults,
+                runs=fill,
+                trainable=experiment.is_file() and has_benchmark(spec.benchmark.name),
+            )
+            sides += found
+            notes += [f"Table {number}: {sentence}" for sentence in apart]
+    return sides, notes
+
+
+def _pictures(collection: Collection) -> tuple[list[Picture], list[str]]:
+    """Return the figures that all runs together give, and why the others are not drawn."""
+    from hydra_peft.figures import CollectionFigure, all_figures
+    from hydra_peft.report.pictures import draw
+
+    pictures: list[Picture] = []
+    undrawn: list[str] = []
+    for figure in all_figures():
+        if isinstance(figure, CollectionFigure):
+            try:
+                pictures.append(draw(figure, collection))
+            except UserError as error:
+                undrawn.append(f"figure {figure.name} is not drawn: {error}")
+    return pictures, undrawn
+
+
+def _options() -> Options:
+    """Return what the command line calls tasks and models, from ``conf``."""
+    import yaml
+
+    from hydra_peft.report.missing import Options
+
+    datasets = {}
+    for path in (CONF / "dataset").rglob("*.yaml"):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        option = str(path.relative_to(CONF / "dataset").with_suffix(""))
+        if isinstance(content, dict):
+            datasets[(str(content.get("benchmark")), str(content.get("name")))] = option
+    return Options(datasets, frozenset(path.stem for path in (CONF / "model").glob("*.yaml")))

@@ -1,0 +1,19 @@
+"""Text of unknown origin, made fit to be printed."""
+
+from __future__ import annotations
+
+
+def in_one_line(text: str) -> str:
+    """Return ``text`` with what would end a line, or steer a terminal, made visible.
+
+    A message quotes what was typed or read, whatever that holds.
+    """
+    joined = " ".join(text.splitlines())
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in joined)
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return ``text`` as one line of at most ``limit`` characters, with an ellipsis where cut."""
+    # Each character that is not printable becomes several, so twice is not too little.
+    line = in_one_line(text[: 2 * limit])
+    return line if len(text) <= limit and len(line) <= limit else f"{line[: limit - 1]}…"

@@ -1,0 +1,1 @@
+"""From run folders to one web page that needs no network: ``scripts/report.py``."""

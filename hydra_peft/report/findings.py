@@ -1,0 +1,183 @@
+"""What a reader should know before the numbers, the gravest first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from hydra_peft.report.missing import Gap
+from hydra_peft.report.run_lines import DIRTY, KILLED, NO_COMMIT, ON_TEST, RunLine
+from hydra_peft.tables.rows import PARTIAL, RANDOM
+
+#: entries that are listed; the others are counted
+MOST_ITEMS = 40
+PROBLEM, CAUTION, NOTE = "problem", "caution", "note"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One case: a sentence, the key of the run it is of, the command that mends it."""
+
+    text: str
+    key: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of warning.
+
+    Attributes:
+        level: ``problem``, ``caution`` or ``note``.
+        title: what is the matter, with the number of cases.
+        meaning: what it does to the numbers.
+        items: the cases, at most :data:`MOST_ITEMS`.
+        more: how many further ones there are.
+    """
+
+    level: str
+    title: str
+    meaning: str
+    items: list[Item] = field(default_factory=list)
+    more: int = 0
+
+
+def findings(
+    lines: list[RunLine], gaps: list[Gap], reading: Iterable[str], notes: Iterable[str]
+) -> list[Finding]:
+    """Return all warnings of a report.
+
+    Args:
+        lines: all runs.
+        gaps: rows that lack runs.
+        reading: sentences on what could not be read.
+        notes: sentences of the tables, on what they keep apart.
+    """
+    found = [
+        _unreadable(list(reading)),
+        _ended(lines, "failed", PROBLEM, "no result, and a cause to mend."),
+        _ended(
+            lines, "diverged", PROBLEM, "the loss stopped being a number, so there is no result."
+        ),
+        _ended(
+            lines, "interrupted", CAUTION, "typing the same command again goes on where it stopped."
+        ),
+        _ended(
+            lines,
+            KILLED,
+            CAUTION,
+            "nobody is at it; typing the same command again goes on where it stopped.",
+        ),
+        _marked(
+            lines,
+            ON_TEST,
+            "selected on the test set",
+            "the epoch with the best test score is no estimate of accuracy.",
+        ),
+        _marked(
+            lines,
+            RANDOM,
+            f"on {RANDOM}",
+            "the backbone was not pretrained; kept in rows of their own.",
+        ),
+        _marked(
+            lines, PARTIAL, f"on {PARTIAL}", "part of the images only; kept in rows of their own."
+        ),
+        _gaps(gaps),
+        _marked(
+            lines,
+            DIRTY,
+            "of a dirty commit",
+            "changes were not committed: the commit does not name the code.",
+        ),
+        _marked(lines, NO_COMMIT, "without a commit", "which code ran is not recorded."),
+        _commits(lines),
+        _protocols(lines),
+        _ended(lines, "running", NOTE, "going on while this report was written."),
+        _notes(list(notes)),
+    ]
+    order = (PROBLEM, CAUTION, NOTE)
+    return sorted((one for one in found if one), key=lambda one: order.index(one.level))
+
+
+def _finding(level: str, title: str, meaning: str, items: list[Item]) -> Finding | None:
+    if not items:
+        return None
+    return Finding(level, title, meaning, items[:MOST_ITEMS], max(0, len(items) - MOST_ITEMS))
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count:,} runs"
+
+
+def _name(line: RunLine) -> str:
+    record = line.record
+    return f"{record.benchmark}/{record.task}, {record.method_label}, seed {record.seed}"
+
+
+def _unreadable(reading: list[str]) -> Finding | None:
+    items = [Item(sentence.removeprefix("left out: ")) for sentence in reading]
+    title = f"{len(items)} thing{'s' * (len(items) != 1)} could not be read as they are"
+    return _finding(PROBLEM, title, "the rest of the report stands without them.", items)
+
+
+def _ended(lines: list[RunLine], status: str, level: str, meaning: str) -> Finding | None:
+    found = [line for line in lines if line.status == status]
+    items = [Item(f"{_name(line)}: {line.cause}", line.key) for line in found]
+    return _finding(level, f"{_runs(len(items))} {status}", meaning, items)
+
+
+def _marked(lines: list[RunLine], mark: str, what: str, meaning: str) -> Finding | None:
+    items = [Item(_name(line), line.key) for line in lines if line.is_marked(mark)]
+    return _finding(CAUTION, f"{_runs(len(items))} {what}", meaning, items)
+
+
+def _gaps(gaps: list[Gap]) -> Finding | None:
+    items = [
+        Item(
+            f"{gap.where}: {gap.label} lacks {gap.listed}"
+            + ("" if gap.command else ". Its settings are not all known: type its sweep again."),
+            command=gap.command or "",
+        )
+        for gap in gaps
+    ]
+    cells = sum(gap.cells for gap in gaps)
+    meaning = "a mean is over the seeds that all tasks have, and not shown where a task has none."
+    return _finding(CAUTION, f"{_runs(cells)} missing in the tables", meaning, items)
+
+
+def _commits(lines: list[RunLine]) -> Finding | None:
+    counts = _by(lines, lambda line: str(line.record.code.get("commit") or ""))
+    counts.pop("", None)
+    if len(counts) < 2:
+        return None
+    items = [Item(f"{commit[:12]}: {_runs(count)}") for commit, count in counts.items()]
+    return _finding(NOTE, f"{len(counts)} commits", "runs of different code are averaged.", items)
+
+
+def _protocols(lines: list[RunLine]) -> Finding | None:
+    benchmarks: dict[str, list[RunLine]] = defaultdict(list)
+    for line in lines:
+        benchmarks[line.record.benchmark].append(line)
+    items = []
+    for benchmark, members in benchmarks.items():
+        counts = _by(members, lambda line: line.record.protocol)
+        if len(counts) > 1:
+            listed = ", ".join(f"{name} ({_runs(count)})" for name, count in counts.items())
+            items.append(Item(f"{benchmark}: {listed}"))
+    meaning = "their numbers do not compare; each has a table of its own."
+    return _finding(CAUTION, "Mixed protocols", meaning, items)
+
+
+def _notes(notes: list[str]) -> Finding | None:
+    items = [Item(note) for note in dict.fromkeys(notes)]
+    title = f"{len(items)} note{'s' * (len(items) != 1)} on the tables"
+    return _finding(NOTE, title, "what was kept apart, and what the data says of itself.", items)
+
+
+def _by(lines: Iterable[RunLine], key: Callable[[RunLine], str]) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for line in lines:
+        counts[key(line)] += 1
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))

@@ -1,0 +1,164 @@
+"""What a table lacks, and the command that trains it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra_peft.config.quoting import quoted
+from hydra_peft.tables.overrides import TUNED, UNCHECKED
+from hydra_peft.tables.rows import RANDOM, Row, Table, reduced_precision
+
+#: settings that a command may repeat: none of them can name code or leave the run's own keys
+_KEY = re.compile(r"(model|data|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+")
+_VALUE = re.compile(r"[A-Za-z0-9_.,+\[\]/-]+")
+_NAME = re.compile(r"[A-Za-z0-9_.]+")
+_PATH = re.compile(r"[A-Za-z0-9_./ +=:@-]+")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line knows.
+
+    Attributes:
+        datasets: option of ``conf/dataset`` by benchmark and task.
+        models: options of ``conf/model``.
+    """
+
+    datasets: Mapping[tuple[str, str], str]
+    models: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A row that lacks runs.
+
+    Attributes:
+        where: the table, in a few words.
+        label: the row's.
+        cells: how many runs are missing.
+        listed: which, as text.
+        command: trains them; None where the records do not say enough.
+    """
+
+    where: str
+    label: str
+    cells: int
+    listed: str
+    command: str | None
+
+
+def gaps(tables: list[Table], options: Options, runs: Path | None) -> list[Gap]:
+    """Return the rows of ``tables`` that have not all tasks with all of their own seeds.
+
+    Args:
+        tables: the measured tables.
+        options: what tasks and models are called on the command line.
+        runs: where the run folders are; None is where ``train.py`` puts them.
+    """
+    found = []
+    for table in tables:
+        for row in table.rows:
+            lacking = missing_cells(row, table)
+            if lacking:
+                where = f"{table.benchmark}, protocol {table.protocol}, {row.model}"
+                cells = sum(len(seeds) for seeds in lacking.values())
+                command = fill_command(row, table, lacking, options, runs)
+                found.append(Gap(where, row.label, cells, _listed(lacking), command))
+    return found
+
+
+def missing_cells(row: Row, table: Table) -> dict[str, list[int]]:
+    """Return by task the seeds of ``row`` that have no run there; tasks without one left out."""
+    seeds = {seed for scores in row.scores.values() for seed in scores}
+    lacking = {task: sorted(seeds - row.scores.get(task, {}).keys()) for task in table.tasks}
+    return {task: absent for task, absent in lacking.items() if absent}
+
+
+def fill_command(
+    row: Row,
+    table: Table,
+    lacking: Mapping[str, list[int]],
+    options: Options,
+    runs: Path | None,
+) -> str | None:
+    """Return the sweep that trains what is ``lacking``; what exists of it, it skips.
+
+    Records are data that others may have written, and this will be pasted into a shell: only
+    plain words are repeated. None where anything else would have to be.
+    """
+    words = _method(row, table)
+    settings, model = _overrides(row), _model(row, options)
+    tasks = [options.datasets.get((table.benchmark, task)) for task in lacking]
+    if words is None or settings is None or model is None or None in tasks:
+        return None
+    seeds = sorted({seed for absent in lacking.values() for seed in absent})
+    words += [*settings, *model, f"dataset={','.join(map(str, tasks))}"]
+    words.append(f"seed={','.join(map(str, seeds))}")
+    words += [f"paths.runs={quoted(str(runs))}"] if runs else []
+    return " ".join(["python scripts/train.py -m", *(shlex.quote(word) for word in words)])
+
+
+def _method(row: Row, table: Table) -> list[str] | None:
+    precision = reduced_precision(row.settings)
+    names = (str(row.method.get("name")), table.protocol, *precision)
+    if not all(map(_NAME.fullmatch, names)):
+        return None
+    words = [f"method={names[0]}", *_ranks(row), f"protocol={table.protocol}"]
+    words += [f"precision={name}" for name in precision]
+    return words + ["data.allow_partial=true"] * row.partial
+
+
+def _overrides(row: Row) -> list[str] | None:
+    """Return the overrides of a row's runs, None where they are not known or not plain."""
+    words = []
+    for override in row.overrides:
+        key, _, value = override.partition("=")
+        if override == UNCHECKED:
+            return None
+        if _KEY.fullmatch(key) and _VALUE.fullmatch(value):
+            words.append(f"{'+' if key.startswith('model.arguments.') else ''}{override}")
+        elif override == TUNED:
+            words.append("protocol.tune=true")
+        elif override == f"{TUNED} by optuna":
+            words += ["protocol.tune=true", "protocol.search=optuna"]
+        else:
+            return None
+    return words
+
+
+def _model(row: Row, options: Options) -> list[str] | None:
+    if not _NAME.fullmatch(row.model):
+        return None
+    named = row.model in options.models
+    words = [f"model={row.model}"] if named else ["model=timm", f"model.architecture={row.model}"]
+    if row.weights == RANDOM:
+        return [*words, "model.pretrained=false"]
+    if row.sources and Path(row.sources[0]).is_absolute():
+        checkpoint = row.sources[0]
+        return [*words, f"model.checkpoint={quoted(checkpoint)}"] if _is_path(checkpoint) else None
+    return words
+
+
+def _is_path(text: str) -> bool:
+    return _PATH.fullmatch(text) is not None
+
+
+def _ranks(row: Row) -> list[str]:
+    keys = ("rank_parallel", "rank_sequential")
+    ranks = {key: row.method[key] for key in keys if isinstance(row.method.get(key), int)}
+    used = {key: rank for key, rank in ranks.items() if rank > 0}
+    if len(set(used.values())) == 1:
+        return [f"method.rank={next(iter(used.values()))}"]
+    return [f"method.{key}={rank}" for key, rank in used.items()]
+
+
+def _listed(lacking: Mapping[str, list[int]]) -> str:
+    seeds = {tuple(absent) for absent in lacking.values()}
+    if len(seeds) == 1:
+        (only,) = seeds
+        return f"{', '.join(lacking)} (seed {', '.join(map(str, only))})"
+    return "; ".join(f"{task} (seed {', '.join(map(str, s))})" for task, s in lacking.items())

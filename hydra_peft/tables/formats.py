@@ -1,0 +1,111 @@
+"""Sheets as Markdown for people, CSV for programs, LaTeX for papers and HTML for a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import pandas as pd
+
+from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.plain_text import in_one_line
+from hydra_peft.tables.latex import PREAMBLE, escape, to_latex
+from hydra_peft.tables.sheet import BEST, Sheet, cell_text, line_text
+
+#: format to the endings of its files; the first is what is printed
+FORMATS = {
+    "markdown": ("md", "csv"),
+    "csv": ("csv",),
+    "latex": ("tex",),
+    "html": ("html",),
+}
+#: a spreadsheet takes a text that begins so for a formula
+_FORMULA = re.compile(r"\s*[=+@\t\r-]")
+
+
+def endings(form: str) -> tuple[str, ...]:
+    """Return the endings of the files that ``form`` writes.
+
+    Raises:
+        UserError: there is no such format.
+    """
+    if form not in FORMATS:
+        raise UserError(
+            f"format={form} is not known{did_you_mean(form, FORMATS)}: it must be one of "
+            f"{', '.join(FORMATS)}."
+        )
+    return FORMATS[form]
+
+
+def render(
+    sheets: Sequence[Sheet], frame: Callable[[], pd.DataFrame], notes: Sequence[str], form: str
+) -> dict[str, str]:
+    """Return the whole text of each file of ``form``, by ending; the first is to be printed.
+
+    Args:
+        sheets: the tables, as they are read.
+        frame: gives the same numbers in long form, for CSV.
+        notes: sentences that concern all tables; CSV has no place for them.
+        form: one of :data:`FORMATS`.
+    """
+    make: dict[str, Callable[[], str]] = {
+        "md": lambda: _markdown(sheets, notes),
+        "csv": lambda: to_csv(frame()),
+        "tex": lambda: _latex(sheets, notes),
+        "html": lambda: _html(sheets, notes),
+    }
+    return {ending: make[ending]() for ending in endings(form)}
+
+
+def _markdown(sheets: Iterable[Sheet], notes: Iterable[str]) -> str:
+    return "\n".join(
+        [*(to_markdown(sheet) for sheet in sheets), *(f"> note: {_sentence(n)}" for n in notes)]
+    )
+
+
+def to_markdown(sheet: Sheet) -> str:
+    """Return ``sheet`` as Markdown; best is bold, second underlined."""
+    cells = sheet.cells.map(_cell)
+    columns = list(sheet.cells.columns)
+    for (row, column), mark in sheet.marks.items():
+        position = (row, columns.index(column))
+        text = cells.iloc[position]
+        cells.iloc[position] = f"**{text}**" if mark == BEST else f"<u>{text}</u>"
+    cells.columns = pd.Index([_cell(str(column)) for column in columns])
+    body = cells.to_markdown(index=False, disable_numparse=True)
+    below = "\n".join(f"- {_sentence(line)}" for line in sheet.below)
+    return f"### {_sentence(sheet.title)}\n\n{body}\n\n{below}\n"
+
+
+def _cell(text: str) -> str:
+    """Return ``text`` so that it ends no cell and starts no markup."""
+    escaped = re.sub(r"([\\|*`])", r"\\\1", cell_text(text))
+    return escaped.replace("](", r"]\(").replace("<", "&lt;")
+
+
+def _sentence(text: str) -> str:
+    return line_text(text).replace("](", r"]\(").replace("<", "&lt;")
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """Return ``frame`` as CSV, texts in one line each and none that a spreadsheet computes."""
+    safe = frame.copy()
+    for column in safe.select_dtypes(["object", "string"]).columns:
+        safe[column] = [_plain(v) if isinstance(v, str) else v for v in safe[column]]
+    return safe.to_csv(index=False, lineterminator="\n")
+
+
+def _plain(text: str) -> str:
+    line = in_one_line(text)
+    return f"'{line}" if _FORMULA.match(line) else line
+
+
+def _latex(sheets: Iterable[Sheet], notes: Iterable[str]) -> str:
+    paragraphs = [f"\\par note: {escape(line_text(note))}\n" for note in notes]
+    return "\n".join([PREAMBLE, *(to_latex(sheet) for sheet in sheets), *paragraphs])
+
+
+def _html(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
+    from hydra_peft.tables.html import to_html
+
+    return to_html(sheets, notes)

@@ -1,0 +1,118 @@
+"""Sheets as one HTML document that stands alone: no script, nothing fetched, all texts escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup, escape
+
+from hydra_peft.tables.sheet import BEST, SECOND, Sheet, cell_text, line_text
+
+_TEMPLATE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{{ tables[0].title if tables else "hydra_peft" }}</title>
+<style>
+:root { color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif; }
+body { margin: 2rem auto; max-width: 110rem; padding: 0 1rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap;
+  border-block: 2px solid; }
+caption { font-weight: 600; padding: .5rem 0; text-align: left; white-space: normal; }
+th, td { padding: .2rem .6rem; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+thead tr:last-child th, tr.rule > * { border-bottom: 1px solid; }
+th[colspan] { border-bottom: 1px solid; text-align: center; }
+tbody th { font-weight: 400; }
+tr > :first-child { background: Canvas; left: 0; position: sticky; }
+ul { max-width: 60rem; padding-left: 1.2rem; }
+</style>
+</head>
+<body>
+{% for table in tables %}
+<section>
+<div class="wide" tabindex="0" role="region" aria-label="{{ table.title }}">
+<table>
+<caption>{{ table.title }}</caption>
+<thead>
+{% if table.groups %}
+<tr>{% for name, count in table.groups %}
+{% if name %}<th scope="colgroup" colspan="{{ count }}">{{ name }}</th>{% else %}
+{% for _ in range(count) %}<td></td>{% endfor %}{% endif %}
+{% endfor %}</tr>
+{% endif %}
+<tr>{% for name in table.columns %}<th scope="col">{{ name }}</th>{% endfor %}</tr>
+</thead>
+<tbody>
+{% for row in table.rows %}
+<tr{% if row.rule %} class="rule"{% endif %}><th scope="row">{{ row.cells[0] }}</th>
+{%- for cell in row.cells[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody>
+</table>
+</div>
+{% if table.below %}
+<ul>
+{% for line in table.below %}
+<li>{{ line }}</li>
+{% endfor %}
+</ul>
+{% endif %}
+</section>
+{% endfor %}
+{% for note in notes %}
+<p>note: {{ note }}</p>
+{% endfor %}
+</body>
+</html>
+"""
+
+
+def to_html(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
+    """Return one document with all ``sheets`` and, below them, ``notes``."""
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_TEMPLATE).render(
+        tables=[_table(sheet) for sheet in sheets], notes=[_sentence(note) for note in notes]
+    )
+
+
+def _table(sheet: Sheet) -> dict[str, Any]:
+    columns = [str(column) for column in sheet.cells.columns]
+    over = groupby(sheet.groups.get(column, "") for column in columns)
+    rows = [
+        {
+            "cells": [
+                _cell(text, sheet.marks.get((i, c))) for c, text in zip(columns, row, strict=True)
+            ],
+            "rule": i in sheet.rules_after,
+        }
+        for i, row in enumerate(sheet.cells.itertuples(index=False, name=None))
+    ]
+    return {
+        "title": line_text(sheet.title),
+        "groups": [(cell_text(name), len(list(members))) for name, members in over]
+        if sheet.groups
+        else [],
+        "columns": [cell_text(column) for column in columns],
+        "rows": rows,
+        "below": [_sentence(line) for line in sheet.below],
+    }
+
+
+def _cell(text: str, mark: int | None) -> Markup:
+    escaped = escape(cell_text(text))
+    tags = {BEST: Markup("<strong>{}</strong>"), SECOND: Markup("<u>{}</u>")}
+    return tags[mark].format(escaped) if mark in tags else escaped
+
+
+def _sentence(text: str) -> Markup:
+    """Return a sentence with its `code` as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(line_text(text)))))

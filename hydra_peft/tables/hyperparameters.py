@@ -1,0 +1,180 @@
+"""The paper's tables of hyper-parameters (11 to 13) beside what ``conf`` has today."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hydra_peft.errors import UserError
+from hydra_peft.tables.formats import render
+from hydra_peft.tables.paper_tables import ELEVATER, GLUE, VTAB1K, Benchmark
+from hydra_peft.tables.published import Number, PublishedTable
+from hydra_peft.tables.sheet import Sheet
+
+#: the csv's column to the title that the paper prints
+TITLES = {
+    "batch_size": "Batch size",
+    "epochs": "Epochs",
+    "learning_rate": "Learning rate",
+    "weight_decay": "Weight decay",
+    "dropout": "Dropout",
+}
+#: hyper-parameters of each task by the csv's column
+Found = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class HyperparameterTable:
+    """One table of hyper-parameters.
+
+    Attributes:
+        title: what it shows.
+        csv: file in ``results/paper``, a line for each task.
+        benchmark: whose tasks its columns are.
+        notes: what a reader should know.
+    """
+
+    title: str
+    csv: str
+    benchmark: Benchmark
+    notes: tuple[str, ...] = ()
+
+
+HYPERPARAMETER_TABLES = {
+    11: HyperparameterTable(
+        "hyper-parameters of the few-shot experiments",
+        "table11_hparams_elevater.csv",
+        ELEVATER,
+        ("the paper's weight decays were searched in log space.",),
+    ),
+    12: HyperparameterTable(
+        "hyper-parameters of the VTAB-1k experiments", "table12_hparams_vtab1k.csv", VTAB1K
+    ),
+    13: HyperparameterTable(
+        "hyper-parameters of the GLUE experiments",
+        "table13_hparams_glue.csv",
+        GLUE,
+        ("the paper trained on four GPUs; whether its batch size is that of one is not said.",),
+    ),
+}
+
+
+def documents(
+    number: int,
+    spec: HyperparameterTable,
+    published: PublishedTable,
+    found: Found,
+    where: str,
+    form: str,
+) -> dict[str, str]:
+    """Return the whole text of each file of ``form``, by ending; the first is to be printed.
+
+    Args:
+        number: the table's number in the paper.
+        spec: the table.
+        published: its numbers.
+        found: what ``conf`` has; tasks that it does not have are left out.
+        where: which protocol and method that is of.
+        form: one of :data:`~hydra_peft.tables.formats.FORMATS`.
+
+    Raises:
+        UserError: the published table lacks a task.
+    """
+    numbers = {row.label: row.numbers for row in published.rows}
+    lacking = [task for task in spec.benchmark.tasks if task not in numbers]
+    if lacking:
+        raise UserError(f"{published.path} lacks {', '.join(lacking)}: edited?")
+    columns = [column for column in published.columns if column in TITLES]
+    sheet = _sheet(number, spec, numbers, columns, found, where)
+    return render([sheet], lambda: _frame(number, spec, numbers, columns, found), [], form)
+
+
+def _sheet(
+    number: int,
+    spec: HyperparameterTable,
+    numbers: Mapping[str, Mapping[str, Number | None]],
+    columns: list[str],
+    found: Found,
+    where: str,
+) -> Sheet:
+    lines = []
+    for column in columns:
+        paper, ours = _line_pair(column, spec.benchmark, numbers, found)
+        lines += [paper, ours] if found else [paper]
+    below = ["paper: arXiv 2309.06922 as printed. conf: what a run without overrides takes today."]
+    if found:
+        compared, differing = _differences(spec.benchmark, numbers, columns, found)
+        below.append(f"conf ({where}): {compared - len(differing)} of {compared} values agree.")
+        below += differing
+    else:
+        below.append(
+            f"conf has no benchmark {spec.benchmark.name} yet: there is nothing to compare with."
+        )
+    below += [f"note: {note}" for note in spec.notes]
+    title = f"Table {number} of the paper ({spec.title})"
+    rules = range(1, len(lines), 2) if found else ()
+    return Sheet(title, pd.DataFrame(lines), rules_after=rules, below=below)
+
+
+def _line_pair(
+    column: str,
+    benchmark: Benchmark,
+    numbers: Mapping[str, Mapping[str, Number | None]],
+    found: Found,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the paper's line of one hyper-parameter and that of conf."""
+    paper = {"hyper-parameter": f"{TITLES[column]} (paper)"}
+    ours = {"hyper-parameter": f"{TITLES[column]} (conf)"}
+    for task, title in benchmark.titles.items():
+        cell, value = numbers[task].get(column), found.get(task, {}).get(column)
+        paper[title] = cell.text if cell else "-"
+        ours[title] = "-" if value is None else f"{value:g}"
+        if cell and value == cell.value:
+            ours[title] = cell.text  # 5e-4 beside 5e-4, not 0.0005
+    return paper, ours
+
+
+def _differences(
+    benchmark: Benchmark,
+    numbers: Mapping[str, Mapping[str, Number | None]],
+    columns: list[str],
+    found: Found,
+) -> tuple[int, list[str]]:
+    """Return how many values both have, and a sentence for each that differs."""
+    compared, sentences = 0, []
+    for column in columns:
+        for task, title in benchmark.titles.items():
+            cell, value = numbers[task].get(column), found.get(task, {}).get(column)
+            if cell is None or value is None:
+                continue
+            compared += 1
+            if value != cell.value:
+                name = TITLES[column].lower()
+                sentences.append(f"{title}: {name} is {cell.text} in the paper, {value:g} in conf.")
+    return compared, sentences
+
+
+def _frame(
+    number: int,
+    spec: HyperparameterTable,
+    numbers: Mapping[str, Mapping[str, Number | None]],
+    columns: list[str],
+    found: Found,
+) -> pd.DataFrame:
+    lines = []
+    for column in columns:
+        for task in spec.benchmark.tasks:
+            cell, value = numbers[task].get(column), found.get(task, {}).get(column)
+            lines.append(
+                {
+                    "table": number,
+                    "benchmark": spec.benchmark.name,
+                    "task": task,
+                    "hyperparameter": column,
+                    "paper": cell.value if cell else None,
+                    "conf": value,
+                }
+            )
+    return pd.DataFrame(lines)

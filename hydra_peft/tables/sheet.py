@@ -1,0 +1,62 @@
+"""A table to be read, before it is Markdown, LaTeX or HTML: texts, marks, and what stands around.
+
+Texts may come from records, which anybody may have written: each format escapes them, and all of
+them see one line of bounded length (:func:`cell_text`, :func:`line_text`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from hydra_peft.plain_text import shortened
+
+#: marks of a cell: printed bold, and underlined
+BEST, SECOND = 1, 2
+#: longest texts that are printed
+_CELL, _LINE = 200, 4000
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table.
+
+    Attributes:
+        title: what it shows.
+        cells: texts by column title; titles are unique.
+        groups: a heading over neighbouring columns, by column; columns without one are left out.
+        marks: :data:`BEST` or :data:`SECOND` by row number (from 0) and column title.
+        rules_after: numbers of rows that a rule follows.
+        below: sentences under the table; `code` in backticks is a command.
+    """
+
+    title: str
+    cells: pd.DataFrame
+    groups: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    rules_after: Sequence[int] = ()
+    below: Sequence[str] = ()
+
+
+def cell_text(text: str) -> str:
+    """Return a cell or a title as one printable line of bounded length."""
+    return shortened(text, _CELL)
+
+
+def line_text(text: str) -> str:
+    """Return a sentence as one printable line of bounded length."""
+    return shortened(text, _LINE)
+
+
+def ranks(values: Sequence[float | None]) -> list[int | None]:
+    """Return :data:`BEST` and :data:`SECOND` for the highest and the second highest of a column.
+
+    Equal values share a mark. One value alone is not the best of anything, and of two the lower is
+    not called second.
+    """
+    there = sum(value is not None for value in values)
+    highest = sorted({value for value in values if value is not None}, reverse=True)
+    marks = dict(zip(highest, (BEST, SECOND) if there > 2 else (BEST,), strict=False))
+    return [marks.get(v) if v is not None and there > 1 else None for v in values]

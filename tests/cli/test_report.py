@@ -1,0 +1,47 @@
+"""scripts/report.py: a page at the end, or one sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fabricated_runs import put
+
+
+def call(root: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(root / "scripts" / "report.py"), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_page(root: Path, tmp_path: Path) -> None:
+    put(tmp_path / "runs")
+    done = call(root, "runs=runs", "out=new/page.html", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("written: new/page.html (0.")
+    text = (tmp_path / "new" / "page.html").read_text()
+    assert text.startswith("<!DOCTYPE html>")
+    assert text.count("hydra r=2+2") >= 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["runs=/nowhere"], "/nowhere is not a folder"),
+        (["runs=."], "holds no run"),
+        (["runs=.", "out=page.txt"], "out=page.txt is not allowed"),
+        (["run=x"], "unknown key 'run' (did you mean 'runs'?)"),
+    ],
+)
+def test_mistakes(root: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = call(root, *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())

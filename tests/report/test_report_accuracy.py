@@ -1,0 +1,103 @@
+"""Ranks and leaders, by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from study import run_record
+
+from hydra_peft.report.accuracy import AccuracyTable, accuracy_table
+from hydra_peft.report.summary import Leader, leaders
+from hydra_peft.runs.record import Record
+from hydra_peft.tables.rows import Table, build_tables
+
+
+def scored(method: str, task: str, seed: int, accuracy: float, **changes: Any) -> Record:
+    record = run_record(method, task, seed, **changes)
+    return dataclasses.replace(record, metrics=record.metrics | {"accuracy": accuracy})
+
+
+def table(*records: Record) -> Table:
+    (built,), _ = build_tables(list(records))
+    return built
+
+
+def shown(*records: Record) -> AccuracyTable:
+    return accuracy_table(table(*records), ["generated"])
+
+
+def leader(*records: Record) -> Leader:
+    (only,) = leaders([table(*records)])
+    return only
+
+
+def test_best_and_second_of_what_is_printed() -> None:
+    view = shown(
+        scored("lora", "digits", 0, 90.04),
+        scored("hydra", "digits", 0, 89.96),  # prints as 90.0 too
+        scored("seqlora", "digits", 0, 88.0),
+        scored("linear", "digits", 0, 70.0),
+    )
+    (part,) = view.parts
+    ranks = {line.label: line.cells[0].rank for line in part.lines}
+    assert ranks == {"lora r=4": 1, "hydra r=2+2": 1, "seqlora r=6": 2, "linear": 0}
+
+
+def test_ranks_stay_within_a_backbone() -> None:
+    blank = {"kind": "random", "sha256": "0" * 64}
+    view = shown(
+        scored("lora", "digits", 0, 90.0),
+        scored("hydra", "digits", 0, 80.0),
+        scored("lora", "digits", 0, 99.0, weights=blank, config_id="other"),
+    )
+    pretrained, random = view.parts
+    assert pretrained.backbone == "vit_mini, pretrained 22d74e89"
+    assert random.backbone == "vit_mini, RANDOM WEIGHTS"
+    assert [line.cells[0].rank for line in pretrained.lines] == [0, 1]
+    assert [line.cells[0].rank for line in random.lines] == [0], "alone it is not the best"
+
+
+def test_cells() -> None:
+    view = shown(
+        scored("lora", "digits", 0, 90.0),
+        scored("lora", "digits", 1, 91.0),
+        scored("hydra", "digits", 0, 80.0),
+        scored("hydra", "cells", 0, 70.0),
+    )
+    lora = next(line for line in view.parts[0].lines if line.label == "lora r=4")
+    digits, cells, *means = lora.cells
+    assert (digits.mean, digits.deviation, digits.count) == ("90.5", "0.7", 2)
+    assert (cells.mean, cells.value) == ("\u2013", None)
+    assert [mean.value for mean in means] == [None, None]
+    assert view.columns[:2] == [("digits", "natural"), ("cells", "specialized")]
+    assert (lora.adapter, lora.with_head) == (19_240, 20_530)
+
+
+def test_leader_ahead_and_not_separated() -> None:
+    scores = {"lora": (90.0, 91.0, 92.0), "hydra": (89.9, 91.2, 91.6), "linear": (70.0, 71.1, 72.0)}
+    found = leader(
+        *(scored(m, "digits", seed, x) for m, xs in scores.items() for seed, x in enumerate(xs))
+    )
+    assert found.label == "lora r=4"
+    assert found.verdict == "Highest mean; ahead of linear and not separated from hydra r=2+2."
+    near, far = found.rivals
+    assert near.difference.mean == pytest.approx((0.1 - 0.2 + 0.4) / 3)
+    assert far.difference.mean == pytest.approx((20.0 + 19.9 + 20.0) / 3)
+    assert far.difference.count == 3
+    # t(0.975, 2) = 4.302653; the deviation of 20, 19.9 and 20 is 0.057735.
+    assert far.difference.interval == pytest.approx(
+        (19.96667 - 4.302653 * 0.057735 / 3**0.5, 19.96667 + 4.302653 * 0.057735 / 3**0.5), abs=1e-4
+    )
+
+
+def test_one_seed_shows_no_order() -> None:
+    found = leader(scored("lora", "digits", 0, 90.0), scored("linear", "digits", 0, 10.0))
+    assert found.verdict == "Highest in one seed. One seed has no interval, so no order is shown."
+
+
+def test_no_mean_without_all_tasks() -> None:
+    found = leader(scored("lora", "digits", 0, 90.0), scored("linear", "cells", 0, 10.0))
+    assert found.mean is None
+    assert found.verdict.startswith("No row has all tasks")

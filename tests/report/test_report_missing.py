@@ -1,0 +1,122 @@
+"""What is missing is named; its command trains exactly that, and nothing a record smuggles in."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from study import run_record
+
+from hydra_peft.cli.defaults import default_settings
+from hydra_peft.cli.report import _options
+from hydra_peft.config.check import check_config
+from hydra_peft.report.missing import Options, gaps
+from hydra_peft.runs.record import Record
+from hydra_peft.tables.overrides import Origin
+from hydra_peft.tables.rows import build_tables
+
+
+def record(settings: Any, task: str, seed: int) -> Record:
+    """Return the record of a run with the identity of ``settings``, a checked config."""
+    method = settings.method.identity()
+    return dataclasses.replace(
+        run_record("lora", task, seed),
+        settings=settings.settings,
+        method=method,
+        method_label=settings.method.label,
+        protocol=settings.protocol.name,
+        model=settings.model.name,
+        weights={
+            "kind": "pretrained" if settings.model.pretrained else "random",
+            "sha256": "0" * 64,
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("method=lora",),
+        ("method=lora", "method.rank=8", "optimizer.lr=0.002", "train.epochs=7"),
+        ("method=hydra", "method.rank_parallel=1", "method.rank_sequential=3"),
+        ("method=seqlora", "method.targets=[attn.qkv]", "model.pretrained=false"),
+        ("method=linear", "protocol=paper", "protocol.tune=true"),
+        ("method=full", "protocol=official", "optimizer.betas=[0.8,0.9]", "precision=bf16"),
+    ],
+)
+def test_the_command_has_the_same_settings(
+    compose_train: Callable[..., Any], overrides: tuple[str, ...]
+) -> None:
+    checked = check_config(compose_train(*overrides, "dataset=mini/digits"))
+    present = [("digits", 0), ("digits", 1), ("cells", 0)]
+    records = [record(checked, task, seed) for task, seed in present]
+    defaults = default_settings({Origin.of(records[0])})
+    tables, _ = build_tables(records, defaults=defaults)
+    (gap,) = gaps(tables, _options(), None)
+    assert (gap.cells, gap.listed) == (1, "cells (seed 1)")
+    assert gap.command is not None
+    start, words = gap.command[:28], shlex.split(gap.command[28:])
+    assert start == "python scripts/train.py -m m"
+    again = check_config(compose_train(*shlex.split("m" + gap.command[28:])))
+    assert words
+    assert again.settings == checked.settings
+    assert (again.dataset.name, again.seed) == ("cells", 1)
+
+
+HOSTILE = (
+    "digits; touch /tmp/x $(id) `id`\n--experimental-rerun=x hydra.launcher._target_=os.system"
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"protocol": HOSTILE},
+        {"model": HOSTILE},
+        {"settings": {"method.name": "lora", "hydra.launcher._target_": "os.system"}},
+        {"settings": {"method.name": "lora", "train.epochs": HOSTILE}},
+        {"settings": {"method.name": "lora", "precision": HOSTILE}},
+        {"method": {"name": HOSTILE}},
+        {"weights": {"kind": "pretrained", "source": f"/{HOSTILE}", "sha256": "0"}},
+    ],
+)
+def test_nothing_smuggled_into_a_command(changes: dict[str, Any]) -> None:
+    present = [("digits", 0), ("digits", 1), ("cells", 0)]
+    records = [run_record("lora", task, seed, **changes) for task, seed in present]
+    origin = Origin.of(records[0])
+    tables, _ = build_tables(records, defaults={origin: {}})
+    (gap,) = gaps(tables, _options(), None)
+    assert gap.cells == 1
+    assert gap.command is None
+
+
+def test_tasks_are_named_only_as_conf_has_them() -> None:
+    tasks = ("digits", HOSTILE)
+    records = [run_record("lora", task, seed) for task, seed in ((tasks[0], 0), (tasks[1], 1))]
+    tables, _ = build_tables(records)
+    (gap,) = gaps(tables, _options(), None)
+    assert gap.cells == 2
+    assert gap.command is None
+
+
+def test_the_folder_is_quoted() -> None:
+    records = [run_record("linear", "digits", 0), run_record("linear", "cells", 1)]
+    tables, _ = build_tables(records)
+    options = Options(
+        {("mini", "digits"): "mini/digits", ("mini", "cells"): "mini/cells"}, frozenset()
+    )
+    (gap,) = gaps(tables, options, Path("/my runs/x"))
+    assert gap.command is not None
+    assert shlex.split(gap.command)[-1] == 'paths.runs="/my runs/x"'
+    assert "dataset=mini/digits,mini/cells seed=0,1" in gap.command
+
+
+def test_nothing_missing() -> None:
+    tables, _ = build_tables(
+        [run_record("lora", t, s) for t in ("digits", "cells") for s in (0, 1)]
+    )
+    assert gaps(tables, _options(), None) == []

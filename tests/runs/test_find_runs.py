@@ -1,0 +1,105 @@
+"""Which folders are runs, and what collecting them says of those that cannot be read."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fabricated_runs import put, record
+
+from hydra_peft.runs.collection import collect
+from hydra_peft.runs.folder import find_runs
+from hydra_peft.runs.record import write_record
+
+
+def test_what_is_a_run_and_what_is_not(tmp_path: Path) -> None:
+    run = put(tmp_path)
+    write_record(record(), tmp_path / "deep" / "er" / "than" / "usual" / "run")
+    write_record(record(), tmp_path / "other" / "tuning" / "run")  # a task of that name
+    for place in (
+        *("tuning/mini/digits/run", ".claims/x", ".sweeps/y", "mini/digits/run.superseded-1"),
+        *(f"{run.relative_to(tmp_path)}/checkpoints", f"{run.relative_to(tmp_path)}/a/b"),
+    ):
+        write_record(record(), tmp_path / place)
+    (tmp_path / "mini" / "digits" / "begun").mkdir()
+    os.symlink(tmp_path, tmp_path / "mini" / "itself")
+    os.symlink("nowhere", tmp_path / "mini" / "lost")
+    assert find_runs(tmp_path) == sorted(
+        [run, tmp_path / "deep/er/than/usual/run", tmp_path / "other/tuning/run"]
+    )
+    assert find_runs(run) == [run]
+    assert find_runs(tmp_path / "tuning") == [tmp_path / "tuning/mini/digits/run"]
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let ``folder`` not be listed, as without permission; the tests may be root's."""
+    scandir = os.scandir
+
+    def guarded(path: Any) -> Any:
+        if Path(path) == folder:
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+
+
+@pytest.mark.parametrize("place", ["mini/digits", None])
+def test_folders_that_cannot_be_listed_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None
+) -> None:
+    closed = put(tmp_path) if place is None else tmp_path / place
+    put(tmp_path)
+    write_record(record(seed=1), tmp_path / "mini" / "cells" / "open")
+    refuse(monkeypatch, closed)
+    collection = collect(tmp_path)
+    assert [run.folder.name for run in collection.completed] == ["open"]
+    assert collection.warnings == [f"cannot look into {closed}: Permission denied."]
+    assert find_runs(tmp_path) == [tmp_path / "mini" / "cells" / "open"]
+
+
+def test_records_that_cannot_be_opened_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, opened = put(tmp_path), put(tmp_path, seed=1)
+    read = Path.read_text
+
+    def guarded(path: Path, *args: Any, **kwargs: Any) -> str:
+        if path.parent == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", guarded)
+    collection = collect(tmp_path)
+    assert [run.folder for run in collection.completed] == [opened]
+    assert collection.warnings == [
+        f"left out: cannot read {closed}/result.json: Permission denied."
+    ]
+
+
+def test_each_bad_record_is_named_and_the_rest_counts(tmp_path: Path) -> None:
+    good = put(tmp_path)
+    bad: dict[str, Any] = {
+        "truncated": json.dumps({"schema": 1})[:-3],
+        "newer": json.dumps({"schema": 99}),
+        "binary": "\0\0\0",
+        "list": "[1]",
+    }
+    for name, text in bad.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(text)
+    (tmp_path / "folder" / "result.json").mkdir(parents=True)
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "result.json")
+    write_record(record(started="2027-01-01T00:00:00+00:00"), tmp_path / "twin")
+    collection = collect(tmp_path)
+    assert [run.folder.name for run in collection.completed] == ["twin"]
+    left_out = [text for text in collection.warnings if text.startswith("left out: ")]
+    for name in (*bad, "folder", "pipe"):
+        assert sum(f"{tmp_path}/{name}/result.json" in text for text in left_out) == 1, name
+    assert len(left_out) == len(bad) + 2
+    assert any("schema 99" in text for text in left_out)
+    (twice,) = set(collection.warnings) - set(left_out)
+    assert f"is there twice, as {good} and {tmp_path / 'twin'}: the later of the two" in twice

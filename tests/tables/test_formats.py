@@ -1,0 +1,132 @@
+"""Sheets in every format: marks, groups, and texts that somebody else wrote."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from hydra_peft.tables.formats import FORMATS, render, to_csv, to_markdown
+from hydra_peft.tables.sheet import BEST, SECOND, Sheet, ranks
+
+HOSTILE = [
+    "a|b||c",
+    "two\nlines\r\nand\u2028more",
+    "<script>alert(1)</script>",
+    r"\input{/etc/passwd} $x_1^2$ 50% #&~{}",
+    "\x1b[31mred\x00\x07\u202e",
+    "[click](javascript:alert(1)) **bold** `code`",
+    "=cmd|' /C calc'!A0",
+    "\ud800 lone",
+    "x" * 100_000,
+    "[4pt] bracket",
+]
+
+
+def hostile() -> Sheet:
+    frame = pd.DataFrame(
+        {"row": HOSTILE, "</th><b>": ["1.0"] * len(HOSTILE), "p|q\n_%": ["-2.0"] * len(HOSTILE)}
+    )
+    groups = {"</th><b>": "<i>|g\n", "p|q\n_%": "<i>|g\n"}
+    marks = {(0, "row"): BEST, (1, "p|q\n_%"): SECOND}
+    return Sheet(HOSTILE[0] * 9, frame, groups, marks, [2, 3], HOSTILE)
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a document and checks that they close in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        assert not any(name.startswith("on") or name in ("href", "src") for name, _ in attrs)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_ranks_share_marks_and_need_company() -> None:
+    assert ranks([1.0, 3.0, 2.0, None, 3.0]) == [None, BEST, SECOND, None, BEST]
+    assert ranks([1.0, 2.0]) == [None, BEST]
+    assert ranks([None, 2.0]) == [None, None]
+    assert ranks([]) == []
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_whatever_texts_say_files_can_be_written(form: str) -> None:
+    sheet = hostile()
+    for text in render([sheet], lambda: sheet.cells, HOSTILE, form).values():
+        text.encode()
+        assert not [c for c in text if not c.isprintable() and c != "\n"]
+        assert len(text) < 400_000
+
+
+def test_hostile_texts_are_cells_of_markdown() -> None:
+    text = to_markdown(hostile())
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(lines) == len(HOSTILE) + 2
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {4}
+    assert "<script" not in text
+    assert "](" not in text.replace(r"]\(", "")
+    assert "**a\\|b\\|\\|c**" in text
+    assert "<u>-2.0</u>" in text
+
+
+def test_hostile_texts_are_cells_of_csv() -> None:
+    back = list(csv.reader(io.StringIO(to_csv(hostile().cells))))
+    assert len(back) == len(HOSTILE) + 1
+    assert {len(line) for line in back} == {3}
+    assert not any(cell.startswith(("=", "+", "@")) for line in back for cell in line)
+    assert back[7][0].startswith("'=cmd")
+
+
+def test_hostile_texts_are_cells_of_html() -> None:
+    (text,) = render([hostile()], pd.DataFrame, HOSTILE, "html").values()
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == []
+    assert tags.seen <= {
+        *("html", "head", "meta", "title", "style", "body", "section", "div", "table", "caption"),
+        *("thead", "tbody", "tr", "th", "td", "ul", "li", "p", "strong", "u", "code"),
+    }
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "<strong>a|b||c</strong>" in text
+    assert "<u>-2.0</u>" in text
+    assert 'colspan="2"' in text
+
+
+def test_hostile_texts_are_cells_of_latex() -> None:
+    (text,) = render([hostile()], pd.DataFrame, [], "latex").values()
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(body) == len(HOSTILE) + 2
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body[1:]} == {2}
+    assert r"\input" not in text
+    assert re.search(r"(?<!\\)[#~^<>]", text) is None
+    assert len(re.findall(r"(?<!\\)[{]", text)) == len(re.findall(r"(?<!\\)[}]", text))
+    assert not any(line.startswith(("[", "*")) for line in body)
+    assert r"\textbf{a\textbar{}b\textbar{}\textbar{}c}" in text
+    assert r"\cmidrule(lr){2-3}" in text
+
+
+def test_long_texts_are_cut_and_say_so() -> None:
+    frame = pd.DataFrame({"row": ["y" * 1000]})
+    assert f"| {'y' * 199}… |" in to_markdown(Sheet("t", frame))
+
+
+def test_html_stands_alone() -> None:
+    frame = pd.DataFrame({"row": ["a"], "b": ["1"]})
+    sheet = Sheet("t", frame, below=["run `python x.py`"])
+    (text,) = render([sheet], pd.DataFrame, [], "html").values()
+    assert text.startswith("<!doctype html>")
+    assert "<code>python x.py</code>" in text
+    assert not re.search(r"(https?:)?//\w", text)
+    assert "<script" not in text

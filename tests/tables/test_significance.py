@@ -1,0 +1,141 @@
+"""Rows against each other: intervals, wins and what is paired with what, by hand."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+from vtab1k_records import vtab_record
+
+from hydra_peft.errors import UserError
+from hydra_peft.runs.record import Record
+from hydra_peft.tables.pairs import pairs
+from hydra_peft.tables.rows import Row, Table, build_tables, summarize
+from hydra_peft.tables.significance import documents
+
+TASKS = ("cifar100", "dtd", "svhn")
+#: by method, task and seed
+SCORES = {
+    "Hydra": ((70.0, 72.0), (60.0, 61.0), (50.0, 50.0)),
+    "LoRA": ((69.0, 70.0), (61.0, 62.0), (50.0, 50.0)),
+}
+
+
+def records(**changes: Any) -> list[Record]:
+    settings = {"model": changes.get("model")}
+    return [
+        vtab_record(
+            method, task, score, seed, settings={"method.name": method, **settings}, **changes
+        )
+        for method, rows in SCORES.items()
+        for task, scores in zip(TASKS, rows, strict=True)
+        for seed, score in enumerate(scores)
+    ]
+
+
+def table(runs: list[Record]) -> Table:
+    (only,) = build_tables(runs)[0]
+    return only
+
+
+def by_label(one: Table) -> dict[str, Row]:
+    return {row.label: row for row in one.rows}
+
+
+def test_interval_is_students_t() -> None:
+    # Quantiles of t at 97.5%: 12.706 for one degree of freedom, 4.303 for two.
+    low, high = summarize([70.0, 72.0]).interval
+    assert (low, high) == pytest.approx((71 - 12.706, 71 + 12.706), abs=1e-3)
+    low, high = summarize([1.0, 2.0, 3.0]).interval
+    assert (high - low) / 2 == pytest.approx(4.3027 / math.sqrt(3), abs=1e-4)
+    assert summarize([1.0]).interval is None
+
+
+def test_a_pair_by_hand() -> None:
+    one = table(records())
+    (pair,) = pairs(one, by_label(one))
+    assert (pair.first, pair.second) == ("hydra r=2+2", "lora r=4")
+    assert pair.differences["cifar100"] == {0: 1.0, 1: 2.0}
+    assert [pair.mean(task) for task in TASKS] == [1.5, -1.0, 0.0]
+    assert [pair.seeds_won(task) for task in TASKS] == [(2, 0, 0), (0, 0, 2), (0, 2, 0)]
+    assert pair.tasks_won == (1, 1, 1)
+    # Seed 0: (1 - 1 + 0) / 3; seed 1: (2 - 1 + 0) / 3.
+    assert (pair.over_tasks.mean, pair.over_tasks.count) == (pytest.approx(1 / 6), 2)
+    assert pair.over_tasks.std == pytest.approx((1 / 3) / math.sqrt(2))
+    assert (pair.test.pairs, pair.test.statistic, pair.test.p) == (2, 1, 1.0)
+
+
+def test_only_seeds_that_both_have_are_paired() -> None:
+    runs = [r for r in records() if not (r.method["name"] == "lora" and r.seed == 1)]
+    runs = [r for r in runs if not (r.method["name"] == "lora" and r.task == "svhn")]
+    one = table([*runs, vtab_record("LoRA", "svhn", 9.0, 7, settings=runs[-1].settings)])
+    (pair,) = pairs(one, by_label(one))
+    assert {task: list(found) for task, found in pair.differences.items()} == {
+        "cifar100": [0],
+        "dtd": [0],
+    }
+    assert pair.left_out == ["svhn"]
+    text = documents([one], "all", [], "markdown")["md"]
+    assert "no seed in common on svhn, left out" in text
+
+
+def test_other_backbones_weights_and_data_are_not_paired() -> None:
+    random = {"kind": "random", "sha256": "0" * 64}
+    for change in (
+        {"model": "vit_mini"},
+        {"weights": random},
+        {"data": {"sha256": "part", "partial": True}},
+    ):
+        runs = [r for r in records() if r.method["name"] == "hydra"]
+        runs += [r for r in records(**change) if r.method["name"] == "lora"]
+        one = table(runs)
+        assert pairs(one, by_label(one)) == []
+        text = documents([one], "hydra,lora", [], "markdown")["md"]
+        assert "no two of these rows are on the same backbone" in text
+
+
+def test_what_is_printed() -> None:
+    text = documents([table(records())], "hydra, lora", ["a note"], "markdown")["md"]
+    for part in (
+        "71.0 ± 1.4 [58.3, 83.7] (2)",
+        "| hydra r=2+2 vs lora r=4 | 3 ",
+        "| 1-1-1 ",
+        "exact; too few tasks: no p below 0.5 is possible",
+        "Student's t",
+        "signed-rank test over the tasks' mean differences",
+        "+1.5 (2-0-0)",
+        "> note: a note",
+    ):
+        assert part in text, part
+
+
+def test_csv_has_means_differences_and_the_test() -> None:
+    back = pd.read_csv(io.StringIO(documents([table(records())], "all", [], "csv")["csv"]))
+    means = back[back["second"].isna()]
+    assert len(means) == 2 * (3 + 2)
+    pair = back[back["second"].notna()].set_index("task")
+    assert pair.loc["cifar100", ["value", "wins", "ties", "losses"]].tolist() == [1.5, 2, 0, 0]
+    assert pair.loc["mean over tasks", "wilcoxon_p"] == 1.0
+    assert pair.loc["mean over tasks", "wilcoxon_method"] == "exact"
+
+
+@pytest.mark.parametrize("form", ["markdown", "csv", "latex", "html"])
+def test_labels_with_commas_are_found(form: str) -> None:
+    runs = records(data={"sha256": "part", "partial": True})
+    (text, *_) = documents(
+        [table(runs)], "hydra r=2+2, PARTIAL DATA,lora r=4, PARTIAL DATA", [], form
+    ).values()
+    assert "hydra r=2+2, PARTIAL DATA" in text
+    with pytest.raises(UserError, match=r"no measured row is called 'hydra r=2'.*did you mean"):
+        documents([table(runs)], "hydra r=2,lora", [], form)
+
+
+def test_rows_of_one_label_are_told_apart() -> None:
+    runs = [*records(), *records(model="vit_mini")]
+    frame = pd.read_csv(io.StringIO(documents([table(runs)], "all", [], "csv")["csv"]))
+    names = set(frame["first"])
+    assert "hydra r=2+2, vit_mini, pretrained 1a2b3c4d" in names
+    assert len(names) == 4
