@@ -14,8 +14,6 @@ SCHEMA = 1
 FILE = "result.json"
 #: beside it, where a run failed
 TRACEBACK = "traceback.txt"
-#: settings nested deeper, or models larger, are not ours
-_MAX_DEPTH, _MAX_PARAMETERS = 32, 10**15
 STATUSES = ("running", "completed", "failed", "interrupted", "diverged")
 
 
@@ -125,14 +123,8 @@ def read_record(folder: Path) -> Record:
 
 
 def _check_types(record: Record, path: Path) -> None:
-    mappings = (
-        *("settings", "method", "science", "weights", "data", "metrics", "parameters"),
-        *("tuning", "path", "times", "memory", "hardware", "versions", "code"),
-    )
-    texts = (
-        *("config_id", "benchmark", "group", "task", "model", "method_label", "protocol"),
-        "started",
-    )
+    mappings = ("settings", "method", "science", "weights", "data", "metrics", "parameters")
+    texts = ("config_id", "benchmark", "group", "task", "model", "method_label", "protocol")
     wrong = [n for n in mappings if not isinstance(getattr(record, n), dict)]
     wrong += [n for n in texts if not isinstance(getattr(record, n), str)]
     wrong += ["traceback"] if record.traceback not in (None, TRACEBACK) else []
@@ -144,34 +136,3 @@ def _check_types(record: Record, path: Path) -> None:
         needed |= {"adapter", "head"} - record.parameters.keys()
         if needed:
             raise UserError(f"{path} is of a completed run, yet lacks {sorted(needed)}: edited?")
-        _check_result(record, path)
-    if _depth((record.settings, record.method, record.science)) > _MAX_DEPTH:
-        raise UserError(f"{path} has settings nested more than {_MAX_DEPTH} deep: edited?")
-
-
-def _check_result(record: Record, path: Path) -> None:
-    """Check what every table computes with."""
-    metrics, parameters = record.metrics, record.parameters
-    wrong = [name for name in ("split", "selection") if not isinstance(metrics[name], str)]
-    accuracy = metrics["accuracy"]
-    # A NaN fails the comparison.
-    if type(accuracy) not in (int, float) or not -100 <= accuracy <= 100:
-        wrong.append("accuracy")
-    for name in ("adapter", "head"):
-        if type(parameters[name]) is not int or not 0 <= parameters[name] <= _MAX_PARAMETERS:
-            wrong.append(name)
-    if wrong:
-        raise UserError(
-            f"{path} has no usable {', '.join(wrong)}: expected names of a split and of a rule, a "
-            "score in percent, whole numbers of parameters; edited?"
-        )
-
-
-def _depth(value: Any) -> int:
-    """Return how deep containers in ``value`` are nested, counted no further than needed."""
-    level, depth = [value], 0
-    while level and depth <= _MAX_DEPTH:
-        depth += 1
-        inside = [v.values() if isinstance(v, dict) else v for v in level]
-        level = [v for values in inside for v in values if isinstance(v, dict | list)]
-    return depth
