@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from prepared_root import write_task
 
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
@@ -20,6 +21,14 @@ SHORT = ["train.epochs=2", "scheduler.warmup_epochs=0", "train.batch_size=64"]
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache for all short runs: what is in it is named by its content."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def small_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared root with one small task, svhn: 83 images to train on, 40 to score."""
+    root = tmp_path_factory.mktemp("data")
+    write_task(root / "svhn", classes=10, train800=60, val200=23, test=40)
+    return root
 
 
 @pytest.fixture

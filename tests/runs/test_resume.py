@@ -42,14 +42,6 @@ METHODS = {
 }
 
 
-@pytest.fixture(scope="module")
-def small_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared root with one small task."""
-    root = tmp_path_factory.mktemp("data")
-    write_task(root / "svhn", classes=10, train800=60, val200=23, test=40)
-    return root
-
-
 @pytest.fixture
 def do(do: Do, small_task: Path, monkeypatch: pytest.MonkeyPatch) -> Do:
     """Do a run on the small task, which is scored in five batches."""
