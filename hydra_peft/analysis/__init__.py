@@ -1,0 +1,1 @@
+"""What trained branches are like: numbers about weights and features that figures show."""

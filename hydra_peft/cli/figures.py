@@ -1,0 +1,206 @@
+"""``scripts/figures.py``: run folders to the paper's figures and more."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra_peft.cli.arguments import parse_arguments, parse_settings
+from hydra_peft.cli.guard import guarded
+from hydra_peft.errors import UserError
+from hydra_peft.figures import CollectionFigure, Figure, FigureData, RunFigure
+
+if typing.TYPE_CHECKING:
+    from hydra_peft.runs.collection import Collection
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ALL = "all"
+
+USAGE = """\
+Draw a figure from run folders; write it as PDF and PNG, and its numbers as CSV beside it.
+
+python scripts/figures.py figure=<name> [run=<folder>[,<folder>]] [runs=<folder>]
+                          [out=<folder>] [name=<file name>] [<option>=<value> ...]
+
+  figure  one of those below; all: every one that these runs give (the others are named, with the
+          reason), with the options as they are by default
+  run     a run folder, as train.py printed it; figures of one run need it
+          (for figure=all: a hydra run below runs)
+  runs    where to look for run folders (default: results/runs)
+  out     where the files go (default: results/figures)
+  name    their name without ending (default: such as figure3)
+
+"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What every figure takes; empty is not given."""
+
+    figure: str = ""
+    run: str = ""
+    runs: str = str(ROOT / "results" / "runs")
+    out: str = str(ROOT / "results" / "figures")
+    name: str = ""
+
+
+def main() -> int:
+    """Draw, and say where the files are."""
+    return guarded(_main)
+
+
+def _main() -> int:
+    words = sys.argv[1:]
+    asked = [word.partition("=")[2] for word in words if word.startswith("figure=")]
+    figure = _find(asked[-1]) if asked and asked[-1] != ALL else None
+    arguments, settings = _parse(words, figure)
+    out = Path(arguments.out).expanduser()
+    if arguments.figure == ALL:
+        if arguments.name:
+            raise UserError("name= goes with one figure, not with figure=all.")
+        _draw_all(arguments, out)
+        return 0
+    if figure is None:
+        raise UserError("figure is missing: give figure=..., see --help.")
+    data = _data(figure, _source(figure, arguments), settings)
+    _publish(figure, data, out / (arguments.name or figure.file))
+    return 0
+
+
+def usage() -> str:
+    """Return the text of ``--help``, with every figure and its options."""
+    from hydra_peft.figures import all_figures
+
+    figures = all_figures()
+    width = max((len(figure.name) for figure in figures), default=0)
+    lines = []
+    for figure in figures:
+        source = "of a run" if isinstance(figure, RunFigure) else "of all runs"
+        lines.append(f"  {figure.name:<{width}}  {figure.title} ({source})")
+        lines += [f"  {'':<{width}}    {option}" for option in figure.options]
+    return USAGE + "\n".join(lines)
+
+
+def _find(name: str) -> Figure:
+    from hydra_peft.figures import all_figures, find_figure
+
+    try:
+        return find_figure(name)
+    except UserError:
+        names = [figure.name for figure in all_figures()]
+        if name:
+            raise
+        raise UserError(
+            f"figure= is empty: choose one of {', '.join([*names, ALL])}, see --help."
+        ) from None
+
+
+def _parse(words: list[str], figure: Figure | None) -> tuple[Arguments, Any]:
+    """Return what all figures take, and the settings of ``figure``."""
+    if figure is None:
+        return parse_arguments(Arguments, words, usage()), None
+    common, own = typing.get_type_hints(Arguments), typing.get_type_hints(figure.settings)
+    defaults = {
+        field.name: field.default
+        for cls in (Arguments, figure.settings)
+        for field in dataclasses.fields(cls)
+    }
+    both = common | own
+    # One class, so that a misspelt key is told from all that the figure takes.
+    fields = [(k, kind, dataclasses.field(default=defaults[k])) for k, kind in both.items()]
+    cls: type[Any] = dataclasses.make_dataclass("Both", fields)
+    values = vars(parse_settings(cls, words, usage()))
+    return (
+        Arguments(**{key: values[key] for key in common}),
+        figure.settings(**{key: values[key] for key in own}),
+    )
+
+
+def _source(figure: Figure, arguments: Arguments) -> Any:
+    """Return what ``figure`` is drawn from: folders, or a collection.
+
+    Raises:
+        UserError: it is not given, or is not there.
+    """
+    from hydra_peft.runs.collection import collect
+
+    if isinstance(figure, CollectionFigure):
+        if arguments.run:
+            raise UserError(
+                f"figure={figure.name} is drawn from all runs below a folder: give runs=<folder> "
+                "in the place of run=."
+            )
+        return collect(Path(arguments.runs).expanduser())
+    folders = [Path(part).expanduser() for part in arguments.run.split(",") if part]
+    if not folders:
+        raise UserError(
+            f"run is missing: figure={figure.name} is drawn from a run's folder, give run=<folder>."
+        )
+    if isinstance(figure, RunFigure) and not figure.several and len(folders) > 1:
+        raise UserError(f"figure={figure.name} takes one run, not {len(folders)}.")
+    return folders
+
+
+def _data(figure: Figure, source: Any, settings: Any) -> FigureData:
+    assert isinstance(figure, RunFigure | CollectionFigure)
+    return figure.data(source, settings)
+
+
+def _publish(figure: Figure, data: FigureData, path: Path) -> None:
+    from hydra_peft.figures import save
+
+    files = save(figure.draw(data), data, path)
+    print(f"figure {figure.name}: {data.caption}")
+    for note in data.notes:
+        print(f"  {note}")
+    first, *others = [file.name for file in files]
+    print(f"written: {path.with_name(first)}, {', '.join(others)}", flush=True)
+
+
+def _draw_all(arguments: Arguments, out: Path) -> None:
+    """Draw every figure that the runs give; name the others.
+
+    Raises:
+        UserError: none could be drawn.
+    """
+    from hydra_peft.figures import all_figures
+    from hydra_peft.runs.collection import collect
+
+    collection = collect(Path(arguments.runs).expanduser())
+    for warning in collection.warnings:
+        print(f"note: {warning}")
+    run = arguments.run or _a_run(collection)
+    drawn = 0
+    for figure in all_figures():
+        try:
+            if isinstance(figure, RunFigure):
+                source = _source(figure, dataclasses.replace(arguments, run=run))
+            else:
+                source = collection
+            data = _data(figure, source, figure.settings())
+        except UserError as error:
+            print(f"figure {figure.name} is not drawn: {error}", flush=True)
+            continue
+        _publish(figure, data, out / figure.file)
+        drawn += 1
+    if drawn == 0:
+        raise UserError(f"none of the figures could be drawn from {arguments.runs}, see above.")
+
+
+def _a_run(collection: Collection) -> str:
+    """Return the folder of one hydra run, on pretrained weights if there is such; "" without."""
+    found = [run for run in collection.completed if run.record.method.get("name") == "hydra"]
+    found.sort(
+        key=lambda run: (
+            run.record.weights.get("kind") != "pretrained",
+            run.record.benchmark,
+            run.record.task,
+            run.record.seed,
+            run.folder.name,
+        )
+    )
+    return str(found[0].folder) if found else ""

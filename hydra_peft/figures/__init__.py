@@ -1,0 +1,53 @@
+"""The figures, found by name: one module each, its figure bound to ``FIGURE``.
+
+A module names itself on the command line, says what it is drawn from, and has two steps: ``data``
+computes tables, ``plot`` draws them. A report takes the same two steps::
+
+    figure = find_figure("pareto")
+    data = figure.data(collect(runs), figure.settings())
+    svg = render(figure.draw(data), "svg")
+
+Importing this, or a figure's module, loads neither matplotlib nor pandas.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.figures._base import CollectionFigure, Figure, FigureData, RunFigure
+from hydra_peft.figures._files import render, save
+
+__all__ = [
+    "CollectionFigure",
+    "Figure",
+    "FigureData",
+    "RunFigure",
+    "all_figures",
+    "find_figure",
+    "render",
+    "save",
+]
+
+
+def all_figures() -> list[Figure]:
+    """Return every figure, the paper's first, then by name."""
+    modules = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
+    figures: list[Figure] = [importlib.import_module(f"{__name__}.{m}").FIGURE for m in modules]
+    return sorted(figures, key=lambda figure: (not figure.name.isdigit(), figure.name))
+
+
+def find_figure(name: str) -> Figure:
+    """Return the figure called ``name``.
+
+    Raises:
+        UserError: no figure has that name.
+    """
+    figures = {figure.name: figure for figure in all_figures()}
+    if name not in figures:
+        raise UserError(
+            f"figure '{name}' is unknown{did_you_mean(name, figures)}: choose one of "
+            f"{', '.join(figures)}."
+        )
+    return figures[name]

@@ -1,0 +1,51 @@
+"""A picture and its numbers as files, the same bytes for the same data."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra_peft.figures._style import style
+from hydra_peft.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+    from hydra_peft.figures._base import FigureData
+
+#: what a file says of itself; without these matplotlib writes its version and the time
+_METADATA: dict[str, dict[str, str | None]] = {
+    "pdf": {"Creator": "hydra_peft", "Producer": "matplotlib", "CreationDate": None},
+    "png": {"Software": None},
+    "svg": {"Creator": "hydra_peft", "Date": None},
+}
+
+#: what is saved; the report takes svg
+_SAVED = ("pdf", "png")
+
+
+def render(picture: Picture, form: str) -> bytes:
+    """Return ``picture`` as a file of the form ``pdf``, ``png`` (200 dots an inch) or ``svg``."""
+    buffer = io.BytesIO()
+    with style():
+        picture.savefig(buffer, format=form, metadata=_METADATA[form])
+    return buffer.getvalue()
+
+
+def save(picture: Picture, data: FigureData, path: Path) -> list[Path]:
+    """Write ``picture`` and the tables of ``data`` to ``path`` with endings; return the files.
+
+    These are ``.pdf``, ``.png``, ``.csv``, and ``-<name>.csv`` for each further table.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
+    files = {path.with_name(f"{path.name}.{form}"): render(picture, form) for form in _SAVED}
+    for name, table in data.tables.items():
+        ending = f"-{name}.csv" if name else ".csv"
+        text = table.to_csv(index=False, lineterminator="\n")
+        files[path.with_name(f"{path.name}{ending}")] = text.encode()
+    for file, content in files.items():
+        atomic_write(file, content)
+    return list(files)

@@ -1,0 +1,107 @@
+"""How every picture looks: fonts, widths, colours, and files that do not change by themselves."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+#: widths of one and of both columns of a two-column paper, in inches
+COLUMN = 3.3
+PAGE = 6.9
+#: the smallest type, in points
+SMALL = 7.0
+
+#: Okabe and Ito's colours, which people with any colour vision can tell apart (jfly.uni-koeln.de)
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, YELLOW, BLACK = "#CC79A7", "#56B4E9", "#F0E442", "#000000"
+GREY = "#767676"
+#: in the order in which series take them; each also has a marker and a dash of its own
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+#: heat maps of magnitudes
+HEAT = "cividis"
+
+#: one look for a method in all figures: colour, marker, dash
+METHODS: dict[str, int] = {"hydra": 0, "lora": 1, "seqlora": 2, "full": 3, "linear": 4}
+
+_SETTINGS: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # matplotlib's own, the same on every machine
+    "font.size": 8.0,
+    "axes.titlesize": 8.0,
+    "axes.labelsize": 8.0,
+    "figure.titlesize": 8.0,
+    "figure.labelsize": 8.0,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.5,
+    "figure.dpi": 200,
+    "savefig.dpi": 200,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+    # TrueType, embedded: text in a PDF stays text, and journals take it.
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    # Names inside an SVG are drawn at random without it.
+    "svg.hashsalt": "hydra_peft",
+    "svg.fonttype": "path",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Make matplotlib draw and save in this project's way, for as long as the context lasts."""
+    import matplotlib
+
+    # A user's own matplotlibrc must not change our pictures.
+    plain = {k: v for k, v in matplotlib.rcParamsDefault.items() if k != "backend"}
+    with matplotlib.rc_context(cast(Any, plain | _SETTINGS)):
+        yield
+
+
+def picture(width: float, height: float) -> Picture:
+    """Return an empty picture of that size in inches; it lays itself out.
+
+    No pyplot: nothing global, and no window, whatever the machine.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Picture
+
+    made = Picture(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def look(index: int) -> dict[str, Any]:
+    """Return colour, marker and dash of the series ``index``; they repeat after seven."""
+    at = index % len(COLOURS)
+    return {"color": COLOURS[at], "marker": MARKERS[at], "linestyle": DASHES[at]}
+
+
+def footer(made: Picture, text: str) -> None:
+    """Write ``text`` below the picture, small and wrapped to its width.
+
+    What a picture shows travels with it: ``measured``, the run, the protocol, seeds, random
+    weights.
+    """
+    # DejaVu Sans takes a little over half of its size a letter.
+    letters = int(made.get_figwidth() * 72 / (SMALL * 0.56))
+    lines = textwrap.wrap(text, letters, break_long_words=True)
+    # A label below all axes is what the layout leaves room for.
+    made.supxlabel("\n".join(lines), fontsize=SMALL, color="#444444", x=0.01, ha="left")
