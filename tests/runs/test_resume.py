@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from prepared_root import write_task
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs import training as training_module
