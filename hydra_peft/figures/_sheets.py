@@ -8,6 +8,7 @@ picture shows one sheet: within it everything but methods and their settings is 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ from hydra_peft.tables.rows import PARTIAL, RANDOM, Row, Summary, Table, build_t
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
+
+
+#: so many tasks are named in a caption
+_FEW = 7
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,16 @@ class Sheet:
     def seeds(self) -> list[int]:
         """All seeds of all rows."""
         return sorted({record.seed for row in self.table.rows for record in row.records})
+
+    @property
+    def tasks_in_words(self) -> str:
+        """Which tasks there are, or how many of each group."""
+        tasks = self.table.tasks
+        if len(tasks) <= _FEW:
+            return ", ".join(tasks)
+        counts = Counter(tasks.values())
+        listed = ", ".join(f"{count} {group}" for group, count in counts.items())
+        return f"{len(tasks)} tasks ({listed})"
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -220,6 +235,7 @@ def legend(made: Picture, handles: Mapping[str, Any], marks: Sequence[str]) -> N
         ncols=_columns(made.get_figwidth(), list(handles)),
         columnspacing=1.2,
         handletextpad=0.5,
+        handlelength=2.6,
         title=" · ".join(marks) or None,
         title_fontproperties={"weight": "bold", "size": 8},
     )
@@ -238,6 +254,6 @@ def _letters(width: float) -> int:
 
 
 def _columns(width: float, labels: Sequence[str]) -> int:
-    # A mark and the space between columns take some six letters.
-    fitting = _letters(width) // (max(map(len, labels)) + 6)
+    # A mark and the space between columns take some eight letters.
+    fitting = _letters(width) // (max(map(len, labels)) + 8)
     return max(1, min(fitting, len(labels)))

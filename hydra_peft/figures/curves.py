@@ -22,7 +22,7 @@ from hydra_peft.figures._sheets import (
     method_of,
     room,
 )
-from hydra_peft.figures._style import COLUMN, GREY, PAGE, footer, picture
+from hydra_peft.figures._style import COLUMN, GREY, PAGE, SMALL, footer, picture
 from hydra_peft.runs.folder import METRICS
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     check_band(settings.band)
     sheet = choose(collection, settings)
     notes: list[str] = []
-    lines = [line for line in _lines(sheet, settings.band, notes)]
+    lines = list(_lines(sheet, settings.band, notes))
     if not any(line["quantity"] == _LOSS for line in lines):
         raise UserError(f"none of these runs has a {METRICS} that can be read: nothing to draw.")
     table = pd.DataFrame(lines)
@@ -173,14 +173,28 @@ def _draw(pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any]
             lines = table[(table["method"] == name) & (table["quantity"] == quantity)]
             if len(lines):
                 handles[name] = draw_band(axes, lines, "epoch", look, marker="")
-    pair[0].set_yscale("log")
+    _plain_log(pair[0])
     scores = table[table["quantity"] == facts["score"]]
     for number, (name, look) in enumerate(facts["looks"].items(), 1):
         line = scores[scores["method"] == name]
         if len(line):
             handles[name] = _draw_score(pair[1], line.iloc[0], last * (1 + 0.06 * number), look)
     pair[1].axvline(last * 1.02, color=GREY, linewidth=0.6)
+    middle = last * (1 + 0.03 * (len(facts["looks"]) + 1))
+    name = facts["score"].removesuffix("_accuracy")
+    style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": SMALL}
+    pair[1].text(middle, 1.0, name, transform=pair[1].get_xaxis_transform(), **style)
     return handles
+
+
+def _plain_log(axes: Axes) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _draw_score(axes: Axes, line: pd.Series[Any], x: float, look: Mapping[str, Any]) -> Any:

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 _MISSING = "no seed in common"
 #: inches a bar takes
-_BAR = 0.11
+_BAR = 0.085
+#: bars that the title of a group takes the place of
+_TITLE = 1.8
 
 
 @dataclass(frozen=True)
@@ -159,17 +161,11 @@ def plot(data: FigureData) -> Picture:
     facts = data.facts or {}
     table = data.table
     methods = list(dict.fromkeys(table["method"]))
-    names = list(dict.fromkeys(table["name"]))
     missing = bool((table["seeds"] == 0).any())
     labels = [*methods, *[_MISSING] * missing]
     groups = dict(zip(table["name"], table["group"], strict=True))
-    step = len(methods) + 0.8
-    places: dict[str, float] = {}
-    at = 0.0
-    for before, name in zip([names[0], *names], names, strict=False):
-        at += 1.2 if groups[before] != groups[name] else 0.0
-        places[name] = at
-        at += step
+    step = len(methods) + 0.6
+    places, titles, at = _places(groups, step)
     made = picture(COLUMN, 0.55 + at * _BAR + room(COLUMN, labels, facts["marks"], data.caption))
     axes = made.add_subplot()
     handles: dict[str, Any] = {}
@@ -179,20 +175,41 @@ def plot(data: FigureData) -> Picture:
         handles[method] = _draw(axes, lines, {n: y + offset for n, y in places.items()}, look)
     if missing:
         gone = table[table["seeds"] == 0]
-        y = [places[n] + methods.index(m) - (len(methods) - 1) / 2 for n, m in _pairs(gone)]
-        (handles[_MISSING],) = axes.plot([0.0] * len(y), y, "x", color=GREY, markersize=3.5)
+        marks = [places[n] + methods.index(m) - (len(methods) - 1) / 2 for n, m in _pairs(gone)]
+        (handles[_MISSING],) = axes.plot([0.0] * len(marks), marks, "x", color=GREY, markersize=3.5)
     axes.axvline(0.0, color="black", linewidth=0.8)
     axes.set_yticks(list(places.values()), list(places))
     means = set(table[table["is_mean"]]["name"])
     for tick in axes.get_yticklabels():
         tick.set_fontweight("bold" if tick.get_text() in means else "normal")
     axes.tick_params(axis="y", length=0)
+    for title, y in titles.items():
+        axes.text(0.01, y, title, transform=axes.get_yaxis_transform(), style="italic", va="center")
     axes.set_ylim(at - step / 2 - 0.2, -step / 2 + 0.2)
     axes.grid(axis="x")
-    axes.set_xlabel(f"accuracy - accuracy of {facts['baseline']} (points)")
+    axes.set_xlabel(f"gain over {facts['baseline']} (percentage points)")
     legend(made, handles, facts["marks"])
     footer(made, data.caption)
     return made
+
+
+def _places(
+    groups: Mapping[str, str], step: float
+) -> tuple[dict[str, float], dict[str, float], float]:
+    """Return where names and the titles of their groups stand, in bars from the top; the end."""
+    places: dict[str, float] = {}
+    titles: dict[str, float] = {}
+    at = 0.0
+    group: str | None = None
+    for name, own in groups.items():
+        if own != group:
+            group = own
+            if group:
+                titles[group] = at + 0.95 - step / 2
+            at += _TITLE if group else 0.5
+        places[name] = at
+        at += step
+    return places, titles, at
 
 
 def _pairs(lines: pd.DataFrame) -> Iterator[tuple[str, str]]:

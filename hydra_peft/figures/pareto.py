@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 _MEANS = {"groups": group_weights, "tasks": task_weights}
 _FRONT = "Pareto front"
-#: points closer than this factor are drawn this far apart
-_NEAR = 1.05
+#: points that differ by less than this factor from the next are a crowd
+_NEAR = 1.5
 _BARS = {"interval": "95% t intervals", "sd": "sample standard deviations"}
 
 
@@ -60,10 +61,9 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     import pandas as pd
 
     for key, known in (("mean", _MEANS), ("bars", _BARS)):
-        if getattr(settings, key) not in known:
-            raise UserError(
-                f"{key}={getattr(settings, key)} is not known: it must be one of {', '.join(known)}."
-            )
+        value = getattr(settings, key)
+        if value not in known:
+            raise UserError(f"{key}={value} is not known: it must be one of {', '.join(known)}.")
     sheet = choose(collection, settings)
     weights = _MEANS[settings.mean](sheet.table.tasks)
     lines, notes = [], []
@@ -79,6 +79,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         )
     lines += [_paper_line(point) for point in paper_points(sheet, weights, settings.head)]
     table = pd.DataFrame(lines)
+    if not (table[_column(settings.head)] > 0).any():
+        raise UserError("no method has parameters beside its head: give head=true.")
     table["on_front"] = _on_front(table, _column(settings.head))
     facts = {"head": settings.head, "y": _y_label(sheet, settings), "marks": sheet.marks}
     caption = _caption(sheet, settings, table)
@@ -150,67 +152,109 @@ def _y_label(sheet: Sheet, settings: Settings) -> str:
 def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     measured = table[table["source"] == "measured"]
     counts = measured["seeds"].astype(int).tolist()
-    parts = [sheet.caption, f"Tasks: {', '.join(sheet.table.tasks)}."]
+    x = table[_column(settings.head)]
+    parts = [sheet.caption, f"Mean over {sheet.tasks_in_words}."]
     if max(counts) > 1:
         parts.append(f"Bars: {_BARS[settings.bars]} over {in_words(counts)}.")
-    if (measured[_column(settings.head)] <= 0).any():
-        parts.append("Dotted: no parameters but the head's.")
-    x = measured[_column(settings.head)]
-    if any(position != x[index] for index, position in _side_by_side(x).items()):
-        parts.append("Points of one budget stand side by side.")
     if min(counts) == 1:
-        parts.append("Points without a bar are one seed.")
+        parts.append("Without a bar: one seed.")
+    if (table["on_front"] & (x > 0)).sum() > 1:
+        parts.append("Front: of the measured means, however wide their bars.")
+    if (x <= 0).any():
+        parts.append("Dotted: no parameters but the head's.")
+    if _crowd(x):
+        parts.append("Enlarged, points of one budget stand side by side.")
     if (table["source"] == "paper").any():
-        parts.append(
-            "Hollow: as the paper printed, for the same tasks; not measured here, nor in the front."
-        )
+        parts.append("Hollow: the paper's, as printed for these tasks; not measured here.")
     return " ".join(parts)
 
 
 def plot(data: FigureData) -> Picture:
-    """Draw points with bars and the front behind them."""
+    """Draw points with bars and the front behind them; where many crowd, those again below."""
     facts = data.facts or {}
-    column = _column(facts["head"])
-    table = data.table
-    labels = [*table["label"], _FRONT]
-    made = picture(COLUMN, 2.2 + room(COLUMN, labels, facts["marks"], data.caption))
-    axes = made.add_subplot()
-    axes.set_xscale("log")
-    axes.grid(axis="both")
-    measured = table[table["source"] == "measured"]
-    styles = dict(zip(measured.index, looks(list(measured["method"])), strict=True))
-    handles = {}
-    x = _side_by_side(measured[column])
-    for index, line in measured.iterrows():
-        handles[line["label"]] = _draw_measured(axes, line, x[index], styles[index])
-    for _, line in table[table["source"] == "paper"].iterrows():
-        same = [styles[i] for i in measured.index if measured["method"][i] == line["method"]]
-        look = same[0] if same else looks([line["method"]])[0]
-        hollow = {"markerfacecolor": "white", "markeredgecolor": look["color"], "markersize": 5}
-        (handles[line["label"]],) = axes.plot(
-            line[column], line["accuracy"], look["marker"], linestyle="none", **hollow
-        )
-    handles |= _draw_front(axes, measured, column)
-    axes.margins(x=0.12, y=0.12)
-    _ticks(axes)
-    axes.set_xlabel(f"trainable parameters {'with mean' if facts['head'] else 'without'} head")
-    axes.set_ylabel(facts["y"])
+    x = data.table[_column(facts["head"])]
+    crowd = _crowd(x)
+    labels = [*data.table["label"], _FRONT]
+    height = (3.6 if crowd else 2.2) + room(COLUMN, labels, facts["marks"], data.caption)
+    made = picture(COLUMN, height)
+    panels = made.subplots(1 + bool(crowd), squeeze=False)[:, 0]
+    styles = _styles(data.table)
+    handles = _draw_panel(panels[0], data.table, x, styles)
+    panels[0].set_xscale("log")
+    _ticks(panels[0])
+    if crowd:
+        _draw_panel(panels[1], data.table.loc[crowd], _apart(data.table.loc[crowd], x), styles)
+        panels[1].set_xlabel("the same, where they crowd, enlarged")
+        _thousands(panels[1])
+    for axes in panels:
+        axes.grid(axis="both")
+        axes.margins(x=0.12, y=0.12)
+    head = "with mean" if facts["head"] else "without"
+    panels[0].set_xlabel(f"trainable parameters {head} head")
+    made.supylabel(facts["y"])
     legend(made, handles, facts["marks"])
     footer(made, data.caption)
     return made
 
 
-def _side_by_side(x: pd.Series[float]) -> dict[Any, float]:
-    """Return where to draw points, so that equal budgets do not cover each other."""
-    positions: dict[Any, float] = {}
-    cluster: list[Any] = []
-    for index, value in x.sort_values().items():
-        if cluster and value > x[cluster[0]] * _NEAR:
-            cluster = []
-        cluster.append(index)
-        middle = (len(cluster) - 1) / 2
-        positions |= {i: x[i] * _NEAR ** (at - middle) for at, i in enumerate(cluster)}
-    return positions
+def _crowd(x: pd.Series[float]) -> list[Any]:
+    """Return the points that would cover each other on an axis with all; none where few do."""
+    crowds: list[list[Any]] = [[]]
+    before = math.inf
+    for index, value in x[x > 0].sort_values().items():
+        if value > before * _NEAR:
+            crowds.append([])
+        crowds[-1].append(index)
+        before = value
+    largest = max(crowds, key=len)
+    return largest if len(largest) > 1 and len(crowds) > 1 else []
+
+
+def _apart(lines: pd.DataFrame, x: pd.Series[float]) -> pd.Series[float]:
+    """Return where to draw ``lines`` so that equal budgets do not cover each other."""
+    own = x[lines.index].astype(float).sort_values()
+    least = 0.04 * (own.iloc[-1] - own.iloc[0])
+    moved = own.copy()
+    group: list[Any] = []
+    for index in own.index[lines.loc[own.index, "source"] == "measured"]:
+        if group and own[index] - own[group[0]] > least:
+            group = []
+        group.append(index)
+        for at, member in enumerate(group):
+            moved[member] = own[member] + (at - (len(group) - 1) / 2) * least
+    return moved
+
+
+def _styles(table: pd.DataFrame) -> dict[Any, dict[str, Any]]:
+    """Return the look of each line: the paper's take that of their method."""
+    measured = table[table["source"] == "measured"]
+    styles = dict(zip(measured.index, looks(list(measured["method"])), strict=True))
+    for index, line in table[table["source"] == "paper"].iterrows():
+        styles[index] = looks([line["method"]])[0]
+    return styles
+
+
+def _draw_panel(
+    axes: Axes,
+    table: pd.DataFrame,
+    x: pd.Series[float],
+    styles: Mapping[Any, Mapping[str, Any]],
+) -> dict[str, Any]:
+    measured = table[table["source"] == "measured"]
+    handles: dict[str, Any] = {}
+    for index, line in measured.iterrows():
+        handles[line["label"]] = _draw_measured(axes, line, x[index], styles[index])
+    for index, line in table[table["source"] == "paper"].iterrows():
+        look = styles[index]
+        style: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": look["color"]}
+        style |= {"markersize": 5.5, "linestyle": "none", "zorder": 4}
+        (handles[line["label"]],) = axes.plot(x[index], line["accuracy"], look["marker"], **style)
+    front = measured[measured["on_front"] & (x[measured.index] > 0)]
+    if len(front) > 1:
+        places = x[front.index].sort_values()
+        style = {"drawstyle": "steps-post", "color": GREY, "linewidth": 1.0, "zorder": 1}
+        (handles[_FRONT],) = axes.plot(places, front["accuracy"][places.index], **style)
+    return handles
 
 
 def _ticks(axes: Axes) -> None:
@@ -223,16 +267,14 @@ def _ticks(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _draw_front(axes: Axes, measured: pd.DataFrame, column: str) -> dict[str, Any]:
-    front = measured[measured["on_front"] & (measured[column] > 0)].sort_values(column)
-    if len(front) < 2:
-        return {}
-    style: dict[str, Any] = {"drawstyle": "steps-post", "color": GREY, "linewidth": 1.0}
-    (line,) = axes.plot(front[column], front["accuracy"], zorder=1, **style)
-    return {_FRONT: line}
+def _thousands(axes: Axes) -> None:
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def _draw_measured(axes: Axes, line: pd.Series[Any], x: float, look: dict[str, Any]) -> Any:
+def _draw_measured(axes: Axes, line: pd.Series[Any], x: float, look: Mapping[str, Any]) -> Any:
     if x <= 0:  # no place on a logarithmic axis
         return axes.axhline(line["accuracy"], color=look["color"], linestyle=":")
     reach = None if math.isnan(line["high"]) else line["high"] - line["accuracy"]

@@ -61,7 +61,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     if not ranked:
         raise UserError(
             f"no method has runs at two ranks on one task of {sheet.table.benchmark}, protocol "
-            f"{sheet.table.protocol}: python scripts/train.py -m +experiment=rank_sweep trains some."
+            f"{sheet.table.protocol}: python scripts/train.py -m +experiment=rank_sweep has some."
         )
     lines = [
         _line(name, row, task, settings.band)
@@ -141,7 +141,7 @@ def _line(name: str, row: Row, task: str, band: str) -> dict[str, Any]:
 
 def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     counts = table["seeds"].tolist()
-    parts = [sheet.caption, "Rank: of all branches together."]
+    parts = [sheet.caption, "Total rank: of all branches together."]
     if max(counts) > 1:
         parts.append(f"Lines: means; bands: {BANDS[settings.band]} ({in_words(counts)}).")
     if min(counts) == 1:
@@ -171,7 +171,7 @@ def plot(data: FigureData) -> Picture:
     for axes in grid[:, 0]:
         axes.set_ylabel(f"accuracy on {facts['split']} (%)")
     for axes in grid.flat[max(0, len(tasks) - columns) : len(tasks)]:
-        axes.set_xlabel("rank")
+        axes.set_xlabel("total rank")
     legend(made, {name: handles[name] for name in labels}, facts["marks"])
     footer(made, data.caption)
     return made

@@ -130,7 +130,7 @@ def test_every_run_is_one_row_with_its_metrics(
 
 
 def test_a_resumed_run_is_one_row_with_its_last_values(
-    do: Do, tab: Callable[[], dict[str, Row]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    do: Do, tab: Callable[[], dict[str, Row]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = RunWriter.step
     count = iter(range(100))
@@ -155,7 +155,7 @@ def test_a_resumed_run_is_one_row_with_its_last_values(
 
 
 def test_a_failure_is_shown_until_the_run_is_taken_up_again(
-    do: Do, tab: Callable[[], dict[str, Row]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    do: Do, tab: Callable[[], dict[str, Row]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no score")
@@ -176,7 +176,7 @@ def test_a_failure_is_shown_until_the_run_is_taken_up_again(
 
 
 def test_a_run_that_fails_before_training_is_listed(
-    do: Do, tab: Callable[[], dict[str, Row]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    do: Do, tab: Callable[[], dict[str, Row]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
@@ -206,7 +206,7 @@ def test_a_run_that_was_killed_is_listed_without_an_end(
 ) -> None:
     copies = tmp_path / "copies"
 
-    def killed(self: Training, writer: RunWriter) -> None:
+    def killed(*_: object) -> None:
         # What is on the disk at this moment is what a killed process leaves.
         shutil.copytree(tmp_path / "runs", copies)
         raise SystemExit
