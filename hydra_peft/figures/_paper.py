@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_peft.figures._sheets import Sheet
-from hydra_peft.tables.paper_tables import PAPER_TABLES
 from hydra_peft.tables.published import read_published
 
 _PAPER = Path(__file__).resolve().parent.parent.parent / "results" / "paper"
@@ -38,6 +37,8 @@ def paper_points(sheet: Sheet, weights: dict[str, float], head: bool) -> list[Pa
     Raises:
         UserError: the published table is missing or damaged.
     """
+    from hydra_peft.tables.paper_tables import PAPER_TABLES  # loads torch
+
     points = []
     for number, labels in _WITH_HEAD.get(sheet.table.benchmark, {}).items():
         spec = PAPER_TABLES[number]

@@ -53,11 +53,19 @@ class Sheet:
         table: the rows that may stand in it, their tasks, and what they share.
         folders: of each run, by ``id`` of its record.
         notes: what else there is, what was kept apart, what is to be known of the data.
+        others: numbers of the other sheets.
     """
 
     table: Table
     folders: dict[int, Path]
     notes: tuple[str, ...] = ()
+    others: tuple[int, ...] = ()
+
+    @property
+    def elsewhere(self) -> str:
+        """For a sentence on what this sheet lacks: where it may be."""
+        numbers = ", ".join(map(str, self.others))
+        return f" (other runs: sheet={numbers})" if self.others else ""
 
     @property
     def marks(self) -> list[str]:
@@ -114,17 +122,17 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
     records = _selected(collection.records, selection)
     tables, notes = build_tables(records, defaults=collection.defaults)
     sheets = [cut for table in tables for cut in _cut(table)]
-    sheets.sort(key=_runs, reverse=True)
+    sheets.sort(key=lambda sheet: (-_runs(sheet), sheet.selected_on_test))
     if selection.sheet > len(sheets):
         raise UserError(f"sheet={selection.sheet} is too large: these runs make {len(sheets)}.")
     number = max(selection.sheet, 1)
-    others = [
+    others = {at: other for at, other in enumerate(sheets, 1) if at != number}
+    elsewhere = [
         f"not in this picture: {_runs(other)} runs on {describe(other)}: sheet={at}."
-        for at, other in enumerate(sheets, 1)
-        if at != number
+        for at, other in others.items()
     ]
     folders = {id(run.record): run.folder for run in collection.completed}
-    return Sheet(sheets[number - 1], folders, (*others, *notes))
+    return Sheet(sheets[number - 1], folders, (*elsewhere, *notes), tuple(others))
 
 
 def describe(table: Table) -> str:
@@ -196,16 +204,15 @@ def looks(methods: Sequence[str]) -> list[dict[str, Any]]:
     The first series of a method looks like that method in every picture; others take what is free.
     """
     count = len(COLOURS)
-    spare = sorted(range(count), key=lambda index: index in METHODS.values())
-    taken: list[int] = []
-    for method in methods:
-        usual = METHODS.get(method)
-        if usual is None or usual in taken:
-            usual = next((index for index in spare if index not in taken), len(taken))
-        taken.append(usual)
+    firsts = {method: methods.index(method) for method in methods if method in METHODS}
+    taken = {at: METHODS[method] for method, at in firsts.items()}
+    for at in range(len(methods)):
+        free = (index for index in range(count) if index not in taken.values())
+        taken.setdefault(at, next(free, len(taken)))
     # Where colours repeat, markers and dashes do not repeat with them.
-    shifted = [look(index + index // count) for index in taken]
-    return [{**moved, "color": look(i)["color"]} for i, moved in zip(taken, shifted, strict=True)]
+    indices = [taken[at] for at in range(len(methods))]
+    shifted = [look(index + index // count) for index in indices]
+    return [{**new, "color": look(i)["color"]} for i, new in zip(indices, shifted, strict=True)]
 
 
 def half_width(summary: Summary) -> float:

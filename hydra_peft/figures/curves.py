@@ -168,19 +168,20 @@ def _draw(pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any]
     for axes, quantity in zip(pair, (_LOSS, _ACCURACY), strict=True):
         axes.set_visible(True)
         axes.grid(axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.set_xticks([e for e in MaxNLocator(4, integer=True).tick_values(1, last) if e <= last])
         for name, look in facts["looks"].items():
             lines = table[(table["method"] == name) & (table["quantity"] == quantity)]
             if len(lines):
                 handles[name] = draw_band(axes, lines, "epoch", look, marker="")
     _plain_log(pair[0])
     scores = table[table["quantity"] == facts["score"]]
+    step = min(0.06, 0.36 / (len(facts["looks"]) + 1)) * last
     for number, (name, look) in enumerate(facts["looks"].items(), 1):
         line = scores[scores["method"] == name]
         if len(line):
-            handles[name] = _draw_score(pair[1], line.iloc[0], last * (1 + 0.06 * number), look)
-    pair[1].axvline(last * 1.02, color=GREY, linewidth=0.6)
-    middle = last * (1 + 0.03 * (len(facts["looks"]) + 1))
+            handles[name] = _draw_score(pair[1], line.iloc[0], last + number * step, look)
+    pair[1].axvline(last + step / 3, color=GREY, linewidth=0.6)
+    middle = last + step * (len(facts["looks"]) + 1) / 2
     name = facts["score"].removesuffix("_accuracy")
     style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": SMALL}
     pair[1].text(middle, 1.0, name, transform=pair[1].get_xaxis_transform(), **style)
@@ -188,11 +189,12 @@ def _draw(pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any]
 
 
 def _plain_log(axes: Axes) -> None:
-    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,)))
+    logarithmic = LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,))
+    axes.yaxis.set_major_locator(MaxNLocator(4) if high / low < 3 else logarithmic)
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _MISSING = "no seed in common"
 #: inches a bar takes
 _BAR = 0.085
+_HATCHES = ("", "////", "....", "xxxx")
 #: bars that the title of a group takes the place of
 _TITLE = 1.8
 
@@ -64,16 +65,26 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     if not others:
         raise UserError(
             f"only {sheet.label(baseline)} has runs on {sheet.table.benchmark}, protocol "
-            f"{sheet.table.protocol}: there is no other method whose gain could be drawn."
+            f"{sheet.table.protocol}{sheet.elsewhere}: there is no gain over it to draw."
         )
     lines = [line for row in others for line in _lines(sheet, row, baseline)]
     table = pd.DataFrame(lines)
     facts = {
         "baseline": sheet.label(baseline),
         "marks": sheet.marks,
-        "looks": looks([method_of(row) for row in others]),
+        "looks": _fillings(looks([method_of(row) for row in others])),
     }
     return FigureData({"": table}, _caption(sheet, baseline, table), sheet.notes, facts)
+
+
+def _fillings(styles: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return how bars are filled: where a colour comes again, it is hatched."""
+    colours = [style["color"] for style in styles]
+    seen = [colours[:at].count(colour) for at, colour in enumerate(colours)]
+    return [
+        {"color": colour, "hatch": _HATCHES[count % len(_HATCHES)]}
+        for colour, count in zip(colours, seen, strict=True)
+    ]
 
 
 def _baseline(sheet: Sheet, name: str) -> Row:
@@ -85,7 +96,7 @@ def _baseline(sheet: Sheet, name: str) -> Row:
         known = [*labels, *(method_of(row) for row in rows)]
         raise UserError(
             f"baseline={name}: no completed run is of it{did_you_mean(name, known)}; there are "
-            f"{', '.join(labels)}."
+            f"{', '.join(labels)}{sheet.elsewhere}."
         )
     if len(found) > 1:
         listed = ", ".join(f"'{sheet.label(row)}'" for row in found)
@@ -152,7 +163,8 @@ def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame) -> str:
         parts.append(f"Bars: means and 95% t intervals over {in_words(counts)}.")
     if counts and min(counts) == 1:
         parts.append("Without a whisker: one seed.")
-    parts.append("Means over tasks, framed, are taken within each seed.")
+    if table["is_mean"].any():
+        parts.append("Means over tasks, framed, are taken within each seed.")
     return " ".join(parts)
 
 
@@ -221,8 +233,8 @@ def _draw(
 ) -> Any:
     lines = lines[lines["seeds"] > 0]
     y = [places[name] for name in lines["name"]]
-    edges = ["black" if is_mean else "none" for is_mean in lines["is_mean"]]
-    bars = axes.barh(y, lines["gain"], height=0.86, color=look["color"], edgecolor=edges)
+    edges = ["black" if is_mean else "white" for is_mean in lines["is_mean"]]
+    bars = axes.barh(y, lines["gain"], height=0.9, edgecolor=edges, linewidth=0.7, **look)
     sure = lines[lines["seeds"] > 1]
     axes.errorbar(
         sure["gain"],

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 _MEANS = {"groups": group_weights, "tasks": task_weights}
 _FRONT = "Pareto front"
-#: points that differ by less than this factor from the next are a crowd
-_NEAR = 1.5
+#: so many points within such a share of the axis are a crowd
+_MANY, _NEAR = 3, 0.05
 _BARS = {"interval": "95% t intervals", "sd": "sample standard deviations"}
 
 
@@ -51,9 +51,10 @@ class Settings(Selection):
 def data(collection: Collection, settings: Settings) -> FigureData:
     """Return one line for each row that has runs on every task, and the paper's lines.
 
-    Columns: ``source`` (``measured`` or ``paper``), ``label``, ``method``, parameters without and
-    with the mean head, ``accuracy`` (percent, mean over tasks per seed, then over seeds), ``std``,
-    ``low`` and ``high`` (what is drawn), ``seeds``, ``on_front``.
+    Columns: ``source`` (``measured`` or ``paper``), ``label``, ``series`` (the label without
+    ranks), ``method``, parameters without and with the mean head, ``accuracy`` (percent, mean over
+    tasks per seed, then over seeds), ``std``, ``low`` and ``high`` (what is drawn), ``seeds``,
+    ``on_front``.
 
     Raises:
         UserError: no row has runs on every task, or a setting that does not exist.
@@ -99,6 +100,7 @@ def _line(
     return {
         "source": "measured",
         "label": sheet.label(row),
+        "series": sheet.label(row, rank=False),
         "method": method_of(row),
         "parameters_without_head": row.adapter,
         "parameters_with_mean_head": row.adapter + head,
@@ -114,6 +116,7 @@ def _paper_line(point: PaperPoint) -> dict[str, Any]:
     return {
         "source": "paper",
         "label": f"{point.label} (paper)",
+        "series": f"{point.label} (paper)",
         "method": point.method,
         "parameters_with_mean_head": point.parameters,
         "accuracy": point.accuracy,
@@ -160,6 +163,8 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
         parts.append("Without a bar: one seed.")
     if (table["on_front"] & (x > 0)).sum() > 1:
         parts.append("Front: of the measured means, however wide their bars.")
+    if (measured["series"].value_counts() > 1).any():
+        parts.append("Several points of one look: ranks of one method.")
     if (x <= 0).any():
         parts.append("Dotted: no parameters but the head's.")
     if _crowd(x):
@@ -174,7 +179,7 @@ def plot(data: FigureData) -> Picture:
     facts = data.facts or {}
     x = data.table[_column(facts["head"])]
     crowd = _crowd(x)
-    labels = [*data.table["label"], _FRONT]
+    labels = [*dict.fromkeys(_names(data.table)), _FRONT]
     height = (3.6 if crowd else 2.2) + room(COLUMN, labels, facts["marks"], data.caption)
     made = picture(COLUMN, height)
     panels = made.subplots(1 + bool(crowd), squeeze=False)[:, 0]
@@ -199,15 +204,15 @@ def plot(data: FigureData) -> Picture:
 
 def _crowd(x: pd.Series[float]) -> list[Any]:
     """Return the points that would cover each other on an axis with all; none where few do."""
+    places = x[x > 0].astype(float).map(math.log).sort_values()
+    near = _NEAR * (places.iloc[-1] - places.iloc[0])
     crowds: list[list[Any]] = [[]]
-    before = math.inf
-    for index, value in x[x > 0].sort_values().items():
-        if value > before * _NEAR:
+    for index, place in places.items():
+        if crowds[-1] and place - places[crowds[-1][0]] > near:
             crowds.append([])
         crowds[-1].append(index)
-        before = value
     largest = max(crowds, key=len)
-    return largest if len(largest) > 1 and len(crowds) > 1 else []
+    return largest if _MANY <= len(largest) < len(places) else []
 
 
 def _apart(lines: pd.DataFrame, x: pd.Series[float]) -> pd.Series[float]:
@@ -226,12 +231,20 @@ def _apart(lines: pd.DataFrame, x: pd.Series[float]) -> pd.Series[float]:
 
 
 def _styles(table: pd.DataFrame) -> dict[Any, dict[str, Any]]:
-    """Return the look of each line: the paper's take that of their method."""
-    measured = table[table["source"] == "measured"]
-    styles = dict(zip(measured.index, looks(list(measured["method"])), strict=True))
-    for index, line in table[table["source"] == "paper"].iterrows():
-        styles[index] = looks([line["method"]])[0]
-    return styles
+    """Return the look of each line: one a series; the paper's take that of their method."""
+    measured = table[table["source"] == "measured"].drop_duplicates("series")
+    series = dict(zip(measured["series"], looks(list(measured["method"])), strict=True))
+    paper = {line["series"]: looks([line["method"]])[0] for _, line in table.iterrows()}
+    return {index: {**paper, **series}[name] for index, name in table["series"].items()}
+
+
+def _names(table: pd.DataFrame) -> list[str]:
+    """Return what the legend says of each line: its label, or the series of several ranks."""
+    counts = table["series"].value_counts()
+    return [
+        label if counts[name] == 1 else f"{name}, {counts[name]} ranks"
+        for label, name in zip(table["label"], table["series"], strict=True)
+    ]
 
 
 def _draw_panel(
@@ -242,13 +255,14 @@ def _draw_panel(
 ) -> dict[str, Any]:
     measured = table[table["source"] == "measured"]
     handles: dict[str, Any] = {}
+    names = dict(zip(table.index, _names(table), strict=True))
     for index, line in measured.iterrows():
-        handles[line["label"]] = _draw_measured(axes, line, x[index], styles[index])
+        handles[names[index]] = _draw_measured(axes, line, x[index], styles[index])
     for index, line in table[table["source"] == "paper"].iterrows():
         look = styles[index]
         style: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": look["color"]}
         style |= {"markersize": 5.5, "linestyle": "none", "zorder": 4}
-        (handles[line["label"]],) = axes.plot(x[index], line["accuracy"], look["marker"], **style)
+        (handles[names[index]],) = axes.plot(x[index], line["accuracy"], look["marker"], **style)
     front = measured[measured["on_front"] & (x[measured.index] > 0)]
     if len(front) > 1:
         places = x[front.index].sort_values()
@@ -258,11 +272,13 @@ def _draw_panel(
 
 
 def _ticks(axes: Axes) -> None:
-    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
     low, high = axes.get_xlim()
     few = high / low < 1e3
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    narrow = high / low < 3
+    logarithmic = LogLocator(subs=(1, 2, 5) if few else (1,))
+    axes.xaxis.set_major_locator(MaxNLocator(5) if narrow else logarithmic)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
 

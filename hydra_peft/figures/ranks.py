@@ -61,7 +61,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     if not ranked:
         raise UserError(
             f"no method has runs at two ranks on one task of {sheet.table.benchmark}, protocol "
-            f"{sheet.table.protocol}: python scripts/train.py -m +experiment=rank_sweep has some."
+            f"{sheet.table.protocol}{sheet.elsewhere}: python scripts/train.py -m "
+            "+experiment=rank_sweep has some."
         )
     lines = [
         _line(name, row, task, settings.band)
