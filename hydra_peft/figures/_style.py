@@ -29,6 +29,12 @@ HEAT = "cividis"
 
 #: one look for a method in all figures: colour, marker, dash
 METHODS: dict[str, int] = {"hydra": 0, "lora": 1, "seqlora": 2, "full": 3, "linear": 4}
+#: one look for a branch in all figures
+BRANCHES: dict[str, dict[str, Any]] = {
+    "pretrained": {"color": "#555555", "marker": "s", "linestyle": ":"},
+    "parallel": {"color": VERMILION, "marker": "^", "linestyle": "--"},
+    "sequential": {"color": BLUE, "marker": "o", "linestyle": "-"},
+}
 
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # matplotlib's own, the same on every machine

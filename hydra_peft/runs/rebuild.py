@@ -11,11 +11,13 @@ from typing import Any
 import torch
 import yaml
 from omegaconf import OmegaConf
+from torch import nn
 
 from hydra_peft.adaptation.merging import merge
 from hydra_peft.adaptation.storage import load_adapter
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.data.splits import ImageSplit
 from hydra_peft.errors import UserError
 from hydra_peft.models.architectures import input_size
 from hydra_peft.runs.assembly import build_normalizer, load_backbone, load_data, task_of
@@ -77,6 +79,70 @@ def read_run_config(folder: Path) -> RunConfig:
     return check_config(OmegaConf.create(content))
 
 
+@dataclass(frozen=True)
+class RebuiltRun:
+    """A completed run's model, on the CPU, and what made it.
+
+    Attributes:
+        folder: where it was rebuilt from.
+        record: what the run recorded.
+        config: its checked config.
+        model: the trained model, unmerged, head included.
+    """
+
+    folder: Path
+    record: Record
+    config: RunConfig
+    model: nn.Module
+
+
+def rebuild(folder: Path, *, checkpoint: str | None = None) -> RebuiltRun:
+    """Rebuild the model of the run in ``folder``; no data is read.
+
+    Args:
+        folder: a completed run's folder.
+        checkpoint: the backbone's weights, where they have moved since; None takes the recorded.
+
+    Raises:
+        UserError: the run did not complete, or the weights are not those of the record.
+    """
+    record, config = read_record(folder), read_run_config(folder)
+    if record.status != "completed":
+        raise UserError(f"the run in {folder} is {record.status}: there is nothing to evaluate.")
+    if record.metrics.get("split") != config.protocol.evaluate_split:
+        raise UserError(f"{folder}: record and config name different splits: edited?")
+    model = config.model
+    if checkpoint is not None:
+        model = dataclasses.replace(model, checkpoint=checkpoint)
+    backbone, weights = load_backbone(model, config.seed)
+    _same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
+    load_adapter(backbone, folder, check_weights=False)
+    return RebuiltRun(folder, record, config, backbone)
+
+
+def load_scored_split(run: RebuiltRun, *, cache: Path, data: str | None = None) -> ImageSplit:
+    """Return the images that ``run`` was scored on, in its model's size.
+
+    Args:
+        cache: where the task's images are cached on this machine.
+        data: folder of prepared data, where it has moved since; None takes the recorded.
+
+    Raises:
+        UserError: the images are missing, or are not those of the record.
+    """
+    config, split = run.config, run.config.protocol.evaluate_split
+    paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
+    task = task_of(config.dataset, paths, [split])
+    loaded = load_data(config.dataset, config.data, task, input_size(run.model), wanted=[split])
+    _same(
+        f"{split} images",
+        _split_hash(loaded.description, split),
+        _split_hash(run.record.data, split),
+        run.folder,
+    )
+    return loaded.splits[split]
+
+
 def reevaluate(
     folder: Path, *, cache: Path, checkpoint: str | None, data: str | None, device: str
 ) -> Comparison:
@@ -94,42 +160,22 @@ def reevaluate(
     Raises:
         UserError: the run did not complete, or weights or data are not those of the record.
     """
-    record, config = read_record(folder), read_run_config(folder)
-    if record.status != "completed":
-        raise UserError(f"the run in {folder} is {record.status}: there is nothing to evaluate.")
-    if record.metrics.get("split") != config.protocol.evaluate_split:
-        raise UserError(f"{folder}: record and config name different splits: edited?")
     where = resolve_device(device)
-    threads = record.hardware.get("threads")
+    run = rebuild(folder, checkpoint=checkpoint)
+    threads = run.record.hardware.get("threads")
     if where.type == "cpu" and isinstance(threads, int) and 1 <= threads <= MAX_THREADS:
         # Another number of threads sums in another order, which can flip a close call.
         torch.set_num_threads(threads)
-    model = config.model
-    if checkpoint is not None:
-        model = dataclasses.replace(model, checkpoint=checkpoint)
-    backbone, weights = load_backbone(model, config.seed)
-    _same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
-    load_adapter(backbone, folder, check_weights=False)
-    split = config.protocol.evaluate_split
-    paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
-    task = task_of(config.dataset, paths, [split])
-    size = input_size(backbone)
-    loaded = load_data(config.dataset, config.data, task, size, wanted=[split])
-    _same(
-        f"{split} images",
-        _split_hash(loaded.description, split),
-        _split_hash(record.data, split),
-        folder,
-    )
-    backbone = backbone.to(where)
+    images = load_scored_split(run, cache=cache, data=data)
+    model = run.model.to(where)
     arguments: dict[str, Any] = {
-        "prepare": build_normalizer(backbone, config.data.normalization, where),
+        "prepare": build_normalizer(model, run.config.data.normalization, where),
         "device": where,
-        "precision": config.precision,
+        "precision": run.config.precision,
     }
-    unmerged = evaluate(backbone, loaded.splits[split], **arguments)
-    merged = evaluate(backbone, loaded.splits[split], **arguments) if merge(backbone) else None
-    return Comparison(record, unmerged, merged)
+    unmerged = evaluate(model, images, **arguments)
+    merged = evaluate(model, images, **arguments) if merge(model) else None
+    return Comparison(run.record, unmerged, merged)
 
 
 def _split_hash(description: Mapping[str, Any], split: str) -> str:

@@ -1,0 +1,55 @@
+"""How sure a mean is, and a difference's sign."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95% interval by Student's t, NaN for fewer than two values."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+
+def t_interval(values: Sequence[float]) -> Interval:
+    """Return mean and 95% interval of ``values``, independent draws of something near normal."""
+    from scipy import stats
+
+    count = len(values)
+    mean = math.fsum(values) / count if count else math.nan
+    if count < 2:
+        return Interval(mean, math.nan, math.nan, count)
+    squares = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    half = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(squares / count)
+    return Interval(mean, mean - half, mean + half, count)
+
+
+@dataclass(frozen=True)
+class Sign:
+    """Of ``count`` differences that are not zero, ``positive`` are above it.
+
+    Attributes:
+        p: two-sided, of the exact sign test: that chance gives as uneven a split or a more uneven
+            one; 1 without any difference.
+    """
+
+    positive: int
+    count: int
+    p: float
+
+
+def sign_test(differences: Sequence[float]) -> Sign:
+    """Return the exact two-sided sign test of ``differences``; zeros are left out."""
+    from scipy import stats
+
+    signs = [value > 0 for value in differences if value != 0 and not math.isnan(value)]
+    if not signs:
+        return Sign(0, 0, 1.0)
+    p = float(stats.binomtest(sum(signs), len(signs), 0.5).pvalue)
+    return Sign(sum(signs), len(signs), p)

@@ -1,0 +1,112 @@
+"""Branch outputs of a run on some images of the split that it was scored on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.figures._layers import AdaptedLayer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hydra_peft.data.splits import ImageSplit
+    from hydra_peft.runs.rebuild import RebuiltRun
+
+CACHE = Path(__file__).resolve().parent.parent.parent / "results" / "cache"
+#: images that a model takes at once
+_BATCH = 32
+#: fewer have no picture and no unbiased estimate
+LEAST_IMAGES = 8
+#: what the options of figures that read images are
+IMAGE_OPTIONS = (
+    "images=128         how many images of the split that the run was scored on, evenly spaced",
+    "cache=<folder>     where decoded and generated images are kept (default: results/cache)",
+    "data=<folder>      the folder of prepared data, if it has moved since",
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some images of a split.
+
+    Attributes:
+        split: its name.
+        positions: int64 ``[n]``, where they are in it, evenly spaced: splits can be in the order
+            of their classes.
+        labels: int64 ``[n]``.
+        pixels: uint8 ``[n, height, width, 3]``.
+    """
+
+    split: str
+    positions: Tensor
+    labels: Tensor
+    pixels: Tensor
+
+
+def sample_images(run: RebuiltRun, count: int, *, cache: str, data: str) -> Sample:
+    """Return ``count`` images of the split that ``run`` was scored on, or all if there are fewer.
+
+    Raises:
+        UserError: too few, or the images are not there or not those of the record.
+    """
+    import torch
+
+    from hydra_peft.runs.rebuild import load_scored_split
+
+    folder = Path(cache).expanduser() if cache else CACHE
+    split: ImageSplit = load_scored_split(run, cache=folder, data=data or None)
+    count = min(count, len(split))
+    if count < LEAST_IMAGES:
+        raise UserError(f"{count} images are too few: give images={LEAST_IMAGES} or more.")
+    positions = torch.arange(count) * len(split) // count
+    pixels = torch.cat([split.images[i : i + 1] for i in positions.tolist()])
+    return Sample(
+        run.config.protocol.evaluate_split, positions, split.labels[positions].cpu(), pixels
+    )
+
+
+def cls_outputs(
+    run: RebuiltRun, layers: list[AdaptedLayer], sample: Sample
+) -> dict[str, dict[str, Tensor]]:
+    """Return what each branch of ``layers`` puts out for [CLS], in float32: see branch_outputs.
+
+    Raises:
+        UserError: the model has no [CLS] token.
+    """
+    import torch
+
+    from hydra_peft.analysis.branches import branch_outputs
+    from hydra_peft.runs.assembly import build_normalizer
+
+    if getattr(run.model, "cls_token", None) is None:
+        raise UserError(
+            f"{run.record.model} of the run in {run.folder} has no [CLS] token, whose features "
+            "this shows: choose a run of another model."
+        )
+    prepare = build_normalizer(run.model, run.config.data.normalization, torch.device("cpu"))
+    batches = (prepare(pixels) for pixels in sample.pixels.split(_BATCH))
+    return branch_outputs(run.model, {layer.name: layer.adapter for layer in layers}, batches)
+
+
+def choose_layer(layers: list[AdaptedLayer], name: str) -> AdaptedLayer:
+    """Return the layer called ``name``; by default mlp.fc2 of the last block, or the last layer.
+
+    Raises:
+        UserError: no adapted layer in a block has that name.
+    """
+    inside = {layer.name: layer for layer in layers if layer.block}
+    if not inside:
+        raise UserError("this run adapts no layer in a transformer block, so there is no [CLS].")
+    if not name:
+        last = max(layer.block for layer in inside.values())
+        ending = [layer for layer in inside.values() if layer.block == last]
+        return next((layer for layer in ending if layer.kind == "mlp.fc2"), ending[-1])
+    if name not in inside:
+        raise UserError(
+            f"layer={name} is no adapted layer of this run{did_you_mean(name, inside)}: choose one "
+            f"of {', '.join(inside)}."
+        )
+    return inside[name]

@@ -1,0 +1,50 @@
+"""What a picture must say of the runs behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hydra_peft.runs.record import Record
+
+#: in the place of the weights' hash
+RANDOM = "RANDOM WEIGHTS"
+
+
+def weights_label(record: Record) -> str:
+    """Return ``pretrained 1a2b3c4d``, or ``RANDOM WEIGHTS``."""
+    if record.weights.get("kind") != "pretrained":
+        return RANDOM
+    return f"pretrained {str(record.weights.get('sha256'))[:8]}"
+
+
+def describe_runs(records: Iterable[Record]) -> str:
+    """Return in one line on what was measured: tasks, methods, backbones, protocols, seeds.
+
+    Where runs differ all values are listed, a caption hides no mixture; but of tasks, if they are
+    many, their number.
+    """
+    found = list(records)
+
+    def values(get: list[str]) -> str:
+        return ", ".join(dict.fromkeys(get))
+
+    seeds = sorted({record.seed for record in found})
+    partial = any(record.data.get("partial") for record in found)
+    parts = [
+        _tasks(found),
+        values([record.method_label for record in found]),
+        values([f"{record.model} ({weights_label(record)})" for record in found]),
+        f"protocol {values([record.protocol for record in found])}",
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
+    ]
+    return "Measured: " + "; ".join([*parts, *(["PARTIAL DATA"] if partial else [])])
+
+
+def _tasks(records: list[Record]) -> str:
+    tasks: dict[str, dict[str, None]] = {}
+    for record in records:
+        tasks.setdefault(record.benchmark, {})[record.task] = None
+    return ", ".join(
+        f"{len(names)} tasks of {benchmark}" if len(names) > 3 else f"{benchmark}/{'+'.join(names)}"
+        for benchmark, names in tasks.items()
+    )

@@ -1,0 +1,359 @@
+"""Both of the paper's claims on branches over many runs: is B W0 closer to W0 than A is?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.errors import UserError
+from hydra_peft.figures._base import CollectionFigure, FigureData
+from hydra_peft.figures._branches import IMAGE_OPTIONS, choose_layer, cls_outputs, sample_images
+from hydra_peft.figures._captions import RANDOM, describe_runs, weights_label
+from hydra_peft.figures._layers import AdaptedLayer, adapted_layers
+from hydra_peft.figures._style import BRANCHES, GREY, PAGE, footer, picture
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+    from hydra_peft.analysis.subspace import Directions
+    from hydra_peft.runs.collection import Collection, FoundRun
+    from hydra_peft.runs.rebuild import RebuiltRun
+
+#: directions of the update, as in Figure 3
+COUNT = 2
+#: measured of each branch; name in tables to words
+MEASURES = {
+    "similarity": "subspace similarity with $W_0$ (mean over layers)",
+    "cka": "CKA with pre-trained (last layer)",
+}
+#: settings drawn below each other; the tables have all
+_DRAWN = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options on the command line; empty is the default that the option's text names."""
+
+    images: int = 128
+    cache: str = ""
+    data: str = ""
+    checkpoint: str = ""
+
+
+def data(collection: Collection, settings: Settings) -> FigureData:
+    """Return one row each run, and in ``summary`` one row each task and measure.
+
+    Only runs with both branches count. Runs of other settings, or on other weights, are kept
+    apart. What cannot be rebuilt is left out with a note; where only the images are missing, CKA
+    is NaN.
+
+    Raises:
+        UserError: no run has both branches, or none can be rebuilt.
+    """
+    import pandas as pd
+
+    wanted = [run for run in collection.completed if _has_both(run)]
+    if not wanted:
+        raise UserError("none of these runs has both branches: train some with method=hydra.")
+    rows, counted = [], []
+    notes: list[str] = []
+    known: dict[tuple[str, str], Directions] = {}
+    for run in wanted:
+        try:
+            rows.append(_measure(run, settings, known, notes))
+            counted.append(run.record)
+        except UserError as error:
+            notes.append(f"left out: {error}")
+    if not rows:
+        raise UserError(f"none of {len(wanted)} runs could be rebuilt; the first: {notes[0]}")
+    table = pd.DataFrame(rows)
+    table["setting"] = _labels(table)
+    table = table.drop(columns="identity")
+    table = table.sort_values(["setting", "benchmark", "task", "seed"], ignore_index=True)
+    summary = pd.DataFrame(_summaries(table))
+    caption = (
+        f"{describe_runs(counted)}. Similarity: eq. 14 at i = 10%, j = {COUNT}, mean over adapted "
+        f"layers. CKA: debiased, [CLS], layer {', '.join(dict.fromkeys(table['layer']))}. Small: "
+        "seeds; large: their mean with a 95% t-interval"
+    )
+    signs = [_sentence(rows) for _, rows in summary.groupby(["setting", "measure"], sort=False)]
+    return FigureData({"": table, "summary": summary}, caption, (*signs, *notes))
+
+
+def _has_both(run: FoundRun) -> bool:
+    method = run.record.method
+    return bool(method.get("rank_parallel")) and bool(method.get("rank_sequential"))
+
+
+def _measure(
+    found: FoundRun,
+    settings: Settings,
+    known: dict[tuple[str, str], Directions],
+    notes: list[str],
+) -> dict[str, Any]:
+    """Return the row of one run; ``known`` has directions of weights that runs share."""
+    from hydra_peft.config.identity import settings_id
+    from hydra_peft.runs.rebuild import rebuild
+
+    run = rebuild(found.folder, checkpoint=settings.checkpoint or None)
+    layers, record = adapted_layers(run), run.record
+    layer = choose_layer(layers, "")
+    # Random weights are drawn anew for each seed, pretrained ones are one backbone.
+    backbone = record.weights.get("sha256") if weights_label(record) != RANDOM else RANDOM
+    return {
+        "setting": f"{record.benchmark}, {record.method_label}, {record.model} "
+        f"({weights_label(record)}), protocol {record.protocol}"
+        f"{', PARTIAL DATA' if record.data.get('partial') else ''}",
+        "identity": f"{settings_id(record.settings)} {backbone}",
+        "benchmark": record.benchmark,
+        "task": record.task,
+        "seed": record.seed,
+        "folder": found.folder.name,
+        "layers": len(layers),
+        "layer": layer.name,
+        **_similarities(layers, str(record.weights.get("sha256")), known),
+        **_alignments(run, layer, settings, notes),
+    }
+
+
+def _labels(table: pd.DataFrame) -> pd.Series[str]:
+    """Return the settings' labels, with the settings' hash where two would have the same."""
+    same = table.groupby("setting")["identity"].transform("nunique") > 1
+    return table["setting"] + (" [" + table["identity"].str[:8] + "]").where(same, "")
+
+
+def _similarities(
+    layers: list[AdaptedLayer], weights: str, known: dict[tuple[str, str], Directions]
+) -> dict[str, float]:
+    """Return the means over layers of each branch's similarity, and of what chance gives."""
+    from hydra_peft.analysis.subspace import (
+        PARALLEL,
+        SEQUENTIAL,
+        branch_similarities,
+        chance_similarity,
+        leading_directions,
+        top_count,
+    )
+
+    ends: dict[str, list[float]] = {PARALLEL: [], SEQUENTIAL: []}
+    chances = []
+    for layer in layers:
+        weight = layer.adapter.base.weight
+        key = (weights, layer.name)
+        if key not in known:
+            known[key] = leading_directions(weight, top_count(weight))
+        for name, values in branch_similarities(
+            layer.adapter, count=COUNT, leading=known[key]
+        ).items():
+            ends[name].append(float(values[-1, -1]))
+        chances.append(chance_similarity(top_count(weight), COUNT, len(weight))[0])
+    parallel, sequential, chance = (
+        math.fsum(values) / len(values) for values in (ends[PARALLEL], ends[SEQUENTIAL], chances)
+    )
+    return {
+        "similarity_parallel": parallel,
+        "similarity_sequential": sequential,
+        "similarity_chance": chance,
+    }
+
+
+def _alignments(
+    run: RebuiltRun, layer: AdaptedLayer, settings: Settings, notes: list[str]
+) -> dict[str, float]:
+    """Return CKA of each branch with the frozen layer; NaN, and a note, without images."""
+    from hydra_peft.analysis.alignment import debiased_cka, linear_cka
+
+    try:
+        sample = sample_images(run, settings.images, cache=settings.cache, data=settings.data)
+        outputs = cls_outputs(run, [layer], sample)[layer.name]
+    except UserError as error:
+        notes.append(f"no CKA: {error}")
+        return dict.fromkeys(_ALIGNMENTS, math.nan)
+    pretrained = outputs["pretrained"]
+    return {
+        "cka_parallel": debiased_cka(pretrained, outputs["parallel"]),
+        "cka_sequential": debiased_cka(pretrained, outputs["sequential"]),
+        "cka_between": debiased_cka(outputs["parallel"], outputs["sequential"]),
+        "biased_cka_parallel": linear_cka(pretrained, outputs["parallel"]),
+        "biased_cka_sequential": linear_cka(pretrained, outputs["sequential"]),
+    }
+
+
+_ALIGNMENTS = (
+    "cka_parallel",
+    "cka_sequential",
+    "cka_between",
+    "biased_cka_parallel",
+    "biased_cka_sequential",
+)
+
+
+def _summaries(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield, for each setting and measure, a row each task and one over all of them.
+
+    Intervals of a task are over its seeds. That over tasks is over their means: seeds of a task
+    are not independent draws of a task. ``higher`` of ``of`` differences are above zero, of runs
+    in a task's row, of tasks' means over all; ``runs_higher`` counts runs there.
+    """
+    for setting, own in table.groupby("setting", sort=False):
+        for measure in MEASURES:
+            tasks = []
+            for task, rows in own.groupby("task", sort=True):
+                row = {"setting": setting, "measure": measure, "task": task}
+                row |= _summary(rows, measure)
+                tasks.append(row)
+                yield row
+            yield {"setting": setting, "measure": measure, "task": ALL_TASKS} | _over(tasks)
+
+
+#: in the place of a task's name
+ALL_TASKS = "(mean over tasks)"
+
+
+def _summary(rows: pd.DataFrame, measure: str) -> dict[str, Any]:
+    parallel, sequential = rows[f"{measure}_parallel"], rows[f"{measure}_sequential"]
+    return _intervals(parallel.tolist(), sequential.tolist(), rows)
+
+
+def _over(tasks: list[dict[str, Any]]) -> dict[str, Any]:
+    import pandas as pd
+
+    found = _intervals([t["parallel"] for t in tasks], [t["sequential"] for t in tasks], None)
+    runs = pd.DataFrame(tasks)
+    return {
+        **found,
+        "runs_higher": int(runs["runs_higher"].sum()),
+        "runs": int(runs["runs"].sum()),
+        "chance": runs["chance"].mean(),
+    }
+
+
+def _intervals(
+    parallel: list[float], sequential: list[float], rows: pd.DataFrame | None
+) -> dict[str, Any]:
+    """Return means and 95% intervals of both and of their paired difference, with its sign."""
+    from hydra_peft.analysis.intervals import sign_test, t_interval
+
+    pairs = [
+        (a, b)
+        for a, b in zip(parallel, sequential, strict=True)
+        if not (math.isnan(a) or math.isnan(b))
+    ]
+    differences = [b - a for a, b in pairs]
+    row: dict[str, Any] = {}
+    for name, values in (
+        ("parallel", [a for a, _ in pairs]),
+        ("sequential", [b for _, b in pairs]),
+        ("difference", differences),
+    ):
+        interval = t_interval(values)
+        row |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    sign = sign_test(differences)
+    row |= {"higher": sign.positive, "of": sign.count, "p": sign.p}
+    chance = math.nan if rows is None else float(rows["similarity_chance"].mean())
+    return row | {"runs_higher": sign.positive, "runs": sign.count, "chance": chance}
+
+
+def _sentence(rows: pd.DataFrame) -> str:
+    """Say in one line what a measure gives over all tasks of a setting."""
+    total = rows[rows["task"] == ALL_TASKS].iloc[0]
+    if not total["of"]:
+        return f"{total['setting']}: {total['measure']} is undefined for all runs"
+    interval = f" [{total['difference_low']:+.4f}, {total['difference_high']:+.4f}]"
+    return (
+        f"{total['setting']}: {total['measure']} of the sequential branch "
+        f"{total['sequential']:.4f}, of the parallel one {total['parallel']:.4f}; difference "
+        f"{total['difference']:+.4f}"
+        f"{interval if total['of'] > 1 else ''} over {total['of']} tasks; sequential is higher in "
+        f"{total['higher']} of {total['of']} tasks (sign test p = {total['p']:.3g}), "
+        f"{total['runs_higher']} of {total['runs']} runs"
+    )
+
+
+def plot(data: FigureData) -> Picture:
+    """Draw both measures by task, a row of panels each setting."""
+    table, summary = data.table, data.tables["summary"]
+    sizes = table.groupby("setting", sort=False).size().sort_values(ascending=False, kind="stable")
+    drawn = list(sizes.index[:_DRAWN])
+    counts = [table[table["setting"] == setting]["task"].nunique() for setting in drawn]
+    heights = [0.75 + 0.3 * (count + 1) for count in counts]
+    made = picture(PAGE, sum(heights) + 1.2)
+    grid = made.subplots(len(drawn), 2, squeeze=False, height_ratios=heights)
+    for row, setting in zip(grid, drawn, strict=True):
+        for axes, (measure, words) in zip(row, MEASURES.items(), strict=True):
+            own = summary[(summary["setting"] == setting) & (summary["measure"] == measure)]
+            _panel(axes, table[table["setting"] == setting], own, measure)
+            axes.set_xlabel(f"{words}\n{_counts(own)}")
+        row[0].set_title(setting, loc="left")
+        row[1].tick_params(labelleft=False)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    made.legend(handles, labels, loc="outside upper center", ncols=len(handles))
+    hidden = (
+        f". {len(sizes) - _DRAWN} more settings are in the table" if len(sizes) > _DRAWN else ""
+    )
+    footer(made, data.caption + hidden)
+    return made
+
+
+def _counts(summary: pd.DataFrame) -> str:
+    total = summary[summary["task"] == ALL_TASKS].iloc[0]
+    tasks = f"{total['higher']:.0f} of {total['of']:.0f} tasks"
+    return f"sequential higher in {tasks}, {total['runs_higher']:.0f} of {total['runs']:.0f} runs"
+
+
+def _panel(axes: Axes, runs: pd.DataFrame, summary: pd.DataFrame, measure: str) -> None:
+    """Draw one measure: tasks downwards, their mean last, both branches in each."""
+    names = list(summary["task"])
+    for branch, shift in (("parallel", -0.14), ("sequential", 0.14)):
+        look = BRANCHES[branch]
+        # Outside of the intervals, which would hide them.
+        places = [names.index(task) + 2.2 * shift for task in runs["task"]]
+        axes.scatter(
+            runs[f"{measure}_{branch}"],
+            places,
+            s=7,
+            color=look["color"],
+            marker=look["marker"],
+            alpha=0.6,
+            linewidths=0,
+        )
+        means = summary[branch]
+        # No interval without a second value: drawn as none.
+        low = (means - summary[f"{branch}_low"]).fillna(0)
+        high = (summary[f"{branch}_high"] - means).fillna(0)
+        axes.errorbar(
+            means,
+            [position + shift for position in range(len(names))],
+            xerr=[low, high],
+            linestyle="none",
+            color=look["color"],
+            marker=look["marker"],
+            elinewidth=1.0,
+            label=f"{branch}, ${'A' if branch == 'parallel' else 'B W_0'}$",
+        )
+    if measure == "similarity":
+        axes.axvline(
+            float(summary["chance"].mean()), color=GREY, linestyle=":", label="random subspaces"
+        )
+    else:
+        axes.axvline(0, color=GREY, linewidth=0.6)
+    axes.axhline(len(names) - 1.5, color="#BBBBBB", linewidth=0.6)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+FIGURE = CollectionFigure(
+    name="branches",
+    title="is the sequential branch closer to W0 than the parallel one, over tasks and seeds",
+    settings=Settings,
+    options=(
+        *IMAGE_OPTIONS,
+        "checkpoint=<file>  the backbone's weights, if they have moved since",
+    ),
+    data=data,
+    plot=plot,
+)

@@ -1,0 +1,251 @@
+"""Figure 4: where the branches' features lie, by t-SNE, and by a number that needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.errors import UserError
+from hydra_peft.figures._base import FigureData, RunFigure
+from hydra_peft.figures._branches import (
+    IMAGE_OPTIONS,
+    Sample,
+    choose_layer,
+    cls_outputs,
+    sample_images,
+)
+from hydra_peft.figures._captions import describe_runs
+from hydra_peft.figures._layers import adapted_layers
+from hydra_peft.figures._style import BRANCHES, PAGE, SMALL, footer, picture
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+    from torch import Tensor
+
+    from hydra_peft.runs.record import Record
+
+#: t-SNE seeds of a single run, one panel each
+SEEDS = (0, 1, 2)
+#: panels side by side
+_COLUMNS = 3
+_MOST = 12
+_PERPLEXITY = 30.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options on the command line; empty is the default that the option's text names."""
+
+    layer: str = ""
+    images: int = 128
+    cache: str = ""
+    data: str = ""
+    checkpoint: str = ""
+
+
+def data(folders: Sequence[Path], settings: Settings) -> FigureData:
+    """Return t-SNE points, one row each panel, image and branch, and alignments beside them.
+
+    Raises:
+        UserError: a run cannot be rebuilt, has no low-rank branches, or its images are not there.
+    """
+    import pandas as pd
+
+    if len(folders) > _MOST:
+        raise UserError(f"figure=4 shows up to {_MOST} runs side by side, not {len(folders)}.")
+    found = [_outputs(folder, settings) for folder in folders]
+    records = [each.record for each in found]
+    runs = _run_labels(records)
+    points, alignments = [], []
+    for run, each in zip(runs, found, strict=True):
+        alignments.append(_alignments(run, each.layer, each.outputs))
+        for seed in SEEDS if len(folders) == 1 else SEEDS[:1]:
+            panel = f"t-SNE seed {seed}" if len(folders) == 1 else run
+            points.append(_points(panel, run, seed, each))
+    aligned = pd.concat(alignments, ignore_index=True)
+    layers = ", ".join(dict.fromkeys(each.layer for each in found))
+    images = dict.fromkeys(f"{len(f.sample.labels)} evenly spaced {f.sample.split}" for f in found)
+    caption = (
+        f"{describe_runs(records)}. [CLS] in layer {layers}, {', '.join(images)} images; terms of "
+        "the layer's output, biases and the factor s included. t-SNE of all branches together: "
+        "distances between clouds and their sizes mean little; CKA (debiased) does not depend on it"
+    )
+    tables = {"": pd.concat(points, ignore_index=True), "alignment": aligned}
+    return FigureData(tables, caption, _notes(aligned))
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What the branches of one layer put out, ``[n, d]`` each, on ``sample``."""
+
+    record: Record
+    layer: str
+    sample: Sample
+    outputs: dict[str, Tensor]
+
+
+def _outputs(folder: Path, settings: Settings) -> _Outputs:
+    from hydra_peft.runs.rebuild import rebuild
+
+    run = rebuild(folder, checkpoint=settings.checkpoint or None)
+    layer = choose_layer(adapted_layers(run), settings.layer)
+    sample = sample_images(run, settings.images, cache=settings.cache, data=settings.data)
+    outputs = cls_outputs(run, [layer], sample)[layer.name]
+    return _Outputs(run.record, layer.name, sample, outputs)
+
+
+def _run_labels(records: list[Record]) -> list[str]:
+    """Return what tells each run from the others: its seed, or more where that does not."""
+    seeds = [f"seed {record.seed}" for record in records]
+    one = len({(r.benchmark, r.task, r.method_label, r.model, r.protocol) for r in records}) == 1
+    if one and len(set(seeds)) == len(seeds):
+        return seeds
+    return [
+        f"{record.task}, {record.method_label}, {seed} #{number}"
+        for number, (record, seed) in enumerate(zip(records, seeds, strict=True), 1)
+    ]
+
+
+def _points(panel: str, run: str, seed: int, found: _Outputs) -> pd.DataFrame:
+    import pandas as pd
+
+    places = _tsne(list(found.outputs.values()), seed)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "panel": panel,
+                    "run": run,
+                    "tsne_seed": seed,
+                    "image": found.sample.positions.numpy(),
+                    "label": found.sample.labels.numpy(),
+                    "branch": branch,
+                    "x": place[:, 0],
+                    "y": place[:, 1],
+                }
+            )
+            for branch, place in zip(found.outputs, places, strict=True)
+        ],
+        ignore_index=True,
+    )
+
+
+def _tsne(features: list[Tensor], seed: int) -> list[Any]:
+    """Embed all ``features``, ``[n, d]`` each, in one plane; return float ``[n, 2]`` for each.
+
+    From a random start: from principal components every seed ends in the same picture.
+    """
+    import numpy as np
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    stacked = np.concatenate([f.double().numpy() for f in features])
+    perplexity = min(_PERPLEXITY, (len(stacked) - 1) / 3)
+    method = TSNE(perplexity=perplexity, init="random", random_state=seed)
+    # Some hundred points are not worth threads, and one gives the same bits on every machine.
+    with threadpool_limits(1):
+        embedded = method.fit_transform(stacked)
+    return np.split(embedded, len(features))
+
+
+def _alignments(run: str, layer: str, outputs: dict[str, Tensor]) -> pd.DataFrame:
+    import pandas as pd
+
+    from hydra_peft.analysis.alignment import debiased_cka, linear_cka
+
+    return pd.DataFrame(
+        [
+            {
+                "run": run,
+                "layer": layer,
+                "first": first,
+                "second": second,
+                "cka_debiased": debiased_cka(outputs[first], outputs[second]),
+                "cka": linear_cka(outputs[first], outputs[second]),
+                "images": len(outputs[first]),
+            }
+            for first, second in combinations(outputs, 2)
+        ]
+    )
+
+
+def _notes(aligned: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(
+        f"{row.run}: CKA of {row.first} and {row.second} {row.cka_debiased:.3f} "
+        f"(without correcting the bias of {row.images} images {row.cka:.3f})"
+        for row in aligned.itertuples()
+    )
+
+
+def plot(data: FigureData) -> Picture:
+    """Draw a panel each run or t-SNE seed, with the run's alignments below it."""
+    table, aligned = data.table, data.tables["alignment"]
+    panels = list(dict.fromkeys(table["panel"]))
+    rows, columns = -(-len(panels) // _COLUMNS), min(len(panels), _COLUMNS)
+    several = table["run"].nunique() > 1
+    side = (PAGE - 0.2) / _COLUMNS
+    made = picture(side * columns + 0.2, rows * (side + (0.58 if several else 0.05)) + 0.75)
+    grid = made.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    for letter, axes, panel in zip("abcdefghijkl", grid, panels, strict=False):
+        points = table[table["panel"] == panel]
+        _panel(axes, points, f"({letter}) {panel}")
+        if several:
+            own = aligned[aligned["run"] == points["run"].iloc[0]]
+            axes.set_xlabel("CKA (debiased)\n" + "\n".join(_pairs(own)), fontsize=SMALL)
+    handles, labels = grid[0].get_legend_handles_labels()
+    made.legend(handles, labels, loc="outside upper center", ncols=len(handles), markerscale=1.5)
+    alignment = "" if several else f"CKA (debiased) of {'; '.join(_pairs(aligned))}. "
+    footer(made, alignment + data.caption)
+    return made
+
+
+def _pairs(aligned: pd.DataFrame) -> list[str]:
+    return [f"{row.first}, {row.second}: {row.cka_debiased:.2f}" for row in aligned.itertuples()]
+
+
+def _panel(axes: Axes, points: pd.DataFrame, title: str) -> None:
+    for branch, rows in points.groupby("branch", sort=False):
+        look = BRANCHES[str(branch)]
+        axes.scatter(
+            rows["x"],
+            rows["y"],
+            s=9,
+            color=look["color"],
+            marker=look["marker"],
+            alpha=0.75,
+            linewidths=0,
+            label=_LABELS[str(branch)],
+        )
+    axes.set_title(title)
+    axes.set(xticks=[], yticks=[], box_aspect=1)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+
+
+_LABELS = {
+    "pretrained": "pre-trained, $f(x; W_0, b_0)$",
+    "parallel": "parallel, $g(x; A)$",
+    "sequential": "sequential, $g(f; B)$",
+}
+
+FIGURE = RunFigure(
+    name="4",
+    title="t-SNE of the branches' [CLS] features, with centred kernel alignment",
+    settings=Settings,
+    options=(
+        "run=<folder>,...   a panel each run; of one run three panels, t-SNE seeds 0, 1, 2",
+        "layer=<name>       an adapted layer (default: mlp.fc2 of the last block, or the last one)",
+        *IMAGE_OPTIONS,
+        "checkpoint=<file>  the backbone's weights, if they have moved since",
+    ),
+    data=data,
+    plot=plot,
+    several=True,
+)

@@ -1,0 +1,33 @@
+"""Intervals and signs against cases worked by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from hydra_peft.analysis.intervals import Sign, sign_test, t_interval
+
+
+def test_interval_by_hand() -> None:
+    # mean 2, standard deviation 1, t(0.975, 2) = 4.302653 (any printed table of Student's t)
+    found = t_interval([1.0, 2.0, 3.0])
+    half = 4.302653 / math.sqrt(3)
+    assert (found.mean, found.count) == (2.0, 3)
+    assert found.low == pytest.approx(2 - half, abs=1e-5)
+    assert found.high == pytest.approx(2 + half, abs=1e-5)
+
+
+def test_one_value_has_no_interval() -> None:
+    found = t_interval([5.0])
+    assert found.mean == 5.0
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert math.isnan(t_interval([]).mean)
+
+
+def test_sign_by_hand() -> None:
+    # 5 heads of 5: 2 / 2^5; 4 of 5: 2 (1 + 5) / 2^5
+    assert sign_test([1, 2, 3, 4, 5]) == Sign(5, 5, pytest.approx(2 / 32))
+    assert sign_test([1, 2, 3, 4, -5, 0, math.nan]) == Sign(4, 5, pytest.approx(12 / 32))
+    assert sign_test([0.0]) == Sign(0, 0, 1.0)

@@ -1,0 +1,108 @@
+"""scripts/figures.py: what is asked for is drawn, and mistakes are one sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fabricated_models import put_model
+
+from hydra_peft.cli import figures
+
+
+@pytest.fixture
+def call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    def called(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["figures.py", *words])
+        try:
+            code = figures.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return called
+
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+def test_a_figure_of_a_run(call: Call, compose_train: Callable[..., Any], tmp_path: Path) -> None:
+    run = put_model(compose_train, tmp_path / "runs" / "mini" / "digits" / "one")
+    code, out, err = call("figure=3", f"run={run}", f"out={tmp_path}/new/out")
+    assert (code, err) == (0, "")
+    assert "figure 3: Measured: mini/digits; hydra r=2+2" in out
+    assert f"written: {tmp_path}/new/out/figure3.pdf, figure3.png, figure3.csv" in out
+    names = sorted(path.name for path in (tmp_path / "new" / "out").iterdir())
+    assert names == ["figure3-summary.csv", "figure3.csv", "figure3.pdf", "figure3.png"]
+    before = {path: path.read_bytes() for path in (tmp_path / "new" / "out").iterdir()}
+    assert call("figure=3", f"run={run}", f"out={tmp_path}/new/out")[0] == 0
+    assert {path: path.read_bytes() for path in before} == before
+    assert call("figure=3", f"run={run}", f"out={tmp_path}/b", "name=x")[0] == 0
+    assert (tmp_path / "b" / "x.pdf").is_file()
+
+
+def test_help_lists_figures_and_options(call: Call) -> None:
+    code, out, _ = call("figure=3", "--help")
+    assert code == 0
+    assert "  3 " in out
+    assert "checkpoint=<file>" in out
+    assert call("--help")[1] == out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "figure is missing: give figure=..."),
+        (["figure="], "figure= is empty: choose one of 3, "),
+        (["figure=33"], "figure '33' is unknown"),
+        (["figure=3"], "run is missing: figure=3 is drawn from a run's folder, give run=<folder>"),
+        (["figure=3", "run=/nowhere"], "cannot read /nowhere/result.json"),
+        (["figure=3", "run=a,b"], "figure=3 takes one run, not 2"),
+        (["figure=3", "rnu=a"], "unknown key 'rnu' (did you mean 'run'?)"),
+        (["figure=3", "chekpoint=a"], "unknown key 'chekpoint' (did you mean 'checkpoint'?)"),
+        (["figure=3", "x"], "cannot understand 'x': expected key=value"),
+        (["figure=all", "runs=/nowhere"], "/nowhere is not a folder"),
+        (["figure=all", "name=x"], "name= goes with one figure"),
+    ],
+)
+def test_mistakes(call: Call, words: list[str], message: str) -> None:
+    code, out, err = call(*words)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+def test_all_draws_what_it_can_and_names_the_rest(
+    call: Call, compose_train: Callable[..., Any], tmp_path: Path
+) -> None:
+    random = put_model(compose_train, tmp_path / "runs" / "a" / "0", "model.pretrained=false")
+    put_model(compose_train, tmp_path / "runs" / "a" / "1", "seed=1")
+    code, out, _ = call("figure=all", f"runs={tmp_path}/runs", f"out={tmp_path}/out")
+    assert code == 0
+    assert "figure 3: Measured" in out
+    assert "pretrained" in out
+    assert (tmp_path / "out" / "figure3.pdf").is_file()
+    assert "figure 4 is not drawn: the test images" in out  # fabricated: nobody knows them
+    assert "figure branches: Measured" in out
+    assert "no CKA: the test images" in out
+    code, out, _ = call(
+        "figure=all", f"run={random}", f"runs={tmp_path}/runs", f"out={tmp_path}/out"
+    )
+    assert "RANDOM WEIGHTS" in out
+
+
+def test_all_without_anything_to_draw_is_a_mistake(
+    call: Call, compose_train: Callable[..., Any], tmp_path: Path
+) -> None:
+    put_model(compose_train, tmp_path / "runs" / "a" / "0", status="failed")
+    code, out, err = call("figure=all", f"runs={tmp_path}/runs", f"out={tmp_path}/out")
+    assert code == 2
+    assert "figure 3 is not drawn: run is missing" in out
+    assert "none of the figures could be drawn" in err

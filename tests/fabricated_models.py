@@ -1,0 +1,68 @@
+"""Run folders with a model in them, made up without training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from fabricated_runs import record
+from omegaconf import OmegaConf
+from torch import nn
+
+from hydra_peft.adaptation.parameters import trainable_parameters
+from hydra_peft.adaptation.storage import save_adapter
+from hydra_peft.config.check import check_config
+from hydra_peft.files import atomic_write
+from hydra_peft.runs.assembly import build_model, load_backbone, load_data, task_of
+from hydra_peft.runs.record import write_record
+
+
+def put_model(
+    compose: Callable[..., Any],
+    folder: Path,
+    *overrides: str,
+    cache: Path | None = None,
+    std: float = 0.05,
+    **changes: Any,
+) -> Path:
+    """Write a completed run of ``conf/train.yaml`` with ``overrides``; return its folder.
+
+    Adapter and head are drawn at random, with ``std=0`` up-projections are as before training. Its
+    record knows the hashes of the test images only with ``cache``, where these are made.
+    """
+    composed = compose("device=cpu", *overrides, *([f"paths.cache={cache}"] if cache else []))
+    config = check_config(composed)
+    backbone, weights = load_backbone(config.model, config.seed)
+    adapted = build_model(
+        backbone,
+        config.method,
+        classes=config.dataset.classes,
+        seed=config.seed,
+        device=torch.device("cpu"),
+        normalization=config.data.normalization,
+    )
+    if std:
+        for parameter in trainable_parameters(adapted.model).adapter.values():
+            nn.init.normal_(parameter, std=std)
+    save_adapter(adapted.model, folder)
+    data: dict[str, Any] = {"sha256": "a" * 64, "splits": {"test": "c" * 64}}
+    if cache is not None:
+        task = task_of(config.dataset, config.paths, ["test"])
+        loaded = load_data(config.dataset, config.data, task, adapted.size, wanted=[])
+        data = dict(loaded.description)
+    values = {
+        "task": config.dataset.name,
+        "group": config.dataset.group,
+        "seed": config.seed,
+        "config_id": f"{config.seed:012x}",
+        "method": config.method.identity(),
+        "method_label": config.method.label,
+        "weights": {"kind": weights.kind, "source": weights.source, "sha256": weights.sha256},
+        "data": data,
+        **changes,
+    }
+    atomic_write(folder / "config.yaml", OmegaConf.to_yaml(composed, resolve=True).encode())
+    write_record(record(**values), folder)
+    return folder

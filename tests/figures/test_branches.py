@@ -1,0 +1,136 @@
+"""The claims over many runs: what is averaged, what is kept apart, what is left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fabricated_models import put_model
+from fabricated_runs import put
+
+from hydra_peft.errors import UserError
+from hydra_peft.figures import FigureData, find_figure, render
+from hydra_peft.runs.collection import collect
+from hydra_peft.runs.record import read_record, write_record
+
+Compose = Callable[..., Any]
+FIGURE = find_figure("branches")
+
+
+def data(runs: Path, cache: Path) -> FigureData:
+    return FIGURE.data(collect(runs), FIGURE.settings(cache=str(cache), images=16))
+
+
+@pytest.fixture(scope="module")
+def made(compose_train: Compose, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tasks with two and one seeds, a run on random weights, a lora run, a failed one."""
+    folder = tmp_path_factory.mktemp("made")
+    cache = folder / "cache"
+    for name, words in {
+        "a": ["dataset=mini/digits", "seed=0"],
+        "b": ["dataset=mini/digits", "seed=1"],
+        "c": ["dataset=mini/cells", "seed=0"],
+        "d": ["dataset=mini/digits", "seed=0", "model.pretrained=false"],
+        "e": ["dataset=mini/digits", "seed=0", "method=lora"],
+    }.items():
+        random = "model.pretrained=false" in words
+        changes = {"config_id": name, "settings": {"random": random}}
+        put_model(compose_train, folder / "runs" / name, *words, cache=cache, **changes)
+    unknown = read_record(folder / "runs" / "d")
+    changed = dataclasses.replace(unknown, data={"sha256": "a" * 64, "splits": {"test": "c" * 64}})
+    write_record(changed, folder / "runs" / "d")
+    put(folder / "runs", "failed", seed=9)
+    return folder
+
+
+@pytest.fixture
+def runs(made: Path) -> Path:
+    return made / "runs"
+
+
+@pytest.fixture
+def cache(made: Path) -> Path:
+    return made / "cache"
+
+
+def test_numbers_by_hand(runs: Path, cache: Path) -> None:
+    found = data(runs, cache)
+    table, summary = found.table, found.tables["summary"]
+    assert sorted(table["folder"]) == ["a", "b", "c", "d"]
+    # Each run's similarities are the means of its own Figure 3.
+    three, four = find_figure("3"), find_figure("4")
+    for row in table.itertuples():
+        own = three.data([runs / row.folder], three.settings()).tables["summary"]
+        means = own.groupby("branch")["similarity"].mean()
+        assert row.similarity_parallel == pytest.approx(means["A"], abs=1e-9)
+        assert row.similarity_sequential == pytest.approx(means["B W0"], abs=1e-9)
+        assert row.similarity_chance == pytest.approx(13 / 128)
+    # And its alignments those of its Figure 4.
+    settings = four.settings(cache=str(cache), images=16)
+    aligned = four.data([runs / "a"], settings).tables["alignment"]
+    a = table[table["folder"] == "a"].iloc[0]
+    assert a["cka_parallel"] == pytest.approx(aligned["cka_debiased"][0])
+    assert a["cka_sequential"] == pytest.approx(aligned["cka_debiased"][1])
+    assert a["biased_cka_sequential"] == pytest.approx(aligned["cka"][1])
+    pretrained = summary[
+        ~summary["setting"].str.contains("RANDOM") & (summary["measure"] == "similarity")
+    ].set_index("task")
+    assert list(pretrained.index) == ["cells", "digits", "(mean over tasks)"]
+    own = table.set_index("folder")["similarity_sequential"]
+    digits = (own["a"] + own["b"]) / 2
+    assert pretrained["sequential"]["digits"] == pytest.approx(digits)
+    # t(0.975, 1) = 12.7062; half the range is the standard deviation of a mean of two
+    half = 12.7062 * abs(own["a"] - own["b"]) / 2
+    assert pretrained["sequential_high"]["digits"] == pytest.approx(digits + half, rel=1e-5)
+    # Tasks count alike, whatever their number of seeds.
+    over = pretrained.loc["(mean over tasks)"]
+    assert over["sequential"] == pytest.approx((digits + own["c"]) / 2)
+    assert (over["of"], over["runs"]) == (2, 3)
+    differences = table.set_index("folder").eval("similarity_sequential - similarity_parallel")
+    assert over["runs_higher"] == (differences[["a", "b", "c"]] > 0).sum()
+
+
+def test_random_weights_stand_apart_and_missing_images_are_named(runs: Path, cache: Path) -> None:
+    found = data(runs, cache)
+    settings = set(found.table["setting"])
+    assert len(settings) == 2
+    assert sum("RANDOM WEIGHTS" in setting for setting in settings) == 1
+    alone = found.table[found.table["folder"] == "d"].iloc[0]
+    assert alone["cka_parallel"] != alone["cka_parallel"]  # NaN
+    assert any(note.startswith("no CKA: the test images") for note in found.notes)
+    assert any("cka is undefined for all runs" in note for note in found.notes)
+    pretrained = [note for note in found.notes if "pretrained" in note]
+    assert [note.rpartition(": ")[2].split()[0] for note in pretrained] == ["similarity", "cka"]
+    assert all(
+        re.search(r"higher in \d of 2 tasks \(sign.*\), \d of 3 runs", n) for n in pretrained
+    )
+    drawn = FIGURE.draw(found)
+    assert len(drawn.axes) == 4
+    assert render(drawn, "pdf").startswith(b"%PDF")
+
+
+def test_what_cannot_be_rebuilt_is_left_out(
+    compose_train: Compose, made: Path, cache: Path, tmp_path: Path
+) -> None:
+    runs = Path(shutil.copytree(made / "runs", tmp_path / "runs"))
+    (runs / "b" / "adapter.safetensors").write_bytes(b"cut")
+    found = data(runs, cache)
+    assert sorted(found.table["folder"]) == ["a", "c", "d"]
+    assert any(n.startswith("left out: cannot read") and "/b/" in n for n in found.notes)
+    put_model(compose_train, tmp_path / "lora" / "x", "method=lora")
+    with pytest.raises(UserError, match="none of these runs has both branches"):
+        data(tmp_path / "lora", tmp_path / "cache")
+
+
+def test_two_settings_with_one_label_are_told_apart(compose_train: Compose, tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        changes = {"config_id": name, "settings": {"optimizer.lr": name}}
+        put_model(compose_train, tmp_path / "runs" / name, **changes)
+    settings = data(tmp_path / "runs", tmp_path / "cache").table["setting"]
+    assert settings.nunique() == 2
+    assert bool(settings.str.contains(r"protocol clean \[\w{8}\]$").all())
