@@ -7,6 +7,7 @@ picture shows one sheet: within it everything but methods and their settings is 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.figures._captions import PARTIAL, RANDOM
 from hydra_peft.figures._style import COLOURS, METHODS, SMALL, look
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
-from hydra_peft.tables.rows import PARTIAL, RANDOM, Row, Summary, Table, build_tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
+
+    from hydra_peft.tables.rows import Row, Summary, Table
 
 
 #: so many tasks are named in a caption
@@ -119,6 +122,8 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
     Raises:
         UserError: a name that no run has, no completed run left, or no such sheet.
     """
+    from hydra_peft.tables.rows import build_tables  # loads torch
+
     records = _selected(collection.records, selection)
     tables, notes = build_tables(records, defaults=collection.defaults)
     sheets = [cut for table in tables for cut in _cut(table)]
@@ -172,21 +177,14 @@ def _cut(table: Table) -> list[Table]:
     for row in table.rows:
         kind = (row.weights == RANDOM, row.partial, row.model, row.weights)
         kinds.setdefault(kind, []).append(row)
-    cuts = []
-    for _, rows in sorted(kinds.items()):
-        tasks = {t: g for t, g in table.tasks.items() if any(t in row.scores for row in rows)}
-        cuts.append(
-            Table(
-                table.benchmark,
-                table.protocol,
-                table.trained_on,
-                table.split,
-                table.selection,
-                tasks,
-                rows,
-            )
-        )
-    return cuts
+    return [
+        dataclasses.replace(table, rows=rows, tasks=_tasks(table, rows))
+        for _, rows in sorted(kinds.items())
+    ]
+
+
+def _tasks(table: Table, rows: list[Row]) -> dict[str, str]:
+    return {t: g for t, g in table.tasks.items() if any(t in row.scores for row in rows)}
 
 
 def _runs(table: Table) -> int:
@@ -217,12 +215,11 @@ def looks(methods: Sequence[str]) -> list[dict[str, Any]]:
 
 def half_width(summary: Summary) -> float:
     """Return half of Student's 95% interval of a mean over seeds; NaN for a single one."""
-    from scipy.stats import t
+    from scipy.special import stdtrit  # scipy.stats has the same and takes a second to load
 
     if summary.std is None:
         return math.nan
-    quantile = float(t.ppf(0.975, summary.count - 1))
-    return quantile * summary.std / math.sqrt(summary.count)
+    return float(stdtrit(summary.count - 1, 0.975)) * summary.std / math.sqrt(summary.count)
 
 
 def in_words(counts: Sequence[int]) -> str:

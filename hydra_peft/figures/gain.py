@@ -22,7 +22,6 @@ from hydra_peft.figures._sheets import (
     room,
 )
 from hydra_peft.figures._style import COLUMN, GREY, footer, picture
-from hydra_peft.tables.rows import Row, group_weights, summarize, task_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
     from hydra_peft.runs.collection import Collection
+    from hydra_peft.tables.rows import Row
 
 _MISSING = "no seed in common"
 #: inches a bar takes
@@ -105,6 +105,8 @@ def _baseline(sheet: Sheet, name: str) -> Row:
 
 
 def _lines(sheet: Sheet, row: Row, baseline: Row) -> Iterator[dict[str, Any]]:
+    from hydra_peft.tables.rows import group_weights, task_weights
+
     tasks = sheet.table.tasks
     groups: dict[str, list[str]] = {}
     for task, group in tasks.items():
@@ -126,6 +128,8 @@ def _lines(sheet: Sheet, row: Row, baseline: Row) -> Iterator[dict[str, Any]]:
 def _line(
     row: Row, baseline: Row, group: str, name: str, weights: Mapping[str, float], is_mean: bool
 ) -> dict[str, Any]:
+    from hydra_peft.tables.rows import summarize
+
     line: dict[str, Any] = {"group": group, "name": name, "is_mean": is_mean}
     gains = _gains(row, baseline, weights)
     if not gains:

@@ -23,7 +23,6 @@ from hydra_peft.figures._sheets import (
     room,
 )
 from hydra_peft.figures._style import COLUMN, GREY, footer, picture
-from hydra_peft.tables.rows import Row, group_weights, task_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +30,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
     from hydra_peft.runs.collection import Collection
+    from hydra_peft.tables.rows import Row
 
-_MEANS = {"groups": group_weights, "tasks": task_weights}
+_MEANS = ("groups", "tasks")
 _FRONT = "Pareto front"
 #: so many points within such a share of the axis are a crowd
 _MANY, _NEAR = 3, 0.05
@@ -61,12 +61,15 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     """
     import pandas as pd
 
+    from hydra_peft.tables.rows import group_weights, task_weights
+
     for key, known in (("mean", _MEANS), ("bars", _BARS)):
         value = getattr(settings, key)
         if value not in known:
             raise UserError(f"{key}={value} is not known: it must be one of {', '.join(known)}.")
     sheet = choose(collection, settings)
-    weights = _MEANS[settings.mean](sheet.table.tasks)
+    weigh = group_weights if settings.mean == "groups" else task_weights
+    weights = weigh(sheet.table.tasks)
     lines, notes = [], []
     for row in sheet.table.rows:
         line = _line(sheet, row, weights, settings)

@@ -21,7 +21,6 @@ from hydra_peft.figures._sheets import (
     room,
 )
 from hydra_peft.figures._style import COLUMN, PAGE, footer, picture
-from hydra_peft.tables.rows import Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
     from hydra_peft.runs.collection import Collection
+    from hydra_peft.tables.rows import Row
 
 _RANKS = ("method.rank", "method.rank_parallel", "method.rank_sequential")
 
