@@ -126,15 +126,13 @@ def _source(figure: Figure, arguments: Arguments) -> Any:
     Raises:
         UserError: it is not given, or is not there.
     """
-    from hydra_peft.runs.collection import collect
-
     if isinstance(figure, CollectionFigure):
         if arguments.run:
             raise UserError(
                 f"figure={figure.name} is drawn from all runs below a folder: give runs=<folder> "
                 "in the place of run=."
             )
-        return collect(Path(arguments.runs).expanduser())
+        return _collected(arguments)
     folders = [Path(part).expanduser() for part in arguments.run.split(",") if part]
     if not folders:
         raise UserError(
@@ -143,6 +141,19 @@ def _source(figure: Figure, arguments: Arguments) -> Any:
     if isinstance(figure, RunFigure) and not figure.several and len(folders) > 1:
         raise UserError(f"figure={figure.name} takes one run, not {len(folders)}.")
     return folders
+
+
+def _collected(arguments: Arguments) -> Collection:
+    """Return all runs, with what ``conf`` gives by default; say what is wrong with some."""
+    from hydra_peft.cli.defaults import default_settings
+    from hydra_peft.runs.collection import collect
+    from hydra_peft.tables.overrides import Origin
+
+    collection = collect(Path(arguments.runs).expanduser())
+    for warning in collection.warnings:
+        print(f"note: {warning}")
+    origins = {Origin.of(record) for record in collection.records}
+    return dataclasses.replace(collection, defaults=default_settings(origins))
 
 
 def _data(figure: Figure, source: Any, settings: Any) -> FigureData:
@@ -168,11 +179,8 @@ def _draw_all(arguments: Arguments, out: Path) -> None:
         UserError: none could be drawn.
     """
     from hydra_peft.figures import all_figures
-    from hydra_peft.runs.collection import collect
 
-    collection = collect(Path(arguments.runs).expanduser())
-    for warning in collection.warnings:
-        print(f"note: {warning}")
+    collection = _collected(arguments)
     run = arguments.run or _a_run(collection)
     drawn = 0
     for figure in all_figures():

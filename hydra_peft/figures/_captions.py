@@ -8,6 +8,8 @@ from hydra_peft.runs.record import Record
 
 #: in the place of the weights' hash
 RANDOM = "RANDOM WEIGHTS"
+#: of runs whose data is not the whole task
+PARTIAL = "PARTIAL DATA"
 
 
 def weights_label(record: Record) -> str:
@@ -37,7 +39,7 @@ def describe_runs(records: Iterable[Record]) -> str:
         f"protocol {values([record.protocol for record in found])}",
         f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
     ]
-    return "Measured: " + "; ".join([*parts, *(["PARTIAL DATA"] if partial else [])])
+    return "Measured: " + "; ".join([*parts, *([PARTIAL] if partial else [])])
 
 
 def _tasks(records: list[Record]) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.runs.usable import check_usable
+
+if TYPE_CHECKING:
+    from hydra_peft.tables.overrides import Defaults
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,14 @@ class Collection:
         completed: one run each identity (config_id, weights, data), the latest.
         others: runs that failed, were interrupted, diverged or are not over.
         warnings: one sentence for each thing a reader should know.
+        defaults: what settings are by default, so that labels name those that are otherwise; None
+            where that is not to be looked at. Not read here: ``conf`` is the command line's.
     """
 
     completed: list[FoundRun]
     others: list[FoundRun]
     warnings: list[str]
+    defaults: Defaults | None = None
 
     @property
     def records(self) -> list[Record]:

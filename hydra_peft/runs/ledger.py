@@ -14,7 +14,7 @@ from hydra_peft.adaptation.storage import CONFIG as ADAPTER
 from hydra_peft.adaptation.storage import TENSORS
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
-from hydra_peft.runs import environment
+from hydra_peft.runs import environment, hparams
 from hydra_peft.runs.claims import ClaimLost, Held
 from hydra_peft.runs.folder import CONFIG
 from hydra_peft.runs.record import FILE, TRACEBACK, Record, write_record
@@ -175,7 +175,15 @@ class Ledger:
             (self.folder / FILE).unlink(missing_ok=True)
             raise self.gone()
         self.ended = True
+        self._tell_tensorboard()
         return self.record
+
+    def _tell_tensorboard(self) -> None:
+        """Add the end to TensorBoard's files; the record stands, whatever becomes of that."""
+        try:
+            hparams.write_end(self.record, self.folder)
+        except OSError as error:
+            log.warning("TensorBoard does not show how %s ended: %s", self.folder, error)
 
     def finish_badly(self, status: str, epochs: list[EpochRecord], error: str) -> None:
         """Say how the run ended; if even that cannot be written, the error at hand stands."""

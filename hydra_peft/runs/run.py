@@ -307,7 +307,7 @@ class _Run:
         with self._writer(training.state) as writer:
             if training.state.step:
                 log.info("resumed after step %d of all", training.state.step)
-            writer.text("config", config_yaml)
+            writer.begin(ledger.record, config_yaml)
             log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
             return training.execute(writer)
 

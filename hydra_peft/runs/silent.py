@@ -100,7 +100,7 @@ class SilentWriter(RunWriter):
     def score(self, split: str, accuracy: float, epoch: int) -> None:
         """Write nothing."""
 
-    def text(self, name: str, content: str) -> None:
+    def begin(self, record: Record, config_yaml: str) -> None:
         """Write nothing."""
 
     def __exit__(self, *ending: object) -> None:

@@ -13,8 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.runs import hparams
 from hydra_peft.runs.folder import METRICS
+from hydra_peft.runs.hparams import TENSORBOARD
 from hydra_peft.runs.ledger import NotOurs
+from hydra_peft.runs.record import Record
 from hydra_peft.training.loop import EpochRecord
 
 if TYPE_CHECKING:
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 LOG = "train.log"
-TENSORBOARD = "tensorboard"
 
 log = logging.getLogger("hydra_peft")
 
@@ -91,6 +93,7 @@ class RunWriter:
         if self.done == 0:
             (self.folder / LOG).unlink(missing_ok=True)
             shutil.rmtree(self.folder / TENSORBOARD, ignore_errors=True)
+        hparams.forget_end(self.folder)
         self._handler = _QuietFileHandler(self.folder / LOG)
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(self._handler)
@@ -143,9 +146,11 @@ class RunWriter:
         self._tensorboard.add_scalar(f"{split}/accuracy", accuracy, epoch)
         log.info("epoch %d %s accuracy %.2f%%", epoch, split, accuracy)
 
-    def text(self, name: str, content: str) -> None:
-        """Write a text to TensorBoard, as a block of code."""
-        self._tensorboard.add_text(name, "\n".join(f"    {x}" for x in content.splitlines()))
+    def begin(self, record: Record, config_yaml: str) -> None:
+        """Tell TensorBoard which run this is; on the disk at once, whatever becomes of the run."""
+        self._tensorboard._get_file_writer().add_summary(hparams.beginning(record))
+        self._tensorboard.add_text("config", _as_code(config_yaml))
+        self._tensorboard.flush()
 
     def __exit__(
         self,
@@ -168,3 +173,8 @@ class RunWriter:
             except OSError:
                 if kind is None:
                     raise
+
+
+def _as_code(text: str) -> str:
+    """Return ``text`` as a block of code in Markdown."""
+    return "\n".join(f"    {line}" for line in text.splitlines())

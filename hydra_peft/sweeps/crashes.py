@@ -17,6 +17,7 @@ from hydra_peft.config.identity import config_id
 from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
+from hydra_peft.runs import hparams
 from hydra_peft.runs.claims import Claimed, claim
 from hydra_peft.runs.record import FILE, read_record, write_record
 from hydra_peft.sweeps.job import Job
@@ -64,7 +65,9 @@ def _fail(folder: Path, sentence: str) -> None:
     except UserError:
         return  # it had not come so far
     if record.status == "running":
-        write_record(dataclasses.replace(record, status="failed", error=sentence), folder)
+        failed = dataclasses.replace(record, status="failed", error=sentence)
+        write_record(failed, folder)
+        hparams.write_end(failed, folder)
 
 
 def _folders(config: RunConfig) -> Iterator[tuple[Path, Path]]:

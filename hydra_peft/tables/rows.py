@@ -83,6 +83,7 @@ class Row:
         scores: accuracy in percent by task, then seed.
         heads: parameters of the head by task.
         adapter: parameters of the adapter.
+        records: its runs.
     """
 
     label: str
@@ -96,6 +97,7 @@ class Row:
     scores: dict[str, dict[int, float]] = field(default_factory=dict)
     heads: dict[str, int] = field(default_factory=dict)
     adapter: int = 0
+    records: list[Record] = field(default_factory=list)
 
     def cell(self, task: str) -> Summary | None:
         """Return the summary over seeds of one task; None where there is no run."""
@@ -296,6 +298,7 @@ def _row(records: list[Record], defaults: Defaults | None) -> Row:
         if all(key in record.method and record.method[key] == value for record in records)
     }
     row.adapter = first.parameters["adapter"]
+    row.records = records
     for record in records:
         row.scores.setdefault(record.task, {})[record.seed] = float(record.metrics["accuracy"])
         row.heads[record.task] = record.parameters["head"]

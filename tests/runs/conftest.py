@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
+from prepared_root import write_task
 from torch import Tensor
 
 from hydra_peft.config.check import check_config
@@ -42,6 +43,14 @@ def _short_tasks() -> Iterator[None]:
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache for all short runs: what is in it is named by its content."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def small_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared root with one small task, svhn: 83 images to train on, 40 to score."""
+    root = tmp_path_factory.mktemp("data")
+    write_task(root / "svhn", classes=10, train800=60, val200=23, test=40)
+    return root
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from prepared_root import write_task
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs import training as training_module
@@ -40,14 +39,6 @@ METHODS = {
         "optimizer.lr=0.05",
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def small_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared root with one small task."""
-    root = tmp_path_factory.mktemp("data")
-    write_task(root / "svhn", classes=10, train800=60, val200=23, test=40)
-    return root
 
 
 @pytest.fixture

@@ -1,0 +1,50 @@
+"""Lines with bands over seeds."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+#: what a band is, in words
+BANDS = {"range": "least to greatest seed", "sd": "mean ± sample standard deviation"}
+OPTION = "band       range (least to greatest seed) or sd (default: range)"
+
+
+def check_band(band: str) -> None:
+    """Check that there is such a band.
+
+    Raises:
+        UserError: there is not.
+    """
+    if band not in BANDS:
+        raise UserError(f"band={band} is not known: it must be one of {', '.join(BANDS)}.")
+
+
+def spread(values: Sequence[float], band: str) -> dict[str, Any]:
+    """Return ``mean``, ``low``, ``high`` (NaN for one seed's) and ``seeds`` of one place."""
+    mean = statistics.fmean(values)
+    low, high = min(values), max(values)
+    if len(values) == 1:
+        low = high = math.nan
+    elif band == "sd":
+        low, high = mean - statistics.stdev(values), mean + statistics.stdev(values)
+    return {"mean": mean, "low": low, "high": high, "seeds": len(values)}
+
+
+def draw_band(
+    axes: Axes, lines: pd.DataFrame, x: str, look: Mapping[str, Any], **style: Any
+) -> Any:
+    """Draw the line of the means over column ``x``, and its band; return the line."""
+    axes.fill_between(
+        lines[x], lines["low"], lines["high"], color=look["color"], alpha=0.18, linewidth=0
+    )
+    (line,) = axes.plot(lines[x], lines["mean"], **{**look, **style})
+    return line

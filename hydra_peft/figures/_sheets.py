@@ -1,0 +1,263 @@
+"""Which of all runs may stand in one picture, and what to call and how to draw them.
+
+A sheet is one table of :mod:`hydra_peft.tables.rows` (one benchmark, protocol, splits, selection
+rule), cut down to the rows of one backbone with one set of weights on the same extent of data. A
+picture shows one sheet: within it everything but methods and their settings is the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.figures._captions import PARTIAL, RANDOM
+from hydra_peft.figures._style import COLOURS, METHODS, SMALL, look
+from hydra_peft.runs.collection import Collection
+from hydra_peft.runs.record import Record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+    from hydra_peft.tables.rows import Row, Summary, Table
+
+
+#: so many tasks are named in a caption
+_FEW = 7
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Settings of every figure of all runs; empty and 0 are not given."""
+
+    benchmark: str = ""
+    protocol: str = ""
+    tasks: str = ""
+    methods: str = ""
+    sheet: int = 0
+
+
+OPTIONS = (
+    "benchmark, protocol, tasks, methods  only these runs (names, with commas between several)",
+    "sheet      which picture, where runs differ in what is never compared (default: most runs)",
+)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What one picture shows.
+
+    Attributes:
+        table: the rows that may stand in it, their tasks, and what they share.
+        folders: of each run, by ``id`` of its record.
+        notes: what else there is, what was kept apart, what is to be known of the data.
+        others: numbers of the other sheets.
+    """
+
+    table: Table
+    folders: dict[int, Path]
+    notes: tuple[str, ...] = ()
+    others: tuple[int, ...] = ()
+
+    @property
+    def elsewhere(self) -> str:
+        """For a sentence on what this sheet lacks: where it may be."""
+        numbers = ", ".join(map(str, self.others))
+        return f" (other runs: sheet={numbers})" if self.others else ""
+
+    @property
+    def marks(self) -> list[str]:
+        """What must be seen at once: random weights, partial data, a test set that chose."""
+        row = self.table.rows[0]
+        marks = [RANDOM] * (row.weights == RANDOM) + [PARTIAL] * row.partial
+        return marks + ["EPOCH SELECTED ON THE TEST SET"] * self.table.selected_on_test
+
+    @property
+    def seeds(self) -> list[int]:
+        """All seeds of all rows."""
+        return sorted({record.seed for row in self.table.rows for record in row.records})
+
+    @property
+    def tasks_in_words(self) -> str:
+        """Which tasks there are, or how many of each group."""
+        tasks = self.table.tasks
+        if len(tasks) <= _FEW:
+            return ", ".join(tasks)
+        counts = Counter(tasks.values())
+        listed = ", ".join(f"{count} {group}" for group, count in counts.items())
+        return f"{len(tasks)} tasks ({listed})"
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Overrides that all rows have: said once, not in each label."""
+        first, *others = self.table.rows
+        return tuple(o for o in first.overrides if all(o in row.overrides for row in others))
+
+    @property
+    def caption(self) -> str:
+        """What was measured on what."""
+        seeds = ", ".join(map(str, self.seeds))
+        kind = "seed" if len(self.seeds) == 1 else "seeds"
+        overrides = f"; all with {', '.join(self.shared)}" if self.shared else ""
+        return f"Measured on {describe(self.table)}; {kind} {seeds}{overrides}."
+
+    def label(self, row: Row, *, rank: bool = True) -> str:
+        """Return the row's label without what all rows share; without its rank if need be."""
+        given = f" ({', '.join(row.overrides)})" if row.overrides else ""
+        own = [override for override in row.overrides if override not in self.shared]
+        label = row.label.replace(f", {PARTIAL}", "", 1)
+        label = label.replace(given, f" ({', '.join(own)})" if own else "", 1)
+        method = row.records[0].method_label
+        return label if rank else label.replace(method, method_of(row), 1)
+
+
+def choose(collection: Collection, selection: Selection) -> Sheet:
+    """Return the sheet that ``selection`` asks for, that with most runs if it asks for none.
+
+    Raises:
+        UserError: a name that no run has, no completed run left, or no such sheet.
+    """
+    from hydra_peft.tables.rows import build_tables  # loads torch
+
+    records = _selected(collection.records, selection)
+    tables, notes = build_tables(records, defaults=collection.defaults)
+    sheets = [cut for table in tables for cut in _cut(table)]
+    sheets.sort(key=lambda sheet: (-_runs(sheet), sheet.selected_on_test))
+    if selection.sheet > len(sheets):
+        raise UserError(f"sheet={selection.sheet} is too large: these runs make {len(sheets)}.")
+    number = max(selection.sheet, 1)
+    others = {at: other for at, other in enumerate(sheets, 1) if at != number}
+    elsewhere = [
+        f"not in this picture: {_runs(other)} runs on {describe(other)}: sheet={at}."
+        for at, other in others.items()
+    ]
+    folders = {id(run.record): run.folder for run in collection.completed}
+    return Sheet(sheets[number - 1], folders, (*elsewhere, *notes), tuple(others))
+
+
+def describe(table: Table) -> str:
+    """Return what all runs of ``table`` share, marks included."""
+    row = table.rows[0]
+    partial = f", {PARTIAL}" if row.partial else ""
+    return (
+        f"{table.benchmark}, protocol {table.protocol} (trained on {table.trained_on}, scored on "
+        f"{table.split}, {table.selection}), {row.model}, {row.weights}{partial}"
+    )
+
+
+def _selected(records: list[Record], selection: Selection) -> list[Record]:
+    if not records:
+        raise UserError("no run has completed: train something first, or give runs=<folder>.")
+    wanted = {
+        "benchmark": lambda record: record.benchmark,
+        "protocol": lambda record: record.protocol,
+        "tasks": lambda record: record.task,
+        "methods": lambda record: str(record.method.get("name")),
+    }
+    for key, of in wanted.items():
+        names = {name for name in getattr(selection, key).split(",") if name}
+        known = sorted({of(record) for record in records})
+        for name in sorted(names - set(known)):
+            raise UserError(
+                f"{key}={name}: no completed run has it{did_you_mean(name, known)}; there are "
+                f"{', '.join(known)}."
+            )
+        records = [record for record in records if not names or of(record) in names]
+    return records
+
+
+def _cut(table: Table) -> list[Table]:
+    """Return ``table`` by backbone, weights and extent of data, the usual ones first."""
+    kinds: dict[tuple[bool, bool, str, str], list[Row]] = {}
+    for row in table.rows:
+        kind = (row.weights == RANDOM, row.partial, row.model, row.weights)
+        kinds.setdefault(kind, []).append(row)
+    return [
+        dataclasses.replace(table, rows=rows, tasks=_tasks(table, rows))
+        for _, rows in sorted(kinds.items())
+    ]
+
+
+def _tasks(table: Table, rows: list[Row]) -> dict[str, str]:
+    return {t: g for t, g in table.tasks.items() if any(t in row.scores for row in rows)}
+
+
+def _runs(table: Table) -> int:
+    return sum(len(row.records) for row in table.rows)
+
+
+def method_of(row: Row) -> str:
+    """Return the name of the row's method."""
+    return str(row.method.get("name"))
+
+
+def looks(methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Return colour, marker and dash for one series of each of ``methods``.
+
+    The first series of a method looks like that method in every picture; others take what is free.
+    """
+    count = len(COLOURS)
+    firsts = {method: methods.index(method) for method in methods if method in METHODS}
+    taken = {at: METHODS[method] for method, at in firsts.items()}
+    for at in range(len(methods)):
+        free = (index for index in range(count) if index not in taken.values())
+        taken.setdefault(at, next(free, len(taken)))
+    # Where colours repeat, markers and dashes do not repeat with them.
+    indices = [taken[at] for at in range(len(methods))]
+    shifted = [look(index + index // count) for index in indices]
+    return [{**new, "color": look(i)["color"]} for i, new in zip(indices, shifted, strict=True)]
+
+
+def half_width(summary: Summary) -> float:
+    """Return half of Student's 95% interval of a mean over seeds; NaN for a single one."""
+    from scipy.special import stdtrit  # scipy.stats has the same and takes a second to load
+
+    if summary.std is None:
+        return math.nan
+    return float(stdtrit(summary.count - 1, 0.975)) * summary.std / math.sqrt(summary.count)
+
+
+def in_words(counts: Sequence[int]) -> str:
+    """Return how many seeds there are, such as ``3 seeds`` or ``1 to 3 seeds``."""
+    least, most = min(counts), max(counts)
+    if least == most:
+        return f"{most} seed" + "s" * (most != 1)
+    return f"{least} to {most} seeds"
+
+
+def legend(made: Picture, handles: Mapping[str, Any], marks: Sequence[str]) -> None:
+    """Write above the picture what its marks mean, below what must not be overlooked."""
+    made.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside upper center",
+        ncols=_columns(made.get_figwidth(), list(handles)),
+        columnspacing=1.2,
+        handletextpad=0.5,
+        handlelength=2.6,
+        title=" · ".join(marks) or None,
+        title_fontproperties={"weight": "bold", "size": 8},
+    )
+
+
+def room(width: float, labels: Sequence[str], marks: Sequence[str], caption: str) -> float:
+    """Return the inches that the legend and the caption of a picture of that width take."""
+    rows = math.ceil(len(labels) / _columns(width, labels)) + bool(marks)
+    lines = math.ceil(1.1 * len(caption) / _letters(width))
+    return (rows * 1.5 + lines * 1.3) * SMALL / 72 + 0.15
+
+
+def _letters(width: float) -> int:
+    """Return how many letters stand side by side: they take a little over half of their size."""
+    return int(width * 72 / (SMALL * 0.56))
+
+
+def _columns(width: float, labels: Sequence[str]) -> int:
+    # A mark and the space between columns take some eight letters.
+    fitting = _letters(width) // (max(map(len, labels)) + 8)
+    return max(1, min(fitting, len(labels)))

@@ -1,0 +1,220 @@
+"""Learning curves: training loss and accuracy by epoch, and the score that counts at their end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.errors import UserError
+from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, spread
+from hydra_peft.figures._base import CollectionFigure, FigureData
+from hydra_peft.figures._sheets import (
+    OPTIONS,
+    Selection,
+    Sheet,
+    choose,
+    in_words,
+    legend,
+    looks,
+    method_of,
+    room,
+)
+from hydra_peft.figures._style import COLUMN, GREY, PAGE, SMALL, footer, picture
+from hydra_peft.runs.folder import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+    from hydra_peft.runs.collection import Collection
+
+_LOSS, _ACCURACY = "loss", "train_accuracy"
+#: a line has some 80 bytes: no file of ours comes near it
+_MAX_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Settings(Selection):
+    """Settings of this figure."""
+
+    band: str = "range"
+
+
+def data(collection: Collection, settings: Settings) -> FigureData:
+    """Return one line for each method, task, quantity and epoch that all its seeds have.
+
+    Columns: ``method``, ``task``, ``quantity`` (``loss``, mean over the epoch; ``train_accuracy``,
+    percent, while it is trained; or ``<split>_accuracy``, the record's score), ``epoch``, ``mean``,
+    ``low``, ``high``, ``seeds``.
+
+    Raises:
+        UserError: no run has a readable ``metrics.csv``, or no such band.
+    """
+    import pandas as pd
+
+    check_band(settings.band)
+    sheet = choose(collection, settings)
+    notes: list[str] = []
+    lines = list(_lines(sheet, settings.band, notes))
+    if not any(line["quantity"] == _LOSS for line in lines):
+        raise UserError(f"none of these runs has a {METRICS} that can be read: nothing to draw.")
+    table = pd.DataFrame(lines)
+    rows = {sheet.label(row): method_of(row) for row in sheet.table.rows}
+    facts = {
+        "marks": sheet.marks,
+        "score": _score(sheet),
+        "looks": dict(zip(rows, looks(list(rows.values())), strict=True)),
+        "tasks": [task for task in sheet.table.tasks if task in set(table["task"])],
+    }
+    caption = _caption(sheet, settings, table)
+    return FigureData({"": table}, caption, (*notes, *sheet.notes), facts)
+
+
+def _score(sheet: Sheet) -> str:
+    return f"{sheet.table.split}_accuracy"
+
+
+def _lines(sheet: Sheet, band: str, notes: list[str]) -> Iterator[dict[str, Any]]:
+    for row in sheet.table.rows:
+        for task in sheet.table.tasks:
+            records = [record for record in row.records if record.task == task]
+            start = {"method": sheet.label(row), "task": task}
+            read = [_read(sheet.folders[id(record)], notes) for record in records]
+            histories = [history for history in read if history]
+            shared = set.intersection(*(set(history) for history in histories)) if histories else ()
+            for epoch in sorted(shared):
+                for at, quantity in enumerate((_LOSS, _ACCURACY)):
+                    values = [history[epoch][at] for history in histories]
+                    line = {**start, "quantity": quantity, "epoch": epoch}
+                    yield {**line, **spread(values, band)}
+            if records:
+                scores = [float(record.metrics["accuracy"]) for record in records]
+                epoch = max(int(record.metrics.get("epoch", 0)) for record in records)
+                line = {**start, "quantity": _score(sheet), "epoch": epoch}
+                yield {**line, **spread(scores, band)}
+
+
+def _read(folder: Path, notes: list[str]) -> dict[int, tuple[float, float]]:
+    """Return training loss and accuracy by epoch; empty, with a note, where they cannot be read."""
+    import pandas as pd
+
+    path = folder / METRICS
+    try:
+        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+            raise OSError("not a file of ours")
+        table = pd.read_csv(path, usecols=["epoch", _LOSS, _ACCURACY])
+        epochs = [int(epoch) for epoch in table["epoch"]]
+        values = zip(table[_LOSS].astype(float), table[_ACCURACY].astype(float), strict=True)
+        history = dict(zip(epochs, values, strict=True))
+    except (OSError, ValueError, UnicodeError) as error:
+        reason = " ".join(str(error).split())
+        notes.append(f"left out of the curves: {path} cannot be read ({reason}).")
+        return {}
+    return {e: pair for e, pair in history.items() if all(math.isfinite(v) for v in pair)}
+
+
+def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
+    counts = table["seeds"].tolist()
+    parts = [sheet.caption]
+    if max(counts) > 1:
+        parts.append(f"Lines: means; bands and bars: {BANDS[settings.band]} ({in_words(counts)}).")
+    if min(counts) == 1:
+        parts.append("Where there is no band, one seed." if max(counts) > 1 else "One seed each.")
+    rule = sheet.table.selection
+    parts.append(
+        "Training loss and accuracy are means over the epoch while it is trained; marks at the "
+        f"right: accuracy on {sheet.table.split} ({rule})."
+    )
+    return " ".join(parts)
+
+
+def plot(data: FigureData) -> Picture:
+    """Draw a loss panel and, below it, an accuracy panel for each task."""
+    facts = data.facts or {}
+    tasks: list[str] = facts["tasks"]
+    columns = min(len(tasks), 2 if len(tasks) == 2 else 4)
+    blocks = -(-len(tasks) // columns)
+    width = COLUMN if columns <= 2 else PAGE
+    labels = list(facts["looks"])
+    height = 2.7 * blocks + room(width, labels, facts["marks"], data.caption)
+    made = picture(width, height)
+    grid = made.subplots(2 * blocks, columns, squeeze=False, sharex="col")
+    for axes in grid.flat:
+        axes.set_visible(False)
+    handles: dict[str, Any] = {}
+    for number, task in enumerate(tasks):
+        block, column = divmod(number, columns)
+        pair = grid[2 * block, column], grid[2 * block + 1, column]
+        handles |= _draw(pair, data.table[data.table["task"] == task], facts)
+        pair[0].set_title(task)
+        pair[1].set_xlabel("epoch")
+        if column == 0:
+            pair[0].set_ylabel("training loss")
+            pair[1].set_ylabel("accuracy (%)")
+    legend(made, {name: handles[name] for name in labels if name in handles}, facts["marks"])
+    footer(made, data.caption)
+    return made
+
+
+def _draw(pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, Any]:
+    from matplotlib.ticker import MaxNLocator
+
+    handles = {}
+    last = int(table["epoch"].max())
+    for axes, quantity in zip(pair, (_LOSS, _ACCURACY), strict=True):
+        axes.set_visible(True)
+        axes.grid(axis="y")
+        axes.set_xticks([e for e in MaxNLocator(4, integer=True).tick_values(1, last) if e <= last])
+        for name, look in facts["looks"].items():
+            lines = table[(table["method"] == name) & (table["quantity"] == quantity)]
+            if len(lines):
+                handles[name] = draw_band(axes, lines, "epoch", look, marker="")
+    _plain_log(pair[0])
+    scores = table[table["quantity"] == facts["score"]]
+    step = min(0.06, 0.36 / (len(facts["looks"]) + 1)) * last
+    for number, (name, look) in enumerate(facts["looks"].items(), 1):
+        line = scores[scores["method"] == name]
+        if len(line):
+            handles[name] = _draw_score(pair[1], line.iloc[0], last + number * step, look)
+    pair[1].axvline(last + step / 3, color=GREY, linewidth=0.6)
+    middle = last + step * (len(facts["looks"]) + 1) / 2
+    name = facts["score"].removesuffix("_accuracy")
+    style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": SMALL}
+    pair[1].text(middle, 1.0, name, transform=pair[1].get_xaxis_transform(), **style)
+    return handles
+
+
+def _plain_log(axes: Axes) -> None:
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    logarithmic = LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,))
+    axes.yaxis.set_major_locator(MaxNLocator(4) if high / low < 3 else logarithmic)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+def _draw_score(axes: Axes, line: pd.Series[Any], x: float, look: Mapping[str, Any]) -> Any:
+    reach = [[line["mean"] - line["low"]], [line["high"] - line["mean"]]]
+    bars = None if line["seeds"] == 1 else reach
+    axes.errorbar(
+        x, line["mean"], yerr=bars, color=look["color"], marker=look["marker"], elinewidth=0.8
+    )
+    # What stands in the legend has the look of both the line and the mark.
+    (handle,) = axes.plot([], [], **look)
+    return handle
+
+
+FIGURE = CollectionFigure(
+    name="curves",
+    title="learning curves by task, with bands over seeds",
+    data=data,
+    plot=plot,
+    settings=Settings,
+    options=(*OPTIONS, OPTION),
+)

@@ -1,0 +1,80 @@
+"""Learning curves: means and bands by hand, and files that cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from made_up import put, scores
+
+from hydra_peft.errors import UserError
+from hydra_peft.figures import curves as module
+from hydra_peft.figures import find_figure
+from hydra_peft.runs.collection import Collection
+
+FIGURE = find_figure("curves")
+Settings = FIGURE.settings
+
+
+def line(collection: Collection, quantity: str, epoch: int, **settings: object):
+    table = FIGURE.data(collection, Settings(**settings)).table
+    (found,) = [
+        found
+        for _, found in table.iterrows()
+        if (found["quantity"], found["epoch"]) == (quantity, epoch)
+    ]
+    return found
+
+
+def test_means_and_bands_by_hand(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", {"a": [50.0, 54.0, 61.0]}))
+    loss = line(collection, "loss", 2)  # (seed + 1) / epoch
+    assert (loss["mean"], loss["low"], loss["high"], loss["seeds"]) == (1.0, 0.5, 1.5, 3)
+    trained = line(collection, "train_accuracy", 1)  # the score less two
+    assert (trained["mean"], trained["low"], trained["high"]) == (53.0, 48.0, 59.0)
+    score = line(collection, "test_accuracy", 3)
+    assert (score["mean"], score["low"], score["high"]) == (55.0, 50.0, 61.0)
+    loss = line(collection, "loss", 2, band="sd")
+    assert (loss["low"], loss["high"]) == (0.5, 1.5)
+
+
+def test_only_epochs_that_all_seeds_have(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", {"a": [50.0, 54.0]}))
+    path = collection.completed[0].folder / "metrics.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:3]) + "\n")
+    table = FIGURE.data(collection, Settings()).table
+    assert list(table[table["quantity"] == "loss"]["epoch"]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "epoch,loss\n1,2\n", "epoch,loss,train_accuracy\n1,x,2\n", "\x00\xff"]
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: str | None) -> None:
+    collection = put(tmp_path, *scores("lora", {"a": [50.0, 54.0]}))
+    path = collection.completed[0].folder / "metrics.csv"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content.encode("latin-1"))
+    data = FIGURE.data(collection, Settings())
+    (note,) = [note for note in data.notes if "left out of the curves" in note]
+    assert str(path) in note
+    lines = data.table[data.table["quantity"] == "loss"]
+    assert list(lines["seeds"]) == [1, 1, 1]
+    # The record still has the score.
+    assert list(data.table[data.table["quantity"] == "test_accuracy"]["seeds"]) == [2]
+
+
+def test_nothing_to_draw_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    collection = put(tmp_path, *scores("lora", {"a": [50.0]}))
+    monkeypatch.setattr(module, "_MAX_BYTES", 10)
+    with pytest.raises(UserError, match=r"none of these runs has a metrics\.csv"):
+        FIGURE.data(collection, Settings())
+
+
+def test_nineteen_tasks_have_a_panel_each(tmp_path: Path) -> None:
+    tasks = {f"task{number}": [50.0, 60.0] for number in range(19)}
+    data = FIGURE.data(put(tmp_path, *scores("lora", tasks)), Settings())
+    made = FIGURE.draw(data)
+    shown = [axes for axes in made.axes if axes.get_visible()]
+    assert len(shown) == 38
+    assert [axes.get_title() for axes in shown if axes.get_title()] == sorted(tasks)

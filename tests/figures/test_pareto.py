@@ -1,0 +1,142 @@
+"""Accuracy against parameters: numbers by hand, the front by its definition."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+from made_up import put, scores
+
+from hydra_peft.errors import UserError
+from hydra_peft.figures import find_figure
+from hydra_peft.runs.collection import Collection, FoundRun
+from hydra_peft.tables.paper_tables import VTAB1K
+from hydra_peft.tables.published import read_published
+
+sys.path.append(str(Path(__file__).parent.parent / "tables"))
+from vtab1k_records import vtab_record
+
+FIGURE = find_figure("pareto")
+Settings = FIGURE.settings
+#: means over groups by seed: (80 + (50 + 70) / 2) / 2 = 70, then 72
+LORA = {"a": [80.0, 82.0], "b": [50.0, 54.0], "c": [70.0, 70.0]}
+
+
+def lines(collection: Collection, **settings: object) -> dict[str, dict[str, object]]:
+    table = FIGURE.data(collection, Settings(**settings)).table
+    return {line["label"]: dict(line) for _, line in table.iterrows()}
+
+
+def test_numbers_by_hand(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", LORA))
+    line = lines(collection)["lora r=4"]
+    assert (line["accuracy"], line["seeds"]) == (71.0, 2)
+    assert line["std"] == pytest.approx(2**0.5)
+    # Student's t with one degree of freedom: 12.7062 times the deviation over the root of two
+    assert line["high"] - line["accuracy"] == pytest.approx(12.7062, rel=1e-5)
+    assert (line["parameters_without_head"], line["parameters_with_mean_head"]) == (400, 420)
+    line = lines(collection, mean="tasks", bars="sd")["lora r=4"]
+    assert line["accuracy"] == pytest.approx((200 / 3 + 206 / 3) / 2)
+    assert line["accuracy"] - line["low"] == pytest.approx(line["std"])
+    for setting in ({"mean": "median"}, {"bars": "none"}):
+        with pytest.raises(UserError, match="is not known: it must be one of"):
+            lines(collection, **setting)
+
+
+def test_a_method_without_a_task_is_left_out_and_named(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", LORA), *scores("hydra", {"a": [99.0]}))
+    data = FIGURE.data(collection, Settings())
+    assert list(data.table["label"]) == ["lora r=4"]
+    assert "left out: hydra r=4+4 has no run on b, c." in data.notes
+    assert set(lines(collection, tasks="a")) == {"lora r=4", "hydra r=4+4"}
+    apart = put(tmp_path / "x", *scores("lora", {"a": [1.0]}), *scores("hydra", {"b": [1.0]}))
+    with pytest.raises(UserError, match="no method has runs on all of a, b: give tasks="):
+        FIGURE.data(apart, Settings())
+
+
+def test_the_front_is_what_nothing_beats(tmp_path: Path) -> None:
+    draw = random.Random(3)
+    runs = [
+        run
+        for rank in range(1, 13)
+        for method in ("lora", "seqlora")
+        for run in scores(method, {"a": [draw.uniform(50, 90)]}, rank=rank)
+    ]
+    table = FIGURE.data(put(tmp_path, *runs), Settings()).table
+    points = list(zip(table["parameters_with_mean_head"], table["accuracy"], strict=True))
+    expected = [
+        not any(x <= own_x and y >= own_y and (x, y) != (own_x, own_y) for x, y in points)
+        for own_x, own_y in points
+    ]
+    assert list(table["on_front"]) == expected
+    assert 1 < sum(expected) < 24
+
+
+def test_without_the_head_linear_probing_is_a_line(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", LORA), *scores("linear", LORA))
+    data = FIGURE.data(collection, Settings(head=False))
+    assert "Dotted: no parameters but the head's." in data.caption
+    (axes,) = FIGURE.draw(data).axes
+    (flat,) = [line for line in axes.lines if line.get_linestyle() == ":"]
+    assert list(flat.get_ydata()) == [71.0, 71.0]
+    assert axes.get_xscale() == "log"
+    alone = put(tmp_path / "x", *scores("linear", LORA))
+    with pytest.raises(UserError, match="give head=true"):
+        FIGURE.data(alone, Settings(head=False))
+
+
+def vtab(**changes: object) -> Collection:
+    runs = [
+        vtab_record(row, task, 50.0, seed, **changes)
+        for row in ("LoRA", "Hydra")
+        for task in VTAB1K.tasks
+        for seed in (0, 1)
+    ]
+    return Collection([FoundRun(Path("x"), run) for run in runs], [], [])
+
+
+def test_the_papers_points_are_hollow_and_as_printed(root: Path) -> None:
+    data = FIGURE.data(vtab(), Settings())
+    paper = data.table[data.table["source"] == "paper"].set_index("label")
+    published = read_published(root / "results/paper/table8_vtab1k_head_to_head.csv")
+    for row in published.rows:
+        line = paper.loc[f"{row.label} (paper)"]
+        assert line["accuracy"] == pytest.approx(row.numbers["avg_acc"].value, abs=0.06)
+        assert line["parameters_with_mean_head"] == row.numbers["params_m"].value * 1e6
+        assert not line["on_front"]
+    assert paper.loc["Full tuning (paper)", "accuracy"] == pytest.approx(68.97, abs=0.01)
+    assert len(paper) == 5
+    made = FIGURE.draw(data)
+    hollow = [line for line in made.axes[0].lines if line.get_markerfacecolor() == "none"]
+    assert len(hollow) == 5
+    labels = [text.get_text() for text in made.legends[0].get_texts()]
+    assert [label for label in labels if "(paper)" in label] == list(paper.index)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weights": {"kind": "random", "sha256": "0" * 64}},
+        {"model": "vit_mini"},
+        {"data": {"sha256": "x", "partial": True}},
+        {"benchmark": "mini"},
+    ],
+)
+def test_the_paper_stands_beside_its_like_only(changes: dict[str, object]) -> None:
+    assert set(FIGURE.data(vtab(**changes), Settings()).table["source"]) == {"measured"}
+    assert set(FIGURE.data(vtab(), Settings(head=False)).table["source"]) == {"measured"}
+
+
+def test_on_some_tasks_the_papers_mean_is_over_these() -> None:
+    data = FIGURE.data(vtab(), Settings(tasks="cifar100,svhn,eurosat"))
+    line = data.table[data.table["label"] == "Hydra (paper)"].iloc[0]
+    assert line["accuracy"] == pytest.approx(((72.7 + 90.7) / 2 + 96.0) / 2)
+
+
+def test_ranks_of_one_method_look_alike(tmp_path: Path) -> None:
+    runs = [run for rank in (1, 2, 4) for run in scores("lora", {"a": [50.0 + rank]}, rank=rank)]
+    made = FIGURE.draw(FIGURE.data(put(tmp_path, *runs), Settings()))
+    labels = [text.get_text() for text in made.legends[0].get_texts()]
+    assert labels == ["lora, 3 ranks", "Pareto front"]

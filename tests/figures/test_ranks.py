@@ -1,0 +1,72 @@
+"""Rank sweeps: what is one curve, and its numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from made_up import put, scores
+
+from hydra_peft.errors import UserError
+from hydra_peft.figures import find_figure
+from hydra_peft.runs.collection import Collection
+
+FIGURE = find_figure("ranks")
+Settings = FIGURE.settings
+
+
+def curves(collection: Collection, **settings: object) -> dict[str, list[int]]:
+    table = FIGURE.data(collection, Settings(**settings)).table
+    return {name: list(lines["rank"]) for name, lines in table.groupby("series")}
+
+
+def test_a_curve_is_one_method_over_its_total_ranks(tmp_path: Path) -> None:
+    runs = [
+        run
+        for rank in (1, 2, 8)
+        for method in ("lora", "hydra")
+        for run in scores(method, {"a": [50.0 + rank, 52.0 + rank, 60.0 + rank]}, rank=rank)
+    ]
+    collection = put(tmp_path, *runs, *scores("linear", {"a": [40.0, 42.0], "b": [1.0]}))
+    data = FIGURE.data(collection, Settings())
+    assert curves(collection) == {"hydra": [2, 4, 16], "lora": [1, 2, 8], "linear": [0]}
+    line = data.table[(data.table["series"] == "hydra") & (data.table["rank"] == 4)].iloc[0]
+    assert (line["mean"], line["low"], line["high"], line["seeds"]) == (56.0, 52.0, 62.0, 3)
+    assert (line["rank_parallel"], line["rank_sequential"], line["parameters"]) == (2, 2, 400)
+    assert "left out, since no method has two ranks on them: b." in data.notes
+    assert "Horizontal: methods without ranks." in data.caption
+    deviation = FIGURE.data(collection, Settings(band="sd")).table
+    line = deviation[(deviation["series"] == "hydra") & (deviation["rank"] == 4)].iloc[0]
+    assert line["high"] - line["mean"] == pytest.approx(28**0.5)  # (-4)^2 + (-2)^2 + 6^2 over 2
+    with pytest.raises(UserError, match="band=none is not known: it must be one of range, sd"):
+        FIGURE.data(collection, Settings(band="none"))
+
+
+def test_another_setting_is_another_curve(tmp_path: Path) -> None:
+    runs = [run for rank in (1, 2) for run in scores("lora", {"a": [50.0]}, rank=rank)]
+    other = {"optimizer.lr": 0.5}
+    runs += [
+        run for rank in (1, 2) for run in scores("lora", {"a": [60.0]}, rank=rank, settings=other)
+    ]
+    found = curves(put(tmp_path, *runs))
+    assert len(found) == 2
+    assert all(ranks == [1, 2] for ranks in found.values())
+
+
+def test_without_two_ranks_there_is_no_curve(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", {"a": [1.0]}), *scores("hydra", {"a": [2.0]}))
+    with pytest.raises(UserError, match=r"no method has runs at two ranks .*rank_sweep"):
+        FIGURE.data(collection, Settings())
+    # One rank on each of two tasks is no sweep either.
+    runs = [*scores("lora", {"a": [1.0]}), *scores("lora", {"b": [1.0]}, rank=8)]
+    with pytest.raises(UserError, match="no method has runs at two ranks"):
+        FIGURE.data(put(tmp_path / "x", *runs), Settings())
+
+
+def test_one_seed_has_no_band(tmp_path: Path) -> None:
+    runs = [run for rank in (1, 2) for run in scores("lora", {"a": [50.0]}, rank=rank)]
+    data = FIGURE.data(put(tmp_path, *runs), Settings())
+    assert data.table["low"].isna().all()
+    assert data.caption.endswith("One seed each.")
+    (axes,) = FIGURE.draw(data).axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2"]

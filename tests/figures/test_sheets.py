@@ -1,0 +1,132 @@
+"""What may stand in one picture, and how series look."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up import made_up, put, scores
+
+from hydra_peft.errors import UserError
+from hydra_peft.figures import all_figures, find_figure
+from hydra_peft.figures._base import CollectionFigure
+from hydra_peft.figures._sheets import Selection, choose, half_width, looks
+from hydra_peft.runs.collection import Collection
+from hydra_peft.tables.rows import RANDOM, summarize
+
+#: everything that is never compared, and how a run has it
+APART: dict[str, dict[str, Any]] = {
+    "benchmark": {"benchmark": "other"},
+    "protocol": {"protocol": "paper"},
+    "training split": {"settings": {"protocol.train_split": "train800"}},
+    "split": {"metrics": {"split": "val200"}},
+    "selection": {"metrics": {"selection": "best of 2 evaluations on test"}},
+    "weights": {"weights": {"kind": "pretrained", "sha256": "9" * 64}},
+    "random weights": {"weights": {"kind": "random", "sha256": "8" * 64}},
+    "model": {"model": "vit_other", "settings": {"model.architecture": "vit_other"}},
+    "partial data": {"data": {"sha256": "data of a", "partial": True}},
+}
+
+
+@pytest.mark.parametrize("what", APART)
+def test_what_is_never_compared_is_another_picture(tmp_path: Path, what: str) -> None:
+    usual = scores("lora", {"a": [1.0, 2.0, 3.0]})
+    collection = put(tmp_path, *usual, made_up("lora", "a", 0, 50.0, **APART[what]))
+    sheet = choose(collection, Selection())
+    assert [record.metrics["accuracy"] for row in sheet.table.rows for record in row.records] == [
+        1.0,
+        2.0,
+        3.0,
+    ]
+    (note,) = [note for note in sheet.notes if note.startswith("not in this picture")]
+    assert "1 runs on" in note
+    assert note.endswith("sheet=2.")
+    other = choose(collection, Selection(sheet=2))
+    assert [record.metrics["accuracy"] for record in other.table.rows[0].records] == [50.0]
+    with pytest.raises(UserError, match="sheet=3 is too large: these runs make 2"):
+        choose(collection, Selection(sheet=3))
+
+
+@pytest.mark.parametrize(
+    ("what", "mark"),
+    [
+        ("random weights", "RANDOM WEIGHTS"),
+        ("partial data", "PARTIAL DATA"),
+        ("selection", "EPOCH SELECTED ON THE TEST SET"),
+    ],
+)
+def test_what_must_not_be_overlooked_is_in_every_picture(
+    tmp_path: Path, what: str, mark: str
+) -> None:
+    by_task = {"a": [50.0, 52.0], "b": [60.0, 61.0]}
+    runs = [*scores("lora", by_task, **APART[what]), *scores("hydra", by_task, **APART[what])]
+    runs += scores("lora", {"a": [58.0]}, rank=8, **APART[what])
+    collection = put(tmp_path, *runs)
+    for figure in all_figures():
+        if isinstance(figure, CollectionFigure) and figure.name in ("pareto", "curves", "ranks"):
+            data = figure.data(collection, figure.settings())
+            (legend,) = figure.draw(data).legends
+            assert legend.get_title().get_text() == mark
+    figure = find_figure("gain")
+    data = figure.data(collection, figure.settings(baseline="lora r=4"))
+    assert figure.draw(data).legends[0].get_title().get_text() == mark
+    if what == "random weights":
+        assert RANDOM in data.caption
+
+
+def test_only_what_is_asked_for(tmp_path: Path) -> None:
+    collection = put(
+        tmp_path,
+        *scores("lora", {"a": [1.0], "b": [2.0]}),
+        *scores("hydra", {"a": [3.0]}),
+        *scores("lora", {"a": [4.0]}, protocol="paper"),
+    )
+    sheet = choose(collection, Selection(methods="hydra,lora", tasks="a", protocol="clean"))
+    assert [row.scores for row in sheet.table.rows] == [{"a": {0: 1.0}}, {"a": {0: 3.0}}]
+    assert sheet.table.tasks == {"a": "natural"}
+    with pytest.raises(UserError, match=r"methods=loro: .*did you mean 'lora'.*hydra, lora"):
+        choose(collection, Selection(methods="loro"))
+    with pytest.raises(UserError, match="methods=hydra: no completed run has it; there are lora"):
+        choose(collection, Selection(methods="hydra", tasks="b"))
+    with pytest.raises(UserError, match="no run has completed"):
+        choose(Collection([], [], []), Selection())
+
+
+def test_overrides_that_all_share_are_said_once(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from hydra_peft.tables.overrides import Origin
+
+    runs = scores("lora", {"a": [1.0]}, settings={"train.epochs": 5})
+    runs += scores("hydra", {"a": [2.0]}, settings={"train.epochs": 5, "optimizer.lr": 0.1})
+    collection = put(tmp_path, *runs)
+    usual = {"train.epochs": "recipe", "optimizer.lr": "recipe"}
+    collection = replace(collection, defaults={Origin.of(run): usual for run in runs})
+    sheet = choose(collection, Selection())
+    labels = [sheet.label(row) for row in sheet.table.rows]
+    assert labels == ["lora r=4", "hydra r=4+4 (optimizer.lr=0.1)"]
+    assert [sheet.label(row, rank=False) for row in sheet.table.rows] == [
+        "lora",
+        "hydra (optimizer.lr=0.1)",
+    ]
+    assert sheet.caption.endswith("seed 0; all with train.epochs=5.")
+
+
+def test_fourteen_series_look_different() -> None:
+    methods = ["hydra", "lora", "hydra", "mystery", "lora", "seqlora", *["hydra"] * 8]
+    styles = looks(methods)
+    seen = {(style["color"], style["marker"], str(style["linestyle"])) for style in styles}
+    assert len(seen) == 14
+    assert [styles[i] for i in (0, 1)] == looks(["hydra", "lora"])
+    assert styles[5] == looks(["seqlora"])[0]
+
+
+def test_students_interval_by_the_book() -> None:
+    # Quantiles 0.975 of Student's t as printed in tables, with one and two degrees of freedom.
+    for values, quantile in (([1.0, 3.0], 12.706), ([1.0, 2.0, 6.0], 4.303)):
+        expected = quantile * statistics.stdev(values) / math.sqrt(len(values))
+        assert half_width(summarize(values)) == pytest.approx(expected, rel=1e-3)
+    assert math.isnan(half_width(summarize([5.0])))
