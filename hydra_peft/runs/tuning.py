@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from hydra_peft.config.schema import TUNED_OPTIONS, RunConfig
+from hydra_peft.config.text import changed
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.folder import TUNING
@@ -42,6 +41,10 @@ class Choice:
             optimizer=dataclasses.replace(config.optimizer, lr=self.lr),
             method=dataclasses.replace(config.method, **self.options),
         )
+
+    def changes(self) -> dict[str, dict[str, float]]:
+        """Return the values by group of the config and name."""
+        return {"optimizer": {"lr": self.lr}, "method": self.options}
 
     def as_dict(self) -> dict[str, float]:
         """Return the values by name."""
@@ -88,7 +91,7 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
     # max() keeps the first of equals.
     best, _ = max(scored, key=lambda pair: int(pair[1].record.metrics["correct"]))
     log.info("tuning of %s chose %s", config.dataset.name, best.as_dict())
-    chosen_yaml = _with_choice(config_yaml, best)
+    chosen_yaml = changed(config_yaml, best.changes())
     return run(best.apply(config), chosen_yaml, tuning=_describe(config, tried, best))
 
 
@@ -166,17 +169,12 @@ def candidate(config: RunConfig, choice: Choice) -> RunConfig:
 
 def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
     tried = candidate(config, choice)
-    changes: dict[str, Any] = {
+    changes = {
         "protocol": dataclasses.asdict(tried.protocol),
         "paths": dataclasses.asdict(tried.paths),
+        **choice.changes(),
     }
-    yaml = OmegaConf.to_yaml(OmegaConf.merge(OmegaConf.create(config_yaml), changes))
-    return run(tried, _with_choice(yaml, choice))
-
-
-def _with_choice(config_yaml: str, choice: Choice) -> str:
-    changes = {"optimizer": {"lr": choice.lr}, "method": choice.options}
-    return OmegaConf.to_yaml(OmegaConf.merge(OmegaConf.create(config_yaml), changes))
+    return run(tried, changed(config_yaml, changes))
 
 
 def _describe(
