@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from hydra_peft.adaptation.parameters import count_parameters
-from hydra_peft.config.identity import config_id, science
+from hydra_peft.config.identity import config_id, science, short_hash
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import load_task
 from hydra_peft.data.splits import ImageSplit
@@ -83,22 +84,23 @@ def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = 
             was going on; nothing more is written then.
         KeyboardInterrupt, OSError, ...: as they come, after the record says so.
     """
+    since = time.perf_counter()
     world = current()
     check_together(config, world)
     backbone, weights = world.in_turn(lambda: load_backbone(config.model, config.seed))
     world.check_same("command", config_id(config))
     world.check_same("weights", weights.sha256)
-    existing = _told(world, existing_outcome(config, weights) if world.leads else None)
+    folder = folder_of(config, weights)
+    existing = _told(world, existing_outcome(config, folder) if world.leads else None)
     if existing is not None:
         return existing
-    folder = folder_of(config, weights)
     claimed = claim(Path(config.paths.runs), folder) if world.leads else contextlib.nullcontext()
     with claimed as held:
         if world.leads and config.sweep.on_existing != "rerun":
-            existing = existing_outcome(config, weights)  # done by somebody since we looked
+            existing = existing_outcome(config, folder)  # done by somebody since we looked
         existing = _told(world, existing)
         if existing is None:
-            job = _Run(config, folder, weights, tuning or {}, held)
+            job = _Run(config, folder, weights, tuning or {}, held, since)
             existing = _told(world, Outcome(job.execute(backbone, config_yaml), folder))
         assert existing is not None, "it was told"
         return existing
@@ -139,13 +141,16 @@ def _told(world: World, outcome: Outcome | None) -> Outcome | None:
     return Outcome(Record(**said["record"]), Path(said["folder"]), said["skipped"])
 
 
-def existing_outcome(config: RunConfig, weights: Weights) -> Outcome | None:
-    """Return the outcome of this very run if it is complete and may be taken as it is.
+def existing_outcome(config: RunConfig, folder: Path) -> Outcome | None:
+    """Return the outcome of the run in ``folder`` if it is complete and may be taken as it is.
+
+    Args:
+        config: of that very run.
+        folder: see :func:`folder_of`.
 
     Raises:
         UserError: it exists and ``sweep.on_existing=error``, or it was made on other data.
     """
-    folder = folder_of(config, weights)
     existing = completed_record(folder)
     if existing is None or config.sweep.on_existing == "rerun":
         return None
@@ -203,14 +208,16 @@ class _Run:
         weights: Weights,
         tuning: dict[str, object],
         held: Held | None,
+        since: float,
     ) -> None:
         self.config = config
         self.folder = folder
         self.world = current()
         self.device = self.world.on(resolve_device(config.device))
+        decides = science(config)
         record = Record(
             status="running",
-            config_id=config_id(config),
+            config_id=short_hash(decides),
             settings=config.settings,
             benchmark=config.dataset.benchmark,
             group=config.dataset.group,
@@ -220,7 +227,7 @@ class _Run:
             method_label=config.method.label,
             protocol=config.protocol.name,
             seed=config.seed,
-            science=science(config),
+            science=decides,
             started=_now(),
             hardware={**environment.hardware(self.device), "processes": self.world.size},
             versions=environment.versions(),
@@ -229,7 +236,7 @@ class _Run:
             tuning=tuning,
         )
         kind = Ledger if self.world.leads else SilentLedger
-        self.ledger = kind(record, folder, self.device, held)
+        self.ledger = kind(record, folder, self.device, held, since)
         self.checkpoints: Checkpoints | None = None
         self.training: Training | None = None
 
@@ -296,13 +303,17 @@ class _Run:
         training = Training(
             config, adapted.model, feed, ledger, self.checkpoints, interrupts, self.world
         )
+        before = ledger.record.resumed
         if may_resume and training.resume():
             self._note_resumption(training.state)
         else:
             self.checkpoints.remove()
             ledger.update(resumed=[])
         self.training = training
-        ledger.write()
+        if ledger.record.resumed == before:
+            ledger.may_write()
+        else:
+            ledger.write()
         interrupts.defer()
         with self._writer(training.state) as writer:
             if training.state.step:

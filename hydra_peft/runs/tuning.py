@@ -14,7 +14,7 @@ from hydra_peft.config.text import changed
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.folder import TUNING
-from hydra_peft.runs.run import Outcome, existing_outcome, run
+from hydra_peft.runs.run import Outcome, existing_outcome, folder_of, run
 from hydra_peft.runs.search import check_search, description, search, search_space, trials_of
 from hydra_peft.training.distributed import current
 from hydra_peft.training.seeding import derive_seed
@@ -76,7 +76,7 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
             "without torchrun."
         )
     _, weights = load_backbone(config.model, config.seed)
-    existing = existing_outcome(config, weights)
+    existing = existing_outcome(config, folder_of(config, weights))
     if existing is not None:
         return existing
     # Now, not after a search that may take days: only the last run needs the test set.

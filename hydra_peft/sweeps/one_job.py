@@ -99,7 +99,7 @@ def _composed(content: str) -> DictConfig:
         _last.texts |= texts
     for key, text in texts.items():
         if text != _last.texts[key]:
-            del _last.texts[key]  # until it is replaced: what cannot be leaves nothing to go on from
+            del _last.texts[key]  # what cannot be replaced leaves nothing to go on from
             _last.config[key] = values[key]
             _last.texts[key] = text
     return _last.config
