@@ -60,7 +60,13 @@ class Outcome:
     skipped: bool = False
 
 
-def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = None) -> Outcome:
+def run(
+    config: RunConfig,
+    config_yaml: str,
+    tuning: dict[str, object] | None = None,
+    *,
+    keep_diverged: bool = False,
+) -> Outcome:
     """Do the run that ``config`` describes, resume it, or skip it if it has been done.
 
     A run that did not complete goes on from its newest good checkpoint: one of the same science,
@@ -72,6 +78,7 @@ def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = 
             :mod:`hydra_peft.runs.assembly`.
         config_yaml: the same, composed and resolved, for the run folder.
         tuning: what the record says of how hyper-parameters were chosen.
+        keep_diverged: take a run that diverged before as it is, too.
 
     Returns:
         The outcome; a run whose loss stopped being finite has status ``diverged``.
@@ -91,13 +98,15 @@ def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = 
     world.check_same("command", config_id(config))
     world.check_same("weights", weights.sha256)
     folder = folder_of(config, weights)
-    existing = _told(world, existing_outcome(config, folder) if world.leads else None)
+    existing = existing_outcome(config, folder, keep_diverged) if world.leads else None
+    existing = _told(world, existing)
     if existing is not None:
         return existing
     claimed = claim(Path(config.paths.runs), folder) if world.leads else contextlib.nullcontext()
     with claimed as held:
         if world.leads and config.sweep.on_existing != "rerun":
-            existing = existing_outcome(config, folder)  # done by somebody since we looked
+            # Done by somebody since we looked?
+            existing = existing_outcome(config, folder, keep_diverged)
         existing = _told(world, existing)
         if existing is None:
             job = _Run(config, folder, weights, tuning or {}, held, since)
@@ -141,23 +150,38 @@ def _told(world: World, outcome: Outcome | None) -> Outcome | None:
     return Outcome(Record(**said["record"]), Path(said["folder"]), said["skipped"])
 
 
-def existing_outcome(config: RunConfig, folder: Path) -> Outcome | None:
+def existing_outcome(
+    config: RunConfig, folder: Path, keep_diverged: bool = False
+) -> Outcome | None:
     """Return the outcome of the run in ``folder`` if it is complete and may be taken as it is.
 
     Args:
         config: of that very run.
         folder: see :func:`folder_of`.
+        keep_diverged: so may one that diverged, on the data that there is now.
 
     Raises:
         UserError: it exists and ``sweep.on_existing=error``, or it was made on other data.
     """
-    existing = completed_record(folder)
-    if existing is None or config.sweep.on_existing == "rerun":
+    if config.sweep.on_existing == "rerun":
         return None
+    existing = completed_record(folder)
+    if existing is None:
+        return _diverged(config, folder) if keep_diverged else None
     if config.sweep.on_existing == "error":
         raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
     check_same_data(existing, folder, data_sha256(config))
     return Outcome(existing, folder, skipped=True)
+
+
+def _diverged(config: RunConfig, folder: Path) -> Outcome | None:
+    if not (folder / FILE).is_file():
+        return None
+    with contextlib.suppress(UserError):
+        record = read_record(folder)
+        if record.status == "diverged" and record.data.get("sha256") == data_sha256(config):
+            return Outcome(record, folder, skipped=True)
+    return None
 
 
 def folder_of(config: RunConfig, weights: Weights) -> Path:

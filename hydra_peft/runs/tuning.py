@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import TUNED_OPTIONS, RunConfig
 from hydra_peft.config.text import changed
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.folder import TUNING
+from hydra_peft.runs.record import Record
 from hydra_peft.runs.run import Outcome, existing_outcome, folder_of, run
 from hydra_peft.runs.search import check_search, description, search, search_space, trials_of
 from hydra_peft.training.distributed import current
@@ -167,6 +170,20 @@ def candidate(config: RunConfig, choice: Choice) -> RunConfig:
     )
 
 
+def is_trial(record: Record, config: RunConfig) -> bool:
+    """Whether ``record`` is of a run that the search of ``config`` does or may draw."""
+    optimizer = record.science.get("optimizer")
+    values: dict[str, Any] = {"lr": optimizer.get("lr") if isinstance(optimizer, dict) else None}
+    values |= {name: record.method.get(name) for name in _values(config) if name != "lr"}
+    if not all(isinstance(v, int | float) and math.isfinite(v) for v in values.values()):
+        return False
+    try:
+        one = candidate(config, Choice(values.pop("lr"), values))
+    except UserError:
+        return False
+    return config_id(one) == record.config_id
+
+
 def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
     tried = candidate(config, choice)
     changes = {
@@ -174,7 +191,8 @@ def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
         "paths": dataclasses.asdict(tried.paths),
         **choice.changes(),
     }
-    return run(tried, changed(config_yaml, changes))
+    # That it diverged is what the trial was to find out.
+    return run(tried, changed(config_yaml, changes), keep_diverged=tried.sweep.retry != "all")
 
 
 def _describe(
