@@ -18,6 +18,7 @@ from hydra_peft.config.identity import config_id, science, short_hash
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import load_task
 from hydra_peft.data.splits import ImageSplit
+from hydra_peft.disk_errors import may_pass
 from hydra_peft.errors import UserError
 from hydra_peft.models.backbones import Weights
 from hydra_peft.runs import environment
@@ -430,7 +431,9 @@ class _Run:
             raise self.ledger.gone() from error
         if isinstance(error, UserError) and self.training is None:
             self.ledger.undo()
-        self.ledger.finish_badly("failed", self._epochs(), f"{type(error).__name__}: {error}")
+        # Of a full disk as if somebody had stopped it: with room again, it goes on.
+        status = "interrupted" if may_pass(error) else "failed"
+        self.ledger.finish_badly(status, self._epochs(), f"{type(error).__name__}: {error}")
 
 
 def _unfinished(folder: Path) -> bool:
