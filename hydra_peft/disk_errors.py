@@ -19,6 +19,13 @@ _REASONS = {
     errno.EIO: "the disk reports an error",
 }
 
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether ``error`` is of a disk that takes no more for now: somebody may make room."""
+    return isinstance(error, OSError) and error.errno in _PASSING
+
 
 def disk_sentence(error: OSError) -> str | None:
     """Return a sentence for an error of the disk, None for any other."""

@@ -77,6 +77,8 @@ def adapter_state_dict(model: nn.Module, *, head: bool = True) -> dict[str, Tens
     if done.method.trains_backbone:
         persistent = set(model.state_dict())
         state |= {name: b for name, b in model.named_buffers() if name in persistent}
-    head_state = {n: t for n, t in model.state_dict().items() if belongs_to(n, done.head)}
+    head_state: dict[str, Tensor] = {}
+    for top in done.head:
+        model.get_submodule(top).state_dict(destination=head_state, prefix=f"{top}.")
     state = {name: tensor for name, tensor in state.items() if name not in head_state}
     return {**state, **head_state} if head else state

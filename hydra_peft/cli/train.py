@@ -119,7 +119,8 @@ def job(config: DictConfig) -> float | None:
 
 
 def _single(config: DictConfig, overrides: list[str]) -> float | None:
-    from hydra_peft.config.check import check_config
+    from hydra_peft.config.check import check_and_resolve
+    from hydra_peft.config.text import to_yaml
     from hydra_peft.runs.tuning import run_protocol
     from hydra_peft.sweeps.compositions import Composition
     from hydra_peft.sweeps.job import Job
@@ -129,7 +130,7 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     from hydra_peft.training.distributed import current
 
     composed = json.dumps(OmegaConf.to_container(config, resolve=False))
-    job, checked = Job(tuple(overrides), composed), check_config(config)
+    job, (checked, values) = Job(tuple(overrides), composed), check_and_resolve(config)
     world = current()
     planned = None
     if world.leads:
@@ -153,7 +154,7 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
         for end in launch_jobs([job]):
             tell(end)
         return None
-    outcome = run_protocol(checked, OmegaConf.to_yaml(config, resolve=True))
+    outcome = run_protocol(checked, to_yaml(values))
     print(described(outcome), flush=True)
     if outcome.record.status != "completed":
         unfinished.append(job.name)

@@ -33,6 +33,17 @@ def check_config(config: DictConfig) -> RunConfig:
         UserError: an unknown or missing key, a value of the wrong type or out of its limits; one
             sentence with the full key, what was expected, and near names.
     """
+    return check_and_resolve(config)[0]
+
+
+def check_and_resolve(config: DictConfig) -> tuple[RunConfig, dict[str, Any]]:
+    """Return the typed run that ``config`` describes, and ``config`` as plain, resolved values.
+
+    Resolving takes longer than all other checks: done once for both.
+
+    Raises:
+        UserError: see :func:`check_config`.
+    """
     types = typing.get_type_hints(RunConfig)
     expected = [f.name for f in dataclasses.fields(RunConfig) if f.name != "settings"]
     for key in config:
@@ -43,16 +54,19 @@ def check_config(config: DictConfig) -> RunConfig:
     for key in expected:
         if key not in config:
             raise UserError(f"the config has no '{key}': it is needed, see conf/train.yaml.")
+    plain: dict[str, Any] = {}
     values: dict[str, Any] = {}
     for key in expected:
-        if key == "method":
-            values[key] = _check_method(config)
-        elif dataclasses.is_dataclass(types[key]):
-            values[key] = check_section(types[key], config, key)
+        if key == "method" or dataclasses.is_dataclass(types[key]):
+            plain[key] = _resolved(_section(config, key), key)
+            typed = _method(plain[key]) if key == "method" else _typed(types[key], plain[key], key)
+            values[key] = typed
         else:
-            values[key] = _check_value(types[key], config, key)
+            plain[key] = values[key] = _check_value(types[key], config, key)
     checked = RunConfig(**values, settings={})
-    return dataclasses.replace(checked, settings=_as_configured(checked, config))
+    settings = _as_configured(checked, config)
+    ordered = {str(key): plain[str(key)] for key in config}
+    return dataclasses.replace(checked, settings=settings), ordered
 
 
 def _is_needed(field: dataclasses.Field[Any]) -> bool:
@@ -61,13 +75,12 @@ def _is_needed(field: dataclasses.Field[Any]) -> bool:
     return field.default is nothing and field.default_factory is nothing
 
 
-def _check_method(config: DictConfig) -> Method:
-    node = _section(config, "method")
-    name = node.get("name")
+def _method(values: dict[str, Any]) -> Method:
+    name = values.get("name")
     if not isinstance(name, str):
         raise UserError("method.name is missing: choose a method, such as method=lora.")
-    options = OmegaConf.masked_copy(node, [str(k) for k in node if k not in _METHOD_EXTRAS])
-    return _typed(method_class(name), _resolved(options, config, "method"), "method")
+    options = {key: value for key, value in values.items() if key not in _METHOD_EXTRAS}
+    return _typed(method_class(name), options, "method")
 
 
 def check_section(cls: type[T], config: DictConfig, key: str) -> T:
@@ -78,7 +91,7 @@ def check_section(cls: type[T], config: DictConfig, key: str) -> T:
     """
     if key not in config:
         return cls()
-    return _typed(cls, _resolved(_section(config, key), config, key), key)
+    return _typed(cls, _resolved(_section(config, key), key), key)
 
 
 def _section(config: DictConfig, key: str) -> DictConfig:
@@ -88,8 +101,7 @@ def _section(config: DictConfig, key: str) -> DictConfig:
     return node
 
 
-def _resolved(node: DictConfig, config: DictConfig, key: str) -> dict[str, Any]:
-    node._set_parent(config)
+def _resolved(node: DictConfig, key: str) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:

@@ -33,6 +33,9 @@ from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.seeding import derive_seed, seed_everything
 
+#: splits that were found to share no images, by the task's name and their hashes
+_apart: set[tuple[str, str]] = set()
+
 
 def check_data(config: RunConfig) -> None:
     """Check, without reading images, that the data of a run is there.
@@ -251,8 +254,12 @@ def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) ->
         sizes=dataset.sizes,
         allow_partial=data.allow_partial,
     )
-    check_apart(loaded, name)
-    return {**loaded.describe(), "partial": partial}
+    description = loaded.describe()
+    splits = (name, repr(description["splits"]))
+    if splits not in _apart:
+        check_apart(loaded, name)
+        _apart.add(splits)
+    return {**description, "partial": partial}
 
 
 def check_batches(count: int, batch_size: int, drop_last: bool) -> None:

@@ -37,10 +37,16 @@ class Ledger:
         folder: the run's folder; made by :meth:`begin`.
         device: what computes.
         held: the claim on the folder; None in a process that does not write there.
+        since: when the run began to prepare, by ``time.perf_counter``.
     """
 
     def __init__(
-        self, record: Record, folder: Path, device: torch.device, held: Held | None
+        self,
+        record: Record,
+        folder: Path,
+        device: torch.device,
+        held: Held | None,
+        since: float,
     ) -> None:
         self.record = record
         self.folder = folder
@@ -50,7 +56,7 @@ class Ledger:
         self.ended = False
         #: seconds by phase that the run took before it was interrupted
         self.earlier_times = dict.fromkeys(_PHASES, 0.0)
-        self._started = time.perf_counter()
+        self._started = since
         self._prepared: float | None = None
         self._before: dict[str, bytes | None] = {}
         self._place: tuple[int, int] | None = None

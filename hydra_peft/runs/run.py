@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,10 +14,11 @@ import torch
 from torch import nn
 
 from hydra_peft.adaptation.parameters import count_parameters
-from hydra_peft.config.identity import config_id, science
+from hydra_peft.config.identity import config_id, science, short_hash
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import load_task
 from hydra_peft.data.splits import ImageSplit
+from hydra_peft.disk_errors import may_pass
 from hydra_peft.errors import UserError
 from hydra_peft.models.backbones import Weights
 from hydra_peft.runs import environment
@@ -59,7 +61,13 @@ class Outcome:
     skipped: bool = False
 
 
-def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = None) -> Outcome:
+def run(
+    config: RunConfig,
+    config_yaml: str,
+    tuning: dict[str, object] | None = None,
+    *,
+    keep_diverged: bool = False,
+) -> Outcome:
     """Do the run that ``config`` describes, resume it, or skip it if it has been done.
 
     A run that did not complete goes on from its newest good checkpoint: one of the same science,
@@ -71,6 +79,7 @@ def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = 
             :mod:`hydra_peft.runs.assembly`.
         config_yaml: the same, composed and resolved, for the run folder.
         tuning: what the record says of how hyper-parameters were chosen.
+        keep_diverged: take a run that diverged before as it is, too.
 
     Returns:
         The outcome; a run whose loss stopped being finite has status ``diverged``.
@@ -83,22 +92,25 @@ def run(config: RunConfig, config_yaml: str, tuning: dict[str, object] | None = 
             was going on; nothing more is written then.
         KeyboardInterrupt, OSError, ...: as they come, after the record says so.
     """
+    since = time.perf_counter()
     world = current()
     check_together(config, world)
     backbone, weights = world.in_turn(lambda: load_backbone(config.model, config.seed))
     world.check_same("command", config_id(config))
     world.check_same("weights", weights.sha256)
-    existing = _told(world, existing_outcome(config, weights) if world.leads else None)
+    folder = folder_of(config, weights)
+    existing = existing_outcome(config, folder, keep_diverged) if world.leads else None
+    existing = _told(world, existing)
     if existing is not None:
         return existing
-    folder = folder_of(config, weights)
     claimed = claim(Path(config.paths.runs), folder) if world.leads else contextlib.nullcontext()
     with claimed as held:
         if world.leads and config.sweep.on_existing != "rerun":
-            existing = existing_outcome(config, weights)  # done by somebody since we looked
+            # Done by somebody since we looked?
+            existing = existing_outcome(config, folder, keep_diverged)
         existing = _told(world, existing)
         if existing is None:
-            job = _Run(config, folder, weights, tuning or {}, held)
+            job = _Run(config, folder, weights, tuning or {}, held, since)
             existing = _told(world, Outcome(job.execute(backbone, config_yaml), folder))
         assert existing is not None, "it was told"
         return existing
@@ -139,20 +151,38 @@ def _told(world: World, outcome: Outcome | None) -> Outcome | None:
     return Outcome(Record(**said["record"]), Path(said["folder"]), said["skipped"])
 
 
-def existing_outcome(config: RunConfig, weights: Weights) -> Outcome | None:
-    """Return the outcome of this very run if it is complete and may be taken as it is.
+def existing_outcome(
+    config: RunConfig, folder: Path, keep_diverged: bool = False
+) -> Outcome | None:
+    """Return the outcome of the run in ``folder`` if it is complete and may be taken as it is.
+
+    Args:
+        config: of that very run.
+        folder: see :func:`folder_of`.
+        keep_diverged: so may one that diverged, on the data that there is now.
 
     Raises:
         UserError: it exists and ``sweep.on_existing=error``, or it was made on other data.
     """
-    folder = folder_of(config, weights)
-    existing = completed_record(folder)
-    if existing is None or config.sweep.on_existing == "rerun":
+    if config.sweep.on_existing == "rerun":
         return None
+    existing = completed_record(folder)
+    if existing is None:
+        return _diverged(config, folder) if keep_diverged else None
     if config.sweep.on_existing == "error":
         raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
     check_same_data(existing, folder, data_sha256(config))
     return Outcome(existing, folder, skipped=True)
+
+
+def _diverged(config: RunConfig, folder: Path) -> Outcome | None:
+    if not (folder / FILE).is_file():
+        return None
+    with contextlib.suppress(UserError):
+        record = read_record(folder)
+        if record.status == "diverged" and record.data.get("sha256") == data_sha256(config):
+            return Outcome(record, folder, skipped=True)
+    return None
 
 
 def folder_of(config: RunConfig, weights: Weights) -> Path:
@@ -203,14 +233,16 @@ class _Run:
         weights: Weights,
         tuning: dict[str, object],
         held: Held | None,
+        since: float,
     ) -> None:
         self.config = config
         self.folder = folder
         self.world = current()
         self.device = self.world.on(resolve_device(config.device))
+        decides = science(config)
         record = Record(
             status="running",
-            config_id=config_id(config),
+            config_id=short_hash(decides),
             settings=config.settings,
             benchmark=config.dataset.benchmark,
             group=config.dataset.group,
@@ -220,7 +252,7 @@ class _Run:
             method_label=config.method.label,
             protocol=config.protocol.name,
             seed=config.seed,
-            science=science(config),
+            science=decides,
             started=_now(),
             hardware={**environment.hardware(self.device), "processes": self.world.size},
             versions=environment.versions(),
@@ -229,7 +261,7 @@ class _Run:
             tuning=tuning,
         )
         kind = Ledger if self.world.leads else SilentLedger
-        self.ledger = kind(record, folder, self.device, held)
+        self.ledger = kind(record, folder, self.device, held, since)
         self.checkpoints: Checkpoints | None = None
         self.training: Training | None = None
 
@@ -296,13 +328,17 @@ class _Run:
         training = Training(
             config, adapted.model, feed, ledger, self.checkpoints, interrupts, self.world
         )
+        before = ledger.record.resumed
         if may_resume and training.resume():
             self._note_resumption(training.state)
         else:
             self.checkpoints.remove()
             ledger.update(resumed=[])
         self.training = training
-        ledger.write()
+        if ledger.record.resumed == before:
+            ledger.may_write()
+        else:
+            ledger.write()
         interrupts.defer()
         with self._writer(training.state) as writer:
             if training.state.step:
@@ -395,7 +431,9 @@ class _Run:
             raise self.ledger.gone() from error
         if isinstance(error, UserError) and self.training is None:
             self.ledger.undo()
-        self.ledger.finish_badly("failed", self._epochs(), f"{type(error).__name__}: {error}")
+        # Of a full disk as if somebody had stopped it: with room again, it goes on.
+        status = "interrupted" if may_pass(error) else "failed"
+        self.ledger.finish_badly(status, self._epochs(), f"{type(error).__name__}: {error}")
 
 
 def _unfinished(folder: Path) -> bool:

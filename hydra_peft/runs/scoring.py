@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -29,15 +31,15 @@ class Scoring:
         every = self.protocol.evaluate_every
         return epoch == self.epochs or (every is not None and epoch % every == 0)
 
-    def add(self, epoch: int, score: Score, state: dict[str, Tensor]) -> None:
-        """Take note of a score; ``state`` is what the model would be restored to."""
+    def add(self, epoch: int, score: Score, state: Callable[[], dict[str, Tensor]]) -> None:
+        """Take note of a score; ``state`` gives what the model would be restored to."""
         self.evaluations += 1
         best = self.protocol.selection == "best"
         if best and self.kept is not None and score.correct <= self.kept[1].correct:
             return
         self.kept = (epoch, score)
         if best:
-            self.snapshot = {name: tensor.clone() for name, tensor in state.items()}
+            self.snapshot = {name: tensor.clone() for name, tensor in state().items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Put the selected epoch's tensors back into the model, where it is not the last one."""

@@ -21,9 +21,14 @@ class SilentLedger(Ledger):
     """Keeps the record in memory alone."""
 
     def __init__(
-        self, record: Record, folder: Path, device: torch.device, held: Held | None
+        self,
+        record: Record,
+        folder: Path,
+        device: torch.device,
+        held: Held | None,
+        since: float,
     ) -> None:
-        super().__init__(record, folder, device, held)
+        super().__init__(record, folder, device, held, since)
         self.begun = True  # there is nothing to begin
 
     def begin(self, config_yaml: str) -> None:

@@ -190,7 +190,7 @@ class Training:
                 after_batch=self._let_be_interrupted,
                 world=self.world,
             )
-            state.scoring.add(record.epoch, score, adapter_state_dict(self.model))
+            state.scoring.add(record.epoch, score, lambda: adapter_state_dict(self.model))
             writer.score(config.protocol.evaluate_split, score.accuracy, record.epoch)
 
     def _is_due(self) -> bool:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
+from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import TUNED_OPTIONS, RunConfig
+from hydra_peft.config.text import changed
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.folder import TUNING
-from hydra_peft.runs.run import Outcome, existing_outcome, run
+from hydra_peft.runs.record import Record
+from hydra_peft.runs.run import Outcome, existing_outcome, folder_of, run
 from hydra_peft.runs.search import check_search, description, search, search_space, trials_of
 from hydra_peft.training.distributed import current
 from hydra_peft.training.seeding import derive_seed
@@ -42,6 +44,10 @@ class Choice:
             optimizer=dataclasses.replace(config.optimizer, lr=self.lr),
             method=dataclasses.replace(config.method, **self.options),
         )
+
+    def changes(self) -> dict[str, dict[str, float]]:
+        """Return the values by group of the config and name."""
+        return {"optimizer": {"lr": self.lr}, "method": self.options}
 
     def as_dict(self) -> dict[str, float]:
         """Return the values by name."""
@@ -73,7 +79,7 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
             "without torchrun."
         )
     _, weights = load_backbone(config.model, config.seed)
-    existing = existing_outcome(config, weights)
+    existing = existing_outcome(config, folder_of(config, weights))
     if existing is not None:
         return existing
     # Now, not after a search that may take days: only the last run needs the test set.
@@ -88,7 +94,7 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
     # max() keeps the first of equals.
     best, _ = max(scored, key=lambda pair: int(pair[1].record.metrics["correct"]))
     log.info("tuning of %s chose %s", config.dataset.name, best.as_dict())
-    chosen_yaml = _with_choice(config_yaml, best)
+    chosen_yaml = changed(config_yaml, best.changes())
     return run(best.apply(config), chosen_yaml, tuning=_describe(config, tried, best))
 
 
@@ -164,19 +170,29 @@ def candidate(config: RunConfig, choice: Choice) -> RunConfig:
     )
 
 
+def is_trial(record: Record, config: RunConfig) -> bool:
+    """Whether ``record`` is of a run that the search of ``config`` does or may draw."""
+    optimizer = record.science.get("optimizer")
+    values: dict[str, Any] = {"lr": optimizer.get("lr") if isinstance(optimizer, dict) else None}
+    values |= {name: record.method.get(name) for name in _values(config) if name != "lr"}
+    if not all(isinstance(v, int | float) and math.isfinite(v) for v in values.values()):
+        return False
+    try:
+        one = candidate(config, Choice(values.pop("lr"), values))
+    except UserError:
+        return False
+    return config_id(one) == record.config_id
+
+
 def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
     tried = candidate(config, choice)
-    changes: dict[str, Any] = {
+    changes = {
         "protocol": dataclasses.asdict(tried.protocol),
         "paths": dataclasses.asdict(tried.paths),
+        **choice.changes(),
     }
-    yaml = OmegaConf.to_yaml(OmegaConf.merge(OmegaConf.create(config_yaml), changes))
-    return run(tried, _with_choice(yaml, choice))
-
-
-def _with_choice(config_yaml: str, choice: Choice) -> str:
-    changes = {"optimizer": {"lr": choice.lr}, "method": choice.options}
-    return OmegaConf.to_yaml(OmegaConf.merge(OmegaConf.create(config_yaml), changes))
+    # That it diverged is what the trial was to find out.
+    return run(tried, changed(config_yaml, changes), keep_diverged=tried.sweep.retry != "all")
 
 
 def _describe(

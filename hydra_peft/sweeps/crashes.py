@@ -19,6 +19,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs import hparams
 from hydra_peft.runs.claims import Claimed, claim
+from hydra_peft.runs.folder import SUPERSEDED, TUNING
 from hydra_peft.runs.record import FILE, read_record, write_record
 from hydra_peft.sweeps.job import Job
 
@@ -72,14 +73,20 @@ def _fail(folder: Path, sentence: str) -> None:
 
 def _folders(config: RunConfig) -> Iterator[tuple[Path, Path]]:
     """Give the folders, each with that of all runs, that the job may have been writing to."""
-    from hydra_peft.runs.tuning import candidate, choices
+    from hydra_peft.runs.tuning import is_trial
 
-    configs = [config]
-    if config.protocol.tune:
-        configs += [candidate(config, choice) for choice in choices(config)]
-    for one in configs:
-        runs = Path(one.paths.runs)
-        pattern = f"{one.dataset.benchmark}/{one.dataset.name}/*-seed{one.seed}-{config_id(one)}-*"
-        for path in sorted(runs.glob(f"{pattern}/{FILE}")):
-            if ".superseded-" not in path.parent.name:
-                yield runs, path.parent
+    runs = Path(config.paths.runs)
+    for folder in _found(runs, config, config_id(config)):
+        yield runs, folder
+    if not config.protocol.tune:
+        return
+    for folder in _found(runs / TUNING, config, "*"):
+        with contextlib.suppress(UserError):
+            if is_trial(read_record(folder), config):
+                yield runs / TUNING, folder
+
+
+def _found(runs: Path, config: RunConfig, id: str) -> list[Path]:
+    pattern = f"{config.dataset.benchmark}/{config.dataset.name}/*-seed{config.seed}-{id}-*"
+    found = sorted(path.parent for path in runs.glob(f"{pattern}/{FILE}"))
+    return [folder for folder in found if SUPERSEDED not in folder.name]

@@ -6,13 +6,15 @@ import atexit
 import gc
 import json
 import traceback
+from dataclasses import dataclass
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_peft.config.check import check_config
+from hydra_peft.config.check import check_and_resolve
 from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.text import to_yaml
 from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_data, check_model
@@ -22,6 +24,16 @@ from hydra_peft.runs.tuning import run_protocol
 from hydra_peft.sweeps.job import ElsewhereRun, Job, JobEnd
 from hydra_peft.sweeps.lines import describe, speed
 
+
+@dataclass
+class _Last:
+    """The config of the job before, and its groups as text."""
+
+    config: DictConfig
+    texts: dict[str, str]
+
+
+_last = _Last(OmegaConf.create({}), {})
 #: models with methods that have been found to fit each other
 _fitting: set[str] = set()
 #: not empty once what the first job has loaded is out of the collector's sight
@@ -41,7 +53,7 @@ def do_job(job: Job) -> JobEnd:
     """
     register_resolvers()
     try:
-        return _end_of(job, perform(OmegaConf.create(json.loads(job.config))))
+        return _end_of(job, perform(_composed(job.config)))
     except Claimed as error:
         return _claimed(job, error)
     except ClaimLost:
@@ -67,10 +79,30 @@ def perform(config: DictConfig) -> Outcome:
         UserError: a mistake in it.
         Exception: what ended the run, as it comes; its record says so too.
     """
-    checked = check_config(config)
+    checked, values = check_and_resolve(config)
     _check_model_once(checked)
     check_data(checked)
-    return run_protocol(checked, OmegaConf.to_yaml(config, resolve=True))
+    return run_protocol(checked, to_yaml(values))
+
+
+def _composed(content: str) -> DictConfig:
+    """Return the config of a job.
+
+    That of the last one with other values in the groups that differ: jobs of a sweep share most of
+    them, and making a config of plain values takes as long as a small model's step.
+    """
+    values = json.loads(content)
+    texts = {key: json.dumps(value) for key, value in values.items()}
+    if _last.texts.keys() != texts.keys():
+        _last.texts.clear()
+        _last.config = OmegaConf.create(values)
+        _last.texts |= texts
+    for key, text in texts.items():
+        if text != _last.texts[key]:
+            del _last.texts[key]  # what cannot be replaced leaves nothing to go on from
+            _last.config[key] = values[key]
+            _last.texts[key] = text
+    return _last.config
 
 
 def _check_model_once(config: RunConfig) -> None:

@@ -13,8 +13,10 @@ import torch
 
 from hydra_peft.errors import UserError
 from hydra_peft.models.backbones import build_backbone
+from hydra_peft.runs import checkpoints as checkpoints_module
 from hydra_peft.runs import run as run_module
 from hydra_peft.runs import training as training_module
+from hydra_peft.runs.record import read_record
 from hydra_peft.runs.run import Outcome
 from hydra_peft.tensor_files import read_tensors, write_tensors
 
@@ -237,6 +239,34 @@ def test_full_disk_fails_the_run_and_leaves_the_others(
     assert hidden == [".claims"]  # no temporary file stays behind
     assert do("seed=9").skipped
     assert earlier.record.status == "completed"
+
+
+def test_a_disk_that_fills_up_interrupts_the_run_and_the_same_command_goes_on(
+    do: Do, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    short = ("method=linear", "train.epochs=3", "train.checkpoint_every=1")
+    undisturbed = do(*short, f"paths.runs={tmp_path}/other")
+    original, written = checkpoints_module.write_tensors, []
+
+    def fill(path: Path, *rest: object) -> None:
+        written.append(path)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        original(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checkpoints_module, "write_tensors", fill)
+    with pytest.raises(OSError, match="No space left"):
+        do(*short)
+    folder = written[0].parent.parent
+    record = read_record(folder)
+    assert record.status == "interrupted"
+    assert "No space left" in str(record.error)
+    assert [path.name for path in written[0].parent.iterdir()] == [written[0].name]
+    assert not (folder / "traceback.txt").exists()
+    monkeypatch.undo()
+    outcome = do(*short)
+    assert [part["epoch"] for part in outcome.record.resumed] == [1]
+    assert outcome.record.metrics == undisturbed.record.metrics
 
 
 def test_drop_last_without_a_batch(do: Do) -> None:

@@ -288,6 +288,31 @@ def test_trials_that_diverge_count_and_are_never_chosen(
     assert len({config.optimizer.lr for config, _ in done[:4]}) == 4
 
 
+def test_a_trial_that_diverged_is_a_result_and_not_done_again(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Rates that no training survives, and one that it does.
+    rates = (*DRAWN, "protocol.grid.lr=[1e-3,1e6]", "protocol.grid.scale=[100]", "train.epochs=2")
+    config, yaml = configure(*rates, "protocol.grid.dropout=[0]")
+    runs = Interrupting(monkeypatch)
+    first = run_protocol(config, yaml)
+    assert {one["status"] for one in first.record.tuning["candidates"]} == {"completed", "diverged"}
+    (first.folder / "result.json").unlink()
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs/tuning").rglob("*")}
+    runs.done = []
+    again = run_protocol(config, yaml)
+    assert runs.done == [again.record.tuning["chosen"]["lr"]]  # the last run alone
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "runs/tuning").rglob("*")} == before
+    assert again.record.tuning == first.record.tuning
+    # Asked for, it is.
+    (first.folder / "result.json").unlink()
+    runs.done = []
+    anew = dataclasses.replace(config, sweep=dataclasses.replace(config.sweep, retry="all"))
+    run_protocol(anew, yaml)
+    statuses = [one["status"] for one in first.record.tuning["candidates"]]
+    assert len(runs.done) == statuses.count("diverged") + 1
+
+
 def test_what_is_drawn_twice_is_run_once(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:

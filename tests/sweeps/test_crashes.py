@@ -71,10 +71,15 @@ def test_a_run_that_somebody_else_does_by_now_is_left_alone(
     assert read_record(folder).status == "failed"
 
 
+@pytest.mark.parametrize("search", ["grid", "optuna"])
 def test_of_a_tuned_job_the_candidate_that_was_tried_has_failed(
-    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, search: str
 ) -> None:
-    job = make_job("protocol.tune=true", "protocol.grid.lr=[1e-3,1e-2]")
+    if search == "optuna":
+        pytest.importorskip("optuna")
+    # With dropout, which a method has and the record spells out.
+    tuned = ("method=lora", "protocol.tune=true", f"protocol.search={search}")
+    job = make_job(*tuned, "protocol.grid.lr=[1e-3,1e-2]", "protocol.grid.dropout=[0,0.1]")
     original = Training.execute
     calls = []
 
@@ -88,6 +93,9 @@ def test_of_a_tuned_job_the_candidate_that_was_tried_has_failed(
     monkeypatch.setattr(Training, "execute", die)
     with pytest.raises(SystemExit):
         do_job(job)
+    assert [read_record(folder).status for folder in calls] == ["completed", "running"]
+    other = make_job(*tuned, "protocol.grid.lr=[1e-3,1e-2]", "optimizer.eps=1e-7")
+    record_crash(other, "it died.")  # another search: this trial is not its own
     assert [read_record(folder).status for folder in calls] == ["completed", "running"]
     record_crash(job, "it died.")
     assert [read_record(folder).status for folder in calls] == ["completed", "failed"]

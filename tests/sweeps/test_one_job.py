@@ -10,7 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
+from omegaconf import OmegaConf
 
+from hydra_peft.config.check import check_config
+from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs.record import read_record
 from hydra_peft.sweeps import one_job
@@ -41,6 +45,34 @@ def test_the_config_of_the_run_is_resolved(make_job: MakeJob, tmp_path: Path) ->
     do_job(job)
     (path,) = tmp_path.glob("runs/**/config.yaml")
     assert "${" not in path.read_text()
+
+
+def test_no_value_of_a_job_is_left_for_the_next(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+
+    def note(config: RunConfig, text: str) -> None:
+        done.append((config, yaml.safe_load(text)))
+        raise UserError("not done")
+
+    monkeypatch.setattr(one_job, "run_protocol", note)
+    words = [
+        ["optimizer.lr=0.5", "method=lora", "train.epochs=3"],
+        ["seed=4", "train.epochs=3.0"],
+        ["optimizer.lr=0.5", "method=lora", "train.epochs=3"],
+    ]
+    jobs = [make_job(*some) for some in words]
+    broken = json.loads(jobs[1].config)
+    broken["dataset"]["classes"], broken["train"]["epochs"] = 99, "${"
+    jobs.insert(2, replace(jobs[1], config=json.dumps(broken)))
+    ends = [do_job(job) for job in jobs]
+    assert [end.error == "not done" for end in ends] == [True, False, False, True]
+    do_job(make_job())
+    for (config, values), job in zip(done, [jobs[0], jobs[3], make_job()], strict=True):
+        alone = OmegaConf.create(json.loads(job.config))
+        assert config == check_config(alone)
+        assert values == OmegaConf.to_container(alone, resolve=True)
 
 
 def test_mistakes_and_bugs_fail_this_job_only(
