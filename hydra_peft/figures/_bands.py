@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: what a band is, in words
 BANDS = {"range": "least to greatest seed", "sd": "mean ± sample standard deviation"}
-OPTION = "band       range (least to greatest seed) or sd (default: range)"
+OPTION = "band=sd            sample standard deviation (default: range, least to greatest seed)"
 
 
 def check_band(band: str) -> None:

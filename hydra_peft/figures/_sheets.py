@@ -43,8 +43,8 @@ class Selection:
 
 
 OPTIONS = (
-    "benchmark, protocol, tasks, methods  only these runs (names, with commas between several)",
-    "sheet      which picture, where runs differ in what is never compared (default: most runs)",
+    "benchmark=mini protocol=clean tasks=digits,cells methods=lora,hydra  only these runs",
+    "sheet=2            where runs differ in what is never compared: which (default: most runs)",
 )
 
 

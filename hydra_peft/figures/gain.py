@@ -260,6 +260,6 @@ FIGURE = CollectionFigure(
     settings=Settings,
     options=(
         *OPTIONS,
-        "baseline   a method, or a row by its label, such as 'lora r=4' (default: lora)",
+        "baseline=lora      a method, or a row by its label, such as 'lora r=4'",
     ),
 )

@@ -310,8 +310,8 @@ FIGURE = CollectionFigure(
     settings=Settings,
     options=(
         *OPTIONS,
-        "head       whether parameters include the mean head, as the paper counts (default: true)",
-        "mean       over groups, as the paper's, or tasks (default: groups)",
-        "bars       interval (95%, over seeds) or sd (default: interval)",
+        "head=false         count parameters without the head (default: with, as the paper counts)",
+        "mean=tasks         plain mean over tasks (default: groups, the mean of their means)",
+        "bars=sd            sample standard deviation (default: interval, 95% over seeds)",
     ),
 )

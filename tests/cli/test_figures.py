@@ -11,6 +11,7 @@ import pytest
 from fabricated_models import put_model
 
 from hydra_peft.cli import figures
+from hydra_peft.config.check import check_config
 
 
 @pytest.fixture
@@ -106,3 +107,29 @@ def test_all_without_anything_to_draw_is_a_mistake(
     assert code == 2
     assert "figure 3 is not drawn: run is missing" in out
     assert "none of the figures could be drawn" in err
+
+
+def test_of_all_runs_what_was_overridden_is_in_the_caption(
+    call: Call, compose_train: Callable[..., Any], tmp_path: Path
+) -> None:
+    for number, method in enumerate(("lora", "hydra")):
+        words = [f"method={method}", "train.epochs=7"]
+        settings = check_config(compose_train("device=cpu", *words)).settings
+        place = tmp_path / "runs" / "mini" / str(number)
+        put_model(compose_train, place, *words, settings=settings, config_id=f"{number:012x}")
+    put_model(compose_train, tmp_path / "runs" / "mini" / "bad", "seed=5", status="failed")
+    code, out, err = call("figure=pareto", f"runs={tmp_path}/runs", f"out={tmp_path}/out")
+    assert (code, err) == (0, "")
+    assert "note: runs that did not complete are left out: 1 failed." in out
+    assert "; seed 0; all with train.epochs=7." in out
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["pareto.csv", "pareto.pdf", "pareto.png"]
+    for word, message in (
+        ("sheet=9", "sheet=9 is too large: these runs make 1."),
+        ("head=no", "head=no is not allowed: it must be true or false."),
+        ("mean=median", "mean=median is not known: it must be one of groups, tasks."),
+        ("protocol=cleen", "protocol=cleen: no completed run has it (did you mean 'clean'?)"),
+    ):
+        code, _, err = call("figure=pareto", f"runs={tmp_path}/runs", word)
+        assert code == 2
+        assert message in err
