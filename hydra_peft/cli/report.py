@@ -49,7 +49,7 @@ def _main() -> int:
     size, problems = write_report(runs, out)
     print(f"written: {out} ({size / 1e6:.1f} MB); open it in a browser.")
     if problems:
-        print(f"it begins with {problems} kind{'s' * (problems != 1)} of warnings.")
+        print(f"it begins with {problems} kind{'s' * (problems != 1)} of warning.")
     return 0
 
 

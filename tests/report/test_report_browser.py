@@ -200,7 +200,7 @@ def test_filters_and_their_count(visit: Visit) -> None:
     total = len(visit.column(0))
     count = page.locator("#run-count")
     assert count.inner_text() == f"{total} runs"
-    page.get_by_label("Search").fill("digits lora")
+    page.locator("#runs").get_by_label("Search").fill("digits lora")
     assert set(visit.column(1)) == {"mini/digits"}
     assert all("lora" in name for name in visit.column(0))
     page.locator("#runs").get_by_label("Method").select_option("lora r=4")
@@ -211,7 +211,7 @@ def test_filters_and_their_count(visit: Visit) -> None:
     assert count.get_attribute("aria-live") == "polite"
     page.get_by_role("button", name="Clear").click()
     page.wait_for_function(f"document.getElementById('run-count').textContent === '{total} runs'")
-    page.get_by_label("Task").select_option(f"mini/{SCRIPT}")
+    page.locator("#runs").get_by_label("Task").select_option(f"mini/{SCRIPT}")
     assert visit.column(0) == [SCRIPT]
 
 
