@@ -38,7 +38,7 @@ def test_only_what_nobody_does_was_killed(tmp_path: Path, monkeypatch: pytest.Mo
     collection = collect(tmp_path)
     put(tmp_path, seed=0)  # ends after its record was read
 
-    def no_permission(runs: Path, folder: Path) -> None:
+    def no_permission(_: Path, folder: Path) -> None:
         if folder == hidden:
             raise PermissionError(13, "Permission denied")
 
