@@ -71,29 +71,47 @@ def write_report(runs: Path, out: Path) -> tuple[int, int]:
     from hydra_peft.files import atomic_write
     from hydra_peft.report.build import build_page
     from hydra_peft.report.page import render_page
-    from hydra_peft.sweeps.liveness import Liveness
     from hydra_peft.tables.overrides import Origin
 
+    going_on, unknown = _going_on(runs, collection)  # before figures, which take a while
     records = collection.records
     defaults = default_settings({Origin.of(record) for record in records}) if records else {}
     fill = None if runs.resolve() == RUNS.resolve() else runs.resolve()
     sides, notes = _sides(collection, defaults, fill)
     pictures, undrawn = _pictures(collection)
-    liveness = Liveness()
     page = build_page(
         runs,
         collection,
         defaults=defaults,
         options=_options(),
-        is_alive=lambda folder: liveness.host(runs, folder) is not None,
+        is_alive=going_on.__contains__,
         sides=sides,
         pictures=pictures,
-        notes=[*notes, *undrawn],
+        notes=[*notes, *undrawn, *unknown],
         fill=fill,
     )
     content = render_page(page).encode()
     atomic_write(out, content)
     return len(content), len(page.findings)
+
+
+def _going_on(runs: Path, collection: Collection) -> tuple[set[Path], list[str]]:
+    """Return the folders of runs that are not known to be killed, and what could not be told.
+
+    A run that has ended since its record was read was not killed either.
+    """
+    from hydra_peft.runs.record import read_record
+    from hydra_peft.sweeps.liveness import Liveness
+
+    liveness, found, unknown = Liveness(), set[Path](), list[str]()
+    for run in (run for run in collection.others if run.record.status == "running"):
+        try:
+            if liveness.host(runs, run.folder) or read_record(run.folder).status != "running":
+                found.add(run.folder)
+        except UserError as error:
+            found.add(run.folder)
+            unknown.append(str(error))
+    return found, unknown
 
 
 def _sides(

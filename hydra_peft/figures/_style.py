@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
+    from matplotlib.figure import FigureBase
 
 #: widths of one and of both columns of a two-column paper, in inches
 COLUMN = 3.3
@@ -59,6 +60,8 @@ _SETTINGS: dict[str, Any] = {
     "grid.linewidth": 0.5,
     "figure.dpi": 200,
     "savefig.dpi": 200,
+    # Names from records stand in pictures: what is between dollars there is no formula.
+    "text.parse_math": False,
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
     # TrueType, embedded: text in a PDF stays text, and journals take it.
@@ -92,6 +95,13 @@ def picture(width: float, height: float) -> Picture:
     made = Picture(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(made)
     return made
+
+
+def formulas(made: FigureBase) -> None:
+    """Typeset what is between dollars in the legends of ``made``, whose words are our own."""
+    for legend in made.legends:
+        for text in legend.get_texts():
+            text.set_parse_math(True)
 
 
 def look(index: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._branches import IMAGE_OPTIONS, choose_layer, cls_outputs, sample_images
 from hydra_peft.figures._captions import RANDOM, describe_runs, weights_label
 from hydra_peft.figures._layers import AdaptedLayer, adapted_layers
-from hydra_peft.figures._style import BRANCHES, GREY, PAGE, footer, picture
+from hydra_peft.figures._style import BRANCHES, GREY, PAGE, footer, formulas, picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -287,11 +287,12 @@ def plot(data: FigureData) -> Picture:
         for axes, (measure, words) in zip(row, MEASURES.items(), strict=True):
             own = summary[(summary["setting"] == setting) & (summary["measure"] == measure)]
             _panel(axes, table[table["setting"] == setting], own, measure)
-            axes.set_xlabel(f"{words}\n{_counts(own)}")
+            axes.set_xlabel(f"{words}\n{_counts(own)}", parse_math=True)
         row[0].set_title(setting, loc="left")
         row[1].tick_params(labelleft=False)
     handles, labels = grid[0][0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside upper center", ncols=len(handles))
+    formulas(made)
     hidden = (
         f". {len(sizes) - _DRAWN} more settings are in the table" if len(sizes) > _DRAWN else ""
     )

@@ -152,6 +152,8 @@ def plot(data: FigureData) -> Picture:
         handles |= _draw(pair, data.table[data.table["task"] == task], facts)
         pair[0].set_title(task)
         pair[1].set_xlabel("epoch")
+        # A shared axis has numbers in the last row alone, which not every column reaches.
+        pair[1].tick_params(labelbottom=number + columns >= len(tasks))
         if column == 0:
             pair[0].set_ylabel("training loss")
             pair[1].set_ylabel("accuracy (%)")

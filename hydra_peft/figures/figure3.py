@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.figures._base import FigureData, RunFigure
 from hydra_peft.figures._captions import describe_runs
 from hydra_peft.figures._layers import AdaptedLayer, adapted_layers
-from hydra_peft.figures._style import BRANCHES, GREY, HEAT, PAGE, footer, picture
+from hydra_peft.figures._style import BRANCHES, GREY, HEAT, PAGE, footer, formulas, picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: directions of the update, as in the paper
 COUNT = 2
+_SIMILARITY = r"similarity $\phi(i, j)$"
 
 
 @dataclass(frozen=True)
@@ -128,15 +129,15 @@ def _maps(part: SubFigure, table: pd.DataFrame, blocks: list[int]) -> None:
             mappable = _map(axes, found, top) or mappable
         row[0].set_ylabel(str(block or "-"), rotation=0, ha="right", va="center", labelpad=8)
     for axes, (kind, branch) in zip(grid[0], columns, strict=True):
-        axes.set_title(f"{kind}: {_math(branch)}")
+        axes.set_title(f"{kind}: {_math(branch)}", parse_math=True)
     for axes in grid[-1]:
         axes.tick_params(bottom=True, labelbottom=True)
     part.supylabel("block")
-    part.supxlabel("i: leading directions of $W_0$   (rows of each map: j = 1, 2)", fontsize=8)
+    rows = "i: leading directions of $W_0$   (rows of each map: j = 1, 2)"
+    part.supxlabel(rows, fontsize=8, parse_math=True)
     if mappable is not None:
-        part.colorbar(
-            mappable, ax=grid, label=r"similarity $\phi(i, j)$", shrink=1.0, aspect=30, pad=0.01
-        )
+        bar = part.colorbar(mappable, ax=grid, shrink=1.0, aspect=30, pad=0.01)
+        bar.set_label(_SIMILARITY, parse_math=True)
 
 
 def _map(axes: Axes, found: pd.DataFrame | None, top: float) -> Any:
@@ -176,9 +177,10 @@ def _summary(part: SubFigure, summary: pd.DataFrame) -> None:
         axes.set_xticks(list(dict.fromkeys(rows["block"])))
         axes.set_xlabel("block")
     row[0].set_ylim(0, row[0].get_ylim()[1])  # of all of them, once all are drawn
-    row[0].set_ylabel(r"similarity $\phi(i, j)$")
+    row[0].set_ylabel(_SIMILARITY, parse_math=True)
     handles, labels = row[0].get_legend_handles_labels()
     part.legend(handles, labels, loc="outside upper center", ncols=len(handles))
+    formulas(part)
 
 
 def _chance(axes: Axes, rows: pd.DataFrame) -> None:

@@ -19,7 +19,7 @@ from hydra_peft.figures._branches import (
 )
 from hydra_peft.figures._captions import describe_runs
 from hydra_peft.figures._layers import adapted_layers
-from hydra_peft.figures._style import BRANCHES, PAGE, SMALL, footer, picture
+from hydra_peft.figures._style import BRANCHES, PAGE, SMALL, footer, formulas, picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,6 +201,7 @@ def plot(data: FigureData) -> Picture:
             axes.set_xlabel("CKA (debiased)\n" + "\n".join(_pairs(own)), fontsize=SMALL)
     handles, labels = grid[0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside upper center", ncols=len(handles), markerscale=1.5)
+    formulas(made)
     alignment = "" if several else f"CKA (debiased) of {'; '.join(_pairs(aligned))}. "
     footer(made, alignment + data.caption)
     return made

@@ -21,16 +21,19 @@ class Fact:
 
 @dataclass(frozen=True)
 class Rival:
-    """Another row, and by how much the leader is ahead of it, over the seeds that both have."""
+    """Another row, and by how much the leader is ahead of it, over the seeds that both have.
+
+    That may be less than nothing: means are over all of a row's seeds.
+    """
 
     label: str
     difference: Summary
 
     @property
-    def is_apart(self) -> bool:
-        """Whether the interval of the difference leaves out zero."""
-        interval = self.difference.interval
-        return interval is not None and (interval[0] > 0 or interval[1] < 0)
+    def order(self) -> int:
+        """1 or -1 where the interval of the difference is above or below zero, else 0."""
+        low, high = self.difference.interval or (0.0, 0.0)
+        return (low > 0) - (high < 0)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Leader:
         backbone: model and weights.
         label: the row's; empty where no row has all tasks.
         mean: over the groups of tasks, as tables have it.
-        rivals: the other complete rows, nearest first.
+        rivals: the other complete rows with a common seed, nearest first.
+        strangers: labels of the complete rows without one.
     """
 
     where: str
@@ -51,20 +55,24 @@ class Leader:
     mean: Summary | None
     rivals: list[Rival]
     selected_on_test: bool
+    strangers: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
         """What may be said of the order, one sentence."""
         if self.mean is None:
             return "No row has all tasks with a common seed: there is no mean to compare."
-        if not self.rivals:
+        if not self.rivals and not self.strangers:
             return "The only row that has all tasks: nothing to compare it with."
-        if all(rival.difference.interval is None for rival in self.rivals):
+        if self.rivals and all(rival.difference.interval is None for rival in self.rivals):
             return "Highest in one seed. One seed has no interval, so no order is shown."
-        ahead = [rival.label for rival in self.rivals if rival.is_apart]
-        near = [rival.label for rival in self.rivals if not rival.is_apart]
-        parts = [f"ahead of {', '.join(ahead)}"] if ahead else []
-        parts += [f"not separated from {', '.join(near)}"] if near else []
+        listed = {
+            "ahead of": [rival.label for rival in self.rivals if rival.order > 0],
+            "not separated from": [rival.label for rival in self.rivals if rival.order == 0],
+            "in common seeds behind": [rival.label for rival in self.rivals if rival.order < 0],
+            "without a common seed with": self.strangers,
+        }
+        parts = [f"{words} {', '.join(labels)}" for words, labels in listed.items() if labels]
         return f"Highest mean; {' and '.join(parts)}."
 
 
@@ -113,15 +121,18 @@ def _leader(table: Table, rows: list[Row]) -> Leader:
     if not means:
         return Leader(where, backbone, "", None, [], table.selected_on_test)
     best = max(means, key=lambda i: statistics.fmean(means[i].values()))
-    rivals = []
+    rivals, strangers = [], []
     for i, by_seed in means.items():
         shared = sorted(means[best].keys() & by_seed.keys())
-        if i != best and shared:
+        if i != best and not shared:
+            strangers.append(rows[i].label)
+        elif i != best:
             differences = [means[best][seed] - by_seed[seed] for seed in shared]
             rivals.append(Rival(rows[i].label, summarize(differences)))
     rivals.sort(key=lambda rival: rival.difference.mean)
     mean = summarize(means[best].values())
-    return Leader(where, backbone, rows[best].label, mean, rivals, table.selected_on_test)
+    label, on_test = rows[best].label, table.selected_on_test
+    return Leader(where, backbone, label, mean, rivals, on_test, tuple(strangers))
 
 
 def _by_seed(row: Row, table: Table) -> dict[int, float]:

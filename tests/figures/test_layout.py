@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from made_up import put, scores
+from matplotlib.text import Text
 
 from hydra_peft.figures import find_figure, save
 from hydra_peft.figures._style import COLUMN, PAGE
@@ -51,3 +52,31 @@ def test_nothing_overlaps(tmp_path: Path, name: str, kind: str) -> None:
             )
     files = save(made, data, tmp_path / "out" / name)
     assert {file.suffix for file in files} == {".pdf", ".png", ".csv"}
+
+
+@pytest.mark.parametrize("name", ["pareto", "curves", "gain", "ranks"])
+def test_names_are_no_formulas(tmp_path: Path, name: str) -> None:
+    hostile = {"a$b^^$c": [50.0, 51.0], "$1 and $2": [60.0, 61.0]}
+    made = [run for rank in (4, 8) for run in scores("hydra", hostile, rank=rank)]
+    made += scores("lora", hostile, method_label="lora $x^_$")
+    figure = find_figure(name)
+    data = figure.data(put(tmp_path / "runs", *made), figure.settings())
+    picture = figure.draw(data)
+    save(picture, data, tmp_path / "out" / name)  # what cannot be typeset raises here
+    texts = [text for text in picture.findobj(Text) if "$" in text.get_text()]
+    assert texts
+    assert not any(text.get_parse_math() for text in texts)
+
+
+def test_every_column_of_curves_has_its_epochs(tmp_path: Path) -> None:
+    tasks = {f"t{n}": [50.0] for n in range(6)}  # four in the first row, two below
+    figure = find_figure("curves")
+    data = figure.data(put(tmp_path / "runs", *scores("lora", tasks)), figure.settings())
+    picture = figure.draw(data)
+    picture.canvas.draw()
+    shown = [axes for axes in picture.axes if axes.get_visible()]
+    for column in {axes.get_subplotspec().colspan.start for axes in shown}:
+        own = [axes for axes in shown if axes.get_subplotspec().colspan.start == column]
+        lowest = max(own, key=lambda axes: axes.get_subplotspec().rowspan.start)
+        ticks = lowest.xaxis.get_major_ticks()
+        assert any(tick.label1.get_visible() and tick.label1.get_text() for tick in ticks)

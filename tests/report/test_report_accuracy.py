@@ -92,6 +92,20 @@ def test_leader_ahead_and_not_separated() -> None:
     )
 
 
+def test_leader_of_other_seeds_is_not_called_ahead() -> None:
+    lora = {0: 80.0, 1: 80.1, 2: 80.0, 3: 95.0, 4: 95.0}
+    hydra = {0: 82.0, 1: 82.0, 2: 82.1}
+    linear = {7: 10.0}
+    scores = {"lora": lora, "hydra": hydra, "linear": linear}
+    found = leader(*(scored(m, "digits", s, x) for m, xs in scores.items() for s, x in xs.items()))
+    assert found.label == "lora r=4"
+    (rival,) = found.rivals
+    assert rival.difference.mean == pytest.approx(-2.0)
+    assert found.verdict == (
+        "Highest mean; in common seeds behind hydra r=2+2 and without a common seed with linear."
+    )
+
+
 def test_one_seed_shows_no_order() -> None:
     found = leader(scored("lora", "digits", 0, 90.0), scored("linear", "digits", 0, 10.0))
     assert found.verdict == "Highest in one seed. One seed has no interval, so no order is shown."
