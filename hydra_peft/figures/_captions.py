@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
+from hydra_peft.plain_text import shortened
 from hydra_peft.runs.record import Record
 
 #: in the place of the weights' hash
 RANDOM = "RANDOM WEIGHTS"
 #: of runs whose data is not the whole task
 PARTIAL = "PARTIAL DATA"
+#: characters of a name in a picture; records may hold anything, and drawing it takes as long
+LONGEST = 60
+
+
+def drawable(record: Record) -> Record:
+    """Return ``record`` with names that fit into a picture, cut at :data:`LONGEST` characters."""
+    names = ("benchmark", "group", "task", "model", "method_label", "protocol")
+    cut: dict[str, Any] = {name: shortened(getattr(record, name), LONGEST) for name in names}
+    return replace(record, **cut)
 
 
 def weights_label(record: Record) -> str:
@@ -25,7 +37,7 @@ def describe_runs(records: Iterable[Record]) -> str:
     Where runs differ all values are listed, a caption hides no mixture; but of tasks, if they are
     many, their number.
     """
-    found = list(records)
+    found = [drawable(record) for record in records]
 
     def values(get: list[str]) -> str:
         return ", ".join(dict.fromkeys(get))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.figures._captions import PARTIAL, RANDOM
+from hydra_peft.figures._captions import PARTIAL, RANDOM, drawable
 from hydra_peft.figures._style import COLOURS, METHODS, SMALL, look
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
@@ -124,7 +124,8 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
     """
     from hydra_peft.tables.rows import build_tables  # loads torch
 
-    records = _selected(collection.records, selection)
+    drawn = [(run.folder, drawable(run.record)) for run in collection.completed]
+    records = _selected([record for _, record in drawn], selection)
     tables, notes = build_tables(records, defaults=collection.defaults)
     sheets = [cut for table in tables for cut in _cut(table)]
     sheets.sort(key=lambda sheet: (-_runs(sheet), sheet.selected_on_test))
@@ -136,7 +137,7 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
         f"not in this picture: {_runs(other)} runs on {describe(other)}: sheet={at}."
         for at, other in others.items()
     ]
-    folders = {id(run.record): run.folder for run in collection.completed}
+    folders = {id(record): folder for folder, record in drawn}
     return Sheet(sheets[number - 1], folders, (*elsewhere, *notes), tuple(others))
 
 

@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hydra_peft.plain_text import shortened
 from hydra_peft.runs.record import Record
 
+#: characters of a setting's value in a label
+_LONGEST = 120
 #: mark of a row whose hyper-parameters were chosen out of a grid
 TUNED = "tuned"
 #: what a search is without a setting that says so
@@ -110,5 +113,5 @@ def _flat(key: str, value: Any) -> dict[str, Any]:
 def _text(value: Any) -> str:
     """Return ``value`` as one types it: ``null``, ``true``, ``[attn.proj,mlp.fc2]``."""
     if isinstance(value, str):
-        return value
-    return json.dumps(value, separators=(",", ":")).replace('"', "")
+        return shortened(value, _LONGEST)
+    return shortened(json.dumps(value, separators=(",", ":")).replace('"', ""), _LONGEST)
