@@ -187,7 +187,8 @@ def build_tables(
     warnings = _data_notes(records)
     for key, members in sorted(tables.items()):
         rows, apart = _rows(members, defaults)
-        warnings += [*apart, *_lineages(members, f"{key[0]}, protocol {key[1]}")]
+        where = f"{key[0]}, protocol {key[1]}"
+        warnings += [*apart, *_lineages(members, where), *_contents(members, where)]
         built.append(Table(*key, _tasks(members), rows))
     if len({table.protocol for table in built}) > 1:
         warnings.append("runs of different protocols are in different tables, never averaged.")
@@ -212,6 +213,25 @@ def _lineages(records: list[Record], where: str) -> list[str]:
     ways = sorted(tasks.items())
     listed = "; ".join(f"{way} ({', '.join(sorted(names))})" for way, names in ways)
     return [f"{where}: data of different lineages: {listed}."]
+
+
+def _contents(records: list[Record], where: str) -> list[str]:
+    """Say on which tasks rows were trained or scored on other images than their neighbours."""
+    found: dict[tuple[str, bool, str], dict[str, dict[str, None]]] = defaultdict(dict)
+    for record in records:
+        splits = record.data.get("splits")
+        for split, content in splits.items() if isinstance(splits, dict) else ():
+            key = (record.task, bool(record.data.get("partial")), str(split))
+            found[key].setdefault(str(content), {})[record.method_label] = None
+    sentences = []
+    for (task, _, split), contents in sorted(found.items()):
+        if len(contents) > 1:
+            listed = "; ".join(f"{c[:8]} ({', '.join(names)})" for c, names in contents.items())
+            sentences.append(
+                f"{where}: {task} has different images in {split}: {listed}. Differences between "
+                "such runs are not of methods alone."
+            )
+    return sentences
 
 
 def _data_notes(records: list[Record]) -> list[str]:

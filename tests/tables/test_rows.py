@@ -55,6 +55,24 @@ SCORES = {"a": [90.0, 92.0], "b": [50.0, 60.0], "c": [70.0, 74.0]}
 FULL = [record(t, s, SCORES[t][s]) for t in SCORES for s in (0, 1)]
 
 
+def test_rows_on_other_images_are_named() -> None:
+    def run(method: str, task: str, test: str, **splits: str) -> Record:
+        data = {
+            "sha256": f"{method} {splits}",
+            "splits": {"train": "1" * 64, "test": test, **splits},
+        }
+        return record(task, 0, 50.0, method_label=method, settings={"m": method}, data=data)
+
+    tuned = run("seqlora", "a", "2" * 64, validation="3" * 64)  # read more, of the same
+    same = [run("lora", "a", "2" * 64), run("hydra", "a", "2" * 64), tuned]
+    assert build_tables(same)[1] == []
+    other = [*same, run("lora", "b", "4" * 64), run("hydra", "b", "5" * 64)]
+    assert build_tables(other)[1] == [
+        "mini, protocol clean: b has different images in test: 44444444 (lora); 55555555 (hydra). "
+        "Differences between such runs are not of methods alone."
+    ]
+
+
 def test_means_and_deviations_by_hand() -> None:
     (table,), warnings = build_tables(FULL)
     (row,) = table.rows
