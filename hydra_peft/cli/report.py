@@ -152,7 +152,7 @@ def _pictures(collection: Collection) -> tuple[list[Picture], list[str]]:
     pictures: list[Picture] = []
     undrawn: list[str] = []
     for figure in all_figures():
-        if isinstance(figure, CollectionFigure):
+        if isinstance(figure, CollectionFigure) and not figure.rebuilds:
             try:
                 pictures.append(draw(figure, collection))
             except UserError as error:

@@ -94,6 +94,8 @@ class CollectionFigure(Figure):
     Attributes:
         data: takes the collection and the settings; raises :class:`UserError` where these runs do
             not give the figure.
+        rebuilds: whether it needs the trained models: some seconds a run, so reports go without.
     """
 
     data: Callable[[Collection, Any], FigureData]
+    rebuilds: bool = False

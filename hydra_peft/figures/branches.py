@@ -356,5 +356,6 @@ FIGURE = CollectionFigure(
         "checkpoint=<file>  the backbone's weights, if they have moved since",
     ),
     data=data,
+    rebuilds=True,
     plot=plot,
 )

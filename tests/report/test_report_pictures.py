@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from study import grid
 
+import hydra_peft.figures
+from hydra_peft.cli.report import write_report
 from hydra_peft.errors import UserError
 from hydra_peft.figures import CollectionFigure, FigureData
 from hydra_peft.figures._style import picture
@@ -89,3 +91,17 @@ def test_too_large_for_a_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     embedded = embed(Picture("t", "<svg/>", many, "c", "n"))
     assert embedded.file is None
     assert (embedded.count, len(embedded.rows)) == (pictures.MAX_CSV, pictures.MOST_ROWS)
+
+
+def test_what_rebuilds_models_is_not_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> FigureData:
+        raise AssertionError("rebuilt")
+
+    slow = CollectionFigure(name="slow", title="Slow", plot=made, data=refuse, rebuilds=True)
+    monkeypatch.setattr(hydra_peft.figures, "all_figures", lambda: [slow, FIGURE])
+    runs = tmp_path / "runs"
+    grid(runs, seeds=1, tasks=1)
+    write_report(runs, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert "Accuracy &lt;by&gt; seed" in text
+    assert "Slow" not in text
