@@ -5,18 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hydra_peft.runs.record import Record
-
-#: in the place of the weights' hash
-RANDOM = "RANDOM WEIGHTS"
-#: of runs whose data is not the whole task
-PARTIAL = "PARTIAL DATA"
-
-
-def weights_label(record: Record) -> str:
-    """Return ``pretrained 1a2b3c4d``, or ``RANDOM WEIGHTS``."""
-    if record.weights.get("kind") != "pretrained":
-        return RANDOM
-    return f"pretrained {str(record.weights.get('sha256'))[:8]}"
+from hydra_peft.tables.labels import PARTIAL, weights_label
 
 
 def describe_runs(records: Iterable[Record]) -> str:
