@@ -17,16 +17,21 @@ class Interval:
     count: int
 
 
+def t_half_width(std: float, count: int) -> float:
+    """Return half of the 95% interval of a mean of two or more values, from their deviation."""
+    from scipy.special import stdtrit  # scipy.stats has the same and takes a second to load
+
+    return float(stdtrit(count - 1, 0.975)) * std / math.sqrt(count)
+
+
 def t_interval(values: Sequence[float]) -> Interval:
     """Return mean and 95% interval of ``values``, independent draws of something near normal."""
-    from scipy import stats
-
     count = len(values)
     mean = math.fsum(values) / count if count else math.nan
     if count < 2:
         return Interval(mean, math.nan, math.nan, count)
     squares = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-    half = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(squares / count)
+    half = t_half_width(math.sqrt(squares), count)
     return Interval(mean, mean - half, mean + half, count)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import sys
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hydra_peft.errors import UserError, did_you_mean
@@ -77,3 +78,13 @@ def _typed(key: str, text: str, kind: Any) -> Any:
         expected = "a positive whole number" if kind is int else "positive whole numbers"
         raise UserError(f"{key}={text} is not allowed: it must be {expected}.")
     return int(text) if kind is int else tuple(int(part) for part in parts)
+
+
+def check_name(name: str | None) -> None:
+    """Check that files called ``name`` stay in the folder that ``out=`` names.
+
+    Raises:
+        UserError: it has folders of its own.
+    """
+    if name and (Path(name).name != name or name == ".."):
+        raise UserError(f"name={name} is not allowed: give a name alone, and the folder with out=.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra_peft.cli.arguments import parse_arguments, parse_settings
+from hydra_peft.cli.arguments import check_name, parse_arguments, parse_settings
 from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError
 from hydra_peft.figures import CollectionFigure, Figure, FigureData, RunFigure
@@ -58,6 +58,7 @@ def _main() -> int:
     asked = [word.partition("=")[2] for word in words if word.startswith("figure=")]
     figure = _find(asked[-1]) if asked and asked[-1] != ALL else None
     arguments, settings = _parse(words, figure)
+    check_name(arguments.name)
     out = Path(arguments.out).expanduser()
     if arguments.figure == ALL:
         if arguments.name:

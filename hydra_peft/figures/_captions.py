@@ -8,11 +8,8 @@ from typing import Any
 
 from hydra_peft.plain_text import shortened
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.labels import PARTIAL, weights_label
 
-#: in the place of the weights' hash
-RANDOM = "RANDOM WEIGHTS"
-#: of runs whose data is not the whole task
-PARTIAL = "PARTIAL DATA"
 #: characters of a name in a picture; records may hold anything, and drawing it takes as long
 LONGEST = 60
 
@@ -22,13 +19,6 @@ def drawable(record: Record) -> Record:
     names = ("benchmark", "group", "task", "model", "method_label", "protocol")
     cut: dict[str, Any] = {name: shortened(getattr(record, name), LONGEST) for name in names}
     return replace(record, **cut)
-
-
-def weights_label(record: Record) -> str:
-    """Return ``pretrained 1a2b3c4d``, or ``RANDOM WEIGHTS``."""
-    if record.weights.get("kind") != "pretrained":
-        return RANDOM
-    return f"pretrained {str(record.weights.get('sha256'))[:8]}"
 
 
 def describe_runs(records: Iterable[Record]) -> str:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.figures._captions import PARTIAL, RANDOM, drawable
+from hydra_peft.figures._captions import drawable
 from hydra_peft.figures._style import COLOURS, METHODS, SMALL, look
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.labels import PARTIAL, RANDOM
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -216,11 +217,9 @@ def looks(methods: Sequence[str]) -> list[dict[str, Any]]:
 
 def half_width(summary: Summary) -> float:
     """Return half of Student's 95% interval of a mean over seeds; NaN for a single one."""
-    from scipy.special import stdtrit  # scipy.stats has the same and takes a second to load
+    from hydra_peft.analysis.intervals import t_half_width
 
-    if summary.std is None:
-        return math.nan
-    return float(stdtrit(summary.count - 1, 0.975)) * summary.std / math.sqrt(summary.count)
+    return math.nan if summary.std is None else t_half_width(summary.std, summary.count)
 
 
 def in_words(counts: Sequence[int]) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.errors import UserError
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._branches import IMAGE_OPTIONS, choose_layer, cls_outputs, sample_images
-from hydra_peft.figures._captions import RANDOM, describe_runs, weights_label
+from hydra_peft.figures._captions import describe_runs
 from hydra_peft.figures._layers import AdaptedLayer, adapted_layers
 from hydra_peft.figures._style import BRANCHES, GREY, PAGE, footer, formulas, picture
+from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +108,7 @@ def _measure(
     return {
         "setting": f"{record.benchmark}, {record.method_label}, {record.model} "
         f"({weights_label(record)}), protocol {record.protocol}"
-        f"{', PARTIAL DATA' if record.data.get('partial') else ''}",
+        f"{f', {PARTIAL}' if record.data.get('partial') else ''}",
         "identity": f"{settings_id(record.settings)} {backbone}",
         "benchmark": record.benchmark,
         "task": record.task,

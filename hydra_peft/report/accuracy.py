@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from hydra_peft.report.run_lines import Badge
+from hydra_peft.tables.labels import PARTIAL, RANDOM
 from hydra_peft.tables.render import seeds
-from hydra_peft.tables.rows import PARTIAL, RANDOM, Row, Summary, Table
+from hydra_peft.tables.rows import Row, Summary, Table
 from hydra_peft.tables.sheet import ranks
 
 #: in the place of a number

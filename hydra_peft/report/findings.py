@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hydra_peft.report.missing import Gap
 from hydra_peft.report.run_lines import DIRTY, KILLED, NO_COMMIT, ON_TEST, RunLine
-from hydra_peft.tables.rows import PARTIAL, RANDOM
+from hydra_peft.tables.labels import PARTIAL, RANDOM
 
 #: entries that are listed; the others are counted
 MOST_ITEMS = 40

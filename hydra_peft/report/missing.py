@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_peft.config.quoting import quoted
+from hydra_peft.tables.labels import RANDOM
 from hydra_peft.tables.overrides import TUNED, UNCHECKED
-from hydra_peft.tables.rows import RANDOM, Row, Table, reduced_precision
+from hydra_peft.tables.rows import Row, Table, reduced_precision
 
 #: settings that a command may repeat: none of them can name code or leave the run's own keys
 _KEY = re.compile(r"(model|data|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+")

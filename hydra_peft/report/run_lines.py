@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hydra_peft.runs.collection import Collection, FoundRun
 from hydra_peft.runs.record import Record
-from hydra_peft.tables.rows import PARTIAL, RANDOM, is_selected_on_test
+from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
+from hydra_peft.tables.rows import is_selected_on_test
 
 #: a ``running`` record that nobody alive holds
 KILLED = "killed"
@@ -98,7 +99,7 @@ def _line(runs: Path, run: FoundRun, is_alive: IsAlive) -> RunLine:
 
 def _badges(record: Record) -> tuple[Badge, ...]:
     badges = []
-    if record.weights.get("kind") == "random":
+    if weights_label(record) == RANDOM:
         badges.append(Badge(RANDOM, "caution", "the backbone was not pretrained"))
     if record.data.get("partial"):
         badges.append(Badge(PARTIAL, "caution", "a split is not the whole task's"))

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hydra_peft.report.run_lines import RunLine
+from hydra_peft.tables.labels import PARTIAL, weights_label
 from hydra_peft.tables.rows import Row, Summary, Table, group_weights, summarize
 
 
@@ -89,9 +90,7 @@ def facts(lines: Iterable[RunLine]) -> list[Fact]:
         count("Methods", record.method_label)
         count("Seeds", record.seed)
         count("Protocols", record.protocol)
-        weights = str(record.weights.get("sha256") or "unknown")[:8]
-        random = record.weights.get("kind") == "random"
-        count("Backbones", f"{record.model}, {'RANDOM WEIGHTS' if random else weights}")
+        count("Backbones", f"{record.model}, {weights_label(record)}")
         hardware = record.hardware
         count("Hardware", hardware.get("gpu") or hardware.get("cpu") or "not recorded")
         for package in ("python", "torch", "timm"):
@@ -115,7 +114,7 @@ def leaders(tables: Iterable[Table]) -> list[Leader]:
 def _leader(table: Table, rows: list[Row]) -> Leader:
     where = f"{table.benchmark}, protocol {table.protocol}, {table.split}"
     first = rows[0]
-    backbone = f"{first.model}, {first.weights}" + (", PARTIAL DATA" if first.partial else "")
+    backbone = f"{first.model}, {first.weights}" + (f", {PARTIAL}" if first.partial else "")
     means = {i: _by_seed(row, table) for i, row in enumerate(rows)}
     means = {i: by_seed for i, by_seed in means.items() if by_seed}
     if not means:

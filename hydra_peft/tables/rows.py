@@ -13,8 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hydra_peft.analysis.intervals import t_half_width
 from hydra_peft.config.identity import settings_id, short_hash
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.labels import PARTIAL, weights_label
 from hydra_peft.tables.overrides import UNCHECKED, Defaults, marks
 
 
@@ -31,9 +33,7 @@ class Summary:
         """The 95% interval of the mean by Student's t; None for one seed."""
         if self.std is None:
             return None
-        from scipy.special import stdtrit  # scipy.stats has the same and takes a second to load
-
-        half = float(stdtrit(self.count - 1, 0.975)) * self.std / self.count**0.5
+        half = t_half_width(self.std, self.count)
         return self.mean - half, self.mean + half
 
     def scaled(self, factor: float) -> Summary:
@@ -58,12 +58,6 @@ def group_weights(tasks: dict[str, str]) -> dict[str, float]:
     """Return the weight of each task in the mean of the groups' means; task to group is given."""
     sizes = Counter(tasks.values())
     return {task: 1.0 / (len(sizes) * sizes[group]) for task, group in tasks.items()}
-
-
-#: mark in the label of a row whose data is not the whole task
-PARTIAL = "PARTIAL DATA"
-#: in the place of the weights' hash
-RANDOM = "RANDOM WEIGHTS"
 
 
 @dataclass
@@ -247,7 +241,11 @@ def _data_notes(records: list[Record]) -> list[str]:
 def _rows(records: list[Record], defaults: Defaults | None) -> tuple[list[Row], list[str]]:
     grouped: dict[tuple[str, str, bool], list[Record]] = defaultdict(list)
     for record in records:
-        key = (settings_id(record.settings), _weights(record), bool(record.data.get("partial")))
+        key = (
+            settings_id(record.settings),
+            weights_label(record),
+            bool(record.data.get("partial")),
+        )
         grouped[key].append(record)
     rows: list[Row] = []
     warnings: list[str] = []
@@ -309,7 +307,7 @@ def _row(records: list[Record], defaults: Defaults | None) -> Row:
     label = f"{first.method_label}, {PARTIAL}" if partial else first.method_label
     label += "".join(f", {precision}" for precision in reduced_precision(first.settings))
     label += f" ({', '.join(overrides)})" if overrides else ""
-    row = Row(label, first.model, _weights(first), first.settings, partial=partial)
+    row = Row(label, first.model, weights_label(first), first.settings, partial=partial)
     row.overrides = overrides
     row.sources = sorted({str(r.weights["source"]) for r in records if r.weights.get("source")})
     row.method = {
@@ -329,13 +327,6 @@ def reduced_precision(settings: dict[str, Any]) -> list[str]:
     """Return the precision to name in a label: any but full."""
     precision = settings.get("precision", "fp32")
     return [] if precision == "fp32" else [str(precision)]
-
-
-def _weights(record: Record) -> str:
-    # Each seed draws its own random backbone: one row over those draws is what is meant.
-    if record.weights.get("kind") == "random":
-        return RANDOM
-    return f"pretrained {str(record.weights.get('sha256'))[:8]}"
 
 
 def _tell_apart(rows: list[Row]) -> None:

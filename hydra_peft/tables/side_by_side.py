@@ -15,14 +15,13 @@ from hydra_peft.errors import UserError
 from hydra_peft.methods import method_names
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.deviations import deviations, fixed
+from hydra_peft.tables.labels import PARTIAL, RANDOM
 from hydra_peft.tables.overrides import Defaults
 from hydra_peft.tables.paper_tables import PaperTable
 from hydra_peft.tables.pe_score import pe_factor
 from hydra_peft.tables.published import Number, PublishedRow, PublishedTable
 from hydra_peft.tables.rest import rest_command
 from hydra_peft.tables.rows import (
-    PARTIAL,
-    RANDOM,
     Row,
     Summary,
     Table,

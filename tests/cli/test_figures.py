@@ -70,6 +70,7 @@ def test_help_lists_figures_and_options(call: Call) -> None:
         (["figure=3", "x"], "cannot understand 'x': expected key=value"),
         (["figure=all", "runs=/nowhere"], "/nowhere is not a folder"),
         (["figure=all", "name=x"], "name= goes with one figure"),
+        (["figure=3", "name=../x"], "name=../x is not allowed: give a name alone"),
     ],
 )
 def test_mistakes(call: Call, words: list[str], message: str) -> None:

@@ -145,6 +145,8 @@ def test_a_format_is_printed_and_written_alone(
         (["format=latx"], "format=latx is not known (did you mean 'latex'?)"),
         (["table=8", "protocol=cleen"], "(did you mean 'clean'?): it must be one of clean"),
         (["protocol=validation"], "no completed run of protocol=validation"),
+        (["name=../x"], "name=../x is not allowed: give a name alone"),
+        (["table=8", "name=.."], "name=.. is not allowed"),
     ],
 )
 def test_mistakes_are_one_sentence(

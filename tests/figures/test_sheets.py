@@ -15,7 +15,8 @@ from hydra_peft.figures import all_figures, find_figure
 from hydra_peft.figures._base import CollectionFigure
 from hydra_peft.figures._sheets import Selection, choose, half_width, looks
 from hydra_peft.runs.collection import Collection
-from hydra_peft.tables.rows import RANDOM, summarize
+from hydra_peft.tables.labels import RANDOM
+from hydra_peft.tables.rows import summarize
 
 #: everything that is never compared, and how a run has it
 APART: dict[str, dict[str, Any]] = {

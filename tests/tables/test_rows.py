@@ -226,3 +226,9 @@ def test_no_runs_is_one_sentence(tmp_path: Path) -> None:
         collect(tmp_path)
     with pytest.raises(UserError, match="is not a folder"):
         collect(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("weights", [{"kind": "random", "sha256": "f" * 64}, {}, {"kind": None}])
+def test_what_does_not_say_pretrained_is_not_called_so(weights: dict[str, Any]) -> None:
+    (table,), _ = build_tables([record("a", 0, 50.0, weights=weights)])
+    assert [row.weights for row in table.rows] == ["RANDOM WEIGHTS"]
