@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from hydra_peft.config.check import check_section
 from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.config.schema import LauncherConfig
-from hydra_peft.data.decoding import usable_cores
+from hydra_peft.cores import usable_cores
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.job import Job
 
