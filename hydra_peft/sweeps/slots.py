@@ -43,12 +43,20 @@ def slots_for(jobs: Sequence[Job]) -> list[Slot]:
     register_resolvers()
     configs = [OmegaConf.create(json.loads(job.config)) for job in jobs]
     launchers = {check_section(LauncherConfig, one, "launcher") for one in configs}
+    return slots_of(launchers, {str(config.device) for config in configs})
+
+
+def slots_of(launchers: set[LauncherConfig], devices: set[str]) -> list[Slot]:
+    """Return the slots of a sweep by the ``launcher`` sections and devices of its jobs.
+
+    Raises:
+        UserError: see :func:`slots_for`.
+    """
     if len(launchers) > 1:
         raise UserError(
             "launcher.* says how a whole sweep is done and cannot differ between its jobs: give "
             "one value for each of its keys; a list of GPUs is launcher.gpus=[0,2]."
         )
-    devices = {str(config.device) for config in configs}
     return plan_slots(launchers.pop(), devices) if launchers else []
 
 
