@@ -23,7 +23,7 @@ from hydra_peft.benchmarks._files import (
 )
 from hydra_peft.benchmarks._report import Report, median, spread, timed
 from hydra_peft.benchmarks._variants import build, training_step
-from hydra_peft.data.decoding import usable_cores
+from hydra_peft.cores import usable_cores
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.sources.image_lists import FileImages
 from hydra_peft.data.splits import ImageSplit, SourceSplit, to_tensor

@@ -22,7 +22,7 @@ from hydra_peft.benchmarks._files import MEAN, SIZE, STD, plain_loader, write_fi
 from hydra_peft.benchmarks._report import Report, readable, synchronize
 from hydra_peft.benchmarks._training import adamw, train_all
 from hydra_peft.benchmarks._variants import CLASSES, THREE_BRANCHES, build
-from hydra_peft.data.decoding import usable_cores
+from hydra_peft.cores import usable_cores
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.sources.image_lists import FileImages
 from hydra_peft.data.splits import ImageSplit, SourceSplit

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
@@ -20,6 +21,9 @@ from hydra_peft.cli.guard import complain
 from hydra_peft.cli.plugins import plug_in
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.job import Job, JobEnd
+
+if TYPE_CHECKING:
+    from hydra_peft.config.schema import RunConfig
 
 
 class _JobsLauncher(Launcher):
@@ -38,6 +42,10 @@ class _JobsLauncher(Launcher):
     def launch_jobs(self, jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
         """Do ``jobs`` and give each end when it happens; to be closed by who stops asking."""
         raise NotImplementedError
+
+    def slots(self, configs: Sequence[RunConfig]) -> int:  # noqa: ARG002
+        """Return how many jobs of these configs are done at a time."""
+        return 1
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -80,6 +88,16 @@ class LocalLauncher(_JobsLauncher):
         from hydra_peft.sweeps import local
 
         return local.launch_jobs(jobs)
+
+    def slots(self, configs: Sequence[RunConfig]) -> int:
+        """Return how many slots they ask for.
+
+        Raises:
+            UserError: see :func:`hydra_peft.sweeps.slots.slots_for`.
+        """
+        from hydra_peft.sweeps.slots import slots_of
+
+        return len(slots_of({one.launcher for one in configs}, {one.device for one in configs}))
 
 
 def register_launchers() -> None:

@@ -76,7 +76,7 @@ class Sweeps(Sweeper):
         assert self.config is not None
         planned = self.plan()
         if any(job.config.sweep.dry_run for job in planned if job.config):
-            show(planned)
+            show(planned, self._slots(planned))
             return []
         refuse_broken(planned)
         for job in planned:
@@ -104,6 +104,12 @@ class Sweeps(Sweeper):
         if elsewhere:
             check_for_nodes(found)
         return plan(found, thorough=dry_run, elsewhere=elsewhere)
+
+    def _slots(self, planned: Sequence[PlannedJob]) -> int:
+        """Return how many jobs are done at a time; 1 where only the launcher knows."""
+        configs = [job.config for job in planned if job.config and job.starts]
+        count = getattr(self.launcher, "slots", None)
+        return count(configs) if count is not None and configs else 1
 
     def _check_own_settings(self, config: DictConfig) -> None:
         size, folder = self.max_batch_size, str(config.hydra.sweep.dir)
@@ -176,15 +182,15 @@ class Sweeps(Sweeper):
                     yield JobEnd(job, "failed", f"{job.name}: {value}", error=str(value))
 
 
-def show(planned: Sequence[PlannedJob]) -> None:
-    """Print the plan.
+def show(planned: Sequence[PlannedJob], slots: int = 1) -> None:
+    """Print the plan; its jobs are done in ``slots`` at a time.
 
     Raises:
         UserError: some job cannot work.
     """
     from hydra_peft.sweeps.grid import grid_text
 
-    print(grid_text(planned), flush=True)
+    print(grid_text(planned, slots), flush=True)
     broken = sum(job.state == "broken" for job in planned)
     if broken:
         raise UserError(f"{broken} of {len(planned)} jobs cannot work, so none would start.")

@@ -20,7 +20,7 @@ from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, of_hydra_itself, one_sentence
 from hydra_peft.cli.launchers import register_launchers
-from hydra_peft.cli.overrides import check_overrides
+from hydra_peft.cli.overrides import check_keys_of_hydra, check_overrides
 from hydra_peft.cli.sweeper import (
     JobFailed,
     register_sweeper,
@@ -54,6 +54,7 @@ def _main() -> int:
     check_words(words)
     sys.argv[1:] = sorted(words, key=lambda word: not is_flag(word))
     check_flags(sys.argv[1:])
+    check_keys_of_hydra(sys.argv[1:])
     unfinished.clear()
     # With this Hydra lets exceptions through, so that the message is ours to write.
     before = os.environ.get("HYDRA_FULL_ERROR")

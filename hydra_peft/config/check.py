@@ -44,7 +44,7 @@ def check_and_resolve(config: DictConfig) -> tuple[RunConfig, dict[str, Any]]:
     Raises:
         UserError: see :func:`check_config`.
     """
-    types = typing.get_type_hints(RunConfig)
+    types = _types()
     expected = [f.name for f in dataclasses.fields(RunConfig) if f.name != "settings"]
     for key in config:
         if key not in expected:
@@ -54,19 +54,32 @@ def check_and_resolve(config: DictConfig) -> tuple[RunConfig, dict[str, Any]]:
     for key in expected:
         if key not in config:
             raise UserError(f"the config has no '{key}': it is needed, see conf/train.yaml.")
+    raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     plain: dict[str, Any] = {}
     values: dict[str, Any] = {}
     for key in expected:
         if key == "method" or dataclasses.is_dataclass(types[key]):
-            plain[key] = _resolved(_section(config, key), key)
+            section = _section(config, key)
+            plain[key] = raw[key] if _is_plain(raw[key]) else _resolved(section, key)
             typed = _method(plain[key]) if key == "method" else _typed(types[key], plain[key], key)
             values[key] = typed
         else:
             plain[key] = values[key] = _check_value(types[key], config, key)
     checked = RunConfig(**values, settings={})
-    settings = _as_configured(checked, config)
+    settings = _as_configured(checked, raw)
     ordered = {str(key): plain[str(key)] for key in config}
     return dataclasses.replace(checked, settings=settings), ordered
+
+
+@functools.cache
+def _types() -> dict[str, Any]:
+    return typing.get_type_hints(RunConfig)
+
+
+def _is_plain(values: Any) -> bool:
+    """Whether nothing in ``values`` stands for something else: no interpolation, none missing."""
+    text = repr(values)
+    return "${" not in text and "???" not in text
 
 
 def _is_needed(field: dataclasses.Field[Any]) -> bool:
@@ -190,11 +203,10 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
     return f"{key}: {reason}."
 
 
-def _as_configured(checked: RunConfig, config: DictConfig) -> dict[str, Any]:
+def _as_configured(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
     """Return the science without task and seed, recipe values as references to the recipe."""
     groups = science(checked)
     del groups["dataset"], groups["seed"]
-    raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     settings: dict[str, Any] = {}
     for group, values in groups.items():
         if not isinstance(values, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -12,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from hydra_peft.cores import usable_cores
 from hydra_peft.data.splits import Images
 from hydra_peft.errors import UserError
 
@@ -93,10 +93,3 @@ def in_threads(work: Callable[[In], Out], items: Iterable[In]) -> Iterator[tuple
         finally:
             for _, future in running:
                 future.cancel()
-
-
-def usable_cores() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

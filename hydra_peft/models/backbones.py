@@ -97,6 +97,11 @@ def build_backbone(
     return copy.deepcopy(template), weights
 
 
+def forget_backbones() -> None:
+    """Free what :func:`build_backbone` keeps in memory: this process needs no more models."""
+    _loaded.clear()
+
+
 def _local_file(architecture: str, checkpoint: str | None) -> Path | None:
     if checkpoint is not None:
         return Path(checkpoint).expanduser()

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -150,6 +151,26 @@ def rewrite(place: Path, generation: int, token: str, content: bytes) -> None:
         handle = os.open(target, os.O_WRONLY | os.O_NOFOLLOW)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+
+
+def remove(place: Path, top: Path, token: str) -> bool:
+    """Remove ``place`` with all that is in it, and what is empty above it, ``top`` included.
+
+    In one step for who looks on: whoever claims meanwhile finds no folder, and makes it anew. Only
+    for the owner of the only claim there has been.
+
+    Returns:
+        False where there are claims of folders inside: it stays then.
+    """
+    aside = top / f".{token}.gone"
+    if any(entry.is_dir() for entry in os.scandir(place)):
+        return False
+    os.rename(place, aside)
+    shutil.rmtree(aside, ignore_errors=True)
+    with contextlib.suppress(OSError):  # somebody else's is in it
+        for folder in (*place.relative_to(top).parents[:-1], Path()):
+            (top / folder).rmdir()
+    return True
 
 
 def tidy(place: Path, generation: int, token: str) -> None:

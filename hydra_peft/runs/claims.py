@@ -58,8 +58,9 @@ class ClaimLost(RuntimeError):  # noqa: N818
 class Held:
     """A claim that is held; made by :func:`claim`."""
 
-    def __init__(self, folder: Path, place: Path, generation: int, token: str) -> None:
+    def __init__(self, folder: Path, top: Path, place: Path, generation: int, token: str) -> None:
         self.folder = folder
+        self._top = top
         self._place = place
         self._generation = generation
         self._token = token
@@ -67,6 +68,7 @@ class Held:
         self._since = _now()
         self._beat = 0
         self._lost: str | None = None
+        self._withdrawn = False
         # Reentrant: a signal handler may check while its own thread does.
         self._lock = threading.RLock()
         self._stop = threading.Event()
@@ -86,6 +88,13 @@ class Held:
                     self._lost = self._why_lost()
             if self._lost is not None:
                 raise ClaimLost(self._lost)
+
+    def withdraw(self) -> None:
+        """Let the claim leave nothing behind when it ends, where it is the first on its folder.
+
+        Later ones stay as released: the number of the highest is what slow claimants go by.
+        """
+        self._withdrawn = self._generation == 1
 
     def _why_lost(self) -> str | None:
         newest = files.latest(self._place)
@@ -128,6 +137,9 @@ class Held:
         with self._lock, contextlib.suppress(OSError):
             # If that fails, the claim ends with the process, or as one without a heartbeat.
             if self._lost is None and self._why_lost() is None:
+                if self._withdrawn and files.remove(self._place, self._top, self._token):
+                    self._lost = f"the claim of {self.folder} was withdrawn."
+                    return
                 self._beat += 1
                 files.rewrite(self._place, self._generation, self._token, self._content(True))
         self._lost = self._lost or f"the claim of {self.folder} was released."
@@ -221,16 +233,18 @@ class Watch:
 
 def _acquire(runs: Path, folder: Path, dead: str | None) -> Held:
     place = _place(runs, folder)
-    held = Held(folder, place, 0, secrets.token_hex(16))
+    top = Path(os.path.abspath(runs), FOLDER)
+    held = Held(folder, top, place, 0, secrets.token_hex(16))
     newest: Holder | None = None
     # A race that is lost to somebody who has released or died since is tried again.
     for _ in range(_ATTEMPTS):
-        place.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError, FileExistsError):  # removed right now
+            place.mkdir(parents=True, exist_ok=True)
         newest = files.latest(place)
         if newest is not None and _may_live(newest) and newest.mark != dead:
             break
         held._generation = 1 if newest is None else newest.generation + 1
-        with contextlib.suppress(FileNotFoundError):  # all claims are being removed right now
+        with contextlib.suppress(FileNotFoundError):  # so are all claims
             made = files.create(place, held._generation, held._token, held._content(False))
             # Looked at again: see files.tidy. What was made too late stays below the highest.
             if made and held._why_lost() is None:

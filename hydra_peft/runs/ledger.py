@@ -106,6 +106,8 @@ class Ledger:
                     folder.rmdir()  # of the run, the task, the benchmark: where nothing else is
         except OSError as error:
             log.debug("%s was not put back: %s", self.folder, error)
+        if self.held is not None and not self.folder.exists():
+            self.held.withdraw()
         self.begun = False
 
     def prepared(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -19,8 +20,13 @@ WORDS = {
 }
 
 
-def grid_text(planned: Sequence[PlannedJob]) -> str:
-    """Return what ``sweep.dry_run=true`` prints: state, time, overrides and folder of each job."""
+def grid_text(planned: Sequence[PlannedJob], slots: int = 1) -> str:
+    """Return what ``sweep.dry_run=true`` prints: state, time, overrides and folder of each job.
+
+    Args:
+        planned: the jobs.
+        slots: how many are done at a time.
+    """
     roots = sorted({job.config.paths.runs for job in planned if job.config})
     past = PastTimes(Path(root) for root in roots)
     times = [past.seconds(job.config) if job.config and job.starts else None for job in planned]
@@ -38,7 +44,7 @@ def grid_text(planned: Sequence[PlannedJob]) -> str:
     if shared and len(planned) > 1:
         lines.insert(0, f"all jobs: {' '.join(shared)}")
     lines += [f"below {root}" for root in roots]
-    return "\n".join([*lines, *_sums(planned, times)])
+    return "\n".join([*lines, *_sums(planned, times, slots)])
 
 
 def done_line(record: Record) -> str:
@@ -77,7 +83,15 @@ def _about(job: PlannedJob) -> str:
     return f"{folder} ({job.reason})" if job.reason else folder
 
 
-def _sums(planned: Sequence[PlannedJob], times: Sequence[float | None]) -> list[str]:
+def in_slots(times: Sequence[float], slots: int) -> float:
+    """Return how long jobs take together, each begun in its turn in the slot that is free first."""
+    free = [0.0] * slots
+    for seconds in times:
+        heapq.heapreplace(free, free[0] + seconds)
+    return max(free)
+
+
+def _sums(planned: Sequence[PlannedJob], times: Sequence[float | None], slots: int) -> list[str]:
     counts = Counter(job.state for job in planned)
     parts = [f"{counts[state]} {WORDS.get(state, state)}" for state in STATES if counts[state]]
     noun = "job" if len(planned) == 1 else "jobs"
@@ -86,7 +100,9 @@ def _sums(planned: Sequence[PlannedJob], times: Sequence[float | None]) -> list[
     known = [time for time in wanted if time is not None]
     if not wanted:
         return [*lines, "estimated time: nothing to do"]
-    total = duration(sum(known)) + " one after the other" if known else "unknown"
+    slots = min(slots, len(wanted))
+    how = "one after the other" if slots == 1 else f"in {slots} slots"
+    total = f"{duration(in_slots(known, slots))} {how}" if known else "unknown"
     missing = len(wanted) - len(known)
     return [
         *lines,

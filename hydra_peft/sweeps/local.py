@@ -34,4 +34,7 @@ def launch_jobs(jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
             be started.
         OSError: the disk takes nothing more; no later job can do better.
     """
+    from hydra_peft.models.backbones import forget_backbones  # here, since it loads torch
+
+    forget_backbones()  # the plan took the hash of their weights; workers load their own
     return Pool(jobs, slots_for(jobs), COMMAND, record_crash).ends()

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from hydra_peft.config.check import check_section
 from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.config.schema import LauncherConfig
-from hydra_peft.data.decoding import usable_cores
+from hydra_peft.cores import usable_cores
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.job import Job
 
@@ -43,12 +43,20 @@ def slots_for(jobs: Sequence[Job]) -> list[Slot]:
     register_resolvers()
     configs = [OmegaConf.create(json.loads(job.config)) for job in jobs]
     launchers = {check_section(LauncherConfig, one, "launcher") for one in configs}
+    return slots_of(launchers, {str(config.device) for config in configs})
+
+
+def slots_of(launchers: set[LauncherConfig], devices: set[str]) -> list[Slot]:
+    """Return the slots of a sweep by the ``launcher`` sections and devices of its jobs.
+
+    Raises:
+        UserError: see :func:`slots_for`.
+    """
     if len(launchers) > 1:
         raise UserError(
             "launcher.* says how a whole sweep is done and cannot differ between its jobs: give "
             "one value for each of its keys; a list of GPUs is launcher.gpus=[0,2]."
         )
-    devices = {str(config.device) for config in configs}
     return plan_slots(launchers.pop(), devices) if launchers else []
 
 

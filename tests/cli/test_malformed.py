@@ -137,6 +137,7 @@ HYDRA = st.sampled_from([
     ("hydra.output_subdir=[]",), ("hydra/launcher=zq",), ("hydra/sweeper=zq",),
     ("hydra.run.dir=${zq}",), ("hydra.run.dir='a\0b'",), ("hydra.job.chdir=zq",),
     ("hydra/job_logging=zq",), ("hydra.job_logging=1",), ("hydra.callbacks=1",),
+    ("+hydra.zq=1",), ("++hydra.job.zq=1",), ("-m", "+hydra.run.zq=1"),
     ("+hydra.callbacks.a._target_=os.system",), ("+hydra.callbacks.a._target_=zq.zq",),
     ("+hydra.callbacks.a._target_=logging.os.system",),
     ("-m", "hydra.sweeper=null"), ("-m", "hydra.launcher=null"),

@@ -79,6 +79,10 @@ def test_a_dry_run_tells_what_is_done_and_how_long_the_rest_takes(cli: Cli, tmp_
     assert code == 0
     assert "3 jobs: 2 new, 1 done" in out
     assert "estimated time: 84 s one after the other" in out
+    local = ("-m", "seed=0,1,2,3", "sweep.dry_run=true", "hydra/launcher=local")
+    assert "estimated time: 84 s in 2 slots" in cli(*local, "launcher.cpu_slots=2")[1]
+    assert "estimated time: 42 s in 3 slots" in cli(*local, "launcher.cpu_slots=8")[1]
+    assert "estimated time: 2 min one after the other" in cli(*local, "launcher.cpu_slots=1")[1]
     assert len(folders(tmp_path)) == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,62 @@ def test_an_error_in_the_block_gives_the_claim_back(runs: Path, folder: Path) ->
     with pytest.raises(ZeroDivisionError), claim(runs, folder):
         raise ZeroDivisionError
     assert holder(runs, folder) is None
+
+
+def test_a_withdrawn_claim_leaves_nothing(runs: Path, folder: Path) -> None:
+    with claim(runs, folder) as held:
+        held.withdraw()
+        held.check()
+        with pytest.raises(Claimed), claim(runs, folder):
+            pass
+    assert list(runs.rglob("*")) == []
+    other = folder.with_name("other")
+    with claim(runs, other):
+        with claim(runs, folder) as held:
+            held.withdraw()
+        assert [path.parent.name for path in runs.rglob("*.json")] == ["other"]
+    assert list(runs.rglob("*.json")) != []
+
+
+def test_what_is_not_its_own_is_not_withdrawn(runs: Path, folder: Path) -> None:
+    place = claim_file(runs, folder).parent
+    with claim(runs, folder):
+        pass
+    with claim(runs, folder) as held:
+        held.withdraw()  # one that was there before stays, and with it the number of the next
+    assert sorted(os.listdir(place)) == ["00000001.json", "00000002.json"]
+    assert holder(runs, folder) is None
+    other = folder.with_name("other")
+    with claim(runs, other) as held:
+        newer = claim_file(runs, other).read_bytes().replace(held._token.encode(), b"0" * 32)
+        claim_file(runs, other).with_name("00000002.json").write_bytes(newer)
+        held.withdraw()
+    assert claim_file(runs, other).with_name("00000002.json").read_bytes() == newer
+    inner = folder.with_name("third") / "inner"
+    with claim(runs, inner) as held, claim(runs, inner.parent) as outer:
+        outer.withdraw()
+        outer._close()
+        held.check()
+
+
+def test_whoever_claims_while_another_withdraws_gets_it(runs: Path, folder: Path) -> None:
+    at_it: list[Held] = []
+    most = 0
+
+    def claim_and_withdraw() -> None:
+        nonlocal most
+        for _ in range(60):
+            with contextlib.suppress(Claimed), claim(runs, folder) as held:
+                at_it.append(held)
+                most = max(most, len(at_it))
+                held.check()
+                held.withdraw()
+                at_it.remove(held)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(claim_and_withdraw) for _ in range(4)]:
+            done.result()  # neither an error of the disk nor a claim that was lost
+    assert most == 1
 
 
 def test_the_heartbeat_counts_and_ends_with_the_block(runs: Path, folder: Path) -> None:

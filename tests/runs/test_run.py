@@ -269,9 +269,10 @@ def test_a_disk_that_fills_up_interrupts_the_run_and_the_same_command_goes_on(
     assert outcome.record.metrics == undisturbed.record.metrics
 
 
-def test_drop_last_without_a_batch(do: Do) -> None:
+def test_drop_last_without_a_batch(do: Do, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="leaves no batch of 178 training images"):
         do("train.batch_size=2000", "train.drop_last=true")
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_the_record_says_which_way_it_was_computed(do: Do) -> None:

@@ -16,7 +16,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.sweeps.estimate import PastTimes
-from hydra_peft.sweeps.grid import duration
+from hydra_peft.sweeps.grid import duration, in_slots
 from hydra_peft.sweeps.job import Job
 from hydra_peft.sweeps.one_job import do_job
 
@@ -71,6 +71,13 @@ def test_damaged_records_tell_nothing(
     (tmp_path / "runs/mini/broken/result.json").write_text("{")
     assert PastTimes([tmp_path / "runs"]).seconds(config()) is None
     assert PastTimes([tmp_path / "nowhere"]).seconds(config()) is None
+
+
+def test_jobs_in_slots_take_as_long_as_the_busiest_slot() -> None:
+    assert in_slots([], 3) == 0
+    assert in_slots([3, 1, 1, 4], 1) == 9
+    assert in_slots([3, 1, 1, 4], 2) == 6  # 3 beside 1 and 1, then 4 beside what is left
+    assert in_slots([3, 1, 1, 4], 4) == 4
 
 
 def test_durations_in_words() -> None:

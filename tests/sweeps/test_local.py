@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +17,7 @@ from threading import Thread
 
 import pytest
 
+from hydra_peft.models import backbones
 from hydra_peft.sweeps import local, sequential
 from hydra_peft.sweeps.job import Job
 
@@ -42,6 +45,18 @@ def until(condition: Callable[[], object], seconds: float = 120) -> None:
 def children() -> list[int]:
     paths = Path("/proc/self/task").glob("*/children")
     return [int(word) for path in paths for word in path.read_text().split()]
+
+
+def test_the_parent_keeps_no_backbone_while_workers_run(make_job: MakeJob) -> None:
+    values = {"arguments": {}, "drop_path": 0.0, "checkpoint": None, "pretrained": True, "seed": 0}
+    model, _ = backbones.build_backbone("vit_mini", **values)
+    kept = [weakref.ref(template) for template, _ in backbones._loaded.values()]
+    assert kept
+    with closing(local.launch_jobs([make_job()])):
+        gc.collect()
+        assert [template() for template in kept] == [None] * len(kept)
+    again, _ = backbones.build_backbone("vit_mini", **values)
+    assert again.state_dict().keys() == model.state_dict().keys()
 
 
 def test_workers_get_the_results_of_this_process(make_job: MakeJob, tmp_path: Path) -> None:
