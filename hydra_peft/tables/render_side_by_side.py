@@ -9,7 +9,7 @@ import pandas as pd
 
 from hydra_peft.tables.deviations import decimals_of, fixed
 from hydra_peft.tables.formats import render
-from hydra_peft.tables.render import interval_columns, seeds, title
+from hydra_peft.tables.render import interval_columns, seeds, signed, title
 from hydra_peft.tables.rows import Summary
 from hydra_peft.tables.sheet import Sheet, ranks
 from hydra_peft.tables.side_by_side import (
@@ -144,9 +144,7 @@ def _percent(summary: Summary | None, quantity: Quantity, block: Block) -> str:
 def _signed(difference: float | None, quantity: Quantity, block: Block) -> str:
     if difference is None:
         return "-"
-    decimals = _decimals(quantity, block)
-    rounded = round(difference, decimals)
-    return f"{rounded:+.{decimals}f}" if rounded else f"{0:.{decimals}f}"
+    return signed(difference, _decimals(quantity, block))
 
 
 def _title(side: SideBySide) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.pairs import Pair, pairs
-from hydra_peft.tables.render import interval_columns, title
+from hydra_peft.tables.render import interval_columns, signed, title
 from hydra_peft.tables.rows import Row, Summary, Table, summarize
 from hydra_peft.tables.sheet import Sheet
 from hydra_peft.tables.signed_rank import SignedRank
@@ -119,8 +119,10 @@ def _tests(table: Table, members: list[Pair]) -> Sheet:
             {
                 "pair": _vs(pair),
                 "tasks": f"{len(pair.differences)}",
-                "mean difference": f"{over.mean:+.2f}" if over else "-",
-                "95% interval": f"[{interval[0]:+.2f}, {interval[1]:+.2f}]" if interval else "-",
+                "mean difference": signed(over.mean, 2) if over else "-",
+                "95% interval": f"[{signed(interval[0], 2)}, {signed(interval[1], 2)}]"
+                if interval
+                else "-",
                 "seeds": f"{over.count}" if over else "0",
                 "wins-ties-losses": _score(pair.tasks_won),
                 "Wilcoxon W": "-" if test.statistic is None else f"{test.statistic:g}",
@@ -159,7 +161,7 @@ def _by_task(table: Table, members: list[Pair]) -> Sheet:
     lines = []
     for pair in members:
         cells = {
-            task: f"{pair.mean(task):+.1f} ({_score(pair.seeds_won(task))})"
+            task: f"{signed(pair.mean(task), 1)} ({_score(pair.seeds_won(task))})"
             if task in pair.differences
             else "-"
             for task in table.tasks

@@ -13,6 +13,7 @@ from vtab1k_records import vtab_record
 from hydra_peft.errors import UserError
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.pairs import pairs
+from hydra_peft.tables.render import signed
 from hydra_peft.tables.rows import Row, Table, build_tables, summarize
 from hydra_peft.tables.significance import documents
 
@@ -139,3 +140,10 @@ def test_rows_of_one_label_are_told_apart() -> None:
     names = set(frame["first"])
     assert "hydra r=2+2, vit_mini, pretrained 1a2b3c4d" in names
     assert len(names) == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-0.04, "0.0"), (0.04, "0.0"), (-0.06, "-0.1"), (0.06, "+0.1")]
+)
+def test_what_rounds_to_zero_has_no_sign(value: float, text: str) -> None:
+    assert signed(value, 1) == text
