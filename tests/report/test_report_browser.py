@@ -261,6 +261,12 @@ def test_what_a_run_shows(visit: Visit) -> None:
     assert [p.get_attribute("aria-label").partition(":")[0] for p in plots.all()] == [
         *("training loss", "training accuracy (%)"),
     ]
+    for drawing in plots.all():
+        box = drawing.bounding_box()
+        for label in drawing.locator("text").all():
+            inner = label.bounding_box()
+            assert inner["x"] >= box["x"] - 0.5, label.text_content()
+            assert inner["x"] + inner["width"] <= box["x"] + box["width"] + 0.5
 
 
 def test_a_failed_run_shows_its_traceback(visit: Visit) -> None:

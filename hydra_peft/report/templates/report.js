@@ -138,7 +138,10 @@
     if (text !== undefined) element.textContent = text;
     return element;
   }
-  const short = (value) => String(Number(value.toPrecision(3)));
+  const short = (value) => {
+    const text = String(Number(value.toPrecision(3)));
+    return text.length > 6 ? value.toExponential(1) : text;
+  };
 
   function plot(title, epochs, values, count) {
     const points = epochs.map((x, i) => [x, values[i]]).filter(([, y]) => y !== null);
@@ -147,7 +150,7 @@
       figure.append(make("p", { class: "muted" }, "no finite value"));
       return figure;
     }
-    const width = 320, height = 150, left = 42, right = 8, top = 8, bottom = 22;
+    const width = 320, height = 150, left = 48, right = 8, top = 8, bottom = 22;
     const xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
     const [x0, x1] = [Math.min(...xs), Math.max(...xs)];
     let [y0, y1] = [Math.min(...ys), Math.max(...ys)];
