@@ -205,7 +205,7 @@ def _a_run(collection: Collection) -> str:
     found = [run for run in collection.completed if run.record.method.get("name") == "hydra"]
     found.sort(
         key=lambda run: (
-            run.record.weights.get("kind") != "pretrained",
+            run.record.random_weights,
             run.record.benchmark,
             run.record.task,
             run.record.seed,

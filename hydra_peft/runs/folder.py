@@ -28,8 +28,24 @@ def run_folder(
         weights: sha256 of the backbone's weights, of which eight digits are used, so that one
             science on two checkpoints has two folders.
     """
-    parts = [re.sub(r"[^A-Za-z0-9_.+=-]", "_", part) for part in (benchmark, task, method)]
-    return runs / parts[0] / parts[1] / f"{parts[2]}-seed{seed}-{id}-{weights[:8]}"
+    name = f"{_part(method)}-seed{seed}-{id}-{weights[:8]}"
+    return runs / _part(benchmark) / _part(task) / name
+
+
+def _part(name: str) -> str:
+    """Return ``name`` as part of a path."""
+    return re.sub(r"[^A-Za-z0-9_.+=-]", "_", name)
+
+
+def runs_of_task(runs: Path, *, benchmark: str, task: str, seed: int, id: str = "*") -> list[Path]:
+    """Return the run folders of a task and seed that hold a record, sorted; no superseded ones.
+
+    Args:
+        id: the run's config_id; of any by default.
+    """
+    pattern = f"{_part(benchmark)}/{_part(task)}/*-seed{seed}-{id}-*/{FILE}"
+    found = sorted(path.parent for path in runs.glob(pattern))
+    return [folder for folder in found if SUPERSEDED not in folder.name]
 
 
 def completed_record(folder: Path) -> Record | None:

@@ -83,6 +83,11 @@ class Record:
     resumed: list[dict[str, Any]] = field(default_factory=list)
     schema: int = SCHEMA
 
+    @property
+    def random_weights(self) -> bool:
+        """Whether the backbone was drawn at random, or nothing says that it was not."""
+        return self.weights.get("kind") != "pretrained"
+
 
 def write_record(record: Record, folder: Path) -> None:
     """Write ``record`` to ``folder/result.json``, atomically.

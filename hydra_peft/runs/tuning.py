@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ from hydra_peft.config.schema import TUNED_OPTIONS, RunConfig
 from hydra_peft.config.text import changed
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_images, load_backbone
-from hydra_peft.runs.folder import TUNING
-from hydra_peft.runs.record import Record
+from hydra_peft.runs.folder import TUNING, runs_of_task
+from hydra_peft.runs.record import Record, read_record
 from hydra_peft.runs.run import Outcome, existing_outcome, folder_of, run
 from hydra_peft.runs.search import check_search, description, search, search_space, trials_of
 from hydra_peft.training.distributed import current
@@ -170,18 +172,37 @@ def candidate(config: RunConfig, choice: Choice) -> RunConfig:
     )
 
 
-def is_trial(record: Record, config: RunConfig) -> bool:
-    """Whether ``record`` is of a run that the search of ``config`` does or may draw."""
+def trials_begun(config: RunConfig) -> Iterator[tuple[Path, Record]]:
+    """Yield folder and record of each run that the search of ``config`` does or may draw.
+
+    On whatever weights; none where nothing is searched for.
+    """
+    if not config.protocol.tune:
+        return
+    dataset = config.dataset
+    tuning = Path(config.paths.runs) / TUNING
+    for folder in runs_of_task(
+        tuning, benchmark=dataset.benchmark, task=dataset.name, seed=config.seed
+    ):
+        with contextlib.suppress(UserError):
+            record = read_record(folder)
+            if _is_trial(record, config):
+                yield folder, record
+
+
+def _is_trial(record: Record, config: RunConfig) -> bool:
     optimizer = record.science.get("optimizer")
     values: dict[str, Any] = {"lr": optimizer.get("lr") if isinstance(optimizer, dict) else None}
     values |= {name: record.method.get(name) for name in _values(config) if name != "lr"}
     if not all(isinstance(v, int | float) and math.isfinite(v) for v in values.values()):
         return False
+    choice = Choice(values.pop("lr"), values)
+    if config.protocol.search == "grid" and choice not in choices(config):
+        return False
     try:
-        one = candidate(config, Choice(values.pop("lr"), values))
+        return config_id(candidate(config, choice)) == record.config_id
     except UserError:
         return False
-    return config_id(one) == record.config_id
 
 
 def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:

@@ -19,8 +19,8 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs import hparams
 from hydra_peft.runs.claims import Claimed, claim
-from hydra_peft.runs.folder import SUPERSEDED, TUNING
-from hydra_peft.runs.record import FILE, read_record, write_record
+from hydra_peft.runs.folder import TUNING, runs_of_task
+from hydra_peft.runs.record import read_record, write_record
 from hydra_peft.sweeps.job import Job
 
 log = logging.getLogger("hydra_peft")
@@ -73,20 +73,16 @@ def _fail(folder: Path, sentence: str) -> None:
 
 def _folders(config: RunConfig) -> Iterator[tuple[Path, Path]]:
     """Give the folders, each with that of all runs, that the job may have been writing to."""
-    from hydra_peft.runs.tuning import is_trial
+    from hydra_peft.runs.tuning import trials_begun
 
-    runs = Path(config.paths.runs)
-    for folder in _found(runs, config, config_id(config)):
+    runs, dataset = Path(config.paths.runs), config.dataset
+    for folder in runs_of_task(
+        runs,
+        benchmark=dataset.benchmark,
+        task=dataset.name,
+        seed=config.seed,
+        id=config_id(config),
+    ):
         yield runs, folder
-    if not config.protocol.tune:
-        return
-    for folder in _found(runs / TUNING, config, "*"):
-        with contextlib.suppress(UserError):
-            if is_trial(read_record(folder), config):
-                yield runs / TUNING, folder
-
-
-def _found(runs: Path, config: RunConfig, id: str) -> list[Path]:
-    pattern = f"{config.dataset.benchmark}/{config.dataset.name}/*-seed{config.seed}-{id}-*"
-    found = sorted(path.parent for path in runs.glob(f"{pattern}/{FILE}"))
-    return [folder for folder in found if SUPERSEDED not in folder.name]
+    for folder, _ in trials_begun(config):
+        yield runs / TUNING, folder

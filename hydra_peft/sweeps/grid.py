@@ -50,7 +50,7 @@ def grid_text(planned: Sequence[PlannedJob], slots: int = 1) -> str:
 def done_line(record: Record) -> str:
     """Return one line about a run that was done before: what it was, its score, when it was."""
     metrics = record.metrics
-    random = ", RANDOM WEIGHTS" if record.weights.get("kind") == "random" else ""
+    random = ", RANDOM WEIGHTS" if record.random_weights else ""
     return (
         f"{record.config_id} {record.benchmark}/{record.task} {record.method_label} "
         f"seed {record.seed}: {metrics['accuracy']:.2f}% {metrics['split']} "

@@ -18,7 +18,7 @@ def describe(record: Record, folder: Path, done: str) -> str:
     if record.status != "completed":
         return f"{name}: {record.status}: {record.error}"
     metrics: dict[str, Any] = record.metrics
-    random = ", RANDOM WEIGHTS" if record.weights.get("kind") == "random" else ""
+    random = ", RANDOM WEIGHTS" if record.random_weights else ""
     return (
         f"{name}: {metrics['accuracy']:.2f}% {metrics['split']} ({metrics['selection']}"
         f"{random}), {record.parameters['adapter']:,}+{record.parameters['head']:,} parameters, "

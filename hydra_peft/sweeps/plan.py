@@ -22,6 +22,7 @@ from hydra_peft.runs.claims import holder
 from hydra_peft.runs.record import FILE, Record, read_record
 from hydra_peft.runs.run import check_same_data, data_sha256, folder_of
 from hydra_peft.runs.search import check_search
+from hydra_peft.runs.tuning import trials_begun
 from hydra_peft.sweeps.compositions import Composition
 from hydra_peft.sweeps.job import Job
 
@@ -141,9 +142,12 @@ class _Planner:
             return job
         folder: Path | None = None
         try:
-            folder = folder_of(config, self._weights_of(config))
+            weights = self._weights_of(config)
+            folder = folder_of(config, weights)
             record = _record_in(folder)
             state, reason = _state(config, folder, record)
+            if state == "new" and record is None:
+                state, reason = _state_of_search(config, weights)
             if state == "done" and record is not None:
                 check_same_data(record, folder, self._data_of(config))
             elif state in TO_START:
@@ -232,6 +236,16 @@ def _state_of_completed(config: RunConfig, folder: Path) -> tuple[str, str | Non
     if config.sweep.on_existing == "rerun":
         return "new", "done before, sweep.on_existing=rerun"
     return "done", None
+
+
+def _state_of_search(config: RunConfig, weights: Weights) -> tuple[str, str | None]:
+    """Return the state of a job that has not begun by what its search, if any, came to."""
+    if config.sweep.retry == "none":
+        for _, trial in trials_begun(config):
+            if trial.status == "failed" and trial.weights.get("sha256") == weights.sha256:
+                told = f"a run of its search ({trial.config_id}) {_past(trial)}"
+                return "failed", f"{told}; sweep.retry=failed starts it again"
+    return "new", None
 
 
 def _past(record: Record) -> str:

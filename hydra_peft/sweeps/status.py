@@ -101,11 +101,15 @@ class Snapshot:
     warnings: list[str]
 
     def of(self, *states: str) -> list[SeenRun]:
-        """Return the runs in these states; of a search's only those that are running."""
+        """Return the runs in these states; of a search's those alone that are running or failed.
+
+        One that failed keeps its job from being done.
+        """
+        told = ("running", "failed")
         return [
             run
             for run in self.runs
-            if run.state in states and (run.state == "running" or not run.searching)
+            if run.state in states and (run.state in told or not run.searching)
         ]
 
     def counts(self, *, searching: bool = False) -> dict[str, int]:

@@ -15,6 +15,6 @@ def weights_label(record: Record) -> str:
 
     Each seed draws its own random backbone: one row over those draws is what is meant.
     """
-    if record.weights.get("kind") != "pretrained":
+    if record.random_weights:
         return RANDOM
     return f"pretrained {str(record.weights.get('sha256'))[:8]}"

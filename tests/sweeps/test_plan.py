@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,34 @@ def test_a_claim_of_somebody_alive_is_running(make_job: MakeJob, tmp_path: Path)
     assert str(held.reason).startswith("process ")
     (free,) = planned(make_job())
     assert free.state == "new"
+
+
+def test_a_search_of_which_a_run_failed_is_not_gone_on_with_unasked(
+    make_job: MakeJob, tmp_path: Path
+) -> None:
+    tune = ("protocol.tune=true", "protocol.grid.lr=[1e-3,1e-2]")
+    do_job(make_job(*tune))
+    (done,) = planned(make_job(*tune))
+    assert done.folder is not None
+    shutil.rmtree(done.folder)
+    trial, _ = sorted((tmp_path / "runs/tuning").rglob("result.json"))
+    record = dataclasses.replace(read_record(trial.parent), status="failed", error="it burnt.")
+    write_record(record, trial.parent)
+    (job,) = planned(make_job(*tune))
+    assert (job.state, job.starts) == ("failed", False)
+    told = f"a run of its search ({record.config_id}) failed (it burnt); sweep.retry=failed starts"
+    assert str(job.reason).startswith(told)
+    # Asked for, or part of another search.
+    for words in (
+        (*tune, "sweep.retry=failed"),
+        ("protocol.tune=true", "protocol.grid.lr=[1]"),
+        (*tune, "seed=1"),
+        (),
+    ):
+        (other,) = planned(make_job(*words))
+        assert (other.state, other.reason) == ("new", None)
+    assert do_job(make_job(*tune, "sweep.retry=failed")).status == "completed"
+    assert planned(make_job(*tune))[0].state == "done"
 
 
 def test_a_damaged_record_starts_anew(make_job: MakeJob) -> None:
