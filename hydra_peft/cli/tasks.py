@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -15,6 +17,7 @@ from hydra_peft.errors import UserError, did_you_mean
 _GROUPS = ("natural", "specialized", "structured")
 
 
+@functools.cache
 def benchmark_tasks(benchmark: str) -> dict[str, DatasetConfig]:
     """Return the tasks of ``benchmark`` by name, grouped as in its tables.
 

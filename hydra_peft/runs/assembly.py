@@ -35,6 +35,8 @@ from hydra_peft.training.seeding import derive_seed, seed_everything
 
 #: splits that were found to share no images, by the task's name and their hashes
 _apart: set[tuple[str, str]] = set()
+#: models with methods that were found to fit each other
+_fitting: set[str] = set()
 
 
 def check_data(config: RunConfig) -> None:
@@ -76,7 +78,8 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
     """Check what can be checked without loading weights: that model and method fit each other.
 
     The model is built without storage (on torch's meta device), so a rank that exceeds a layer or
-    a target that no layer has is found here, before weights and data are touched.
+    a target that no layer has is found here, before weights and data are touched. A pair that was
+    found to fit is not built again in this process, whatever the task.
 
     Args:
         elsewhere: the run will be done on another machine: what devices are here says nothing.
@@ -86,14 +89,23 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
     """
     if not elsewhere:
         resolve_device(config.device)
-    model, arguments = config.model, config.model.arguments
-    with torch.device("meta"):
-        skeleton = build_architecture(model.architecture, arguments, drop_path=model.drop_path)
-        cast(Any, skeleton).reset_classifier(config.dataset.classes)
-        inject(skeleton, config.method)
-        _check_logits(skeleton, config.dataset.classes)
+    model = config.model
+    pair = repr((model.architecture, model.arguments, model.drop_path, config.method))
+    if pair not in _fitting:
+        _check_fit(model, config.method, config.dataset.classes)
+        _fitting.add(pair)
     if model.pretrained:
         check_weights_exist(model.architecture, model.checkpoint, model.url)
+
+
+def _check_fit(model: ModelConfig, method: Method, classes: int) -> None:
+    with torch.device("meta"):
+        skeleton = build_architecture(
+            model.architecture, model.arguments, drop_path=model.drop_path
+        )
+        cast(Any, skeleton).reset_classifier(classes)
+        inject(skeleton, method)
+        _check_logits(skeleton, classes)
 
 
 def _check_logits(skeleton: nn.Module, classes: int) -> None:

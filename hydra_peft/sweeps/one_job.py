@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.config.check import check_and_resolve
 from hydra_peft.config.resolvers import register_resolvers
-from hydra_peft.config.schema import RunConfig
 from hydra_peft.config.text import to_yaml
 from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
@@ -34,8 +33,6 @@ class _Last:
 
 
 _last = _Last(OmegaConf.create({}), {})
-#: models with methods that have been found to fit each other
-_fitting: set[str] = set()
 #: not empty once what the first job has loaded is out of the collector's sight
 _frozen: list[bool] = []
 
@@ -80,7 +77,7 @@ def perform(config: DictConfig) -> Outcome:
         Exception: what ended the run, as it comes; its record says so too.
     """
     checked, values = check_and_resolve(config)
-    _check_model_once(checked)
+    check_model(checked)
     check_data(checked)
     return run_protocol(checked, to_yaml(values))
 
@@ -103,18 +100,6 @@ def _composed(content: str) -> DictConfig:
             _last.config[key] = values[key]
             _last.texts[key] = text
     return _last.config
-
-
-def _check_model_once(config: RunConfig) -> None:
-    """Check that model and method fit, which takes as long as a small model's epoch, once a pair.
-
-    Raises:
-        UserError: they do not.
-    """
-    parts = repr((config.model, config.method, config.dataset.classes, config.device))
-    if parts not in _fitting:
-        check_model(config)
-        _fitting.add(parts)
 
 
 def described(outcome: Outcome) -> str:

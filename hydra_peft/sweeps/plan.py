@@ -158,8 +158,8 @@ class _Planner:
 
     def _check_parts(self, config: RunConfig) -> None:
         check_search(config.protocol)
-        # Seeds and rates do not decide whether the parts fit; models are built to find out.
-        parts = repr((config.model, config.method, config.dataset.classes, config.device))
+        # Tasks, seeds and rates do not decide whether the parts fit; models are built to find out.
+        parts = repr((config.model, config.method, config.device))
         self._fits(parts, lambda: check_model(config, elsewhere=self._elsewhere))
         wanted = repr((config.dataset, config.paths, splits_needed(config.protocol)))
         self._there(wanted, lambda: check_data(config))

@@ -62,6 +62,7 @@ def test_step_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any(note.startswith("peak memory") for note in report.notes)
 
 
+@pytest.mark.long
 def test_peak_memory_is_of_the_steps_alone() -> None:
     small, large = (peak_of(PEFT, TINY, images, CPU, "fp32") for images in (1, 65))
     # Of the 64 images more each keeps at least the inputs of every block, 17 tokens of 128 floats.

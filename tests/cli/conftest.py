@@ -8,17 +8,27 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from few_images import SIZES, few_images
 
 from hydra_peft.cli import train
+from hydra_peft.data.sources import mini
 
 #: from words to exit code, stdout and stderr
 Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def short() -> Sequence[str]:
-    """Words that make a run short; a module may have its own."""
-    return ["train.epochs=1", "scheduler.warmup_epochs=0", "train.batch_size=100", "device=cpu"]
+def short(monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
+    """Words that make a run on a task of mini short; a module may have its own."""
+    monkeypatch.setattr(mini, "split_arrays", few_images)
+    sizes = ",".join(f"{name}:{size}" for name, size in SIZES.items())
+    return [
+        "train.epochs=1",
+        "scheduler.warmup_epochs=0",
+        "train.batch_size=100",
+        "device=cpu",
+        f"dataset.sizes={{{sizes}}}",
+    ]
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-m",
         "method=hydra,linear",
         "seed=0,1",
-        "train.epochs=2",
+        "train.epochs=1",
         "scheduler.warmup_epochs=0",
         f"paths.runs={folder}/runs",
         f"paths.cache={folder}/cache",
@@ -46,10 +46,10 @@ def test_tables(root: Path, swept: Path) -> None:
     assert done.returncode == 0, done.stderr
     written = (swept / "tables/x.md").read_text()
     assert written.strip() in done.stdout
-    assert "| hydra r=2+2 (scheduler.warmup_epochs=0, train.epochs=2) |" in written
+    assert "| hydra r=2+2 (scheduler.warmup_epochs=0, train.epochs=1) |" in written
     assert "mean over groups" in written
     frame = pd.read_csv(swept / "tables/x.csv")
-    told = "(scheduler.warmup_epochs=0, train.epochs=2)"
+    told = "(scheduler.warmup_epochs=0, train.epochs=1)"
     assert set(frame["method"]) == {f"hydra r=2+2 {told}", f"linear {told}"}
     assert set(frame["seeds"]) == {2}
 

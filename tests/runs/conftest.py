@@ -7,35 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from few_images import SIZES, few_images
 from omegaconf import OmegaConf
 from prepared_root import write_task
-from torch import Tensor
 
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import mini
-from hydra_peft.data.splits import ArrayImages, SourceSplit
 from hydra_peft.runs.run import Outcome, run
 
 SHORT = ["train.epochs=2", "scheduler.warmup_epochs=0", "train.batch_size=32"]
-#: what these tests keep of a task of benchmark mini: they are about runs, not about accuracy
-SIZES = {"train800": 128, "val200": 50, "train": 178, "test": 100}
-
-
-def _few(images: Tensor, labels: Tensor) -> dict[str, SourceSplit]:
-    fit, held = torch.arange(128), torch.arange(800, 850)
-    rows = {"train800": fit, "val200": held, "train": torch.cat([fit, held])}
-    rows["test"] = torch.arange(1000, 1100)
-    assert {name: len(found) for name, found in rows.items()} == SIZES
-    return {name: SourceSplit(ArrayImages(images[i]), labels[i]) for name, i in rows.items()}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _short_tasks() -> Iterator[None]:
     # One of its own: tests undo theirs.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mini, "split_arrays", _few)
+        patch.setattr(mini, "split_arrays", few_images)
         yield
 
 
