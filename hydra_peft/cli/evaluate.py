@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.runs.record import read_record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -44,10 +45,12 @@ def main() -> int:
 
 def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
+    folder = Path(arguments.run).expanduser()
+    read_record(folder)  # a folder that is none is told before torch is loaded, which takes seconds
     from hydra_peft.runs.rebuild import reevaluate
 
     compared = reevaluate(
-        Path(arguments.run).expanduser(),
+        folder,
         cache=Path(arguments.cache).expanduser(),
         checkpoint=arguments.checkpoint or None,
         data=arguments.data or None,
