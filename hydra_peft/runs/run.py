@@ -34,7 +34,7 @@ from hydra_peft.runs.assembly import (
 )
 from hydra_peft.runs.checkpoints import Checkpoints, Origin
 from hydra_peft.runs.claims import Held, claim
-from hydra_peft.runs.feed import choose_feed
+from hydra_peft.runs.feed import Feed, choose_feed
 from hydra_peft.runs.folder import completed_record, run_folder, set_aside
 from hydra_peft.runs.ledger import Ledger, NotOurs
 from hydra_peft.runs.record import FILE, Record, read_record
@@ -305,28 +305,43 @@ class _Run:
         )
         _check_no_batch_norm(adapted.model, config, self.world)
         unfinished = self.world.tell(_unfinished(self.folder))
-        may_resume = unfinished and config.sweep.on_existing != "rerun"
-        splits = self.world.in_turn(lambda: self._load_splits(adapted, config_yaml))
-        self.world.check_same("device", self.device.type)
-        self.world.check_same("data", str(ledger.record.data["sha256"]))
-        counts = count_parameters(adapted.model)
-        ledger.update(parameters=dataclasses.asdict(counts))
-        feed = choose_feed(
-            adapted,
-            *splits,
-            train=config.train,
-            device=self.device,
-            precision=config.precision,
-        )
-        ledger.update(path=dict(feed.path))
-        ledger.prepared()
+        may_resume = bool(unfinished) and config.sweep.on_existing != "rerun"
+        feed = self._prepare(adapted, config_yaml)
         if not ledger.begun:
             set_aside(self.folder)  # only now that the new run can start
             ledger.begin(config_yaml)
+        training = self._pick_up(adapted.model, feed, interrupts, may_resume)
+        interrupts.defer()
+        with self._writer(training.state) as writer:
+            if training.state.step:
+                log.info("resumed after step %d of all", training.state.step)
+            writer.begin(ledger.record, config_yaml)
+            log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
+            return training.execute(writer)
+
+    def _prepare(self, adapted: AdaptedModel, config_yaml: str) -> Feed:
+        """Load the data, decide how to compute; the record says what came of it."""
+        config, ledger, world = self.config, self.ledger, self.world
+        splits = world.in_turn(lambda: self._load_splits(adapted, config_yaml))
+        world.check_same("device", self.device.type)
+        world.check_same("data", str(ledger.record.data["sha256"]))
+        ledger.update(parameters=dataclasses.asdict(count_parameters(adapted.model)))
+        feed = choose_feed(
+            adapted, *splits, train=config.train, device=self.device, precision=config.precision
+        )
+        ledger.update(path=dict(feed.path))
+        ledger.prepared()
+        return feed
+
+    def _pick_up(
+        self, model: nn.Module, feed: Feed, interrupts: Interrupts, may_resume: bool
+    ) -> Training:
+        """Return the training, at its newest good checkpoint or at its beginning."""
+        ledger = self.ledger
         kind = Checkpoints if self.world.leads else SilentCheckpoints
         self.checkpoints = kind(self.folder, self._origin())
         training = Training(
-            config, adapted.model, feed, ledger, self.checkpoints, interrupts, self.world
+            self.config, model, feed, ledger, self.checkpoints, interrupts, self.world
         )
         before = ledger.record.resumed
         if may_resume and training.resume():
@@ -339,13 +354,7 @@ class _Run:
             ledger.may_write()
         else:
             ledger.write()
-        interrupts.defer()
-        with self._writer(training.state) as writer:
-            if training.state.step:
-                log.info("resumed after step %d of all", training.state.step)
-            writer.begin(ledger.record, config_yaml)
-            log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
-            return training.execute(writer)
+        return training
 
     def _load_splits(
         self, adapted: AdaptedModel, config_yaml: str
