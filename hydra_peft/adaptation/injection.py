@@ -95,8 +95,21 @@ def adaptation(model: nn.Module) -> Adaptation:
 
 
 def set_training_mode(model: nn.Module) -> None:
-    """Put ``model`` into training mode as its method wants it (linear probing: head only)."""
+    """Put ``model`` into training mode as its method wants it (linear probing: head only).
+
+    Where the backbone is frozen so are the running statistics of its normalisation layers (batch
+    normalisation): they are no part of what is saved, and a layer that moves them trains.
+    """
     done = adaptation(model)
     model.train(not done.method.backbone_in_eval)
+    if not done.method.trains_backbone:
+        for module in model.modules():
+            if has_running_statistics(module):
+                module.eval()
     for name in done.head:
         model.get_submodule(name).train()
+
+
+def has_running_statistics(module: nn.Module) -> bool:
+    """Whether ``module`` normalises by what it has seen of batches so far."""
+    return isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from hydra_peft.adaptation.injection import has_running_statistics
 from hydra_peft.adaptation.parameters import count_parameters
 from hydra_peft.config.identity import config_id, science, short_hash
 from hydra_peft.config.schema import RunConfig
@@ -130,10 +131,10 @@ def check_together(config: RunConfig, world: World) -> None:
 
 
 def _check_no_batch_norm(model: nn.Module, config: RunConfig, world: World) -> None:
-    if world.size == 1 or config.method.backbone_in_eval:
-        return
+    if world.size == 1 or not config.method.trains_backbone:
+        return  # frozen statistics are the same in every share
     for name, module in model.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if has_running_statistics(module):
             raise UserError(
                 f"{name} of {config.model.name} normalises over the batch, of which each of "
                 f"{world.size} processes sees a share: train this model without torchrun."

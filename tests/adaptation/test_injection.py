@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -49,6 +52,39 @@ def test_linear_probing_keeps_the_backbone_in_evaluation_mode(tiny: nn.Module) -
     set_training_mode(tiny)
     assert not tiny.blocks[0]["attn"]["proj"].training
     assert tiny.head.training
+
+
+@pytest.mark.parametrize("method", ["lora", "hydra", "linear"])
+def test_what_is_saved_is_all_that_training_changed_with_batch_normalisation_too(
+    method: str, tmp_path: Path
+) -> None:
+    backbone = nn.Sequential(
+        nn.Linear(6, 6), nn.BatchNorm1d(6), nn.BatchNorm1d(6, affine=False), nn.Linear(6, 2)
+    )
+    model = copy.deepcopy(backbone)
+    options = {} if method == "linear" else {"targets": ["0"], "rank": 2}
+    hydra_peft.inject(model, method, head="3", **options)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(5):
+        set_training_mode(model)
+        model(3 + 2 * torch.randn(16, 6)).square().mean().backward()
+        optimizer.step()
+    hydra_peft.save_adapter(model, tmp_path / "saved")
+    hydra_peft.load_adapter(backbone, tmp_path / "saved")
+    x = torch.randn(4, 6)
+    assert torch.equal(backbone.eval()(x), model.eval()(x))
+
+
+def test_full_fine_tuning_moves_the_statistics_and_saves_them(tmp_path: Path) -> None:
+    backbone = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Linear(6, 2))
+    model = copy.deepcopy(backbone)
+    hydra_peft.inject(model, "full", head="2")
+    set_training_mode(model)
+    model(3 + 2 * torch.randn(16, 6))
+    assert not torch.equal(model[1].running_mean, torch.zeros(6))
+    hydra_peft.save_adapter(model, tmp_path / "saved")
+    hydra_peft.load_adapter(backbone, tmp_path / "saved")
+    assert torch.equal(backbone[1].running_mean, model[1].running_mean)
 
 
 def test_works_without_a_head_and_with_one_named() -> None:

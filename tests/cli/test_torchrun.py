@@ -235,7 +235,8 @@ def test_models_that_normalise_over_the_batch_are_refused(
     world = World()
     world.size = 2
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
-    config = check_config(compose_train(*SHORT, "method=lora"))
+    full, lora = (check_config(compose_train(*SHORT, f"method={m}")) for m in ("full", "lora"))
     with pytest.raises(UserError, match="1 of vit_mini normalises over the batch"):
-        run_module._check_no_batch_norm(model, config, world)
-    run_module._check_no_batch_norm(model, config, World())
+        run_module._check_no_batch_norm(model, full, world)
+    run_module._check_no_batch_norm(model, full, World())
+    run_module._check_no_batch_norm(model, lora, world)
