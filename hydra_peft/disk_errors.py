@@ -27,6 +27,11 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _PASSING
 
 
+def takes_no_more(error: BaseException) -> bool:
+    """Whether ``error`` is of the disk as a whole, so that what comes next fares no better."""
+    return may_pass(error) or (isinstance(error, OSError) and error.errno == errno.EIO)
+
+
 def disk_sentence(error: OSError) -> str | None:
     """Return a sentence for an error of the disk, None for any other."""
     reason = _REASONS.get(error.errno or 0)

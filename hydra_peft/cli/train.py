@@ -33,6 +33,7 @@ from hydra_peft.cli.torchrun import check_words, together
 from hydra_peft.config.resolvers import ROOT, register_resolvers
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.console import log_to_console
+from hydra_peft.sweeps.job import Job
 
 CONF = ROOT / "conf"
 #: runs that a sweep's last line names
@@ -122,12 +123,12 @@ def job(config: DictConfig) -> float | None:
 def _single(config: DictConfig, overrides: list[str]) -> float | None:
     from hydra_peft.config.check import check_and_resolve
     from hydra_peft.config.text import to_yaml
+    from hydra_peft.runs.claims import Claimed
+    from hydra_peft.runs.ledger import TakenOver
     from hydra_peft.runs.tuning import run_protocol
     from hydra_peft.sweeps.compositions import Composition
-    from hydra_peft.sweeps.job import Job
     from hydra_peft.sweeps.one_job import described
     from hydra_peft.sweeps.plan import plan
-    from hydra_peft.sweeps.sequential import launch_jobs
     from hydra_peft.training.distributed import current
 
     composed = json.dumps(OmegaConf.to_container(config, resolve=False))
@@ -151,11 +152,15 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
             tell_of_past(planned)
         return planned.record.metrics.get("accuracy") if planned and planned.record else None
     if state == "running":
-        print(f"waiting for {reason}, at the same run", file=sys.stderr)
-        for end in launch_jobs([job]):
-            tell(end)
+        _wait_for(job, f"{reason}, at the same run")
         return None
-    outcome = run_protocol(checked, to_yaml(values))
+    try:
+        outcome = run_protocol(checked, to_yaml(values))
+    except (Claimed, TakenOver) as error:
+        if world.size > 1:
+            raise
+        _wait_for(job, f"who does it now: {error}")
+        return None
     print(described(outcome), flush=True)
     if outcome.record.status != "completed":
         unfinished.append(job.name)
@@ -163,9 +168,17 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     return float(outcome.record.metrics["accuracy"])
 
 
+def _wait_for(job: Job, whom: str) -> None:
+    """Let somebody else do the run, or do it after all if they are no longer there."""
+    from hydra_peft.sweeps.sequential import launch_jobs
+
+    print(f"waiting for {whom}", file=sys.stderr)
+    for end in launch_jobs([job]):
+        tell(end)
+
+
 def _one_of_many(config: DictConfig, overrides: list[str]) -> float:
     """Do a job that was planned elsewhere; what became of it is printed here, where it is done."""
-    from hydra_peft.sweeps.job import Job
     from hydra_peft.sweeps.one_job import do_job
 
     composed = json.dumps(OmegaConf.to_container(config, resolve=False))

@@ -89,7 +89,7 @@ class Checkpoints:
         )
         path = self.folder / f"step-{step:08d}.safetensors"
         write_tensors(path, content, {"state": text, "sha256": _sha256(text)})
-        files = self._files()
+        files = _files(self.folder)
         kept = [number for number in sorted(files) if number <= step][-KEPT:]
         for number, file in files.items():
             if number not in kept:
@@ -106,7 +106,7 @@ class Checkpoints:
         Args:
             max_bytes: what no file of this run can exceed; a larger one is not opened.
         """
-        for step, path in sorted(self._files().items(), reverse=True):
+        for step, path in sorted(_files(self.folder).items(), reverse=True):
             try:
                 tensors, facts = self._read(path, step, max_bytes)
                 check(tensors, facts)
@@ -116,21 +116,9 @@ class Checkpoints:
             return step, tensors, facts
         return None
 
-    def exist(self) -> bool:
-        """Whether there are any, good or not."""
-        return bool(self._files())
-
     def remove(self) -> None:
         """Remove all checkpoints: the run is complete, or starts anew."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _files(self) -> dict[int, Path]:
-        found = {}
-        for path in self.folder.glob("step-*.safetensors"):
-            named = re.fullmatch(r"step-(\d{8,12})\.safetensors", path.name)
-            if named is not None and path.is_file() and not path.is_symlink():
-                found[int(named[1])] = path
-        return found
 
     def _read(
         self, path: Path, step: int, max_bytes: int
@@ -160,6 +148,20 @@ class Checkpoints:
         if not isinstance(facts, dict):
             raise UserError("it holds no facts.")
         return tensors, facts
+
+
+def checkpoints_exist(folder: Path) -> bool:
+    """Whether the run's ``folder`` holds any checkpoint, good or not."""
+    return bool(_files(folder / FOLDER))
+
+
+def _files(folder: Path) -> dict[int, Path]:
+    found = {}
+    for path in folder.glob("step-*.safetensors"):
+        named = re.fullmatch(r"step-(\d{8,12})\.safetensors", path.name)
+        if named is not None and path.is_file() and not path.is_symlink():
+            found[int(named[1])] = path
+    return found
 
 
 def _check_size(path: Path, max_bytes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import time
@@ -17,7 +18,7 @@ from hydra_peft.files import atomic_write
 from hydra_peft.runs import environment, hparams
 from hydra_peft.runs.claims import ClaimLost, Held
 from hydra_peft.runs.folder import CONFIG
-from hydra_peft.runs.record import FILE, TRACEBACK, Record, write_record
+from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record, write_record
 from hydra_peft.training.loop import EpochRecord
 
 log = logging.getLogger("hydra_peft")
@@ -27,6 +28,10 @@ _PHASES = ("prepare", "train_and_evaluate", "total")
 
 class NotOurs(UserError):  # noqa: N818 - read as a sentence: it is not ours
     """The run's folder is no longer for this process to write into."""
+
+
+class TakenOver(NotOurs):
+    """Another process does the run: this one was held up for so long that it counted as dead."""
 
 
 class Ledger:
@@ -128,7 +133,7 @@ class Ledger:
         """Check that the folder is still that of this run, and this process the one that does it.
 
         Raises:
-            NotOurs: it was removed, or another process has taken the run over.
+            NotOurs: it was removed, or (``TakenOver``) another process has taken the run over.
         """
         if self.is_gone():
             raise self.gone()
@@ -136,7 +141,7 @@ class Ledger:
             if self.held is not None:
                 self.held.check()
         except ClaimLost as error:
-            raise NotOurs(str(error)) from error
+            raise TakenOver(str(error)) from error
 
     def is_gone(self) -> bool:
         """Whether the folder that :meth:`begin` made was removed."""
@@ -195,7 +200,7 @@ class Ledger:
 
     def finish_badly(self, status: str, epochs: list[EpochRecord], error: str) -> None:
         """Say how the run ended; if even that cannot be written, the error at hand stands."""
-        if not self.begun or self.ended:
+        if not self.begun or self.ended or self._is_on_disk("completed"):
             return
         try:
             self.may_write()
@@ -206,6 +211,13 @@ class Ledger:
             self.finish(status, epochs, error=error, traceback=name)
         except (OSError, NotOurs):
             log.error("the record of the %s run could not be written to %s", status, self.folder)
+
+    def _is_on_disk(self, status: str) -> bool:
+        """Whether the record ended so, though nobody took note: a signal came in between."""
+        with contextlib.suppress(UserError):
+            found = read_record(self.folder)
+            return (found.status, found.started) == (status, self.record.started)
+        return False
 
     def _tidy(self) -> None:
         """Remove what a process that was killed while it wrote left, and an earlier traceback."""

@@ -48,7 +48,8 @@ class Record:
         error: one sentence, for runs that did not complete.
         traceback: of a failed run the file in its folder that says where in the code it failed.
         resumed: where and when it was picked up again after an interruption: ``at_step`` (steps
-            done in all), ``epoch`` (from 1), ``when`` (UTC). ``times`` add up over all its parts.
+            done in all), ``epoch`` (from 1), ``when`` (UTC), ``code`` (which had run until then).
+            ``times`` add up over all its parts.
         science: what ``config_id`` hashes.
         schema: version of this layout.
     """

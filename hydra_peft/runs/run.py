@@ -33,7 +33,7 @@ from hydra_peft.runs.assembly import (
     splits_read,
     task_of,
 )
-from hydra_peft.runs.checkpoints import Checkpoints, Origin
+from hydra_peft.runs.checkpoints import Checkpoints, Origin, checkpoints_exist
 from hydra_peft.runs.claims import Held, claim
 from hydra_peft.runs.feed import Feed, choose_feed
 from hydra_peft.runs.folder import completed_record, run_folder, set_aside
@@ -66,21 +66,20 @@ def run(
     config: RunConfig,
     config_yaml: str,
     tuning: dict[str, object] | None = None,
-    *,
-    keep_diverged: bool = False,
 ) -> Outcome:
     """Do the run that ``config`` describes, resume it, or skip it if it has been done.
 
     A run that did not complete goes on from its newest good checkpoint: one of the same science,
     weights and data. On a CPU in float32 it then ends with the same bits as one that was never
-    interrupted. ``sweep.on_existing=rerun`` begins anew.
+    interrupted. ``sweep.on_existing=rerun`` does a completed one again. One that failed or diverged
+    is taken as it is unless ``sweep.retry`` asks for it, also where somebody else has done it since
+    it was planned.
 
     Args:
         config: checked; see ``check_model`` and ``check_data`` of
             :mod:`hydra_peft.runs.assembly`.
         config_yaml: the same, composed and resolved, for the run folder.
         tuning: what the record says of how hyper-parameters were chosen.
-        keep_diverged: take a run that diverged before as it is, too.
 
     Returns:
         The outcome; a run whose loss stopped being finite has status ``diverged``.
@@ -89,8 +88,8 @@ def run(
         UserError: something is missing or does not fit, or the run exists already and
             ``sweep.on_existing=error``.
         Claimed: another process is doing this very run.
-        NotOurs: the run's folder was removed, or the run taken over by another process, while it
-            was going on; nothing more is written then.
+        NotOurs: the run's folder was removed while it was going on, or (``TakenOver``) the run
+            taken over by another process; nothing more is written then.
         KeyboardInterrupt, OSError, ...: as they come, after the record says so.
     """
     since = time.perf_counter()
@@ -100,15 +99,14 @@ def run(
     world.check_same("command", config_id(config))
     world.check_same("weights", weights.sha256)
     folder = folder_of(config, weights)
-    existing = existing_outcome(config, folder, keep_diverged) if world.leads else None
+    existing = existing_outcome(config, folder) if world.leads else None
     existing = _told(world, existing)
     if existing is not None:
         return existing
     claimed = claim(Path(config.paths.runs), folder) if world.leads else contextlib.nullcontext()
     with claimed as held:
-        if world.leads and config.sweep.on_existing != "rerun":
-            # Done by somebody since we looked?
-            existing = existing_outcome(config, folder, keep_diverged)
+        if world.leads:
+            existing = existing_outcome(config, folder)  # done by somebody since we looked?
         existing = _told(world, existing)
         if existing is None:
             job = _Run(config, folder, weights, tuning or {}, held, since)
@@ -152,38 +150,43 @@ def _told(world: World, outcome: Outcome | None) -> Outcome | None:
     return Outcome(Record(**said["record"]), Path(said["folder"]), said["skipped"])
 
 
-def existing_outcome(
-    config: RunConfig, folder: Path, keep_diverged: bool = False
-) -> Outcome | None:
-    """Return the outcome of the run in ``folder`` if it is complete and may be taken as it is.
+def existing_outcome(config: RunConfig, folder: Path) -> Outcome | None:
+    """Return the outcome of the run in ``folder`` if it is to be taken as it is.
 
     Args:
         config: of that very run.
         folder: see :func:`folder_of`.
-        keep_diverged: so may one that diverged, on the data that there is now.
 
     Raises:
-        UserError: it exists and ``sweep.on_existing=error``, or it was made on other data.
+        UserError: it is complete and ``sweep.on_existing=error``, or it was made on other data.
     """
+    record = _record_in(folder)
+    if record is None:
+        return None
+    if record.status != "completed":
+        return Outcome(record, folder, skipped=True) if _stays(record, config) else None
     if config.sweep.on_existing == "rerun":
         return None
-    existing = completed_record(folder)
-    if existing is None:
-        return _diverged(config, folder) if keep_diverged else None
     if config.sweep.on_existing == "error":
         raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
-    check_same_data(existing, folder, data_sha256(config))
-    return Outcome(existing, folder, skipped=True)
+    check_same_data(record, folder, data_sha256(config))
+    return Outcome(record, folder, skipped=True)
 
 
-def _diverged(config: RunConfig, folder: Path) -> Outcome | None:
-    if not (folder / FILE).is_file():
-        return None
-    with contextlib.suppress(UserError):
-        record = read_record(folder)
-        if record.status == "diverged" and record.data.get("sha256") == data_sha256(config):
-            return Outcome(record, folder, skipped=True)
+def _record_in(folder: Path) -> Record | None:
+    if (folder / FILE).is_file():
+        with contextlib.suppress(UserError):
+            return read_record(folder)
     return None
+
+
+def _stays(record: Record, config: RunConfig) -> bool:
+    """Whether a run that failed or diverged, on the data of now, is not asked for again."""
+    asked = {"failed": ("failed", "all"), "diverged": ("all",)}.get(record.status)
+    if asked is None or config.sweep.retry in asked:
+        return False
+    # A run that failed before it had read its data names none.
+    return record.data.get("sha256") in (None, data_sha256(config))
 
 
 def folder_of(config: RunConfig, weights: Weights) -> Path:
@@ -263,6 +266,7 @@ class _Run:
         )
         kind = Ledger if self.world.leads else SilentLedger
         self.ledger = kind(record, folder, self.device, held, since)
+        self._code_before: dict[str, object] = {}
         self.checkpoints: Checkpoints | None = None
         self.training: Training | None = None
 
@@ -305,13 +309,12 @@ class _Run:
             normalization=config.data.normalization,
         )
         _check_no_batch_norm(adapted.model, config, self.world)
-        unfinished = self.world.tell(_unfinished(self.folder))
-        may_resume = bool(unfinished) and config.sweep.on_existing != "rerun"
+        unfinished = bool(self.world.tell(_unfinished(self.folder)))
         feed = self._prepare(adapted, config_yaml)
         if not ledger.begun:
             set_aside(self.folder)  # only now that the new run can start
             ledger.begin(config_yaml)
-        training = self._pick_up(adapted.model, feed, interrupts, may_resume)
+        training = self._pick_up(adapted.model, feed, interrupts, unfinished)
         interrupts.defer()
         with self._writer(training.state) as writer:
             if training.state.step:
@@ -335,7 +338,7 @@ class _Run:
         return feed
 
     def _pick_up(
-        self, model: nn.Module, feed: Feed, interrupts: Interrupts, may_resume: bool
+        self, model: nn.Module, feed: Feed, interrupts: Interrupts, unfinished: bool
     ) -> Training:
         """Return the training, at its newest good checkpoint or at its beginning."""
         ledger = self.ledger
@@ -345,7 +348,7 @@ class _Run:
             self.config, model, feed, ledger, self.checkpoints, interrupts, self.world
         )
         before = ledger.record.resumed
-        if may_resume and training.resume():
+        if unfinished and training.resume():
             self._note_resumption(training.state)
         else:
             self.checkpoints.remove()
@@ -388,6 +391,7 @@ class _Run:
         """Take from the record of the run's earlier parts what the new record goes on with."""
         with contextlib.suppress(UserError):
             earlier = read_record(self.folder)
+            self._code_before = earlier.code
             self.ledger.update(resumed=earlier.resumed)
 
     def _origin(self) -> Origin:
@@ -402,7 +406,9 @@ class _Run:
 
     def _note_resumption(self, state: TrainingState) -> None:
         epoch = state.progress.epoch + 1
-        entry = {"at_step": state.step, "epoch": epoch, "when": _now()}
+        entry = {"at_step": state.step, "epoch": epoch, "when": _now(), "code": self._code_before}
+        if self._code_before != self.ledger.record.code:
+            log.warning("other code than before the interruption goes on: the record names both")
         self.ledger.update(resumed=[*self.ledger.record.resumed, entry])
 
     def _writer(self, state: TrainingState) -> RunWriter:
@@ -425,8 +431,7 @@ class _Run:
         if self.training is not None:
             progress = self.training.state.progress
             where = f"in epoch {progress.epoch + 1} after step {progress.step}"
-        goes_on = self.checkpoints is not None and self.checkpoints.exist()
-        again = "resumes it" if goes_on else "starts it anew"
+        again = "resumes it" if checkpoints_exist(self.folder) else "starts it anew"
         sentence = f"interrupted {where}; typing the same command again {again}."
         self.ledger.finish_badly("interrupted", self._epochs(), sentence)
         return f"{sentence} What was complete before is kept."

@@ -212,8 +212,14 @@ def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
         "paths": dataclasses.asdict(tried.paths),
         **choice.changes(),
     }
-    # That it diverged is what the trial was to find out.
-    return run(tried, changed(config_yaml, changes), keep_diverged=tried.sweep.retry != "all")
+    outcome = run(tried, changed(config_yaml, changes))
+    # That it diverged is what the trial was to find out; that it failed says nothing of its values.
+    if outcome.record.status == "failed":
+        raise UserError(
+            f"the run of the search in {outcome.folder} failed before ({outcome.record.error}): "
+            "sweep.retry=failed starts it again."
+        )
+    return outcome
 
 
 def _describe(

@@ -14,10 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_peft.config.check import check_and_resolve
 from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.config.text import to_yaml
-from hydra_peft.disk_errors import disk_sentence
+from hydra_peft.disk_errors import disk_sentence, takes_no_more
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_data, check_model
-from hydra_peft.runs.claims import Claimed, ClaimLost
+from hydra_peft.runs.claims import Claimed
+from hydra_peft.runs.ledger import TakenOver
 from hydra_peft.runs.run import Outcome
 from hydra_peft.runs.tuning import run_protocol
 from hydra_peft.sweeps.job import ElsewhereRun, Job, JobEnd
@@ -53,17 +54,17 @@ def do_job(job: Job) -> JobEnd:
         return _end_of(job, perform(_composed(job.config)))
     except Claimed as error:
         return _claimed(job, error)
-    except ClaimLost:
-        # This process was held up for so long that somebody else has taken the run over.
-        return do_job(job)
+    except TakenOver:
+        return do_job(job)  # whoever does it now is waited for
     except Exception as error:
         if isinstance(error, BrokenPipeError):
             raise
-        if isinstance(error, OSError) and disk_sentence(error) is not None:
+        disk = disk_sentence(error) if isinstance(error, OSError) else None
+        if disk is not None and takes_no_more(error):
             raise
-        if not isinstance(error, UserError):
+        if disk is None and not isinstance(error, UserError):
             traceback.print_exc()  # a bug, not a mistake: whoever mends it needs this
-        sentence = str(error) or type(error).__name__
+        sentence = disk or str(error) or type(error).__name__
         return JobEnd(job, "failed", f"{job.name}: {sentence}", error=sentence)
     finally:
         _free_memory()

@@ -163,13 +163,13 @@ def test_a_failure_is_shown_until_the_run_is_taken_up_again(
     monkeypatch.setattr("hydra_peft.runs.training.evaluate", fail)
     for _ in range(2):  # the second one goes on from the checkpoint of the first epoch
         with pytest.raises(TypeError):
-            do()
+            do("sweep.retry=failed")
         (row,) = tab().values()
         assert row.status == FAILURE
         assert row.metrics["result/adapter_parameters"] == 16_680
         assert "result/test_accuracy" not in row.metrics
     monkeypatch.undo()
-    outcome = do()
+    outcome = do("sweep.retry=failed")
     assert outcome.record.resumed
     (row,) = tab().values()
     check(row, outcome.record)
@@ -188,7 +188,7 @@ def test_a_run_that_fails_before_training_is_listed(
     assert row.status == FAILURE
     assert row.hparams["method"] == "hydra"
     monkeypatch.undo()
-    outcome = do()
+    outcome = do("sweep.retry=failed")
     (row,) = tab().values()
     check(row, outcome.record)
 

@@ -17,7 +17,7 @@ import torch
 from hydra_peft.errors import UserError
 from hydra_peft.runs import training as training_module
 from hydra_peft.runs.checkpoints import Checkpoints
-from hydra_peft.runs.ledger import NotOurs
+from hydra_peft.runs.ledger import Ledger, NotOurs, TakenOver
 from hydra_peft.runs.record import read_record
 from hydra_peft.runs.run import Outcome
 from hydra_peft.runs.writer import RunWriter
@@ -225,14 +225,59 @@ def test_without_a_good_checkpoint_it_starts_anew(
     same(result(whole), result(outcome))
 
 
-def test_rerun_of_an_interrupted_run_starts_anew(
+def test_a_rerun_that_was_interrupted_goes_on_and_is_done_again_only_when_complete(
     do: Do, stop: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, rerun = do(*LENGTH), (*LENGTH, "sweep.on_existing=rerun")
+    stop(step=5)
+    with pytest.raises(KeyboardInterrupt, match="resumes it"):
+        do(*rerun)
+    monkeypatch.undo()
+    second = do(*rerun)
+    assert [entry["at_step"] for entry in second.record.resumed] == [5]
+    same(result(first), result(second))
+    assert do(*rerun).record.resumed == []
+    assert len(list(first.folder.parent.iterdir())) == 3  # two of them superseded
+
+
+def test_who_ran_which_part_is_recorded(
+    do: Do,
+    stop: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    warnings: Callable[[], list[str]],
 ) -> None:
     stop(step=5)
     with pytest.raises(KeyboardInterrupt):
         do(*LENGTH)
     monkeypatch.undo()
-    assert do(*LENGTH, "sweep.on_existing=rerun").record.resumed == []
+    (path,) = (tmp_path / "runs").rglob("result.json")
+    old = json.loads(path.read_text())
+    code = {**old["code"], "commit": "0" * 40}
+    path.write_text(json.dumps({**old, "code": code}))
+    assert do(*LENGTH).record.resumed[0]["code"] == code
+    (warning,) = set(warnings())
+    assert warning.startswith("other code than before the interruption goes on")
+
+
+def test_a_failure_of_somebody_else_is_taken_as_it_is_unless_asked_for(
+    do: Do, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the disk made a noise")
+
+    monkeypatch.setattr(training_module, "evaluate", fail)
+    with pytest.raises(RuntimeError):
+        do(*LENGTH)
+    monkeypatch.undo()
+    again = do(*LENGTH)
+    assert (again.skipped, again.record.status) == (True, "failed")
+    asked = do(*LENGTH, "sweep.retry=failed")
+    assert (asked.skipped, asked.record.status) == (False, "completed")
+    diverging = (*LENGTH, "optimizer.lr=1e6", "method.scale=100")
+    assert (do(*diverging).record.status, do(*diverging).skipped) == ("diverged", True)
+    assert do(*diverging, "sweep.retry=failed").skipped
+    assert not do(*diverging, "sweep.retry=all").skipped
 
 
 def test_on_other_data_it_starts_anew(
@@ -326,7 +371,7 @@ def test_a_failure_leaves_its_sentence_and_traceback(
     assert (record.status, record.error) == ("failed", "RuntimeError: the disk made a noise")
     assert record.traceback == "traceback.txt"
     assert "in fail" in (path.parent / "traceback.txt").read_text()
-    outcome = do(*LENGTH)
+    outcome = do(*LENGTH, "sweep.retry=failed")
     assert outcome.record.traceback is None
     assert not (outcome.folder / "traceback.txt").exists()
 
@@ -388,7 +433,7 @@ def test_a_lost_claim_ends_the_run_and_leaves_the_folder_alone(
             kept.append(files())
 
     monkeypatch.setattr(RunWriter, "step", stepping)
-    with pytest.raises(NotOurs):
+    with pytest.raises(TakenOver):
         do(*LENGTH, "train.checkpoint_every=1")
     assert files() == kept[0]
 
@@ -425,6 +470,43 @@ def test_a_folder_removed_meanwhile_ends_the_run_in_one_sentence(
     assert not list((tmp_path / "runs").rglob("result.json"))
     monkeypatch.undo()
     assert do(*LENGTH).record.status == "completed"
+
+
+def test_a_signal_right_after_the_end_leaves_a_completed_run_completed(
+    do: Do, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    original = Ledger.write
+
+    def write(self: Ledger) -> None:
+        original(self)
+        if self.record.status == "completed":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ledger, "write", write)
+    with pytest.raises(KeyboardInterrupt):
+        do(*LENGTH)
+    monkeypatch.undo()
+    (path,) = (tmp_path / "runs").rglob("result.json")
+    assert read_record(path.parent).status == "completed"
+    assert do(*LENGTH).skipped
+
+
+def test_interrupted_again_before_training_it_still_says_that_it_resumes(
+    do: Do, stop: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop(step=5)
+    with pytest.raises(KeyboardInterrupt):
+        do(*LENGTH)
+    monkeypatch.undo()
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hydra_peft.runs.assembly.prepare_split", interrupt)
+    with pytest.raises(KeyboardInterrupt, match=r"before training.*resumes it"):
+        do(*LENGTH)
+    monkeypatch.undo()
+    assert do(*LENGTH).record.resumed[0]["at_step"] == 5
 
 
 def test_what_a_killed_process_left_is_tidied_up(

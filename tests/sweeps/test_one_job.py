@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,9 @@ from omegaconf import OmegaConf
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
+from hydra_peft.runs.ledger import TakenOver
 from hydra_peft.runs.record import read_record
+from hydra_peft.runs.run import Outcome
 from hydra_peft.sweeps import one_job
 from hydra_peft.sweeps.job import Job
 from hydra_peft.sweeps.one_job import do_job
@@ -37,6 +40,36 @@ def test_a_job_is_done_once(make_job: MakeJob, tmp_path: Path) -> None:
     assert (again.status, again.metric) == ("completed", end.metric)
     assert f"done {record.started}, skipped" in again.line
     assert len(list(tmp_path.glob("runs/**/result.json"))) == 1
+
+
+def test_a_run_that_was_taken_over_is_looked_at_again(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = one_job.run_protocol, []
+
+    def held_up(config: RunConfig, text: str) -> Outcome:
+        calls.append(config.seed)
+        if len(calls) == 1:
+            raise TakenOver("it was taken over.")
+        return original(config, text)
+
+    monkeypatch.setattr(one_job, "run_protocol", held_up)
+    end = do_job(make_job())
+    assert (end.status, len(calls)) == ("completed", 2)
+
+
+def test_a_folder_that_cannot_be_costs_its_own_job_alone(
+    make_job: MakeJob, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job()
+    do_job(job)
+    (path,) = tmp_path.glob("runs/**/result.json")
+    shutil.rmtree(path.parent)
+    path.parent.write_text("a file")
+    end = do_job(job)
+    assert end.status == "failed"
+    assert str(path.parent) in str(end.error)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_the_config_of_the_run_is_resolved(make_job: MakeJob, tmp_path: Path) -> None:
