@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.folder import SUPERSEDED, TUNING
@@ -249,7 +248,6 @@ def _summary(path: Path) -> SeenRun:
     record = read_record(path.parent)
     train = record.science.get("train")
     epochs = train.get("epochs") if isinstance(train, dict) else None
-    error = record.error
     return SeenRun(
         folder="",
         state=_STATES[record.status],
@@ -257,10 +255,10 @@ def _summary(path: Path) -> SeenRun:
         method=record.method_label,
         seed=record.seed,
         config_id=record.config_id,
-        started=str(record.started),
+        started=record.started,
         epochs=epochs if type(epochs) is int else None,
-        accuracy=_number(record.metrics.get("accuracy")),
-        error=None if error is None else str(error),
+        accuracy=record.metrics["accuracy"] if record.status == "completed" else None,
+        error=record.error,
     )
 
 
@@ -278,16 +276,6 @@ def _announced(job: AnnouncedJob, host: str | None) -> SeenRun:
         host=host,
         overrides=job.overrides,
     )
-
-
-def _number(value: Any) -> float | None:
-    if type(value) not in (int, float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _moment(text: str) -> float:
