@@ -200,7 +200,11 @@ class Survey:
 
 
 def _run_folders(runs: Path, warnings: list[str]) -> Iterator[tuple[str, bool]]:
-    """Yield the folders that may be runs, and whether they are those of a search."""
+    """Yield the folders that may be runs, and whether they are those of a search.
+
+    Links to folders are not followed, as in :func:`hydra_peft.runs.folder.find_runs`: what they
+    lead to is no part of these runs, or would be met twice.
+    """
     searches = os.path.join(runs, TUNING)
     for folder in _below(str(runs), _LEVELS, warnings, leave_out=searches):
         yield folder, False
@@ -216,7 +220,7 @@ def _below(
         return
     for entry in _entries(folder, warnings):
         hidden = entry.name.startswith(".") or SUPERSEDED in entry.name
-        if not hidden and entry.path != leave_out and _is_folder(entry):
+        if not hidden and entry.path != leave_out and entry.is_dir(follow_symlinks=False):
             yield from _below(entry.path, levels - 1, warnings)
 
 
@@ -230,13 +234,6 @@ def _entries(folder: str, warnings: list[str]) -> list[os.DirEntry[str]]:
     except OSError as error:
         warnings.append(f"cannot look into {folder}: {error.strerror or error}.")
         return []
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
 
 
 def _summary(path: Path) -> SeenRun:

@@ -14,6 +14,7 @@ import pytest
 from fabricated_runs import EPOCHS, announce, epochs, folder_name, put
 
 from hydra_peft.runs.claims import claim
+from hydra_peft.runs.folder import find_runs
 from hydra_peft.sweeps import status
 from hydra_peft.sweeps.status import Survey
 
@@ -197,6 +198,17 @@ def test_what_is_set_aside_hidden_or_elsewhere_is_not_looked_at(tmp_path: Path) 
     (tmp_path / "file").write_text("")
     snapshot = Survey(tmp_path).look()
     assert ([run.folder for run in snapshot.runs], snapshot.warnings) == ([folder_name()], [])
+
+
+def test_links_to_folders_are_followed_by_nobody(tmp_path: Path) -> None:
+    runs, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    folder, other = put(runs), put(elsewhere, seed=1)
+    (runs / "linked").symlink_to(elsewhere / "mini")
+    (folder.parents[1] / "task").symlink_to(other.parent)
+    (folder.parent / other.name).symlink_to(other)
+    snapshot = Survey(runs).look()
+    assert ([run.folder for run in snapshot.runs], snapshot.warnings) == ([folder_name()], [])
+    assert find_runs(runs) == [folder]
 
 
 def test_runs_of_a_search_are_counted_apart(tmp_path: Path) -> None:
