@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -18,13 +19,15 @@ MAX_JSON_BYTES = 16 * 2**20
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` in one step: temporary file beside it, fsync, rename.
+    """Write ``content`` to ``path`` in one step: temporary file beside it, fsync, rename, fsync.
 
     Parent folders are made. A failure leaves the earlier file, or none, and no temporary file.
+    What was written is there after a power failure too, where the file system can promise it.
 
     Raises:
         OSError: the disk is full or the folder not writable.
     """
+    made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -43,6 +46,19 @@ def atomic_write(path: Path, content: bytes) -> None:
             # "No space left" comes without a name; the message to the user needs one.
             error.filename = str(path)
         raise
+    # A name is in its folder, and that has to reach the disk like the content.
+    for folder in (path.parent, *(folder.parent for folder in made)):
+        _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write to the disk which names ``folder`` holds; not all file systems know how to."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

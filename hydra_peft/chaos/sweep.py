@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import secrets
@@ -23,6 +24,8 @@ WORKER = "hydra_peft.sweeps.worker"
 SPARE_STARTS = 20
 #: seconds in which a killed command's workers must have noticed
 ORPHAN_SECONDS = 90.0
+#: between looks at what the sweep has written
+LOOK_SECONDS = 0.2
 
 
 @dataclass
@@ -42,7 +45,7 @@ def disturb(
 
     Args:
         command: the sweep; typed the same each time.
-        runs: its folder of runs, looked at before every start.
+        runs: its folder of runs, looked at all the time.
         log: where its output is appended.
         kills: processes to kill; after them the sweep is left alone.
         pause: mean seconds before a kill; moments are drawn from twice its range, for every
@@ -60,7 +63,7 @@ def disturb(
             raise UserError(f"the sweep was started {story.starts} times and is not done: {log}")
         witness.look()
         story.starts += 1
-        code = _one_start(command, runs, log, mark, draws, story, kills, pause)
+        code = _one_start(command, witness, log, mark, draws, story, kills, pause)
         _wait_for_orphans(mark, story)
     witness.look()
     story.faults += witness.faults
@@ -70,7 +73,7 @@ def disturb(
 
 def _one_start(
     command: Sequence[str],
-    runs: Path,
+    witness: Witness,
     log: Path,
     mark: str,
     draws: random.Random,
@@ -89,31 +92,43 @@ def _one_start(
         try:
             while story.kills.total() < kills:
                 if draws.random() < 0.5:
-                    _wait_for_an_epoch(process, runs)
-                try:
-                    return process.wait(timeout=draws.uniform(0.0, 2.0 * pause))
-                except subprocess.TimeoutExpired:
-                    victims = marked(mark, WORKER)
-                if victims:
+                    _wait_for_an_epoch(process, witness)
+                code = _wait(process, draws.uniform(0.0, 2.0 * pause), witness)
+                if code is not None:
+                    return code
+                if victims := marked(mark, WORKER):
                     victim = draws.choice(victims)
                     story.kills[victim.kind] += kill(victim)
-            return process.wait()
+            while (code := _wait(process, LOOK_SECONDS, witness)) is None:
+                pass
+            return code
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
 
 
-def _wait_for_an_epoch(process: subprocess.Popen[bytes], runs: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], seconds: float, witness: Witness) -> int | None:
+    """Return the exit code; None if the process has none after ``seconds``. Looks meanwhile."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        witness.look()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=min(left, LOOK_SECONDS))
+    return process.poll()
+
+
+def _wait_for_an_epoch(process: subprocess.Popen[bytes], witness: Witness) -> None:
     """Wait until some run writes the line of an epoch, or the sweep is over.
 
     A sweep that is killed again and again while it starts shows nothing about what trains.
     """
     begun = time.time()
     while process.poll() is None:
-        if any(_changed(path) > begun for path in runs.rglob(METRICS)):
+        if any(_changed(path) > begun for path in witness.runs.rglob(METRICS)):
             return
-        time.sleep(0.2)
+        witness.look()
+        time.sleep(LOOK_SECONDS)
 
 
 def _changed(path: Path) -> float:

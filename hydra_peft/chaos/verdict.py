@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from pathlib import Path
 
 from hydra_peft.adaptation.storage import TENSORS
 from hydra_peft.errors import UserError
-from hydra_peft.files import read_json
 from hydra_peft.runs.folder import METRICS, SUPERSEDED, find_runs
 from hydra_peft.runs.record import FILE, Record, read_record
 from hydra_peft.tensor_files import read_shapes
@@ -18,7 +18,10 @@ UNFINISHED = ("checkpoints",)
 
 
 class Witness:
-    """Remembers the records of completed runs, to tell whether one was ever done again."""
+    """Remembers the records of completed runs, to tell whether one was ever done again.
+
+    May look while the sweep is going on. ``faults`` has a sentence for each that was found, once.
+    """
 
     def __init__(self, runs: Path) -> None:
         self.runs = runs
@@ -28,17 +31,29 @@ class Witness:
     def look(self) -> int:
         """Compare with what was seen before; return the number of completed runs."""
         for folder in find_runs(self.runs) if self.runs.is_dir() else []:
-            name = folder.relative_to(self.runs)
             try:
-                record = read_json(folder / FILE)
-            except UserError as error:
-                self.faults.append(f"torn record: {error}")
-                continue
-            if name in self.completed and _digest(folder / FILE) != self.completed[name]:
-                self.faults.append(f"{name} was written again after it had been completed")
-            if record.get("status") == "completed":
-                self.completed.setdefault(name, _digest(folder / FILE))
+                # Read once: status and digest are of the same moment.
+                content = (folder / FILE).read_bytes()
+            except FileNotFoundError:
+                continue  # set aside since; what stays away is missing in the end
+            self._compare(folder.relative_to(self.runs), content)
         return len(self.completed)
+
+    def _compare(self, name: Path, content: bytes) -> None:
+        digest = hashlib.sha256(content).hexdigest()
+        if self.completed.get(name, digest) != digest:
+            self._note(f"{name} was written again after it had been completed")
+        try:
+            status = json.loads(content)["status"]
+        except (ValueError, KeyError, TypeError) as error:
+            self._note(f"torn record: {name / FILE} ({error})")
+            return
+        if status == "completed":
+            self.completed.setdefault(name, digest)
+
+    def _note(self, fault: str) -> None:
+        if fault not in self.faults:
+            self.faults.append(fault)
 
 
 def differences(quiet: Path, disturbed: Path) -> list[str]:
@@ -82,8 +97,8 @@ def _left_behind(runs: Path) -> list[Path]:
     """Return half-written, superseded and unfinished files and folders below ``runs``."""
     return [
         path
-        for folder in find_runs(runs)
-        for path in folder.parent.rglob("*")
+        for task in sorted({folder.parent for folder in find_runs(runs)})
+        for path in task.rglob("*")
         if path.name.startswith(".") or path.name in UNFINISHED or SUPERSEDED in path.name
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.record import read_record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -58,15 +59,13 @@ def _main() -> int:
     )
     record, count = compared.recorded, compared.unmerged.count
     recorded = int(record.metrics["correct"])
-    print(
-        f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}, "
-        f"{record.metrics['split']} of {count} images"
-    )
+    name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
+    print(in_one_line(f"{name}, {record.metrics['split']} of {count} images"))
     print(f"  recorded  {record.metrics['accuracy']:.4f}%  {recorded} correct")
     print(f"  unmerged  {compared.unmerged.accuracy:.4f}%  {compared.unmerged.correct} correct")
     agrees = compared.unmerged.correct == recorded
     if compared.merged is None:
-        print(f"  merged    nothing to merge for method {record.method['name']}")
+        print(in_one_line(f"  merged    nothing to merge for method {record.method['name']}"))
     else:
         print(f"  merged    {compared.merged.accuracy:.4f}%  {compared.merged.correct} correct")
         agrees = agrees and abs(compared.merged.correct - recorded) <= 1

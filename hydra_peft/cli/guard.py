@@ -63,7 +63,7 @@ def _ending(main: Callable[[], int]) -> int:
     try:
         return main()
     except UserError as error:
-        complain(in_one_line(str(error)))
+        complain(str(error))
         return MISTAKE
     except KeyboardInterrupt as interrupt:
         complain(str(interrupt) or "interrupted; what was complete before is kept.")
@@ -77,8 +77,8 @@ def _ending(main: Callable[[], int]) -> int:
 
 
 def complain(sentence: str) -> None:
-    """Print ``sentence`` to stderr, marked as an error."""
-    print(f"error: {sentence}", file=sys.stderr)
+    """Print ``sentence`` to stderr in one line, marked as an error."""
+    print(f"error: {in_one_line(sentence)}", file=sys.stderr)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs._machine import Process
 
 SCHEMA = 1
@@ -57,7 +58,8 @@ class Holder:
     def __str__(self) -> str:
         if self.process is None:
             return "somebody unknown (the claim is damaged)"
-        return f"process {self.process.pid} on {self.process.host} since {self.since}"
+        # Anybody may have written the file.
+        return in_one_line(f"process {self.process.pid} on {self.process.host} since {self.since}")
 
 
 def latest(place: Path) -> Holder | None:

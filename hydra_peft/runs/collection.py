@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from hydra_peft.errors import UserError
 from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.record import Record, read_record
-from hydra_peft.runs.usable import check_usable
 
 if TYPE_CHECKING:
     from hydra_peft.tables.overrides import Defaults
@@ -70,7 +69,6 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
     for folder in folders:
         try:
             run = FoundRun(folder, read_record(folder))
-            check_usable(run.record, folder)
         except UserError as error:
             warnings.append(f"left out: {error}")
             continue

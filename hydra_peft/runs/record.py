@@ -9,6 +9,8 @@ from typing import Any
 
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json, write_json
+from hydra_peft.plain_text import shortened
+from hydra_peft.runs._record_values import missing_results, wrong_values
 
 SCHEMA = 1
 FILE = "result.json"
@@ -103,7 +105,8 @@ def read_record(folder: Path) -> Record:
     """Read ``folder/result.json``.
 
     Raises:
-        UserError: the file is missing, damaged, or of another schema version.
+        UserError: the file is missing, damaged, of another schema version, or holds what no run
+            writes.
     """
     path = folder / FILE
     values = read_json(path)
@@ -124,21 +127,16 @@ def read_record(folder: Path) -> Record:
     if missing or unknown:
         raise UserError(f"{path} lacks {missing} and has the unknown {unknown}: edited?")
     record = Record(**values)
-    _check_types(record, path)
+    _check_values(record, path)
     return record
 
 
-def _check_types(record: Record, path: Path) -> None:
-    mappings = ("settings", "method", "science", "weights", "data", "metrics", "parameters")
-    texts = ("config_id", "benchmark", "group", "task", "model", "method_label", "protocol")
-    wrong = [n for n in mappings if not isinstance(getattr(record, n), dict)]
-    wrong += [n for n in texts if not isinstance(getattr(record, n), str)]
+def _check_values(record: Record, path: Path) -> None:
+    wrong = ["status"] if record.status not in STATUSES else []
     wrong += ["traceback"] if record.traceback not in (None, TRACEBACK) else []
-    wrong += ["resumed"] if not isinstance(record.resumed, list) else []
-    if wrong or record.status not in STATUSES or not isinstance(record.seed, int):
-        raise UserError(f"{path} has values of the wrong type ({wrong or 'status or seed'}).")
-    if record.status == "completed":
-        needed = {"accuracy", "correct", "count", "split", "selection"} - record.metrics.keys()
-        needed |= {"adapter", "head"} - record.parameters.keys()
-        if needed:
-            raise UserError(f"{path} is of a completed run, yet lacks {sorted(needed)}: edited?")
+    wrong += wrong_values(record)
+    if wrong:
+        # Names of parameters are from the file.
+        raise UserError(f"{path} has no usable {shortened(', '.join(wrong), 200)}: edited?")
+    if record.status == "completed" and (lacks := missing_results(record)):
+        raise UserError(f"{path} is of a completed run, yet lacks {lacks}: edited?")

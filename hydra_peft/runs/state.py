@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from hydra_peft.adaptation.parameters import adapter_state_dict
 from hydra_peft.errors import UserError
+from hydra_peft.finite import is_finite
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.training.distributed import World
 from hydra_peft.training.evaluation import Score
@@ -237,9 +237,7 @@ def _whole(value: object, limit: int) -> bool:
 
 def is_number(value: object) -> bool:
     """Whether ``value`` is a finite number of at least zero."""
-    if not isinstance(value, float | int) or isinstance(value, bool):
-        return False
-    return math.isfinite(value) and value >= 0
+    return isinstance(value, float | int) and is_finite(value) and value >= 0
 
 
 def _is_record(values: object, number: int) -> bool:

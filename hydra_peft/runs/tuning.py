@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import itertools
 import logging
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import TUNED_OPTIONS, RunConfig
 from hydra_peft.config.text import changed
 from hydra_peft.errors import UserError
+from hydra_peft.finite import is_finite
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.folder import TUNING, runs_of_task
 from hydra_peft.runs.record import Record, read_record
@@ -87,7 +87,9 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
     # Now, not after a search that may take days: only the last run needs the test set.
     check_images(config)
     tried = _search(config, config_yaml)
-    scored = [(choice, outcome) for choice, outcome in tried if outcome.record.metrics]
+    scored = [
+        (choice, outcome) for choice, outcome in tried if outcome.record.status == "completed"
+    ]
     if not scored:
         raise UserError(
             f"{config.dataset.name}: all {len(tried)} combinations of protocol.grid diverged: "
@@ -194,7 +196,7 @@ def _is_trial(record: Record, config: RunConfig) -> bool:
     optimizer = record.science.get("optimizer")
     values: dict[str, Any] = {"lr": optimizer.get("lr") if isinstance(optimizer, dict) else None}
     values |= {name: record.method.get(name) for name in _values(config) if name != "lr"}
-    if not all(isinstance(v, int | float) and math.isfinite(v) for v in values.values()):
+    if not all(map(is_finite, values.values())):
         return False
     choice = Choice(values.pop("lr"), values)
     if config.protocol.search == "grid" and choice not in choices(config):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import logging
+import os
 import shutil
 import sys
 import threading
@@ -163,7 +164,7 @@ class RunWriter:
         if ours and kind is not None and issubclass(kind, Exception):
             log.error("the run ended with %s", kind.__name__, exc_info=error)
         log.removeHandler(self._handler)
-        closing = [self._handler.close, self._file.close]
+        closing = [self._handler.close, self._sync_metrics, self._file.close]
         if ours:  # it would still write what is in its queue
             closing.append(self._tensorboard.close)
         # On a full disk each of these fails; the error that ended the run is the one to see.
@@ -173,6 +174,11 @@ class RunWriter:
             except OSError:
                 if kind is None:
                     raise
+
+    def _sync_metrics(self) -> None:
+        """Bring ``metrics.csv`` to the disk: a record that says completed comes after it."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
 
 def _as_code(text: str) -> str:

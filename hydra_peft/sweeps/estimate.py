@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from pathlib import Path
@@ -16,6 +15,11 @@ from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.runs.tuning import tries
 from hydra_peft.training.devices import resolve_device
+
+#: thirty years: no run took them
+_MAX_SECONDS = 1e9
+#: seen in all epochs: more than anybody trained on
+_MAX_IMAGES = 10**15
 
 
 class PastTimes:
@@ -35,14 +39,19 @@ class PastTimes:
                 continue
 
     def _add(self, record: Record) -> None:
-        seconds: Any = record.times.get("total")
+        seconds = record.times.get("total", 0.0)
         # What a search before it took is not in a tuned run's time.
-        if record.status != "completed" or not _is_time(seconds) or record.tuning:
+        if record.status != "completed" or not 0 < seconds < _MAX_SECONDS or record.tuning:
             return
         machine = _machine(record.hardware)
         kind = (record.model, record.method["name"], machine)
         epochs = record.science["train"]["epochs"]
-        images = epochs * _images(record.science["dataset"], record.science["protocol"])
+        images = _images(record.science["dataset"], record.science["protocol"])
+        if type(epochs) is not int or type(images) is not int:
+            return  # before they are multiplied: a text can be, too
+        images *= epochs
+        if not 0 < images < _MAX_IMAGES:
+            return
         alike = (*kind, record.benchmark, record.task, epochs)
         self._alike[alike].append(seconds)
         self._rates[kind].append(seconds / images)
@@ -72,14 +81,8 @@ class PastTimes:
         return median(rates) * images * epochs
 
 
-def _is_time(seconds: Any) -> bool:
-    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return number and math.isfinite(seconds) and seconds > 0
-
-
-def _images(dataset: dict[str, Any], protocol: dict[str, Any]) -> int:
-    images: int = dataset["sizes"][protocol["train_split"]]
-    return images
+def _images(dataset: dict[str, Any], protocol: dict[str, Any]) -> Any:
+    return dataset["sizes"][protocol["train_split"]]
 
 
 def _machine(found: dict[str, Any]) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.record import Record
 from hydra_peft.sweeps.estimate import PastTimes
 from hydra_peft.sweeps.plan import STATES, PlannedJob
@@ -35,14 +36,15 @@ def grid_text(planned: Sequence[PlannedJob], slots: int = 1) -> str:
     for number, (job, seconds) in enumerate(zip(planned, times, strict=True), start=1):
         own = " ".join(word for word in job.job.overrides if word not in shared) or "-"
         time = duration(seconds) if job.starts else "-"
-        rows.append((str(number), WORDS.get(job.state, job.state), time, own, _about(job)))
+        texts = (in_one_line(own), in_one_line(_about(job)))
+        rows.append((str(number), WORDS.get(job.state, job.state), time, *texts))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
         for row in rows
     ]
     if shared and len(planned) > 1:
-        lines.insert(0, f"all jobs: {' '.join(shared)}")
+        lines.insert(0, in_one_line(f"all jobs: {' '.join(shared)}"))
     lines += [f"below {root}" for root in roots]
     return "\n".join([*lines, *_sums(planned, times, slots)])
 
@@ -51,7 +53,7 @@ def done_line(record: Record) -> str:
     """Return one line about a run that was done before: what it was, its score, when it was."""
     metrics = record.metrics
     random = ", RANDOM WEIGHTS" if record.random_weights else ""
-    return (
+    return in_one_line(
         f"{record.config_id} {record.benchmark}/{record.task} {record.method_label} "
         f"seed {record.seed}: {metrics['accuracy']:.2f}% {metrics['split']} "
         f"({metrics['selection']}{random}), done {record.started}, skipped"

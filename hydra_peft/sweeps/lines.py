@@ -1,10 +1,11 @@
-"""What is printed about a run."""
+"""What is printed about a run; no text of its record ends a line or steers the terminal."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.record import Record
 
 
@@ -16,14 +17,15 @@ def describe(record: Record, folder: Path, done: str) -> str:
     """
     name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
     if record.status != "completed":
-        return f"{name}: {record.status}: {record.error}"
+        return in_one_line(f"{name}: {record.status}: {record.error}")
     metrics: dict[str, Any] = record.metrics
     random = ", RANDOM WEIGHTS" if record.random_weights else ""
-    return (
+    line = (
         f"{name}: {metrics['accuracy']:.2f}% {metrics['split']} ({metrics['selection']}"
         f"{random}), {record.parameters['adapter']:,}+{record.parameters['head']:,} parameters, "
-        f"{done}\n    {folder}"
+        f"{done}"
     )
+    return f"{in_one_line(line)}\n    {folder}"
 
 
 def speed(record: Record) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.models.backbones import Weights, check_weights
+from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.assembly import (
     check_data,
     check_model,
@@ -243,14 +244,14 @@ def _state_of_search(config: RunConfig, weights: Weights) -> tuple[str, str | No
     if config.sweep.retry == "none":
         for _, trial in trials_begun(config):
             if trial.status == "failed" and trial.weights.get("sha256") == weights.sha256:
-                told = f"a run of its search ({trial.config_id}) {_past(trial)}"
+                told = f"a run of its search ({in_one_line(trial.config_id)}) {_past(trial)}"
                 return "failed", f"{told}; sweep.retry=failed starts it again"
     return "new", None
 
 
 def _past(record: Record) -> str:
     verb = "failed" if record.status == "failed" else record.status
-    cause = " ".join((record.error or "").split()).rstrip(".")
+    cause = in_one_line(" ".join((record.error or "").split())).rstrip(".")
     return f"{verb} ({cause})" if cause else verb
 
 

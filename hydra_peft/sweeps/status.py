@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.folder import SUPERSEDED, TUNING
@@ -201,7 +200,11 @@ class Survey:
 
 
 def _run_folders(runs: Path, warnings: list[str]) -> Iterator[tuple[str, bool]]:
-    """Yield the folders that may be runs, and whether they are those of a search."""
+    """Yield the folders that may be runs, and whether they are those of a search.
+
+    Links to folders are not followed, as in :func:`hydra_peft.runs.folder.find_runs`: what they
+    lead to is no part of these runs, or would be met twice.
+    """
     searches = os.path.join(runs, TUNING)
     for folder in _below(str(runs), _LEVELS, warnings, leave_out=searches):
         yield folder, False
@@ -217,7 +220,7 @@ def _below(
         return
     for entry in _entries(folder, warnings):
         hidden = entry.name.startswith(".") or SUPERSEDED in entry.name
-        if not hidden and entry.path != leave_out and _is_folder(entry):
+        if not hidden and entry.path != leave_out and entry.is_dir(follow_symlinks=False):
             yield from _below(entry.path, levels - 1, warnings)
 
 
@@ -233,13 +236,6 @@ def _entries(folder: str, warnings: list[str]) -> list[os.DirEntry[str]]:
         return []
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
-
-
 def _summary(path: Path) -> SeenRun:
     """Return what is shown of the record in ``path``.
 
@@ -249,7 +245,6 @@ def _summary(path: Path) -> SeenRun:
     record = read_record(path.parent)
     train = record.science.get("train")
     epochs = train.get("epochs") if isinstance(train, dict) else None
-    error = record.error
     return SeenRun(
         folder="",
         state=_STATES[record.status],
@@ -257,10 +252,10 @@ def _summary(path: Path) -> SeenRun:
         method=record.method_label,
         seed=record.seed,
         config_id=record.config_id,
-        started=str(record.started),
+        started=record.started,
         epochs=epochs if type(epochs) is int else None,
-        accuracy=_number(record.metrics.get("accuracy")),
-        error=None if error is None else str(error),
+        accuracy=record.metrics["accuracy"] if record.status == "completed" else None,
+        error=record.error,
     )
 
 
@@ -278,16 +273,6 @@ def _announced(job: AnnouncedJob, host: str | None) -> SeenRun:
         host=host,
         overrides=job.overrides,
     )
-
-
-def _number(value: Any) -> float | None:
-    if type(value) not in (int, float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _moment(text: str) -> float:

@@ -11,7 +11,10 @@ import torch
 from fabricated_runs import EPOCHS, epochs, put, record
 
 from hydra_peft.adaptation.storage import TENSORS
+from hydra_peft.chaos import verdict
+from hydra_peft.chaos.sweep import disturb
 from hydra_peft.chaos.verdict import Witness, differences
+from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.record import FILE, write_record
 from hydra_peft.tensor_files import write_tensors
 
@@ -76,6 +79,55 @@ def test_a_witness_sees_a_completed_run_written_again(tmp_path: Path) -> None:
     write_record(dataclasses.replace(record(), started="2026-01-02T00:00:00+00:00"), folder)
     witness.look()
     assert "was written again" in witness.faults[0]
+
+
+def test_a_fault_is_told_once(both: tuple[Path, Path]) -> None:
+    for folder in both[1].glob("mini/digits/*"):
+        (folder / "checkpoints").mkdir()
+    assert differences(*both) == ["checkpoints was left behind"] * 2
+    witness = Witness(both[1])
+    witness.look()
+    write_record(record("interrupted"), next(both[1].glob("mini/digits/*seed0*")))
+    for _ in range(3):
+        assert witness.look() == 2
+    assert len(witness.faults) == 1
+
+
+def test_a_record_that_goes_away_under_a_look_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = complete(tmp_path)
+    found = find_runs(tmp_path)
+    (folder / FILE).unlink()
+    monkeypatch.setattr(verdict, "find_runs", lambda _: found)
+    witness = Witness(tmp_path)
+    assert (witness.look(), witness.faults) == (0, [])
+
+
+def test_a_run_written_again_within_one_start_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = complete(tmp_path / "runs")
+    again = dataclasses.replace(record(), started="2026-01-02T00:00:00+00:00")
+    write_record(again, tmp_path / "again")
+    first, second = folder / FILE, tmp_path / "again" / FILE
+    first.rename(tmp_path / "first")
+    look = Witness.look
+
+    def looked(witness: Witness) -> int:
+        completed = look(witness)
+        if completed:
+            (tmp_path / "seen").touch()
+        return completed
+
+    monkeypatch.setattr(Witness, "look", looked)
+    wait = f"for i in $(seq 200); do [ -e {tmp_path}/seen ] && break; sleep 0.05; done"
+    command = ["sh", "-c", f"mv {tmp_path}/first {first}; {wait}; mv {second} {first}"]
+    runs, log = tmp_path / "runs", tmp_path / "log"
+    story = disturb(command, runs, log, kills=0, pause=1.0, seed=0)
+    assert story.starts == 1
+    (fault,) = story.faults
+    assert "was written again" in fault
 
 
 def test_a_witness_sees_a_torn_record(tmp_path: Path) -> None:

@@ -42,9 +42,9 @@ def test_round_trip(tmp_path: Path) -> None:
     [
         ({"schema": 2}, "has schema 2, this version reads 1"),
         ({"surprise": 1}, "unknown"),
-        ({"seed": "0"}, "wrong type"),
-        ({"status": "fine"}, "wrong type"),
-        ({"metrics": []}, "wrong type"),
+        ({"seed": "0"}, "no usable seed"),
+        ({"status": "fine"}, "no usable status"),
+        ({"metrics": []}, "no usable metrics"),
         ({"metrics": {}}, "of a completed run, yet lacks"),
     ],
 )

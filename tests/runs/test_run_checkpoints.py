@@ -112,6 +112,8 @@ HOSTILE = {
     "kept": altered_facts(kept=[1, 2, 3]),
     "evaluations": altered_facts(evaluations=10**9),
     "seconds": altered_facts(seconds=-1.0),
+    "huge": altered_facts(seconds=10**400),
+    "not a number": altered_facts(seconds="1"),
     "path": other_tensor("model/../../x", torch.zeros(1)),
     "missing": other_tensor("progress/losses", None),
     "shape": other_tensor("progress/losses", torch.zeros(4)),

@@ -13,8 +13,11 @@ from omegaconf import OmegaConf
 
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.models.backbones import Weights
+from hydra_peft.runs.assembly import load_backbone
 from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.record import Record, read_record
+from hydra_peft.runs.run import folder_of
 from hydra_peft.sweeps.estimate import PastTimes
 from hydra_peft.sweeps.grid import duration, in_slots
 from hydra_peft.sweeps.job import Job
@@ -61,12 +64,24 @@ def test_a_search_before_the_run_counts(
     assert PastTimes([tmp_path / "runs"]).seconds(tuned) == pytest.approx(26.0)
 
 
+def _weights(config: RunConfig) -> Weights:
+    return load_backbone(config.model, config.seed)[1]
+
+
 def test_damaged_records_tell_nothing(
     config: Callable[..., RunConfig], real: Record, tmp_path: Path
 ) -> None:
-    for seed, times in enumerate(({}, {"total": "x"}, {"total": -1.0}, {"total": True})):
+    odd = ("x", -1.0, True, 10**400, 1e308)
+    for seed, times in enumerate(({}, [], *({"total": seconds} for seconds in odd))):
         fabricate(real, [config(f"seed={seed}")], times=times)
     fabricate(dataclasses.replace(real), [config("seed=9")], hardware={})
+    fabricate(real, [config("seed=10")], hardware=[])
+    for seed, epochs in enumerate((0, -1, "1", 1.5, 10**400, None), start=20):
+        fabricate(real, [config(f"seed={seed}")])
+        path = folder_of(config(f"seed={seed}"), _weights(config())) / "result.json"
+        content = json.loads(path.read_text())
+        content["science"]["train"]["epochs"] = epochs
+        path.write_text(json.dumps(content))
     (tmp_path / "runs/mini/broken").mkdir()
     (tmp_path / "runs/mini/broken/result.json").write_text("{")
     assert PastTimes([tmp_path / "runs"]).seconds(config()) is None

@@ -7,15 +7,21 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fabricated_runs import record
+from fabricated_sweeps import fabricate
 from omegaconf import OmegaConf
 
 from hydra_peft.config.check import check_config
+from hydra_peft.runs.assembly import load_backbone
 from hydra_peft.runs.claims import claim
 from hydra_peft.runs.record import read_record, write_record
+from hydra_peft.runs.run import folder_of
 from hydra_peft.sweeps import plan as plan_module
 from hydra_peft.sweeps.compositions import Composition
+from hydra_peft.sweeps.grid import grid_text
 from hydra_peft.sweeps.job import Job
 from hydra_peft.sweeps.one_job import do_job
 from hydra_peft.sweeps.plan import PlannedJob, plan
@@ -121,6 +127,16 @@ def test_a_search_of_which_a_run_failed_is_not_gone_on_with_unasked(
     assert planned(make_job(*tune))[0].state == "done"
 
 
+@pytest.fixture
+def fabricated(make_job: MakeJob) -> Path:
+    """The folder of a job that is done, without training."""
+    config = composition(make_job()).config
+    assert config is not None
+    weights = load_backbone(config.model, config.seed)[1]
+    fabricate(record(), [config])
+    return folder_of(config, weights)
+
+
 def test_a_damaged_record_starts_anew(make_job: MakeJob) -> None:
     (job,) = planned(make_job())
     assert job.folder is not None
@@ -128,6 +144,29 @@ def test_a_damaged_record_starts_anew(make_job: MakeJob) -> None:
     (job.folder / "result.json").write_text("{")
     (again,) = planned(make_job())
     assert again.state == "new"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("metrics", {"accuracy": "x"}),
+        ("metrics", {"accuracy": 10**400}),
+        ("times", []),
+        ("times", {"total": "x"}),
+        ("parameters", {"adapter": "many"}),
+        ("started", 7),
+    ],
+)
+def test_a_planted_value_starts_anew_and_can_be_told(
+    make_job: MakeJob, fabricated: Path, part: str, value: Any
+) -> None:
+    path = fabricated / "result.json"
+    content = json.loads(path.read_text())
+    content[part] = {**content[part], **value} if isinstance(value, dict) else value
+    path.write_text(json.dumps(content))
+    jobs = planned(make_job())
+    assert [job.state for job in jobs] == ["new"]
+    assert "1 job: 1 new" in grid_text(jobs)
 
 
 def test_one_broken_job_leaves_the_weights_alone(

@@ -14,6 +14,7 @@ import pytest
 from fabricated_runs import EPOCHS, announce, epochs, folder_name, put
 
 from hydra_peft.runs.claims import claim
+from hydra_peft.runs.folder import find_runs
 from hydra_peft.sweeps import status
 from hydra_peft.sweeps.status import Survey
 
@@ -172,15 +173,19 @@ def test_a_folder_without_permission_is_named(
     assert snapshot.warnings == ["cannot look into closed: Permission denied."]
 
 
-def test_values_that_no_run_writes_are_left_out(tmp_path: Path) -> None:
+def test_values_that_no_run_writes_are_named(tmp_path: Path) -> None:
     odd = {"correct": 1, "count": 1, "split": "", "selection": ""}
     for seed, accuracy in enumerate(("98", None, True, 10**400, [1])):
         put(tmp_path, seed=seed, metrics={**odd, "accuracy": accuracy})
-    put(tmp_path, "failed", 9, error=["no", "text"], started=7, science={"train": [3]})
+    put(tmp_path, "failed", 8, error=["no", "text"], started=7)
+    put(tmp_path, "failed", 9, science={"train": [3]})
     snapshot = Survey(tmp_path).look()
-    assert [run.accuracy for run in snapshot.runs] == [None] * 6
-    assert snapshot.runs[-1].epochs is None
-    assert snapshot.warnings == []
+    ((seed, epochs),) = [(run.seed, run.epochs) for run in snapshot.runs]
+    assert (seed, epochs) == (9, None)
+    assert [text.split(" has no usable ")[1] for text in snapshot.warnings] == [
+        *["accuracy: edited?"] * 5,
+        "started, error: edited?",
+    ]
 
 
 def test_what_is_set_aside_hidden_or_elsewhere_is_not_looked_at(tmp_path: Path) -> None:
@@ -193,6 +198,17 @@ def test_what_is_set_aside_hidden_or_elsewhere_is_not_looked_at(tmp_path: Path) 
     (tmp_path / "file").write_text("")
     snapshot = Survey(tmp_path).look()
     assert ([run.folder for run in snapshot.runs], snapshot.warnings) == ([folder_name()], [])
+
+
+def test_links_to_folders_are_followed_by_nobody(tmp_path: Path) -> None:
+    runs, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    folder, other = put(runs), put(elsewhere, seed=1)
+    (runs / "linked").symlink_to(elsewhere / "mini")
+    (folder.parents[1] / "task").symlink_to(other.parent)
+    (folder.parent / other.name).symlink_to(other)
+    snapshot = Survey(runs).look()
+    assert ([run.folder for run in snapshot.runs], snapshot.warnings) == ([folder_name()], [])
+    assert find_runs(runs) == [folder]
 
 
 def test_runs_of_a_search_are_counted_apart(tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""Whether what a record holds is what a run writes, so that it can be computed with and shown.
+
+Checked wherever a record is read, since anybody may have put it there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.finite import is_finite
+
+if TYPE_CHECKING:
+    from hydra_peft.runs.record import Record
+
+#: settings nested deeper, or models larger, are not ours
+_MAX_DEPTH, _MAX_PARAMETERS = 32, 10**15
+_MAPPINGS = (
+    *("settings", "method", "science", "weights", "data", "tuning", "metrics", "parameters"),
+    *("path", "times", "memory", "hardware", "versions", "code"),
+)
+_TEXTS = (
+    *("config_id", "benchmark", "group", "task", "model", "method_label", "protocol"),
+    "started",
+)
+#: what a completed run has
+_METRICS = ("accuracy", "correct", "count", "split", "selection")
+_PARAMETERS = ("adapter", "head")
+
+
+def wrong_values(record: Record) -> list[str]:
+    """Return the names of what is of another type or out of its limits; status aside."""
+    wrong = [name for name in _MAPPINGS if not isinstance(getattr(record, name), dict)]
+    wrong += [name for name in _TEXTS if not isinstance(getattr(record, name), str)]
+    if type(record.seed) is not int or not 0 <= record.seed < 2**32:
+        wrong.append("seed")
+    if not isinstance(record.error, str | None):
+        wrong.append("error")
+    if not isinstance(record.resumed, list):
+        wrong.append("resumed")
+    if record.images_per_second is not None and not is_finite(record.images_per_second):
+        wrong.append("images_per_second")
+    if isinstance(record.times, dict) and not all(map(is_finite, record.times.values())):
+        wrong.append("times")
+    if _depth((record.settings, record.method, record.science)) > _MAX_DEPTH:
+        wrong.append("settings")
+    if not {"metrics", "parameters"} & set(wrong):
+        wrong += _wrong_results(record)
+    return wrong
+
+
+def missing_results(record: Record) -> list[str]:
+    """Return the names of results that a completed run has and ``record`` lacks, sorted."""
+    lacks = {*_METRICS} - record.metrics.keys()
+    return sorted(lacks | ({*_PARAMETERS} - record.parameters.keys()))
+
+
+def _wrong_results(record: Record) -> list[str]:
+    """Return which results are not names of a split and of a rule, a score in percent, counts.
+
+    Those that are missing are not among them.
+    """
+    metrics, parameters = record.metrics, record.parameters
+    wrong = [n for n in ("split", "selection") if not isinstance(metrics.get(n, ""), str)]
+    accuracy = metrics.get("accuracy", 0)
+    # Less than zero: correlations are scores too.
+    if not is_finite(accuracy) or not -100 <= accuracy <= 100:
+        wrong.append("accuracy")
+    wrong += [n for n in ("correct", "count") if not is_finite(metrics.get(n, 0))]
+    return wrong + [
+        name
+        for name, value in parameters.items()
+        if type(value) is not int or not 0 <= value <= _MAX_PARAMETERS
+    ]
+
+
+def _depth(value: Any) -> int:
+    """Return how deep containers in ``value`` are nested, counted no further than needed."""
+    level, depth = [value], 0
+    while level and depth <= _MAX_DEPTH:
+        depth += 1
+        inside = [v.values() if isinstance(v, dict) else v for v in level]
+        level = [v for values in inside for v in values if isinstance(v, dict | list)]
+    return depth

@@ -1,0 +1,90 @@
+"""Records whose values no run writes are not read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fabricated_runs import record
+
+from hydra_peft.errors import UserError
+from hydra_peft.runs.record import Record, read_record
+
+METRICS = {"accuracy": 98.25, "correct": 393, "count": 400, "split": "test", "selection": "last"}
+
+
+def nested(levels: int) -> Any:
+    return json.loads('{"a":' * levels + "1" + "}" * levels)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"metrics": {**METRICS, "accuracy": -12}},  # a correlation
+        {"settings": nested(20)},
+        {"status": "failed", "metrics": {}, "parameters": {}, "error": "out of memory"},
+    ],
+)
+def test_what_runs_write_is_read(tmp_path: Path, changes: dict[str, Any]) -> None:
+    written = planted(tmp_path, changes)
+    assert read_record(tmp_path) == written
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        *(({"metrics": {**METRICS, "accuracy": odd}}, "accuracy") for odd in ("98", None, True)),
+        *(({"metrics": {**METRICS, "accuracy": odd}}, "accuracy") for odd in (100.5, 10**400)),
+        *(({"metrics": {**METRICS, "correct": odd}}, "correct") for odd in ("1", None, 10**400)),
+        ({"metrics": {**METRICS, "count": [1]}}, "count"),
+        ({"metrics": {**METRICS, "split": 1}}, "split"),
+        ({"metrics": {**METRICS, "selection": None}}, "selection"),
+        ({"status": "diverged", "metrics": {"accuracy": "98"}}, "accuracy"),
+        ({"parameters": {"adapter": 10**400, "head": -1}}, "adapter, head"),
+        ({"parameters": {"adapter": 1.0, "head": True}}, "adapter, head"),
+        ({"parameters": {"adapter": 1, "head": 1, "total": "9"}}, "total"),
+        *(({"times": {"total": odd}}, "times") for odd in ("x", None, True, 10**400, [1])),
+        ({"times": [], "code": None}, "times, code"),
+        *(({name: []}, name) for name in ("hardware", "versions", "memory", "path", "tuning")),
+        *(({"images_per_second": odd}, "images_per_second") for odd in ("9", 10**400, {})),
+        *(({"seed": odd}, "seed") for odd in (True, -1, 2**32, 1.0)),
+        ({"started": 7}, "started"),
+        ({"settings": nested(40)}, "settings"),
+        ({"status": "failed", "error": ["no", "text"]}, "error"),
+    ],
+)
+def test_what_no_run_writes_is_named(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
+    planted(tmp_path, changes)
+    path = re.escape(str(tmp_path / "result.json"))
+    with pytest.raises(UserError, match=rf"^{path} has no usable {named}: edited\?$"):
+        read_record(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_none_are_not_read(tmp_path: Path, number: str) -> None:
+    planted(tmp_path, {})
+    path = tmp_path / "result.json"
+    path.write_text(path.read_text().replace("98.25", number))
+    with pytest.raises(UserError, match="not valid json"):
+        read_record(tmp_path)
+
+
+def test_a_long_list_of_names_is_cut_and_steers_no_terminal(tmp_path: Path) -> None:
+    odd = {f"\x1b[2J{number}": None for number in range(1000)}
+    planted(tmp_path, {"parameters": {"adapter": 1, "head": 1, **odd}})
+    with pytest.raises(UserError) as raised:
+        read_record(tmp_path)
+    assert len(str(raised.value)) < len(str(tmp_path)) + 300
+    assert str(raised.value).isprintable()
+
+
+def planted(folder: Path, changes: dict[str, Any]) -> Record:
+    """Write a record, completed unless ``changes`` say otherwise, that nothing has checked."""
+    made = dataclasses.replace(record(), **changes)
+    (folder / "result.json").write_text(json.dumps(dataclasses.asdict(made)))
+    return made
