@@ -20,8 +20,10 @@ import pytest
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps import deferred, pool
 from hydra_peft.sweeps.job import Job, JobEnd
+from hydra_peft.sweeps.messages import encode_job, encode_ready
 from hydra_peft.sweeps.pool import Pool
 from hydra_peft.sweeps.slots import Slot
+from hydra_peft.sweeps.worker import INTERRUPTED
 
 FAKE = (sys.executable, str(Path(__file__).parent / "fake_worker.py"))
 ROOT = Path(__file__).resolve().parents[2]
@@ -270,3 +272,67 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, number: signal.Signals) -
         assert parent.returncode == 130
         assert err.decode() == "error: interrupted; what was complete before is kept.\n"
         assert out == b""
+
+
+HURRIED = """
+import queue, sys, threading, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from fake_worker import do
+from hydra_peft.sweeps import worker
+
+made, write = [], worker._write
+
+class Jobs(queue.SimpleQueue):
+    def __init__(self):
+        made.append(self)
+
+def when_read(ends, line):
+    write(ends, line)
+    if sys.argv[2] == "all":
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread():
+                thread.join()
+    while sys.argv[2] == "next" and made[0].empty():
+        time.sleep(0.001)
+
+queue.SimpleQueue = Jobs
+worker._write = when_read
+sys.exit(worker.serve(do, 2))
+"""
+
+
+def hurried(until_read: str) -> subprocess.Popen[bytes]:
+    """Start a worker that goes on from what it says only when ``all`` or the ``next`` is read."""
+    folder = str(Path(__file__).parent)
+    return subprocess.Popen(
+        [sys.executable, "-c", HURRIED, folder, until_read],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_parent_that_is_gone_before_its_job_is_begun(order: Order, tmp_path: Path) -> None:
+    worker = hurried("all")
+    _, said = worker.communicate(encode_job(order("a")), timeout=30)
+    assert worker.returncode == INTERRUPTED
+    assert said == encode_ready()
+    assert not pids(tmp_path)
+
+
+def test_a_parent_that_is_gone_in_the_job_after_the_first(order: Order, tmp_path: Path) -> None:
+    worker = hurried("next")
+    assert worker.stdin is not None
+    assert worker.stderr is not None
+    worker.stdin.write(encode_job(order("a")))
+    worker.stdin.flush()
+    said = [json.loads(worker.stderr.readline()) for _ in range(2)]
+    assert said[1]["end"]["status"] == "completed"
+    # It comes before the worker is through with telling of the first.
+    worker.stdin.write(encode_job(order("b", "wait")))
+    worker.stdin.flush()
+    until(lambda: (tmp_path / "b.pid").exists())
+    _, last = worker.communicate(timeout=30)
+    assert worker.returncode == INTERRUPTED
+    assert json.loads(last)["end"]["status"] == "interrupted"
+    assert (tmp_path / "b.checkpoint").exists()
