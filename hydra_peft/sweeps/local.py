@@ -6,6 +6,7 @@ import sys
 from collections.abc import Generator, Sequence
 
 from hydra_peft.config.resolvers import ROOT
+from hydra_peft.sweeps.console import log_to_console
 from hydra_peft.sweeps.crashes import record_crash
 from hydra_peft.sweeps.job import Job, JobEnd
 from hydra_peft.sweeps.pool import Pool
@@ -36,5 +37,6 @@ def launch_jobs(jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
     """
     from hydra_peft.models.backbones import forget_backbones  # here, since it loads torch
 
+    log_to_console()
     forget_backbones()  # the plan took the hash of their weights; workers load their own
     return Pool(jobs, slots_for(jobs), COMMAND, record_crash).ends()

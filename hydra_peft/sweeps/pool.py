@@ -23,6 +23,9 @@ log = logging.getLogger("hydra_peft")
 MAX_FAILED_STARTS = 3
 #: how long a job that is stopped may take for its checkpoint, in seconds
 GRACE_SECONDS = 60.0
+#: a worker that takes longer to load what it needs is told of, and again so much later, in seconds
+START_SECONDS = 60.0
+AGAIN_SECONDS = 1800.0
 #: between two looks at processes whose pipe is still open somewhere
 LOOK_SECONDS = 1.0
 
@@ -105,7 +108,33 @@ class Pool:
                 worker.wait(LOOK_SECONDS)  # it is ending
             if gone:
                 ended += self._bury(worker)
+        self._tell_of_late()
         return ended + self._look_elsewhere()
+
+    def _tell_of_late(self) -> None:
+        """Warn of workers that are long not ready: nothing else would say why no job begins.
+
+        They are not killed: a disk may be that slow.
+        """
+        now = time.monotonic()
+        late = [
+            one
+            for one in self._workers
+            if not one.ready
+            and now - one.started >= START_SECONDS
+            and (one.told_of is None or now - one.told_of >= AGAIN_SECONDS)
+        ]
+        if not late:
+            return
+        for worker in late:
+            worker.told_of = now
+        log.warning(
+            "still waiting for %s to load what jobs need, after %.0f s (a disk that hangs?): "
+            "'kill %s' lets it be tried anew, Ctrl-C ends the sweep.",
+            ", ".join(f"{one.slot.name} (process {one.process.pid})" for one in late),
+            now - min(one.started for one in late),
+            " ".join(str(one.process.pid) for one in late),
+        )
 
     def _look_elsewhere(self) -> list[JobEnd]:
         now = time.monotonic()

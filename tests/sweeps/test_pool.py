@@ -173,6 +173,59 @@ def test_a_slot_that_cannot_start_leaves_the_work_to_the_others(
     assert "slot 0 cannot be used" in caplog.text
 
 
+def slow_to_start(seconds: float, until_there: Path) -> tuple[str, ...]:
+    start = (
+        "import os, sys, time\n"
+        f"until = time.monotonic() + {seconds}\n"
+        f"while time.monotonic() < until and not os.path.exists({str(until_there)!r}):\n"
+        "    time.sleep(0.01)\n"
+        f"os.execv({FAKE[0]!r}, [*{FAKE!r}, sys.argv[-1]])"
+    )
+    return (sys.executable, "-c", start)
+
+
+def test_a_worker_that_does_not_become_ready_is_told_of(
+    order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("START_SECONDS", "AGAIN_SECONDS", "LOOK_SECONDS"):
+        monkeypatch.setattr(pool, name, 0.01)
+    go, told = tmp_path / "go", []
+
+    def warning(message: str, *values: object) -> None:
+        told.append(message % values)
+        if len(told) == 3:
+            go.touch()
+
+    monkeypatch.setattr(pool.log, "warning", warning)
+    command = slow_to_start(20, go)
+    with closing(Pool([order("a")], slots(1), command, lambda *_: None).ends()) as ends:
+        (end,) = ends
+    # It was not killed.
+    pid = json.loads(end.line)["pid"]
+    assert len(told) >= 3
+    for sentence in told:
+        assert f"slot 0 (process {pid})" in sentence
+        assert f"'kill {pid}'" in sentence
+
+
+def test_a_worker_that_does_not_become_ready_is_told_of_once_for_long(
+    order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "START_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "LOOK_SECONDS", 0.01)
+    told: list[str] = []
+    monkeypatch.setattr(pool.log, "warning", lambda text, *values: told.append(text % values))
+    command = slow_to_start(0.3, tmp_path / "never")
+    jobs = [order(str(n), seconds=0.1) for n in range(2)]
+    with closing(Pool(jobs, slots(2), command, lambda *_: None).ends()) as ends:
+        workers = {json.loads(end.line)["pid"] for end in ends}
+    assert workers
+    # Two that are late together are one sentence.
+    assert len(told) == 1
+    assert "slot 0 (process " in told[0]
+    assert "slot 1 (process " in told[0]
+
+
 def test_a_full_disk_stops_all(order: Order, tmp_path: Path) -> None:
     jobs = [order("other", "wait"), order("a"), order("bad", "full")]
     ends = Pool(jobs, slots(2), FAKE, lambda *_: None).ends()
