@@ -38,6 +38,7 @@ class Pool:
         slots: at least one.
         command: starts a worker, see :class:`SlotProcess`.
         crashed: called with a job whose process died, and how it did.
+        fail_fast: whether to stop after the first job that does not complete.
     """
 
     def __init__(
@@ -46,11 +47,14 @@ class Pool:
         slots: Sequence[Slot],
         command: Sequence[str],
         crashed: Callable[[Job, str], None],
+        *,
+        fail_fast: bool = False,
     ) -> None:
         self._todo = deque(jobs)
         self._slots = list(slots)
         self._command = command
         self._crashed = crashed
+        self._fail_fast = fail_fast
         self._workers: list[SlotProcess] = []
         self._failed_starts: Counter[int] = Counter()
         self._deferred = Deferred()
@@ -67,9 +71,18 @@ class Pool:
         try:
             while self._todo or self._deferred or self._busy():
                 self._start_and_hand_out()
-                ended = self._wait()
-                self._start_and_hand_out()  # before the caller is busy with what ended
+                ended: list[JobEnd] = []
+                try:
+                    self._wait(ended)
+                except (OSError, UserError):
+                    yield from ended  # what was done before is told
+                    raise
+                stops = self._fail_fast and any(end.error is not None for end in ended)
+                if not stops:
+                    self._start_and_hand_out()  # before the caller is busy with what ended
                 yield from ended
+                if stops:
+                    return
         finally:
             self._stop()
 
@@ -91,16 +104,16 @@ class Pool:
                 self._selector.register(worker.ends, selectors.EVENT_READ, worker)
                 coming += 1
 
-    def _wait(self) -> list[JobEnd]:
-        """Return the jobs that have ended by now, after waiting for something to happen."""
+    def _wait(self, ended: list[JobEnd]) -> None:
+        """Add the jobs that have ended by now, after waiting for something to happen."""
         self._selector.select(LOOK_SECONDS)
-        ended: list[JobEnd] = []
+        full: DiskError | None = None
         for worker in list(self._workers):
             gone = worker.has_ended()  # asked first: what it has said before is then all there
             for answer in worker.answers():
                 if isinstance(answer, DiskError):
-                    raise OSError(answer.errno, os.strerror(answer.errno), answer.filename)
-                if answer.status == "claimed":
+                    full = answer
+                elif answer.status == "claimed":
                     self._deferred.add(answer)
                 else:
                     ended.append(answer)
@@ -108,8 +121,10 @@ class Pool:
                 worker.wait(LOOK_SECONDS)  # it is ending
             if gone:
                 ended += self._bury(worker)
+        if full is not None:
+            raise OSError(full.errno, os.strerror(full.errno), full.filename)
         self._tell_of_late()
-        return ended + self._look_elsewhere()
+        ended += self._look_elsewhere()
 
     def _tell_of_late(self) -> None:
         """Warn of workers that are long not ready: nothing else would say why no job begins.

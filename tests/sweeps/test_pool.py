@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -235,6 +236,44 @@ def test_a_full_disk_stops_all(order: Order, tmp_path: Path) -> None:
     assert raised.value.errno == errno.ENOSPC
     assert (tmp_path / "other.checkpoint").exists()
     assert not any(map(is_running, pids(tmp_path)))
+
+
+def at_one_look(
+    order: Order, folder: Path, acts: dict[str, str], *, fail_fast: bool = False
+) -> Iterator[JobEnd]:
+    """Give the ends of jobs that do ``acts`` and have all ended when the pool looks again."""
+    go = folder / "go"
+    begun = [str(folder / f"{name}.pid") for name in acts]
+    jobs = [order(name, act, after=[str(go)]) for name, act in acts.items()]
+    jobs.append(order("first", after=begun))
+    pool = Pool(jobs, slots(len(jobs)), FAKE, lambda *_: None, fail_fast=fail_fast)
+    ends = pool.ends()
+    assert next(ends).job.name == "first"
+    go.touch()
+    theirs = [worker.ends for worker in pool._workers if worker.job is not None]
+    until(lambda: len(select.select(theirs, [], [], 0)[0]) == len(acts))
+    yield from ends
+
+
+def test_what_ended_together_with_a_failure_is_told(order: Order, tmp_path: Path) -> None:
+    acts = {"bad": "fail", "good": "work", "worse": "fail"}
+    told = {end.job.name: end.status for end in at_one_look(order, tmp_path, acts, fail_fast=True)}
+    assert told == {"bad": "failed", "good": "completed", "worse": "failed"}
+
+
+def test_a_failure_starts_no_other_job(order: Order, tmp_path: Path) -> None:
+    jobs = [order("bad", "fail"), order("never"), order("either")]
+    pool = Pool(jobs, slots(1), FAKE, lambda *_: None, fail_fast=True)
+    with closing(pool.ends()) as ends:
+        assert [end.job.name for end in ends] == ["bad"]
+    assert [path.stem for path in tmp_path.glob("*.pid")] == ["bad"]
+
+
+def test_what_ended_together_with_a_full_disk_is_told(order: Order, tmp_path: Path) -> None:
+    ends = at_one_look(order, tmp_path, {"a": "work", "bad": "full", "b": "work"})
+    assert sorted(next(ends).job.name for _ in range(2)) == ["a", "b"]
+    with pytest.raises(OSError, match="/some/file"):
+        next(ends)
 
 
 def test_who_stops_asking_stops_the_workers(order: Order, tmp_path: Path) -> None:
