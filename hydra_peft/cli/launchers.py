@@ -39,8 +39,15 @@ class _JobsLauncher(Launcher):
         self._context = hydra_context
         self._config = config
 
-    def launch_jobs(self, jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
-        """Do ``jobs`` and give each end when it happens; to be closed by who stops asking."""
+    def launch_jobs(
+        self, jobs: Sequence[Job], *, fail_fast: bool = False
+    ) -> Generator[JobEnd, None, None]:
+        """Do ``jobs`` and give each end when it happens; to be closed by who stops asking.
+
+        Args:
+            jobs: all of one sweep.
+            fail_fast: start no more after the first that does not complete.
+        """
         raise NotImplementedError
 
     def slots(self, configs: Sequence[RunConfig]) -> int:  # noqa: ARG002
@@ -73,21 +80,29 @@ class _JobsLauncher(Launcher):
 class SequentialLauncher(_JobsLauncher):
     """One job after the other, in this process."""
 
-    def launch_jobs(self, jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
+    def launch_jobs(
+        self, jobs: Sequence[Job], *, fail_fast: bool = False
+    ) -> Generator[JobEnd, None, None]:
         """See :func:`hydra_peft.sweeps.sequential.launch_jobs`."""
         from hydra_peft.sweeps import sequential
 
-        return sequential.launch_jobs(jobs)
+        with closing(sequential.launch_jobs(jobs)) as ends:
+            for end in ends:
+                yield end
+                if fail_fast and end.error is not None:
+                    return
 
 
 class LocalLauncher(_JobsLauncher):
     """A process for each slot of this machine, one job at a time in each."""
 
-    def launch_jobs(self, jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
+    def launch_jobs(
+        self, jobs: Sequence[Job], *, fail_fast: bool = False
+    ) -> Generator[JobEnd, None, None]:
         """See :func:`hydra_peft.sweeps.local.launch_jobs`."""
         from hydra_peft.sweeps import local
 
-        return local.launch_jobs(jobs)
+        return local.launch_jobs(jobs, fail_fast=fail_fast)
 
     def slots(self, configs: Sequence[RunConfig]) -> int:
         """Return how many slots they ask for.

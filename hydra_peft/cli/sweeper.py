@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobStatus
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -136,8 +136,6 @@ class Sweeps(Sweeper):
             for end in going_on:
                 ends.append(end)
                 tell(end)
-                if end.error is not None and fail_fast:
-                    break
         left = len(to_start) - len(ends)
         if left:
             complain(f"stopped at the first failure (sweep.fail_fast=true), {left} jobs are left.")
@@ -150,36 +148,46 @@ class Sweeps(Sweeper):
 
         Args:
             executor: of submitit, where the launcher is one for clusters.
+            fail_fast: stop at the first failure; what has ended by then is still given.
         """
         jobs = [planned.job for planned in to_start]
         own = getattr(self.launcher, "launch_jobs", None)
         if own is not None:
-            yield from own(jobs)
+            yield from own(jobs, fail_fast=fail_fast)
         elif executor is not None:
             from hydra_peft.sweeps import clusters
 
-            yield from clusters.launch_jobs(
-                executor, to_start, at_once=self.max_batch_size, fail_fast=fail_fast
-            )
+            at_once = self.max_batch_size
+            with closing(
+                clusters.launch_jobs(executor, to_start, at_once=at_once, fail_fast=fail_fast)
+            ) as ends:
+                for end in ends:
+                    yield end
+                    if fail_fast and end.error is not None:
+                        return
         else:
-            yield from self._ends_of_batches(jobs)
+            for batch in self._ends_of_batches(jobs):
+                yield from batch
+                if fail_fast and any(end.error is not None for end in batch):
+                    return
 
-    def _ends_of_batches(self, jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
+    def _ends_of_batches(self, jobs: Sequence[Job]) -> Iterator[list[JobEnd]]:
         assert self.launcher is not None
         size = self.max_batch_size or len(jobs)
         for start in range(0, len(jobs), size):
             batch = jobs[start : start + size]
             overrides = [list(job.overrides) for job in batch]
             returns = self.launcher.launch(overrides, initial_job_idx=start)
-            for job, returned in zip(batch, returns, strict=True):
-                value = returned._return_value
-                if returned.status is JobStatus.COMPLETED:
-                    # Its line was printed where it was done.
-                    yield JobEnd(job, "completed", "", metric=value)
-                elif isinstance(value, JobFailed):
-                    yield JobEnd(job, "failed", "", error=str(value))
-                else:
-                    yield JobEnd(job, "failed", f"{job.name}: {value}", error=str(value))
+            yield [_as_end(*pair) for pair in zip(batch, returns, strict=True)]
+
+
+def _as_end(job: Job, returned: JobReturn) -> JobEnd:
+    value = returned._return_value
+    if returned.status is JobStatus.COMPLETED:
+        # Its line was printed where it was done.
+        return JobEnd(job, "completed", "", metric=value)
+    line = "" if isinstance(value, JobFailed) else f"{job.name}: {value}"
+    return JobEnd(job, "failed", line, error=str(value))
 
 
 def show(planned: Sequence[PlannedJob], slots: int = 1) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Generator, Sequence
 
 from hydra_peft.config.resolvers import ROOT
+from hydra_peft.sweeps.console import log_to_console
 from hydra_peft.sweeps.crashes import record_crash
 from hydra_peft.sweeps.job import Job, JobEnd
 from hydra_peft.sweeps.pool import Pool
@@ -23,11 +24,16 @@ sys.exit(main())
 COMMAND = (sys.executable, "-c", _START, str(ROOT))
 
 
-def launch_jobs(jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
+def launch_jobs(jobs: Sequence[Job], *, fail_fast: bool = False) -> Generator[JobEnd, None, None]:
     """Do ``jobs`` in the slots that their ``launcher`` section asks for.
 
     Each end is given when it happens, in no particular order. To be closed by who stops asking
     before the last: jobs that are under way are then interrupted and write their checkpoints.
+
+    Args:
+        jobs: all of one sweep.
+        fail_fast: stop like that after the first that does not complete; those that had ended by
+            then are still given.
 
     Raises:
         UserError: at once, before anything starts: a GPU that is not there. Later: no worker can
@@ -36,5 +42,6 @@ def launch_jobs(jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
     """
     from hydra_peft.models.backbones import forget_backbones  # here, since it loads torch
 
+    log_to_console()
     forget_backbones()  # the plan took the hash of their weights; workers load their own
-    return Pool(jobs, slots_for(jobs), COMMAND, record_crash).ends()
+    return Pool(jobs, slots_for(jobs), COMMAND, record_crash, fail_fast=fail_fast).ends()

@@ -23,6 +23,9 @@ log = logging.getLogger("hydra_peft")
 MAX_FAILED_STARTS = 3
 #: how long a job that is stopped may take for its checkpoint, in seconds
 GRACE_SECONDS = 60.0
+#: a worker that takes longer to load what it needs is told of, and again so much later, in seconds
+START_SECONDS = 60.0
+AGAIN_SECONDS = 1800.0
 #: between two looks at processes whose pipe is still open somewhere
 LOOK_SECONDS = 1.0
 
@@ -35,6 +38,7 @@ class Pool:
         slots: at least one.
         command: starts a worker, see :class:`SlotProcess`.
         crashed: called with a job whose process died, and how it did.
+        fail_fast: whether to stop after the first job that does not complete.
     """
 
     def __init__(
@@ -43,11 +47,14 @@ class Pool:
         slots: Sequence[Slot],
         command: Sequence[str],
         crashed: Callable[[Job, str], None],
+        *,
+        fail_fast: bool = False,
     ) -> None:
         self._todo = deque(jobs)
         self._slots = list(slots)
         self._command = command
         self._crashed = crashed
+        self._fail_fast = fail_fast
         self._workers: list[SlotProcess] = []
         self._failed_starts: Counter[int] = Counter()
         self._deferred = Deferred()
@@ -64,9 +71,18 @@ class Pool:
         try:
             while self._todo or self._deferred or self._busy():
                 self._start_and_hand_out()
-                ended = self._wait()
-                self._start_and_hand_out()  # before the caller is busy with what ended
+                ended: list[JobEnd] = []
+                try:
+                    self._wait(ended)
+                except (OSError, UserError):
+                    yield from ended  # what was done before is told
+                    raise
+                stops = self._fail_fast and any(end.error is not None for end in ended)
+                if not stops:
+                    self._start_and_hand_out()  # before the caller is busy with what ended
                 yield from ended
+                if stops:
+                    return
         finally:
             self._stop()
 
@@ -88,16 +104,16 @@ class Pool:
                 self._selector.register(worker.ends, selectors.EVENT_READ, worker)
                 coming += 1
 
-    def _wait(self) -> list[JobEnd]:
-        """Return the jobs that have ended by now, after waiting for something to happen."""
+    def _wait(self, ended: list[JobEnd]) -> None:
+        """Add the jobs that have ended by now, after waiting for something to happen."""
         self._selector.select(LOOK_SECONDS)
-        ended: list[JobEnd] = []
+        full: DiskError | None = None
         for worker in list(self._workers):
             gone = worker.has_ended()  # asked first: what it has said before is then all there
             for answer in worker.answers():
                 if isinstance(answer, DiskError):
-                    raise OSError(answer.errno, os.strerror(answer.errno), answer.filename)
-                if answer.status == "claimed":
+                    full = answer
+                elif answer.status == "claimed":
                     self._deferred.add(answer)
                 else:
                     ended.append(answer)
@@ -105,7 +121,35 @@ class Pool:
                 worker.wait(LOOK_SECONDS)  # it is ending
             if gone:
                 ended += self._bury(worker)
-        return ended + self._look_elsewhere()
+        if full is not None:
+            raise OSError(full.errno, os.strerror(full.errno), full.filename)
+        self._tell_of_late()
+        ended += self._look_elsewhere()
+
+    def _tell_of_late(self) -> None:
+        """Warn of workers that are long not ready: nothing else would say why no job begins.
+
+        They are not killed: a disk may be that slow.
+        """
+        now = time.monotonic()
+        late = [
+            one
+            for one in self._workers
+            if not one.ready
+            and now - one.started >= START_SECONDS
+            and (one.told_of is None or now - one.told_of >= AGAIN_SECONDS)
+        ]
+        if not late:
+            return
+        for worker in late:
+            worker.told_of = now
+        log.warning(
+            "still waiting for %s to load what jobs need, after %.0f s (a disk that hangs?): "
+            "'kill %s' lets it be tried anew, Ctrl-C ends the sweep.",
+            ", ".join(f"{one.slot.name} (process {one.process.pid})" for one in late),
+            now - min(one.started for one in late),
+            " ".join(str(one.process.pid) for one in late),
+        )
 
     def _look_elsewhere(self) -> list[JobEnd]:
         now = time.monotonic()

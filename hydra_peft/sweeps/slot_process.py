@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 
 from hydra_peft.sweeps.job import Job, JobEnd
@@ -32,6 +33,8 @@ class SlotProcess:
     Attributes:
         job: what it is doing; None before it is ready and between jobs.
         ready: whether it has loaded what it needs.
+        started: when, by the monotonic clock, in seconds.
+        told_of: when its user was last told that it is not ready, the same way; None: never.
         mute: whether it can say nothing more: it has ended or is about to.
         ends: file descriptor that its lines come from.
     """
@@ -40,6 +43,8 @@ class SlotProcess:
         self.slot = slot
         self.job: Job | None = None
         self.ready = False
+        self.started = time.monotonic()
+        self.told_of: float | None = None
         self.mute = False
         self._dismissed = False
         self._lines = Lines()

@@ -59,9 +59,7 @@ def serve(do: Callable[[Job], JobEnd], ends: int) -> int:
     try:
         _write(ends, encode_ready())
         while (job := jobs.get()) is not None:
-            busy.set()
-            _do(do, job, ends)
-            busy.clear()
+            _do(do, job, ends, busy)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -69,7 +67,7 @@ def serve(do: Callable[[Job], JobEnd], ends: int) -> int:
     return 0
 
 
-def _do(do: Callable[[Job], JobEnd], job: Job, ends: int) -> None:
+def _do(do: Callable[[Job], JobEnd], job: Job, ends: int, busy: threading.Event) -> None:
     """Do ``job`` and tell of its end; an interruption is told of and goes on."""
     try:
         answer = encode_end(do(job))
@@ -80,6 +78,7 @@ def _do(do: Callable[[Job], JobEnd], job: Job, ends: int) -> None:
         raise
     except OSError as error:
         answer = encode_disk_error(error)
+    busy.clear()  # first: the next job comes as soon as this one's end is told
     _write(ends, answer)
 
 
@@ -90,7 +89,9 @@ def _read(jobs: queue.SimpleQueue[Job | None], busy: threading.Event) -> None:
         # Not sys.stdin: a thread that waits in it at exit holds its lock, which is fatal there.
         while piece := os.read(0, 2**16):
             for line in lines.add(piece):
-                jobs.put(decode_job(line))
+                job = decode_job(line)
+                busy.set()  # not by who takes it: the parent may be gone before that
+                jobs.put(job)
     except (OSError, MessageError):
         pass  # whoever sends such a thing is not our parent any more
     jobs.put(None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from hydra_peft.runs.record import read_record, write_record
+from hydra_peft.sweeps.job import Job, JobEnd
 
 SHORT = [
     "train.epochs=1",
@@ -154,6 +155,39 @@ def test_fail_fast_leaves_the_rest(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     code, _, err = cli("-m", "seed=3,4,5")
     assert code == 1
     assert "3 of the runs did not complete" in err
+
+
+def test_fail_fast_tells_what_ended_together_with_the_failure(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hydra_peft.sweeps import local
+
+    def launch_jobs(jobs: Sequence[Job], *, fail_fast: bool) -> Iterator[JobEnd]:
+        assert fail_fast
+        yield JobEnd(jobs[1], "failed", "one failed", error="failed")
+        yield JobEnd(jobs[0], "completed", "one completed", metric=1.0)
+
+    monkeypatch.setattr(local, "launch_jobs", launch_jobs)
+    sweep = ("-m", "seed=0,1,2,3", "sweep.fail_fast=true", "hydra/launcher=local")
+    code, out, err = cli(*sweep)
+    assert (code, out) == (1, "one completed\n")
+    assert "error: one failed\n" in err
+    assert "2 jobs are left" in err
+
+
+def test_fail_fast_counts_the_whole_batch_of_another_launcher(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hydra_peft.runs import run as run_module
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the disk made a noise")
+
+    monkeypatch.setattr(run_module, "load_data", fail)
+    sweep = ("-m", "seed=0,1,2,3,4", "sweep.fail_fast=true", "hydra/launcher=basic")
+    code, _, err = cli(*sweep, "hydra.sweeper.max_batch_size=2")
+    assert code == 1
+    assert "3 jobs are left" in err
 
 
 def test_a_full_disk_stops_the_sweep(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

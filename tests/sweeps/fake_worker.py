@@ -25,6 +25,10 @@ def do(job: Job) -> JobEnd:
         os.kill(os.getpid(), signal.SIGKILL)
     if act == "leave":
         os._exit(3)
+    while not all(Path(path).exists() for path in order.get("after", ())):
+        time.sleep(0.01)
+    if act == "fail":
+        return JobEnd(job, "failed", f"{job.name}: failed", error="failed")
     if act == "full":
         raise OSError(errno.ENOSPC, "No space left on device", "/some/file")
     if act == "print":

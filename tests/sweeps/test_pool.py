@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -20,8 +21,10 @@ import pytest
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps import deferred, pool
 from hydra_peft.sweeps.job import Job, JobEnd
+from hydra_peft.sweeps.messages import encode_job, encode_ready
 from hydra_peft.sweeps.pool import Pool
 from hydra_peft.sweeps.slots import Slot
+from hydra_peft.sweeps.worker import INTERRUPTED
 
 FAKE = (sys.executable, str(Path(__file__).parent / "fake_worker.py"))
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,6 +174,59 @@ def test_a_slot_that_cannot_start_leaves_the_work_to_the_others(
     assert "slot 0 cannot be used" in caplog.text
 
 
+def slow_to_start(seconds: float, until_there: Path) -> tuple[str, ...]:
+    start = (
+        "import os, sys, time\n"
+        f"until = time.monotonic() + {seconds}\n"
+        f"while time.monotonic() < until and not os.path.exists({str(until_there)!r}):\n"
+        "    time.sleep(0.01)\n"
+        f"os.execv({FAKE[0]!r}, [*{FAKE!r}, sys.argv[-1]])"
+    )
+    return (sys.executable, "-c", start)
+
+
+def test_a_worker_that_does_not_become_ready_is_told_of(
+    order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("START_SECONDS", "AGAIN_SECONDS", "LOOK_SECONDS"):
+        monkeypatch.setattr(pool, name, 0.01)
+    go, told = tmp_path / "go", []
+
+    def warning(message: str, *values: object) -> None:
+        told.append(message % values)
+        if len(told) == 3:
+            go.touch()
+
+    monkeypatch.setattr(pool.log, "warning", warning)
+    command = slow_to_start(20, go)
+    with closing(Pool([order("a")], slots(1), command, lambda *_: None).ends()) as ends:
+        (end,) = ends
+    # It was not killed.
+    pid = json.loads(end.line)["pid"]
+    assert len(told) >= 3
+    for sentence in told:
+        assert f"slot 0 (process {pid})" in sentence
+        assert f"'kill {pid}'" in sentence
+
+
+def test_a_worker_that_does_not_become_ready_is_told_of_once_for_long(
+    order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "START_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "LOOK_SECONDS", 0.01)
+    told: list[str] = []
+    monkeypatch.setattr(pool.log, "warning", lambda text, *values: told.append(text % values))
+    command = slow_to_start(0.3, tmp_path / "never")
+    jobs = [order(str(n), seconds=0.1) for n in range(2)]
+    with closing(Pool(jobs, slots(2), command, lambda *_: None).ends()) as ends:
+        workers = {json.loads(end.line)["pid"] for end in ends}
+    assert workers
+    # Two that are late together are one sentence.
+    assert len(told) == 1
+    assert "slot 0 (process " in told[0]
+    assert "slot 1 (process " in told[0]
+
+
 def test_a_full_disk_stops_all(order: Order, tmp_path: Path) -> None:
     jobs = [order("other", "wait"), order("a"), order("bad", "full")]
     ends = Pool(jobs, slots(2), FAKE, lambda *_: None).ends()
@@ -180,6 +236,44 @@ def test_a_full_disk_stops_all(order: Order, tmp_path: Path) -> None:
     assert raised.value.errno == errno.ENOSPC
     assert (tmp_path / "other.checkpoint").exists()
     assert not any(map(is_running, pids(tmp_path)))
+
+
+def at_one_look(
+    order: Order, folder: Path, acts: dict[str, str], *, fail_fast: bool = False
+) -> Iterator[JobEnd]:
+    """Give the ends of jobs that do ``acts`` and have all ended when the pool looks again."""
+    go = folder / "go"
+    begun = [str(folder / f"{name}.pid") for name in acts]
+    jobs = [order(name, act, after=[str(go)]) for name, act in acts.items()]
+    jobs.append(order("first", after=begun))
+    pool = Pool(jobs, slots(len(jobs)), FAKE, lambda *_: None, fail_fast=fail_fast)
+    ends = pool.ends()
+    assert next(ends).job.name == "first"
+    go.touch()
+    theirs = [worker.ends for worker in pool._workers if worker.job is not None]
+    until(lambda: len(select.select(theirs, [], [], 0)[0]) == len(acts))
+    yield from ends
+
+
+def test_what_ended_together_with_a_failure_is_told(order: Order, tmp_path: Path) -> None:
+    acts = {"bad": "fail", "good": "work", "worse": "fail"}
+    told = {end.job.name: end.status for end in at_one_look(order, tmp_path, acts, fail_fast=True)}
+    assert told == {"bad": "failed", "good": "completed", "worse": "failed"}
+
+
+def test_a_failure_starts_no_other_job(order: Order, tmp_path: Path) -> None:
+    jobs = [order("bad", "fail"), order("never"), order("either")]
+    pool = Pool(jobs, slots(1), FAKE, lambda *_: None, fail_fast=True)
+    with closing(pool.ends()) as ends:
+        assert [end.job.name for end in ends] == ["bad"]
+    assert [path.stem for path in tmp_path.glob("*.pid")] == ["bad"]
+
+
+def test_what_ended_together_with_a_full_disk_is_told(order: Order, tmp_path: Path) -> None:
+    ends = at_one_look(order, tmp_path, {"a": "work", "bad": "full", "b": "work"})
+    assert sorted(next(ends).job.name for _ in range(2)) == ["a", "b"]
+    with pytest.raises(OSError, match="/some/file"):
+        next(ends)
 
 
 def test_who_stops_asking_stops_the_workers(order: Order, tmp_path: Path) -> None:
@@ -270,3 +364,67 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, number: signal.Signals) -
         assert parent.returncode == 130
         assert err.decode() == "error: interrupted; what was complete before is kept.\n"
         assert out == b""
+
+
+HURRIED = """
+import queue, sys, threading, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from fake_worker import do
+from hydra_peft.sweeps import worker
+
+made, write = [], worker._write
+
+class Jobs(queue.SimpleQueue):
+    def __init__(self):
+        made.append(self)
+
+def when_read(ends, line):
+    write(ends, line)
+    if sys.argv[2] == "all":
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread():
+                thread.join()
+    while sys.argv[2] == "next" and made[0].empty():
+        time.sleep(0.001)
+
+queue.SimpleQueue = Jobs
+worker._write = when_read
+sys.exit(worker.serve(do, 2))
+"""
+
+
+def hurried(until_read: str) -> subprocess.Popen[bytes]:
+    """Start a worker that goes on from what it says only when ``all`` or the ``next`` is read."""
+    folder = str(Path(__file__).parent)
+    return subprocess.Popen(
+        [sys.executable, "-c", HURRIED, folder, until_read],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_parent_that_is_gone_before_its_job_is_begun(order: Order, tmp_path: Path) -> None:
+    worker = hurried("all")
+    _, said = worker.communicate(encode_job(order("a")), timeout=30)
+    assert worker.returncode == INTERRUPTED
+    assert said == encode_ready()
+    assert not pids(tmp_path)
+
+
+def test_a_parent_that_is_gone_in_the_job_after_the_first(order: Order, tmp_path: Path) -> None:
+    worker = hurried("next")
+    assert worker.stdin is not None
+    assert worker.stderr is not None
+    worker.stdin.write(encode_job(order("a")))
+    worker.stdin.flush()
+    said = [json.loads(worker.stderr.readline()) for _ in range(2)]
+    assert said[1]["end"]["status"] == "completed"
+    # It comes before the worker is through with telling of the first.
+    worker.stdin.write(encode_job(order("b", "wait")))
+    worker.stdin.flush()
+    until(lambda: (tmp_path / "b.pid").exists())
+    _, last = worker.communicate(timeout=30)
+    assert worker.returncode == INTERRUPTED
+    assert json.loads(last)["end"]["status"] == "interrupted"
+    assert (tmp_path / "b.checkpoint").exists()
