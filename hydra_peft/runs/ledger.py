@@ -78,7 +78,6 @@ class Ledger:
         """
         self._before = {name: _content(self.folder / name) for name in (FILE, CONFIG)}
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             self._tidy()
             atomic_write(self.folder / CONFIG, config_yaml.encode())
             write_record(self.record, self.folder)
