@@ -13,6 +13,13 @@ class UserError(ValueError):
     """
 
 
+class RunFailed(UserError):  # noqa: N818 - read as a sentence
+    """A run that had begun did not complete, for a reason that is no bug.
+
+    Entry points print it without a traceback and exit with 1.
+    """
+
+
 def near(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     """Return up to ``limit`` entries of ``known`` that are spelt like ``name``, nearest first."""
     return difflib.get_close_matches(name, list(known), n=limit, cutoff=0.5)

@@ -11,9 +11,10 @@ from types import FrameType
 from typing import TextIO
 
 from hydra_peft.disk_errors import disk_sentence
-from hydra_peft.errors import UserError
+from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.plain_text import in_one_line
 
+FAILED = 1
 MISTAKE = 2
 INTERRUPTED = 130
 #: what a shell reports of a program whose reader left: 128 + SIGPIPE
@@ -27,10 +28,13 @@ class Stopped(BaseException):
 def guarded(main: Callable[[], int]) -> int:
     """Return what ``main`` returns, or the exit code of how it failed, with a sentence on stderr.
 
-    A user's mistake or a full disk gives 2, Ctrl-C and SIGTERM 130, a reader that leaves (``head``,
-    ``grep -m1``) 141 and no sentence. Other exceptions are bugs and pass through.
+    A user's mistake or a full disk gives 2, a run that did not complete 1, Ctrl-C, SIGTERM and a
+    terminal that is closed 130, a reader that leaves (``head``, ``grep -m1``) 141 and no sentence.
+    Other exceptions are bugs and pass through.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup ignores it
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         try:
             code = _ending(main)
@@ -64,7 +68,7 @@ def _ending(main: Callable[[], int]) -> int:
         return main()
     except UserError as error:
         complain(str(error))
-        return MISTAKE
+        return FAILED if isinstance(error, RunFailed) else MISTAKE
     except KeyboardInterrupt as interrupt:
         complain(str(interrupt) or "interrupted; what was complete before is kept.")
         return INTERRUPTED

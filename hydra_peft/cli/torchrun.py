@@ -7,14 +7,17 @@ import io
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 
-from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.cli.guard import MISTAKE, complain, guarded
 from hydra_peft.errors import UserError
 
 #: what torchrun tells each process that it starts
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+#: for the first process to load what it needs and to speak
+PATIENCE_SECONDS = 20.0
 #: words of a command that ask for several runs
 _SEVERAL = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 
@@ -37,10 +40,14 @@ def check_words(words: Sequence[str]) -> None:
     """Check that a command that torchrun started is for one run.
 
     Raises:
-        UserError: it is not.
+        UserError: it is not, or the processes are not numbered from 0.
     """
-    if not is_one_of_many():
-        return
+    rank, size = os.environ["RANK"], os.environ["WORLD_SIZE"]
+    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
+        raise UserError(
+            f"RANK={rank} of WORLD_SIZE={size} is no process of torchrun's: start the run with "
+            "torchrun, or unset RANK and WORLD_SIZE."
+        )
     for word in words:
         if word in _SEVERAL or word.startswith("hydra/launcher="):
             raise UserError(
@@ -51,6 +58,16 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def _one_of_many(main: Callable[[], int]) -> int:
+    try:
+        check_words(sys.argv[1:])
+    except UserError:
+        # Before they look for each other: one that ends would leave the others looking.
+        if os.environ["RANK"] == "0" or not os.environ["RANK"].isdecimal():
+            raise
+        # torchrun ends all as soon as one has ended: that is to be the one that says why.
+        with contextlib.suppress(KeyboardInterrupt):
+            time.sleep(PATIENCE_SECONDS)
+        return MISTAKE
     from hydra_peft.training import distributed
 
     world = distributed.join()

@@ -29,7 +29,7 @@ from hydra_peft.cli.sweeper import (
     tell_of_past,
     unfinished,
 )
-from hydra_peft.cli.torchrun import check_words, together
+from hydra_peft.cli.torchrun import together
 from hydra_peft.config.resolvers import ROOT, register_resolvers
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.console import log_to_console
@@ -52,7 +52,6 @@ def _main() -> int:
     register()
     # argparse takes flags before or after all overrides; people also type them in between.
     words = [expand_home(word) for word in sys.argv[1:]]
-    check_words(words)
     sys.argv[1:] = sorted(words, key=lambda word: not is_flag(word))
     check_flags(sys.argv[1:])
     check_keys_of_hydra(sys.argv[1:])

@@ -33,8 +33,7 @@ def wrong_values(record: Record) -> list[str]:
     wrong += [name for name in _TEXTS if not isinstance(getattr(record, name), str)]
     if type(record.seed) is not int or not 0 <= record.seed < 2**32:
         wrong.append("seed")
-    if not isinstance(record.error, str | None):
-        wrong.append("error")
+    wrong += [n for n in ("error", "ended") if not isinstance(getattr(record, n), str | None)]
     if not isinstance(record.resumed, list):
         wrong.append("resumed")
     if record.images_per_second is not None and not is_finite(record.images_per_second):

@@ -13,12 +13,12 @@ import torch
 
 from hydra_peft.adaptation.storage import CONFIG as ADAPTER
 from hydra_peft.adaptation.storage import TENSORS
-from hydra_peft.errors import UserError
+from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.files import atomic_write
 from hydra_peft.runs import environment, hparams
 from hydra_peft.runs.claims import ClaimLost, Held
 from hydra_peft.runs.folder import CONFIG
-from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record, write_record
+from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record, utc_now, write_record
 from hydra_peft.training.loop import EpochRecord
 
 log = logging.getLogger("hydra_peft")
@@ -26,7 +26,7 @@ log = logging.getLogger("hydra_peft")
 _PHASES = ("prepare", "train_and_evaluate", "total")
 
 
-class NotOurs(UserError):  # noqa: N818 - read as a sentence: it is not ours
+class NotOurs(RunFailed):
     """The run's folder is no longer for this process to write into."""
 
 
@@ -174,6 +174,7 @@ class Ledger:
         images = sum(epoch.seconds * epoch.images_per_second for epoch in epochs)
         self.update(
             status=status,
+            ended=utc_now(),
             metrics=metrics or {},
             times={**self.times(), "train": seconds},
             images_per_second=images / seconds if seconds else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ class Record:
         images_per_second: training throughput.
         memory: peak bytes and of what.
         hardware, versions, code: where and with what.
-        started: UTC time, ISO 8601.
+        started, ended: UTC times, ISO 8601; of a resumed run of its last part. ``ended`` is None
+            while it is going on, and where it was killed.
         error: one sentence, for runs that did not complete.
         traceback: of a failed run the file in its folder that says where in the code it failed.
         resumed: where and when it was picked up again after an interruption: ``at_step`` (steps
@@ -76,6 +78,7 @@ class Record:
     parameters: dict[str, int] = field(default_factory=dict)
     path: dict[str, Any] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
+    ended: str | None = None
     images_per_second: float | None = None
     memory: dict[str, Any] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)
@@ -90,6 +93,16 @@ class Record:
     def random_weights(self) -> bool:
         """Whether the backbone was drawn at random, or nothing says that it was not."""
         return self.weights.get("kind") != "pretrained"
+
+    @property
+    def when(self) -> str:
+        """When it ended, as far as that is known."""
+        return self.ended or f"(started) {self.started}"
+
+
+def utc_now() -> str:
+    """Return the time as records have it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def write_record(record: Record, folder: Path) -> None:

@@ -7,7 +7,6 @@ import dataclasses
 import logging
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
@@ -22,6 +21,7 @@ from hydra_peft.data.splits import ImageSplit
 from hydra_peft.disk_errors import may_pass
 from hydra_peft.errors import UserError
 from hydra_peft.models.backbones import Weights
+from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs import environment
 from hydra_peft.runs.assembly import (
     AdaptedModel,
@@ -38,7 +38,7 @@ from hydra_peft.runs.claims import Held, claim
 from hydra_peft.runs.feed import Feed, choose_feed
 from hydra_peft.runs.folder import completed_record, run_folder, set_aside
 from hydra_peft.runs.ledger import Ledger, NotOurs
-from hydra_peft.runs.record import FILE, Record, read_record
+from hydra_peft.runs.record import FILE, Record, read_record, utc_now
 from hydra_peft.runs.silent import SilentCheckpoints, SilentLedger, SilentWriter
 from hydra_peft.runs.state import TrainingState
 from hydra_peft.runs.training import Training
@@ -163,6 +163,7 @@ def existing_outcome(config: RunConfig, folder: Path) -> Outcome | None:
     record = _record_in(folder)
     if record is None:
         return None
+    check_own(record, folder, config)
     if record.status != "completed":
         return Outcome(record, folder, skipped=True) if _stays(record, config) else None
     if config.sweep.on_existing == "rerun":
@@ -171,6 +172,20 @@ def existing_outcome(config: RunConfig, folder: Path) -> Outcome | None:
         raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
     check_same_data(record, folder, data_sha256(config))
     return Outcome(record, folder, skipped=True)
+
+
+def check_own(record: Record, folder: Path, config: RunConfig) -> None:
+    """Check that ``record`` is of the run whose folder it lies in: folders get copied and renamed.
+
+    Raises:
+        UserError: it is of another run, or on other weights.
+    """
+    weights = str(record.weights.get("sha256", ""))
+    if record.config_id != config_id(config) or not folder.name.endswith(f"-{weights[:8]}"):
+        raise UserError(
+            f"{folder} holds another run than its name says, {in_one_line(record.config_id)} on "
+            f"weights {in_one_line(weights[:8])}: move that folder elsewhere."
+        )
 
 
 def _record_in(folder: Path) -> Record | None:
@@ -257,7 +272,7 @@ class _Run:
             protocol=config.protocol.name,
             seed=config.seed,
             science=decides,
-            started=_now(),
+            started=utc_now(),
             hardware={**environment.hardware(self.device), "processes": self.world.size},
             versions=environment.versions(),
             code=environment.code_version(),
@@ -371,6 +386,7 @@ class _Run:
             # Decoding may take long: from here on every end leaves a trace. A completed run that
             # this one replaces stays where it is until the new one can start.
             if completed_record(self.folder) is None:
+                self._clear()
                 self._carry_over()
                 self.ledger.begin(config_yaml)
 
@@ -386,6 +402,12 @@ class _Run:
         train_split = data.splits[protocol.train_split]
         check_batches(len(train_split), config.train.batch_size, config.train.drop_last)
         return to_device(train_split, self.device), data.splits[protocol.evaluate_split]
+
+    def _clear(self) -> None:
+        """Set aside what nobody can tell what it is: a folder whose record cannot be read."""
+        if self.world.leads and (self.folder / FILE).is_file() and _record_in(self.folder) is None:
+            aside = set_aside(self.folder)
+            log.warning("%s/%s cannot be read: kept in %s", self.folder, FILE, aside.name)
 
     def _carry_over(self) -> None:
         """Take from the record of the run's earlier parts what the new record goes on with."""
@@ -406,7 +428,12 @@ class _Run:
 
     def _note_resumption(self, state: TrainingState) -> None:
         epoch = state.progress.epoch + 1
-        entry = {"at_step": state.step, "epoch": epoch, "when": _now(), "code": self._code_before}
+        entry = {
+            "at_step": state.step,
+            "epoch": epoch,
+            "when": utc_now(),
+            "code": self._code_before,
+        }
         if self._code_before != self.ledger.record.code:
             log.warning("other code than before the interruption goes on: the record names both")
         self.ledger.update(resumed=[*self.ledger.record.resumed, entry])
@@ -454,7 +481,3 @@ class _Run:
 def _unfinished(folder: Path) -> bool:
     """Whether ``folder`` holds a run that did not complete."""
     return (folder / FILE).is_file() and completed_record(folder) is None
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -14,7 +14,7 @@ from typing import Any
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import TUNED_OPTIONS, RunConfig
 from hydra_peft.config.text import changed
-from hydra_peft.errors import UserError
+from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.finite import is_finite
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.folder import TUNING, runs_of_task
@@ -69,8 +69,9 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
         config_yaml: the same, composed and resolved.
 
     Raises:
-        UserError: as :func:`hydra_peft.runs.run.run`; or no combination gave a score, or what
-            ``protocol.search`` draws with is not installed.
+        UserError: as :func:`hydra_peft.runs.run.run`; or what ``protocol.search`` draws with is not
+            installed.
+        RunFailed: no combination gave a score, or one failed before and is not asked for again.
     """
     if not config.protocol.tune:
         return run(config, config_yaml)
@@ -91,7 +92,7 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
         (choice, outcome) for choice, outcome in tried if outcome.record.status == "completed"
     ]
     if not scored:
-        raise UserError(
+        raise RunFailed(
             f"{config.dataset.name}: all {len(tried)} combinations of protocol.grid diverged: "
             "give protocol.grid.lr smaller rates."
         )
@@ -217,7 +218,7 @@ def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
     outcome = run(tried, changed(config_yaml, changes))
     # That it diverged is what the trial was to find out; that it failed says nothing of its values.
     if outcome.record.status == "failed":
-        raise UserError(
+        raise RunFailed(
             f"the run of the search in {outcome.folder} failed before ({outcome.record.error}): "
             "sweep.retry=failed starts it again."
         )

@@ -56,7 +56,7 @@ def done_line(record: Record) -> str:
     return in_one_line(
         f"{record.config_id} {record.benchmark}/{record.task} {record.method_label} "
         f"seed {record.seed}: {metrics['accuracy']:.2f}% {metrics['split']} "
-        f"({metrics['selection']}{random}), done {record.started}, skipped"
+        f"({metrics['selection']}{random}), done {record.when}, skipped"
     )
 
 

@@ -106,7 +106,7 @@ def _composed(content: str) -> DictConfig:
 def described(outcome: Outcome) -> str:
     """Return what is printed of ``outcome``: what was run, what it gave, and where it is."""
     record = outcome.record
-    done = f"done {record.started}, skipped" if outcome.skipped else speed(record)
+    done = f"done {record.when}, skipped" if outcome.skipped else speed(record)
     return describe(record, outcome.folder, done)
 
 

@@ -21,9 +21,9 @@ from hydra_peft.runs.assembly import (
 )
 from hydra_peft.runs.claims import holder
 from hydra_peft.runs.record import FILE, Record, read_record
-from hydra_peft.runs.run import check_same_data, data_sha256, folder_of
+from hydra_peft.runs.run import check_own, check_same_data, data_sha256, folder_of
 from hydra_peft.runs.search import check_search
-from hydra_peft.runs.tuning import trials_begun
+from hydra_peft.runs.tuning import trials_begun, tries
 from hydra_peft.sweeps.compositions import Composition
 from hydra_peft.sweeps.job import Job
 
@@ -146,9 +146,13 @@ class _Planner:
             weights = self._weights_of(config)
             folder = folder_of(config, weights)
             record = _record_in(folder)
+            if record is not None:
+                check_own(record, folder, config)
             state, reason = _state(config, folder, record)
             if state == "new" and record is None:
                 state, reason = _state_of_search(config, weights)
+            if state == "new" and record is None and (folder / FILE).is_file():
+                reason = f"its {FILE} cannot be read; what is there is set aside"
             if state == "done" and record is not None:
                 check_same_data(record, folder, self._data_of(config))
             elif state in TO_START:
@@ -241,11 +245,18 @@ def _state_of_completed(config: RunConfig, folder: Path) -> tuple[str, str | Non
 
 def _state_of_search(config: RunConfig, weights: Weights) -> tuple[str, str | None]:
     """Return the state of a job that has not begun by what its search, if any, came to."""
-    if config.sweep.retry == "none":
-        for _, trial in trials_begun(config):
-            if trial.status == "failed" and trial.weights.get("sha256") == weights.sha256:
-                told = f"a run of its search ({in_one_line(trial.config_id)}) {_past(trial)}"
-                return "failed", f"{told}; sweep.retry=failed starts it again"
+    if not config.protocol.tune:
+        return "new", None
+    begun = [record for _, record in trials_begun(config)]
+    trials = [trial for trial in begun if trial.weights.get("sha256") == weights.sha256]
+    failed = next((trial for trial in trials if trial.status == "failed"), None)
+    if failed is not None and config.sweep.retry == "none":
+        told = f"a run of its search ({in_one_line(failed.config_id)}) {_past(failed)}"
+        return "failed", f"{told}; sweep.retry=failed starts it again"
+    diverged = [trial for trial in trials if trial.status == "diverged"]
+    if len(trials) == len(diverged) >= tries(config) and config.sweep.retry != "all":
+        told = f"all {len(trials)} runs of its search diverged"
+        return "failed", f"{told}; sweep.retry=all starts them again"
     return "new", None
 
 

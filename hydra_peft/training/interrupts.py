@@ -8,13 +8,14 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-#: taken whatever was to happen at them; others only where somebody handles them, as submitit does
+#: taken whatever was to happen at them; others only where somebody handles them, as our entry
+#: points (SIGHUP) and submitit do
 _ALWAYS = (signal.SIGINT, signal.SIGTERM)
-_IF_HANDLED = (signal.SIGUSR1, signal.SIGUSR2)
+_IF_HANDLED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Interrupts:
-    """Defers SIGINT, SIGTERM, SIGUSR1 and SIGUSR2.
+    """Defers SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2.
 
     A context manager around everything that a run does; :meth:`defer` begins to take signals.
     From then on one that comes is only noted. Whoever trains looks at :attr:`pending` where it can

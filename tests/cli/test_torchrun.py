@@ -182,7 +182,8 @@ def test_a_sweep_is_refused_once_and_nothing_is_started(
     _, out, err = end(start("-m", "method=lora,hydra"))
     assert out == ""
     assert err.count("error: torchrun trains one run in several processes, but '-m'") == 1
-    assert err.count("exitcode  : 2") == 2
+    assert err.count("error: ") == 1
+    assert err.count("exitcode  : 2") == 1
     assert not (tmp_path / "runs").exists()
 
 
@@ -201,6 +202,20 @@ def test_words_of_sweeps_are_refused() -> None:
 
 
 @pytest.mark.usefixtures("many")
+def test_processes_that_cannot_meet_are_refused_before_they_look_for_each_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "5")
+    with pytest.raises(UserError, match="RANK=5 of WORLD_SIZE=2 is no process of torchrun's"):
+        torchrun.check_words(["method=lora"])
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(sys, "argv", ["train.py", "-m", "seed=0,1"])
+    monkeypatch.setattr(torchrun, "PATIENCE_SECONDS", 0.0)  # for the first one, which says it
+    assert torchrun.together(lambda: pytest.fail("called")) == 2
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("many")
 def test_one_process_is_no_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torchrun.is_one_of_many()
     monkeypatch.delenv("LOCAL_RANK")
@@ -208,7 +223,6 @@ def test_one_process_is_no_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert not torchrun.is_one_of_many()
-    torchrun.check_words(["-m"])
     before = signal.getsignal(signal.SIGTERM)
     assert torchrun.together(lambda: 3) == 3
     signal.signal(signal.SIGTERM, before)

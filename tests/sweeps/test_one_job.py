@@ -38,7 +38,7 @@ def test_a_job_is_done_once(make_job: MakeJob, tmp_path: Path) -> None:
     assert end.line.endswith(f"\n    {path.parent}")
     again = do_job(job)
     assert (again.status, again.metric) == ("completed", end.metric)
-    assert f"done {record.started}, skipped" in again.line
+    assert f"done {record.ended}, skipped" in again.line
     assert len(list(tmp_path.glob("runs/**/result.json"))) == 1
 
 

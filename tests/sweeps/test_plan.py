@@ -137,13 +137,43 @@ def fabricated(make_job: MakeJob) -> Path:
     return folder_of(config, weights)
 
 
+def test_a_search_that_diverged_throughout_is_not_begun_again_unasked(make_job: MakeJob) -> None:
+    tune = ("protocol.tune=true", "protocol.grid.lr=[1e6]", "protocol.grid.dropout=[0]")
+    words = (*tune, "method=lora", "protocol.grid.scale=[100]", "train.batch_size=50")
+    end = do_job(make_job(*words))
+    assert (end.status, "all 1 combinations" in str(end.error)) == ("failed", True)
+    (job,) = planned(make_job(*words))
+    assert job.state == "failed"
+    assert job.reason == "all 1 runs of its search diverged; sweep.retry=all starts them again"
+    assert planned(make_job(*words, "sweep.retry=failed"))[0].state == "failed"
+    assert planned(make_job(*words, "sweep.retry=all"))[0].state == "new"
+
+
+def test_a_folder_under_another_runs_name_is_refused(make_job: MakeJob) -> None:
+    do_job(make_job())
+    (done,), (other,) = planned(make_job()), planned(make_job("seed=1"))
+    assert done.folder is not None
+    assert other.folder is not None
+    done.folder.rename(other.folder)
+    (job,) = planned(make_job("seed=1"))
+    assert (job.state, job.starts) == ("broken", False)
+    assert "holds another run than its name says" in str(job.reason)
+    end = do_job(make_job("seed=1"))
+    assert (end.status, "move that folder elsewhere" in str(end.error)) == ("failed", True)
+
+
 def test_a_damaged_record_starts_anew(make_job: MakeJob) -> None:
     (job,) = planned(make_job())
     assert job.folder is not None
     job.folder.mkdir(parents=True)
     (job.folder / "result.json").write_text("{")
+    (job.folder / "adapter.safetensors").write_bytes(b"somebody's")
     (again,) = planned(make_job())
     assert again.state == "new"
+    assert again.reason == "its result.json cannot be read; what is there is set aside"
+    assert do_job(make_job()).status == "completed"
+    aside = job.folder.with_name(f"{job.folder.name}.superseded-1")
+    assert (aside / "adapter.safetensors").read_bytes() == b"somebody's"
 
 
 @pytest.mark.parametrize(
