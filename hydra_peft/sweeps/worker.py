@@ -52,11 +52,12 @@ def serve(do: Callable[[Job], JobEnd], ends: int) -> int:
         ends: file descriptor to which ends are written.
     """
     os.set_inheritable(ends, False)
-    signal.signal(signal.SIGTERM, _interrupt)
     jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     busy = threading.Event()
-    threading.Thread(target=_read, args=(jobs, busy), daemon=True).start()
+    reader = threading.Thread(target=_read, args=(jobs, busy), daemon=True)
     try:
+        signal.signal(signal.SIGTERM, _interrupt)
+        reader.start()  # inside: it may interrupt at once
         _write(ends, encode_ready())
         while (job := jobs.get()) is not None:
             _do(do, job, ends, busy)
