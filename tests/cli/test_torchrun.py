@@ -183,7 +183,7 @@ def test_a_sweep_is_refused_once_and_nothing_is_started(
     assert out == ""
     assert err.count("error: torchrun trains one run in several processes, but '-m'") == 1
     assert err.count("error: ") == 1
-    assert err.count("exitcode  : 2") == 1
+    assert "exitcode  : 2" in err
     assert not (tmp_path / "runs").exists()
 
 
