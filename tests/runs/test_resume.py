@@ -106,6 +106,16 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str
     logger.removeHandler(caplog.handler)
 
 
+def fail_at_scoring(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the disk made a noise")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module, "evaluate", fail)
+        with pytest.raises(RuntimeError):
+            do(*LENGTH)
+
+
 # Every way of training at two places, and every place for one that scores more than once.
 @pytest.mark.parametrize(
     ("name", "where"),
@@ -263,13 +273,7 @@ def test_who_ran_which_part_is_recorded(
 def test_a_failure_of_somebody_else_is_taken_as_it_is_unless_asked_for(
     do: Do, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("the disk made a noise")
-
-    monkeypatch.setattr(training_module, "evaluate", fail)
-    with pytest.raises(RuntimeError):
-        do(*LENGTH)
-    monkeypatch.undo()
+    fail_at_scoring(do, monkeypatch)
     again = do(*LENGTH)
     assert (again.skipped, again.record.status) == (True, "failed")
     asked = do(*LENGTH, "sweep.retry=failed")
@@ -359,13 +363,7 @@ def test_leaving_the_process_is_an_interruption(
 def test_a_failure_leaves_its_sentence_and_traceback(
     do: Do, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("the disk made a noise")
-
-    monkeypatch.setattr(training_module, "evaluate", fail)
-    with pytest.raises(RuntimeError):
-        do(*LENGTH)
-    monkeypatch.undo()
+    fail_at_scoring(do, monkeypatch)
     (path,) = (tmp_path / "runs").rglob("result.json")
     record = read_record(path.parent)
     assert (record.status, record.error) == ("failed", "RuntimeError: the disk made a noise")
