@@ -12,16 +12,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from isolation import isolate
 from torch import nn
 
-# Before any run asks a hub for something: tests never use a network.
-os.environ["HF_HUB_OFFLINE"] = "1"
-
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Processes that share the cores, and what they start, take one thread each: more wait for each
-    # other at every step.
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
+# Before anything reads the environment: nothing of this machine is for tests.
+isolate()
+# What tests start takes one thread too: more wait for each other at every step, and where they
+# follow the load, so do the last bits.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # A shell that starts this in the background ignores Ctrl-C for it and for all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
