@@ -44,7 +44,7 @@ def isolate() -> None:
 
 
 def without_schedulers(path: str, place: Path) -> str:
-    """Return ``path`` with each folder that has a scheduler's command replaced by links to the rest.
+    """Return ``path`` without schedulers' commands: a folder that has one becomes one of links.
 
     Args:
         path: as in ``PATH``.
