@@ -12,6 +12,7 @@ import torch
 from hydra_peft.benchmarks._report import Report
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
+from hydra_peft.training.devices import exact_float32
 
 
 def measure(
@@ -34,7 +35,8 @@ def measure(
     module = import_module(f"hydra_peft.benchmarks.{suite}")
     report = Report(suite, device, path, say)
     try:
-        module.run(device, settings, report)
+        with exact_float32():  # as runs compute
+            module.run(device, settings, report)
     except BaseException as error:
         if report.rows or not isinstance(error, UserError | KeyboardInterrupt):
             partial = report.save(_reason(error))
