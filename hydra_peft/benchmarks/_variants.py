@@ -29,7 +29,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 THREE_BRANCHES = "hydra r=2+2, three branches"
 PEFT = "peft library, LoRA r=4"
 NO_PEFT = f"{PEFT} is left out: it is not installed (pip install peft)"
-PRECISIONS = ("fp32", "bf16")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ def precisions(asked: str, device: torch.device) -> tuple[str, ...]:
     if asked == "auto":
         return (fastest_precision(device.type),)
     names = tuple(asked.split(","))
-    if not set(names) <= {*PRECISIONS}:
+    if not set(names) <= {*DTYPES}:
         raise UserError(
             f"precisions={asked} is not allowed: it must be auto, or names out of "
-            f"{', '.join(PRECISIONS)}."
+            f"{', '.join(DTYPES)}."
         )
     return names
 

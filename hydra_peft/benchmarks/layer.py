@@ -12,7 +12,7 @@ from torch import nn
 
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.benchmarks._report import Report, Seconds, compared, median, ratio, spread
-from hydra_peft.benchmarks._variants import NO_PEFT, has_peft, precisions, with_peft
+from hydra_peft.benchmarks._variants import DTYPES, NO_PEFT, has_peft, precisions, with_peft
 from hydra_peft.training.devices import autocast
 
 TOKENS = 197
@@ -51,7 +51,15 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
             layers = _layers(width_in, width_out, device)
             for batch_size in settings.batch_sizes:
                 where = f"{width_in}->{width_out}, batch {batch_size}, {precision}"
-                x = torch.randn(batch_size, TOKENS, width_in, device=device, requires_grad=True)
+                # In the dtype that the layer before it gives under autocast.
+                x = torch.randn(
+                    batch_size,
+                    TOKENS,
+                    width_in,
+                    device=device,
+                    dtype=DTYPES[precision],
+                    requires_grad=True,
+                )
                 works = {name: _pass(layer, x, precision) for name, layer in layers.items()}
                 seconds = report.in_turns(
                     works,
@@ -121,7 +129,7 @@ def _peft_layer(base: nn.Linear) -> nn.Module:
 
 
 def _pass(layer: nn.Module, x: torch.Tensor, precision: str) -> Callable[[], None]:
-    upstream = torch.randn(*x.shape[:-1], SHAPES[0][1], device=x.device)
+    upstream = torch.randn(*x.shape[:-1], SHAPES[0][1], device=x.device, dtype=x.dtype)
     wanted = [x, *(p for p in layer.parameters() if p.requires_grad)]
 
     def work() -> None:

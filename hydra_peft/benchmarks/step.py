@@ -15,9 +15,9 @@ from hydra_peft.benchmarks._memory import peak_of_process, peak_of_step
 from hydra_peft.benchmarks._report import Report, Seconds, compared, median, ratio, spread, timed
 from hydra_peft.benchmarks._variants import (
     CLASSES,
+    DTYPES,
     NO_PEFT,
     PEFT,
-    PRECISIONS,
     THREE_BRANCHES,
     build,
     compared_rows,
@@ -106,7 +106,7 @@ def _models(
     for name in compared_rows():
         say(f"building {name}")
         models[name] = build(name, settings.architecture, device)
-        compiled = any(_is_compiled_in(precision, device, settings) for precision in PRECISIONS)
+        compiled = any(_is_compiled_in(precision, device, settings) for precision in DTYPES)
         if compiled and name in (LORA, HYDRA, THREE_BRANCHES):
             models[name + COMPILED] = build(name, settings.architecture, device)
             compile_blocks(models[name + COMPILED], cuda_graph=False)
@@ -237,7 +237,7 @@ def gemm_rate(device: torch.device, precision: str, batch_size: int, repeats: in
     On a GPU it is the product of two square matrices that fill it, on random data; on a CPU its
     shape is that of the model's largest product: tokens x 768 by 768 x 3072.
     """
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = DTYPES[precision]
     rows, inner, columns = _gemm_shape(device, batch_size)
     left = torch.randn(rows, inner, device=device, dtype=dtype)
     right = torch.randn(inner, columns, device=device, dtype=dtype)

@@ -19,6 +19,7 @@ from hydra_peft.benchmarks._report import (
     synchronize,
 )
 from hydra_peft.benchmarks._variants import adapted, training_step
+from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import fastest_precision
 
 CLASSES = 10
@@ -67,6 +68,9 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
         row: adapted(settings.architecture, method, options, device, classes=CLASSES)
         for row, (method, options) in ROWS.items()
     }
+    if pays(device):  # as runs do
+        for model in models.values():
+            compile_blocks(model, cuda_graph=False)
     works = {
         row: _work(model, device, precision, settings, whole_epoch=really)
         for row, model in models.items()
@@ -78,7 +82,9 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
     def rows(seconds: Seconds) -> list[dict[str, Any]]:
         return [_row(row, models[row], found, times, really) for row, found in seconds.items()]
 
-    seconds = report.in_turns(works, settings.epochs if really else settings.repeats, rows)
+    rounds = settings.epochs if really else settings.repeats
+    calls = 1 if really or device.type == "cpu" else 20
+    seconds = report.in_turns(works, rounds, rows, calls=calls)
     report.notes = _notes(report, seconds, settings)
 
 

@@ -25,6 +25,8 @@ from hydra_peft.training import distributed
 Do = Callable[..., Outcome]
 #: 4 steps an epoch, 8 in all; the last of an epoch has 20 images
 LENGTH = ["train.epochs=2", "train.batch_size=21", "precision=fp32"]
+#: compiled code draws other masks than eager code
+LENGTH += ["method.dropout=0", "model.drop_path=0"]
 
 
 @pytest.fixture
