@@ -33,7 +33,8 @@ class Settings:
         neighbours: programs that keep a core busy each.
         rounds: runs of each kind.
         epochs: of each run.
-        seconds: after which a run that is not through is ended; its epochs so far count.
+        seconds: after which a run that is not through is ended; its epochs so far count, and
+            without any it has 0 images a second.
     """
 
     neighbours: int = 1
@@ -120,7 +121,7 @@ def _train(folder: Path, threads: str, epochs: int, seconds: float | None) -> fl
         ]
     shutil.rmtree(runs)
     if not rows:
-        raise RuntimeError(f"no epoch was over after {seconds} s: give seconds=... more")
+        return 0.0  # no epoch was over in time
     return sum(s * rate for s, rate in rows) / sum(s for s, _ in rows)
 
 
