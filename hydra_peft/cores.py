@@ -1,14 +1,23 @@
-"""How much of the machine's processor this process may use."""
+"""Cores of this machine: how many this process may use, who says so, how long they were idle."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+#: variables by which a user gives the number of threads
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+#: set by a launcher that gave these variables itself: a share that is there to be used, or less
+SHARED = "HYDRA_PEFT_THREADS_ARE_A_SHARE"
 #: where Linux says which control groups a process is in, and where their limits are
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _LIMITS = Path("/sys/fs/cgroup")
+#: where Linux counts what each core did since it started, in ticks
+_COUNTED = Path("/proc/stat")
+#: columns of a core's line after its name: user, nice, system, idle, iowait, irq, softirq, steal
+_IDLE = slice(3, 5)
+_ALL = slice(0, 8)
 
 
 def usable_cores() -> int:
@@ -17,11 +26,39 @@ def usable_cores() -> int:
     Those that it may be scheduled on, and no more than the quota of its control groups, by which
     containers and clusters limit it: more threads than that are stopped for most of each period.
     """
+    return max(1, int(min([len(_scheduled_on()), *_quotas()])))
+
+
+def core_seconds() -> tuple[float, float] | None:
+    """Return how long the cores this process is scheduled on were idle, and counted, in seconds.
+
+    Both are sums over these cores since the machine started; time that a hypervisor gave to others
+    counts and is not idle. None where the system does not tell (no Linux, or a sandbox).
+    """
+    names = {f"cpu{core}" for core in _scheduled_on()}
+    try:
+        lines = [line.split(" ") for line in _COUNTED.read_text(encoding="ascii").splitlines()]
+        ticks = [[int(tick) for tick in line[1:]] for line in lines if line[0] in names]
+    except (OSError, ValueError):
+        return None
+    if len(ticks) < len(names):
+        return None
+    second = os.sysconf("SC_CLK_TCK")
+    return (
+        sum(sum(one[_IDLE]) for one in ticks) / second,
+        sum(sum(one[_ALL]) for one in ticks) / second,
+    )
+
+
+def threads_are_given(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the user chose the number of threads, so that it is not to be changed."""
+    return SHARED not in environment and any(environment.get(name) for name in VARIABLES)
+
+
+def _scheduled_on() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return max(1, int(min([cores, *_quotas()])))
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
 
 
 def _quotas() -> Iterator[float]:

@@ -112,11 +112,22 @@ def compose_train() -> Callable[..., object]:
     return composed
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests for a GPU where there is none."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no GPU: torch finds no CUDA device")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what a machine without a browser did not test."""
+    """Say what a machine without a browser or a GPU did not test."""
     skipped = terminalreporter.stats.get("skipped", [])
-    count = sum("no browser:" in str(report.longrepr) for report in skipped)
-    if count:
-        terminalreporter.write_line(
-            f"{count} tests of web pages were skipped: no browser; install Debian's chromium."
-        )
+    for reason, sentence in (
+        ("no browser:", "tests of web pages were skipped: no browser; install Debian's chromium."),
+        (
+            "no GPU:",
+            "tests were skipped: no GPU; where there is one, scripts/bench.py gpu runs them.",
+        ),
+    ):
+        count = sum(reason in str(report.longrepr) for report in skipped)
+        if count:
+            terminalreporter.write_line(f"{count} {sentence}")

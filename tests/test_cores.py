@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hydra_peft import cores
-from hydra_peft.cores import usable_cores
+from hydra_peft.cores import core_seconds, usable_cores
 
 
 def first(folder: str, quota: int) -> dict[str, str]:
@@ -70,3 +70,30 @@ def test_without_control_groups_it_is_what_may_be_scheduled_on(
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert usable_cores() == 1
+
+
+def test_seconds_of_the_cores_that_this_process_may_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    second = os.sysconf("SC_CLK_TCK")
+
+    def core(name: str, *seconds: int) -> str:
+        return " ".join([name, *(str(second * one) for one in (*seconds, 0, 0))])
+
+    lines = [core("cpu ", *[99] * 8), core("cpu0", 1, 2, 3, 40, 5, 6, 7, 8)]
+    lines += [core("cpu1", 1, 1, 1, 10, 1, 1, 1, 1), core("cpu2", *[1000] * 8), "intr 5 6", ""]
+    (tmp_path / "stat").write_text("\n".join(lines))
+    monkeypatch.setattr(cores, "_COUNTED", tmp_path / "stat")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert core_seconds() == (40 + 5 + 10 + 1, 72 + 17)
+    for text in ("", "cpu0 1 2 3\n", "cpu0 a b\ncpu1 c\n"):  # a sandbox's, a damaged one
+        (tmp_path / "stat").write_text(text)
+        assert core_seconds() is None
+    monkeypatch.setattr(cores, "_COUNTED", tmp_path / "nothing")
+    assert core_seconds() is None
+
+
+def test_this_machine_counts() -> None:
+    if Path("/proc/stat").exists():
+        idle, counted = core_seconds() or (0.0, 0.0)
+        assert 0 <= idle <= counted

@@ -1,1 +1,1 @@
-"""What ``scripts/bench.py`` measures: one module a suite, each offers ``run(...) -> Report``."""
+"""What ``scripts/bench.py`` measures: one module a suite, each offers ``run(device, settings, report)``."""

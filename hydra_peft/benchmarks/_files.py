@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize, ToTensor
+
+from hydra_peft.cores import usable_cores
 
 #: width and height in pixels
 PIXELS = (500, 375)
@@ -21,20 +25,22 @@ MEAN = STD = (0.5, 0.5, 0.5)
 def write_files(folder: Path, count: int) -> list[Path]:
     """Write ``count`` JPEG files of some 30 kB each into ``folder`` and return their paths."""
     random = np.random.RandomState(0)
-    files = []
-    for number in range(count):
-        small = random.randint(0, 256, (47, 63, 3)).astype(np.uint8)
-        file = folder / f"{number:06d}.jpg"
-        Image.fromarray(small).resize(PIXELS, Image.Resampling.BICUBIC).save(file)
-        files.append(file)
+    files = [folder / f"{number:06d}.jpg" for number in range(count)]
+    small = (random.randint(0, 256, (47, 63, 3)).astype(np.uint8) for _ in files)
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        list(threads.map(_write_file, files, small))
     return files
 
 
+def _write_file(file: Path, small: NDArray[np.uint8]) -> None:
+    Image.fromarray(small).resize(PIXELS, Image.Resampling.BICUBIC).save(file)
+
+
 class _Files(Dataset[tuple[Tensor, int]]):
-    def __init__(self, files: Sequence[Path], labels: Sequence[int]) -> None:
+    def __init__(self, files: Sequence[Path], labels: Sequence[int], size: tuple[int, int]) -> None:
         self.files, self.labels = files, labels
         self.transform = Compose(
-            [Resize(SIZE, InterpolationMode.BICUBIC), ToTensor(), Normalize(MEAN, STD)]
+            [Resize(size, InterpolationMode.BICUBIC), ToTensor(), Normalize(MEAN, STD)]
         )
 
     def __len__(self) -> int:
@@ -51,12 +57,17 @@ def plain_loader(
     batch_size: int,
     device: torch.device,
     *,
+    size: tuple[int, int] = SIZE,
     shuffle: bool,
     workers: int,
 ) -> DataLoader[tuple[Tensor, int]]:
-    """Return what the released code feeds training from: workers that decode every epoch."""
+    """Return what the released code feeds training from: workers that decode every epoch.
+
+    Args:
+        size: height and width of what it feeds, in pixels.
+    """
     return DataLoader(
-        _Files(files, labels),
+        _Files(files, labels, size),
         batch_size,
         shuffle=shuffle,
         num_workers=workers,

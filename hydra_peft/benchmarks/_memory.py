@@ -1,51 +1,37 @@
-"""Peak memory of training steps, each method in a process of its own."""
+"""Peak memory of training steps: on a GPU by torch's count, on a CPU each in its own process."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from hydra_peft.benchmarks._variants import METHODS, PEFT, THREE_BRANCHES, build, training_step
-from hydra_peft.training.compiling import compile_blocks
-
-COMPILED = ", compiled"
+from hydra_peft.benchmarks._variants import build, training_step
 
 
-def peak_of(
-    title: str, architecture: str, batch_size: int, device: torch.device, precision: str
-) -> float | None:
-    """Return the peak bytes of a step beyond the model itself; None for rows without a model.
+def peak_of_process(title: str, architecture: str, batch_size: int, precision: str) -> float:
+    """Return the peak bytes of a step on a CPU (Linux), beyond the model itself.
 
-    It is the second step's: the first may compile, and has no state of the optimizer yet.
-
-    On CUDA it is torch's own count of the GPU's memory, on a CPU (Linux) resident memory of the
-    process.
+    It is resident memory, of a process that does nothing else; see :func:`peak_of_step`.
     """
-    if title.removesuffix(COMPILED) not in (*METHODS, THREE_BRANCHES, PEFT):
-        return None
-    command = [sys.executable, "-m", __name__]
-    arguments = [title, architecture, str(batch_size), device.type, precision]
+    command = [sys.executable, "-m", __name__, title, architecture, str(batch_size), precision]
     done = subprocess.run(
-        [*command, *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).resolve().parents[2],
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[2]
     )
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
-def _measure(title: str, architecture: str, batch_size: int, device: str, precision: str) -> float:
-    where = torch.device(device)
-    model = build(title.removesuffix(COMPILED), architecture, where)
-    if title.endswith(COMPILED):
-        compile_blocks(model, cuda_graph=False)
-    step = training_step(model, batch_size, where, precision)
-    cuda = where.type == "cuda"
+def peak_of_step(step: Callable[[], None], device: torch.device) -> float:
+    """Return the peak bytes that a model's steps take beyond what was taken before the first.
+
+    It is the second step's: the first may compile, and has no state of the optimizer yet.
+    On CUDA it is torch's own count of the GPU's memory, on a CPU resident memory of the process.
+    """
+    cuda = device.type == "cuda"
     before = torch.cuda.memory_allocated() if cuda else _status("VmRSS")
     step()
     if cuda:
@@ -58,6 +44,12 @@ def _measure(title: str, architecture: str, batch_size: int, device: str, precis
     return float(after - before)
 
 
+def _measure(title: str, architecture: str, batch_size: int, precision: str) -> float:
+    cpu = torch.device("cpu")
+    model = build(title, architecture, cpu)
+    return peak_of_step(training_step(model, batch_size, cpu, precision), cpu)
+
+
 def _status(field: str) -> int:
     """Return a figure of the process's own memory in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -67,5 +59,5 @@ def _status(field: str) -> int:
 
 
 if __name__ == "__main__":
-    title, architecture, batch_size, device, precision = sys.argv[1:]
-    sys.stdout.write(json.dumps(_measure(title, architecture, int(batch_size), device, precision)))
+    title, architecture, batch_size, precision = sys.argv[1:]
+    sys.stdout.write(json.dumps(_measure(title, architecture, int(batch_size), precision)))

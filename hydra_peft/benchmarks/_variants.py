@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from typing import Any, cast
 
 import torch
@@ -15,7 +16,7 @@ from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.benchmarks._training import adamw
 from hydra_peft.errors import UserError
 from hydra_peft.models.architectures import build_architecture, input_size
-from hydra_peft.training.devices import autocast
+from hydra_peft.training.devices import autocast, fastest_precision
 
 CLASSES = 100
 #: our methods by the title of their row, as Table 8 of the paper compares them
@@ -27,6 +28,8 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 THREE_BRANCHES = "hydra r=2+2, three branches"
 PEFT = "peft library, LoRA r=4"
+NO_PEFT = f"{PEFT} is left out: it is not installed (pip install peft)"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,35 @@ class ModelSettings:
         return {**own, "precision": precision}
 
 
-def build(title: str, architecture: str, device: torch.device) -> nn.Module:
-    """Return the model of a row, with random weights, in training mode.
+def precisions(asked: str, device: torch.device) -> tuple[str, ...]:
+    """Return the precisions that ``asked`` names; ``auto`` is the device's fastest one.
 
     Raises:
-        UserError: the peft library is wanted and not installed.
+        UserError: one of them is unknown.
     """
+    if asked == "auto":
+        return (fastest_precision(device.type),)
+    names = tuple(asked.split(","))
+    if not set(names) <= {*DTYPES}:
+        raise UserError(
+            f"precisions={asked} is not allowed: it must be auto, or names out of "
+            f"{', '.join(DTYPES)}."
+        )
+    return names
+
+
+def compared_rows() -> tuple[str, ...]:
+    """Return the rows that methods are compared in; the peft library's only where it is there."""
+    return (*METHODS, THREE_BRANCHES, *([PEFT] if has_peft() else []))
+
+
+def has_peft() -> bool:
+    """Whether the peft library is installed."""
+    return find_spec("peft") is not None
+
+
+def build(title: str, architecture: str, device: torch.device) -> nn.Module:
+    """Return the model of a row, with random weights, in training mode."""
     if title == PEFT:
         plain = _plain(architecture, CLASSES)
         model = with_peft(plain, r".*(attn\.proj|mlp\.fc2)", head="head")
@@ -99,18 +125,9 @@ def _in_training(
 
 
 def with_peft(model: nn.Module, targets: str, *, head: str | None) -> nn.Module:
-    """Return ``model`` with the peft library's LoRA of rank 4 on the layers named by ``targets``.
+    """Return ``model`` with the peft library's LoRA of rank 4 on the layers in ``targets``."""
+    from peft import LoraConfig, get_peft_model
 
-    Raises:
-        UserError: the library is not installed.
-    """
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError:
-        raise UserError(
-            "this suite compares with the peft library, which is not installed: "
-            "pip install 'hydra-peft[test]' has it."
-        ) from None
     saved = None if head is None else [head]
     config = LoraConfig(r=4, lora_alpha=4, target_modules=targets, modules_to_save=saved)
     return cast(nn.Module, get_peft_model(cast(Any, model), config))

@@ -43,9 +43,9 @@ class Settings:
     seeds: int = 5
 
 
-def run(device: torch.device, settings: Settings) -> Report:
+def run(device: torch.device, settings: Settings, report: Report) -> None:
     """Train in both forms on ``device`` and compare losses and accuracies."""
-    report = Report("agreement", {**vars(settings), "batch_size": BATCH_SIZE, "lr": LR})
+    report.settings = {**vars(settings), "batch_size": BATCH_SIZE, "lr": LR}
     with tempfile.TemporaryDirectory(prefix="hydra_peft-bench-") as cache:
         splits = _splits(Path(cache))
         pairs = {
@@ -63,7 +63,7 @@ def run(device: torch.device, settings: Settings) -> Report:
                     _train(splits, fused, seed, precision, settings.steps, device)[1]
                     for seed in range(settings.seeds)
                 ]
-                report.rows.append(
+                report.add(
                     {
                         "precision": precision,
                         "form": "fused" if fused else "three branches",
@@ -72,7 +72,6 @@ def run(device: torch.device, settings: Settings) -> Report:
                         "by seed": ", ".join(f"{score:.1f}" for score in scores),
                     }
                 )
-    return report
 
 
 def _splits(cache: Path) -> dict[str, ImageSplit]:

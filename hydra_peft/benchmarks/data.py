@@ -48,49 +48,38 @@ class Settings:
     repeats: int = 5
 
 
-def run(device: torch.device, settings: Settings) -> Report:
+def run(device: torch.device, settings: Settings, report: Report) -> None:
     """Measure the way of JPEG files (500 x 375 pixels) into training on ``device``."""
     images, batch_size, repeats = settings.images, settings.batch_size, settings.repeats
-    report = Report(
-        "data",
-        {
-            "images": images,
-            "pixels": list(PIXELS),
-            "batch_size": batch_size,
-            "repeats": repeats,
-            "decoding_threads": usable_cores(),
-            "loader_workers": WORKERS,
-        },
-    )
+    report.settings = {
+        **vars(settings),
+        "pixels": list(PIXELS),
+        "decoding_threads": usable_cores(),
+        "loader_workers": WORKERS,
+    }
+
+    def measured(what: str, rates: list[float]) -> float:
+        report.add({"what": what, "images/s": median(rates), "range": spread(rates)})
+        return median(rates)
+
     folder = Path(tempfile.mkdtemp(prefix="hydra_peft-bench-"))
     try:
         files = write_files(folder, images)
-        rates = {
-            "build the cache": _build(files, folder, device, repeats),
-            "feed from the cache": _feed(files, folder, device, batch_size, repeats),
-            "DataLoader, 2 workers, JPEG each epoch": _loader(files, device, batch_size, repeats),
-        }
+        measured("build the cache", _build(files, folder, device, repeats))
+        feed = measured("feed from the cache", _feed(files, folder, device, batch_size, repeats))
+        loader = measured(
+            "DataLoader, 2 workers, JPEG each epoch", _loader(files, device, batch_size, repeats)
+        )
     finally:
         shutil.rmtree(folder)
     step = _step(device, batch_size, repeats)
-    for name, found in rates.items():
-        report.rows.append({"what": name, "images/s": median(found), "range": spread(found)})
-    report.rows.append(
-        {
-            "what": "ViT-B/16 training step, hydra r=2+2",
-            "images/s": batch_size / median(step),
-            "range": spread([batch_size / one for one in step]),
-        }
-    )
-    feed = median(rates["feed from the cache"])
-    loader = median(rates["DataLoader, 2 workers, JPEG each epoch"])
+    measured("ViT-B/16 training step, hydra r=2+2", [batch_size / one for one in step])
     share = (batch_size / feed) / median(step)
     report.notes = [
         f"feeding is {feed / loader:.0f} times as fast as the DataLoader (goal: at least 20)",
         f"feeding takes {100 * share:.2f}% of a ViT-B/16 training step (goal: below 1%)",
         "the files were just written: none of these figures waits for a disk",
     ]
-    return report
 
 
 def _prepare(files: list[Path], folder: Path, cache: Path) -> ImageSplit:

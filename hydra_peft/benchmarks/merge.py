@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from hydra_peft.adaptation.merging import merge
-from hydra_peft.benchmarks._report import Report, compared, in_turns, median, ratio, spread
+from hydra_peft.benchmarks._report import Report, Seconds, compared, median, ratio, spread
 from hydra_peft.benchmarks._variants import ModelSettings, build
 from hydra_peft.models.architectures import input_size
 from hydra_peft.training.devices import autocast, fastest_precision
@@ -24,9 +25,10 @@ class Settings(ModelSettings):
     repeats: int = 9
 
 
-def run(device: torch.device, settings: Settings) -> Report:
+def run(device: torch.device, settings: Settings, report: Report) -> None:
     """Measure one forward pass of each model side by side on ``device``."""
     precision = fastest_precision(device.type)
+    report.settings = settings.described(precision)
     models = {
         PLAIN: build("full", settings.architecture, device),
         MERGED: build("hydra r=2+2", settings.architecture, device),
@@ -37,21 +39,24 @@ def run(device: torch.device, settings: Settings) -> Report:
         name: _pass(model.eval(), settings.batch_size, device, precision)
         for name, model in models.items()
     }
-    seconds = in_turns(works, device, settings.repeats)
-    report = Report("merge", settings.described(precision))
-    for name, found in seconds.items():
-        report.rows.append(
-            {
-                "forward pass": name,
-                "ms": 1000 * median(found),
-                "range": spread([1000 * one for one in found]),
-                "images/s": settings.batch_size / median(found),
-            }
-        )
+    seconds = report.in_turns(
+        works, settings.repeats, lambda found: _rows(found, settings.batch_size)
+    )
     for above, goal in ((MERGED, "1.00 +- 0.01"), (UNMERGED, "none")):
         quotients = ratio(seconds, above, PLAIN)
         report.notes.append(compared(f"{above} / {PLAIN}", quotients, goal))
-    return report
+
+
+def _rows(seconds: Seconds, batch_size: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "forward pass": name,
+            "ms": 1000 * median(found),
+            "range": spread([1000 * one for one in found]),
+            "images/s": batch_size / median(found),
+        }
+        for name, found in seconds.items()
+    ]
 
 
 def _pass(

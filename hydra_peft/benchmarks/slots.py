@@ -51,35 +51,39 @@ class _Sweep:
         return (len(self.ended) - slots) / (self.ended[-1] - self.ended[slots - 1])
 
 
-def run(device: torch.device, settings: Settings) -> Report:
-    """Measure the local launcher on ``device``."""
+def run(device: torch.device, settings: Settings, report: Report) -> None:
+    """Measure the local launcher on ``device``.
+
+    Raises:
+        UserError: there are not more jobs than slots.
+    """
     if settings.jobs <= settings.slots:
         raise UserError(
             f"jobs={settings.jobs} leaves no job to measure once {settings.slots} slots are warm: "
             "give more jobs than slots."
         )
+    report.settings = dict(vars(settings))
+    sweeps: dict[str, _Sweep] = {}
     folder = Path(tempfile.mkdtemp(prefix="hydra_peft-bench-"))
     try:
         config = _composed(device, settings.epochs, folder)
         _sweep(_jobs(config, folder / "warm", 1, 1))  # fills the cache of decoded images
-        one = _sweep(_jobs(config, folder / "one", settings.jobs, 1))
-        several = _sweep(_jobs(config, folder / "several", settings.jobs, settings.slots))
+        for name, slots in (("one", 1), ("several", settings.slots)):
+            sweep = _sweep(_jobs(config, folder / name, settings.jobs, slots))
+            sweeps[name] = sweep
+            report.add(
+                {
+                    "slots": slots,
+                    "jobs/s": sweep.rate(slots),
+                    "s, all jobs": sweep.ended[-1],
+                    "s, first job": sweep.ended[0],
+                }
+            )
     finally:
         shutil.rmtree(folder)
-    report = Report("slots", dict(vars(settings)))
-    for slots, sweep in ((1, one), (settings.slots, several)):
-        report.rows.append(
-            {
-                "slots": slots,
-                "jobs/s": sweep.rate(slots),
-                "s, all jobs": sweep.ended[-1],
-                "s, first job": sweep.ended[0],
-            }
-        )
-    gain = several.rate(settings.slots) / one.rate(1)
+    gain = sweeps["several"].rate(settings.slots) / sweeps["one"].rate(1)
     report.notes.append(f"{settings.slots} slots / 1 slot, jobs a second: {readable(gain)}")
-    report.notes += _costs(one)
-    return report
+    report.notes += _costs(sweeps["one"])
 
 
 def _costs(sweep: _Sweep) -> list[str]:

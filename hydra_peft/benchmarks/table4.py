@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from hydra_peft.benchmarks._report import (
     Report,
-    in_turns,
+    Seconds,
     median,
     ratio,
     readable,
@@ -19,6 +19,7 @@ from hydra_peft.benchmarks._report import (
     synchronize,
 )
 from hydra_peft.benchmarks._variants import adapted, training_step
+from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import fastest_precision
 
 CLASSES = 10
@@ -57,76 +58,73 @@ class Settings:
     timed: str = "auto"
 
 
-def run(device: torch.device, settings: Settings) -> Report:
+def run(device: torch.device, settings: Settings, report: Report) -> None:
     """Time or predict an epoch of each method on ``device``; images are random and in memory."""
     precision = fastest_precision(device.type)
     really = settings.timed == "true" or (settings.timed == "auto" and device.type == "cuda")
-    described = {**vars(settings), "precision": precision, "images are": "random, in memory"}
-    report = Report("table4", described, label="measured" if really else "predicted")
+    report.settings = {**vars(settings), "precision": precision, "images are": "random, in memory"}
+    report.label = "measured" if really else "predicted"
     models = {
         row: adapted(settings.architecture, method, options, device, classes=CLASSES)
         for row, (method, options) in ROWS.items()
     }
-    seconds = (_epochs if really else _predicted)(models, device, precision, settings)
-    for row, found in seconds.items():
-        middle = sum(found) / len(found) if really else median(found)
-        report.rows.append(
-            {
-                "method": row,
-                "parameters": _trained(models[row]),
-                "s/epoch": middle,
-                "range": spread(found),
-            }
-        )
+    if pays(device):  # as runs do
+        for model in models.values():
+            compile_blocks(model, cuda_graph=False)
+    works = {
+        row: _work(model, device, precision, settings, whole_epoch=really)
+        for row, model in models.items()
+    }
+    synchronize(device)
+    # A step that is timed stands for all of an epoch.
+    times = 1.0 if really else settings.images / settings.batch_size
+
+    def rows(seconds: Seconds) -> list[dict[str, Any]]:
+        return [_row(row, models[row], found, times, really) for row, found in seconds.items()]
+
+    rounds = settings.epochs if really else settings.repeats
+    calls = 1 if really or device.type == "cpu" else 20
+    seconds = report.in_turns(works, rounds, rows, calls=calls)
     report.notes = _notes(report, seconds, settings)
-    return report
 
 
-def _steps(
-    model: nn.Module, device: torch.device, precision: str, settings: Settings
-) -> tuple[Callable[[], None], Callable[[], None] | None]:
-    """Return a step, and the one on what is left over at the end of an epoch, if anything is."""
-    sizes = (settings.batch_size, settings.images % settings.batch_size)
-    whole, last = (
-        training_step(model, size, device, precision, classes=CLASSES) if size else None
-        for size in sizes
-    )
-    assert whole is not None
-    return whole, last
+def _row(
+    name: str, model: nn.Module, seconds: Sequence[float], times: float, really: bool
+) -> dict[str, Any]:
+    found = [times * one for one in seconds]
+    return {
+        "method": name,
+        "parameters": _trained(model),
+        "s/epoch": sum(found) / len(found) if really else median(found),
+        "range": spread(found),
+    }
 
 
-def _epochs(
-    models: dict[str, nn.Module], device: torch.device, precision: str, settings: Settings
-) -> dict[str, list[float]]:
-    """Return the seconds of whole epochs, the methods in turns."""
-    works = {}
-    for row, model in models.items():
-        step, last = _steps(model, device, precision, settings)
-        works[row] = _epoch(step, last, settings.images // settings.batch_size)
-    return in_turns(works, device, settings.epochs)
-
-
-def _epoch(
-    step: Callable[[], None], last: Callable[[], None] | None, count: int
+def _work(
+    model: nn.Module,
+    device: torch.device,
+    precision: str,
+    settings: Settings,
+    *,
+    whole_epoch: bool,
 ) -> Callable[[], None]:
+    """Return a step, or an epoch of them with what is left over at its end, if anything is."""
+
+    def step(size: int) -> Callable[[], None]:
+        return training_step(model, size, device, precision, classes=CLASSES)
+
+    whole, left_over = step(settings.batch_size), settings.images % settings.batch_size
+    if not whole_epoch:
+        return whole
+    last = step(left_over) if left_over else None
+
     def epoch() -> None:
-        for _ in range(count):
-            step()
+        for _ in range(settings.images // settings.batch_size):
+            whole()
         if last is not None:
             last()
 
     return epoch
-
-
-def _predicted(
-    models: dict[str, nn.Module], device: torch.device, precision: str, settings: Settings
-) -> dict[str, list[float]]:
-    """Return an epoch's seconds by each timed step, the methods in turns."""
-    works = {row: _steps(model, device, precision, settings)[0] for row, model in models.items()}
-    synchronize(device)
-    steps = settings.images / settings.batch_size
-    found = in_turns(works, device, settings.repeats)
-    return {row: [steps * one for one in times] for row, times in found.items()}
 
 
 def _trained(model: nn.Module) -> int:
@@ -138,7 +136,7 @@ def _trained(model: nn.Module) -> int:
     )
 
 
-def _notes(report: Report, seconds: dict[str, list[float]], settings: Settings) -> list[str]:
+def _notes(report: Report, seconds: Seconds, settings: Settings) -> list[str]:
     notes = []
     for row in seconds:
         if row != FULL:

@@ -82,7 +82,8 @@ def _one_start(
     pause: float,
 ) -> int:
     """Start the command, kill what is due, return its exit code."""
-    environment = {**os.environ, MARK: mark}
+    # A given number of threads: where they follow the load, so do the last bits.
+    environment = {**os.environ, MARK: mark, "OMP_NUM_THREADS": "1"}
     with log.open("ab") as output:
         output.write(f"\n--- start {story.starts}\n".encode())
         output.flush()

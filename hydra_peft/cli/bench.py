@@ -8,14 +8,28 @@ from importlib import import_module
 from pathlib import Path
 
 from hydra_peft.cli.arguments import parse_arguments, parse_settings
-from hydra_peft.cli.guard import guarded
+from hydra_peft.cli.guard import FAILED, complain, guarded
 from hydra_peft.errors import UserError, did_you_mean
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SUITES = ("data", "layer", "step", "task", "table4", "table8", "merge", "agreement", "slots")
+SUITES = (
+    "data",
+    "layer",
+    "step",
+    "task",
+    "table4",
+    "table8",
+    "merge",
+    "agreement",
+    "slots",
+    "busy",
+    "correctness",
+    "gpu",
+)
 
 USAGE = """\
-Measure speed, side by side in one run; print a table with ratios, write it as json.
+Measure speed, side by side in one run; print a table with ratios, write it as json. What is
+measured is told and written at once: interrupted, it is in <suite>-<device>.incomplete.json.
 
 python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ...]
 
@@ -24,18 +38,21 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
              images=1000 batch_size=16 repeats=5
   layer      forward and backward of one adapted layer: ours, three plain branches, the peft
              library's LoRA, the frozen layer alone
-             batch_sizes=16,64,256 repeats=5
+             batch_sizes=16,64,256 precisions=auto (or bf16,fp32) repeats=5 calls=1
   step       a training step of a whole model by method: time, images/s, peak memory, share of the
              machine's own matrix-product rate
-             architecture=vit_base_patch16_224 batch_size=16 repeats=5 compile=auto memory=true
-  task       one task from JPEG files to its score, ours against a plain loop, phases apart
+             architecture=vit_base_patch16_224 batch_sizes=16 precisions=auto repeats=5 calls=1
+             compile=auto memory=true
+  task       one task from JPEG files to its score, ours against a plain loop, phases apart; what
+             the plain loop does not get done in plain_seconds is predicted
              images=16 test_images=160 epochs=10 evaluations=10 batch_size=16 ...
   table4     the paper's Table 4: an epoch of 50,000 images by full tuning, LoRA, SeqLoRA and Hydra
              on MLP blocks; timed on CUDA, elsewhere predicted; then tables.py table=4
              architecture=vit_base_patch32_224 batch_size=128 epochs=10 repeats=5 timed=auto ...
-  table8     all of Table 8 at VTAB-1k's true sizes: timed on CUDA, elsewhere predicted from
-             measured parts
+  table8     all of Table 8 at VTAB-1k's true sizes: on CUDA whole runs for so many seconds; others,
+             and elsewhere all, are predicted from measured parts
              architecture=vit_base_patch16_224 epochs=100 batch_size=64 repeats=3 timed=auto
+             seconds=86400
   merge      inference of a merged model over that of the plain backbone
              architecture=vit_base_patch16_224 batch_size=16 repeats=9
   agreement  training in the fast and the plain form ends in the same place: losses in float32,
@@ -44,9 +61,23 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
   slots      short jobs in several slots of the local launcher against one, and what a job costs
              beside its training
              slots=2 jobs=12 epochs=2
+  busy       training on a CPU beside other programs, against the same CPU alone: threads that
+             follow the load, and a fixed number
+             neighbours=1 rounds=10 epochs=4 seconds=90
+  gpu        all that a GPU has to show, in 8 minutes on an H100 or H200: the tests for a GPU,
+             layer, step, table4, task and table8 at true sizes, each in a process of its own, with
+             its own json, in its share of the time; dry=true goes through them with tiny sizes, on
+             a CPU too
+             parts=correctness,layer,step,table4,task,table8 minutes=8 dry=false
+  correctness
+             the tests for a GPU alone, a line each
+             only=all seconds=600
 
   device     auto, cpu or cuda
-  out        the json (default: results/benchmarks/<suite>-<device>.json)"""
+  out        the json (default: results/benchmarks/<suite>-<device>.json, where <device> is cpu or
+             the GPU's name: h100; of a dry run below results/benchmarks/dry)
+
+Exit code: 0, or 1 if a test or a part of suite gpu failed."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +89,7 @@ class Arguments:
 
 
 def main() -> int:
-    """Run a suite; return 0."""
+    """Run a suite; return 0, or 1 if a part of it failed."""
     return guarded(_main)
 
 
@@ -72,16 +103,21 @@ def _main() -> int:
             f"suite '{suite}' is unknown{did_you_mean(suite, SUITES)}: choose one of "
             f"{', '.join(SUITES)}, see --help."
         )
+    from hydra_peft.benchmarks._machine import short_name
+    from hydra_peft.benchmarks._measuring import measure
     from hydra_peft.training.devices import resolve_device
 
-    module = import_module(f"hydra_peft.benchmarks.{suite}")
     others = [word for word in words[1:] if word not in common]
-    settings = parse_settings(module.Settings, others, USAGE)
+    settings = parse_settings(
+        import_module(f"hydra_peft.benchmarks.{suite}").Settings, others, USAGE
+    )
     device = resolve_device(arguments.device)
-    report = module.run(device, settings)
-    print(report.to_markdown())
-    default = ROOT / "results" / "benchmarks" / f"{suite}-{device.type}.json"
-    out = Path(arguments.out).expanduser() if arguments.out else default
-    report.write(out, device)
-    print(f"\nwritten: {out}")
-    return 0
+    folder = ROOT / "results" / "benchmarks"
+    folder = folder / "dry" if getattr(settings, "dry", False) else folder
+    default = folder / f"{suite}-{short_name(device)}.json"
+    out = Path(arguments.out).expanduser().absolute() if arguments.out else default
+    report = measure(suite, settings, device, out, lambda line: print(line, flush=True))
+    print(f"\n{report.to_markdown()}\n\nwritten: {out}")
+    for sentence in report.failed:
+        complain(sentence)
+    return FAILED if report.failed else 0

@@ -128,6 +128,8 @@ def command(settings: Settings, folder: Path, runs: Path) -> Sequence[str]:
 
 
 def _tell(settings: Settings, runs: Path, story: Story, faults: list[str]) -> int:
+    import torch
+
     from hydra_peft.benchmarks._report import Report
     from hydra_peft.runs.folder import find_runs
     from hydra_peft.runs.record import read_record
@@ -135,7 +137,8 @@ def _tell(settings: Settings, runs: Path, story: Story, faults: list[str]) -> in
     resumed = [len(read_record(run).resumed) for run in find_runs(runs)]
     values = {**vars(settings), "seed": int(settings.seed), "slots": int(settings.slots)}
     del values["folder"], values["out"]
-    report = Report("chaos", values)
+    out = Path(settings.out).expanduser() if settings.out else None
+    report = Report("chaos", torch.device("cpu"), out, settings=values)
     report.rows.append(
         {
             "jobs": len(resumed),
@@ -153,8 +156,5 @@ def _tell(settings: Settings, runs: Path, story: Story, faults: list[str]) -> in
         "sweep left alone; no file was torn or left behind"
     ]
     print(report.to_markdown())
-    if settings.out:
-        import torch
-
-        report.write(Path(settings.out).expanduser(), torch.device("cpu"))
+    report.finish()
     return 1 if faults else 0

@@ -16,6 +16,7 @@ from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.adaptation.parameters import adapter_state_dict, trainable_parameters
 from hydra_peft.adaptation.storage import save_adapter
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.cores import threads_are_given
 from hydra_peft.errors import UserError
 from hydra_peft.runs.checkpoints import Checkpoints
 from hydra_peft.runs.feed import Feed
@@ -32,6 +33,7 @@ from hydra_peft.training.optimizer import build_adamw
 from hydra_peft.training.profiling import StepProfiler
 from hydra_peft.training.schedule import build_schedule
 from hydra_peft.training.seeding import derive_seed, generator, seed_everything
+from hydra_peft.training.threads import LoadFollower
 
 log = logging.getLogger("hydra_peft")
 
@@ -108,10 +110,11 @@ class Training:
         """
         config, state = self.config, self.state
         self._set_random_states()
-        with self._profiler() as profiler:
+        with self._profiler() as profiler, self._threads() as threads:
 
             def after_step(_loss: Tensor) -> None:
                 writer.step()
+                threads.look()
                 if profiler is not None:
                     profiler.step()
                 if self._is_due():
@@ -142,10 +145,11 @@ class Training:
                 precision=config.precision,
                 before_epoch=lambda: set_training_mode(self.model),
                 after_step=after_step,
-                after_epoch=lambda record: self._after_epoch(record, writer),
+                after_epoch=lambda record: self._after_epoch(record, writer, threads),
                 progress=state.progress,
                 world=self.world,
             )
+            self.ledger.update(path={**self.ledger.record.path, "fewest_threads": threads.fewest})
         if config.protocol.selection != "last":
             state.scoring.restore(adapter_state_dict(self.model))
             self._save_adapter()
@@ -170,7 +174,7 @@ class Training:
             )
             seed_everything(derive_seed(seed, f"{purpose}/{self.state.step}"))
 
-    def _after_epoch(self, record: EpochRecord, writer: RunWriter) -> None:
+    def _after_epoch(self, record: EpochRecord, writer: RunWriter, threads: LoadFollower) -> None:
         config, state = self.config, self.state
         self.ledger.may_write()
         state.epochs.append(record)
@@ -181,15 +185,16 @@ class Training:
                 # Before scoring: if that fails, what was trained is not lost.
                 self._save_adapter()
         if state.scoring.is_due(record.epoch):
-            score = evaluate(
-                self.feed.module,
-                self.feed.evaluate_split,
-                prepare=self.feed.prepare,
-                device=state.device,
-                precision=config.precision,
-                after_batch=self._let_be_interrupted,
-                world=self.world,
-            )
+            with threads.all():
+                score = evaluate(
+                    self.feed.module,
+                    self.feed.evaluate_split,
+                    prepare=self.feed.prepare,
+                    device=state.device,
+                    precision=config.precision,
+                    after_batch=self._let_be_interrupted,
+                    world=self.world,
+                )
             state.scoring.add(record.epoch, score, lambda: adapter_state_dict(self.model))
             writer.score(config.protocol.evaluate_split, score.accuracy, record.epoch)
 
@@ -253,6 +258,10 @@ class Training:
         tensors = adapter_state_dict(self.model).values()
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
             raise DivergedError(epoch, self.state.steps, math.nan)
+
+    def _threads(self) -> LoadFollower:
+        alone = self.world.size == 1 and self.state.device.type == "cpu"
+        return LoadFollower(alone and not threads_are_given())
 
     def _profiler(self) -> AbstractContextManager[StepProfiler | None]:
         if self.config.train.profile and self.world.leads:

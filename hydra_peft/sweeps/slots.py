@@ -13,12 +13,11 @@ from omegaconf import OmegaConf
 from hydra_peft.config.check import check_section
 from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.config.schema import LauncherConfig
-from hydra_peft.cores import usable_cores
+from hydra_peft.cores import SHARED, VARIABLES, threads_are_given, usable_cores
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.job import Job
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,10 @@ def plan_slots(config: LauncherConfig, devices: set[str]) -> list[Slot]:
         count = max(1, cores // 2) if config.cpu_slots == "auto" else config.cpu_slots
         # Without a GPU in sight device=auto means the CPU in every slot.
         named = [(f"CPU slot {number}", {VISIBLE: ""}) for number in range(count)]
-    threads = _share(len(named))
-    return [Slot(name, {**own, **dict.fromkeys(THREADS, threads)}) for name, own in named]
+    threads = dict.fromkeys(VARIABLES, _share(len(named)))
+    if not threads_are_given():
+        threads[SHARED] = "1"
+    return [Slot(name, {**own, **threads}) for name, own in named]
 
 
 def visible_gpus() -> list[str]:

@@ -56,6 +56,8 @@ def newest_timing(folder: Path) -> tuple[Timing | None, list[str]]:
     found: list[Timing] = []
     warnings = []
     for path in sorted(folder.glob("table4-*.json")):
+        if path.name.endswith(".incomplete.json"):
+            continue  # of a suite that goes on, or was interrupted
         try:
             found.append(_timing(path))
         except UserError as error:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.training.batches import Prepare
-from hydra_peft.training.devices import autocast
+from hydra_peft.training.devices import autocast, exact_float32
 from hydra_peft.training.distributed import World
 
 #: fixed, because the batch size can change the last bits of a matrix product
@@ -32,6 +32,7 @@ class Score:
         return 100.0 * self.correct / self.count
 
 
+@exact_float32()
 @torch.no_grad()
 def evaluate(
     model: nn.Module,

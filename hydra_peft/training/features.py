@@ -9,7 +9,7 @@ from hydra_peft.adaptation.injection import adaptation
 from hydra_peft.adaptation.parameters import trainable_parameters
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.training.batches import Prepare
-from hydra_peft.training.devices import autocast
+from hydra_peft.training.devices import autocast, exact_float32
 from hydra_peft.training.evaluation import batches
 
 
@@ -50,6 +50,7 @@ def _is_last(model: nn.Module, head: nn.Module, images: Tensor) -> bool:
     return len(calls) == 1 and calls[0][0] == 1 and calls[0][1] is logits
 
 
+@exact_float32()
 @torch.no_grad()
 def head_inputs(
     model: nn.Module,

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from hydra_peft.data.splits import ImageSplit, to_tensor
 from hydra_peft.training.batches import Prepare, batch_count, shuffled_rows
-from hydra_peft.training.devices import autocast
+from hydra_peft.training.devices import autocast, exact_float32
 from hydra_peft.training.distributed import World
 from hydra_peft.training.schedule import LearningRate
 
@@ -136,6 +136,7 @@ class Progress:
         raise DivergedError(self.epoch + 1, first + 1, self.losses[first].item())
 
 
+@exact_float32()
 def train(
     model: nn.Module,
     split: ImageSplit,

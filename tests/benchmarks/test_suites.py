@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ import torch
 from hydra_peft.benchmarks import (
     _report,
     agreement,
+    busy,
+    gpu,
     layer,
     merge,
     slots,
@@ -22,9 +25,14 @@ from hydra_peft.benchmarks import (
     table8,
     task,
 )
-from hydra_peft.benchmarks._memory import peak_of
+from hydra_peft.benchmarks._machine import card
+from hydra_peft.benchmarks._measuring import measure
+from hydra_peft.benchmarks._memory import peak_of_process
+from hydra_peft.benchmarks._processes import run_limited
+from hydra_peft.benchmarks._report import Report
 from hydra_peft.benchmarks._variants import METHODS, PEFT, THREE_BRANCHES, build
 from hydra_peft.cli import bench
+from hydra_peft.cli.arguments import parse_settings
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.errors import UserError
 from hydra_peft.tables import training_time
@@ -33,80 +41,172 @@ CPU = torch.device("cpu")
 TINY = "vit_mini"
 
 
-def test_layer() -> None:
-    report = layer.run(CPU, layer.Settings(batch_sizes=(1,), repeats=1))
-    kinds = {layer.FROZEN, layer.LORA, layer.HYDRA, layer.THREE_BRANCHES, layer.PEFT}
-    assert {row["kind"] for row in report.rows} == kinds
-    assert len(report.rows) == 2 * len(kinds)
-    assert all(row["ms"] > 0 for row in report.rows)
-    assert sum("goal at most 0.85" in note for note in report.notes) == 2
+def measured(suite: str, settings: Any, path: Path | None = None) -> Report:
+    return measure(suite, settings, CPU, path, lambda _: None)
 
 
-def test_step_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def dry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what ``bench.py gpu dry=true`` writes, and all that it says in ``said``."""
+    folder = tmp_path_factory.mktemp("dry")
+    said: list[str] = []
+    report = measure("gpu", gpu.Settings(dry=True), CPU, folder / "gpu-cpu.json", said.append)
+    (folder / "said").write_text("\n".join([*said, report.to_markdown()]))
+    return folder
+
+
+def written(dry: Path, part: str) -> dict[str, Any]:
+    content = json.loads((dry / f"{part}-cpu.json").read_text())
+    assert (content["suite"], content["complete"], content["failed"]) == (part, True, [])
+    assert content["hardware"]["gpu"] is None
+    assert {"versions", "code", "when"} <= set(content)
+    return content
+
+
+def test_a_dry_run_goes_through_every_part_and_sums_them_up(dry: Path) -> None:
+    rows = written(dry, "gpu")["rows"]
+    assert [row["part"] for row in rows] == list(gpu.PARTS)
+    assert {row["outcome"] for row in rows} == {"done"}
+    notes = written(dry, "gpu")["notes"]
+    assert "its figures say nothing" in notes[0]
+    assert {note.split(": ")[0] for note in notes[1:]} == set(gpu.PARTS)
+    assert not list(dry.glob("*.incomplete.json"))
+    said = (dry / "said").read_text()
+    assert all(f"== {part}: at most " in said for part in gpu.PARTS)
+    assert "batch 2, bf16: round 1 of 1" in said
+
+
+def test_correctness_tells_each_test(dry: Path) -> None:
+    rows = written(dry, "correctness")["rows"]
+    assert len(rows) >= 2
+    assert {row["outcome"] for row in rows} == {"passed"}
+    assert all(row["test"].startswith("training/test_gpu_processes.py::") for row in rows)
+
+
+def test_layer(dry: Path) -> None:
+    content = written(dry, "layer")
+    kinds = {
+        *(layer.FROZEN, layer.FULL, layer.LORA, layer.SEQLORA, layer.HYDRA),
+        *(layer.THREE_BRANCHES, layer.PEFT),
+    }
+    assert {row["kind"] for row in content["rows"]} == kinds
+    assert len(content["rows"]) == 2 * len(kinds)
+    assert all(row["ms"] > 0 for row in content["rows"])
+    assert sum("goal at most 0.85" in note for note in content["notes"]) == 2
+
+
+def test_step_compares_methods_in_each_precision(dry: Path) -> None:
+    content = written(dry, "step")
+    for precision in ("fp32", "bf16"):
+        rows = {row["step"]: row for row in content["rows"] if row["precision"] == precision}
+        assert set(rows) == {*METHODS, THREE_BRANCHES, PEFT, step.LINEAR}
+        for row in rows.values():
+            assert 0 < row["ms"] < math.inf
+            assert row["of GEMM rate"] > 0
+        rate = content["settings"]["gemm_flops_per_second"][precision]
+        assert (
+            f"{precision}: the machine's own matrix product"
+            in content["notes"][0 if precision == "fp32" else 4]
+        )
+        assert 0 < rate < math.inf
+    assert "batch 2, bf16: hydra r=2+2 / lora r=4: " in "\n".join(content["notes"])
+
+
+def test_peaks_are_of_whole_models(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def peak(title: str, *_: object) -> float | None:
+    def peak(title: str, *_: object) -> float:
         asked.append(title)
-        return None if title == step.LINEAR else 5e6 * len(asked)
+        return 5e6 * len(asked)
 
-    monkeypatch.setattr(step, "peak_of", peak)
-    report = step.run(CPU, step.Settings(architecture=TINY, batch_size=2, repeats=1))
-    rows = {row["step"]: row for row in report.rows}
-    assert set(rows) == {*METHODS, THREE_BRANCHES, PEFT, step.LINEAR}
-    for name, row in rows.items():
-        assert 0 < row["ms"] < math.inf
-        assert row["of GEMM rate"] > 0
-        assert ("peak MB" in row) == (name != step.LINEAR)
-    assert asked == list(rows)
-    assert any(note.startswith("hydra r=2+2 / lora r=4: ") for note in report.notes)
-    assert any(note.startswith("peak memory") for note in report.notes)
+    monkeypatch.setattr(step, "peak_of_process", peak)
+    rows: list[dict[str, Any]] = [{"step": name} for name in (*METHODS, PEFT, step.LINEAR)]
+    step._add_peaks(rows, TINY, 2, "fp32", Report("step", CPU))
+    assert asked == [*METHODS, PEFT]
+    assert [row.get("peak MB") for row in rows] == [5, 10, 15, 20, 25, None]
+
+
+def test_without_the_peft_library_its_row_is_left_out_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(layer, "has_peft", lambda: False)
+    monkeypatch.setattr(layer, "SHAPES", ((8, 8),))
+    report = measured("layer", layer.Settings(batch_sizes=(1,), repeats=1))
+    assert layer.PEFT not in {row["kind"] for row in report.rows}
+    assert "not installed" in report.notes[0]
 
 
 @pytest.mark.long
 def test_peak_memory_is_of_the_steps_alone() -> None:
-    small, large = (peak_of(PEFT, TINY, images, CPU, "fp32") for images in (1, 65))
+    small, large = (peak_of_process(PEFT, TINY, images, "fp32") for images in (1, 65))
     # Of the 64 images more each keeps at least the inputs of every block, 17 tokens of 128 floats.
     assert large - small > 64 * 5 * 17 * 128 * 4
     assert large < 1e9
-    assert peak_of(step.LINEAR, TINY, 1, CPU, "fp32") is None
 
 
-def test_task() -> None:
-    settings = task.Settings(
-        images=4, test_images=3, epochs=2, evaluations=2, batch_size=4, architecture="vit_mini"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(task, "SIZE", (32, 32))
-        patch.setattr("hydra_peft.benchmarks._files.SIZE", (32, 32))
-        report = task.run(CPU, settings)
-    phases = {(row["loop"], row["phase"]): row["s"] for row in report.rows}
-    assert phases["ours", "all"] == pytest.approx(
-        sum(phases["ours", p] for p in ("decode into the cache", "train", "test, once"))
-    )
-    assert ("plain loop", "test, 2 times") in phases
-    (overhead,) = (note for note in report.notes if "own arithmetic" in note)
+def test_task(dry: Path) -> None:
+    content = written(dry, "task")
+    phases = {(row["loop"], row["phase"]): row["s"] for row in content["rows"]}
+    for loop, parts in (
+        ("ours", ("decode into the cache", "train", "score once")),
+        ("plain loop", ("train", "score")),
+    ):
+        assert phases[loop, "all"] == pytest.approx(sum(phases[loop, part] for part in parts))
+    (overhead,) = (note for note in content["notes"] if "own arithmetic" in note)
     assert float(overhead.split(": ")[1].split("%")[0].replace(",", "")) > 0
 
 
-def test_table8_predicts_with_its_arithmetic_and_times() -> None:
-    settings = table8.Settings(architecture=TINY, epochs=2, repeats=1, divide=500, batch_size=2)
-    report = table8.run(CPU, settings)
-    assert [row["method"] for row in report.rows] == list(table8.ROWS)
+def test_what_the_plain_loop_does_not_get_done_is_predicted() -> None:
+    clock = task._Clock(CPU)
+    clock.phases = {task.TRAIN: task._Phase(6.0, 200), task.SCORE: task._Phase(5.0, 100)}
+    report = Report("task", CPU)
+    settings = task.Settings(images=100, test_images=50, epochs=10, evaluations=2)
+    assert task._tell_plain(clock, settings, report) == 30.0 + 5.0
+    assert [row["label"] for row in report.rows[:2]] == ["predicted", "measured"]
+    assert report.label == "measured and predicted"
+    assert report.notes == ["plain loop, train, predicted: 200 images took 6 s, so 1,000 take 30 s"]
+
+
+def test_table8_predicts_with_its_arithmetic(dry: Path) -> None:
+    content = written(dry, "table8")
+    assert [row["method"] for row in content["rows"]] == list(table8.ROWS)
     # 19 tasks of 1000 // 500 = 2 images in 2 epochs
-    assert all("76 images x " in note for note in report.notes[:3])
-    assert all("in batches of 2" in note for note in report.notes[:3])
-    assert report.label == "predicted"
-    timed = table8.run(CPU, table8.Settings(**{**vars(settings), "timed": "true"}))
-    assert len(timed.rows) == 3 * 19
-    assert len({row["task"] for row in timed.rows}) == 19
-    assert "measured" in timed.notes[0]
-    assert timed.label == "measured"
+    assert all("76 images x " in note for note in content["notes"][:3])
+    assert all("in batches of 2" in note for note in content["notes"][:3])
+    assert content["label"] == "predicted"
+
+
+@pytest.mark.parametrize(("seconds", "label"), [(1, "measured and predicted"), (9999, "measured")])
+def test_table8_does_whole_runs_while_there_is_time(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, label: str
+) -> None:
+    monkeypatch.setattr(table8, "_measure_parts", lambda *_: table8._Method(None, 0.01, 0.001, []))
+    clock = [0.0]
+
+    def one_run(_: object, sizes: tuple[int, int], *__: object) -> float:
+        took = 2 * (2 * sizes[0] * 0.01 + sizes[1] * 0.001)
+        clock[0] += took
+        return took
+
+    monkeypatch.setattr(table8, "_one_run", one_run)
+    monkeypatch.setattr(table8.time, "perf_counter", lambda: clock[0])
+    settings = table8.Settings(TINY, epochs=2, divide=500, timed="true", seconds=seconds)
+    report = measured("table8", settings)
+    assert len(report.rows) == 3 * 19
+    assert len({row["task"] for row in report.rows}) == 19
+    assert report.label == label
+    done = [row for row in report.rows if row["label"] == "measured"]
+    assert done
+    assert sum(row["s"] for row in done) < 2 * seconds
+    assert "whole runs took 2 of what was predicted" in "\n".join(report.notes)
 
 
 def test_table4_predicts_or_times_an_epoch_for_the_papers_rows(tmp_path: Path) -> None:
     small = {"architecture": TINY, "batch_size": 4, "images": 10, "epochs": 2, "repeats": 1}
-    predicted = table4.run(CPU, table4.Settings(**small))
-    timed = table4.run(CPU, table4.Settings(**small, timed="true"))
+    predicted, timed = (
+        measured("table4", table4.Settings(**small, timed=timed), tmp_path / f"table4-{timed}.json")
+        for timed in ("false", "true")
+    )
     assert (predicted.label, timed.label) == ("predicted", "measured")
     assert any(
         note.startswith("predicted: median of 1 steps of 4 images") for note in predicted.notes
@@ -114,9 +214,8 @@ def test_table4_predicts_or_times_an_epoch_for_the_papers_rows(tmp_path: Path) -
     for report in (predicted, timed):
         assert [row["method"] for row in report.rows] == list(table4.ROWS)
         assert all(0 < row["s/epoch"] < math.inf for row in report.rows)
-        report.write(tmp_path / f"table4-{report.label}.json", CPU)
-        assert "when" in json.loads((tmp_path / f"table4-{report.label}.json").read_text())
-    # What the suite writes is what the table reads.
+    # What the suite writes is what the table reads, but for what is not through.
+    (tmp_path / "table4-h100.incomplete.json").write_text("{}")
     found, warnings = training_time.newest_timing(tmp_path)
     assert warnings == []
     assert found.label in ("predicted", "measured")
@@ -132,7 +231,7 @@ def test_table4_does_whole_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(table4, "training_step", step)
     settings = table4.Settings(architecture=TINY, batch_size=4, images=10, epochs=2, timed="true")
-    table4.run(CPU, settings)
+    measured("table4", settings)
     # Four methods, two epochs and one that does not count.
     assert sizes == [4, 4, 2] * 4 * 3
 
@@ -156,7 +255,7 @@ def test_agreement_counts_the_steps_it_did(monkeypatch: pytest.MonkeyPatch) -> N
     images = torch.randint(0, 256, (50, 32, 32, 3), dtype=torch.uint8)
     few = ImageSplit(images, torch.arange(50) % 10)
     monkeypatch.setattr(agreement, "_splits", lambda _: {"train": few, "test": few})
-    report = agreement.run(CPU, agreement.Settings(steps=4, seeds=1))
+    report = measured("agreement", agreement.Settings(steps=4, seeds=1))
     (note,) = report.notes
     assert "the 6 losses differ" in note  # two epochs of three whole batches
     assert float(note.split("at most ")[1].split()[0]) < 1e-4
@@ -169,7 +268,7 @@ def test_the_other_librarys_layer_is_measured_without_its_model() -> None:
 
 
 def test_merge() -> None:
-    report = merge.run(CPU, merge.Settings(architecture=TINY, batch_size=2, repeats=1))
+    report = measured("merge", merge.Settings(architecture=TINY, batch_size=2, repeats=1))
     assert [row["forward pass"] for row in report.rows] == [
         merge.PLAIN,
         merge.MERGED,
@@ -179,14 +278,14 @@ def test_merge() -> None:
 
 @pytest.mark.long
 def test_slots() -> None:
-    report = slots.run(CPU, slots.Settings(slots=1, jobs=2, epochs=1))
+    report = measured("slots", slots.Settings(slots=1, jobs=2, epochs=1))
     assert [row["slots"] for row in report.rows] == [1, 1]
     assert all(0 < row["jobs/s"] < math.inf for row in report.rows)
     gap, beside = report.notes[1:]
     assert 0 < float(gap.split(": ")[1].split()[0]) < 60
     assert float(beside.split("): ")[1].split()[0].replace(",", "")) > 0
     with pytest.raises(UserError, match="more jobs than slots"):
-        slots.run(CPU, slots.Settings(slots=2, jobs=2))
+        measured("slots", slots.Settings(slots=2, jobs=2))
 
 
 def test_the_compared_models_are_what_their_titles_say() -> None:
@@ -217,15 +316,19 @@ def test_command_line(
     assert call("merge", *arguments) == 0
     printed = capsys.readouterr().out
     assert "hydra r=2+2, merged / plain backbone: " in printed
-    written = json.loads(out.read_text())
-    assert written["label"] == "measured"
-    assert {"hardware", "versions", "code", "settings"} <= set(written)
+    content = json.loads(out.read_text())
+    assert (content["label"], content["complete"]) == ("measured", True)
+    assert {"hardware", "versions", "code", "settings"} <= set(content)
     for words, message in (
         (["marge"], "suite 'marge' is unknown (did you mean 'merge'?)"),
         (["merge", "repaets=1"], "unknown key 'repaets' (did you mean 'repeats'?)"),
         (["merge", "repeats=0"], "repeats=0 is not allowed: it must be a positive whole number"),
         (["layer", "batch_sizes=1,x"], "it must be positive whole numbers"),
         (["step", "memory=no"], "memory=no is not allowed: it must be true or false"),
+        (["step", "precisions=fp8"], "precisions=fp8 is not allowed: it must be auto, or names"),
+        (["gpu", "dry=true", "parts=stop"], "parts=stop is unknown (did you mean 'step'?)"),
+        (["gpu", "device=cpu"], "measures a GPU, and torch finds none that it may use here"),
+        (["correctness", "only=test_none"], "has no test_none"),
     ):
         assert call(*words) == 2
         assert message in capsys.readouterr().err
@@ -240,3 +343,121 @@ def test_in_turns_does_each_once_a_round_after_one_that_does_not_count() -> None
     assert _report.ratio({"a": [2, 9], "b": [1, 3]}, "a", "b") == [2, 3]
     assert _report.compared("x", [1.0, 2.0, 4.0], "at most 1") == "x: 2 (1 to 4; goal at most 1)"
     assert [_report.readable(x) for x in (10400.0, 0.12345)] == ["10,400", "0.1235"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(KeyboardInterrupt(), "interrupted"), (RuntimeError("CUDA\nerror"), "RuntimeError: CUDA")],
+)
+def test_what_was_measured_before_an_end_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, reason: str
+) -> None:
+    """In a file of its own: an earlier complete one stays."""
+    path = tmp_path / "merge-cpu.json"
+    path.write_text("earlier")
+
+    def run(_: torch.device, __: object, report: Report) -> None:
+        rounds: list[int] = []
+
+        def work() -> None:
+            rounds.append(1)
+            if len(rounds) == 4:  # the first does not count
+                raise error
+
+        report.in_turns({"a": work}, 5, lambda seconds: [{"rounds": len(seconds["a"])}])
+
+    monkeypatch.setattr(merge, "run", run)
+    said: list[str] = []
+    with pytest.raises(type(error)):
+        measure("merge", merge.Settings(), CPU, path, said.append)
+    partial = tmp_path / "merge-cpu.incomplete.json"
+    content = json.loads(partial.read_text())
+    assert content["complete"] is False
+    assert content["incomplete"].startswith(reason)
+    assert content["rows"] == [{"rounds": 2}]
+    assert said == ["round 1 of 5", "round 2 of 5", f"measured before: {partial}"]
+    assert path.read_text() == "earlier"
+
+
+def test_a_part_that_fails_or_takes_too_long_does_not_stop_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in a process of its own, with a plain Python in the place of the suites."""
+    scripts = {
+        "layer": "import os; os.abort()",
+        "step": "import time\nprint('round 1', flush=True)\ntime.sleep(60)",
+        "table4": "raise SystemExit('out of memory')",
+        "task": "import sys, pathlib\npathlib.Path(sys.argv[-1][4:])"
+        '.write_text(\'{"notes": ["well"]}\')',
+    }
+    monkeypatch.setattr(
+        gpu, "command_of", lambda name, _: [sys.executable, "-c", scripts[name], name]
+    )
+    monkeypatch.setattr(gpu, "short_name", lambda _: "h100")
+    monkeypatch.setattr("hydra_peft.benchmarks._processes.GRACE_SECONDS", 1.0)
+    said: list[str] = []
+    # Of the device the name alone is looked at.
+    report = Report("gpu", torch.device("cuda"), tmp_path / "gpu-h100.json", said.append)
+    monkeypatch.setattr(report, "save", lambda: None)
+    for name in scripts:
+        gpu._do(name, 2.0, dry=False, report=report)
+    assert [row["outcome"] for row in report.rows] == ["failed", "failed", "failed", "done"]
+    aborted, late, last = report.failed
+    assert aborted.startswith("layer: ended with -6")
+    assert late.startswith("step: not through after 2 s, its share of the time")
+    assert last == "table4: ended with 1: out of memory"
+    assert report.notes == ["task: well"]
+    assert "round 1" in said
+
+
+def test_a_command_that_heeds_no_signal_is_killed_with_what_it_started(tmp_path: Path) -> None:
+    script = (
+        "import signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hydra_peft.benchmarks._processes.GRACE_SECONDS", 0.5)
+        ended = run_limited([sys.executable, "-c", script], tmp_path, 3.0, lambda _: None)
+    assert (ended.stopped, ended.code) == (True, -9)
+    pid = int(ended.lines[0])
+    state = Path(f"/proc/{pid}/stat")
+    assert not state.exists() or state.read_text().split()[2] in "ZX"
+
+
+def test_the_command_line_of_a_part_is_read_back_as_its_settings() -> None:
+    for name, part in gpu.PARTS.items():
+        for settings in (part.real, part.dry):
+            _, _, suite, *words = gpu.command_of(name, settings)
+            assert suite == name
+            assert parse_settings(type(settings), words, "") == settings
+    assert sum(part.share for part in gpu.PARTS.values()) == pytest.approx(1)
+
+
+def test_short_names_of_cards() -> None:
+    for name, short in (
+        ("NVIDIA H100 80GB HBM3", "h100"),
+        ("NVIDIA H200", "h200"),
+        ("NVIDIA A100-SXM4-80GB", "a100"),
+        ("Tesla V100-SXM2-16GB", "v100"),
+        ("NVIDIA GeForce RTX 3090", "rtx-3090"),
+        ("AMD Instinct MI300X", "mi300x"),
+    ):
+        assert card(name) == short
+
+
+@pytest.mark.long
+def test_busy() -> None:
+    report = measured("busy", busy.Settings(rounds=1, epochs=1))
+    assert [row["busy programs beside"] for row in report.rows] == [0, 0, 1, 1]
+    assert all(row["images/s, median"] > 0 for row in report.rows)
+    assert "goal at least 0.97" in report.notes[0]
+
+
+def test_busy_is_about_a_cpu_and_something_to_measure() -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        measured("busy", busy.Settings(rounds=0))
+    with pytest.raises(UserError, match="give device=cpu"):
+        busy.run(torch.device("cuda"), busy.Settings(), Report("busy", torch.device("cuda")))

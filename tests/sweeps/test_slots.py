@@ -14,10 +14,11 @@ import torch
 from omegaconf import OmegaConf
 
 from hydra_peft.config.schema import LauncherConfig
+from hydra_peft.cores import VARIABLES, threads_are_given
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps import slots
 from hydra_peft.sweeps.job import Job
-from hydra_peft.sweeps.slots import THREADS, VISIBLE, plan_slots, slots_for
+from hydra_peft.sweeps.slots import VISIBLE, plan_slots, slots_for
 
 CUDA = {"auto"}
 
@@ -29,7 +30,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def pretend(*, cores: int, gpus: int = 0, visible: str | None = None) -> None:
         monkeypatch.setattr(slots, "usable_cores", lambda: cores)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        for name in VARIABLES:
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(VISIBLE, raising=False)
         if visible is not None:
             monkeypatch.setenv(VISIBLE, visible)
@@ -45,7 +47,7 @@ def seen(config: LauncherConfig, devices: set[str]) -> list[str]:
 
 
 def threads(config: LauncherConfig, devices: set[str]) -> set[str]:
-    found = {slot.environment[key] for slot in plan_slots(config, devices) for key in THREADS}
+    found = {slot.environment[key] for slot in plan_slots(config, devices) for key in VARIABLES}
     assert len(found) == 1
     return found
 
@@ -112,6 +114,14 @@ def test_threads_that_were_asked_for_are_the_most(
     for asked, expected in (("1", "1"), ("64", "4"), ("many", "4"), ("0", "4")):
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
         assert threads(LauncherConfig(cpu_slots=2), {"cpu"}) == {expected}
+        (environment, *_) = [slot.environment for slot in plan_slots(LauncherConfig(), {"cpu"})]
+        assert threads_are_given({**os.environ, **environment})
+
+
+def test_a_share_that_nobody_asked_for_may_shrink_under_load(machine: Machine) -> None:
+    machine(cores=8)
+    (environment, *_) = [slot.environment for slot in plan_slots(LauncherConfig(), {"cpu"})]
+    assert not threads_are_given({**os.environ, **environment})
 
 
 @pytest.mark.parametrize(
