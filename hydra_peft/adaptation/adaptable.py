@@ -11,15 +11,15 @@ from torch.nn.parameter import is_lazy
 
 from hydra_peft.adaptation.carried import carriers
 from hydra_peft.adaptation.heads import belongs_to
+from hydra_peft.adapters.targets import DTYPES
 from hydra_peft.errors import UserError
 
 
 def check_untouched(model: nn.Module) -> None:
-    """Check that ``model`` has no adapter yet and holds nothing but initialised, plain tensors.
+    """Check that ``model`` has no adapter yet.
 
     Raises:
-        UserError: it carries adapters, has lazy layers that no batch has passed, or its state dict
-            holds what is no plain tensor, as that of a quantised model.
+        UserError: it, or a part of it, carries one.
     """
     carried = carriers(model)
     if carried:
@@ -27,6 +27,15 @@ def check_untouched(model: nn.Module) -> None:
             f"this {type(model).__name__} already carries an adapter at '{carried[0][0]}': start "
             "from a fresh one."
         )
+
+
+def check_tensors(model: nn.Module) -> None:
+    """Check that ``model`` holds nothing but initialised, plain tensors, which can be saved.
+
+    Raises:
+        UserError: it has lazy layers that no batch has passed, or its state dict holds what is no
+            plain tensor, as that of a quantised model.
+    """
     state: Mapping[str, Any] = model.state_dict()
     for name, value in state.items():
         if is_lazy(value):
@@ -36,7 +45,7 @@ def check_untouched(model: nn.Module) -> None:
         if not isinstance(value, Tensor) or value.is_quantized or value.layout != torch.strided:
             raise UserError(
                 f"'{name}' in this model's state dict is no plain tensor (a quantised, sparse or "
-                "custom layer): inject into the model as it was before that."
+                "custom layer): take the model as it was before that."
             )
 
 
@@ -44,14 +53,14 @@ def check_head(model: nn.Module, head: tuple[str, ...]) -> None:
     """Check that the head of ``model`` can be trained without changing the frozen backbone.
 
     Raises:
-        UserError: the head holds whole numbers, or shares a parameter with the backbone.
+        UserError: the head has a dtype that cannot be trained, or a parameter of the backbone's.
     """
     named = dict(model.named_parameters(remove_duplicate=False))
     outside = {id(p): name for name, p in named.items() if not belongs_to(name, head)}
     for name, parameter in named.items():
         if not belongs_to(name, head):
             continue
-        if not parameter.is_floating_point():
+        if parameter.dtype not in DTYPES:
             raise UserError(
                 f"'{name}' of the head has dtype {parameter.dtype}, which cannot be trained (a "
                 "quantised head?): put a floating-point head in its place."

@@ -26,9 +26,11 @@ def find_head(model: nn.Module, head: str | Sequence[str] | None = None) -> tupl
     """
     modules = dict(model.named_modules())
     if head is not None:
-        names = (head,) if isinstance(head, str) else tuple(head)
+        names = tuple(head) if isinstance(head, list | tuple) else (head,)
         for name in names:
-            if name not in modules:
+            if not isinstance(name, str):
+                raise UserError(f"head={head!r} is not a module's name or a list of names.")
+            if not name or name not in modules:
                 close = near(name, modules) or [child for child, _ in model.named_children()]
                 raise UserError(
                     f"{type(model).__name__} has no head '{name}'; near names: {', '.join(close)}."

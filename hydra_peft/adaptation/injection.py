@@ -10,8 +10,7 @@ from typing import Any
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from hydra_peft.adaptation.adaptable import check_head, check_untouched
-from hydra_peft.adaptation.carried import carriers
+from hydra_peft.adaptation.adaptable import check_head, check_tensors, check_untouched
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.record import (
     Adaptation,
@@ -70,7 +69,7 @@ def inject(
         for parameter, trainable in trainable_before.items():
             parameter.requires_grad_(trainable)
         raise
-    done = Adaptation(method, layers, head_names, _unfrozen(model, head_names))
+    done = Adaptation(method, layers, head_names, _trained(model, head_names))
     keep_adaptation(model, done)
     return done
 
@@ -94,6 +93,7 @@ def check_adaptable(model: nn.Module) -> nn.Module:
             "backbone, or merge and keep the merged weights in one."
         )
     check_untouched(model)
+    check_tensors(model)
     return model
 
 
@@ -111,12 +111,11 @@ def _check_method(method: object) -> None:
         ) from None
 
 
-def _unfrozen(model: nn.Module, head: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of what requires a gradient beside head and adapters."""
-    own = {id(p) for _, _, adapter in carriers(model) for _, p in adapter.adapter_parameters()}
-    own |= {id(p) for top in head for p in model.get_submodule(top).parameters()}
+def _trained(model: nn.Module, head: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of what requires a gradient outside the head."""
+    known = {id(p) for top in head for p in model.get_submodule(top).parameters()}
     named = model.named_parameters()
-    return tuple(name for name, p in named if p.requires_grad and id(p) not in own)
+    return tuple(name for name, p in named if p.requires_grad and id(p) not in known)
 
 
 def set_training_mode(model: nn.Module) -> None:
@@ -132,7 +131,7 @@ def set_training_mode(model: nn.Module) -> None:
         for module in model.modules():
             if has_running_statistics(module):
                 module.eval()
-    for name in done.head:
+    for name in find_head(model, done.head):
         model.get_submodule(name).train()
 
 

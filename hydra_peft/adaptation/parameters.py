@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.carried import adapters
-from hydra_peft.adaptation.heads import belongs_to
+from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.merging import check_unchanged
 from hydra_peft.adaptation.record import adaptation
 from hydra_peft.adaptation.wrappers import unwrap
@@ -47,20 +47,21 @@ def trainable_parameters(model: nn.Module) -> TrainableParameters:
     """
     done = adaptation(model)
     model = unwrap(model)
+    find_head(model, done.head)  # what was removed is no empty head
     named = dict(model.named_parameters(remove_duplicate=False))
     head: dict[int, tuple[str, nn.Parameter]] = {}
     for name, parameter in named.items():
         if belongs_to(name, done.head) and parameter.is_floating_point():
             head.setdefault(id(parameter), (name, parameter))
-    lost = [name for name in done.unfrozen if name not in named]
+    for layer, module in adapters(model):
+        named |= {f"{layer}.{name}": p for name, p in module.adapter_parameters()}
+    lost = [name for name in done.trained if name not in named]
     if lost:
         raise UserError(
-            f"'{lost[0]}' is trained by method '{done.method.name}' and is not in this model any "
-            "more: change a model before inject()."
+            f"'{lost[0]}' is trained by method '{done.method.name}' and is no parameter of this "
+            "model any more: change or quantise a model before inject(), or a merged one."
         )
-    adapter = {name: named[name] for name in done.unfrozen if id(named[name]) not in head}
-    for layer, module in adapters(model):
-        adapter |= {f"{layer}.{name}": p for name, p in module.adapter_parameters()}
+    adapter = {name: named[name] for name in done.trained if id(named[name]) not in head}
     return TrainableParameters(adapter, dict(head.values()))
 
 

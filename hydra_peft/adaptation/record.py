@@ -17,20 +17,21 @@ _ATTRIBUTE = "_hydra_peft_adaptation"
 class Adaptation:
     """What was done to a model, and so what is trained of it, whatever requires a gradient later.
 
-    Trained are the adapters of ``layers``, the parameters in ``head`` and those of ``unfrozen``:
-    all by name, since names outlast copies, casts, heads that are replaced, and merging.
+    Trained are the parameters ``trained`` and all of ``head``: by name, since names outlast
+    copies, casts, heads that are replaced, and merging.
 
     Attributes:
         method: the method with its options.
         layers: names of the layers that carry an adapter.
         head: names of the head's modules.
-        unfrozen: names of the backbone's own parameters that the method trains.
+        trained: names of what the method trains beside the head: parameters of adapters, and
+            of the backbone where it is not frozen.
     """
 
     method: Method
     layers: tuple[str, ...]
     head: tuple[str, ...]
-    unfrozen: tuple[str, ...] = ()
+    trained: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         head = ", ".join(self.head) or "none"

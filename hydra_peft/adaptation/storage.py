@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hydra_peft.adaptation.adaptable import check_tensors
 from hydra_peft.adaptation.fingerprint import (
     architecture_hash,
     backbone_state_dict,
@@ -51,6 +52,7 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
     folder = Path(folder)
     done = adaptation(model)
     model = unwrap(model)
+    check_tensors(model)
     state = adapter_state_dict(model)
     backbone = backbone_state_dict(model, done.head)
     if any(tensor.is_meta for tensor in (*state.values(), *backbone.values())):

@@ -30,9 +30,9 @@ def unwrap(model: nn.Module) -> nn.Module:
     for name, module in model.named_modules():
         if (inner := _inner(module)) is not None:
             raise UserError(
-                f"'{name}' is a {type(module).__name__} around a part of the model, which changes "
-                f"the names that adapters have: put '{name}.{inner}' in its place for this call "
-                "(to compile a part without a wrapper, call its compile() method)."
+                f"'{name}' is wrapped on its own ({type(module).__name__}), which changes the "
+                f"names that adapters have: put '{name}.{inner}' in its place for this call (to "
+                "compile a part without a wrapper, call its compile() method)."
             )
     return model
 

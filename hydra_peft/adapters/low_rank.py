@@ -223,8 +223,10 @@ class LowRankLinear(Adapter):
             TypeError: ``base`` has a forward of its own, so no ``nn.Linear`` equals it.
         """
         if not self._base_is_plain():
+            kind = type(self.base)
             raise TypeError(
-                f"a {type(self.base).__name__} computes something else than a plain nn.Linear"
+                f"a {kind.__module__}.{kind.__qualname__} computes something else than a plain "
+                "nn.Linear"
             )
         with torch.no_grad():
             weight, bias = self._folded(torch.float64)

@@ -84,9 +84,10 @@ def test_a_lazy_model_that_has_seen_a_batch_is_adapted() -> None:
     assert hydra_peft.count_parameters(model).adapter == 1 * (3 + 4) + 1 + 4
 
 
-def test_a_head_of_whole_numbers() -> None:
-    model = nn.Sequential(nn.Linear(4, 4), _quantised(torch.int8))
-    with pytest.raises(UserError, match=r"'1\.weight' of the head has dtype torch\.int8"):
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_a_quantised_head(dtype: torch.dtype) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), _quantised(dtype))
+    with pytest.raises(UserError, match=rf"'1\.weight' of the head has dtype {dtype}"):
         hydra_peft.inject(model, "lora", targets=["0"], rank=1, head="1")
 
 

@@ -88,15 +88,25 @@ def _other_layer(model: nn.Module) -> None:
     model.blocks[1]["attn"]["proj"] = nn.Linear(12, 12)
 
 
+def _no_head(model: nn.Module) -> None:
+    del model.head
+
+
 def _other_norm(model: nn.Module) -> None:
     model.norm = nn.Identity()
+
+
+def _quantised(model: nn.Module) -> None:
+    model.blocks[0]["attn"]["proj"].parallel.down = nn.Identity()  # as torch.ao replaces it
 
 
 @pytest.mark.parametrize(
     ("method", "change", "message"),
     [
         ("lora", _other_layer, r"'blocks\.1\.attn\.proj' carries no .* \(1 of 4 adapted layers"),
-        ("full", _other_norm, r"'norm\.weight' is trained by method 'full' and is not in this"),
+        ("hydra", _quantised, r"'blocks\.0\.attn\.proj\.parallel\.down\.weight' is trained by"),
+        ("lora", _no_head, "TinyNet has no head 'head'"),
+        ("full", _other_norm, r"'norm\.weight' is trained by method 'full' and is no parameter"),
     ],
 )
 def test_what_was_trained_and_is_gone_is_told_of(

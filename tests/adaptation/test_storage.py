@@ -142,7 +142,7 @@ def test_a_method_of_the_users_own_is_saved_and_loaded(
 ) -> None:
     model = copy.deepcopy(tiny)
     done = hydra_peft.inject(model, Biases, blocks=(0, 1))
-    assert done.unfrozen[:2] == ("blocks.0.attn.proj.bias", "blocks.0.mlp.fc1.bias")
+    assert done.trained[:2] == ("blocks.0.attn.proj.bias", "blocks.0.mlp.fc1.bias")
     assert hydra_peft.count_parameters(model).adapter == 2 * (12 + 48 + 12)
     randomize(model)
     hydra_peft.save_adapter(model.requires_grad_(False), tmp_path)

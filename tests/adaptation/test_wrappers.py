@@ -145,7 +145,9 @@ def test_a_wrapper_around_a_part_is_refused(
 ) -> None:
     block = tiny.blocks[1]
     tiny.blocks[1] = wrap(block)
-    with pytest.raises(UserError, match=rf"'blocks\.1' is a .* put 'blocks\.1\.{inner}' in its"):
+    with pytest.raises(
+        UserError, match=rf"'blocks\.1' is wrapped on .* put 'blocks\.1\.{inner}' in its"
+    ):
         hydra_peft.inject(tiny, "lora")
     tiny.blocks[1] = block
     hydra_peft.inject(tiny, "lora")
