@@ -82,16 +82,17 @@ class Sweeps(Sweeper):
             show(planned, self._slots(planned))
             return []
         refuse_broken(planned)
+        to_start = [job for job in planned if job.starts]
+        elsewhere = is_submitit(self.launcher)
+        # Before anything is said or written: it may not be there.
+        executor = executor_of(self.launcher) if elsewhere and to_start else None
+        slots = None if elsewhere else self._slots(planned)
         times = job_times(planned)
-        slots = None if is_submitit(self.launcher) else self._slots(planned)
         print(first_line(planned, times, slots), flush=True)
         for job in planned:
             tell_of_past(job)
-        to_start = [job for job in planned if job.starts]
         if not to_start:
             return []
-        # Before anything is written: it may not be there.
-        executor = executor_of(self.launcher) if is_submitit(self.launcher) else None
         self._write_down(planned, times, slots)
         return self._launch(to_start, executor)
 
