@@ -38,7 +38,8 @@ def carriers(model: nn.Module, *, every_name: bool = False) -> list[tuple[str, n
         first = next(name for name in done.layers if name in lost)
         raise UserError(
             f"'{first}' carries no adapter any more ({len(lost)} of {len(done.layers)} adapted "
-            "layers were replaced or removed): change a model before inject(), or keep it merged."
+            "layers were replaced or removed): change a model before inject(), or merge() it "
+            "first and go on with the plain model."
         )
     return found
 

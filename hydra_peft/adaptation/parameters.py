@@ -59,7 +59,8 @@ def trainable_parameters(model: nn.Module) -> TrainableParameters:
     if lost:
         raise UserError(
             f"'{lost[0]}' is trained by method '{done.method.name}' and is no parameter of this "
-            "model any more: change or quantise a model before inject(), or a merged one."
+            "model any more: change or quantise a model before inject(), or merge() it first and "
+            "go on with the plain model."
         )
     adapter = {name: named[name] for name in done.trained if id(named[name]) not in head}
     return TrainableParameters(adapter, dict(head.values()))

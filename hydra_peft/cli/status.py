@@ -23,7 +23,8 @@ from hydra_peft.sweeps.remaining import Remaining
 from hydra_peft.sweeps.status import SeenRun, Snapshot, Survey
 
 USAGE = """\
-Show what is done, running, to resume, failed and waiting, from the run folders alone.
+Show what is done, running, to resume, failed and waiting, and when each sweep ends, from the run
+folders alone.
 
 python scripts/status.py [watch=true] [every=2] [all=true] [runs=<folder>]
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from hydra_peft.training.loop import EpochRecord
 
 #: what a bar is that still shows something
-_CELLS = 10
+_CELLS = 8
 #: a title cut to less says nothing
 _TITLE = 12
 _FORMAT = "{desc} |{bar}| {remaining} left{postfix}"
@@ -72,7 +72,7 @@ class ProgressBar:
 
     def _show(self, values: str) -> None:
         columns = self._columns or shutil.get_terminal_size().columns
-        others = len(" ||  left, 00:00:00") + len(values) + _CELLS
+        others = len(" ||  left, 00:00") + len(values) + _CELLS
         self._bar.set_description_str(_shortened(self._title, columns - others), refresh=False)
         self._bar.set_postfix_str(values)
 

@@ -37,7 +37,7 @@ def test_values_do_not_push_the_bar_or_each_other_out(columns: int, title: str) 
         assert len(text) <= columns
         match = re.fullmatch(r"(.+) \|(.+)\| \S+ left.*", text)
         assert match is not None
-        assert len(match[2]) >= 10
+        assert len(match[2]) >= 8
         assert abs(len(match[2].rstrip()) - len(match[2]) / 4) <= 1  # a quarter is done
         assert match[1].startswith(title[:4])
         assert match[1].endswith("seed 0")
