@@ -31,7 +31,9 @@ def find_head(model: nn.Module, head: str | Sequence[str] | None = None) -> tupl
             if not isinstance(name, str):
                 raise UserError(f"head={head!r} is not a module's name or a list of names.")
             if not name or name not in modules:
-                close = near(name, modules) or [child for child, _ in model.named_children()]
+                close = near(name, filter(None, modules)) or [
+                    child for child, _ in model.named_children()
+                ]
                 raise UserError(
                     f"{type(model).__name__} has no head '{name}'; near names: {', '.join(close)}."
                 )

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hydra_peft.adaptation.adaptable import check_head, check_tensors, check_untouched
+from hydra_peft.adaptation.carried import carriers
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.record import (
     Adaptation,
@@ -65,6 +66,7 @@ def inject(
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(belongs_to(name, head_names))
         layers = tuple(method.apply(model, head_names))
+        _check_layers(model, method, layers)
     except BaseException:
         for parameter, trainable in trainable_before.items():
             parameter.requires_grad_(trainable)
@@ -109,6 +111,16 @@ def _check_method(method: object) -> None:
         raise UserError(
             f"the options of method '{method.name}' could not be saved as json: {error}."
         ) from None
+
+
+def _check_layers(model: nn.Module, method: Method, layers: tuple[str, ...]) -> None:
+    carried = {name for name, _, _ in carriers(model)}
+    for name in layers:
+        if name not in carried:
+            raise UserError(
+                f"method '{method.name}' says that it adapted '{name}', where no Adapter (of "
+                "hydra_peft.adapters.base) is: 'apply' is to return the layers that carry one."
+            )
 
 
 def _trained(model: nn.Module, head: tuple[str, ...]) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def load_adapter(
     model: nn.Module,
     folder: str | Path,
     *,
-    method: Method | type[Method] | None = None,
+    method: str | Method | type[Method] | None = None,
     check_weights: bool = True,
 ) -> Adaptation:
     """Rebuild a saved adapter, head included, on a fresh backbone, in place.
@@ -144,7 +144,9 @@ def _frozen_hash(backbone: dict[str, Tensor], saved: dict[str, Tensor]) -> str |
     return weights_hash(frozen) if frozen else None
 
 
-def _method(config: dict[str, Any], given: Method | type[Method] | None, path: Path) -> Method:
+def _method(
+    config: dict[str, Any], given: str | Method | type[Method] | None, path: Path
+) -> Method:
     """Return the method that ``config`` names, of the class that the caller gave or of ours."""
     options = dict(config["method"])
     name, home = options.pop("name"), config.get("class")
@@ -155,9 +157,9 @@ def _method(config: dict[str, Any], given: Method | type[Method] | None, path: P
             f"{path} was saved with a method of your own, {name!r} of class {home!r}: import "
             "that class and pass it, load_adapter(model, folder, method=<the class>)."
         )
-    built = build_method(given, **options) if isinstance(given, type) else given
-    if built.name != name:
-        raise UserError(f"{path} was saved with method {name!r}, and '{built.name}' was given.")
+    built = build_method(given, **options) if isinstance(given, str | type) else given
+    if not isinstance(built, Method) or built.name != name:
+        raise UserError(f"{path} was saved with method {name!r}, and {built!r} was given.")
     own = json.loads(json.dumps(dataclasses.asdict(built)))
     if different := [key for key in own if own[key] != options.get(key)]:
         key = different[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import pkgutil
 import types
 import typing
@@ -46,10 +47,11 @@ def build_method(method: str | type[Method], **options: Any) -> Method:
         UserError: an unknown method or option, or a value that it refuses.
     """
     cls = method_class(method) if isinstance(method, str) else method
-    if not issubclass(cls, Method) or not isinstance(getattr(cls, "name", None), str):
+    named = isinstance(getattr(cls, "name", None), str)
+    if not issubclass(cls, Method) or not named or inspect.isabstract(cls):
         raise UserError(
             f"{cls.__name__} is no method: it has to be a subclass of hydra_peft.methods.Method "
-            "with a class attribute 'name'."
+            "with a class attribute 'name' and a method 'apply'."
         )
     known = [field.name for field in dataclasses.fields(cls)]
     for key in options:

@@ -12,6 +12,7 @@ from torch import nn
 
 import hydra_peft
 from hydra_peft import LowRankLinear, UserError
+from hydra_peft.methods import Method
 
 
 class Tied(nn.Module):
@@ -122,7 +123,22 @@ def test_a_head_with_a_copy_of_its_own_is_trained() -> None:
     assert not model.embed.weight.requires_grad
 
 
-@pytest.mark.parametrize("method", [3, None, object(), nn.Linear, dict])
+class Boaster(Method):
+    """A method that names a layer and adapts none."""
+
+    name = "boaster"
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:  # noqa: ARG002
+        return ["blocks.0.mlp.fc2"]
+
+
+def test_a_method_that_names_a_layer_without_an_adapter(tiny: nn.Module) -> None:
+    with pytest.raises(UserError, match=r"says that it adapted 'blocks\.0\.mlp\.fc2', where no"):
+        hydra_peft.inject(tiny, Boaster)
+    assert all(p.requires_grad for p in tiny.parameters())
+
+
+@pytest.mark.parametrize("method", [3, None, object(), nn.Linear, dict, Method])
 def test_what_is_no_method(tiny: nn.Module, method: object) -> None:
     with pytest.raises(UserError, match="is no method"):
         hydra_peft.inject(tiny, method)  # type: ignore[arg-type]
