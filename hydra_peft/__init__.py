@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from hydra_peft.adaptation.injection import Adaptation as Adaptation
     from hydra_peft.adaptation.injection import inject as inject
     from hydra_peft.adaptation.injection import set_training_mode as set_training_mode
     from hydra_peft.adaptation.merging import merge as merge
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from hydra_peft.adaptation.parameters import adapter_state_dict as adapter_state_dict
     from hydra_peft.adaptation.parameters import count_parameters as count_parameters
     from hydra_peft.adaptation.parameters import trainable_parameters as trainable_parameters
+    from hydra_peft.adaptation.record import Adaptation as Adaptation
     from hydra_peft.adaptation.storage import load_adapter as load_adapter
     from hydra_peft.adaptation.storage import save_adapter as save_adapter
     from hydra_peft.adapters.low_rank import LowRankLinear as LowRankLinear
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # Looked up on first use, so that importing the package costs nothing (not even torch).
 _HOMES = {
-    "Adaptation": "adaptation.injection",
+    "Adaptation": "adaptation.record",
     "inject": "adaptation.injection",
     "set_training_mode": "adaptation.injection",
     "merge": "adaptation.merging",

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from hydra_peft.adaptation.carried import adapters
 from hydra_peft.adaptation.heads import belongs_to, find_head
-from hydra_peft.adaptation.merging import adapters
+from hydra_peft.adaptation.wrappers import unwrap
 
 
 def backbone_state_dict(model: nn.Module, head: tuple[str, ...] | None = None) -> dict[str, Tensor]:
@@ -18,6 +19,7 @@ def backbone_state_dict(model: nn.Module, head: tuple[str, ...] | None = None) -
     Head and adapters are left out; a layer that carries an adapter, merged or not, appears with
     its frozen weights.
     """
+    model = unwrap(model)
     head = find_head(model, head)
     frozen: dict[str, Tensor] = {}
     layers = []

@@ -21,14 +21,19 @@ def find_head(model: nn.Module, head: str | Sequence[str] | None = None) -> tupl
             timm's metadata (``pretrained_cfg['classifier']``), then under the usual names.
 
     Raises:
-        UserError: a name given does not exist in ``model``.
+        UserError: a name given does not exist in ``model``; or none was given, and ``model`` is
+            but a shell around one that has a head.
     """
     modules = dict(model.named_modules())
     if head is not None:
-        names = (head,) if isinstance(head, str) else tuple(head)
+        names = tuple(head) if isinstance(head, list | tuple) else (head,)
         for name in names:
-            if name not in modules:
-                close = near(name, modules) or [child for child, _ in model.named_children()]
+            if not isinstance(name, str):
+                raise UserError(f"head={head!r} is not a module's name or a list of names.")
+            if not name or name not in modules:
+                close = near(name, filter(None, modules)) or [
+                    child for child, _ in model.named_children()
+                ]
                 raise UserError(
                     f"{type(model).__name__} has no head '{name}'; near names: {', '.join(close)}."
                 )
@@ -38,7 +43,23 @@ def find_head(model: nn.Module, head: str | Sequence[str] | None = None) -> tupl
     names = (declared,) if isinstance(declared, str) else tuple(declared)
     if names and all(name in modules for name in names):
         return names
-    return next(((name,) for name in USUAL_NAMES if name in modules), ())
+    usual = next(((name,) for name in USUAL_NAMES if name in modules), ())
+    return usual or _no_head(model)
+
+
+def _no_head(model: nn.Module) -> tuple[str, ...]:
+    """Return that there is no head, unless all parameters lie in one part that has one."""
+    holding = [
+        (n, part) for n, part in model.named_children() if any(True for _ in part.parameters())
+    ]
+    if len(holding) == 1 and not any(True for _ in model.parameters(recurse=False)):
+        name, part = holding[0]
+        if inside := find_head(part):
+            raise UserError(
+                f"this {type(model).__name__} holds the model in its part '{name}': pass that, or "
+                f"name the head, head='{name}.{inside[0]}' (head=() says that there is none)."
+            )
+    return ()
 
 
 def belongs_to(name: str, head: Sequence[str]) -> bool:

@@ -2,52 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
+from hydra_peft.adaptation.adaptable import check_head, check_tensors, check_untouched
+from hydra_peft.adaptation.carried import carriers
 from hydra_peft.adaptation.heads import belongs_to, find_head
+from hydra_peft.adaptation.record import (
+    Adaptation,
+    adaptation,
+    find_adaptation,
+    keep_adaptation,
+)
+from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.errors import UserError
 from hydra_peft.methods import build_method
 from hydra_peft.methods._base import Method
 
-_ATTRIBUTE = "_hydra_peft_adaptation"
-
-
-@dataclass(frozen=True)
-class Adaptation:
-    """What was done to a model.
-
-    Attributes:
-        method: the method with its options.
-        layers: names of the layers that carry an adapter.
-        head: names of the head's modules.
-    """
-
-    method: Method
-    layers: tuple[str, ...]
-    head: tuple[str, ...]
-
-    def __str__(self) -> str:
-        head = ", ".join(self.head) or "none"
-        where = ", ".join(self.layers) or "no layer"
-        return f"{self.method.label} on {len(self.layers)} layers ({where}); head: {head}"
-
 
 def inject(
     model: nn.Module,
-    method: str | Method = "hydra",
+    method: str | Method | type[Method] = "hydra",
     *,
     head: str | Sequence[str] | None = None,
     **options: Any,
 ) -> Adaptation:
     """Freeze ``model``, apply a fine-tuning method to it in place, and leave its head trainable.
 
+    What is trained is recorded on the model: counting, saving and loading go by that, whatever
+    requires a gradient later.
+
     Args:
-        model: any module with ``nn.Linear`` layers.
-        method: ``lora``, ``seqlora``, ``hydra``, ``linear``, ``full`` or a built method.
+        model: any module with ``nn.Linear`` layers, compiled or not.
+        method: ``lora``, ``seqlora``, ``hydra``, ``linear``, ``full``, a method's class or a built
+            method.
         head: name or names of the head; None finds it, ``()`` says that there is none.
         **options: the method's options, such as ``targets=['mlp.fc2'], rank=4, scale=2.0``.
 
@@ -56,42 +49,85 @@ def inject(
 
     Raises:
         UserError: an unknown method or option, a pattern without a linear layer, a rank that does
-            not fit, or a model that has been adapted before. The model is then as it was.
+            not fit, a model that has been adapted before, or one that cannot be adapted: sharded,
+            quantised, lazy, with a head tied to the backbone. The model is then as it was.
     """
-    if getattr(model, _ATTRIBUTE, None) is not None:
-        raise UserError(
-            f"this model already carries '{adaptation(model).method.label}': start from a fresh "
-            "backbone, or merge and keep the merged weights in one."
-        )
-    if isinstance(method, str):
+    model = check_adaptable(model)
+    if isinstance(method, str | type):
         method = build_method(method, **options)
     elif options:
         raise UserError(f"options {sorted(options)} go with a method's name, not with a built one.")
+    _check_method(method)
     head_names = find_head(model, head)
+    if not method.trains_backbone:
+        check_head(model, head_names)
     trainable_before = {p: p.requires_grad for p in model.parameters()}
     try:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(belongs_to(name, head_names))
-        layers = method.apply(model, head_names)
+        layers = tuple(method.apply(model, head_names))
+        _check_layers(model, method, layers)
     except BaseException:
         for parameter, trainable in trainable_before.items():
             parameter.requires_grad_(trainable)
         raise
-    done = Adaptation(method, tuple(layers), head_names)
-    object.__setattr__(model, _ATTRIBUTE, done)
+    done = Adaptation(method, layers, head_names, _trained(model, head_names))
+    keep_adaptation(model, done)
     return done
 
 
-def adaptation(model: nn.Module) -> Adaptation:
-    """Return what :func:`inject` did to ``model``.
+def check_adaptable(model: nn.Module) -> nn.Module:
+    """Return the model inside ``model``'s wrappers, if a method can be applied to it.
 
     Raises:
-        UserError: ``model`` has not been adapted.
+        UserError: it has been adapted before, or cannot be; see :func:`inject`.
     """
-    done: Adaptation | None = getattr(model, _ATTRIBUTE, None)
-    if done is None:
-        raise UserError(f"this {type(model).__name__} carries no adapter: call inject() first.")
-    return done
+    inner = unwrap(model)
+    if any(isinstance(module, DistributedDataParallel) for module in model.modules()):
+        raise UserError(
+            "a DistributedDataParallel synchronises the parameters it was made with: inject into "
+            "the model first, then wrap it."
+        )
+    model = inner
+    if (done := find_adaptation(model)) is not None:
+        raise UserError(
+            f"this model already carries '{done.method.label}': start from a fresh "
+            "backbone, or merge and keep the merged weights in one."
+        )
+    check_untouched(model)
+    check_tensors(model)
+    return model
+
+
+def _check_method(method: object) -> None:
+    if not isinstance(method, Method) or not isinstance(getattr(method, "name", None), str):
+        raise UserError(
+            f"{method!r} is no method: give the name of one, or a subclass of "
+            "hydra_peft.methods.Method with a class attribute 'name', or an object of it."
+        )
+    try:
+        json.dumps(dataclasses.asdict(method), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"the options of method '{method.name}' could not be saved as json: {error}."
+        ) from None
+
+
+def _check_layers(model: nn.Module, method: Method, layers: tuple[str, ...]) -> None:
+    carried = {name for name, _, _ in carriers(model)}
+    for name in layers:
+        if name not in carried:
+            raise UserError(
+                f"method '{method.name}' says that it adapted '{name}', where no Adapter (of "
+                "hydra_peft.adapters.base) is: 'apply' is to return the layers that carry one."
+            )
+
+
+def _trained(model: nn.Module, head: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of what requires a gradient outside the head."""
+    known = {id(p) for top in head for p in model.get_submodule(top).parameters()}
+    named = model.named_parameters()
+    return tuple(name for name, p in named if p.requires_grad and id(p) not in known)
 
 
 def set_training_mode(model: nn.Module) -> None:
@@ -102,11 +138,12 @@ def set_training_mode(model: nn.Module) -> None:
     """
     done = adaptation(model)
     model.train(not done.method.backbone_in_eval)
+    model = unwrap(model)
     if not done.method.trains_backbone:
         for module in model.modules():
             if has_running_statistics(module):
                 module.eval()
-    for name in done.head:
+    for name in find_head(model, done.head):
         model.get_submodule(name).train()
 
 

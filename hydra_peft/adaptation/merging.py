@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from hydra_peft.adaptation.injection import adaptation
+from hydra_peft.adaptation.carried import carriers, remember
+from hydra_peft.adaptation.record import adaptation
+from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.base import Adapter
 from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.errors import UserError
 
-_ATTRIBUTE = "_hydra_peft_adapter"
-
-
-def adapters(model: nn.Module, *, every_name: bool = False) -> Iterator[tuple[str, Adapter]]:
-    """Yield ``(layer name, adapter)`` of every adapter of ``model``, also of merged ones.
-
-    With ``every_name`` a layer that is shared under several names comes once for each.
-    """
-    for name, module in model.named_modules(remove_duplicate=not every_name):
-        if isinstance(module, Adapter):
-            yield name, module
-        elif isinstance(hidden := getattr(module, _ATTRIBUTE, None), Adapter):
-            yield name, hidden
+#: floating-point types of weights, those of fewest digits first
+_DTYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 
 
 def merge(model: nn.Module) -> list[str]:
@@ -41,7 +30,8 @@ def merge(model: nn.Module) -> list[str]:
             not finite. The model is then as it was.
     """
     done = adaptation(model)
-    found = [(name, m) for name, m in model.named_modules() if isinstance(m, Adapter)]
+    model = unwrap(model)
+    found = [(name, adapter) for name, module, adapter in carriers(model) if module is adapter]
     if done.layers and not found:
         raise UserError("this model is merged already: unmerge() it first.")
     merged: list[tuple[str, Adapter, nn.Module]] = []
@@ -50,6 +40,8 @@ def merge(model: nn.Module) -> list[str]:
             plain = adapter.merged()
         except TypeError as error:
             raise UserError(f"{name}: {error}.") from None
+        if any(tensor.is_meta for tensor in plain.parameters()):
+            raise UserError(f"{name} is on the meta device and has no values to merge.")
         if not all(bool(torch.isfinite(tensor).all()) for tensor in plain.parameters()):
             raise UserError(
                 f"merging {name} gives values that are not finite: its branches have diverged or "
@@ -57,8 +49,7 @@ def merge(model: nn.Module) -> list[str]:
             )
         merged.append((name, adapter, plain))
     for _, adapter, plain in merged:
-        # Not a submodule: it must stay out of the state dict.
-        object.__setattr__(plain, _ATTRIBUTE, adapter)
+        remember(plain, adapter)
         replace_module(model, adapter, plain)
     return [name for name, _, _ in merged]
 
@@ -66,21 +57,59 @@ def merge(model: nn.Module) -> list[str]:
 def unmerge(model: nn.Module) -> list[str]:
     """Undo :func:`merge` in place; the frozen weights come back bit for bit, from a kept copy.
 
+    Where the model was cast or moved since, they follow it.
+
     Returns:
         Names of the layers that carry an adapter again.
 
     Raises:
-        UserError: ``model`` is not merged.
+        UserError: ``model`` is not merged, or its merged weights were changed since.
     """
-    found = [
-        (name, module, hidden)
-        for name, module in model.named_modules()
-        if isinstance(hidden := getattr(module, _ATTRIBUTE, None), Adapter)
-    ]
+    model = unwrap(model)
+    found = [carried for carried in carriers(model) if carried[1] is not carried[2]]
     if not found:
         raise UserError("this model is not merged, so there is nothing to unmerge.")
+    check_unchanged(model)
     for _, plain, adapter in found:
-        # The hidden adapter does not follow model.to(device) and model.train() by itself.
-        adapter.to(next(plain.parameters()).device).train(plain.training)
+        # The hidden adapter does not follow model.to() and model.train() by itself.
+        adapter.to(next(plain.parameters())).train(plain.training)
         replace_module(model, plain, adapter)
     return [name for name, _, _ in found]
+
+
+def check_unchanged(model: nn.Module) -> None:
+    """Check that merged layers hold what :func:`merge` wrote, but for casts and moves.
+
+    Raises:
+        UserError: other weights were loaded into a layer while it was merged, or it was trained.
+    """
+    for name, plain, adapter in carriers(model):
+        if plain is not adapter and not _equals(plain, adapter.merged()):
+            raise UserError(
+                f"{name} does not hold what merge() wrote any more: weights were loaded or trained "
+                "while the model was merged, and its adapter belongs to those of before. Load "
+                "the former weights again, or keep these as a plain model (its state_dict())."
+            )
+
+
+def _equals(plain: nn.Module, merged: nn.Module) -> bool:
+    now, then = dict(plain.named_parameters()), dict(merged.named_parameters())
+    return now.keys() == then.keys() and all(_is_cast(now[n], t) for n, t in then.items())
+
+
+@torch.no_grad()
+def _is_cast(tensor: Tensor, of: Tensor) -> bool:
+    """Whether ``tensor`` is ``of`` after casts: equal in as many digits as its values have.
+
+    So a round trip through half precision passes, and a change of float32 weights by more than
+    one unit in the last place does not.
+    """
+    if tensor.is_meta or of.is_meta or tensor.shape != of.shape:
+        return tensor.shape == of.shape
+    held = [t for t in _DTYPES if torch.equal(tensor.to(t).to(tensor.dtype), tensor)]
+    if not held:  # not a number
+        return False
+    limits = max((torch.finfo(held[0]), torch.finfo(of.dtype)), key=lambda limit: limit.eps)
+    wide, expected = tensor.cpu().double(), of.cpu().double()
+    near = (wide - expected).abs() <= limits.eps * (expected.abs() + limits.smallest_normal)
+    return bool(near.all())

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hydra_peft.adaptation.adaptable import check_tensors
 from hydra_peft.adaptation.fingerprint import (
     architecture_hash,
     backbone_state_dict,
     weights_hash,
 )
 from hydra_peft.adaptation.heads import find_head
-from hydra_peft.adaptation.injection import Adaptation, adaptation, inject
-from hydra_peft.adaptation.parameters import adapter_state_dict
+from hydra_peft.adaptation.injection import check_adaptable, inject
+from hydra_peft.adaptation.parameters import adapter_state_dict, trainable_parameters
+from hydra_peft.adaptation.record import Adaptation, adaptation
+from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json, write_json
-from hydra_peft.methods import build_method
+from hydra_peft.methods import build_method, is_own
+from hydra_peft.methods._base import Method
 from hydra_peft.tensor_files import read_tensors, write_tensors
 
 FORMAT = 1
 TENSORS = "adapter.safetensors"
 CONFIG = "adapter.json"
+
+log = logging.getLogger("hydra_peft")
 
 
 def save_adapter(model: nn.Module, folder: str | Path) -> None:
@@ -33,15 +41,23 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
 
     ``adapter.safetensors`` holds the tensors of :func:`adapter_state_dict`; ``adapter.json`` the
     method with its options, the adapted layers, the head, and hashes of the backbone's shapes and
-    weights. Both are written atomically.
+    weights. Both are written atomically. What loading needs beside the folder is logged as a
+    warning: the class of a method that is not one of ours.
 
     Raises:
-        UserError: ``model`` has not been adapted.
+        UserError: ``model`` has not been adapted, lost what is trained of it, is merged and was
+            changed since, or has no values.
         OSError: the folder cannot be written.
     """
     folder = Path(folder)
     done = adaptation(model)
+    model = unwrap(model)
+    check_tensors(model)
+    state = adapter_state_dict(model)
     backbone = backbone_state_dict(model, done.head)
+    if any(tensor.is_meta for tensor in (*state.values(), *backbone.values())):
+        raise UserError("this model lies on the meta device and has no values to save.")
+    _tell_of_others(model)
     config = {
         "format": FORMAT,
         "method": {"name": done.method.name, **dataclasses.asdict(done.method)},
@@ -49,15 +65,29 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
         "head": list(done.head),
         "backbone": {
             "architecture": architecture_hash(backbone),
-            # Full fine-tuning replaces the backbone's weights, so the file does not depend on them.
-            "weights": None if done.method.trains_backbone else weights_hash(backbone),
+            "weights": _frozen_hash(backbone, state),
         },
     }
-    write_tensors(folder / TENSORS, adapter_state_dict(model), {"format": str(FORMAT)})
+    if not is_own(done.method):
+        config["class"] = f"{type(done.method).__module__}.{type(done.method).__qualname__}"
+        log.warning(
+            "the adapter in %s can be loaded where the class %s is: load_adapter(model, folder, "
+            "method=%s)",
+            folder,
+            config["class"],
+            type(done.method).__name__,
+        )
+    write_tensors(folder / TENSORS, state, {"format": str(FORMAT)})
     write_json(folder / CONFIG, config)
 
 
-def load_adapter(model: nn.Module, folder: str | Path, *, check_weights: bool = True) -> Adaptation:
+def load_adapter(
+    model: nn.Module,
+    folder: str | Path,
+    *,
+    method: str | Method | type[Method] | None = None,
+    check_weights: bool = True,
+) -> Adaptation:
     """Rebuild a saved adapter, head included, on a fresh backbone, in place.
 
     A linear (or missing) head of another size is replaced by one of the saved size.
@@ -65,21 +95,25 @@ def load_adapter(model: nn.Module, folder: str | Path, *, check_weights: bool = 
     Args:
         model: an untouched model of the architecture that the adapter was trained on.
         folder: where :func:`save_adapter` wrote.
+        method: the method's class, or the method with the saved options, where it is a class of
+            your own; nothing is imported because a file names it.
         check_weights: whether the backbone's weights must be those of training, bit for bit.
 
     Raises:
-        UserError: a file is missing, truncated or of another format; the backbone, its weights,
-            the method's layers or a tensor's shape differ from what was saved. After the latter
-            two ``model`` is adapted but not loaded: build a fresh one.
+        UserError: a file is missing, truncated or of another format; the method is not known or
+            not the saved one; the backbone, its weights, the method's layers or a tensor's shape
+            differ from what was saved. After the latter two ``model`` is adapted but not loaded:
+            build a fresh one.
     """
     folder = Path(folder)
+    model = check_adaptable(model)
     config = _read_config(folder / CONFIG)
+    built = _method(config, method, folder / CONFIG)
     tensors = read_tensors(folder / TENSORS)
     head = find_head(model, config["head"])
-    _check_backbone(model, head, config["backbone"], check_weights, folder)
+    _check_backbone(model, head, config["backbone"], tensors, check_weights, folder)
     _resize_head(model, head, tensors)
-    options = dict(config["method"])
-    done = inject(model, build_method(options.pop("name"), **options), head=head)
+    done = inject(model, built, head=head)
     if list(done.layers) != config["layers"]:
         raise UserError(
             f"{folder / CONFIG} lists {len(config['layers'])} adapted layers, its targets match "
@@ -87,6 +121,53 @@ def load_adapter(model: nn.Module, folder: str | Path, *, check_weights: bool = 
         )
     _copy_tensors(model, tensors, folder / TENSORS)
     return done
+
+
+def _tell_of_others(model: nn.Module) -> None:
+    """Warn of parameters that the user lets train beside what :func:`inject` recorded."""
+    trained = trainable_parameters(model)
+    known = {id(p) for p in (*trained.adapter.values(), *trained.head.values())}
+    others = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in known]
+    if others:
+        log.warning(
+            "%d parameters that require a gradient, such as '%s', are not trained by method '%s' "
+            "and not saved: if they were trained, keep the model's state_dict()",
+            len(others),
+            others[0],
+            adaptation(model).method.name,
+        )
+
+
+def _frozen_hash(backbone: dict[str, Tensor], saved: dict[str, Tensor]) -> str | None:
+    """Return the hash of what the file depends on: the backbone without what it replaces."""
+    frozen = {name: tensor for name, tensor in backbone.items() if name not in saved}
+    return weights_hash(frozen) if frozen else None
+
+
+def _method(
+    config: dict[str, Any], given: str | Method | type[Method] | None, path: Path
+) -> Method:
+    """Return the method that ``config`` names, of the class that the caller gave or of ours."""
+    options = dict(config["method"])
+    name, home = options.pop("name"), config.get("class")
+    if given is None and home is None:
+        return build_method(name, **options)
+    if given is None:
+        raise UserError(
+            f"{path} was saved with a method of your own, {name!r} of class {home!r}: import "
+            "that class and pass it, load_adapter(model, folder, method=<the class>)."
+        )
+    built = build_method(given, **options) if isinstance(given, str | type) else given
+    if not isinstance(built, Method) or built.name != name:
+        raise UserError(f"{path} was saved with method {name!r}, and {built!r} was given.")
+    own = json.loads(json.dumps(dataclasses.asdict(built)))
+    if different := [key for key in own if own[key] != options.get(key)]:
+        key = different[0]
+        raise UserError(
+            f"{path} was saved with {key}={options.get(key)!r}, and the method given has "
+            f"{key}={own[key]!r}: pass its class, or build it with the saved options."
+        )
+    return built
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -99,6 +180,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(config.get(key), kind):
             raise UserError(f"{path} lacks '{key}', or it is not a {kind.__name__}.")
+    if not isinstance(config.get("class"), str | None):
+        raise UserError(f"{path}: 'class' is to be the name of the method's class.")
     if not isinstance(config["method"].get("name"), str):
         raise UserError(f"{path} does not name a method under 'method'.")
     if not all(isinstance(name, str) for name in (*config["layers"], *config["head"])):
@@ -110,6 +193,7 @@ def _check_backbone(
     model: nn.Module,
     head: tuple[str, ...],
     expected: dict[str, Any],
+    tensors: dict[str, Tensor],
     check_weights: bool,
     folder: Path,
 ) -> None:
@@ -121,10 +205,13 @@ def _check_backbone(
             "build the model that its run's config.yaml names."
         )
     weights = expected.get("weights")
-    if check_weights and weights is not None and weights_hash(state) != weights:
+    if not check_weights or weights is None:
+        return
+    own = _frozen_hash(state, tensors)
+    if own != weights:
         raise UserError(
             f"the adapter in {folder} was trained on other backbone weights (sha256 "
-            f"{str(weights)[:12]}) than these ({weights_hash(state)[:12]}): load those, or pass "
+            f"{str(weights)[:12]}) than these ({str(own)[:12]}): load those, or pass "
             "check_weights=False if you mean it."
         )
 
@@ -137,7 +224,7 @@ def _resize_head(model: nn.Module, head: tuple[str, ...], tensors: dict[str, Ten
             continue
         if isinstance(old, nn.Linear) and old.weight.shape == weight.shape:
             continue
-        like = next(model.parameters())
+        like = next(p for p in model.parameters() if p.is_floating_point())
         new = nn.Linear(
             weight.shape[1],
             weight.shape[0],

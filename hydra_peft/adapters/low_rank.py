@@ -12,6 +12,7 @@ from torch.nn import functional
 from hydra_peft.adapters.base import Adapter
 from hydra_peft.adapters.low_rank_branch import LowRankBranch
 from hydra_peft.adapters.low_rank_update import low_rank_linear
+from hydra_peft.adapters.targets import check_weight
 from hydra_peft.errors import UserError
 
 
@@ -45,7 +46,7 @@ class LowRankLinear(Adapter):
 
     Raises:
         UserError: no branch, a negative rank, a rank above the layer's own, a dropout outside
-            [0, 1), or branch biases on a layer without bias.
+            [0, 1), branch biases on a layer without bias, or a quantised or lazy layer.
     """
 
     base: nn.Linear
@@ -62,6 +63,7 @@ class LowRankLinear(Adapter):
         init: str = "gaussian",
     ) -> None:
         super().__init__()
+        check_weight(base)
         check_ranks(base, rank_parallel, rank_sequential)
         if not 0.0 <= dropout < 1.0:
             raise UserError(f"dropout={dropout} is not a probability: it must lie in [0, 1).")
@@ -221,8 +223,10 @@ class LowRankLinear(Adapter):
             TypeError: ``base`` has a forward of its own, so no ``nn.Linear`` equals it.
         """
         if not self._base_is_plain():
+            kind = type(self.base)
             raise TypeError(
-                f"a {type(self.base).__name__} computes something else than a plain nn.Linear"
+                f"a {kind.__module__}.{kind.__qualname__} computes something else than a plain "
+                "nn.Linear"
             )
         with torch.no_grad():
             weight, bias = self._folded(torch.float64)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from hydra_peft.errors import UserError, near
+
+#: what weights that are trained beside may be stored in
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -39,12 +44,11 @@ def find_linear_layers(
     layers = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear)
-        and not any(name == top or name.startswith(f"{top}.") for top in exclude)
+        if isinstance(module, nn.Linear) and not any(_lies_in(name, top) for top in exclude)
     }
     for pattern in targets:
         if not any(matches(name, pattern) for name in layers):
-            raise UserError(_unmatched(model, pattern, list(layers)))
+            raise UserError(_unmatched(model, pattern, list(layers), exclude))
     return {
         name: layer
         for name, layer in layers.items()
@@ -52,14 +56,42 @@ def find_linear_layers(
     }
 
 
-def _unmatched(model: nn.Module, pattern: str, layers: list[str]) -> str:
+def check_weight(layer: nn.Linear) -> None:
+    """Check that ``layer`` holds the weight that a linear layer of its widths has.
+
+    Raises:
+        UserError: the weight is not there yet, quantised, sharded or not of a usual dtype.
+    """
+    weight = layer.weight
+    if is_lazy(weight):
+        raise UserError("a lazy layer has no weight yet: pass one batch through the model first.")
+    shape = (layer.out_features, layer.in_features)
+    # Tensors of packed values (torchao's, sharded ones) are wrappers with a protocol of their own.
+    if weight.dtype not in DTYPES or weight.shape != shape or hasattr(weight, "__tensor_flatten__"):
+        raise UserError(
+            f"a {type(layer).__name__} with a {type(weight).__name__} of {weight.dtype} and shape "
+            f"{tuple(weight.shape)} in the place of a floating-point weight {shape} (quantised?) "
+            "cannot be adapted: inject into the model as it was before that."
+        )
+
+
+def _unmatched(model: nn.Module, pattern: str, layers: list[str], exclude: Sequence[str]) -> str:
     others = [name for name, _ in model.named_modules() if name and matches(name, pattern)]
-    if others:
-        kind = type(model.get_submodule(others[0])).__name__
-        hint = f"it matches '{others[0]}', which is a {kind} and not a linear layer to adapt"
+    if others and any(_lies_in(others[0], top) for top in exclude):
+        hint = f"it matches '{others[0]}', part of the head, which is trained without an adapter"
+    elif others:
+        kind = type(model.get_submodule(others[0]))
+        hint = (
+            f"it matches '{others[0]}', a {kind.__module__}.{kind.__qualname__}, and only "
+            "torch.nn.Linear can be adapted"
+        )
     else:
         # Blocks repeat: the parts after the block number say what there is to choose from.
         endings = list(dict.fromkeys(".".join(name.split(".")[-2:]) for name in layers))
         close = near(pattern, endings) or near(pattern, layers) or endings[:5]
         hint = f"near names: {', '.join(close)}" if close else "it has none"
     return f"target '{pattern}' matches no linear layer of {type(model).__name__}; {hint}."
+
+
+def _lies_in(name: str, top: str) -> bool:
+    return name == top or name.startswith(f"{top}.")

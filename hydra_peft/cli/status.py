@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from hydra_peft.cli.arguments import parse_settings
@@ -17,10 +17,14 @@ from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.tables import RUNS
 from hydra_peft.cli.terminal import aligned, clean, fitted
 from hydra_peft.errors import UserError
+from hydra_peft.sweeps.announced import MAX_SECONDS
+from hydra_peft.sweeps.durations import duration
+from hydra_peft.sweeps.remaining import Remaining
 from hydra_peft.sweeps.status import SeenRun, Snapshot, Survey
 
 USAGE = """\
-Show what is done, running, to resume, failed and waiting, from the run folders alone.
+Show what is done, running, to resume, failed and waiting, and when each sweep ends, from the run
+folders alone.
 
 python scripts/status.py [watch=true] [every=2] [all=true] [runs=<folder>]
 
@@ -104,6 +108,8 @@ def lines(snapshot: Snapshot, *, everything: bool, columns: int | None) -> list[
     if any(searched.values()):
         text.append(_counts("search: ", searched))
     shown = FIRST if not everything else max(len(snapshot.runs), len(snapshot.warnings))
+    text += [_sweep(sweep, datetime.now()) for sweep in snapshot.sweeps[:shown]]
+    text += _more(len(snapshot.sweeps) - shown, "  and {} more sweeps")
     text += [f"warning: {clean(sentence)}" for sentence in snapshot.warnings[:shown]]
     text += _more(len(snapshot.warnings) - shown, "  and {} more warnings")
     text += _section("running", _running(snapshot.of("running")))
@@ -119,6 +125,24 @@ def lines(snapshot: Snapshot, *, everything: bool, columns: int | None) -> list[
 
 def _counts(title: str, counts: dict[str, int]) -> str:
     return title + ", ".join(f"{state} {count}" for state, count in counts.items())
+
+
+def _sweep(sweep: Remaining, now: datetime) -> str:
+    """Return how far a sweep is and, where it is going on, when it ends (local time)."""
+    failed = f", {sweep.failed} failed" if sweep.failed else ""
+    text = (
+        f"sweep of {clean(_when(sweep.started))} UTC: {sweep.done} of {sweep.jobs} done{failed}, "
+        f"{sweep.left} left"
+    )
+    if sweep.seconds is None or sweep.seconds >= MAX_SECONDS:
+        return f"{text}, time unknown"
+    text = f"{text}, about {duration(sweep.seconds)}"
+    if not sweep.running:
+        return f"{text}, nothing is running"
+    end = now + timedelta(seconds=sweep.seconds)
+    return f"{text}, ends at {end:%H:%M}" + (
+        f" on {end:%Y-%m-%d}" if end.date() != now.date() else ""
+    )
 
 
 def _more(count: int, sentence: str) -> list[str]:

@@ -73,20 +73,27 @@ class Sweeps(Sweeper):
             raise Stopped from error
 
     def _sweep(self) -> list[JobEnd]:
+        from hydra_peft.sweeps.estimate import job_times
+        from hydra_peft.sweeps.grid import first_line
+
         assert self.config is not None
         planned = self.plan()
         if any(job.config.sweep.dry_run for job in planned if job.config):
             show(planned, self._slots(planned))
             return []
         refuse_broken(planned)
+        to_start = [job for job in planned if job.starts]
+        elsewhere = is_submitit(self.launcher)
+        # Before anything is said or written: it may not be there.
+        executor = executor_of(self.launcher) if elsewhere and to_start else None
+        slots = None if elsewhere else self._slots(planned)
+        times = job_times(planned)
+        print(first_line(planned, times, slots), flush=True)
         for job in planned:
             tell_of_past(job)
-        to_start = [job for job in planned if job.starts]
         if not to_start:
             return []
-        # Before anything is written: it may not be there.
-        executor = executor_of(self.launcher) if is_submitit(self.launcher) else None
-        self._write_down(planned)
+        self._write_down(planned, times, slots)
         return self._launch(to_start, executor)
 
     def plan(self) -> list[PlannedJob]:
@@ -118,14 +125,16 @@ class Sweeps(Sweeper):
         if "\0" in folder:
             raise UserError(f"hydra.sweep.dir={folder!r} holds a NUL, which no path may.")
 
-    def _write_down(self, planned: Sequence[PlannedJob]) -> None:
+    def _write_down(
+        self, planned: Sequence[PlannedJob], times: Sequence[float | None], slots: int | None
+    ) -> None:
         from hydra_peft.sweeps.announce import announce
 
         assert self.config is not None
         # First what the command line can have wrong: a sweep that cannot start announces nothing.
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        announce(planned, shlex.join(["python", *sys.argv]))
+        announce(planned, shlex.join(["python", *sys.argv]), times=times, slots=slots)
         OmegaConf.save(self.config, folder / "multirun.yaml")
 
     def _launch(self, to_start: Sequence[PlannedJob], executor: Any) -> list[JobEnd]:

@@ -42,7 +42,7 @@ def adapted_layers(run: RebuiltRun) -> list[AdaptedLayer]:
     Raises:
         UserError: there is none, or one holds values that are not finite.
     """
-    from hydra_peft.adaptation.merging import adapters
+    from hydra_peft.adaptation.carried import adapters
     from hydra_peft.adapters.low_rank import LowRankLinear
 
     found = []

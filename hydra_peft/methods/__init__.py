@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import pkgutil
+import types
 import typing
 from typing import Any
 
@@ -33,36 +35,57 @@ def method_class(name: str) -> type[Method]:
     return found
 
 
-def build_method(name: str, **options: Any) -> Method:
-    """Return the method ``name`` with ``options``.
+def is_own(method: Method) -> bool:
+    """Whether the name of ``method`` leads back to its class: one of these, not a user's."""
+    return method.name in method_names() and type(method) is method_class(method.name)
+
+
+def build_method(method: str | type[Method], **options: Any) -> Method:
+    """Return the method of a name or a class with ``options``.
 
     Raises:
         UserError: an unknown method or option, or a value that it refuses.
     """
-    cls = method_class(name)
+    cls = method_class(method) if isinstance(method, str) else method
+    named = isinstance(getattr(cls, "name", None), str)
+    if not issubclass(cls, Method) or not named or inspect.isabstract(cls):
+        raise UserError(
+            f"{cls.__name__} is no method: it has to be a subclass of hydra_peft.methods.Method "
+            "with a class attribute 'name' and a method 'apply'."
+        )
     known = [field.name for field in dataclasses.fields(cls)]
     for key in options:
         if key not in known:
             raise UserError(
-                f"method '{name}' has no option '{key}'{did_you_mean(key, known)}; "
+                f"method '{cls.name}' has no option '{key}'{did_you_mean(key, known)}; "
                 f"its options: {', '.join(known) or 'none'}."
             )
     hints = typing.get_type_hints(cls)
     for key, value in options.items():
         if not _fits(value, hints[key]):
             raise UserError(
-                f"option '{key}' of method '{name}' is {value!r}: expected {_words(hints[key])}."
+                f"option '{key}' of method '{cls.name}' is {value!r}: "
+                f"expected {_words(hints[key])}."
             )
-    return cls(**options)
+    # json has no tuples.
+    tuples = {key for key in options if typing.get_origin(hints[key]) is tuple}
+    return cls(**{k: tuple(v) if k in tuples else v for k, v in options.items()})
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether ``value`` has the type ``hint``; an int is a float, a bool is no number."""
+    """Whether ``value`` has the type ``hint``; an int is a float, a bool is no number.
+
+    Hints that our own methods do not have are left to the method.
+    """
     parts = typing.get_args(hint)
     if typing.get_origin(hint) is list:
         return isinstance(value, list | tuple) and all(_fits(item, parts[0]) for item in value)
-    if parts:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in parts)
+    if typing.get_origin(hint) is tuple:
+        return isinstance(value, list | tuple)
+    if not isinstance(hint, type) or parts:
+        return True
     if isinstance(value, bool):
         return hint is bool
     return isinstance(value, int | float) if hint is float else isinstance(value, hint)

@@ -7,14 +7,14 @@ import dataclasses
 import logging
 import os
 import shutil
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra_peft.runs import hparams
+from hydra_peft.runs.bar import ProgressBar
 from hydra_peft.runs.folder import METRICS
 from hydra_peft.runs.hparams import TENSORBOARD
 from hydra_peft.runs.ledger import NotOurs
@@ -23,7 +23,6 @@ from hydra_peft.training.loop import EpochRecord
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
-    from tqdm import tqdm
 
 LOG = "train.log"
 
@@ -88,7 +87,6 @@ class RunWriter:
 
     def __enter__(self) -> RunWriter:
         from torch.utils.tensorboard.writer import SummaryWriter
-        from tqdm import tqdm
 
         _hush_tensorboard()
         if self.done == 0:
@@ -108,19 +106,12 @@ class RunWriter:
             str(self.folder / TENSORBOARD),
             purge_step=len(self.epochs) + 1 if self.done else None,
         )
-        self._bar: tqdm[Any] = tqdm(
-            total=self.steps,
-            initial=self.done,
-            desc=self.title,
-            unit="step",
-            leave=False,
-            disable=not sys.stderr.isatty(),
-        )
+        self._bar = ProgressBar(self.title, self.steps, done=self.done)
         return self
 
     def step(self) -> None:
         """Move the progress bar by one step."""
-        self._bar.update()
+        self._bar.step()
 
     def epoch(self, record: EpochRecord, epochs: int) -> None:
         """Write one epoch to all files and show it beside the bar."""
@@ -128,10 +119,7 @@ class RunWriter:
         self._file.flush()
         for name in ("loss", "train_accuracy", "lr", "images_per_second"):
             self._tensorboard.add_scalar(f"train/{name}", getattr(record, name), record.epoch)
-        self._bar.set_postfix_str(
-            f"epoch {record.epoch}/{epochs}, loss {record.loss:.3f}, lr {record.lr:.1e}, "
-            f"{record.images_per_second:.0f} images/s"
-        )
+        self._bar.epoch(record, epochs)
         log.info(
             "epoch %d/%d loss %.4f train accuracy %.2f%% lr %.3e %.0f images/s",
             record.epoch,

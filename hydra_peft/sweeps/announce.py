@@ -21,7 +21,13 @@ _TIME = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{8}\.json", re.ASCII)
 
 
-def announce(planned: Sequence[PlannedJob], command: str) -> None:
+def announce(
+    planned: Sequence[PlannedJob],
+    command: str,
+    *,
+    times: Sequence[float | None] | None = None,
+    slots: int | None = None,
+) -> None:
     """Write ``<runs>/.sweeps/<time>-<token>.json``, one for each folder of runs.
 
     Earlier ones older than :data:`AGE` or not among the newest :data:`KEPT` are removed: jobs of
@@ -31,6 +37,8 @@ def announce(planned: Sequence[PlannedJob], command: str) -> None:
     Args:
         planned: the jobs, done ones too; those without a folder are left out.
         command: what was typed.
+        times: how many seconds each will take, where that is known.
+        slots: how many are done at a time, where that is known.
 
     Raises:
         OSError: the disk takes nothing.
@@ -39,12 +47,22 @@ def announce(planned: Sequence[PlannedJob], command: str) -> None:
     name = f"{now:{_TIME}}-{secrets.token_hex(4)}.json"
     for root in sorted({job.config.paths.runs for job in planned if job.config}):
         jobs = [
-            {"folder": os.path.relpath(job.folder, root), "overrides": job.job.name}
-            for job in planned
+            {
+                "folder": os.path.relpath(job.folder, root),
+                "overrides": job.job.name,
+                "seconds": seconds,
+            }
+            for job, seconds in zip(planned, times or [None] * len(planned), strict=True)
             if job.folder and job.config and job.config.paths.runs == root
         ]
         started = now.isoformat(timespec="seconds")
-        content = {"schema": SCHEMA, "started": started, "command": command, "jobs": jobs}
+        content = {
+            "schema": SCHEMA,
+            "started": started,
+            "command": command,
+            "slots": slots,
+            "jobs": jobs,
+        }
         write_json(Path(root) / SWEEPS / name, content)
         _forget_old(Path(root) / SWEEPS, name, now)
 

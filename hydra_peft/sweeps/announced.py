@@ -13,24 +13,29 @@ from hydra_peft.files import read_json
 #: where below the runs the files are
 SWEEPS = ".sweeps"
 SCHEMA = 1
+#: thirty years: no run took them
+MAX_SECONDS = 1e9
+_MAX_SLOTS = 4096
 #: what run_folder makes of any name
 _PART = re.compile(r"[A-Za-z0-9_.+=-]+")
 
 
 @dataclass(frozen=True)
 class AnnouncedJob:
-    """A job: its run folder relative to the runs, as text, and its overrides in one line."""
+    """A job: its run folder relative to the runs, its overrides in one line, seconds expected."""
 
     folder: str
     overrides: str
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class AnnouncedSweep:
-    """A sweep: when it started (ISO 8601), and its jobs in order."""
+    """A sweep: when it started (ISO 8601), its jobs in order, how many are done at a time."""
 
     started: str
     jobs: tuple[AnnouncedJob, ...]
+    slots: int | None = None
 
 
 def read_sweep(path: Path) -> AnnouncedSweep:
@@ -48,7 +53,9 @@ def read_sweep(path: Path) -> AnnouncedSweep:
     started, jobs = values.get("started"), values.get("jobs")
     if not isinstance(started, str) or not isinstance(jobs, list):
         raise UserError(f"{path} lacks the start or the jobs of a sweep: edited?")
-    return AnnouncedSweep(started, tuple(_job(job, path) for job in jobs))
+    slots = values.get("slots")
+    known = type(slots) is int and 0 < slots <= _MAX_SLOTS
+    return AnnouncedSweep(started, tuple(_job(job, path) for job in jobs), slots if known else None)
 
 
 def _job(job: Any, path: Path) -> AnnouncedJob:
@@ -60,4 +67,6 @@ def _job(job: Any, path: Path) -> AnnouncedJob:
     parts = folder.split("/")
     if {".", ".."} & set(parts) or not all(map(_PART.fullmatch, parts)):
         raise UserError(f"{path} names {folder!r}, which is no folder of a run: edited?")
-    return AnnouncedJob(folder, overrides)
+    seconds = job.get("seconds")
+    known = type(seconds) in (int, float) and 0 < seconds < MAX_SECONDS
+    return AnnouncedJob(folder, overrides, float(seconds) if known else None)

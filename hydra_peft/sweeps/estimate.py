@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,12 +14,20 @@ from hydra_peft.runs.environment import hardware
 from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.runs.tuning import tries
+from hydra_peft.sweeps.announced import MAX_SECONDS
+from hydra_peft.sweeps.plan import PlannedJob
 from hydra_peft.training.devices import resolve_device
 
-#: thirty years: no run took them
-_MAX_SECONDS = 1e9
 #: seen in all epochs: more than anybody trained on
 _MAX_IMAGES = 10**15
+
+
+def job_times(planned: Sequence[PlannedJob]) -> list[float | None]:
+    """Return how many seconds each job will take; None if it is not started, or no run tells."""
+    if not any(job.starts for job in planned):
+        return [None] * len(planned)
+    past = PastTimes({Path(job.config.paths.runs) for job in planned if job.config})
+    return [past.seconds(job.config) if job.config and job.starts else None for job in planned]
 
 
 class PastTimes:
@@ -41,7 +49,7 @@ class PastTimes:
     def _add(self, record: Record) -> None:
         seconds = record.times.get("total", 0.0)
         # What a search before it took is not in a tuned run's time.
-        if record.status != "completed" or not 0 < seconds < _MAX_SECONDS or record.tuning:
+        if record.status != "completed" or not 0 < seconds < MAX_SECONDS or record.tuning:
             return
         machine = _machine(record.hardware)
         kind = (record.model, record.method["name"], machine)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.record import Record
-from hydra_peft.sweeps.estimate import PastTimes
+from hydra_peft.sweeps.durations import duration, in_slots
+from hydra_peft.sweeps.estimate import job_times
 from hydra_peft.sweeps.plan import STATES, PlannedJob
 
 #: what states are called in a text
@@ -29,8 +28,7 @@ def grid_text(planned: Sequence[PlannedJob], slots: int = 1) -> str:
         slots: how many are done at a time.
     """
     roots = sorted({job.config.paths.runs for job in planned if job.config})
-    past = PastTimes(Path(root) for root in roots)
-    times = [past.seconds(job.config) if job.config and job.starts else None for job in planned]
+    times = job_times(planned)
     shared = _shared(planned)
     rows = [("job", "state", "time", "overrides", "folder or reason")]
     for number, (job, seconds) in enumerate(zip(planned, times, strict=True), start=1):
@@ -60,16 +58,6 @@ def done_line(record: Record) -> str:
     )
 
 
-def duration(seconds: float | None) -> str:
-    """Return ``seconds`` in words that fit a table: ``12 s``, ``3 min``, ``2 h 05 min``."""
-    if seconds is None:
-        return "unknown"
-    if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 1 else "1 s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def _shared(planned: Sequence[PlannedJob]) -> list[str]:
     """Return the overrides that all jobs have; of a single one none, all are its own."""
     if len(planned) < 2:
@@ -85,29 +73,51 @@ def _about(job: PlannedJob) -> str:
     return f"{folder} ({job.reason})" if job.reason else folder
 
 
-def in_slots(times: Sequence[float], slots: int) -> float:
-    """Return how long jobs take together, each begun in its turn in the slot that is free first."""
-    free = [0.0] * slots
-    for seconds in times:
-        heapq.heapreplace(free, free[0] + seconds)
-    return max(free)
+def first_line(
+    planned: Sequence[PlannedJob], times: Sequence[float | None], slots: int | None
+) -> str:
+    """Return what a sweep says before anything else: ``16 jobs, 0 done, 16 to run, about 9 min``.
+
+    Args:
+        planned: the jobs.
+        times: seconds of each that is to run, see :func:`hydra_peft.sweeps.estimate.job_times`.
+        slots: how many are done at a time; None where that is not known here, and so no time.
+    """
+    counts = Counter(job.state for job in planned if job.same_as is None)
+    to_run = sum(job.starts for job in planned)
+    parts = [_jobs(len(planned)), f"{counts['done']} done", f"{to_run} to run"]
+    if counts["failed"]:
+        parts.insert(2, f"{counts['failed']} failed before")
+    if to_run and slots is not None:
+        known, unknown = _total(planned, times, slots)
+        more = f" and {unknown} of unknown time" if unknown else ""
+        parts.append("time unknown" if known is None else f"about {known}{more}")
+    return ", ".join(parts)
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job" if count == 1 else f"{count} jobs"
+
+
+def _total(
+    planned: Sequence[PlannedJob], times: Sequence[float | None], slots: int
+) -> tuple[str | None, int]:
+    """Return how long the jobs of known time take together, in words, and how many others are."""
+    wanted = [time for job, time in zip(planned, times, strict=True) if job.starts]
+    known = [time for time in wanted if time is not None]
+    return (duration(in_slots(known, slots)) if known else None), len(wanted) - len(known)
 
 
 def _sums(planned: Sequence[PlannedJob], times: Sequence[float | None], slots: int) -> list[str]:
     counts = Counter(job.state for job in planned)
     parts = [f"{counts[state]} {WORDS.get(state, state)}" for state in STATES if counts[state]]
-    noun = "job" if len(planned) == 1 else "jobs"
-    lines = [f"{len(planned)} {noun}: {', '.join(parts)}"]
-    wanted = [time for job, time in zip(planned, times, strict=True) if job.starts]
-    known = [time for time in wanted if time is not None]
-    if not wanted:
+    lines = [f"{_jobs(len(planned))}: {', '.join(parts)}"]
+    to_run = sum(job.starts for job in planned)
+    if not to_run:
         return [*lines, "estimated time: nothing to do"]
-    slots = min(slots, len(wanted))
+    slots = min(slots, to_run)
     how = "one after the other" if slots == 1 else f"in {slots} slots"
-    total = f"{duration(in_slots(known, slots))} {how}" if known else "unknown"
-    missing = len(wanted) - len(known)
-    return [
-        *lines,
-        f"estimated time: {total}"
-        + (f", and {missing} of unknown time" if missing and known else ""),
-    ]
+    known, unknown = _total(planned, times, slots)
+    total = "unknown" if known is None else f"{known} {how}"
+    more = f", and {unknown} of unknown time" if unknown and known else ""
+    return [*lines, f"estimated time: {total}{more}"]

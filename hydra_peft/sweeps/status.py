@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,9 +19,16 @@ from pathlib import Path
 from hydra_peft.errors import UserError
 from hydra_peft.runs.folder import SUPERSEDED, TUNING
 from hydra_peft.runs.record import FILE, read_record
-from hydra_peft.sweeps.announced import SWEEPS, AnnouncedJob, AnnouncedSweep, read_sweep
+from hydra_peft.sweeps.announced import (
+    MAX_SECONDS,
+    SWEEPS,
+    AnnouncedJob,
+    AnnouncedSweep,
+    read_sweep,
+)
 from hydra_peft.sweeps.epochs import Progress, read_progress
 from hydra_peft.sweeps.liveness import Liveness
+from hydra_peft.sweeps.remaining import Remaining, what_remains
 from hydra_peft.sweeps.rereading import Rereader
 
 #: a run's state by its record's status; whether a running one is to be resumed, its claim says
@@ -52,6 +59,7 @@ class SeenRun:
         started: when, ISO 8601; empty before it starts.
         epochs: how many it shall have; None where the record does not say.
         accuracy: in percent, of a run that is done.
+        seconds: what a run that is done took.
         error: what ended it, one sentence.
         progress: the last epoch, of a run that is running or to resume.
         host: the machine that it is running on.
@@ -68,6 +76,7 @@ class SeenRun:
     started: str = ""
     epochs: int | None = None
     accuracy: float | None = None
+    seconds: float | None = None
     error: str | None = None
     progress: Progress | None = None
     host: str | None = None
@@ -94,10 +103,12 @@ class Snapshot:
         runs: those with a record in order of their folders, then those that were announced, of the
             newest sweep first.
         warnings: one sentence for each thing that could not be read, paths relative to the runs.
+        sweeps: those that are not through, the newest first.
     """
 
     runs: list[SeenRun]
     warnings: list[str]
+    sweeps: Sequence[Remaining] = ()
 
     def of(self, *states: str) -> list[SeenRun]:
         """Return the runs in these states; of a search's those alone that are running or failed.
@@ -147,8 +158,11 @@ class Survey:
                 begun.add(relative)
                 run = dataclasses.replace(run, folder=relative, searching=searching)
                 seen.append(self._now(run, warnings))
-        seen += self._not_begun(begun, warnings)
-        return Snapshot(seen, [text.replace(f"{self._runs}{os.sep}", "") for text in warnings])
+        sweeps = self._sweeps(warnings)
+        seen += self._not_begun(sweeps, begun, warnings)
+        remaining = what_remains(sweeps, {run.folder: run for run in seen})
+        shown = [text.replace(f"{self._runs}{os.sep}", "") for text in warnings]
+        return Snapshot(seen, shown, remaining)
 
     def _now(self, run: SeenRun, warnings: list[str]) -> SeenRun:
         """Add to what the record says what changes without it: who does it, how far it is."""
@@ -163,10 +177,12 @@ class Survey:
             progress=read_progress(self._runs / run.folder),
         )
 
-    def _not_begun(self, begun: set[str], warnings: list[str]) -> list[SeenRun]:
+    def _not_begun(
+        self, sweeps: Sequence[AnnouncedSweep], begun: set[str], warnings: list[str]
+    ) -> list[SeenRun]:
         """Return the announced jobs without a record, those that somebody is starting too."""
         found: list[SeenRun] = []
-        for sweep in self._sweeps(warnings):
+        for sweep in sweeps:
             for job in sweep.jobs:
                 if job.folder not in begun:
                     begun.add(job.folder)  # an older sweep may have announced it too
@@ -245,6 +261,7 @@ def _summary(path: Path) -> SeenRun:
     record = read_record(path.parent)
     train = record.science.get("train")
     epochs = train.get("epochs") if isinstance(train, dict) else None
+    seconds = record.times.get("total") if record.status == "completed" else None
     return SeenRun(
         folder="",
         state=_STATES[record.status],
@@ -255,6 +272,7 @@ def _summary(path: Path) -> SeenRun:
         started=record.started,
         epochs=epochs if type(epochs) is int else None,
         accuracy=record.metrics["accuracy"] if record.status == "completed" else None,
+        seconds=seconds if seconds is not None and 0 < seconds < MAX_SECONDS else None,
         error=record.error,
     )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hydra_peft.adaptation.injection import adaptation
 from hydra_peft.adaptation.parameters import trainable_parameters
+from hydra_peft.adaptation.record import adaptation
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.training.batches import Prepare
 from hydra_peft.training.devices import autocast, exact_float32

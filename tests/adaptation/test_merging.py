@@ -18,12 +18,16 @@ from hydra_peft.models.architectures import build_architecture
 
 Fill = Callable[[nn.Module], None]
 MODELS = {"vit_mini": 32, "vit_base_patch16_224.orig_in21k": 224}
+#: blocks of ViT-B/16; all twelve are alike, and take four times as long
+DEPTH = 3
 
 
 @pytest.fixture(scope="module", params=list(MODELS))
 def backbone(request: pytest.FixtureRequest) -> tuple[nn.Module, int]:
     torch.manual_seed(3)
-    model = build_architecture(request.param, {})
+    model = build_architecture(
+        request.param, {} if request.param == "vit_mini" else {"depth": DEPTH}
+    )
     model.reset_classifier(10)
     return model.eval(), MODELS[request.param]
 
@@ -60,7 +64,7 @@ def test_merged_file_loads_into_stock_timm(backbone: tuple[nn.Module, int], tmp_
     assert {type(m).__module__.split(".")[0] for m in model.modules()} <= {"timm", "torch"}
     save_file(model.state_dict(), tmp_path / "merged.safetensors")
     name = "vit_base_patch16_224" if size == 224 else "vit_tiny_patch16_224"
-    shape = {}
+    shape = {"depth": DEPTH}
     if size == 32:
         from hydra_peft.models.vit_mini import VIT_MINI
 
@@ -133,3 +137,110 @@ def test_misuse_is_one_sentence(tiny: nn.Module) -> None:
 def test_linear_probing_has_nothing_to_merge(tiny: nn.Module) -> None:
     hydra_peft.inject(tiny, "linear")
     assert hydra_peft.merge(tiny) == []
+
+
+CASTS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "none": lambda model: model,
+    "double": lambda model: model.double(),
+    "bfloat16": lambda model: model.bfloat16(),
+    "half": lambda model: model.half(),
+    "bfloat16 and back": lambda model: model.bfloat16().float(),
+    "half, then double": lambda model: model.half().double(),
+    "other parameters": lambda model: (
+        model.load_state_dict({n: t.double() for n, t in model.state_dict().items()}, assign=True)
+        and model
+    ),
+}
+
+
+@pytest.mark.parametrize("cast", CASTS.values(), ids=CASTS)
+def test_what_merging_hides_follows_casts(cast: Callable[[nn.Module], nn.Module]) -> None:
+    model = nn.Sequential(nn.Linear(9, 7), nn.Linear(7, 3))
+    hydra_peft.inject(model, "hydra", targets=["0"], rank=2, scale=3.0, head="1")
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    state = {name: t.double() for name, t in model.state_dict().items()}
+    hydra_peft.merge(model)
+    model = cast(model)
+    dtype = model[0].weight.dtype
+    assert {t.dtype for t in hydra_peft.adapter_state_dict(model).values()} == {dtype}
+    hydra_peft.unmerge(model)
+    assert {t.dtype for t in model.state_dict().values()} == {dtype}
+    x = torch.randn(4, 9, dtype=dtype)
+
+    def linear(name: str, x: torch.Tensor) -> torch.Tensor:
+        return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+    features = linear("0.base", x.double())
+    parallel = linear("0.parallel.up", linear("0.parallel.down", x.double()))
+    sequential = linear("0.sequential.up", linear("0.sequential.down", features))
+    expected = linear("1", features + 3.0 * (parallel + sequential))
+    coarse = cast not in (CASTS["none"], CASTS["double"], CASTS["other parameters"])
+    limit = 0.05 if coarse else 1e-5
+    assert (model(x).double() - expected).abs().max() < limit * expected.abs().max()
+
+
+def test_a_model_saved_while_merged_and_cast_fits_the_cast_backbone(
+    tiny: nn.Module, tmp_path: Path, randomize: Fill
+) -> None:
+    backbone = copy.deepcopy(tiny).bfloat16()
+    hydra_peft.inject(tiny, "lora", rank=2)
+    randomize(tiny)
+    hydra_peft.merge(tiny)
+    hydra_peft.save_adapter(tiny.bfloat16(), tmp_path)
+    hydra_peft.load_adapter(backbone, tmp_path)
+    hydra_peft.unmerge(tiny)
+    x = torch.randn(2, 12, dtype=torch.bfloat16)
+    assert torch.equal(backbone(x), tiny(x))
+
+
+def _load(model: nn.Module) -> None:
+    model.load_state_dict({n: t + 1e-6 for n, t in model.state_dict().items()})
+
+
+def _assign(model: nn.Module) -> None:
+    model.load_state_dict({n: t + 1e-6 for n, t in model.state_dict().items()}, assign=True)
+
+
+def _train(model: nn.Module) -> None:
+    model.requires_grad_(True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    model(torch.randn(8, 12)).square().sum().backward()
+    optimizer.step()
+    model.requires_grad_(False)
+
+
+def _load_halves(model: nn.Module) -> None:
+    model.bfloat16().load_state_dict({n: 1.02 * t for n, t in model.state_dict().items()})
+
+
+def _break(model: nn.Module) -> None:
+    model.blocks[0]["attn"]["proj"].weight.data[3, 4] = float("nan")
+
+
+@pytest.mark.parametrize("change", [_load, _assign, _train, _load_halves, _break])
+def test_weights_that_changed_while_merged_are_not_mixed_with_the_adapter(
+    tiny: nn.Module, tmp_path: Path, randomize: Fill, change: Callable[[nn.Module], None]
+) -> None:
+    hydra_peft.inject(tiny, "hydra", rank=2)
+    randomize(tiny)
+    hydra_peft.merge(tiny)
+    before = copy.deepcopy(tiny.state_dict())
+    change(tiny)
+    message = r"blocks\.0\.attn\.proj does not hold what merge\(\) wrote any more"
+    with pytest.raises(UserError, match=message):
+        hydra_peft.unmerge(tiny)
+    with pytest.raises(UserError, match=message):
+        hydra_peft.save_adapter(tiny, tmp_path)
+    tiny.load_state_dict(before)
+    hydra_peft.unmerge(tiny)
+
+
+def test_a_model_without_values_is_neither_merged_nor_saved(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(4, 4))
+        hydra_peft.inject(model, "lora", targets=["0"], rank=1)
+    with pytest.raises(UserError, match="0 is on the meta device and has no values to merge"):
+        hydra_peft.merge(model)
+    with pytest.raises(UserError, match="meta device and has no values to save"):
+        hydra_peft.save_adapter(model, tmp_path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -13,6 +15,8 @@ from torch import nn
 
 import hydra_peft
 from hydra_peft import UserError
+from hydra_peft.methods import Method
+from hydra_peft.methods.lora import Lora
 
 Fill = Callable[[nn.Module], None]
 
@@ -111,3 +115,83 @@ def test_missing_folder_and_broken_json(tiny: nn.Module, tmp_path: Path) -> None
     (tmp_path / "adapter.json").write_text('{"format": 1,')
     with pytest.raises(UserError, match="not valid json"):
         hydra_peft.load_adapter(tiny, tmp_path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Biases(Method):
+    """A user's own method: the biases of some layers, and nothing else of the backbone."""
+
+    name: ClassVar[str] = "biases"
+    ending: str = "bias"
+    blocks: tuple[int, ...] = (0,)
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:  # noqa: ARG002
+        for name, parameter in model.named_parameters():
+            if any(name.startswith(f"blocks.{i}.") for i in self.blocks):
+                parameter.requires_grad_(name.endswith(self.ending))
+        return []
+
+
+@dataclasses.dataclass(frozen=True)
+class OtherLora(Lora):
+    """A user's own method that bears the name of one of ours."""
+
+
+def test_a_method_of_the_users_own_is_saved_and_loaded(
+    tiny: nn.Module, tmp_path: Path, randomize: Fill, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = copy.deepcopy(tiny)
+    done = hydra_peft.inject(model, Biases, blocks=(0, 1))
+    assert done.trained[:2] == ("blocks.0.attn.proj.bias", "blocks.0.mlp.fc1.bias")
+    assert hydra_peft.count_parameters(model).adapter == 2 * (12 + 48 + 12)
+    randomize(model)
+    hydra_peft.save_adapter(model.requires_grad_(False), tmp_path)
+    home = f"{__name__}.Biases"
+    assert f"the class {home} is: load_adapter(model, folder, method=Biases)" in caplog.text
+    assert json.loads((tmp_path / "adapter.json").read_text())["class"] == home
+    with pytest.raises(UserError, match=f"a method of your own, 'biases' of class '{home}': imp"):
+        hydra_peft.load_adapter(copy.deepcopy(tiny), tmp_path)
+    x = torch.randn(4, 12)
+    for method in (Biases, Biases(blocks=(0, 1))):
+        fresh = copy.deepcopy(tiny)
+        assert hydra_peft.load_adapter(fresh, tmp_path, method=method).method == done.method
+        assert torch.equal(fresh(x), model(x))
+    tiny.blocks[0]["mlp"]["fc1"].weight.data[0, 0] += 1  # frozen, so the file depends on it
+    with pytest.raises(UserError, match="other backbone weights"):
+        hydra_peft.load_adapter(tiny, tmp_path, method=Biases)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (Biases(), r"saved with blocks=\[0, 1\], and the method given has blocks=\[0\]"),
+        (Lora, "has no option 'ending'"),
+        (Lora(), r"saved with method 'biases', and Lora\(targets=.*\) was given"),
+        ("lora", "has no option 'ending'"),
+        (nn.Linear, "Linear is no method"),
+    ],
+)
+def test_another_method_than_the_saved_one_is_refused(
+    tiny: nn.Module, tmp_path: Path, method: object, message: str
+) -> None:
+    hydra_peft.inject(model := copy.deepcopy(tiny), Biases(blocks=(0, 1)))
+    hydra_peft.save_adapter(model, tmp_path)
+    with pytest.raises(UserError, match=message):
+        hydra_peft.load_adapter(tiny, tmp_path, method=method)  # type: ignore[arg-type]
+    hydra_peft.inject(tiny, "lora")  # it is as it was
+
+
+def test_a_method_with_the_name_of_ours_is_not_taken_for_it(
+    tiny: nn.Module, tmp_path: Path
+) -> None:
+    hydra_peft.inject(model := copy.deepcopy(tiny), OtherLora, rank=2)
+    hydra_peft.save_adapter(model, tmp_path)
+    with pytest.raises(UserError, match=r"a method of your own, 'lora' of class .*OtherLora"):
+        hydra_peft.load_adapter(tiny, tmp_path)
+    hydra_peft.load_adapter(tiny, tmp_path, method=OtherLora)
+
+
+def test_options_that_json_cannot_hold_are_found_before_training(tiny: nn.Module) -> None:
+    with pytest.raises(UserError, match="options of method 'biases' could not be saved"):
+        hydra_peft.inject(tiny, Biases(ending=Path("bias")))  # type: ignore[arg-type]
+    assert all(p.requires_grad for p in tiny.parameters())

@@ -38,8 +38,8 @@ def test_finds_layers_in_order_without_the_head(tiny: nn.Module) -> None:
     ("targets", "message"),
     [
         (["attn.prj"], "near names: attn.proj"),
-        (["norm"], "'norm', which is a LayerNorm"),
-        (["head"], "'head', which is a Linear and not a linear layer to adapt"),
+        (["norm"], r"'norm', a torch\.nn\..*LayerNorm, and only torch\.nn\.Linear can be adapted"),
+        (["head"], "'head', part of the head, which is trained without an adapter"),
         ([], "not a list of name patterns"),
         ("attn.proj", "not a list of name patterns"),
     ],

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from hydra_peft.adaptation.carried import adapters
 from hydra_peft.adaptation.injection import inject
-from hydra_peft.adaptation.merging import adapters
 from hydra_peft.analysis.branches import PARALLEL, PRETRAINED, SEQUENTIAL, branch_outputs
 from hydra_peft.models.architectures import build_architecture
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import pty
@@ -14,6 +15,7 @@ import sys
 import termios
 import time
 import unicodedata
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from hypothesis import strategies as st
 from hydra_peft.cli import status
 from hydra_peft.cli.terminal import clean, shortened, width
 from hydra_peft.runs.claims import claim
-from hydra_peft.sweeps.status import STATES, SeenRun, Snapshot
+from hydra_peft.sweeps.status import STATES, SeenRun, Snapshot, Survey
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -54,6 +56,22 @@ def section(printed: str, title: str) -> list[list[str]]:
     return [re.split(r" {2,}", line.strip()) for line in lines]
 
 
+def test_a_sweep_says_how_long_it_takes_and_when_it_ends(runs: Path) -> None:
+    now = datetime(2026, 1, 1, 23, 50)
+    with claim(runs, runs / folder_name(7)):
+        (sweep,) = Survey(runs).look().sweeps
+    # 27 epochs of 40 s, then 13 jobs (12 waiting, one to resume) of 49 s, one after the other.
+    text = "sweep of 2026-01-01 00:00 UTC: 4 of 20 done, 2 failed, 14 left"
+    assert status._sweep(sweep, now) == f"{text}, about 29 min, ends at 00:18 on 2026-01-02"
+    earlier = now.replace(hour=1)
+    assert status._sweep(sweep, earlier) == f"{text}, about 29 min, ends at 02:18"
+    idle = dataclasses.replace(sweep, running=0)
+    assert status._sweep(idle, now) == f"{text}, about 29 min, nothing is running"
+    for seconds in (None, 1e12):
+        unknown = dataclasses.replace(sweep, seconds=seconds)
+        assert status._sweep(unknown, now) == f"{text}, time unknown"
+
+
 def test_the_sections_say_what_there_is(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +81,7 @@ def test_the_sections_say_what_there_is(
     assert printed.splitlines()[0] == (
         "done 4, running 1, to resume 1, failed 1, diverged 1, waiting 12"
     )
+    assert printed.splitlines()[1].startswith("sweep of 2026-01-01 00:00 UTC: 4 of 20 done")
     header, row = section(printed, "running")
     cells = dict(zip(header, row, strict=True))
     assert cells == {
@@ -113,7 +132,7 @@ def test_broken_records_are_counted_and_the_first_ones_named(
     for seed in range(30, 45):
         (put(runs, seed=seed) / "result.json").write_text("{")
     call(monkeypatch, f"runs={runs}")
-    counts, *rest = capsys.readouterr().out.splitlines()
+    counts, _, *rest = capsys.readouterr().out.splitlines()
     assert counts.startswith("done 4,")
     assert all(line.startswith("warning: mini/digits/hydra") for line in rest[:10])
     assert rest[10:12] == ["  and 5 more warnings (all=true lists them)", ""]

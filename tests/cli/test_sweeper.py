@@ -38,7 +38,8 @@ def test_the_same_command_twice_does_nothing_new(cli: Cli, tmp_path: Path) -> No
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/**/*")}
     code, out, err = cli("-m", "seed=0,1")
     assert (code, err) == (0, "")
-    lines = out.splitlines()
+    first, *lines = out.splitlines()
+    assert first == "2 jobs, 2 done, 0 to run"
     assert len(lines) == 2
     for line, folder in zip(lines, folders(tmp_path), strict=True):
         record = read_record(folder)
@@ -49,9 +50,11 @@ def test_the_same_command_twice_does_nothing_new(cli: Cli, tmp_path: Path) -> No
 
 
 def test_a_sweep_announces_its_jobs(cli: Cli, tmp_path: Path) -> None:
-    cli("-m", "seed=0,1")
+    _, out, _ = cli("-m", "seed=0,1")
+    assert out.startswith("2 jobs, 0 done, 2 to run, time unknown\n")
     (path,) = tmp_path.glob("runs/.sweeps/*.json")
     announced = json.loads(path.read_text())
+    assert announced["slots"] == 1
     assert announced["schema"] == 1
     assert "seed=0,1" in announced["command"]
     done = [str(folder.relative_to(tmp_path / "runs")) for folder in folders(tmp_path)]
@@ -170,7 +173,7 @@ def test_fail_fast_tells_what_ended_together_with_the_failure(
     monkeypatch.setattr(local, "launch_jobs", launch_jobs)
     sweep = ("-m", "seed=0,1,2,3", "sweep.fail_fast=true", "hydra/launcher=local")
     code, out, err = cli(*sweep)
-    assert (code, out) == (1, "one completed\n")
+    assert (code, out.splitlines()[1:]) == (1, ["one completed"])
     assert "error: one failed\n" in err
     assert "2 jobs are left" in err
 

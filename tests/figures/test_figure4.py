@@ -11,7 +11,7 @@ import pytest
 import torch
 from fabricated_models import put_model
 
-from hydra_peft.adaptation.merging import adapters
+from hydra_peft.adaptation.carried import adapters
 from hydra_peft.errors import UserError
 from hydra_peft.figures import FigureData, find_figure, render
 from hydra_peft.runs.assembly import build_normalizer

@@ -18,8 +18,8 @@ from hydra_peft.runs.assembly import load_backbone
 from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.runs.run import folder_of
+from hydra_peft.sweeps.durations import duration, in_slots
 from hydra_peft.sweeps.estimate import PastTimes
-from hydra_peft.sweeps.grid import duration, in_slots
 from hydra_peft.sweeps.job import Job
 from hydra_peft.sweeps.one_job import do_job
 

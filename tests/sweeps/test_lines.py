@@ -11,7 +11,7 @@ from fabricated_runs import record
 from hydra_peft.runs._claim_files import Holder
 from hydra_peft.runs._machine import Process
 from hydra_peft.runs.record import Record
-from hydra_peft.sweeps.grid import done_line, grid_text
+from hydra_peft.sweeps.grid import done_line, first_line, grid_text
 from hydra_peft.sweeps.job import Job
 from hydra_peft.sweeps.lines import describe
 from hydra_peft.sweeps.plan import PlannedJob
@@ -56,3 +56,17 @@ def test_grids() -> None:
 def test_holders_of_claims() -> None:
     process = Process(host=EVIL, boot_id=None, namespace=None, pid=1, started=None)
     harmless(str(Holder(1, "", token="a", process=process, beat=1, since=EVIL)))
+
+
+def test_the_first_line_of_a_sweep() -> None:
+    states = ["done", "failed", *["new"] * 5, "to_resume", "new"]
+    planned = [PlannedJob(Job((), "{}"), None, None, state) for state in states]
+    planned.append(PlannedJob(Job((), "{}"), None, None, "new", same_as=9))
+    times = [None, None, *[90.0] * 6, None, None]
+    counts = "10 jobs, 1 done, 1 failed before, 7 to run"
+    assert first_line(planned, times, 1) == f"{counts}, about 9 min and 1 of unknown time"
+    assert first_line(planned[:-2], times[:-2], 2) == (
+        "8 jobs, 1 done, 1 failed before, 6 to run, about 4 min"  # three turns of 90 s
+    )
+    assert first_line(planned, times, None) == counts
+    assert first_line(planned[-2:-1], times[-2:-1], 1) == "1 job, 0 done, 1 to run, time unknown"

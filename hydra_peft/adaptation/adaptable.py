@@ -1,0 +1,73 @@
+"""Whether a model can be adapted, and its adapter saved: found out before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from hydra_peft.adaptation.carried import carriers
+from hydra_peft.adaptation.heads import belongs_to
+from hydra_peft.adapters.targets import DTYPES
+from hydra_peft.errors import UserError
+
+
+def check_untouched(model: nn.Module) -> None:
+    """Check that ``model`` has no adapter yet.
+
+    Raises:
+        UserError: it, or a part of it, carries one.
+    """
+    carried = carriers(model)
+    if carried:
+        raise UserError(
+            f"this {type(model).__name__} already carries an adapter at '{carried[0][0]}': start "
+            "from a fresh one."
+        )
+
+
+def check_tensors(model: nn.Module) -> None:
+    """Check that ``model`` holds nothing but initialised, plain tensors, which can be saved.
+
+    Raises:
+        UserError: it has lazy layers that no batch has passed, or its state dict holds what is no
+            plain tensor, as that of a quantised model.
+    """
+    state: Mapping[str, Any] = model.state_dict()
+    for name, value in state.items():
+        if is_lazy(value):
+            raise UserError(
+                f"'{name}' has no shape yet (a lazy layer): pass one batch through the model first."
+            )
+        if not isinstance(value, Tensor) or value.is_quantized or value.layout != torch.strided:
+            raise UserError(
+                f"'{name}' in this model's state dict is no plain tensor (a quantised, sparse or "
+                "custom layer): take the model as it was before that."
+            )
+
+
+def check_head(model: nn.Module, head: tuple[str, ...]) -> None:
+    """Check that the head of ``model`` can be trained without changing the frozen backbone.
+
+    Raises:
+        UserError: the head has a dtype that cannot be trained, or a parameter of the backbone's.
+    """
+    named = dict(model.named_parameters(remove_duplicate=False))
+    outside = {id(p): name for name, p in named.items() if not belongs_to(name, head)}
+    for name, parameter in named.items():
+        if not belongs_to(name, head):
+            continue
+        if parameter.dtype not in DTYPES:
+            raise UserError(
+                f"'{name}' of the head has dtype {parameter.dtype}, which cannot be trained (a "
+                "quantised head?): put a floating-point head in its place."
+            )
+        if id(parameter) in outside:
+            raise UserError(
+                f"the head's '{name}' is tied to '{outside[id(parameter)]}' of the backbone: "
+                "training one would change the other. Give the head a copy of its own "
+                "(nn.Parameter(weight.detach().clone())), or pass head=() to leave it frozen."
+            )

@@ -1,0 +1,68 @@
+"""The adapters of a model, in their places or behind the plain modules they were merged into."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+from torch import nn
+
+from hydra_peft.adaptation.record import find_adaptation
+from hydra_peft.adaptation.wrappers import unwrap
+from hydra_peft.adapters.base import Adapter
+from hydra_peft.errors import UserError
+
+_ATTRIBUTE = "_hydra_peft_adapter"
+
+
+def carriers(model: nn.Module, *, every_name: bool = False) -> list[tuple[str, nn.Module, Adapter]]:
+    """Return ``(layer name, module in the place, adapter)`` of every adapter of ``model``.
+
+    The module is the adapter itself or, merged, the plain module that remembers it.
+
+    Args:
+        every_name: a layer that is shared under several names comes once for each.
+
+    Raises:
+        UserError: a layer that :func:`hydra_peft.inject` adapted carries no adapter any more.
+    """
+    found = []
+    model = unwrap(model)
+    for name, module in model.named_modules(remove_duplicate=not every_name):
+        adapter = module if isinstance(module, Adapter) else vars(module).get(_ATTRIBUTE)
+        if adapter is not None:
+            found.append((name, module, adapter))
+    done = find_adaptation(model)
+    lost = {} if done is None else set(done.layers) - {name for name, _, _ in found}
+    if done is not None and lost:
+        first = next(name for name in done.layers if name in lost)
+        raise UserError(
+            f"'{first}' carries no adapter any more ({len(lost)} of {len(done.layers)} adapted "
+            "layers were replaced or removed): change a model before inject(), or merge() it "
+            "first and go on with the plain model."
+        )
+    return found
+
+
+def adapters(model: nn.Module, *, every_name: bool = False) -> Iterator[tuple[str, Adapter]]:
+    """Yield ``(layer name, adapter)`` of every adapter of ``model``, also of merged ones.
+
+    One that is merged is in the dtype and on the device of the plain module in its place: where
+    the model was cast or moved since, it is a copy.
+
+    Args and Raises: as :func:`carriers`.
+    """
+    for name, module, adapter in carriers(model, every_name=every_name):
+        yield name, adapter if module is adapter else _as_cast(adapter, module)
+
+
+def remember(plain: nn.Module, adapter: Adapter) -> None:
+    """Let ``plain`` remember ``adapter``, outside its submodules and its state dict."""
+    object.__setattr__(plain, _ATTRIBUTE, adapter)
+
+
+def _as_cast(adapter: Adapter, plain: nn.Module) -> Adapter:
+    like, own = next(plain.parameters()), next(adapter.base.parameters())
+    if (like.dtype, like.device) == (own.dtype, own.device):
+        return adapter
+    return copy.deepcopy(adapter).to(like)

@@ -1,0 +1,66 @@
+"""What was done to a model, kept on the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from hydra_peft.adaptation.wrappers import unwrap
+from hydra_peft.errors import UserError
+from hydra_peft.methods._base import Method
+
+_ATTRIBUTE = "_hydra_peft_adaptation"
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What was done to a model, and so what is trained of it, whatever requires a gradient later.
+
+    Trained are the parameters ``trained`` and all of ``head``: by name, since names outlast
+    copies, casts, heads that are replaced, and merging.
+
+    Attributes:
+        method: the method with its options.
+        layers: names of the layers that carry an adapter.
+        head: names of the head's modules.
+        trained: names of what the method trains beside the head: parameters of adapters, and
+            of the backbone where it is not frozen.
+    """
+
+    method: Method
+    layers: tuple[str, ...]
+    head: tuple[str, ...]
+    trained: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        head = ", ".join(self.head) or "none"
+        where = ", ".join(self.layers) or "no layer"
+        return f"{self.method.label} on {len(self.layers)} layers ({where}); head: {head}"
+
+
+def find_adaptation(model: nn.Module) -> Adaptation | None:
+    """Return what was done to ``model`` itself, not to a part of it; None if nothing was."""
+    found: Adaptation | None = vars(unwrap(model)).get(_ATTRIBUTE)
+    return found
+
+
+def adaptation(model: nn.Module) -> Adaptation:
+    """Return what :func:`hydra_peft.inject` did to ``model``.
+
+    Raises:
+        UserError: ``model`` has not been adapted.
+    """
+    done = find_adaptation(model)
+    if done is not None:
+        return done
+    kind = type(model).__name__
+    for name, part in model.named_modules():
+        if _ATTRIBUTE in vars(part):
+            raise UserError(f"this {kind} carries no adapter, its part '{name}' does: pass that.")
+    raise UserError(f"this {kind} carries no adapter: call inject() first.")
+
+
+def keep_adaptation(model: nn.Module, done: Adaptation) -> None:
+    """Keep ``done`` on ``model``, where copies of it have it too."""
+    object.__setattr__(model, _ATTRIBUTE, done)

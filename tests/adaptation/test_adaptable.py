@@ -1,0 +1,144 @@
+"""Models that cannot be adapted are refused in one sentence, and left as they were."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import hydra_peft
+from hydra_peft import LowRankLinear, UserError
+from hydra_peft.methods import Method
+
+
+class Tied(nn.Module):
+    """An embedding whose weight is the head's too, as in language models."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(10, 6)
+        self.body = nn.Linear(6, 6)
+        self.head = nn.Linear(6, 10, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.body(self.embed(tokens))))
+
+
+class PackedLinear(nn.Linear):
+    """A linear layer with two 4-bit values in a byte, as bitsandbytes stores it."""
+
+    def __init__(self) -> None:
+        super().__init__(8, 4)
+        self.weight = nn.Parameter(torch.zeros(16, 1, dtype=torch.uint8), requires_grad=False)
+
+
+def _quantised(dtype: torch.dtype) -> nn.Module:
+    layer = nn.Linear(4, 4)
+    layer.weight = nn.Parameter(torch.zeros(4, 4).to(dtype), requires_grad=False)
+    return layer
+
+
+class Packed(nn.Module):
+    """What torch.ao's quantised modules have in their state dict."""
+
+    def get_extra_state(self) -> tuple[int, ...]:
+        return (1, 2)
+
+    def set_extra_state(self, state: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (PackedLinear, r"0: a PackedLinear with a Parameter of torch\.uint8 and shape \(16, 1\)"),
+        (lambda: _quantised(torch.int8), r"0: a Linear with .* of torch\.int8"),
+        (lambda: _quantised(torch.float8_e4m3fn), "of torch.float8_e4m3fn"),
+        (lambda: nn.LazyLinear(4), "'0.weight' has no shape yet"),
+        (lambda: nn.Sequential(nn.Linear(4, 4), Packed()), "'0.1._extra_state' .* no plain tensor"),
+    ],
+)
+def test_lazy_and_quantised_layers(layer: Callable[[], nn.Module], message: str) -> None:
+    model = nn.Sequential(layer(), nn.Linear(4, 2))
+    before = [p.requires_grad for p in model.parameters()]
+    with pytest.raises(UserError, match=message):
+        hydra_peft.inject(model, "lora", targets=["0"], rank=1, bias=False, head="1")
+    assert [p.requires_grad for p in model.parameters()] == before
+
+
+def test_a_layer_adapted_alone_is_checked_too() -> None:
+    with pytest.raises(UserError, match="PackedLinear"):
+        LowRankLinear(PackedLinear(), rank_parallel=1)
+    with pytest.raises(UserError, match="pass one batch through the model first"):
+        LowRankLinear(nn.LazyLinear(4), rank_parallel=1)
+
+
+def test_a_lazy_model_that_has_seen_a_batch_is_adapted() -> None:
+    model = nn.Sequential(nn.LazyLinear(4), nn.LazyLinear(2))
+    model(torch.randn(1, 3))
+    hydra_peft.inject(model, "lora", targets=["0"], rank=1, head="1")
+    assert hydra_peft.count_parameters(model).adapter == 1 * (3 + 4) + 1 + 4
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_a_quantised_head(dtype: torch.dtype) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), _quantised(dtype))
+    with pytest.raises(UserError, match=rf"'1\.weight' of the head has dtype {dtype}"):
+        hydra_peft.inject(model, "lora", targets=["0"], rank=1, head="1")
+
+
+def test_a_head_tied_to_the_backbone_is_refused_unless_all_is_trained(tmp_path: Path) -> None:
+    model = Tied()
+    for method in ("lora", "linear"):
+        options = {"targets": ["body"], "rank": 1} if method == "lora" else {}
+        with pytest.raises(UserError, match=r"'head\.weight' is tied to 'embed\.weight'"):
+            hydra_peft.inject(model, method, **options)
+    assert all(p.requires_grad for p in model.parameters())
+
+    frozen = copy.deepcopy(model)
+    hydra_peft.inject(frozen, "lora", targets=["body"], rank=1, head=())
+    assert not frozen.head.weight.requires_grad
+
+    full = copy.deepcopy(model)
+    hydra_peft.inject(full, "full")
+    counts = hydra_peft.count_parameters(full)
+    assert (counts.adapter, counts.head, counts.total) == (6 * 6 + 6, 60, 6 * 6 + 6 + 60)
+    nn.init.normal_(full.embed.weight)
+    hydra_peft.save_adapter(full, tmp_path)
+    hydra_peft.load_adapter(model, tmp_path)
+    tokens = torch.arange(10)
+    assert torch.equal(model(tokens), full(tokens))
+
+
+def test_a_head_with_a_copy_of_its_own_is_trained() -> None:
+    model = Tied()
+    model.head.weight = nn.Parameter(model.embed.weight.detach().clone())
+    hydra_peft.inject(model, "linear")
+    assert hydra_peft.count_parameters(model).head == 60
+    assert not model.embed.weight.requires_grad
+
+
+class Boaster(Method):
+    """A method that names a layer and adapts none."""
+
+    name = "boaster"
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:  # noqa: ARG002
+        return ["blocks.0.mlp.fc2"]
+
+
+def test_a_method_that_names_a_layer_without_an_adapter(tiny: nn.Module) -> None:
+    with pytest.raises(UserError, match=r"says that it adapted 'blocks\.0\.mlp\.fc2', where no"):
+        hydra_peft.inject(tiny, Boaster)
+    assert all(p.requires_grad for p in tiny.parameters())
+
+
+@pytest.mark.parametrize("method", [3, None, object(), nn.Linear, dict, Method])
+def test_what_is_no_method(tiny: nn.Module, method: object) -> None:
+    with pytest.raises(UserError, match="is no method"):
+        hydra_peft.inject(tiny, method)  # type: ignore[arg-type]
