@@ -82,10 +82,3 @@ def test_mistakes(
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize("script", ["evaluate.py", "tables.py"])
-def test_help(root: Path, tmp_path: Path, script: str) -> None:
-    done = call(root, script, "--help", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "python scripts/" in done.stdout

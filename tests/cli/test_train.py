@@ -306,26 +306,6 @@ def test_without_optuna_nothing_starts(
         assert results(tmp_path) == []
 
 
-def test_help_and_import_load_nothing_heavy(root: Path) -> None:
-    probe = (
-        "import sys, runpy, hydra_peft\n"
-        "assert not {'torch', 'timm', 'tensorboard', 'matplotlib'} & set(sys.modules)\n"
-        "sys.argv = ['train.py', '--help']\n"
-        "try:\n"
-        f"    runpy.run_path({str(root / 'scripts/train.py')!r}, run_name='__main__')\n"
-        "except SystemExit as error:\n"
-        "    assert not error.code, error.code\n"
-        "heavy = {'torch', 'timm', 'tensorboard', 'matplotlib', 'optuna'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    for text in ("method: full, hydra, linear, lora, seqlora", "method.rank", "scripts/tables.py"):
-        assert text in done.stdout
-
-
 def test_using_the_library_does_not_load_the_runner() -> None:
     probe = (
         "import sys, torch, hydra_peft\n"
