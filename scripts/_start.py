@@ -20,7 +20,7 @@ def start(name: str) -> None:
         _end(f"this is Python {sys.version.split()[0]}, and 3.10 or newer is needed: {_set_up()}.")
     try:
         code = importlib.import_module(f"hydra_peft.cli.{name}").main()
-    except (ImportError, MemoryError, OSError) as error:
+    except (ImportError, MemoryError, OSError, SystemError) as error:
         if not _is_of_the_environment(error):
             raise
         _end(_sentence(error))
@@ -70,4 +70,7 @@ def _address_space() -> "int | None":
 
 def _end(sentence: str) -> None:
     sys.stderr.write(f"error: {sentence}\n")
+    sys.stderr.flush()
+    if _address_space() is not None:
+        os._exit(MISTAKE)  # what libraries do at exit would fail as well, and say so
     sys.exit(MISTAKE)

@@ -97,7 +97,7 @@ def test_a_package_that_is_missing_later_is_named(begin: Begin) -> None:
     assert "has no package 'not_installed_anywhere': " in said
 
 
-@pytest.mark.parametrize("kind", [ImportError, MemoryError, OSError])
+@pytest.mark.parametrize("kind", [ImportError, MemoryError, OSError, SystemError])
 def test_a_library_that_cannot_be_loaded_is_one_sentence(
     begin: Begin, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
