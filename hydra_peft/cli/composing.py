@@ -17,6 +17,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -55,16 +56,18 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     parameters = config.hydra.sweeper.params or {}
     if not isinstance(parameters, DictConfig | dict):
         raise UserError(f"hydra.sweeper.params={parameters} is no mapping of keys to values.")
-    overrides: list[str] = []
+    # The loader is what globs, such as dataset='glob(*)', are looked up in.
+    parser = OverridesParser.create(config_loader=loader)
+    overrides = [_parameter(str(key), value, parser) for key, value in dict(parameters).items()]
+    overrides += _as_typed(config.hydra.overrides.task)
     try:
-        overrides = [f"{key!s}={value}" for key, value in dict(parameters).items()]
-        overrides += _as_typed(config.hydra.overrides.task)
-        # The loader is what globs, such as dataset='glob(*)', are looked up in.
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(overrides)
+        parsed = parser.parse_overrides(overrides)
         _check_ranges(parsed)
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     except COMPOSITION_ERRORS as error:
         raise UserError(one_sentence(error)) from None
+    except UserError:
+        raise
     except (ValueError, OverflowError) as error:  # such as a range with a step of 0
         raise UserError(f"{' '.join(overrides)} gives no sweep: {error}.") from None
     if not jobs:
@@ -74,9 +77,29 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     return jobs
 
 
+def _parameter(key: str, value: object, parser: OverridesParser) -> str:
+    """Return the override that ``hydra.sweeper.params.<key>`` stands for, checked by itself."""
+    override = f"{key}={value}"
+    try:
+        parser.parse_override(override)
+    except HydraException as error:
+        reason = " ".join(str(error).splitlines()[0].split()).rstrip(".")
+        raise UserError(
+            f"hydra.sweeper.params.{override} is not understood ({reason}): it must be what could "
+            f"be typed as {key}=..., such as '0,1' or 'range(0,3)'."
+        ) from None
+    return override
+
+
 def _check_ranges(overrides: Sequence[Override]) -> None:
-    """Check that no range is without end, before its values are listed."""
+    """Check that every sweep is one over values, of which no range has too many, unlisted."""
     for override in overrides:
+        if override.is_interval_sweep():
+            raise UserError(
+                f"'{override.input_line}' names no values: interval() is for searches that draw "
+                "from it; give a list (0,1,2), range(0,3) or choice(0,1), or set "
+                "protocol.tune=true protocol.search=optuna to draw hyper-parameters."
+            )
         if not override.is_range_sweep():
             continue
         values = cast(RangeSweep, override.value())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -19,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli.clusters import check_for_nodes, executor_of, is_submitit
 from hydra_peft.cli.guard import Stopped, complain
-from hydra_peft.cli.plugins import plug_in
+from hydra_peft.cli.launchers import OTHER_SWEEPER
+from hydra_peft.cli.plugins import MODULE, plug_in
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.job import Job, JobEnd
 
@@ -241,6 +243,16 @@ def tell(end: JobEnd) -> None:
     if end.line:
         complain(end.line)
     unfinished.append(end.job.name)
+
+
+def check_sweeper() -> None:
+    """Check that a job that a launcher of Hydra's kind does was planned by our sweeper.
+
+    Raises:
+        UserError: another one started it.
+    """
+    if HydraConfig.get().sweeper["_target_"] != f"{MODULE}.{Sweeps.__name__}":
+        raise UserError(OTHER_SWEEPER)
 
 
 def register_sweeper() -> None:
