@@ -26,6 +26,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.sweeps.job import Job, JobEnd
 
 if TYPE_CHECKING:
+    from hydra_peft.sweeps.compositions import Composition
     from hydra_peft.sweeps.plan import PlannedJob
 
 #: overrides of runs that did not complete; Hydra hands nothing of a sweep back to who started it
@@ -80,7 +81,7 @@ class Sweeps(Sweeper):
         if any(job.config.sweep.dry_run for job in planned if job.config):
             show(planned, self._slots(planned))
             return []
-        refuse_broken(planned)
+        refuse([job for job in planned if job.state == "broken"])
         for job in planned:
             tell_of_past(job)
         to_start = [job for job in planned if job.starts]
@@ -92,20 +93,28 @@ class Sweeps(Sweeper):
         return self._launch(to_start, executor)
 
     def plan(self) -> list[PlannedJob]:
-        """Return what is to be done about each job."""
-        from hydra_peft.cli.composing import compositions, expand
-        from hydra_peft.sweeps.plan import plan
+        """Return what is to be done about each job.
+
+        Raises:
+            UserError: some job cannot work, which is told before torch is loaded if it can be.
+        """
+        from hydra_peft.cli.composing import compositions, expand, looked_at_first, on_devices
 
         assert self.config is not None
         assert self.hydra_context is not None
         self._check_own_settings(self.config)
         loader = self.hydra_context.config_loader
         found = compositions(self.config, loader, expand(self.config, loader))
-        dry_run = any(c.config.sweep.dry_run for c in found if c.config)
         elsewhere = is_submitit(self.launcher)
         if elsewhere:
             check_for_nodes(found)
-        return plan(found, thorough=dry_run, elsewhere=elsewhere)
+        dry_run = any(c.config.sweep.dry_run for c in found if c.config)
+        found = looked_at_first(found)
+        if not dry_run:
+            refuse([c for c in found if c.config is None])
+        from hydra_peft.sweeps.plan import plan  # here, since it loads torch
+
+        return plan(on_devices(found), thorough=dry_run, elsewhere=elsewhere)
 
     def _slots(self, planned: Sequence[PlannedJob]) -> int:
         """Return how many jobs are done at a time; 1 where only the launcher knows."""
@@ -206,13 +215,12 @@ def show(planned: Sequence[PlannedJob], slots: int = 1) -> None:
         raise UserError(f"{broken} of {len(planned)} jobs cannot work, so none would start.")
 
 
-def refuse_broken(planned: Sequence[PlannedJob]) -> None:
-    """Refuse a sweep of which some job cannot work.
+def refuse(broken: Sequence[PlannedJob | Composition]) -> None:
+    """Refuse a sweep of which the jobs ``broken`` cannot work.
 
     Raises:
-        UserError: so it is; the message has the first such job and the number of others.
+        UserError: there are some; the message has the first one and the number of others.
     """
-    broken = [job for job in planned if job.state == "broken"]
     if not broken:
         return
     others = len(broken) - 1

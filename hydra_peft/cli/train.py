@@ -31,7 +31,7 @@ from hydra_peft.cli.sweeper import (
     unfinished,
 )
 from hydra_peft.cli.torchrun import together
-from hydra_peft.config.resolvers import ROOT, register_resolvers
+from hydra_peft.config.resolvers import ROOT, register_resolvers, without_devices
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.console import log_to_console
 from hydra_peft.sweeps.job import Job
@@ -123,7 +123,11 @@ def job(config: DictConfig) -> float | None:
 
 
 def _single(config: DictConfig, overrides: list[str]) -> float | None:
-    from hydra_peft.config.check import check_and_resolve
+    from hydra_peft.config.check import check_and_resolve, check_config
+    from hydra_peft.runs.first_look import look_first
+
+    with without_devices():
+        look_first(check_config(config))  # before torch is loaded, which takes seconds
     from hydra_peft.config.text import to_yaml
     from hydra_peft.runs.claims import Claimed
     from hydra_peft.runs.ledger import TakenOver
