@@ -45,7 +45,7 @@ _SETTLED = ("pkg://hydra.conf", "structured://")
 _POLICIES = "sweep."
 #: by which conf leaves the precision to the device
 _FASTEST = "${fastest_precision"
-_DEFAULT = "${fastest_precision:${device}}"
+_ONLY_DEFAULT = '"precision": "${fastest_precision:${device}}"'
 #: more values than this in one range are a slip of the keyboard
 MAX_JOBS = 100_000
 
@@ -179,7 +179,7 @@ def _on_device(job: Job, config: RunConfig) -> RunConfig:
     precision = fastest_precision(config.device)
     if precision == config.precision:
         return config
-    if json.loads(job.config)["precision"] != _DEFAULT or job.config.count(_FASTEST) > 1:
+    if _ONLY_DEFAULT not in job.config or job.config.count("precision") > 2:
         return check_config(OmegaConf.create(json.loads(job.config)))  # something else has it too
     settings = {**config.settings, "precision": precision}
     return dataclasses.replace(config, precision=precision, settings=settings)

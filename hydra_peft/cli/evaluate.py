@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
-from hydra_peft.models.weight_files import check_weights_exist
+from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.folder import check_run_folder
 from hydra_peft.runs.record import read_record
@@ -52,8 +52,8 @@ def _main() -> int:
     # What is not there is told before torch is loaded, which takes seconds.
     check_run_folder(folder)
     read_record(folder)
-    if arguments.checkpoint:
-        check_weights_exist("the run's backbone", arguments.checkpoint, None)
+    if arguments.checkpoint and not Path(arguments.checkpoint).expanduser().is_file():
+        raise UserError(f"checkpoint={arguments.checkpoint} is not there, or is no file.")
     from hydra_peft.runs.rebuild import reevaluate
 
     compared = reevaluate(

@@ -80,11 +80,9 @@ def check_run_folder(folder: Path) -> None:
     if os.path.lexists(folder / FILE):
         return
     if not folder.is_dir():
-        raise UserError(
-            f"{folder} is {'no folder' if os.path.lexists(folder) else 'not there'}: give the folder "
-            "of a run, as train.py printed it."
-        )
-    below = (path.parent for depth in range(1, 4) for path in folder.glob("*/" * depth + FILE))
+        what = "no folder" if os.path.lexists(folder) else "not there"
+        raise UserError(f"{folder} is {what}: give the folder of a run, as train.py printed it.")
+    below = (path.parent for depth in range(1, 5) for path in folder.glob("*/" * depth + FILE))
     run = next(below, None)
     advice = f"such as {run}" if run else "as train.py printed it"
     raise UserError(f"{folder} is no run, it has no {FILE}: give the folder of one, {advice}.")
