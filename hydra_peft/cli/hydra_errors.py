@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -176,7 +177,7 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
     if key.startswith("hydra."):
         unknown = unknown_key_of_hydra(key) or f"there is no key '{key}'"
         return f"{unknown}: see python scripts/train.py --hydra-help."
-    if (CONF / key).is_dir():
+    if os.path.isdir(CONF / key):
         return f"'{key}' is not part of the defaults: add it with a plus, as +{key}=..."
     parent, _, last = key.rpartition(".")
     node = None

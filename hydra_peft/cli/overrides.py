@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Iterable
 
 from hydra.conf import HydraConf
@@ -62,7 +63,7 @@ def check_choices(words: Iterable[str]) -> None:
         except HydraException:
             continue  # Hydra says itself what it does not understand
         group = override.key_or_group
-        if not (group.startswith("hydra/") or (group and (CONF / group).is_dir())):
+        if not (group.startswith("hydra/") or (group and os.path.isdir(CONF / group))):
             continue
         listed = next((value for value in _values(override) if isinstance(value, list)), None)
         if group == "experiment" and (listed is not None or override.is_sweep_override()):
