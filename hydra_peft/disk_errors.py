@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "no file may become so large (ulimit -f limits it)",
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
@@ -19,7 +21,7 @@ _REASONS = {
     errno.EIO: "the disk reports an error",
 }
 
-_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def may_pass(error: BaseException) -> bool:
@@ -37,6 +39,8 @@ def disk_sentence(error: OSError) -> str | None:
     reason = _REASONS.get(error.errno or 0)
     if reason is None:
         return None
+    if error.errno == errno.EEXIST and error.filename and not os.path.exists(error.filename):
+        reason = f"it is a link to {os.path.realpath(error.filename)}, which is not there"
     where = f" at {error.filename}" if error.filename else ""
     return (
         f"cannot write{where}: {reason}; make room or set paths.runs to another folder. "

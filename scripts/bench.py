@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """Figures of speed: ``python scripts/bench.py --help``."""
 
-import sys
-
-from hydra_peft.cli.bench import main
+from _start import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start("bench")

@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """Kill a sweep at random moments and compare its results: ``python scripts/chaos.py --help``."""
 
-import sys
-
-from hydra_peft.cli.chaos import main
+from _start import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start("chaos")

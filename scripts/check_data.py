@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """Is prepared data what it should be: ``python scripts/check_data.py --help``."""
 
-import sys
-
-from hydra_peft.cli.check_data import main
+from _start import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start("check_data")

@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """What ``make demo`` runs."""
 
-import sys
-
-from hydra_peft.cli.demo import main
+from _start import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start("demo")

@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """Score a finished run again: ``python scripts/evaluate.py --help``."""
 
-import sys
-
-from hydra_peft.cli.evaluate import main
+from _start import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start("evaluate")

@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """Run folders to figures: ``python scripts/figures.py --help``."""
 
-import sys
-
-from hydra_peft.cli.figures import main
+from _start import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start("figures")

@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """Run folders to one web page: ``python scripts/report.py --help``."""
 
-import sys
-
-from hydra_peft.cli.report import main
+from _start import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start("report")

@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """What is done, running, failed and waiting: ``python scripts/status.py --help``."""
 
-import sys
-
-from hydra_peft.cli.status import main
+from _start import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start("status")

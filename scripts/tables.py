@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """Run folders to accuracy tables: ``python scripts/tables.py --help``."""
 
-import sys
-
-from hydra_peft.cli.tables import main
+from _start import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start("tables")

@@ -1,9 +1,7 @@
 #!/usr/bin/env python
 """Train and score adapters: ``python scripts/train.py --help``."""
 
-import sys
-
-from hydra_peft.cli.train import main
+from _start import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start("train")

@@ -15,7 +15,8 @@ from hydra_peft.adaptation.parameters import trainable_parameters
 from hydra_peft.adaptation.storage import save_adapter
 from hydra_peft.config.check import check_config
 from hydra_peft.files import atomic_write
-from hydra_peft.runs.assembly import build_model, load_backbone, load_data, task_of
+from hydra_peft.runs.assembly import build_model, load_backbone, load_data
+from hydra_peft.runs.first_look import task_of
 from hydra_peft.runs.record import write_record
 
 

@@ -17,13 +17,17 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.overrides import check_overrides
 from hydra_peft.config.check import check_config
+from hydra_peft.config.resolvers import without_devices
+from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
+from hydra_peft.runs.first_look import look_first
 from hydra_peft.sweeps.compositions import (
     Composition,
     compositions_file,
@@ -33,13 +37,15 @@ from hydra_peft.sweeps.compositions import (
     write_compositions,
 )
 from hydra_peft.sweeps.job import Job
-from hydra_peft.training.devices import fastest_precision
 
 PACKAGE = Path(__file__).resolve().parent.parent
 #: sources of Hydra that a release of it settles, or our code
 _SETTLED = ("pkg://hydra.conf", "structured://")
 #: what to do about runs there are changes nothing about them, so it is left out of what is kept
 _POLICIES = "sweep."
+#: by which conf leaves the precision to the device
+_FASTEST = "${fastest_precision"
+_ONLY_DEFAULT = '"precision": "${fastest_precision:${device}}"'
 #: more values than this in one range are a slip of the keyboard
 MAX_JOBS = 100_000
 
@@ -55,16 +61,18 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     parameters = config.hydra.sweeper.params or {}
     if not isinstance(parameters, DictConfig | dict):
         raise UserError(f"hydra.sweeper.params={parameters} is no mapping of keys to values.")
-    overrides: list[str] = []
+    # The loader is what globs, such as dataset='glob(*)', are looked up in.
+    parser = OverridesParser.create(config_loader=loader)
+    overrides = [_parameter(str(key), value, parser) for key, value in dict(parameters).items()]
+    overrides += _as_typed(config.hydra.overrides.task)
     try:
-        overrides = [f"{key!s}={value}" for key, value in dict(parameters).items()]
-        overrides += _as_typed(config.hydra.overrides.task)
-        # The loader is what globs, such as dataset='glob(*)', are looked up in.
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(overrides)
+        parsed = parser.parse_overrides(overrides)
         _check_ranges(parsed)
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     except COMPOSITION_ERRORS as error:
         raise UserError(one_sentence(error)) from None
+    except UserError:
+        raise
     except (ValueError, OverflowError) as error:  # such as a range with a step of 0
         raise UserError(f"{' '.join(overrides)} gives no sweep: {error}.") from None
     if not jobs:
@@ -74,9 +82,29 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     return jobs
 
 
+def _parameter(key: str, value: object, parser: OverridesParser) -> str:
+    """Return the override that ``hydra.sweeper.params.<key>`` stands for, checked by itself."""
+    override = f"{key}={value}"
+    try:
+        parser.parse_override(override)
+    except HydraException as error:
+        reason = " ".join(str(error).splitlines()[0].split()).rstrip(".")
+        raise UserError(
+            f"hydra.sweeper.params.{override} is not understood ({reason}): it must be what could "
+            f"be typed as {key}=..., such as '0,1' or 'range(0,3)'."
+        ) from None
+    return override
+
+
 def _check_ranges(overrides: Sequence[Override]) -> None:
-    """Check that no range is without end, before its values are listed."""
+    """Check that every sweep is one over values, of which no range has too many, unlisted."""
     for override in overrides:
+        if override.is_interval_sweep():
+            raise UserError(
+                f"'{override.input_line}' names no values: interval() is for searches that draw "
+                "from it; give a list (0,1,2), range(0,3) or choice(0,1), or set "
+                "protocol.tune=true protocol.search=optuna to draw hyper-parameters."
+            )
         if not override.is_range_sweep():
             continue
         values = cast(RangeSweep, override.value())
@@ -97,6 +125,9 @@ def compositions(
 ) -> list[Composition]:
     """Return every job of ``jobs`` composed and checked; one that cannot be says why.
 
+    Nothing of it loads torch, so that mistakes are told at once: what devices decide is put in by
+    :func:`on_devices`.
+
     Args:
         config: the sweep's own, Hydra's node included.
         loader: what composed it.
@@ -107,11 +138,51 @@ def compositions(
     composer = Composer(loader, config)
     file = _file(config, loader, bare)
     found = read_compositions(file, bare) if file else None
-    if found is None:
-        found = [composer.compose(job) for job in bare]
-        if file:
-            write_compositions(file, found)
-    return _with_policies(found, jobs, composer) if policies else found
+    with without_devices():
+        if found is None:
+            found = [composer.compose(job) for job in bare]
+            if file:
+                write_compositions(file, found)
+        return _with_policies(found, jobs, composer) if policies else found
+
+
+def looked_at_first(found: Sequence[Composition]) -> list[Composition]:
+    """Return ``found``; a job that needs what is not there says so, and is no more than that.
+
+    See :func:`hydra_peft.runs.first_look.look_first`.
+    """
+    return [_looked_at(composition) for composition in found]
+
+
+def _looked_at(composition: Composition) -> Composition:
+    if composition.config is None:
+        return composition
+    try:
+        look_first(composition.config)
+    except UserError as error:
+        return Composition(composition.job, None, str(error))
+    return composition
+
+
+def on_devices(found: Sequence[Composition]) -> list[Composition]:
+    """Return ``found``, the precision of the devices here put in where a job leaves it to them."""
+    return [
+        dataclasses.replace(c, config=_on_device(c.job, c.config)) if c.config else c for c in found
+    ]
+
+
+def _on_device(job: Job, config: RunConfig) -> RunConfig:
+    if _FASTEST not in job.config:
+        return config
+    from hydra_peft.training.devices import fastest_precision  # here, since it loads torch
+
+    precision = fastest_precision(config.device)
+    if precision == config.precision:
+        return config
+    if _ONLY_DEFAULT not in job.config or job.config.count("precision") > 2:
+        return check_config(OmegaConf.create(json.loads(job.config)))  # something else has it too
+    settings = {**config.settings, "precision": precision}
+    return dataclasses.replace(config, precision=precision, settings=settings)
 
 
 def _common_policies(jobs: Sequence[Sequence[str]]) -> set[str]:
@@ -241,7 +312,6 @@ def _inputs(
         "versions": [platform.python_version(), *_versions()],
         "plugins": sorted(Plugins.instance().class_name_to_class),
         "home": str(Path("~").expanduser()),
-        "precision": [fastest_precision(device) for device in ("auto", "cpu", "cuda")],
         "name": config.hydra.job.config_name,
         "hydra": hydra,
         "jobs": [list(job) for job in jobs],

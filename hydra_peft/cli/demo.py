@@ -5,9 +5,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hydra_peft.cli import tables, train
 from hydra_peft.cli.guard import guarded
+from hydra_peft.errors import UserError
 
+USAGE = """\
+Train four methods on two embedded tasks, and print their table and where everything is.
+
+python scripts/demo.py     what `make demo` runs after the set-up; runs that are done are skipped
+
+It takes no arguments. The same sweep with other settings:
+
+python scripts/train.py -m +experiment=demo seed=0,1"""
 DEMO = Path(__file__).resolve().parent.parent.parent / "results" / "demo"
 
 
@@ -17,6 +25,16 @@ def main() -> int:
 
 
 def _main() -> int:
+    for word in sys.argv[1:]:
+        if word in ("-h", "--help", "help"):
+            print(USAGE)
+            return 0
+        raise UserError(
+            f"'{word}' is not understood, the demo takes no arguments: for other settings see "
+            "python scripts/demo.py --help."
+        )
+    from hydra_peft.cli import train
+
     print("Four methods on two embedded tasks; a completed run is not done again.\n", flush=True)
     sys.argv = [sys.argv[0], "-m", "+experiment=demo"]
     code = train.main()
@@ -27,6 +45,8 @@ def _main() -> int:
 
 
 def _show() -> int:
+    from hydra_peft.cli import tables
+
     tables.print_tables(DEMO / "runs", DEMO / "tables", "demo")
     print(f"run folders: {DEMO / 'runs'}")
     print(f"curves:      {sys.executable} -m tensorboard.main --logdir {DEMO / 'runs'}")

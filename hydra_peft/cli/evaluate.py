@@ -8,7 +8,9 @@ from pathlib import Path
 
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
+from hydra_peft.runs.folder import check_run_folder
 from hydra_peft.runs.record import read_record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -47,7 +49,11 @@ def main() -> int:
 def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     folder = Path(arguments.run).expanduser()
-    read_record(folder)  # a folder that is none is told before torch is loaded, which takes seconds
+    # What is not there is told before torch is loaded, which takes seconds.
+    check_run_folder(folder)
+    read_record(folder)
+    if arguments.checkpoint and not Path(arguments.checkpoint).expanduser().is_file():
+        raise UserError(f"checkpoint={arguments.checkpoint} is not there, or is no file.")
     from hydra_peft.runs.rebuild import reevaluate
 
     compared = reevaluate(

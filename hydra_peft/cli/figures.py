@@ -13,6 +13,7 @@ from hydra_peft.cli.arguments import check_name, parse_arguments, parse_settings
 from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError
 from hydra_peft.figures import CollectionFigure, Figure, FigureData, RunFigure
+from hydra_peft.runs.folder import check_run_folder
 
 if typing.TYPE_CHECKING:
     from hydra_peft.runs.collection import Collection
@@ -141,6 +142,8 @@ def _source(figure: Figure, arguments: Arguments) -> Any:
         )
     if isinstance(figure, RunFigure) and not figure.several and len(folders) > 1:
         raise UserError(f"figure={figure.name} takes one run, not {len(folders)}.")
+    for folder in folders:
+        check_run_folder(folder)
     return folders
 
 

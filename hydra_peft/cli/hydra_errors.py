@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os.path
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_peft.cli.clusters import NEEDED
+from hydra_peft.cli.home import PATH_KEYS
+from hydra_peft.cli.overrides import unknown_key_of_hydra
+from hydra_peft.config.quoting import in_quotes
 from hydra_peft.errors import UserError, did_you_mean
 
 #: more options than this are not all listed in a message
@@ -24,19 +30,29 @@ MANY = 12
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 
 
-def one_sentence(error: Exception, defaults: Callable[[], DictConfig | None] = lambda: None) -> str:
+def one_sentence(
+    error: Exception,
+    defaults: Callable[[], DictConfig | None] = lambda: None,
+    words: Sequence[str] = (),
+) -> str:
     """Return what a user needs to know of ``error``.
 
     Args:
         error: raised while Hydra composed a config.
         defaults: gives the config without overrides, to look for near keys in; None if that is not
             known. Called only where it is needed: it takes as long as composing.
+        words: the command line.
     """
     if isinstance(error, OverrideParseException):
-        return f"cannot understand the override '{error.override}': expected key=value."
+        return _not_understood(error, words)
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     text = str(error)
+    several = re.match(
+        r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'( requires|\n)", text
+    )
+    if several:
+        return _several(several[1], defaults)
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
         return _unknown_key(key[1], defaults())
@@ -45,6 +61,82 @@ def one_sentence(error: Exception, defaults: Callable[[], DictConfig | None] = l
         return f"there is no config '{group[1]}': see python scripts/train.py --help."
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     return " ".join(str(cause).split()) + "."
+
+
+def _not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
+    override = error.override
+    begun = f"cannot understand the override '{override}'"
+    key, equals, value = override.partition("=")
+    function = re.search(r"Unknown function '(\w+)'\s*Available: ([\w,]+)", str(error))
+    whole = _whole(override, words)
+    if whole is not None:
+        return f"{begun}: a shell parts words at blanks, so all of it needs quotes: {whole}."
+    if not equals:
+        return f"{begun}: expected key=value."
+    if not re.fullmatch(r"[+~]*[\w./@-]+", key, re.ASCII):
+        return f"{begun}: expected key=value, and '{key}' can be no key."
+    form = as_typed(key, value)
+    reason = "a text with special characters needs quotes"
+    if function:
+        reason = f"there is no function '{function[1]}' (only {function[2]}), and {reason}"
+    elif _is_open(value):
+        reason = f"a bracket or quote is not closed, and {reason}"
+    return f"{begun}: {reason}{', as in ' + form if form else ''}."
+
+
+def as_typed(key: str, value: str) -> str | None:
+    """Return the word, as a shell takes it, by which Hydra gives ``key`` exactly ``value``.
+
+    None where there is none: a value that would be replaced, or that a line cannot show.
+    """
+    form = f"{key}={in_quotes(value)}"
+    return shlex.quote(form) if value.isprintable() and _is_read_as(form, value) else None
+
+
+def _is_read_as(form: str, value: str) -> bool:
+    try:
+        return "${" not in value and OverridesParser.create().parse_override(form).value() == value
+    except HydraException:
+        return False
+
+
+def _whole(override: str, words: Sequence[str]) -> str | None:
+    """Return the word that a shell has parted ``override`` from, None if that is not to be seen."""
+    if override not in words:
+        return None
+    place = words.index(override)
+    before = words[place - 1] if place else ""
+    if "=" not in override and before.partition("=")[0] in PATH_KEYS:
+        return as_typed(*f"{before} {override}".split("=", 1))
+    if not _is_open(override):
+        return None
+    for end in range(place + 2, len(words) + 1):
+        joined = " ".join(words[place:end])
+        try:
+            OverridesParser.create().parse_override(joined)
+        except HydraException:
+            continue
+        return shlex.quote(joined)
+    return None
+
+
+def _is_open(text: str) -> bool:
+    pairs = any(text.count(pair[0]) > text.count(pair[1]) for pair in ("[]", "{}", "()"))
+    return pairs or any(text.count(quote) % 2 for quote in "\"'")
+
+
+def _several(override: str, defaults: Callable[[], DictConfig | None]) -> str:
+    """Return what to do about several values where no sweep was asked for."""
+    key, _, value = override.partition("=")
+    begun = f"'{override}' gives several values"
+    name = key.lstrip("+")
+    form = as_typed(key, value)
+    if name in PATH_KEYS and form is not None:
+        return f"{begun}: if it is one path with a comma, quote it, as in {form}."
+    found = defaults()
+    if found is not None and isinstance(OmegaConf.select(found, name), ListConfig):
+        return f"{begun} where one list is needed: type {shlex.quote(f'{key}=[{value}]')}."
+    return f"{begun}, one for each run of a sweep: add -m, as in -m {shlex.quote(override)}."
 
 
 def of_hydra_itself(error: Exception, words: Sequence[str]) -> UserError | None:
@@ -77,7 +169,15 @@ def _missing_option(error: MissingConfigException) -> str:
 
 
 def _unknown_key(key: str, defaults: DictConfig | None) -> str:
-    if (CONF / key).is_dir():
+    if key.startswith("hydra.sweeper.params"):
+        return (
+            f"'{key}' is not set here: values to sweep over are given as -m seed=0,1 (or with a "
+            "plus and quotes, as \"+hydra.sweeper.params.seed='0,1'\")."
+        )
+    if key.startswith("hydra."):
+        unknown = unknown_key_of_hydra(key) or f"there is no key '{key}'"
+        return f"{unknown}: see python scripts/train.py --hydra-help."
+    if os.path.isdir(CONF / key):
         return f"'{key}' is not part of the defaults: add it with a plus, as +{key}=..."
     parent, _, last = key.rpartition(".")
     node = None

@@ -1,23 +1,21 @@
 """``hydra/launcher=sequential`` and ``=local`` as Hydra knows launchers.
 
-Our sweeper hands jobs to ``launch_jobs`` and hears of each end when it happens. A sweeper of
-somebody else calls ``launch``, which gives it what Hydra's own launcher would.
+Our sweeper hands jobs to ``launch_jobs`` and hears of each end when it happens. Another sweeper,
+which would call ``launch``, is refused.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, JobStatus, filter_overrides
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from hydra_peft.cli.guard import complain
 from hydra_peft.cli.plugins import plug_in
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.job import Job, JobEnd
@@ -25,19 +23,21 @@ from hydra_peft.sweeps.job import Job, JobEnd
 if TYPE_CHECKING:
     from hydra_peft.config.schema import RunConfig
 
+#: why no other: it would do without the plan, and see the scores of test sets
+OTHER_SWEEPER = (
+    "a hydra/sweeper other than hydra_peft neither plans jobs nor skips done ones, and may choose "
+    "by scores on the test set: leave hydra/sweeper out (protocol.tune=true "
+    "protocol.search=optuna searches on val200)."
+)
+
 
 class _JobsLauncher(Launcher):
     """What both have in common."""
 
     def setup(
-        self,
-        *,
-        hydra_context: HydraContext,
-        task_function: TaskFunction,  # noqa: ARG002
-        config: DictConfig,
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        self._context = hydra_context
-        self._config = config
+        """Take nothing: jobs come composed."""
 
     def launch_jobs(
         self, jobs: Sequence[Job], *, fail_fast: bool = False
@@ -55,26 +55,16 @@ class _JobsLauncher(Launcher):
         return 1
 
     def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+        self,
+        job_overrides: Sequence[Sequence[str]],  # noqa: ARG002
+        initial_job_idx: int,  # noqa: ARG002
     ) -> Sequence[JobReturn]:
-        """Do a batch of a sweeper that is not ours; the result of a job is its accuracy."""
-        jobs = [self._composed(overrides) for overrides in job_overrides]
-        ends: dict[int, JobEnd] = {}
-        numbers = {id(job): number for number, job in enumerate(jobs)}
-        with closing(self.launch_jobs(jobs)) as launched:
-            for end in launched:
-                ends[numbers[id(end.job)]] = end
-                _show(end)
-        return [
-            _as_return(ends[number], initial_job_idx + number, list(job_overrides[number]))
-            for number in range(len(jobs))
-        ]
+        """Refuse: this is what a sweeper that is not ours calls.
 
-    def _composed(self, overrides: Sequence[str]) -> Job:
-        config = self._context.config_loader.load_sweep_config(self._config, list(overrides))
-        job = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        text = json.dumps(OmegaConf.to_container(job, resolve=False))
-        return Job(tuple(filter_overrides(overrides)), text)
+        Raises:
+            UserError: always.
+        """
+        raise UserError(OTHER_SWEEPER)
 
 
 class SequentialLauncher(_JobsLauncher):
@@ -120,18 +110,3 @@ def register_launchers() -> None:
     for name, cls in (("sequential", SequentialLauncher), ("local", LocalLauncher)):
         node = {"_target_": plug_in(cls)}
         ConfigStore.instance().store(group="hydra/launcher", name=name, node=node)
-
-
-def _show(end: JobEnd) -> None:
-    if end.status == "completed":
-        print(end.line, flush=True)
-    else:
-        complain(end.line)
-
-
-def _as_return(end: JobEnd, number: int, overrides: Sequence[str]) -> JobReturn:
-    result = JobReturn(overrides=overrides, task_name=str(number))
-    completed = end.status == "completed"
-    result.status = JobStatus.COMPLETED if completed else JobStatus.FAILED
-    result.return_value = end.metric if completed else UserError(f"{end.job.name}: {end.error}")
-    return result

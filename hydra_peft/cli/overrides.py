@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Iterable
 
 from hydra.conf import HydraConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_peft.config.resolvers import ROOT
 from hydra_peft.errors import UserError, did_you_mean
+
+CONF = ROOT / "conf"
 
 #: keys of a protocol that are asked for beside its name
 _FREE = ("protocol.tune", "protocol.grid", "protocol.search", "protocol.trials")
@@ -43,6 +50,42 @@ def check_overrides(overrides: Iterable[str]) -> None:
             )
 
 
+def check_choices(words: Iterable[str]) -> None:
+    """Check that each group gets one option a run: of a list Hydra would take the last alone.
+
+    Raises:
+        UserError: a list of options, or a sweep over presets, which are sweeps themselves.
+    """
+    parser = OverridesParser.create()
+    for word in words:
+        try:
+            override = parser.parse_override(word)
+        except HydraException:
+            continue  # Hydra says itself what it does not understand
+        group = override.key_or_group
+        if not (group.startswith("hydra/") or (group and os.path.isdir(CONF / group))):
+            continue
+        listed = next((value for value in _values(override) if isinstance(value, list)), None)
+        if group == "experiment" and (listed is not None or override.is_sweep_override()):
+            raise UserError(
+                f"'{word}' names several presets, and each is a sweep of its own: give each a "
+                "command."
+            )
+        if listed is not None:
+            options = ",".join(map(str, listed))
+            advice = f"for one run with each, type -m {group}={options}"
+            raise UserError(
+                f"'{word}' names several options where one is needed: "
+                f"{'choose one' if group.startswith('hydra/') else advice}."
+            )
+
+
+def _values(override: Override) -> list[object]:
+    """Return what ``override`` sets its key to: several values in a sweep."""
+    value = override.value()
+    return list(value.list) if isinstance(value, ChoiceSweep) else [value]
+
+
 def check_keys_of_hydra(words: Iterable[str]) -> None:
     """Check that ``+hydra.<key>=...`` adds no key that Hydra does not have: it would say nothing.
 
@@ -52,17 +95,22 @@ def check_keys_of_hydra(words: Iterable[str]) -> None:
     for word in words:
         key, given, _ = word.partition("=")
         name = key.lstrip("+")
-        if not given or name == key or not name.startswith("hydra."):
-            continue
-        node: object = OmegaConf.structured(HydraConf)
-        for part in name.split(".")[1:]:
-            # Below a plain dict, or what plugins bring along, any key may be meant.
-            if not isinstance(node, DictConfig) or OmegaConf.get_type(node) in (None, dict):
-                break
-            known = [str(one) for one in node.keys()]  # noqa: SIM118 - `in` passes over missing ones
-            if part not in known:
-                raise UserError(
-                    f"'{word}': Hydra has no key '{name}'{did_you_mean(part, known)}; "
-                    f"known there: {', '.join(known)}."
-                )
-            node = node._get_node(part)
+        if given and name != key and name.startswith("hydra."):
+            unknown = unknown_key_of_hydra(name)
+            if unknown is not None:
+                raise UserError(f"'{word}': {unknown}.")
+
+
+def unknown_key_of_hydra(name: str) -> str | None:
+    """Return in words that Hydra has no key ``name``; None where it has, or plugins may have."""
+    node: object = OmegaConf.structured(HydraConf)
+    for part in name.split(".")[1:]:
+        # Below a plain dict, or what plugins bring along, any key may be meant.
+        if not isinstance(node, DictConfig) or OmegaConf.get_type(node) in (None, dict):
+            break
+        known = [str(one) for one in node.keys()]  # noqa: SIM118 - `in` passes over missing ones
+        if part not in known:
+            near = did_you_mean(part, known)
+            return f"Hydra has no key '{name}'{near}; known there: {', '.join(known)}"
+        node = node._get_node(part)
+    return None

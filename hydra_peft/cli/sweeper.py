@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -19,11 +20,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli.clusters import check_for_nodes, executor_of, is_submitit
 from hydra_peft.cli.guard import Stopped, complain
-from hydra_peft.cli.plugins import plug_in
+from hydra_peft.cli.launchers import OTHER_SWEEPER
+from hydra_peft.cli.plugins import MODULE, plug_in
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.job import Job, JobEnd
 
 if TYPE_CHECKING:
+    from hydra_peft.sweeps.compositions import Composition
     from hydra_peft.sweeps.plan import PlannedJob
 
 #: overrides of runs that did not complete; Hydra hands nothing of a sweep back to who started it
@@ -81,7 +84,7 @@ class Sweeps(Sweeper):
         if any(job.config.sweep.dry_run for job in planned if job.config):
             show(planned, self._slots(planned))
             return []
-        refuse_broken(planned)
+        refuse([job for job in planned if job.state == "broken"])
         to_start = [job for job in planned if job.starts]
         elsewhere = is_submitit(self.launcher)
         # Before anything is said or written: it may not be there.
@@ -97,20 +100,28 @@ class Sweeps(Sweeper):
         return self._launch(to_start, executor)
 
     def plan(self) -> list[PlannedJob]:
-        """Return what is to be done about each job."""
-        from hydra_peft.cli.composing import compositions, expand
-        from hydra_peft.sweeps.plan import plan
+        """Return what is to be done about each job.
+
+        Raises:
+            UserError: some job cannot work, which is told before torch is loaded if it can be.
+        """
+        from hydra_peft.cli.composing import compositions, expand, looked_at_first, on_devices
 
         assert self.config is not None
         assert self.hydra_context is not None
         self._check_own_settings(self.config)
         loader = self.hydra_context.config_loader
         found = compositions(self.config, loader, expand(self.config, loader))
-        dry_run = any(c.config.sweep.dry_run for c in found if c.config)
         elsewhere = is_submitit(self.launcher)
         if elsewhere:
             check_for_nodes(found)
-        return plan(found, thorough=dry_run, elsewhere=elsewhere)
+        dry_run = any(c.config.sweep.dry_run for c in found if c.config)
+        found = looked_at_first(found)
+        if not dry_run:
+            refuse([c for c in found if c.config is None])
+        from hydra_peft.sweeps.plan import plan  # here, since it loads torch
+
+        return plan(on_devices(found), thorough=dry_run, elsewhere=elsewhere)
 
     def _slots(self, planned: Sequence[PlannedJob]) -> int:
         """Return how many jobs are done at a time; 1 where only the launcher knows."""
@@ -213,13 +224,12 @@ def show(planned: Sequence[PlannedJob], slots: int = 1) -> None:
         raise UserError(f"{broken} of {len(planned)} jobs cannot work, so none would start.")
 
 
-def refuse_broken(planned: Sequence[PlannedJob]) -> None:
-    """Refuse a sweep of which some job cannot work.
+def refuse(broken: Sequence[PlannedJob | Composition]) -> None:
+    """Refuse a sweep of which the jobs ``broken`` cannot work.
 
     Raises:
-        UserError: so it is; the message has the first such job and the number of others.
+        UserError: there are some; the message has the first one and the number of others.
     """
-    broken = [job for job in planned if job.state == "broken"]
     if not broken:
         return
     others = len(broken) - 1
@@ -250,6 +260,16 @@ def tell(end: JobEnd) -> None:
     if end.line:
         complain(end.line)
     unfinished.append(end.job.name)
+
+
+def check_sweeper() -> None:
+    """Check that a job that a launcher of Hydra's kind does was planned by our sweeper.
+
+    Raises:
+        UserError: another one started it.
+    """
+    if HydraConfig.get().sweeper["_target_"] != f"{MODULE}.{Sweeps.__name__}":
+        raise UserError(OTHER_SWEEPER)
 
 
 def register_sweeper() -> None:

@@ -10,6 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from hydra_peft.cli.train import CONF, register
 from hydra_peft.config.check import check_config
+from hydra_peft.config.resolvers import without_devices
 from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.errors import UserError, did_you_mean
 
@@ -38,7 +39,7 @@ def benchmark_tasks(benchmark: str) -> dict[str, DatasetConfig]:
     options = [option for option, named in benchmarks.items() if named == benchmark]
     register()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"), without_devices():
         tasks = [check_config(compose("train", [f"dataset={name}"])).dataset for name in options]
     tasks.sort(key=lambda task: (_GROUPS.index(task.group), task.name))
     return {task.name: task for task in tasks}

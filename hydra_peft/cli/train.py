@@ -20,9 +20,10 @@ from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, of_hydra_itself, one_sentence
 from hydra_peft.cli.launchers import register_launchers
-from hydra_peft.cli.overrides import check_keys_of_hydra, check_overrides
+from hydra_peft.cli.overrides import check_choices, check_keys_of_hydra, check_overrides
 from hydra_peft.cli.sweeper import (
     JobFailed,
+    check_sweeper,
     register_sweeper,
     show,
     tell,
@@ -30,7 +31,7 @@ from hydra_peft.cli.sweeper import (
     unfinished,
 )
 from hydra_peft.cli.torchrun import together
-from hydra_peft.config.resolvers import ROOT, register_resolvers
+from hydra_peft.config.resolvers import ROOT, register_resolvers, without_devices
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.console import log_to_console
 from hydra_peft.sweeps.job import Job
@@ -55,6 +56,7 @@ def _main() -> int:
     sys.argv[1:] = sorted(words, key=lambda word: not is_flag(word))
     check_flags(sys.argv[1:])
     check_keys_of_hydra(sys.argv[1:])
+    check_choices(word for word in words if not word.startswith("-"))
     unfinished.clear()
     # With this Hydra lets exceptions through, so that the message is ours to write.
     before = os.environ.get("HYDRA_FULL_ERROR")
@@ -67,7 +69,7 @@ def _main() -> int:
             raise UserError(one_sentence(cause)) from None
         raise (cause or stopped) from None
     except COMPOSITION_ERRORS as error:
-        raise UserError(one_sentence(error, _defaults)) from None
+        raise UserError(one_sentence(error, _defaults, words)) from None
     except ValueError as error:
         # A job's own errors come as Stopped: this one is about Hydra's command line.
         raise UserError(" ".join(str(error).split())) from None
@@ -110,6 +112,7 @@ def job(config: DictConfig) -> float | None:
     try:
         check_overrides(overrides)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
+            check_sweeper()
             return _one_of_many(config, overrides)
         check_single()
         return _single(config, overrides)
@@ -120,7 +123,11 @@ def job(config: DictConfig) -> float | None:
 
 
 def _single(config: DictConfig, overrides: list[str]) -> float | None:
-    from hydra_peft.config.check import check_and_resolve
+    from hydra_peft.config.check import check_and_resolve, check_config
+    from hydra_peft.runs.first_look import look_first
+
+    with without_devices():
+        look_first(check_config(config))  # before torch is loaded, which takes seconds
     from hydra_peft.config.text import to_yaml
     from hydra_peft.runs.claims import Claimed
     from hydra_peft.runs.ledger import TakenOver

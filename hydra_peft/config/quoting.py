@@ -7,6 +7,12 @@ import re
 
 def quoted(value: str) -> str:
     """Return ``value`` so that an override ``key=<value>`` has exactly this text for a value."""
-    if re.fullmatch(r"[A-Za-z0-9_./:+-]+", value):
-        return value
-    return '"' + value.replace('"', '\\"') + '"'
+    return value if re.fullmatch(r"[A-Za-z0-9_./:+-]+", value) else in_quotes(value)
+
+
+def in_quotes(value: str) -> str:
+    """Return ``value`` as a quoted text of Hydra's grammar.
+
+    There a backslash is one of its own unless it, or a row of them, stands before a quote.
+    """
+    return '"' + re.sub(r'(\\+)(?="|\Z)', r"\1\1", value).replace('"', '\\"') + '"'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -14,6 +16,16 @@ def register_resolvers() -> None:
     """Make ``${project_root:}`` and ``${fastest_precision:<device>}`` known to OmegaConf."""
     OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
     OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, replace=True)
+
+
+@contextlib.contextmanager
+def without_devices() -> Iterator[None]:
+    """Let ``${fastest_precision:}`` give ``fp32`` in the block: asking for devices loads torch."""
+    OmegaConf.register_new_resolver("fastest_precision", lambda _: "fp32", replace=True)
+    try:
+        yield
+    finally:
+        register_resolvers()
 
 
 def _fastest_precision(device: object) -> str:

@@ -15,8 +15,9 @@ from hydra_peft.data.decoding import in_threads, read_image
 from hydra_peft.data.manifests import read_manifest
 from hydra_peft.data.overlap import overlaps, rows
 from hydra_peft.data.sources._task import Task
-from hydra_peft.data.sources.image_lists import MANIFEST, FileImages, load_split, task_folder
+from hydra_peft.data.sources.image_lists import MANIFEST, FileImages, load_split
 from hydra_peft.data.splits import SourceSplit, TaskData
+from hydra_peft.data.task_folders import task_folder
 from hydra_peft.errors import UserError
 
 _IMPLIED = ({"train800", "test"}, {"val200", "test"})

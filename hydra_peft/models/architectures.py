@@ -9,14 +9,10 @@ from typing import Any
 from torch import nn
 
 from hydra_peft.errors import UserError, did_you_mean, near
-from hydra_peft.models.vit_mini import VIT_MINI
+from hydra_peft.models.vit_mini import EMBEDDED
 
 #: constructor arguments that other keys set
 _OURS = frozenset({"num_classes", "drop_path_rate"})
-#: architectures of our own: timm's name to build on, and its constructor arguments
-EMBEDDED: dict[str, tuple[str, dict[str, Any]]] = {
-    "vit_mini": ("vit_tiny_patch16_224", VIT_MINI),
-}
 
 
 def build_architecture(

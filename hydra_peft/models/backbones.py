@@ -15,11 +15,12 @@ from torch import nn
 
 from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.errors import UserError
-from hydra_peft.models.architectures import EMBEDDED, build_architecture
-from hydra_peft.models.checkpoints import check_checkpoint, check_suffix, load_checkpoint
+from hydra_peft.models.architectures import build_architecture
+from hydra_peft.models.checkpoints import check_checkpoint, load_checkpoint
 from hydra_peft.models.hub import load_from_hub
+from hydra_peft.models.vit_mini import EMBEDDED
+from hydra_peft.models.weight_files import check_weights_exist, local_file, missing_weights
 
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
 #: backbones kept in memory at once; a sweep over more loads them in turn
 KEPT = 2
 
@@ -78,7 +79,7 @@ def build_backbone(
         UserError: an unknown architecture, or weights that are missing or do not fit.
     """
     source = weights_source(architecture, checkpoint, pretrained, seed)
-    file = _local_file(architecture, checkpoint) if pretrained else None
+    file = local_file(architecture, checkpoint) if pretrained else None
     stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and file.is_file() else None
     key = json.dumps([architecture, dict(arguments), drop_path, source, stamp], sort_keys=True)
     if key not in _loaded:
@@ -102,26 +103,6 @@ def forget_backbones() -> None:
     _loaded.clear()
 
 
-def _local_file(architecture: str, checkpoint: str | None) -> Path | None:
-    if checkpoint is not None:
-        return Path(checkpoint).expanduser()
-    return ASSETS / f"{architecture}.safetensors" if architecture in EMBEDDED else None
-
-
-def check_weights_exist(architecture: str, checkpoint: str | None, url: str | None) -> None:
-    """Check, without reading it, that a local checkpoint is there.
-
-    Raises:
-        UserError: it is not; the message says where to fetch it and which key to set.
-    """
-    file = _local_file(architecture, checkpoint)
-    if file is None:
-        return
-    if not file.is_file():
-        raise UserError(_missing(f"{file} is not there or is not a file", architecture, url))
-    check_suffix(file)
-
-
 def check_weights(
     architecture: str,
     *,
@@ -141,7 +122,7 @@ def check_weights(
     Raises:
         UserError: an unknown architecture, or weights that are missing or do not fit.
     """
-    file = _local_file(architecture, checkpoint)
+    file = local_file(architecture, checkpoint)
     if file is None:
         build_backbone(
             architecture,
@@ -161,7 +142,7 @@ def check_weights(
 
 def _load_file(model: nn.Module, architecture: str, file: Path, url: str | None) -> None:
     if not file.is_file():
-        raise UserError(_missing(f"{file} is not there or is not a file", architecture, url))
+        raise UserError(missing_weights(f"{file} is not there or is not a file", architecture, url))
     load_checkpoint(model, file)
 
 
@@ -174,14 +155,6 @@ def _load_from_hub(
     except Exception as error:
         reason = type(error).__name__
         raise UserError(
-            _missing(f"timm's hub did not give the weights ({reason})", architecture, url)
+            missing_weights(f"timm's hub did not give the weights ({reason})", architecture, url)
         ) from None
     model.load_state_dict(loaded.state_dict())
-
-
-def _missing(what: str, architecture: str, url: str | None) -> str:
-    where = f"fetch {url}" if url else "fetch a checkpoint of this architecture"
-    return (
-        f"no weights for '{architecture}': {what}; {where} and set model.checkpoint=<file>, or "
-        "set model.pretrained=false for random weights."
-    )

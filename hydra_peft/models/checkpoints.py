@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from hydra_peft.errors import UserError
 from hydra_peft.models.google_npz import check_google_vit, read_google_vit
+from hydra_peft.models.weight_files import check_suffix
 from hydra_peft.tensor_files import read_shapes, read_tensors
-
-SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin")
 
 
 def load_checkpoint(model: nn.Module, path: Path) -> None:
@@ -61,19 +60,6 @@ def _check_file(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"model.checkpoint={path} does not exist or is not a file.")
     check_suffix(path)
-
-
-def check_suffix(path: Path) -> None:
-    """Check that the ending of a checkpoint's name is one of :data:`SUFFIXES`.
-
-    Raises:
-        UserError: it is not.
-    """
-    if path.suffix not in SUFFIXES:
-        raise UserError(
-            f"model.checkpoint={path} has the unknown ending '{path.suffix}': expected one of "
-            f"{', '.join(SUFFIXES)}."
-        )
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:

@@ -19,3 +19,8 @@ They describe a plain pre-norm vision transformer of about 1.05 million paramete
 images of shape [batch, 3, 32, 32], normalised as `x / 127.5 - 1`. `num_classes` is left to the
 caller, because the stored weights hold no head.
 """
+
+#: architectures of our own: timm's name to build on, and its constructor arguments
+EMBEDDED: dict[str, tuple[str, dict[str, Any]]] = {
+    "vit_mini": ("vit_tiny_patch16_224", VIT_MINI),
+}

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import timm
 import torch
 from torch import nn
 
 from hydra_peft.pretraining.model import SourceModel, source_loss
+from hydra_peft.pretraining.options import PretrainOptions
 from hydra_peft.pretraining.scenes import SceneSource
 from hydra_peft.pretraining.score import SourceScore, score
 from hydra_peft.pretraining.weights import write_weights
@@ -20,37 +19,6 @@ from hydra_peft.pretraining.weights import write_weights
 _SCORE_SEED_OFFSET = 1_000_003
 _FINAL_BATCHES = 20
 _PROGRESS_BATCHES = 2
-
-
-@dataclass(frozen=True)
-class PretrainOptions:
-    """What a pretraining run may vary; times and files aside, it fixes the result.
-
-    The same seed, step count, batch size and number of threads give the same weights on the same
-    machine and library versions; other machines may differ in the last bits and then drift apart.
-    """
-
-    output: Path
-    steps: int = 3600
-    batch_size: int = 256
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
-    warmup_steps: int = 250
-    clip_norm: float = 1.0
-    seed: int = 0
-    threads: int = 2
-    report_every: int = 100
-    save_every: int = 0
-    ramp: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for sizes that cannot be trained with."""
-        if min(self.steps, self.batch_size, self.threads, self.report_every) < 1:
-            raise ValueError("steps, batch_size, threads and report_every must be at least 1")
-        if not 0.0 <= self.ramp <= 1.0:
-            raise ValueError(f"ramp must be between 0 and 1, got {self.ramp}")
-        if self.learning_rate <= 0.0 or self.warmup_steps < 0 or self.save_every < 0:
-            raise ValueError("learning_rate must be positive; other settings must not be negative")
 
 
 def learning_rate_factor(step: int, steps: int, warmup_steps: int) -> float:

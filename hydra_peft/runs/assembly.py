@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -16,8 +15,6 @@ from hydra_peft.config.schema import (
     DataConfig,
     DatasetConfig,
     ModelConfig,
-    PathsConfig,
-    ProtocolConfig,
     RunConfig,
 )
 from hydra_peft.data.feeding import prepare_split
@@ -28,7 +25,9 @@ from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
 from hydra_peft.models.architectures import build_architecture, input_size
 from hydra_peft.models.architectures import normalization as own_normalization
-from hydra_peft.models.backbones import Weights, build_backbone, check_weights_exist
+from hydra_peft.models.backbones import Weights, build_backbone
+from hydra_peft.models.weight_files import check_weights_exist
+from hydra_peft.runs.first_look import splits_needed, splits_read, task_of
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.seeding import derive_seed, seed_everything
@@ -47,31 +46,6 @@ def check_data(config: RunConfig) -> None:
     """
     for splits in splits_needed(config.protocol):
         check_task_is_there(config.dataset.source, task_of(config.dataset, config.paths, splits))
-
-
-def splits_needed(protocol: ProtocolConfig) -> list[tuple[str, str]]:
-    """Return the pairs of splits that a run trains on and scores, those of its tuning first."""
-    own = (protocol.train_split, protocol.evaluate_split)
-    return [("train800", "val200"), own] if protocol.tune else [own]
-
-
-def splits_read(protocol: ProtocolConfig) -> list[str]:
-    """Return every split that a run or its tuning reads: what its record has hashes of."""
-    return list(dict.fromkeys(name for pair in splits_needed(protocol) for name in pair))
-
-
-def task_of(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[str]) -> Task:
-    """Return what a source needs to know to find ``splits`` of a task."""
-    return Task(
-        benchmark=dataset.benchmark,
-        name=dataset.name,
-        folder=dataset.folder,
-        aliases=tuple(dataset.aliases),
-        classes=dataset.classes,
-        root=Path(paths.data).expanduser(),
-        cache=Path(paths.cache),
-        splits=tuple(splits),
-    )
 
 
 def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:

@@ -162,7 +162,7 @@ def claim(
         Claimed: somebody holds it, this process included.
         ValueError: ``folder`` is not below ``runs``.
         UserError: a link leads out of the folder of claims.
-        OSError: ``runs`` cannot be written.
+        OSError: ``runs`` cannot be made or written.
     """
     held = _acquire(runs, folder, dead)
     try:
@@ -208,16 +208,26 @@ class Watch:
         self._place = _place(runs, folder)
         self._mark: str | None = None
         self._silence = 0.0
+        self._unread = 0.0
         self._looked = time.monotonic()
 
     def is_dead(self) -> bool:
-        """Return True if nobody alive holds the folder; False as long as that is not known."""
+        """Return True if nobody alive holds the folder; False as long as that is not known.
+
+        Raises:
+            OSError: the claim could not be read for as long as ``patience``.
+        """
         before = time.monotonic()
         self.dead = None
         try:
             newest = files.latest(self._place)
         except OSError:
-            return False
+            self._unread += min(before - self._looked, self.patience / 3)
+            self._looked = time.monotonic()
+            if self._unread < self.patience:
+                return False
+            raise
+        self._unread = 0.0
         if newest is None or not _may_live(newest):
             return True
         if newest.mark == self._mark:
@@ -236,21 +246,28 @@ def _acquire(runs: Path, folder: Path, dead: str | None) -> Held:
     top = Path(os.path.abspath(runs), FOLDER)
     held = Held(folder, top, place, 0, secrets.token_hex(16))
     newest: Holder | None = None
+    refused: OSError | None = None
     # A race that is lost to somebody who has released or died since is tried again.
     for _ in range(_ATTEMPTS):
-        with contextlib.suppress(FileNotFoundError, FileExistsError):  # removed right now
+        refused = None
+        try:
             place.mkdir(parents=True, exist_ok=True)
+        except (FileNotFoundError, FileExistsError) as error:
+            refused = error  # removed right now, or a place where no folder can be made
         newest = files.latest(place)
         if newest is not None and _may_live(newest) and newest.mark != dead:
-            break
+            raise Claimed(runs, folder, newest)
         held._generation = 1 if newest is None else newest.generation + 1
-        with contextlib.suppress(FileNotFoundError):  # so are all claims
+        try:
             made = files.create(place, held._generation, held._token, held._content(False))
-            # Looked at again: see files.tidy. What was made too late stays below the highest.
-            if made and held._why_lost() is None:
-                files.tidy(place, held._generation, held._token)
-                return held
-    raise Claimed(runs, folder, newest)
+        except FileNotFoundError as error:  # so are all claims
+            refused = refused or error
+            continue
+        # Looked at again: see files.tidy. What was made too late stays below the highest.
+        if made and held._why_lost() is None:
+            files.tidy(place, held._generation, held._token)
+            return held
+    raise refused or Claimed(runs, folder, newest)
 
 
 def _may_live(found: Holder) -> bool:

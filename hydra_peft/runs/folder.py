@@ -71,6 +71,23 @@ def set_aside(folder: Path) -> Path:
     return folder.rename(aside)
 
 
+def check_run_folder(folder: Path) -> None:
+    """Check that ``folder`` holds a record, of whatever worth.
+
+    Raises:
+        UserError: it does not; the message names a run below it, if there is one near.
+    """
+    if os.path.lexists(folder / FILE):
+        return
+    if not folder.is_dir():
+        what = "no folder" if os.path.lexists(folder) else "not there"
+        raise UserError(f"{folder} is {what}: give the folder of a run, as train.py printed it.")
+    below = (path.parent for depth in range(1, 5) for path in folder.glob("*/" * depth + FILE))
+    run = next(below, None)
+    advice = f"such as {run}" if run else "as train.py printed it"
+    raise UserError(f"{folder} is no run, it has no {FILE}: give the folder of one, {advice}.")
+
+
 def find_runs(runs: Path, unreadable: list[str] | None = None) -> list[Path]:
     """Return all run folders below ``runs`` that hold a record, sorted; ``runs`` may be one itself.
 

@@ -20,7 +20,8 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.errors import UserError
 from hydra_peft.models.architectures import input_size
-from hydra_peft.runs.assembly import build_normalizer, load_backbone, load_data, task_of
+from hydra_peft.runs.assembly import build_normalizer, load_backbone, load_data
+from hydra_peft.runs.first_look import task_of
 from hydra_peft.runs.folder import CONFIG
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.training.devices import resolve_device

@@ -30,12 +30,11 @@ from hydra_peft.runs.assembly import (
     describe_data,
     load_backbone,
     load_data,
-    splits_read,
-    task_of,
 )
 from hydra_peft.runs.checkpoints import Checkpoints, Origin, checkpoints_exist
 from hydra_peft.runs.claims import Held, claim
 from hydra_peft.runs.feed import Feed, choose_feed
+from hydra_peft.runs.first_look import splits_read, task_of
 from hydra_peft.runs.folder import completed_record, run_folder, set_aside
 from hydra_peft.runs.ledger import Ledger, NotOurs
 from hydra_peft.runs.record import FILE, Record, read_record, utc_now

@@ -16,10 +16,9 @@ from hydra_peft.runs.assembly import (
     check_data,
     check_model,
     load_backbone,
-    splits_needed,
-    splits_read,
 )
 from hydra_peft.runs.claims import holder
+from hydra_peft.runs.first_look import splits_needed, splits_read
 from hydra_peft.runs.record import FILE, Record, read_record
 from hydra_peft.runs.run import check_own, check_same_data, data_sha256, folder_of
 from hydra_peft.runs.search import check_search

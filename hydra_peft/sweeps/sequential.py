@@ -27,11 +27,11 @@ def launch_jobs(jobs: Sequence[Job]) -> Generator[JobEnd, None, None]:
     todo, deferred = deque(jobs), Deferred()
     while todo or deferred:
         if not todo:
+            # Before each look: a job may be given back every time, and be claimed again.
+            time.sleep(POLL_SECONDS)
             ends, again = deferred.poll()
             yield from ends
             todo.extend(again)
-            if not todo and deferred:
-                time.sleep(POLL_SECONDS)
             continue
         end = one_job.do_job(todo.popleft())
         if end.status == "claimed":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from hydra_peft.cli import evaluate, figures, tables
 
 
 def call(root: Path, script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -66,26 +70,37 @@ def test_evaluate_reproduces(root: Path, swept: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "arguments", "message"),
+    ("main", "arguments", "message"),
     [
-        ("evaluate.py", [], "run is missing"),
-        ("evaluate.py", ["run=/nowhere"], "cannot read /nowhere/result.json"),
-        ("evaluate.py", ["rnu=x"], "unknown key 'rnu' (did you mean 'run'?)"),
-        ("evaluate.py", ["x"], "cannot understand 'x'"),
-        ("tables.py", ["runs=/nowhere"], "/nowhere is not a folder"),
+        (evaluate.main, [], "run is missing"),
+        (evaluate.main, ["run=/nowhere"], "/nowhere is not there: give the folder of a run"),
+        (evaluate.main, ["run=/etc/hostname"], "/etc/hostname is no folder"),
+        (
+            evaluate.main,
+            ["run={swept}"],
+            "it has no result.json: give the folder of one, such as {",
+        ),
+        (evaluate.main, ["run={swept}/cache"], "give the folder of one, as train.py printed it"),
+        (evaluate.main, ["run={run}", "checkpoint=/nowhere"], "checkpoint=/nowhere is not there"),
+        (evaluate.main, ["rnu=x"], "unknown key 'rnu' (did you mean 'run'?)"),
+        (evaluate.main, ["x"], "cannot understand 'x'"),
+        (figures.main, ["figure=3", "run={swept}/cache"], "it has no result.json"),
+        (tables.main, ["runs=/nowhere"], "/nowhere is not a folder"),
     ],
 )
 def test_mistakes(
-    root: Path, tmp_path: Path, script: str, arguments: list[str], message: str
+    swept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    main: Callable[[], int],
+    arguments: list[str],
+    message: str,
 ) -> None:
-    done = call(root, script, *arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize("script", ["evaluate.py", "tables.py"])
-def test_help(root: Path, tmp_path: Path, script: str) -> None:
-    done = call(root, script, "--help", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "python scripts/" in done.stdout
+    run = next(swept.glob("runs/mini/digits/hydra*seed1*"))
+    words = [word.format(swept=swept, run=run) for word in arguments]
+    monkeypatch.setattr(sys, "argv", ["script", *words])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert main() == 2
+    said = capsys.readouterr().err
+    assert message.replace("{", str(swept)) in said
+    assert said.count("\n") == 1

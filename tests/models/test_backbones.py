@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from hydra_peft.errors import UserError
-from hydra_peft.models import backbones
+from hydra_peft.models import backbones, weight_files
 from hydra_peft.models.architectures import build_architecture, input_size, normalization
 from hydra_peft.models.backbones import build_backbone
 
@@ -28,7 +28,7 @@ def test_embedded_backbone_is_small_and_pretrained() -> None:
     assert weights.kind == "pretrained"
     assert input_size(model) == (32, 32)
     assert normalization(model) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    assert (backbones.ASSETS / "vit_mini.safetensors").stat().st_size <= 6 * 2**20
+    assert (weight_files.ASSETS / "vit_mini.safetensors").stat().st_size <= 6 * 2**20
 
 
 def test_read_once_and_handed_out_fresh(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from hydra_peft.models.vit_mini import VIT_MINI
 from hydra_peft.pretraining.model import SourceModel, source_loss
+from hydra_peft.pretraining.options import PretrainOptions
 from hydra_peft.pretraining.scenes import SceneSource
 from hydra_peft.pretraining.score import score
 from hydra_peft.pretraining.train import (
-    PretrainOptions,
     learning_rate_factor,
     parameter_groups,
     pretrain,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -261,6 +263,51 @@ def test_runs_that_cannot_be_written_say_so(runs: Path, folder: Path) -> None:
     (runs / ".claims").write_text("not a folder")
     with pytest.raises(OSError, match=r"\.claims"), claim(runs, folder):
         pass
+
+
+@pytest.mark.parametrize("where", ["nowhere", "nowhere/runs", "file/runs"])
+def test_a_place_where_no_folder_can_be_made_is_an_error_and_nobodys_claim(
+    tmp_path: Path, where: str
+) -> None:
+    (tmp_path / "nowhere").symlink_to(tmp_path / "purged")
+    (tmp_path / "file").touch()
+    runs = tmp_path / where
+    with pytest.raises(OSError, match=r"nowhere|file") as caught, claim(runs, runs / "a"):
+        pass
+    assert not isinstance(caught.value, Claimed)
+
+
+def test_folders_that_are_removed_again_and_again_are_an_error(
+    runs: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def removed_at_once(path: Path, *args: Any, **options: Any) -> None:
+        make(path, *args, **options)
+        path.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", removed_at_once)
+    with pytest.raises(FileNotFoundError), claim(runs, folder):
+        pass
+
+
+def test_a_claim_that_cannot_be_read_is_not_waited_for_for_ever(
+    runs: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(runs))
+
+    now = itertools.count()
+    with claim(runs, folder):
+        monkeypatch.setattr("hydra_peft.runs.claims.time.monotonic", lambda: float(next(now)))
+        watch = Watch(runs, folder, patience=9)
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "latest", refuse)
+            assert [watch.is_dead() for _ in range(5)] == [False] * 5
+        assert not watch.is_dead()  # it could be read in between
+        monkeypatch.setattr(files, "latest", refuse)
+        with pytest.raises(PermissionError):
+            any(watch.is_dead() for _ in range(20))
 
 
 def test_a_claim_survives_another_working_folder(

@@ -109,10 +109,8 @@ def test_whatever_changes_composing_changes_the_key(
     count()
     monkeypatch.setenv("HOME", str(tmp_path))
     count()
-    monkeypatch.setattr(composing, "fastest_precision", lambda _: "bf16")
     count()
-    count()
-    assert counts == [1, 2, 3, 4, 5, 5]
+    assert counts == [1, 2, 3, 4, 4]
 
 
 @pytest.mark.parametrize(
@@ -222,3 +220,28 @@ def test_old_files_go(composed: Composed, tmp_path: Path, monkeypatch: pytest.Mo
     for name in "abc":
         write_compositions(tmp_path / f"cache/compositions/{name}.json", found)
     assert len(files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("seed=0,1",), "bf16"),
+        (("device=cpu",), "fp32"),
+        (("precision=fp32",), "fp32"),
+        (("+model.arguments.x=${precision}",), "bf16"),
+        (("model.name=${fastest_precision:cuda}",), "bf16"),
+    ],
+)
+def test_the_devices_here_decide_the_precision_that_was_left_to_them(
+    composed: Composed, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], expected: str
+) -> None:
+    def fastest(device: str) -> str:
+        return "fp32" if device == "cpu" else "bf16"
+
+    jobs = composed(*words)
+    assert {job.config.precision for job in jobs if job.config} == {"fp32"}  # nobody was asked
+    monkeypatch.setattr("hydra_peft.training.devices.fastest_precision", fastest)
+    for job in composing.on_devices(jobs):
+        assert job.config is not None
+        assert job.config.precision == expected
+        assert job.config == check_config(OmegaConf.create(json.loads(job.job.config)))

@@ -184,3 +184,22 @@ def test_a_job_of_a_search_goes_on_when_a_candidate_is_done(
     (end,) = sequential.launch_jobs([tuned])
     thread.join()
     assert end.line == "done here"  # the record is not the job's own
+
+
+def test_a_job_that_is_claimed_again_at_once_is_not_waited_for_at_full_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, runs = plain("a"), tmp_path / "runs"
+    order: list[str] = []
+    monkeypatch.setattr(time, "sleep", lambda _: order.append("sleep"))
+
+    def do(asked: Job) -> JobEnd:
+        order.append("asked")
+        if order.count("asked") < 4:
+            return one_job._claimed(asked, Claimed(runs, runs / "a", None))
+        return JobEnd(asked, "completed", "done here", metric=2.0)
+
+    monkeypatch.setattr(one_job, "do_job", do)
+    (end,) = sequential.launch_jobs([job])
+    assert end.line == "done here"
+    assert order == ["asked", "sleep"] * 3 + ["asked"]

@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from hydra_peft.data.sources._task import Task
-from hydra_peft.data.splits import TaskData
 from hydra_peft.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from hydra_peft.data.splits import TaskData  # loads torch
 
 __all__ = ["Task", "check_task_is_there", "load_task"]
 
@@ -33,7 +35,7 @@ def load_task(source: str, task: Task) -> TaskData:
     Raises:
         UserError: an unknown source or task, or data that cannot be read.
     """
-    return cast(TaskData, _module(source).load(task))
+    return cast("TaskData", _module(source).load(task))
 
 
 def _module(source: str) -> ModuleType:

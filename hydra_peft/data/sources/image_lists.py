@@ -19,11 +19,11 @@ import torch
 from hydra_peft.data.decodable import check_decodable
 from hydra_peft.data.decoding import read_image
 from hydra_peft.data.file_hashes import file_hashes
-from hydra_peft.data.image_lists import LISTS, ImageList, read_list
+from hydra_peft.data.image_lists import ImageList, read_list
 from hydra_peft.data.manifests import read_manifest
 from hydra_peft.data.sources._task import Task
 from hydra_peft.data.splits import SourceSplit, TaskData
-from hydra_peft.errors import UserError
+from hydra_peft.data.task_folders import list_files, task_folder
 
 MANIFEST = "manifest.json"
 
@@ -81,7 +81,7 @@ def check(task: Task) -> None:
     """
     folder = task_folder(task)
     for split in task.splits:
-        _list_files(folder, split)
+        list_files(folder, split)
 
 
 def load(task: Task) -> TaskData:
@@ -104,7 +104,7 @@ def load_split(folder: Path, split: str, task: Task) -> SourceSplit:
     Raises:
         UserError: a list is missing or malformed.
     """
-    lists = [read_list(file, task.classes) for file in _list_files(folder, split)]
+    lists = [read_list(file, task.classes) for file in list_files(folder, split)]
     joined = ImageList(
         [p for one in lists for p in one.paths], [x for y in lists for x in y.labels]
     )
@@ -112,40 +112,3 @@ def load_split(folder: Path, split: str, task: Task) -> SourceSplit:
     index = task.cache / "hashes" / f"{task.name}-{split}-{where}.safetensors"
     images = FileImages([folder / path for path in joined.paths], index, f"{task.name} {split}")
     return SourceSplit(images, torch.tensor(joined.labels, dtype=torch.int64))
-
-
-def task_folder(task: Task) -> Path:
-    """Return the folder of ``task`` below the data root.
-
-    Looked for, under its own name and its aliases: below ``<root>/<benchmark>``, below the
-    benchmark's name with a dash before its last part (``vtab-1k``), and in the root itself.
-
-    Raises:
-        UserError: none of them exists; the message says how to come by the data.
-    """
-    names = [name for name in (task.folder, *task.aliases) if name]
-    roots = [task.root / task.benchmark, task.root / task.benchmark.replace("1k", "-1k"), task.root]
-    for root in roots:
-        for name in names:
-            if (root / name).is_dir():
-                return root / name
-    raise UserError(
-        f"dataset {task.name}: there is no folder '{names[0]}' below {roots[0]} or {task.root}; "
-        f"unpack a prepared {task.benchmark} archive there or set paths.data=<its folder>, or make "
-        f"it with python scripts/prepare_data.py {task.benchmark} task={task.name} "
-        "source=<original files> (docs/data.md)."
-    )
-
-
-def _list_files(folder: Path, split: str) -> list[Path]:
-    """Return the list file of ``split``; without its own, train is train800 and val200."""
-    own = folder / LISTS[split]
-    if own.is_file():
-        return [own]
-    parts = [folder / LISTS[part] for part in ("train800", "val200")]
-    if split == "train" and all(part.is_file() for part in parts):
-        return parts
-    raise UserError(
-        f"{own} is missing: this prepared task lacks its split '{split}'; get a complete archive "
-        "or prepare it again (scripts/check_data.py lists what each task lacks)."
-    )

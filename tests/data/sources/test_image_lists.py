@@ -112,6 +112,16 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
         data.describe()
 
 
+def test_folders_that_are_given_by_mistake(tmp_path: Path) -> None:
+    write(tmp_path / "cifar")
+    with pytest.raises(UserError, match=r"is the folder of a task itself: set paths\.data to"):
+        check_task_is_there("image_lists", task(tmp_path / "cifar"))
+    for file in (tmp_path / "cifar").glob("*.txt"):
+        file.unlink()
+    with pytest.raises(UserError, match=r"is no prepared task: it has none of the list files"):
+        check_task_is_there("image_lists", task(tmp_path))
+
+
 def test_lists_as_people_write_them(tmp_path: Path) -> None:
     file = tmp_path / "list.txt"
     file.write_bytes(

@@ -1,0 +1,111 @@
+"""Words that Hydra cannot take, each told as what to type instead."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, as_typed, one_sentence
+from hydra_peft.cli.overrides import CONF, check_choices
+from hydra_peft.cli.train import _defaults, register
+from hydra_peft.errors import UserError
+
+
+def told(*words: str) -> str:
+    """Return what is said of a single run with these words."""
+    register()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            loader.load_configuration("train", list(words), RunMode.RUN)
+    except COMPOSITION_ERRORS as error:
+        return one_sentence(error, _defaults, words)
+    finally:
+        GlobalHydra.instance().clear()
+    raise AssertionError(f"{words} were taken")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["/x/läufe", "a/epoch=9.pth", "/x/a#b", "/x/[a]", "/x/{a}", "/x(1)/y", "/x/it's", '/x/"q"',
+     "a;b", 'C:\\a "b"\\', "/x/数据", "a!b", "&"],
+)  # fmt: skip
+def test_special_characters_are_shown_as_a_shell_takes_them(value: str) -> None:
+    word = f"paths.runs={value}"
+    sentence = told(word)
+    assert sentence.startswith(f"cannot understand the override '{word}': ")
+    shown = sentence.partition(", as in ")[2].removesuffix(".")
+    (typed,) = shlex.split(shown)
+    assert OverridesParser.create().parse_override(typed).value() == value
+
+
+@settings(max_examples=60, derandomize=True, deadline=None, database=None)
+@given(st.text(max_size=12))
+def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str) -> None:
+    shown = as_typed("paths.runs", value)
+    if shown is None:
+        assert "${" in value or not value.isprintable()
+    else:
+        (typed,) = shlex.split(shown)
+        assert OverridesParser.create().parse_override(typed).value() == value
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["method.rank"], "cannot understand the override 'method.rank': expected key=value."),
+        (["läufe=1"], "expected key=value, and 'läufe' can be no key."),
+        (["seed=[1"], "a bracket or quote is not closed, and a text with special"),
+        (["seed=foo(3)"], "there is no function 'foo' (only bool,choice,"),
+        (["paths.runs=a\nb"], "a text with special characters needs quotes."),
+        (["paths.runs=${a"], "a text with special characters needs quotes."),
+        (["method.targets=[attn.proj,", "mlp.fc2]", "seed=1"],
+         "all of it needs quotes: 'method.targets=[attn.proj, mlp.fc2]'."),
+        (["paths.runs=/my", "dir", "seed=1"], "needs quotes: 'paths.runs=\"/my dir\"'."),
+        (["seed=0,1"], "'seed=0,1' gives several values, one for each run of a sweep: add -m, as "
+                       "in -m seed=0,1."),
+        (["method=lora,hydra"], "add -m, as in -m method=lora,hydra."),
+        (["seed=range(0,3)"], "add -m, as in -m 'seed=range(0,3)'."),
+        (["paths.runs=/a,b"],
+         "if it is one path with a comma, quote it, as in 'paths.runs=\"/a,b\"'."),
+        (["method.targets=attn.proj,mlp.fc2"],
+         "where one list is needed: type 'method.targets=[attn.proj,mlp.fc2]'."),
+        (["hydra.sweeper.params={seed:1}"], "values to sweep over are given as -m seed=0,1"),
+        (["x" * 300 + "=1"], "unknown key 'xxx"),
+        (["hydra.sweeper.prams.seed=1"], "there is no key 'hydra.sweeper.prams.seed': see "),
+        (["hydra.job.chdri=1"], "Hydra has no key 'hydra.job.chdri' (did you mean 'chdir'?)"),
+    ],
+)  # fmt: skip
+def test_each_mistake_is_told_as_what_to_do(words: list[str], message: str) -> None:
+    assert message in told(*words)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("method=[lora,hydra]", "for one run with each, type -m method=lora,hydra."),
+        ("model=[vit_mini]", "type -m model=vit_mini."),
+        ("optimizer=[adamw,adamw]", "names several options where one is needed"),
+        ("method=linear,[lora,hydra]", "type -m method=lora,hydra."),
+        ("hydra/launcher=[basic,local]", "where one is needed: choose one."),
+        ("+experiment=[demo,mini]", "each is a sweep of its own"),
+        ("+experiment=demo,mini", "each is a sweep of its own"),
+    ],
+)
+def test_a_group_has_one_option(word: str, message: str) -> None:
+    with pytest.raises(UserError, match="names several") as caught:
+        check_choices(["seed=1", word])
+    assert message in str(caught.value)
+
+
+def test_sweeps_over_options_and_lists_of_values_stay() -> None:
+    check_choices(["method=lora,hydra", "method=glob(*lora)", "method.targets=[a,b]", "seed=[", "x",
+                   "+experiment=demo", "~method", "protocol.grid.lr=[1,2]"])  # fmt: skip

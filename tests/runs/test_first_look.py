@@ -1,0 +1,142 @@
+"""What is found out about a run before torch is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from hydra_peft.config.check import check_config
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.models.vit_mini import EMBEDDED
+from hydra_peft.runs.first_look import WIDEST, check_ranks, check_writable, look_first
+
+Compose = Callable[..., Any]
+
+
+@pytest.fixture
+def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
+    def checked(*words: str) -> RunConfig:
+        return check_config(compose_train(f"paths.runs={tmp_path}/runs", *words))
+
+    return checked
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["method.rank=129"],
+         "rank 129 of method 'hydra' does not fit vit_mini: it must be at most 128"),
+        (["method.rank_sequential=129"], "rank 129 of method 'hydra'"),
+        (["method=seqlora", "+model.arguments.embed_dim=64", "method.rank=65"], "at most 64"),
+        (["model=vit_base_patch16_224_in21k", "method=lora", "method.rank=20000"], "at most 16384"),
+        (["model.checkpoint=/nowhere/x.npz"], "/nowhere/x.npz is not there or is not a file"),
+        (["model.checkpoint=/etc/hostname"], "unknown ending"),
+        (["dataset=svhn", "paths.data=/nowhere"], "no folder 'svhn' below /nowhere/vtab1k"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused(
+    config: Callable[..., RunConfig], words: list[str], message: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        look_first(config(*words))
+    assert message in str(caught.value)
+
+
+def test_what_may_work_is_left_alone(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    for words in (["method.rank=128"], ["method=linear"], ["model.pretrained=false"]):
+        look_first(config(*words))
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_linear_layer_of_an_embedded_model_is_as_wide_as_its_features_on_one_side(
+    config: Callable[..., RunConfig],
+) -> None:
+    base, own = EMBEDDED["vit_mini"]
+    with torch.device("meta"):
+        model = timm.create_model(base, num_classes=0, **own)
+    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    widest = max(min(layer.in_features, layer.out_features) for layer in layers)
+    run = config(f"method.rank={widest}")
+    check_ranks(run.model, run.method)
+    with pytest.raises(UserError):
+        check_ranks(run.model, dataclasses.replace(run.method, rank=widest + 1))
+    assert widest < WIDEST
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("link/runs", "link: it is a link to {}/purged, which is not there"),
+        ("file/runs", "file: there is a file of that name"),
+    ],
+)
+def test_a_folder_that_cannot_be_made(tmp_path: Path, where: str, message: str) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "purged")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError) as caught:
+        check_writable(tmp_path / where)
+    assert message.format(tmp_path) in str(caught.value)
+    check_writable(tmp_path / "new" / "runs")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_without_permission(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever runs the tests: the superuser may write anywhere.
+    monkeypatch.setattr(os, "access", lambda path, _: bool(os.stat(path).st_mode & stat.S_IWUSR))
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(UserError, match=f"cannot write at {tmp_path}: permission denied"):
+            look_first(config())
+    finally:
+        tmp_path.chmod(0o700)
+    done = tmp_path / "runs/mini/digits/hydra-r=2+2-seed0-0123456789ab-01234567"
+    done.mkdir(parents=True)
+    (tmp_path / "runs").chmod(0o500)
+    look_first(config())  # perhaps done: nothing is to be written then
+    with pytest.raises(UserError, match="permission denied"):
+        look_first(config("seed=1"))
+    (tmp_path / "runs").chmod(0o700)
+
+
+def test_mistakes_are_told_without_torch(tmp_path: Path) -> None:
+    cases = [
+        ["method.rank=100000"],
+        ["optimizer.lr=-1"],
+        ["model.checkpoint=/nowhere/x.npz"],
+        ["dataset=svhn", f"paths.data={tmp_path}"],
+        [f"paths.runs={tmp_path}/file/x"],
+        ["-m", "seed=0,1", "method.rank=2,100000"],
+        ["-m", "seed=0,-1"],
+        ["-m", "seed=interval(0,1)"],
+    ]
+    (tmp_path / "file").touch()
+    paths = [f"paths.runs={tmp_path}/r", f"paths.cache={tmp_path}/c"]
+    probe = (
+        "import sys\n"
+        "from hydra.core.global_hydra import GlobalHydra\n"
+        "from hydra_peft.cli import train\n"
+        f"for words in {cases!r}:\n"
+        f"    sys.argv = ['train.py', *{paths!r}, *words]\n"
+        "    GlobalHydra.instance().clear()\n"
+        "    assert train.main() == 2, words\n"
+        "    assert not {'torch', 'timm'} & set(sys.modules), words\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("error: ") == len(cases)
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,51 @@
+"""What is said of a disk that takes nothing, and whether that passes."""
+
+from __future__ import annotations
+
+import errno
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hydra_peft.disk_errors import disk_sentence, may_pass, takes_no_more
+from hydra_peft.files import atomic_write
+
+
+@pytest.fixture
+def limited() -> Iterator[int]:
+    """As after ``ulimit -f``: no file may have more bytes than this."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield 4096
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path: Path, limited: int) -> None:
+    atomic_write(tmp_path / "a", bytes(limited))
+    with pytest.raises(OSError, match="too large") as caught:
+        atomic_write(tmp_path / "a", bytes(limited + 1))
+    assert caught.value.errno == errno.EFBIG
+    assert may_pass(caught.value)
+    assert takes_no_more(caught.value)
+    sentence = disk_sentence(caught.value)
+    assert sentence is not None
+    assert sentence.startswith(f"cannot write at {tmp_path}/a: no file may become so large")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").stat().st_size == limited
+
+
+def test_a_link_to_nowhere_is_named_with_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "scratch").symlink_to(tmp_path / "purged")
+    with pytest.raises(FileExistsError) as caught:
+        atomic_write(tmp_path / "scratch/runs/a", b"")
+    sentence = disk_sentence(caught.value)
+    assert sentence is not None
+    assert f"{tmp_path}/scratch: it is a link to {tmp_path}/purged, which is not there" in sentence
+    assert not may_pass(caught.value)
+
+
+def test_other_errors_of_the_system_are_none_of_the_disk() -> None:
+    assert disk_sentence(ConnectionResetError(errno.ECONNRESET, "reset")) is None
+    assert disk_sentence(OSError("libtorch.so: failed to map segment")) is None
