@@ -252,7 +252,8 @@ def _publish(documents: dict[str, str], notes: list[str], path: Path) -> None:
         atomic_write(path.with_name(f"{path.name}.{ending}"), (text.rstrip() + "\n").encode())
     print(documents[first])
     written = f"\nwritten: {path}.{' and .'.join([first, *others])}"
-    # What programs read is printed alone, so that it can be piped; csv has no place for notes.
-    if first == "csv" and notes:
+    # What programs read is printed alone, so that it can be piped; csv has no place for notes, and
+    # those of tex are comments.
+    if first in ("csv", "tex") and notes:
         print("\n".join(f"note: {in_one_line(note)}" for note in notes), file=sys.stderr)
     print(written, file=sys.stdout if first == "md" else sys.stderr)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.tables.latex import PREAMBLE, escape, to_latex
+from hydra_peft.tables.latex import PREAMBLE, to_latex
 from hydra_peft.tables.sheet import BEST, Sheet, cell_text, line_text
 
 #: format to the endings of its files; the first is what is printed
@@ -74,7 +75,8 @@ def to_markdown(sheet: Sheet) -> str:
     cells.columns = pd.Index([_cell(str(column)) for column in columns])
     body = cells.to_markdown(index=False, disable_numparse=True)
     below = "\n".join(f"- {_sentence(line)}" for line in sheet.below)
-    return f"### {_sentence(sheet.title)}\n\n{body}\n\n{below}\n"
+    above = "".join(f"{_sentence(line)}\n\n" for line in sheet.above)
+    return f"### {_sentence(sheet.title)}\n\n{above}{body}\n\n{below}\n"
 
 
 def _cell(text: str) -> str:
@@ -101,8 +103,19 @@ def _plain(text: str) -> str:
 
 
 def _latex(sheets: Iterable[Sheet], notes: Iterable[str]) -> str:
-    paragraphs = [f"\\par note: {escape(line_text(note))}\n" for note in notes]
-    return "\n".join([PREAMBLE, *(to_latex(sheet) for sheet in sheets), *paragraphs])
+    tables, taken = [], Counter[str]()
+    for sheet in sheets:
+        label = _label(sheet)
+        taken[label] += 1
+        tables.append(to_latex(sheet, f"{label}-{taken[label]}" if taken[label] > 1 else label))
+    # What concerns all tables is nothing to be printed in somebody's text.
+    comments = [f"% note: {line_text(note)}" for note in notes]
+    return "\n".join([PREAMBLE, *comments, *tables])
+
+
+def _label(sheet: Sheet) -> str:
+    """Return what a document may refer to ``sheet`` by."""
+    return re.sub(r"[^a-z0-9]+", "-", (sheet.name or sheet.title).lower()).strip("-")[:80]
 
 
 def _html(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:

@@ -1,16 +1,24 @@
-"""A sheet as a LaTeX table with booktabs rules."""
+"""A sheet as LaTeX tables with booktabs rules, in a type that can be read."""
 
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
-
-import pandas as pd
 
 from hydra_peft.tables.sheet import BEST, Sheet, cell_text, line_text
 
 #: what the preamble of a document with our tables needs
 PREAMBLE = r"% needs \usepackage{booktabs} and \usepackage{graphicx}"
+#: characters that stand side by side in the text's width, in the type of footnotes, and what the
+#: space between two columns takes of them
+_LINE, _SPACE = 84, 2
+#: longer cells, and longer titles above short cells, have several lines
+_CELL, _TITLE = 36, 11
+#: lines of that type that fit on a page below a caption, and characters of a sentence in a line
+_PAGE, _SENTENCE = 52, 100
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -34,53 +42,175 @@ def escape(text: str) -> str:
     return re.sub(r"`([^`]*)`", r"\\texttt{\1}", escaped)
 
 
-def to_latex(sheet: Sheet) -> str:
-    """Return ``sheet`` as a table as wide as the page's text; best is bold, second underlined."""
-    columns = list(sheet.cells.columns)
-    escaped = sheet.cells.map(lambda text: escape(cell_text(text)))
-    for (row, column), mark in sheet.marks.items():
-        position = (row, columns.index(column))
-        command = "textbf" if mark == BEST else "underline"
-        escaped.iloc[position] = rf"\{command}{{{escaped.iloc[position]}}}"
-    if sheet.groups:
-        pairs = [(sheet.groups.get(column, ""), column) for column in columns]
-        escaped.columns = pd.MultiIndex.from_tuples(pairs)
-    styler = escaped.style.hide(axis="index").format_index(
-        lambda text: escape(cell_text(str(text))), axis=1
+@dataclass(frozen=True)
+class _Column:
+    """One column: lines of its title and of each cell, and the characters that it takes."""
+
+    name: str
+    title: list[str]
+    cells: list[list[str]]
+    width: int
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Lines that stay together, and how many lines of a page they take."""
+
+    lines: list[str]
+    height: int
+
+
+def to_latex(sheet: Sheet, label: str) -> str:
+    """Return ``sheet`` as a table; best is bold, second underlined.
+
+    Columns that do not fit beside each other stand below each other with the first one repeated;
+    what does not fit on one page goes on in a further table of the same number.
+
+    Args:
+        sheet: the table.
+        label: what ``\\ref`` names it by, lower case letters, digits and hyphens.
+    """
+    columns = [_column(sheet, str(name)) for name in sheet.cells.columns]
+    blocks = [_panel(sheet, members) for members in _beside(columns)]
+    above, below = (_Block(*_sentences(texts)) for texts in (sheet.above, sheet.below))
+    pages = _pages([above, *blocks, below])
+    return "\n".join(_float(sheet, label, page, number) for number, page in enumerate(pages))
+
+
+def _column(sheet: Sheet, name: str) -> _Column:
+    cells = [_wrapped(cell_text(text), _CELL) for text in sheet.cells[name]]
+    widest = max((len(line) for cell in cells for line in cell), default=0)
+    title = _wrapped(cell_text(name), max(widest, _TITLE))
+    return _Column(name, title, cells, max(widest, *map(len, title)))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _beside(columns: Sequence[_Column]) -> list[list[_Column]]:
+    """Return the columns that stand beside each other, each time after the first one.
+
+    As few times as the text's width allows, and then each time about as many.
+    """
+    panels = _filled(columns, _LINE)
+    for width in range(_LINE):
+        even = _filled(columns, width)
+        if len(even) == len(panels):
+            return even
+    return panels
+
+
+def _filled(columns: Sequence[_Column], width: int) -> list[list[_Column]]:
+    first, *others = columns
+    panels, room = [[first]], width - first.width
+    for column in others:
+        if column.width + _SPACE > room and len(panels[-1]) > 1:
+            panels.append([first])
+            room = width - first.width
+        panels[-1].append(column)
+        room -= column.width + _SPACE
+    return panels
+
+
+def _panel(sheet: Sheet, columns: Sequence[_Column]) -> _Block:
+    """Return the lines of one tabular, narrowed only where it is wider than the text."""
+    titles = [_stacked(column.title, "b" if i else "bl") for i, column in enumerate(columns)]
+    lines = [r"\toprule", *_groups(sheet, columns), _line(titles), r"\midrule"]
+    last = len(sheet.cells) - 1
+    for row in range(len(sheet.cells)):
+        lines.append(_line([_cell(sheet, row, column) for column in columns]))
+        if row in sheet.rules_after and row < last:
+            lines.append(r"\midrule")
+    tabular = [
+        "",
+        r"\medskip\centering",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
+        *lines,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        "",
+    ]
+    stacked = sum(
+        max(len(column.cells[row]) for column in columns) for row in range(len(sheet.cells))
     )
-    tabular = styler.to_latex(
-        hrules=True, column_format="l" + "r" * (len(columns) - 1), multicol_align="c"
-    )
-    lines = _with_rules(tabular.rstrip().splitlines(), sheet)
-    below = [rf"\par {escape(line_text(line))}" for line in sheet.below]
+    return _Block(tabular, 4 + max(len(column.title) for column in columns) + stacked)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"{' & '.join(cells)} \\\\"
+
+
+def _cell(sheet: Sheet, row: int, column: _Column) -> str:
+    text = _stacked(column.cells[row], "tl")
+    mark = sheet.marks.get((row, column.name))
+    if mark is None:
+        return text
+    return rf"\{'textbf' if mark == BEST else 'underline'}{{{text}}}"
+
+
+def _stacked(lines: Sequence[str], place: str) -> str:
+    r"""Return one line as it is, several as a table of their own: ``\\`` ends a row elsewhere."""
+    escaped = [escape(line) for line in lines]
+    if len(escaped) == 1:
+        return escaped[0]
+    side = place[1:] or "r"
+    rows = r"\\".join(escaped)
+    return rf"\begin{{tabular}}[{place[0]}]{{@{{}}{side}@{{}}}}{rows}\end{{tabular}}"
+
+
+def _groups(sheet: Sheet, columns: Sequence[_Column]) -> list[str]:
+    """Return the lines of headings over neighbouring columns, if there are any."""
+    cells, rules, at = [], [], 1
+    for group, members in groupby(sheet.groups.get(column.name, "") for column in columns):
+        count = len(list(members))
+        if group:
+            cells.append(rf"\multicolumn{{{count}}}{{c}}{{{escape(cell_text(group))}}}")
+            rules.append(rf"\cmidrule(lr){{{at}-{at + count - 1}}}")
+        else:
+            cells += [""] * count
+        at += count
+    return [_line(cells), " ".join(rules)] if rules else []
+
+
+def _sentences(texts: Sequence[str]) -> tuple[list[str], int]:
+    """Return paragraphs, and the lines of a page that they take."""
+    if not texts:
+        return [], 0
+    lines = [rf"{_sentence(text)}\par" for text in texts]
+    return [r"\smallskip\raggedright", *lines], sum(1 + len(t) // _SENTENCE for t in texts)
+
+
+def _pages(blocks: Sequence[_Block]) -> list[list[_Block]]:
+    """Return the blocks that fit on a page together."""
+    pages: list[list[_Block]] = [[]]
+    for block in blocks:
+        height = sum(other.height for other in pages[-1]) + block.height
+        if any(other.height for other in pages[-1]) and height > _PAGE:
+            pages.append([])
+        pages[-1].append(block)
+    return pages
+
+
+def _float(sheet: Sheet, label: str, blocks: Sequence[_Block], number: int) -> str:
+    title = escape(line_text(sheet.title))
+    head = [rf"\caption{{{title}}}", rf"\label{{tab:{label}}}"]
+    if number:
+        head = [r"\addtocounter{table}{-1}", rf"\caption[]{{{title} (continued)}}"]
     return "\n".join(
         [
             r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{escape(line_text(sheet.title))}}}",
-            r"\resizebox{\textwidth}{!}{%",
-            *lines,
-            "}",
+            *head,
             r"\footnotesize",
-            *below,
+            r"\setlength{\tabcolsep}{4pt}",
+            *(line for block in blocks for line in block.lines),
             r"\end{table}",
             "",
         ]
     )
 
 
-def _with_rules(lines: list[str], sheet: Sheet) -> list[str]:
-    """Return the lines of a tabular with rules between rows and under the groups of columns."""
-    first = lines.index(r"\midrule") + 1
-    for row in sorted(sheet.rules_after, reverse=True):
-        if row < len(sheet.cells) - 1:
-            lines.insert(first + row + 1, r"\midrule")
-    rules, column = [], 1
-    for group, members in groupby(sheet.groups.get(name, "") for name in sheet.cells.columns):
-        count = len(list(members))
-        if group:
-            rules.append(rf"\cmidrule(lr){{{column}-{column + count - 1}}}")
-        column += count
-    if rules:
-        lines.insert(lines.index(r"\toprule") + 2, " ".join(rules))
-    return lines
+def _sentence(text: str) -> str:
+    """Return a sentence in which long settings may be broken after ``=`` and ``,``."""
+    return re.sub(r"(?<=[=,])(?=[A-Za-z\[])", r"\\allowbreak ", escape(line_text(text)))

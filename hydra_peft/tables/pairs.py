@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from hydra_peft.tables.rows import Row, Summary, Table, summarize
+from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.signed_rank import TOLERANCE, SignedRank, signed_rank
+from hydra_peft.tables.summaries import Difference, summarize_differences
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,12 @@ class Pair:
         return _won(self.mean(task) for task in self.differences)
 
     @property
-    def over_tasks(self) -> Summary | None:
+    def over_tasks(self) -> Difference | None:
         """The mean difference over all tasks, taken per seed; None without a seed of all tasks."""
         seeds = set.intersection(*(set(found) for found in self.differences.values()))
         if not seeds:
             return None
-        return summarize(
+        return summarize_differences(
             statistics.fmean(found[seed] for found in self.differences.values())
             for seed in sorted(seeds)
         )

@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from hydra_peft.tables.formats import render
-from hydra_peft.tables.rows import Row, Summary, Table
+from hydra_peft.tables.parts import Part, parts
+from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.sheet import Sheet
+from hydra_peft.tables.summaries import Summary
+
+#: digits behind the point
+_DECIMALS = 1
+_RANKS = (
+    "Bold is the best of a column, underlined the second, whether or not their difference is more "
+    "than chance."
+)
 
 
 def documents(tables: list[Table], notes: list[str], form: str) -> dict[str, str]:
     """Return the whole text of each file of ``form``, by ending; the first is to be printed."""
-    return render([sheet(table) for table in tables], lambda: to_frame(tables), notes, form)
+    found = [sheet(part) for table in tables for part in parts(table)]
+    return render(found, lambda: to_frame(tables), notes, form)
 
 
-def sheet(table: Table) -> Sheet:
-    """Return ``table``: methods by tasks, mean and standard deviation over seeds."""
-    return Sheet(title(table), _texts(table), below=[_legend(table)])
+def sheet(part: Part) -> Sheet:
+    """Return ``part``: methods by tasks, mean and standard deviation over seeds, ranked."""
+    table = part.table
+    columns = [*table.tasks, *part.mean_titles]
+    lines: list[dict[str, str]] = []
+    marks: dict[tuple[int, str], int] = {}
+    cells = part.columns(_DECIMALS)
+    for number, (row, label) in enumerate(zip(table.rows, part.labels, strict=True)):
+        line = {"method": label}
+        for column, (summary, rank) in zip(columns, cells[number], strict=True):
+            line[column] = _percent(summary)
+            if rank:
+                marks[number, column] = rank
+        line["seeds"] = seeds(row)
+        line["parameters without head"] = f"{row.adapter:,}"
+        line["with mean head"] = f"{row.adapter + row.mean_head():,.0f}"
+        lines.append(line)
+    return Sheet(
+        part_title(part),
+        pd.DataFrame(lines),
+        marks=marks,
+        above=part.sentences,
+        below=[_legend(table), *([_RANKS] if marks else [])],
+        name=part_name(part),
+    )
 
 
 def signed(value: float, decimals: int) -> str:
@@ -36,26 +69,22 @@ def title(table: Table) -> str:
     )
 
 
-def _texts(table: Table) -> pd.DataFrame:
-    return pd.DataFrame([_text_row(row, table) for row in table.rows])
+def part_title(part: Part) -> str:
+    """Return what a part of a table shows in one line."""
+    return f"{title(part.table)}; {part.backbone}"
 
 
-def _text_row(row: Row, table: Table) -> dict[str, str]:
-    columns = {"method": row.label, "backbone": f"{row.model}, {row.weights}"}
-    columns |= {task: _percent(row.cell(task)) for task in table.tasks}
-    columns["mean over tasks"] = _percent(row.mean_over_tasks(table.tasks))
-    columns["mean over groups"] = _percent(row.mean_over_groups(table.tasks))
-    columns["seeds"] = seeds(row)
-    columns["parameters without head"] = f"{row.adapter:,}"
-    columns["with mean head"] = f"{row.adapter + row.mean_head():,.0f}"
-    return columns
+def part_name(part: Part) -> str:
+    """Return a short name of a part of a table."""
+    table = part.table
+    return f"{table.benchmark} {table.protocol} {table.split} {part.table.rows[0].model}"
 
 
 def _percent(summary: Summary | None) -> str:
     if summary is None:
         return "-"
-    spread = "" if summary.std is None else f" ± {summary.std:.1f}"
-    return f"{summary.mean:.1f}{spread}"
+    spread = "" if summary.std is None else f" ± {summary.std:.{_DECIMALS}f}"
+    return f"{summary.mean:.{_DECIMALS}f}{spread}"
 
 
 def seeds(row: Row) -> str:
@@ -71,21 +100,27 @@ def _legend(table: Table) -> str:
     listed = "; ".join(f"{group}: {', '.join(tasks)}" for group, tasks in groups.items())
     return (
         f"Groups: {listed}. Cells: mean ± sample standard deviation over seeds. Mean over tasks: "
-        "plain mean of the task columns. Mean over groups: mean of the groups' means. Both are "
+        "plain mean of their columns. Mean over groups: mean of the groups' means. Both are "
         "taken per seed; '-' where a run is missing."
     )
 
 
 def to_frame(tables: list[Table]) -> pd.DataFrame:
-    """Return all tables in long form: one line for each row and task, and each row's two means."""
+    """Return all tables in long form: one line for each row and task, and each row's two means.
+
+    ``tasks`` are those that a line is over.
+    """
     lines = []
-    for table in tables:
+    for part in (part for table in tables for part in parts(table)):
+        table = part.table
         for row in table.rows:
-            cells: list[tuple[str, str, Summary | None]] = [
-                (task, group, row.cell(task)) for task, group in table.tasks.items()
+            cells: list[tuple[str, Mapping[str, str], Summary | None]] = [
+                (task, {task: group}, row.cell(task)) for task, group in table.tasks.items()
             ]
-            cells.append(("mean over tasks", "", row.mean_over_tasks(table.tasks)))
-            cells.append(("mean over groups", "", row.mean_over_groups(table.tasks)))
+            names = ("mean over tasks", "mean over groups")
+            cells += [
+                (n, part.averaged, x) for n, x in zip(names, part.means(row), strict=True)
+            ]
             lines += [
                 {
                     "benchmark": table.benchmark,
@@ -96,8 +131,9 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                     "method": row.label,
                     "model": row.model,
                     "weights": row.weights,
-                    "task": task,
-                    "group": group,
+                    "task": name,
+                    "group": over[name] if name in over else "",
+                    "tasks": " ".join(over),
                     "mean": cell.mean if cell else None,
                     "std": cell.std if cell else None,
                     **interval_columns("", cell),
@@ -105,12 +141,12 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                     "adapter_parameters": row.adapter,
                     "mean_head_parameters": row.mean_head(),
                 }
-                for task, group, cell in cells
+                for name, over, cell in cells
             ]
     return pd.DataFrame(lines)
 
 
 def interval_columns(prefix: str, summary: Summary | None) -> dict[str, Any]:
-    """Return the 95% interval (Student's t over seeds) for a frame in long form."""
+    """Return the 95% interval over seeds for a frame in long form."""
     low, high = (summary.interval if summary else None) or (None, None)
-    return {f"{prefix}t95_low": low, f"{prefix}t95_high": high}
+    return {f"{prefix}ci95_low": low, f"{prefix}ci95_high": high}

@@ -9,8 +9,8 @@ import pandas as pd
 
 from hydra_peft.tables.deviations import decimals_of, fixed
 from hydra_peft.tables.formats import render
+from hydra_peft.tables.parts import common_sentence
 from hydra_peft.tables.render import interval_columns, seeds, signed, title
-from hydra_peft.tables.rows import Summary
 from hydra_peft.tables.sheet import Sheet, ranks
 from hydra_peft.tables.side_by_side import (
     FROM_CELLS,
@@ -23,6 +23,7 @@ from hydra_peft.tables.side_by_side import (
     covered,
     describe,
 )
+from hydra_peft.tables.summaries import Summary
 
 _LABEL, _PARAMETERS, _SEEDS = "row", "parameters (M)", "seeds (measured)"
 #: rank of each paper's and measured row in each quantity, by what they are (``id``) and its name
@@ -55,7 +56,17 @@ def sheet(side: SideBySide) -> Sheet:
     groups = {q.title: q.group.capitalize() for q in side.quantities if q.group}
     if len(side.spec.benchmark.groups) < 2:
         groups = {}
-    return Sheet(_title(side), texts(side), groups, marks, ends, _below(side))
+    protocol = side.table.protocol if side.table else ""
+    return Sheet(
+        _title(side),
+        texts(side),
+        groups,
+        marks,
+        ends,
+        above=[f"Measured. {text}" for text in common_sentence(side.measured, side.common)],
+        below=_below(side),
+        name=f"table{side.number} {protocol}",
+    )
 
 
 def _ranks(side: SideBySide) -> _Ranks:

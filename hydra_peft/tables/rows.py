@@ -9,55 +9,15 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hydra_peft.analysis.intervals import t_half_width
 from hydra_peft.config.identity import settings_id, short_hash
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.labels import PARTIAL, weights_label
 from hydra_peft.tables.overrides import UNCHECKED, Defaults, marks
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Mean and sample standard deviation (None for one seed) over ``count`` seeds, in percent."""
-
-    mean: float
-    std: float | None
-    count: int
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95% interval of the mean by Student's t; None for one seed."""
-        if self.std is None:
-            return None
-        half = t_half_width(self.std, self.count)
-        return self.mean - half, self.mean + half
-
-    def scaled(self, factor: float) -> Summary:
-        """Return the summary of all values times ``factor``, which is positive."""
-        std = None if self.std is None else self.std * factor
-        return Summary(self.mean * factor, std, self.count)
-
-
-def summarize(values: Iterable[float]) -> Summary:
-    """Return the :class:`Summary` of ``values``, of which there is at least one."""
-    numbers = list(values)
-    std = statistics.stdev(numbers) if len(numbers) > 1 else None
-    return Summary(statistics.fmean(numbers), std, len(numbers))
-
-
-def task_weights(tasks: dict[str, str]) -> dict[str, float]:
-    """Return the weight of each task in the plain mean over all ``tasks``."""
-    return {task: 1.0 / len(tasks) for task in tasks}
-
-
-def group_weights(tasks: dict[str, str]) -> dict[str, float]:
-    """Return the weight of each task in the mean of the groups' means; task to group is given."""
-    sizes = Counter(tasks.values())
-    return {task: 1.0 / (len(sizes) * sizes[group]) for task, group in tasks.items()}
+from hydra_peft.tables.summaries import Summary, group_weights, summarize, task_weights
 
 
 @dataclass
@@ -65,14 +25,14 @@ class Row:
     """One row of a table.
 
     Attributes:
-        label: method with sizes, its overrides, and what else tells it from its neighbours; says
-            ``PARTIAL DATA``.
+        name: method with sizes; says ``PARTIAL DATA`` and any precision but full.
         model: backbone name.
         weights: ``pretrained 1a2b3c4d`` or ``RANDOM WEIGHTS``.
         settings: the science apart from task and seed.
         method: what its runs share of the method's identity; a recipe may vary the rest by task.
         partial: whether its data is only a part of the tasks' images.
         overrides: what it was told beside protocol, method and model; see :mod:`overrides`.
+        apart: what else tells it from its neighbours, for the end of its label.
         sources: where its weights come from.
         scores: accuracy in percent by task, then seed.
         heads: parameters of the head by task.
@@ -80,18 +40,33 @@ class Row:
         records: its runs.
     """
 
-    label: str
+    name: str
     model: str
     weights: str
     settings: dict[str, Any]
     method: dict[str, Any] = field(default_factory=dict)
     partial: bool = False
     overrides: tuple[str, ...] = ()
+    apart: str = ""
     sources: list[str] = field(default_factory=list)
     scores: dict[str, dict[int, float]] = field(default_factory=dict)
     heads: dict[str, int] = field(default_factory=dict)
     adapter: int = 0
     records: list[Record] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """Everything that the row is called, whatever stands around it."""
+        return self.titled(self.overrides)
+
+    @property
+    def checked(self) -> bool:
+        """Whether there was something to hold its settings against."""
+        return UNCHECKED not in self.overrides
+
+    def titled(self, overrides: Sequence[str]) -> str:
+        """Return the label with these of its overrides, where the others are said elsewhere."""
+        return self.name + (f" ({', '.join(overrides)})" if overrides else "") + self.apart
 
     def cell(self, task: str) -> Summary | None:
         """Return the summary over seeds of one task; None where there is no run."""
@@ -253,7 +228,7 @@ def _rows(records: list[Record], defaults: Defaults | None) -> tuple[list[Row], 
         for number, part in enumerate(_comparable(members)):
             row = _row(part, defaults)
             if number:
-                row.label += f" (apart {number})"
+                row.apart += f" (apart {number})"
                 tasks = ", ".join(sorted(row.scores))
                 warnings.append(
                     f"'{row.label}' has other data or another recipe on {tasks} than the row of "
@@ -264,7 +239,7 @@ def _rows(records: list[Record], defaults: Defaults | None) -> tuple[list[Row], 
         warnings.append("rows with different backbone weights are kept apart, never averaged.")
     if len({row.partial for row in rows}) > 1:
         warnings.append(f"rows on part of the data ({PARTIAL}) are kept apart, never averaged.")
-    if any(UNCHECKED in row.overrides for row in rows):
+    if not all(row.checked for row in rows):
         warnings.append(
             f"rows marked {UNCHECKED} have a protocol, a method or a benchmark that conf does not "
             "have: whether they were overridden is not known."
@@ -303,12 +278,10 @@ def _training(record: Record) -> str:
 def _row(records: list[Record], defaults: Defaults | None) -> Row:
     first = records[0]
     partial = bool(first.data.get("partial"))
-    overrides = () if defaults is None else marks(first, defaults)
-    label = f"{first.method_label}, {PARTIAL}" if partial else first.method_label
-    label += "".join(f", {precision}" for precision in reduced_precision(first.settings))
-    label += f" ({', '.join(overrides)})" if overrides else ""
-    row = Row(label, first.model, weights_label(first), first.settings, partial=partial)
-    row.overrides = overrides
+    name = f"{first.method_label}, {PARTIAL}" if partial else first.method_label
+    name += "".join(f", {precision}" for precision in reduced_precision(first.settings))
+    row = Row(name, first.model, weights_label(first), first.settings, partial=partial)
+    row.overrides = () if defaults is None else marks(first, defaults)
     row.sources = sorted({str(r.weights["source"]) for r in records if r.weights.get("source")})
     row.method = {
         key: value
@@ -340,4 +313,4 @@ def _tell_apart(rows: list[Row]) -> None:
         for row in twins:
             if differing:
                 values = ", ".join(f"{key}={row.settings.get(key)}" for key in differing)
-                row.label += f" ({values})"
+                row.apart += f" ({values})"

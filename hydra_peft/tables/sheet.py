@@ -29,7 +29,9 @@ class Sheet:
         groups: a heading over neighbouring columns, by column; columns without one are left out.
         marks: :data:`BEST` or :data:`SECOND` by row number (from 0) and column title.
         rules_after: numbers of rows that a rule follows.
+        above: sentences between the title and the table.
         below: sentences under the table; `code` in backticks is a command.
+        name: what it is referred to by, for programs; of the title where it is empty.
     """
 
     title: str
@@ -37,7 +39,9 @@ class Sheet:
     groups: Mapping[str, str] = field(default_factory=dict)
     marks: Mapping[tuple[int, str], int] = field(default_factory=dict)
     rules_after: Sequence[int] = ()
+    above: Sequence[str] = ()
     below: Sequence[str] = ()
+    name: str = ""
 
 
 def cell_text(text: str) -> str:

@@ -18,17 +18,12 @@ from hydra_peft.tables.deviations import deviations, fixed
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 from hydra_peft.tables.overrides import Defaults
 from hydra_peft.tables.paper_tables import PaperTable
+from hydra_peft.tables.parts import common_overrides, own_overrides
 from hydra_peft.tables.pe_score import pe_factor
 from hydra_peft.tables.published import Number, PublishedRow, PublishedTable
 from hydra_peft.tables.rest import rest_command
-from hydra_peft.tables.rows import (
-    Row,
-    Summary,
-    Table,
-    build_tables,
-    reduced_precision,
-    task_weights,
-)
+from hydra_peft.tables.rows import Row, Table, build_tables, reduced_precision
+from hydra_peft.tables.summaries import Summary, task_weights
 
 PRINTED: Literal["printed"] = "printed"
 FROM_CELLS: Literal["from cells"] = "from cells"
@@ -120,7 +115,12 @@ class Block:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """A published table beside the measured rows of one protocol; or alone (``table`` is None)."""
+    """A published table beside the measured rows of one protocol; or alone (``table`` is None).
+
+    Attributes:
+        common: overrides of the measured rows that their labels do not repeat; see
+            :func:`~hydra_peft.tables.parts.common_overrides`.
+    """
 
     number: int
     spec: PaperTable
@@ -128,6 +128,12 @@ class SideBySide:
     quantities: list[Quantity]
     blocks: list[Block]
     notes: list[str]
+    common: tuple[str, ...] = ()
+
+    @property
+    def measured(self) -> list[Row]:
+        """All measured rows."""
+        return [measured.row for block in self.blocks for measured in block.measured]
 
 
 def compare(
@@ -231,7 +237,12 @@ def _side_by_side(
     trainable: bool,
 ) -> SideBySide:
     columns = quantities(spec)
-    blocks = [_block(spec, published.key(row), row, table, columns) for row in published.rows]
+    fitting = [r for r in table.rows if any(_fits(r, i) for i in spec.rows.values())] if table else []
+    common = common_overrides(fitting)
+    blocks = [
+        _block(spec, published.key(row), row, fitting, common, columns, table is not None)
+        for row in published.rows
+    ]
     notes = [_count(spec, blocks, protocol, runs, trainable), *spec.notes]
     lacking = [key for key, items in spec.rows.items() if items["name"] not in method_names()]
     if lacking:
@@ -243,18 +254,20 @@ def _side_by_side(
         )
     for block in blocks:
         notes += deviations(block.published, block.label, spec)
-    return SideBySide(number, spec, table, columns, blocks, notes)
+    return SideBySide(number, spec, table, columns, blocks, notes, common)
 
 
 def _block(
     spec: PaperTable,
     key: str,
     published: PublishedRow,
-    table: Table | None,
+    fitting: list[Row],
+    common: tuple[str, ...],
     columns: list[Quantity],
+    measured: bool,
 ) -> Block:
     items = spec.rows.get(key)
-    rows = [row for row in table.rows if _fits(row, items)] if table and items else []
+    rows = [row for row in fitting if _fits(row, items)] if items else []
     rows.sort(key=lambda row: not _is_like_paper(row, spec))
     paper = {column.name: _paper_value(column, published) for column in columns}
     return Block(
@@ -266,9 +279,9 @@ def _block(
         paper=paper,
         measured=[
             _measured(row, label, spec, columns, paper)
-            for row, label in zip(rows, _labels(key, rows, spec), strict=True)
+            for row, label in zip(rows, _labels(key, rows, spec, common), strict=True)
         ],
-        awaited=f"{key} (measured)" if table and key in trained_rows(spec) and not rows else "",
+        awaited=f"{key} (measured)" if measured and key in trained_rows(spec) and not rows else "",
     )
 
 
@@ -295,13 +308,15 @@ def _is_like_paper(row: Row, spec: PaperTable) -> bool:
     return pretrained and not row.partial and not row.overrides
 
 
-def _labels(name: str, rows: list[Row], spec: PaperTable) -> list[str]:
+def _labels(
+    name: str, rows: list[Row], spec: PaperTable, common: tuple[str, ...]
+) -> list[str]:
     """Return what each row is called: what is unusual about it, or all of it to tell rows apart."""
     labels = []
     for row in rows:
         marks = [row.model] * (row.model != spec.benchmark.backbone)
         marks += [RANDOM] * (row.weights == RANDOM) + [PARTIAL] * row.partial
-        marks += [*reduced_precision(row.settings), *row.overrides]
+        marks += [*reduced_precision(row.settings), *own_overrides(row, common)]
         labels.append(f"{name} ({', '.join(['measured', *marks])})")
     if len(set(labels)) == len(labels):
         return labels

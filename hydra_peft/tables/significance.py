@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pandas as pd
@@ -9,10 +10,12 @@ import pandas as pd
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.pairs import Pair, pairs
-from hydra_peft.tables.render import interval_columns, signed, title
-from hydra_peft.tables.rows import Row, Summary, Table, summarize
+from hydra_peft.tables.parts import Part, parts
+from hydra_peft.tables.render import interval_columns, part_name, part_title, signed
+from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.sheet import Sheet
 from hydra_peft.tables.signed_rank import SignedRank
+from hydra_peft.tables.summaries import Summary, summarize_differences
 
 #: compares all rows
 ALL = "all"
@@ -32,16 +35,16 @@ def documents(tables: list[Table], chosen: str, notes: list[str], form: str) -> 
         UserError: a name that no row has.
     """
     names = _names(tables, chosen)
-    found = [(table, rows) for table in tables if (rows := _chosen(table, names))]
-    compared = [(table, rows, pairs(table, rows)) for table, rows in found]
-    if not any(members for _, _, members in compared):
+    found = [part for table in tables for part in _chosen(table, names)]
+    compared = [(part, _pairs(part)) for part in found]
+    if not any(members for _, members in compared):
         notes = [*notes, "no two of these rows are on the same backbone, weights and tasks."]
     sheets = [
         sheet
-        for table, rows, members in compared
+        for part, members in compared
         for sheet in [
-            _spread(table, rows),
-            *([_tests(table, members), _by_task(table, members)] * bool(members)),
+            _spread(part),
+            *([_tests(part, members), _by_task(part, members)] if members else []),
         ]
     ]
     return render(sheets, lambda: _frame(compared), notes, form)
@@ -70,35 +73,43 @@ def _called(row: Row) -> tuple[str, str]:
     return row.label, str(row.method.get("name"))
 
 
-def _chosen(table: Table, names: set[str]) -> dict[str, Row]:
-    """Return the rows of ``table`` with one of ``names``, each under a label of its own."""
+def _chosen(table: Table, names: set[str]) -> list[Part]:
+    """Return the parts of ``table`` with the rows that have one of ``names``."""
     rows = [row for row in table.rows if names.intersection(_called(row))]
-    found: dict[str, Row] = {}
-    for row in rows:
-        label = row.label
-        if sum(other.label == label for other in rows) > 1:
-            label = f"{label}, {row.model}, {row.weights}"
-        found[label] = row
-    return found
+    return parts(dataclasses.replace(table, rows=rows))
 
 
-def _spread(table: Table, rows: dict[str, Row]) -> Sheet:
+def _pairs(part: Part) -> list[Pair]:
+    return pairs(part.table, dict(zip(part.labels, part.table.rows, strict=True)))
+
+
+def _spread(part: Part) -> Sheet:
     lines = []
-    for label, row in rows.items():
-        cells = _summaries(table, row)
-        texts = {name: _with_interval(summary) for name, summary in cells.items()}
-        lines.append({"method": label, "backbone": f"{row.model}, {row.weights}", **texts})
+    for label, row in zip(part.labels, part.table.rows, strict=True):
+        cells = _summaries(part, row, part.mean_titles)
+        lines.append({"method": label, **{n: _with_interval(cell) for n, cell in cells.items()}})
     below = (
-        "Cells: mean ± sample standard deviation [95% interval of the mean by Student's t] "
-        "(number of seeds). Intervals are over seeds alone: they say nothing of other test images."
+        "Cells: mean ± sample standard deviation [95% interval of the mean] (number of seeds). "
+        "Intervals are Wilson's with Student's t, which stay between 0 and 100. They are over "
+        "seeds alone: they say nothing of other test images."
     )
-    return Sheet(f"{title(table)}: spread over seeds", pd.DataFrame(lines), below=[below])
+    return _sheet(part, "spread over seeds", lines, [*part.means_sentence, below])
 
 
-def _summaries(table: Table, row: Row) -> dict[str, Summary | None]:
-    cells = {task: row.cell(task) for task in table.tasks}
-    means = (row.mean_over_tasks(table.tasks), row.mean_over_groups(table.tasks))
-    return {**cells, **dict(zip(_MEANS, means, strict=True))}
+def _sheet(part: Part, what: str, lines: list[dict[str, str]], below: list[str]) -> Sheet:
+    return Sheet(
+        f"{part_title(part)}: {what}",
+        pd.DataFrame(lines),
+        above=part.settings_sentence,
+        below=below,
+        name=f"{part_name(part)} {what}",
+    )
+
+
+def _summaries(part: Part, row: Row, means: tuple[str, str]) -> dict[str, Summary | None]:
+    """Return the cells of ``row`` and its two means, which are called ``means``."""
+    cells = {task: row.cell(task) for task in part.table.tasks}
+    return {**cells, **dict(zip(means, part.means(row), strict=True))}
 
 
 def _with_interval(summary: Summary | None) -> str:
@@ -110,7 +121,7 @@ def _with_interval(summary: Summary | None) -> str:
     return f"{summary.mean:.1f} ± {summary.std:.1f} [{low:.1f}, {high:.1f}] ({summary.count})"
 
 
-def _tests(table: Table, members: list[Pair]) -> Sheet:
+def _tests(part: Part, members: list[Pair]) -> Sheet:
     lines = []
     for pair in members:
         test, over = pair.test, pair.over_tasks
@@ -133,7 +144,8 @@ def _tests(table: Table, members: list[Pair]) -> Sheet:
         )
     below = [
         "Differences: first - second in percent points, seed by seed where both rows have the "
-        "seed, then the mean over tasks; its 95% interval is Student's t over seeds. "
+        "seed, then the mean over the tasks that both have; its 95% interval is Student's t over "
+        "seeds, cut at -100 and 100. "
         "Wins-ties-losses: tasks on which the first is better, equal, worse by that mean.",
         "Wilcoxon W and p: signed-rank test over the tasks' mean differences, two-sided; n counts "
         "the tasks that differ. It asks whether one method is better across tasks like these, and "
@@ -146,7 +158,7 @@ def _tests(table: Table, members: list[Pair]) -> Sheet:
         for pair in members
         if pair.left_out
     ]
-    return Sheet(f"{title(table)}: differences", pd.DataFrame(lines), below=below)
+    return _sheet(part, "differences", lines, below)
 
 
 def _how(test: SignedRank) -> str:
@@ -157,18 +169,18 @@ def _how(test: SignedRank) -> str:
     return test.method
 
 
-def _by_task(table: Table, members: list[Pair]) -> Sheet:
+def _by_task(part: Part, members: list[Pair]) -> Sheet:
     lines = []
     for pair in members:
         cells = {
             task: f"{signed(pair.mean(task), 1)} ({_score(pair.seeds_won(task))})"
             if task in pair.differences
             else "-"
-            for task in table.tasks
+            for task in part.table.tasks
         }
         lines.append({"pair": _vs(pair), **cells})
     below = "Cells: mean difference in percent points (seeds won-tied-lost by the first)."
-    return Sheet(f"{title(table)}: differences by task", pd.DataFrame(lines), below=[below])
+    return _sheet(part, "differences by task", lines, [below])
 
 
 def _vs(pair: Pair) -> str:
@@ -179,40 +191,55 @@ def _score(won: tuple[int, int, int]) -> str:
     return "-".join(map(str, won))
 
 
-def _frame(compared: list[tuple[Table, dict[str, Row], list[Pair]]]) -> pd.DataFrame:
-    """Return means and differences in long form; a mean has no second row."""
+def _frame(compared: list[tuple[Part, list[Pair]]]) -> pd.DataFrame:
+    """Return means and differences in long form; a mean has no second row.
+
+    ``tasks`` are those that a line is over.
+    """
     lines: list[dict[str, Any]] = []
-    for table, rows, members in compared:
-        context = {
+    for part, members in compared:
+        table = part.table
+        context: dict[str, Any] = {
             key: getattr(table, key)
             for key in ("benchmark", "protocol", "trained_on", "split", "selection")
         }
-        for label, row in rows.items():
-            lines += [
-                {**context, "first": label, "second": None, "task": task, **_numbers(summary)}
-                for task, summary in _summaries(table, row).items()
-            ]
+        context |= {"model": table.rows[0].model, "weights": table.rows[0].weights}
+        for row in table.rows:
+            names = {**context, "first": row.label, "second": None}
+            for task, summary in _summaries(part, row, _MEANS).items():
+                over = part.averaged if task in _MEANS else (task,)
+                lines.append({**names, "task": task, "tasks": " ".join(over), **_numbers(summary)})
+        rows = dict(zip(part.labels, table.rows, strict=True))
         for pair in members:
-            names = {**context, "first": pair.first, "second": pair.second}
-            for task, found in pair.differences.items():
-                won = _counts(pair.seeds_won(task))
-                lines.append({**names, "task": task, **_numbers(summarize(found.values())), **won})
-            test = pair.test
-            lines.append(
-                {
-                    **names,
-                    "task": _MEANS[0],
-                    **_numbers(pair.over_tasks),
-                    **_counts(pair.tasks_won),
-                    "wilcoxon_n": test.pairs,
-                    "wilcoxon_w": test.statistic,
-                    "wilcoxon_p": test.p,
-                    "wilcoxon_method": test.method,
-                }
-            )
+            names = {**context, "first": rows[pair.first].label, "second": rows[pair.second].label}
+            lines += [{**names, **line} for line in _pair_lines(pair)]
     frame = pd.DataFrame(lines)
     counts = [c for c in ("wins", "ties", "losses", "wilcoxon_n") if c in frame]
     return frame.astype(dict.fromkeys(counts, "Int64"))
+
+
+def _pair_lines(pair: Pair) -> list[dict[str, Any]]:
+    lines = [
+        {
+            "task": task,
+            "tasks": task,
+            **_numbers(summarize_differences(found.values())),
+            **_counts(pair.seeds_won(task)),
+        }
+        for task, found in pair.differences.items()
+    ]
+    test = pair.test
+    over = {
+        "task": _MEANS[0],
+        "tasks": " ".join(pair.differences),
+        **_numbers(pair.over_tasks),
+        **_counts(pair.tasks_won),
+        "wilcoxon_n": test.pairs,
+        "wilcoxon_w": test.statistic,
+        "wilcoxon_p": test.p,
+        "wilcoxon_method": test.method,
+    }
+    return [*lines, over]
 
 
 def _numbers(summary: Summary | None) -> dict[str, Any]:

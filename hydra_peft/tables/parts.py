@@ -1,0 +1,167 @@
+"""A table cut into parts whose rows compare, and what all rows of a part have in common.
+
+Rows of a part are on one backbone with one set of weights on the same extent of data. They alone
+are ranked against each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from hydra_peft.tables.labels import PARTIAL, RANDOM
+from hydra_peft.tables.rows import Row, Table
+from hydra_peft.tables.shared_tasks import shared_tasks
+from hydra_peft.tables.sheet import ranks
+from hydra_peft.tables.summaries import Summary, group_weights, task_weights
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that compare.
+
+    Attributes:
+        table: with these rows and their tasks alone.
+        averaged: the tasks that means are over, with their groups.
+        common: overrides that are said once, not in each label; see :func:`common_overrides`.
+    """
+
+    table: Table
+    averaged: dict[str, str]
+    common: tuple[str, ...]
+
+    @property
+    def backbone(self) -> str:
+        """The backbone, its weights, and whether data is partial."""
+        row = self.table.rows[0]
+        return f"{row.model}, {row.weights}" + f", {PARTIAL}" * row.partial
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """What each row is called beside its neighbours: its label without what is common."""
+        rows = self.table.rows
+        short = [row.titled(own_overrides(row, self.common)) for row in rows]
+        twice = {label for label, count in Counter(short).items() if count > 1}
+        return [r.label if s in twice else s for r, s in zip(rows, short, strict=True)]
+
+    def means(self, row: Row) -> tuple[Summary | None, Summary | None]:
+        """Return the mean over tasks and that over groups; None where the row lacks a task."""
+        return row.mean_over_tasks(self.averaged), row.mean_over_groups(self.averaged)
+
+    @property
+    def mean_titles(self) -> tuple[str, str]:
+        """What the two means are called: they say so where they are not over all tasks."""
+        if len(self.averaged) == len(self.table.tasks):
+            return "mean over tasks", "mean over groups"
+        of = f"{len(self.averaged)} of {len(self.table.tasks)} tasks"
+        return f"mean over {of}", "mean over their groups"
+
+    def columns(self, decimals: int) -> list[list[tuple[Summary | None, int | None]]]:
+        """Return by row its cells and its two means, each with its rank in its column.
+
+        Only rows whose settings were checked are ranked, if there is any such row; what is printed
+        alike, with so many ``decimals``, is ranked alike.
+        """
+        rows, tasks = self.table.rows, self.table.tasks
+        lines = [[*(row.cell(task) for task in tasks), *self.means(row)] for row in rows]
+        rated = [row.checked for row in rows]
+        if not any(rated):
+            rated = [True] * len(rows)
+        columns = [
+            ranks([round(x.mean, decimals) if x and r else None for x, r in zip(c, rated, strict=True)])
+            for c in zip(*lines, strict=True)
+        ]
+        return [
+            [(cell, column[number]) for cell, column in zip(line, columns, strict=True)]
+            for number, line in enumerate(lines)
+        ]
+
+    @property
+    def sentences(self) -> list[str]:
+        """What all rows share in settings, and what their means are over where not over all."""
+        return [*self.settings_sentence, *self.means_sentence]
+
+    @property
+    def settings_sentence(self) -> list[str]:
+        """What all rows share in settings; nothing where there is none of it."""
+        return common_sentence(self.table.rows, self.common)
+
+    @property
+    def means_sentence(self) -> list[str]:
+        """What means are over and who has none; nothing where they are over all tasks."""
+        if len(self.averaged) == len(self.table.tasks):
+            return []
+        pairs = list(zip(self.table.rows, self.labels, strict=True))
+        without = [task for task in self.table.tasks if task not in self.averaged]
+        listed = "; ".join(
+            f"{task} (only {', '.join(label for row, label in pairs if task in row.scores)})"
+            for task in without
+        )
+        lacking = [label for row, label in pairs if self.means(row)[0] is None]
+        bare = f" Without these means: {', '.join(lacking)}." if lacking else ""
+        return [
+            f"Means are over the tasks that rows share: {', '.join(self.averaged)}. Not in them: "
+            f"{listed}.{bare}"
+        ]
+
+
+def parts(table: Table) -> list[Part]:
+    """Cut ``table`` by backbone, weights and extent of data, the usual ones first."""
+    kinds: dict[tuple[bool, bool, str, str], list[Row]] = {}
+    for row in table.rows:
+        kind = (row.weights == RANDOM, row.partial, row.model, row.weights)
+        kinds.setdefault(kind, []).append(row)
+    found = []
+    for _, rows in sorted(kinds.items()):
+        tasks = {t: g for t, g in table.tasks.items() if any(t in row.scores for row in rows)}
+        cut = dataclasses.replace(table, rows=rows, tasks=tasks)
+        found.append(Part(cut, shared_tasks(rows, tasks), common_overrides(rows)))
+    return found
+
+
+def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the overrides that are to be said once for all ``rows``.
+
+    Those are what each row has to which the setting applies, and of a setting that each of them
+    overrides, but not alike, the value that more than half of them have.
+    """
+    found = []
+    for override in dict.fromkeys(o for row in rows for o in row.overrides):
+        key, is_setting, _ = override.partition("=")
+        fitting = [row for row in rows if not is_setting or _has(row.settings, key)]
+        same = sum(override in row.overrides for row in fitting)
+        everywhere = all(any(_key(o) == key for o in row.overrides) for row in fitting)
+        if everywhere and 2 * same > len(fitting) and len(fitting) >= min(2, len(rows)):
+            found.append(override)
+    return tuple(sorted(found))
+
+
+def own_overrides(row: Row, common: Sequence[str]) -> list[str]:
+    """Return what the label of ``row`` still has to say where ``common`` is said above."""
+    return [override for override in row.overrides if override not in common]
+
+
+def common_sentence(rows: Sequence[Row], common: Sequence[str]) -> list[str]:
+    """Return what to say once of ``common``; nothing where there is none."""
+    if not common:
+        return []
+    keys = {_key(override) for override in common}
+    own = {_key(o) for row in rows for o in own_overrides(row, common)} & keys
+    usual = [o for o in common if _key(o) in own]
+    shared = [o for o in common if _key(o) not in own]
+    said = [", ".join(shared)] if shared else []
+    said += [f"{', '.join(usual)} unless a row says otherwise"] if usual else []
+    return [f"{'All rows' if len(rows) > 1 else 'This row'}: {'; '.join(said)}."]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0]
+
+
+def _has(settings: Mapping[str, Any], key: str) -> bool:
+    """Whether ``settings`` has ``key``, or a group of settings that it is of."""
+    return any(key == name or key.startswith(f"{name}.") for name in settings)
