@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,16 +23,20 @@ if TYPE_CHECKING:
 USAGE = """\
 Write one web page on all runs: warnings, summary, tables, figures, and every run to look into.
 
-python scripts/report.py [runs=<folder>] [out=<file.html>]
+python scripts/report.py [tasks=<a>,<b>] [methods=<a>,<b>] [runs=<folder>] [out=<file.html>]
 
-  runs  where to look for run folders (default: results/runs)
-  out   the page; it needs no other file and no network (default: results/report.html)"""
+  tasks    only runs on these tasks, such as tasks=digits,cells (default: all)
+  methods  only runs of these methods, such as methods=lora,hydra (default: all)
+  runs     where to look for run folders (default: results/runs)
+  out      the page; it needs no other file and no network (default: results/report.html)"""
 
 
 @dataclass(frozen=True)
 class Arguments:
     """The script's arguments."""
 
+    tasks: str = ""
+    methods: str = ""
     runs: str = str(RUNS)
     out: str = str(ROOT / "results" / "report.html")
 
@@ -46,26 +51,35 @@ def _main() -> int:
     runs, out = Path(arguments.runs).expanduser(), Path(arguments.out).expanduser()
     if out.suffix.lower() not in (".html", ".htm") or out.is_dir():
         raise UserError(f"out={out} is not allowed: name a file that ends in .html.")
-    size, problems = write_report(runs, out)
+    only = {"tasks": arguments.tasks, "methods": arguments.methods}
+    size, problems = write_report(runs, out, only)
     print(f"written: {out} ({size / 1e6:.1f} MB); open it in a browser.")
     if problems:
         print(f"it begins with {problems} kind{'s' * (problems != 1)} of warning.")
     return 0
 
 
-def write_report(runs: Path, out: Path) -> tuple[int, int]:
+def write_report(
+    runs: Path, out: Path, only: Mapping[str, str] | None = None
+) -> tuple[int, int]:
     """Write the report on the runs below ``runs`` to ``out``.
+
+    Args:
+        runs: where the run folders are.
+        out: the page.
+        only: as of :func:`~hydra_peft.runs.selection.select`.
 
     Returns:
         Its size in bytes, and how many kinds of warnings it begins with.
 
     Raises:
-        UserError: there is no run.
+        UserError: there is no run, or no such task or method.
         OSError: ``out`` cannot be written.
     """
     from hydra_peft.runs.collection import collect
+    from hydra_peft.runs.selection import select
 
-    collection = collect(runs)  # before what takes seconds to load: a mistake is told at once
+    collection = select(collect(runs), only or {})  # before what takes seconds to load: a mistake is told at once
 
     from hydra_peft.cli.defaults import default_settings
     from hydra_peft.files import atomic_write

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,8 @@ USAGE = """\
 Print tables of the completed runs; write them as Markdown and CSV, as LaTeX, or as HTML.
 
 python scripts/tables.py [table=1..15] [compare=<a>,<b>] [format=markdown|csv|latex|html]
-                         [protocol=<name>] [runs=<folder>] [out=<folder>] [name=<file name>]
+                         [protocol=<name>] [tasks=<a>,<b>] [methods=<a>,<b>]
+                         [runs=<folder>] [out=<folder>] [name=<file name>]
 
   table     one of the paper's tables; runs may be missing
             1, 7, 10 ELEVATER; 2, 5, 8 VTAB-1k; 3, 6, 9 GLUE: measured beside published
@@ -42,6 +44,8 @@ python scripts/tables.py [table=1..15] [compare=<a>,<b>] [format=markdown|csv|la
   format    markdown prints Markdown and writes .md and .csv; csv, latex and html print and write
             .csv, .tex or .html alone (default: markdown)
   protocol  only runs of this protocol (default: all, each in its own table)
+  tasks     only runs on these tasks, such as tasks=digits,cells: means are over them alone
+  methods   only runs of these methods, such as methods=lora,hydra
   runs      where to look for run folders (default: results/runs)
   out       where the files go (default: results/tables)
   name      their name without ending (default: accuracy, or such as table8, or compare)"""
@@ -55,6 +59,8 @@ class Arguments:
     compare: str | None = None
     format: str = "markdown"
     protocol: str | None = None
+    tasks: str = ""
+    methods: str = ""
     runs: str = str(RUNS)
     out: str = str(ROOT / "results" / "tables")
     name: str | None = None
@@ -72,9 +78,17 @@ def _main() -> int:
     form, protocol, name = arguments.format, arguments.protocol, arguments.name
     if arguments.table is None:
         name = name or ("accuracy" if arguments.compare is None else "compare")
-        print_tables(runs, out, name, form=form, protocol=protocol, compare=arguments.compare)
+        only = {"tasks": arguments.tasks, "methods": arguments.methods}
+        compare = arguments.compare
+        print_tables(runs, out, name, form=form, protocol=protocol, compare=compare, only=only)
     elif arguments.compare is not None:
         raise UserError("table= and compare= do not go together: give one of them.")
+    elif arguments.tasks or arguments.methods:
+        key = "tasks" if arguments.tasks else "methods"
+        raise UserError(
+            f"table= and {key}= do not go together: the paper's tables are shown whole; leave out "
+            "table= for a table of some runs."
+        )
     else:
         print_paper_table(arguments.table, runs, out, name, form=form, protocol=protocol)
     return 0
@@ -88,6 +102,7 @@ def print_tables(
     form: str = "markdown",
     protocol: str | None = None,
     compare: str | None = None,
+    only: Mapping[str, str] | None = None,
 ) -> None:
     """Print the tables of the runs below ``runs``; write ``out/name.md`` and ``out/name.csv``.
 
@@ -98,22 +113,26 @@ def print_tables(
         form: ``markdown``, or ``csv``, ``latex`` or ``html`` for that file alone.
         protocol: leave other protocols out.
         compare: put these rows against each other instead (:mod:`~hydra_peft.tables.significance`).
+        only: as of :func:`~hydra_peft.runs.selection.select`.
 
     Raises:
-        UserError: there is no run, or no such format, protocol or row.
+        UserError: there is no run, or no such format, protocol, task, method or row.
         OSError: the files cannot be written.
     """
     from hydra_peft.runs.collection import collect
+    from hydra_peft.runs.selection import select
     from hydra_peft.tables import render, significance
     from hydra_peft.tables.formats import endings
     from hydra_peft.tables.rows import build_tables
 
     endings(form)
-    collection = collect(runs)
+    collection = select(collect(runs), only or {})
     _check_protocol(protocol, collection.records)
     records = [r for r in collection.records if protocol in (None, r.protocol)]
     if protocol is not None and not records:
         raise UserError(f"{runs} holds no completed run of protocol={protocol}: train one first.")
+    if only and any(only.values()) and not records:
+        raise UserError(f"none of the chosen runs below {runs} has completed: train one first.")
     tables, apart = build_tables(records, defaults=_defaults(records))
     notes = [*collection.warnings, *apart]
     if compare is None:

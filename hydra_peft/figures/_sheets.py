@@ -25,7 +25,8 @@ from hydra_peft.tables.labels import PARTIAL, RANDOM
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
-    from hydra_peft.tables.rows import Row, Summary, Table
+    from hydra_peft.tables.rows import Row, Table
+    from hydra_peft.tables.summaries import Summary
 
 
 #: so many tasks are named in a caption

@@ -105,7 +105,7 @@ def _baseline(sheet: Sheet, name: str) -> Row:
 
 
 def _lines(sheet: Sheet, row: Row, baseline: Row) -> Iterator[dict[str, Any]]:
-    from hydra_peft.tables.rows import group_weights, task_weights
+    from hydra_peft.tables.summaries import group_weights, task_weights
 
     tasks = sheet.table.tasks
     groups: dict[str, list[str]] = {}
@@ -128,7 +128,7 @@ def _lines(sheet: Sheet, row: Row, baseline: Row) -> Iterator[dict[str, Any]]:
 def _line(
     row: Row, baseline: Row, group: str, name: str, weights: Mapping[str, float], is_mean: bool
 ) -> dict[str, Any]:
-    from hydra_peft.tables.rows import summarize
+    from hydra_peft.tables.summaries import summarize
 
     line: dict[str, Any] = {"group": group, "name": name, "is_mean": is_mean}
     gains = _gains(row, baseline, weights)

@@ -61,7 +61,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     """
     import pandas as pd
 
-    from hydra_peft.tables.rows import group_weights, task_weights
+    from hydra_peft.tables.summaries import group_weights, task_weights
 
     for key, known in (("mean", _MEANS), ("bars", _BARS)):
         value = getattr(settings, key)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from hydra_peft.report.run_lines import Badge
 from hydra_peft.tables.labels import PARTIAL, RANDOM
+from hydra_peft.tables.parts import Part, parts
 from hydra_peft.tables.render import seeds
-from hydra_peft.tables.rows import Row, Summary, Table
-from hydra_peft.tables.sheet import ranks
+from hydra_peft.tables.rows import Table
+from hydra_peft.tables.summaries import Summary
 
 #: in the place of a number
 MISSING = "\u2013"
@@ -47,10 +48,16 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Rows on one backbone with one set of weights: they alone are ranked among each other."""
+class Body:
+    """Rows of one :class:`~hydra_peft.tables.parts.Part`, which alone are ranked to each other.
+
+    Attributes:
+        backbone: what all of them are on.
+        sentences: settings that all of them share, and what means are over if not over all tasks.
+    """
 
     backbone: str
+    sentences: list[str]
     lines: list[Line]
 
 
@@ -70,7 +77,7 @@ class AccuracyTable:
     title: str
     badges: list[Badge]
     columns: list[tuple[str, str]]
-    parts: list[Part]
+    parts: list[Body]
     spread: bool
     count: int
     uneven: list[bool]
@@ -78,13 +85,12 @@ class AccuracyTable:
 
 def accuracy_table(table: Table, lineages: list[str]) -> AccuracyTable:
     """Return ``table`` as a page shows it; ``lineages`` are those of its data."""
-    backbones: dict[str, list[Row]] = {}
-    for row in sorted(table.rows, key=lambda row: (row.weights == RANDOM, row.partial)):
-        weights = row.weights + (f", {PARTIAL}" if row.partial else "")
-        backbones.setdefault(f"{row.model}, {weights}", []).append(row)
-    columns = [*table.tasks.items(), ("mean over tasks", ""), ("mean over groups", "")]
-    parts = [Part(name, _lines(rows, table)) for name, rows in backbones.items()]
-    counts = Counter(cell.count for part in parts for line in part.lines for cell in line.cells)
+    cut = parts(table)
+    titles = {part.mean_titles for part in cut}
+    means = titles.pop() if len(titles) == 1 else ("mean over tasks", "mean over groups")
+    columns = [*table.tasks.items(), *((name, "") for name in means)]
+    bodies = [Body(part.backbone, part.sentences, _lines(part, table)) for part in cut]
+    counts = Counter(cell.count for body in bodies for line in body.lines for cell in line.cells)
     del counts[0]
     badges = [
         Badge(f"protocol {table.protocol}", "plain", "how epochs and hyper-parameters are chosen"),
@@ -103,35 +109,30 @@ def accuracy_table(table: Table, lineages: list[str]) -> AccuracyTable:
         badges.append(Badge(PARTIAL, "caution", "some runs had not the whole data"))
     title = f"{table.benchmark}, protocol {table.protocol}"
     usual = counts.most_common(1)[0][0]
-    cells = [line.cells for part in parts for line in part.lines]
+    cells = [line.cells for body in bodies for line in body.lines]
     uneven = [
         any(cell.count not in (0, usual) for cell in column) for column in zip(*cells, strict=True)
     ]
-    return AccuracyTable(title, badges, columns, parts, max(counts) > 1, usual, uneven)
+    return AccuracyTable(title, badges, columns, bodies, max(counts) > 1, usual, uneven)
 
 
-def _lines(rows: list[Row], table: Table) -> list[Line]:
-    summaries = [_summaries(row, table) for row in rows]
-    # What is printed alike is ranked alike.
-    columns = [
-        [x and round(x.mean, _DECIMALS) for x in column] for column in zip(*summaries, strict=True)
-    ]
-    found = [ranks(column) for column in columns]
-    return [
-        Line(
-            label=row.label,
-            cells=[_cell(x, found[i][number] or 0) for i, x in enumerate(summaries[number])],
-            seeds=seeds(row),
-            adapter=row.adapter,
-            with_head=round(row.adapter + row.mean_head()),
+def _lines(part: Part, table: Table) -> list[Line]:
+    lines = []
+    rows = zip(part.table.rows, part.labels, part.columns(_DECIMALS), strict=True)
+    for row, label, found in rows:
+        *cells, over_tasks, over_groups = found
+        by_task = dict(zip(part.table.tasks, cells, strict=True))
+        wide = [by_task.get(task, (None, None)) for task in table.tasks]
+        lines.append(
+            Line(
+                label=label,
+                cells=[_cell(x, rank or 0) for x, rank in [*wide, over_tasks, over_groups]],
+                seeds=seeds(row),
+                adapter=row.adapter,
+                with_head=round(row.adapter + row.mean_head()),
+            )
         )
-        for number, row in enumerate(rows)
-    ]
-
-
-def _summaries(row: Row, table: Table) -> list[Summary | None]:
-    means = (row.mean_over_tasks(table.tasks), row.mean_over_groups(table.tasks))
-    return [*(row.cell(task) for task in table.tasks), *means]
+    return lines
 
 
 def _cell(found: Summary | None, rank: int) -> Cell:

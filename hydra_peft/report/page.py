@@ -19,6 +19,7 @@ from hydra_peft.report.pictures import EmbeddedPicture
 from hydra_peft.report.plain import plain
 from hydra_peft.report.run_lines import RunLine
 from hydra_peft.report.summary import Fact, Leader
+from hydra_peft.tables.html import breakable
 
 _HERE = Path(__file__).resolve().parent
 #: characters of a sentence or a command; names have fewer, see :data:`plain.MAX_TEXT`
@@ -92,6 +93,7 @@ def _environment() -> Environment:
         finalize=_finalize,
     )
     environment.filters["prose"] = _prose
+    environment.filters["breakable"] = lambda text: breakable(plain(text))
     environment.filters["duration"] = _duration
     environment.filters["slug"] = _slug
     return environment

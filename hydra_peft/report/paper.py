@@ -30,12 +30,14 @@ class PaperView:
     Attributes:
         title: which table of the paper, and what is beside it.
         columns: titles and the groups they belong to, that of the label first.
+        above: sentences above the table: settings that all measured rows share.
         blocks: lines of a published row and of what was measured of it.
         notes: sentences below the table.
     """
 
     title: str
     columns: list[tuple[str, str]]
+    above: list[str]
     blocks: list[list[PaperLine]]
     notes: list[str]
 
@@ -59,7 +61,7 @@ def paper_view(side: SideBySide) -> PaperView:
             [PaperLine(kind, c[0][0], c[1:]) for kind, c in zip(kinds, taken, strict=True)]
         )
     headed = [(column, made.groups.get(column, "")) for column in columns]
-    return PaperView(made.title, headed, blocks, list(made.below))
+    return PaperView(made.title, headed, list(made.above), blocks, list(made.below))
 
 
 def _kinds(block: Block) -> list[str]:

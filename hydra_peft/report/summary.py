@@ -8,8 +8,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hydra_peft.report.run_lines import RunLine
-from hydra_peft.tables.labels import PARTIAL, weights_label
-from hydra_peft.tables.rows import Row, Summary, Table, group_weights, summarize
+from hydra_peft.tables.labels import weights_label
+from hydra_peft.tables.parts import Part, parts
+from hydra_peft.tables.rows import Table
+from hydra_peft.tables.summaries import (
+    Difference,
+    Summary,
+    group_weights,
+    summarize,
+    summarize_differences,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class Rival:
     """
 
     label: str
-    difference: Summary
+    difference: Difference
 
     @property
     def order(self) -> int:
@@ -48,6 +56,10 @@ class Leader:
         mean: over the groups of tasks, as tables have it.
         rivals: the other complete rows with a common seed, nearest first.
         strangers: labels of the complete rows without one.
+        sentences: what all rows share in settings, and what the mean is over if not over all tasks.
+        unchecked: labels of rows that do not compete: nothing was there to hold their settings
+            against. Only where no other row is there may one of them lead.
+        checked: whether the leader is none of those.
     """
 
     where: str
@@ -57,14 +69,26 @@ class Leader:
     rivals: list[Rival]
     selected_on_test: bool
     strangers: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    checked: bool = True
 
     @property
     def verdict(self) -> str:
         """What may be said of the order, one sentence."""
         if self.mean is None:
             return "No row has all tasks with a common seed: there is no mean to compare."
+        left_out = (
+            f" Not compared, as settings were not checked: {', '.join(self.unchecked)}."
+            if self.unchecked
+            else ""
+        )
+        return self._order + left_out
+
+    @property
+    def _order(self) -> str:
         if not self.rivals and not self.strangers:
-            return "The only row that has all tasks: nothing to compare it with."
+            return "The only row that has these tasks: nothing to compare it with."
         if self.rivals and all(rival.difference.interval is None for rival in self.rivals):
             return "Highest in one seed. One seed has no interval, so no order is shown."
         listed = {
@@ -101,46 +125,45 @@ def facts(lines: Iterable[RunLine]) -> list[Fact]:
 
 
 def leaders(tables: Iterable[Table]) -> list[Leader]:
-    """Return the leader of each table and backbone, those without any last."""
-    found = []
-    for table in tables:
-        backbones: dict[tuple[str, str, bool], list[Row]] = {}
-        for row in table.rows:
-            backbones.setdefault((row.model, row.weights, row.partial), []).append(row)
-        found += [_leader(table, rows) for rows in backbones.values()]
-    return sorted(found, key=lambda leader: leader.mean is None)
+    """Return the leader of each table and backbone.
+
+    Those of rows whose settings were not checked follow the others; those without any are last.
+    """
+    found = [_leader(part) for table in tables for part in parts(table)]
+    return sorted(found, key=lambda leader: (leader.mean is None, not leader.checked))
 
 
-def _leader(table: Table, rows: list[Row]) -> Leader:
+def _leader(part: Part) -> Leader:
+    table = part.table
     where = f"{table.benchmark}, protocol {table.protocol}, {table.split}"
-    first = rows[0]
-    backbone = f"{first.model}, {first.weights}" + (f", {PARTIAL}" if first.partial else "")
-    means = {i: _by_seed(row, table) for i, row in enumerate(rows)}
-    means = {i: by_seed for i, by_seed in means.items() if by_seed}
+    rows = list(zip(part.labels, table.rows, strict=True))
+    checked = [(label, row) for label, row in rows if row.checked]
+    unchecked = tuple(label for label, row in rows if not row.checked and checked)
+    weights = group_weights(part.averaged)
+    by_seed = {label: row.by_seed(weights) for label, row in checked or rows}
+    means = {label: found for label, found in by_seed.items() if found}
+    on_test, sentences = table.selected_on_test, tuple(part.sentences)
     if not means:
-        return Leader(where, backbone, "", None, [], table.selected_on_test)
-    best = max(means, key=lambda i: statistics.fmean(means[i].values()))
+        return Leader(where, part.backbone, "", None, [], on_test, checked=bool(checked))
+    best = max(means, key=lambda label: statistics.fmean(means[label].values()))
     rivals, strangers = [], []
-    for i, by_seed in means.items():
-        shared = sorted(means[best].keys() & by_seed.keys())
-        if i != best and not shared:
-            strangers.append(rows[i].label)
-        elif i != best:
-            differences = [means[best][seed] - by_seed[seed] for seed in shared]
-            rivals.append(Rival(rows[i].label, summarize(differences)))
+    for label, found in means.items():
+        shared = sorted(means[best].keys() & found.keys())
+        if label != best and not shared:
+            strangers.append(label)
+        elif label != best:
+            differences = [means[best][seed] - found[seed] for seed in shared]
+            rivals.append(Rival(label, summarize_differences(differences)))
     rivals.sort(key=lambda rival: rival.difference.mean)
-    mean = summarize(means[best].values())
-    label, on_test = rows[best].label, table.selected_on_test
-    return Leader(where, backbone, label, mean, rivals, on_test, tuple(strangers))
-
-
-def _by_seed(row: Row, table: Table) -> dict[int, float]:
-    """Return the mean over groups by seed, of the seeds that have all tasks."""
-    weights = group_weights(table.tasks)
-    if any(task not in row.scores for task in weights):
-        return {}
-    seeds = set.intersection(*(set(row.scores[task]) for task in weights))
-    return {
-        seed: sum(weight * row.scores[task][seed] for task, weight in weights.items())
-        for seed in sorted(seeds)
-    }
+    return Leader(
+        where,
+        part.backbone,
+        best,
+        summarize(means[best].values()),
+        rivals,
+        on_test,
+        tuple(strangers),
+        sentences,
+        unchecked,
+        bool(checked),
+    )

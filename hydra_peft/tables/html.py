@@ -12,6 +12,9 @@ from markupsafe import Markup, escape
 
 from hydra_peft.tables.sheet import BEST, SECOND, Sheet, cell_text, line_text
 
+#: characters of a label from which on it has more than one line
+LONG = 40
+
 _TEMPLATE = """\
 <!doctype html>
 <html lang="en">
@@ -29,10 +32,19 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-spa
 caption { font-weight: 600; padding: .5rem 0; text-align: left; white-space: normal; }
 th, td { padding: .2rem .6rem; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
+thead th { vertical-align: bottom; white-space: normal; }
+tbody th.long { min-width: 17rem; white-space: normal; }
+caption > div { left: 0; max-width: calc(100vw - 2rem); position: sticky; width: max-content; }
+@media (min-width: 40.01rem) { .short wbr { display: none; } }
+@media (max-width: 40rem) {
+  thead th { white-space: nowrap; }
+  tbody th, tbody th.long { max-width: 10rem; min-width: 8rem; white-space: normal; }
+}
 thead tr:last-child th, tr.rule > * { border-bottom: 1px solid; }
 th[colspan] { border-bottom: 1px solid; text-align: center; }
 tbody th { font-weight: 400; }
 tr > :first-child { background: Canvas; left: 0; position: sticky; }
+caption p { font-weight: 400; margin: .2rem 0; }
 ul { max-width: 60rem; padding-left: 1.2rem; }
 </style>
 </head>
@@ -41,7 +53,7 @@ ul { max-width: 60rem; padding-left: 1.2rem; }
 <section>
 <div class="wide" tabindex="0" role="region" aria-label="{{ table.title }}">
 <table>
-<caption>{{ table.title }}</caption>
+<caption><div>{{ table.title }}{% for line in table.above %}<p>{{ line }}</p>{% endfor %}</div></caption>
 <thead>
 {% if table.groups %}
 <tr>{% for name, count in table.groups %}
@@ -53,7 +65,7 @@ ul { max-width: 60rem; padding-left: 1.2rem; }
 </thead>
 <tbody>
 {% for row in table.rows %}
-<tr{% if row.rule %} class="rule"{% endif %}><th scope="row">{{ row.cells[0] }}</th>
+<tr{% if row.rule %} class="rule"{% endif %}><th scope="row" class="{{ row.length }}">{{ row.cells[0] }}</th>
 {%- for cell in row.cells[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody>
@@ -92,6 +104,7 @@ def _table(sheet: Sheet) -> dict[str, Any]:
             "cells": [
                 _cell(text, sheet.marks.get((i, c))) for c, text in zip(columns, row, strict=True)
             ],
+            "length": "long" if len(row[0]) > LONG else "short",
             "rule": i in sheet.rules_after,
         }
         for i, row in enumerate(sheet.cells.itertuples(index=False, name=None))
@@ -103,12 +116,18 @@ def _table(sheet: Sheet) -> dict[str, Any]:
         else [],
         "columns": [cell_text(column) for column in columns],
         "rows": rows,
+        "above": [_sentence(line) for line in sheet.above],
         "below": [_sentence(line) for line in sheet.below],
     }
 
 
+def breakable(text: str) -> Markup:
+    """Return ``text``, escaped, with places where a narrow column may break it: none in a word."""
+    return Markup("<wbr>").join(re.split(r"(?<=[=,._/+])(?=[^\s\d=,._/+])", text))
+
+
 def _cell(text: str, mark: int | None) -> Markup:
-    escaped = escape(cell_text(text))
+    escaped = breakable(cell_text(text))
     tags = {BEST: Markup("<strong>{}</strong>"), SECOND: Markup("<u>{}</u>")}
     return tags[mark].format(escaped) if mark in tags else escaped
 

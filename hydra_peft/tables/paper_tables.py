@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra_peft.methods._low_rank import VTAB_TARGETS
-from hydra_peft.tables.rows import group_weights, task_weights
+from hydra_peft.tables.summaries import group_weights, task_weights
 
 
 @dataclass(frozen=True)

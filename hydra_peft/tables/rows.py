@@ -88,15 +88,16 @@ class Row:
 
         None unless every task has a run, and all share at least one seed.
         """
-        if any(task not in self.scores for task in weights):
-            return None
-        seeds = set.intersection(*(set(self.scores[task]) for task in weights))
-        if not seeds:
-            return None
-        return summarize(
-            sum(weight * self.scores[task][seed] for task, weight in weights.items())
+        means = self.by_seed(weights)
+        return summarize(means.values()) if means else None
+
+    def by_seed(self, weights: dict[str, float]) -> dict[int, float]:
+        """Return the weighted mean of tasks by seed, of the seeds that all of them have."""
+        seeds = set.intersection(*(set(self.scores.get(task, ())) for task in weights))
+        return {
+            seed: sum(weight * self.scores[task][seed] for task, weight in weights.items())
             for seed in sorted(seeds)
-        )
+        }
 
     def mean_head(self) -> float:
         """Return the head's parameters, averaged over the row's tasks."""

@@ -1,0 +1,51 @@
+"""Runs chosen by benchmark, protocol, task or method, as command lines name them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.runs.collection import Collection
+from hydra_peft.runs.record import Record
+
+#: what a run is called under each key
+NAMES: dict[str, Callable[[Record], str]] = {
+    "benchmark": lambda record: record.benchmark,
+    "protocol": lambda record: record.protocol,
+    "tasks": lambda record: record.task,
+    "methods": lambda record: str(record.method.get("name")),
+}
+
+
+def select(collection: Collection, wanted: Mapping[str, str]) -> Collection:
+    """Return ``collection`` with the wanted runs alone, and a warning that says so.
+
+    Args:
+        collection: runs, completed or not.
+        wanted: names with commas between them by key of :data:`NAMES`; empty is not given.
+
+    Raises:
+        UserError: a name that no run has beside what the other keys ask for.
+    """
+    given = {key: text for key, text in wanted.items() if text.strip(", ")}
+    if not given:
+        return collection
+    runs = [*collection.completed, *collection.others]
+    for key, text in given.items():
+        names = {name.strip() for name in text.split(",")} - {""}
+        known = sorted({NAMES[key](run.record) for run in runs})
+        for name in sorted(names - set(known)):
+            raise UserError(
+                f"{key}={name}: no run has it{did_you_mean(name, known)}; there are "
+                f"{', '.join(known)}."
+            )
+        runs = [run for run in runs if NAMES[key](run.record) in names]
+    kept = set(map(id, runs))
+    said = " ".join(f"{key}={text}" for key, text in given.items())
+    return dataclasses.replace(
+        collection,
+        completed=[run for run in collection.completed if id(run) in kept],
+        others=[run for run in collection.others if id(run) in kept],
+        warnings=[*collection.warnings, f"only runs with {said} are shown."],
+    )
