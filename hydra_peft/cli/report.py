@@ -59,9 +59,7 @@ def _main() -> int:
     return 0
 
 
-def write_report(
-    runs: Path, out: Path, only: Mapping[str, str] | None = None
-) -> tuple[int, int]:
+def write_report(runs: Path, out: Path, only: Mapping[str, str] | None = None) -> tuple[int, int]:
     """Write the report on the runs below ``runs`` to ``out``.
 
     Args:
@@ -79,7 +77,8 @@ def write_report(
     from hydra_peft.runs.collection import collect
     from hydra_peft.runs.selection import select
 
-    collection = select(collect(runs), only or {})  # before what takes seconds to load: a mistake is told at once
+    # Before what takes seconds to load: a mistake is told at once.
+    collection = select(collect(runs), only or {})
 
     from hydra_peft.cli.defaults import default_settings
     from hydra_peft.files import atomic_write

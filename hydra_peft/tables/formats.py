@@ -10,7 +10,7 @@ import pandas as pd
 
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.tables.latex import PREAMBLE, to_latex
+from hydra_peft.tables.latex import PREAMBLE, escape, to_latex
 from hydra_peft.tables.sheet import BEST, Sheet, cell_text, line_text
 
 #: format to the endings of its files; the first is what is printed
@@ -109,7 +109,7 @@ def _latex(sheets: Iterable[Sheet], notes: Iterable[str]) -> str:
         taken[label] += 1
         tables.append(to_latex(sheet, f"{label}-{taken[label]}" if taken[label] > 1 else label))
     # What concerns all tables is nothing to be printed in somebody's text.
-    comments = [f"% note: {line_text(note)}" for note in notes]
+    comments = [f"% note: {escape(line_text(note))}" for note in notes]
     return "\n".join([PREAMBLE, *comments, *tables])
 
 

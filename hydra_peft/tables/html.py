@@ -53,7 +53,8 @@ ul { max-width: 60rem; padding-left: 1.2rem; }
 <section>
 <div class="wide" tabindex="0" role="region" aria-label="{{ table.title }}">
 <table>
-<caption><div>{{ table.title }}{% for line in table.above %}<p>{{ line }}</p>{% endfor %}</div></caption>
+<caption><div>{{ table.title }}
+{%- for line in table.above %}<p>{{ line }}</p>{% endfor %}</div></caption>
 <thead>
 {% if table.groups %}
 <tr>{% for name, count in table.groups %}
@@ -65,7 +66,8 @@ ul { max-width: 60rem; padding-left: 1.2rem; }
 </thead>
 <tbody>
 {% for row in table.rows %}
-<tr{% if row.rule %} class="rule"{% endif %}><th scope="row" class="{{ row.length }}">{{ row.cells[0] }}</th>
+<tr{% if row.rule %} class="rule"{% endif %}>
+{#- #}<th scope="row" class="{{ row.length }}">{{ row.cells[0] }}</th>
 {%- for cell in row.cells[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody>

@@ -156,7 +156,7 @@ def _stacked(lines: Sequence[str], place: str) -> str:
     if len(escaped) == 1:
         return escaped[0]
     side = place[1:] or "r"
-    rows = r"\\".join(escaped)
+    rows = r" \\ ".join(escaped)
     return rf"\begin{{tabular}}[{place[0]}]{{@{{}}{side}@{{}}}}{rows}\end{{tabular}}"
 
 
@@ -178,7 +178,7 @@ def _sentences(texts: Sequence[str]) -> tuple[list[str], int]:
     """Return paragraphs, and the lines of a page that they take."""
     if not texts:
         return [], 0
-    lines = [rf"{_sentence(text)}\par" for text in texts]
+    lines = [rf"{escape(line_text(text))}\par" for text in texts]
     return [r"\smallskip\raggedright", *lines], sum(1 + len(t) // _SENTENCE for t in texts)
 
 
@@ -209,8 +209,3 @@ def _float(sheet: Sheet, label: str, blocks: Sequence[_Block], number: int) -> s
             "",
         ]
     )
-
-
-def _sentence(text: str) -> str:
-    """Return a sentence in which long settings may be broken after ``=`` and ``,``."""
-    return re.sub(r"(?<=[=,])(?=[A-Za-z\[])", r"\\allowbreak ", escape(line_text(text)))

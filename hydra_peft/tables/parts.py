@@ -17,7 +17,7 @@ from hydra_peft.tables.labels import PARTIAL, RANDOM
 from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.shared_tasks import shared_tasks
 from hydra_peft.tables.sheet import ranks
-from hydra_peft.tables.summaries import Summary, group_weights, task_weights
+from hydra_peft.tables.summaries import Summary
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,14 @@ class Part:
         """
         rows, tasks = self.table.rows, self.table.tasks
         lines = [[*(row.cell(task) for task in tasks), *self.means(row)] for row in rows]
-        rated = [row.checked for row in rows]
-        if not any(rated):
-            rated = [True] * len(rows)
-        columns = [
-            ranks([round(x.mean, decimals) if x and r else None for x, r in zip(c, rated, strict=True)])
-            for c in zip(*lines, strict=True)
-        ]
-        return [
-            [(cell, column[number]) for cell, column in zip(line, columns, strict=True)]
-            for number, line in enumerate(lines)
-        ]
+        any_checked = any(row.checked for row in rows)
+        rated = [row.checked or not any_checked for row in rows]
+        columns = []
+        for column in zip(*lines, strict=True):
+            pairs = zip(column, rated, strict=True)
+            shown = [round(x.mean, decimals) if x and rates else None for x, rates in pairs]
+            columns.append(zip(column, ranks(shown), strict=True))
+        return [list(line) for line in zip(*columns, strict=True)]
 
     @property
     def sentences(self) -> list[str]:

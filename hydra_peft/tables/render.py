@@ -118,9 +118,7 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                 (task, {task: group}, row.cell(task)) for task, group in table.tasks.items()
             ]
             names = ("mean over tasks", "mean over groups")
-            cells += [
-                (n, part.averaged, x) for n, x in zip(names, part.means(row), strict=True)
-            ]
+            cells += [(n, part.averaged, x) for n, x in zip(names, part.means(row), strict=True)]
             lines += [
                 {
                     "benchmark": table.benchmark,
@@ -132,7 +130,7 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                     "model": row.model,
                     "weights": row.weights,
                     "task": name,
-                    "group": over[name] if name in over else "",
+                    "group": over.get(name, ""),
                     "tasks": " ".join(over),
                     "mean": cell.mean if cell else None,
                     "std": cell.std if cell else None,

@@ -20,7 +20,7 @@ def shared_tasks(rows: Sequence[Row], tasks: Mapping[str, str]) -> dict[str, str
     even two rows share a task, all tasks.
     """
     left = dict(tasks)
-    found, most = left, 0
+    found, most = dict(tasks), 0
     while left:
         complete = sum(row.mean(task_weights(left)) is not None for row in rows)
         if left == dict(tasks) and complete >= min(2, len(rows)):

@@ -172,7 +172,7 @@ def compare(
     tables, warnings = build_tables(chosen, defaults=defaults)
     sides = []
     for table in tables:
-        fitting = [row for row in table.rows if any(_fits(row, i) for i in spec.rows.values())]
+        fitting = _fitting(table, spec)
         warnings += _left_out(number, spec, table, [r for r in table.rows if r not in fitting])
         if fitting:
             place = (table.protocol, runs, trainable)
@@ -218,6 +218,10 @@ def _fits(row: Row, items: dict[str, Any]) -> bool:
     return all(key in row.method and row.method[key] == value for key, value in items.items())
 
 
+def _fitting(table: Table, spec: PaperTable) -> list[Row]:
+    return [row for row in table.rows if any(_fits(row, items) for items in spec.rows.values())]
+
+
 def _left_out(number: int, spec: PaperTable, table: Table, rows: list[Row]) -> Iterator[str]:
     if rows:
         labels = ", ".join(dict.fromkeys(row.label for row in rows))
@@ -237,7 +241,7 @@ def _side_by_side(
     trainable: bool,
 ) -> SideBySide:
     columns = quantities(spec)
-    fitting = [r for r in table.rows if any(_fits(r, i) for i in spec.rows.values())] if table else []
+    fitting = _fitting(table, spec) if table else []
     common = common_overrides(fitting)
     blocks = [
         _block(spec, published.key(row), row, fitting, common, columns, table is not None)
@@ -308,9 +312,7 @@ def _is_like_paper(row: Row, spec: PaperTable) -> bool:
     return pretrained and not row.partial and not row.overrides
 
 
-def _labels(
-    name: str, rows: list[Row], spec: PaperTable, common: tuple[str, ...]
-) -> list[str]:
+def _labels(name: str, rows: list[Row], spec: PaperTable, common: tuple[str, ...]) -> list[str]:
     """Return what each row is called: what is unusual about it, or all of it to tell rows apart."""
     labels = []
     for row in rows:

@@ -47,7 +47,7 @@ class Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
         assert not any(name.startswith("on") or name in ("href", "src") for name, _ in attrs)
-        if tag != "meta":
+        if tag not in ("meta", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -96,7 +96,7 @@ def test_hostile_texts_are_cells_of_html() -> None:
     assert tags.open == []
     assert tags.seen <= {
         *("html", "head", "meta", "title", "style", "body", "section", "div", "table", "caption"),
-        *("thead", "tbody", "tr", "th", "td", "ul", "li", "p", "strong", "u", "code"),
+        *("thead", "tbody", "tr", "th", "td", "ul", "li", "p", "strong", "u", "code", "wbr"),
     }
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "<strong>a|b||c</strong>" in text
@@ -107,14 +107,15 @@ def test_hostile_texts_are_cells_of_html() -> None:
 def test_hostile_texts_are_cells_of_latex() -> None:
     (text,) = render([hostile()], pd.DataFrame, [], "latex").values()
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert len(body) == len(HOSTILE) + 2
-    assert {len(re.findall(r"(?<!\\)&", line)) for line in body[1:]} == {2}
+    # A text of 200 letters leaves no room beside it: each other column is below, under its group.
+    assert len(body) == 2 * (len(HOSTILE) + 2)
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {1}
     assert r"\input" not in text
-    assert re.search(r"(?<!\\)[#~^<>]", text) is None
+    assert re.search(r"(?<!\\)[#~^<>]", text.replace(r"\width>\linewidth", "")) is None
     assert len(re.findall(r"(?<!\\)[{]", text)) == len(re.findall(r"(?<!\\)[}]", text))
-    assert not any(line.startswith(("[", "*")) for line in body)
+    assert re.search(r"(^|\\\\)\s*[\[*]", text, re.MULTILINE) is None
     assert r"\textbf{a\textbar{}b\textbar{}\textbar{}c}" in text
-    assert r"\cmidrule(lr){2-3}" in text
+    assert text.count(r"\cmidrule(lr){2-2}") == 2
 
 
 def test_long_texts_are_cut_and_say_so() -> None:

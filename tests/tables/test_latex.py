@@ -1,4 +1,4 @@
-"""LaTeX that compiles, whatever the labels are."""
+"""LaTeX that compiles and can be read, whatever the labels are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hydra_peft.tables.formats import render
 from hydra_peft.tables.latex import escape, to_latex
-from hydra_peft.tables.sheet import Sheet
+from hydra_peft.tables.sheet import BEST, SECOND, Sheet
 
 NASTY = r"a_b & 50% #1 {x} ~ ^ \z <|> ± `+a=b_c`"
 
@@ -37,33 +38,95 @@ def test_escape(text: str, escaped: str) -> None:
 
 def nasty_table() -> str:
     frame = pd.DataFrame([[NASTY, "1.0"], ["x", "-1.0"], ["y", "-"]], columns=["a_%", "b_c"])
-    return to_latex(Sheet(NASTY, frame, rules_after=[1, 2], below=[NASTY, "end"]))
+    marks = {(0, "a_%"): BEST, (1, "b_c"): SECOND}
+    above, below = [NASTY], [NASTY, "end"]
+    return to_latex(Sheet(NASTY, frame, {}, marks, [1, 2], above=above, below=below), "nasty")
+
+
+def wide_table(tasks: int, rows: int) -> Sheet:
+    """A table as of ``tasks`` tasks, with a label that is as long as two lines."""
+    labels = ["hydra r=2+2 (method.targets=[attn.proj], data.normalization=imagenet)"]
+    labels += [f"lora r={i}" for i in range(1, rows)]
+    cells = {f"task_{i}": ["70.1 ± 0.7"] * rows for i in range(tasks)}
+    frame = pd.DataFrame({"method": labels, **cells, "parameters without head": ["1"] * rows})
+    groups = {f"task_{i}": "natural" if i < 7 else "structured" for i in range(tasks)}
+    return Sheet("wide", frame, groups, {(1, "task_3"): BEST}, below=["the end"])
 
 
 def test_rules_and_cells() -> None:
-    lines = nasty_table().splitlines()
+    text = nasty_table()
+    lines = text.splitlines()
     first = lines.index(r"\toprule")
     assert lines[first - 1] == r"\begin{tabular}{lr}"
     assert lines[first + 1 : first + 3] == [r"a\_\% & b\_c \\", r"\midrule"]
     assert lines[first + 4 : first + 8] == [
-        r"x & $-$1.0 \\",
+        r"x & \underline{$-$1.0} \\",
         r"\midrule",
         r"y & - \\",
         r"\bottomrule",
     ]
+    assert lines[first + 3].startswith(r"\textbf{")
     # Every special character is either ours or escaped, and braces and environments close.
-    text = "\n".join(lines)
-    assert re.search(r"(?<!\\)[#~^±<>]", text) is None
+    assert re.search(r"(?<!\\)[#~^±<>]", text.replace(r"\width>\linewidth", "")) is None
     assert len(re.findall(r"(?<!\\){", text)) == len(re.findall(r"(?<!\\)}", text))
-    assert re.findall(r"\\begin{(\w+)}", text) == re.findall(r"\\end{(\w+)}", text)[::-1]
+    open_ones = []
+    for what, name in re.findall(r"\\(begin|end){(\w+)}", text):
+        if what == "begin":
+            open_ones.append(name)
+        else:
+            assert open_ones.pop() == name
+    assert open_ones == []
     assert len(re.findall(r"(?<!\\)\$", text)) % 2 == 0
+
+
+def test_each_table_has_a_caption_and_a_label_of_its_own() -> None:
+    frame = pd.DataFrame({"row": ["a"], "b": ["1"]})
+    sheets = [Sheet("First: 1/2", frame), Sheet("x", frame, name="First 1_2"), Sheet("y", frame)]
+    text = render(sheets, pd.DataFrame, ["of all\n\\input{x}"], "latex")["tex"]
+    found = re.findall(r"\\caption{(.*)}\n\\label{(.*)}", text)
+    labels = ["tab:first-1-2", "tab:first-1-2-2", "tab:y"]
+    assert found == list(zip(["First: 1/2", "x", "y"], labels, strict=True))
+    # What is said of all tables stands in no text: it is a comment, of one line.
+    after = [line for line in text.splitlines() if "of all" in line or "input" in line]
+    assert after == [r"% note: of all \textbackslash{}input\{x\}"]
+
+
+def test_type_is_not_shrunk_by_many_columns() -> None:
+    """Whatever the number of tasks, no line holds more letters than the text's width does."""
+    lines = to_latex(wide_table(19, 4), "wide").splitlines()
+    starts = [at for at, line in enumerate(lines) if line == r"\toprule"]
+    assert len(starts) > 1
+    titles: list[str] = []
+    for at in starts:
+        head = next(line for line in lines[at:] if line.startswith("method & "))
+        titles += re.findall(r"task\\_\d+", head)
+        rows = [line for line in lines[at : lines.index(r"\bottomrule", at)] if "lora r=1" in line]
+        assert len(rows[0].replace(r"$\pm$", "±").replace(r"\textbf", "")) <= 84
+    assert titles == [rf"task\_{i}" for i in range(19)]
+    # It is never scaled up, and down only where a single cell is too wide.
+    scaled = [line for line in lines if "resizebox" in line]
+    assert set(scaled) == {r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"}
+    label = r"\begin{tabular}[t]{@{}l@{}}hydra r=2+2"
+    assert all(any(line.startswith(label) for line in lines[at:]) for at in starts)
+
+
+def test_what_does_not_fit_on_a_page_goes_on_in_a_table_of_the_same_number() -> None:
+    text = to_latex(wide_table(19, 30), "wide")
+    floats = text.count(r"\begin{table}")
+    assert floats > 1
+    assert text.count(r"\label{tab:wide}") == 1
+    assert text.count(r"\addtocounter{table}{-1}") == floats - 1
+    assert text.count(r"\caption{wide}") == 1
+    assert text.count(r"\caption[]{wide (continued)}") == floats - 1
+    assert text.index("the end") > text.rindex(r"\begin{table}")
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_it_compiles(tmp_path: Path) -> None:
+    tables = nasty_table() + to_latex(wide_table(19, 30), "wide")
     (tmp_path / "table.tex").write_text(
         "\\documentclass{article}\\usepackage{booktabs}\\usepackage{graphicx}\n"
-        f"\\begin{{document}}\n{nasty_table()}\\end{{document}}\n"
+        f"\\begin{{document}}\n{tables}\\end{{document}}\n"
     )
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"],
@@ -72,3 +135,4 @@ def test_it_compiles(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:]
+    assert b"too large for page" not in done.stdout

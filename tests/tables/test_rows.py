@@ -12,6 +12,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.runs.collection import collect
 from hydra_peft.runs.record import Record, write_record
 from hydra_peft.tables.formats import to_markdown as markdown
+from hydra_peft.tables.parts import parts
 from hydra_peft.tables.render import sheet, to_frame
 from hydra_peft.tables.rows import Table, build_tables
 
@@ -48,7 +49,7 @@ def record(task: str, seed: int, accuracy: float, **changes: Any) -> Record:
 
 
 def to_markdown(table: Table) -> str:
-    return markdown(sheet(table))
+    return "\n".join(markdown(sheet(part)) for part in parts(table))
 
 
 SCORES = {"a": [90.0, 92.0], "b": [50.0, 60.0], "c": [70.0, 74.0]}
