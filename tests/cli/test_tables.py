@@ -95,7 +95,7 @@ def test_one_table_a_protocol_unless_one_is_chosen(
 
 @pytest.mark.parametrize("table", [[], ["table=8"]])
 @pytest.mark.parametrize("form", ["markdown", "csv", "latex", "html"])
-def test_overrides_are_in_the_label_whatever_the_format(
+def test_overrides_are_told_whatever_the_format(
     runs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -111,6 +111,40 @@ def test_overrides_are_in_the_label_whatever_the_format(
     printed = capsys.readouterr().out
     assert "data.normalization=imagenet, train.epochs=2" in printed
     assert "optimizer.lr=" not in printed
+
+
+@pytest.mark.parametrize("what", [[], ["compare=all"]])
+def test_only_chosen_tasks_and_methods(
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    what: list[str],
+) -> None:
+    record = read_record(runs / "clean")
+    for name, task, accuracy in (("hydra", "svhn", 80.0), ("linear", "dtd", 60.0)):
+        method = method_class(name)()
+        other = dataclasses.replace(
+            record,
+            config_id=f"{name} {task}",
+            task=task,
+            method=method.identity(),
+            method_label=method.label,
+            data={"sha256": task},
+            metrics=record.metrics | {"accuracy": accuracy},
+        )
+        write_record(other, runs / name)
+    monkeypatch.setattr(tables, "_defaults", lambda _: {})
+    places = [*what, "protocol=clean", f"runs={runs}", f"out={tmp_path}/out"]
+    assert call(monkeypatch, "tasks=dtd", "methods=hydra,linear", *places) == 0
+    printed = capsys.readouterr().out
+    assert "svhn" not in printed
+    assert "linear" in printed
+    assert "> note: only runs with tasks=dtd methods=hydra,linear are shown." in printed
+    assert call(monkeypatch, "methods=hydra", *places) == 0
+    printed = capsys.readouterr().out
+    assert "| svhn" in printed
+    assert "linear" not in printed
 
 
 @pytest.mark.parametrize("table", [[], ["table=8"]])
@@ -140,6 +174,10 @@ def test_a_format_is_printed_and_written_alone(
         (["table=08"], "table=08 is not known"),
         (["table="], "13, 14, 15."),
         (["table=8", "compare=all"], "table= and compare= do not go together"),
+        (["table=8", "tasks=dtd"], "table= and tasks= do not go together"),
+        (["table=15", "methods=hydra"], "table= and methods= do not go together"),
+        (["tasks=dtdd"], "tasks=dtdd: no run has it (did you mean 'dtd'?); there are dtd."),
+        (["compare=all", "methods=lora"], "methods=lora: no run has it; there are hydra."),
         (["compare=hydro"], "no measured row is called 'hydro' (did you mean 'hydra'?)"),
         (["table=8", "format=md"], "it must be one of markdown, csv, latex, html."),
         (["format=latx"], "format=latx is not known (did you mean 'latex'?)"),

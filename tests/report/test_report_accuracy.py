@@ -11,6 +11,7 @@ from study import run_record
 from hydra_peft.report.accuracy import AccuracyTable, accuracy_table
 from hydra_peft.report.summary import Leader, leaders
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.rows import Table, build_tables
 
 
@@ -109,6 +110,58 @@ def test_leader_of_other_seeds_is_not_called_ahead() -> None:
 def test_one_seed_shows_no_order() -> None:
     found = leader(scored("lora", "digits", 0, 90.0), scored("linear", "digits", 0, 10.0))
     assert found.verdict == "Highest in one seed. One seed has no interval, so no order is shown."
+
+
+def test_a_stray_run_leaves_everybody_else_a_mean() -> None:
+    scores = {"lora": (90.0, 91.0), "linear": (70.0, 71.5)}
+    sweep = [
+        scored(method, task, seed, accuracy)
+        for method, accuracies in scores.items()
+        for task in ("digits", "cells")
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    stray = scored("hydra", "shapes_count", 0, 10.0)
+    found = leader(*sweep, stray)
+    assert (found.label, found.mean.mean) == ("lora r=4", 90.5)
+    assert found.verdict == "Highest mean; ahead of linear."
+    assert found.sentences == (
+        "Means are over the tasks that rows share: digits, cells. Not in them: shapes_count (only "
+        "hydra r=2+2). Without these means: hydra r=2+2.",
+    )
+    view = shown(*sweep, stray)
+    assert view.columns[-2:] == [("mean over 2 of 3 tasks", ""), ("mean over their groups", "")]
+    (part,) = view.parts
+    means = {line.label: line.cells[-1].value for line in part.lines}
+    assert means == {"lora r=4": 90.5, "linear": 70.75, "hydra r=2+2": None}
+
+
+def test_rows_of_unchecked_settings_do_not_lead() -> None:
+    records = [
+        scored("hydra", "digits", 0, 99.0),
+        scored("lora", "digits", 0, 80.0),
+        scored("linear", "digits", 0, 70.0),
+        scored("lora", "digits", 0, 95.0, protocol="mine", config_id="mine"),
+    ]
+    defaults = {Origin.of(record): record.settings for record in records[1:3]}
+    tables, _ = build_tables(records, defaults=defaults)
+    tables.reverse()
+    clean, mine = leaders(tables)
+    assert (clean.label, clean.checked) == ("lora r=4", True)
+    assert clean.verdict.endswith(
+        "Not compared, as settings were not checked: hydra r=2+2 (SETTINGS NOT CHECKED)."
+    )
+    # Alone it is shown, after all others, and says so.
+    assert (mine.label, mine.checked) == ("lora r=4", False)
+    assert mine.sentences == ("This row: SETTINGS NOT CHECKED.",)
+
+
+def test_intervals_of_leaders_stay_below_100() -> None:
+    found = leader(
+        *(scored("lora", "digits", seed, x) for seed, x in enumerate((99.0, 99.9, 99.8)))
+    )
+    low, high = found.mean.interval
+    assert 0 < low < 99.0
+    assert 99.9 < high < 100
 
 
 def test_no_mean_without_all_tasks() -> None:

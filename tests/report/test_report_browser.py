@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from study import SCRIPT
+from study import SCRIPT, put, run_record
+
+from hydra_peft.cli.report import write_report
 
 #: WCAG 2.2, 1.4.3: the least contrast of text
 CONTRAST = 4.5
@@ -182,9 +184,9 @@ def test_sorting_keeps_backbones_apart(visit: Visit) -> None:
     table = visit.page.locator("table.scores").first
     table.locator("th", has_text="digits").get_by_role("button").click()
     parts = table.locator("tbody").evaluate_all(
-        "bodies => bodies.map(body => [...body.rows].map(row => row.cells[0].textContent))"
+        "bodies => bodies.map(body => [...body.rows].map(row => row.cells[0].innerText))"
     )
-    assert [part[0] for part in parts] == [
+    assert [part[0].partition("\n")[0] for part in parts] == [
         "vit_mini, pretrained 22d74e89",
         "vit_mini, pretrained 22d74e89, PARTIAL DATA",
         "vit_mini, RANDOM WEIGHTS",
@@ -337,6 +339,71 @@ def test_contrast_and_looks(browser: Any, report: Path, scheme: Any, tmp_path: P
     assert [pair for pair in pairs if pair[1] < CONTRAST] == []
     assert visit.noise == []
     visit.context.close()
+
+
+#: returns the words of an element that a line end breaks, but for between =, comma, point and _
+BROKEN = """
+(element) => {
+  const broken = [], walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode, text = node.textContent, range = document.createRange();
+    const top = (at) => {
+      range.setStart(node, at); range.setEnd(node, at + 1);
+      return range.getBoundingClientRect().top;
+    };
+    for (let at = 1; at < text.length; at += 1) {
+      if (/\\w/.test(text[at - 1]) && /\\w/.test(text[at]) && top(at) > top(at - 1) + 5)
+        broken.push(text);
+    }
+  }
+  return broken;
+}
+"""
+
+
+def test_long_settings_fit_beside_the_numbers(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings that all rows share stand above; labels break between words."""
+    # Neither what conf gives nor figures matter here, and both take seconds.
+    usual = {"train.epochs": 20, "data.normalization": "backbone", "optimizer.lr": "recipe"}
+    monkeypatch.setattr(
+        "hydra_peft.cli.defaults.default_settings", lambda origins: dict.fromkeys(origins, usual)
+    )
+    monkeypatch.setattr("hydra_peft.cli.report._pictures", lambda _: ([], []))
+    runs, out = tmp_path / "runs", tmp_path / "report.html"
+    changed = {"train.epochs": 2, "data.normalization": "imagenet", "optimizer.lr": 0.002}
+    cells = [(m, t, 2) for m in ("lora", "linear", "hydra") for t in ("digits", "cells")]
+    for method, task, epochs in [*cells, ("hydra", "shapes_count", 1)]:
+        settings = {**changed, "method.name": method, "train.epochs": epochs}
+        put(runs, run_record(method, task, settings=settings), epochs=2)
+    write_report(runs, out)
+    visit = Visit(browser, out, viewport={"width": 1280, "height": 900})
+    table = visit.page.locator("table.scores")
+    said = table.locator(".part").inner_text()
+    assert "data.normalization=imagenet, optimizer.lr=0.002; train.epochs=2 unless a row" in said
+    labels = table.locator("tbody th[scope=row]")
+    assert sorted(labels.all_inner_texts()) == [
+        "hydra r=2+2",
+        "hydra r=2+2 (train.epochs=1)",
+        "linear",
+        "lora r=4",
+    ]
+    width, room = table.evaluate("table => [table.scrollWidth, table.parentElement.clientWidth]")
+    assert width <= room + 1, "the last column is in sight"
+    visit.page.set_viewport_size({"width": 400, "height": 900})
+    for label in labels.all():
+        assert label.evaluate(BROKEN) == []
+    visit.context.close()
+
+
+def test_figures_are_as_large_on_a_narrow_screen(visit: Visit) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": 400, "height": 900})
+    for image in page.locator("#figures img").all():
+        shown, drawn = image.evaluate("image => [image.clientWidth, image.naturalWidth]")
+        assert shown >= drawn > 300
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
 
 
 def test_print_and_no_script(browser: Any, report: Path) -> None:

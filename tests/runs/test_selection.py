@@ -1,0 +1,62 @@
+"""Only the runs that a command line names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fabricated_runs import record
+
+from hydra_peft.errors import UserError
+from hydra_peft.runs.collection import Collection, FoundRun
+from hydra_peft.runs.selection import select
+
+
+def collection() -> Collection:
+    runs = [
+        FoundRun(Path(f"{task}-{method}"), record(task=task, method={"name": method}))
+        for task in ("digits", "cells", "texture")
+        for method in ("hydra", "lora")
+    ]
+    failed = FoundRun(Path("failed"), record("failed", task="dmlab", method={"name": "linear"}))
+    return Collection(runs, [failed], ["said before."])
+
+
+def folders(found: Collection) -> list[str]:
+    return [str(run.folder) for run in [*found.completed, *found.others]]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"tasks": "digits, cells", "methods": "lora"}, ["digits-lora", "cells-lora"]),
+        ({"tasks": "cells"}, ["cells-hydra", "cells-lora"]),
+        ({"methods": "linear"}, ["failed"]),
+        ({"benchmark": "mini", "protocol": "clean", "tasks": "dmlab"}, ["failed"]),
+    ],
+)
+def test_select(wanted: dict[str, str], expected: list[str]) -> None:
+    found = select(collection(), wanted)
+    assert folders(found) == expected
+    before, said = found.warnings
+    assert before == "said before."
+    assert said.startswith("only runs with ")
+    assert all(f"{key}={value}" in said for key, value in wanted.items())
+
+
+@pytest.mark.parametrize("wanted", [{}, {"tasks": "", "methods": ""}, {"tasks": " , "}])
+def test_nothing_asked_for_is_everything(wanted: dict[str, str]) -> None:
+    assert select(collection(), wanted) == collection()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"tasks": "digit"}, r"tasks=digit: no run has it \(did you mean 'digits'\?\); there are "),
+        ({"methods": "lora,x"}, r"methods=x: no run has it; there are hydra, linear, lora\."),
+        ({"tasks": "dmlab", "methods": "lora"}, r"methods=lora: no run has it; there are linear\."),
+    ],
+)
+def test_a_name_that_no_run_has(wanted: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        select(collection(), wanted)
