@@ -118,7 +118,7 @@ def accuracy_table(table: Table, lineages: list[str]) -> AccuracyTable:
 
 def _lines(part: Part, table: Table) -> list[Line]:
     lines = []
-    rows = zip(part.table.rows, part.labels, part.columns(_DECIMALS), strict=True)
+    rows = zip(part.table.rows, part.labels, part.ranked_cells(_DECIMALS), strict=True)
     for row, label, found in rows:
         *cells, over_tasks, over_groups = found
         by_task = dict(zip(part.table.tasks, cells, strict=True))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+
+import pandas as pd
 
 from hydra_peft.tables.sheet import BEST, Sheet, cell_text, line_text
 
@@ -63,18 +66,43 @@ class _Block:
 def to_latex(sheet: Sheet, label: str) -> str:
     """Return ``sheet`` as a table; best is bold, second underlined.
 
-    Columns that do not fit beside each other stand below each other with the first one repeated;
-    what does not fit on one page goes on in a further table of the same number.
+    A table with many columns and few rows is turned, so that its columns are lines. Columns that
+    do not fit beside each other stand below each other with the first one repeated; what does not
+    fit on one page goes on in a further table of the same number.
 
     Args:
         sheet: the table.
         label: what ``\\ref`` names it by, lower case letters, digits and hyphens.
     """
-    columns = [_column(sheet, str(name)) for name in sheet.cells.columns]
-    blocks = [_panel(sheet, members) for members in _beside(columns)]
+    blocks = min((_blocks(one) for one in _ways(sheet)), key=_height)
     above, below = (_Block(*_sentences(texts)) for texts in (sheet.above, sheet.below))
     pages = _pages([above, *blocks, below])
     return "\n".join(_float(sheet, label, page, number) for number, page in enumerate(pages))
+
+
+def _ways(sheet: Sheet) -> list[Sheet]:
+    """Return ``sheet``, and turned if nothing but cells and marks depends on its direction."""
+    first, *others = map(str, sheet.cells.columns)
+    labels = [str(label) for label in sheet.cells[first]]
+    if sheet.groups or sheet.rules_after or len({"", *labels}) <= len(labels):
+        return [sheet]
+    rows = zip(labels, sheet.cells[others].itertuples(index=False, name=None), strict=True)
+    cells = pd.DataFrame({"": others, **{label: list(row) for label, row in rows}})
+    marks = {
+        (others.index(column), labels[row]): mark
+        for (row, column), mark in sheet.marks.items()
+        if column != first
+    }
+    return [sheet, dataclasses.replace(sheet, cells=cells, marks=marks)]
+
+
+def _blocks(sheet: Sheet) -> list[_Block]:
+    columns = [_column(sheet, str(name)) for name in sheet.cells.columns]
+    return [_panel(sheet, members) for members in _beside(columns)]
+
+
+def _height(blocks: Sequence[_Block]) -> int:
+    return sum(block.height for block in blocks)
 
 
 def _column(sheet: Sheet, name: str) -> _Column:
@@ -186,8 +214,8 @@ def _pages(blocks: Sequence[_Block]) -> list[list[_Block]]:
     """Return the blocks that fit on a page together."""
     pages: list[list[_Block]] = [[]]
     for block in blocks:
-        height = sum(other.height for other in pages[-1]) + block.height
-        if any(other.height for other in pages[-1]) and height > _PAGE:
+        height = _height(pages[-1])
+        if height and height + block.height > _PAGE:
             pages.append([])
         pages[-1].append(block)
     return pages

@@ -60,7 +60,7 @@ class Part:
         of = f"{len(self.averaged)} of {len(self.table.tasks)} tasks"
         return f"mean over {of}", "mean over their groups"
 
-    def columns(self, decimals: int) -> list[list[tuple[Summary | None, int | None]]]:
+    def ranked_cells(self, decimals: int) -> list[list[tuple[Summary | None, int | None]]]:
         """Return by row its cells and its two means, each with its rank in its column.
 
         Only rows whose settings were checked are ranked, if there is any such row; what is printed

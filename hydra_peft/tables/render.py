@@ -16,8 +16,8 @@ from hydra_peft.tables.summaries import Summary
 #: digits behind the point
 _DECIMALS = 1
 _RANKS = (
-    "Bold is the best of a column, underlined the second, whether or not their difference is more "
-    "than chance."
+    "Bold is the best on a task or by a mean, underlined the second, whether or not their "
+    "difference is more than chance."
 )
 
 
@@ -33,7 +33,7 @@ def sheet(part: Part) -> Sheet:
     columns = [*table.tasks, *part.mean_titles]
     lines: list[dict[str, str]] = []
     marks: dict[tuple[int, str], int] = {}
-    cells = part.columns(_DECIMALS)
+    cells = part.ranked_cells(_DECIMALS)
     for number, (row, label) in enumerate(zip(table.rows, part.labels, strict=True)):
         line = {"method": label}
         for column, (summary, rank) in zip(columns, cells[number], strict=True):

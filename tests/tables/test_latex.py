@@ -121,6 +121,19 @@ def test_what_does_not_fit_on_a_page_goes_on_in_a_table_of_the_same_number() -> 
     assert text.index("the end") > text.rindex(r"\begin{table}")
 
 
+def test_many_columns_of_few_rows_become_lines() -> None:
+    cells = {f"task_{i}": ["70.1 ± 0.7", "71.0"] for i in range(19)}
+    frame = pd.DataFrame({"method": ["lora r=4", "hydra"], **cells})
+    text = to_latex(Sheet("turned", frame, marks={(1, "task_3"): BEST}), "turned")
+    assert text.count(r"\toprule") == 1
+    assert " & lora r=4 & hydra \\\\" in text.splitlines()
+    assert r"task\_3 & 70.1 $\pm$ 0.7 & \textbf{71.0} \\" in text
+    assert len(re.findall(r"^task", text, re.MULTILINE)) == 19
+    # Rows that are called alike could not be told apart as columns.
+    alike = frame.assign(method=["a", "a"])
+    assert to_latex(Sheet("alike", alike), "alike").count(r"\toprule") > 1
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_it_compiles(tmp_path: Path) -> None:
     tables = nasty_table() + to_latex(wide_table(19, 30), "wide")

@@ -158,7 +158,7 @@ def test_best_is_bold_and_second_underlined_in_every_format() -> None:
         text = next(iter(documents([one], [], form).values()))
         assert text.count(bold) == 2 * 3, form
         assert text.count(underlined) == 3, form
-        assert "Bold is the best of a column" in text
+        assert "Bold is the best on a task or by a mean" in text
     alone = next(iter(documents([table(records[:1])], [], "markdown").values()))
     assert "Bold is" not in alone
 
@@ -169,13 +169,13 @@ def test_rows_of_unchecked_settings_are_not_ranked_beside_others() -> None:
     origins = {Origin.of(record) for record in records[1:]}
     (one,), _ = build_tables(records, defaults=dict.fromkeys(origins, DEFAULTS))
     (found,) = parts(one)
-    cells = dict(zip(found.labels, found.columns(1), strict=True))
+    cells = dict(zip(found.labels, found.ranked_cells(1), strict=True))
     assert cells["hydra r=2+2 (SETTINGS NOT CHECKED)"][0][1] is None
     assert (cells["lora r=4"][0][1], cells["seqlora r=6"][0][1]) == (BEST, None)
     (none,), _ = build_tables(records, defaults={})
     assert parts(none)[0].settings_sentence == ["All rows: SETTINGS NOT CHECKED."]
     # Among themselves they are.
-    ranked = dict(zip(parts(none)[0].labels, parts(none)[0].columns(1), strict=True))
+    ranked = dict(zip(parts(none)[0].labels, parts(none)[0].ranked_cells(1), strict=True))
     assert {label: cells[0][1] for label, cells in ranked.items()} == {
         "hydra r=2+2": BEST,
         "lora r=4": SECOND,
