@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hydra_peft.tables.summaries import task_weights
+from hydra_peft.tables.complete import complete, largest_block
 
 if TYPE_CHECKING:
     from hydra_peft.tables.rows import Row
@@ -14,20 +14,12 @@ if TYPE_CHECKING:
 def shared_tasks(rows: Sequence[Row], tasks: Mapping[str, str]) -> dict[str, str]:
     """Return the tasks, with their groups, that means over ``rows`` are to be taken over.
 
-    All of ``tasks`` where two rows (or the only one) have all of them. Else tasks that the fewest
-    rows have are left out one after the other, and those that were left when most cells stood in
-    complete rows are returned: a run on a task of its own costs no other row its mean. Where not
-    even two rows share a task, all tasks.
+    All of ``tasks`` where two rows (or the only one) have all of them. Else those of the largest
+    part of the table without a hole: a run on a task of its own costs no other row its mean. Where
+    not even two rows share a task, all tasks.
     """
-    left = dict(tasks)
-    found, most = dict(tasks), 0
-    while left:
-        complete = sum(row.mean(task_weights(left)) is not None for row in rows)
-        if left == dict(tasks) and complete >= min(2, len(rows)):
-            return left
-        if complete * len(left) > max(most, 1):
-            found, most = dict(left), complete * len(left)
-        counts = {task: sum(task in row.scores for row in rows) for task in left}
-        # Of equals the last one goes.
-        del left[min(reversed(counts), key=counts.__getitem__)]
-    return found
+    whole = sum(complete(row.scores, list(tasks)) for row in rows)
+    if whole >= min(2, len(rows)):
+        return dict(tasks)
+    found, kept = largest_block([row.scores for row in rows], list(tasks))
+    return {task: tasks[task] for task in kept} if len(found) * len(kept) > 1 else dict(tasks)

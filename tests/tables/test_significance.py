@@ -13,7 +13,6 @@ from vtab1k_records import vtab_record
 from hydra_peft.errors import UserError
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.pairs import pairs
-from hydra_peft.tables.render import signed
 from hydra_peft.tables.rows import Row, Table, build_tables
 from hydra_peft.tables.significance import documents
 
@@ -135,10 +134,3 @@ def test_rows_of_one_label_are_told_apart() -> None:
     assert len(rows) == 4
     pair = frame[frame["second"].notna() & (frame["task"] == "mean over tasks")]
     assert sorted(pair["model"]) == ["vit_base_patch16_224_in21k", "vit_mini"]
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(-0.04, "0.0"), (0.04, "0.0"), (-0.06, "-0.1"), (0.06, "+0.1")]
-)
-def test_what_rounds_to_zero_has_no_sign(value: float, text: str) -> None:
-    assert signed(value, 1) == text
