@@ -75,7 +75,7 @@ def write_report(runs: Path, out: Path, only: Mapping[str, str] | None = None) -
         OSError: ``out`` cannot be written.
     """
     from hydra_peft.runs.collection import collect
-    from hydra_peft.runs.selection import select
+    from hydra_peft.runs.selection import describe_selection, select
 
     # Before what takes seconds to load: a mistake is told at once.
     collection = select(collect(runs), only or {})
@@ -100,7 +100,7 @@ def write_report(runs: Path, out: Path, only: Mapping[str, str] | None = None) -
         is_alive=going_on.__contains__,
         sides=sides,
         pictures=pictures,
-        notes=[*notes, *undrawn, *unknown],
+        notes=[*describe_selection(only or {}), *notes, *undrawn, *unknown],
         fill=fill,
     )
     content = render_page(page).encode()

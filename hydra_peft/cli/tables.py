@@ -120,7 +120,7 @@ def print_tables(
         OSError: the files cannot be written.
     """
     from hydra_peft.runs.collection import collect
-    from hydra_peft.runs.selection import select
+    from hydra_peft.runs.selection import describe_selection, select
     from hydra_peft.tables import render, significance
     from hydra_peft.tables.formats import endings
     from hydra_peft.tables.rows import build_tables
@@ -131,10 +131,11 @@ def print_tables(
     records = [r for r in collection.records if protocol in (None, r.protocol)]
     if protocol is not None and not records:
         raise UserError(f"{runs} holds no completed run of protocol={protocol}: train one first.")
-    if only and any(only.values()) and not records:
+    chosen = describe_selection(only or {})
+    if chosen and not records:
         raise UserError(f"none of the chosen runs below {runs} has completed: train one first.")
     tables, apart = build_tables(records, defaults=_defaults(records))
-    notes = [*collection.warnings, *apart]
+    notes = [*chosen, *collection.warnings, *apart]
     if compare is None:
         documents = render.documents(tables, notes, form)
     else:

@@ -18,8 +18,15 @@ NAMES: dict[str, Callable[[Record], str]] = {
 }
 
 
+def describe_selection(wanted: Mapping[str, str]) -> list[str]:
+    """Return the sentence that says what was asked for; nothing where that is everything."""
+    given = _given(wanted)
+    said = " ".join(f"{key}={text}" for key, text in given.items())
+    return [f"only runs with {said} are shown."] if given else []
+
+
 def select(collection: Collection, wanted: Mapping[str, str]) -> Collection:
-    """Return ``collection`` with the wanted runs alone, and a warning that says so.
+    """Return ``collection`` with the wanted runs alone.
 
     Args:
         collection: runs, completed or not.
@@ -28,7 +35,7 @@ def select(collection: Collection, wanted: Mapping[str, str]) -> Collection:
     Raises:
         UserError: a name that no run has beside what the other keys ask for.
     """
-    given = {key: text for key, text in wanted.items() if text.strip(", ")}
+    given = _given(wanted)
     if not given:
         return collection
     runs = [*collection.completed, *collection.others]
@@ -42,10 +49,12 @@ def select(collection: Collection, wanted: Mapping[str, str]) -> Collection:
             )
         runs = [run for run in runs if NAMES[key](run.record) in names]
     kept = set(map(id, runs))
-    said = " ".join(f"{key}={text}" for key, text in given.items())
     return dataclasses.replace(
         collection,
         completed=[run for run in collection.completed if id(run) in kept],
         others=[run for run in collection.others if id(run) in kept],
-        warnings=[*collection.warnings, f"only runs with {said} are shown."],
     )
+
+
+def _given(wanted: Mapping[str, str]) -> dict[str, str]:
+    return {key: text for key, text in wanted.items() if text.strip(", ")}

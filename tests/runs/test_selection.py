@@ -9,7 +9,7 @@ from fabricated_runs import record
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.collection import Collection, FoundRun
-from hydra_peft.runs.selection import select
+from hydra_peft.runs.selection import describe_selection, select
 
 
 def collection() -> Collection:
@@ -38,15 +38,15 @@ def folders(found: Collection) -> list[str]:
 def test_select(wanted: dict[str, str], expected: list[str]) -> None:
     found = select(collection(), wanted)
     assert folders(found) == expected
-    before, said = found.warnings
-    assert before == "said before."
-    assert said.startswith("only runs with ")
+    assert found.warnings == ["said before."]
+    (said,) = describe_selection(wanted)
     assert all(f"{key}={value}" in said for key, value in wanted.items())
 
 
 @pytest.mark.parametrize("wanted", [{}, {"tasks": "", "methods": ""}, {"tasks": " , "}])
 def test_nothing_asked_for_is_everything(wanted: dict[str, str]) -> None:
     assert select(collection(), wanted) == collection()
+    assert describe_selection(wanted) == []
 
 
 @pytest.mark.parametrize(
