@@ -142,8 +142,11 @@ def own_overrides(row: Row, common: Sequence[str]) -> list[str]:
     return [override for override in row.overrides if override not in common]
 
 
-def common_sentence(rows: Sequence[Row], common: Sequence[str]) -> list[str]:
-    """Return what to say once of ``common``; nothing where there is none."""
+def common_sentence(rows: Sequence[Row], common: Sequence[str], kind: str = "") -> list[str]:
+    """Return what to say once of ``common``; nothing where there is none.
+
+    ``kind`` is an adjective, with a space behind it, for the rows that it is said of.
+    """
     if not common:
         return []
     keys = {_key(override) for override in common}
@@ -152,7 +155,7 @@ def common_sentence(rows: Sequence[Row], common: Sequence[str]) -> list[str]:
     shared = [o for o in common if _key(o) not in own]
     said = [", ".join(shared)] if shared else []
     said += [f"{', '.join(usual)} unless a row says otherwise"] if usual else []
-    return [f"{'All rows' if len(rows) > 1 else 'This row'}: {'; '.join(said)}."]
+    return [f"{f'All {kind}rows' if len(rows) > 1 else f'This {kind}row'}: {'; '.join(said)}."]
 
 
 def _key(override: str) -> str:

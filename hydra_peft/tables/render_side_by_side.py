@@ -64,7 +64,7 @@ def sheet(side: SideBySide) -> Sheet:
         groups,
         marks,
         ends,
-        above=[f"Measured. {text}" for text in common_sentence(side.measured, side.common)],
+        above=common_sentence(side.measured, side.common, "measured "),
         below=_below(side),
         name=f"table{side.number} {protocol}",
     )

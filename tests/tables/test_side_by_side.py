@@ -14,6 +14,7 @@ from hydra_peft.runs.record import Record
 from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.paper_tables import PAPER_TABLES, VTAB1K
 from hydra_peft.tables.published import PublishedTable, read_published
+from hydra_peft.tables.render_side_by_side import sheet
 from hydra_peft.tables.side_by_side import Block, SideBySide, compare, trained_rows
 
 PAPER = Path(__file__).resolve().parents[2] / "results" / "paper"
@@ -214,6 +215,28 @@ def test_overridden_and_tuned_runs_do_not_pass_for_the_reproduction() -> None:
     (side,), _ = side_by_side(records + plain, defaults=defaults)
     assert block(side, "Hydra").measured[0].label == "Hydra (measured)"
     assert side.notes[0].startswith("runs: 19 of 57")
+
+
+def test_overrides_of_all_measured_rows_are_said_once_above_the_table() -> None:
+    usual = {"train.epochs": "recipe", "optimizer.lr": "recipe"}
+    rates = {"lora": 0.1, "seqlora": 0.1, "hydra": 0.2}
+    records = [
+        dataclasses.replace(
+            r, settings={"train.epochs": 2, "optimizer.lr": rates[r.method["name"]]}
+        )
+        for r in fed_back(8)
+    ]
+    defaults = {Origin.of(record): usual for record in records}
+    (side,), _ = side_by_side(records, defaults=defaults)
+    assert [m.label for one in side.blocks for m in one.measured] == [
+        *("LoRA (measured)", "SeqLoRA (measured)", "Hydra (measured, optimizer.lr=0.2)"),
+    ]
+    assert sheet(side).above == [
+        "All measured rows: train.epochs=2; optimizer.lr=0.1 unless a row says otherwise."
+    ]
+    # Not repeating it in the label makes no reproduction of it.
+    assert side.notes[0].startswith("runs: 0 of 57")
+    assert not any(m.like_paper for one in side.blocks for m in one.measured)
 
 
 def test_reduced_precision_is_named_and_counts() -> None:
