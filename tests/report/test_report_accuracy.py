@@ -71,7 +71,9 @@ def test_cells() -> None:
     digits, cells, *means = lora.cells
     assert (digits.mean, digits.deviation, digits.count) == ("90.5", "0.7", 2)
     assert (cells.mean, cells.value) == ("\u2013", None)
-    assert [mean.value for mean in means] == [None, None]
+    # Over digits, which both rows have.
+    assert [mean.value for mean in means] == [90.5, 90.5]
+    assert view.columns[2:] == [("mean over 1 of 2 tasks", ""), ("mean over their groups", "")]
     assert view.columns[:2] == [("digits", "natural"), ("cells", "specialized")]
     assert (lora.adapter, lora.with_head) == (19_240, 20_530)
 
