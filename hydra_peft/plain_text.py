@@ -1,4 +1,4 @@
-"""Text of unknown origin, made fit to be printed."""
+"""Texts and numbers, made fit to be printed."""
 
 from __future__ import annotations
 
@@ -17,3 +17,9 @@ def shortened(text: str, limit: int) -> str:
     # Each character that is not printable becomes several, so twice is not too little.
     line = in_one_line(text[: 2 * limit])
     return line if len(text) <= limit and len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def rounded(value: float, decimals: int, *, sign: bool = False) -> str:
+    """Return ``value`` with so many decimals, with its ``sign`` if asked; zero never has one."""
+    text = f"{value:{'+' if sign else ''}.{decimals}f}"
+    return text if text.strip("+-0.") else text.lstrip("+-")

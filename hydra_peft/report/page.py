@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from hydra_peft.plain_text import rounded
 from hydra_peft.report.accuracy import MISSING, AccuracyTable
 from hydra_peft.report.embedding import hash_source, script_json
 from hydra_peft.report.findings import Finding
@@ -93,6 +94,7 @@ def _environment() -> Environment:
     )
     environment.filters["prose"] = _prose
     environment.filters["duration"] = _duration
+    environment.filters["rounded"] = rounded
     environment.filters["slug"] = _slug
     return environment
 

@@ -121,7 +121,6 @@ def test_text_fits_and_nothing_overlaps(compose_train: Compose, tmp_path: Path) 
         texts = [axes.title for axes in part.axes] + [axes.xaxis.label for axes in part.axes]
         texts += [part._supxlabel, part._supylabel, *(t for leg in part.legends for t in leg.texts)]
         boxes += [t.get_window_extent() for t in texts if t is not None and t.get_text()]
-    boxes.append(made._supxlabel.get_window_extent())
     for box in boxes:
         assert min(box.x0, box.y0) >= 0, box
         assert box.x1 <= made.bbox.x1, box
