@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.figures._style import style
 from hydra_peft.files import atomic_write
+from hydra_peft.plain_text import in_one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -33,7 +34,7 @@ def render(picture: Picture, form: str, caption: str = "") -> bytes:
     Its ``caption`` is among what the file says of itself.
     """
     buffer = io.BytesIO()
-    said = {_CAPTIONS[form]: caption} if caption else {}
+    said = {_CAPTIONS[form]: in_one_line(caption)} if caption else {}
     with style():
         picture.savefig(buffer, format=form, metadata=_METADATA[form] | said)
     return buffer.getvalue()
@@ -55,7 +56,7 @@ def save(picture: Picture, data: FigureData, path: Path) -> list[Path]:
         path.with_name(f"{path.name}.{form}"): render(picture, form, data.caption)
         for form in _SAVED
     }
-    text = "\n\n".join([data.caption, *data.notes])
+    text = "\n\n".join(in_one_line(sentence) for sentence in (data.caption, *data.notes))
     files[path.with_name(f"{path.name}.txt")] = f"{text}\n".encode()
     for name, table in data.tables.items():
         ending = f"-{name}.csv" if name else ".csv"

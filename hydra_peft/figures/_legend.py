@@ -6,21 +6,25 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hydra_peft.figures._style import SMALL
+from hydra_peft.figures._style import SMALL, in_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
+
+#: inches that a mark takes, and the space beside it
+_MARK = 0.45
 
 
 def legend(
     made: Picture, handles: Mapping[str, Any], warnings: Sequence[str], *, markerscale: float = 1.0
 ) -> None:
     """Write above ``made`` what its marks mean, and ``warnings`` in bold over them."""
+    width = made.get_figwidth()
     made.legend(
         handles.values(),
-        handles.keys(),
+        [in_lines(label, width - _MARK, SMALL) for label in handles],
         loc="outside upper center",
-        ncols=_columns(made.get_figwidth(), list(handles)),
+        ncols=_columns(width, list(handles)),
         columnspacing=1.2,
         handletextpad=0.5,
         handlelength=2.6,
@@ -32,12 +36,15 @@ def legend(
 
 def room(width: float, labels: Sequence[str], warnings: Sequence[str]) -> float:
     """Return the inches that the legend of a picture of that width takes."""
-    rows = math.ceil(len(labels) / _columns(width, labels)) + bool(warnings)
-    return rows * 1.5 * SMALL / 72 + 0.15
+    columns = _columns(width, labels)
+    if columns > 1:
+        lines = math.ceil(len(labels) / columns)
+    else:
+        lines = sum(in_lines(label, width - _MARK, SMALL).count("\n") + 1 for label in labels)
+    return (lines + bool(warnings)) * 1.5 * SMALL / 72 + 0.15
 
 
 def _columns(width: float, labels: Sequence[str]) -> int:
-    # A letter takes a little over half of its size, a mark and the space beside it some eight.
-    letters = int(width * 72 / (SMALL * 0.56))
-    fitting = letters // (max(map(len, labels)) + 8)
-    return max(1, min(fitting, len(labels)))
+    # A letter takes a little over half of its size.
+    longest = max(map(len, labels)) * SMALL * 0.56 / 72
+    return max(1, min(int(width / (longest + _MARK)), len(labels)))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.figures._captions import drawable
 from hydra_peft.figures._looks import looks
+from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.labels import PARTIAL, RANDOM
@@ -122,7 +123,7 @@ class Sheet:
         label = row.label.replace(f", {PARTIAL}", "", 1)
         label = label.replace(given, f" ({', '.join(own)})" if own else "", 1)
         method = row.records[0].method_label
-        return label if rank else label.replace(method, method_of(row), 1)
+        return in_one_line(label if rank else label.replace(method, method_of(row), 1))
 
 
 def choose(collection: Collection, selection: Selection) -> Sheet:

@@ -81,11 +81,10 @@ def picture(width: float, height: float) -> Picture:
     return made
 
 
-def in_lines(text: str, width: float) -> str:
-    """Return a label or title of the usual size in lines that fit into so many inches."""
+def in_lines(text: str, width: float, size: float = 8.0) -> str:
+    """Return a label or title of ``size`` points in lines that fit into so many inches."""
     # DejaVu Sans takes a little over half of its size a letter.
-    letters = int(width * 72 / (_SETTINGS["font.size"] * 0.6))
-    return textwrap.fill(text, letters)
+    return textwrap.fill(text, int(width * 72 / (size * 0.6)))
 
 
 def formulas(made: FigureBase) -> None:

@@ -144,7 +144,7 @@ def plot(data: FigureData) -> Picture:
         block, column = divmod(number, columns)
         pair = grid[2 * block, column], grid[2 * block + 1, column]
         handles |= _draw(pair, data.table[data.table["task"] == task], facts)
-        pair[0].set_title(in_lines(task, width / columns))
+        pair[0].set_title(in_lines(task, width / columns - 0.25))
         pair[1].set_xlabel("epoch")
         pair[1].tick_params(labelbottom=True)
         if column == 0:

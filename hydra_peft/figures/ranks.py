@@ -137,7 +137,7 @@ def plot(data: FigureData) -> Picture:
     handles: dict[str, Any] = {}
     for axes, task in zip(grid.flat, tasks, strict=False):
         handles |= _draw(axes, data.table[data.table["task"] == task], facts["looks"], inner)
-        axes.set_title(in_lines(task, width / columns))
+        axes.set_title(in_lines(task, width / columns - 0.25))
     for axes in grid[:, 0]:
         axes.set_ylabel(f"accuracy on {facts['split']} (%)")
     for axes in grid.flat[max(0, len(tasks) - columns) : len(tasks)]:
@@ -183,7 +183,7 @@ def _marks(
     for (_, line), shift in zip(lines.iterrows(), shifts, strict=True):
         style = {**styles[line["series"]], "linestyle": "none", "transform": moved(axes, shift)}
         # Not by plot, which would take the moved place for one to make room for.
-        axes.add_artist(Line2D([line["rank"]], [line["mean"]], zorder=3, **style))
+        axes.add_artist(Line2D([line["rank"]], [line["mean"]], zorder=3, clip_on=False, **style))
 
 
 FIGURE = CollectionFigure(

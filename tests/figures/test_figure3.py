@@ -89,6 +89,7 @@ def test_an_untrained_run_is_undefined_and_drawn(compose_train: Compose, tmp_pat
     found = data(put_model(compose_train, tmp_path / "run", "model.pretrained=false", std=0))
     assert bool(found.table["similarity"].isna().all())
     assert "RANDOM WEIGHTS" in found.caption
+    assert FIGURE.draw(found).get_suptitle() == "RANDOM WEIGHTS"
     assert sum("undefined in 10 layers" in note for note in found.notes) == 4
     assert render(FIGURE.draw(found), "png").startswith(b"\x89PNG")
 
