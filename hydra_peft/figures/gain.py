@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.figures._base import CollectionFigure, FigureData
-from hydra_peft.figures._complete import part, some
+from hydra_peft.figures._complete import part, shared_block, some
 from hydra_peft.figures._legend import legend, room
 from hydra_peft.figures._sheets import (
     OPTIONS,
@@ -21,7 +21,7 @@ from hydra_peft.figures._sheets import (
     method_of,
 )
 from hydra_peft.figures._style import COLUMN, GREY, PAGE, in_lines, picture
-from hydra_peft.tables.complete import Seeds, largest_block
+from hydra_peft.tables.complete import Seeds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +50,9 @@ class Settings(Selection):
 def data(collection: Collection, settings: Settings) -> FigureData:
     """Return one line for each method but the baseline and each task, group mean and total mean.
 
-    Rows are those with most runs to pair with the baseline's, on tasks that all of them have; means
-    are over these tasks. The caption names what else there is.
+    Means are over the tasks that rows share, as in tables. Rows that can be paired with the
+    baseline on less than half of these are left out, and so are other tasks with less than half of
+    the rows; the caption names them.
 
     Columns: ``method``, ``baseline``, ``group``, ``name`` (of the task or mean), ``is_mean``,
     ``gain`` (percent points: the mean over shared seeds of the difference), ``std``, ``low`` and
@@ -67,9 +68,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     candidates = _candidates(sheet, settings.baseline)
     baseline, others, tasks = _paired(sheet, candidates)
     twins = [sheet.label(row) for row in candidates if row is not baseline]
-    shared = [_shared(row, baseline) for row in others]
-    drawn = [task for task in sheet.table.tasks if any(seeds.get(task) for seeds in shared)]
     kept = {id(row) for row in (baseline, *others)}
+    drawn = _half_there(sheet.table.tasks, others, baseline, tasks)
     sheet = part(sheet, [row for row in sheet.table.rows if id(row) in kept], drawn)
     lines = [line for row in others for line in _lines(sheet, row, baseline, tasks)]
     table = pd.DataFrame(lines)
@@ -99,15 +99,22 @@ def _candidates(sheet: Sheet, name: str) -> list[Row]:
 
 
 def _paired(sheet: Sheet, candidates: Sequence[Row]) -> tuple[Row, list[Row], list[str]]:
-    """Return the baseline with most runs to pair, the rows paired with it, and their tasks."""
+    """Return the baseline with most runs to pair, the rows beside it, and the tasks of means.
+
+    Rows that lack up to half of these tasks are among them; they have no mean.
+    """
     rows, tasks = sheet.table.rows, list(sheet.table.tasks)
     best: tuple[Row, list[Row], list[str]] = (candidates[0], [], [])
+    size = 0
     for baseline in sorted(candidates, key=lambda row: len(row.overrides)):
         at = next(at for at, row in enumerate(rows) if row is baseline)
         shared = [_shared(row, baseline) for row in rows]
-        found, kept = largest_block(shared, tasks, least=2, with_row=at)
-        if len(found) * len(kept) > (len(best[1]) + 1) * len(best[2]):
-            best = (baseline, [rows[i] for i in found if i != at], kept)
+        found, kept = shared_block(shared, tasks, with_row=at)
+        if len(found) * len(kept) > size:
+            size = len(found) * len(kept)
+            there = [sum(bool(seeds.get(task)) for task in kept) for seeds in shared]
+            near = [row for row, count in zip(rows, there, strict=True) if 2 * count >= len(kept)]
+            best = (baseline, [row for row in near if row is not baseline], kept)
     if not best[1]:
         raise UserError(
             f"no other row has a task and a seed in common with {sheet.label(best[0])} on "
@@ -115,6 +122,15 @@ def _paired(sheet: Sheet, candidates: Sequence[Row]) -> tuple[Row, list[Row], li
             "no gain over it to draw."
         )
     return best
+
+
+def _half_there(
+    tasks: Mapping[str, str], others: Sequence[Row], baseline: Row, averaged: Sequence[str]
+) -> list[str]:
+    """Return ``averaged`` and the other tasks on which half of the rows can be paired."""
+    shared = [_shared(row, baseline) for row in others]
+    counts = {task: sum(bool(seeds.get(task)) for seeds in shared) for task in tasks}
+    return [task for task in tasks if task in averaged or 2 * counts[task] >= len(others)]
 
 
 def _shared(row: Row, baseline: Row) -> Seeds:
@@ -198,7 +214,7 @@ def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame, tasks: Sequence[s
     if "mean over groups" in means:
         parts.append("That over groups is the mean of the groups' means.")
     if means and len(tasks) < len(sheet.table.tasks):
-        parts.append(f"Means are over the tasks that all rows have: {some(tasks)}.")
+        parts.append(f"Means are over {some(tasks)}.")
     return " ".join(parts)
 
 

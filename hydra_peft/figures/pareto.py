@@ -35,7 +35,7 @@ _MEANS = ("groups", "tasks")
 #: so many points within such a share of the axis are a crowd
 _MANY, _NEAR = 3, 0.05
 _HOLLOW = {"fillstyle": "none", "markersize": 5.5}
-_BARS = {"interval": "95% t intervals", "sd": "sample standard deviations"}
+_BARS = {"interval": "95% intervals", "sd": "sample standard deviations"}
 
 
 @dataclass(frozen=True)

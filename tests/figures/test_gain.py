@@ -60,17 +60,31 @@ def test_missing_runs_are_shown_as_missing(tmp_path: Path) -> None:
     runs = [*scores("lora", LORA), *scores("hydra", lacking), *scores("seqlora", HYDRA)]
     data = FIGURE.data(put(tmp_path, *runs), Settings())
     found = {(line["method"], line["name"]): line for _, line in data.table.iterrows()}
-    # Means are over the tasks that all rows have: a and b, of one group each.
-    for row, seeds in {"hydra r=4+4": 0, "seqlora r=4": 2}.items():
-        own = {name: line["seeds"] for (method, name), line in found.items() if method == row}
-        assert own == {"a": 2, "b": 2, "c": seeds, "mean over groups": 2}
-        assert found[row, "mean over groups"]["gain"] == 1.0  # (2 + 0) / 2
-    assert "Means are over the tasks that all rows have: a, b." in data.caption
+    # Two rows have all tasks: means are over all, and what has not has no mean.
+    wanted = {
+        "hydra r=4+4": {"a": 2, "b": 2, "c": 0, "structured mean": 0, "mean over groups": 0},
+        "seqlora r=4": {"a": 2, "b": 2, "c": 2, "structured mean": 2, "mean over groups": 2},
+    }
+    for row, seeds in wanted.items():
+        assert {n: line["seeds"] for (method, n), line in found.items() if method == row} == seeds
     made = FIGURE.draw(data)
     labels = [text.get_text() for text in made.legends[0].get_texts()]
     assert labels == ["seqlora r=4", "hydra r=4+4", "no seed in common"]
     (crosses,) = [line for line in made.axes[0].lines if line.get_marker() == "x"]
-    assert len(crosses.get_ydata()) == 1
+    assert len(crosses.get_ydata()) == 3
+
+
+def test_means_are_over_the_tasks_that_rows_share(tmp_path: Path) -> None:
+    """No two rows have all three; a task that half of them have is drawn, and not in the mean."""
+    runs = [*scores("lora", LORA), *scores("hydra", {t: HYDRA[t] for t in "ab"})]
+    runs += scores("seqlora", {t: HYDRA[t] for t in "ac"}) + scores("full", {"a": HYDRA["a"]})
+    runs += scores("linear", {t: HYDRA[t] for t in "ab"})
+    data = FIGURE.data(put(tmp_path, *runs), Settings())
+    assert set(data.table["name"]) == {"a", "b", "mean over groups"}
+    mean = data.table[data.table["name"] == "mean over groups"].set_index("method")["gain"]
+    assert mean["hydra r=4+4"] == mean["linear"] == 1.0  # (2 + 0) / 2
+    assert mean.isna()["seqlora r=4"]
+    assert "Left out: c [no run of " in data.caption
 
 
 def test_the_baseline_is_one_row(tmp_path: Path) -> None:
