@@ -21,6 +21,12 @@ def sheet(table: Table) -> Sheet:
     return Sheet(title(table), _texts(table), below=[_legend(table)])
 
 
+def signed(value: float, decimals: int) -> str:
+    """Return a difference with its sign; what rounds to zero has none."""
+    rounded = round(value, decimals)
+    return f"{rounded:+.{decimals}f}" if rounded else f"{0:.{decimals}f}"
+
+
 def title(table: Table) -> str:
     """Return what the table shows in one line."""
     warning = " (selected on the test set)" if table.selected_on_test else ""

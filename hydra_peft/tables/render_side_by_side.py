@@ -7,10 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from hydra_peft.plain_text import rounded
 from hydra_peft.tables.deviations import decimals_of, fixed
 from hydra_peft.tables.formats import render
-from hydra_peft.tables.render import interval_columns, seeds, title
+from hydra_peft.tables.render import interval_columns, seeds, signed, title
 from hydra_peft.tables.rows import Summary
 from hydra_peft.tables.sheet import Sheet, ranks
 from hydra_peft.tables.side_by_side import (
@@ -145,7 +144,7 @@ def _percent(summary: Summary | None, quantity: Quantity, block: Block) -> str:
 def _signed(difference: float | None, quantity: Quantity, block: Block) -> str:
     if difference is None:
         return "-"
-    return rounded(difference, _decimals(quantity, block), sign=True)
+    return signed(difference, _decimals(quantity, block))
 
 
 def _title(side: SideBySide) -> str:

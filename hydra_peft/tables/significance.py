@@ -7,10 +7,9 @@ from typing import Any
 import pandas as pd
 
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.plain_text import rounded
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.pairs import Pair, pairs
-from hydra_peft.tables.render import interval_columns, title
+from hydra_peft.tables.render import interval_columns, signed, title
 from hydra_peft.tables.rows import Row, Summary, Table, summarize
 from hydra_peft.tables.sheet import Sheet
 from hydra_peft.tables.signed_rank import SignedRank
@@ -107,13 +106,8 @@ def _with_interval(summary: Summary | None) -> str:
         return "-"
     if summary.std is None or summary.interval is None:
         return f"{summary.mean:.1f} (1)"
-    low, high = (rounded(end, 1) for end in summary.interval)
-    return f"{summary.mean:.1f} ± {summary.std:.1f} [{low}, {high}] ({summary.count})"
-
-
-def _interval(ends: tuple[float, float]) -> str:
-    low, high = (rounded(end, 2, sign=True) for end in ends)
-    return f"[{low}, {high}]"
+    low, high = summary.interval
+    return f"{summary.mean:.1f} ± {summary.std:.1f} [{low:.1f}, {high:.1f}] ({summary.count})"
 
 
 def _tests(table: Table, members: list[Pair]) -> Sheet:
@@ -125,8 +119,10 @@ def _tests(table: Table, members: list[Pair]) -> Sheet:
             {
                 "pair": _vs(pair),
                 "tasks": f"{len(pair.differences)}",
-                "mean difference": rounded(over.mean, 2, sign=True) if over else "-",
-                "95% interval": _interval(interval) if interval else "-",
+                "mean difference": signed(over.mean, 2) if over else "-",
+                "95% interval": f"[{signed(interval[0], 2)}, {signed(interval[1], 2)}]"
+                if interval
+                else "-",
                 "seeds": f"{over.count}" if over else "0",
                 "wins-ties-losses": _score(pair.tasks_won),
                 "Wilcoxon W": "-" if test.statistic is None else f"{test.statistic:g}",
@@ -165,7 +161,7 @@ def _by_task(table: Table, members: list[Pair]) -> Sheet:
     lines = []
     for pair in members:
         cells = {
-            task: f"{rounded(pair.mean(task), 1, sign=True)} ({_score(pair.seeds_won(task))})"
+            task: f"{signed(pair.mean(task), 1)} ({_score(pair.seeds_won(task))})"
             if task in pair.differences
             else "-"
             for task in table.tasks
