@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ALL = "all"
 
 USAGE = """\
-Draw a figure from run folders; write it as PDF and PNG, and its numbers as CSV beside it.
+Draw a figure from run folders; write it as PDF and PNG, its caption and its numbers beside it.
 
 python scripts/figures.py figure=<name> [run=<folder>[,<folder>]] [runs=<folder>]
                           [out=<folder>] [name=<file name>] [<option>=<value> ...]

@@ -40,11 +40,19 @@ def spread(values: Sequence[float], band: str) -> dict[str, Any]:
 
 
 def draw_band(
-    axes: Axes, lines: pd.DataFrame, x: str, look: Mapping[str, Any], **style: Any
+    axes: Axes,
+    lines: pd.DataFrame,
+    x: str,
+    look: Mapping[str, Any],
+    *,
+    band: bool = True,
+    **style: Any,
 ) -> Any:
-    """Draw the line of the means over column ``x``, and its band; return the line."""
-    axes.fill_between(
-        lines[x], lines["low"], lines["high"], color=look["color"], alpha=0.18, linewidth=0
-    )
+    """Draw the line of the means over column ``x``, and its ``band`` if asked; return the line."""
+    if band:
+        shade: dict[str, Any] = {"color": look["color"], "alpha": 0.18, "linewidth": 0}
+        axes.fill_between(lines[x], lines["low"], lines["high"], **shade)
+    # Where lines run on each other, one with gaps shows what is below it.
+    style = {"zorder": 2.0 if look["linestyle"] == "-" else 2.1, **style}
     (line,) = axes.plot(lines[x], lines["mean"], **{**look, **style})
     return line

@@ -23,15 +23,18 @@ class FigureData:
     Attributes:
         tables: all numbers in the picture. Table ``""`` is saved as ``<file>.csv``, another one,
             such as ``mean``, as ``<file>-mean.csv``.
-        caption: what was measured on what: runs, protocol, seeds, ``RANDOM WEIGHTS``.
+        caption: what was measured on what: runs, protocol, seeds, what is left out. It stands
+            beside the picture, as a text and inside of its files, never in it.
         notes: sentences for the console: numbers worth reading, and what was left out.
         facts: further small things that ``plot`` needs.
+        warnings: what must be read in the picture itself, such as ``RANDOM WEIGHTS``.
     """
 
     tables: Mapping[str, pd.DataFrame]
     caption: str
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Any] | None = None
+    warnings: Sequence[str] = ()
 
     @property
     def table(self) -> pd.DataFrame:

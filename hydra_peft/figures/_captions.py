@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra_peft.plain_text import shortened
 from hydra_peft.runs.record import Record
-from hydra_peft.tables.labels import PARTIAL, weights_label
+from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
 
 #: characters of a name in a picture; records may hold anything, and drawing it takes as long
 LONGEST = 60
@@ -42,6 +42,14 @@ def describe_runs(records: Iterable[Record]) -> str:
         f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
     ]
     return "Measured: " + "; ".join([*parts, *([PARTIAL] if partial else [])])
+
+
+def warnings(records: Iterable[Record]) -> list[str]:
+    """Return what a picture of ``records`` must say itself: random weights, partial data."""
+    found = list(records)
+    random = any(weights_label(record) == RANDOM for record in found)
+    partial = any(record.data.get("partial") for record in found)
+    return [RANDOM] * random + [PARTIAL] * partial
 
 
 def _tasks(records: list[Record]) -> str:

@@ -11,20 +11,19 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.figures._captions import drawable
-from hydra_peft.figures._style import COLOURS, METHODS, SMALL, look
+from hydra_peft.figures._looks import looks
+from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
-
     from hydra_peft.tables.rows import Row, Table
     from hydra_peft.tables.summaries import Summary
 
@@ -59,12 +58,16 @@ class Sheet:
         folders: of each run, by ``id`` of its record.
         notes: what else there is, what was kept apart, what is to be known of the data.
         others: numbers of the other sheets.
+        looks: how each row is drawn, by its ``id``.
+        left_out: sentences for the caption on what was taken out of it.
     """
 
     table: Table
     folders: dict[int, Path]
     notes: tuple[str, ...] = ()
     others: tuple[int, ...] = ()
+    looks: Mapping[int, dict[str, Any]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def elsewhere(self) -> str:
@@ -81,8 +84,9 @@ class Sheet:
 
     @property
     def seeds(self) -> list[int]:
-        """All seeds of all rows."""
-        return sorted({record.seed for row in self.table.rows for record in row.records})
+        """All seeds of all rows on these tasks."""
+        records = [record for row in self.table.rows for record in row.records]
+        return sorted({record.seed for record in records if record.task in self.table.tasks})
 
     @property
     def tasks_in_words(self) -> str:
@@ -108,6 +112,11 @@ class Sheet:
         overrides = f"; all with {', '.join(self.shared)}" if self.shared else ""
         return f"Measured on {describe(self.table)}; {kind} {seeds}{overrides}."
 
+    def look(self, *rows: Row) -> dict[str, Any]:
+        """Return how a series of ``rows`` is drawn: like the one of them with most runs."""
+        own = {id(row) for row in rows}
+        return next(look for key, look in self.looks.items() if key in own)
+
     def label(self, row: Row, *, rank: bool = True) -> str:
         """Return the row's label without what all rows share; without its rank if need be."""
         given = f" ({', '.join(row.overrides)})" if row.overrides else ""
@@ -115,7 +124,7 @@ class Sheet:
         label = row.label.replace(f", {PARTIAL}", "", 1)
         label = label.replace(given, f" ({', '.join(own)})" if own else "", 1)
         method = row.records[0].method_label
-        return label if rank else label.replace(method, method_of(row), 1)
+        return in_one_line(label if rank else label.replace(method, method_of(row), 1))
 
 
 def choose(collection: Collection, selection: Selection) -> Sheet:
@@ -140,7 +149,8 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
         for at, other in others.items()
     ]
     folders = {id(record): folder for folder, record in drawn}
-    return Sheet(sheets[number - 1], folders, (*elsewhere, *notes), tuple(others))
+    table = sheets[number - 1]
+    return Sheet(table, folders, (*elsewhere, *notes), tuple(others), _looks(table.rows))
 
 
 def describe(table: Table) -> str:
@@ -190,6 +200,13 @@ def _tasks(table: Table, rows: list[Row]) -> dict[str, str]:
     return {t: g for t, g in table.tasks.items() if any(t in row.scores for row in rows)}
 
 
+def _looks(rows: list[Row]) -> dict[int, dict[str, Any]]:
+    """Return the look of each row by its ``id``; of one method's, that with most runs is plain."""
+    ordered = sorted(rows, key=lambda row: (-len(row.records), len(row.overrides)))
+    found = looks([method_of(row) for row in ordered])
+    return {id(row): look for row, look in zip(ordered, found, strict=True)}
+
+
 def _runs(table: Table) -> int:
     return sum(len(row.records) for row in table.rows)
 
@@ -197,23 +214,6 @@ def _runs(table: Table) -> int:
 def method_of(row: Row) -> str:
     """Return the name of the row's method."""
     return str(row.method.get("name"))
-
-
-def looks(methods: Sequence[str]) -> list[dict[str, Any]]:
-    """Return colour, marker and dash for one series of each of ``methods``.
-
-    The first series of a method looks like that method in every picture; others take what is free.
-    """
-    count = len(COLOURS)
-    firsts = {method: methods.index(method) for method in methods if method in METHODS}
-    taken = {at: METHODS[method] for method, at in firsts.items()}
-    for at in range(len(methods)):
-        free = (index for index in range(count) if index not in taken.values())
-        taken.setdefault(at, next(free, len(taken)))
-    # Where colours repeat, markers and dashes do not repeat with them.
-    indices = [taken[at] for at in range(len(methods))]
-    shifted = [look(index + index // count) for index in indices]
-    return [{**new, "color": look(i)["color"]} for i, new in zip(indices, shifted, strict=True)]
 
 
 def half_width(summary: Summary) -> float:
@@ -229,36 +229,3 @@ def in_words(counts: Sequence[int]) -> str:
     if least == most:
         return f"{most} seed" + "s" * (most != 1)
     return f"{least} to {most} seeds"
-
-
-def legend(made: Picture, handles: Mapping[str, Any], marks: Sequence[str]) -> None:
-    """Write above the picture what its marks mean, below what must not be overlooked."""
-    made.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside upper center",
-        ncols=_columns(made.get_figwidth(), list(handles)),
-        columnspacing=1.2,
-        handletextpad=0.5,
-        handlelength=2.6,
-        title=" · ".join(marks) or None,
-        title_fontproperties={"weight": "bold", "size": 8},
-    )
-
-
-def room(width: float, labels: Sequence[str], marks: Sequence[str], caption: str) -> float:
-    """Return the inches that the legend and the caption of a picture of that width take."""
-    rows = math.ceil(len(labels) / _columns(width, labels)) + bool(marks)
-    lines = math.ceil(1.1 * len(caption) / _letters(width))
-    return (rows * 1.5 + lines * 1.3) * SMALL / 72 + 0.15
-
-
-def _letters(width: float) -> int:
-    """Return how many letters stand side by side: they take a little over half of their size."""
-    return int(width * 72 / (SMALL * 0.56))
-
-
-def _columns(width: float, labels: Sequence[str]) -> int:
-    # A mark and the space between columns take some eight letters.
-    fitting = _letters(width) // (max(map(len, labels)) + 8)
-    return max(1, min(fitting, len(labels)))

@@ -1,4 +1,4 @@
-"""How every picture looks: fonts, widths, colours, and files that do not change by themselves."""
+"""How every picture looks: fonts, widths, and files that do not change by themselves."""
 
 from __future__ import annotations
 
@@ -17,25 +17,9 @@ PAGE = 6.9
 #: the smallest type, in points
 SMALL = 7.0
 
-#: Okabe and Ito's colours, which people with any colour vision can tell apart (jfly.uni-koeln.de)
-BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, SKY, YELLOW, BLACK = "#CC79A7", "#56B4E9", "#F0E442", "#000000"
 GREY = "#767676"
-#: in the order in which series take them; each also has a marker and a dash of its own
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 #: heat maps of magnitudes
 HEAT = "cividis"
-
-#: one look for a method in all figures: colour, marker, dash
-METHODS: dict[str, int] = {"hydra": 0, "lora": 1, "seqlora": 2, "full": 3, "linear": 4}
-#: one look for a branch in all figures
-BRANCHES: dict[str, dict[str, Any]] = {
-    "pretrained": {"color": "#555555", "marker": "s", "linestyle": ":"},
-    "parallel": {"color": VERMILION, "marker": "^", "linestyle": "--"},
-    "sequential": {"color": BLUE, "marker": "o", "linestyle": "-"},
-}
 
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # matplotlib's own, the same on every machine
@@ -97,27 +81,14 @@ def picture(width: float, height: float) -> Picture:
     return made
 
 
+def in_lines(text: str, width: float, size: float = 8.0) -> str:
+    """Return a label or title of ``size`` points in lines that fit into so many inches."""
+    # DejaVu Sans takes a little over half of its size a letter.
+    return textwrap.fill(text, int(width * 72 / (size * 0.6)))
+
+
 def formulas(made: FigureBase) -> None:
     """Typeset what is between dollars in the legends of ``made``, whose words are our own."""
     for legend in made.legends:
         for text in legend.get_texts():
             text.set_parse_math(True)
-
-
-def look(index: int) -> dict[str, Any]:
-    """Return colour, marker and dash of the series ``index``; they repeat after seven."""
-    at = index % len(COLOURS)
-    return {"color": COLOURS[at], "marker": MARKERS[at], "linestyle": DASHES[at]}
-
-
-def footer(made: Picture, text: str) -> None:
-    """Write ``text`` below the picture, small and wrapped to its width.
-
-    What a picture shows travels with it: ``measured``, the run, the protocol, seeds, random
-    weights.
-    """
-    # DejaVu Sans takes a little over half of its size a letter.
-    letters = int(made.get_figwidth() * 72 / (SMALL * 0.56))
-    lines = textwrap.wrap(text, letters, break_long_words=True)
-    # A label below all axes is what the layout leaves room for.
-    made.supxlabel("\n".join(lines), fontsize=SMALL, color="#444444", x=0.01, ha="left")

@@ -12,7 +12,9 @@ from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._branches import IMAGE_OPTIONS, choose_layer, cls_outputs, sample_images
 from hydra_peft.figures._captions import describe_runs
 from hydra_peft.figures._layers import AdaptedLayer, adapted_layers
-from hydra_peft.figures._style import BRANCHES, GREY, PAGE, footer, formulas, picture
+from hydra_peft.figures._looks import BRANCHES
+from hydra_peft.figures._style import GREY, PAGE, formulas, in_lines, picture
+from hydra_peft.plain_text import rounded
 from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     caption = (
         f"{describe_runs(counted)}. Similarity: eq. 14 at i = 10%, j = {COUNT}, mean over adapted "
         f"layers. CKA: debiased, [CLS], layer {', '.join(dict.fromkeys(table['layer']))}. Small: "
-        "seeds; large: their mean with a 95% t-interval"
+        f"seeds; large: their mean with a 95% t-interval.{_further(table)}"
     )
     signs = [_sentence(rows) for _, rows in summary.groupby(["setting", "measure"], sort=False)]
     return FigureData({"": table, "summary": summary}, caption, (*signs, *notes))
@@ -264,12 +266,14 @@ def _sentence(rows: pd.DataFrame) -> str:
     total = rows[rows["task"] == ALL_TASKS].iloc[0]
     if not total["of"]:
         return f"{total['setting']}: {total['measure']} is undefined for all runs"
-    interval = f" [{total['difference_low']:+.4f}, {total['difference_high']:+.4f}]"
+    low, difference, high = (
+        rounded(total[f"difference{end}"], 4, sign=True) for end in ("_low", "", "_high")
+    )
+    interval = f" [{low}, {high}]" if total["of"] > 1 else ""
     return (
         f"{total['setting']}: {total['measure']} of the sequential branch "
-        f"{total['sequential']:.4f}, of the parallel one {total['parallel']:.4f}; difference "
-        f"{total['difference']:+.4f}"
-        f"{interval if total['of'] > 1 else ''} over {total['of']} tasks; sequential is higher in "
+        f"{rounded(total['sequential'], 4)}, of the parallel one {rounded(total['parallel'], 4)}; "
+        f"difference {difference}{interval} over {total['of']} tasks; sequential is higher in "
         f"{total['higher']} of {total['of']} tasks (sign test p = {total['p']:.3g}), "
         f"{total['runs_higher']} of {total['runs']} runs"
     )
@@ -278,27 +282,36 @@ def _sentence(rows: pd.DataFrame) -> str:
 def plot(data: FigureData) -> Picture:
     """Draw both measures by task, a row of panels each setting."""
     table, summary = data.table, data.tables["summary"]
-    sizes = table.groupby("setting", sort=False).size().sort_values(ascending=False, kind="stable")
-    drawn = list(sizes.index[:_DRAWN])
+    drawn = _settings(table)[:_DRAWN]
     counts = [table[table["setting"] == setting]["task"].nunique() for setting in drawn]
     heights = [0.75 + 0.3 * (count + 1) for count in counts]
-    made = picture(PAGE, sum(heights) + 1.2)
+    made = picture(PAGE, sum(heights) + 0.8)
     grid = made.subplots(len(drawn), 2, squeeze=False, height_ratios=heights)
     for row, setting in zip(grid, drawn, strict=True):
         for axes, (measure, words) in zip(row, MEASURES.items(), strict=True):
             own = summary[(summary["setting"] == setting) & (summary["measure"] == measure)]
             _panel(axes, table[table["setting"] == setting], own, measure)
             axes.set_xlabel(f"{words}\n{_counts(own)}", parse_math=True)
-        row[0].set_title(setting, loc="left")
+        row[0].set_title(in_lines(setting, PAGE), loc="left")
         row[1].tick_params(labelleft=False)
     handles, labels = grid[0][0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside upper center", ncols=len(handles))
     formulas(made)
-    hidden = (
-        f". {len(sizes) - _DRAWN} more settings are in the table" if len(sizes) > _DRAWN else ""
-    )
-    footer(made, data.caption + hidden)
     return made
+
+
+def _settings(table: pd.DataFrame) -> list[str]:
+    """Return the settings, those with most runs first."""
+    sizes = table.groupby("setting", sort=False).size().sort_values(ascending=False, kind="stable")
+    return list(sizes.index)
+
+
+def _further(table: pd.DataFrame) -> str:
+    """Say that panels have scales of their own, and which settings have no panel."""
+    count = len(_settings(table))
+    scales = " Each panel has a scale of its own." if count > 1 else ""
+    hidden = f" {count - _DRAWN} more settings are in the table." if count > _DRAWN else ""
+    return scales + hidden
 
 
 def _counts(summary: pd.DataFrame) -> str:

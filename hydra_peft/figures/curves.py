@@ -11,18 +11,9 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.errors import UserError
 from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, spread
 from hydra_peft.figures._base import CollectionFigure, FigureData
-from hydra_peft.figures._sheets import (
-    OPTIONS,
-    Selection,
-    Sheet,
-    choose,
-    in_words,
-    legend,
-    looks,
-    method_of,
-    room,
-)
-from hydra_peft.figures._style import COLUMN, GREY, PAGE, SMALL, footer, picture
+from hydra_peft.figures._legend import legend, room
+from hydra_peft.figures._sheets import OPTIONS, Selection, Sheet, choose, in_words
+from hydra_peft.figures._style import COLUMN, GREY, PAGE, SMALL, in_lines, picture
 from hydra_peft.runs.folder import METRICS
 
 if TYPE_CHECKING:
@@ -33,6 +24,8 @@ if TYPE_CHECKING:
     from hydra_peft.runs.collection import Collection
 
 _LOSS, _ACCURACY = "loss", "train_accuracy"
+#: bands of so many series can be told apart
+_BANDS = 6
 #: a line has some 80 bytes: no file of ours comes near it
 _MAX_BYTES = 16 * 2**20
 
@@ -63,15 +56,13 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     if not any(line["quantity"] == _LOSS for line in lines):
         raise UserError(f"none of these runs has a {METRICS} that can be read: nothing to draw.")
     table = pd.DataFrame(lines)
-    rows = {sheet.label(row): method_of(row) for row in sheet.table.rows}
     facts = {
-        "marks": sheet.marks,
         "score": _score(sheet),
-        "looks": dict(zip(rows, looks(list(rows.values())), strict=True)),
+        "looks": {sheet.label(row): sheet.look(row) for row in sheet.table.rows},
         "tasks": [task for task in sheet.table.tasks if task in set(table["task"])],
     }
     caption = _caption(sheet, settings, table)
-    return FigureData({"": table}, caption, (*notes, *sheet.notes), facts)
+    return FigureData({"": table}, caption, (*notes, *sheet.notes), facts, sheet.marks)
 
 
 def _score(sheet: Sheet) -> str:
@@ -121,14 +112,17 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     counts = table["seeds"].tolist()
     parts = [sheet.caption]
     if max(counts) > 1:
-        parts.append(f"Lines: means; bands and bars: {BANDS[settings.band]} ({in_words(counts)}).")
+        drawn = "bars" if len(sheet.table.rows) > _BANDS else "bands and bars"
+        parts.append(f"Lines: means; {drawn}: {BANDS[settings.band]} ({in_words(counts)}).")
     if min(counts) == 1:
-        parts.append("Where there is no band, one seed." if max(counts) > 1 else "One seed each.")
+        parts.append("Without a bar: one seed." if max(counts) > 1 else "One seed each.")
     rule = sheet.table.selection
     parts.append(
         "Training loss and accuracy are means over the epoch while it is trained; marks at the "
         f"right: accuracy on {sheet.table.split} ({rule})."
     )
+    if table["task"].nunique() > 1:
+        parts.append("Each panel has scales of its own.")
     return " ".join(parts)
 
 
@@ -140,7 +134,7 @@ def plot(data: FigureData) -> Picture:
     blocks = -(-len(tasks) // columns)
     width = COLUMN if columns <= 2 else PAGE
     labels = list(facts["looks"])
-    height = 2.7 * blocks + room(width, labels, facts["marks"], data.caption)
+    height = 2.7 * blocks + room(width, labels, data.warnings)
     made = picture(width, height)
     grid = made.subplots(2 * blocks, columns, squeeze=False, sharex="col")
     for axes in grid.flat:
@@ -150,15 +144,13 @@ def plot(data: FigureData) -> Picture:
         block, column = divmod(number, columns)
         pair = grid[2 * block, column], grid[2 * block + 1, column]
         handles |= _draw(pair, data.table[data.table["task"] == task], facts)
-        pair[0].set_title(task)
+        pair[0].set_title(in_lines(task, width / columns - 0.25))
         pair[1].set_xlabel("epoch")
-        # A shared axis has numbers in the last row alone, which not every column reaches.
-        pair[1].tick_params(labelbottom=number + columns >= len(tasks))
+        pair[1].tick_params(labelbottom=True)
         if column == 0:
-            pair[0].set_ylabel("training loss")
+            pair[0].set_ylabel("training loss\n(log scale)")
             pair[1].set_ylabel("accuracy (%)")
-    legend(made, {name: handles[name] for name in labels if name in handles}, facts["marks"])
-    footer(made, data.caption)
+    legend(made, {name: handles[name] for name in labels if name in handles}, data.warnings)
     return made
 
 
@@ -174,10 +166,12 @@ def _draw(pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any]
         for name, look in facts["looks"].items():
             lines = table[(table["method"] == name) & (table["quantity"] == quantity)]
             if len(lines):
-                handles[name] = draw_band(axes, lines, "epoch", look, marker="")
+                handles[name] = draw_band(
+                    axes, lines, "epoch", look, band=len(facts["looks"]) <= _BANDS, marker=""
+                )
     _plain_log(pair[0])
     scores = table[table["quantity"] == facts["score"]]
-    step = min(0.06, 0.36 / (len(facts["looks"]) + 1)) * last
+    step = min(0.06, 0.8 / (len(facts["looks"]) + 1)) * last
     for number, (name, look) in enumerate(facts["looks"].items(), 1):
         line = scores[scores["method"] == name]
         if len(line):
@@ -204,9 +198,7 @@ def _plain_log(axes: Axes) -> None:
 def _draw_score(axes: Axes, line: pd.Series[Any], x: float, look: Mapping[str, Any]) -> Any:
     reach = [[line["mean"] - line["low"]], [line["high"] - line["mean"]]]
     bars = None if line["seeds"] == 1 else reach
-    axes.errorbar(
-        x, line["mean"], yerr=bars, color=look["color"], marker=look["marker"], elinewidth=0.8
-    )
+    axes.errorbar(x, line["mean"], yerr=bars, elinewidth=0.8, **{**look, "linestyle": "none"})
     # What stands in the legend has the look of both the line and the mark.
     (handle,) = axes.plot([], [], **look)
     return handle

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.figures._base import FigureData, RunFigure
-from hydra_peft.figures._captions import describe_runs
+from hydra_peft.figures._captions import describe_runs, warnings
 from hydra_peft.figures._layers import AdaptedLayer, adapted_layers
-from hydra_peft.figures._style import BRANCHES, GREY, HEAT, PAGE, footer, formulas, picture
+from hydra_peft.figures._looks import BRANCHES
+from hydra_peft.figures._style import GREY, HEAT, PAGE, formulas, picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,9 +52,10 @@ def data(folders: Sequence[Path], settings: Settings) -> FigureData:
     summary = table[last & (table["j"] == COUNT)].reset_index(drop=True)
     caption = (
         f"{describe_runs([run.record])}. Top 10% left singular vectors of W0 against the first "
-        f"{COUNT} of A and of B W0 (eq. 14)"
+        f"{COUNT} of A and of B W0 (eq. 14)."
     )
-    return FigureData({"": table, "summary": summary}, caption, _notes(table, summary))
+    tables = {"": table, "summary": summary}
+    return FigureData(tables, caption, _notes(table, summary), warnings=warnings([run.record]))
 
 
 def _rows(layer: AdaptedLayer) -> pd.DataFrame:
@@ -105,12 +107,13 @@ def plot(data: FigureData) -> Picture:
     table, summary = data.table, data.tables["summary"]
     blocks = sorted(set(table["block"]))
     maps_height, summary_height = 0.75 + 0.26 * len(blocks), 2.0
-    made = picture(PAGE, maps_height + summary_height + 0.35)
+    made = picture(PAGE, maps_height + summary_height + 0.2 * bool(data.warnings))
     parts: Any = made.subfigures(2, 1, height_ratios=[maps_height, summary_height], hspace=0.02)
     upper, lower = parts
     _maps(upper, table, blocks)
     _summary(lower, summary)
-    footer(made, data.caption)
+    if data.warnings:
+        made.suptitle(" · ".join(data.warnings), weight="bold")
     return made
 
 

@@ -17,9 +17,12 @@ from hydra_peft.figures._branches import (
     cls_outputs,
     sample_images,
 )
-from hydra_peft.figures._captions import describe_runs
+from hydra_peft.figures._captions import describe_runs, warnings
 from hydra_peft.figures._layers import adapted_layers
-from hydra_peft.figures._style import BRANCHES, PAGE, SMALL, footer, formulas, picture
+from hydra_peft.figures._legend import legend
+from hydra_peft.figures._looks import BRANCHES
+from hydra_peft.figures._style import PAGE, SMALL, formulas, in_lines, picture
+from hydra_peft.plain_text import rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,13 +73,15 @@ def data(folders: Sequence[Path], settings: Settings) -> FigureData:
     aligned = pd.concat(alignments, ignore_index=True)
     layers = ", ".join(dict.fromkeys(each.layer for each in found))
     images = dict.fromkeys(f"{len(f.sample.labels)} evenly spaced {f.sample.split}" for f in found)
+    alone = f" CKA (debiased) of {'; '.join(_pairs(aligned))}." if len(folders) == 1 else ""
     caption = (
         f"{describe_runs(records)}. [CLS] in layer {layers}, {', '.join(images)} images; terms of "
         "the layer's output, biases and the factor s included. t-SNE of all branches together: "
-        "distances between clouds and their sizes mean little; CKA (debiased) does not depend on it"
+        "distances between clouds and their sizes mean little; CKA (debiased) does not depend on "
+        f"it.{alone}"
     )
     tables = {"": pd.concat(points, ignore_index=True), "alignment": aligned}
-    return FigureData(tables, caption, _notes(aligned))
+    return FigureData(tables, caption, _notes(aligned), warnings=warnings(records))
 
 
 @dataclass(frozen=True)
@@ -176,9 +181,10 @@ def _alignments(run: str, layer: str, outputs: dict[str, Tensor]) -> pd.DataFram
 
 def _notes(aligned: pd.DataFrame) -> tuple[str, ...]:
     return tuple(
-        f"{row.run}: CKA of {row.first} and {row.second} {row.cka_debiased:.3f} "
-        f"(without correcting the bias of {row.images} images {row.cka:.3f})"
-        for row in aligned.itertuples()
+        f"{row['run']}: CKA of {row['first']} and {row['second']} "
+        f"{rounded(row['cka_debiased'], 3)} (without correcting the bias of {row['images']} images "
+        f"{rounded(row['cka'], 3)})"
+        for row in aligned.to_dict("records")
     )
 
 
@@ -189,7 +195,7 @@ def plot(data: FigureData) -> Picture:
     rows, columns = -(-len(panels) // _COLUMNS), min(len(panels), _COLUMNS)
     several = table["run"].nunique() > 1
     side = (PAGE - 0.2) / _COLUMNS
-    made = picture(side * columns + 0.2, rows * (side + (0.58 if several else 0.05)) + 0.75)
+    made = picture(side * columns + 0.2, rows * (side + (0.58 if several else 0.05)) + 0.4)
     grid = made.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
@@ -200,15 +206,16 @@ def plot(data: FigureData) -> Picture:
             own = aligned[aligned["run"] == points["run"].iloc[0]]
             axes.set_xlabel("CKA (debiased)\n" + "\n".join(_pairs(own)), fontsize=SMALL)
     handles, labels = grid[0].get_legend_handles_labels()
-    made.legend(handles, labels, loc="outside upper center", ncols=len(handles), markerscale=1.5)
+    legend(made, dict(zip(labels, handles, strict=True)), data.warnings, markerscale=1.5)
     formulas(made)
-    alignment = "" if several else f"CKA (debiased) of {'; '.join(_pairs(aligned))}. "
-    footer(made, alignment + data.caption)
     return made
 
 
 def _pairs(aligned: pd.DataFrame) -> list[str]:
-    return [f"{row.first}, {row.second}: {row.cka_debiased:.2f}" for row in aligned.itertuples()]
+    return [
+        f"{row['first']}, {row['second']}: {rounded(row['cka_debiased'], 2)}"
+        for row in aligned.to_dict("records")
+    ]
 
 
 def _panel(axes: Axes, points: pd.DataFrame, title: str) -> None:
@@ -224,7 +231,7 @@ def _panel(axes: Axes, points: pd.DataFrame, title: str) -> None:
             linewidths=0,
             label=_LABELS[str(branch)],
         )
-    axes.set_title(title)
+    axes.set_title(in_lines(title, PAGE / _COLUMNS))
     axes.set(xticks=[], yticks=[], box_aspect=1)
     for spine in axes.spines.values():
         spine.set_visible(True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.figures._base import CollectionFigure, FigureData
+from hydra_peft.figures._complete import part, some
+from hydra_peft.figures._legend import legend, room
+from hydra_peft.figures._pairing import candidates_of, mostly_there, pair
 from hydra_peft.figures._sheets import (
     OPTIONS,
     Selection,
@@ -16,12 +18,8 @@ from hydra_peft.figures._sheets import (
     choose,
     half_width,
     in_words,
-    legend,
-    looks,
-    method_of,
-    room,
 )
-from hydra_peft.figures._style import COLUMN, GREY, footer, picture
+from hydra_peft.figures._style import COLUMN, GREY, PAGE, in_lines, picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,10 +30,13 @@ if TYPE_CHECKING:
     from hydra_peft.tables.rows import Row
 
 _MISSING = "no seed in common"
-#: inches a bar takes
+#: inches of a label below the axes, and letters of a name beside them that leave it so much
+_WIDTH, _LONG = 2.7, 24
+#: inches a mark takes
 _BAR = 0.085
-_HATCHES = ("", "////", "....", "xxxx")
-#: bars that the title of a group takes the place of
+#: more marks than these belong to a name only where a line ends them
+_FEW = 3
+#: marks that the title of a group takes the place of
 _TITLE = 1.8
 
 
@@ -49,62 +50,43 @@ class Settings(Selection):
 def data(collection: Collection, settings: Settings) -> FigureData:
     """Return one line for each method but the baseline and each task, group mean and total mean.
 
+    Means are over the tasks that rows share, as in tables. Rows that cannot be paired with the
+    baseline on most of these are left out, and so are other tasks that most rows lack; the caption
+    names them.
+
     Columns: ``method``, ``baseline``, ``group``, ``name`` (of the task or mean), ``is_mean``,
     ``gain`` (percent points: the mean over shared seeds of the difference), ``std``, ``low`` and
     ``high`` (95% t interval of the paired differences), ``seeds`` (how many are shared; 0 where
     runs are missing). A mean over tasks is taken within each seed.
 
     Raises:
-        UserError: no row, or more than one, is the baseline, or there is no other row.
+        UserError: no row is the baseline, or no other row can be paired with it.
     """
     import pandas as pd
 
     sheet = choose(collection, settings)
-    baseline = _baseline(sheet, settings.baseline)
-    others = [row for row in sheet.table.rows if row is not baseline]
-    if not others:
-        raise UserError(
-            f"only {sheet.label(baseline)} has runs on {sheet.table.benchmark}, protocol "
-            f"{sheet.table.protocol}{sheet.elsewhere}: there is no gain over it to draw."
-        )
-    lines = [line for row in others for line in _lines(sheet, row, baseline)]
+    candidates = candidates_of(sheet, settings.baseline)
+    baseline, others, tasks = pair(sheet, candidates)
+    twins = [sheet.label(row) for row in candidates if row is not baseline]
+    kept = {id(row) for row in (baseline, *others)}
+    drawn = mostly_there(sheet.table.tasks, others, baseline, tasks)
+    sheet = part(sheet, [row for row in sheet.table.rows if id(row) in kept], drawn)
+    lines = [line for row in others for line in _lines(sheet, row, baseline, tasks)]
     table = pd.DataFrame(lines)
     facts = {
         "baseline": sheet.label(baseline),
-        "marks": sheet.marks,
-        "looks": _fillings(looks([method_of(row) for row in others])),
+        "looks": [sheet.look(row) for row in others],
     }
-    return FigureData({"": table}, _caption(sheet, baseline, table), sheet.notes, facts)
+    caption = _caption(sheet, baseline, table, tasks)
+    if twins:
+        caption += f" Other rows that baseline={settings.baseline} may mean: {some(twins)}."
+    return FigureData({"": table}, caption, sheet.notes, facts, sheet.marks)
 
 
-def _fillings(styles: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return how bars are filled: where a colour comes again, it is hatched."""
-    colours = [style["color"] for style in styles]
-    seen = [colours[:at].count(colour) for at, colour in enumerate(colours)]
-    return [
-        {"color": colour, "hatch": _HATCHES[count % len(_HATCHES)]}
-        for colour, count in zip(colours, seen, strict=True)
-    ]
-
-
-def _baseline(sheet: Sheet, name: str) -> Row:
-    rows = sheet.table.rows
-    found = [row for row in rows if name in (row.label, sheet.label(row))]
-    found = found or [row for row in rows if method_of(row) == name]
-    labels = [sheet.label(row) for row in rows]
-    if not found:
-        known = [*labels, *(method_of(row) for row in rows)]
-        raise UserError(
-            f"baseline={name}: no completed run is of it{did_you_mean(name, known)}; there are "
-            f"{', '.join(labels)}{sheet.elsewhere}."
-        )
-    if len(found) > 1:
-        listed = ", ".join(f"'{sheet.label(row)}'" for row in found)
-        raise UserError(f"baseline={name} is several rows: name one of {listed}.")
-    return found[0]
-
-
-def _lines(sheet: Sheet, row: Row, baseline: Row) -> Iterator[dict[str, Any]]:
+def _lines(
+    sheet: Sheet, row: Row, baseline: Row, shared: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the lines of ``row``: each task, and means over those that are ``shared``."""
     from hydra_peft.tables.summaries import group_weights, task_weights
 
     tasks = sheet.table.tasks
@@ -115,14 +97,14 @@ def _lines(sheet: Sheet, row: Row, baseline: Row) -> Iterator[dict[str, Any]]:
     for group, members in groups.items():
         for task in members:
             yield {**start, **_line(row, baseline, group, task, {task: 1.0}, False)}
-        if len(members) > 1:
-            weights = task_weights(dict.fromkeys(members, group))
-            yield {**start, **_line(row, baseline, group, f"{group} mean", weights, True)}
-    if len(tasks) > 1:
-        weights = group_weights(tasks)
-        name = "mean over groups" if len(groups) > 1 else "mean over tasks"
-        if len(groups) > 1 or len(groups) < len(tasks):
-            yield {**start, **_line(row, baseline, "", name, weights, True)}
+        own = {task: group for task in members if task in shared}
+        if len(own) > 1:
+            line = _line(row, baseline, group, f"{group} mean", task_weights(own), True)
+            yield {**start, **line}
+    averaged = {task: group for task, group in tasks.items() if task in shared}
+    if len(set(averaged.values())) > 1:
+        line = _line(row, baseline, "", "mean over groups", group_weights(averaged), True)
+        yield {**start, **line}
 
 
 def _line(
@@ -160,20 +142,26 @@ def _gains(row: Row, baseline: Row, weights: Mapping[str, float]) -> list[float]
     ]
 
 
-def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame) -> str:
+def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame, tasks: Sequence[str]) -> str:
     counts = [int(count) for count in table["seeds"] if count]
     parts = [sheet.caption, f"Gain over {sheet.label(baseline)} of the same seed."]
+    parts += sheet.left_out
     if counts and max(counts) > 1:
-        parts.append(f"Bars: means and 95% t intervals over {in_words(counts)}.")
+        parts.append(f"Marks: means; bars: 95% t intervals over {in_words(counts)}.")
     if counts and min(counts) == 1:
-        parts.append("Without a whisker: one seed.")
-    if table["is_mean"].any():
-        parts.append("Means over tasks, framed, are taken within each seed.")
+        parts.append("Without a bar: one seed.")
+    means = set(table[table["is_mean"]]["name"])
+    if means:
+        parts.append("Means, shaded, are taken within each seed.")
+    if "mean over groups" in means:
+        parts.append("That over groups is the mean of the groups' means.")
+    if means and len(tasks) < len(sheet.table.tasks):
+        parts.append(f"Means are over {some(tasks)}.")
     return " ".join(parts)
 
 
 def plot(data: FigureData) -> Picture:
-    """Draw horizontal bars, one colour a method, groups apart."""
+    """Draw a mark with its bar each method and task, groups apart, means on a shaded ground."""
     facts = data.facts or {}
     table = data.table
     methods = list(dict.fromkeys(table["method"]))
@@ -182,8 +170,10 @@ def plot(data: FigureData) -> Picture:
     groups = dict(zip(table["name"], table["group"], strict=True))
     step = len(methods) + 0.6
     places, titles, at = _places(groups, step)
-    made = picture(COLUMN, 0.55 + at * _BAR + room(COLUMN, labels, facts["marks"], data.caption))
+    width = COLUMN if max(map(len, places)) <= _LONG else PAGE
+    made = picture(width, 0.7 + at * _BAR + room(width, labels, data.warnings))
     axes = made.add_subplot()
+    axes.axvline(0.0, color="black", linewidth=0.8, zorder=1)
     handles: dict[str, Any] = {}
     for number, (method, look) in enumerate(zip(methods, facts["looks"], strict=True)):
         lines = table[table["method"] == method]
@@ -193,26 +183,35 @@ def plot(data: FigureData) -> Picture:
         gone = table[table["seeds"] == 0]
         marks = [places[n] + methods.index(m) - (len(methods) - 1) / 2 for n, m in _pairs(gone)]
         (handles[_MISSING],) = axes.plot([0.0] * len(marks), marks, "x", color=GREY, markersize=3.5)
-    axes.axvline(0.0, color="black", linewidth=0.8)
-    axes.set_yticks(list(places.values()), list(places))
+    _name(axes, places, titles)
     means = set(table[table["is_mean"]]["name"])
+    for name in means:
+        axes.axhspan(places[name] - step / 2, places[name] + step / 2, color="#EEEEEE", zorder=0)
+    if len(methods) > _FEW:
+        for y in places.values():
+            axes.axhline(y + step / 2, color="#DDDDDD", linewidth=0.5, zorder=0)
     for tick in axes.get_yticklabels():
         tick.set_fontweight("bold" if tick.get_text() in means else "normal")
-    axes.tick_params(axis="y", length=0)
-    for title, y in titles.items():
-        axes.text(0.01, y, title, transform=axes.get_yaxis_transform(), style="italic", va="center")
     axes.set_ylim(at - step / 2 - 0.2, -step / 2 + 0.2)
     axes.grid(axis="x")
-    axes.set_xlabel(f"gain over {facts['baseline']} (percentage points)")
-    legend(made, handles, facts["marks"])
-    footer(made, data.caption)
+    label = f"gain over {facts['baseline']} (percentage points)"
+    axes.set_xlabel(in_lines(label, _WIDTH))
+    legend(made, handles, data.warnings)
     return made
+
+
+def _name(axes: Axes, places: Mapping[str, float], titles: Mapping[str, float]) -> None:
+    """Write the names of tasks and means beside ``axes``, those of groups in italics over them."""
+    axes.set_yticks([*places.values(), *titles.values()], [*places, *titles])
+    for tick in axes.get_yticklabels()[len(places) :]:
+        tick.set_fontstyle("italic")
+    axes.tick_params(axis="y", length=0)
 
 
 def _places(
     groups: Mapping[str, str], step: float
 ) -> tuple[dict[str, float], dict[str, float], float]:
-    """Return where names and the titles of their groups stand, in bars from the top; the end."""
+    """Return where names and the titles of their groups stand, in marks from the top; the end."""
     places: dict[str, float] = {}
     titles: dict[str, float] = {}
     at = 0.0
@@ -236,20 +235,10 @@ def _draw(
     axes: Axes, lines: pd.DataFrame, places: Mapping[str, float], look: Mapping[str, Any]
 ) -> Any:
     lines = lines[lines["seeds"] > 0]
+    reach = [lines["gain"] - lines["low"], lines["high"] - lines["gain"]]
     y = [places[name] for name in lines["name"]]
-    edges = ["black" if is_mean else "white" for is_mean in lines["is_mean"]]
-    bars = axes.barh(y, lines["gain"], height=0.9, edgecolor=edges, linewidth=0.7, **look)
-    sure = lines[lines["seeds"] > 1]
-    axes.errorbar(
-        sure["gain"],
-        [places[name] for name in sure["name"]],
-        xerr=sure["high"] - sure["gain"],
-        linestyle="none",
-        color="black",
-        elinewidth=0.7,
-        capsize=1.5,
-    )
-    return bars
+    style = {**look, "linestyle": "none", "elinewidth": 0.8, "capsize": 1.5, "zorder": 3}
+    return axes.errorbar(lines["gain"], y, xerr=reach, **style)
 
 
 FIGURE = CollectionFigure(

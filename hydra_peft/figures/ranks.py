@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError
+from hydra_peft.figures._apart import STEP, moved, points, side_by_side
 from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, spread
 from hydra_peft.figures._base import CollectionFigure, FigureData
-from hydra_peft.figures._sheets import (
-    OPTIONS,
-    Selection,
-    Sheet,
-    choose,
-    in_words,
-    legend,
-    looks,
-    method_of,
-    room,
-)
-from hydra_peft.figures._style import COLUMN, PAGE, footer, picture
+from hydra_peft.figures._complete import left_out
+from hydra_peft.figures._legend import legend, room
+from hydra_peft.figures._series import ranks_of, series_of
+from hydra_peft.figures._sheets import OPTIONS, Selection, Sheet, choose, in_words, method_of
+from hydra_peft.figures._style import COLUMN, PAGE, in_lines, picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +25,8 @@ if TYPE_CHECKING:
     from hydra_peft.runs.collection import Collection
     from hydra_peft.tables.rows import Row
 
-_RANKS = ("method.rank", "method.rank_parallel", "method.rank_sequential")
+#: inches that marks take from the lowest to the highest, about
+_HEIGHT = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
 
     check_band(settings.band)
     sheet = choose(collection, settings)
-    series = _series(sheet)
+    series = series_of(sheet)
     ranked = {task for rows in series.values() for task in _swept(rows)}
     if not ranked:
         raise UserError(
@@ -73,48 +69,20 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         if task in row.scores
     ]
     table = pd.DataFrame(lines).sort_values(["series", "task", "rank"], kind="stable")
-    # Methods in the order of the rows, which is that of their parameters.
-    methods = {name: method_of(rows[0]) for name, rows in series.items()}
-    drawn = [name for name in methods if name in set(table["series"])]
+    drawn = set(table["series"])
     facts = {
-        "marks": sheet.marks,
         "split": sheet.table.split,
-        "looks": dict(zip(drawn, looks([methods[name] for name in drawn]), strict=True)),
+        "looks": {name: sheet.look(*rows) for name, rows in series.items() if name in drawn},
         "tasks": [task for task in sheet.table.tasks if task in ranked],
     }
     left = [task for task in sheet.table.tasks if task not in ranked]
-    note = f"left out, since no method has two ranks on them: {', '.join(left)}."
-    notes = (*([note] * bool(left)), *sheet.notes)
-    return FigureData({"": table}, _caption(sheet, settings, table), notes, facts)
-
-
-def _series(sheet: Sheet) -> dict[str, list[Row]]:
-    """Return rows by the label of their series, without those that no other rank goes with."""
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in sheet.table.rows:
-        same = {key: value for key, value in row.settings.items() if key not in _RANKS}
-        groups.setdefault((sheet.label(row, rank=False) + _shape(row), repr(same)), []).append(row)
-    series: dict[str, list[Row]] = {}
-    for (name, _), rows in groups.items():
-        ranks = [_ranks(row) for row in rows]
-        if len(set(ranks)) == len(ranks) and name not in series:
-            series[name] = sorted(rows, key=lambda row: sum(_ranks(row)))
-            continue
-        for row in rows:
-            series[sheet.label(row)] = [row]
-    return series
-
-
-def _shape(row: Row) -> str:
-    """Say how the branches share the rank, where not equally."""
-    parallel, sequential = _ranks(row)
-    if not parallel or not sequential or parallel == sequential:
-        return ""
-    return f" {parallel / sequential:g}:1"
-
-
-def _ranks(row: Row) -> tuple[int, int]:
-    return int(row.method.get("rank_parallel", 0)), int(row.method.get("rank_sequential", 0))
+    caption = " ".join(
+        [
+            _caption(sheet, settings, table),
+            *left_out({"no method has runs at two ranks": left}),
+        ]
+    )
+    return FigureData({"": table}, caption, sheet.notes, facts, sheet.marks)
 
 
 def _swept(rows: Sequence[Row]) -> list[str]:
@@ -127,7 +95,7 @@ def _swept(rows: Sequence[Row]) -> list[str]:
 
 
 def _line(name: str, row: Row, task: str, band: str) -> dict[str, Any]:
-    parallel, sequential = _ranks(row)
+    parallel, sequential = ranks_of(row)
     return {
         "series": name,
         "method": method_of(row),
@@ -159,27 +127,27 @@ def plot(data: FigureData) -> Picture:
     columns = min(len(tasks), 2 if len(tasks) <= 4 else 4)
     rows = -(-len(tasks) // columns)
     width = COLUMN if columns <= 2 else PAGE
+    inner = (width - 0.6) / columns - 0.3
     labels = list(facts["looks"])
     high = 1.9 if columns == 1 else 1.5
-    made = picture(width, high * rows + 0.3 + room(width, labels, facts["marks"], data.caption))
+    made = picture(width, high * rows + 0.3 + room(width, labels, data.warnings))
     grid = made.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(tasks) :]:
         axes.set_visible(False)
     handles: dict[str, Any] = {}
     for axes, task in zip(grid.flat, tasks, strict=False):
-        handles |= _draw(axes, data.table[data.table["task"] == task], facts["looks"])
-        axes.set_title(task)
+        handles |= _draw(axes, data.table[data.table["task"] == task], facts["looks"], inner)
+        axes.set_title(in_lines(task, width / columns - 0.25))
     for axes in grid[:, 0]:
         axes.set_ylabel(f"accuracy on {facts['split']} (%)")
     for axes in grid.flat[max(0, len(tasks) - columns) : len(tasks)]:
-        axes.set_xlabel("total rank")
-    legend(made, {name: handles[name] for name in labels}, facts["marks"])
-    footer(made, data.caption)
+        axes.set_xlabel("total rank (log scale)")
+    legend(made, {name: handles[name] for name in labels}, data.warnings)
     return made
 
 
 def _draw(
-    axes: Axes, table: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]]
+    axes: Axes, table: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], width: float
 ) -> dict[str, Any]:
     from matplotlib.ticker import NullLocator
 
@@ -196,8 +164,26 @@ def _draw(
             style = {"color": look["color"], "linestyle": look["linestyle"]}
             handles[name] = axes.axhline(float(flat["mean"].iloc[0]), linewidth=0.9, **style)
         elif len(lines):
-            handles[name] = draw_band(axes, lines, "rank", look)
+            draw_band(axes, lines, "rank", look, marker="")
+            (handles[name],) = axes.plot([], [], **look)
+    _marks(axes, table[table["rank"] > 0], styles, width)
     return handles
+
+
+def _marks(
+    axes: Axes, lines: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], width: float
+) -> None:
+    """Mark the ranks of each series, side by side where one mark would hide another."""
+    from matplotlib.lines import Line2D
+
+    across = points([math.log2(rank) for rank in lines["rank"]], width)
+    up = points(lines["mean"].tolist(), _HEIGHT)
+    half = STEP / 2
+    shifts = side_by_side(across, [y - half for y in up], [y + half for y in up])
+    for (_, line), shift in zip(lines.iterrows(), shifts, strict=True):
+        style = {**styles[line["series"]], "linestyle": "none", "transform": moved(axes, shift)}
+        # Not by plot, which would take the moved place for one to make room for.
+        axes.add_artist(Line2D([line["rank"]], [line["mean"]], zorder=3, clip_on=False, **style))
 
 
 FIGURE = CollectionFigure(

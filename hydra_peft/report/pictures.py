@@ -71,7 +71,7 @@ def draw(figure: CollectionFigure, collection: Collection) -> Picture:
     from hydra_peft.figures import render
 
     data = figure.data(collection, figure.settings())
-    svg = render(figure.draw(data), "svg").decode()
+    svg = render(figure.draw(data), "svg", data.caption).decode()
     numbers = data.table.to_csv(index=False, lineterminator="\n")
     if len(svg) > MAX_SVG:
         raise UserError(

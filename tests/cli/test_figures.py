@@ -38,9 +38,15 @@ def test_a_figure_of_a_run(call: Call, compose_train: Callable[..., Any], tmp_pa
     code, out, err = call("figure=3", f"run={run}", f"out={tmp_path}/new/out")
     assert (code, err) == (0, "")
     assert "figure 3: Measured: mini/digits; hydra r=2+2" in out
-    assert f"written: {tmp_path}/new/out/figure3.pdf, figure3.png, figure3.csv" in out
+    assert f"written: {tmp_path}/new/out/figure3.pdf, figure3.png, figure3.txt, figure3.csv" in out
     names = sorted(path.name for path in (tmp_path / "new" / "out").iterdir())
-    assert names == ["figure3-summary.csv", "figure3.csv", "figure3.pdf", "figure3.png"]
+    assert names == [
+        "figure3-summary.csv",
+        "figure3.csv",
+        "figure3.pdf",
+        "figure3.png",
+        "figure3.txt",
+    ]
     before = {path: path.read_bytes() for path in (tmp_path / "new" / "out").iterdir()}
     assert call("figure=3", f"run={run}", f"out={tmp_path}/new/out")[0] == 0
     assert {path: path.read_bytes() for path in before} == before
@@ -124,7 +130,7 @@ def test_of_all_runs_what_was_overridden_is_in_the_caption(
     assert "note: runs that did not complete are left out: 1 failed." in out
     assert "; seed 0; all with train.epochs=7." in out
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["pareto.csv", "pareto.pdf", "pareto.png"]
+    assert names == ["pareto.csv", "pareto.pdf", "pareto.png", "pareto.txt"]
     for word, message in (
         ("sheet=9", "sheet=9 is too large: these runs make 1."),
         ("head=no", "head=no is not allowed: it must be true or false."),

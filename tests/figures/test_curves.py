@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from made_up import put, scores
+from matplotlib.collections import PolyCollection
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures import curves as module
@@ -78,3 +79,22 @@ def test_nineteen_tasks_have_a_panel_each(tmp_path: Path) -> None:
     shown = [axes for axes in made.axes if axes.get_visible()]
     assert len(shown) == 38
     assert [axes.get_title() for axes in shown if axes.get_title()] == sorted(tasks)
+
+
+def test_scales_are_named(tmp_path: Path) -> None:
+    data = FIGURE.data(put(tmp_path, *scores("lora", {"a": [50.0], "b": [60.0]})), Settings())
+    made = FIGURE.draw(data)
+    labels = {axes.get_ylabel(): axes.get_yscale() for axes in made.axes if axes.get_ylabel()}
+    assert labels == {"training loss\n(log scale)": "log", "accuracy (%)": "linear"}
+    assert "Each panel has scales of its own." in data.caption
+
+
+def test_many_rows_have_no_bands_and_marks_of_their_own(tmp_path: Path) -> None:
+    runs = [r for k in range(1, 9) for r in scores("hydra", {"a": [50.0, 60.0]}, rank=k)]
+    data = FIGURE.data(put(tmp_path, *runs), Settings())
+    assert "Lines: means; bars: least to greatest seed (2 seeds)." in data.caption
+    axes = FIGURE.draw(data).axes[1]
+    assert not [part for part in axes.collections if isinstance(part, PolyCollection)]
+    marks = [mark for mark in axes.lines if mark.get_marker() == "o" and len(mark.get_xdata())]
+    looks = {(mark.get_fillstyle(), mark.get_markeredgecolor()) for mark in marks}
+    assert len(looks) == 8

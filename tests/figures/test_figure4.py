@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fabricated_models import put_model
+from matplotlib.text import Text
 
 from hydra_peft.adaptation.carried import adapters
 from hydra_peft.errors import UserError
 from hydra_peft.figures import FigureData, find_figure, render
 from hydra_peft.runs.assembly import build_normalizer
 from hydra_peft.runs.rebuild import load_scored_split, rebuild
+from hydra_peft.tables.labels import RANDOM
 
 Compose = Callable[..., Any]
 FIGURE = find_figure("4")
@@ -112,3 +115,24 @@ def test_mistakes(compose_train: Compose, tmp_path: Path, cache: Path) -> None:
     unknown = put_model(compose_train, tmp_path / "unknown")
     with pytest.raises(UserError, match=r"the test images .* are not those of the run"):
         data(unknown, cache=cache)
+
+
+def points(run: str, panel: str) -> pd.DataFrame:
+    branches = {"pretrained": 0.0, "parallel": 1.0, "sequential": 2.0}
+    return pd.DataFrame(
+        [{"panel": panel, "run": run, "branch": b, "x": x, "y": x} for b, x in branches.items()]
+    )
+
+
+def test_the_picture_has_no_caption_and_no_negative_zero() -> None:
+    pairs = {"first": "parallel", "second": "sequential", "cka_debiased": -0.001, "cka": 0.1}
+    aligned = pd.DataFrame([{"run": run, **pairs, "images": 8} for run in ("seed 0", "seed 1")])
+    table = pd.concat([points(run, run) for run in ("seed 0", "seed 1")])
+    made = FIGURE.draw(
+        FigureData({"": table, "alignment": aligned}, "What was measured.", warnings=[RANDOM])
+    )
+    texts = [text.get_text() for text in made.findobj(Text)]
+    assert "CKA (debiased)\nparallel, sequential: 0.00" in texts
+    assert not any("-0.00" in text or "measured" in text for text in texts)
+    # What must not be overlooked is in it.
+    assert made.legends[0].get_title().get_text() == RANDOM

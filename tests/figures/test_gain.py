@@ -10,6 +10,7 @@ from made_up import made_up, put, scores
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
 from hydra_peft.runs.collection import Collection
+from hydra_peft.runs.record import Record
 
 FIGURE = find_figure("gain")
 Settings = FIGURE.settings
@@ -50,47 +51,101 @@ def test_seeds_that_only_one_has_do_not_count(tmp_path: Path) -> None:
     data = FIGURE.data(put(tmp_path, *runs), Settings())
     (line,) = [dict(line) for _, line in data.table.iterrows()]
     assert (line["gain"], line["seeds"]) == (1.0, 1)
-    assert "Without a whisker: one seed." in data.caption
+    assert "Without a bar: one seed." in data.caption
     assert "interval" not in data.caption
 
 
 def test_missing_runs_are_shown_as_missing(tmp_path: Path) -> None:
     lacking = {task: HYDRA[task] for task in ("a", "b")}
-    collection = put(tmp_path, *scores("lora", LORA), *scores("hydra", lacking))
-    found = lines(collection)
-    seeds = {name: line["seeds"] for (_, name), line in found.items()}
-    assert seeds == {"a": 2, "b": 2, "c": 0, "structured mean": 0, "mean over groups": 0}
-    made = FIGURE.draw(FIGURE.data(collection, Settings()))
+    runs = [*scores("lora", LORA), *scores("hydra", lacking), *scores("seqlora", HYDRA)]
+    data = FIGURE.data(put(tmp_path, *runs), Settings())
+    found = {(line["method"], line["name"]): line for _, line in data.table.iterrows()}
+    # Two rows have all tasks: means are over all, and what has not has no mean.
+    wanted = {
+        "hydra r=4+4": {"a": 2, "b": 2, "c": 0, "structured mean": 0, "mean over groups": 0},
+        "seqlora r=4": {"a": 2, "b": 2, "c": 2, "structured mean": 2, "mean over groups": 2},
+    }
+    for row, seeds in wanted.items():
+        assert {n: line["seeds"] for (method, n), line in found.items() if method == row} == seeds
+    made = FIGURE.draw(data)
     labels = [text.get_text() for text in made.legends[0].get_texts()]
-    assert labels == ["hydra r=4+4", "no seed in common"]
+    assert labels == ["seqlora r=4", "hydra r=4+4", "no seed in common"]
     (crosses,) = [line for line in made.axes[0].lines if line.get_marker() == "x"]
     assert len(crosses.get_ydata()) == 3
-    assert [len(bars) for bars in made.axes[0].containers if hasattr(bars, "patches")] == [2]
+
+
+def test_means_are_over_the_tasks_that_rows_share(tmp_path: Path) -> None:
+    """No two rows have all three, so means are over the largest block."""
+    runs = [*scores("lora", LORA), *scores("hydra", {t: HYDRA[t] for t in "ab"})]
+    runs += scores("seqlora", {t: HYDRA[t] for t in "ac"}) + scores("full", {"a": HYDRA["a"]})
+    runs += scores("linear", {t: HYDRA[t] for t in "ab"})
+    data = FIGURE.data(put(tmp_path, *runs), Settings())
+    assert set(data.table["name"]) == {"a", "b", "mean over groups"}
+    mean = data.table[data.table["name"] == "mean over groups"].set_index("method")["gain"]
+    assert dict(mean) == {"hydra r=4+4": 1.0, "linear": 1.0}  # (2 + 0) / 2
+    left_out = "Left out: c [no run of linear, hydra r=4+4]; full, seqlora r=4 [no run on b]."
+    assert left_out in data.caption
 
 
 def test_the_baseline_is_one_row(tmp_path: Path) -> None:
     runs = [*scores("lora", LORA, rank=2), *scores("lora", LORA), *scores("hydra", HYDRA)]
     collection = put(tmp_path, *runs)
-    several = r"baseline=lora is several rows: name one of 'lora r=2', 'lora r=4'\."
-    with pytest.raises(UserError, match=several):
-        lines(collection)
-    assert {method for method, _ in lines(collection, baseline="lora r=2")} == {
-        "lora r=4",
+    assert {method for method, _ in lines(collection)} == {"lora r=4", "hydra r=4+4"}
+    caption = FIGURE.data(collection, Settings()).caption
+    assert "Gain over lora r=2 of the same seed." in caption
+    assert caption.endswith("Other rows that baseline=lora may mean: lora r=4.")
+    assert {method for method, _ in lines(collection, baseline="lora r=4")} == {
+        "lora r=2",
         "hydra r=4+4",
     }
     with pytest.raises(UserError, match=r"baseline=hydro: .*did you mean 'hydra'"):
         lines(collection, baseline="hydro")
     alone = put(tmp_path / "x", *scores("lora", LORA))
-    with pytest.raises(UserError, match="only lora r=4 has runs on mini, protocol clean"):
+    with pytest.raises(
+        UserError, match="no other row has a task and a seed in common with lora r=4 on mini"
+    ):
         lines(alone)
     without = put(tmp_path / "y", *scores("hydra", HYDRA))
     with pytest.raises(UserError, match=r"baseline=lora: no completed run is of it; there are"):
         lines(without)
 
 
-def test_eight_bars_of_seven_colours_differ(tmp_path: Path) -> None:
-    runs = scores("lora", {"a": [50.0]}, rank=1)
-    runs += [r for k in range(1, 10) for r in scores("hydra", {"a": [50.0 + k]}, rank=k)]
-    data = FIGURE.data(put(tmp_path, *runs), Settings())
-    fillings = [tuple(sorted(look.items())) for look in data.facts["looks"]]
-    assert len(set(fillings)) == 9
+@pytest.mark.parametrize(
+    ("stray", "left_out"),
+    [
+        (scores("hydra", {"d": [9.0]}), "d [no run of lora r=4]"),
+        (scores("full", {"a": [9.0]}), "full [no run on b, c]"),
+        (scores("lora", {"a": [9.0]}, settings={"train.epochs": 5}), "=5) [no run on b, c]"),
+        (scores("full", {"d": [9.0]}), "d [no run of lora r=4, hydra r=4+4]; full [no run on a, b"),
+    ],
+    ids=["task", "row", "epochs", "both"],
+)
+def test_a_stray_run_beside_a_sweep_is_left_out_and_named(
+    tmp_path: Path, stray: list[Record], left_out: str
+) -> None:
+    sweep = [*scores("lora", LORA), *scores("hydra", HYDRA)]
+    data = FIGURE.data(put(tmp_path, *sweep, *stray), Settings())
+    gains = dict(zip(data.table["name"], data.table["gain"], strict=True))
+    assert gains == {"a": 2.0, "b": 0.0, "c": 3.0, "structured mean": 1.5, "mean over groups": 1.75}
+    assert left_out in data.caption
+    assert FIGURE.draw(data).legends
+
+
+def test_names_stand_beside_the_axes_and_means_are_what_they_are_called(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", LORA), *scores("hydra", HYDRA))
+    data = FIGURE.data(collection, Settings())
+    assert "That over groups is the mean of the groups' means." in data.caption
+    made = FIGURE.draw(data)
+    made.canvas.draw()
+    (axes,) = made.axes
+    assert not axes.texts
+    names = {tick.get_text(): tick for tick in axes.get_yticklabels()}
+    assert list(names)[-2:] == ["natural", "structured"]
+    assert all(tick.get_window_extent().x1 < axes.bbox.x0 for tick in names.values())
+    assert names["structured"].get_fontstyle() == "italic"
+    bold = {name for name, tick in names.items() if tick.get_fontweight() == "bold"}
+    assert bold == {"structured mean", "mean over groups"}
+    # One group has one mean: there is nothing else to average.
+    one = FIGURE.data(collection, Settings(tasks="b,c"))
+    assert list(one.table["name"]) == ["b", "c", "structured mean"]
+    assert "That over groups" not in one.caption

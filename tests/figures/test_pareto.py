@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from made_up import put, scores
+from made_up import made_up, put, scores
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
+from hydra_peft.figures._looks import MARKERS
 from hydra_peft.runs.collection import Collection, FoundRun
+from hydra_peft.runs.record import Record
 from hydra_peft.tables.paper_tables import VTAB1K
 from hydra_peft.tables.published import read_published
+from hydra_peft.tables.rows import summarize
 
 sys.path.append(str(Path(__file__).parent.parent / "tables"))
 from vtab1k_records import vtab_record
@@ -34,8 +39,8 @@ def test_numbers_by_hand(tmp_path: Path) -> None:
     line = lines(collection)["lora r=4"]
     assert (line["accuracy"], line["seeds"]) == (71.0, 2)
     assert line["std"] == pytest.approx(2**0.5)
-    # Student's t with one degree of freedom: 12.7062 times the deviation over the root of two
-    assert line["high"] - line["accuracy"] == pytest.approx(12.7062, rel=1e-5)
+    # The intervals of tables.
+    assert (line["low"], line["high"]) == summarize([70.0, 72.0]).interval
     assert (line["parameters_without_head"], line["parameters_with_mean_head"]) == (400, 420)
     line = lines(collection, mean="tasks", bars="sd")["lora r=4"]
     assert line["accuracy"] == pytest.approx((200 / 3 + 206 / 3) / 2)
@@ -49,11 +54,67 @@ def test_a_method_without_a_task_is_left_out_and_named(tmp_path: Path) -> None:
     collection = put(tmp_path, *scores("lora", LORA), *scores("hydra", {"a": [99.0]}))
     data = FIGURE.data(collection, Settings())
     assert list(data.table["label"]) == ["lora r=4"]
-    assert "left out: hydra r=4+4 has no run on b, c." in data.notes
+    assert "Left out: hydra r=4+4 [no run on b, c]." in data.caption
     assert set(lines(collection, tasks="a")) == {"lora r=4", "hydra r=4+4"}
     apart = put(tmp_path / "x", *scores("lora", {"a": [1.0]}), *scores("hydra", {"b": [1.0]}))
     with pytest.raises(UserError, match="no method has runs on all of a, b: give tasks="):
-        FIGURE.data(apart, Settings())
+        FIGURE.data(apart, Settings(tasks="a,b"))
+
+
+@pytest.mark.parametrize(
+    ("stray", "left_out"),
+    [
+        (scores("hydra", {"c": [9.0]}), "c [no run of lora r=4, seqlora r=4]"),
+        (scores("lora", {"a": [9.0]}, rank=8), "lora r=8 [no run on b]"),
+        # Another number of epochs is another row.
+        (scores("lora", {"b": [9.0]}, settings={"train.epochs": 5}), "=5) [no run on a]"),
+        (
+            [made_up("full", "a", 0, 9.0), made_up("full", "b", 1, 9.0)],
+            "full [no seed in common]",
+        ),
+    ],
+    ids=["task", "rank", "epochs", "seeds"],
+)
+def test_a_stray_run_beside_a_sweep_is_left_out_and_named(
+    tmp_path: Path, stray: list[Record], left_out: str
+) -> None:
+    by_task = {"a": [80.0, 82.0], "b": [50.0, 54.0]}
+    sweep = [run for name in ("lora", "hydra", "seqlora") for run in scores(name, by_task)]
+    data = FIGURE.data(put(tmp_path, *sweep, *stray), Settings())
+    assert list(data.table["accuracy"]) == [66.5] * 3  # (65 + 68) / 2
+    assert list(data.table["seeds"]) == [2] * 3
+    assert "Mean over a, b. Left out: " in data.caption
+    assert f"{left_out}." in data.caption
+    assert FIGURE.draw(data).legends
+
+
+def test_points_at_one_place_stand_side_by_side(tmp_path: Path) -> None:
+    same = [run for name in ("lora", "seqlora", "hydra") for run in scores(name, LORA, rank=2)]
+    same = [dataclasses.replace(run, parameters={"adapter": 900, "head": 10}) for run in same]
+    data = FIGURE.data(put(tmp_path, *same), Settings(bars="sd"))
+    assert "Points that would hide each other stand side by side." in data.caption
+    assert list(data.table["parameters_with_mean_head"]) == [910.0] * 3
+    made = FIGURE.draw(data)
+    made.canvas.draw()
+    marks = [line for line in made.axes[0].lines if line.get_marker() in MARKERS]
+    x = sorted(m.get_transform().transform((m.get_xdata()[0], m.get_ydata()[0]))[0] for m in marks)
+    assert len(x) == 3
+    assert min(b - a for a, b in pairwise(x)) > 4 * made.dpi / 72  # a mark has four points
+    # In the middle of them is where they are.
+    assert x[1] == pytest.approx(made.axes[0].transData.transform((910, 71))[0])
+    collection = put(tmp_path / "x", *scores("lora", LORA), *scores("full", LORA))
+    assert "side by side" not in FIGURE.data(collection, Settings()).caption
+
+
+def test_scales_and_their_ends(tmp_path: Path) -> None:
+    data = FIGURE.data(put(tmp_path, *scores("lora", LORA), *scores("hydra", LORA)), Settings())
+    (axes,) = FIGURE.draw(data).axes
+    assert axes.get_xlabel() == "trainable parameters with mean head (log scale)"
+    low, high = axes.get_xlim()
+    assert low < 420 < 820 < high
+    assert high / low < 4
+    bottom, top = axes.get_ylim()
+    assert bottom < data.table["low"].min() < data.table["high"].max() < top
 
 
 def test_the_front_is_what_nothing_beats(tmp_path: Path) -> None:
@@ -109,7 +170,7 @@ def test_the_papers_points_are_hollow_and_as_printed(root: Path) -> None:
     assert paper.loc["Full tuning (paper)", "accuracy"] == pytest.approx(68.97, abs=0.01)
     assert len(paper) == 5
     made = FIGURE.draw(data)
-    hollow = [line for line in made.axes[0].lines if line.get_markerfacecolor() == "none"]
+    hollow = [line for line in made.axes[0].lines if line.get_fillstyle() == "none"]
     assert len(hollow) == 5
     labels = [text.get_text() for text in made.legends[0].get_texts()]
     assert [label for label in labels if "(paper)" in label] == list(paper.index)

@@ -33,7 +33,7 @@ def test_a_curve_is_one_method_over_its_total_ranks(tmp_path: Path) -> None:
     line = data.table[(data.table["series"] == "hydra") & (data.table["rank"] == 4)].iloc[0]
     assert (line["mean"], line["low"], line["high"], line["seeds"]) == (56.0, 52.0, 62.0, 3)
     assert (line["rank_parallel"], line["rank_sequential"], line["parameters"]) == (2, 2, 400)
-    assert "left out, since no method has two ranks on them: b." in data.notes
+    assert "Left out: b [no method has runs at two ranks]." in data.caption
     assert "Horizontal: methods without ranks." in data.caption
     deviation = FIGURE.data(collection, Settings(band="sd")).table
     line = deviation[(deviation["series"] == "hydra") & (deviation["rank"] == 4)].iloc[0]
@@ -70,3 +70,24 @@ def test_one_seed_has_no_band(tmp_path: Path) -> None:
     assert data.caption.endswith("One seed each.")
     (axes,) = FIGURE.draw(data).axes
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2"]
+
+
+def test_marks_at_one_place_stand_side_by_side(tmp_path: Path) -> None:
+    runs = [
+        run
+        for rank in (1, 2)
+        for method in ("lora", "seqlora")
+        for run in scores(method, {"a": [50.0, 52.0 + rank]}, rank=rank)
+    ]
+    made = FIGURE.draw(FIGURE.data(put(tmp_path, *runs), Settings()))
+    (axes,) = made.axes
+    made.canvas.draw()
+    marks = [artist for artist in axes.lines if len(artist.get_xdata()) == 1]
+    places = [m.get_transform().transform((m.get_xdata()[0], m.get_ydata()[0])) for m in marks]
+    assert len(places) == 4
+    # A mark is four points wide; in pixels of the picture.
+    least = 4 * made.dpi / 72
+    for number, (x, y) in enumerate(places):
+        assert all(abs(x - u) > least or abs(y - v) > least for u, v in places[:number])
+    assert sorted(axes.get_xticks()) == [1, 2]
+    assert axes.get_xlabel() == "total rank (log scale)"

@@ -13,7 +13,7 @@ from made_up import made_up, put, scores
 from hydra_peft.errors import UserError
 from hydra_peft.figures import all_figures, find_figure
 from hydra_peft.figures._base import CollectionFigure
-from hydra_peft.figures._sheets import Selection, choose, half_width, looks
+from hydra_peft.figures._sheets import Selection, choose, half_width
 from hydra_peft.runs.collection import Collection
 from hydra_peft.tables.labels import RANDOM
 from hydra_peft.tables.rows import summarize
@@ -114,15 +114,6 @@ def test_overrides_that_all_share_are_said_once(tmp_path: Path) -> None:
         "hydra (optimizer.lr=0.1)",
     ]
     assert sheet.caption.endswith("seed 0; all with train.epochs=5.")
-
-
-def test_fourteen_series_look_different() -> None:
-    methods = ["hydra", "lora", "hydra", "mystery", "lora", "seqlora", *["hydra"] * 8]
-    styles = looks(methods)
-    seen = {(style["color"], style["marker"], str(style["linestyle"])) for style in styles}
-    assert len(seen) == 14
-    assert [styles[i] for i in (0, 1)] == looks(["hydra", "lora"])
-    assert styles[5] == looks(["seqlora"])[0]
 
 
 def test_students_interval_by_the_book() -> None:

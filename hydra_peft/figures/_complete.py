@@ -1,0 +1,87 @@
+"""Cut a sheet down to the rows and tasks that means are taken over, and name what is left out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hydra_peft.errors import UserError
+from hydra_peft.figures._sheets import Sheet
+from hydra_peft.tables.complete import Seeds, complete, largest_block
+
+if TYPE_CHECKING:
+    from hydra_peft.tables.rows import Row
+
+#: so many names stand in a sentence
+_FEW = 4
+
+
+def complete_part(sheet: Sheet, *, asked: bool) -> Sheet:
+    """Return the part of ``sheet`` in which every row has runs on every task.
+
+    Args:
+        sheet: all rows and tasks.
+        asked: whether its tasks were asked for by name; then all of them stay.
+
+    Raises:
+        UserError: no row has runs on all tasks that were asked for.
+    """
+    rows, tasks = sheet.table.rows, list(sheet.table.tasks)
+    if not asked:
+        found, kept = shared_block([row.scores for row in rows], tasks)
+        return part(sheet, [rows[at] for at in found], kept)
+    whole = [row for row in rows if complete(row.scores, tasks)]
+    if not whole:
+        raise UserError(
+            f"no method has runs on all of {', '.join(tasks)}: give tasks=<those to compare on>."
+        )
+    return part(sheet, whole, tasks)
+
+
+def shared_block(
+    rows: Sequence[Seeds], tasks: Sequence[str], with_row: int | None = None
+) -> tuple[list[int], list[str]]:
+    """Return the rows that a mean can be taken of, and the tasks that it is over, as in tables.
+
+    All tasks, where two rows have all of them: what a row lacks costs the others nothing. Else the
+    largest block; where ``with_row`` is given that row is in it, and another one.
+    """
+    found = [at for at, row in enumerate(rows) if complete(row, tasks)]
+    if len(found) >= min(2, len(rows)) and (with_row is None or with_row in found):
+        return found, list(tasks)
+    return largest_block(rows, tasks, least=1 if with_row is None else 2, with_row=with_row)
+
+
+def part(sheet: Sheet, rows: Sequence[Row], tasks: Sequence[str]) -> Sheet:
+    """Return ``sheet`` with ``rows`` and ``tasks`` alone; its ``left_out`` names the others."""
+    table = sheet.table
+    gone: dict[str, list[str]] = {}
+    for task in table.tasks:
+        if task not in tasks:
+            lacking = [sheet.label(row) for row in rows if task not in row.scores]
+            reason = f"no run of {some(lacking)}" if lacking else "no seed in common"
+            gone.setdefault(reason, []).append(task)
+    own = {id(row) for row in rows}
+    for row in table.rows:
+        if id(row) not in own:
+            missing = [task for task in tasks if task not in row.scores]
+            reason = f"no run on {some(missing)}" if missing else "no seed in common"
+            gone.setdefault(reason, []).append(sheet.label(row))
+    kept = dataclasses.replace(
+        table, rows=list(rows), tasks={task: table.tasks[task] for task in tasks}
+    )
+    return dataclasses.replace(sheet, table=kept, left_out=(*sheet.left_out, *left_out(gone)))
+
+
+def left_out(gone: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return what says that names are left out, by reason; nothing where there are none."""
+    parts = [f"{some(names)} [{reason}]" for reason, names in gone.items() if names]
+    return [f"Left out: {'; '.join(parts)}."] if parts else []
+
+
+def some(names: Sequence[str]) -> str:
+    """Return ``names`` in a row, of many the first and how many more there are."""
+    if len(names) <= _FEW + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:_FEW])} and {len(names) - _FEW} more"

@@ -1,0 +1,93 @@
+"""One look for a method in all pictures: its colour, marker and dash, whatever else is drawn.
+
+A colour is a family of methods, a marker tells its members apart; so does a dash, where lines have
+no markers. Rows of one method in several settings keep its colour and marker: their markers are
+filled in part, or edged in black, and their dashes go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+from hydra_peft.figures._style import GREY
+
+#: Okabe and Ito's colours (jfly.uni-koeln.de/color) without yellow, which white paper swallows.
+#: With Machado, Oliveira and Fernandes' simulation of complete colour blindness (2009) any two
+#: stay 16 units apart in CIELAB; 2.3 are just noticed.
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+ORANGE, SKY, BLACK = "#E69F00", "#56B4E9", "#000000"
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+MARKERS = ("o", "s", "^", "D", "P", "v", "X", "*", "<", ">", "d", "p")
+#: points of those that would look smaller than the others
+_SIZES = {"*": 6.0, "d": 5.0, "P": 4.6, "X": 4.6, "p": 4.6}
+DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+#: families in the order of the colours: this paper's, updates of weights beside them, updates
+#: behind them, the weights themselves, bottlenecks, shared factors, the head and prompts
+_FAMILIES: tuple[dict[str, str], ...] = (
+    {"hydra": "o", "hydra_mlp": "<", "hydra_msa": ">", "branches": "*"},
+    {"lora": "s", "dora": "*"},
+    {"seqlora": "^", "repadapter": "X", "ssf": "d"},
+    {"full": "D", "bitfit": "p"},
+    {"adapter": "P", "adapter_plus": "*", "adaptformer": "o", "adapterdrop": "s"},
+    {"compacter": "X", "kadaptation": "D", "fact_tt": "<", "fact_tk": ">", "vera": "p"},
+    {"linear": "v", "vpt_shallow": "<", "vpt_deep": ">", "noah": "X"},
+)
+_KNOWN = {
+    method: (at, marker, (at + member) % len(DASHES))
+    for at, family in enumerate(_FAMILIES)
+    for member, (method, marker) in enumerate(family.items())
+}
+_TAKEN = {(at, marker) for at, marker, _ in _KNOWN.values()}
+#: what methods of other packages look like, found by a hash of their name
+_FREE = [pair for pair in product(range(len(COLOURS)), MARKERS) if pair not in _TAKEN]
+#: how much of a marker is filled; one that is hollow is the paper's
+_FILLS = ("full", "left", "bottom", "right", "top")
+
+
+def looks(methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the look of one series for each of ``methods``, as arguments of matplotlib's ``plot``.
+
+    A name that comes again is a further setting of that method. Where two methods of other
+    packages would look alike, the one whose name comes later takes another look.
+    """
+    known = {method: _KNOWN[method] for method in methods if method in _KNOWN}
+    for method in sorted(set(methods) - set(known)):
+        known[method] = _other(method, {(at, marker) for at, marker, _ in known.values()})
+    return [
+        _variant(*known[method], list(methods[:at]).count(method))
+        for at, method in enumerate(methods)
+    ]
+
+
+def _other(method: str, taken: set[tuple[int, str]]) -> tuple[int, str, int]:
+    """Return colour, marker and dash of a method that has none of its own."""
+    first = int(hashlib.sha256(method.encode()).hexdigest(), 16)
+    tries = (_FREE[(first + step) % len(_FREE)] for step in range(len(_FREE)))
+    colour, marker = next((pair for pair in tries if pair not in taken), _FREE[first % len(_FREE)])
+    return colour, marker, first % len(DASHES)
+
+
+def _variant(colour: int, marker: str, dash: int, number: int) -> dict[str, Any]:
+    edged, fill = divmod(number, len(_FILLS))
+    own = COLOURS[colour]
+    edge = GREY if own == BLACK else BLACK
+    return {
+        "color": own,
+        "marker": marker,
+        "markersize": _SIZES.get(marker, 4.0),
+        "linestyle": DASHES[(dash + number) % len(DASHES)],
+        "fillstyle": _FILLS[fill],
+        "markerfacecoloralt": "white",
+        "markeredgecolor": edge if edged % 2 else own,
+    }
+
+
+#: a branch looks like the method that has it alone
+BRANCHES: dict[str, dict[str, Any]] = {
+    "pretrained": {"color": "#555555", "marker": "o", "linestyle": ":"},
+    "parallel": {key: looks(["lora"])[0][key] for key in ("color", "marker", "linestyle")},
+    "sequential": {key: looks(["seqlora"])[0][key] for key in ("color", "marker", "linestyle")},
+}
