@@ -387,7 +387,7 @@ def test_a_part_that_fails_or_takes_too_long_does_not_stop_the_next(
 ) -> None:
     """Each in a process of its own, with a shell in the place of the suites."""
     scripts = {
-        "layer": "kill -ABRT $$",
+        "layer": "kill -KILL $$",
         "step": "echo round 1; sleep 60",
         "table4": "echo out of memory; exit 1",
         "task": """printf '{"notes": ["well"]}' > "${2#out=}\"""",
@@ -402,8 +402,8 @@ def test_a_part_that_fails_or_takes_too_long_does_not_stop_the_next(
     for name in scripts:
         gpu._do(name, 2.0, dry=False, report=report)
     assert [row["outcome"] for row in report.rows] == ["failed", "failed", "failed", "done"]
-    aborted, late, last = report.failed
-    assert aborted.startswith("layer: ended with -6")
+    killed, late, last = report.failed
+    assert killed.startswith("layer: ended with -9")
     assert late.startswith("step: not through after 2 s, its share of the time")
     assert last == "table4: ended with 1: out of memory"
     assert report.notes == ["task: well"]
