@@ -272,6 +272,25 @@ def test_compiles_without_graph_breaks(device: str, precision: str) -> None:
         torch.testing.assert_close(compiled(x), layer(x))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_it_changes_nothing_in_place(precision: str) -> None:
+    """torch 2.11 gives a function that returns what it has changed in place zero gradients."""
+    calls: list[str] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        body = graph.get_submodule("fwd_body_0")
+        assert isinstance(body, torch.fx.GraphModule)
+        called = (node.target for node in body.graph.nodes if node.op.startswith("call_"))
+        calls.extend(getattr(target, "__name__", str(target)) for target in called)
+        return graph.forward
+
+    layer = torch.compile(adapted(12, 10), fullgraph=True, backend=backend)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        layer(torch.randn(3, 12))
+    assert calls.count("addmm") == 3  # of the code, of the update, and the frozen one
+    assert not [name for name in calls if name.endswith("_") or name in ("iadd", "imul")]
+
+
 def test_folding_follows_the_precision_of_float32_products_when_compiled() -> None:
     layer = adapted(12, 10)
     compiled, x = torch.compile(layer, fullgraph=True, backend="aot_eager"), torch.randn(5, 12)
