@@ -330,3 +330,18 @@ def test_command_line(
     ):
         assert call(*words) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_busy() -> None:
+    report = measured("busy", busy.Settings(rounds=1, epochs=1))
+    assert [row["busy programs beside"] for row in report.rows] == [0, 0, 1, 1]
+    assert all(row["images/s, median"] > 0 for row in report.rows)
+    assert "goal at least 0.97" in report.notes[0]
+
+
+def test_busy_is_about_a_cpu_and_something_to_measure() -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        measured("busy", busy.Settings(rounds=0))
+    with pytest.raises(UserError, match="give device=cpu"):
+        busy.run(torch.device("cuda"), busy.Settings(), Report("busy", torch.device("cuda")))
