@@ -49,6 +49,22 @@ def low_rank_linear(
     return out.view(*x.shape[:-1], weight.shape[0])
 
 
+# In place saves a copy of the output, but torch 2.11 compiles a function that returns what it has
+# changed in place without its gradients: they are silently zero. Compiled code has no such copy.
+def _accumulated(out: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Return ``out + x W^T``, in place where the code is not compiled."""
+    if torch.compiler.is_compiling():
+        return torch.addmm(out, x, weight.t())
+    return out.addmm_(x, weight.t())
+
+
+def _added(out: Tensor, bias: Tensor) -> Tensor:
+    """Return ``out + bias`` in the dtype of ``out``, in place where the code is not compiled."""
+    if torch.compiler.is_compiling():
+        return (out + bias).to(out.dtype)
+    return out.add_(bias)
+
+
 class _LowRankLinear(torch.autograd.Function):
     """The operation on rows: ``x`` is ``[n, in]``, ``mask`` ``[n, rank]``.
 
@@ -74,10 +90,10 @@ class _LowRankLinear(torch.autograd.Function):
         if x.dtype in (torch.float32, torch.float64) and bias is not None:
             offset, bias = bias if offset is None else bias + offset, None
         out = code @ up.t() if offset is None else torch.addmm(offset, code, up.t())
-        out = out.addmm_(x, weight.t())
+        out = _accumulated(out, x, weight)
         if bias is not None:
             # In half precision it would, being far larger, swallow a small update above.
-            out += bias
+            out = _added(out, bias)
         return out, code
 
     @staticmethod

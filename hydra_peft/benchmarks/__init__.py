@@ -1,1 +1,1 @@
-"""What ``scripts/bench.py`` measures: one module a suite, each offers ``run(device, settings, report)``."""
+"""What ``scripts/bench.py`` measures: one module a suite, with ``Settings`` and ``run``."""

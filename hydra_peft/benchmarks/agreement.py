@@ -59,14 +59,16 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
         )
         for precision in ("fp32", "bf16"):
             for fused in (True, False):
-                scores = [
-                    _train(splits, fused, seed, precision, settings.steps, device)[1]
-                    for seed in range(settings.seeds)
-                ]
+                form = "fused" if fused else "three branches"
+                scores = []
+                for seed in range(settings.seeds):
+                    score = _train(splits, fused, seed, precision, settings.steps, device)[1]
+                    report.say(f"{precision}, {form}, seed {seed}: {score:.1f}%")
+                    scores.append(score)
                 report.add(
                     {
                         "precision": precision,
-                        "form": "fused" if fused else "three branches",
+                        "form": form,
                         "accuracy": statistics.mean(scores),
                         "deviation over seeds": statistics.pstdev(scores),
                         "by seed": ", ".join(f"{score:.1f}" for score in scores),

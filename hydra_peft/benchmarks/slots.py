@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,9 +67,9 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
     folder = Path(tempfile.mkdtemp(prefix="hydra_peft-bench-"))
     try:
         config = _composed(device, settings.epochs, folder)
-        _sweep(_jobs(config, folder / "warm", 1, 1))  # fills the cache of decoded images
+        _sweep(_jobs(config, folder / "warm", 1, 1), report.say)  # fills the cache of images
         for name, slots in (("one", 1), ("several", settings.slots)):
-            sweep = _sweep(_jobs(config, folder / name, settings.jobs, slots))
+            sweep = _sweep(_jobs(config, folder / name, settings.jobs, slots), report.say)
             sweeps[name] = sweep
             report.add(
                 {
@@ -126,8 +126,8 @@ def _jobs(config: str, runs: Path, count: int, slots: int) -> list[Job]:
     return jobs
 
 
-def _sweep(jobs: Sequence[Job]) -> _Sweep:
-    """Do ``jobs``.
+def _sweep(jobs: Sequence[Job], say: Callable[[str], None]) -> _Sweep:
+    """Do ``jobs``, and tell each one's end.
 
     Raises:
         RuntimeError: one of them did not complete.
@@ -136,6 +136,7 @@ def _sweep(jobs: Sequence[Job]) -> _Sweep:
     with closing(launch_jobs(jobs)) as ends:
         for end in ends:
             done.ended.append(time.perf_counter() - begun)
+            say(f"{len(done.ended)} of {len(jobs)} jobs after {done.ended[-1]:.1f} s")
             if end.status != "completed":
                 raise RuntimeError(end.line)
             done.records.append(read_record(Path(end.line.splitlines()[-1].strip())))

@@ -89,6 +89,7 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
     report.label = "predicted"
     methods: dict[str, _Method] = {}
     for name in ROWS:
+        report.say(f"{name}: steps and scoring")
         methods[name] = _measure_parts(name, device, precision, settings)
         report.add(_all_predicted(name, methods[name], sizes, settings.epochs))
         report.notes.append(_arithmetic(name, methods[name], sizes, device, settings))

@@ -9,9 +9,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,17 @@ class _Phase:
 
 
 class _Clock:
-    """Seconds and images by phase, and of the seconds those in the model's own arithmetic."""
+    """Seconds and images by phase, and of the seconds those in the model's own arithmetic.
 
-    def __init__(self, device: torch.device) -> None:
+    Args:
+        ended: called at the end of a phase.
+    """
+
+    def __init__(
+        self, device: torch.device, ended: Callable[[str, _Phase], None] = lambda *_: None
+    ) -> None:
         self.device = device
+        self.ended = ended
         self.phases: dict[str, _Phase] = {}
         self.arithmetic = 0.0
 
@@ -94,6 +102,7 @@ class _Clock:
         yield found
         synchronize(self.device)
         found.seconds += time.perf_counter() - begun
+        self.ended(name, found)
 
     def watch(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Count the time from each forward pass to the end of its step, or of itself in testing."""
@@ -121,15 +130,12 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
     try:
         report.say("writing the image files")
         files = write_files(folder, settings.images + settings.test_images)
-        plain = _plain(files, device, settings)
-        plain_seconds = _tell_plain(plain, settings, report)
+        plain_seconds = _plain(files, device, settings, report)
         if device.type == "cpu":
             keep_freed_memory()  # as runs do; for the rest of the process, hence ours comes last
-        ours = _ours(files, folder, device, settings)
+        ours = _ours(files, folder, device, settings, report)
     finally:
         shutil.rmtree(folder)
-    for phase, found in ours.phases.items():
-        report.add(_row("ours", phase, found.seconds))
     report.add(_row("ours", "all", ours.seconds))
     report.notes.append(
         f"ours / plain loop: {readable(ours.seconds / plain_seconds)} (goal at most 0.125 on a GPU)"
@@ -145,31 +151,27 @@ def _row(loop: str, phase: str, seconds: float, label: str = "measured") -> dict
     return {"loop": loop, "phase": phase, "s": seconds, "label": label}
 
 
-def _tell_plain(plain: _Clock, settings: Settings, report: Report) -> float:
-    """Add the plain loop's lines to ``report``; return the seconds of all of it."""
-    wanted = {
-        TRAIN: settings.epochs * settings.images,
-        SCORE: settings.evaluations * settings.test_images,
-    }
-    total = 0.0
-    for phase, images in wanted.items():
-        found = plain.phases[phase]
-        seconds = found.seconds * images / found.images
-        label = "measured" if found.images == images else "predicted"
-        if label == "predicted":
-            report.label = "measured and predicted"
-            report.notes.append(
-                f"plain loop, {phase}, predicted: {found.images:,} images took "
-                f"{readable(found.seconds)} s, so {images:,} take {readable(seconds)} s"
-            )
-        report.add(_row("plain loop", phase, seconds, label))
-        total += seconds
-    report.add(_row("plain loop", "all", total, report.label))
-    return total
+def _tell_plain(phase: str, found: _Phase, settings: Settings, report: Report) -> None:
+    """Add a phase of the plain loop to ``report``, predicted where it did not get through."""
+    each, times = {
+        TRAIN: (settings.images, settings.epochs),
+        SCORE: (settings.test_images, settings.evaluations),
+    }[phase]
+    seconds = found.seconds * each * times / found.images
+    label = "measured"
+    if found.images < each * times:
+        label, report.label = "predicted", "measured and predicted"
+        report.notes.append(
+            f"plain loop, {phase}, predicted: {found.images:,} images took "
+            f"{readable(found.seconds)} s, so {each * times:,} take {readable(seconds)} s"
+        )
+    report.add(_row("plain loop", phase, seconds, label))
 
 
-def _ours(files: list[Path], folder: Path, device: torch.device, settings: Settings) -> _Clock:
-    clock = _Clock(device)
+def _ours(
+    files: list[Path], folder: Path, device: torch.device, settings: Settings, report: Report
+) -> _Clock:
+    clock = _Clock(device, lambda phase, found: report.add(_row("ours", phase, found.seconds)))
     precision = fastest_precision(device.type)
     model = build("hydra r=2+2", settings.architecture, device)
     if pays(device):
@@ -204,8 +206,9 @@ def _split(files: list[Path], cache: Path | None, pixels: int) -> ImageSplit:
     return prepare_split(SourceSplit(images, labels), size=size, cache=cache, title="bench")
 
 
-def _plain(files: list[Path], device: torch.device, settings: Settings) -> _Clock:
-    clock = _Clock(device)
+def _plain(files: list[Path], device: torch.device, settings: Settings, report: Report) -> float:
+    """Do the plain loop, or as much of it as gets done; return the seconds of all of it."""
+    clock = _Clock(device, lambda phase, found: _tell_plain(phase, found, settings, report))
     model = build(THREE_BRANCHES, settings.architecture, device)
     optimizer = adamw(model, lr=1e-3)
     labels = [row % CLASSES for row in range(len(files))]
@@ -227,25 +230,26 @@ def _plain(files: list[Path], device: torch.device, settings: Settings) -> _Cloc
     model.train()
     with clock.phase(TRAIN) as done:
         limit = time.perf_counter() + settings.plain_seconds / 2
-        while done.images < settings.epochs * cut and (
-            done.images == 0 or time.perf_counter() < limit
-        ):
+        for _ in range(settings.epochs):
             for images, targets in training:
                 loss = F.cross_entropy(model(images.to(device)), _to(targets, device))
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 done.images += len(images)
+            if time.perf_counter() > limit:
+                break
     model.eval()
     with clock.phase(SCORE) as done, torch.no_grad():
         limit = time.perf_counter() + settings.plain_seconds / 2
-        for _ in range(settings.evaluations):
-            for images, targets in testing:
-                (model(images.to(device)).argmax(1) == _to(targets, device)).sum().item()
-                done.images += len(images)
-                if time.perf_counter() > limit:
-                    return clock
-    return clock
+        for images, targets in chain.from_iterable(repeat(testing, settings.evaluations)):
+            (model(images.to(device)).argmax(1) == _to(targets, device)).sum().item()
+            done.images += len(images)
+            if time.perf_counter() > limit:
+                break
+    total = sum(row["s"] for row in report.rows)
+    report.add(_row("plain loop", "all", total, report.label))
+    return float(total)
 
 
 def _to(targets: Tensor | int, device: torch.device) -> Tensor:

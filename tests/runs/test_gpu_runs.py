@@ -131,7 +131,9 @@ def held(device: str) -> int:
     if device == "cuda":
         torch.cuda.synchronize()
         return torch.cuda.memory_allocated()
-    tensors = [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor)]
+    # Not those without storage, which compiling leaves behind.
+    kinds = (torch.Tensor, torch.nn.Parameter)
+    tensors = [one for one in gc.get_objects() if type(one) in kinds and one.device.type == "cpu"]
     storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}
     return sum(storages.values())
 

@@ -28,7 +28,7 @@ ON_CUDA = [
 WAYS = [pytest.param("cpu", "eager", id="cpu"), *ON_CUDA]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 #: allowed distance from float64 in units of the last place
-ULPS = {torch.float32: 16, torch.bfloat16: 4, torch.float16: 4}
+ULPS = {torch.float32: 64, torch.bfloat16: 4, torch.float16: 4}
 
 
 @pytest.fixture(autouse=True)
@@ -194,11 +194,11 @@ def test_merged_is_the_same_model_and_unmerged_has_its_bits(device: str) -> None
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_float32_is_exact_where_torch_would_allow_tf32(device: str) -> None:
-    convolution = nn.Conv2d(3, 64, 16, 16).to(device)
+    convolution = nn.Conv2d(3, 64, kernel_size=16, stride=16).to(device)
     images = torch.randn(8, 3, 64, 64, device=device)
     exact = convolution.double()(images.double()).detach()
     ours = convolution.float()(images).detach().double()
-    assert float((ours - exact).norm() / exact.norm()) < 1e-6
+    assert float((ours - exact).norm() / exact.norm()) < 1e-5  # TF32: 3e-4
     with exact_float32():
         assert not torch.backends.cuda.matmul.allow_tf32
         assert not torch.backends.cudnn.allow_tf32
