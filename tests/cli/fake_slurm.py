@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ("sbatch", "srun", "scontrol", "sacct", "scancel")
+COMMANDS = ("sbatch", "srun", "scontrol", "squeue", "scancel")
 FLAG = re.compile(r"^#SBATCH --([a-z-]+)=(.*)$", re.MULTILINE)
 
 
@@ -85,10 +85,9 @@ def scontrol(state: Path, action: str, name: str) -> None:
     (state / f"{name}.requeued").touch()
 
 
-def sacct(state: Path, *_: str) -> None:
-    sys.stdout.write("JobID|State|NodeList\n")
+def squeue(state: Path, *_: str) -> None:
     for path in state.glob("*.state"):
-        sys.stdout.write(f"{path.stem}|{path.read_text()}|here\n")
+        sys.stdout.write(f"{path.stem}|{path.read_text()}|None\n")
 
 
 def scancel(*_: object) -> None:
