@@ -104,8 +104,8 @@ def test_real_slurm(
         telling.result()
         assert code == 1
         assert out.count("test (last epoch") == 3
-        assert "seed=1: job " in err.replace(",train.epochs=400", "")
-        assert "ended without a result (FAILED), its log is " in err
+        assert " train.epochs=400 seed=1 " in err
+        assert " ended without a result (FAILED), its log is " in err
         # submitit and sacct would have something to say every few seconds.
         assert "sacct" not in out + err
         assert "accounting" not in out + err
