@@ -14,8 +14,8 @@ QUEUE_SECONDS = 30.0
 #: how long a controller that is restarted or overrun may take to answer
 _ANSWER_SECONDS = 60.0
 #: base states in which a job is over (SLURM's squeue manual, "job state codes")
-_OVER = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL")
-_OVER += ("OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT")
+_OVER = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"}
+_OVER |= {"OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"}
 GONE = "no longer in the queue"
 
 
