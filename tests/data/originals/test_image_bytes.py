@@ -18,5 +18,5 @@ def test_files_and_what_is_none(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe.jpg", tmp_path):
         with pytest.raises(UserError, match="no ordinary file"):
             image_bytes(path)
-    with pytest.raises(UserError, match="cannot read the image .*: No such file"):
+    with pytest.raises(UserError, match=r"cannot read the image .*: No such file"):
         image_bytes(tmp_path / "none.jpg")
