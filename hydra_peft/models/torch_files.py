@@ -77,12 +77,12 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):
-        raise _no_state_dict(path, f"it is a {type(content).__name__}")
+        raise _no_state_dict(path, f"it is of type {type(content).__name__}")
     for name, value in content.items():
         if not isinstance(name, str):
-            raise _no_state_dict(path, f"a name in it is a {type(name).__name__}")
+            raise _no_state_dict(path, f"a name in it is of type {type(name).__name__}")
         if not isinstance(value, Tensor):
-            raise _no_state_dict(path, f"{name[:80]!r} is a {type(value).__name__}")
+            raise _no_state_dict(path, f"{name[:80]!r} is of type {type(value).__name__}")
     return content
 
 

@@ -59,16 +59,16 @@ def test_views_parameters_and_shared_storage(path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({3: torch.ones(1)}, "a name in it is a int"),
-        ({(1, 2): torch.ones(1)}, "a name in it is a tuple"),
-        ({None: torch.ones(1)}, "a name in it is a NoneType"),
-        ({b"x": torch.ones(1)}, "a name in it is a bytes"),
-        ({"x": 3}, "'x' is a int"),
-        ({"state_dict_ema": PLAIN}, "'state_dict_ema' is a dict"),
-        ({"x": torch.ones(1).untyped_storage()}, "'x' is a "),
-        ([PLAIN], "it is a list"),
-        (torch.ones(1), "it is a Tensor"),
-        (None, "it is a NoneType"),
+        ({3: torch.ones(1)}, "a name in it is of type int"),
+        ({(1, 2): torch.ones(1)}, "a name in it is of type tuple"),
+        ({None: torch.ones(1)}, "a name in it is of type NoneType"),
+        ({b"x": torch.ones(1)}, "a name in it is of type bytes"),
+        ({"x": 3}, "'x' is of type int"),
+        ({"state_dict_ema": PLAIN}, "'state_dict_ema' is of type dict"),
+        ({"x": torch.ones(1).untyped_storage()}, "'x' is of type "),
+        ([PLAIN], "it is of type list"),
+        (torch.ones(1), "it is of type Tensor"),
+        (None, "it is of type NoneType"),
         ({"x": torch.ones(1).expand(1, 10**9, 48)}, "more values than the file holds"),
         ({"x": np.ones(3)}, "it holds more than tensors"),
         (torch.nn.Linear(2, 2), r"GLOBAL torch\.nn\.modules\.linear\.Linear"),
@@ -99,7 +99,7 @@ def test_a_dict_that_holds_itself(path: Path) -> None:
     content: dict[str, Any] = {}
     content["model"] = content
     torch.save(content, path)
-    assert "'model' is a dict" in refusal(path)
+    assert "'model' is of type dict" in refusal(path)
 
 
 @pytest.mark.filterwarnings("ignore")
