@@ -27,6 +27,7 @@ SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
+SlurmdParameters=config_overrides
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
@@ -41,7 +42,7 @@ SelectTypeParameters=CR_Core
 KillWait=2
 ReturnToService=2
 SchedulerParameters=batch_sched_delay=0,sched_interval=1
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=1 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=1 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -60,7 +61,7 @@ def slurm_of_one_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         key.chmod(0o400)
         conf = folder / "slurm.conf"
         host = socket.gethostname().split(".")[0]
-        known = {"host": host, "user": getpass.getuser(), "cpus": os.cpu_count()}
+        known = {"host": host, "user": getpass.getuser()}
         conf.write_text(CONF.format(folder=folder, ports=_free_ports(2), **known))
         monkeypatch.setenv("SLURM_CONF", str(conf))
         files = [f"--{name}-file={folder}/munge/{name}" for name in ("key", "pid", "log", "seed")]
