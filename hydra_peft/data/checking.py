@@ -23,7 +23,7 @@ from hydra_peft.data.sources.image_lists import (
     manifest_of,
 )
 from hydra_peft.data.splits import SourceSplit, TaskData
-from hydra_peft.data.task_folder import TaskFolder
+from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.data.task_folders import task_folder
 from hydra_peft.errors import UserError
 
@@ -154,7 +154,7 @@ def _hashes(splits: Mapping[str, SourceSplit], report: TaskReport) -> dict[str, 
 
 def _unusable(images: FileImages) -> dict[int, str]:
     """Return by row what keeps an image from being read: not there, no file, a link elsewhere."""
-    folder = TaskFolder(images.folder)
+    folder = TaskFiles(images.folder)
     found = {}
     for row, file in enumerate(images.files):
         try:

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hydra_peft.data.decoding import in_threads
-from hydra_peft.data.task_folder import TaskFolder
+from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 
@@ -35,7 +35,7 @@ def file_hashes(files: Sequence[Path], folder: Path, index: Path, title: str) ->
         UserError: a file is not there, cannot be read, is no ordinary one, or leads out of
             ``folder``.
     """
-    task = TaskFolder(folder)
+    task = TaskFiles(folder)
     found = [task.status(file) for file in files]
     stamps = torch.tensor([(one.st_size, one.st_mtime_ns) for one in found], dtype=torch.int64)
     stamps = stamps.view(-1, 2)

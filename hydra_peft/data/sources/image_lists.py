@@ -25,7 +25,7 @@ from hydra_peft.data.image_lists import MAX_BYTES, ImageList, read_list
 from hydra_peft.data.manifests import Manifest, read_manifest
 from hydra_peft.data.sources._task import Task
 from hydra_peft.data.splits import SourceSplit, TaskData
-from hydra_peft.data.task_folder import TaskFolder
+from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.data.task_folders import list_files, task_folder
 from hydra_peft.errors import UserError
 
@@ -118,7 +118,7 @@ def load_split(folder: Path, split: str, task: Task) -> SourceSplit:
     """
     files = list_files(folder, split)
     for file in files:
-        TaskFolder(folder).status(file, MAX_BYTES)
+        TaskFiles(folder).status(file, MAX_BYTES)
     lists = [read_list(file, task.classes) for file in files]
     joined = ImageList(
         [p for one in lists for p in one.paths], [x for y in lists for x in y.labels]
@@ -145,5 +145,5 @@ def manifest_of(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     if not os.path.lexists(path):
         return None
-    TaskFolder(folder).status(path)
+    TaskFiles(folder).status(path)
     return read_manifest(path)

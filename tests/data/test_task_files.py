@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_peft.data.task_folder import TaskFolder
+from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
 
 
@@ -25,13 +25,13 @@ def test_files_and_links_within(folder: Path) -> None:
     (folder / "b.jpg").symlink_to("images/a.jpg")
     (folder / "more").symlink_to(folder / "images")
     for name in ("images/a.jpg", "b.jpg", "more/a.jpg"):
-        assert TaskFolder(folder).status(folder / name).st_size == 5
+        assert TaskFiles(folder).status(folder / name).st_size == 5
 
 
 def test_the_folder_itself_may_be_a_link(folder: Path) -> None:
     link = folder.parent / "link"
     link.symlink_to(folder)
-    assert TaskFolder(link).status(link / "images/a.jpg").st_size == 5
+    assert TaskFiles(link).status(link / "images/a.jpg").st_size == 5
 
 
 @pytest.mark.parametrize("target", ["../secret.jpg", "../task-2/a.jpg", "/etc/passwd"])
@@ -40,13 +40,13 @@ def test_links_out(folder: Path, target: str, indirect: bool) -> None:
     (folder / "b.jpg").symlink_to(target)
     (folder / "c.jpg").symlink_to("b.jpg")
     with pytest.raises(UserError, match="leads out of the task's folder"):
-        TaskFolder(folder).status(folder / ("c.jpg" if indirect else "b.jpg"))
+        TaskFiles(folder).status(folder / ("c.jpg" if indirect else "b.jpg"))
 
 
 def test_folders_that_are_links_out(folder: Path) -> None:
     (folder / "more").symlink_to(folder.parent / "task-2")
     with pytest.raises(UserError, match=r"more/a\.jpg is, or lies behind, a link that leads out"):
-        TaskFolder(folder).status(folder / "more/a.jpg")
+        TaskFiles(folder).status(folder / "more/a.jpg")
 
 
 def test_what_is_no_ordinary_file(folder: Path) -> None:
@@ -67,4 +67,4 @@ def test_what_is_no_ordinary_file(folder: Path) -> None:
     }
     for name, message in expected.items():
         with pytest.raises(UserError, match=message):
-            TaskFolder(folder).status(folder / name)
+            TaskFiles(folder).status(folder / name)

@@ -13,7 +13,7 @@ from hydra_peft.errors import UserError
 MAX_IMAGE_BYTES = 256 * 2**20
 
 
-class TaskFolder:
+class TaskFiles:
     """A task's folder, which may be a link itself; nothing in it may lead out of it.
 
     Args:
