@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hydra_peft.errors import UserError
@@ -35,14 +36,22 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return read_tensors_and_metadata(path)[0]
 
 
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors in a safetensors file, from its header alone.
+def read_headers(path: Path) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Return shape and dtype of the tensors in a safetensors file, from its header alone.
+
+    A dtype that this project never computes with comes out as ``torch.uint8``.
 
     Raises:
         UserError: no such file, or a truncated or foreign one.
     """
+    floats = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
+    floats["F64"] = torch.float64
     with _open(path) as file:
-        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        return {
+            name: (tuple(one.get_shape()), floats.get(one.get_dtype(), torch.uint8))
+            for name, one in slices.items()
+        }
 
 
 def read_tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

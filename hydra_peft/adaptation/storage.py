@@ -28,6 +28,7 @@ from hydra_peft.files import read_json, write_json
 from hydra_peft.methods import build_method, is_own
 from hydra_peft.methods._base import Method
 from hydra_peft.tensor_files import read_tensors, write_tensors
+from hydra_peft.tensor_values import check_weight
 
 FORMAT = 1
 TENSORS = "adapter.safetensors"
@@ -102,8 +103,8 @@ def load_adapter(
     Raises:
         UserError: a file is missing, truncated or of another format; the method is not known or
             not the saved one; the backbone, its weights, the method's layers or a tensor's shape
-            differ from what was saved. After the latter two ``model`` is adapted but not loaded:
-            build a fresh one.
+            differ from what was saved, or a tensor holds no finite floats. After the latter three
+            ``model`` is adapted but not loaded: build a fresh one.
     """
     folder = Path(folder)
     model = check_adaptable(model)
@@ -249,6 +250,7 @@ def _copy_tensors(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
                 f"{path}: '{name}' has shape {tuple(tensor.shape)}, "
                 f"expected {tuple(own[name].shape)}."
             )
+        check_weight(tensor, own[name].dtype, f"{path}: '{name}'")
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].copy_(tensor)

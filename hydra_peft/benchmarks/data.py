@@ -83,7 +83,7 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
 
 
 def _prepare(files: list[Path], folder: Path, cache: Path) -> ImageSplit:
-    images = FileImages(files, folder / "hashes.safetensors", "bench")
+    images = FileImages(files, files[0].parent, folder / "hashes.safetensors", "bench")
     split = SourceSplit(images, torch.zeros(len(files), dtype=torch.int64))
     return prepare_split(split, size=SIZE, cache=cache, title="bench")
 

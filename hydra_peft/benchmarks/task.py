@@ -200,7 +200,8 @@ def _ours(
 
 
 def _split(files: list[Path], cache: Path | None, pixels: int) -> ImageSplit:
-    images = FileImages(files, files[0].parent / f"{files[0].stem}.safetensors", "bench")
+    folder = files[0].parent
+    images = FileImages(files, folder, folder / f"{files[0].stem}.safetensors", "bench")
     labels = torch.arange(len(files)) % CLASSES
     size = (pixels, pixels)
     return prepare_split(SourceSplit(images, labels), size=size, cache=cache, title="bench")

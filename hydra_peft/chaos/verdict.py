@@ -11,7 +11,7 @@ from hydra_peft.adaptation.storage import TENSORS
 from hydra_peft.errors import UserError
 from hydra_peft.runs.folder import METRICS, SUPERSEDED, find_runs
 from hydra_peft.runs.record import FILE, Record, read_record
-from hydra_peft.tensor_files import read_shapes
+from hydra_peft.tensor_files import read_headers
 
 #: what a run leaves behind only while it is unfinished
 UNFINISHED = ("checkpoints",)
@@ -74,7 +74,7 @@ def _by_name(runs: Path) -> dict[Path, Path]:
 def _compare(quiet: Path, disturbed: Path) -> list[str]:
     try:
         expected, found = read_record(quiet), read_record(disturbed)
-        read_shapes(disturbed / TENSORS)
+        read_headers(disturbed / TENSORS)
     except UserError as error:
         return [str(error)]
     faults = [f"is {found.status}"] if found.status != "completed" else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,17 @@ from tqdm import tqdm
 from hydra_peft.data.contradictions import relabelled, with_two_labels
 from hydra_peft.data.decodable import remember
 from hydra_peft.data.decoding import in_threads, read_image
-from hydra_peft.data.manifests import read_manifest
 from hydra_peft.data.overlap import overlaps, rows
 from hydra_peft.data.sources._task import Task
-from hydra_peft.data.sources.image_lists import MANIFEST, FileImages, load_split
+from hydra_peft.data.sources.image_lists import (
+    MANIFEST,
+    FileImages,
+    labelled_files,
+    load_split,
+    manifest_of,
+)
 from hydra_peft.data.splits import SourceSplit, TaskData
+from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.data.task_folders import task_folder
 from hydra_peft.errors import UserError
 
@@ -93,7 +100,7 @@ def check_prepared(
         report.problems.append(str(error))
         return report
     report.folder = str(folder)
-    report.lineage = "originals" if (folder / MANIFEST).is_file() else "archive"
+    report.lineage = "originals" if os.path.lexists(folder / MANIFEST) else "archive"
     splits: dict[str, SourceSplit] = {}
     for name in task.splits:
         try:
@@ -134,15 +141,27 @@ def _hashes(splits: Mapping[str, SourceSplit], report: TaskReport) -> dict[str, 
     for name, split in splits.items():
         images = split.images
         assert isinstance(images, FileImages)
-        missing = [str(file) for file in images.files if not file.is_file()]
-        if missing:
-            listed = ", ".join(missing[:3])
-            report.problems.append(f"{len(missing)} images of {name} are missing: {listed} ...")
-            report.splits[name].unreadable += [f"{file}: no such file" for file in missing]
+        found = _unusable(images)
+        if found:
+            first = next(iter(found.values()))
+            report.problems.append(f"{len(found)} images of {name} cannot be used: {first}")
+            report.splits[name].unreadable += found.values()
             continue
         hashes[name] = rows(images.hashes)
         report.splits[name].duplicates = len(hashes[name]) - len(set(hashes[name]))
     return hashes
+
+
+def _unusable(images: FileImages) -> dict[int, str]:
+    """Return by row what keeps an image from being read: not there, no file, a link elsewhere."""
+    folder = TaskFiles(images.folder)
+    found = {}
+    for row, file in enumerate(images.files):
+        try:
+            folder.status(file)
+        except UserError as error:
+            found[row] = str(error)
+    return found
 
 
 def _compare_splits(hashes: Mapping[str, Sequence[bytes]], report: TaskReport) -> None:
@@ -165,14 +184,11 @@ def _compare_splits(hashes: Mapping[str, Sequence[bytes]], report: TaskReport) -
 def _compare_labels(
     splits: Mapping[str, SourceSplit], hashes: Mapping[str, Sequence[bytes]], report: TaskReport
 ) -> None:
-    files: dict[str, list[tuple[Path, int]]] = {}
+    files = {name: labelled_files(split) for name, split in splits.items()}
     contents: dict[str, list[tuple[bytes, int]]] = {}
     for name, split in splits.items():
-        assert isinstance(split.images, FileImages)
-        labels = split.labels.tolist()
-        files[name] = list(zip(split.images.files, labels, strict=True))
         if name in hashes:
-            contents[name] = list(zip(hashes[name], labels, strict=True))
+            contents[name] = list(zip(hashes[name], split.labels.tolist(), strict=True))
     if count := relabelled(contents):
         report.problems.append(
             f"{count} images of train800 and val200 have another label in train."
@@ -191,10 +207,11 @@ def _compare_with_manifest(
     allow_partial: bool,
 ) -> None:
     try:
-        manifest = read_manifest(folder / MANIFEST)
+        manifest = manifest_of(folder)
     except UserError as error:
         report.problems.append(str(error))
         return
+    assert manifest is not None
     if manifest.partial:
         sentence = "prepared from an incomplete original (partial=true): complete and redo it."
         (report.notes if allow_partial else report.problems).append(sentence)
@@ -220,7 +237,8 @@ def _decode(
             return str(error)
         return None
 
-    present = [row for row, file in enumerate(images.files) if file.is_file()]
+    unusable = _unusable(images) if hashes is None else {}
+    present = [row for row in range(len(images)) if row not in unusable]
     work = in_threads(complaint, present)
     title = f"reading {report.task} {name}"
     said = dict(tqdm(work, title, len(present), leave=False, disable=None))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +12,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hydra_peft.data.decoding import in_threads
+from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 
 log = logging.getLogger(__name__)
 
 
-def file_hashes(files: Sequence[Path], index: Path, title: str) -> Tensor:
+def file_hashes(files: Sequence[Path], folder: Path, index: Path, title: str) -> Tensor:
     """Return the sha256 of each file, uint8 ``[n, 32]``.
 
     Hashes are kept in ``index`` with each file's size and time of change, so a second call reads
@@ -27,13 +27,18 @@ def file_hashes(files: Sequence[Path], index: Path, title: str) -> Tensor:
 
     Args:
         files: what to hash.
+        folder: the task's, out of which nothing may lead.
         index: safetensors file to keep the hashes in.
         title: for the progress bar.
 
     Raises:
-        UserError: a file is not there or cannot be read.
+        UserError: a file is not there, cannot be read, is no ordinary one, or leads out of
+            ``folder``.
     """
-    stamps = torch.tensor([_stamp(file) for file in files], dtype=torch.int64).view(-1, 2)
+    task = TaskFiles(folder)
+    found = [task.status(file) for file in files]
+    stamps = torch.tensor([(one.st_size, one.st_mtime_ns) for one in found], dtype=torch.int64)
+    stamps = stamps.view(-1, 2)
     names = hashlib.sha256("\0".join(map(str, files)).encode()).hexdigest()
     hashes = torch.zeros(len(files), 32, dtype=torch.uint8)
     known = torch.zeros(len(files), dtype=torch.bool)
@@ -54,23 +59,11 @@ def file_hashes(files: Sequence[Path], index: Path, title: str) -> Tensor:
     return hashes
 
 
-def _stamp(file: Path) -> tuple[int, int]:
-    try:
-        status = os.stat(file)
-    except OSError as error:
-        raise UserError(f"cannot read the image {file}: {_reason(error)}.") from None
-    return status.st_size, status.st_mtime_ns
-
-
 def _sha256(file: Path) -> bytes:
     try:
         return hashlib.sha256(file.read_bytes()).digest()
     except OSError as error:
-        raise UserError(f"cannot read the image {file}: {_reason(error)}.") from None
-
-
-def _reason(error: OSError) -> str:
-    return "no such file, fetch or prepare it" if error.errno == 2 else str(error.strerror)
+        raise UserError(f"cannot read the image {file}: {error.strerror or error}.") from None
 
 
 def _read(index: Path, names: str, count: int) -> dict[str, Tensor] | None:

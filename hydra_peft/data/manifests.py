@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.data.image_lists import MAX_BYTES
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
 
@@ -35,7 +37,7 @@ class Manifest:
         return [
             name
             for name, expected in self.lists.items()
-            if not (folder / name).is_file()
+            if not _is_list(folder / name)
             or hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected
         ]
 
@@ -64,6 +66,10 @@ def read_manifest(path: Path) -> Manifest:
     assert isinstance(splits, Mapping)
     files = {name: list(split["sha256"]) for name, split in splits.items()}
     return Manifest(values["partial"], list(values["notes"]), dict(lists), files)
+
+
+def _is_list(path: Path) -> bool:
+    return os.path.isfile(path) and path.stat().st_size <= MAX_BYTES
 
 
 def _are_texts(value: Any) -> bool:

@@ -188,7 +188,10 @@ def _continued(
     response: http.client.HTTPResponse, part: Part, known: Version | None, validator: str | None
 ) -> int | None:
     """Return the bytes of the whole file; forget the part if this is no continuation of it."""
-    span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    span = re.fullmatch(
+        r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)",
+        response.headers.get("Content-Range", ""),
+    )
     total = int(span[2]) if span and span[2] != "*" else None
     same = (
         span is not None

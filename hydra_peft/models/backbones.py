@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,7 +81,8 @@ def build_backbone(
     """
     source = weights_source(architecture, checkpoint, pretrained, seed)
     file = local_file(architecture, checkpoint) if pretrained else None
-    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and file.is_file() else None
+    there = file is not None and os.path.isfile(file)
+    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and there else None
     key = json.dumps([architecture, dict(arguments), drop_path, source, stamp], sort_keys=True)
     if key not in _loaded:
         with torch.random.fork_rng(devices=[]):
@@ -141,7 +143,7 @@ def check_weights(
 
 
 def _load_file(model: nn.Module, architecture: str, file: Path, url: str | None) -> None:
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise UserError(missing_weights(f"{file} is not there or is not a file", architecture, url))
     load_checkpoint(model, file)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,8 +12,15 @@ from torch import Tensor, nn
 
 from hydra_peft.errors import UserError
 from hydra_peft.models.google_npz import check_google_vit, read_google_vit
+from hydra_peft.models.torch_files import first_line, read_torch_file
 from hydra_peft.models.weight_files import check_suffix
-from hydra_peft.tensor_files import read_shapes, read_tensors
+from hydra_peft.tensor_files import read_headers, read_tensors
+from hydra_peft.tensor_values import FLOATS, check_finite, wrong_dtype
+
+#: what DistributedDataParallel and torch.compile put before every name
+_WRAPPERS = ("module.", "_orig_mod.")
+#: what only a classifier or a distilled model adds, no part of the backbone
+_HEADS = ("head.", "pre_logits.", "fc.")
 
 
 def load_checkpoint(model: nn.Module, path: Path) -> None:
@@ -20,18 +28,21 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
 
     A head in the file is ignored; position embeddings of another image size are interpolated as
     timm does. ``.npz`` is read in Google's naming (:mod:`~hydra_peft.models.google_npz`), without
-    pickle; ``.pth`` with ``weights_only=True``.
+    pickle; ``.pth`` with ``weights_only=True``. Floats of another width become float32.
 
     Raises:
-        UserError: the file is missing, truncated, of an unknown format, or holds another model.
+        UserError: the file is missing, truncated, of an unknown format, holds another model, or
+            values that are no finite floats.
     """
     _check_file(path)
     if path.suffix == ".npz":
         model.load_state_dict(read_google_vit(path, model))
-    elif path.suffix == ".safetensors":
-        model.load_state_dict(_fitting(model, read_tensors(path), path))
-    else:
-        model.load_state_dict(_fitting(model, _read_torch(path), path))
+        return
+    read = read_tensors if path.suffix == ".safetensors" else read_torch_file
+    state = _fitting(model, read(path), path)
+    for name, tensor in state.items():
+        check_finite(tensor, f"{path}: '{name}' of shape {tuple(tensor.shape)}")
+    model.load_state_dict(state)
 
 
 def check_checkpoint(skeleton: nn.Module, path: Path) -> None:
@@ -52,66 +63,54 @@ def check_checkpoint(skeleton: nn.Module, path: Path) -> None:
         check_google_vit(path, skeleton)
     elif path.suffix == ".safetensors":
         # Without storage timm could not resize them; pages that nobody touches cost nothing.
-        shapes = {name: torch.empty(shape) for name, shape in read_shapes(path).items()}
-        _fitting(skeleton, shapes, path)
+        empty = {n: torch.empty(s, dtype=d) for n, (s, d) in read_headers(path).items()}
+        _fitting(skeleton, empty, path)
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"model.checkpoint={path} does not exist or is not a file.")
     check_suffix(path)
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"cannot read {path}: truncated, or it holds more than tensors, which is refused "
-            f"({_first_line(error)})."
-        ) from None
-    for key in ("model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise UserError(f"{path} holds no state dict (names and tensors) of a model.")
-    return content
-
-
-def _fitting(model: nn.Module, state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return the tensors of ``state`` under the names and in the shapes of ``model``."""
+def _fitting(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return the floats of ``state`` as float32, in the names and shapes of ``model``."""
     from timm.models.vision_transformer import checkpoint_filter_fn
 
     own = model.state_dict()
+    state = _unwrapped(state)
+    # Others may lie beside a backbone, such as sizes of the text tower that it was trained with.
+    floats = {n: t.to(torch.float32) for n, t in state.items() if t.dtype in FLOATS}
     try:
-        state = checkpoint_filter_fn(state, cast(Any, model))
-    except (
-        KeyError,
-        RuntimeError,
-        ValueError,
-        IndexError,
-        AttributeError,
-        AssertionError,
-    ) as error:
+        fitting: dict[str, Tensor] = checkpoint_filter_fn(floats, cast(Any, model))
+    # What timm's conversions make of tensors of other shapes and names is of any kind.
+    except Exception as error:
         raise UserError(
-            f"{path} is not a checkpoint of this vision transformer ({_first_line(error)})."
+            f"{path} is not a checkpoint of this vision transformer ({first_line(error)})."
         ) from None
-    # What only a classifier or a distilled model adds is no part of the backbone.
-    state = {n: t for n, t in state.items() if not n.startswith(("head.", "pre_logits.", "fc."))}
-    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    fitting = {n: t for n, t in fitting.items() if not n.startswith(_HEADS)}
+    missing, unexpected = sorted(own.keys() - fitting.keys()), sorted(fitting.keys() - own.keys())
+    for name in missing:
+        if name in state:
+            where = f"{path}: '{name}' of shape {tuple(state[name].shape)}"
+            raise wrong_dtype(where, state[name].dtype)
     if missing or unexpected:
         raise UserError(
             f"{path} does not fit this model: it lacks {len(missing)} tensors {missing[:2]} and "
             f"has {len(unexpected)} unknown ones {unexpected[:2]}."
         )
-    for name, tensor in state.items():
+    for name, tensor in fitting.items():
         if tensor.shape != own[name].shape:
             raise UserError(
                 f"{path}: '{name}' has shape {tuple(tensor.shape)}, this model has "
                 f"{tuple(own[name].shape)}."
             )
+    return fitting
+
+
+def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return ``state`` without what a wrapper put before every name."""
+    for prefix in _WRAPPERS:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

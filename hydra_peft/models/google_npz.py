@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.errors import UserError
+from hydra_peft.tensor_values import check_finite, wrong_dtype
 
 Shape = tuple[int, ...]
 
@@ -123,10 +124,7 @@ class _File:
                 "are never read: fetch the file again."
             )
         if dtype.kind != "f" and dtype != _BFLOAT16:
-            raise UserError(
-                f"{self.path}: '{self.name(key)}' of shape {shape} has dtype {dtype}, expected "
-                f"float32 (or float16, bfloat16, float64): {_MEND}."
-            )
+            raise wrong_dtype(f"{self.path}: '{self.name(key)}' of shape {shape}", dtype)
         # The zip's checksum is compared at the end of a member only, so the end has to be read.
         if math.prod(shape) * dtype.itemsize != size:
             raise UserError(
@@ -171,11 +169,7 @@ class _File:
             array = (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
             tensor = torch.from_numpy(array.astype(np.float32, copy=False))
-        if not bool(torch.isfinite(tensor).all()):
-            raise UserError(
-                f"{self.path}: '{self.name(key)}' of shape {tuple(tensor.shape)} has values that "
-                "are not finite: fetch the file again."
-            )
+        check_finite(tensor, f"{self.path}: '{self.name(key)}' of shape {tuple(tensor.shape)}")
         return tensor
 
     def _damaged(self, key: str, error: Exception) -> UserError:

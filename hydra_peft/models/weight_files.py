@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hydra_peft.errors import UserError
@@ -27,7 +28,7 @@ def check_weights_exist(architecture: str, checkpoint: str | None, url: str | No
     file = local_file(architecture, checkpoint)
     if file is None:
         return
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise UserError(missing_weights(f"{file} is not there or is not a file", architecture, url))
     check_suffix(file)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import deque
@@ -16,14 +17,16 @@ from hydra_peft.sweeps.console import log_to_console
 from hydra_peft.sweeps.deferred import POLL_SECONDS, Deferred
 from hydra_peft.sweeps.job import ElsewhereRun, Job, JobEnd
 from hydra_peft.sweeps.plan import PlannedJob
+from hydra_peft.sweeps.slurm_queue import QUEUE_SECONDS, SlurmQueue
 from hydra_peft.sweeps.submitted import SubmittedJob
 
 log = logging.getLogger("hydra_peft")
 
 #: largest array of jobs that SLURM takes where nobody has configured another
 ARRAY = 1000
-#: how long a result may take to be seen on a shared disk after its job has ended
-RESULT_SECONDS = 15.0
+#: how long a result may take to be seen on a shared disk after its job has ended; and longer than
+#: an answer of SLURM's queue is kept, since a job that it requeues may look dead in one
+RESULT_SECONDS = QUEUE_SECONDS + 10.0
 #: how long jobs of this machine may take to end when they are told to
 CANCEL_SECONDS = 10.0
 
@@ -83,6 +86,7 @@ class _Cluster:
     todo: deque[Job] = field(default_factory=deque)
     submitted: list[_Submitted] = field(default_factory=list)
     deferred: Deferred = field(default_factory=Deferred)
+    queue: SlurmQueue = field(default_factory=SlurmQueue)
 
     def submit(self) -> None:
         """Submit as many jobs as may be, many in one array."""
@@ -99,12 +103,13 @@ class _Cluster:
                 said = " ".join(str(error).split())
                 raise UserError(f"no job could be submitted: {said}") from error
             self.submitted += [_Submitted(*pair) for pair in zip(batch, handles, strict=True)]
+            self.queue.ask_anew()
 
     def poll(self) -> list[JobEnd]:
         """Return what has ended since."""
         ends: list[JobEnd] = []
         for one in list(self.submitted):
-            end = _end_of(one)
+            end = self._end_of(one)
             if end is None:
                 continue
             self.submitted.remove(one)
@@ -146,23 +151,37 @@ class _Cluster:
     def _outlives_us(self) -> bool:
         return str(self.executor.cluster) != "local"
 
+    def _end_of(self, one: _Submitted) -> JobEnd | None:
+        """Return the end of a job, None while it waits or runs."""
+        handle = one.handle
+        if _has_result(handle):
+            return _result_of(one)
+        state = self._state_at_end(handle)
+        if state is None:
+            one.gone = None
+            return None
+        one.gone = one.gone or time.monotonic()
+        if time.monotonic() - one.gone < RESULT_SECONDS:
+            return None
+        sentence = (
+            f"job {handle.job_id} ended without a result ({state}), its log is "
+            f"{handle.paths.stderr}; typing the same command again goes on with it."
+        )
+        return JobEnd(one.job, "interrupted", f"{one.job.name}: {sentence}", error=sentence)
 
-def _end_of(one: _Submitted) -> JobEnd | None:
-    """Return the end of a job, None while it waits or runs."""
-    handle = one.handle
-    if not handle.done():
-        one.gone = None
-        return None
-    if handle.paths.result_pickle.exists():
-        return _result_of(one)
-    one.gone = one.gone or time.monotonic()
-    if time.monotonic() - one.gone < RESULT_SECONDS:
-        return None
-    sentence = (
-        f"job {handle.job_id} ended without a result (state {handle.state}), its log is "
-        f"{handle.paths.stderr}; typing the same command again goes on with it."
-    )
-    return JobEnd(one.job, "interrupted", f"{one.job.name}: {sentence}", error=sentence)
+    def _state_at_end(self, handle: Any) -> str | None:
+        # submitit's own handle asks sacct, and complains at each look where there are no accounts.
+        if self._outlives_us():
+            return self.queue.over(handle.job_id)
+        return str(handle.state) if handle.done() else None
+
+
+def _has_result(handle: Any) -> bool:
+    path: Path = handle.paths.result_pickle
+    with contextlib.suppress(OSError):
+        # Network disks remember what a folder held until something in it changes.
+        path.parent.chmod(path.parent.stat().st_mode)
+    return path.exists()
 
 
 def _result_of(one: _Submitted) -> JobEnd:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import hydra_peft
@@ -84,6 +85,30 @@ def test_truncated_tensors(saved: tuple[nn.Module, nn.Module, Path]) -> None:
     path = folder / "adapter.safetensors"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(UserError, match="truncated or not a safetensors file"):
+        hydra_peft.load_adapter(fresh, folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda t: t * torch.nan, "has values that are not finite"),
+        (lambda t: t.double() + 1e300, "has values that are not finite"),
+        (lambda t: t.long(), "has dtype int64, expected float32"),
+        (lambda t: t > 0, "has dtype bool, expected float32"),
+        (lambda t: t.to(torch.complex64), "has dtype complex64, expected float32"),
+    ],
+)
+def test_values_that_are_no_weights(
+    saved: tuple[nn.Module, nn.Module, Path],
+    spoil: Callable[[torch.Tensor], torch.Tensor],
+    message: str,
+) -> None:
+    fresh, _, folder = saved
+    path = folder / "adapter.safetensors"
+    tensors = load_file(path)
+    tensors["head.weight"] = spoil(tensors["head.weight"])
+    save_file(tensors, path)
+    with pytest.raises(UserError, match=rf"safetensors: 'head\.weight' {message}"):
         hydra_peft.load_adapter(fresh, folder)
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ("sbatch", "srun", "scontrol", "sacct", "scancel")
+COMMANDS = ("sbatch", "srun", "scontrol", "squeue", "scancel")
 FLAG = re.compile(r"^#SBATCH --([a-z-]+)=(.*)$", re.MULTILINE)
 
 
@@ -37,17 +37,22 @@ def sbatch(state: Path, script: str) -> None:
 
 
 def run(state: Path, script: str) -> None:
-    number = Path(script).stem
     flags = dict(FLAG.findall(Path(script).read_text()))
-    array = re.match(r"0-(\d+)", flags.get("array", ""))
-    for task in range(int(array[1]) + 1) if array else [None]:
-        name = number if task is None else f"{number}_{task}"
+    for task, name in _tasks(Path(script)):
+        number = Path(script).stem
         known = {"SLURM_JOB_ID": number, "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}
         if task is not None:
             known |= {"SLURM_ARRAY_JOB_ID": number, "SLURM_ARRAY_TASK_ID": str(task)}
         if "cpus-per-task" in flags:
             known["SLURM_CPUS_PER_TASK"] = flags["cpus-per-task"]
         _run_one(state, script, name, {**os.environ, **known})
+
+
+def _tasks(script: Path) -> list[tuple[int | None, str]]:
+    flags = dict(FLAG.findall(script.read_text()))
+    array = re.match(r"0-(\d+)", flags.get("array", ""))
+    tasks = range(int(array[1]) + 1) if array else [None]
+    return [(task, script.stem if task is None else f"{script.stem}_{task}") for task in tasks]
 
 
 def _run_one(state: Path, script: str, name: str, environment: dict[str, str]) -> None:
@@ -85,10 +90,12 @@ def scontrol(state: Path, action: str, name: str) -> None:
     (state / f"{name}.requeued").touch()
 
 
-def sacct(state: Path, *_: str) -> None:
-    sys.stdout.write("JobID|State|NodeList\n")
-    for path in state.glob("*.state"):
-        sys.stdout.write(f"{path.stem}|{path.read_text()}|here\n")
+def squeue(state: Path, *_: str) -> None:
+    for script in state.glob("*.sh"):
+        for _task, name in _tasks(script):
+            ended = state / f"{name}.state"
+            said = ended.read_text() if ended.exists() else "RUNNING"
+            sys.stdout.write(f"{name}|{said}|None\n")
 
 
 def scancel(*_: object) -> None:

@@ -55,6 +55,8 @@ def here(
 ) -> Train:
     """Call the entry point in this process, for what submits nothing."""
 
+    monkeypatch.setenv("PATH", str(tmp_path))  # where no scheduler can be found
+
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         from hydra.core.global_hydra import GlobalHydra
 

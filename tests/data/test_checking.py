@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,26 @@ def list_twice(folder: Path) -> None:
     path.write_text(path.read_text().replace("000001.jpg 1", "000000.jpg 1"))
 
 
+def two_labels(folder: Path) -> None:
+    path = folder / "val200.txt"
+    path.write_text(path.read_text().replace("val200/000001.jpg", "train800/000000.jpg"))
+
+
+def link_out(folder: Path) -> None:
+    path = folder / "images/test/000003.jpg"
+    path.rename(folder.parent / "elsewhere.jpg")
+    path.symlink_to(folder.parent / "elsewhere.jpg")
+
+
+def pipe(folder: Path) -> None:
+    (folder / "images/test/000003.jpg").unlink()
+    os.mkfifo(folder / "images/test/000003.jpg")
+
+
+def pipe_as_manifest(folder: Path) -> None:
+    os.mkfifo(folder / "manifest.json")
+
+
 def other_train(folder: Path) -> None:
     shutil.copy(folder / "images/test/000001.jpg", folder / "images/val200/000001.jpg")
 
@@ -87,14 +108,21 @@ def other_train(folder: Path) -> None:
     ("damage", "message"),
     [
         (truncate, "1 images of test are unreadable: cannot read the image"),
-        (lambda folder: (folder / "images/test/000003.jpg").unlink(), "1 images of test are missi"),
+        (
+            lambda folder: (folder / "images/test/000003.jpg").unlink(),
+            "1 images of test cannot be used: cannot read",
+        ),
         (label, "test.txt, line 1: label 3 is outside 0 to 2"),
         (fewer, "test lists 9 images, expected 10."),
         (overlap, "1 of 10 images of test are in train too."),
         (leak, "1 of 4 images of val200 are in train800 too."),
         (leak_to_test, "1 of 4 images of val200 are in test too."),
         (relabel, "3 images of train800 and val200 have another label in train."),
-        (list_twice, "1 files are listed with two labels: "),
+        (list_twice, "line 2: 'images/test/000000.jpg' stands already in line 1"),
+        (two_labels, "1 files are listed with two labels: "),
+        (link_out, "1 images of test cannot be used: "),
+        (pipe, "1 images of test cannot be used: "),
+        (pipe_as_manifest, "manifest.json is no ordinary file"),
         (other_train, "train800 and val200 together are not the images of train."),
         (lambda folder: (folder / "val200.txt").unlink(), "lacks its split 'val200'"),
     ],

@@ -32,7 +32,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def check(files: list[Path], memory: Path) -> None:
-    check_decodable(files, file_hashes(files, memory.with_name("index"), "x"), memory, "x")
+    check_decodable(
+        files, file_hashes(files, files[0].parent, memory.with_name("index"), "x"), memory, "x"
+    )
 
 
 def test_once_for_each_content(files: list[Path], tmp_path: Path, decoded: list[Path]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -123,9 +126,76 @@ def test_pickles_are_refused_without_being_run(tmp_path: Path) -> None:
     assert not (tmp_path / "exploded").exists()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_floats_of_another_width_become_float32(
+    tmp_path: Path, suffix: str, dtype: torch.dtype
+) -> None:
+    source, target = vit(img_size=64).to(dtype).float(), vit(img_size=64)
+    write(copy.deepcopy(source).to(dtype), tmp_path / f"weights{suffix}")
+    check_checkpoint(skeleton(), tmp_path / f"weights{suffix}")  # of another image size
+    load_checkpoint(target, tmp_path / f"weights{suffix}")
+    for name, tensor in target.state_dict().items():
+        assert torch.equal(tensor, source.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda t: t * torch.nan, "has values that are not finite"),
+        (lambda t: t / 0, "has values that are not finite"),
+        (lambda t: t.double() + 1e300, "has values that are not finite"),
+        (lambda t: t.int(), "has dtype int32, expected float32"),
+        (lambda t: t > 0, "has dtype bool, expected float32"),
+        (lambda t: t.to(torch.complex64), "has dtype complex64, expected float32"),
+        (lambda t: t.to(torch.float8_e4m3fn), "has dtype float8_e4m3fn, expected float32"),
+    ],
+)
+@pytest.mark.parametrize("name", ["blocks.1.norm1.weight", "pos_embed"])
+def test_values_that_are_no_weights(
+    tmp_path: Path, spoil: Callable[[Tensor], Tensor], message: str, name: str
+) -> None:
+    model, untouched = vit(), vit(img_size=64)
+    before = {n: t.clone() for n, t in untouched.state_dict().items()}
+    state = {n: t.contiguous() for n, t in model.state_dict().items()}
+    state[name] = spoil(state[name])
+    torch.save(state, tmp_path / "weights.pth")
+    save_file(state, tmp_path / "weights.safetensors")
+    for path in (tmp_path / "weights.pth", tmp_path / "weights.safetensors"):
+        with pytest.raises(UserError, match=f"'{name}' of shape ") as caught:
+            load_checkpoint(untouched, path)
+        if path.suffix == ".pth" or "float8" not in message:
+            assert message in str(caught.value)
+    if "dtype" in message:  # found in the header alone
+        with pytest.raises(UserError, match=f"'{name}' of shape .* has dtype "):
+            check_checkpoint(skeleton(), tmp_path / "weights.safetensors")
+    assert all(torch.equal(t, before[n]) for n, t in untouched.state_dict().items())
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_names_that_a_wrapper_made_longer(tmp_path: Path, prefix: str) -> None:
+    source, target = vit(), vit()
+    state = {f"{prefix}{n}": t for n, t in source.state_dict().items()}
+    torch.save({"model": state, "epoch": 3}, tmp_path / "weights.pth")
+    load_checkpoint(target, tmp_path / "weights.pth")
+    assert torch.equal(target.pos_embed, source.pos_embed)
+
+
+def test_numbers_beside_a_backbone_are_no_part_of_it(tmp_path: Path) -> None:
+    source, target = vit(), vit()
+    torch.save({**source.state_dict(), "vocab_size": torch.tensor(9)}, tmp_path / "weights.pth")
+    load_checkpoint(target, tmp_path / "weights.pth")
+    assert torch.equal(target.pos_embed, source.pos_embed)
+
+
 def test_missing_and_unknown_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         load_checkpoint(vit(), tmp_path / "none.npz")
+    with pytest.raises(UserError, match="does not exist"):
+        load_checkpoint(vit(), tmp_path / f"{'n' * 300}.pth")
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(UserError, match="is not a file"):
+        load_checkpoint(vit(), tmp_path / "pipe.pth")
     (tmp_path / "weights.h5").write_bytes(b"x")
     with pytest.raises(UserError, match=r"unknown ending '\.h5'.*\.npz, \.safetensors"):
         load_checkpoint(vit(), tmp_path / "weights.h5")

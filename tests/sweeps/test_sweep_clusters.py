@@ -17,6 +17,7 @@ from hydra_peft.runs.claims import claim
 from hydra_peft.sweeps import clusters
 from hydra_peft.sweeps.job import ElsewhereRun, Job, JobEnd
 from hydra_peft.sweeps.plan import PlannedJob
+from hydra_peft.sweeps.slurm_queue import SlurmQueue
 from hydra_peft.sweeps.submitted import SubmittedJob
 
 
@@ -29,8 +30,13 @@ class Handle:
     job_id: str
     outcome: JobEnd | Exception | None
     looks: int = 2
+    cluster: str = "slurm"
     cancelled: bool = False
-    state: str = "CANCELLED"
+
+    @property
+    def state(self) -> str:
+        assert self.cluster == "local", "submitit would ask sacct"
+        return "CANCELLED"
 
     @property
     def paths(self) -> SimpleNamespace:
@@ -38,6 +44,10 @@ class Handle:
         return SimpleNamespace(result_pickle=result, stderr=self.folder / f"{self.job_id}.err")
 
     def done(self) -> bool:
+        assert self.cluster == "local", "submitit would ask sacct"
+        return self.look()
+
+    def look(self) -> bool:
         self.looks -= 1
         if self.looks == 0 and self.outcome is not None:
             self.paths.result_pickle.touch()
@@ -70,15 +80,28 @@ class Executor:
         number = len(self.batches)
         self.batches.append(len(jobs))
         new = [
-            Handle(job, self.folder, f"{number}_{place}", self.outcome(job), self.looks)
+            Handle(
+                *(job, self.folder, f"{number}_{place}", self.outcome(job)),
+                *(self.looks, self.cluster),
+            )
             for place, job in enumerate(jobs)
         ]
+        QUEUE.update({handle.job_id: handle for handle in new})
         self.handles += new
         return new
 
 
+#: the jobs that SLURM's queue knows
+QUEUE: dict[str, Handle] = {}
+
+
+def over(_: SlurmQueue, job_id: str) -> str | None:
+    return "CANCELLED" if QUEUE[job_id].look() else None
+
+
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SlurmQueue, "over", over)
     monkeypatch.setattr(clusters, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(clusters, "RESULT_SECONDS", 0.05)
     monkeypatch.setattr(clusters, "CANCEL_SECONDS", 0.05)
@@ -92,7 +115,8 @@ def completed(job: Job) -> JobEnd:
     return JobEnd(job, "completed", f"{job.name} is done", metric=1.0)
 
 
-def test_each_way_to_end_costs_its_own_job_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cluster", ["slurm", "local"])
+def test_each_way_to_end_costs_its_own_job_only(tmp_path: Path, cluster: str) -> None:
     trace = (
         'Job (task=0) failed with trace:\n---\n  File "x"\nRuntimeError: no GPU: 0\n---\nYou can'
     )
@@ -101,7 +125,7 @@ def test_each_way_to_end_costs_its_own_job_only(tmp_path: Path) -> None:
     def outcome(job: Job) -> JobEnd | Exception | None:
         return outcomes.get(job.name, completed(job))
 
-    executor = Executor(tmp_path, outcome)
+    executor = Executor(tmp_path, outcome, cluster)
     ends = {end.job.name: end for end in clusters.launch_jobs(executor, planned(3))}
     assert {name: end.status for name, end in ends.items()} == {
         "seed=0": "failed",
@@ -109,7 +133,7 @@ def test_each_way_to_end_costs_its_own_job_only(tmp_path: Path) -> None:
         "seed=2": "completed",
     }
     assert "seed=0: RuntimeError: no GPU: 0 (job 0_0, its log is " in ends["seed=0"].line
-    assert "seed=1: job 0_1 ended without a result (state CANCELLED)" in ends["seed=1"].line
+    assert "seed=1: job 0_1 ended without a result (CANCELLED)" in ends["seed=1"].line
     assert ends["seed=2"].line == "seed=2 is done"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from hydra_peft.data.originals._base import Pool
+from hydra_peft.data.originals._image_bytes import image_bytes
 from hydra_peft.errors import UserError
 
 
@@ -22,10 +23,7 @@ def png(path: Path) -> bytes:
     Raises:
         UserError: the file is missing, truncated, damaged or no PNG.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read the image {path}: {error.strerror or error}.") from None
+    content = image_bytes(path)
     try:
         Image.open(io.BytesIO(content), formats=["PNG"]).verify()
     except Exception as error:  # PIL has no common base for what a malformed file raises

@@ -84,7 +84,9 @@ class OxfordPets:
 def _entries(source: SourceFolder, name: str) -> list[Entry]:
     path = source.file(f"annotations/{name}", archives=["annotations.tar.gz"])
     return read_entries(
-        path, rf"({NAME}) (\d+) ([12]) (\d+)", "<image> <class id> <species> <breed id>"
+        path,
+        rf"({NAME}) ([0-9]{{1,9}}) ([12]) ([0-9]{{1,9}})",
+        "<image> <class id> <species> <breed id>",
     )
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 
 from hydra_peft.data.originals._base import Original, Pool, RemoteFile, Slice
 from hydra_peft.data.originals._counts import expect_count
+from hydra_peft.data.originals._image_bytes import image_bytes
 from hydra_peft.data.originals._optional import optional
 from hydra_peft.data.originals._photos import check_present
 from hydra_peft.data.originals._source import SourceFolder
@@ -120,10 +121,7 @@ def _pool(root: Path, entries: list[Entry], labels: dict[str, int]) -> Pool:
 
 
 def _image(path: Path, entry: Entry) -> Image.Image | bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read the image {path}: {error.strerror or error}.") from None
+    content = image_bytes(path)
     by_pil = _decode_by_pil(content, path, entry)
     by_opencv = _decode_by_opencv(content)
     # tensorflow/datasets turns to TensorFlow for what OpenCV does not know.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,12 @@ def test_lists_as_people_write_them(tmp_path: Path) -> None:
         (b"images/../../a.jpg 0\n", r"leads out"),
         (b"..\\a.jpg 0\n", r"leads out"),
         (b"/etc/passwd 0\n", r"leads out"),
+        (b"a.jpg " + b"1" * 5000 + b"\n", r"line 1: expected an image path and an integer label"),
+        ("a.jpg \u0663\n".encode(), r"line 1: expected an image path and an integer label"),
+        (b"a\0.jpg 0\n", r"line 1: the path 'a\\x00\.jpg' holds a zero byte"),
+        (b"a.jpg 0\n./a.jpg 0\n", r"line 2: 'a\.jpg' stands already in line 1"),
+        (b"a.jpg 0\r\n\r\na.jpg 1\r\n", r"line 3: 'a\.jpg' stands already in line 1"),
+        ("a.jpg 0\n".encode("utf-16"), r"is not a text file"),
         (b"C:/a.jpg 0\n", r"leads out"),
         (b"\n \n", r"lists no image"),
         (b"\xff\xfe\x00", r"is not a text file"),
@@ -154,5 +162,53 @@ def test_lists_that_are_refused(tmp_path: Path, content: bytes, message: str) ->
     file.write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_list(file, 4)
+
+
+def test_files_that_are_no_lists(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read"):
         read_list(tmp_path / "none.txt", 4)
+    os.mkfifo(tmp_path / "pipe.txt")
+    for file in (tmp_path / "pipe.txt", Path("/dev/zero"), tmp_path):
+        with pytest.raises(UserError, match="no ordinary file"):
+            read_list(file, 4)
+    with (tmp_path / "large.txt").open("wb") as large:
+        large.truncate(2**40)
+    with pytest.raises(UserError, match="larger than"):
+        read_list(tmp_path / "large.txt", 4)
+
+
+def listed_in_two_splits(folder: Path) -> None:
+    path = folder / "val200.txt"
+    path.write_text(path.read_text().replace("val200/000001.jpg", "train800/000000.jpg"))
+
+
+def list_linked(folder: Path) -> None:
+    (folder / "test.txt").rename(folder.parent / "test.txt")
+    (folder / "test.txt").symlink_to(folder.parent / "test.txt")
+
+
+def manifest_linked(folder: Path) -> None:
+    (folder / "manifest.json").symlink_to("/etc/passwd")
+
+
+def manifest_dangling(folder: Path) -> None:
+    (folder / "manifest.json").symlink_to(folder / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (listed_in_two_splits, r"1 files are listed with two labels, such as .*000000\.jpg"),
+        (list_linked, r"test\.txt is, or lies behind, a link that leads out"),
+        (manifest_linked, r"manifest\.json is, or lies behind, a link that leads out"),
+        (manifest_dangling, r"manifest\.json: no such file"),
+        (lambda folder: os.mkfifo(folder / "manifest.json"), "no ordinary file"),
+    ],
+)
+def test_folders_that_are_refused(
+    tmp_path: Path, change: Callable[[Path], object], message: str
+) -> None:
+    write(tmp_path / "cifar")
+    change(tmp_path / "cifar")
+    with pytest.raises(UserError, match=message):
+        load_task("image_lists", task(tmp_path))

@@ -1,0 +1,73 @@
+"""Checks of weights that came from a file, whatever its format: float, dense, finite."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hydra_peft.errors import UserError
+
+#: what weights are stored in; complex numbers, integers and floats of 8 bits are not weights
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
+def wrong_dtype(where: str, dtype: object) -> UserError:
+    """Return the refusal of a tensor that holds no floats.
+
+    Args:
+        where: the file, and the tensor's name and shape.
+        dtype: as the file has it.
+    """
+    return UserError(
+        f"{where} has dtype {str(dtype).removeprefix('torch.')}, expected float32 (or float16, "
+        "bfloat16, float64): choose the model that the file belongs to, or fetch it again."
+    )
+
+
+def check_finite(tensor: Tensor, where: str) -> None:
+    """Check that all values of ``tensor`` can be computed with.
+
+    Raises:
+        UserError: one is NaN or infinite.
+    """
+    if not bool(torch.isfinite(tensor).all()):
+        raise UserError(f"{where} has values that are not finite: fetch the file again.")
+
+
+def check_weight(tensor: Tensor, dtype: torch.dtype, where: str) -> None:
+    """Check that ``tensor`` can stand where a model has one of ``dtype``: floats for floats.
+
+    Raises:
+        UserError: it has another kind of numbers, or one that is not finite in ``dtype``.
+    """
+    if tensor.dtype != dtype and not {tensor.dtype, dtype} <= set(FLOATS):
+        raise wrong_dtype(where, tensor.dtype)
+    check_finite(tensor.to(dtype), where)
+
+
+def check_dense(tensor: Tensor, where: str, file_bytes: int) -> None:
+    """Check that ``tensor`` is a plain array whose values lie in a file of ``file_bytes``.
+
+    A file can describe others: sparse ones, ones without values, views that repeat one value
+    millions of times.
+
+    Raises:
+        UserError: it is another.
+    """
+    kinds = {
+        "sparse": tensor.layout != torch.strided,
+        "nested": tensor.is_nested,
+        "quantized": tensor.is_quantized,
+        "without values": tensor.is_meta,
+        "of a class of its own": type(tensor) not in (Tensor, torch.nn.Parameter),
+    }
+    for kind, is_so in kinds.items():
+        if is_so:
+            raise UserError(
+                f"{where} is {kind}, expected a plain tensor: choose a file of plain weights."
+            )
+    if tensor.numel() * tensor.element_size() > file_bytes:
+        raise UserError(
+            f"{where} has shape {tuple(tensor.shape)}, more values than the file holds: choose a "
+            "file of plain weights."
+        )
