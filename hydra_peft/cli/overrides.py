@@ -15,6 +15,8 @@ from hydra_peft.config.resolvers import ROOT
 from hydra_peft.errors import UserError, did_you_mean
 
 CONF = ROOT / "conf"
+#: Hydra looks for a group of that name, and no file's name may be longer
+MAX_KEY = 255
 
 #: keys of a protocol that are asked for beside its name
 _FREE = ("protocol.tune", "protocol.grid", "protocol.search", "protocol.trials")
@@ -54,7 +56,8 @@ def check_choices(words: Iterable[str]) -> None:
     """Check that each group gets one option a run: of a list Hydra would take the last alone.
 
     Raises:
-        UserError: a list of options, or a sweep over presets, which are sweeps themselves.
+        UserError: a list of options, a sweep over presets, which are sweeps themselves, or a key
+            that is longer than any.
     """
     parser = OverridesParser.create()
     for word in words:
@@ -63,6 +66,8 @@ def check_choices(words: Iterable[str]) -> None:
         except HydraException:
             continue  # Hydra says itself what it does not understand
         group = override.key_or_group
+        if len(group) > MAX_KEY:
+            raise UserError(f"unknown key '{group[:40]}...': no key is that long.")
         if not (group.startswith("hydra/") or (group and os.path.isdir(CONF / group))):
             continue
         listed = next((value for value in _values(override) if isinstance(value, list)), None)

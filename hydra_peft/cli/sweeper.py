@@ -76,11 +76,10 @@ class Sweeps(Sweeper):
             raise Stopped from error
 
     def _sweep(self) -> list[JobEnd]:
-        from hydra_peft.sweeps.estimate import job_times
+        planned = self.plan()
+        from hydra_peft.sweeps.estimate import job_times  # here, since it loads torch
         from hydra_peft.sweeps.grid import first_line
 
-        assert self.config is not None
-        planned = self.plan()
         if any(job.config.sweep.dry_run for job in planned if job.config):
             show(planned, self._slots(planned))
             return []
