@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures._sheets import Sheet
-from hydra_peft.tables.complete import Seeds, complete, largest_block
+from hydra_peft.tables.complete import complete, shared_block
 
 if TYPE_CHECKING:
     from hydra_peft.tables.rows import Row
@@ -37,20 +37,6 @@ def complete_part(sheet: Sheet, *, asked: bool) -> Sheet:
             f"no method has runs on all of {', '.join(tasks)}: give tasks=<those to compare on>."
         )
     return part(sheet, whole, tasks)
-
-
-def shared_block(
-    rows: Sequence[Seeds], tasks: Sequence[str], with_row: int | None = None
-) -> tuple[list[int], list[str]]:
-    """Return the rows that a mean can be taken of, and the tasks that it is over, as in tables.
-
-    All tasks, where two rows have all of them: what a row lacks costs the others nothing. Else the
-    largest block; where ``with_row`` is given that row is in it, and another one.
-    """
-    found = [at for at, row in enumerate(rows) if complete(row, tasks)]
-    if len(found) >= min(2, len(rows)) and (with_row is None or with_row in found):
-        return found, list(tasks)
-    return largest_block(rows, tasks, least=1 if with_row is None else 2, with_row=with_row)
 
 
 def part(sheet: Sheet, rows: Sequence[Row], tasks: Sequence[str]) -> Sheet:

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.figures._complete import shared_block
 from hydra_peft.figures._sheets import Sheet, method_of
-from hydra_peft.tables.complete import Seeds
+from hydra_peft.tables.complete import Seeds, shared_block
 
 if TYPE_CHECKING:
     from hydra_peft.tables.rows import Row

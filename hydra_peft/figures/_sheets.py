@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import UserError
 from hydra_peft.figures._captions import drawable
 from hydra_peft.figures._looks import looks
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.collection import Collection
-from hydra_peft.runs.record import Record
+from hydra_peft.runs.selection import NAMES, select
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 
 if TYPE_CHECKING:
@@ -135,9 +135,12 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
     """
     from hydra_peft.tables.rows import build_tables  # loads torch
 
-    drawn = [(run.folder, drawable(run.record)) for run in collection.completed]
-    records = _selected([record for _, record in drawn], selection)
-    tables, notes = build_tables(records, defaults=collection.defaults)
+    if not collection.completed:
+        raise UserError("no run has completed: train something first, or give runs=<folder>.")
+    wanted = {key: getattr(selection, key) for key in NAMES}
+    chosen = select(dataclasses.replace(collection, others=[]), wanted)
+    drawn = [(run.folder, drawable(run.record)) for run in chosen.completed]
+    tables, notes = build_tables([record for _, record in drawn], defaults=collection.defaults)
     sheets = [cut for table in tables for cut in _cut(table)]
     sheets.sort(key=lambda sheet: (-_runs(sheet), sheet.selected_on_test))
     if selection.sheet > len(sheets):
@@ -161,27 +164,6 @@ def describe(table: Table) -> str:
         f"{table.benchmark}, protocol {table.protocol} (trained on {table.trained_on}, scored on "
         f"{table.split}, {table.selection}), {row.model}, {row.weights}{partial}"
     )
-
-
-def _selected(records: list[Record], selection: Selection) -> list[Record]:
-    if not records:
-        raise UserError("no run has completed: train something first, or give runs=<folder>.")
-    wanted = {
-        "benchmark": lambda record: record.benchmark,
-        "protocol": lambda record: record.protocol,
-        "tasks": lambda record: record.task,
-        "methods": lambda record: str(record.method.get("name")),
-    }
-    for key, of in wanted.items():
-        names = {name for name in getattr(selection, key).split(",") if name}
-        known = sorted({of(record) for record in records})
-        for name in sorted(names - set(known)):
-            raise UserError(
-                f"{key}={name}: no completed run has it{did_you_mean(name, known)}; there are "
-                f"{', '.join(known)}."
-            )
-        records = [record for record in records if not names or of(record) in names]
-    return records
 
 
 def _cut(table: Table) -> list[Table]:

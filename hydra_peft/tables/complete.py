@@ -52,3 +52,17 @@ def largest_block(
         if (size, len(found)) > (known, len(best[0])):
             best = (found, [task for task in tasks if task in choice])
     return best
+
+
+def shared_block(
+    rows: Sequence[Seeds], tasks: Sequence[str], with_row: int | None = None
+) -> tuple[list[int], list[str]]:
+    """Return the rows that a mean can be taken of, and the tasks that it is over.
+
+    All tasks, where two rows (or the only one) have all of them: what a row lacks costs the others
+    nothing. Else the largest block; where ``with_row`` is given that row is in it, and another one.
+    """
+    found = [at for at, row in enumerate(rows) if complete(row, tasks)]
+    if len(found) >= min(2, len(rows)) and (with_row is None or with_row in found):
+        return found, list(tasks)
+    return largest_block(rows, tasks, least=1 if with_row is None else 2, with_row=with_row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hydra_peft.tables.complete import complete, largest_block
+from hydra_peft.tables.complete import shared_block
 
 if TYPE_CHECKING:
     from hydra_peft.tables.rows import Row
@@ -18,8 +18,5 @@ def shared_tasks(rows: Sequence[Row], tasks: Mapping[str, str]) -> dict[str, str
     part of the table without a hole: a run on a task of its own costs no other row its mean. Where
     not even two rows share a task, all tasks.
     """
-    whole = sum(complete(row.scores, list(tasks)) for row in rows)
-    if whole >= min(2, len(rows)):
-        return dict(tasks)
-    found, kept = largest_block([row.scores for row in rows], list(tasks))
+    found, kept = shared_block([row.scores for row in rows], list(tasks))
     return {task: tasks[task] for task in kept} if len(found) * len(kept) > 1 else dict(tasks)
