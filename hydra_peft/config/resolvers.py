@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def register_resolvers() -> None:
-    """Make ``${project_root:}`` and ``${fastest_precision:<device>}`` known to OmegaConf."""
+    """Make ``project_root``, ``fastest_precision`` and ``in_proportion`` known to OmegaConf."""
     OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
     OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, replace=True)
+    OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
 
 
 @contextlib.contextmanager
@@ -32,3 +33,14 @@ def _fastest_precision(device: object) -> str:
     from hydra_peft.training.devices import fastest_precision
 
     return fastest_precision(str(device))
+
+
+def in_proportion(length: object, epochs: object, recommended: object) -> object:
+    """Shorten ``length``, part of ``recommended`` epochs, for a run of fewer epochs; round down.
+
+    What is no whole number is given back as it is: the checks of the config say what is wrong.
+    """
+    for value in (length, epochs, recommended):
+        if type(value) is not int or value < 1:
+            return length
+    return length * epochs // recommended if epochs < recommended else length

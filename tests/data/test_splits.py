@@ -54,5 +54,5 @@ def test_promises_are_checked() -> None:
     with pytest.raises(UserError, match=r"x was prepared from an incomplete original.*manifest"):
         check()
     assert check(allow=True)
-    with pytest.raises(UserError, match=r"labels from 0 to 3 in .* where its yaml says classes=3"):
+    with pytest.raises(UserError, match=r"labels from 0 to 3 in .*, but dataset.classes=3: labels"):
         check(classes=3, allow=True)
