@@ -75,7 +75,7 @@ def check_limits(cls: type, values: Mapping[str, Any], prefix: str = "") -> None
     """
     hints = _hints(cls)
     for name in values.keys() & hints.keys():
-        _check(hints[name], values[name], f"{prefix}{name}")
+        check_limit(hints[name], values[name], f"{prefix}{name}")
 
 
 @functools.cache
@@ -83,7 +83,8 @@ def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
 
 
-def _check(hint: Any, value: Any, key: str) -> None:
+def check_limit(hint: Any, value: Any, key: str) -> None:
+    """Compare one value with the limits in its annotation, see :func:`check_limits`."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         for limits in arguments[1:]:
@@ -91,13 +92,13 @@ def _check(hint: Any, value: Any, key: str) -> None:
                 raise UserError(f"{key}={_shown(value)} is not allowed: it must be {limits}.")
     elif origin in (typing.Union, types.UnionType) and value is not None:
         for part in arguments:
-            _check(part, value, key)
+            check_limit(part, value, key)
     elif origin is list and isinstance(value, list | tuple):
         for place, item in enumerate(value):
-            _check(arguments[0], item, f"{key}[{place}]")
+            check_limit(arguments[0], item, f"{key}[{place}]")
     elif origin is dict and isinstance(value, Mapping):
         for name, item in value.items():
-            _check(arguments[1], item, f"{key}.{name}")
+            check_limit(arguments[1], item, f"{key}.{name}")
 
 
 def _number(bound: float) -> str:

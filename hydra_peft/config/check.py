@@ -155,7 +155,7 @@ def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
     _check_switches(cls, values, key)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cast(Any, cls))), values)
-        options = OmegaConf.to_container(merged, throw_on_missing=True)
+        options = cast(dict[str, Any], OmegaConf.to_container(merged, throw_on_missing=True))
     except ConfigKeyError as error:
         full = f"{key}.{error.full_key}"
         known = [field.name for field in dataclasses.fields(cast(Any, cls))]
@@ -163,7 +163,7 @@ def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
     except OmegaConfBaseException as error:
         raise UserError(_one_line(error, f"{key}.{error.full_key}")) from None
     check_limits(cls, options, f"{key}.")
-    return _build(cls, cast(dict[str, Any], options))
+    return cast(T, _build(cls, options))
 
 
 def _check_switches(cls: Any, values: dict[str, Any], key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -35,12 +36,10 @@ def _fastest_precision(device: object) -> str:
     return fastest_precision(str(device))
 
 
-def in_proportion(length: object, epochs: object, recommended: object) -> object:
+def in_proportion(length: Any, epochs: Any, recommended: Any) -> Any:
     """Shorten ``length``, part of ``recommended`` epochs, for a run of fewer epochs; round down.
 
     What is no whole number is given back as it is: the checks of the config say what is wrong.
     """
-    for value in (length, epochs, recommended):
-        if type(value) is not int or value < 1:
-            return length
-    return length * epochs // recommended if epochs < recommended else length
+    counts = all(type(value) is int and value > 0 for value in (length, epochs, recommended))
+    return length * epochs // recommended if counts and epochs < recommended else length

@@ -2,12 +2,11 @@
 
 The yaml files in ``conf`` hold the values; these classes hold names, types and limits. A class
 checks what it can see alone and raises :class:`~hydra_peft.errors.UserError`; the field names are
-the keys a user types (``optimizer.lr``), and every number has its :class:`~hydra_peft.limits.Limits`.
+the keys a user types (``optimizer.lr``). Every number has its limits (:mod:`hydra_peft.limits`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from dataclasses import dataclass, field

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
     """
     _check_file(path)
     if path.suffix == ".npz":
+        _check_googles(model, path)
         model.load_state_dict(read_google_vit(path, model))
     elif path.suffix == ".safetensors":
         model.load_state_dict(_fitting(model, read_tensors(path), path))
@@ -49,6 +50,7 @@ def check_checkpoint(skeleton: nn.Module, path: Path) -> None:
     """
     _check_file(path)
     if path.suffix == ".npz":
+        _check_googles(skeleton, path)
         check_google_vit(path, skeleton)
     elif path.suffix == ".safetensors":
         # Without storage timm could not resize them; pages that nobody touches cost nothing.
@@ -60,6 +62,16 @@ def _check_file(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"model.checkpoint={path} does not exist or is not a file.")
     check_suffix(path)
+
+
+def _check_googles(model: nn.Module, path: Path) -> None:
+    from timm.models.vision_transformer import VisionTransformer
+
+    if not isinstance(model, VisionTransformer):
+        raise UserError(
+            f"model.checkpoint={path} is in the format of Google's vision transformers, and this "
+            f"model is a {type(model).__name__}: give a .safetensors or .pth file of its own."
+        )
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
@@ -80,11 +92,12 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 def _fitting(model: nn.Module, state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Return the tensors of ``state`` under the names and in the shapes of ``model``."""
-    from timm.models.vision_transformer import checkpoint_filter_fn
-
+    # timm keeps with each family what brings its files into shape.
+    family = sys.modules[type(model).__module__]
+    into_shape = getattr(family, "checkpoint_filter_fn", lambda state, _: state)
     own = model.state_dict()
     try:
-        state = checkpoint_filter_fn(state, cast(Any, model))
+        state = into_shape(state, model)
     except (
         KeyError,
         RuntimeError,
@@ -94,10 +107,11 @@ def _fitting(model: nn.Module, state: dict[str, Tensor], path: Path) -> dict[str
         AssertionError,
     ) as error:
         raise UserError(
-            f"{path} is not a checkpoint of this vision transformer ({_first_line(error)})."
+            f"{path} is not a checkpoint of this {type(model).__name__} ({_first_line(error)})."
         ) from None
     # What only a classifier or a distilled model adds is no part of the backbone.
-    state = {n: t for n, t in state.items() if not n.startswith(("head.", "pre_logits.", "fc."))}
+    heads = ("head.", "head_dist.", "pre_logits.", "fc.")
+    state = {n: t for n, t in state.items() if not n.startswith(heads)}
     missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     if missing or unexpected:
         raise UserError(
