@@ -16,6 +16,7 @@ from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.limits import check_limits
 from hydra_peft.methods import method_class
 from hydra_peft.methods._base import Method
+from hydra_peft.plain_text import shortened
 
 T = TypeVar("T")
 
@@ -162,6 +163,9 @@ def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
         raise UserError(_unknown_key(full, full.rsplit(".", 1)[-1], known)) from None
     except OmegaConfBaseException as error:
         raise UserError(_one_line(error, f"{key}.{error.full_key}")) from None
+    except OverflowError:
+        said = shortened(str(values), 200)
+        raise UserError(f"{key} has a number that is too large for any key: {said}.") from None
     check_limits(cls, options, f"{key}.")
     return cast(T, _build(cls, options))
 

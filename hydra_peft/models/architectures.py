@@ -96,7 +96,7 @@ def reason(error: BaseException) -> str:
 
 def _check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
     # timm.create_model takes more than the model does, such as files to load: those stay shut.
-    parameters = inspect.signature(cls).parameters
+    parameters = _parameters(cls)
     known = sorted(set(parameters) - _OURS)
     for key, value in arguments.items():
         if key not in known:
@@ -113,6 +113,18 @@ def _check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, int | float) and (number or not isinstance(item, bool)):
                 check_limit(_ARGUMENTS.get(key, _ANY_ARGUMENT), item, f"model.arguments.{key}")
+
+
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Return what the constructor of ``cls`` takes, itself or by handing it to its base class."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        own = [*inspect.signature(base.__init__).parameters.values()][1:]  # type: ignore[misc]
+        named = [p for p in own if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        found = {parameter.name: parameter for parameter in named} | found
+        if all(parameter.kind != parameter.VAR_KEYWORD for parameter in own):
+            break
+    return found
 
 
 def _check_size(skeleton: nn.Module, architecture: str, arguments: Mapping[str, Any]) -> None:
