@@ -56,8 +56,8 @@ LearningRate = Annotated[float, Limits(above=0, most=1e6)]
 Share = Annotated[float, Limits(least=0, below=1)]
 #: the factor of a low-rank branch; 100 is the largest that we know of in public code (FacT)
 Scale = Annotated[float, Limits(least=-1000, most=1000)]
-#: the rank of a branch; no layer of a model in timm has room for more (methods say what is least)
-Rank = Annotated[int, Limits(most=2**14)]
+#: the rank of a branch; no layer of a model in timm has room for more
+Rank = Annotated[int, Limits(least=1, most=2**14)]
 
 
 def check_limits(cls: type, values: Mapping[str, Any], prefix: str = "") -> None:

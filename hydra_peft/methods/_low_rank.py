@@ -44,19 +44,10 @@ class LowRankMethod(Method):
                 f"targets={self.targets} is not a list of name patterns, such as "
                 "[attn.proj, mlp.fc2]."
             )
-        for branch, rank in zip(("parallel", "sequential"), self.ranks(), strict=True):
-            if rank < 0 or (rank == 0 and self._has(branch)):
-                raise UserError(
-                    f"rank {rank} of the {branch} branch of method '{self.name}' is too small: "
-                    "it must be at least 1."
-                )
 
     @abstractmethod
     def ranks(self) -> tuple[int, int]:
         """Ranks of the parallel and the sequential branch; 0 where the method has no such one."""
-
-    def _has(self, branch: str) -> bool:
-        return branch == "parallel"
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put a :class:`LowRankLinear` in the place of every target."""

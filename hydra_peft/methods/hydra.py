@@ -30,8 +30,5 @@ class Hydra(LowRankMethod):
         sequential = self.rank if self.rank_sequential is None else self.rank_sequential
         return parallel, sequential
 
-    def _has(self, branch: str) -> bool:
-        return branch in ("parallel", "sequential")
-
 
 METHOD = Hydra

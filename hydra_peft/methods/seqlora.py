@@ -20,8 +20,5 @@ class SeqLora(LowRankMethod):
         """``(0, rank)``."""
         return 0, self.rank
 
-    def _has(self, branch: str) -> bool:
-        return branch == "sequential"
-
 
 METHOD = SeqLora

@@ -1,4 +1,4 @@
-"""Weights from a local file, whichever of the usual formats it has, into a timm ViT."""
+"""Weights from a local file, whichever of the usual formats it has, into a timm model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hydra_peft.tensor_files import read_shapes, read_tensors
 
 
 def load_checkpoint(model: nn.Module, path: Path) -> None:
-    """Load a local checkpoint into ``model``, a timm ViT without a head, in place.
+    """Load a local checkpoint into ``model``, a timm model without a head, in place.
 
     A head in the file is ignored; position embeddings of another image size are interpolated as
     timm does. ``.npz`` is read in Google's naming (:mod:`~hydra_peft.models.google_npz`), without
@@ -42,7 +42,7 @@ def check_checkpoint(skeleton: nn.Module, path: Path) -> None:
     formats lie in a pickle among the values: of these only the file's name is looked at.
 
     Args:
-        skeleton: a timm ViT without a head; its tensors need no storage.
+        skeleton: a timm model without a head; its tensors need no storage.
         path: as of :func:`load_checkpoint`.
 
     Raises:

@@ -62,7 +62,7 @@ def test_folders_may_start_with_a_tilde(
         (["+optimizer.lrr=1"], "unknown key 'optimizer.lrr' .did you mean 'lr'"),
         (["method.rank=x"], "method.rank: Value 'x' of type 'str'"),
         (["method.rank=1.5"], "method.rank: Value '1.5' of type 'float'"),
-        (["method.rank=0"], "rank 0 of the parallel branch .* at least 1"),
+        (["method.rank=0"], "method.rank=0 is not allowed: it must be at least 1"),
         (["method.targets=attn"], "method.targets: "),
         (["method.init=gausian"], "did you mean 'gaussian'"),
         (["method.name=loar"], "did you mean 'lora'"),
