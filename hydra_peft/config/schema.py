@@ -41,6 +41,7 @@ RETRY = ("none", "failed", "all")
 Epochs = Annotated[int, Limits(least=1, most=1_000_000)]
 Classes = Annotated[int, Limits(least=2, most=1_000_000)]
 Images = Annotated[int, Limits(least=1, most=100_000_000)]
+BatchSize = Annotated[int, Limits(least=1, most=100_000)]
 WarmupEpochs = Annotated[int, Limits(least=0, most=1_000_000)]
 #: below the least float32 has no digits to divide by; 1 is the largest in use (Inception's)
 Epsilon = Annotated[float, Limits(least=1e-30, most=1)]
@@ -150,7 +151,7 @@ class RecipeConfig(_Group, key="dataset.recipe"):
 
     epochs: Epochs
     warmup_epochs: WarmupEpochs
-    batch_size: Images
+    batch_size: BatchSize
     lr: dict[str, LearningRate]
     weight_decay: WeightDecay
     dropout: Share
@@ -376,7 +377,7 @@ class TrainConfig(_Group, key="train"):
     """
 
     epochs: Epochs
-    batch_size: Images
+    batch_size: BatchSize
     drop_last: bool
     clip_grad: Annotated[float, Limits(above=0, most=1e6)] | None
     label_smoothing: Share
@@ -504,12 +505,6 @@ class RunConfig(_Group):
                 "below it (0 is allowed)."
             )
         self._check_rates()
-        images = self.dataset.sizes[self.protocol.train_split]
-        if self.train.batch_size > images:
-            raise UserError(
-                f"train.batch_size={self.train.batch_size} is more than the {images} images of "
-                f"{self.protocol.train_split}: set it to {images} or less."
-            )
 
     def _check_rates(self) -> None:
         """Check that a schedule rises to its learning rate and falls from it."""

@@ -173,13 +173,12 @@ def test_a_number_that_no_float_holds_is_refused(compose_train: Compose) -> None
         (["scheduler.min_lr=0.5"], "scheduler.min_lr=0.5 is above optimizer.lr=0.01"),
         (["scheduler.warmup_lr=0.5"], "scheduler.warmup_lr=0.5 is above optimizer.lr=0.01"),
         (["protocol.tune=true", "protocol.grid.lr=[1,1e-9]"], "above protocol.grid.lr=1e-09"),
-        (["train.batch_size=1001"], "more than the 1000 images of train: set it to 1000"),
-        (["protocol=validation", "train.batch_size=801"], "more than the 800 images of train800"),
+        (["train.batch_size=100001"], "it must be at least 1 and at most 100,000"),
         (["dataset.recipe.dropout=-1"], "dataset.recipe.dropout=-1.0 is not allowed"),
         (["protocol.grid.scale=[]"], r"protocol.grid.scale=\[\] is not allowed"),
     ],
 )
-def test_numbers_that_contradict_each_other(
+def test_numbers_that_contradict_others_or_the_recipe(
     compose_train: Compose, overrides: list[str], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
