@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import torch
 from torch import nn
@@ -60,7 +60,7 @@ def build_architecture(
     def build(changes: Mapping[str, Any]) -> nn.Module:
         options = {"num_classes": 0, "drop_path_rate": drop_path, **own, **changes}
         try:
-            return cast(nn.Module, timm.create_model(base, pretrained=False, **options))
+            return timm.create_model(base, pretrained=False, **options)
         # What a constructor makes of odd values is its own: ZeroDivisionError, KeyError, ...
         except Exception as error:
             key = "arguments" if changes else "architecture"

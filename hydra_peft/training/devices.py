@@ -11,10 +11,7 @@ from hydra_peft.errors import UserError
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device for ``auto``, ``cpu`` or ``cuda``; float32 on it is float32.
-
-    Unless told otherwise torch lets convolutions on CUDA, a ViT's patch embedding among them,
-    compute in TF32, which keeps ten bits of each factor.
+    """Return the device for ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
         UserError: ``cuda`` on a machine where torch finds none.
@@ -22,8 +19,6 @@ def resolve_device(name: str) -> torch.device:
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UserError("device=cuda, but torch finds no CUDA device here: set device=cpu or auto.")
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
