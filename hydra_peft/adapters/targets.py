@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
@@ -75,6 +76,11 @@ def check_weight(layer: nn.Linear) -> None:
         )
 
 
+def _ending(name: str) -> str:
+    """Return the last two dotted parts of ``name``."""
+    return ".".join(name.split(".")[-2:])
+
+
 def _unmatched(model: nn.Module, pattern: str, layers: list[str], exclude: Sequence[str]) -> str:
     others = [name for name, _ in model.named_modules() if name and matches(name, pattern)]
     if others and any(_lies_in(others[0], top) for top in exclude):
@@ -87,7 +93,7 @@ def _unmatched(model: nn.Module, pattern: str, layers: list[str], exclude: Seque
         )
     else:
         # Blocks repeat: the parts after the block number say what there is to choose from.
-        endings = list(dict.fromkeys(".".join(name.split(".")[-2:]) for name in layers))
+        endings = list(dict.fromkeys(re.sub(r"^\d+\.", "", _ending(name)) for name in layers))
         close = near(pattern, endings) or near(pattern, layers) or endings[:5]
         hint = f"near names: {', '.join(close)}" if close else "it has none"
     return f"target '{pattern}' matches no linear layer of {type(model).__name__}; {hint}."

@@ -56,12 +56,19 @@ def check_for_nodes(found: Iterable[Composition]) -> None:
     """
     for composition in found:
         raw = json.loads(composition.job.config)
-        if raw.get("device") == "auto" or str(raw.get("precision")).startswith("${"):
-            raise UserError(
-                "jobs for a cluster are planned here, where nobody can see what its nodes have: "
-                "add device=cuda precision=bf16 (precision=fp32 for GPUs without bfloat16), or "
-                "device=cpu precision=fp32."
-            )
+        precision = str(raw.get("precision"))
+        if precision.startswith("${"):  # the protocol's, which may have settled it
+            precision = str(raw["protocol"]["fills"].get("precision"))
+        told = ("device=cuda", "device=cpu")
+        if precision.startswith("${"):
+            bf16 = "device=cuda precision=bf16 (precision=fp32 for GPUs without bfloat16)"
+            told = (bf16, "device=cpu precision=fp32")
+        elif raw.get("device") != "auto":
+            continue
+        raise UserError(
+            "jobs for a cluster are planned here, where nobody can see what its nodes have: add "
+            f"{told[0]}, or {told[1]}."
+        )
 
 
 def executor_of(launcher: Any) -> Any:

@@ -13,14 +13,18 @@ from omegaconf.errors import ConfigKeyError, InterpolationResolutionError, Omega
 from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.limits import check_limits
 from hydra_peft.methods import method_class
 from hydra_peft.methods._base import Method
+from hydra_peft.plain_text import shortened
 
 T = TypeVar("T")
 
 #: keys of ``method`` that say how to run it rather than what it is
 _METHOD_EXTRAS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
+#: keys of earlier code that decided nothing; the configs of its runs still have them
+_RETIRED = {"dataset": ("column",)}
 #: groups that passed, by class and values as text: the jobs of a sweep share most of theirs
 _passed: dict[tuple[type, str], Any] = {}
 _PASSED_MAX = 4096
@@ -57,7 +61,8 @@ def check_and_resolve(config: DictConfig) -> tuple[RunConfig, dict[str, Any]]:
     raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     plain: dict[str, Any] = {}
     values: dict[str, Any] = {}
-    for key in expected:
+    # Others take values from these two: a mistake in them is named there.
+    for key in sorted(expected, key=lambda key: key not in ("dataset", "train")):
         if key == "method" or dataclasses.is_dataclass(types[key]):
             section = _section(config, key)
             plain[key] = raw[key] if _is_plain(raw[key]) else _resolved(section, key)
@@ -94,6 +99,21 @@ def _method(values: dict[str, Any]) -> Method:
         raise UserError("method.name is missing: choose a method, such as method=lora.")
     options = {key: value for key, value in values.items() if key not in _METHOD_EXTRAS}
     return _typed(method_class(name), options, "method")
+
+
+def check_recorded(values: dict[str, Any]) -> RunConfig:
+    """Return the typed run that the plain values of a run's ``config.yaml`` describe.
+
+    Keys that have been retired since are passed over.
+
+    Raises:
+        UserError: see :func:`check_config`.
+    """
+    current = dict(values)
+    for group, retired in _RETIRED.items():
+        if isinstance(current.get(group), dict):
+            current[group] = {k: v for k, v in current[group].items() if k not in retired}
+    return check_config(OmegaConf.create(current))
 
 
 def check_section(cls: type[T], config: DictConfig, key: str) -> T:
@@ -133,16 +153,31 @@ def _typed(cls: type[T], values: dict[str, Any], key: str) -> T:
 
 
 def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
+    _check_switches(cls, values, key)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cast(Any, cls))), values)
-        options = OmegaConf.to_container(merged, throw_on_missing=True)
+        options = cast(dict[str, Any], OmegaConf.to_container(merged, throw_on_missing=True))
     except ConfigKeyError as error:
         full = f"{key}.{error.full_key}"
         known = [field.name for field in dataclasses.fields(cast(Any, cls))]
         raise UserError(_unknown_key(full, full.rsplit(".", 1)[-1], known)) from None
     except OmegaConfBaseException as error:
         raise UserError(_one_line(error, f"{key}.{error.full_key}")) from None
-    return _build(cls, cast(dict[str, Any], options))
+    except OverflowError:
+        said = shortened(str(values), 200)
+        raise UserError(f"{key} has a number that is too large for any key: {said}.") from None
+    check_limits(cls, options, f"{key}.")
+    return cast(T, _build(cls, options))
+
+
+def _check_switches(cls: Any, values: dict[str, Any], key: str) -> None:
+    """Refuse what is no boolean where one is meant: OmegaConf takes any number and some words."""
+    for name, hint in typing.get_type_hints(cls).items():
+        value = values.get(name)
+        if hint is bool and name in values and not isinstance(value, bool):
+            raise UserError(f"{key}.{name}={value} is not allowed: it must be true or false.")
+        if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+            _check_switches(hint, value, f"{key}.{name}")
 
 
 def _build(cls: Any, options: dict[str, Any]) -> Any:
@@ -217,4 +252,7 @@ def _as_configured(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
             from_recipe = isinstance(written, str) and _RECIPE in written
             by_recipe = from_recipe and value != TUNED
             settings[f"{group}.{key}"] = "recipe" if by_recipe else value
+    warmup = checked.scheduler.warmup_epochs
+    if warmup != checked.dataset.recipe.warmup_epochs:
+        settings["scheduler.warmup_epochs"] = warmup  # shortened, or set by hand
     return settings

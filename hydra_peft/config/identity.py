@@ -14,7 +14,7 @@ TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
 _NOT_SCIENCE = {
     "model": ("name", "checkpoint", "url"),
-    "dataset": ("column", "source", "folder", "aliases", "recipe", "versions"),
+    "dataset": ("source", "folder", "aliases", "recipe", "versions"),
     "data": ("cache", "allow_partial"),
     "optimizer": (),
     "scheduler": (),

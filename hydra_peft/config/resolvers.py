@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -13,9 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def register_resolvers() -> None:
-    """Make ``${project_root:}`` and ``${fastest_precision:<device>}`` known to OmegaConf."""
+    """Make ``project_root``, ``fastest_precision`` and ``in_proportion`` known to OmegaConf."""
     OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
     OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, replace=True)
+    OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
 
 
 @contextlib.contextmanager
@@ -32,3 +34,12 @@ def _fastest_precision(device: object) -> str:
     from hydra_peft.training.devices import fastest_precision
 
     return fastest_precision(str(device))
+
+
+def in_proportion(length: Any, epochs: Any, recommended: Any) -> Any:
+    """Shorten ``length``, part of ``recommended`` epochs, for a run of fewer epochs; round down.
+
+    What is no whole number is given back as it is: the checks of the config say what is wrong.
+    """
+    counts = all(type(value) is int and value > 0 for value in (length, epochs, recommended))
+    return length * epochs // recommended if counts and epochs < recommended else length

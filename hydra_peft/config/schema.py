@@ -2,19 +2,18 @@
 
 The yaml files in ``conf`` hold the values; these classes hold names, types and limits. A class
 checks what it can see alone and raises :class:`~hydra_peft.errors.UserError`; the field names are
-the keys a user types (``optimizer.lr``).
+the keys a user types (``optimizer.lr``). Every number has its limits (:mod:`hydra_peft.limits`).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from hydra_peft.errors import UserError
+from hydra_peft.limits import LearningRate, Limits, Scale, Share, check_limits
 from hydra_peft.methods._base import Method
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -38,13 +37,22 @@ MAY_SELECT_ON_TEST = ("official",)
 ON_EXISTING = ("skip", "rerun", "error")
 #: which runs that ended without a score are started again: none, failed ones, diverged ones too
 RETRY = ("none", "failed", "all")
-#: what nobody means: a slip of the keyboard would take for ever, or all memory
-MAX_EPOCHS = 1_000_000
-MAX_CLASSES = 1_000_000
+#: the most are what nobody means: a slip of the keyboard would take for ever, or all memory
+Epochs = Annotated[int, Limits(least=1, most=1_000_000)]
+Classes = Annotated[int, Limits(least=2, most=1_000_000)]
+Images = Annotated[int, Limits(least=1, most=100_000_000)]
+BatchSize = Annotated[int, Limits(least=1, most=100_000)]
+WarmupEpochs = Annotated[int, Limits(least=0, most=1_000_000)]
+#: below the least float32 has no digits to divide by; 1 is the largest in use (Inception's)
+Epsilon = Annotated[float, Limits(least=1e-30, most=1)]
+WeightDecay = Annotated[float, Limits(least=0, most=100)]
+#: a rate at an end of a schedule
+EndRate = Annotated[float, Limits(least=0, most=1e6)]
+#: more jobs at a time than any machine has room for
+MAX_SLOTS = 1024
 
 
 def _require(condition: bool, key: str, value: object, expected: str) -> None:
-    # `not (nan > 0)`: a NaN fails every comparison, so it is refused wherever a limit is.
     if not condition:
         raise UserError(f"{key}={value} is not allowed: it must be {expected}.")
 
@@ -54,7 +62,20 @@ def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class _Group:
+    """A group of keys: its numbers are compared with their limits when it is built."""
+
+    _prefix = ""
+
+    def __init_subclass__(cls, key: str = "") -> None:
+        cls._prefix = f"{key}." if key else ""
+
+    def __post_init__(self) -> None:
+        check_limits(type(self), vars(self), self._prefix)
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Group, key="model"):
     """``model``: which backbone, with which weights.
 
     Attributes:
@@ -72,12 +93,12 @@ class ModelConfig:
     architecture: str
     checkpoint: str | None
     pretrained: bool
-    drop_path: float
+    drop_path: Share
     arguments: dict[str, Any]
     url: str | None
 
     def __post_init__(self) -> None:
-        _require(0 <= self.drop_path < 1, "model.drop_path", self.drop_path, "in [0, 1)")
+        super().__post_init__()
         file = self.checkpoint or ""
         _require("\0" not in file, "model.checkpoint", repr(file), "without a NUL")
         if self.checkpoint is not None and not self.pretrained:
@@ -88,7 +109,7 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class GridConfig:
+class GridConfig(_Group, key="protocol.grid"):
     """Values that tuning chooses from: all of them, or the ranges that they span.
 
     Attributes:
@@ -97,28 +118,27 @@ class GridConfig:
         dropout: branch dropouts; likewise.
     """
 
-    lr: list[float]
-    scale: list[float]
-    dropout: list[float]
+    lr: list[LearningRate]
+    scale: list[Scale]
+    dropout: list[Share]
 
     def __post_init__(self) -> None:
-        for key in ("lr", "scale", "dropout"):
-            values = getattr(self, key)
-            finite = bool(values) and all(math.isfinite(value) for value in values)
-            _require(finite, f"protocol.grid.{key}", values, "a list of at least one number")
+        super().__post_init__()
+        for key, values in vars(self).items():
+            _require(bool(values), f"{self._prefix}{key}", values, "a list of at least one number")
 
 
 @dataclass(frozen=True)
-class RecipeGridConfig:
+class RecipeGridConfig(_Group, key="dataset.recipe.grid"):
     """``dataset.recipe.grid``: what tuning tries; ``lr`` by kind of method."""
 
-    lr: dict[str, list[float]]
-    scale: list[float]
-    dropout: list[float]
+    lr: dict[str, list[LearningRate]]
+    scale: list[Scale]
+    dropout: list[Share]
 
 
 @dataclass(frozen=True)
-class RecipeConfig:
+class RecipeConfig(_Group, key="dataset.recipe"):
     """``dataset.recipe``: the hyper-parameters recommended for a task.
 
     Other groups point here (``optimizer.lr: ${dataset.recipe.lr...}``); overriding those is the
@@ -129,24 +149,23 @@ class RecipeConfig:
         grid: what ``protocol.tune=true`` chooses from.
     """
 
-    epochs: int
-    warmup_epochs: int
-    batch_size: int
-    lr: dict[str, float]
-    weight_decay: float
-    dropout: float
-    scale: float
+    epochs: Epochs
+    warmup_epochs: WarmupEpochs
+    batch_size: BatchSize
+    lr: dict[str, LearningRate]
+    weight_decay: WeightDecay
+    dropout: Share
+    scale: Scale
     grid: RecipeGridConfig
 
 
 @dataclass(frozen=True)
-class DatasetConfig:
+class DatasetConfig(_Group, key="dataset"):
     """``dataset``: one task of a benchmark.
 
     Attributes:
         benchmark: such as ``mini``; runs of different benchmarks never share a table.
         name: the task's name within the benchmark.
-        column: the task's title in the paper's tables.
         group: the benchmark's group of the task, such as ``structured``.
         source: module of :mod:`hydra_peft.data.sources` that reads it.
         folder: the task's folder in prepared data; null where nothing is read from disk.
@@ -159,11 +178,10 @@ class DatasetConfig:
 
     benchmark: str
     name: str
-    column: str
     group: str
     source: str
-    classes: int
-    sizes: dict[str, int]
+    classes: Classes
+    sizes: dict[str, Images]
     metric: str
     recipe: RecipeConfig
     folder: str | None = None
@@ -171,9 +189,7 @@ class DatasetConfig:
     versions: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        in_range = 2 <= self.classes <= MAX_CLASSES
-        expected = f"at least 2 and at most {MAX_CLASSES:,}"
-        _require(in_range, "dataset.classes", self.classes, expected)
+        super().__post_init__()
         _one_of("dataset.metric", self.metric, ("accuracy",))
         # They become parts of paths, and a run's config may come from elsewhere.
         names = {"benchmark": self.benchmark, "name": self.name}
@@ -182,8 +198,12 @@ class DatasetConfig:
         for key, name in names.items():
             plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) is not None
             _require(plain, f"dataset.{key}", name, "a plain name of letters, digits and _.+-")
-        complete = set(self.sizes) == set(SPLITS) and min(self.sizes.values()) >= 1
+        complete = set(self.sizes) == set(SPLITS)
         _require(complete, "dataset.sizes", self.sizes, f"a positive number each of {SPLITS}")
+        for version, values in self.versions.items():
+            key = f"dataset.versions.{version}"
+            _require(isinstance(values, dict), key, values, "a group of hyper-parameters")
+            check_limits(RecipeConfig, values, f"{key}.")
 
 
 @dataclass(frozen=True)
@@ -207,35 +227,24 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(_Group, key="optimizer"):
     """``optimizer``: AdamW over adapter and head, one parameter group as in the released code."""
 
     name: str
-    lr: float
-    weight_decay: float
-    betas: list[float]
-    eps: float
+    lr: LearningRate
+    weight_decay: WeightDecay
+    betas: list[Share]
+    eps: Epsilon
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _one_of("optimizer.name", self.name, ("adamw",))
-        _require(0 < self.lr <= 1e6, "optimizer.lr", self.lr, "positive and at most 1e6")
-        _require(
-            0 <= self.weight_decay < math.inf,
-            "optimizer.weight_decay",
-            self.weight_decay,
-            "at least 0",
-        )
-        _require(
-            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
-            "optimizer.betas",
-            self.betas,
-            "two numbers in [0, 1)",
-        )
-        _require(0 < self.eps < math.inf, "optimizer.eps", self.eps, "positive")
+        two = len(self.betas) == 2
+        _require(two, "optimizer.betas", self.betas, "two numbers")
 
 
 @dataclass(frozen=True)
-class SchedulerConfig:
+class SchedulerConfig(_Group, key="scheduler"):
     """``scheduler``: linear warm-up, then a cosine; see :mod:`hydra_peft.training.schedule`.
 
     Attributes:
@@ -248,21 +257,15 @@ class SchedulerConfig:
     """
 
     name: str
-    warmup_epochs: int
-    warmup_lr: float
-    min_lr: float
-    period_epochs: int | None
+    warmup_epochs: WarmupEpochs
+    warmup_lr: EndRate
+    min_lr: EndRate
+    period_epochs: Epochs | None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _one_of("scheduler.name", self.name, SCHEDULES)
-        for key in ("warmup_epochs", "warmup_lr", "min_lr"):
-            value = getattr(self, key)
-            _require(0 <= value < math.inf, f"scheduler.{key}", value, "at least 0")
-        period = self.period_epochs
-        _require(
-            period is None or period >= 1, "scheduler.period_epochs", period, "null or positive"
-        )
-        if period is not None and self.name == "cosine":
+        if self.period_epochs is not None and self.name == "cosine":
             raise UserError(
                 "scheduler.period_epochs is for scheduler.name=timm_cosine: the cosine of "
                 "scheduler.name=cosine always ends with training."
@@ -270,7 +273,7 @@ class SchedulerConfig:
 
 
 @dataclass(frozen=True)
-class FillsConfig:
+class FillsConfig(_Group, key="protocol.fills"):
     """``protocol.fills``: what a protocol decides for other groups, which point here.
 
     Attributes:
@@ -280,20 +283,22 @@ class FillsConfig:
         drop_last: whether smaller last batches are left out (``train.drop_last``).
         normalization: of images (``data.normalization``).
         schedule: ``scheduler.name``; ``period_epochs`` and ``min_lr`` likewise.
+        precision: of computing (``precision``); configs of older code have it there alone.
     """
 
     recipe: str
     init: str
-    drop_path: float
+    drop_path: Share
     drop_last: bool
     normalization: str
     schedule: str
-    period_epochs: int | None
-    min_lr: float
+    period_epochs: Epochs | None
+    min_lr: EndRate
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
-class ProtocolConfig:
+class ProtocolConfig(_Group, key="protocol"):
     """``protocol``: what is trained on, what is scored, and which epoch counts.
 
     Attributes:
@@ -315,14 +320,15 @@ class ProtocolConfig:
     train_split: str
     evaluate_split: str
     selection: str
-    evaluate_every: int | None
+    evaluate_every: Epochs | None
     tune: bool
     grid: GridConfig
     fills: FillsConfig
     search: str = "grid"
-    trials: int = 20
+    trials: Annotated[int, Limits(least=1, most=100_000)] = 20
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _one_of("protocol.train_split", self.train_split, tuple(OVERLAPS))
         _one_of("protocol.evaluate_split", self.evaluate_split, SPLITS)
         if self.evaluate_split in OVERLAPS[self.train_split]:
@@ -332,10 +338,7 @@ class ProtocolConfig:
             )
         _one_of("protocol.selection", self.selection, SELECTIONS)
         _one_of("protocol.search", self.search, SEARCHES)
-        _require(self.trials >= 1, "protocol.trials", self.trials, "at least 1")
-        every = self.evaluate_every
-        _require(every is None or every >= 1, "protocol.evaluate_every", every, "null or positive")
-        if self.selection == "best" and every is None:
+        if self.selection == "best" and self.evaluate_every is None:
             raise UserError("protocol.selection=best needs protocol.evaluate_every: set it to 1.")
         on_test = self.selection == "best" and self.evaluate_split == "test"
         if on_test and self.name not in MAY_SELECT_ON_TEST:
@@ -357,7 +360,7 @@ class ProtocolConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(_Group, key="train"):
     """``train``: the loop.
 
     Attributes:
@@ -373,17 +376,18 @@ class TrainConfig:
             run is interrupted.
     """
 
-    epochs: int
-    batch_size: int
+    epochs: Epochs
+    batch_size: BatchSize
     drop_last: bool
-    clip_grad: float | None
-    label_smoothing: float
+    clip_grad: Annotated[float, Limits(above=0, most=1e6)] | None
+    label_smoothing: Share
     compile: str = "auto"
     cuda_graph: bool = False
     profile: bool = False
-    checkpoint_every: int | None = 10
+    checkpoint_every: Epochs | None = 10
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         # yaml's true comes as "True"
         object.__setattr__(self, "compile", self.compile.lower())
         _one_of("train.compile", self.compile, COMPILE)
@@ -392,23 +396,6 @@ class TrainConfig:
                 "train.cuda_graph=true replays compiled blocks, but train.compile=false: set "
                 "train.compile=true, or train.cuda_graph=false."
             )
-        in_range = 1 <= self.epochs <= MAX_EPOCHS
-        _require(in_range, "train.epochs", self.epochs, f"at least 1 and at most {MAX_EPOCHS:,}")
-        _require(self.batch_size >= 1, "train.batch_size", self.batch_size, "at least 1")
-        every = self.checkpoint_every
-        _require(every is None or every >= 1, "train.checkpoint_every", every, "null or at least 1")
-        _require(
-            self.clip_grad is None or 0 < self.clip_grad < math.inf,
-            "train.clip_grad",
-            self.clip_grad,
-            "null or positive",
-        )
-        _require(
-            0 <= self.label_smoothing < 1,
-            "train.label_smoothing",
-            self.label_smoothing,
-            "in [0, 1)",
-        )
 
 
 @dataclass(frozen=True)
@@ -451,7 +438,7 @@ class SweepConfig:
 
 
 @dataclass(frozen=True)
-class LauncherConfig:
+class LauncherConfig(_Group, key="launcher"):
     """``launcher``: what ``hydra/launcher=local`` makes of this machine.
 
     Attributes:
@@ -461,31 +448,28 @@ class LauncherConfig:
     """
 
     gpus: Any = "all"
-    jobs_per_gpu: int = 1
+    jobs_per_gpu: Annotated[int, Limits(least=1, most=MAX_SLOTS)] = 1
     cpu_slots: Any = "auto"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         gpus = [self.gpus] if _is_count(self.gpus, 0) else self.gpus
         listed = isinstance(gpus, list) and bool(gpus) and all(_is_count(gpu, 0) for gpu in gpus)
         distinct = listed and len(set(gpus)) == len(gpus)
         expected = "all or a list of different GPUs, such as [0,2]"
         _require(gpus == "all" or distinct, "launcher.gpus", gpus, expected)
         object.__setattr__(self, "gpus", gpus if gpus == "all" else tuple(gpus))
-        _require(self.jobs_per_gpu >= 1, "launcher.jobs_per_gpu", self.jobs_per_gpu, "at least 1")
-        _require(
-            self.cpu_slots == "auto" or _is_count(self.cpu_slots, 1),
-            "launcher.cpu_slots",
-            self.cpu_slots,
-            "auto or a positive whole number",
-        )
+        counted = self.cpu_slots == "auto" or _is_count(self.cpu_slots, 1)
+        expected = f"auto or a positive whole number up to {MAX_SLOTS}"
+        _require(counted, "launcher.cpu_slots", self.cpu_slots, expected)
 
 
 def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, int) and Limits(least=least, most=MAX_SLOTS).admit(value)
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(_Group):
     """Everything about one run, typed and checked.
 
     Attributes:
@@ -504,14 +488,14 @@ class RunConfig:
     train: TrainConfig
     paths: PathsConfig
     sweep: SweepConfig
-    seed: int
+    seed: Annotated[int, Limits(least=0, below=2**32)]
     device: str
     precision: str
     settings: dict[str, Any]
     launcher: LauncherConfig = field(default_factory=LauncherConfig)
 
     def __post_init__(self) -> None:
-        _require(0 <= self.seed < 2**32, "seed", self.seed, "in [0, 2**32)")
+        super().__post_init__()
         _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, PRECISIONS)
         if self.scheduler.warmup_epochs >= self.train.epochs:
@@ -520,18 +504,18 @@ class RunConfig:
                 f"train.epochs={self.train.epochs}: train longer, or set scheduler.warmup_epochs "
                 "below it (0 is allowed)."
             )
-        if self.protocol.tune:
-            _check_grid(self.protocol.grid, self.optimizer, self.method)
+        self._check_rates()
 
-
-def _check_grid(grid: GridConfig, optimizer: OptimizerConfig, method: Method) -> None:
-    """Find a value that cannot be run now, not in the middle of a search."""
-    own = {field.name for field in dataclasses.fields(method)}
-    try:
-        for lr in grid.lr:
-            dataclasses.replace(optimizer, lr=lr)
-        for option in own.intersection(TUNED_OPTIONS):
-            for value in getattr(grid, option):
-                dataclasses.replace(method, **{option: value})
-    except UserError as error:
-        raise UserError(f"protocol.grid has a value that cannot be run: {error}") from None
+    def _check_rates(self) -> None:
+        """Check that a schedule rises to its learning rate and falls from it."""
+        tried = self.protocol.grid.lr if self.protocol.tune else [self.optimizer.lr]
+        key = "protocol.grid.lr" if self.protocol.tune else "optimizer.lr"
+        ends = {"min_lr": self.scheduler.min_lr}
+        if self.scheduler.warmup_epochs:
+            ends["warmup_lr"] = self.scheduler.warmup_lr
+        for end, rate in ends.items():
+            if rate > min(tried):
+                raise UserError(
+                    f"scheduler.{end}={rate} is above {key}={min(tried)}, where the schedule has "
+                    f"its peak: set scheduler.{end} to that or less (0 is allowed)."
+                )

@@ -196,16 +196,11 @@ def check_task(
         incomplete original; only where ``allow_partial`` is true.
 
     Raises:
-        UserError: partial data that is not allowed, or a label outside ``[0, classes)``.
+        UserError: partial data that is not allowed, or other classes than ``classes``.
     """
     partial = data.partial
+    _check_classes(data, name, classes, allow_partial)
     for split, content in data.splits.items():
-        low, high = int(content.labels.min()), int(content.labels.max())
-        if low < 0 or high >= classes:
-            raise UserError(
-                f"dataset {name} has labels from {low} to {high} in {split} where its yaml says "
-                f"classes={classes}: mend the data or the yaml."
-            )
         if len(content) != sizes[split]:
             partial = True
             if not allow_partial:
@@ -220,6 +215,27 @@ def check_task(
             "complete the original and prepare the task again, or set data.allow_partial=true."
         )
     return partial
+
+
+def _check_classes(data: TaskData, name: str, classes: int, allow_partial: bool) -> None:
+    """Check that labels lie below ``classes``, and reach it where all of them are there to see."""
+    highest = 0
+    for split, content in data.splits.items():
+        low, high = int(content.labels.min()), int(content.labels.max())
+        highest = max(highest, high)
+        if low < 0 or high >= classes:
+            raise UserError(
+                f"dataset {name} has labels from {low} to {high} in {split}, but dataset.classes="
+                f"{classes}: labels must lie below it; mend the data or dataset.classes."
+            )
+    # The 1000 of a task with hundreds of classes may lack some of them.
+    complete = data.lineage == "generated" or "test" in data.splits
+    if complete and highest + 1 < classes and not allow_partial:
+        raise UserError(
+            f"dataset {name} has labels from 0 to {highest}, but dataset.classes={classes}: set "
+            f"dataset.classes={highest + 1}, or data.allow_partial=true where images of the last "
+            "classes are missing."
+        )
 
 
 def content_hash(images: Tensor, labels: Tensor) -> str:

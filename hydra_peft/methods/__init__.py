@@ -92,4 +92,8 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _words(hint: Any) -> str:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " | ".join(_words(part) for part in typing.get_args(hint))
+    if hint is type(None):
+        return "None"
     return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)

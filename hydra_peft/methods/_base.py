@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hydra_peft.limits import check_limits
+
 if TYPE_CHECKING:
     from torch import nn  # tables read options and must not wait for torch
 
 
 @dataclass(frozen=True)
 class Method(ABC):
-    """One fine-tuning method. The dataclass fields of a subclass are its options.
+    """One fine-tuning method. The dataclass fields of a subclass are its options, and what their
+    annotations say of :class:`~hydra_peft.limits.Limits` is checked.
 
     A method is one module of :mod:`hydra_peft.methods`, named as the method, which binds its
     class to ``METHOD``; and one yaml of the same name in ``conf/method``. Nothing else lists it.
@@ -23,6 +26,9 @@ class Method(ABC):
     backbone_in_eval: ClassVar[bool] = False
     #: whether the backbone's own weights are trained
     trains_backbone: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_limits(type(self), vars(self))
 
     @abstractmethod
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:

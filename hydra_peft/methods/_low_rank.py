@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.adapters.initializers import initializer
 from hydra_peft.errors import UserError
+from hydra_peft.limits import Scale, Share
 from hydra_peft.methods._base import Method
 
 if TYPE_CHECKING:
@@ -31,35 +31,23 @@ class LowRankMethod(Method):
     """
 
     targets: list[str] = field(default_factory=lambda: list(VTAB_TARGETS))
-    scale: float = 1.0
-    dropout: float = 0.0
+    scale: Scale = 1.0
+    dropout: Share = 0.0
     bias: bool = True
     init: str = "gaussian"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         initializer(self.init)
-        if not math.isfinite(self.scale):
-            raise UserError(f"scale={self.scale} is not a finite number.")
         if not self.targets or not all(isinstance(t, str) and t for t in self.targets):
             raise UserError(
                 f"targets={self.targets} is not a list of name patterns, such as "
                 "[attn.proj, mlp.fc2]."
             )
-        if not 0.0 <= self.dropout < 1.0:
-            raise UserError(f"dropout={self.dropout} is not a probability in [0, 1).")
-        for branch, rank in zip(("parallel", "sequential"), self.ranks(), strict=True):
-            if rank < 0 or (rank == 0 and self._has(branch)):
-                raise UserError(
-                    f"rank {rank} of the {branch} branch of method '{self.name}' is too small: "
-                    "it must be at least 1."
-                )
 
     @abstractmethod
     def ranks(self) -> tuple[int, int]:
         """Ranks of the parallel and the sequential branch; 0 where the method has no such one."""
-
-    def _has(self, branch: str) -> bool:
-        return branch == "parallel"
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put a :class:`LowRankLinear` in the place of every target."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from hydra_peft.limits import Rank
 from hydra_peft.methods._low_rank import LowRankMethod
 
 
@@ -19,18 +20,15 @@ class Hydra(LowRankMethod):
     """
 
     name: ClassVar[str] = "hydra"
-    rank: int = 2
-    rank_parallel: int | None = None
-    rank_sequential: int | None = None
+    rank: Rank = 2
+    rank_parallel: Rank | None = None
+    rank_sequential: Rank | None = None
 
     def ranks(self) -> tuple[int, int]:
         """Both ranks, each its own key's or ``rank``."""
         parallel = self.rank if self.rank_parallel is None else self.rank_parallel
         sequential = self.rank if self.rank_sequential is None else self.rank_sequential
         return parallel, sequential
-
-    def _has(self, branch: str) -> bool:
-        return branch in ("parallel", "sequential")
 
 
 METHOD = Hydra

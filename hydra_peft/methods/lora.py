@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from hydra_peft.limits import Rank
 from hydra_peft.methods._low_rank import LowRankMethod
 
 
@@ -13,7 +14,7 @@ class Lora(LowRankMethod):
     """LoRA; rank 4 with branch biases is the paper's Table 8 row (276,576 on ViT-B/16)."""
 
     name: ClassVar[str] = "lora"
-    rank: int = 4
+    rank: Rank = 4
 
     def ranks(self) -> tuple[int, int]:
         """``(rank, 0)``."""

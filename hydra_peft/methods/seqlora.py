@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from hydra_peft.limits import Rank
 from hydra_peft.methods._low_rank import LowRankMethod
 
 
@@ -13,14 +14,11 @@ class SeqLora(LowRankMethod):
     """SeqLoRA; rank 6 with branch biases has the paper's Table 8 budget (239,760 on ViT-B/16)."""
 
     name: ClassVar[str] = "seqlora"
-    rank: int = 6
+    rank: Rank = 6
 
     def ranks(self) -> tuple[int, int]:
         """``(0, rank)``."""
         return 0, self.rank
-
-    def _has(self, branch: str) -> bool:
-        return branch == "sequential"
 
 
 METHOD = SeqLora

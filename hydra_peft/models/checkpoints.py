@@ -1,11 +1,11 @@
-"""Weights from a local file, whichever of the usual formats it has, into a timm ViT."""
+"""Weights from a local file, whichever of the usual formats it has, into a timm model."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,11 @@ from hydra_peft.tensor_values import FLOATS, check_finite, wrong_dtype
 #: what DistributedDataParallel and torch.compile put before every name
 _WRAPPERS = ("module.", "_orig_mod.")
 #: what only a classifier or a distilled model adds, no part of the backbone
-_HEADS = ("head.", "pre_logits.", "fc.")
+_HEADS = ("head.", "head_dist.", "pre_logits.", "fc.")
 
 
 def load_checkpoint(model: nn.Module, path: Path) -> None:
-    """Load a local checkpoint into ``model``, a timm ViT without a head, in place.
+    """Load a local checkpoint into ``model``, a timm model without a head, in place.
 
     A head in the file is ignored; position embeddings of another image size are interpolated as
     timm does. ``.npz`` is read in Google's naming (:mod:`~hydra_peft.models.google_npz`), without
@@ -36,6 +36,7 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
     """
     _check_file(path)
     if path.suffix == ".npz":
+        _check_googles(model, path)
         model.load_state_dict(read_google_vit(path, model))
         return
     read = read_tensors if path.suffix == ".safetensors" else read_torch_file
@@ -52,7 +53,7 @@ def check_checkpoint(skeleton: nn.Module, path: Path) -> None:
     formats lie in a pickle among the values: of these only the file's name is looked at.
 
     Args:
-        skeleton: a timm ViT without a head; its tensors need no storage.
+        skeleton: a timm model without a head; its tensors need no storage.
         path: as of :func:`load_checkpoint`.
 
     Raises:
@@ -60,6 +61,7 @@ def check_checkpoint(skeleton: nn.Module, path: Path) -> None:
     """
     _check_file(path)
     if path.suffix == ".npz":
+        _check_googles(skeleton, path)
         check_google_vit(path, skeleton)
     elif path.suffix == ".safetensors":
         # Without storage timm could not resize them; pages that nobody touches cost nothing.
@@ -73,20 +75,31 @@ def _check_file(path: Path) -> None:
     check_suffix(path)
 
 
+def _check_googles(model: nn.Module, path: Path) -> None:
+    from timm.models.vision_transformer import VisionTransformer
+
+    if not isinstance(model, VisionTransformer):
+        raise UserError(
+            f"model.checkpoint={path} is in the format of Google's vision transformers, and this "
+            f"model is a {type(model).__name__}: give a .safetensors or .pth file of its own."
+        )
+
+
 def _fitting(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Return the floats of ``state`` as float32, in the names and shapes of ``model``."""
-    from timm.models.vision_transformer import checkpoint_filter_fn
-
+    # timm keeps with each family what brings its files into shape.
+    family = sys.modules[type(model).__module__]
+    into_shape = getattr(family, "checkpoint_filter_fn", lambda state, _: state)
     own = model.state_dict()
     state = _unwrapped(state)
     # Others may lie beside a backbone, such as sizes of the text tower that it was trained with.
     floats = {n: t.to(torch.float32) for n, t in state.items() if t.dtype in FLOATS}
     try:
-        fitting: dict[str, Tensor] = checkpoint_filter_fn(floats, cast(Any, model))
+        fitting: dict[str, Tensor] = into_shape(floats, model)
     # What timm's conversions make of tensors of other shapes and names is of any kind.
     except Exception as error:
         raise UserError(
-            f"{path} is not a checkpoint of this vision transformer ({first_line(error)})."
+            f"{path} is not a checkpoint of this {type(model).__name__} ({first_line(error)})."
         ) from None
     fitting = {n: t for n, t in fitting.items() if not n.startswith(_HEADS)}
     missing, unexpected = sorted(own.keys() - fitting.keys()), sorted(fitting.keys() - own.keys())

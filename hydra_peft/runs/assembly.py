@@ -23,7 +23,7 @@ from hydra_peft.data.sources import Task, check_task_is_there, load_task
 from hydra_peft.data.splits import ImageSplit, TaskData, check_task
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
-from hydra_peft.models.architectures import build_architecture, input_size
+from hydra_peft.models.architectures import build_architecture, described, input_size, reason
 from hydra_peft.models.architectures import normalization as own_normalization
 from hydra_peft.models.backbones import Weights, build_backbone
 from hydra_peft.models.weight_files import check_weights_exist
@@ -77,18 +77,24 @@ def _check_fit(model: ModelConfig, method: Method, classes: int) -> None:
         skeleton = build_architecture(
             model.architecture, model.arguments, drop_path=model.drop_path
         )
-        cast(Any, skeleton).reset_classifier(classes)
-        inject(skeleton, method)
-        _check_logits(skeleton, classes)
-
-
-def _check_logits(skeleton: nn.Module, classes: int) -> None:
-    height, width = input_size(skeleton)
-    logits = skeleton.eval()(torch.empty(1, 3, height, width, device="meta"))
-    if tuple(logits.shape) != (1, classes):
+        try:
+            cast(Any, skeleton).reset_classifier(classes)
+            inject(skeleton, method)
+            height, width = input_size(skeleton)
+            logits = skeleton.eval()(torch.empty(1, 3, height, width, device="meta"))
+        except UserError:
+            raise
+        # A model that cannot compute says so in its own way: AssertionError, RuntimeError, ...
+        except Exception as error:
+            raise UserError(
+                f"{described(model.architecture, model.arguments)} cannot be used on RGB images "
+                f"with a head of {classes} classes ({reason(error)}): change model.arguments."
+            ) from None
+    shape = tuple(getattr(logits, "shape", ()))
+    if shape != (1, classes):
         raise UserError(
-            f"this model gives outputs of shape {tuple(logits.shape)} for one image where "
-            f"(1, {classes}) logits are needed: see model.arguments."
+            f"{described(model.architecture, model.arguments)} gives outputs of shape {shape} for "
+            f"one image where (1, {classes}) logits are needed: change model.arguments."
         )
 
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 import yaml
-from omegaconf import OmegaConf
 from torch import nn
 
 from hydra_peft.adaptation.merging import merge
 from hydra_peft.adaptation.storage import load_adapter
-from hydra_peft.config.check import check_config
+from hydra_peft.config.check import check_recorded
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.errors import UserError
@@ -77,7 +76,7 @@ def read_run_config(folder: Path) -> RunConfig:
         raise UserError(f"{path} holds no settings.")
     if "${" in text:
         raise UserError(f"{path} holds an interpolation: a run's config has plain values only.")
-    return check_config(OmegaConf.create(content))
+    return check_recorded(content)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ MAX_BYTES = 64 * 2**20
 #: files kept in the folder, the newest
 KEPT = 32
 #: resolvers whose results the hash covers
-_KNOWN_RESOLVERS = re.compile(r"\$\{\s*(project_root|fastest_precision)\s*:")
+_KNOWN_RESOLVERS = re.compile(r"\$\{\s*(project_root|fastest_precision|in_proportion)\s*:")
 #: any other resolver; one whose name is put together by interpolation; the policies, that are
 #: replaced after composing
 _NOT_FIXED = re.compile(r"\$\{[^}]*:|\$\{[\s.]*\$\{|\}[\w.\t ]*:|\$\{\s*\.*\s*sweep\b")

@@ -121,7 +121,7 @@ def test_a_layer_shared_under_two_names_is_adapted_under_both() -> None:
         ("lora", {"head": ""}, "has no head ''"),
         ("lora", {"head": 3}, "head=3 is not a module's name"),
         ("lora", {"head": [None]}, r"head=\[None\] is not a module's name"),
-        ("lora", {"dropout": 1.5}, r"\[0, 1\)"),
+        ("lora", {"dropout": 1.5}, "dropout=1.5 is not allowed: it must be at least 0 and below 1"),
         ("lora", {"scale": "x"}, "option 'scale' of method 'lora' is 'x': expected float"),
         ("lora", {"scale": None}, "expected float"),
         ("lora", {"rank": "4"}, "expected int"),

@@ -10,9 +10,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fake_slurm
 import pytest
+from omegaconf import OmegaConf
+
+from hydra_peft.cli.clusters import check_for_nodes
+from hydra_peft.errors import UserError
+from hydra_peft.sweeps.compositions import Composition
+from hydra_peft.sweeps.job import Job
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
 
@@ -179,6 +186,28 @@ def test_mistakes_start_nothing(
     assert done.stdout == ""
     assert results(tmp_path) == []
     assert not list(tmp_path.glob("runs/.sweeps/*"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["device=cuda"], r"add device=cuda precision=bf16 .*, or device=cpu precision=fp32"),
+        (["precision=bf16"], "add device=cuda, or device=cpu"),
+        (["protocol=official"], "add device=cuda, or device=cpu"),
+        (["protocol=official", "device=cuda"], ""),
+        (["device=cuda", "precision=bf16"], ""),
+    ],
+)
+def test_what_nodes_have_is_not_guessed(
+    compose_train: Callable[..., Any], overrides: list[str], message: str
+) -> None:
+    raw = OmegaConf.to_container(compose_train(*overrides), resolve=False)
+    composition = Composition(Job(tuple(overrides), json.dumps(raw)), None)
+    if not message:
+        check_for_nodes([composition])
+        return
+    with pytest.raises(UserError, match=message):
+        check_for_nodes([composition])
 
 
 def test_nodes_with_gpus_are_planned_for_where_there_is_none(here: Train, tmp_path: Path) -> None:

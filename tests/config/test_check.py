@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import dataclasses
+import functools
+import operator
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+import yaml
+from omegaconf import OmegaConf
 
-from hydra_peft.config.check import check_config
+from hydra_peft.config.check import check_config, check_recorded, check_section
+from hydra_peft.config.identity import config_id
+from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
+from hydra_peft.training import devices
 
 Compose = Callable[..., Any]
 
@@ -52,7 +62,7 @@ def test_folders_may_start_with_a_tilde(
         (["+optimizer.lrr=1"], "unknown key 'optimizer.lrr' .did you mean 'lr'"),
         (["method.rank=x"], "method.rank: Value 'x' of type 'str'"),
         (["method.rank=1.5"], "method.rank: Value '1.5' of type 'float'"),
-        (["method.rank=0"], "rank 0 of the parallel branch .* at least 1"),
+        (["method.rank=0"], "method.rank=0 is not allowed: it must be at least 1"),
         (["method.targets=attn"], "method.targets: "),
         (["method.init=gausian"], "did you mean 'gaussian'"),
         (["method.name=loar"], "did you mean 'lora'"),
@@ -67,7 +77,8 @@ def test_folders_may_start_with_a_tilde(
         (["optimizer.betas=[0.9]"], "two numbers"),
         (["optimizer.name=sgd"], "one of adamw"),
         (["train.epochs=0"], "train.epochs=0 is not allowed"),
-        (["train.epochs=2"], "leaves nothing of train.epochs=2"),
+        (["train.epochs=2", "scheduler.warmup_epochs=2"], "leaves nothing of train.epochs=2"),
+        (["dataset.recipe.epochs=2"], "leaves nothing of train.epochs=2"),
         (["train.batch_size=0"], "train.batch_size=0"),
         (["train.clip_grad=0"], "train.clip_grad"),
         (["train=3"], "'train' is a group of settings"),
@@ -80,7 +91,7 @@ def test_folders_may_start_with_a_tilde(
         (["protocol.evaluate_split=val200"], "val200 overlaps protocol.train_split=train"),
         (["protocol.evaluate_split=tset"], "one of train800, val200, train, test"),
         (["paths.runs=''"], "paths.runs=''"),
-        (["method.scale=nan"], "scale=nan is not a finite number"),
+        (["method.scale=nan"], "method.scale=nan is not allowed: it must be at least -1,000"),
         (["method.targets=[]"], "is not a list of name patterns"),
         (["method.targets=['']"], "is not a list of name patterns"),
         (["~train.epochs"], "train.epochs has no value"),
@@ -93,3 +104,154 @@ def test_mistakes(compose_train: Compose, overrides: list[str], message: str) ->
     with pytest.raises(UserError, match=message) as caught:
         check_config(compose_train(*overrides))
     assert "\n" not in str(caught.value)
+
+
+#: what no key takes that has a value of this type
+ABSURD: dict[type, tuple[Any, ...]] = {
+    bool: (2, "yes"),
+    int: (10**9, -(10**9), True, "x"),
+    float: (1e300, -1e300, float("nan"), True, "x"),
+    type(None): (1e300, 10**9, -(10**9), True, "x"),
+}
+#: keys that may be null and take a number
+NULLABLE = {"clip_grad", "period_epochs", "evaluate_every", "rank_parallel", "rank_sequential"}
+
+
+def numbers_and_switches(
+    node: Any, path: tuple[Any, ...] = ()
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield the place of every number and boolean of a config, and its value."""
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in items:
+        if isinstance(value, dict | list):
+            yield from numbers_and_switches(value, (*path, key))
+        elif isinstance(value, bool | int | float) or key in NULLABLE:
+            yield (*path, key), value
+
+
+def refusal(group: str, values: dict[str, Any]) -> str:
+    """Return what is said of a group's values; nothing where they are accepted."""
+    cls = typing.get_type_hints(RunConfig)[group]
+    try:
+        if dataclasses.is_dataclass(cls) and group != "method":
+            check_section(cast(Any, cls), OmegaConf.create({group: values[group]}), group)
+        else:
+            check_config(OmegaConf.create(values))
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def test_every_number_and_switch_refuses_what_nobody_means(compose_train: Compose) -> None:
+    plain = cast(dict[str, Any], OmegaConf.to_container(compose_train("dataset=dtd"), resolve=True))
+    places = dict(numbers_and_switches(plain))
+    assert len(places) > 60
+    wrong = []
+    for path, value in places.items():
+        *inner, last = path
+        parent = functools.reduce(operator.getitem, inner, plain)
+        named = [key for key in path if isinstance(key, str)][-1]
+        for absurd in ABSURD[type(value)]:
+            parent[last] = absurd
+            said = refusal(path[0], plain)
+            if named not in said and (path, absurd) != (("seed",), 10**9):
+                wrong.append((path, absurd, said))
+        parent[last] = value
+    assert not wrong
+
+
+def test_a_number_that_no_float_holds_is_refused(compose_train: Compose) -> None:
+    config = compose_train()
+    config.optimizer.lr = 10**400
+    with pytest.raises(UserError, match="optimizer has a number that is too"):
+        check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["scheduler.min_lr=0.5"], "scheduler.min_lr=0.5 is above optimizer.lr=0.01"),
+        (["scheduler.warmup_lr=0.5"], "scheduler.warmup_lr=0.5 is above optimizer.lr=0.01"),
+        (["protocol.tune=true", "protocol.grid.lr=[1,1e-9]"], "above protocol.grid.lr=1e-09"),
+        (["train.batch_size=100001"], "it must be at least 1 and at most 100,000"),
+        (["dataset.recipe.dropout=-1"], "dataset.recipe.dropout=-1.0 is not allowed"),
+        (["protocol.grid.scale=[]"], r"protocol.grid.scale=\[\] is not allowed"),
+    ],
+)
+def test_numbers_that_contradict_others_or_the_recipe(
+    compose_train: Compose, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        check_config(compose_train(*overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "epochs"),
+    [
+        ([], 2),
+        (["train.epochs=19"], 1),
+        (["train.epochs=10"], 1),
+        (["train.epochs=1"], 0),
+        (["train.epochs=100"], 2),
+        (["train.epochs=5", "scheduler.warmup_epochs=3"], 3),
+        (["train.epochs=10", "dataset.recipe.warmup_epochs=8"], 4),
+        (["dataset=dtd", "train.epochs=50"], 5),
+        (["dataset=dtd", "protocol=official", "train.epochs=25"], 2),
+    ],
+)
+def test_the_warm_up_of_a_recipe_shortens_with_the_run(
+    compose_train: Compose, overrides: list[str], epochs: int
+) -> None:
+    config = check_config(compose_train(*overrides))
+    assert config.scheduler.warmup_epochs == epochs
+    recommended = config.dataset.recipe.warmup_epochs
+    told = "recipe" if epochs == recommended else epochs
+    assert config.settings["scheduler.warmup_epochs"] == told
+    # However it came to be so short, it is the same run.
+    by_hand = check_config(compose_train(*overrides, f"scheduler.warmup_epochs={epochs}"))
+    assert config_id(config) == config_id(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "precision"),
+    [("clean", "bf16"), ("paper", "bf16"), ("validation", "bf16"), ("official", "fp32")],
+)
+def test_precision_is_the_protocols(
+    compose_train: Compose, monkeypatch: pytest.MonkeyPatch, protocol: str, precision: str
+) -> None:
+    monkeypatch.setattr(devices, "fastest_precision", lambda _device: "bf16")
+    assert check_config(compose_train(f"protocol={protocol}")).precision == precision
+    asked = check_config(compose_train(f"protocol={protocol}", "precision=fp32"))
+    assert asked.precision == "fp32"
+
+
+def test_configs_of_earlier_code_are_read(compose_train: Compose) -> None:
+    config = compose_train("precision=fp32")
+    earlier = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(earlier, dict)
+    earlier["dataset"]["column"] = "digits"
+    del earlier["protocol"]["fills"]["precision"]
+    assert config_id(check_recorded(earlier)) == config_id(check_config(config))
+    assert earlier["dataset"]["column"] == "digits"
+    with pytest.raises(UserError, match=r"unknown key 'dataset\.column'"):
+        check_config(OmegaConf.create(earlier))
+
+
+def test_the_grid_of_vtab1k_holds_what_it_says(root: Path) -> None:
+    # docs/protocols.md and conf/recipe/vtab1k.yaml
+    grid = yaml.safe_load((root / "conf/recipe/vtab1k.yaml").read_text())["grid"]
+    tasks = [yaml.safe_load(file.read_text()) for file in root.glob("conf/dataset/*.yaml")]
+    assert len(tasks) == 19
+    used: dict[str, set[float]] = {
+        key: {float(version[key]) for task in tasks for version in task["versions"].values()}
+        for key in ("scale", "dropout")
+    }
+    assert set(grid["lr"]["adapter"]) == {task["recipe"]["lr"]["adapter"] for task in tasks}
+    assert grid["scale"] == [min(used["scale"]), 1.0, max(used["scale"])]
+    assert grid["dropout"] == [min(used["dropout"]), max(used["dropout"])]
+    assert used["scale"] == {0.1, 1.0, 1.5, 2.5, 3.0, 4.0, 4.5}
+    counts = [len(grid["lr"]["adapter"]) * len(grid["scale"]) * len(grid["dropout"])]
+    counts.append(len(grid["lr"]["adapter"]) * len(used["scale"]) * len(used["dropout"]))
+    said = (root / "docs/protocols.md").read_text()
+    assert counts == [18, 63]
+    assert "18 combinations. All seven scales and three dropouts would make 63" in said

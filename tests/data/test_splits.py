@@ -54,5 +54,22 @@ def test_promises_are_checked() -> None:
     with pytest.raises(UserError, match=r"x was prepared from an incomplete original.*manifest"):
         check()
     assert check(allow=True)
-    with pytest.raises(UserError, match=r"labels from 0 to 3 in .* where its yaml says classes=3"):
+    with pytest.raises(UserError, match=r"labels from 0 to 3 in .*, but dataset.classes=3: labels"):
         check(classes=3, allow=True)
+
+
+def test_other_classes_than_the_labels_show_are_refused() -> None:
+    splits = split_arrays(*make(classes=4))
+
+    def check(classes: int, *names: str, lineage: str = "archive", allow: bool = False) -> bool:
+        data = TaskData({name: splits[name] for name in names}, lineage)
+        return check_task(data, name="x", classes=classes, sizes=SIZES, allow_partial=allow)
+
+    said = r"labels from 0 to 3, but dataset.classes=5: set dataset.classes=4"
+    with pytest.raises(UserError, match=said):
+        check(5, "train", "test")
+    with pytest.raises(UserError, match=said):
+        check(5, "train800", "val200", lineage="generated")
+    check(4, "train", "test")
+    check(5, "train", "test", allow=True)
+    check(5, "train800", "val200")  # the test set may have the fifth

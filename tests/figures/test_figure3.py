@@ -110,7 +110,7 @@ def test_runs_without_branches_or_end_are_refused(compose_train: Compose, tmp_pa
 
 def test_values_that_are_not_finite_are_refused(compose_train: Compose, tmp_path: Path) -> None:
     folder = put_model(compose_train, tmp_path / "run", std=float("inf"))
-    with pytest.raises(UserError, match=r"blocks\.0\.attn\.proj .* not finite"):
+    with pytest.raises(UserError, match=r"blocks\.0\.attn\.proj.* not finite"):
         data(folder)
 
 

@@ -76,20 +76,3 @@ def test_missing_weights_say_where_to_get_them() -> None:
 def test_no_hub_is_one_sentence() -> None:
     with pytest.raises(UserError, match=r"hub did not give the weights.*model.checkpoint=<file>"):
         build_backbone("vit_tiny_patch16_224.augreg_in21k", **DEFAULTS)
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "message"),
-    [
-        ("vit_bse_patch16_224", {}, "near names: .*vit_base_patch16"),
-        ("resnet18", {}, "is a ResNet, not a vision transformer|cannot build"),
-        ("vit_mini", {"depht": 2}, "unknown key 'model.arguments.depht' .did you mean 'depth'"),
-        ("vit_mini", {"num_heads": 0}, "cannot build 'vit_mini' with model.arguments"),
-        ("vit_mini", {"checkpoint_path": 1}, "unknown key 'model.arguments.checkpoint_path'"),
-    ],
-)
-def test_architectures_that_cannot_be_built(
-    name: str, arguments: dict[str, int], message: str
-) -> None:
-    with pytest.raises(UserError, match=message):
-        build_architecture(name, arguments)

@@ -199,3 +199,19 @@ def test_missing_and_unknown_files(tmp_path: Path) -> None:
     (tmp_path / "weights.h5").write_bytes(b"x")
     with pytest.raises(UserError, match=r"unknown ending '\.h5'.*\.npz, \.safetensors"):
         load_checkpoint(vit(), tmp_path / "weights.h5")
+
+
+def test_files_of_another_family_go_through_its_own_names(tmp_path: Path) -> None:
+    small = {"img_size": 32, "embed_dim": 32, "depth": 1, "num_heads": 2}
+    name = "vit_small_patch16_dinov3"
+    model, other = build_architecture(name, small), build_architecture(name, small)
+    path = tmp_path / "w.safetensors"
+    save_file({n: t.contiguous() + 1 for n, t in model.state_dict().items()}, path)
+    check_checkpoint(other, path)
+    load_checkpoint(other, path)
+    for key, tensor in other.state_dict().items():
+        torch.testing.assert_close(tensor, model.state_dict()[key] + 1)
+    google = tmp_path / "w.npz"
+    google.touch()
+    with pytest.raises(UserError, match="Google's vision transformers, and this model is a Eva"):
+        load_checkpoint(other, google)

@@ -132,6 +132,7 @@ def test_what_may_differ_next_time_is_not_kept(text: str) -> None:
 
 def test_our_own_interpolations_are_fixed(root: Path) -> None:
     assert is_fixed(["${project_root:}/x", "${fastest_precision:${device}}", "${a.b.${c.d}}"])
+    assert is_fixed(["${in_proportion:${a.b},${c.d},${e}}"])
     assert is_fixed(path.read_text() for path in (root / "conf").rglob("*.yaml"))
 
 

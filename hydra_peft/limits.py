@@ -1,0 +1,112 @@
+"""Limits of numbers, written where their types are: ``epochs: Annotated[int, Limits(least=1)]``."""
+
+from __future__ import annotations
+
+import functools
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from hydra_peft.errors import UserError
+from hydra_peft.finite import is_finite
+from hydra_peft.plain_text import shortened
+
+#: characters of a refused value in a message
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The range that a number has to lie in; no range holds NaN or an infinity.
+
+    Attributes:
+        least, most: the smallest and the largest that is allowed.
+        above, below: bounds that are not allowed themselves.
+    """
+
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def admit(self, value: object) -> bool:
+        """Whether ``value`` is a number, no boolean, in the range."""
+        if not is_finite(value):
+            return False
+        number = typing.cast(float, value)
+        return (
+            (self.least is None or number >= self.least)
+            and (self.most is None or number <= self.most)
+            and (self.above is None or number > self.above)
+            and (self.below is None or number < self.below)
+        )
+
+    def __str__(self) -> str:
+        bounds = {"at least": self.least, "above": self.above}
+        bounds |= {"at most": self.most, "below": self.below}
+        said = [f"{word} {_number(bound)}" for word, bound in bounds.items() if bound is not None]
+        return " and ".join(said).replace("above 0", "positive", self.above == 0)
+
+
+#: a learning rate that a schedule may reach
+LearningRate = Annotated[float, Limits(above=0, most=1e6)]
+#: a probability, or another share of one, that leaves something
+Share = Annotated[float, Limits(least=0, below=1)]
+#: the factor of a low-rank branch; 100 is the largest that we know of in public code (FacT)
+Scale = Annotated[float, Limits(least=-1000, most=1000)]
+#: the rank of a branch; no layer of a model in timm has room for more
+Rank = Annotated[int, Limits(least=1, most=2**14)]
+
+
+def check_limits(cls: type, values: Mapping[str, Any], prefix: str = "") -> None:
+    """Compare ``values`` with the limits in the annotations of ``cls``.
+
+    Numbers in lists and dictionaries, and those that may be None, are compared too.
+
+    Args:
+        cls: a class with annotated fields.
+        values: of its fields; others are passed over.
+        prefix: what precedes a field's name in messages, such as ``optimizer.``.
+
+    Raises:
+        UserError: a number is out of its range; the message names the key and the range.
+    """
+    hints = _hints(cls)
+    for name in values.keys() & hints.keys():
+        check_limit(hints[name], values[name], f"{prefix}{name}")
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+def check_limit(hint: Any, value: Any, key: str) -> None:
+    """Compare one value with the limits in its annotation, see :func:`check_limits`."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        for limits in arguments[1:]:
+            if not limits.admit(value):
+                raise UserError(f"{key}={_shown(value)} is not allowed: it must be {limits}.")
+    elif origin in (typing.Union, types.UnionType) and value is not None:
+        for part in arguments:
+            check_limit(part, value, key)
+    elif origin is list and isinstance(value, list | tuple):
+        for place, item in enumerate(value):
+            check_limit(arguments[0], item, f"{key}[{place}]")
+    elif origin is dict and isinstance(value, Mapping):
+        for name, item in value.items():
+            check_limit(arguments[1], item, f"{key}.{name}")
+
+
+def _number(bound: float) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return shortened(str(value), _LONGEST)
+    except ValueError:  # Python does not write out whole numbers of more than 4300 digits
+        return "<thousands of digits>"
