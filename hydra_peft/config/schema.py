@@ -11,6 +11,7 @@ import dataclasses
 import math
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,9 @@ RETRY = ("none", "failed", "all")
 #: what nobody means: a slip of the keyboard would take for ever, or all memory
 MAX_EPOCHS = 1_000_000
 MAX_CLASSES = 1_000_000
+#: of numbers in ``model.arguments``: the largest of those that decide what is built, and of others
+MAX_ARGUMENTS = {"depth": 128, "img_size": 4096}
+MAX_ARGUMENT = 16_384
 
 
 def _require(condition: bool, key: str, value: object, expected: str) -> None:
@@ -51,6 +55,15 @@ def _require(condition: bool, key: str, value: object, expected: str) -> None:
 
 def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
     _require(value in choices, key, value, f"one of {', '.join(choices)}")
+
+
+def _numbers(value: object) -> Iterator[float]:
+    """Yield the numbers in ``value``, which may be nested."""
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(item)
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,10 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _require(0 <= self.drop_path < 1, "model.drop_path", self.drop_path, "in [0, 1)")
+        for name, value in self.arguments.items():
+            most = MAX_ARGUMENTS.get(name, MAX_ARGUMENT)
+            within = all(-most <= number <= most for number in _numbers(value))
+            _require(within, f"model.arguments.{name}", value, f"numbers up to {most:,}")
         file = self.checkpoint or ""
         _require("\0" not in file, "model.checkpoint", repr(file), "without a NUL")
         if self.checkpoint is not None and not self.pretrained:

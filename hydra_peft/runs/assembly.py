@@ -72,14 +72,24 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
         check_weights_exist(model.architecture, model.checkpoint, model.url)
 
 
-def _check_fit(model: ModelConfig, method: Method, classes: int) -> None:
+def build_skeleton(model: ModelConfig, method: Method, classes: int) -> nn.Module:
+    """Return the adapted model without storage (on torch's meta device): its names and shapes.
+
+    Raises:
+        UserError: the parts do not fit.
+    """
     with torch.device("meta"):
         skeleton = build_architecture(
             model.architecture, model.arguments, drop_path=model.drop_path
         )
         cast(Any, skeleton).reset_classifier(classes)
         inject(skeleton, method)
-        _check_logits(skeleton, classes)
+    return skeleton
+
+
+def _check_fit(model: ModelConfig, method: Method, classes: int) -> None:
+    with torch.device("meta"):
+        _check_logits(build_skeleton(model, method, classes), classes)
 
 
 def _check_logits(skeleton: nn.Module, classes: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fabricated_runs import agreeing
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.collection import collect
@@ -45,7 +46,7 @@ def record(task: str, seed: int, accuracy: float, **changes: Any) -> Record:
         },
         "parameters": {"adapter": 100, "head": {"a": 10, "b": 20, "c": 30}[task]},
     }
-    return Record(**{**values, **changes})
+    return agreeing(Record(**{**values, **changes}))
 
 
 def to_markdown(table: Table) -> str:
