@@ -134,7 +134,7 @@ def test_only_chosen_tasks_and_methods(
             data={"sha256": task},
             metrics=record.metrics | {"accuracy": accuracy},
         )
-        write_record(other, runs / name)
+        write_record(agreeing(other), runs / name)
     monkeypatch.setattr(tables, "_defaults", lambda _: {})
     places = [*what, "protocol=clean", f"runs={runs}", f"out={tmp_path}/out"]
     assert call(monkeypatch, "tasks=dtd", "methods=hydra,linear", *places) == 0

@@ -128,7 +128,7 @@ def test_no_mean_over_an_incomplete_row() -> None:
     ("change", "message"),
     [
         ({"data": {"sha256": "other"}}, "other data or another recipe on a"),
-        ({"science": {"dataset": "a", "lr": 1}}, "other data or another recipe on a"),
+        ({"science": {"optimizer": {"lr": 1}}}, "other data or another recipe on a"),
         ({"weights": {"kind": "pretrained", "sha256": "e" * 64}}, "different backbone weights"),
         ({"weights": {"kind": "random", "sha256": "e" * 64}}, "different backbone weights"),
         ({"protocol": "official"}, "different protocols"),
