@@ -1,21 +1,27 @@
-"""Reading and writing files so that a reader never sees half of one."""
+"""Reading and writing files so that a reader never sees half of one.
+
+Folders of runs are sent around and shared, so whoever made one may have put a link, a pipe or
+something endless in the place of a file: nothing here is read from or written to through them.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hydra_peft.errors import UserError
 
 #: no json file of this project comes near it; a larger one is not ours
 MAX_JSON_BYTES = 16 * 2**20
+_NO_FILE = "{} is no ordinary file: not a file of ours."
 
 
 def atomic_write(path: Path, content: bytes) -> None:
@@ -27,20 +33,33 @@ def atomic_write(path: Path, content: bytes) -> None:
     Raises:
         OSError: the disk is full or the folder not writable.
     """
+    open_anew(path, content).close()
+
+
+def open_anew(path: Path, content: bytes = b"") -> BinaryIO:
+    """Open a new file that begins with ``content`` and takes the place of whatever ``path`` names.
+
+    As :func:`atomic_write`: a link or a pipe of that name is replaced and not written through.
+
+    Raises:
+        OSError: the disk is full or the folder not writable.
+    """
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    file = os.fdopen(handle, "wb")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        file.write(content)
+        file.flush()
+        os.fsync(handle)
         # mkstemp makes files private; results are to be read like any other file.
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        os.fchmod(handle, 0o666 & ~umask)
         os.replace(temporary, path)
     except BaseException as error:
+        with contextlib.suppress(OSError):  # what could not be written is tried again here
+            file.close()
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             # "No space left" comes without a name; the message to the user needs one.
@@ -49,6 +68,51 @@ def atomic_write(path: Path, content: bytes) -> None:
     # A name is in its folder, and that has to reach the disk like the content.
     for folder in (path.parent, *(folder.parent for folder in made)):
         _sync_folder(folder)
+    return file
+
+
+def open_to_append(path: Path) -> BinaryIO:
+    """Open ``path`` to write at its end, or anew where it is no regular file of its own.
+
+    A second name of a file elsewhere (a hard link) becomes a copy.
+
+    Raises:
+        OSError: the disk is full or the folder not writable.
+    """
+    earlier = b""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+            raise
+    else:
+        state = os.fstat(handle)
+        if stat.S_ISREG(state.st_mode) and state.st_nlink == 1:
+            return os.fdopen(handle, "ab")
+        os.close(handle)
+        if stat.S_ISREG(state.st_mode):
+            earlier = content_of(path, state.st_size) or b""
+    return open_anew(path, earlier)
+
+
+@contextlib.contextmanager
+def written_by_name(path: Path) -> Iterator[Path]:
+    """Give the name of a file to be written by who takes a name only; rename it to ``path``."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        temporary = Path(folder, path.name)
+        yield temporary
+        os.replace(temporary, path)
+
+
+def own_folder(path: Path) -> None:
+    """Make the folder ``path``; a link or a file of that name goes first, not what it leads to.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        path.unlink()
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -71,28 +135,94 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     atomic_write(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the json object in ``path``.
+def open_regular(path: Path, *, links: bool = False) -> BinaryIO:
+    """Open the regular file ``path`` for reading.
+
+    Args:
+        links: follow a link of that name: for what is only computed with and never shown.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UserError: it is a link or no regular file, or cannot be opened.
+    """
+    try:
+        # Without O_NONBLOCK opening a pipe would wait for a writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno == errno.ELOOP and path.is_symlink():
+            raise UserError(
+                f"{path} is a link, which may lead to anything: put the file itself there."
+            ) from None
+        if error.errno == errno.ENXIO:
+            raise UserError(_NO_FILE.format(path)) from None
+        raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise UserError(_NO_FILE.format(path))
+    return os.fdopen(handle, "rb")
+
+
+def content_of(path: Path, most: int, *, links: bool = False, tail: bool = False) -> bytes | None:
+    """Return what is in the regular file ``path``, None where there is no such file.
+
+    Args:
+        most: how many bytes it may have.
+        links: as of :func:`open_regular`.
+        tail: give the last ``most`` bytes of a larger one.
+
+    Raises:
+        UserError: it is no regular file, too large, or cannot be read.
+    """
+    try:
+        with open_regular(path, links=links) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > most and not tail:
+                raise UserError(f"{path} is larger than {most} bytes: not a file of ours.")
+            file.seek(max(0, size - most))
+            return file.read(most)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
+
+
+def read_json(path: Path, *, links: bool = False) -> dict[str, Any]:
+    """Return the json object in ``path``; every text in it is one that can be printed.
+
+    Args:
+        links: as of :func:`open_regular`.
 
     Raises:
         UserError: no such file, not readable, too large, or not a json object.
     """
+    content = content_of(path, MAX_JSON_BYTES, links=links)
+    if content is None:
+        raise UserError(f"cannot read {path}: {os.strerror(errno.ENOENT)}.")
     try:
-        state = path.stat()
-        if not stat.S_ISREG(state.st_mode):
-            # Reading a pipe that nobody writes to would never end.
-            raise UserError(f"{path} is no ordinary file: not a file of ours.")
-        if state.st_size > MAX_JSON_BYTES:
-            raise UserError(f"{path} is larger than {MAX_JSON_BYTES} bytes: not a file of ours.")
+        text = content.decode()
         # What write_json refuses is not read either.
-        text = path.read_text(encoding="utf-8")
         value = json.loads(text, parse_constant=_finite, parse_float=_finite)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
+        value = _whole_texts(value) if "\\ud" in text.lower() else value
     except (ValueError, RecursionError) as error:  # the latter: nested without end
         raise UserError(f"{path} is not valid json ({error}): truncated or edited?") from None
     if not isinstance(value, dict):
         raise UserError(f"{path} holds a {type(value).__name__} where a json object was expected.")
+    return value
+
+
+def _whole_texts(value: Any) -> Any:
+    r"""Return ``value`` with halves of characters written out, as ``\ud800``.
+
+    They come of names of files that are no text; neither a terminal nor a picture takes them.
+    """
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, list):
+        return [_whole_texts(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole_texts(key): _whole_texts(item) for key, item in value.items()}
     return value
 
 

@@ -13,6 +13,9 @@ from torch import Tensor
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
 
+#: a model of a thousand layers takes one, and a checkpoint's facts on ten thousand epochs another
+MAX_HEADER_BYTES = 16 * 2**20
+
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write ``tensors`` to ``path`` atomically, with ``metadata`` in the header.
@@ -72,6 +75,10 @@ def _open(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise UserError(f"{path} does not exist or is not a file.")
     try:
+        with path.open("rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+        if header > min(path.stat().st_size, MAX_HEADER_BYTES):
+            raise OSError(f"{header} bytes of header")
         with safe_open(str(path), framework="pt", device="cpu") as file:
             yield file
     except (SafetensorError, OSError) as error:

@@ -11,9 +11,10 @@ from fabricated_runs import record
 from omegaconf import OmegaConf
 from torch import nn
 
-from hydra_peft.adaptation.parameters import trainable_parameters
+from hydra_peft.adaptation.parameters import count_parameters, trainable_parameters
 from hydra_peft.adaptation.storage import save_adapter
 from hydra_peft.config.check import check_config
+from hydra_peft.config.identity import science
 from hydra_peft.files import atomic_write
 from hydra_peft.runs.assembly import build_model, load_backbone, load_data
 from hydra_peft.runs.first_look import task_of
@@ -58,6 +59,9 @@ def put_model(
         "group": config.dataset.group,
         "seed": config.seed,
         "config_id": f"{config.seed:012x}",
+        "settings": config.settings,
+        "science": science(config),
+        "parameters": vars(count_parameters(adapted.model)),
         "method": config.method.identity(),
         "method_label": config.method.label,
         "weights": {"kind": weights.kind, "source": weights.source, "sha256": weights.sha256},

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.config.identity import short_hash
 from hydra_peft.runs.record import Record, write_record
 from hydra_peft.training.loop import EpochRecord
 
@@ -56,7 +57,49 @@ def record(status: str = "completed", seed: int = 0, **changes: Any) -> Record:
         **(done if status == "completed" else {}),
         **changes,
     }
-    return Record(**values)
+    return agreeing(Record(**values))
+
+
+def agreeing(record: Record) -> Record:
+    """Return ``record`` with what stands in it twice, or is computed, as a run would have it.
+
+    Counts follow the accuracy; the science follows names and settings, and keeps the ``config_id``
+    that was given, so that other ids stay others; the id follows the science.
+    """
+    if record.status != "completed":
+        return record
+    metrics, count = dict(record.metrics), 10**9
+    score, given = metrics["accuracy"], (metrics["correct"], metrics["count"])
+    scored = isinstance(score, int | float) and 0 <= score <= 100
+    if scored and 100 * given[0] / given[1] != score:
+        metrics |= {"correct": round(score * count / 100), "count": count}
+    groups = {k: v for k, v in record.science.items() if isinstance(v, dict)}
+    science = {
+        **groups,
+        "dataset": {
+            **groups.get("dataset", {}),
+            "name": record.task,
+            "benchmark": record.benchmark,
+            "made_up": groups.get("dataset", {}).get("made_up", record.config_id),
+        },
+        "protocol": {
+            **groups.get("protocol", {}),
+            "name": record.protocol,
+            "evaluate_split": metrics["split"],
+        },
+        "method": record.method,
+        "seed": record.seed,
+    }
+    for key, value in record.settings.items():
+        group, _, name = key.partition(".")
+        if name and value != "recipe" and isinstance(science.setdefault(group, {}), dict):
+            science[group] = {**science[group], name: value}
+    epochs = science.get("train", {}).get("epochs")
+    if epochs is not None and "epoch" in metrics:
+        metrics["epoch"] = epochs
+    return dataclasses.replace(
+        record, metrics=metrics, science=science, config_id=short_hash(science)
+    )
 
 
 def folder_name(seed: int = 0) -> str:

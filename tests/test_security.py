@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -165,6 +166,60 @@ def test_absurd_sizes_are_refused(tmp_path: Path, file: str) -> None:
 )
 def test_paths_that_lead_outside_are_refused(tmp_path: Path, file: str, content: bytes) -> None:
     refused(file, tmp_path, content)
+
+
+@pytest.mark.parametrize("file", REFUSING)
+def test_pipes_are_refused_and_not_waited_for(tmp_path: Path, file: str) -> None:
+    adapter(tmp_path)
+    (tmp_path / file).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / file)
+    with pytest.raises(UserError, match=re.escape(file)):
+        REFUSING[file](tmp_path / file)
+
+
+@pytest.mark.parametrize("file", ["result.json", "config.yaml", "sweep.json"])
+def test_what_may_be_shown_is_not_read_through_links(tmp_path: Path, file: str) -> None:
+    (tmp_path / "secret").write_text("{}")
+    (tmp_path / file).symlink_to(tmp_path / "secret")
+    with pytest.raises(UserError, match=f"{re.escape(file)} is a link, which may lead to anything"):
+        REFUSING[file](tmp_path / file)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (r'a: {b: "\x24{oc.env:HOME}"}', "holds an interpolation in 'a.b'"),
+        (r'{"\x24{x}": 1}', "holds an interpolation at its top"),
+        ("a: 2026-01-01", "datetime.date(2026, 1, 1) in 'a': expected text, a finite number"),
+        ("a: 2026-99-99", "not valid yaml"),
+        ("a: !!set {b}", "holds the tag tag:yaml.org,2002:set"),
+        ("a: !!binary aGk=", "holds the tag"),
+        ("a: !!timestamp x", "holds the tag"),
+        ("a: {~: 1}", "has the key None in 'a': keys are names"),
+        ("? [a]\n: b", "not valid yaml"),
+        ("a: [.inf]", "has inf in 'a'"),
+        ("a: .nan", "has nan in 'a'"),
+        ("a: " + "9" * 5000, "not valid yaml"),
+        ("a: 0x" + "f" * 5000, "a number without end in 'a'"),
+        (r'a: "\ud800"', "not valid yaml"),
+        ("- " * 60_000, "nested deeper than a run's config"),
+        ("[" * 60_000, "nested deeper|not valid yaml"),
+        ("{a: " * 30_000, "nested deeper|not valid yaml"),
+    ],
+)
+def test_what_is_no_plain_yaml_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    pattern = "|".join(re.escape(part) for part in told.split("|"))
+    with pytest.raises(UserError, match=rf"config\.yaml .*({pattern})"):
+        read_run_config(tmp_path)
+
+
+def test_halves_of_characters_are_written_out(tmp_path: Path) -> None:
+    planted = {**vars(record()), "method_label": "\ud800", "versions": {"\udc80": "\ud83d\ude00"}}
+    (tmp_path / "result.json").write_text(json.dumps(planted))
+    read = read_record(tmp_path)
+    assert read.method_label == r"\ud800"
+    assert read.versions == {r"\udc80": "\U0001f600"}
 
 
 def test_aliases_that_fill_all_memory_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fabricated_runs import agreeing
+
 from hydra_peft.methods import method_class
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.paper_tables import VTAB1K
@@ -56,4 +58,4 @@ def vtab_record(row: str, task: str, accuracy: float, seed: int = 0, **changes: 
         },
         "parameters": {"adapter": adapter, "head": 769 * CLASSES.get(task, 1)},
     }
-    return Record(**{**values, **changes})
+    return agreeing(Record(**{**values, **changes}))

@@ -172,7 +172,7 @@ def _method(
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    config = read_json(path)
+    config = read_json(path, links=True)  # hubs keep what they fetched behind links
     if config.get("format") != FORMAT:
         raise UserError(
             f"{path} has format {config.get('format')!r}, this version reads format {FORMAT}."

@@ -12,10 +12,13 @@ from typing import Any
 from hydra_peft.cli.arguments import check_name, parse_arguments, parse_settings
 from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError
-from hydra_peft.figures import CollectionFigure, Figure, FigureData, RunFigure
+from hydra_peft.figures import CollectionFigure, Figure, FigureData, RunFigure, why_not
+from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.folder import check_run_folder
 
 if typing.TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
     from hydra_peft.runs.collection import Collection
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -69,7 +72,7 @@ def _main() -> int:
     if figure is None:
         raise UserError("figure is missing: give figure=..., see --help.")
     data = _data(figure, _source(figure, arguments), settings)
-    _publish(figure, data, out / (arguments.name or figure.file))
+    _publish(figure, figure.draw(data), data, out / (arguments.name or figure.file))
     return 0
 
 
@@ -155,7 +158,7 @@ def _collected(arguments: Arguments) -> Collection:
 
     collection = collect(Path(arguments.runs).expanduser())
     for warning in collection.warnings:
-        print(f"note: {warning}")
+        print(in_one_line(f"note: {warning}"))
     origins = {Origin.of(record) for record in collection.records}
     return dataclasses.replace(collection, defaults=default_settings(origins))
 
@@ -165,13 +168,13 @@ def _data(figure: Figure, source: Any, settings: Any) -> FigureData:
     return figure.data(source, settings)
 
 
-def _publish(figure: Figure, data: FigureData, path: Path) -> None:
+def _publish(figure: Figure, picture: Picture, data: FigureData, path: Path) -> None:
     from hydra_peft.figures import save
 
-    files = save(figure.draw(data), data, path)
-    print(f"figure {figure.name}: {data.caption}")
+    files = save(picture, data, path)
+    print(in_one_line(f"figure {figure.name}: {data.caption}"))
     for note in data.notes:
-        print(f"  {note}")
+        print(in_one_line(f"  {note}"))
     first, *others = [file.name for file in files]
     print(f"written: {path.with_name(first)}, {', '.join(others)}", flush=True)
 
@@ -194,10 +197,13 @@ def _draw_all(arguments: Arguments, out: Path) -> None:
             else:
                 source = collection
             data = _data(figure, source, figure.settings())
-        except UserError as error:
-            print(f"figure {figure.name} is not drawn: {error}", flush=True)
+            _publish(figure, figure.draw(data), data, out / figure.file)
+        except OSError:
+            raise  # no disk takes the others either
+        # One that fails, for whatever reason, is not the end of the others.
+        except Exception as error:
+            print(in_one_line(f"figure {figure.name} is not drawn: {why_not(error)}"), flush=True)
             continue
-        _publish(figure, data, out / figure.file)
         drawn += 1
     if drawn == 0:
         raise UserError(f"none of the figures could be drawn from {arguments.runs}, see above.")

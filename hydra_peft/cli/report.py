@@ -159,7 +159,7 @@ def _sides(
 
 def _pictures(collection: Collection) -> tuple[list[Picture], list[str]]:
     """Return the figures that all runs together give, and why the others are not drawn."""
-    from hydra_peft.figures import CollectionFigure, all_figures
+    from hydra_peft.figures import CollectionFigure, all_figures, why_not
     from hydra_peft.report.pictures import draw
 
     pictures: list[Picture] = []
@@ -168,8 +168,10 @@ def _pictures(collection: Collection) -> tuple[list[Picture], list[str]]:
         if isinstance(figure, CollectionFigure) and not figure.rebuilds:
             try:
                 pictures.append(draw(figure, collection))
-            except UserError as error:
-                undrawn.append(f"figure {figure.name} is not drawn: {error}")
+            # One that fails, for whatever reason, is not the end of the page.
+            except Exception as error:
+                reason = why_not(error)
+                undrawn.append(f"figure {figure.name} is not drawn: {reason}")
     return pictures, undrawn
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -101,7 +102,7 @@ def _method(values: dict[str, Any]) -> Method:
     return _typed(method_class(name), options, "method")
 
 
-def check_recorded(values: dict[str, Any]) -> RunConfig:
+def check_recorded(values: Mapping[str, Any]) -> RunConfig:
     """Return the typed run that the plain values of a run's ``config.yaml`` describe.
 
     Keys that have been retired since are passed over.

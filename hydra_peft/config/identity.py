@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hydra_peft.config.schema import TUNED_OPTIONS, RunConfig
+if TYPE_CHECKING:
+    from hydra_peft.config.schema import RunConfig  # who reads a hash needs none of it
 
 #: stands for a value that tuning chooses
 TUNED = "tuned"
@@ -31,6 +32,8 @@ def science(config: RunConfig) -> dict[str, Any]:
     data and weights are recorded beside the id, that of the weights also in the folder's name. The
     recipe counts where a run takes values from it.
     """
+    from hydra_peft.config.schema import TUNED_OPTIONS
+
     groups: dict[str, Any] = {}
     for group, left_out in _NOT_SCIENCE.items():
         values = dataclasses.asdict(getattr(config, group))

@@ -1,4 +1,4 @@
-"""A composed config as yaml text, as a run's folder keeps it."""
+"""A composed config as yaml text, as a run's folder keeps it, and back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import Any
 
 import yaml
 
+from hydra_peft.errors import UserError
+from hydra_peft.finite import is_finite
+from hydra_peft.plain_text import shortened
+
+#: mappings and lists in each other; a run's config has five levels
+MAX_DEPTH = 16
 #: what OmegaConf may take for a number although yaml 1.1 does not, such as 1e3
 _LIKE_A_NUMBER = re.compile(r"[-+.0-9]")
 
@@ -37,6 +43,80 @@ def to_yaml(values: Mapping[str, Any]) -> str:
         allow_unicode=True,
         sort_keys=False,
     )
+
+
+class _Reader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Makes plain values only."""
+
+
+def from_yaml(text: str, where: str) -> dict[str, Any]:
+    """Return the mapping in ``text`` as :func:`to_yaml` writes one: plain values, nothing resolved.
+
+    Args:
+        text: of unknown origin, of bounded length.
+        where: what it is called in messages.
+
+    Raises:
+        UserError: it is not such: damaged, nested without end, with values or keys of other types
+            than text, finite numbers, booleans and null, or with what stands for something else.
+    """
+    try:
+        _check_events(text, where)
+        content = _Reader(text).get_single_data()
+    # The last: what yaml makes of a date that is none, or of a number of 5000 digits.
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{where} is not valid yaml: truncated or edited?") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{where} holds no settings.")
+    _check_plain(content, where, "")
+    return content
+
+
+def _check_events(text: str, where: str) -> None:
+    """Look at one piece after another, so that nothing large is built of little text."""
+    depth = 0
+    for event in yaml.parse(text, _Reader):
+        if isinstance(event, yaml.AliasEvent):
+            # We write none; written out, a few lines of them would fill all memory.
+            raise UserError(f"{where} holds an alias: a run's config has plain values only.")
+        if (tag := getattr(event, "tag", None)) is not None:
+            tag = shortened(tag, 60)
+            raise UserError(f"{where} is not valid yaml for a config: it holds the tag {tag}.")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise UserError(f"{where} is nested deeper than a run's config: edited?")
+
+
+def _check_plain(value: Any, where: str, key: str) -> None:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise UserError(
+                    f"{where} has the key {shortened(repr(name), 60)} {_in(key)}: keys are names."
+                )
+            _check_plain(name, where, key)
+            _check_plain(item, where, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for item in value:
+            _check_plain(item, where, key)
+    elif isinstance(value, str):
+        if "${" in value:
+            raise UserError(
+                f"{where} holds an interpolation {_in(key)}: a run's config has plain values only."
+            )
+    elif not (value is None or isinstance(value, bool) or is_finite(value)):
+        # Python does not write out numbers of thousands of digits.
+        what = "a number without end" if isinstance(value, int) else shortened(repr(value), 60)
+        raise UserError(
+            f"{where} has {what} {_in(key)}: expected text, a finite number, true, false or null."
+        )
+
+
+def _in(key: str) -> str:
+    return f"in '{shortened(key, 100)}'" if key else "at its top"
 
 
 def changed(text: str, changes: Mapping[str, Mapping[str, Any]]) -> str:

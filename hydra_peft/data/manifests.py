@@ -48,7 +48,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         UserError: it cannot be read or is not of this schema.
     """
-    values = read_json(path)
+    values = read_json(path, links=True)
     lists, splits = values.get("lists"), values.get("splits")
     right = (
         values.get("schema") == SCHEMA

@@ -16,7 +16,7 @@ import importlib
 import pkgutil
 
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.figures._base import CollectionFigure, Figure, FigureData, RunFigure
+from hydra_peft.figures._base import CollectionFigure, Figure, FigureData, RunFigure, why_not
 from hydra_peft.figures._files import render, save
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "find_figure",
     "render",
     "save",
+    "why_not",
 ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.errors import UserError
 from hydra_peft.figures._style import style
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ class FigureData:
     def table(self) -> pd.DataFrame:
         """The main table."""
         return self.tables[""]
+
+
+def why_not(error: Exception) -> str:
+    """Return in words why a figure is not drawn; what is no mistake of a user by its type too."""
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from hydra_peft.figures._legend import legend, room
 from hydra_peft.figures._sheets import OPTIONS, Selection, Sheet, choose, in_words
 from hydra_peft.figures._style import COLUMN, GREY, PAGE, SMALL, in_lines, picture
 from hydra_peft.runs.folder import METRICS
+from hydra_peft.runs.history import read_history
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
     from hydra_peft.runs.collection import Collection
+    from hydra_peft.runs.record import Record
 
 _LOSS, _ACCURACY = "loss", "train_accuracy"
 #: bands of so many series can be told apart
 _BANDS = 6
-#: a line has some 80 bytes: no file of ours comes near it
-_MAX_BYTES = 16 * 2**20
+#: how a note on a file begins that lacks some epochs
+_PART = "drawn in part:"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,9 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         "tasks": [task for task in sheet.table.tasks if task in set(table["task"])],
     }
     caption = _caption(sheet, settings, table)
+    if parts := sum(note.startswith(_PART) for note in notes):
+        runs = "1 run" if parts == 1 else f"{parts} runs"
+        caption += f" Of {runs} some epochs are missing: drawn where all seeds have them."
     return FigureData({"": table}, caption, (*notes, *sheet.notes), facts, sheet.marks)
 
 
@@ -74,7 +79,7 @@ def _lines(sheet: Sheet, band: str, notes: list[str]) -> Iterator[dict[str, Any]
         for task in sheet.table.tasks:
             records = [record for record in row.records if record.task == task]
             start = {"method": sheet.label(row), "task": task}
-            read = [_read(sheet.folders[id(record)], notes) for record in records]
+            read = [_read(sheet.folders[id(record)], record, notes) for record in records]
             histories = [history for history in read if history]
             shared = set.intersection(*(set(history) for history in histories)) if histories else ()
             for epoch in sorted(shared):
@@ -89,23 +94,19 @@ def _lines(sheet: Sheet, band: str, notes: list[str]) -> Iterator[dict[str, Any]
                 yield {**line, **spread(scores, band)}
 
 
-def _read(folder: Path, notes: list[str]) -> dict[int, tuple[float, float]]:
-    """Return training loss and accuracy by epoch; empty, with a note, where they cannot be read."""
-    import pandas as pd
-
-    path = folder / METRICS
+def _read(folder: Path, record: Record, notes: list[str]) -> dict[int, tuple[float, float]]:
+    """Return training loss and accuracy by epoch; with a note where some or all are missing."""
     try:
-        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
-            raise OSError("not a file of ours")
-        table = pd.read_csv(path, usecols=["epoch", _LOSS, _ACCURACY])
-        epochs = [int(epoch) for epoch in table["epoch"]]
-        values = zip(table[_LOSS].astype(float), table[_ACCURACY].astype(float), strict=True)
-        history = dict(zip(epochs, values, strict=True))
-    except (OSError, ValueError, UnicodeError) as error:
-        reason = " ".join(str(error).split())
-        notes.append(f"left out of the curves: {path} cannot be read ({reason}).")
+        history = read_history(folder, record)
+    except UserError as error:
+        notes.append(f"left out of the curves: {error}")
         return {}
-    return {e: pair for e, pair in history.items() if all(math.isfinite(v) for v in pair)}
+    if history is None:
+        notes.append(f"left out of the curves: {folder / METRICS} has no epoch.")
+        return {}
+    if history.faults:
+        notes.append(f"{_PART} {history.faults}")
+    return {e: pair for e, pair in history.epochs.items() if all(map(math.isfinite, pair))}
 
 
 def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:

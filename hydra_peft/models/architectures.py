@@ -23,8 +23,8 @@ _MODULES = ("vision_transformer", "eva", "beit", "deit", "vision_transformer_rel
 #: what nobody means and would take all memory: of a model, and of its constructor's numbers
 _MOST_PARAMETERS = 20_000_000_000
 _ARGUMENTS = {
-    "depth": Annotated[int, Limits(least=1, most=1000)],
-    "img_size": Annotated[int, Limits(least=1, most=8192)],
+    "depth": Annotated[int, Limits(least=1, most=128)],
+    "img_size": Annotated[int, Limits(least=1, most=4096)],
 }
 _ANY_ARGUMENT = Annotated[float, Limits(least=-1_000_000, most=1_000_000)]
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from hydra_peft.errors import UserError
-from hydra_peft.report.run_files import read_text
-from hydra_peft.runs.folder import METRICS
+from hydra_peft.runs.history import read_history
+from hydra_peft.runs.record import Record
+
+T = TypeVar("T")
 
 #: points of a curve
 MOST_POINTS = 100
-#: 100 epochs are 10 kB
-MAX_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True)
@@ -35,33 +34,29 @@ class Curves:
     count: int
 
 
-def read_curves(folder: Path) -> Curves | None:
+def read_curves(folder: Path, record: Record | None, faults: list[str]) -> Curves | None:
     """Return the curves of the run in ``folder``; None where no epoch was over.
 
-    A last line that is only half written is passed over.
+    A last line that is only half written and lines that are no epochs are passed over.
+
+    Args:
+        folder: the run's.
+        record: as of :func:`hydra_peft.runs.history.read_history`.
+        faults: gets a sentence where the file is not whole.
 
     Raises:
         UserError: the file is damaged or too large.
     """
-    path = folder / METRICS
-    text = read_text(path, MAX_BYTES)
-    if text is None:
+    history = read_history(folder, record)
+    if history is None:
         return None
-    try:
-        lines = list(csv.reader(text.rpartition("\n")[0].splitlines()))
-        if len(lines) < 2:
-            return None
-        columns = [lines[0].index(name) for name in ("epoch", "loss", "train_accuracy")]
-        rows = [[line[column] for column in columns] for line in lines[1:]]
-        kept = thinned(rows)
-        epochs = [int(row[0]) for row in kept]
-        losses, accuracies = ([_finite(row[i]) for row in kept] for i in (1, 2))
-    except (ValueError, IndexError, csv.Error):
-        raise UserError(f"{path} is damaged: its curves are not shown.") from None
-    return Curves(epochs, losses, accuracies, len(rows))
+    faults += [history.faults] if history.faults else []
+    kept = thinned(list(history.epochs.items()))
+    losses, accuracies = ([_finite(pair[i]) for _, pair in kept] for i in (0, 1))
+    return Curves([epoch for epoch, _ in kept], losses, accuracies, len(history.epochs))
 
 
-def thinned(rows: Sequence[list[str]]) -> list[list[str]]:
+def thinned(rows: Sequence[T]) -> list[T]:
     """Return at most :data:`MOST_POINTS` of ``rows``, evenly, the first and the last among them."""
     if len(rows) <= MOST_POINTS:
         return list(rows)
@@ -69,7 +64,6 @@ def thinned(rows: Sequence[list[str]]) -> list[list[str]]:
     return [rows[round(i * step)] for i in range(MOST_POINTS)]
 
 
-def _finite(text: str) -> float | None:
-    value = float(text)
+def _finite(value: float) -> float | None:
     # Four digits are more than a small plot shows.
     return float(f"{value:.4g}") if math.isfinite(value) else None

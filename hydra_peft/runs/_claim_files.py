@@ -150,7 +150,7 @@ def rewrite(place: Path, generation: int, token: str, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
         # A full disk has no room for a second file, but for as many bytes in the first: whoever
         # fills it must not make a claim look dead.
-        handle = os.open(target, os.O_WRONLY | os.O_NOFOLLOW)
+        handle = os.open(target, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
 

@@ -12,8 +12,8 @@ from hydra_peft.finite import is_finite
 if TYPE_CHECKING:
     from hydra_peft.runs.record import Record
 
-#: settings nested deeper, or models larger, are not ours
-_MAX_DEPTH, _MAX_PARAMETERS = 32, 10**15
+#: values nested deeper, or more of anything, are not ours
+_MAX_DEPTH, _MAX_COUNT = 32, 10**15
 _MAPPINGS = (
     *("settings", "method", "science", "weights", "data", "tuning", "metrics", "parameters"),
     *("path", "times", "memory", "hardware", "versions", "code"),
@@ -40,8 +40,7 @@ def wrong_values(record: Record) -> list[str]:
         wrong.append("images_per_second")
     if isinstance(record.times, dict) and not all(map(is_finite, record.times.values())):
         wrong.append("times")
-    if _depth((record.settings, record.method, record.science)) > _MAX_DEPTH:
-        wrong.append("settings")
+    wrong += [name for name, value in vars(record).items() if _depth(value) > _MAX_DEPTH]
     if not {"metrics", "parameters"} & set(wrong):
         wrong += _wrong_results(record)
     return wrong
@@ -64,17 +63,17 @@ def _wrong_results(record: Record) -> list[str]:
     # Less than zero: correlations are scores too.
     if not is_finite(accuracy) or not -100 <= accuracy <= 100:
         wrong.append("accuracy")
-    wrong += [n for n in ("correct", "count") if not is_finite(metrics.get(n, 0))]
-    return wrong + [
-        name
-        for name, value in parameters.items()
-        if type(value) is not int or not 0 <= value <= _MAX_PARAMETERS
-    ]
+    wrong += [n for n in ("correct", "count") if not _is_count(metrics.get(n, 0))]
+    return wrong + [name for name, value in parameters.items() if not _is_count(value)]
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _MAX_COUNT
 
 
 def _depth(value: Any) -> int:
     """Return how deep containers in ``value`` are nested, counted no further than needed."""
-    level, depth = [value], 0
+    level, depth = [value] if isinstance(value, dict | list) else [], 0
     while level and depth <= _MAX_DEPTH:
         depth += 1
         inside = [v.values() if isinstance(v, dict) else v for v in level]

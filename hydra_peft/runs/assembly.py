@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -72,30 +73,47 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
         check_weights_exist(model.architecture, model.checkpoint, model.url)
 
 
-def _check_fit(model: ModelConfig, method: Method, classes: int) -> None:
+def build_skeleton(model: ModelConfig, method: Method, classes: int) -> nn.Module:
+    """Return the adapted model without storage (on torch's meta device): its names and shapes.
+
+    Raises:
+        UserError: the parts do not fit.
+    """
     with torch.device("meta"):
         skeleton = build_architecture(
             model.architecture, model.arguments, drop_path=model.drop_path
         )
-        try:
+        with _told_in_a_sentence(model, classes):
             cast(Any, skeleton).reset_classifier(classes)
             inject(skeleton, method)
-            height, width = input_size(skeleton)
-            logits = skeleton.eval()(torch.empty(1, 3, height, width, device="meta"))
-        except UserError:
-            raise
-        # A model that cannot compute says so in its own way: AssertionError, RuntimeError, ...
-        except Exception as error:
-            raise UserError(
-                f"{described(model.architecture, model.arguments)} cannot be used on RGB images "
-                f"with a head of {classes} classes ({reason(error)}): change model.arguments."
-            ) from None
+    return skeleton
+
+
+def _check_fit(model: ModelConfig, method: Method, classes: int) -> None:
+    skeleton = build_skeleton(model, method, classes)
+    with torch.device("meta"), _told_in_a_sentence(model, classes):
+        height, width = input_size(skeleton)
+        logits = skeleton.eval()(torch.empty(1, 3, height, width, device="meta"))
     shape = tuple(getattr(logits, "shape", ()))
     if shape != (1, classes):
         raise UserError(
             f"{described(model.architecture, model.arguments)} gives outputs of shape {shape} for "
             f"one image where (1, {classes}) logits are needed: change model.arguments."
         )
+
+
+@contextmanager
+def _told_in_a_sentence(model: ModelConfig, classes: int) -> Iterator[None]:
+    """Turn whatever a model raises that cannot compute (AssertionError, ...) into a UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{described(model.architecture, model.arguments)} cannot be used on RGB images "
+            f"with a head of {classes} classes ({reason(error)}): change model.arguments."
+        ) from None
 
 
 def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:

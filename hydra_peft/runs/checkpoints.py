@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,13 +18,12 @@ from torch import Tensor
 
 from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.errors import UserError
-from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
+from hydra_peft.files import own_folder
+from hydra_peft.tensor_files import MAX_HEADER_BYTES, read_tensors_and_metadata, write_tensors
 
 FOLDER = "checkpoints"
 FORMAT = 1
 KEPT = 2
-#: of a safetensors header, json of ours included; ten thousand epochs take one
-MAX_HEADER_BYTES = 16 * 2**20
 
 log = logging.getLogger("hydra_peft")
 
@@ -65,8 +65,8 @@ class Checkpoints:
     def __init__(self, folder: Path, origin: Origin) -> None:
         self.folder = folder / FOLDER
         self.origin = origin
-        if self.folder.is_symlink():
-            self.folder.unlink()  # not made by us, and what it points to is not ours to delete
+        if os.path.lexists(self.folder):
+            own_folder(self.folder)
         for temporary in self.folder.glob(".step-*"):
             temporary.unlink(missing_ok=True)  # of a process that was killed while it wrote
 
@@ -156,7 +156,9 @@ def checkpoints_exist(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> dict[int, Path]:
-    found = {}
+    found: dict[int, Path] = {}
+    if folder.is_symlink():
+        return found
     for path in folder.glob("step-*.safetensors"):
         named = re.fullmatch(r"step-(\d{8,12})\.safetensors", path.name)
         if named is not None and path.is_file() and not path.is_symlink():
@@ -167,12 +169,10 @@ def _files(folder: Path) -> dict[int, Path]:
 def _check_size(path: Path, max_bytes: int) -> None:
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
-            header = int.from_bytes(file.read(8), "little")
     except OSError as error:
         raise UserError(f"it cannot be read ({error.strerror}).") from None
-    if header > min(size, MAX_HEADER_BYTES) or size > max_bytes + MAX_HEADER_BYTES:
-        raise UserError(f"its {size} bytes, {header} of them for the header, are not a checkpoint.")
+    if size > max_bytes + MAX_HEADER_BYTES:
+        raise UserError(f"its {size} bytes are not a checkpoint.")
 
 
 def _sha256(text: str) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from hydra_peft.errors import UserError
+from hydra_peft.files import content_of
 from hydra_peft.runs.record import FILE, Record, read_record
 
 CONFIG = "config.yaml"
+#: one has some kilobytes
+MAX_CONFIG_BYTES = 128 * 2**10
 #: one line an epoch, columns as the header says
 METRICS = "metrics.csv"
 #: what an earlier run of the same identity is renamed to, before a number
@@ -59,6 +63,41 @@ def completed_record(folder: Path) -> Record | None:
     return record if record.status == "completed" else None
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the plain values in the ``config.yaml`` of the run in ``folder``.
+
+    Raises:
+        UserError: it is missing or damaged, or is no plain yaml of bounded size and depth.
+    """
+    path = folder / CONFIG
+    content = content_of(path, MAX_CONFIG_BYTES)
+    if content is None:
+        raise UserError(f"cannot read {path}: there is no such file; is {folder} a run?")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not valid yaml: truncated or edited?") from None
+    from hydra_peft.config.text import from_yaml  # who lists runs does not need yaml
+
+    return from_yaml(text, str(path))
+
+
+def check_no_links(runs: Path, folder: Path) -> None:
+    """Check that what is written into the run's ``folder`` stays below ``runs``.
+
+    Raises:
+        UserError: the folder or one above it, below ``runs``, is a link.
+    """
+    for part in (folder, *folder.parents):
+        if part == runs:
+            return
+        if part.is_symlink():
+            raise UserError(
+                f"{part} is a link, and runs are not written through links: remove it, or set "
+                "paths.runs to where it leads."
+            )
+
+
 def set_aside(folder: Path) -> Path:
     """Rename ``folder`` so that a new run can take its name; nothing in it is lost.
 
@@ -66,7 +105,7 @@ def set_aside(folder: Path) -> Path:
         The new name: the old one with ``.superseded-N``.
     """
     number = 1
-    while (aside := folder.with_name(f"{folder.name}{SUPERSEDED}{number}")).exists():
+    while os.path.lexists(aside := folder.with_name(f"{folder.name}{SUPERSEDED}{number}")):
         number += 1
     return folder.rename(aside)
 

@@ -9,12 +9,13 @@ whatever its runs have.
 from __future__ import annotations
 
 import io
+import os
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra_peft.files import atomic_write
+from hydra_peft.files import atomic_write, open_to_append, own_folder
 from hydra_peft.runs.record import Record
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def write_end(record: Record, folder: Path) -> None:
     Raises:
         OSError: the disk is full or the folder not writable.
     """
+    own_events(folder)
     if record.status != "failed":
         forget_end(folder)
     if record.status in ("running", "interrupted"):
@@ -95,7 +97,7 @@ def write_end(record: Record, folder: Path) -> None:
     step = int(record.metrics.get("epoch", 0))
     newest = max((folder / TENSORBOARD).glob(f"{_EVENTS}*"), default=None)
     if record.status != "failed" and newest is not None:
-        with newest.open("ab") as file:
+        with open_to_append(newest) as file:
             file.write(_events(step, *_ending(record)))
         return
     name = f"{_EVENTS}{int(time.time())}" if newest is None else newest.name.removesuffix(FAILED)
@@ -107,6 +109,15 @@ def forget_end(folder: Path) -> None:
     """Remove what :func:`write_end` wrote of a failure that the run in ``folder`` came over."""
     for path in (folder / TENSORBOARD).glob(f"{_EVENTS}*{FAILED}"):
         path.unlink(missing_ok=True)
+
+
+def own_events(folder: Path) -> None:
+    """Make the run's folder of event files, without links: TensorBoard opens files by name."""
+    own_folder(folder / TENSORBOARD)
+    with os.scandir(folder / TENSORBOARD) as entries:
+        for entry in entries:
+            if not entry.is_file(follow_symlinks=False) and not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry)
 
 
 def _plain(value: Any) -> bool | float | str:

@@ -14,7 +14,7 @@ import torch
 from hydra_peft.adaptation.storage import CONFIG as ADAPTER
 from hydra_peft.adaptation.storage import TENSORS
 from hydra_peft.errors import RunFailed, UserError
-from hydra_peft.files import atomic_write
+from hydra_peft.files import MAX_JSON_BYTES, atomic_write, content_of
 from hydra_peft.runs import environment, hparams
 from hydra_peft.runs.claims import ClaimLost, Held
 from hydra_peft.runs.folder import CONFIG
@@ -228,7 +228,10 @@ class Ledger:
 
 
 def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+    """Return what is in a file of ours; None for what is none, which is not put back either."""
+    with contextlib.suppress(UserError):
+        return content_of(path, MAX_JSON_BYTES)
+    return None
 
 
 def _place(folder: Path) -> tuple[int, int] | None:

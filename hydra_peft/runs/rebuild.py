@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
 from hydra_peft.adaptation.merging import merge
-from hydra_peft.adaptation.storage import load_adapter
+from hydra_peft.adaptation.parameters import adapter_state_dict, count_parameters
+from hydra_peft.adaptation.storage import TENSORS, load_adapter
 from hydra_peft.config.check import check_recorded
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.errors import UserError
 from hydra_peft.models.architectures import input_size
-from hydra_peft.runs.assembly import build_normalizer, load_backbone, load_data
+from hydra_peft.plain_text import in_one_line
+from hydra_peft.runs._contradictions import config_contradictions
+from hydra_peft.runs.assembly import (
+    build_normalizer,
+    build_skeleton,
+    check_model,
+    load_backbone,
+    load_data,
+)
 from hydra_peft.runs.first_look import task_of
-from hydra_peft.runs.folder import CONFIG
+from hydra_peft.runs.folder import CONFIG, read_config
 from hydra_peft.runs.record import Record, read_record
+from hydra_peft.tensor_files import read_headers
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.evaluation import Score, evaluate
 
-#: a run's config is a few kilobytes
-MAX_CONFIG_BYTES = 2**20
-#: the time that yaml takes grows with the square of how deep they are nested
-MAX_BRACKETS = 1000
 #: more than any machine's; a record that says so is not believed
 MAX_THREADS = 1024
 
@@ -42,11 +48,13 @@ class Comparison:
         recorded: the run's record.
         unmerged: score with the branches in place.
         merged: score of the merged model; None for methods without adapters to merge.
+        doubts: a sentence for each thing in the folder that contradicts another.
     """
 
     recorded: Record
     unmerged: Score
     merged: Score | None
+    doubts: tuple[str, ...]
 
 
 def read_run_config(folder: Path) -> RunConfig:
@@ -55,28 +63,16 @@ def read_run_config(folder: Path) -> RunConfig:
     The file is read as plain yaml: nothing in it is resolved, imported or instantiated.
 
     Raises:
-        UserError: the file is missing, damaged, holds an interpolation, or does not check.
+        UserError: see :func:`hydra_peft.runs.folder.read_config`; or it does not check.
     """
-    path = folder / CONFIG
+    return _checked(folder, read_config(folder))
+
+
+def _checked(folder: Path, config: Mapping[str, Any]) -> RunConfig:
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise UserError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes: not a run's config.")
-        text = path.read_text(encoding="utf-8")
-        if text.count("[") + text.count("{") > MAX_BRACKETS:
-            raise UserError(f"{path} has more brackets than a run's config: edited?")
-        # We write none; written out, a few lines of them would fill all memory.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
-            raise UserError(f"{path} holds an alias: a run's config has plain values only.")
-        content = yaml.safe_load(text)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; is {folder} a run?") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):  # the last: nested without end
-        raise UserError(f"{path} is not valid yaml: truncated or edited?") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no settings.")
-    if "${" in text:
-        raise UserError(f"{path} holds an interpolation: a run's config has plain values only.")
-    return check_recorded(content)
+        return check_recorded(config)
+    except UserError as error:
+        raise UserError(f"{folder / CONFIG}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -96,28 +92,81 @@ class RebuiltRun:
     model: nn.Module
 
 
-def rebuild(folder: Path, *, checkpoint: str | None = None) -> RebuiltRun:
+def rebuild(
+    folder: Path, *, checkpoint: str | None = None, doubts: list[str] | None = None
+) -> RebuiltRun:
     """Rebuild the model of the run in ``folder``; no data is read.
+
+    Nothing large is built before it is known to have the size that the record names.
 
     Args:
         folder: a completed run's folder.
         checkpoint: the backbone's weights, where they have moved since; None takes the recorded.
+        doubts: gets a sentence where the folder contradicts itself; None refuses it.
 
     Raises:
         UserError: the run did not complete, or the weights are not those of the record.
     """
-    record, config = read_record(folder), read_run_config(folder)
+    found: list[str] = []
+    record, values = read_record(folder, found), read_config(folder)
+    if differs := config_contradictions(record, values):
+        found.append(f"{folder / CONFIG} is not the config of the run's record: {differs}: edited?")
+    if found and doubts is None:
+        raise UserError(found[0])
+    if doubts is not None:
+        doubts += found
+    config = _checked(folder, values)
     if record.status != "completed":
         raise UserError(f"the run in {folder} is {record.status}: there is nothing to evaluate.")
     if record.metrics.get("split") != config.protocol.evaluate_split:
         raise UserError(f"{folder}: record and config name different splits: edited?")
-    model = config.model
     if checkpoint is not None:
-        model = dataclasses.replace(model, checkpoint=checkpoint)
-    backbone, weights = load_backbone(model, config.seed)
+        model = dataclasses.replace(config.model, checkpoint=checkpoint)
+        config = dataclasses.replace(config, model=model)
+    check_model(config, elsewhere=True)
+    _check_sizes(
+        build_skeleton(config.model, config.method, config.dataset.classes), record, folder
+    )
+    backbone, weights = load_backbone(config.model, config.seed)
     _same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
     load_adapter(backbone, folder, check_weights=False)
     return RebuiltRun(folder, record, config, backbone)
+
+
+def _check_sizes(skeleton: nn.Module, record: Record, folder: Path) -> None:
+    """Check that the model is as large as recorded, fits this machine, and its tensors fit it.
+
+    Args:
+        skeleton: the adapted model, without storage.
+
+    Raises:
+        UserError: it is not.
+    """
+    counts = dataclasses.asdict(count_parameters(skeleton))
+    for name, count in counts.items():
+        recorded = record.parameters.get(name, count)
+        if count != recorded:
+            raise UserError(
+                f"{folder}: the model of its {CONFIG} has {count:,} {name} parameters, its record "
+                f"says {recorded:,}: edited?"
+            )
+    needed = 4 * counts["total"]  # bytes, in float32
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        raise UserError(
+            f"the model of the run in {folder} takes {needed / 2**30:,.0f} GiB, and this machine "
+            f"has {memory / 2**30:,.0f}: rebuild it on another."
+        )
+    expected = {name: tuple(t.shape) for name, t in adapter_state_dict(skeleton).items()}
+    shapes = {name: shape for name, (shape, _) in read_headers(folder / TENSORS).items()}
+    if shapes != expected:
+        wrong = sorted(
+            n for n in shapes.keys() | expected.keys() if shapes.get(n) != expected.get(n)
+        )
+        raise UserError(
+            f"{folder / TENSORS} does not fit the model of its {CONFIG}: it lacks, has in another "
+            f"shape, or has beyond it {in_one_line(', '.join(wrong[:3]))}."
+        )
 
 
 def load_scored_split(run: RebuiltRun, *, cache: Path, data: str | None = None) -> ImageSplit:
@@ -161,9 +210,10 @@ def reevaluate(
         UserError: the run did not complete, or weights or data are not those of the record.
     """
     where = resolve_device(device)
-    run = rebuild(folder, checkpoint=checkpoint)
+    doubts: list[str] = []
+    run = rebuild(folder, checkpoint=checkpoint, doubts=doubts)
     threads = run.record.hardware.get("threads")
-    if where.type == "cpu" and isinstance(threads, int) and 1 <= threads <= MAX_THREADS:
+    if where.type == "cpu" and type(threads) is int and 1 <= threads <= MAX_THREADS:
         # Another number of threads sums in another order, which can flip a close call.
         torch.set_num_threads(threads)
     images = load_scored_split(run, cache=cache, data=data)
@@ -175,7 +225,7 @@ def reevaluate(
     }
     unmerged = evaluate(model, images, **arguments)
     merged = evaluate(model, images, **arguments) if merge(model) else None
-    return Comparison(run.record, unmerged, merged)
+    return Comparison(run.record, unmerged, merged, tuple(doubts))
 
 
 def _split_hash(description: Mapping[str, Any], split: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json, write_json
 from hydra_peft.plain_text import shortened
+from hydra_peft.runs._contradictions import contradictions
 from hydra_peft.runs._record_values import missing_results, wrong_values
 
 SCHEMA = 1
@@ -114,8 +115,13 @@ def write_record(record: Record, folder: Path) -> None:
     write_json(folder / FILE, dataclasses.asdict(record))
 
 
-def read_record(folder: Path) -> Record:
+def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
     """Read ``folder/result.json``.
+
+    Args:
+        folder: a run's.
+        doubts: gets a sentence where the record of a completed run contradicts itself, for who
+            finds out what is right; None refuses it.
 
     Raises:
         UserError: the file is missing, damaged, of another schema version, or holds what no run
@@ -141,6 +147,11 @@ def read_record(folder: Path) -> Record:
         raise UserError(f"{path} lacks {missing} and has the unknown {unknown}: edited?")
     record = Record(**values)
     _check_values(record, path)
+    if record.status == "completed" and (found := contradictions(record)):
+        sentence = f"{path} contradicts itself: {found}: edited?"
+        if doubts is None:
+            raise UserError(sentence)
+        doubts.append(sentence)
     return record
 
 

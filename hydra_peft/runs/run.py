@@ -35,7 +35,7 @@ from hydra_peft.runs.checkpoints import Checkpoints, Origin, checkpoints_exist
 from hydra_peft.runs.claims import Held, claim
 from hydra_peft.runs.feed import Feed, choose_feed
 from hydra_peft.runs.first_look import splits_read, task_of
-from hydra_peft.runs.folder import completed_record, run_folder, set_aside
+from hydra_peft.runs.folder import check_no_links, completed_record, run_folder, set_aside
 from hydra_peft.runs.ledger import Ledger, NotOurs
 from hydra_peft.runs.record import FILE, Record, read_record, utc_now
 from hydra_peft.runs.silent import SilentCheckpoints, SilentLedger, SilentWriter
@@ -159,6 +159,7 @@ def existing_outcome(config: RunConfig, folder: Path) -> Outcome | None:
     Raises:
         UserError: it is complete and ``sweep.on_existing=error``, or it was made on other data.
     """
+    check_no_links(Path(config.paths.runs), folder)
     record = _record_in(folder)
     if record is None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import logging
 import os
 import shutil
@@ -11,8 +12,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
+from hydra_peft.files import open_anew, open_to_append
 from hydra_peft.runs import hparams
 from hydra_peft.runs.bar import ProgressBar
 from hydra_peft.runs.folder import METRICS
@@ -29,8 +31,12 @@ LOG = "train.log"
 log = logging.getLogger("hydra_peft")
 
 
-class _QuietFileHandler(logging.FileHandler):
+class _QuietHandler(logging.StreamHandler[io.TextIOWrapper]):
     """On a full disk the run ends with that error; logging does not print its own beside it."""
+
+    def close(self) -> None:
+        super().close()
+        self.stream.close()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
         return
@@ -92,12 +98,13 @@ class RunWriter:
         if self.done == 0:
             (self.folder / LOG).unlink(missing_ok=True)
             shutil.rmtree(self.folder / TENSORBOARD, ignore_errors=True)
+        hparams.own_events(self.folder)
         hparams.forget_end(self.folder)
-        self._handler = _QuietFileHandler(self.folder / LOG)
+        self._handler = _QuietHandler(_as_text(open_to_append(self.folder / LOG)))
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(self._handler)
         log.setLevel(logging.INFO)  # whatever the root logger shows, the file has everything
-        self._file = (self.folder / METRICS).open("w", newline="")
+        self._file = _as_text(open_anew(self.folder / METRICS))
         self._csv = csv.writer(self._file)
         self._csv.writerow([f.name for f in dataclasses.fields(EpochRecord)])
         self._csv.writerows(dataclasses.astuple(record) for record in self.epochs)
@@ -167,6 +174,10 @@ class RunWriter:
         """Bring ``metrics.csv`` to the disk: a record that says completed comes after it."""
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+def _as_text(file: BinaryIO) -> io.TextIOWrapper:
+    return io.TextIOWrapper(file, encoding="utf-8", newline="")
 
 
 def _as_code(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from hydra_peft.files import write_json
+from hydra_peft.files import own_folder, write_json
 from hydra_peft.sweeps.announced import SCHEMA, SWEEPS
 from hydra_peft.sweeps.plan import PlannedJob
 
@@ -63,6 +63,7 @@ def announce(
             "slots": slots,
             "jobs": jobs,
         }
+        own_folder(Path(root) / SWEEPS)
         write_json(Path(root) / SWEEPS / name, content)
         _forget_old(Path(root) / SWEEPS, name, now)
 

@@ -68,7 +68,10 @@ def _fail(folder: Path, sentence: str) -> None:
     if record.status == "running":
         failed = dataclasses.replace(record, status="failed", error=sentence)
         write_record(failed, folder)
-        hparams.write_end(failed, folder)
+        try:
+            hparams.write_end(failed, folder)
+        except Exception as error:  # of a record that anybody may have written
+            log.warning("TensorBoard does not show how %s ended: %s", folder, error)
 
 
 def _folders(config: RunConfig) -> Iterator[tuple[Path, Path]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra_peft.errors import UserError
+from hydra_peft.files import open_regular
 from hydra_peft.runs.folder import METRICS
 
 #: so many of the last epochs say how long the next will take
@@ -41,15 +42,13 @@ def read_progress(folder: Path) -> Progress | None:
     """
     path = folder / METRICS
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return None  # a pipe would never end
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             header, newline, _ = file.read(_HEAD).partition(b"\n")
             end = file.seek(0, os.SEEK_END)
             begin = max(len(header) + len(newline), end - _TAIL)
             file.seek(begin)
             tail = file.read(_TAIL)
-    except OSError:
+    except (OSError, UserError):
         return None
     columns = header.decode(errors="replace").strip().split(",")
     # What follows the last newline is still being written.

@@ -19,6 +19,7 @@ from hydra_peft.runs.assembly import (
 )
 from hydra_peft.runs.claims import holder
 from hydra_peft.runs.first_look import splits_needed, splits_read
+from hydra_peft.runs.folder import check_no_links
 from hydra_peft.runs.record import FILE, Record, read_record
 from hydra_peft.runs.run import check_own, check_same_data, data_sha256, folder_of
 from hydra_peft.runs.search import check_search
@@ -144,6 +145,7 @@ class _Planner:
         try:
             weights = self._weights_of(config)
             folder = folder_of(config, weights)
+            check_no_links(Path(config.paths.runs), folder)
             record = _record_in(folder)
             if record is not None:
                 check_own(record, folder, config)

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from hydra_peft.files import atomic_write
+from hydra_peft.files import atomic_write, written_by_name
 
 #: steps left out first: they allocate, compile and tune
 SKIPPED = 3
@@ -82,7 +82,8 @@ class StepProfiler:
             return  # torch offers what it has when training ends in the middle
         text = describe(found.key_averages(), self.device, STEPS)
         atomic_write(self.folder / TABLE, text.encode())
-        found.export_chrome_trace(str(self.folder / TRACE))
+        with written_by_name(self.folder / TRACE) as temporary:
+            found.export_chrome_trace(str(temporary))
 
 
 def describe(events: Sequence[Any], device: torch.device, steps: int) -> str:

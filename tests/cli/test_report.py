@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from fabricated_runs import put
 
-from hydra_peft.cli.report import _going_on
-from hydra_peft.runs.collection import collect
+from hydra_peft.cli.report import _going_on, _pictures
+from hydra_peft.figures import CollectionFigure
+from hydra_peft.runs.collection import Collection, collect
 
 
 def call(root: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -47,6 +48,18 @@ def test_only_what_nobody_does_was_killed(tmp_path: Path, monkeypatch: pytest.Mo
     assert {run.folder for run in collection.others} == {ended, killed, hidden}
     assert found == {ended, hidden}
     assert str(hidden) in unknown
+
+
+def test_a_picture_that_fails_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path)
+
+    def fails(figure: CollectionFigure, _: Collection) -> None:
+        raise ZeroDivisionError(f"in {figure.name}")
+
+    monkeypatch.setattr("hydra_peft.report.pictures.draw", fails)
+    pictures, undrawn = _pictures(collect(tmp_path))
+    assert pictures == []
+    assert "figure gain is not drawn: ZeroDivisionError: in gain" in undrawn
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fabricated_runs import agreeing
 
 from hydra_peft.cli import tables
 from hydra_peft.methods import method_class
@@ -51,7 +52,7 @@ def runs(tmp_path: Path) -> Path:
             },
             parameters={"adapter": 239_712, "head": 769 * 47},
         )
-        write_record(record, tmp_path / "runs" / protocol)
+        write_record(agreeing(record), tmp_path / "runs" / protocol)
     return tmp_path / "runs"
 
 
@@ -133,7 +134,7 @@ def test_only_chosen_tasks_and_methods(
             data={"sha256": task},
             metrics=record.metrics | {"accuracy": accuracy},
         )
-        write_record(other, runs / name)
+        write_record(agreeing(other), runs / name)
     monkeypatch.setattr(tables, "_defaults", lambda _: {})
     places = [*what, "protocol=clean", f"runs={runs}", f"out={tmp_path}/out"]
     assert call(monkeypatch, "tasks=dtd", "methods=hydra,linear", *places) == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fabricated_runs import record
+from fabricated_runs import agreeing, record
 
 from hydra_peft.cli import tables
 from hydra_peft.methods import method_class
@@ -49,7 +49,7 @@ def odd_runs(tmp_path: Path) -> Path:
     """Runs with one odd field each, and two good ones."""
     runs = tmp_path / "runs"
     for number, changes in enumerate(ODD_FIELDS):
-        odd = dataclasses.replace(record(seed=number), **changes)
+        odd = agreeing(dataclasses.replace(record(seed=number), **changes))
         write_record(odd, runs / "odd" / str(number))
     for seed in (100, 101):
         write_record(record(seed=seed), runs / "good" / str(seed))
@@ -111,7 +111,7 @@ def real_like(runs: Path, count: int) -> None:
         }
         folder = runs / "vtab1k" / task / f"{method}-seed{number // 57}-{number:012x}-1a2b3c4d"
         folder.mkdir(parents=True)
-        content = dataclasses.asdict(dataclasses.replace(base, **changes))
+        content = dataclasses.asdict(agreeing(dataclasses.replace(base, **changes)))
         (folder / "result.json").write_text(json.dumps(content, indent=2))
         for place in ("config.yaml", "metrics.csv", "train.log", "adapter.safetensors"):
             (folder / place).touch()

@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from fabricated_runs import agreeing
+
 from hydra_peft.runs.collection import Collection, collect
 from hydra_peft.runs.folder import METRICS
 from hydra_peft.runs.record import Record, write_record
@@ -47,12 +49,12 @@ def made_up(
         "metrics": {"accuracy": accuracy, "correct": 1, "count": 2, "epoch": 3, **metrics},
         "parameters": {"adapter": 100 * sum(ranks or (0,)), "head": HEADS.get(task, 10)},
     }
-    return Record(**{**values, **changes})
+    return agreeing(Record(**{**values, **changes}))
 
 
 def put(runs: Path, *records: Record) -> Collection:
     """Write ``records`` and three epochs of each below ``runs``; return what is collected there."""
-    for record in records:
+    for record in map(agreeing, records):
         folder = runs / f"{record.task}-{record.method_label}-{record.seed}-{record.config_id}"
         write_record(record, folder)
         lines = ["epoch,loss,train_accuracy,lr,seconds,images_per_second"]

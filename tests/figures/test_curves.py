@@ -9,8 +9,8 @@ from made_up import put, scores
 from matplotlib.collections import PolyCollection
 
 from hydra_peft.errors import UserError
-from hydra_peft.figures import curves as module
 from hydra_peft.figures import find_figure
+from hydra_peft.runs import history
 from hydra_peft.runs.collection import Collection
 
 FIGURE = find_figure("curves")
@@ -65,9 +65,22 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: str | None
     assert list(data.table[data.table["quantity"] == "test_accuracy"]["seeds"]) == [2]
 
 
+def test_half_a_file_is_drawn_with_a_note(tmp_path: Path) -> None:
+    # The record says that there are three.
+    changes = {"settings": {"train.epochs": 3}}
+    collection = put(tmp_path, *scores("lora", {"a": [50.0, 54.0]}, **changes))
+    path = collection.completed[0].folder / "metrics.csv"
+    path.write_text(path.read_text()[:-20])
+    data = FIGURE.data(collection, Settings())
+    (note,) = [note for note in data.notes if note.startswith("drawn in part")]
+    torn = "it ends within a line; 1 of 3 epochs are missing, the first is 3"
+    assert f"{path} is not whole: {torn}." in note
+    assert "Of 1 run some epochs are missing" in data.caption
+
+
 def test_nothing_to_draw_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     collection = put(tmp_path, *scores("lora", {"a": [50.0]}))
-    monkeypatch.setattr(module, "_MAX_BYTES", 10)
+    monkeypatch.setattr(history, "MAX_BYTES", 10)
     with pytest.raises(UserError, match=r"none of these runs has a metrics\.csv"):
         FIGURE.data(collection, Settings())
 

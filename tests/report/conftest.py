@@ -29,7 +29,7 @@ def browser() -> Iterator[Any]:
 def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs below a folder: a whole grid, runs in trouble, and folders that are none any more."""
     runs = tmp_path_factory.mktemp("study") / "runs"
-    grid(runs, seeds=2, epochs=3)
+    grid(runs, seeds=2)
     troubled(runs)
     unreadable(runs)
     return runs

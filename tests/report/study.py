@@ -10,8 +10,9 @@ import random
 from pathlib import Path
 from typing import Any
 
-import yaml
+from fabricated_runs import agreeing
 
+from hydra_peft.config.text import to_yaml
 from hydra_peft.runs.record import FILE, Record
 from hydra_peft.training.loop import EpochRecord
 
@@ -91,7 +92,7 @@ def run_record(name: str = "hydra", task: str = "digits", seed: int = 0, **chang
         "versions": {"python": "3.11.7", "torch": "2.15.0", "timm": "1.0.31", "numpy": "2.4.6"},
         "code": {"commit": "e9398c8412d691f358de1aec48ed11d89559eeb5", "dirty": False},
     }
-    return Record(**{**values, **changes})
+    return agreeing(Record(**{**values, **changes}))
 
 
 def config(record: Record) -> str:
@@ -107,7 +108,7 @@ def config(record: Record) -> str:
         "train": record.science["train"] | {"compile": "auto", "checkpoint_every": 10},
         "seed": record.seed,
     }
-    return yaml.safe_dump(groups, sort_keys=False)
+    return to_yaml(groups)
 
 
 def metrics(folder: Path, epochs: int, seed: int = 0) -> None:
@@ -128,6 +129,8 @@ def metrics(folder: Path, epochs: int, seed: int = 0) -> None:
 
 def put(runs: Path, record: Record, *, epochs: int = 20, folder: str | None = None) -> Path:
     """Write the run of ``record`` as ``train.py`` does; return its folder."""
+    train = {**record.science["train"], "epochs": epochs}
+    record = agreeing(dataclasses.replace(record, science={**record.science, "train": train}))
     name = f"{record.method_label.replace(' ', '-')}-seed{record.seed}-{record.config_id}"
     place = runs / (folder or f"{record.benchmark}/{record.task}/{name}")
     place.mkdir(parents=True, exist_ok=True)

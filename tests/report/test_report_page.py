@@ -19,8 +19,11 @@ import pytest
 from study import SCRIPT, grid, put, run_record
 
 from hydra_peft.cli.report import write_report
+from hydra_peft.report.details import run_details
 from hydra_peft.report.embedding import script_json
 from hydra_peft.report.plain import MAX_TEXT, bounded, plain
+from hydra_peft.report.run_lines import run_lines
+from hydra_peft.runs.collection import collect
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -159,8 +162,21 @@ def test_links_and_pipes_in_a_run_folder_are_not_read(tmp_path: Path) -> None:
     write_report(tmp_path / "runs", out)
     text = html.unescape(out.read_text())
     assert "the secret words" not in text
-    assert "metrics.csv is not a regular file" in text
+    assert "metrics.csv is no ordinary file" in text
     assert "config.yaml" in text.split("<h2")[1]
+
+
+def test_what_is_not_as_its_record_says_is_a_warning(tmp_path: Path) -> None:
+    folder = put(tmp_path, run_record())
+    config, metrics = folder / "config.yaml", folder / "metrics.csv"
+    config.write_text(config.read_text().replace("lr: 0.01\n  weight", "lr: 0.5\n  weight"))
+    metrics.write_bytes(metrics.read_bytes()[:-50])
+    lines = run_lines(tmp_path, collect(tmp_path), lambda _: False)
+    details, (cut, edited) = run_details(lines)
+    assert cut.startswith(f"{metrics} is not whole: it ends within a line; 1 of 20 epochs are")
+    assert f"{config} is not the config of the run's record: optimizer.lr is 0.5" in edited
+    (run,) = details["runs"].values()
+    assert run["curves"]["count"] == 19
 
 
 def test_500_runs(tmp_path: Path) -> None:

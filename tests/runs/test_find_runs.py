@@ -64,14 +64,14 @@ def test_records_that_cannot_be_opened_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed, opened = put(tmp_path), put(tmp_path, seed=1)
-    read = Path.read_text
+    real = os.open
 
-    def guarded(path: Path, *args: Any, **kwargs: Any) -> str:
-        if path.parent == closed:
+    def guarded(path: Any, *args: Any, **kwargs: Any) -> int:
+        if path == closed / "result.json":
             raise PermissionError(13, "Permission denied", str(path))
-        return read(path, *args, **kwargs)
+        return real(path, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "read_text", guarded)
+    monkeypatch.setattr(os, "open", guarded)
     collection = collect(tmp_path)
     assert [run.folder for run in collection.completed] == [opened]
     assert collection.warnings == [

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from fabricated_models import put_model
 
 from hydra_peft.errors import UserError
+from hydra_peft.runs import rebuild as module
+from hydra_peft.runs.rebuild import rebuild as rebuilt
 from hydra_peft.runs.rebuild import reevaluate
 from hydra_peft.runs.run import Outcome
+from hydra_peft.tensor_files import read_tensors, write_tensors
 
 Do = Callable[..., Outcome]
 
@@ -60,27 +67,85 @@ def test_other_weights_or_data_are_refused(do: Do, shared_cache: Path) -> None:
             rebuild(folder, shared_cache)
 
 
+@pytest.fixture(scope="module")
+def made_up(compose_train: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never trained: what it needs to be rebuilt."""
+    return put_model(compose_train, tmp_path_factory.mktemp("made_up") / "run")
+
+
+@pytest.fixture
+def copied(made_up: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_up, tmp_path / "run"))
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
         (lambda text: text + "evil:\n  _target_: os.system\n", "unknown key 'evil'"),
         (lambda text: text.replace("seed: 0", "seed: ${oc.env:HOME}"), "interpolation"),
         (lambda text: text + "x: !!python/object/apply:os.system [echo]\n", "not valid yaml"),
-        (lambda text: text[: len(text) // 2], "is missing|has no|not valid|holds"),
+        (lambda text: text[: len(text) // 2], "not valid|holds|is not the config of"),
         (lambda _: "", "holds no settings"),
-        (lambda text: text.replace("name: hydra", "name: ../../x"), "method '../../x' is unknown"),
-        (lambda text: text.replace("source: mini", "source: os"), "dataset.source 'os' is unknown"),
-        (lambda text: text.replace("name: digits", "name: ../../x"), "must be a plain name"),
+        (lambda text: text.replace("name: hydra", "name: ../../x"), "is not the config of"),
+        (lambda text: text.replace("name: digits", "name: ../../x"), "is not the config of"),
+        (
+            lambda text: text.replace("lr: 0.01\n  weight", "lr: 0.02\n  weight"),
+            "config of the run's record: optimizer.lr is 0.02 there and 0.01 in",
+        ),
+        (
+            lambda text: text.replace("epochs: 20\n  batch", "epochs: 21\n  batch"),
+            "train.epochs is 21 there and 20 in the record",
+        ),
     ],
 )
 def test_a_config_from_elsewhere_is_data(
-    do: Do, shared_cache: Path, edit: Callable[[str], str], message: str
+    copied: Path, edit: Callable[[str], str], message: str
 ) -> None:
-    folder = do().folder
-    path = folder / "config.yaml"
-    path.write_text(edit(path.read_text()))
+    path = copied / "config.yaml"
+    text = path.read_text()
+    assert edit(text) != text
+    path.write_text(edit(text))
     with pytest.raises(UserError, match=message):
-        rebuild(folder, shared_cache)
+        rebuilt(copied)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda text: text.replace("name: hydra", "name: ../../x"), "method '../../x' is unknown"),
+        (lambda text: text.replace("name: digits", "name: ../../x"), "must be a plain name"),
+        (
+            lambda text: text.replace("arguments: {}", "arguments: {depth: 100000}"),
+            "config.yaml: model.arguments.depth=100000 is not allowed",
+        ),
+        (
+            lambda text: text.replace("arguments: {}", "arguments: {depth: 2}"),
+            "the model of its config.yaml has [0-9,]+ adapter parameters, its record says 16,680",
+        ),
+        (lambda text: text.replace("classes: 10", "classes: 1000000"), "head parameters"),
+    ],
+)
+def test_nothing_is_built_that_is_not_as_large_as_recorded(
+    copied: Path, edit: Callable[[str], str], message: str
+) -> None:
+    path = copied / "config.yaml"
+    text = path.read_text()
+    assert edit(text) != text
+    path.write_text(edit(text))
+    with pytest.raises(UserError, match=message):
+        rebuilt(copied, doubts=[])
+
+
+def test_tensors_are_compared_before_they_are_loaded(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = copied / "adapter.safetensors"
+    tensors = read_tensors(path)
+    tensors["head.weight"] = torch.zeros(500, tensors["head.weight"].shape[1])
+    write_tensors(path, tensors, {"format": "1"})
+    monkeypatch.setattr(module, "load_adapter", None)
+    with pytest.raises(UserError, match=r"does not fit the model .* beyond it head\.weight"):
+        rebuilt(copied)
 
 
 def test_folders_that_are_no_runs(do: Do, shared_cache: Path, tmp_path: Path) -> None:

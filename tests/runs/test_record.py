@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from hydra_peft.config.identity import short_hash
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
 from hydra_peft.runs.record import Record, read_record, write_record
 
 RECORD = Record(
     status="completed",
-    config_id="abc",
+    config_id=short_hash({}),
     settings={"a": 1},
     benchmark="mini",
     group="natural",

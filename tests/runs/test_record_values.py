@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 from fabricated_runs import record
 
+from hydra_peft.config.identity import short_hash
 from hydra_peft.errors import UserError
 from hydra_peft.runs.record import Record, read_record
 
 METRICS = {"accuracy": 98.25, "correct": 393, "count": 400, "split": "test", "selection": "last"}
+
+SCIENCE = {**record().science, "dataset": {"metric": "correlation"}}
+CORRELATION = {"science": SCIENCE, "config_id": short_hash(SCIENCE)}
 
 
 def nested(levels: int) -> Any:
@@ -25,7 +29,7 @@ def nested(levels: int) -> Any:
     "changes",
     [
         {},
-        {"metrics": {**METRICS, "accuracy": -12}},  # a correlation
+        {"metrics": {**METRICS, "accuracy": -12}, **CORRELATION},
         {"settings": nested(20)},
         {"status": "failed", "metrics": {}, "parameters": {}, "error": "out of memory"},
     ],

@@ -142,14 +142,14 @@ def test_a_record_without_permission_is_named(
 ) -> None:
     closed = put(tmp_path, seed=1) / "result.json"
     put(tmp_path, seed=2)
-    read_text = Path.read_text
+    real = os.open
 
-    def guarded(path: Path, **options: Any) -> str:  # root may read everything
+    def guarded(path: Any, *args: Any, **kwargs: Any) -> int:  # root may read everything
         if path == closed:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return read_text(path, **options)
+        return real(path, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "read_text", guarded)
+    monkeypatch.setattr(os, "open", guarded)
     snapshot = Survey(tmp_path).look()
     assert [run.seed for run in snapshot.runs] == [2]
     assert snapshot.warnings == [f"cannot read {folder_name(1)}/result.json: Permission denied."]

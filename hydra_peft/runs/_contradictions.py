@@ -1,0 +1,184 @@
+"""Whether what a completed run's record says agrees with itself, as far as it can be recomputed.
+
+A score is counts, an id is a hash, and much stands in two places. This finds what was edited by
+hand or put together from two runs; who forges a record as a whole is not found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.config.identity import TUNED, short_hash
+from hydra_peft.errors import UserError
+from hydra_peft.finite import is_finite
+from hydra_peft.methods import build_method, method_class
+from hydra_peft.plain_text import shortened
+
+if TYPE_CHECKING:
+    from hydra_peft.runs.record import Record
+
+#: so many are told
+_MOST = 3
+#: of a score in percent; one is computed from counts without any rounding of ours
+_TOLERANCE = 1e-6
+_MISSING = object()
+
+
+def contradictions(record: Record) -> str:
+    """Return in words where a completed record does not agree with itself, "" where it does.
+
+    Its values have been checked alone (:func:`hydra_peft.runs._record_values.wrong_values`).
+    """
+    return _told([*_of_score(record), *_of_counts(record), *_of_science(record), *_tuned(record)])
+
+
+def config_contradictions(record: Record, config: Mapping[str, Any]) -> str:
+    """Return in words where a run's ``config.yaml`` and its record differ, "" where they do not.
+
+    Args:
+        record: the run's.
+        config: the file's plain values. What records do not hash (paths, device) is not compared.
+    """
+    found = []
+    for group, recorded in record.science.items():
+        given = config.get(group, _MISSING)
+        if group == "method":
+            given = _method(given)
+        if isinstance(recorded, Mapping) and isinstance(given, Mapping):
+            pairs = {f"{group}.{k}": (v, given[k]) for k, v in recorded.items() if k in given}
+        else:
+            pairs = {} if given is _MISSING else {group: (recorded, given)}
+        for key, (expected, value) in pairs.items():
+            if expected == TUNED:
+                expected = record.tuning.get("chosen", {}).get(key.rpartition(".")[2], value)
+            if not _same(expected, value):
+                found.append(f"{key} is {value!r} there and {expected!r} in the record")
+    return _told(found)
+
+
+def _told(found: list[str]) -> str:
+    more = f"; {len(found) - _MOST} more" if len(found) > _MOST else ""
+    return "; ".join(shortened(text, 200) for text in found[:_MOST]) + more
+
+
+def _of_score(record: Record) -> Iterator[str]:
+    metrics = record.metrics
+    correct, count, accuracy = metrics["correct"], metrics["count"], metrics["accuracy"]
+    if not count > 0 or correct > count:
+        yield f"{correct} of {count} images correct"
+    elif _at(record.science, "dataset", "metric") in ("accuracy", _MISSING):
+        counted = 100.0 * correct / count
+        if not math.isclose(accuracy, counted, rel_tol=0, abs_tol=_TOLERANCE):
+            yield f"accuracy is {accuracy:.8g}, and {correct} of {count} correct are {counted:.8g}"
+    epochs, epoch = _at(record.science, "train", "epochs"), metrics.get("epoch", _MISSING)
+    last = metrics["selection"] == "last epoch"
+    numbers = isinstance(epochs, int) and isinstance(epoch, int)
+    if numbers and (not 1 <= epoch <= epochs or (last and epoch != epochs)):
+        yield f"the score is of epoch {epoch} of {epochs}, by the rule '{metrics['selection']}'"
+
+
+def _of_counts(record: Record) -> Iterator[str]:
+    counts = record.parameters
+    trained = counts["adapter"] + counts["head"]
+    trainable = counts.get("trainable", trained)
+    if trainable != trained:
+        yield f"{trainable} trainable parameters, and adapter and head have {trained}"
+    if counts.get("total", trained) < trained:
+        yield f"{counts['total']} parameters in all, and {trained} that are trained"
+
+
+def _of_science(record: Record) -> Iterator[str]:
+    """Compare what stands in the science a second time: the id, names, settings."""
+    science = record.science
+    if short_hash(science) != record.config_id:
+        yield f"config_id {record.config_id} is not that of its science, {short_hash(science)}"
+    twice: dict[str, tuple[Any, Any]] = {
+        "seed": (record.seed, _at(science, "seed")),
+        "benchmark": (record.benchmark, _at(science, "dataset", "benchmark")),
+        "task": (record.task, _at(science, "dataset", "name")),
+        "protocol": (record.protocol, _at(science, "protocol", "name")),
+        "split": (record.metrics["split"], _at(science, "protocol", "evaluate_split")),
+        "method": (record.method, _as_it_acts(record, _at(science, "method"))),
+    }
+    # A trial of a search has the settings of the run that it is tried for.
+    searched = (record.settings.get("protocol.tune"), _at(science, "protocol", "tune"))
+    for key, value in record.settings.items():
+        if value != "recipe" and searched != (True, False):
+            twice[key] = (value, _at(science, *key.split(".", 1)))
+    for key, (value, decided) in twice.items():
+        if decided is not _MISSING and value != decided:
+            yield f"{key} is {value!r}, and {decided!r} in its science"
+
+
+def _tuned(record: Record) -> Iterator[str]:
+    tuning = record.tuning
+    tried, chosen = tuning.get("candidates"), tuning.get("chosen")
+    if tried is None and chosen is None:
+        return
+    if not isinstance(tried, list) or not isinstance(chosen, dict):
+        yield "its tuning does not say what was tried and chosen"
+        return
+    if tuning.get("trials", len(tried)) != len(tried):
+        yield f"its tuning tried {tuning['trials']} combinations and lists {len(tried)}"
+    done = [one for one in tried if isinstance(one, dict) and one.get("status") == "completed"]
+    scored = [one for one in done if is_finite(one.get("accuracy"))]
+    best = max((one["accuracy"] for one in scored), default=None)
+    if not any(one["accuracy"] == best and _holds(one, chosen) for one in scored):
+        yield f"its tuning chose {chosen}, which is not the best of what it tried"
+
+
+def _holds(values: Mapping[str, Any], some: Mapping[str, Any]) -> bool:
+    return all(_at(values, key) == value for key, value in some.items())
+
+
+def _as_it_acts(record: Record, method: Any) -> Any:
+    """Return the ``method`` of a science with what tuning chose in the place of what it left open.
+
+    The record's own method has these values.
+    """
+    if not isinstance(method, Mapping):
+        return method
+    return {k: record.method.get(k) if v == TUNED else v for k, v in method.items()}
+
+
+def _method(given: Any) -> Any:
+    """Return the method that a config describes, as records have it."""
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+        return given
+    try:
+        options = {field.name for field in dataclasses.fields(method_class(given["name"]))}
+        return build_method(
+            given["name"], **{key: given[key] for key in options & given.keys()}
+        ).identity()
+    except UserError:
+        return given
+
+
+def _at(values: Mapping[str, Any], *keys: str) -> Any:
+    found: Any = values
+    for key in keys:
+        found = found.get(key, _MISSING) if isinstance(found, Mapping) else _MISSING
+    return found
+
+
+def _same(recorded: Any, given: Any) -> bool:
+    """Whether a checked value is what a yaml has: there ``1`` and ``"1"`` may stand for 1.0."""
+    if isinstance(recorded, Mapping) and isinstance(given, Mapping):
+        return recorded.keys() == given.keys() and all(
+            _same(value, given[key]) for key, value in recorded.items()
+        )
+    if isinstance(recorded, list) and isinstance(given, list):
+        return len(recorded) == len(given) and all(map(_same, recorded, given))
+    if isinstance(given, str) and isinstance(recorded, int | float):
+        given = _number(given)
+    return bool(recorded == given)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

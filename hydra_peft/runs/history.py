@@ -1,0 +1,99 @@
+"""What ``metrics.csv`` says of each epoch of a run, and what is missing from the file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra_peft.errors import UserError
+from hydra_peft.files import content_of
+from hydra_peft.runs.folder import METRICS
+from hydra_peft.runs.record import Record
+
+#: a line has some 80 bytes: no file of ours comes near it
+MAX_BYTES = 16 * 2**20
+_COLUMNS = ("epoch", "loss", "train_accuracy")
+
+
+@dataclass(frozen=True)
+class History:
+    """Training by epoch.
+
+    Attributes:
+        epochs: number from 1, ascending, to mean training loss and training accuracy in percent;
+            either may be no finite number.
+        faults: a sentence that names the file and what it lacks; "" for a whole one.
+    """
+
+    epochs: dict[int, tuple[float, float]]
+    faults: str
+
+
+def read_history(folder: Path, record: Record | None = None) -> History | None:
+    """Return what the run in ``folder`` went through; None where no epoch was over.
+
+    Args:
+        folder: the run's.
+        record: the run's, which says how many epochs there are once it is complete, and how the
+            last one ended; None where that is not known.
+
+    Raises:
+        UserError: the file is not readable, too large, or no line of it is of an epoch.
+    """
+    path = folder / METRICS
+    content = content_of(path, MAX_BYTES)
+    if content is None:
+        return None
+    head, *lines = content.decode(errors="replace").split("\n")
+    torn = bool((lines or [head]).pop().strip())  # what follows the last newline is half written
+    names = head.strip().split(",")
+    if not all(name in names for name in _COLUMNS):
+        if not content:
+            return None
+        raise UserError(f"{path} is damaged: its curves are not shown.")
+    epochs: dict[int, tuple[float, float]] = {}
+    odd = 0
+    for line in lines:
+        row = _row(line.strip().split(","), names)
+        if row is None or row[0] <= max(epochs, default=0):
+            odd += 1
+        else:
+            epochs[row[0]] = row[1:]
+    if odd and not epochs:
+        raise UserError(f"{path} is damaged: its curves are not shown.")
+    faults = [f"{odd} lines are no epochs that follow those before"] if odd else []
+    if record is not None and record.status == "completed":
+        faults += ["it ends within a line"] if torn else []
+        faults += _missing(epochs, record)
+    if not epochs and not faults:
+        return None
+    return History(epochs, f"{path} is not whole: {'; '.join(faults)}." if faults else "")
+
+
+def _row(values: Sequence[str], names: Sequence[str]) -> tuple[int, float, float] | None:
+    if len(values) != len(names):
+        return None
+    found = dict(zip(names, values, strict=True))
+    try:
+        return int(found["epoch"]), float(found["loss"]), float(found["train_accuracy"])
+    except ValueError:
+        return None
+
+
+def _missing(epochs: Mapping[int, tuple[float, float]], record: Record) -> Iterator[str]:
+    train: Any = record.science.get("train")
+    count = train.get("epochs") if isinstance(train, dict) else None
+    if type(count) is not int:
+        return
+    there = sum(epoch <= count for epoch in epochs)
+    if there < count:
+        first = next(epoch for epoch in range(1, count + 1) if epoch not in epochs)
+        yield f"{count - there} of {count} epochs are missing, the first is {first}"
+    if there < len(epochs):
+        yield f"{len(epochs) - there} epochs come after the last, which is {count}"
+    last, loss = epochs.get(count), record.metrics.get("train_loss")
+    if last is not None and isinstance(loss, float) and not math.isclose(last[0], loss):
+        yield f"it ends with a loss of {last[0]:g}, and the record has {loss:g}"

@@ -1,0 +1,153 @@
+"""A completed run's record that contradicts itself, or its config, is named and left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fabricated_runs import put, record
+
+from hydra_peft.config.identity import short_hash
+from hydra_peft.errors import UserError
+from hydra_peft.runs._contradictions import config_contradictions, contradictions
+from hydra_peft.runs.collection import collect
+from hydra_peft.runs.record import read_record
+
+RIGHT = record()
+TRIED = [
+    {"lr": 0.01, "accuracy": 80.0, "status": "completed"},
+    {"lr": 0.1, "accuracy": 90.0, "status": "completed"},
+    {"lr": 1.0, "accuracy": None, "status": "diverged"},
+]
+TUNED = {"trials": 3, "chosen": {"lr": 0.1}, "candidates": TRIED}
+
+
+def science(**changes: Any) -> dict[str, Any]:
+    """Return a science with changes, and the id that goes with it."""
+    changed = {**RIGHT.science, **changes}
+    return {"science": changed, "config_id": short_hash(changed)}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"metrics": {**RIGHT.metrics, "accuracy": 100 / 3, "correct": 1, "count": 3}},
+        {"metrics": {**RIGHT.metrics, "epoch": 30}},
+        {"tuning": TUNED},
+        {"tuning": {"trials": 1}},  # an older one
+        # A trial: its settings are those of the run that it is tried for.
+        {
+            **science(protocol={"name": "clean", "evaluate_split": "test", "tune": False}),
+            "settings": {"protocol.tune": True, "optimizer.lr": "tuned", "protocol.name": "x"},
+        },
+        # No share of correct images, so counts do not say it.
+        {
+            **science(dataset={**RIGHT.science["dataset"], "metric": "correlation"}),
+            "metrics": {**RIGHT.metrics, "accuracy": -12.0},
+        },
+    ],
+)
+def test_what_agrees(changes: dict[str, Any]) -> None:
+    assert contradictions(dataclasses.replace(RIGHT, **changes)) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"metrics": {**RIGHT.metrics, "accuracy": 99.9}},
+            "accuracy is 99.9, and 393 of 400 correct are 98.25",
+        ),
+        ({"metrics": {**RIGHT.metrics, "correct": 401}}, "401 of 400 images correct"),
+        ({"metrics": {**RIGHT.metrics, "correct": 0, "count": 0}}, "0 of 0 images correct"),
+        ({"metrics": {**RIGHT.metrics, "epoch": 29}}, "the score is of epoch 29 of 30"),
+        ({"metrics": {**RIGHT.metrics, "split": "val200"}}, "split is 'val200', and 'test' in"),
+        (
+            {"parameters": {**RIGHT.parameters, "adapter": 1}},
+            "17970 trainable parameters, and adapter and head have 1291",
+        ),
+        ({"parameters": {"adapter": 2, "head": 1, "total": 2}}, "2 parameters in all, and 3"),
+        ({"config_id": "0" * 12}, "config_id 000000000000 is not that of its science"),
+        ({"science": {**RIGHT.science, "seed": 1}}, "config_id .* seed is 0, and 1 in its science"),
+        (
+            science(optimizer={"lr": 3}) | {"settings": {"optimizer.lr": 1}},
+            "optimizer.lr is 1, and 3",
+        ),
+        ({"task": "cells"}, "task is 'cells', and 'digits' in its science"),
+        ({"protocol": "official"}, "protocol is 'official', and 'clean'"),
+        ({"method": {"name": "full"}}, "method is {'name': 'full'}, and"),
+        ({"tuning": {**TUNED, "trials": 2}}, "tried 2 combinations and lists 3"),
+        ({"tuning": {**TUNED, "chosen": {"lr": 0.01}}}, "not the best of what it tried"),
+        ({"tuning": {**TUNED, "chosen": {"lr": 7}}}, "not the best of what it tried"),
+        ({"tuning": {"chosen": [1]}}, "does not say what was tried and chosen"),
+    ],
+)
+def test_what_does_not_agree_is_told(changes: dict[str, Any], told: str) -> None:
+    found = contradictions(dataclasses.replace(RIGHT, **changes))
+    assert re.search(re.escape(told).replace(r"\.\*", ".*"), found), found
+
+
+def test_such_a_record_is_in_no_table(tmp_path: Path) -> None:
+    good, bad = put(tmp_path), put(tmp_path, seed=1)
+    content = json.loads((bad / "result.json").read_text())
+    content["metrics"]["accuracy"] = 99.9
+    (bad / "result.json").write_text(json.dumps(content))
+    collection = collect(tmp_path)
+    assert [run.folder for run in collection.completed] == [good]
+    (warning,) = collection.warnings
+    assert f"{bad}/result.json contradicts itself: accuracy is 99.9, and 393 of 400" in warning
+    with pytest.raises(UserError, match="contradicts itself"):
+        read_record(bad)
+    doubts: list[str] = []
+    assert read_record(bad, doubts).metrics["accuracy"] == 99.9
+    assert len(doubts) == 1
+
+
+CONFIG = {
+    **RIGHT.science,
+    "method": {
+        "name": "hydra",
+        "recipe": "adapter",
+        "rank": 2,
+        "targets": ["mlp.fc2", "attn.proj"],
+    },
+    "paths": {"runs": "/elsewhere"},
+}
+METHOD = {
+    **{"name": "hydra", "rank_parallel": 2, "rank_sequential": 2, "scale": 1.0},
+    "targets": ["attn.proj", "mlp.fc2"],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, ""),
+        ({"optimizer": {"lr": "1e-3", "weight_decay": 1e-4}}, ""),  # as yaml may have a number
+        ({"optimizer": {"lr": 0.01}}, "optimizer.lr is 0.01 there and 0.001 in the record"),
+        ({"train": {"epochs": 31}}, "train.epochs is 31 there and 30 in the record"),
+        ({"seed": 1}, "seed is 1 there and 0 in the record"),
+        ({"method": {**CONFIG["method"], "rank": 4}}, "method.rank_parallel is 4 there and 2"),
+        ({"method": {**CONFIG["method"], "scale": 2}}, "method.scale is 2 there and 1.0"),
+        ({"method": {**CONFIG["method"], "scale": []}}, "method.targets"),
+    ],
+)
+def test_a_config_is_compared_with_the_record(changes: dict[str, Any], told: str) -> None:
+    run = dataclasses.replace(RIGHT, science={**RIGHT.science, "method": METHOD})
+    found = config_contradictions(run, {**CONFIG, **changes})
+    assert found == told or (told and told in found)
+
+
+def test_what_tuning_chose_is_in_the_config() -> None:
+    tuned = {"lr": "tuned", "weight_decay": 1e-4}
+    run = dataclasses.replace(
+        RIGHT, science={"optimizer": tuned}, tuning={"chosen": {"lr": 0.1}, "candidates": TRIED}
+    )
+    assert config_contradictions(run, {"optimizer": {"lr": 0.1}}) == ""
+    found = config_contradictions(run, {"optimizer": {"lr": 0.2}})
+    assert found == "optimizer.lr is 0.2 there and 0.1 in the record"

@@ -1,0 +1,63 @@
+"""``metrics.csv``: what can be read of it, and a sentence on the rest."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from fabricated_runs import EPOCHS, epochs, record
+
+from hydra_peft.errors import UserError
+from hydra_peft.runs.history import read_history
+
+LINES = [b"epoch,loss,train_accuracy,lr,seconds,images_per_second\r\n"]
+LINES += [b"%d,%.2f,50.0,0.001,1.0,9.0\r\n" % (epoch, 30 / epoch) for epoch in range(1, EPOCHS + 1)]
+
+
+@pytest.mark.parametrize(
+    ("content", "count", "fault"),
+    [
+        (LINES, EPOCHS, ""),
+        (LINES[:20], 19, "11 of 30 epochs are missing, the first is 20"),
+        ([*LINES[:-1], LINES[-1][:9]], 29, "it ends within a line; 1 of 30 epochs are missing"),
+        ([*LINES[:5], *LINES[9:]], 26, "4 of 30 epochs are missing, the first is 5"),
+        (LINES[:1], 0, "30 of 30 epochs are missing, the first is 1"),
+        ([*LINES, b"31,1.0,50.0,0.001,1.0,9.0\n"], 31, "1 epochs come after the last, which is 30"),
+        ([*LINES, LINES[3]], EPOCHS, "1 lines are no epochs that follow those before"),
+        ([*LINES[:4], b"\0\xff,,,\n", *LINES[4:]], EPOCHS, "1 lines are no epochs"),
+        ([*LINES, b"9" * 5000 + b",1,1,1,1,1\n"], EPOCHS, "1 lines are no epochs"),
+    ],
+)
+def test_what_is_missing_is_told(
+    tmp_path: Path, content: list[bytes], count: int, fault: str
+) -> None:
+    (tmp_path / "metrics.csv").write_bytes(b"".join(content))
+    found = read_history(tmp_path, record())
+    assert found is not None
+    assert len(found.epochs) == count
+    assert found.faults.startswith(f"{tmp_path}/metrics.csv is not whole: {fault}" if fault else "")
+    assert bool(found.faults) == bool(fault)
+
+
+def test_a_run_that_is_not_over_may_lack_epochs(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(b"".join(LINES[:3]) + b"3,0.")
+    found = read_history(tmp_path, record("running"))
+    assert found is not None
+    assert found.epochs == {1: (30.0, 50.0), 2: (15.0, 50.0)}
+    assert found.faults == ""
+
+
+def test_it_ends_as_the_record_says(tmp_path: Path) -> None:
+    epochs(tmp_path, *[1.0] * EPOCHS)  # whose losses are 1 / epoch
+    metrics = {**record().metrics, "train_loss": 0.5}
+    found = read_history(tmp_path, record(metrics=metrics))
+    assert found is not None
+    assert "it ends with a loss of 0.0333333, and the record has 0.5" in found.faults
+
+
+def test_no_file_and_a_pipe(tmp_path: Path) -> None:
+    assert read_history(tmp_path) is None
+    os.mkfifo(tmp_path / "metrics.csv")
+    with pytest.raises(UserError, match=r"metrics\.csv is no ordinary file"):
+        read_history(tmp_path)
