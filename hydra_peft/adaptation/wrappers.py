@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
@@ -27,7 +29,9 @@ def unwrap(model: nn.Module) -> nn.Module:
     _check_whole(model)
     while (inner := _inner(model)) is not None:
         model = getattr(model, inner)
+        _check_whole(model)
     for name, module in model.named_modules():
+        _check_whole(module)
         if (inner := _inner(module)) is not None:
             raise UserError(
                 f"'{name}' is wrapped on its own ({type(module).__name__}), which changes the "
@@ -44,21 +48,28 @@ def _inner(module: nn.Module) -> str | None:
     return next((name for name in _INNER if name in module._modules), None)
 
 
-def _check_whole(model: nn.Module) -> None:
-    # Known by their classes' homes: importing these takes a second, and they are rarely used.
-    parts = [*model.modules(), *model.parameters()]
-    homes = {base.__module__ for kind in {type(part) for part in parts} for base in kind.__mro__}
-    if any(home.startswith("torch.jit") for home in homes):
+def _check_whole(module: nn.Module) -> None:
+    """Check that ``module`` itself, not its children, is no script and has no sharded tensors."""
+    own = [parameter for parameter in module._parameters.values() if parameter is not None]
+    homes = {_home(kind) for kind in (type(module), *map(type, own))}
+    if "torch.jit" in homes:
         raise UserError(
             "this is a TorchScript model, whose layers cannot be looked at or replaced: use the "
             "nn.Module that it was made of."
         )
-    sharded = any(
-        home.startswith(("torch.distributed.fsdp", "torch.distributed.tensor")) for home in homes
-    )
-    if sharded or any(hasattr(parameter, "ds_tensor") for parameter in model.parameters()):
+    sharded = not homes.isdisjoint({"torch.distributed.fsdp", "torch.distributed.tensor"})
+    if sharded or any(hasattr(parameter, "ds_tensor") for parameter in own):
         raise UserError(
             "this model is sharded (FSDP, tensor parallelism or ZeRO-3): a process holds parts of "
             "its tensors only. Inject before sharding; to save, merge or count, gather its full "
             "state dict into an unsharded model that inject() was called on, and use that."
         )
+
+
+@functools.cache
+def _home(kind: type) -> str:
+    """Return which of torch's packages that are no plain modules ``kind`` comes of; else ''."""
+    # Known by the names of their homes: importing these takes a second, and they are rarely used.
+    packages = ("torch.jit", "torch.distributed.fsdp", "torch.distributed.tensor")
+    homes = [base.__module__ for base in kind.__mro__]
+    return next((p for p in packages for home in homes if home.startswith(p)), "")

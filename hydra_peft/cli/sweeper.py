@@ -90,13 +90,12 @@ class Sweeps(Sweeper):
         executor = executor_of(self.launcher) if elsewhere and to_start else None
         slots = None if elsewhere else self._slots(planned)
         times = job_times(planned)
+        if to_start:
+            self._write_down(planned, times, slots)
         print(first_line(planned, times, slots), flush=True)
         for job in planned:
             tell_of_past(job)
-        if not to_start:
-            return []
-        self._write_down(planned, times, slots)
-        return self._launch(to_start, executor)
+        return self._launch(to_start, executor) if to_start else []
 
     def plan(self) -> list[PlannedJob]:
         """Return what is to be done about each job.

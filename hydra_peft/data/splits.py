@@ -199,7 +199,6 @@ def check_task(
         UserError: partial data that is not allowed, or other classes than ``classes``.
     """
     partial = data.partial
-    _check_classes(data, name, classes, allow_partial)
     for split, content in data.splits.items():
         if len(content) != sizes[split]:
             partial = True
@@ -214,6 +213,7 @@ def check_task(
             f"dataset {name} was prepared from an incomplete original, as its manifest.json says: "
             "complete the original and prepare the task again, or set data.allow_partial=true."
         )
+    _check_classes(data, name, classes, allow_partial)
     return partial
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,17 @@ def read_run_config(folder: Path) -> RunConfig:
 
 
 def _checked(folder: Path, config: Mapping[str, Any]) -> RunConfig:
-    try:
+    with _named(folder / CONFIG):
         return check_recorded(config)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file that a mistake is in."""
+    try:
+        yield
     except UserError as error:
-        raise UserError(f"{folder / CONFIG}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -123,10 +131,10 @@ def rebuild(
     if checkpoint is not None:
         model = dataclasses.replace(config.model, checkpoint=checkpoint)
         config = dataclasses.replace(config, model=model)
-    check_model(config, elsewhere=True)
-    _check_sizes(
-        build_skeleton(config.model, config.method, config.dataset.classes), record, folder
-    )
+    with _named(folder / CONFIG):
+        check_model(config, elsewhere=True)
+        skeleton = build_skeleton(config.model, config.method, config.dataset.classes)
+    _check_sizes(skeleton, record, folder)
     backbone, weights = load_backbone(config.model, config.seed)
     _same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
     load_adapter(backbone, folder, check_weights=False)

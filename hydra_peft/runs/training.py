@@ -149,6 +149,7 @@ class Training:
                 progress=state.progress,
                 world=self.world,
             )
+        if threads.fewest < torch.get_num_threads():
             self.ledger.update(path={**self.ledger.record.path, "fewest_threads": threads.fewest})
         if config.protocol.selection != "last":
             state.scoring.restore(adapter_state_dict(self.model))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc")
 def test_a_killed_sweep_gives_what_an_undisturbed_one_gives(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "chaos.json"

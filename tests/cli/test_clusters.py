@@ -165,7 +165,7 @@ def test_slurm(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     [
         (["-m", "hydra/launcher=slurm"], "there is no SLURM on this machine"),
         (["hydra/launcher=slurm"], "hydra/launcher=slurm is for sweeps"),
-        (["-m", "hydra/launcher=slurm", "device=auto"], "add device=cuda precision=bf16"),
+        (["-m", "hydra/launcher=slurm", "device=auto"], "add device=cuda, or device=cpu"),
         (
             ["-m", "hydra/launcher=submitit_local", "hydra.launcher.tasks_per_node=2"],
             "hydra.launcher.tasks_per_node=2: a job is one process",

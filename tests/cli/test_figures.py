@@ -128,7 +128,7 @@ def test_of_all_runs_what_was_overridden_is_in_the_caption(
     code, out, err = call("figure=pareto", f"runs={tmp_path}/runs", f"out={tmp_path}/out")
     assert (code, err) == (0, "")
     assert "note: runs that did not complete are left out: 1 failed." in out
-    assert "; seed 0; all with train.epochs=7." in out
+    assert "; seed 0; all with scheduler.warmup_epochs=0, train.epochs=7." in out
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["pareto.csv", "pareto.pdf", "pareto.png", "pareto.txt"]
     for word, message in (

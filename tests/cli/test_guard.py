@@ -71,7 +71,7 @@ def test_a_sweep_stops_without_a_word_when_nobody_reads_it(root: Path, tmp_path:
         check=False,
     )
     assert done.stderr == ""
-    assert (done.returncode, done.stdout) == (141, "m")
+    assert (done.returncode, done.stdout) == (141, "4")
     assert 1 <= len(list(tmp_path.glob("runs/**/result.json"))) < 4
 
 

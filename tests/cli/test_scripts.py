@@ -50,7 +50,8 @@ def test_tables(root: Path, swept: Path) -> None:
     assert done.returncode == 0, done.stderr
     written = (swept / "tables/x.md").read_text()
     assert written.strip() in done.stdout
-    assert "| hydra r=2+2 (scheduler.warmup_epochs=0, train.epochs=1) |" in written
+    assert "All rows: scheduler.warmup_epochs=0, train.epochs=1" in written
+    assert "| hydra r=2+2 |" in written
     assert "mean over groups" in written
     frame = pd.read_csv(swept / "tables/x.csv")
     told = "(scheduler.warmup_epochs=0, train.epochs=1)"

@@ -150,15 +150,12 @@ def test_torchrun_is_terminated_and_the_same_command_resumes(
     check_same_result(tmp_path / "runs", alone("method=hydra"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
         ("raise RuntimeError('a noise in the second')", "RuntimeError: a noise in the second"),
-        pytest.param(
-            "os.kill(os.getpid(), signal.SIGKILL)",
-            "one of 2 processes ended without a word",
-            marks=pytest.mark.long,
-        ),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "one of 2 processes ended without a word"),
     ],
     ids=["raises", "is killed"],
 )

@@ -70,7 +70,7 @@ def test_one_failing_job_does_not_stop_the_others(
         (["dataset=mini/digts"], "unknown dataset 'mini/digts' (did you mean 'mini/digits'?)"),
         (["dataset=digits"], "unknown dataset 'digits' (did you mean 'mini/digits'?)"),
         (["model=vit_maxi"], "unknown model 'vit_maxi' (did you mean 'vit_mini'?)"),
-        (["method.rank=0"], "rank 0 of the parallel branch"),
+        (["method.rank=0"], "method.rank=0 is not allowed: it must be at least 1"),
         (["method.rank=10000"], "rank 10000 of method 'hydra' does not fit vit_mini"),
         (["method=lora", "method.targets=[attn.prj]"], "near names: attn.proj"),
         (["model.checkpoint=/nowhere/ViT-B_16.npz"], "/nowhere/ViT-B_16.npz is not there"),

@@ -39,7 +39,7 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
          "rank 129 of method 'hydra' does not fit vit_mini: it must be at most 128"),
         (["method.rank_sequential=129"], "rank 129 of method 'hydra'"),
         (["method=seqlora", "+model.arguments.embed_dim=64", "method.rank=65"], "at most 64"),
-        (["model=vit_base_patch16_224_in21k", "method=lora", "method.rank=20000"], "at most 16384"),
+        (["model=vit_base_patch16_224_in21k", "method.rank=20000"], "at most 16,384"),
         (["model.checkpoint=/nowhere/x.npz"], "/nowhere/x.npz is not there or is not a file"),
         (["model.checkpoint=/etc/hostname"], "unknown ending"),
         (["dataset=svhn", "paths.data=/nowhere"], "no folder 'svhn' below /nowhere/vtab1k"),

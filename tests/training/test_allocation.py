@@ -46,7 +46,9 @@ def test_where_a_large_tensor_lies_and_what_is_left_of_it() -> None:
             pytest.skip("the C library is not glibc 2.33 or newer")
         assert done.returncode == 0, done.stderr
         found[way] = json.loads(done.stdout)
-    assert found["plain"]["mapped"] >= 2**26
-    assert found["plain"]["kept"] < 2**24
-    assert found["kept"]["mapped"] == 0
-    assert found["kept"]["kept"] >= 2**26
+    # An allocator rounds, and keeps some of its own: which way, not to the byte.
+    tensor = 2**26
+    assert found["plain"]["mapped"] > 0.9 * tensor
+    assert found["plain"]["kept"] < 0.5 * tensor
+    assert found["kept"]["mapped"] < 0.1 * tensor
+    assert found["kept"]["kept"] > 0.9 * tensor
