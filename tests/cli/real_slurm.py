@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from isolation import ORIGINAL_PATH
 
 CONF = """
 ClusterName=test
@@ -50,6 +51,8 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 @contextmanager
 def slurm_of_one_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Start the daemons, point SLURM's commands to them, and stop all of it at the end."""
+    # Tests cannot see this machine's schedulers; what follows talks to a cluster of its own.
+    monkeypatch.setenv("PATH", os.environ[ORIGINAL_PATH])
     munged, slurmctld, slurmd = (_daemon(name) for name in ("munged", "slurmctld", "slurmd"))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slurm")))
