@@ -72,7 +72,7 @@ def test_a_sweep_stops_without_a_word_when_nobody_reads_it(root: Path, tmp_path:
     )
     assert done.stderr == ""
     assert (done.returncode, done.stdout) == (141, "4")
-    assert 1 <= len(list(tmp_path.glob("runs/**/result.json"))) < 4
+    assert len(list(tmp_path.glob("runs/**/result.json"))) < 4
 
 
 def test_tables_are_written_though_nobody_reads_them(root: Path, tmp_path: Path) -> None:

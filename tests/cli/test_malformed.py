@@ -235,7 +235,7 @@ def check(code: int, out: str, err: str, folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} <= {"cache", "conf"}
 
 
-@pytest.mark.parametrize("count", [15, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.long)])
 def test_random_mistakes(refused: Refused, count: int) -> None:
     seen: set[Case] = set()
 

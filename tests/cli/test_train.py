@@ -215,7 +215,7 @@ def test_every_experiment_composes_and_its_jobs_fit(
             config = loader.load_configuration("train", words, RunMode.MULTIRUN)
             jobs = expand(config, loader)
             assert len(jobs) > 1
-            some = jobs[:: 1 + len(jobs) // 8]
+            some = jobs[:: 1 + len(jobs) // 4]
             planned = plan(compositions(config, loader, some))
         assert {(job.state, job.reason) for job in planned} == {("new", None)}, name
 

@@ -59,6 +59,7 @@ def test_the_parent_keeps_no_backbone_while_workers_run(make_job: MakeJob) -> No
     assert again.state_dict().keys() == model.state_dict().keys()
 
 
+@pytest.mark.long
 def test_workers_get_the_results_of_this_process(make_job: MakeJob, tmp_path: Path) -> None:
     jobs = [make_job(f"seed={seed}", "launcher.cpu_slots=1") for seed in range(2)]
     with closing(local.launch_jobs(jobs)) as launched:
