@@ -40,7 +40,7 @@ class Settings:
     neighbours: int = 1
     rounds: int = 10
     epochs: int = 4
-    seconds: float = 90.0
+    seconds: int = 90
 
 
 def run(device: torch.device, settings: Settings, report: Report) -> None:
@@ -104,7 +104,7 @@ def _notes(rates: Mapping[tuple[str, int], list[float]], beside: int) -> list[st
     return sentences
 
 
-def _train(folder: Path, threads: str, epochs: int, seconds: float | None) -> float:
+def _train(folder: Path, threads: str, epochs: int, seconds: int | None) -> float:
     """Train one run in a process of its own; return the images a second of its epochs."""
     runs = folder / "runs"
     words = [f"paths.runs={runs}", f"paths.cache={folder}/cache", f"train.epochs={epochs}"]
