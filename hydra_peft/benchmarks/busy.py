@@ -32,6 +32,7 @@ class Settings:
     Attributes:
         neighbours: programs that keep a core busy each.
         rounds: runs of each kind.
+        slow_rounds: those of them in which a fixed number of threads runs beside others.
         epochs: of each run.
         seconds: after which a run that is not through is ended; its epochs so far count, and
             without any it has 0 images a second.
@@ -39,6 +40,7 @@ class Settings:
 
     neighbours: int = 1
     rounds: int = 10
+    slow_rounds: int = 3
     epochs: int = 4
     seconds: int = 90
 
@@ -51,8 +53,8 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
     """
     if device.type != "cpu":
         raise UserError("suite busy measures the threads of a CPU: give device=cpu.")
-    if min(settings.rounds, settings.epochs, settings.neighbours) < 1:
-        raise UserError("rounds, epochs and neighbours are to be at least 1.")
+    if min(settings.rounds, settings.slow_rounds, settings.epochs, settings.neighbours) < 1:
+        raise UserError("rounds, slow_rounds, epochs and neighbours are to be at least 1.")
     report.settings = dict(vars(settings))
     kinds = [(threads, beside) for beside in (0, settings.neighbours) for threads in _THREADS]
     rates: dict[tuple[str, int], list[float]] = {kind: [] for kind in kinds}
@@ -61,6 +63,8 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
         _train(folder, "follow", 1, None)  # fills the cache of decoded images
         for number in range(1, settings.rounds + 1):
             for threads, beside in kinds:
+                if number > settings.slow_rounds and (threads, beside) == kinds[-1]:
+                    continue
                 with _neighbours(beside):
                     rate = _train(folder, threads, settings.epochs, settings.seconds)
                 rates[threads, beside].append(rate)

@@ -63,7 +63,7 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
              slots=2 jobs=12 epochs=2
   busy       training on a CPU beside other programs, against the same CPU alone: threads that
              follow the load, and a fixed number
-             neighbours=1 rounds=10 epochs=4 seconds=90
+             neighbours=1 rounds=10 slow_rounds=3 epochs=4 seconds=90
   gpu        all that a GPU has to show, in 8 minutes on an H100 or H200: the tests for a GPU,
              layer, step, table4, task and table8 at true sizes, each in a process of its own, with
              its own json, in its share of the time; dry=true goes through them with tiny sizes, on

@@ -33,7 +33,7 @@ from hydra_peft.training.optimizer import build_adamw
 from hydra_peft.training.profiling import StepProfiler
 from hydra_peft.training.schedule import build_schedule
 from hydra_peft.training.seeding import derive_seed, generator, seed_everything
-from hydra_peft.training.threads import LoadFollower
+from hydra_peft.training.threads import FOLLOWER, LoadFollower
 
 log = logging.getLogger("hydra_peft")
 
@@ -260,9 +260,9 @@ class Training:
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
             raise DivergedError(epoch, self.state.steps, math.nan)
 
-    def _threads(self) -> LoadFollower:
+    def _threads(self) -> AbstractContextManager[LoadFollower]:
         alone = self.world.size == 1 and self.state.device.type == "cpu"
-        return LoadFollower(alone and not threads_are_given())
+        return FOLLOWER.following(alone and not threads_are_given())
 
     def _profiler(self) -> AbstractContextManager[StepProfiler | None]:
         if self.config.train.profile and self.world.leads:

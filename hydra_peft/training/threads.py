@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 
 import torch
 
@@ -29,21 +28,19 @@ class LoadFollower:
     threads on two cores, one of them busy, are several times slower than one thread. Fewer threads
     sum in another order, so results may differ in the last bits from those of an idle machine.
 
-    A context manager, within which :meth:`look` is called often; at its end the number of threads
-    is what it was.
+    There is one in a process, like the number of threads. It goes by the load since it was made, or
+    since its last look, so that a run beside a busy program begins with few threads.
 
     Attributes:
-        fewest: the smallest number of threads there was.
+        fewest: the smallest number of threads within the latest :meth:`following`.
 
     Args:
-        follow: False changes nothing.
         counted, used, clock: seconds of cores as :func:`hydra_peft.cores.core_seconds` gives them,
             processor seconds of this process, and of the clock on the wall.
     """
 
     def __init__(
         self,
-        follow: bool = True,
         *,
         counted: Callable[[], tuple[float, float] | None] = core_seconds,
         used: Callable[[], float] = time.process_time,
@@ -51,21 +48,25 @@ class LoadFollower:
     ) -> None:
         self._counted, self._used, self._clock = counted, used, clock
         self._most = self._threads = self.fewest = torch.get_num_threads()
-        self._follow = follow and self._most > 1
+        self._follow = False
         self._added = self._not_before = -_MOST_PATIENCE
         self._patience = _PATIENCE
         self._last = self._now()
 
-    def __enter__(self) -> LoadFollower:
-        return self
+    @contextmanager
+    def following(self, follow: bool) -> Iterator[LoadFollower]:
+        """Within it :meth:`look` is to be called often; at its end the threads are as before.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._set(self._most)
+        Args:
+            follow: False changes nothing.
+        """
+        self._most = self._threads = self.fewest = torch.get_num_threads()
+        self._follow = follow and self._most > 1
+        self.look()
+        try:
+            yield self
+        finally:
+            self._set(self._most)
 
     def look(self) -> None:
         """Use as many threads as fit beside the load since the last look, half a second ago."""
@@ -101,7 +102,7 @@ class LoadFollower:
             self.fewest = min(self.fewest, threads)
 
     def _now(self) -> tuple[float, float, tuple[float, float] | None]:
-        return self._clock(), self._used(), self._counted() if self._follow else None
+        return self._clock(), self._used(), self._counted()
 
 
 def _free_cores(
@@ -115,3 +116,7 @@ def _free_cores(
     idle, counted = (new - old for old, new in zip(before[2], after[2], strict=True))
     # A system that does not count has nothing idle; one that was suspended counts too little.
     return (idle + after[1] - before[1]) / seconds if counted > 0.5 * seconds else None
+
+
+#: of this process
+FOLLOWER = LoadFollower()

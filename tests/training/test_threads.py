@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 import torch
@@ -34,10 +35,11 @@ class Machine:
     def counted(self) -> tuple[float, float] | None:
         return None if self.blind else (self.idle, 4 * self.now)
 
-    def follower(self, follow: bool = True) -> LoadFollower:
-        return LoadFollower(
-            follow, counted=self.counted, used=lambda: self.own, clock=lambda: self.now
-        )
+    def follower(self, follow: bool = True) -> AbstractContextManager[LoadFollower]:
+        return self.made().following(follow)
+
+    def made(self) -> LoadFollower:
+        return LoadFollower(counted=self.counted, used=lambda: self.own, clock=lambda: self.now)
 
     def train(self, follower: LoadFollower, seconds: float, step: float = 0.05) -> set[int]:
         """Let steps go by; return the numbers of threads there were."""
@@ -110,6 +112,15 @@ def test_looks_are_half_a_second_apart_and_one_long_step_is_one() -> None:
         assert machine.train(follower, 20, step=20) == {1}
 
 
+def test_the_load_while_a_run_was_prepared_counts() -> None:
+    machine = Machine()
+    made = machine.made()
+    machine.now, machine.own, machine.idle = 8.0, 8.0, 8.0  # of 32 seconds others had 16
+    with made.following(True) as follower:
+        assert torch.get_num_threads() == 2
+        assert follower.fewest == 2
+
+
 def test_scoring_has_the_threads_it_would_have_alone() -> None:
     machine = Machine()
     machine.others = 2
@@ -145,9 +156,10 @@ def test_what_is_not_known_or_not_wanted_changes_nothing() -> None:
 def test_a_system_that_does_not_count_says_nothing() -> None:
     machine = Machine()
     machine.others = 3
-    with LoadFollower(
+    made = LoadFollower(
         counted=lambda: (0.0, 0.0), used=lambda: machine.own, clock=lambda: machine.now
-    ) as follower:
+    )
+    with made.following(True) as follower:
         assert machine.train(follower, 10) == {4}
 
 
