@@ -36,7 +36,7 @@ def _main() -> int:
     from hydra_peft.cli import train
 
     print("Four methods on two embedded tasks; a completed run is not done again.\n", flush=True)
-    sys.argv = [sys.argv[0], "-m", "+experiment=demo"]
+    sys.argv = [sys.argv[0], "-m", "+experiment=demo", "hydra/launcher=local"]
     code = train.main()
     if code:
         return code
