@@ -12,7 +12,7 @@ from torch.nn import functional
 from hydra_peft.adapters.base import Adapter
 from hydra_peft.adapters.low_rank_branch import LowRankBranch
 from hydra_peft.adapters.low_rank_update import low_rank_linear
-from hydra_peft.adapters.targets import check_weight
+from hydra_peft.adapters.targets import check_layer
 from hydra_peft.errors import UserError
 
 
@@ -63,7 +63,7 @@ class LowRankLinear(Adapter):
         init: str = "gaussian",
     ) -> None:
         super().__init__()
-        check_weight(base)
+        check_layer(base)
         check_ranks(base, rank_parallel, rank_sequential)
         if not 0.0 <= dropout < 1.0:
             raise UserError(f"dropout={dropout} is not a probability: it must lie in [0, 1).")

@@ -57,15 +57,23 @@ def find_linear_layers(
     }
 
 
-def check_weight(layer: nn.Linear) -> None:
-    """Check that ``layer`` holds the weight that a linear layer of its widths has.
+def check_layer(layer: nn.Linear) -> None:
+    """Check that ``layer`` is no more and no less than a linear layer of its widths.
 
     Raises:
-        UserError: the weight is not there yet, quantised, sharded or not of a usual dtype.
+        UserError: the weight is not there yet, quantised, sharded or not of a usual dtype; or the
+            layer has hooks or a patched ``forward``, which an adapter in its place would not run.
     """
     weight = layer.weight
     if is_lazy(weight):
         raise UserError("a lazy layer has no weight yet: pass one batch through the model first.")
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks)
+    if any(hooks) or "forward" in vars(layer):
+        raise UserError(
+            f"a {type(layer).__name__} with hooks or a forward of its own (pruning, weight "
+            "normalisation, logging) would lose them to the adapter in its place: remove them "
+            "before inject(), and register hooks on the adapted layer after it."
+        )
     shape = (layer.out_features, layer.in_features)
     # Tensors of packed values (torchao's, sharded ones) are wrappers with a protocol of their own.
     if weight.dtype not in DTYPES or weight.shape != shape or hasattr(weight, "__tensor_flatten__"):

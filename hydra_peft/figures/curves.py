@@ -163,13 +163,15 @@ def _draw(pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any]
     for axes, quantity in zip(pair, (_LOSS, _ACCURACY), strict=True):
         axes.set_visible(True)
         axes.grid(axis="y")
-        axes.set_xticks([e for e in MaxNLocator(4, integer=True).tick_values(1, last) if e <= last])
+        ticks = {round(epoch) for epoch in MaxNLocator(4, integer=True).tick_values(1, last)}
+        axes.set_xticks(sorted(epoch for epoch in ticks if epoch <= last))
         for name, look in facts["looks"].items():
             lines = table[(table["method"] == name) & (table["quantity"] == quantity)]
             if len(lines):
-                handles[name] = draw_band(
-                    axes, lines, "epoch", look, band=len(facts["looks"]) <= _BANDS, marker=""
-                )
+                # A single epoch is a point, which no line shows.
+                marker = "" if len(lines) > 1 else look["marker"]
+                band = len(facts["looks"]) <= _BANDS
+                handles[name] = draw_band(axes, lines, "epoch", look, band=band, marker=marker)
     _plain_log(pair[0])
     scores = table[table["quantity"] == facts["score"]]
     step = min(0.06, 0.8 / (len(facts["looks"]) + 1)) * last

@@ -53,14 +53,14 @@ class LowRankMethod(Method):
         """Put a :class:`LowRankLinear` in the place of every target."""
         from hydra_peft.adapters.low_rank import LowRankLinear, check_ranks
         from hydra_peft.adapters.surgery import replace_module
-        from hydra_peft.adapters.targets import check_weight, find_linear_layers
+        from hydra_peft.adapters.targets import check_layer, find_linear_layers
 
         layers = find_linear_layers(model, self.targets, exclude=head)
         rank_parallel, rank_sequential = self.ranks()
         # Every layer is checked before the first is changed, so that a refusal changes nothing.
         for name, layer in layers.items():
             try:
-                check_weight(layer)
+                check_layer(layer)
                 check_ranks(layer, rank_parallel, rank_sequential)
             except UserError as error:
                 raise UserError(f"{name}: {error}") from None

@@ -143,7 +143,7 @@ def _gaps(gaps: list[Gap]) -> Finding | None:
         for gap in gaps
     ]
     cells = sum(gap.cells for gap in gaps)
-    meaning = "a row has no mean where it lacks a task of those that the table's means are over."
+    meaning = "a row without all the tasks of the means has no mean."
     return _finding(CAUTION, f"{_runs(cells)} missing in the tables", meaning, items)
 
 

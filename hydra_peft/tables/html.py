@@ -123,9 +123,20 @@ def _table(sheet: Sheet) -> dict[str, Any]:
     }
 
 
+#: characters that fit into the narrowest column
+_FITTING = 16
+
+
 def breakable(text: str) -> Markup:
-    """Return ``text``, escaped, with places where a narrow column may break it: none in a word."""
-    return Markup("<wbr>").join(re.split(r"(?<=[=,._/+])(?=[^\s\d=,._/+])", text))
+    """Return ``text``, escaped, with places where a narrow column may break it beside spaces.
+
+    Words have some where they are too long for such a column, at their punctuation.
+    """
+    words = [
+        re.split(r"(?<=[=,._/+])(?=[^\s\d=,._/+])", word) if len(word) > _FITTING else [word]
+        for word in text.split(" ")
+    ]
+    return Markup(" ").join(Markup("<wbr>").join(parts) for parts in words)
 
 
 def _cell(text: str, mark: int | None) -> Markup:

@@ -39,7 +39,7 @@ _ESCAPES = {
 def escape(text: str) -> str:
     """Return ``text`` as LaTeX that prints it; a minus sign becomes one, `code` becomes code."""
     escaped = "".join(_ESCAPES.get(character, character) for character in text)
-    escaped = re.sub(r"^-(?=\d)", "$-$", escaped)
+    escaped = re.sub(r"(?<![\w-])-(?=\d)", "$-$", escaped)
     # What begins a line of a table with a bracket would be taken for an argument of the last \\.
     escaped = re.sub(r"^(?=[\[*])", "{}", escaped)
     return re.sub(r"`([^`]*)`", r"\\texttt{\1}", escaped)

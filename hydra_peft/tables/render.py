@@ -10,14 +10,14 @@ import pandas as pd
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.parts import Part, parts
 from hydra_peft.tables.rows import Row, Table
-from hydra_peft.tables.sheet import Sheet
+from hydra_peft.tables.sheet import SECOND, Sheet
 from hydra_peft.tables.summaries import Summary
 
 #: digits behind the point
 _DECIMALS = 1
 _RANKS = (
-    "Bold is the best on a task or by a mean, underlined the second, whether or not their "
-    "difference is more than chance."
+    "Bold is the best on a task or by a mean{}, whether or not their difference is more than "
+    "chance."
 )
 
 
@@ -44,12 +44,13 @@ def sheet(part: Part) -> Sheet:
         line["parameters without head"] = f"{row.adapter:,}"
         line["with mean head"] = f"{row.adapter + row.mean_head():,.0f}"
         lines.append(line)
+    second = ", underlined the second" if SECOND in marks.values() else ""
     return Sheet(
         part_title(part),
         pd.DataFrame(lines),
         marks=marks,
         above=part.sentences,
-        below=[_legend(table), *([_RANKS] if marks else [])],
+        below=[_legend(table), *([_RANKS.format(second)] if marks else [])],
         name=part_name(part),
     )
 

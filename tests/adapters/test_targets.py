@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from torch import nn
+from torch.nn.utils import prune
 
+import hydra_peft
 from hydra_peft.adapters.targets import find_linear_layers, matches
 from hydra_peft.errors import UserError
 
@@ -47,3 +51,23 @@ def test_finds_layers_in_order_without_the_head(tiny: nn.Module) -> None:
 def test_patterns_that_match_nothing(tiny: nn.Module, targets: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         find_linear_layers(tiny, targets, exclude=("head",))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layer: layer.register_forward_hook(lambda *_: None),
+        lambda layer: layer.register_forward_pre_hook(lambda *_: None),
+        lambda layer: layer.register_full_backward_hook(lambda *_: None),
+        lambda layer: setattr(layer, "forward", lambda x: x),
+        lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+    ],
+)
+def test_layers_that_would_lose_what_hangs_on_them_are_refused(
+    tiny: nn.Module, change: Callable[[nn.Module], object]
+) -> None:
+    layer = tiny.get_submodule("blocks.1.attn.proj")
+    change(layer)
+    with pytest.raises(UserError, match=r"blocks\.1\.attn\.proj: .* remove them before inject"):
+        hydra_peft.inject(tiny, "lora", targets=["attn.proj"], rank=1)
+    assert tiny.get_submodule("blocks.1.attn.proj") is layer
