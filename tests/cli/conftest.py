@@ -25,7 +25,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
     return [
         "train.epochs=1",
         "scheduler.warmup_epochs=0",
-        "train.batch_size=100",
+        "train.batch_size=50",
         "device=cpu",
         f"dataset.sizes={{{sizes}}}",
     ]

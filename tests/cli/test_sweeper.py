@@ -12,20 +12,12 @@ import pytest
 from hydra_peft.runs.record import read_record, write_record
 from hydra_peft.sweeps.job import Job, JobEnd
 
-SHORT = [
-    "train.epochs=1",
-    "scheduler.warmup_epochs=0",
-    "train.batch_size=500",
-    "method=linear",
-    "device=cpu",
-]
-
 Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def short() -> list[str]:
-    return SHORT
+def short(short: Sequence[str]) -> list[str]:
+    return [*short, "method=linear"]
 
 
 def folders(tmp_path: Path) -> list[Path]:

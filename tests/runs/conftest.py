@@ -16,7 +16,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import mini
 from hydra_peft.runs.run import Outcome, run
 
-SHORT = ["train.epochs=2", "scheduler.warmup_epochs=0", "train.batch_size=32"]
+SHORT = ["train.epochs=2", "scheduler.warmup_epochs=0", "train.batch_size=16"]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -84,7 +84,7 @@ def copied(made_up: Path, tmp_path: Path) -> Path:
         (lambda text: text + "evil:\n  _target_: os.system\n", "unknown key 'evil'"),
         (lambda text: text.replace("seed: 0", "seed: ${oc.env:HOME}"), "interpolation"),
         (lambda text: text + "x: !!python/object/apply:os.system [echo]\n", "not valid yaml"),
-        (lambda text: text[: len(text) // 2], "not valid|holds|is not the config of"),
+        (lambda text: text[: len(text) // 2], "not valid|holds|has no|is not the config of"),
         (lambda _: "", "holds no settings"),
         (lambda text: text.replace("name: hydra", "name: ../../x"), "is not the config of"),
         (lambda text: text.replace("name: digits", "name: ../../x"), "is not the config of"),

@@ -43,7 +43,7 @@ def test_folder_and_record(do: Do, tmp_path: Path) -> None:
     assert written["protocol"] == "clean"
     assert written["weights"]["kind"] == "pretrained"
     metrics = written["metrics"]
-    assert metrics["accuracy"] == pytest.approx(100 * metrics["correct"] / 100)
+    assert metrics["accuracy"] == pytest.approx(100 * metrics["correct"] / 50)
     assert (metrics["split"], metrics["selection"], metrics["epoch"]) == ("test", "last epoch", 2)
     counts = written["parameters"]
     assert counts["head"] == 129 * 10
@@ -160,8 +160,8 @@ def test_validation_protocol_does_not_touch_the_test_set(
 
     monkeypatch.setattr(training_module, "evaluate", spy)
     record = do("protocol=validation").record
-    assert sizes == [50]
-    assert (record.metrics["split"], record.metrics["count"]) == ("val200", 50)
+    assert sizes == [25]
+    assert (record.metrics["split"], record.metrics["count"]) == ("val200", 25)
 
 
 def test_clean_protocol_touches_the_test_set_once(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +270,7 @@ def test_a_disk_that_fills_up_interrupts_the_run_and_the_same_command_goes_on(
 
 
 def test_drop_last_without_a_batch(do: Do, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="leaves no batch of 178 training images"):
+    with pytest.raises(UserError, match="leaves no batch of 89 training images"):
         do("train.batch_size=2000", "train.drop_last=true")
     assert list((tmp_path / "runs").iterdir()) == []
 

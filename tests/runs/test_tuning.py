@@ -43,7 +43,7 @@ def test_the_best_on_val200_is_run_and_recorded(
     config, yaml = configure(*TUNE)
     outcome = run_protocol(config, yaml)
     # Four looks at val200, one at the test set.
-    assert [count for count, _ in evaluated] == [50, 50, 50, 50, 100]
+    assert [count for count, _ in evaluated] == [25, 25, 25, 25, 50]
     tuning = outcome.record.tuning
     assert (tuning["search"], tuning["trials"], tuning["split"]) == ("grid", 4, "val200")
     assert [(c["lr"], c["scale"]) for c in tuning["candidates"]] == [
@@ -52,7 +52,7 @@ def test_the_best_on_val200_is_run_and_recorded(
         (1e-2, 1),
         (1e-2, 2),
     ]
-    assert [c["accuracy"] for c in tuning["candidates"]] == [n * 2 for _, n in evaluated[:4]]
+    assert [c["accuracy"] for c in tuning["candidates"]] == [n * 4 for _, n in evaluated[:4]]
     best = max(range(4), key=lambda i: (evaluated[i][1], -i))
     candidate = tuning["candidates"][best]
     assert tuning["chosen"] == {key: candidate[key] for key in ("lr", "scale", "dropout")}
@@ -61,7 +61,7 @@ def test_the_best_on_val200_is_run_and_recorded(
     assert kept.optimizer.lr == 1e-2
     assert kept.method.scale == candidate["scale"]  # type: ignore[attr-defined]
     assert outcome.record.settings["optimizer.lr"] == "tuned"
-    assert outcome.record.metrics["count"] == 100
+    assert outcome.record.metrics["count"] == 50
     assert find_runs(tmp_path / "runs") == [outcome.folder]
 
 
@@ -96,7 +96,7 @@ def test_methods_without_branches_choose_a_rate_only(configure: Configure) -> No
 
 
 def test_a_grid_that_diverges_is_one_sentence(configure: Configure, tmp_path: Path) -> None:
-    grid = ("protocol.grid.lr=[1e5]", "protocol.grid.scale=[100]", "protocol.grid.dropout=[0]")
+    grid = ("protocol.grid.lr=[1e6]", "protocol.grid.scale=[100]", "protocol.grid.dropout=[0]")
     config, yaml = configure("protocol.tune=true", *grid, "train.epochs=2")
     with pytest.raises(UserError, match=r"all 1 combinations of protocol\.grid diverged"):
         run_protocol(config, yaml)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fabricated_sweeps import fabricate
+from few_images import SIZES
 from omegaconf import OmegaConf
 
 from hydra_peft.config.check import check_config
@@ -60,8 +61,9 @@ def test_a_search_before_the_run_counts(
 ) -> None:
     fabricate(real, [config()], times={"total": 10.0})
     tuned = config("protocol.tune=true", "protocol.grid.lr=[0.1,0.01]")
-    # Two more runs on 800 images each.
-    assert PastTimes([tmp_path / "runs"]).seconds(tuned) == pytest.approx(26.0)
+    # Two more runs on fewer images each.
+    each = 10.0 * SIZES["train800"] / SIZES["train"]
+    assert PastTimes([tmp_path / "runs"]).seconds(tuned) == pytest.approx(10.0 + 2 * each)
 
 
 def _weights(config: RunConfig) -> Weights:

@@ -30,6 +30,11 @@ def _importable(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture
+def sizes() -> None:
+    """All images: workers are other processes."""
+
+
 def results(folder: Path) -> list[dict]:
     found = [json.loads(path.read_text()) for path in folder.glob("runs/**/result.json")]
     return sorted(found, key=lambda record: record["seed"])

@@ -127,7 +127,7 @@ def test_mistakes_and_bugs_fail_this_job_only(
 
 
 def test_a_diverged_run_says_so(make_job: MakeJob) -> None:
-    end = do_job(make_job("optimizer.lr=1e6", "method=full", "train.batch_size=100"))
+    end = do_job(make_job("optimizer.lr=1e6", "method=full", "train.batch_size=8"))
     assert (end.status, end.metric) == ("diverged", None)
     assert ": diverged: " in end.line
     assert end.error

@@ -139,7 +139,7 @@ def fabricated(make_job: MakeJob) -> Path:
 
 def test_a_search_that_diverged_throughout_is_not_begun_again_unasked(make_job: MakeJob) -> None:
     tune = ("protocol.tune=true", "protocol.grid.lr=[1e6]", "protocol.grid.dropout=[0]")
-    words = (*tune, "method=lora", "protocol.grid.scale=[100]", "train.batch_size=50")
+    words = (*tune, "method=lora", "protocol.grid.scale=[100]", "train.batch_size=8")
     end = do_job(make_job(*words))
     assert (end.status, "all 1 combinations" in str(end.error)) == ("failed", True)
     (job,) = planned(make_job(*words))

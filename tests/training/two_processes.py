@@ -1,11 +1,17 @@
-"""What tests/training/test_distributed.py starts under torchrun, in each of two processes."""
+"""Program of two processes that test_distributed.py starts: they meet as under torchrun.
+
+Torchrun itself, which test_torchrun.py starts, would import torch three times: once is enough here,
+the second process is a fork of the first.
+"""
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +34,23 @@ from hydra_peft.training.distributed import Torchrun, join
 
 CPU = torch.device("cpu")
 root, out = Path(sys.argv[1]), Path(sys.argv[2])
+
+
+def become_two() -> None:
+    """Fork, and leave each process the variables that torchrun sets.
+
+    Process 0 ends as process 1 did, where that one fails.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    child = os.fork()
+    os.environ |= meeting | {name: str(int(child == 0)) for name in ("RANK", "LOCAL_RANK")}
+    if child:
+        atexit.register(lambda: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) and os._exit(1))
+
+
+become_two()
 world = join()
 said: dict[str, Any] = {}
 written: list[str] = []
