@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import runpy
 import signal
 import subprocess
 import sys
@@ -10,8 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from few_images import SIZES, few_images
+from hydra.core.global_hydra import GlobalHydra
 
 from hydra_peft.cli import evaluate, figures, tables
+from hydra_peft.data.sources import mini
 
 
 def call(root: Path, script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -24,11 +30,30 @@ def call(root: Path, script: str, *arguments: str, cwd: Path) -> subprocess.Comp
     )
 
 
+def run_here(root: Path, script: str, *arguments: str, cwd: Path) -> tuple[int, str]:
+    """Run a script that needs torch in this process, as another would; return code and stdout."""
+    out = io.StringIO()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+        patch.chdir(cwd)
+        patch.syspath_prepend(str(root / "scripts"))
+        patch.setattr(sys, "argv", [script, *arguments])
+        patch.setattr(mini, "split_arrays", few_images)
+        GlobalHydra.instance().clear()
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(root / "scripts" / script), run_name="__main__")
+    GlobalHydra.instance().clear()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return int(end.value.code or 0), out.getvalue()
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(__file__).resolve().parents[2]
     folder = tmp_path_factory.mktemp("swept")
-    done = call(
+    sizes = ",".join(f"{name}:{size}" for name, size in SIZES.items())
+    code, _ = run_here(
         root,
         "train.py",
         "-m",
@@ -36,11 +61,13 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "seed=0,1",
         "train.epochs=1",
         "scheduler.warmup_epochs=0",
+        f"dataset.sizes={{{sizes}}}",
         f"paths.runs={folder}/runs",
         f"paths.cache={folder}/cache",
+        "device=cpu",
         cwd=folder,
     )
-    assert done.returncode == 0, done.stderr
+    assert code == 0
     return folder
 
 
@@ -62,9 +89,9 @@ def test_tables(root: Path, swept: Path) -> None:
 def test_evaluate_reproduces(root: Path, swept: Path) -> None:
     (folder,) = swept.glob("runs/mini/digits/hydra*seed1*")
     arguments = (f"run={folder}", f"cache={swept}/cache", "device=cpu")
-    done = call(root, "evaluate.py", *arguments, cwd=swept)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    code, out = run_here(root, "evaluate.py", *arguments, cwd=swept)
+    assert code == 0
+    lines = out.splitlines()
     recorded, unmerged, merged = (line.split()[2] for line in lines[1:])
     assert recorded == unmerged
     assert abs(int(merged) - int(recorded)) <= 1
