@@ -7,10 +7,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from hydra_peft.adaptation.adaptable import check_head, check_tensors, check_untouched
+from hydra_peft.adaptation.adaptable import (
+    check_head,
+    check_tensors,
+    check_trainable,
+    check_untouched,
+    computed_tensors,
+)
 from hydra_peft.adaptation.carried import carriers
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.record import (
@@ -25,6 +32,7 @@ from hydra_peft.methods import build_method
 from hydra_peft.methods._base import Method
 
 
+@torch.inference_mode(False)  # what is made in it could never be trained
 def inject(
     model: nn.Module,
     method: str | Method | type[Method] = "hydra",
@@ -61,6 +69,7 @@ def inject(
     head_names = find_head(model, head)
     if not method.trains_backbone:
         check_head(model, head_names)
+    computed = computed_tensors(model)
     trainable_before = {p: p.requires_grad for p in model.parameters()}
     try:
         for name, parameter in model.named_parameters():
@@ -71,7 +80,7 @@ def inject(
         for parameter, trainable in trainable_before.items():
             parameter.requires_grad_(trainable)
         raise
-    done = Adaptation(method, layers, head_names, _trained(model, head_names))
+    done = Adaptation(method, layers, head_names, _trained(model, head_names), computed)
     keep_adaptation(model, done)
     return done
 
@@ -96,6 +105,7 @@ def check_adaptable(model: nn.Module) -> nn.Module:
         )
     check_untouched(model)
     check_tensors(model)
+    check_trainable(model)
     return model
 
 

@@ -142,3 +142,11 @@ def test_a_method_that_names_a_layer_without_an_adapter(tiny: nn.Module) -> None
 def test_what_is_no_method(tiny: nn.Module, method: object) -> None:
     with pytest.raises(UserError, match="is no method"):
         hydra_peft.inject(tiny, method)  # type: ignore[arg-type]
+
+
+def test_a_model_made_in_inference_mode(tiny: nn.Module) -> None:
+    with torch.inference_mode():
+        made = copy.deepcopy(tiny)
+    with pytest.raises(UserError, match=r"'blocks\..*' was made in torch\.inference_mode\(\)"):
+        hydra_peft.inject(made, "lora")
+    assert not vars(made).keys() - vars(tiny).keys()
