@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -48,6 +48,23 @@ def check_tensors(model: nn.Module) -> None:
                 f"'{name}' in this model's state dict is no plain tensor (a quantised, sparse or "
                 "custom layer): take the model as it was before that."
             )
+
+
+def check_values(tensors: Iterable[Tensor], verb: str) -> None:
+    """Check that ``tensors`` have values.
+
+    Args:
+        tensors: of a model.
+        verb: what is to be done with their values, such as ``save``.
+
+    Raises:
+        UserError: they have none.
+    """
+    if any(tensor.is_meta for tensor in tensors):
+        raise UserError(
+            f"this model lies on the meta device and has no values to {verb}: give it some first "
+            "(to_empty() and load_state_dict())."
+        )
 
 
 def check_trainable(model: nn.Module) -> None:

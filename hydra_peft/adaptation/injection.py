@@ -27,6 +27,8 @@ from hydra_peft.adaptation.record import (
     keep_adaptation,
 )
 from hydra_peft.adaptation.wrappers import unwrap
+from hydra_peft.adapters.base import Adapter
+from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.errors import UserError
 from hydra_peft.methods import build_method
 from hydra_peft.methods._base import Method
@@ -74,13 +76,15 @@ def inject(
     try:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(belongs_to(name, head_names))
-        layers = tuple(method.apply(model, head_names))
+        layers = method.apply(model, head_names)
         _check_layers(model, method, layers)
     except BaseException:
+        for module in [module for module in model.modules() if isinstance(module, Adapter)]:
+            replace_module(model, module, module.base)
         for parameter, trainable in trainable_before.items():
             parameter.requires_grad_(trainable)
         raise
-    done = Adaptation(method, layers, head_names, _trained(model, head_names), computed)
+    done = Adaptation(method, tuple(layers), head_names, _trained(model, head_names), computed)
     keep_adaptation(model, done)
     return done
 
@@ -123,7 +127,12 @@ def _check_method(method: object) -> None:
         ) from None
 
 
-def _check_layers(model: nn.Module, method: Method, layers: tuple[str, ...]) -> None:
+def _check_layers(model: nn.Module, method: Method, layers: object) -> None:
+    if not isinstance(layers, list | tuple):
+        raise UserError(
+            f"'apply' of method '{method.name}' returned {layers!r}: it is to return the list of "
+            "names of the layers that carry an adapter, [] where none does."
+        )
     carried = {name for name, _, _ in carriers(model)}
     for name in layers:
         if name not in carried:

@@ -12,7 +12,7 @@ from hydra_peft.adaptation.carried import carriers, remember, was_cast
 from hydra_peft.adaptation.record import adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.base import Adapter
-from hydra_peft.adapters.surgery import replace_module
+from hydra_peft.adapters.surgery import has_hooks, replace_module
 from hydra_peft.errors import UserError
 
 #: floating-point types of weights, those of fewest digits first
@@ -36,8 +36,8 @@ def merge(model: nn.Module) -> list[str]:
         Names of the merged layers.
 
     Raises:
-        UserError: nothing to merge, an adapter that cannot be merged, or a merged weight that is
-            not finite. The model is then as it was.
+        UserError: nothing to merge, an adapter that cannot be merged or has hooks, or a merged
+            weight that is not finite. The model is then as it was.
     """
     done = adaptation(model)
     model = unwrap(model)
@@ -46,6 +46,7 @@ def merge(model: nn.Module) -> list[str]:
         raise UserError("this model is merged already: unmerge() it first.")
     merged: list[tuple[str, Adapter, nn.Module]] = []
     for name, adapter in found:
+        _check_hooks(name, adapter, "merge")
         try:
             plain = adapter.merged()
         except TypeError as error:
@@ -63,6 +64,14 @@ def merge(model: nn.Module) -> list[str]:
         remember(plain, adapter)
         replace_module(model, adapter, plain)
     return [name for name, _, _ in merged]
+
+
+def _check_hooks(name: str, module: nn.Module, verb: str) -> None:
+    if has_hooks(module):
+        raise UserError(
+            f"{name} has hooks, which the layer that takes its place would not run: remove them "
+            f"before {verb}()."
+        )
 
 
 def _tell_of_rounding(merged: list[tuple[str, Adapter, nn.Module]]) -> None:
@@ -110,13 +119,16 @@ def unmerge(model: nn.Module) -> list[str]:
         Names of the layers that carry an adapter again.
 
     Raises:
-        UserError: ``model`` is not merged, or its merged weights were changed since.
+        UserError: ``model`` is not merged, its merged weights were changed since, or one of its
+            merged layers has hooks. The model is then as it was.
     """
     model = unwrap(model)
     found = [carried for carried in carriers(model) if carried[1] is not carried[2]]
     if not found:
         raise UserError("this model is not merged, so there is nothing to unmerge.")
     check_unchanged(model)
+    for name, plain, _ in found:
+        _check_hooks(name, plain, "unmerge")
     for _, plain, adapter in found:
         # The hidden adapter does not follow model.to() and model.train() by itself.
         if was_cast(adapter, plain):  # else each keeps its own, such as float32 beside bfloat16

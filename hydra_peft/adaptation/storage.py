@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hydra_peft.adaptation.adaptable import check_computed, check_tensors
+from hydra_peft.adaptation.adaptable import check_computed, check_tensors, check_values
 from hydra_peft.adaptation.fingerprint import (
     architecture_hash,
     backbone_state_dict,
@@ -32,7 +32,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.files import named_path, read_json, write_json
 from hydra_peft.methods import build_method, is_own
 from hydra_peft.methods._base import Method
-from hydra_peft.tensor_files import read_tensors, write_tensors
+from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 from hydra_peft.tensor_values import check_weight
 
 FORMAT = 1
@@ -78,8 +78,7 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
     check_computed(model, done.computed)
     state = adapter_state_dict(model)
     backbone = backbone_state_dict(model, done.head)
-    if any(tensor.is_meta for tensor in (*state.values(), *backbone.values())):
-        raise UserError("this model lies on the meta device and has no values to save.")
+    check_values((*state.values(), *backbone.values()), "save")
     if (broken := broken_tensor(model)) is not None:
         raise UserError(
             f"'{broken}' has values that are not finite, which cannot be loaded again: has "
@@ -105,7 +104,9 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
             config["class"],
             type(done.method).__name__,
         )
-    write_tensors(folder / TENSORS, state, {"format": str(FORMAT)})
+    # So that tensors are told from the description of an earlier saving, if this is cut short here.
+    metadata = {"format": str(FORMAT), "config": json.dumps(config)}
+    write_tensors(folder / TENSORS, state, metadata)
     write_json(folder / CONFIG, config)
 
 
@@ -136,10 +137,10 @@ def load_adapter(
     """
     folder = named_path(folder, "the folder to load from")
     model = check_adaptable(model)
-    _check_values(model)
+    check_values(model.parameters(), "load into")
     config = _read_config(folder / CONFIG)
     built = _method(config, method, folder / CONFIG)
-    tensors = read_tensors(folder / TENSORS)
+    tensors, metadata = read_tensors_and_metadata(folder / TENSORS)
     head = find_head(model, config["head"])
     _check_backbone(model, head, config["backbone"], tensors, check_weights, folder)
     _resize_head(model, head, tensors)
@@ -149,7 +150,16 @@ def load_adapter(
             f"{folder / CONFIG} lists {len(config['layers'])} adapted layers, its targets match "
             f"{len(done.layers)} here: the file was edited, or belongs to another backbone."
         )
-    _copy_tensors(model, tensors, folder / TENSORS)
+    own = adapter_state_dict(model)
+    _check_tensors(model, own, tensors, folder / TENSORS)
+    if metadata.get("config", described := json.dumps(config)) != described:
+        raise UserError(
+            f"{folder / CONFIG} does not describe the {TENSORS} beside it: one was edited, or is "
+            "of a saving that did not end; save the adapter again."
+        )
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
     return done
 
 
@@ -164,14 +174,6 @@ def _tell_of_others(model: nn.Module) -> None:
             len(others),
             others[0],
             adaptation(model).method.name,
-        )
-
-
-def _check_values(model: nn.Module) -> None:
-    if any(parameter.is_meta for parameter in model.parameters()):
-        raise UserError(
-            "this model lies on the meta device, where nothing can be loaded: give it values first "
-            "(to_empty() and load_state_dict())."
         )
 
 
@@ -264,14 +266,13 @@ def _resize_head(model: nn.Module, head: tuple[str, ...], tensors: dict[str, Ten
         if weight is None or weight.ndim != 2 or not isinstance(old, nn.Linear | nn.Identity):
             continue
         # Another width comes of no head that stood here: copying says so.
-        if isinstance(old, nn.Linear) and old.in_features != weight.shape[1]:
-            continue
-        if isinstance(old, nn.Linear) and old.weight.shape == weight.shape:
+        rows, width = weight.shape
+        if isinstance(old, nn.Linear) and (old.in_features != width or old.out_features == rows):
             continue
         like = next(p for p in model.parameters() if p.is_floating_point())
         new = nn.Linear(
-            weight.shape[1],
-            weight.shape[0],
+            width,
+            rows,
             bias=f"{name}.bias" in tensors,
             device=like.device,
             dtype=like.dtype,
@@ -279,8 +280,10 @@ def _resize_head(model: nn.Module, head: tuple[str, ...], tensors: dict[str, Ten
         replace_module(model, old, new)
 
 
-def _copy_tensors(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    own, buffers = adapter_state_dict(model), dict(model.named_buffers(remove_duplicate=False))
+def _check_tensors(
+    model: nn.Module, own: dict[str, Tensor], tensors: dict[str, Tensor], path: Path
+) -> None:
+    buffers = dict(model.named_buffers(remove_duplicate=False))
     missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or unexpected:
         raise UserError(
@@ -294,6 +297,3 @@ def _copy_tensors(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
                 f"expected {tuple(own[name].shape)}."
             )
         check_weight(tensor, own[name].dtype, f"{path}: '{name}'", mask=name in buffers)
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)

@@ -312,3 +312,16 @@ def test_what_inference_mode_would_forbid_can_be_trained(tiny: nn.Module, tmp_pa
     with torch.inference_mode():
         hydra_peft.unmerge(tiny)
     step(tiny)
+
+
+def test_hooks_are_not_lost_by_merging_and_unmerging(tiny: nn.Module) -> None:
+    hydra_peft.inject(tiny, "lora")
+    name = "blocks.0.mlp.fc2"
+    for verb in (hydra_peft.merge, hydra_peft.unmerge):
+        layer = tiny.get_submodule(name)
+        hook = layer.register_forward_hook(lambda _layer, _inputs, out: 2 * out)
+        with pytest.raises(UserError, match=rf"^{name} has hooks, .* before {verb.__name__}\(\)"):
+            verb(tiny)
+        assert tiny.get_submodule(name) is layer
+        hook.remove()
+        assert name in verb(tiny)

@@ -181,7 +181,7 @@ def test_nothing_is_loaded_into_a_model_without_values(adapted: nn.Module, tmp_p
     with torch.device("meta"):
         empty = type(adapted)()
     for check in (True, False):
-        with pytest.raises(UserError, match="meta device, where nothing can be loaded"):
+        with pytest.raises(UserError, match="meta device and has no values to load into"):
             hydra_peft.load_adapter(empty, tmp_path, check_weights=check)
 
 
@@ -192,4 +192,34 @@ def test_a_head_of_another_width_is_not_put_in_place(
     path = tmp_path / "adapter.safetensors"
     save_file({**load_file(path), "head.weight": torch.zeros(3, 13)}, path)
     with pytest.raises(UserError, match=r"'head.weight' has shape \(3, 13\), expected \(3, 12\)"):
+        hydra_peft.load_adapter(tiny, tmp_path)
+
+
+def test_a_saving_that_is_cut_short_is_not_taken_for_the_one_before(
+    tiny: nn.Module, adapted: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hydra_peft.save_adapter(adapted, tmp_path)
+    other = copy.deepcopy(tiny)
+    hydra_peft.inject(other, "lora", rank=2, scale=4.0)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hydra_peft.adaptation.storage.write_json", full)
+        with pytest.raises(UserError, match="the disk is full; the adapter was not saved"):
+            hydra_peft.save_adapter(other, tmp_path)
+    with pytest.raises(UserError, match=r"json does not describe the adapter\.safetensors beside"):
+        hydra_peft.load_adapter(copy.deepcopy(tiny), tmp_path)
+    hydra_peft.save_adapter(other, tmp_path)
+    hydra_peft.load_adapter(tiny, tmp_path)
+
+
+def test_a_setting_that_was_edited_is_noticed(
+    tiny: nn.Module, adapted: nn.Module, tmp_path: Path
+) -> None:
+    hydra_peft.save_adapter(adapted, tmp_path)
+    config = tmp_path / "adapter.json"
+    config.write_text(config.read_text().replace('"scale": 1.0', '"scale": 2.0'))
+    with pytest.raises(UserError, match="one was edited"):
         hydra_peft.load_adapter(tiny, tmp_path)
