@@ -35,14 +35,20 @@ def takes_no_more(error: BaseException) -> bool:
 
 
 def disk_sentence(error: OSError) -> str | None:
-    """Return a sentence for an error of the disk, None for any other."""
+    """Return a sentence for an error of the disk during a run, None for any other."""
+    said = disk_reason(error)
+    return said and (
+        f"{said}; make room or set paths.runs to another folder. What was complete before is kept."
+    )
+
+
+def disk_reason(error: OSError) -> str | None:
+    """Return what of a disk failed where, the beginning of a sentence; None for other errors."""
     reason = _REASONS.get(error.errno or 0)
     if reason is None:
         return None
     if error.errno == errno.EEXIST and error.filename and not os.path.exists(error.filename):
         reason = f"it is a link to {os.path.realpath(error.filename)}, which is not there"
-    where = f" at {error.filename}" if error.filename else ""
-    return (
-        f"cannot write{where}: {reason}; make room or set paths.runs to another folder. "
-        "What was complete before is kept."
-    )
+    name = error.filename2 or error.filename  # of a rename that which it was to become
+    where = f" at {name}" if name else ""
+    return f"cannot write{where}: {reason}"

@@ -24,6 +24,20 @@ MAX_JSON_BYTES = 16 * 2**20
 _NO_FILE = "{} is no ordinary file: not a file of ours."
 
 
+def named_path(value: object, what: str) -> Path:
+    """Return the path that a caller named, ``~`` as the home folder.
+
+    Raises:
+        UserError: ``value`` is no text, empty, or holds what no file's name can.
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else ""
+    with contextlib.suppress(UnicodeError):
+        if isinstance(text, str) and text and b"\0" not in os.fsencode(text):
+            return Path(os.path.expanduser(text))
+    shown = repr(str(value)) if isinstance(value, str | Path) else f"a {type(value).__name__}"
+    raise UserError(f"{what} is {shown}, expected the path of a file or a folder.")
+
+
 def atomic_write(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` in one step: temporary file beside it, fsync, rename, fsync.
 

@@ -24,25 +24,45 @@ def wrong_dtype(where: str, dtype: object) -> UserError:
     )
 
 
-def check_finite(tensor: Tensor, where: str) -> None:
+def is_sound(tensor: Tensor, *, mask: bool = False) -> bool:
+    """Whether all values of ``tensor`` can be computed with: none is NaN or infinite.
+
+    Args:
+        mask: let infinite values pass, as in a buffer that hides what attention may not see.
+    """
+    return bool((~torch.isnan(tensor) if mask else torch.isfinite(tensor)).all())
+
+
+def check_finite(tensor: Tensor, where: str, *, mask: bool = False) -> None:
     """Check that all values of ``tensor`` can be computed with.
 
+    Args:
+        mask: as of :func:`is_sound`.
+
     Raises:
-        UserError: one is NaN or infinite.
+        UserError: they cannot.
     """
-    if not bool(torch.isfinite(tensor).all()):
+    if not is_sound(tensor, mask=mask):
         raise UserError(f"{where} has values that are not finite: fetch the file again.")
 
 
-def check_weight(tensor: Tensor, dtype: torch.dtype, where: str) -> None:
+def check_weight(tensor: Tensor, dtype: torch.dtype, where: str, *, mask: bool = False) -> None:
     """Check that ``tensor`` can stand where a model has one of ``dtype``: floats for floats.
+
+    Args:
+        mask: as of :func:`is_sound`.
 
     Raises:
         UserError: it has another kind of numbers, or one that is not finite in ``dtype``.
     """
     if tensor.dtype != dtype and not {tensor.dtype, dtype} <= set(FLOATS):
         raise wrong_dtype(where, tensor.dtype)
-    check_finite(tensor.to(dtype), where)
+    check_finite(tensor, where, mask=mask)
+    if not is_sound(tensor.to(dtype), mask=mask):
+        raise UserError(
+            f"{where} has values beyond those of {str(dtype).removeprefix('torch.')}: load it into "
+            f"a model of dtype {str(tensor.dtype).removeprefix('torch.')}."
+        )
 
 
 def check_dense(tensor: Tensor, where: str, file_bytes: int) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import is_parametrized
 
 from hydra_peft.adaptation.carried import carriers
 from hydra_peft.adaptation.heads import belongs_to
@@ -47,6 +48,70 @@ def check_tensors(model: nn.Module) -> None:
                 f"'{name}' in this model's state dict is no plain tensor (a quantised, sparse or "
                 "custom layer): take the model as it was before that."
             )
+
+
+def check_values(tensors: Iterable[Tensor], verb: str) -> None:
+    """Check that ``tensors`` have values.
+
+    Args:
+        tensors: of a model.
+        verb: what is to be done with their values, such as ``save``.
+
+    Raises:
+        UserError: they have none.
+    """
+    if any(tensor.is_meta for tensor in tensors):
+        raise UserError(
+            f"this model lies on the meta device and has no values to {verb}: give it some first "
+            "(to_empty() and load_state_dict())."
+        )
+
+
+def check_trainable(model: nn.Module) -> None:
+    """Check that torch lets the tensors of ``model`` take part in training.
+
+    Raises:
+        UserError: one was made in inference mode.
+    """
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_inference():
+            raise UserError(
+                f"'{name}' was made in torch.inference_mode() and cannot be trained: build and "
+                "cast the model outside of it."
+            )
+
+
+def computed_tensors(model: nn.Module) -> tuple[str, ...]:
+    """Return the names of tensors that modules compute from parameters of other names.
+
+    These are weights that are pruned, weight-normalised or parametrized by ``torch.nn.utils``.
+    """
+    found = []
+    for name, module in model.named_modules():
+        attributes = [key for key, value in vars(module).items() if isinstance(value, Tensor)]
+        own = [a for a in attributes if {f"{a}_orig", f"{a}_g"} & module._parameters.keys()]
+        if is_parametrized(module):
+            own += module.get_submodule("parametrizations")._modules
+        found += [f"{name}.{key}" if name else key for key in own]
+    return tuple(found)
+
+
+def check_computed(model: nn.Module, before: tuple[str, ...]) -> None:
+    """Check that no tensor of ``model`` is computed that was a parameter when it was adapted.
+
+    Args:
+        before: :func:`computed_tensors` at that time.
+
+    Raises:
+        UserError: one is.
+    """
+    if new := [name for name in computed_tensors(model) if name not in before]:
+        raise UserError(
+            f"'{new[0]}' is pruned, weight-normalised or parametrized since inject(), and what it "
+            "is computed from fits no fresh model: make it a parameter again "
+            "(torch.nn.utils.prune.remove, remove_weight_norm or "
+            "parametrize.remove_parametrizations)."
+        )
 
 
 def check_head(model: nn.Module, head: tuple[str, ...]) -> None:

@@ -61,8 +61,13 @@ def remember(plain: nn.Module, adapter: Adapter) -> None:
     object.__setattr__(plain, _ATTRIBUTE, adapter)
 
 
-def _as_cast(adapter: Adapter, plain: nn.Module) -> Adapter:
+def was_cast(adapter: Adapter, plain: nn.Module) -> bool:
+    """Whether ``plain``, which remembers ``adapter``, was cast or moved since."""
     like, own = next(plain.parameters()), next(adapter.base.parameters())
-    if (like.dtype, like.device) == (own.dtype, own.device):
+    return (like.dtype, like.device) != (own.dtype, own.device)
+
+
+def _as_cast(adapter: Adapter, plain: nn.Module) -> Adapter:
+    if not was_cast(adapter, plain):
         return adapter
-    return copy.deepcopy(adapter).to(like)
+    return copy.deepcopy(adapter).to(next(plain.parameters()))

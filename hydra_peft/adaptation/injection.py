@@ -7,10 +7,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from hydra_peft.adaptation.adaptable import check_head, check_tensors, check_untouched
+from hydra_peft.adaptation.adaptable import (
+    check_head,
+    check_tensors,
+    check_trainable,
+    check_untouched,
+    computed_tensors,
+)
 from hydra_peft.adaptation.carried import carriers
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.record import (
@@ -20,11 +27,14 @@ from hydra_peft.adaptation.record import (
     keep_adaptation,
 )
 from hydra_peft.adaptation.wrappers import unwrap
+from hydra_peft.adapters.base import Adapter
+from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.errors import UserError
 from hydra_peft.methods import build_method
 from hydra_peft.methods._base import Method
 
 
+@torch.inference_mode(False)  # what is made in it could never be trained
 def inject(
     model: nn.Module,
     method: str | Method | type[Method] = "hydra",
@@ -61,17 +71,20 @@ def inject(
     head_names = find_head(model, head)
     if not method.trains_backbone:
         check_head(model, head_names)
+    computed = computed_tensors(model)
     trainable_before = {p: p.requires_grad for p in model.parameters()}
     try:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(belongs_to(name, head_names))
-        layers = tuple(method.apply(model, head_names))
+        layers = method.apply(model, head_names)
         _check_layers(model, method, layers)
     except BaseException:
+        for module in [module for module in model.modules() if isinstance(module, Adapter)]:
+            replace_module(model, module, module.base)
         for parameter, trainable in trainable_before.items():
             parameter.requires_grad_(trainable)
         raise
-    done = Adaptation(method, layers, head_names, _trained(model, head_names))
+    done = Adaptation(method, tuple(layers), head_names, _trained(model, head_names), computed)
     keep_adaptation(model, done)
     return done
 
@@ -96,6 +109,7 @@ def check_adaptable(model: nn.Module) -> nn.Module:
         )
     check_untouched(model)
     check_tensors(model)
+    check_trainable(model)
     return model
 
 
@@ -113,7 +127,12 @@ def _check_method(method: object) -> None:
         ) from None
 
 
-def _check_layers(model: nn.Module, method: Method, layers: tuple[str, ...]) -> None:
+def _check_layers(model: nn.Module, method: Method, layers: object) -> None:
+    if not isinstance(layers, list | tuple):
+        raise UserError(
+            f"'apply' of method '{method.name}' returned {layers!r}: it is to return the list of "
+            "names of the layers that carry an adapter, [] where none does."
+        )
     carried = {name for name, _, _ in carriers(model)}
     for name in layers:
         if name not in carried:

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import copy
+import logging
+
 import torch
 from torch import Tensor, nn
 
-from hydra_peft.adaptation.carried import carriers, remember
+from hydra_peft.adaptation.carried import carriers, remember, was_cast
 from hydra_peft.adaptation.record import adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.base import Adapter
-from hydra_peft.adapters.surgery import replace_module
+from hydra_peft.adapters.surgery import has_hooks, replace_module
 from hydra_peft.errors import UserError
 
 #: floating-point types of weights, those of fewest digits first
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 
+#: share of an update that may be rounded away before merging warns of it
+_MOST_LOST = 0.1
 
+log = logging.getLogger("hydra_peft")
+
+
+@torch.inference_mode(False)  # what is made in it could never be trained
 def merge(model: nn.Module) -> list[str]:
     """Replace every adapter of ``model``, in place, by the plain module it equals.
 
     The merged model has the untouched model's classes and state-dict keys. Each plain module
-    remembers its adapter outside the state dict, for :func:`unmerge`.
+    remembers its adapter outside the state dict, for :func:`unmerge`. Where a half-precision weight
+    rounds away more than a tenth of its update, a warning says how much.
 
     Returns:
         Names of the merged layers.
 
     Raises:
-        UserError: nothing to merge, an adapter that cannot be merged, or a merged weight that is
-            not finite. The model is then as it was.
+        UserError: nothing to merge, an adapter that cannot be merged or has hooks, or a merged
+            weight that is not finite. The model is then as it was.
     """
     done = adaptation(model)
     model = unwrap(model)
@@ -36,6 +46,7 @@ def merge(model: nn.Module) -> list[str]:
         raise UserError("this model is merged already: unmerge() it first.")
     merged: list[tuple[str, Adapter, nn.Module]] = []
     for name, adapter in found:
+        _check_hooks(name, adapter, "merge")
         try:
             plain = adapter.merged()
         except TypeError as error:
@@ -48,12 +59,57 @@ def merge(model: nn.Module) -> list[str]:
                 f"overflow {next(plain.parameters()).dtype}; nothing was merged."
             )
         merged.append((name, adapter, plain))
+    _tell_of_rounding(merged)
     for _, adapter, plain in merged:
         remember(plain, adapter)
         replace_module(model, adapter, plain)
     return [name for name, _, _ in merged]
 
 
+def _check_hooks(name: str, module: nn.Module, verb: str) -> None:
+    if has_hooks(module):
+        raise UserError(
+            f"{name} has hooks, which the layer that takes its place would not run: remove them "
+            f"before {verb}()."
+        )
+
+
+def _tell_of_rounding(merged: list[tuple[str, Adapter, nn.Module]]) -> None:
+    """Warn where weights of half precision hold little of what is merged into them."""
+    lost = {name: _lost_share(adapter, plain) for name, adapter, plain in merged}
+    bad = [name for name, share in lost.items() if share > _MOST_LOST]
+    if bad:
+        worst = max(bad, key=lost.__getitem__)
+        log.warning(
+            "merging rounds away %.0f%% of the update of %s (more than %.0f%% in %d of %d layers), "
+            "since its weight is held in half precision: merge a model.float(), or do not merge",
+            100 * lost[worst],
+            worst,
+            100 * _MOST_LOST,
+            len(bad),
+            len(lost),
+        )
+
+
+@torch.no_grad()
+def _lost_share(adapter: Adapter, plain: nn.Module) -> float:
+    """Return how much of an adapter's update the merged module has not: ``|W - W*| / |W* - W0|``.
+
+    W is the merged weight, W* the same in float64, W0 the frozen one; norms are Frobenius'. A bias
+    is measured alone, and the larger share is what counts.
+    """
+    held = dict(plain.named_parameters())
+    if all(tensor.dtype not in _DTYPES[:2] for tensor in held.values()):
+        return 0.0
+    exact = dict(copy.deepcopy(adapter).double().merged().named_parameters())
+    frozen = dict(adapter.base.named_parameters())
+    shared = [name for name in held if held[name].shape == frozen[name].shape]
+    pairs = [(held[n].double() - exact[n], exact[n] - frozen[n].double()) for n in shared]
+    shares = [float(off.norm() / update.norm()) for off, update in pairs if update.any()]
+    return max(shares, default=0.0)
+
+
+@torch.inference_mode(False)
 def unmerge(model: nn.Module) -> list[str]:
     """Undo :func:`merge` in place; the frozen weights come back bit for bit, from a kept copy.
 
@@ -63,16 +119,21 @@ def unmerge(model: nn.Module) -> list[str]:
         Names of the layers that carry an adapter again.
 
     Raises:
-        UserError: ``model`` is not merged, or its merged weights were changed since.
+        UserError: ``model`` is not merged, its merged weights were changed since, or one of its
+            merged layers has hooks. The model is then as it was.
     """
     model = unwrap(model)
     found = [carried for carried in carriers(model) if carried[1] is not carried[2]]
     if not found:
         raise UserError("this model is not merged, so there is nothing to unmerge.")
     check_unchanged(model)
+    for name, plain, _ in found:
+        _check_hooks(name, plain, "unmerge")
     for _, plain, adapter in found:
         # The hidden adapter does not follow model.to() and model.train() by itself.
-        adapter.to(next(plain.parameters())).train(plain.training)
+        if was_cast(adapter, plain):  # else each keeps its own, such as float32 beside bfloat16
+            adapter.to(next(plain.parameters()))
+        adapter.train(plain.training)
         replace_module(model, plain, adapter)
     return [name for name, _, _ in found]
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from hydra_peft.adaptation.carried import adapters
+from hydra_peft.adaptation.carried import adapters, carriers
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.merging import check_unchanged
 from hydra_peft.adaptation.record import adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.errors import UserError
+from hydra_peft.tensor_values import is_sound
 
 
 @dataclass(frozen=True)
 class TrainableParameters:
-    """The trained parameters of a model by name.
+    """The trained parameters of a model: by name in two parts, and all of them for an optimizer.
+
+    Iterating gives the parameters without names, as ``torch.optim.AdamW(trained)`` takes them.
 
     Attributes:
         adapter: what the method trains beside the head; for full fine-tuning the backbone.
@@ -25,6 +29,15 @@ class TrainableParameters:
 
     adapter: dict[str, nn.Parameter]
     head: dict[str, nn.Parameter]
+
+    def __iter__(self) -> Iterator[nn.Parameter]:
+        """Yield every parameter once, the adapter's before the head's."""
+        yield from self.adapter.values()
+        yield from self.head.values()
+
+    def __len__(self) -> int:
+        """Number of parameter tensors, not of scalars (:func:`count_parameters`)."""
+        return len(self.adapter) + len(self.head)
 
 
 @dataclass(frozen=True)
@@ -38,9 +51,24 @@ class ParameterCounts:
 
 
 def trainable_parameters(model: nn.Module) -> TrainableParameters:
-    """Return what :func:`hydra_peft.inject` made trainable, split into adapter and head.
+    """Return the parameters of ``model`` to train: those of adapter and head, by name.
 
-    It does not depend on what requires a gradient by now. A head that was replaced is the new one.
+    ``torch.optim.AdamW(trainable_parameters(model))`` trains them all; ``.adapter`` and ``.head``
+    are dictionaries. They are what :func:`hydra_peft.inject` made trainable, whatever requires a
+    gradient by now. A head that was replaced is the new one.
+
+    Raises:
+        UserError: ``model`` has not been adapted, lost what is trained of it, or is merged: then
+            its adapters take no part in what it computes, and would not be trained.
+    """
+    trained = trained_parameters(model)
+    if any(module is not adapter for _, module, adapter in carriers(model)):
+        raise UserError("this model is merged, so its adapters cannot be trained: unmerge() first.")
+    return trained
+
+
+def trained_parameters(model: nn.Module) -> TrainableParameters:
+    """Return what :func:`trainable_parameters` does, of a merged model too.
 
     Raises:
         UserError: ``model`` has not been adapted, or lost what is trained of it.
@@ -72,7 +100,7 @@ def count_parameters(model: nn.Module) -> ParameterCounts:
     Raises:
         UserError: ``model`` has not been adapted.
     """
-    trained = trainable_parameters(model)
+    trained = trained_parameters(model)
     adapter = sum(p.numel() for p in trained.adapter.values())
     head = sum(p.numel() for p in trained.head.values())
     everything = set(unwrap(model).parameters()).union(trained.adapter.values())
@@ -92,7 +120,7 @@ def adapter_state_dict(model: nn.Module, *, head: bool = True) -> dict[str, Tens
     done = adaptation(model)
     model = unwrap(model)
     check_unchanged(model)
-    trained = trainable_parameters(model)
+    trained = trained_parameters(model)
     state: dict[str, Tensor] = {name: p.detach() for name, p in trained.adapter.items()}
     whole = model.state_dict()
     if done.method.trains_backbone:
@@ -100,3 +128,13 @@ def adapter_state_dict(model: nn.Module, *, head: bool = True) -> dict[str, Tens
     head_state = {name: t for name, t in whole.items() if belongs_to(name, done.head)}
     state = {name: tensor for name, tensor in state.items() if name not in head_state}
     return {**state, **head_state} if head else state
+
+
+def broken_tensor(model: nn.Module) -> str | None:
+    """Return the name of a tensor of :func:`adapter_state_dict` that cannot be computed with.
+
+    That is one with NaN or, in a parameter, infinite values; None where there is none.
+    """
+    buffers = dict(unwrap(model).named_buffers(remove_duplicate=False))
+    state = adapter_state_dict(model)
+    return next((n for n, t in state.items() if not is_sound(t, mask=n in buffers)), None)

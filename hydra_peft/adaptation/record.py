@@ -26,12 +26,15 @@ class Adaptation:
         head: names of the head's modules.
         trained: names of what the method trains beside the head: parameters of adapters, and
             of the backbone where it is not frozen.
+        computed: names of the tensors that were computed from parameters already, see
+            :func:`~hydra_peft.adaptation.adaptable.computed_tensors`.
     """
 
     method: Method
     layers: tuple[str, ...]
     head: tuple[str, ...]
     trained: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         head = ", ".join(self.head) or "none"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hydra_peft.adaptation.adaptable import check_tensors
+from hydra_peft.adaptation.adaptable import check_computed, check_tensors, check_values
 from hydra_peft.adaptation.fingerprint import (
     architecture_hash,
     backbone_state_dict,
@@ -19,15 +19,20 @@ from hydra_peft.adaptation.fingerprint import (
 )
 from hydra_peft.adaptation.heads import find_head
 from hydra_peft.adaptation.injection import check_adaptable, inject
-from hydra_peft.adaptation.parameters import adapter_state_dict, trainable_parameters
+from hydra_peft.adaptation.parameters import (
+    adapter_state_dict,
+    broken_tensor,
+    trained_parameters,
+)
 from hydra_peft.adaptation.record import Adaptation, adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.surgery import replace_module
+from hydra_peft.disk_errors import disk_reason
 from hydra_peft.errors import UserError
-from hydra_peft.files import read_json, write_json
+from hydra_peft.files import named_path, read_json, write_json
 from hydra_peft.methods import build_method, is_own
 from hydra_peft.methods._base import Method
-from hydra_peft.tensor_files import read_tensors, write_tensors
+from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 from hydra_peft.tensor_values import check_weight
 
 FORMAT = 1
@@ -38,7 +43,7 @@ log = logging.getLogger("hydra_peft")
 
 
 def save_adapter(model: nn.Module, folder: str | Path) -> None:
-    """Write adapter and head of ``model``, merged or not, into ``folder``.
+    """Write adapter and head of ``model``, merged or not, into ``folder``, which is made.
 
     ``adapter.safetensors`` holds the tensors of :func:`adapter_state_dict`; ``adapter.json`` the
     method with its options, the adapted layers, the head, and hashes of the backbone's shapes and
@@ -46,18 +51,39 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
     warning: the class of a method that is not one of ours.
 
     Raises:
-        UserError: ``model`` has not been adapted, lost what is trained of it, is merged and was
-            changed since, or has no values.
+        UserError: ``folder`` cannot be made or written; ``model`` has not been adapted, lost what
+            is trained of it, is merged and was changed since, is pruned or parametrized since, has
+            no values, or some that are not finite. Nothing is written then.
+    """
+    folder = named_path(folder, "the folder to save in")
+    try:
+        write_adapter(model, folder)
+    except OSError as error:
+        raise UserError(
+            f"{disk_reason(error) or f'cannot write into {folder}: {error}'}; the adapter was not "
+            "saved: name another folder, or make room for it."
+        ) from error
+
+
+def write_adapter(model: nn.Module, folder: Path) -> None:
+    """Write what :func:`save_adapter` does, for callers that tell one failing disk from another.
+
+    Raises:
+        UserError: as of :func:`save_adapter`.
         OSError: the folder cannot be written.
     """
-    folder = Path(folder)
     done = adaptation(model)
     model = unwrap(model)
     check_tensors(model)
+    check_computed(model, done.computed)
     state = adapter_state_dict(model)
     backbone = backbone_state_dict(model, done.head)
-    if any(tensor.is_meta for tensor in (*state.values(), *backbone.values())):
-        raise UserError("this model lies on the meta device and has no values to save.")
+    check_values((*state.values(), *backbone.values()), "save")
+    if (broken := broken_tensor(model)) is not None:
+        raise UserError(
+            f"'{broken}' has values that are not finite, which cannot be loaded again: has "
+            "training diverged? Nothing was written."
+        )
     _tell_of_others(model)
     config = {
         "format": FORMAT,
@@ -78,10 +104,13 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
             config["class"],
             type(done.method).__name__,
         )
-    write_tensors(folder / TENSORS, state, {"format": str(FORMAT)})
+    # So that tensors are told from the description of an earlier saving, if this is cut short here.
+    metadata = {"format": str(FORMAT), "config": json.dumps(config)}
+    write_tensors(folder / TENSORS, state, metadata)
     write_json(folder / CONFIG, config)
 
 
+@torch.inference_mode(False)  # what is made in it could never be trained
 def load_adapter(
     model: nn.Module,
     folder: str | Path,
@@ -106,11 +135,12 @@ def load_adapter(
             differ from what was saved, or a tensor holds no finite floats. After the latter three
             ``model`` is adapted but not loaded: build a fresh one.
     """
-    folder = Path(folder)
+    folder = named_path(folder, "the folder to load from")
     model = check_adaptable(model)
+    check_values(model.parameters(), "load into")
     config = _read_config(folder / CONFIG)
     built = _method(config, method, folder / CONFIG)
-    tensors = read_tensors(folder / TENSORS)
+    tensors, metadata = read_tensors_and_metadata(folder / TENSORS)
     head = find_head(model, config["head"])
     _check_backbone(model, head, config["backbone"], tensors, check_weights, folder)
     _resize_head(model, head, tensors)
@@ -120,14 +150,22 @@ def load_adapter(
             f"{folder / CONFIG} lists {len(config['layers'])} adapted layers, its targets match "
             f"{len(done.layers)} here: the file was edited, or belongs to another backbone."
         )
-    _copy_tensors(model, tensors, folder / TENSORS)
+    own = adapter_state_dict(model)
+    _check_tensors(model, own, tensors, folder / TENSORS)
+    if metadata.get("config", described := json.dumps(config)) != described:
+        raise UserError(
+            f"{folder / CONFIG} does not describe the {TENSORS} beside it: one was edited, or is "
+            "of a saving that did not end; save the adapter again."
+        )
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
     return done
 
 
 def _tell_of_others(model: nn.Module) -> None:
     """Warn of parameters that the user lets train beside what :func:`inject` recorded."""
-    trained = trainable_parameters(model)
-    known = {id(p) for p in (*trained.adapter.values(), *trained.head.values())}
+    known = {id(parameter) for parameter in trained_parameters(model)}
     others = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in known]
     if others:
         log.warning(
@@ -151,21 +189,25 @@ def _method(
     """Return the method that ``config`` names, of the class that the caller gave or of ours."""
     options = dict(config["method"])
     name, home = options.pop("name"), config.get("class")
-    if given is None and home is None:
-        return build_method(name, **options)
-    if given is None:
+    if given is None and home is not None:
         raise UserError(
             f"{path} was saved with a method of your own, {name!r} of class {home!r}: import "
             "that class and pass it, load_adapter(model, folder, method=<the class>)."
         )
+    given = name if given is None else given
     built = build_method(given, **options) if isinstance(given, str | type) else given
     if not isinstance(built, Method) or built.name != name:
         raise UserError(f"{path} was saved with method {name!r}, and {built!r} was given.")
     own = json.loads(json.dumps(dataclasses.asdict(built)))
-    if different := [key for key in own if own[key] != options.get(key)]:
+    if missing := sorted(own.keys() - options.keys()):
+        raise UserError(
+            f"{path} lacks the option '{missing[0]}' of method {name!r}: the file was edited, or "
+            "saved before the method had it; write into it what the adapter was trained with."
+        )
+    if different := [key for key in own if own[key] != options[key]]:
         key = different[0]
         raise UserError(
-            f"{path} was saved with {key}={options.get(key)!r}, and the method given has "
+            f"{path} was saved with {key}={options[key]!r}, and the method given has "
             f"{key}={own[key]!r}: pass its class, or build it with the saved options."
         )
     return built
@@ -223,12 +265,14 @@ def _resize_head(model: nn.Module, head: tuple[str, ...], tensors: dict[str, Ten
         weight = tensors.get(f"{name}.weight")
         if weight is None or weight.ndim != 2 or not isinstance(old, nn.Linear | nn.Identity):
             continue
-        if isinstance(old, nn.Linear) and old.weight.shape == weight.shape:
+        # Another width comes of no head that stood here: copying says so.
+        rows, width = weight.shape
+        if isinstance(old, nn.Linear) and (old.in_features != width or old.out_features == rows):
             continue
         like = next(p for p in model.parameters() if p.is_floating_point())
         new = nn.Linear(
-            weight.shape[1],
-            weight.shape[0],
+            width,
+            rows,
             bias=f"{name}.bias" in tensors,
             device=like.device,
             dtype=like.dtype,
@@ -236,8 +280,10 @@ def _resize_head(model: nn.Module, head: tuple[str, ...], tensors: dict[str, Ten
         replace_module(model, old, new)
 
 
-def _copy_tensors(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    own = adapter_state_dict(model)
+def _check_tensors(
+    model: nn.Module, own: dict[str, Tensor], tensors: dict[str, Tensor], path: Path
+) -> None:
+    buffers = dict(model.named_buffers(remove_duplicate=False))
     missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or unexpected:
         raise UserError(
@@ -250,7 +296,4 @@ def _copy_tensors(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
                 f"{path}: '{name}' has shape {tuple(tensor.shape)}, "
                 f"expected {tuple(own[name].shape)}."
             )
-        check_weight(tensor, own[name].dtype, f"{path}: '{name}'")
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)
+        check_weight(tensor, own[name].dtype, f"{path}: '{name}'", mask=name in buffers)

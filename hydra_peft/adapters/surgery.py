@@ -26,3 +26,15 @@ def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
         )
     for parent, name in places:
         setattr(parent, name, new)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether something hangs on ``module`` itself that each pass through it calls."""
+    return any(
+        (
+            module._forward_hooks,
+            module._forward_pre_hooks,
+            module._backward_hooks,
+            module._backward_pre_hooks,
+        )
+    )

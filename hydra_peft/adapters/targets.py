@@ -9,7 +9,9 @@ from fnmatch import fnmatchcase
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import is_parametrized
 
+from hydra_peft.adapters.surgery import has_hooks
 from hydra_peft.errors import UserError, near
 
 #: what weights that are trained beside may be stored in
@@ -20,8 +22,11 @@ def matches(name: str, pattern: str) -> bool:
     """Whether ``pattern`` means the module ``name``: the whole name or its last dotted parts.
 
     ``*``, ``?`` and ``[...]`` work as in a shell: ``attn.proj`` matches it in every block,
-    ``blocks.0.*`` everything in the first, ``blocks.[0-5].mlp.fc2`` that of six blocks.
+    ``blocks.0.*`` everything in the first, ``blocks.[0-5].mlp.fc2`` that of six blocks. A name with
+    such characters in it means itself too.
     """
+    if name == pattern or name.endswith(f".{pattern}"):
+        return True
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")
 
 
@@ -29,6 +34,8 @@ def find_linear_layers(
     model: nn.Module, targets: Sequence[str], exclude: Sequence[str] = ()
 ) -> dict[str, nn.Linear]:
     """Return the ``nn.Linear`` layers of ``model`` that ``targets`` name, in the model's order.
+
+    A layer that is shared comes once, under its first name, whichever of its names matches.
 
     Args:
         model: any module.
@@ -42,19 +49,23 @@ def find_linear_layers(
         raise UserError(
             f"targets={targets!r} is not a list of name patterns, such as ['attn.proj', 'mlp.fc2']."
         )
+    if isinstance(model, nn.Linear):
+        raise UserError(
+            f"this {type(model).__name__} stands alone, and an adapter takes a layer's place in "
+            "what holds it: pass the model that contains it, or nn.Sequential(layer) and "
+            "targets=['0']."
+        )
     layers = {
         name: module
-        for name, module in model.named_modules()
+        for name, module in model.named_modules(remove_duplicate=False)
         if isinstance(module, nn.Linear) and not any(_lies_in(name, top) for top in exclude)
     }
     for pattern in targets:
         if not any(matches(name, pattern) for name in layers):
             raise UserError(_unmatched(model, pattern, list(layers), exclude))
-    return {
-        name: layer
-        for name, layer in layers.items()
-        if any(matches(name, pattern) for pattern in targets)
-    }
+    meant = {id(m) for n, m in layers.items() if any(matches(n, pattern) for pattern in targets)}
+    first = {id(module): name for name, module in reversed(layers.items())}
+    return {n: m for n, m in layers.items() if id(m) in meant and first[id(m)] == n}
 
 
 def check_layer(layer: nn.Linear) -> None:
@@ -62,17 +73,17 @@ def check_layer(layer: nn.Linear) -> None:
 
     Raises:
         UserError: the weight is not there yet, quantised, sharded or not of a usual dtype; or the
-            layer has hooks or a patched ``forward``, which an adapter in its place would not run.
+            layer has hooks, a patched ``forward`` or parametrizations, which an adapter in its
+            place would not run.
     """
     weight = layer.weight
     if is_lazy(weight):
         raise UserError("a lazy layer has no weight yet: pass one batch through the model first.")
-    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks)
-    if any(hooks) or "forward" in vars(layer):
+    if has_hooks(layer) or "forward" in vars(layer) or is_parametrized(layer):
         raise UserError(
-            f"a {type(layer).__name__} with hooks or a forward of its own (pruning, weight "
-            "normalisation, logging) would lose them to the adapter in its place: remove them "
-            "before inject(), and register hooks on the adapted layer after it."
+            f"a {type(layer).__name__} with hooks, parametrizations or a forward of its own "
+            "(pruning, weight normalisation, logging) would lose them to the adapter in its place: "
+            "remove them before inject(), and register hooks on the adapted layer after it."
         )
     shape = (layer.out_features, layer.in_features)
     # Tensors of packed values (torchao's, sharded ones) are wrappers with a protocol of their own.

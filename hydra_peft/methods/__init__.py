@@ -60,6 +60,10 @@ def build_method(method: str | type[Method], **options: Any) -> Method:
                 f"method '{cls.name}' has no option '{key}'{did_you_mean(key, known)}; "
                 f"its options: {', '.join(known) or 'none'}."
             )
+    for field in dataclasses.fields(cls):
+        absent = field.default is field.default_factory is dataclasses.MISSING
+        if absent and field.init and field.name not in options:
+            raise UserError(f"method '{cls.name}' has no value for its option '{field.name}'.")
     hints = typing.get_type_hints(cls)
     for key, value in options.items():
         if not _fits(value, hints[key]):

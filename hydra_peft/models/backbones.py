@@ -16,6 +16,7 @@ from torch import nn
 
 from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.errors import UserError
+from hydra_peft.files import named_path
 from hydra_peft.models.architectures import build_architecture
 from hydra_peft.models.checkpoints import check_checkpoint, load_checkpoint
 from hydra_peft.models.hub import load_from_hub
@@ -49,7 +50,7 @@ def weights_source(architecture: str, checkpoint: str | None, pretrained: bool, 
     if not pretrained:
         return f"random, seed {seed}"
     if checkpoint is not None:
-        return str(Path(checkpoint).expanduser().resolve())
+        return str(named_path(checkpoint, "model.checkpoint").resolve())
     return f"embedded {architecture}" if architecture in EMBEDDED else f"timm hub {architecture}"
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.errors import UserError
+from hydra_peft.files import named_path
 from hydra_peft.models.google_npz import check_google_vit, read_google_vit
 from hydra_peft.models.torch_files import first_line, read_torch_file
 from hydra_peft.models.weight_files import check_suffix
@@ -23,7 +24,7 @@ _WRAPPERS = ("module.", "_orig_mod.")
 _HEADS = ("head.", "head_dist.", "pre_logits.", "fc.")
 
 
-def load_checkpoint(model: nn.Module, path: Path) -> None:
+def load_checkpoint(model: nn.Module, path: str | Path) -> None:
     """Load a local checkpoint into ``model``, a timm model without a head, in place.
 
     A head in the file is ignored; position embeddings of another image size are interpolated as
@@ -34,7 +35,7 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
         UserError: the file is missing, truncated, of an unknown format, holds another model, or
             values that are no finite floats.
     """
-    _check_file(path)
+    path = _checked_file(path)
     if path.suffix == ".npz":
         _check_googles(model, path)
         model.load_state_dict(read_google_vit(path, model))
@@ -46,7 +47,7 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
     model.load_state_dict(state)
 
 
-def check_checkpoint(skeleton: nn.Module, path: Path) -> None:
+def check_checkpoint(skeleton: nn.Module, path: str | Path) -> None:
     """Check that a local checkpoint fits a model, without reading the values in it.
 
     Names and shapes of ``.npz`` and ``.safetensors`` come from their headers. Those of the other
@@ -59,7 +60,7 @@ def check_checkpoint(skeleton: nn.Module, path: Path) -> None:
     Raises:
         UserError: the file is missing, truncated, of an unknown format, or holds another model.
     """
-    _check_file(path)
+    path = _checked_file(path)
     if path.suffix == ".npz":
         _check_googles(skeleton, path)
         check_google_vit(path, skeleton)
@@ -69,10 +70,12 @@ def check_checkpoint(skeleton: nn.Module, path: Path) -> None:
         _fitting(skeleton, empty, path)
 
 
-def _check_file(path: Path) -> None:
+def _checked_file(name: str | Path) -> Path:
+    path = named_path(name, "model.checkpoint")
     if not os.path.isfile(path):
         raise UserError(f"model.checkpoint={path} does not exist or is not a file.")
     check_suffix(path)
+    return path
 
 
 def _check_googles(model: nn.Module, path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from hydra_peft.errors import UserError
+from hydra_peft.files import named_path
 from hydra_peft.models.vit_mini import EMBEDDED
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -13,9 +14,13 @@ SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin")
 
 
 def local_file(architecture: str, checkpoint: str | None) -> Path | None:
-    """Return the file that pretrained weights come from; None where a hub is asked."""
+    """Return the file that pretrained weights come from; None where a hub is asked.
+
+    Raises:
+        UserError: ``checkpoint`` is no path.
+    """
     if checkpoint is not None:
-        return Path(checkpoint).expanduser()
+        return named_path(checkpoint, "model.checkpoint")
     return ASSETS / f"{architecture}.safetensors" if architecture in EMBEDDED else None
 
 

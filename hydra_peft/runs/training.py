@@ -13,8 +13,12 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.injection import set_training_mode
-from hydra_peft.adaptation.parameters import adapter_state_dict, trainable_parameters
-from hydra_peft.adaptation.storage import save_adapter
+from hydra_peft.adaptation.parameters import (
+    adapter_state_dict,
+    broken_tensor,
+    trainable_parameters,
+)
+from hydra_peft.adaptation.storage import write_adapter
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.cores import threads_are_given
 from hydra_peft.errors import UserError
@@ -239,7 +243,7 @@ class Training:
     def _save_adapter(self) -> None:
         self.ledger.may_write()
         if self.world.leads:
-            save_adapter(self.model, self.ledger.folder)
+            write_adapter(self.model, self.ledger.folder)
 
     def _check(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         self.state.check(tensors, facts)
@@ -256,8 +260,7 @@ class Training:
         Raises:
             DivergedError: a trained tensor is not finite.
         """
-        tensors = adapter_state_dict(self.model).values()
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+        if broken_tensor(self.model) is not None:
             raise DivergedError(epoch, self.state.steps, math.nan)
 
     def _threads(self) -> AbstractContextManager[LoadFollower]:
@@ -271,9 +274,8 @@ class Training:
 
 
 def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.AdamW:
-    trained = trainable_parameters(model)
     return build_adamw(
-        [*trained.adapter.values(), *trained.head.values()],
+        list(trainable_parameters(model)),
         lr=config.optimizer.lr,
         weight_decay=config.optimizer.weight_decay,
         betas=config.optimizer.betas,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import nn
 import hydra_peft
 from hydra_peft import LowRankLinear, UserError
 from hydra_peft.methods import Method
+from hydra_peft.methods.lora import Lora
 
 
 class Tied(nn.Module):
@@ -138,7 +140,55 @@ def test_a_method_that_names_a_layer_without_an_adapter(tiny: nn.Module) -> None
     assert all(p.requires_grad for p in tiny.parameters())
 
 
+class Silent(Method):
+    """A method that says nothing of what it did."""
+
+    name = "silent"
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> None:  # type: ignore[override]
+        pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Demanding(Silent):
+    """A method with an option that has no usual value."""
+
+    width: int
+
+
+def test_methods_that_lack_something(tiny: nn.Module) -> None:
+    with pytest.raises(UserError, match="'apply' of method 'silent' returned None"):
+        hydra_peft.inject(tiny, Silent)
+    with pytest.raises(UserError, match="'silent' has no value for its option 'width'"):
+        hydra_peft.inject(tiny, Demanding)
+
+
+class Halting(Lora):
+    """A method that adapts its layers and is stopped then."""
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
+        super().apply(model, head)
+        raise KeyboardInterrupt
+
+
+def test_a_method_that_is_stopped_leaves_the_model_as_it_was(tiny: nn.Module) -> None:
+    before = dict(tiny.named_modules())
+    with pytest.raises(KeyboardInterrupt):
+        hydra_peft.inject(tiny, Halting(rank=1))
+    assert dict(tiny.named_modules()) == before
+    assert all(p.requires_grad for p in tiny.parameters())
+    hydra_peft.inject(tiny, Lora(rank=1))
+
+
 @pytest.mark.parametrize("method", [3, None, object(), nn.Linear, dict, Method])
 def test_what_is_no_method(tiny: nn.Module, method: object) -> None:
     with pytest.raises(UserError, match="is no method"):
         hydra_peft.inject(tiny, method)  # type: ignore[arg-type]
+
+
+def test_a_model_made_in_inference_mode(tiny: nn.Module) -> None:
+    with torch.inference_mode():
+        made = copy.deepcopy(tiny)
+    with pytest.raises(UserError, match=r"'blocks\..*' was made in torch\.inference_mode\(\)"):
+        hydra_peft.inject(made, "lora")
+    assert not vars(made).keys() - vars(tiny).keys()

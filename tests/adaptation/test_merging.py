@@ -244,3 +244,84 @@ def test_a_model_without_values_is_neither_merged_nor_saved(tmp_path: Path) -> N
         hydra_peft.merge(model)
     with pytest.raises(UserError, match="meta device and has no values to save"):
         hydra_peft.save_adapter(model, tmp_path)
+
+
+@pytest.mark.parametrize("std", [0.001, 0.03])
+def test_how_much_of_an_update_half_precision_rounds_away_is_told(
+    std: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = nn.Sequential(nn.Linear(32, 32), nn.Linear(32, 2)).bfloat16()
+    hydra_peft.inject(model, "lora", targets=["0"], rank=2, bias=False, head="1")
+    hydra_peft.merge(copy.deepcopy(model))  # not trained: no update, nothing lost
+    branch, frozen = model[0].parallel, model[0].base.weight.detach().double()
+    for part in (branch.down, branch.up):
+        nn.init.normal_(part.weight, std=std)
+    update = (branch.up.weight.double() @ branch.down.weight.double()).detach()
+    assert not caplog.messages
+    hydra_peft.merge(model)
+    lost = (model[0].weight.double() - frozen - update).norm() / update.norm()
+    assert 0.1 < lost <= 1.0
+    said = f"merging rounds away {100 * lost:.0f}% of the update of 0 (more than 10% in 1 of 1"
+    assert said in caplog.text
+
+
+def test_updates_that_half_precision_holds_are_merged_in_silence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for dtype, std in ((torch.bfloat16, 1.0), (torch.float16, 0.3), (torch.float32, 1e-3)):
+        model = nn.Sequential(nn.Linear(32, 32), nn.Linear(32, 2)).to(dtype)
+        hydra_peft.inject(model, "lora", targets=["0"], rank=2, head="1")
+        for parameter in hydra_peft.trainable_parameters(model).adapter.values():
+            nn.init.normal_(parameter, std=std)
+        hydra_peft.merge(model)
+    assert not caplog.messages
+
+
+def test_adapters_in_float32_beside_a_half_precision_layer_keep_their_bits(
+    tiny: nn.Module, randomize: Fill
+) -> None:
+    tiny.bfloat16()
+    hydra_peft.inject(tiny, "hydra", rank=2)
+    for parameter in hydra_peft.trainable_parameters(tiny).adapter.values():
+        parameter.data = parameter.data.float()
+    randomize(tiny)
+    before = {name: t.clone() for name, t in tiny.state_dict().items()}
+    assert len({t.dtype for t in before.values()}) == 2
+    hydra_peft.merge(tiny)
+    hydra_peft.unmerge(tiny)
+    after = tiny.state_dict()
+    assert all(t.dtype == after[n].dtype and torch.equal(t, after[n]) for n, t in before.items())
+
+
+def test_what_inference_mode_would_forbid_can_be_trained(tiny: nn.Module, tmp_path: Path) -> None:
+    fresh, x = copy.deepcopy(tiny), torch.randn(4, 12, requires_grad=True)
+
+    def step(model: nn.Module) -> None:
+        model(x).square().sum().backward()
+        torch.optim.SGD(hydra_peft.trainable_parameters(model), lr=0.1).step()
+
+    with torch.inference_mode():
+        hydra_peft.inject(tiny, "hydra", rank=2)
+    step(tiny)
+    with torch.inference_mode():
+        hydra_peft.save_adapter(tiny, tmp_path)
+        hydra_peft.load_adapter(fresh, tmp_path)
+        hydra_peft.merge(tiny)
+    step(fresh)
+    tiny(x).square().sum().backward()  # through the merged weights
+    with torch.inference_mode():
+        hydra_peft.unmerge(tiny)
+    step(tiny)
+
+
+def test_hooks_are_not_lost_by_merging_and_unmerging(tiny: nn.Module) -> None:
+    hydra_peft.inject(tiny, "lora")
+    name = "blocks.0.mlp.fc2"
+    for verb in (hydra_peft.merge, hydra_peft.unmerge):
+        layer = tiny.get_submodule(name)
+        hook = layer.register_forward_hook(lambda _layer, _inputs, out: 2 * out)
+        with pytest.raises(UserError, match=rf"^{name} has hooks, .* before {verb.__name__}\(\)"):
+            verb(tiny)
+        assert tiny.get_submodule(name) is layer
+        hook.remove()
+        assert name in verb(tiny)

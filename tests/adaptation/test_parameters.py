@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import hydra_peft
+from hydra_peft import UserError
 from hydra_peft.adaptation.parameters import adapter_state_dict
 from hydra_peft.models.architectures import build_architecture
 
@@ -67,3 +68,27 @@ def test_full_fine_tuning_saves_buffers_too() -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
     hydra_peft.inject(model, "full", head=())
     assert {"1.running_mean", "1.running_var", "0.weight"} <= set(adapter_state_dict(model))
+
+
+def test_an_optimizer_takes_all_that_is_trained(tiny: nn.Module) -> None:
+    hydra_peft.inject(tiny, "lora", rank=1)
+    trained = hydra_peft.trainable_parameters(tiny)
+    assert [id(p) for p in trained] == [id(p) for p in tiny.parameters() if p.requires_grad]
+    assert len(trained) == len(list(trained)) == 4 * 4 + 2
+    optimizer = torch.optim.SGD(trained, lr=1.0)
+    for parameter in trained:
+        parameter.grad = torch.ones_like(parameter)
+    before = {name: p.detach().clone() for name, p in tiny.named_parameters()}
+    optimizer.step()
+    moved = {n for n, p in tiny.named_parameters() if torch.equal(p, before[n] - 1)}
+    assert moved == {*trained.adapter, *trained.head}
+    nn.utils.clip_grad_norm_(trained, 1.0)
+
+
+def test_adapters_of_a_merged_model_are_not_given_to_an_optimizer(tiny: nn.Module) -> None:
+    hydra_peft.inject(tiny, "lora")
+    hydra_peft.merge(tiny)
+    with pytest.raises(UserError, match=r"this model is merged, .* unmerge\(\) first"):
+        hydra_peft.trainable_parameters(tiny)
+    hydra_peft.unmerge(tiny)
+    assert all(p.requires_grad for p in hydra_peft.trainable_parameters(tiny))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from torch import nn
-from torch.nn.utils import prune
+from torch.nn.utils import parametrizations, prune
 
 import hydra_peft
 from hydra_peft.adapters.targets import find_linear_layers, matches
@@ -24,6 +24,8 @@ from hydra_peft.errors import UserError
         ("blocks.0.attn.out_proj", "proj", False),
         ("blocks.0.attn.proj", "attn", False),
         ("attn.proj", "attn.proj", True),
+        ("body.fc[1]", "fc[1]", True),
+        ("body.fc1", "fc[1]", True),
     ],
 )
 def test_matches(name: str, pattern: str, expected: bool) -> None:
@@ -36,6 +38,22 @@ def test_finds_layers_in_order_without_the_head(tiny: nn.Module) -> None:
         f"blocks.{i}.{name}" for i in range(2) for name in ("attn.proj", "mlp.fc2")
     ]
     assert "head" not in find_linear_layers(tiny, ["*"], exclude=("head",))
+
+
+@pytest.mark.parametrize("pattern", ["first", "again.0"])
+def test_a_shared_layer_is_found_by_each_of_its_names(pattern: str) -> None:
+    layer = nn.Linear(4, 4)
+    again = nn.Sequential(layer, nn.ReLU())
+    model = nn.ModuleDict({"first": layer, "again": again, "head": nn.Linear(4, 2)})
+    assert list(find_linear_layers(model, [pattern])) == ["first"]
+    assert hydra_peft.inject(model, "lora", targets=[pattern], rank=1).layers == ("first",)
+    assert again[0] is model["first"]
+    assert isinstance(again[0], hydra_peft.LowRankLinear)
+
+
+def test_a_layer_that_stands_alone() -> None:
+    with pytest.raises(UserError, match="this Linear stands alone"):
+        hydra_peft.inject(nn.Linear(4, 4), "lora", targets=["*"])
 
 
 @pytest.mark.parametrize(
@@ -56,6 +74,7 @@ def test_patterns_that_match_nothing(tiny: nn.Module, targets: list[str], messag
 @pytest.mark.parametrize(
     "change",
     [
+        parametrizations.weight_norm,
         lambda layer: layer.register_forward_hook(lambda *_: None),
         lambda layer: layer.register_forward_pre_hook(lambda *_: None),
         lambda layer: layer.register_full_backward_hook(lambda *_: None),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fabricated_models import put_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures import FigureData, find_figure, render
@@ -109,7 +109,10 @@ def test_runs_without_branches_or_end_are_refused(compose_train: Compose, tmp_pa
 
 
 def test_values_that_are_not_finite_are_refused(compose_train: Compose, tmp_path: Path) -> None:
-    folder = put_model(compose_train, tmp_path / "run", std=float("inf"))
+    folder = put_model(compose_train, tmp_path / "run")
+    path = folder / "adapter.safetensors"
+    damaged = {name: tensor.fill_(float("inf")) for name, tensor in load_file(path).items()}
+    save_file(damaged, path)
     with pytest.raises(UserError, match=r"blocks\.0\.attn\.proj.* not finite"):
         data(folder)
 

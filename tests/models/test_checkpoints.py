@@ -7,6 +7,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from hydra_peft.errors import UserError
 from hydra_peft.models.architectures import build_architecture
+from hydra_peft.models.backbones import build_backbone
 from hydra_peft.models.checkpoints import check_checkpoint, load_checkpoint
 
 SHAPE = {"img_size": 32, "depth": 2, "embed_dim": 48}
@@ -199,6 +201,15 @@ def test_missing_and_unknown_files(tmp_path: Path) -> None:
     (tmp_path / "weights.h5").write_bytes(b"x")
     with pytest.raises(UserError, match=r"unknown ending '\.h5'.*\.npz, \.safetensors"):
         load_checkpoint(vit(), tmp_path / "weights.h5")
+
+
+@pytest.mark.parametrize("checkpoint", ["", "a\0.pth", 3, b"a.pth"])
+def test_what_is_no_path(checkpoint: object) -> None:
+    arguments: dict[str, Any] = {"checkpoint": checkpoint, "pretrained": True, "seed": 0}
+    with pytest.raises(UserError, match=r"^model\.checkpoint is .*, expected the path of a file"):
+        build_backbone("vit_mini", arguments={}, drop_path=0.0, **arguments)
+    with pytest.raises(UserError, match=r"^model\.checkpoint is .*, expected the path of a file"):
+        load_checkpoint(nn.Linear(1, 1), checkpoint)  # type: ignore[arg-type]
 
 
 def test_files_of_another_family_go_through_its_own_names(tmp_path: Path) -> None:

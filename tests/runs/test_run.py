@@ -7,6 +7,7 @@ import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -221,6 +222,27 @@ def test_diverged_run_says_so(do: Do) -> None:
     assert outcome.record.status == "diverged"
     assert "lower optimizer.lr" in str(outcome.record.error)
     assert json.loads((outcome.folder / "result.json").read_text())["status"] == "diverged"
+
+
+@pytest.mark.parametrize("protocol", ["clean", "official"])
+def test_weights_that_the_last_step_breaks_are_a_diverged_run(
+    do: Do, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    build = training_module.build_adamw
+
+    def built(parameters: list[torch.nn.Parameter], **options: Any) -> torch.optim.AdamW:
+        optimizer = build(parameters, **options)
+        optimizer.register_step_post_hook(lambda *_: parameters[0].data.fill_(torch.inf))
+        return optimizer
+
+    monkeypatch.setattr(training_module, "build_adamw", built)
+    one_step = ("train.epochs=1", "train.batch_size=178")
+    outcome = do(f"protocol={protocol}", *one_step)
+    assert outcome.record.status == "diverged"
+    assert "in epoch 1, step 1: lower optimizer.lr" in str(outcome.record.error)
+    names = {path.name for path in outcome.folder.iterdir()}
+    assert "metrics.csv" in names
+    assert not names & {"adapter.safetensors", "adapter.json", "traceback.txt"}
 
 
 def test_full_disk_fails_the_run_and_leaves_the_others(
