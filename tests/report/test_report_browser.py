@@ -381,7 +381,7 @@ def test_long_settings_fit_beside_the_numbers(
     visit = Visit(browser, out, viewport={"width": 1280, "height": 900})
     table = visit.page.locator("table.scores")
     said = table.locator(".part").inner_text()
-    assert "data.normalization=imagenet, optimizer.lr=0.002; train.epochs=2 unless a row" in said
+    assert "data.normalization=imagenet, optimizer.lr=0.002; train.epochs=2 unless a label" in said
     labels = table.locator("tbody th[scope=row]")
     assert sorted(labels.all_inner_texts()) == [
         "hydra r=2+2",

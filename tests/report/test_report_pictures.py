@@ -46,12 +46,12 @@ def test_drawn_shown_and_saved(browser: Any, tmp_path: Path) -> None:
     page = build_page(
         runs,
         collection,
-        defaults={},
         options=Options({}, frozenset()),
         is_alive=lambda _: False,
         sides=[],
         pictures=[drawn],
         notes=[],
+        undrawn=[],
         fill=None,
     )
     out = tmp_path / "page.html"
