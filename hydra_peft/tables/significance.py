@@ -93,14 +93,14 @@ def _chosen(part: Part, names: set[str], everything: bool) -> Strays | None:
         return None
     tasks = [task for task in part.table.tasks if any(task in row.scores for row in rows)]
     cut = part.only(rows, tasks)
-    apart = {id(row) for row in strays(cut).rows}
+    apart = {id(row) for row in strays(cut, least=2).rows}
     asked = {
         id(row)
         for called in meant.values()
         for row in called
         if not everything and all(id(other) in apart for other in called)
     }
-    return strays(cut, asked)
+    return strays(cut, asked, least=2)
 
 
 def _pairs(part: Part) -> list[Pair]:
@@ -178,6 +178,8 @@ def _tests(part: Part, members: list[Pair]) -> Sheet:
         "the tasks that differ. It asks whether one method is better across tasks like these, and "
         "takes each task for one independent pair, whatever its number of seeds.",
     ]
+    if any(pair.test.too_small for pair in members):
+        below.append("No p below: of so few tasks that differ there is no smaller one.")
     if len(members) > 1:
         below.append(f"p is not corrected for {len(members)} comparisons.")
     below += [
@@ -192,7 +194,7 @@ def _how(test: SignedRank) -> str:
     if not test.pairs:
         return "nothing differs"
     if test.too_small:
-        return f"{test.method}; too few tasks: no p below {test.lowest_p:.2g} is possible"
+        return f"{test.method}; no p below {test.lowest_p:.2g}"
     return test.method
 
 

@@ -39,12 +39,13 @@ class Strays:
         return [f"Left out, as they share too little with the others: {'; '.join(said)}.{hint}"]
 
 
-def strays(part: Part, asked: Collection[int] = ()) -> Strays:
+def strays(part: Part, asked: Collection[int] = (), least: int = 1) -> Strays:
     """Return what of ``part`` stands beside the others; of fewer than two others nothing does.
 
     Args:
         part: rows that compare.
         asked: ``id`` of rows that were asked for by name, so that they are no strays.
+        least: tasks that fewer rows have are strays too.
     """
     rows, averaged = part.table.rows, part.averaged
     counts = [sum(task in row.scores for task in averaged) for row in rows]
@@ -54,7 +55,8 @@ def strays(part: Part, asked: Collection[int] = ()) -> Strays:
     if len(kept) < min(2, len(rows)):
         return Strays(part, [], {})
     having = {task: [r for r in kept if task in r.scores] for task in part.table.tasks}
-    tasks = [t for t, found in having.items() if t in averaged or 2 * len(found) >= len(kept)]
+    enough = max(min(least, len(kept)), len(kept) / 2)
+    tasks = [t for t, found in having.items() if t in part.averaged or len(found) >= enough]
     own = {id(row) for row in kept}
     return Strays(
         part.only(kept, tasks),
