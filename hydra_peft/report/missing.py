@@ -102,16 +102,20 @@ def beside(tables: list[Table], options: Options, runs: Path | None) -> list[Bes
         for task, names in apart.tasks.items():
             if names:
                 found.append(Beside(where, f"task {task} has only runs of {', '.join(names)}"))
-        found += [Beside(where, text) for text in _seeds_beside(apart.shared)]
+        for row, seed in _seeds_beside(apart.shared):
+            lacking = missing_cells(row, apart.shared.table.tasks, {seed})
+            command = fill_command(row, part.table, lacking, options, runs)
+            on = ", ".join(task for task, scores in row.scores.items() if seed in scores)
+            text = f"seed {seed} of {part.names[id(row)]} is only on {on}"
+            found.append(Beside(where, text, command))
     return found
 
 
-def _seeds_beside(part: Part) -> Iterator[str]:
+def _seeds_beside(part: Part) -> Iterator[tuple[Row, int]]:
     for row in part.table.rows:
-        usual = usual_seeds(part, row)
-        for seed in sorted({s for scores in row.scores.values() for s in scores} - usual):
-            on = [task for task, scores in row.scores.items() if seed in scores]
-            yield f"seed {seed} of {part.names[id(row)]} is only on {', '.join(on)}"
+        own = {seed for scores in row.scores.values() for seed in scores}
+        for seed in sorted(own - usual_seeds(part, row)):
+            yield row, seed
 
 
 def missing_cells(row: Row, tasks: Iterable[str], seeds: set[int]) -> dict[str, list[int]]:

@@ -144,7 +144,7 @@ STRAYS = {
         "task shapes_count has only runs of lora r=4",
         "",
     ),
-    "seed": (run_record("lora", "cells", 7), "seed 7 of lora r=4 is only on cells", ""),
+    "seed": (run_record("lora", "cells", 7), "seed 7 of lora r=4 is only on cells", "seed=7"),
 }
 
 
