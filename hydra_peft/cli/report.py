@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,18 +90,19 @@ def write_report(runs: Path, out: Path, only: Mapping[str, str] | None = None) -
     going_on, unknown = _going_on(runs, collection)  # before figures, which take a while
     records = collection.records
     defaults = default_settings({Origin.of(record) for record in records}) if records else {}
+    collection = dataclasses.replace(collection, defaults=defaults)
     fill = None if runs.resolve() == RUNS.resolve() else runs.resolve()
     sides, notes = _sides(collection, defaults, fill)
     pictures, undrawn = _pictures(collection)
     page = build_page(
         runs,
         collection,
-        defaults=defaults,
         options=_options(),
         is_alive=going_on.__contains__,
         sides=sides,
         pictures=pictures,
-        notes=[*describe_selection(only or {}), *notes, *undrawn, *unknown],
+        notes=[*describe_selection(only or {}), *notes, *unknown],
+        undrawn=undrawn,
         fill=fill,
     )
     content = render_page(page).encode()

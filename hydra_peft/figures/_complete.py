@@ -54,10 +54,8 @@ def part(sheet: Sheet, rows: Sequence[Row], tasks: Sequence[str]) -> Sheet:
             missing = [task for task in tasks if task not in row.scores]
             reason = f"no run on {some(missing)}" if missing else "no seed in common"
             gone.setdefault(reason, []).append(sheet.label(row))
-    kept = dataclasses.replace(
-        table, rows=list(rows), tasks={task: table.tasks[task] for task in tasks}
-    )
-    return dataclasses.replace(sheet, table=kept, left_out=(*sheet.left_out, *left_out(gone)))
+    kept = sheet.part.only(rows, tasks)
+    return dataclasses.replace(sheet, part=kept, left_out=(*sheet.left_out, *left_out(gone)))
 
 
 def left_out(gone: Mapping[str, Sequence[str]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,9 @@ def render(picture: Picture, form: str, caption: str = "") -> bytes:
     """
     buffer = io.BytesIO()
     said = {_CAPTIONS[form]: in_one_line(caption)} if caption else {}
-    with style():
+    with style(), warnings.catch_warnings():
+        # Letters that the font lacks are boxes, which is seen.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         picture.savefig(buffer, format=form, metadata=_METADATA[form] | said)
     return buffer.getvalue()
 

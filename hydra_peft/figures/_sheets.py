@@ -1,8 +1,8 @@
 """Which of all runs may stand in one picture, and what to call and how to draw them.
 
-A sheet is one table of :mod:`hydra_peft.tables.rows` (one benchmark, protocol, splits, selection
-rule), cut down to the rows of one backbone with one set of weights on the same extent of data. A
-picture shows one sheet: within it everything but methods and their settings is the same.
+A sheet is one :class:`~hydra_peft.tables.parts.Part` of a table (one benchmark, protocol, splits,
+selection rule; one backbone with one set of weights on the same extent of data). A picture shows
+one sheet: within it everything but methods and their settings is the same.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from hydra_peft.runs.selection import NAMES, select
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 
 if TYPE_CHECKING:
+    from hydra_peft.tables.parts import Part
     from hydra_peft.tables.rows import Row, Table
     from hydra_peft.tables.summaries import Summary
 
@@ -54,7 +55,7 @@ class Sheet:
     """What one picture shows.
 
     Attributes:
-        table: the rows that may stand in it, their tasks, and what they share.
+        part: the rows that may stand in it, their tasks, what they share and are called.
         folders: of each run, by ``id`` of its record.
         notes: what else there is, what was kept apart, what is to be known of the data.
         others: numbers of the other sheets.
@@ -62,12 +63,17 @@ class Sheet:
         left_out: sentences for the caption on what was taken out of it.
     """
 
-    table: Table
+    part: Part
     folders: dict[int, Path]
     notes: tuple[str, ...] = ()
     others: tuple[int, ...] = ()
     looks: Mapping[int, dict[str, Any]] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> Table:
+        """The rows and their tasks."""
+        return self.part.table
 
     @property
     def elsewhere(self) -> str:
@@ -99,17 +105,14 @@ class Sheet:
         return f"{len(tasks)} tasks ({listed})"
 
     @property
-    def shared(self) -> tuple[str, ...]:
-        """Overrides that all rows have: said once, not in each label."""
-        first, *others = self.table.rows
-        return tuple(o for o in first.overrides if all(o in row.overrides for row in others))
-
-    @property
     def caption(self) -> str:
         """What was measured on what."""
+        from hydra_peft.tables.parts import common_in_words
+
         seeds = ", ".join(map(str, self.seeds))
         kind = "seed" if len(self.seeds) == 1 else "seeds"
-        overrides = f"; all with {', '.join(self.shared)}" if self.shared else ""
+        said = common_in_words(self.table.rows, self.part.common)
+        overrides = f"; all with {said}" if said else ""
         return f"Measured on {describe(self.table)}; {kind} {seeds}{overrides}."
 
     def look(self, *rows: Row) -> dict[str, Any]:
@@ -118,11 +121,8 @@ class Sheet:
         return next(look for key, look in self.looks.items() if key in own)
 
     def label(self, row: Row, *, rank: bool = True) -> str:
-        """Return the row's label without what all rows share; without its rank if need be."""
-        given = f" ({', '.join(row.overrides)})" if row.overrides else ""
-        own = [override for override in row.overrides if override not in self.shared]
-        label = row.label.replace(f", {PARTIAL}", "", 1)
-        label = label.replace(given, f" ({', '.join(own)})" if own else "", 1)
+        """Return what tables call the row; without its rank if need be."""
+        label = self.part.names[id(row)]
         method = row.records[0].method_label
         return in_one_line(label if rank else label.replace(method, method_of(row), 1))
 
@@ -133,7 +133,8 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
     Raises:
         UserError: a name that no run has, no completed run left, or no such sheet.
     """
-    from hydra_peft.tables.rows import build_tables  # loads torch
+    from hydra_peft.tables.parts import parts
+    from hydra_peft.tables.rows import build_tables
 
     if not collection.completed:
         raise UserError("no run has completed: train something first, or give runs=<folder>.")
@@ -141,19 +142,19 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
     chosen = select(dataclasses.replace(collection, others=[]), wanted)
     drawn = [(run.folder, drawable(run.record)) for run in chosen.completed]
     tables, notes = build_tables([record for _, record in drawn], defaults=collection.defaults)
-    sheets = [cut for table in tables for cut in _cut(table)]
-    sheets.sort(key=lambda sheet: (-_runs(sheet), sheet.selected_on_test))
-    if selection.sheet > len(sheets):
-        raise UserError(f"sheet={selection.sheet} is too large: these runs make {len(sheets)}.")
+    found = [part for table in tables for part in parts(table)]
+    found.sort(key=lambda part: (-_runs(part.table), part.table.selected_on_test))
+    if selection.sheet > len(found):
+        raise UserError(f"sheet={selection.sheet} is too large: these runs make {len(found)}.")
     number = max(selection.sheet, 1)
-    others = {at: other for at, other in enumerate(sheets, 1) if at != number}
+    others = {at: other for at, other in enumerate(found, 1) if at != number}
     elsewhere = [
-        f"not in this picture: {_runs(other)} runs on {describe(other)}: sheet={at}."
+        f"not in this picture: {_runs(other.table)} runs on {describe(other.table)}: sheet={at}."
         for at, other in others.items()
     ]
     folders = {id(record): folder for folder, record in drawn}
-    table = sheets[number - 1]
-    return Sheet(table, folders, (*elsewhere, *notes), tuple(others), _looks(table.rows))
+    part = found[number - 1]
+    return Sheet(part, folders, (*elsewhere, *notes), tuple(others), _looks(part.table.rows))
 
 
 def describe(table: Table) -> str:
@@ -164,22 +165,6 @@ def describe(table: Table) -> str:
         f"{table.benchmark}, protocol {table.protocol} (trained on {table.trained_on}, scored on "
         f"{table.split}, {table.selection}), {row.model}, {row.weights}{partial}"
     )
-
-
-def _cut(table: Table) -> list[Table]:
-    """Return ``table`` by backbone, weights and extent of data, the usual ones first."""
-    kinds: dict[tuple[bool, bool, str, str], list[Row]] = {}
-    for row in table.rows:
-        kind = (row.weights == RANDOM, row.partial, row.model, row.weights)
-        kinds.setdefault(kind, []).append(row)
-    return [
-        dataclasses.replace(table, rows=rows, tasks=_tasks(table, rows))
-        for _, rows in sorted(kinds.items())
-    ]
-
-
-def _tasks(table: Table, rows: list[Row]) -> dict[str, str]:
-    return {t: g for t, g in table.tasks.items() if any(t in row.scores for row in rows)}
 
 
 def _looks(rows: list[Row]) -> dict[int, dict[str, Any]]:

@@ -31,7 +31,7 @@ COUNT = 2
 #: measured of each branch; name in tables to words
 MEASURES = {
     "similarity": "subspace similarity with $W_0$ (mean over layers)",
-    "cka": "CKA with pre-trained (last layer)",
+    "cka": "CKA with pretrained (last layer)",
 }
 #: settings drawn below each other; the tables have all
 _DRAWN = 3

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _LOSS, _ACCURACY = "loss", "train_accuracy"
 #: bands of so many series can be told apart
 _BANDS = 6
+#: at most so many tasks side by side
+_BESIDE = 4
 #: how a note on a file begins that lacks some epochs
 _PART = "drawn in part:"
 
@@ -131,8 +133,8 @@ def plot(data: FigureData) -> Picture:
     """Draw a loss panel and, below it, an accuracy panel for each task."""
     facts = data.facts or {}
     tasks: list[str] = facts["tasks"]
-    columns = min(len(tasks), 2 if len(tasks) == 2 else 4)
-    blocks = -(-len(tasks) // columns)
+    blocks = -(-len(tasks) // _BESIDE)
+    columns = -(-len(tasks) // blocks)
     width = COLUMN if columns <= 2 else PAGE
     labels = list(facts["looks"])
     height = 2.7 * blocks + room(width, labels, data.warnings)

@@ -238,7 +238,7 @@ def _panel(axes: Axes, points: pd.DataFrame, title: str) -> None:
 
 
 _LABELS = {
-    "pretrained": "pre-trained, $f(x; W_0, b_0)$",
+    "pretrained": "pretrained, $f(x; W_0, b_0)$",
     "parallel": "parallel, $g(x; A)$",
     "sequential": "sequential, $g(f; B)$",
 }

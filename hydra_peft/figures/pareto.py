@@ -187,7 +187,7 @@ def plot(data: FigureData) -> Picture:
     facts = data.facts or {}
     lines, crowd, right = _panels(data.table, facts["head"])
     labels = [*dict.fromkeys(lines["name"]), FRONT]
-    height = (3.6 if len(crowd) else 2.2) + room(COLUMN, labels, data.warnings)
+    height = (3.6 if len(crowd) else 2.6) + room(COLUMN, labels, data.warnings)
     made = picture(COLUMN, height)
     panels = made.subplots(1 + bool(len(crowd)), squeeze=False)[:, 0]
     handles = draw_points(panels[0], lines, facts["looks"], right[0], logarithmic=True)

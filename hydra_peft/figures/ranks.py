@@ -58,7 +58,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         raise UserError(
             f"no method has runs at two ranks on one task of {sheet.table.benchmark}, protocol "
             f"{sheet.table.protocol}{sheet.elsewhere}: python scripts/train.py -m "
-            "+experiment=rank_sweep has some."
+            "+experiment=rank_sweep trains some."
         )
     lines = [
         _line(name, row, task, settings.band)

@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra_peft.report.accuracy import AccuracyTable, accuracy_table
 from hydra_peft.report.details import run_details
 from hydra_peft.report.findings import findings
-from hydra_peft.report.missing import Options, gaps
+from hydra_peft.report.missing import Options, beside, gaps
 from hydra_peft.report.page import Page
 from hydra_peft.report.paper import paper_view
 from hydra_peft.report.pictures import Picture, embed
@@ -17,7 +17,6 @@ from hydra_peft.report.run_lines import IsAlive, run_lines
 from hydra_peft.report.summary import facts, leaders
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
-from hydra_peft.tables.overrides import Defaults
 from hydra_peft.tables.rows import Table, build_tables
 from hydra_peft.tables.side_by_side import SideBySide
 
@@ -26,12 +25,12 @@ def build_page(
     runs: Path,
     collection: Collection,
     *,
-    defaults: Defaults,
     options: Options,
     is_alive: IsAlive,
     sides: list[SideBySide],
     pictures: list[Picture],
     notes: list[str],
+    undrawn: list[str],
     fill: Path | None,
 ) -> Page:
     """Return what the report on ``collection`` shows.
@@ -39,16 +38,16 @@ def build_page(
     Args:
         runs: where the run folders are.
         collection: what was found there.
-        defaults: as of :func:`~hydra_peft.tables.rows.build_tables`.
         options: what commands call tasks and models.
         is_alive: whether somebody is doing the run in a folder.
         sides: comparisons with the paper.
         pictures: figures.
-        notes: sentences on comparisons and figures.
+        notes: sentences on comparisons and on what was chosen.
+        undrawn: sentences on figures that these runs do not give.
         fill: the folder that commands name; None where they need not.
     """
     lines = run_lines(runs, collection, is_alive)
-    tables, apart = build_tables(collection.records, defaults=defaults)
+    tables, apart = build_tables(collection.records, defaults=collection.defaults)
     details, unread = run_details(lines)
     # How many did not complete is said in more words; paths are told from the runs' folder on.
     reading = [
@@ -60,7 +59,14 @@ def build_page(
         written=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         source=str(runs),
         statuses=Counter(line.status for line in lines),
-        findings=findings(lines, gaps(tables, options, fill), reading, [*apart, *notes]),
+        findings=findings(
+            lines,
+            gaps(tables, options, fill),
+            beside(tables, options, fill),
+            reading,
+            [*apart, *notes],
+            undrawn,
+        ),
         facts=facts(lines),
         leaders=leaders(tables),
         accuracy=[_accuracy(table, collection.records) for table in tables],

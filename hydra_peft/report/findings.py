@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from hydra_peft.report.missing import Gap
+from hydra_peft.report.missing import Beside, Gap
 from hydra_peft.report.run_lines import DIRTY, KILLED, NO_COMMIT, ON_TEST, RunLine
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 
@@ -44,15 +44,22 @@ class Finding:
 
 
 def findings(
-    lines: list[RunLine], gaps: list[Gap], reading: Iterable[str], notes: Iterable[str]
+    lines: list[RunLine],
+    gaps: list[Gap],
+    besides: list[Beside],
+    reading: Iterable[str],
+    notes: Iterable[str],
+    undrawn: Iterable[str],
 ) -> list[Finding]:
     """Return all warnings of a report.
 
     Args:
         lines: all runs.
         gaps: rows that lack runs.
+        besides: what shares too little with the others to be compared.
         reading: sentences on what could not be read.
         notes: sentences of the tables, on what they keep apart.
+        undrawn: sentences on figures that these runs do not give.
     """
     found = [
         _unreadable(list(reading)),
@@ -95,7 +102,9 @@ def findings(
         _commits(lines),
         _protocols(lines),
         _ended(lines, "running", NOTE, "going on while this report was written."),
+        _besides(besides),
         _notes(list(notes)),
+        _undrawn(list(undrawn)),
     ]
     order = (PROBLEM, CAUTION, NOTE)
     return sorted((one for one in found if one), key=lambda one: order.index(one.level))
@@ -107,8 +116,12 @@ def _finding(level: str, title: str, meaning: str, items: list[Item]) -> Finding
     return Finding(level, title, meaning, items[:MOST_ITEMS], max(0, len(items) - MOST_ITEMS))
 
 
+def _counted(count: int, one: str, several: str = "") -> str:
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count:,} runs"
+    return _counted(count, "run")
 
 
 def _name(line: RunLine) -> str:
@@ -118,7 +131,8 @@ def _name(line: RunLine) -> str:
 
 def _unreadable(reading: list[str]) -> Finding | None:
     items = [Item(sentence.removeprefix("left out: ")) for sentence in reading]
-    title = f"{len(items)} thing{'s' * (len(items) != 1)} could not be read as they are"
+    they = "it is" if len(items) == 1 else "they are"
+    title = f"{_counted(len(items), 'thing')} could not be read as {they}"
     return _finding(PROBLEM, title, "the rest of the report stands without them.", items)
 
 
@@ -147,6 +161,13 @@ def _gaps(gaps: list[Gap]) -> Finding | None:
     return _finding(CAUTION, f"{_runs(cells)} missing in the tables", meaning, items)
 
 
+def _besides(besides: list[Beside]) -> Finding | None:
+    items = [Item(f"{one.where}: {one.text}", command=one.command or "") for one in besides]
+    title = f"{_counted(len(items), 'stray row, task or seed', 'stray rows, tasks or seeds')}"
+    meaning = "too little is shared with the others to compare it; it costs them no mean."
+    return _finding(NOTE, title, meaning, items)
+
+
 def _commits(lines: list[RunLine]) -> Finding | None:
     counts = _by(lines, lambda line: str(line.record.code.get("commit") or ""))
     counts.pop("", None)
@@ -172,8 +193,14 @@ def _protocols(lines: list[RunLine]) -> Finding | None:
 
 def _notes(notes: list[str]) -> Finding | None:
     items = [Item(note) for note in dict.fromkeys(notes)]
-    title = f"{len(items)} note{'s' * (len(items) != 1)} on the tables"
+    title = f"{_counted(len(items), 'note')} on the tables"
     return _finding(NOTE, title, "what was kept apart, and what the data says of itself.", items)
+
+
+def _undrawn(undrawn: list[str]) -> Finding | None:
+    items = [Item(sentence) for sentence in undrawn]
+    title = f"{_counted(len(items), 'figure')} not drawn"
+    return _finding(NOTE, title, "these runs do not give what is in it.", items)
 
 
 def _by(lines: Iterable[RunLine], key: Callable[[RunLine], str]) -> dict[str, int]:

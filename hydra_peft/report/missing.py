@@ -1,17 +1,19 @@
-"""What a table lacks, and the command that trains it."""
+"""What a table lacks, the command that trains it, and what stands beside the others."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_peft.config.quoting import quoted
 from hydra_peft.tables.labels import RANDOM
 from hydra_peft.tables.overrides import TUNED, UNCHECKED
+from hydra_peft.tables.parts import Part, parts
 from hydra_peft.tables.rows import Row, Table, reduced_precision
+from hydra_peft.tables.strays import strays, usual_seeds
 
 #: settings that a command may repeat: none of them can name code or leave the run's own keys
 _KEY = re.compile(r"(model|data|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+")
@@ -52,8 +54,19 @@ class Gap:
     command: str | None
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Runs that share little with the others: where they are, what they are, and how they would."""
+
+    where: str
+    text: str
+    command: str | None = None
+
+
 def gaps(tables: list[Table], options: Options, runs: Path | None) -> list[Gap]:
-    """Return the rows of ``tables`` that have not all tasks with all of their own seeds.
+    """Return the rows of ``tables`` that have not all tasks that rows share with all their seeds.
+
+    Rows, tasks and seeds that stand beside the others (:func:`beside`) lack nothing.
 
     Args:
         tables: the measured tables.
@@ -61,22 +74,59 @@ def gaps(tables: list[Table], options: Options, runs: Path | None) -> list[Gap]:
         runs: where the run folders are; None is where ``train.py`` puts them.
     """
     found = []
-    for table in tables:
-        for row in table.rows:
-            lacking = missing_cells(row, table)
+    for part in (strays(part).shared for table in tables for part in parts(table)):
+        for row in part.table.rows:
+            lacking = missing_cells(row, part.table.tasks, usual_seeds(part, row))
             if lacking:
-                where = f"{table.benchmark}, protocol {table.protocol}, {row.model}"
                 cells = sum(len(seeds) for seeds in lacking.values())
-                command = fill_command(row, table, lacking, options, runs)
-                found.append(Gap(where, row.label, cells, _listed(lacking), command))
+                command = fill_command(row, part.table, lacking, options, runs)
+                label = part.names[id(row)]
+                found.append(Gap(_where(part), label, cells, _listed(lacking), command))
     return found
 
 
-def missing_cells(row: Row, table: Table) -> dict[str, list[int]]:
-    """Return by task the seeds of ``row`` that have no run there; tasks without one left out."""
-    seeds = {seed for scores in row.scores.values() for seed in scores}
-    lacking = {task: sorted(seeds - row.scores.get(task, {}).keys()) for task in table.tasks}
+def beside(tables: list[Table], options: Options, runs: Path | None) -> list[Beside]:
+    """Return the rows, tasks and seeds that share too little with the others to be compared.
+
+    Arguments are those of :func:`gaps`.
+    """
+    found = []
+    for part in (part for table in tables for part in parts(table)):
+        apart, where = strays(part), _where(part)
+        for row in apart.rows:
+            own = {seed for scores in row.scores.values() for seed in scores}
+            lacking = missing_cells(row, part.averaged, own)
+            command = fill_command(row, part.table, lacking, options, runs)
+            on = ", ".join(row.scores)
+            found.append(Beside(where, f"{part.names[id(row)]} is only on {on}", command))
+        for task, names in apart.tasks.items():
+            if names:
+                found.append(Beside(where, f"task {task} has only runs of {', '.join(names)}"))
+        for row, seed in _seeds_beside(apart.shared):
+            lacking = missing_cells(row, apart.shared.table.tasks, {seed})
+            command = fill_command(row, part.table, lacking, options, runs)
+            on = ", ".join(task for task, scores in row.scores.items() if seed in scores)
+            text = f"seed {seed} of {part.names[id(row)]} is only on {on}"
+            found.append(Beside(where, text, command))
+    return found
+
+
+def _seeds_beside(part: Part) -> Iterator[tuple[Row, int]]:
+    for row in part.table.rows:
+        own = {seed for scores in row.scores.values() for seed in scores}
+        for seed in sorted(own - usual_seeds(part, row)):
+            yield row, seed
+
+
+def missing_cells(row: Row, tasks: Iterable[str], seeds: set[int]) -> dict[str, list[int]]:
+    """Return by task the ``seeds`` that ``row`` has no run of there; other tasks are left out."""
+    lacking = {task: sorted(seeds - row.scores.get(task, {}).keys()) for task in tasks}
     return {task: absent for task, absent in lacking.items() if absent}
+
+
+def _where(part: Part) -> str:
+    table = part.table
+    return f"{table.benchmark}, protocol {table.protocol}, {table.rows[0].model}"
 
 
 def fill_command(

@@ -30,7 +30,7 @@ body { margin: 2rem auto; max-width: 110rem; padding: 0 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap;
   border-block: 2px solid; }
 caption { font-weight: 600; padding: .5rem 0; text-align: left; white-space: normal; }
-th, td { padding: .2rem .6rem; text-align: right; }
+th, td { padding: .2rem .4rem; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 thead th { vertical-align: bottom; white-space: normal; }
 tbody th.long { min-width: 17rem; white-space: normal; }

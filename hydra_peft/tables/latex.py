@@ -22,6 +22,8 @@ _LINE, _SPACE = 84, 2
 _CELL, _TITLE = 36, 11
 #: lines of that type that fit on a page below a caption, and characters of a sentence in a line
 _PAGE, _SENTENCE = 52, 100
+#: lines that a table takes beside those of its cells and titles
+_HEAD = 4
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -31,6 +33,7 @@ _ESCAPES = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "±": r"$\pm$",
+    "\u2212": "$-$",
     "…": r"\ldots{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
@@ -98,7 +101,26 @@ def _ways(sheet: Sheet) -> list[Sheet]:
 
 def _blocks(sheet: Sheet) -> list[_Block]:
     columns = [_column(sheet, str(name)) for name in sheet.cells.columns]
-    return [_panel(sheet, members) for members in _beside(columns)]
+    return [
+        _panel(sheet, members, rows) for members in _beside(columns) for rows in _below(members)
+    ]
+
+
+def _below(columns: Sequence[_Column]) -> list[range]:
+    """Return which rows stand below each other on a page."""
+    room = _PAGE - _HEAD - max(len(column.title) for column in columns)
+    starts, used = [0], 0
+    for row, height in enumerate(_heights(columns)):
+        if used and used + height > room:
+            starts.append(row)
+            used = 0
+        used += height
+    return [range(*ends) for ends in zip(starts, [*starts[1:], len(columns[0].cells)], strict=True)]
+
+
+def _heights(columns: Sequence[_Column]) -> list[int]:
+    cells = zip(*(column.cells for column in columns), strict=True)
+    return [max(map(len, row)) for row in cells]
 
 
 def _height(blocks: Sequence[_Block]) -> int:
@@ -113,7 +135,9 @@ def _column(sheet: Sheet, name: str) -> _Column:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    """Return ``text`` in lines; of its words only those are broken that no column has room for."""
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    return [part for line in lines for part in textwrap.wrap(line, max(width, _CELL)) or [line]]
 
 
 def _beside(columns: Sequence[_Column]) -> list[list[_Column]]:
@@ -141,14 +165,13 @@ def _filled(columns: Sequence[_Column], width: int) -> list[list[_Column]]:
     return panels
 
 
-def _panel(sheet: Sheet, columns: Sequence[_Column]) -> _Block:
+def _panel(sheet: Sheet, columns: Sequence[_Column], rows: range) -> _Block:
     """Return the lines of one tabular, narrowed only where it is wider than the text."""
     titles = [_stacked(column.title, "b" if i else "bl") for i, column in enumerate(columns)]
     lines = [r"\toprule", *_groups(sheet, columns), _line(titles), r"\midrule"]
-    last = len(sheet.cells) - 1
-    for row in range(len(sheet.cells)):
+    for row in rows:
         lines.append(_line([_cell(sheet, row, column) for column in columns]))
-        if row in sheet.rules_after and row < last:
+        if row in sheet.rules_after and row < rows[-1]:
             lines.append(r"\midrule")
     tabular = [
         "",
@@ -160,10 +183,8 @@ def _panel(sheet: Sheet, columns: Sequence[_Column]) -> _Block:
         r"\end{tabular}}",
         "",
     ]
-    stacked = sum(
-        max(len(column.cells[row]) for column in columns) for row in range(len(sheet.cells))
-    )
-    return _Block(tabular, 4 + max(len(column.title) for column in columns) + stacked)
+    stacked = sum(_heights(columns)[row] for row in rows)
+    return _Block(tabular, _HEAD + max(len(column.title) for column in columns) + stacked)
 
 
 def _line(cells: Sequence[str]) -> str:

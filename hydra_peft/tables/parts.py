@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from hydra_peft.tables.labels import PARTIAL, RANDOM
@@ -28,11 +27,15 @@ class Part:
         table: with these rows and their tasks alone.
         averaged: the tasks that means are over, with their groups.
         common: overrides that are said once, not in each label; see :func:`common_overrides`.
+        names: what each row is called, by its ``id``: its label without what all rows share, of
+            which there may be more than are looked at (:meth:`only`), so that tables, pictures and
+            pages call a row alike.
     """
 
     table: Table
     averaged: dict[str, str]
     common: tuple[str, ...]
+    names: Mapping[int, str]
 
     @property
     def backbone(self) -> str:
@@ -40,13 +43,16 @@ class Part:
         row = self.table.rows[0]
         return f"{row.model}, {row.weights}" + f", {PARTIAL}" * row.partial
 
-    @cached_property
+    @property
     def labels(self) -> list[str]:
-        """What each row is called beside its neighbours: its label without what is common."""
-        rows = self.table.rows
-        short = [row.titled(own_overrides(row, self.common)) for row in rows]
-        twice = {label for label, count in Counter(short).items() if count > 1}
-        return [r.label if s in twice else s for r, s in zip(rows, short, strict=True)]
+        """What the rows are called, in their order."""
+        return [self.names[id(row)] for row in self.table.rows]
+
+    def only(self, rows: Sequence[Row], tasks: Collection[str]) -> Part:
+        """Return the part with these of its rows and tasks; rows keep their names."""
+        kept = {task: group for task, group in self.table.tasks.items() if task in tasks}
+        cut = dataclasses.replace(self.table, rows=list(rows), tasks=kept)
+        return dataclasses.replace(self, table=cut, averaged=shared_tasks(rows, kept))
 
     def means(self, row: Row) -> tuple[Summary | None, Summary | None]:
         """Return the mean over tasks and that over groups; None where the row lacks a task."""
@@ -116,8 +122,20 @@ def parts(table: Table) -> list[Part]:
     for _, rows in sorted(kinds.items()):
         tasks = {t: g for t, g in table.tasks.items() if any(t in row.scores for row in rows)}
         cut = dataclasses.replace(table, rows=rows, tasks=tasks)
-        found.append(Part(cut, shared_tasks(rows, tasks), common_overrides(rows)))
+        common = common_overrides(rows)
+        found.append(Part(cut, shared_tasks(rows, tasks), common, _names(rows, common)))
     return found
+
+
+def _names(rows: Sequence[Row], common: Sequence[str]) -> dict[int, str]:
+    """Return by ``id`` the label of each row without what is said of all of them.
+
+    That are ``common`` and, as it belongs to :attr:`Part.backbone`, partial data. Where two rows
+    would be called alike, the whole label.
+    """
+    short = [row.titled(own_overrides(row, common)).replace(f", {PARTIAL}", "", 1) for row in rows]
+    twice = {label for label, count in Counter(short).items() if count > 1}
+    return {id(r): r.label if s in twice else s for r, s in zip(rows, short, strict=True)}
 
 
 def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -147,15 +165,19 @@ def common_sentence(rows: Sequence[Row], common: Sequence[str], kind: str = "") 
 
     ``kind`` is an adjective, with a space behind it, for the rows that it is said of.
     """
-    if not common:
-        return []
-    keys = {_key(override) for override in common}
-    own = {_key(o) for row in rows for o in own_overrides(row, common)} & keys
-    usual = [o for o in common if _key(o) in own]
-    shared = [o for o in common if _key(o) not in own]
-    said = [", ".join(shared)] if shared else []
-    said += [f"{', '.join(usual)} unless a row says otherwise"] if usual else []
-    return [f"{f'All {kind}rows' if len(rows) > 1 else f'This {kind}row'}: {'; '.join(said)}."]
+    said = common_in_words(rows, common)
+    return [f"{f'All {kind}rows' if len(rows) > 1 else f'This {kind}row'}: {said}."] if said else []
+
+
+def common_in_words(rows: Sequence[Row], common: Sequence[str]) -> str:
+    """Return what of ``common`` is true of ``rows``, and of which rows it is not."""
+    there = [o for o in common if any(o in row.overrides for row in rows)]
+    keys = {_key(override) for override in there}
+    own = {_key(o) for row in rows for o in own_overrides(row, there)} & keys
+    usual = [o for o in there if _key(o) in own]
+    said = [", ".join(o for o in there if o not in usual)] if len(usual) < len(there) else []
+    said += [f"{', '.join(usual)} unless a label says otherwise"] if usual else []
+    return "; ".join(said)
 
 
 def _key(override: str) -> str:

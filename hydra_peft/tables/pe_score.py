@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-#: parameters of a usual pre-trained model, the paper's M0
+#: parameters of a usual pretrained model, the paper's M0
 USUAL_PARAMETERS = 1e8
 
 

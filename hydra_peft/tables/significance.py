@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pandas as pd
@@ -16,6 +15,7 @@ from hydra_peft.tables.render import interval_columns, part_name, part_title
 from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.sheet import Sheet
 from hydra_peft.tables.signed_rank import SignedRank
+from hydra_peft.tables.strays import Strays, strays
 from hydra_peft.tables.summaries import Summary, summarize_differences
 
 #: compares all rows
@@ -28,32 +28,34 @@ def documents(tables: list[Table], chosen: str, notes: list[str], form: str) -> 
 
     Args:
         tables: measured rows.
-        chosen: names of methods or labels of rows with commas between them, or ``all``.
+        chosen: names of methods or labels of rows with commas between them, or ``all``. What shares
+            too little with the others is left out unless it is named.
         notes: sentences that concern all tables.
         form: one of :data:`~hydra_peft.tables.formats.FORMATS`.
 
     Raises:
         UserError: a name that no row has.
     """
-    names = _names(tables, chosen)
-    found = [part for table in tables for part in _chosen(table, names)]
-    compared = [(part, _pairs(part)) for part in found]
+    measured = [part for table in tables for part in parts(table)]
+    names = _names(measured, chosen)
+    found = [one for part in measured if (one := _chosen(part, names, chosen == ALL))]
+    compared = [(one.shared, _pairs(one.shared)) for one in found]
     if not any(members for _, members in compared):
         notes = [*notes, "no two of these rows are on the same backbone, weights and tasks."]
     sheets = [
         sheet
-        for part, members in compared
+        for one, (part, members) in zip(found, compared, strict=True)
         for sheet in [
-            _spread(part),
+            _spread(one),
             *([_tests(part, members), _by_task(part, members)] if members else []),
         ]
     ]
     return render(sheets, lambda: _frame(compared), notes, form)
 
 
-def _names(tables: list[Table], chosen: str) -> set[str]:
+def _names(measured: list[Part], chosen: str) -> set[str]:
     """Return the names that ``chosen`` lists; labels may have commas of their own."""
-    known = {name for table in tables for row in table.rows for name in _called(row)}
+    known = {name for part in measured for row in part.table.rows for name in _called(part, row)}
     if chosen == ALL:
         return known
     words = [word.strip() for word in chosen.split(",")]
@@ -70,22 +72,43 @@ def _names(tables: list[Table], chosen: str) -> set[str]:
     return names
 
 
-def _called(row: Row) -> tuple[str, str]:
-    return row.label, str(row.method.get("name"))
+def _called(part: Part, row: Row) -> tuple[str, str, str]:
+    """Return the whole label of ``row``, what tables call it, and its method."""
+    return row.label, part.names[id(row)], str(row.method.get("name"))
 
 
-def _chosen(table: Table, names: set[str]) -> list[Part]:
-    """Return the parts of ``table`` with the rows that have one of ``names``."""
-    rows = [row for row in table.rows if names.intersection(_called(row))]
-    return parts(dataclasses.replace(table, rows=rows))
+def _chosen(part: Part, names: set[str], everything: bool) -> Strays | None:
+    """Return the rows of ``part`` that have one of ``names``, without strays that are not meant.
+
+    A label means its row, whatever it shares; a method means its rows that are no strays, if it has
+    any. None where ``part`` has no such row.
+    """
+    meant: dict[str, list[Row]] = {name: [] for name in names}
+    for row in part.table.rows:
+        for name in names.intersection(_called(part, row)):
+            meant[name].append(row)
+    own = {id(row) for rows in meant.values() for row in rows}
+    rows = [row for row in part.table.rows if id(row) in own]
+    if not rows:
+        return None
+    tasks = [task for task in part.table.tasks if any(task in row.scores for row in rows)]
+    cut = part.only(rows, tasks)
+    apart = {id(row) for row in strays(cut, least=2).rows}
+    asked = {
+        id(row)
+        for called in meant.values()
+        for row in called
+        if not everything and all(id(other) in apart for other in called)
+    }
+    return strays(cut, asked, least=2)
 
 
 def _pairs(part: Part) -> list[Pair]:
     return pairs(part.table, dict(zip(part.labels, part.table.rows, strict=True)))
 
 
-def _spread(part: Part) -> Sheet:
-    lines = []
+def _spread(chosen: Strays) -> Sheet:
+    part, lines = chosen.shared, []
     for label, row in zip(part.labels, part.table.rows, strict=True):
         cells = _summaries(part, row, part.mean_titles)
         lines.append({"method": label, **{n: _with_interval(cell) for n, cell in cells.items()}})
@@ -94,7 +117,7 @@ def _spread(part: Part) -> Sheet:
         "Intervals are Wilson's with Student's t, which stay between 0 and 100. They are over "
         "seeds alone: they say nothing of other test images."
     )
-    return _sheet(part, "spread over seeds", lines, [*part.means_sentence, below])
+    return _sheet(part, "spread over seeds", lines, [*chosen.sentence, *part.means_sentence, below])
 
 
 def _sheet(part: Part, what: str, lines: list[dict[str, str]], below: list[str]) -> Sheet:
@@ -155,6 +178,8 @@ def _tests(part: Part, members: list[Pair]) -> Sheet:
         "the tasks that differ. It asks whether one method is better across tasks like these, and "
         "takes each task for one independent pair, whatever its number of seeds.",
     ]
+    if any(pair.test.too_small for pair in members):
+        below.append("No p below: of so few tasks that differ there is no smaller one.")
     if len(members) > 1:
         below.append(f"p is not corrected for {len(members)} comparisons.")
     below += [
@@ -169,7 +194,7 @@ def _how(test: SignedRank) -> str:
     if not test.pairs:
         return "nothing differs"
     if test.too_small:
-        return f"{test.method}; too few tasks: no p below {test.lowest_p:.2g} is possible"
+        return f"{test.method}; no p below {test.lowest_p:.2g}"
     return test.method
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from made_up import made_up, put, scores
 from hydra_peft.errors import UserError
 from hydra_peft.figures import all_figures, find_figure
 from hydra_peft.figures._base import CollectionFigure
+from hydra_peft.figures._complete import complete_part
 from hydra_peft.figures._sheets import Selection, choose, half_width
 from hydra_peft.runs.collection import Collection
 from hydra_peft.tables.labels import RANDOM
-from hydra_peft.tables.rows import summarize
+from hydra_peft.tables.overrides import Origin
+from hydra_peft.tables.parts import parts
+from hydra_peft.tables.rows import build_tables, summarize
 
 #: everything that is never compared, and how a run has it
 APART: dict[str, dict[str, Any]] = {
@@ -97,10 +101,6 @@ def test_only_what_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_overrides_that_all_share_are_said_once(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from hydra_peft.tables.overrides import Origin
-
     runs = scores("lora", {"a": [1.0]}, settings={"train.epochs": 5})
     runs += scores("hydra", {"a": [2.0]}, settings={"train.epochs": 5, "optimizer.lr": 0.1})
     collection = put(tmp_path, *runs)
@@ -114,6 +114,29 @@ def test_overrides_that_all_share_are_said_once(tmp_path: Path) -> None:
         "hydra (optimizer.lr=0.1)",
     ]
     assert sheet.caption.endswith("seed 0; all with train.epochs=5.")
+
+
+def test_rows_are_called_as_in_tables_where_a_stray_has_other_settings(tmp_path: Path) -> None:
+    runs = [
+        run
+        for method in ("lora", "hydra", "seqlora")
+        for run in scores(method, {"a": [1.0], "b": [2.0]}, settings={"train.epochs": 5})
+    ]
+    runs += scores("lora", {"a": [3.0]}, settings={"train.epochs": 9})
+    collection = put(tmp_path, *runs)
+    usual = {Origin.of(run): {"train.epochs": "recipe"} for run in runs}
+    sheet = choose(replace(collection, defaults=usual), Selection())
+    (table,), _ = build_tables(collection.records, defaults=usual)
+    (found,) = parts(table)
+    labels = ["lora r=4", "lora r=4 (train.epochs=9)", "seqlora r=4", "hydra r=4+4"]
+    assert sorted(sheet.label(row) for row in sheet.table.rows) == sorted(labels)
+    assert sorted(found.labels) == sorted(labels)
+    assert sheet.caption.endswith("; all with train.epochs=5 unless a label says otherwise.")
+    # Without the stray it is said of all, and rows are called as before.
+    drawn = complete_part(sheet, asked=False)
+    assert sorted(drawn.label(row) for row in drawn.table.rows) == sorted(labels[:1] + labels[2:])
+    assert drawn.caption.endswith("; all with train.epochs=5.")
+    assert drawn.left_out == ("Left out: lora r=4 (train.epochs=9) [no run on b].",)
 
 
 def test_students_interval_by_the_book() -> None:

@@ -381,7 +381,7 @@ def test_long_settings_fit_beside_the_numbers(
     visit = Visit(browser, out, viewport={"width": 1280, "height": 900})
     table = visit.page.locator("table.scores")
     said = table.locator(".part").inner_text()
-    assert "data.normalization=imagenet, optimizer.lr=0.002; train.epochs=2 unless a row" in said
+    assert "data.normalization=imagenet, optimizer.lr=0.002; train.epochs=2 unless a label" in said
     labels = table.locator("tbody th[scope=row]")
     assert sorted(labels.all_inner_texts()) == [
         "hydra r=2+2",
@@ -397,12 +397,46 @@ def test_long_settings_fit_beside_the_numbers(
     visit.context.close()
 
 
+def test_tables_fit_and_their_lines_meet(visit: Visit) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": 1280, "height": 900})
+    width, room = page.locator("#run-table").evaluate(
+        "table => [table.scrollWidth, table.parentElement.clientWidth]"
+    )
+    assert width <= room, "folders are in sight"
+    # Chromium draws lines of sticky cells a pixel apart where heights are no whole pixels.
+    heights = page.evaluate(
+        "() => [...document.querySelectorAll('.scores tr, #run-table tr')]"
+        ".map(row => row.getBoundingClientRect().height)"
+    )
+    assert [height for height in heights if height % 1 and height > 0] == []
+
+
+def test_a_number_of_seeds_stands_beside_its_number(visit: Visit) -> None:
+    gaps = visit.page.evaluate(
+        """() => [...document.querySelectorAll(".count")].filter(c => c.innerText.trim()).map(c => {
+          const ends = (node) => {
+            const range = document.createRange();
+            range.selectNodeContents(node);
+            return range.getBoundingClientRect();
+          };
+          const cell = c.closest("td"), deviation = cell.querySelector(".deviation");
+          const before = deviation.contains(c) ? cell.querySelector(".mean") : deviation;
+          return ends(c).left - ends(before).right;
+        })"""
+    )
+    assert gaps
+    assert all(0 <= gap < 16 for gap in gaps)
+
+
 def test_figures_are_as_large_on_a_narrow_screen(visit: Visit) -> None:
     page = visit.page
     page.set_viewport_size({"width": 400, "height": 900})
     for image in page.locator("#figures img").all():
         shown, drawn = image.evaluate("image => [image.clientWidth, image.naturalWidth]")
         assert shown >= drawn > 300
+    lines = page.locator("header time").evaluate("time => time.getClientRects().length")
+    assert lines == 1, "the date is in one line"
     assert page.evaluate("document.documentElement.scrollWidth") == 400
 
 

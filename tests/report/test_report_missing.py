@@ -14,7 +14,9 @@ from study import run_record
 from hydra_peft.cli.defaults import default_settings
 from hydra_peft.cli.report import _options
 from hydra_peft.config.check import check_config
-from hydra_peft.report.missing import Options, gaps
+from hydra_peft.report.findings import findings
+from hydra_peft.report.missing import Options, beside, gaps
+from hydra_peft.report.run_lines import RunLine
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.rows import build_tables
@@ -120,3 +122,49 @@ def test_nothing_missing() -> None:
         [run_record("lora", t, s) for t in ("digits", "cells") for s in (0, 1)]
     )
     assert gaps(tables, _options(), None) == []
+
+
+def sweep() -> list[Record]:
+    return [
+        run_record(method, task, seed)
+        for method in ("lora", "hydra", "seqlora")
+        for task in ("digits", "cells", "texture")
+        for seed in (0, 1)
+    ]
+
+
+STRAYS = {
+    "row": (
+        run_record("dora", "cells", 0),
+        "dora is only on cells",
+        "dataset=mini/digits,mini/texture seed=0",
+    ),
+    "task": (
+        run_record("lora", "shapes_count", 0),
+        "task shapes_count has only runs of lora r=4",
+        "",
+    ),
+    "seed": (run_record("lora", "cells", 7), "seed 7 of lora r=4 is only on cells", "seed=7"),
+}
+
+
+@pytest.mark.parametrize("kind", STRAYS)
+def test_a_stray_run_is_named_and_nothing_is_missing_for_it(kind: str) -> None:
+    stray, text, words = STRAYS[kind]
+    tables, _ = build_tables([*sweep(), stray])
+    assert gaps(tables, _options(), None) == []
+    (found,) = beside(tables, _options(), None)
+    assert found.text == text
+    assert words in (found.command or "")
+    # A run that the sweep lacks is missing as before.
+    tables, _ = build_tables([*sweep()[1:], stray])
+    (gap,) = gaps(tables, _options(), None)
+    assert (gap.label, gap.listed) == ("lora r=4", "digits (seed 0)")
+    lines: list[RunLine] = []
+    titles = [one.title for one in findings(lines, [gap], [found], [], ["a note"], ["no picture"])]
+    assert titles == [
+        "1 run missing in the tables",
+        "1 stray row, task or seed",
+        "1 note on the tables",
+        "1 figure not drawn",
+    ]

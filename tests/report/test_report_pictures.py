@@ -46,12 +46,12 @@ def test_drawn_shown_and_saved(browser: Any, tmp_path: Path) -> None:
     page = build_page(
         runs,
         collection,
-        defaults={},
         options=Options({}, frozenset()),
         is_alive=lambda _: False,
         sides=[],
         pictures=[drawn],
         notes=[],
+        undrawn=[],
         fill=None,
     )
     out = tmp_path / "page.html"
@@ -91,6 +91,26 @@ def test_too_large_for_a_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     embedded = embed(Picture("t", "<svg/>", many, "c", "n"))
     assert embedded.file is None
     assert (embedded.count, len(embedded.rows)) == (pictures.MAX_CSV, pictures.MOST_ROWS)
+
+
+def test_pictures_know_what_settings_are_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = {"train.epochs": 20}
+    monkeypatch.setattr(
+        "hydra_peft.cli.defaults.default_settings", lambda origins: dict.fromkeys(origins, usual)
+    )
+    known: list[Any] = []
+
+    def noted(collection: Collection, settings: Any) -> FigureData:
+        known.append(collection.defaults)
+        return numbers(collection, settings)
+
+    figure = CollectionFigure(name="dots", title="Dots", plot=made, data=noted)
+    monkeypatch.setattr(hydra_peft.figures, "all_figures", lambda: [figure])
+    grid(tmp_path / "runs", seeds=1, tasks=1)
+    write_report(tmp_path / "runs", tmp_path / "page.html")
+    assert [set(map(str, found.values())) for found in known] == [{str(usual)}]
 
 
 def test_what_rebuilds_models_is_not_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

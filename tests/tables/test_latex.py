@@ -29,6 +29,7 @@ NASTY = r"a_b & 50% #1 {x} ~ ^ \z <|> ± `+a=b_c`"
         ("70.5 ± 0.7", r"70.5 $\pm$ 0.7"),
         ("-2.2", "$-$2.2"),
         ("-", "-"),
+        ("\u2212", "$-$"),
         ("`+experiment=a_b`", r"\texttt{+experiment=a\_b}"),
     ],
 )
@@ -51,6 +52,23 @@ def wide_table(tasks: int, rows: int) -> Sheet:
     frame = pd.DataFrame({"method": labels, **cells, "parameters without head": ["1"] * rows})
     groups = {f"task_{i}": "natural" if i < 7 else "structured" for i in range(tasks)}
     return Sheet("wide", frame, groups, {(1, "task_3"): BEST}, below=["the end"])
+
+
+def test_more_rows_than_a_page_has_are_tables_below_each_other() -> None:
+    frame = pd.DataFrame({"row": [f"row {i}" for i in range(120)], "b": ["1"] * 120})
+    text = to_latex(Sheet("t", frame, rules_after=[9]), "t")
+    pages = text.split(r"\begin{table}")[1:]
+    found = [re.findall(r"row (\d+) &", page) for page in pages]
+    assert [number for page in found for number in page] == [str(i) for i in range(120)]
+    assert max(map(len, found)) < 52
+    assert text.count(r"\label") == 1
+
+
+def test_a_word_that_no_column_has_room_for_is_broken() -> None:
+    frame = pd.DataFrame({"row": ["method_" * 12 + " (train.epochs=1)", "x"], "b": ["1", "2"]})
+    (line,) = (x for x in to_latex(Sheet("t", frame), "t").splitlines() if "epochs" in x)
+    assert max(map(len, re.findall(r"[a-z_]+", line.replace("\\_", "_")))) == 36
+    assert "(train.epochs=1)" in line
 
 
 def test_rules_and_cells() -> None:

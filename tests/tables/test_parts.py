@@ -63,7 +63,7 @@ def test_one_row_of_other_settings_says_so_itself() -> None:
     stray = run("Hydra", "dmlab", settings={**usual, "train.epochs": 1})
     found = part([*sweep(**usual), stray])
     assert found.settings_sentence == [
-        "All rows: optimizer.lr=0.1; train.epochs=2 unless a row says otherwise."
+        "All rows: optimizer.lr=0.1; train.epochs=2 unless a label says otherwise."
     ]
     assert "hydra r=2+2 (train.epochs=1)" in found.labels
     assert "hydra r=2+2" in found.labels

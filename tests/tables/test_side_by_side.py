@@ -232,7 +232,7 @@ def test_overrides_of_all_measured_rows_are_said_once_above_the_table() -> None:
         *("LoRA (measured)", "SeqLoRA (measured)", "Hydra (measured, optimizer.lr=0.2)"),
     ]
     assert sheet(side).above == [
-        "All measured rows: train.epochs=2; optimizer.lr=0.1 unless a row says otherwise."
+        "All measured rows: train.epochs=2; optimizer.lr=0.1 unless a label says otherwise."
     ]
     # Not repeating it in the label makes no reproduction of it.
     assert side.notes[0].startswith("runs: 0 of 57")
