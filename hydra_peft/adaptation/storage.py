@@ -105,8 +105,8 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
             type(done.method).__name__,
         )
     # So that tensors are told from the description of an earlier saving, if this is cut short here.
-    metadata = {"format": str(FORMAT), "config": json.dumps(config)}
-    write_tensors(folder / TENSORS, state, metadata)
+    # One entry: safetensors writes several in no fixed order, and equal runs give equal files.
+    write_tensors(folder / TENSORS, state, {"config": json.dumps(config)})
     write_json(folder / CONFIG, config)
 
 

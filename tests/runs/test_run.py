@@ -236,7 +236,7 @@ def test_weights_that_the_last_step_breaks_are_a_diverged_run(
         return optimizer
 
     monkeypatch.setattr(training_module, "build_adamw", built)
-    one_step = ("train.epochs=1", "train.batch_size=178")
+    one_step = ("train.epochs=1", "train.batch_size=89")
     outcome = do(f"protocol={protocol}", *one_step)
     assert outcome.record.status == "diverged"
     assert "in epoch 1, step 1: lower optimizer.lr" in str(outcome.record.error)
