@@ -265,9 +265,12 @@ def _resize_head(model: nn.Module, head: tuple[str, ...], tensors: dict[str, Ten
         weight = tensors.get(f"{name}.weight")
         if weight is None or weight.ndim != 2 or not isinstance(old, nn.Linear | nn.Identity):
             continue
-        # Another width comes of no head that stood here: copying says so.
+        # Another width comes of no head that stood here, and a forward of its own would be lost:
+        # the check of shapes says so.
         rows, width = weight.shape
         if isinstance(old, nn.Linear) and (old.in_features != width or old.out_features == rows):
+            continue
+        if type(old).forward not in (nn.Linear.forward, nn.Identity.forward):
             continue
         like = next(p for p in model.parameters() if p.is_floating_point())
         new = nn.Linear(

@@ -14,6 +14,7 @@ from hydra_peft.adapters.low_rank_branch import LowRankBranch
 from hydra_peft.adapters.low_rank_update import low_rank_linear
 from hydra_peft.adapters.targets import check_layer
 from hydra_peft.errors import UserError
+from hydra_peft.finite import is_finite
 
 
 class LowRankLinear(Adapter):
@@ -45,8 +46,9 @@ class LowRankLinear(Adapter):
             class has a forward of its own starts with False.
 
     Raises:
-        UserError: no branch, a negative rank, a rank above the layer's own, a dropout outside
-            [0, 1), branch biases on a layer without bias, or a quantised or lazy layer.
+        UserError: ``base`` is no linear layer, or quantised or lazy; no branch, a rank that is
+            no whole number or does not fit, a scale that is not finite, a dropout outside [0, 1),
+            or branch biases on a layer without bias.
     """
 
     base: nn.Linear
@@ -65,7 +67,9 @@ class LowRankLinear(Adapter):
         super().__init__()
         check_layer(base)
         check_ranks(base, rank_parallel, rank_sequential)
-        if not 0.0 <= dropout < 1.0:
+        if not is_finite(scale):
+            raise UserError(f"scale={scale!r} is not a finite number.")
+        if not is_finite(dropout) or not 0.0 <= dropout < 1.0:
             raise UserError(f"dropout={dropout} is not a probability: it must lie in [0, 1).")
         if bias and base.bias is None:
             raise UserError(
@@ -296,9 +300,9 @@ def check_ranks(base: nn.Linear, rank_parallel: int, rank_sequential: int) -> No
         "sequential": (rank_sequential, base.out_features),
     }
     for branch, (rank, limit) in limits.items():
-        if rank < 0 or rank > limit:
+        if type(rank) is not int or rank < 0 or rank > limit:
             raise UserError(
-                f"rank {rank} of the {branch} branch does not fit a linear layer "
+                f"rank {rank!r} of the {branch} branch does not fit a linear layer "
                 f"{base.in_features}->{base.out_features}: it must lie between 1 and {limit}."
             )
     if rank_parallel == rank_sequential == 0:

@@ -72,10 +72,14 @@ def check_layer(layer: nn.Linear) -> None:
     """Check that ``layer`` is no more and no less than a linear layer of its widths.
 
     Raises:
-        UserError: the weight is not there yet, quantised, sharded or not of a usual dtype; or the
-            layer has hooks, a patched ``forward`` or parametrizations, which an adapter in its
-            place would not run.
+        UserError: it is none; the weight is not there yet, quantised, sharded or not of a usual
+            dtype; or the layer has hooks, a patched ``forward`` or parametrizations, which an
+            adapter in its place would not run.
     """
+    if not isinstance(layer, nn.Linear):
+        raise UserError(
+            f"a {type(layer).__name__} is no torch.nn.Linear, and only that is adapted."
+        )
     weight = layer.weight
     if is_lazy(weight):
         raise UserError("a lazy layer has no weight yet: pass one batch through the model first.")

@@ -192,3 +192,22 @@ def test_a_model_made_in_inference_mode(tiny: nn.Module) -> None:
     with pytest.raises(UserError, match=r"'blocks\..*' was made in torch\.inference_mode\(\)"):
         hydra_peft.inject(made, "lora")
     assert not vars(made).keys() - vars(tiny).keys()
+
+
+@pytest.mark.parametrize(
+    ("base", "options", "message"),
+    [
+        (nn.Conv2d(1, 1, 1), {"rank_parallel": 1}, r"a Conv2d is no torch\.nn\.Linear"),
+        (None, {"rank_parallel": 1}, r"a NoneType is no torch\.nn\.Linear"),
+        (nn.Linear(4, 4), {"rank_parallel": 1.5}, "rank 1.5 of the parallel branch"),
+        (nn.Linear(4, 4), {"rank_sequential": "1"}, "rank '1' of the sequential branch"),
+        (nn.Linear(4, 4), {"rank_parallel": 1, "scale": float("nan")}, "scale=nan is not a finite"),
+        (nn.Linear(4, 4), {"rank_parallel": 1, "scale": "2"}, "scale='2' is not a finite"),
+        (nn.Linear(4, 4), {"rank_parallel": 1, "dropout": "x"}, "dropout=x is not a probability"),
+    ],
+)
+def test_a_layer_adapted_alone_says_what_does_not_fit(
+    base: nn.Module, options: dict, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        LowRankLinear(base, **options)

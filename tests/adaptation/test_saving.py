@@ -223,3 +223,24 @@ def test_a_setting_that_was_edited_is_noticed(
     config.write_text(config.read_text().replace('"scale": 1.0', '"scale": 2.0'))
     with pytest.raises(UserError, match="one was edited"):
         hydra_peft.load_adapter(tiny, tmp_path)
+
+
+class Cosine(nn.Linear):
+    """A head with a forward of its own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.normalize(x))
+
+
+def test_a_head_with_a_forward_of_its_own_is_not_replaced_by_a_plain_one(
+    tiny: nn.Module, tmp_path: Path
+) -> None:
+    model = copy.deepcopy(tiny)
+    model.head, tiny.head = Cosine(12, 5), Cosine(12, 3)
+    hydra_peft.inject(model, "linear")
+    hydra_peft.save_adapter(model, tmp_path)
+    with pytest.raises(UserError, match=r"'head\..*' has shape \(5.*\), expected \(3"):
+        hydra_peft.load_adapter(copy.deepcopy(tiny), tmp_path)
+    tiny.head, x = Cosine(12, 5), torch.randn(4, 12)
+    hydra_peft.load_adapter(tiny, tmp_path)
+    assert torch.equal(tiny(x), model(x))
