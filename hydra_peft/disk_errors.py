@@ -34,8 +34,12 @@ def takes_no_more(error: BaseException) -> bool:
     return may_pass(error) or (isinstance(error, OSError) and error.errno == errno.EIO)
 
 
-def disk_sentence(error: OSError) -> str | None:
-    """Return a sentence for an error of the disk, None for any other."""
+def disk_sentence(error: OSError, key: str = "paths.runs") -> str | None:
+    """Return a sentence for an error of the disk, None for any other.
+
+    Args:
+        key: what sets the folder.
+    """
     reason = _REASONS.get(error.errno or 0)
     if reason is None:
         return None
@@ -43,6 +47,6 @@ def disk_sentence(error: OSError) -> str | None:
         reason = f"it is a link to {os.path.realpath(error.filename)}, which is not there"
     where = f" at {error.filename}" if error.filename else ""
     return (
-        f"cannot write{where}: {reason}; make room or set paths.runs to another folder. "
+        f"cannot write{where}: {reason}; make room or set {key} to another folder. "
         "What was complete before is kept."
     )
