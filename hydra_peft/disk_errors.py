@@ -34,11 +34,15 @@ def takes_no_more(error: BaseException) -> bool:
     return may_pass(error) or (isinstance(error, OSError) and error.errno == errno.EIO)
 
 
-def disk_sentence(error: OSError) -> str | None:
-    """Return a sentence for an error of the disk during a run, None for any other."""
+def disk_sentence(error: OSError, key: str = "paths.runs") -> str | None:
+    """Return a sentence for an error of the disk during a run, None for any other.
+
+    Args:
+        key: what sets the folder.
+    """
     said = disk_reason(error)
     return said and (
-        f"{said}; make room or set paths.runs to another folder. What was complete before is kept."
+        f"{said}; make room or set {key} to another folder. What was complete before is kept."
     )
 
 

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from hydra_peft.errors import UserError
 
 #: no json file of this project comes near it; a larger one is not ours
 MAX_JSON_BYTES = 16 * 2**20
+_KINDS = {list: "list", str: "text", bool: "truth value", int: "number", float: "number"}
 _NO_FILE = "{} is no ordinary file: not a file of ours."
 
 
@@ -220,10 +222,25 @@ def read_json(path: Path, *, links: bool = False) -> dict[str, Any]:
         value = json.loads(text, parse_constant=_finite, parse_float=_finite)
         value = _whole_texts(value) if "\\ud" in text.lower() else value
     except (ValueError, RecursionError) as error:  # the latter: nested without end
-        raise UserError(f"{path} is not valid json ({error}): truncated or edited?") from None
+        reason = what_is_no_json(error)
+        raise UserError(f"{path} is not valid json ({reason}): truncated or edited?") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path} holds a {type(value).__name__} where a json object was expected.")
+        kind = _KINDS.get(type(value), "single value")
+        raise UserError(f"{path} holds a {kind} where a json object was expected.")
     return value
+
+
+def what_is_no_json(error: Exception) -> str:
+    """Return in words what :mod:`json` found wrong with a file."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg.lower()} in line {error.lineno}, column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is not UTF-8 text"
+    if isinstance(error, RecursionError):
+        return "lists or objects are nested too deeply"
+    if "integer string conversion" in str(error):
+        return f"a number has more than {sys.get_int_max_str_digits()} digits"
+    return str(error)
 
 
 def _whole_texts(value: Any) -> Any:

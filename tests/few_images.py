@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
+from hydra_peft.data import splits
+from hydra_peft.data.sources import mini
 from hydra_peft.data.splits import ArrayImages, SourceSplit
 
 #: what is kept, by split
@@ -12,9 +15,15 @@ SIZES = {"train800": 64, "val200": 25, "train": 89, "test": 50}
 
 
 def few_images(images: Tensor, labels: Tensor) -> dict[str, SourceSplit]:
-    """Return the splits of a task, small; takes the place of ``mini.split_arrays``."""
+    """Return the splits of a task, small; takes the place of ``split_arrays``."""
     fit, held = torch.arange(64), torch.arange(800, 825)
     rows = {"train800": fit, "val200": held, "train": torch.cat([fit, held])}
     rows["test"] = torch.arange(1000, 1050)
     assert {name: len(found) for name, found in rows.items()} == SIZES
     return {name: SourceSplit(ArrayImages(images[i]), labels[i]) for name, i in rows.items()}
+
+
+def shorten(patch: pytest.MonkeyPatch) -> None:
+    """Make tasks of benchmark mini small, also in what is known of them before they are made."""
+    patch.setattr(splits, "split_arrays", few_images)
+    patch.setattr(mini, "sizes_of", lambda _: SIZES)

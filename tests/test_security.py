@@ -32,8 +32,8 @@ from hydra_peft.data.manifests import read_manifest
 from hydra_peft.errors import UserError
 from hydra_peft.runs._claim_files import latest
 from hydra_peft.runs.checkpoints import Checkpoints, Origin
-from hydra_peft.runs.rebuild import read_run_config
 from hydra_peft.runs.record import read_record
+from hydra_peft.runs.recorded import read_run_config
 from hydra_peft.sweeps.announced import read_sweep
 from hydra_peft.sweeps.compositions import read_compositions
 from hydra_peft.sweeps.messages import Lines, MessageError, decode_answer, decode_job

@@ -25,7 +25,7 @@ from hydra_peft.benchmarks._report import Report, median, spread, timed
 from hydra_peft.benchmarks._variants import build, training_step
 from hydra_peft.cores import usable_cores
 from hydra_peft.data.feeding import prepare_split
-from hydra_peft.data.sources.image_lists import FileImages
+from hydra_peft.data.file_images import FileImages
 from hydra_peft.data.splits import ImageSplit, SourceSplit, to_tensor
 from hydra_peft.training.batches import Normalizer, shuffled_rows, to_device
 from hydra_peft.training.devices import fastest_precision

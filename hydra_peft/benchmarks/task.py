@@ -27,7 +27,7 @@ from hydra_peft.benchmarks._training import adamw, train_all
 from hydra_peft.benchmarks._variants import CLASSES, THREE_BRANCHES, build
 from hydra_peft.cores import usable_cores
 from hydra_peft.data.feeding import prepare_split
-from hydra_peft.data.sources.image_lists import FileImages
+from hydra_peft.data.file_images import FileImages
 from hydra_peft.data.splits import ImageSplit, SourceSplit
 from hydra_peft.training.allocation import keep_freed_memory
 from hydra_peft.training.batches import Normalizer, to_device

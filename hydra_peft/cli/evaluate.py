@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from pathlib import Path
 
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.data.sources import labels_of
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
+from hydra_peft.runs.first_look import task_of
 from hydra_peft.runs.folder import check_run_folder
-from hydra_peft.runs.record import read_record
+from hydra_peft.runs.recorded import look_at_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+DEVICES = ("auto", "cpu", "cuda")
 
 USAGE = """\
 Rebuild a finished run's model from its folder and score it again, unmerged and merged.
@@ -51,12 +55,7 @@ def main() -> int:
 def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     folder = Path(arguments.run).expanduser()
-    # What is not there is told before torch is loaded, which takes seconds. What contradicts itself
-    # is scored all the same: that is how it is found out what is right.
-    check_run_folder(folder)
-    read_record(folder, [])
-    if arguments.checkpoint and not Path(arguments.checkpoint).expanduser().is_file():
-        raise UserError(f"checkpoint={arguments.checkpoint} is not there, or is no file.")
+    _look_first(folder, arguments)
     from hydra_peft.runs.rebuild import reevaluate
 
     compared = reevaluate(
@@ -88,3 +87,22 @@ def _main() -> int:
             f"{measured.accuracy:.4f}% measured."
         )
     return 0 if agrees and not compared.doubts else 1
+
+
+def _look_first(folder: Path, arguments: Arguments) -> None:
+    """Check what keeps the run from being scored and can be seen without torch, which takes long.
+
+    What contradicts itself is scored all the same: that is how it is found out what is right.
+
+    Raises:
+        UserError: something is missing or damaged.
+    """
+    if arguments.device not in DEVICES:
+        raise UserError(f"device={arguments.device}: choose one of {', '.join(DEVICES)}.")
+    check_run_folder(folder)
+    if arguments.checkpoint and not Path(arguments.checkpoint).expanduser().is_file():
+        raise UserError(f"checkpoint={arguments.checkpoint} is not there, or is no file.")
+    config = look_at_run(folder, checkpoint=arguments.checkpoint or None, doubts=[])
+    paths = dataclasses.replace(config.paths, data=arguments.data or config.paths.data)
+    task = task_of(config.dataset, paths, [config.protocol.evaluate_split])
+    labels_of(config.dataset.source, task)

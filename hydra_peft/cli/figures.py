@@ -15,6 +15,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.figures import CollectionFigure, Figure, FigureData, RunFigure, why_not
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.folder import check_run_folder
+from hydra_peft.runs.recorded import look_at_run
 
 if typing.TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -71,7 +72,7 @@ def _main() -> int:
         return 0
     if figure is None:
         raise UserError("figure is missing: give figure=..., see --help.")
-    data = _data(figure, _source(figure, arguments), settings)
+    data = _data(figure, _source(figure, arguments, settings), settings)
     _publish(figure, figure.draw(data), data, out / (arguments.name or figure.file))
     return 0
 
@@ -125,7 +126,7 @@ def _parse(words: list[str], figure: Figure | None) -> tuple[Arguments, Any]:
     )
 
 
-def _source(figure: Figure, arguments: Arguments) -> Any:
+def _source(figure: Figure, arguments: Arguments, settings: Any) -> Any:
     """Return what ``figure`` is drawn from: folders, or a collection.
 
     Raises:
@@ -147,6 +148,7 @@ def _source(figure: Figure, arguments: Arguments) -> Any:
         raise UserError(f"figure={figure.name} takes one run, not {len(folders)}.")
     for folder in folders:
         check_run_folder(folder)
+        look_at_run(folder, checkpoint=getattr(settings, "checkpoint", None) or None)
     return folders
 
 
@@ -191,12 +193,13 @@ def _draw_all(arguments: Arguments, out: Path) -> None:
     run = arguments.run or _a_run(collection)
     drawn = 0
     for figure in all_figures():
+        settings = figure.settings()
         try:
             if isinstance(figure, RunFigure):
-                source = _source(figure, dataclasses.replace(arguments, run=run))
+                source = _source(figure, dataclasses.replace(arguments, run=run), settings)
             else:
                 source = collection
-            data = _data(figure, source, figure.settings())
+            data = _data(figure, source, settings)
             _publish(figure, figure.draw(data), data, out / figure.file)
         except OSError:
             raise  # no disk takes the others either

@@ -21,8 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_peft.cli.clusters import NEEDED
 from hydra_peft.cli.home import PATH_KEYS
-from hydra_peft.cli.overrides import unknown_key_of_hydra
-from hydra_peft.config.quoting import in_quotes
+from hydra_peft.cli.hydra_keys import unknown_key_of_hydra
+from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.errors import UserError, did_you_mean
 
 #: more options than this are not all listed in a message
@@ -60,7 +60,11 @@ def one_sentence(
     if group:
         return f"there is no config '{group[1]}': see python scripts/train.py --help."
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    return " ".join(str(cause).split()) + "."
+    # What follows the first line is OmegaConf's own: full_key, object_type.
+    said = str(cause).splitlines()[0] if isinstance(cause, OmegaConfBaseException) else str(cause)
+    full = getattr(cause, "full_key", None)
+    named = f"{full}: " if full and full not in said else ""
+    return named + " ".join(said.split()).rstrip(".") + "."
 
 
 def _not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
@@ -82,22 +86,6 @@ def _not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
     elif _is_open(value):
         reason = f"a bracket or quote is not closed, and {reason}"
     return f"{begun}: {reason}{', as in ' + form if form else ''}."
-
-
-def as_typed(key: str, value: str) -> str | None:
-    """Return the word, as a shell takes it, by which Hydra gives ``key`` exactly ``value``.
-
-    None where there is none: a value that would be replaced, or that a line cannot show.
-    """
-    form = f"{key}={in_quotes(value)}"
-    return shlex.quote(form) if value.isprintable() and _is_read_as(form, value) else None
-
-
-def _is_read_as(form: str, value: str) -> bool:
-    try:
-        return "${" not in value and OverridesParser.create().parse_override(form).value() == value
-    except HydraException:
-        return False
 
 
 def _whole(override: str, words: Sequence[str]) -> str | None:
@@ -174,6 +162,8 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
             f"'{key}' is not set here: values to sweep over are given as -m seed=0,1 (or with a "
             "plus and quotes, as \"+hydra.sweeper.params.seed='0,1'\")."
         )
+    if key.startswith("hydra/"):
+        return f"Hydra has no group '{key}': see python scripts/train.py --hydra-help."
     if key.startswith("hydra."):
         unknown = unknown_key_of_hydra(key) or f"there is no key '{key}'"
         return f"{unknown}: see python scripts/train.py --hydra-help."

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os.path
 from collections.abc import Iterable
 
-from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.config.resolvers import ROOT
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import UserError
 
 CONF = ROOT / "conf"
 #: Hydra looks for a group of that name, and no file's name may be longer
@@ -89,33 +87,3 @@ def _values(override: Override) -> list[object]:
     """Return what ``override`` sets its key to: several values in a sweep."""
     value = override.value()
     return list(value.list) if isinstance(value, ChoiceSweep) else [value]
-
-
-def check_keys_of_hydra(words: Iterable[str]) -> None:
-    """Check that ``+hydra.<key>=...`` adds no key that Hydra does not have: it would say nothing.
-
-    Raises:
-        UserError: one does.
-    """
-    for word in words:
-        key, given, _ = word.partition("=")
-        name = key.lstrip("+")
-        if given and name != key and name.startswith("hydra."):
-            unknown = unknown_key_of_hydra(name)
-            if unknown is not None:
-                raise UserError(f"'{word}': {unknown}.")
-
-
-def unknown_key_of_hydra(name: str) -> str | None:
-    """Return in words that Hydra has no key ``name``; None where it has, or plugins may have."""
-    node: object = OmegaConf.structured(HydraConf)
-    for part in name.split(".")[1:]:
-        # Below a plain dict, or what plugins bring along, any key may be meant.
-        if not isinstance(node, DictConfig) or OmegaConf.get_type(node) in (None, dict):
-            break
-        known = [str(one) for one in node.keys()]  # noqa: SIM118 - `in` passes over missing ones
-        if part not in known:
-            near = did_you_mean(part, known)
-            return f"Hydra has no key '{name}'{near}; known there: {', '.join(known)}"
-        node = node._get_node(part)
-    return None

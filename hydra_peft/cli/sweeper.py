@@ -95,7 +95,8 @@ class Sweeps(Sweeper):
         print(first_line(planned, times, slots), flush=True)
         for job in planned:
             tell_of_past(job)
-        return self._launch(to_start, executor) if to_start else []
+        unknown = None in [t for job, t in zip(planned, times, strict=True) if job.starts]
+        return self._launch(planned, executor, slots if unknown else None) if to_start else []
 
     def plan(self) -> list[PlannedJob]:
         """Return what is to be done about each job.
@@ -146,7 +147,20 @@ class Sweeps(Sweeper):
         announce(planned, shlex.join(["python", *sys.argv]), times=times, slots=slots)
         OmegaConf.save(self.config, folder / "multirun.yaml")
 
-    def _launch(self, to_start: Sequence[PlannedJob], executor: Any) -> list[JobEnd]:
+    def _launch(
+        self, planned: Sequence[PlannedJob], executor: Any, unknown_in: int | None
+    ) -> list[JobEnd]:
+        """Do the jobs that are to start.
+
+        Args:
+            planned: all jobs.
+            executor: see :meth:`_ends`.
+            unknown_in: the slots, where nobody could tell yet how long the jobs take.
+        """
+        from hydra_peft.sweeps.grid import next_line
+
+        to_start = [job for job in planned if job.starts]
+        left = {id(one.job): one for one in to_start}
         fail_fast = any(job.config.sweep.fail_fast for job in to_start if job.config)
         ends = []
         # Closed whatever happens: jobs that are under way in other processes are then interrupted.
@@ -154,9 +168,16 @@ class Sweeps(Sweeper):
             for end in going_on:
                 ends.append(end)
                 tell(end)
-        left = len(to_start) - len(ends)
-        if left:
-            complain(f"stopped at the first failure (sweep.fail_fast=true), {left} jobs are left.")
+                left = {key: one for key, one in left.items() if one.job != end.job}
+                if unknown_in is None or end.error is not None or not left:
+                    continue
+                if line := next_line(planned, list(left.values()), unknown_in):
+                    print(line, flush=True)
+                    unknown_in = None  # said once: status.py says it from then on
+        if left_over := len(to_start) - len(ends):
+            complain(
+                f"stopped at the first failure (sweep.fail_fast=true), {left_over} jobs are left."
+            )
         return ends
 
     def _ends(

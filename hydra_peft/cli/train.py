@@ -19,8 +19,9 @@ from hydra_peft.cli.flags import check_flags, is_flag
 from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, of_hydra_itself, one_sentence
+from hydra_peft.cli.hydra_keys import check_keys_of_hydra
 from hydra_peft.cli.launchers import register_launchers
-from hydra_peft.cli.overrides import check_choices, check_keys_of_hydra, check_overrides
+from hydra_peft.cli.overrides import check_choices, check_overrides
 from hydra_peft.cli.sweeper import (
     JobFailed,
     check_sweeper,

@@ -13,15 +13,10 @@ from tqdm import tqdm
 from hydra_peft.data.contradictions import relabelled, with_two_labels
 from hydra_peft.data.decodable import remember
 from hydra_peft.data.decoding import in_threads, read_image
+from hydra_peft.data.file_images import FileImages, labelled_files, load_split
+from hydra_peft.data.manifests import MANIFEST, manifest_of
 from hydra_peft.data.overlap import overlaps, rows
 from hydra_peft.data.sources._task import Task
-from hydra_peft.data.sources.image_lists import (
-    MANIFEST,
-    FileImages,
-    labelled_files,
-    load_split,
-    manifest_of,
-)
 from hydra_peft.data.splits import SourceSplit, TaskData
 from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.data.task_folders import task_folder

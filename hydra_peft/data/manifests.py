@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra_peft.data.image_lists import MAX_BYTES
+from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
 
 SCHEMA = 1
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,19 @@ class Manifest:
             if not _is_list(folder / name)
             or hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected
         ]
+
+
+def manifest_of(folder: Path) -> Manifest | None:
+    """Return the manifest in a task's folder, None where the task has none.
+
+    Raises:
+        UserError: it is malformed, no ordinary file, or a link out of the folder.
+    """
+    path = folder / MANIFEST
+    if not os.path.lexists(path):
+        return None
+    TaskFiles(folder).status(path)
+    return read_manifest(path)
 
 
 def read_manifest(path: Path) -> Manifest:

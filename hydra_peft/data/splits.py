@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hydra_peft.errors import UserError
+from hydra_peft.data.promises import LabelRange, SeenLabels, check_promises
 
 LABELLED = 1000
 TRAIN800 = 800
@@ -189,53 +189,12 @@ def split_arrays(images: Tensor, labels: Tensor) -> dict[str, SourceSplit]:
 def check_task(
     data: TaskData, *, name: str, classes: int, sizes: Mapping[str, int], allow_partial: bool
 ) -> bool:
-    """Check loaded data against what its yaml promises.
-
-    Returns:
-        Whether the data is partial: a split has another size, or it was prepared from an
-        incomplete original; only where ``allow_partial`` is true.
-
-    Raises:
-        UserError: partial data that is not allowed, or other classes than ``classes``.
-    """
-    partial = data.partial
-    for split, content in data.splits.items():
-        if len(content) != sizes[split]:
-            partial = True
-            if not allow_partial:
-                raise UserError(
-                    f"dataset {name} has {len(content)} images in {split} where its yaml says "
-                    f"{sizes[split]}: mend the data (scripts/check_data.py says more), or set "
-                    "data.allow_partial=true."
-                )
-    if data.partial and not allow_partial:
-        raise UserError(
-            f"dataset {name} was prepared from an incomplete original, as its manifest.json says: "
-            "complete the original and prepare the task again, or set data.allow_partial=true."
-        )
-    _check_classes(data, name, classes, allow_partial)
-    return partial
-
-
-def _check_classes(data: TaskData, name: str, classes: int, allow_partial: bool) -> None:
-    """Check that labels lie below ``classes``, and reach it where all of them are there to see."""
-    highest = 0
-    for split, content in data.splits.items():
-        low, high = int(content.labels.min()), int(content.labels.max())
-        highest = max(highest, high)
-        if low < 0 or high >= classes:
-            raise UserError(
-                f"dataset {name} has labels from {low} to {high} in {split}, but dataset.classes="
-                f"{classes}: labels must lie below it; mend the data or dataset.classes."
-            )
-    # The 1000 of a task with hundreds of classes may lack some of them.
-    complete = data.lineage == "generated" or "test" in data.splits
-    if complete and highest + 1 < classes and not allow_partial:
-        raise UserError(
-            f"dataset {name} has labels from 0 to {highest}, but dataset.classes={classes}: set "
-            f"dataset.classes={highest + 1}, or data.allow_partial=true where images of the last "
-            "classes are missing."
-        )
+    """Check loaded data against its yaml, see :func:`hydra_peft.data.promises.check_promises`."""
+    ranges = {split: LabelRange.of(one.labels.tolist()) for split, one in data.splits.items()}
+    seen = SeenLabels(ranges, data.lineage, data.partial)
+    return check_promises(
+        seen, name=name, classes=classes, sizes=sizes, allow_partial=allow_partial
+    )
 
 
 def content_hash(images: Tensor, labels: Tensor) -> str:

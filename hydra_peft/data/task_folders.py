@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hydra_peft.data.image_lists import LISTS
+from hydra_peft.data.image_lists import LISTS, MAX_BYTES, ImageList, read_list
 from hydra_peft.data.sources._task import Task
+from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
 
 
@@ -59,6 +60,19 @@ def list_files(folder: Path, split: str) -> list[Path]:
         f"{own} is missing: this prepared task lacks its split '{split}'; get a complete archive "
         "or prepare it again (scripts/check_data.py lists what each task lacks)."
     )
+
+
+def read_split(folder: Path, split: str, classes: int) -> ImageList:
+    """Return images and labels that the lists of ``split`` name, those of its parts joined.
+
+    Raises:
+        UserError: a list is missing or malformed, or a link out of the folder.
+    """
+    files = list_files(folder, split)
+    for file in files:
+        TaskFiles(folder).status(file, MAX_BYTES)
+    lists = [read_list(file, classes) for file in files]
+    return ImageList([p for one in lists for p in one.paths], [x for y in lists for x in y.labels])
 
 
 def _is_prepared(folder: Path) -> bool:

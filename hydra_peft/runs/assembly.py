@@ -20,7 +20,7 @@ from hydra_peft.config.schema import (
 )
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.overlap import check_apart
-from hydra_peft.data.sources import Task, check_task_is_there, load_task
+from hydra_peft.data.sources import Task, load_task
 from hydra_peft.data.splits import ImageSplit, TaskData, check_task
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
@@ -28,7 +28,7 @@ from hydra_peft.models.architectures import build_architecture, described, input
 from hydra_peft.models.architectures import normalization as own_normalization
 from hydra_peft.models.backbones import Weights, build_backbone
 from hydra_peft.models.weight_files import check_weights_exist
-from hydra_peft.runs.first_look import splits_needed, splits_read, task_of
+from hydra_peft.runs.first_look import splits_read, task_of
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.seeding import derive_seed, seed_everything
@@ -37,16 +37,6 @@ from hydra_peft.training.seeding import derive_seed, seed_everything
 _apart: set[tuple[str, str]] = set()
 #: models with methods that were found to fit each other
 _fitting: set[str] = set()
-
-
-def check_data(config: RunConfig) -> None:
-    """Check, without reading images, that the data of a run is there.
-
-    Raises:
-        UserError: a folder or a list is missing.
-    """
-    for splits in splits_needed(config.protocol):
-        check_task_is_there(config.dataset.source, task_of(config.dataset, config.paths, splits))
 
 
 def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
@@ -253,7 +243,7 @@ def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) ->
     """Return what a record says of ``loaded``, after checking it against yaml and manifest.
 
     Raises:
-        UserError: see :func:`hydra_peft.data.splits.check_task` and
+        UserError: see :func:`hydra_peft.data.promises.check_promises` and
             :func:`hydra_peft.data.overlap.check_apart`.
     """
     name = f"{dataset.benchmark}/{dataset.name}"

@@ -14,6 +14,10 @@ from typing import Any
 import torch
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent.parent
+#: folders of files that are loaded because they are there
+LOADED = ("hydra_peft", "conf", "scripts")
+#: changed files that a record names
+NAMED = 20
 _PACKAGES = ("hydra-peft", "torch", "torchvision", "timm", "hydra-core", "omegaconf", "numpy")
 
 
@@ -54,13 +58,18 @@ def _cpu_name() -> str:
 
 @cache
 def code_version() -> dict[str, Any]:
-    """Return the git commit of this checkout and whether the tree was dirty; None without git.
+    """Return the git commit of this checkout and whether other code ran; None without git.
 
-    What is under ``results`` is not code: a measurement just written does not make the next dirty.
+    ``dirty`` are changes of files that git knows, and files that it does not know where Python or
+    Hydra would load them; notes and measurements elsewhere are no code. ``changed`` names them.
     """
     commit = _git("rev-parse", "HEAD")
-    status = _git("status", "--porcelain", "--", ":/", ":(top,exclude)results")
-    return {"commit": commit, "dirty": None if status is None else bool(status)}
+    known = _git("diff", "--name-only", "-z", "HEAD", "--", ":/", ":(top,exclude)results")
+    others = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *LOADED)
+    if known is None or others is None:
+        return {"commit": commit, "dirty": None, "changed": []}
+    changed = sorted(name for name in f"{known}\0{others}".split("\0") if name)
+    return {"commit": commit, "dirty": bool(changed), "changed": changed[:NAMED]}
 
 
 def _git(*arguments: str) -> str | None:

@@ -6,7 +6,9 @@ Nothing here decides that a run can work: :mod:`hydra_peft.runs.assembly` does, 
 from __future__ import annotations
 
 import errno
+import functools
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +19,8 @@ from hydra_peft.config.schema import (
     ProtocolConfig,
     RunConfig,
 )
-from hydra_peft.data.sources import Task
-from hydra_peft.data.task_folders import task_folder
+from hydra_peft.data.promises import check_promises
+from hydra_peft.data.sources import Task, labels_of
 from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
@@ -36,17 +38,44 @@ def look_first(config: RunConfig) -> None:
     """Check what makes a run impossible and can be seen without torch.
 
     Raises:
-        UserError: weights or data that are not there, a folder of runs that cannot be written to,
-            a rank that no layer has room for, or a package that is needed and missing.
+        UserError: weights or data that are not there, classes that the data has not, a folder of
+            runs or a cache that cannot be written to, a rank that no layer has room for, or a
+            package that is needed and missing.
     """
     check_search(config.protocol)
     check_ranks(config.model, config.method)
     if config.model.pretrained:
         check_weights_exist(config.model.architecture, config.model.checkpoint, config.model.url)
-    if config.dataset.folder is not None:
-        task_folder(task_of(config.dataset, config.paths, splits_read(config.protocol)))
+    check_data(config)
     if not _may_be_done(config):
         check_writable(Path(config.paths.runs))
+        if not os.path.isdir(config.paths.cache):  # one that is there may hold all that is needed
+            check_writable(Path(config.paths.cache), "paths.cache")
+
+
+def check_data(config: RunConfig) -> None:
+    """Check, without reading images, that a run's data is there and has the labels it should.
+
+    Raises:
+        UserError: a folder or a list is missing or malformed, or see
+            :func:`hydra_peft.data.promises.check_promises`.
+    """
+    task = task_of(config.dataset, config.paths, splits_read(config.protocol))
+    sizes = tuple(config.dataset.sizes.items())
+    _check_labels(config.dataset.source, task, sizes, config.data.allow_partial)
+
+
+@functools.lru_cache(maxsize=64)  # jobs of a sweep share tasks, and lists are long
+def _check_labels(
+    source: str, task: Task, sizes: tuple[tuple[str, int], ...], allow_partial: bool
+) -> None:
+    check_promises(
+        labels_of(source, task),
+        name=f"{task.benchmark}/{task.name}",
+        classes=task.classes,
+        sizes=dict(sizes),
+        allow_partial=allow_partial,
+    )
 
 
 def check_ranks(model: ModelConfig, method: Method) -> None:
@@ -69,8 +98,11 @@ def check_ranks(model: ModelConfig, method: Method) -> None:
             )
 
 
-def check_writable(folder: Path) -> None:
-    """Check, writing nothing, that ``folder`` can be written to, or made where it is not yet.
+def check_writable(folder: Path, key: str = "paths.runs") -> None:
+    """Check that ``folder`` can be written to, or made where it is not yet; nothing stays there.
+
+    Args:
+        key: what sets it, for the message.
 
     Raises:
         UserError: it cannot, with what is in the way.
@@ -78,14 +110,24 @@ def check_writable(folder: Path) -> None:
     absolute = Path(os.path.abspath(folder))
     for part in (absolute, *absolute.parents):
         if os.path.isdir(part):
-            if os.access(part, os.W_OK | os.X_OK):
+            try:
+                _try_to_write(part)
+            except OSError as error:
+                # What file systems of the kernel's own, such as /proc, say means something else.
+                reason = errno.EACCES if error.errno == errno.ENOENT else error.errno or errno.EIO
+            else:
                 return
-            reason = errno.EROFS if os.statvfs(part).f_flag & os.ST_RDONLY else errno.EACCES
         elif os.path.lexists(part):
             reason = errno.EEXIST
         else:
             continue
-        raise UserError(disk_sentence(OSError(reason, os.strerror(reason), str(part))))
+        said = OSError(reason, os.strerror(reason), str(part))
+        raise UserError(disk_sentence(said, key) or f"cannot write at {part}: {said.strerror}.")
+
+
+@functools.lru_cache(maxsize=64)  # jobs of a sweep share their folder
+def _try_to_write(folder: Path) -> None:
+    os.rmdir(tempfile.mkdtemp(prefix=".hydra_peft-", dir=folder))
 
 
 def _may_be_done(config: RunConfig) -> bool:
@@ -108,15 +150,10 @@ def _may_be_done(config: RunConfig) -> bool:
         return False
 
 
-def splits_needed(protocol: ProtocolConfig) -> list[tuple[str, str]]:
-    """Return the pairs of splits that a run trains on and scores, those of its tuning first."""
-    own = (protocol.train_split, protocol.evaluate_split)
-    return [("train800", "val200"), own] if protocol.tune else [own]
-
-
 def splits_read(protocol: ProtocolConfig) -> list[str]:
     """Return every split that a run or its tuning reads: what its record has hashes of."""
-    return list(dict.fromkeys(name for pair in splits_needed(protocol) for name in pair))
+    tuned = ("train800", "val200") if protocol.tune else ()
+    return list(dict.fromkeys((*tuned, protocol.train_split, protocol.evaluate_split)))
 
 
 def task_of(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[str]) -> Task:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,11 @@ from torch import nn
 from hydra_peft.adaptation.merging import merge
 from hydra_peft.adaptation.parameters import adapter_state_dict, count_parameters
 from hydra_peft.adaptation.storage import TENSORS, load_adapter
-from hydra_peft.config.check import check_recorded
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.errors import UserError
 from hydra_peft.models.architectures import input_size
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.runs._contradictions import config_contradictions
 from hydra_peft.runs.assembly import (
     build_normalizer,
     build_skeleton,
@@ -31,8 +28,9 @@ from hydra_peft.runs.assembly import (
     load_data,
 )
 from hydra_peft.runs.first_look import task_of
-from hydra_peft.runs.folder import CONFIG, read_config
-from hydra_peft.runs.record import Record, read_record
+from hydra_peft.runs.folder import CONFIG
+from hydra_peft.runs.record import Record
+from hydra_peft.runs.recorded import in_file, read_completed
 from hydra_peft.tensor_files import read_headers
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.evaluation import Score, evaluate
@@ -56,31 +54,6 @@ class Comparison:
     unmerged: Score
     merged: Score | None
     doubts: tuple[str, ...]
-
-
-def read_run_config(folder: Path) -> RunConfig:
-    """Return the checked config of the run in ``folder``.
-
-    The file is read as plain yaml: nothing in it is resolved, imported or instantiated.
-
-    Raises:
-        UserError: see :func:`hydra_peft.runs.folder.read_config`; or it does not check.
-    """
-    return _checked(folder, read_config(folder))
-
-
-def _checked(folder: Path, config: Mapping[str, Any]) -> RunConfig:
-    with _named(folder / CONFIG):
-        return check_recorded(config)
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Name the file that a mistake is in."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -115,23 +88,8 @@ def rebuild(
     Raises:
         UserError: the run did not complete, or the weights are not those of the record.
     """
-    found: list[str] = []
-    record, values = read_record(folder, found), read_config(folder)
-    if differs := config_contradictions(record, values):
-        found.append(f"{folder / CONFIG} is not the config of the run's record: {differs}: edited?")
-    if found and doubts is None:
-        raise UserError(found[0])
-    if doubts is not None:
-        doubts += found
-    config = _checked(folder, values)
-    if record.status != "completed":
-        raise UserError(f"the run in {folder} is {record.status}: there is nothing to evaluate.")
-    if record.metrics.get("split") != config.protocol.evaluate_split:
-        raise UserError(f"{folder}: record and config name different splits: edited?")
-    if checkpoint is not None:
-        model = dataclasses.replace(config.model, checkpoint=checkpoint)
-        config = dataclasses.replace(config, model=model)
-    with _named(folder / CONFIG):
+    record, config = read_completed(folder, checkpoint=checkpoint, doubts=doubts)
+    with in_file(folder / CONFIG):
         check_model(config, elsewhere=True)
         skeleton = build_skeleton(config.model, config.method, config.dataset.classes)
     _check_sizes(skeleton, record, folder)

@@ -75,8 +75,8 @@ def run(
     it was planned.
 
     Args:
-        config: checked; see ``check_model`` and ``check_data`` of
-            :mod:`hydra_peft.runs.assembly`.
+        config: checked; see ``check_model`` of :mod:`hydra_peft.runs.assembly` and
+            ``check_data`` of :mod:`hydra_peft.runs.first_look`.
         config_yaml: the same, composed and resolved, for the run folder.
         tuning: what the record says of how hyper-parameters were chosen.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.record import Record
@@ -93,6 +94,27 @@ def first_line(
         more = f" and {unknown} of unknown time" if unknown else ""
         parts.append("time unknown" if known is None else f"about {known}{more}")
     return ", ".join(parts)
+
+
+def next_line(planned: Sequence[PlannedJob], left: Sequence[PlannedJob], slots: int) -> str | None:
+    """Return what there is to say once a run tells how long others take; None if none does.
+
+    Such as ``16 jobs, 1 done, 15 left, about 9 min``. A job that no run is like takes the median of
+    the others.
+
+    Args:
+        planned: all jobs.
+        left: those that have not ended.
+        slots: how many are done at a time.
+    """
+    times = job_times(left)
+    known = [seconds for seconds in times if seconds is not None]
+    if not known:
+        return None
+    usual = median(known)
+    total = in_slots([usual if seconds is None else seconds for seconds in times], slots)
+    counts = [_jobs(len(planned)), f"{len(planned) - len(left)} done", f"{len(left)} left"]
+    return f"{', '.join(counts)}, about {duration(total)}"
 
 
 def _jobs(count: int) -> str:

@@ -16,8 +16,9 @@ from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.config.text import to_yaml
 from hydra_peft.disk_errors import disk_sentence, takes_no_more
 from hydra_peft.errors import UserError
-from hydra_peft.runs.assembly import check_data, check_model
+from hydra_peft.runs.assembly import check_model
 from hydra_peft.runs.claims import Claimed
+from hydra_peft.runs.first_look import check_data
 from hydra_peft.runs.ledger import TakenOver
 from hydra_peft.runs.run import Outcome
 from hydra_peft.runs.tuning import run_protocol

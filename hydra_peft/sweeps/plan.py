@@ -12,13 +12,9 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.models.backbones import Weights, check_weights
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.runs.assembly import (
-    check_data,
-    check_model,
-    load_backbone,
-)
+from hydra_peft.runs.assembly import check_model, load_backbone
 from hydra_peft.runs.claims import holder
-from hydra_peft.runs.first_look import splits_needed, splits_read
+from hydra_peft.runs.first_look import check_data, splits_read
 from hydra_peft.runs.folder import check_no_links
 from hydra_peft.runs.record import FILE, Record, read_record
 from hydra_peft.runs.run import check_own, check_same_data, data_sha256, folder_of
@@ -167,7 +163,7 @@ class _Planner:
         # Tasks, seeds and rates do not decide whether the parts fit; models are built to find out.
         parts = repr((config.model, config.method, config.device))
         self._fits(parts, lambda: check_model(config, elsewhere=self._elsewhere))
-        wanted = repr((config.dataset, config.paths, splits_needed(config.protocol)))
+        wanted = repr((config.dataset, config.data, config.paths, splits_read(config.protocol)))
         self._there(wanted, lambda: check_data(config))
 
     def _may_be_there(self, config: RunConfig) -> bool:

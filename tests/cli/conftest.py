@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from few_images import SIZES, few_images
+from few_images import SIZES, shorten
 
 from hydra_peft.cli import train
-from hydra_peft.data.sources import mini
 
 #: from words to exit code, stdout and stderr
 Cli = Callable[..., tuple[int, str, str]]
@@ -20,7 +19,7 @@ Cli = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
     """Words that make a run on a task of mini short; a module may have its own."""
-    monkeypatch.setattr(mini, "split_arrays", few_images)
+    shorten(monkeypatch)
     sizes = ",".join(f"{name}:{size}" for name, size in SIZES.items())
     return [
         "train.epochs=1",

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fabricated_runs import put
+from omegaconf import OmegaConf
 
 from hydra_peft.cli import evaluate
 from hydra_peft.runs import rebuild
 from hydra_peft.runs.record import read_record
+from hydra_peft.runs.recorded import ADAPTER
 from hydra_peft.training.evaluation import Score
 
 
@@ -45,9 +49,43 @@ def test_what_is_recorded_is_what_is_measured(
         return rebuild.Comparison(read_record(run, doubts), score, score, tuple(doubts))
 
     monkeypatch.setattr(rebuild, "reevaluate", reevaluate)
+    monkeypatch.setattr(evaluate, "_look_first", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["evaluate.py", f"run={folder}"])
     assert evaluate.main() == code
     printed = capsys.readouterr()
     assert "unmerged  98.2500%  393 correct" in printed.out
     assert told in printed.err
     assert bool(printed.err) == bool(code)
+
+
+def test_what_is_damaged_or_missing_is_told_before_torch_is_loaded(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    compose_train: Callable[..., Any],
+) -> None:
+    def refused(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", f"run={folder}", *words])
+        assert evaluate.main() == 2
+        return capsys.readouterr().err
+
+    folder = put(tmp_path)
+    # Whoever imports it would load torch in a process of its own.
+    monkeypatch.setitem(sys.modules, "hydra_peft.runs.rebuild", None)
+    assert "device=tpu: choose one of auto, cpu, cuda." in refused("device=tpu")
+    assert "config.yaml: there is no such file" in refused()
+    config = folder / "config.yaml"
+    config.write_text("model: [")
+    assert f"{config} is not valid yaml: truncated or edited?" in refused()
+    config.write_text("model: 3")
+    assert f"{config}: the config has no '" in refused()
+    config.write_text(OmegaConf.to_yaml(compose_train(), resolve=True))
+    assert f"{folder} has no adapter.json" in refused()
+    for name in ADAPTER:
+        (folder / name).touch()
+    words = ("dataset=svhn", f"paths.data={tmp_path}")
+    config.write_text(OmegaConf.to_yaml(compose_train(*words), resolve=True))
+    assert "there is no folder 'svhn'" in refused()
+    words = ("model.checkpoint=/nowhere/x.npz",)
+    config.write_text(OmegaConf.to_yaml(compose_train(*words), resolve=True))
+    assert "/nowhere/x.npz is not there or is not a file" in refused()

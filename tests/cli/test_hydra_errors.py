@@ -12,8 +12,9 @@ from hydra.types import RunMode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, as_typed, one_sentence
+from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.overrides import CONF, check_choices
+from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.cli.train import _defaults, register
 from hydra_peft.errors import UserError
 

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from few_images import SIZES, few_images
+from few_images import SIZES, shorten
 from hydra.core.global_hydra import GlobalHydra
 
 from hydra_peft.cli import evaluate, figures, tables
-from hydra_peft.data.sources import mini
 
 
 def call(root: Path, script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -38,7 +37,7 @@ def run_here(root: Path, script: str, *arguments: str, cwd: Path) -> tuple[int, 
         patch.chdir(cwd)
         patch.syspath_prepend(str(root / "scripts"))
         patch.setattr(sys, "argv", [script, *arguments])
-        patch.setattr(mini, "split_arrays", few_images)
+        shorten(patch)
         GlobalHydra.instance().clear()
         with pytest.raises(SystemExit) as end:
             runpy.run_path(str(root / "scripts" / script), run_name="__main__")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def test_the_same_command_twice_does_nothing_new(cli: Cli, tmp_path: Path) -> No
 def test_a_sweep_announces_its_jobs(cli: Cli, tmp_path: Path) -> None:
     _, out, _ = cli("-m", "seed=0,1")
     assert out.startswith("2 jobs, 0 done, 2 to run, time unknown\n")
+    assert re.search(r"^2 jobs, 1 done, 1 left, about \d+ s$", out, re.MULTILINE)
     (path,) = tmp_path.glob("runs/.sweeps/*.json")
     announced = json.loads(path.read_text())
     assert announced["slots"] == 1

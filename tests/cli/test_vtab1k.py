@@ -92,7 +92,7 @@ def test_from_prepared_root_to_tables(
     decoded: list[Path] = []
     original = decoding.read_image
     monkeypatch.setattr(
-        "hydra_peft.data.sources.image_lists.read_image",
+        "hydra_peft.data.file_images.read_image",
         lambda path: decoded.append(path) or original(path),
     )
 
@@ -145,6 +145,7 @@ def test_missing_weights_stop_table_8_with_one_sentence(
     monkeypatch.setattr("hydra_peft.cli.composing.expand", some)
     monkeypatch.setattr("hydra_peft.models.backbones.load_from_hub", no_network)
     places = (f"paths.data={tmp_path}", f"paths.runs={tmp_path}/runs", "device=cpu")
+    places += ("data.allow_partial=true",)
     code, out, err = call(train.main, "-m", "+experiment=table8", *places)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
@@ -162,7 +163,9 @@ def test_missing_data_stops_a_sweep_before_its_first_job(
         task = tasks[name]
         write_task(tmp_path / "vtab1k" / str(task.folder), classes=task.classes)
     common = ("model=vit_mini", f"paths.data={tmp_path}", f"paths.runs={tmp_path}/runs")
-    code, _, err = call(train.main, "-m", "dataset=dtd,svhn,kitti_dist", *common)
+    code, _, err = call(
+        train.main, "-m", "dataset=dtd,svhn,kitti_dist", "data.allow_partial=true", *common
+    )
     assert code == 2
     assert err.startswith("error: job 'dataset=kitti_dist")
     assert "there is no folder 'kitti'" in err

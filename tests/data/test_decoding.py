@@ -13,7 +13,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from hydra_peft.data.decoding import in_threads, read_image, resize
 from hydra_peft.data.feeding import prepare_split
-from hydra_peft.data.sources.image_lists import FileImages
+from hydra_peft.data.file_images import FileImages
 from hydra_peft.data.splits import SourceSplit, to_tensor
 from hydra_peft.errors import UserError
 from hydra_peft.training.batches import Normalizer

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from few_images import SIZES, few_images
+from few_images import SIZES, shorten
 from omegaconf import OmegaConf
 from prepared_root import write_task
 
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.data.sources import mini
 from hydra_peft.runs.run import Outcome, run
 
 SHORT = ["train.epochs=2", "scheduler.warmup_epochs=0", "train.batch_size=16"]
@@ -23,7 +22,7 @@ SHORT = ["train.epochs=2", "scheduler.warmup_epochs=0", "train.batch_size=16"]
 def _short_tasks() -> Iterator[None]:
     # One of its own: tests undo theirs.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mini, "split_arrays", few_images)
+        shorten(patch)
         yield
 
 

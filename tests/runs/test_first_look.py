@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import stat
 import subprocess
@@ -19,9 +20,15 @@ from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.models.vit_mini import EMBEDDED
+from hydra_peft.runs import first_look
 from hydra_peft.runs.first_look import WIDEST, check_ranks, check_writable, look_first
 
 Compose = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_tasks() -> None:
+    """Tasks as they are, in the place of the folder's short ones."""
 
 
 @pytest.fixture
@@ -43,6 +50,13 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["model.checkpoint=/nowhere/x.npz"], "/nowhere/x.npz is not there or is not a file"),
         (["model.checkpoint=/etc/hostname"], "unknown ending"),
         (["dataset=svhn", "paths.data=/nowhere"], "no folder 'svhn' below /nowhere/vtab1k"),
+        (["dataset.classes=11"], "labels from 0 to 9, but dataset.classes=11: set dataset.classes"),
+        (["dataset.classes=9"], "labels from 0 to 9 in train, but dataset.classes=9"),
+        (["dataset.sizes.test=5"], "has 797 images in test where its yaml says 5"),
+        (["dataset.name=layout"], "benchmark mini has no task 'layout': choose one of cells, "),
+        (["dataset.source=minni"], "dataset.source 'minni' is unknown (did you mean 'mini'?)"),
+        (["paths.cache=/proc/x"], "cannot write at /proc: permission denied; make room or set paths"
+         ".cache to another folder"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(
@@ -54,7 +68,8 @@ def test_what_cannot_work_is_refused(
 
 
 def test_what_may_work_is_left_alone(config: Callable[..., RunConfig], tmp_path: Path) -> None:
-    for words in (["method.rank=128"], ["method=linear"], ["model.pretrained=false"]):
+    partial = ["dataset.classes=11", "data.allow_partial=true"]
+    for words in (["method.rank=128"], ["method=linear"], ["model.pretrained=false"], partial):
         look_first(config(*words))
     assert not list(tmp_path.iterdir())
 
@@ -79,6 +94,8 @@ def test_every_linear_layer_of_an_embedded_model_is_as_wide_as_its_features_on_o
     [
         ("link/runs", "link: it is a link to {}/purged, which is not there"),
         ("file/runs", "file: there is a file of that name"),
+        ("/proc/runs", "/proc: permission denied"),
+        ("/proc", "/proc: permission denied"),
     ],
 )
 def test_a_folder_that_cannot_be_made(tmp_path: Path, where: str, message: str) -> None:
@@ -94,8 +111,12 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, where: str, message: str) 
 def test_a_folder_without_permission(
     config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def try_to_write(folder: Path) -> None:
+        if not os.stat(folder).st_mode & stat.S_IWUSR:
+            raise PermissionError(errno.EACCES, "denied")
+
     # Whoever runs the tests: the superuser may write anywhere.
-    monkeypatch.setattr(os, "access", lambda path, _: bool(os.stat(path).st_mode & stat.S_IWUSR))
+    monkeypatch.setattr(first_look, "_try_to_write", try_to_write)
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(UserError, match=f"cannot write at {tmp_path}: permission denied"):
@@ -118,6 +139,8 @@ def test_mistakes_are_told_without_torch(tmp_path: Path) -> None:
         ["model.checkpoint=/nowhere/x.npz"],
         ["dataset=svhn", f"paths.data={tmp_path}"],
         [f"paths.runs={tmp_path}/file/x"],
+        ["paths.runs=/proc/x"],
+        ["dataset.classes=11"],
         ["-m", "seed=0,1", "method.rank=2,100000"],
         ["-m", "seed=0,-1"],
         ["-m", "seed=interval(0,1)"],

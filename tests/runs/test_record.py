@@ -64,6 +64,26 @@ def test_truncated_record(tmp_path: Path) -> None:
         read_record(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"[" * 100_000, "lists or objects are nested too deeply"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "a number has more than 4300 digits"),
+        (b'{"a": "\xff"}', "byte 8 is not UTF-8 text"),
+        (b'{"a": 1,\n "b" 2}', "expecting ':' delimiter in line 2, column 6"),
+        (b'{"a": NaN}', "NaN is not a finite number"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_in_words(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_record(tmp_path)
+    assert str(caught.value) == f"{path} is not valid json ({reason}): truncated or edited?"
+
+
 def test_a_failed_write_keeps_the_earlier_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

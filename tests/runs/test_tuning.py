@@ -14,8 +14,8 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs import training as training_module
 from hydra_peft.runs.folder import find_runs
-from hydra_peft.runs.rebuild import read_run_config
 from hydra_peft.runs.record import read_record
+from hydra_peft.runs.recorded import read_run_config
 from hydra_peft.runs.tuning import choices, run_protocol
 
 Configure = Callable[..., tuple[RunConfig, str]]

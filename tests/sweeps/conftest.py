@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from few_images import SIZES, few_images
+from few_images import SIZES, shorten
 from omegaconf import OmegaConf
 
-from hydra_peft.data.sources import mini
 from hydra_peft.sweeps.job import Job
 
 SHORT = (
@@ -26,7 +25,7 @@ SHORT = (
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> dict[str, int] | None:
     """Images by split; none where other processes, which are not patched, do the jobs."""
-    monkeypatch.setattr(mini, "split_arrays", few_images)
+    shorten(monkeypatch)
     return SIZES
 
 

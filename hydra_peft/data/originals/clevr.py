@@ -23,6 +23,7 @@ from hydra_peft.data.originals._listing import check_listing
 from hydra_peft.data.originals._png import png_pool
 from hydra_peft.data.originals._source import SourceFolder
 from hydra_peft.errors import UserError
+from hydra_peft.files import what_is_no_json
 
 _ARCHIVE = "CLEVR_v1.0.zip"
 #: pool to the word in file names; test scenes have not been published
@@ -102,7 +103,8 @@ def _scenes(path: Path) -> list[_Scene]:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
     except (ValueError, OverflowError, RecursionError) as error:
-        raise UserError(f"{path} is not whole json ({error}): unpack the archive again.") from None
+        why = what_is_no_json(error)
+        raise UserError(f"{path} is not whole json ({why}): unpack the archive again.") from None
     scenes = content.get("scenes") if isinstance(content, dict) else None
     if not isinstance(scenes, list) or not scenes:
         raise UserError(

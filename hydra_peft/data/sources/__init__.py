@@ -1,7 +1,7 @@
 """Where tasks come from: one module for each way of reading a benchmark.
 
-A source module offers ``load(task) -> TaskData`` and ``check(task)``, which finds out cheaply
-whether the data is there; a dataset yaml names it as ``source``.
+A source module offers ``load(task) -> TaskData`` and ``labels_of(task)``, which finds out cheaply,
+without torch, what labels there are; a dataset yaml names it as ``source``.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from hydra_peft.data.sources._task import Task
 from hydra_peft.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
+    from hydra_peft.data.promises import SeenLabels
     from hydra_peft.data.splits import TaskData  # loads torch
 
-__all__ = ["Task", "check_task_is_there", "load_task"]
+__all__ = ["Task", "labels_of", "load_task"]
 
 
-def check_task_is_there(source: str, task: Task) -> None:
-    """Check, without reading images, that ``source`` has the data of ``task``.
+def labels_of(source: str, task: Task) -> SeenLabels:
+    """Return what ``source`` knows of the labels of ``task``; no torch, no image is read.
 
     Raises:
         UserError: an unknown source or task, or data that is missing.
     """
-    _module(source).check(task)
+    return cast("SeenLabels", _module(source).labels_of(task))
 
 
 def load_task(source: str, task: Task) -> TaskData:

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from hydra_peft.data.image_lists import read_list
-from hydra_peft.data.sources import Task, check_task_is_there, load_task
+from hydra_peft.data.promises import LabelRange
+from hydra_peft.data.sources import Task, labels_of, load_task
 from hydra_peft.errors import UserError
 
 SPLITS = ("train800", "val200", "train", "test")
@@ -38,7 +39,9 @@ def write(folder: Path, colour: int = 0) -> None:
 @pytest.mark.parametrize("place", ["vtab1k/cifar", "vtab-1k/cifar", "cifar", "vtab1k/cifar100"])
 def test_folders_and_aliases(tmp_path: Path, place: str) -> None:
     write(tmp_path / place)
-    check_task_is_there("image_lists", task(tmp_path))
+    seen = labels_of("image_lists", task(tmp_path))
+    assert seen.splits["train"] == LabelRange(5, 0, 4)
+    assert (seen.lineage, seen.partial) == ("archive", False)
     data = load_task("image_lists", task(tmp_path))
     assert {name: len(split) for name, split in data.splits.items()} == {
         "train800": 3,
@@ -60,6 +63,8 @@ def test_what_a_manifest_says_goes_with_the_data(tmp_path: Path) -> None:
     assert described["lineage"] == "originals"
     assert described["partial"] is True
     assert described["notes"] == ["Not VTAB-1k's."]
+    seen = labels_of("image_lists", task(tmp_path))
+    assert (seen.lineage, seen.partial) == ("originals", True)
     path.write_text(json.dumps({**said, "partial": "yes"}))
     with pytest.raises(UserError, match=r"manifest\.json is not a manifest of schema 1"):
         load_task("image_lists", task(tmp_path))
@@ -100,14 +105,14 @@ def test_train_is_made_of_its_parts_where_its_own_list_is_missing(tmp_path: Path
 
 def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        check_task_is_there("image_lists", task(tmp_path))
+        labels_of("image_lists", task(tmp_path))
     assert "no folder 'cifar'" in str(caught.value)
     assert "prepare_data.py vtab1k task=cifar100" in str(caught.value)
     write(tmp_path / "cifar")
     (tmp_path / "cifar" / "val200.txt").unlink()
-    check_task_is_there("image_lists", task(tmp_path, splits=("train", "test")))
+    labels_of("image_lists", task(tmp_path, splits=("train", "test")))
     with pytest.raises(UserError, match=r"val200\.txt is missing: .* lacks its split 'val200'"):
-        check_task_is_there("image_lists", task(tmp_path))
+        labels_of("image_lists", task(tmp_path))
     (tmp_path / "cifar" / "images" / "test" / "000002.jpg").unlink()
     data = load_task("image_lists", task(tmp_path, splits=("test",)))
     with pytest.raises(UserError, match=r"000002\.jpg: no such file"):
@@ -117,11 +122,11 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
 def test_folders_that_are_given_by_mistake(tmp_path: Path) -> None:
     write(tmp_path / "cifar")
     with pytest.raises(UserError, match=r"is the folder of a task itself: set paths\.data to"):
-        check_task_is_there("image_lists", task(tmp_path / "cifar"))
+        labels_of("image_lists", task(tmp_path / "cifar"))
     for file in (tmp_path / "cifar").glob("*.txt"):
         file.unlink()
     with pytest.raises(UserError, match=r"is no prepared task: it has none of the list files"):
-        check_task_is_there("image_lists", task(tmp_path))
+        labels_of("image_lists", task(tmp_path))
 
 
 def test_lists_as_people_write_them(tmp_path: Path) -> None:

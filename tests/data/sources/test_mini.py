@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from hydra_peft.config.check import check_config
-from hydra_peft.data.sources import Task, load_task
+from hydra_peft.data.promises import LabelRange, SeenLabels
+from hydra_peft.data.sources import Task, labels_of, load_task
 from hydra_peft.data.splits import check_task
 from hydra_peft.errors import UserError
 
@@ -39,6 +40,8 @@ def test_yaml_and_module_agree(
     assert not check_task(
         data, name=task, classes=config.classes, sizes=config.sizes, allow_partial=False
     )
+    ranges = {n: LabelRange.of(one.labels.tolist()) for n, one in data.splits.items()}
+    assert labels_of("mini", mini_task(task, tmp_path)) == SeenLabels(ranges, "generated")
     again = load_task("mini", mini_task(task, tmp_path))
     assert again.describe() == data.describe()
     assert data.lineage == "generated"

@@ -1,0 +1,113 @@
+"""Overrides of ``hydra.*`` that Hydra takes wrongly, silently or in words of its own."""
+
+from __future__ import annotations
+
+import os.path
+import re
+import shlex
+from collections.abc import Sequence
+
+from hydra.conf import HydraConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_peft.cli.quoted_words import as_typed
+from hydra_peft.errors import UserError, did_you_mean
+
+_OWN = re.compile(r"[+~]*hydra(?:[./=]|$)")
+_SWEPT = "hydra.sweeper.params."
+#: what plugins fill, so that Hydra's own schema does not have their keys
+_OF_PLUGINS = ("hydra.launcher", "hydra.sweeper")
+
+
+def check_keys_of_hydra(words: Sequence[str]) -> None:
+    """Check that overrides of ``hydra.*`` give keys that Hydra has one value, of the right kind.
+
+    Raises:
+        UserError: one does not.
+    """
+    parser = OverridesParser.create()
+    for word in filter(_OWN.match, words):
+        try:
+            override = parser.parse_override(word)
+        except HydraException:
+            continue  # Hydra says itself what it does not understand
+        reason = _wrong(override, word)
+        if reason is None and override.key_or_group == "hydra.mode" and _is_multirun(words):
+            reason = "-m makes a sweep of the command already: leave one of them out"
+        if reason is not None:
+            raise UserError(f"'{word}': {reason}.")
+
+
+def _is_multirun(words: Sequence[str]) -> bool:
+    return "-m" in words or "--multirun" in words
+
+
+def _wrong(override: Override, word: str) -> str | None:
+    key = override.key_or_group
+    if override.is_delete():
+        return "Hydra needs its own settings, none can be taken away"
+    if override.is_sweep_override():
+        return _several(key, word.partition("=")[2], word)
+    value = override.value()
+    if key == "hydra" or "/" in key:
+        named = isinstance(value, str | list)
+        return None if named else "the name of an option is needed, as in hydra/launcher=local"
+    if key == "hydra.searchpath" and isinstance(value, list):
+        return _missing_folder(value)
+    if word.startswith("+") and (unknown := unknown_key_of_hydra(key)):
+        return unknown
+    known = _settings_of(key)
+    if known is not None and not isinstance(value, dict):
+        return f"{key} is a group of settings{known}, not one value"
+    return None
+
+
+def _several(key: str, values: str, word: str) -> str:
+    form = as_typed(word.partition("=")[0], values)
+    quoted = f", or put quotes around it, as in {form}" if form else ""
+    if key.startswith(_SWEPT):
+        typed = shlex.quote(f"{key.removeprefix(_SWEPT)}={values}")
+        return f"values to sweep over are given as -m {typed}{quoted}"
+    return f"Hydra's own settings have one value in a command, not several: choose one{quoted}"
+
+
+def _missing_folder(paths: list[object]) -> str | None:
+    for path in paths:
+        folder = str(path).removeprefix("file://")
+        is_local = "://" not in folder and "${" not in folder
+        if is_local and not os.path.isdir(os.path.expanduser(folder)):
+            return f"there is no folder {folder}"
+    return None
+
+
+def _settings_of(name: str) -> str | None:
+    """Return which settings the key ``name`` of Hydra's is a group of, None where it is none."""
+    if name in _OF_PLUGINS:
+        return ""
+    node: object = OmegaConf.structured(HydraConf)
+    for part in name.split(".")[1:]:
+        if not isinstance(node, DictConfig) or part not in node.keys():  # noqa: SIM118
+            return None
+        node = node._get_node(part)
+    if not isinstance(node, DictConfig):
+        return None
+    known = ", ".join(str(one) for one in node.keys())  # noqa: SIM118
+    return f" ({known})" if known else ""
+
+
+def unknown_key_of_hydra(name: str) -> str | None:
+    """Return in words that Hydra has no key ``name``; None where it has, or plugins may have."""
+    node: object = OmegaConf.structured(HydraConf)
+    for part in name.split(".")[1:]:
+        # Below a plain dict, or what plugins bring along, any key may be meant.
+        if not isinstance(node, DictConfig) or OmegaConf.get_type(node) in (None, dict):
+            break
+        known = [str(one) for one in node.keys()]  # noqa: SIM118 - `in` passes over missing ones
+        if part not in known:
+            near = did_you_mean(part, known)
+            return f"Hydra has no key '{name}'{near}; known there: {', '.join(known)}"
+        node = node._get_node(part)
+    return None

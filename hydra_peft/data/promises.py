@@ -1,0 +1,88 @@
+"""What a task's yaml promises of its data, images and classes, and whether labels keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hydra_peft.errors import UserError
+
+
+@dataclass(frozen=True)
+class LabelRange:
+    """How many labels a split has, and the least and the greatest of them."""
+
+    count: int
+    lowest: int
+    highest: int
+
+    @classmethod
+    def of(cls, labels: Sequence[int]) -> LabelRange:
+        """Return that of ``labels``, of which there are some."""
+        return cls(len(labels), min(labels), max(labels))
+
+
+@dataclass(frozen=True)
+class SeenLabels:
+    """Labels of a task as they were found.
+
+    Attributes:
+        splits: by name, those asked for.
+        lineage: see :class:`hydra_peft.data.splits.TaskData`.
+        partial: whether the task was prepared from an incomplete original.
+    """
+
+    splits: Mapping[str, LabelRange]
+    lineage: str
+    partial: bool = False
+
+
+def check_promises(
+    seen: SeenLabels, *, name: str, classes: int, sizes: Mapping[str, int], allow_partial: bool
+) -> bool:
+    """Check the labels of a task against what its yaml promises.
+
+    Returns:
+        Whether the data is partial: a split has another size, or it was prepared from an
+        incomplete original; only where ``allow_partial`` is true.
+
+    Raises:
+        UserError: partial data that is not allowed, or other classes than ``classes``.
+    """
+    partial = seen.partial
+    for split, found in seen.splits.items():
+        if found.count != sizes[split]:
+            partial = True
+            if not allow_partial:
+                raise UserError(
+                    f"dataset {name} has {found.count} images in {split} where its yaml says "
+                    f"{sizes[split]}: mend the data (scripts/check_data.py says more), or set "
+                    "data.allow_partial=true."
+                )
+    if seen.partial and not allow_partial:
+        raise UserError(
+            f"dataset {name} was prepared from an incomplete original, as its manifest.json says: "
+            "complete the original and prepare the task again, or set data.allow_partial=true."
+        )
+    _check_classes(seen, name, classes, allow_partial)
+    return partial
+
+
+def _check_classes(seen: SeenLabels, name: str, classes: int, allow_partial: bool) -> None:
+    """Check that labels lie below ``classes``, and reach it where all of them are there to see."""
+    for split, found in seen.splits.items():
+        if found.lowest < 0 or found.highest >= classes:
+            raise UserError(
+                f"dataset {name} has labels from {found.lowest} to {found.highest} in {split}, but "
+                f"dataset.classes={classes}: labels must lie below it; mend the data or "
+                "dataset.classes."
+            )
+    highest = max((found.highest for found in seen.splits.values()), default=0)
+    # The 1000 of a task with hundreds of classes may lack some of them.
+    complete = seen.lineage == "generated" or "test" in seen.splits
+    if complete and highest + 1 < classes and not allow_partial:
+        raise UserError(
+            f"dataset {name} has labels from 0 to {highest}, but dataset.classes={classes}: set "
+            f"dataset.classes={highest + 1}, or data.allow_partial=true where images of the last "
+            "classes are missing."
+        )

@@ -1,0 +1,98 @@
+"""Record and config of a completed run, read from its folder and compared; no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra_peft.config.check import check_recorded
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.models.weight_files import check_weights_exist
+from hydra_peft.runs._contradictions import config_contradictions
+from hydra_peft.runs.folder import CONFIG, read_config
+from hydra_peft.runs.record import Record, read_record
+
+#: files of an adapter, as :func:`hydra_peft.adaptation.storage.save_adapter` names them
+ADAPTER = ("adapter.json", "adapter.safetensors")
+
+
+def read_run_config(folder: Path) -> RunConfig:
+    """Return the checked config of the run in ``folder``.
+
+    The file is read as plain yaml: nothing in it is resolved, imported or instantiated.
+
+    Raises:
+        UserError: see :func:`hydra_peft.runs.folder.read_config`; or it does not check.
+    """
+    with in_file(folder / CONFIG):
+        return check_recorded(read_config(folder))
+
+
+def read_completed(
+    folder: Path, *, checkpoint: str | None = None, doubts: list[str] | None = None
+) -> tuple[Record, RunConfig]:
+    """Return the record and the checked config of the completed run in ``folder``.
+
+    Args:
+        checkpoint: the backbone's weights, where they have moved since; None takes the recorded.
+        doubts: gets a sentence where the folder contradicts itself; None refuses it.
+
+    Raises:
+        UserError: one of both is missing or damaged, or the run did not complete.
+    """
+    found: list[str] = []
+    record, values = read_record(folder, found), read_config(folder)
+    if differs := config_contradictions(record, values):
+        found.append(f"{folder / CONFIG} is not the config of the run's record: {differs}: edited?")
+    if found and doubts is None:
+        raise UserError(found[0])
+    if doubts is not None:
+        doubts += found
+    with in_file(folder / CONFIG):
+        config = check_recorded(values)
+    if record.status != "completed":
+        raise UserError(f"the run in {folder} is {record.status}: there is nothing to evaluate.")
+    if record.metrics.get("split") != config.protocol.evaluate_split:
+        raise UserError(f"{folder}: record and config name different splits: edited?")
+    if checkpoint is not None:
+        model = dataclasses.replace(config.model, checkpoint=checkpoint)
+        config = dataclasses.replace(config, model=model)
+    return record, config
+
+
+def look_at_run(
+    folder: Path, *, checkpoint: str | None = None, doubts: list[str] | None = None
+) -> RunConfig:
+    """Check what keeps the run in ``folder`` from being rebuilt and can be seen without torch.
+
+    Args:
+        checkpoint, doubts: see :func:`read_completed`.
+
+    Returns:
+        The run's config.
+
+    Raises:
+        UserError: see :func:`read_completed`; or adapter or weights are not there.
+    """
+    _, config = read_completed(folder, checkpoint=checkpoint, doubts=doubts)
+    for name in ADAPTER:
+        if not os.path.isfile(folder / name):
+            raise UserError(f"{folder} has no {name}: without it the run cannot be rebuilt.")
+    model = config.model
+    if model.pretrained:
+        check_weights_exist(model.architecture, model.checkpoint, model.url)
+    return config
+
+
+@contextmanager
+def in_file(path: Path) -> Iterator[None]:
+    """Name the file that a mistake is in."""
+    try:
+        yield
+    except UserError as error:
+        said = str(error)
+        raise UserError(said if said.startswith(f"{path} ") else f"{path}: {said}") from None

@@ -1,0 +1,62 @@
+"""Overrides of ``hydra.*``: those that Hydra has, or that nobody but plugins knows."""
+
+from __future__ import annotations
+
+import pytest
+
+from hydra_peft.cli.hydra_keys import check_keys_of_hydra
+from hydra_peft.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("+hydra.zq=1", "Hydra has no key 'hydra.zq'; known there: defaults, mode"),
+        ("++hydra.job.chdri=true", r"'hydra\.job\.chdri' \(did you mean 'chdir'\?\)"),
+        ("+hydra.job.config.override_dirname.zq=1", r"no key 'hydra\.job\.config\.override_dir"),
+        (
+            "hydra.sweeper.params.seed=1,2",
+            r"given as -m seed=1,2, or put .*, as in 'hydra\..*seed=\"1,2\"'",
+        ),
+        ("+hydra.sweeper.params.seed=range(0,3)", r"given as -m 'seed=range\(0,3\)'"),
+        ("hydra.launcher.x=1,2", r"have one value in a command, not several: choose one, or put"),
+        ("hydra/launcher=local,slurm", r"have one value in a command"),
+        ("~hydra.run", r"none can be taken away"),
+        ("hydra=1", r"the name of an option is needed"),
+        ("hydra/launcher=null", r"the name of an option is needed"),
+        ("hydra.job=3", r"hydra.job is a group of settings \(name, chdir"),
+        ("hydra.sweeper=3", r"hydra.sweeper is a group of settings, not one value"),
+        ("hydra.job.env_set=3", r"hydra.job.env_set is a group of settings, not"),
+        ("hydra.searchpath=[file:///nowhere]", r"there is no folder /nowhere"),
+    ],
+)
+def test_a_key_that_hydra_has_not_is_one_sentence(word: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_keys_of_hydra(["seed=1", word])
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "++hydra.run.dir=x",
+        "+hydra.job.env_set.ANY=1",
+        "+hydra.launcher.any=1",
+        "+hydra.sweeper.params.seed='1,2'",
+        "hydra.run.dir='a,b'",
+        "hydra/launcher=local",
+        "hydra.searchpath=[file:///tmp,pkg://any]",
+        "+hydra.job_logging.any.other=1",
+        "hydra.zq=1",  # Hydra says itself that it is not there
+        "+seed=1",
+        "+hydra.zq",
+        "--cfg=job",
+    ],
+)
+def test_others_are_left_to_hydra(word: str) -> None:
+    check_keys_of_hydra([word])
+
+
+def test_a_sweep_that_is_asked_to_be_none() -> None:
+    check_keys_of_hydra(["hydra.mode=MULTIRUN"])
+    with pytest.raises(UserError, match="-m makes a sweep of the command already"):
+        check_keys_of_hydra(["-m", "hydra.mode=RUN"])
