@@ -15,6 +15,11 @@ def module_names(package: ModuleType) -> list[str]:
     return sorted(module.name for module in found if not module.name.startswith("_"))
 
 
+def all_modules(package: ModuleType) -> list[ModuleType]:
+    """Import and return the public modules of ``package``, sorted by name."""
+    return [importlib.import_module(f"{package.__name__}.{n}") for n in module_names(package)]
+
+
 def find_module(package: ModuleType, name: object, key: str) -> ModuleType:
     """Import and return the module ``name`` of ``package``.
 
