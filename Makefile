@@ -6,6 +6,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 RUN = $(abspath $(VENV))/bin/python
+# Compiled modules are kept: tests start many processes.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test test-long lint install
 

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.data.splits import ImageSplit
+from hydra_peft.optimizers.adamw import AdamW
 from hydra_peft.training.batches import Prepare
 from hydra_peft.training.loop import train
-from hydra_peft.training.optimizer import build_adamw
 
 
-def adamw(model: nn.Module, *, lr: float = 1e-4) -> torch.optim.AdamW:
+def adamw(model: nn.Module, *, lr: float = 1e-4) -> torch.optim.Optimizer:
     """Return a run's optimizer over what ``model`` trains, with the decay of VTAB-1k's recipe."""
     trained = [p for p in model.parameters() if p.requires_grad]
-    return build_adamw(trained, lr=lr, weight_decay=1e-4, betas=(0.9, 0.999), eps=1e-8)
+    return AdamW(lr, weight_decay=1e-4, betas=[0.9, 0.999], eps=1e-8).build(trained)
 
 
 def train_all(

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.benchmarks._memory import peak_of_process, peak_of_step
 from hydra_peft.benchmarks._report import Report, Seconds, compared, median, ratio, spread, timed
+from hydra_peft.benchmarks._training import adamw
 from hydra_peft.benchmarks._variants import (
     CLASSES,
     DTYPES,
@@ -27,7 +28,6 @@ from hydra_peft.benchmarks._variants import (
 )
 from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import fastest_precision
-from hydra_peft.training.optimizer import build_adamw
 
 LORA, HYDRA = "lora r=4", "hydra r=2+2"
 COMPILED = ", compiled"
@@ -218,9 +218,7 @@ def _linear(batch_size: int, device: torch.device) -> _Work:
     head = nn.Linear(WIDTH, CLASSES).to(device)
     features = torch.randn(batch_size, WIDTH, device=device)
     labels = torch.zeros(batch_size, dtype=torch.int64, device=device)
-    optimizer = build_adamw(
-        list(head.parameters()), lr=1e-4, weight_decay=0.0, betas=(0.9, 0.999), eps=1e-8
-    )
+    optimizer = adamw(head)
 
     def step() -> None:
         loss = nn.functional.cross_entropy(head(features), labels)

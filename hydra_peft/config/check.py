@@ -16,13 +16,20 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.limits import check_limits
 from hydra_peft.methods import method_class
-from hydra_peft.methods._base import Method
+from hydra_peft.optimizers import optimizer_class
 from hydra_peft.plain_text import shortened
+from hydra_peft.schedules import schedule_class
 
 T = TypeVar("T")
 
-#: keys of ``method`` that say how to run it rather than what it is
-_METHOD_EXTRAS = ("name", "recipe")
+#: groups whose ``name`` chooses their class, with an example
+_CHOSEN = {
+    "method": (method_class, "method=lora"),
+    "optimizer": (optimizer_class, "optimizer=adamw"),
+    "scheduler": (schedule_class, "scheduler=cosine"),
+}
+#: keys of such groups that are no options of the class; ``recipe`` says which of a recipe's rates
+_NO_OPTIONS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
 #: keys of earlier code that decided nothing; the configs of its runs still have them
 _RETIRED = {"dataset": ("column",)}
@@ -64,11 +71,10 @@ def check_and_resolve(config: DictConfig) -> tuple[RunConfig, dict[str, Any]]:
     values: dict[str, Any] = {}
     # Others take values from these two: a mistake in them is named there.
     for key in sorted(expected, key=lambda key: key not in ("dataset", "train")):
-        if key == "method" or dataclasses.is_dataclass(types[key]):
+        if dataclasses.is_dataclass(types[key]):
             section = _section(config, key)
             plain[key] = raw[key] if _is_plain(raw[key]) else _resolved(section, key)
-            typed = _method(plain[key]) if key == "method" else _typed(types[key], plain[key], key)
-            values[key] = typed
+            values[key] = _chosen(key, plain[key]) or _typed(types[key], plain[key], key)
         else:
             plain[key] = values[key] = _check_value(types[key], config, key)
     checked = RunConfig(**values, settings={})
@@ -94,12 +100,16 @@ def _is_needed(field: dataclasses.Field[Any]) -> bool:
     return field.default is nothing and field.default_factory is nothing
 
 
-def _method(values: dict[str, Any]) -> Method:
+def _chosen(key: str, values: dict[str, Any]) -> Any:
+    """Return the typed group ``key`` of the class that its name chooses; None if it has but one."""
+    if key not in _CHOSEN:
+        return None
+    find, example = _CHOSEN[key]
     name = values.get("name")
     if not isinstance(name, str):
-        raise UserError("method.name is missing: choose a method, such as method=lora.")
-    options = {key: value for key, value in values.items() if key not in _METHOD_EXTRAS}
-    return _typed(method_class(name), options, "method")
+        raise UserError(f"{key}.name is missing: choose one, such as {example}.")
+    options = {option: value for option, value in values.items() if option not in _NO_OPTIONS}
+    return _typed(find(name), options, key)
 
 
 def check_recorded(values: Mapping[str, Any]) -> RunConfig:
@@ -161,7 +171,8 @@ def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
     except ConfigKeyError as error:
         full = f"{key}.{error.full_key}"
         known = [field.name for field in dataclasses.fields(cast(Any, cls))]
-        raise UserError(_unknown_key(full, full.rsplit(".", 1)[-1], known)) from None
+        of = f" of {key}={cls.name}" if key in _CHOSEN else ""  # type: ignore[attr-defined]
+        raise UserError(_unknown_key(full, full.rsplit(".", 1)[-1], known, of)) from None
     except OmegaConfBaseException as error:
         raise UserError(_one_line(error, f"{key}.{error.full_key}")) from None
     except OverflowError:
@@ -223,9 +234,9 @@ def _check_value(kind: type[T], config: DictConfig, key: str) -> T:
     return value
 
 
-def _unknown_key(full: str, last: str, known: list[str]) -> str:
+def _unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
     listed = ", ".join(known) or "none"
-    return f"unknown key '{full}'{did_you_mean(last, known)}; known here: {listed}."
+    return f"unknown key '{full}'{of}{did_you_mean(last, known)}; known here: {listed}."
 
 
 def _one_line(error: OmegaConfBaseException, key: str) -> str:

@@ -36,7 +36,10 @@ def science(config: RunConfig) -> dict[str, Any]:
 
     groups: dict[str, Any] = {}
     for group, left_out in _NOT_SCIENCE.items():
-        values = dataclasses.asdict(getattr(config, group))
+        part = getattr(config, group)
+        values = (
+            part.identity() if group in ("optimizer", "scheduler") else dataclasses.asdict(part)
+        )
         groups[group] = {key: value for key, value in values.items() if key not in left_out}
     method = config.method.identity()
     if config.protocol.tune:

@@ -15,6 +15,8 @@ from typing import Annotated, Any
 from hydra_peft.errors import UserError
 from hydra_peft.limits import LearningRate, Limits, Scale, Share, check_limits
 from hydra_peft.methods._base import Method
+from hydra_peft.optimizers._base import Optimizer, WeightDecay
+from hydra_peft.schedules._base import EndRate, Epochs, Schedule, WarmupEpochs
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
@@ -23,7 +25,6 @@ SPLITS = ("train800", "val200", "train", "test")
 CACHES = ("train", "all", "none")
 NORMALIZATIONS = ("backbone", "imagenet")
 INITS = ("gaussian", "xavier", "kaiming")
-SCHEDULES = ("cosine", "timm_cosine")
 COMPILE = ("auto", "true", "false")
 SELECTIONS = ("last", "best")
 #: how tuning goes through ``protocol.grid``
@@ -38,16 +39,9 @@ ON_EXISTING = ("skip", "rerun", "error")
 #: which runs that ended without a score are started again: none, failed ones, diverged ones too
 RETRY = ("none", "failed", "all")
 #: the most are what nobody means: a slip of the keyboard would take for ever, or all memory
-Epochs = Annotated[int, Limits(least=1, most=1_000_000)]
 Classes = Annotated[int, Limits(least=2, most=1_000_000)]
 Images = Annotated[int, Limits(least=1, most=100_000_000)]
 BatchSize = Annotated[int, Limits(least=1, most=100_000)]
-WarmupEpochs = Annotated[int, Limits(least=0, most=1_000_000)]
-#: below the least float32 has no digits to divide by; 1 is the largest in use (Inception's)
-Epsilon = Annotated[float, Limits(least=1e-30, most=1)]
-WeightDecay = Annotated[float, Limits(least=0, most=100)]
-#: a rate at an end of a schedule
-EndRate = Annotated[float, Limits(least=0, most=1e6)]
 #: more jobs at a time than any machine has room for
 MAX_SLOTS = 1024
 
@@ -227,52 +221,6 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig(_Group, key="optimizer"):
-    """``optimizer``: AdamW over adapter and head, one parameter group as in the released code."""
-
-    name: str
-    lr: LearningRate
-    weight_decay: WeightDecay
-    betas: list[Share]
-    eps: Epsilon
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _one_of("optimizer.name", self.name, ("adamw",))
-        two = len(self.betas) == 2
-        _require(two, "optimizer.betas", self.betas, "two numbers")
-
-
-@dataclass(frozen=True)
-class SchedulerConfig(_Group, key="scheduler"):
-    """``scheduler``: linear warm-up, then a cosine; see :mod:`hydra_peft.training.schedule`.
-
-    Attributes:
-        name: ``cosine`` (moves each step) or ``timm_cosine`` (moves each epoch, as timm's
-            scheduler does when it is called as the released code calls it).
-        warmup_epochs: length of the warm-up, part of ``train.epochs``.
-        warmup_lr: learning rate at the first step.
-        min_lr: learning rate that the cosine ends at.
-        period_epochs: length of the cosine of ``timm_cosine``; null is ``train.epochs``.
-    """
-
-    name: str
-    warmup_epochs: WarmupEpochs
-    warmup_lr: EndRate
-    min_lr: EndRate
-    period_epochs: Epochs | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _one_of("scheduler.name", self.name, SCHEDULES)
-        if self.period_epochs is not None and self.name == "cosine":
-            raise UserError(
-                "scheduler.period_epochs is for scheduler.name=timm_cosine: the cosine of "
-                "scheduler.name=cosine always ends with training."
-            )
-
-
-@dataclass(frozen=True)
 class FillsConfig(_Group, key="protocol.fills"):
     """``protocol.fills``: what a protocol decides for other groups, which point here.
 
@@ -282,7 +230,8 @@ class FillsConfig(_Group, key="protocol.fills"):
         drop_path: stochastic depth rate (``model.drop_path``).
         drop_last: whether smaller last batches are left out (``train.drop_last``).
         normalization: of images (``data.normalization``).
-        schedule: ``scheduler.name``; ``period_epochs`` and ``min_lr`` likewise.
+        schedule: ``scheduler.name`` of ``scheduler=by_protocol``; ``period_epochs`` and ``min_lr``
+            likewise.
         precision: of computing (``precision``); configs of older code have it there alone.
     """
 
@@ -482,8 +431,8 @@ class RunConfig(_Group):
     method: Method
     dataset: DatasetConfig
     data: DataConfig
-    optimizer: OptimizerConfig
-    scheduler: SchedulerConfig
+    optimizer: Optimizer
+    scheduler: Schedule
     protocol: ProtocolConfig
     train: TrainConfig
     paths: PathsConfig
@@ -510,10 +459,7 @@ class RunConfig(_Group):
         """Check that a schedule rises to its learning rate and falls from it."""
         tried = self.protocol.grid.lr if self.protocol.tune else [self.optimizer.lr]
         key = "protocol.grid.lr" if self.protocol.tune else "optimizer.lr"
-        ends = {"min_lr": self.scheduler.min_lr}
-        if self.scheduler.warmup_epochs:
-            ends["warmup_lr"] = self.scheduler.warmup_lr
-        for end, rate in ends.items():
+        for end, rate in self.scheduler.ends().items():
             if rate > min(tried):
                 raise UserError(
                     f"scheduler.{end}={rate} is above {key}={min(tried)}, where the schedule has "

@@ -12,12 +12,12 @@ Importing this, or a figure's module, loads neither matplotlib nor pandas.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import sys
 
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.figures._base import CollectionFigure, Figure, FigureData, RunFigure, why_not
 from hydra_peft.figures._files import render, save
+from hydra_peft.registry import all_modules
 
 __all__ = [
     "CollectionFigure",
@@ -34,8 +34,7 @@ __all__ = [
 
 def all_figures() -> list[Figure]:
     """Return every figure, the paper's first, then by name."""
-    modules = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
-    figures: list[Figure] = [importlib.import_module(f"{__name__}.{m}").FIGURE for m in modules]
+    figures: list[Figure] = [module.FIGURE for module in all_modules(sys.modules[__name__])]
     return sorted(figures, key=lambda figure: (not figure.name.isdigit(), figure.name))
 
 

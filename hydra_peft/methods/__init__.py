@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
-import pkgutil
+import sys
 import types
 import typing
 from typing import Any
 
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.methods._base import Method
+from hydra_peft.registry import find_module, module_names
 
 
 def method_names() -> list[str]:
     """Return the names of all methods, sorted."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    return module_names(sys.modules[__name__])
 
 
 def method_class(name: str) -> type[Method]:
@@ -25,13 +25,7 @@ def method_class(name: str) -> type[Method]:
     Raises:
         UserError: no method has that name.
     """
-    names = method_names()
-    if name not in names:
-        raise UserError(
-            f"method '{name}' is unknown{did_you_mean(name, names)}: "
-            f"choose one of {', '.join(names)}."
-        )
-    found: type[Method] = importlib.import_module(f"{__name__}.{name}").METHOD
+    found: type[Method] = find_module(sys.modules[__name__], name, "method").METHOD
     return found
 
 

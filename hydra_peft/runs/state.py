@@ -19,6 +19,11 @@ from hydra_peft.runs.scoring import Scoring
 from hydra_peft.training.distributed import World
 from hydra_peft.training.evaluation import Score
 from hydra_peft.training.loop import EpochRecord, Progress
+from hydra_peft.training.optimizer_state import (
+    load_state_tensors,
+    state_layout,
+    state_tensors,
+)
 from hydra_peft.training.random_states import (
     check_generator_state,
     check_random_states,
@@ -27,7 +32,6 @@ from hydra_peft.training.random_states import (
 )
 
 _PROGRESS = ("order", "loss_sum", "correct", "losses")
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass
@@ -36,7 +40,7 @@ class TrainingState:
 
     Attributes:
         model: adapted.
-        optimizer: AdamW over its trained parameters, one group.
+        optimizer: over its trained parameters.
         progress: where the loop is.
         epochs: records of the epochs; those after ``progress.epoch`` do not count.
         scoring: what was scored.
@@ -46,7 +50,7 @@ class TrainingState:
     """
 
     model: nn.Module
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.Optimizer
     progress: Progress
     epochs: list[EpochRecord]
     scoring: Scoring
@@ -68,8 +72,7 @@ class TrainingState:
                 others' random states too, as ``process/1/torch``. The rest is the same in all.
         """
         found = {f"model/{name}": t for name, t in adapter_state_dict(self.model).items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            found |= {f"optimizer/{index}/{key}": moments[key] for key in _MOMENTS}
+        found |= {f"optimizer/{name}": t for name, t in state_tensors(self.optimizer).items()}
         found |= {f"progress/{key}": getattr(self.progress, key) for key in _PROGRESS}
         found |= {f"best/{name}": t for name, t in self.scoring.snapshot.items()}
         random, *others = _random_states_of(world or World(), self.device)
@@ -91,11 +94,12 @@ class TrainingState:
         }
 
     def max_bytes(self) -> int:
-        """Return what the tensors of no state of this training exceed together."""
+        """Return an upper bound, in bytes, of the tensors in any checkpoint of this training."""
         model = sum(t.nbytes for t in adapter_state_dict(self.model).values())
+        moments = sum(s.numel() * d.itemsize for s, d in state_layout(self.optimizer).values())
         random = sum(t.nbytes for t in random_states(self.device).values())
-        # weights, two moments, best; a step counter each, generators of up to a thousand processes
-        return 4 * model + 8 * len(self._parameters()) + 8 * self.steps + 1024 * random
+        # weights, those of the best epoch; generators of up to a thousand processes
+        return 2 * model + moments + 8 * self.steps + 1024 * random
 
     def check(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Check that :meth:`load` can take ``tensors`` and ``facts``; nothing is changed.
@@ -119,12 +123,7 @@ class TrainingState:
         with torch.no_grad():
             for name, tensor in _below("model/", tensors).items():
                 own[name].copy_(tensor)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below("optimizer/", tensors).items():
-            index, key = name.split("/")
-            moments.setdefault(int(index), {})[key] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        load_state_tensors(self.optimizer, _below("optimizer/", tensors))
         progress = self.progress
         progress.order = tensors["progress/order"]
         for key in ("loss_sum", "correct", "losses"):
@@ -154,9 +153,6 @@ class TrainingState:
         set_random_states(_below(own, tensors), self.device)
         return True
 
-    def _parameters(self) -> list[nn.Parameter]:
-        return [p for group in self.optimizer.param_groups for p in group["params"]]
-
     def _seen(self, step: int) -> int:
         return min(step * self.batch_size, self.images)
 
@@ -166,12 +162,8 @@ class TrainingState:
         layout = {f"model/{name}": kind for name, kind in model.items()}
         if any(name.startswith("best/") for name in tensors):
             layout |= {f"best/{name}": kind for name, kind in model.items()}
-        for index, parameter in enumerate(self._parameters()):
-            # A parameter that no gradient has reached has no moments.
-            if f"optimizer/{index}/step" in tensors:
-                kinds = (torch.Size([]), torch.float32), *((parameter.shape, parameter.dtype),) * 2
-                names = (f"optimizer/{index}/{key}" for key in _MOMENTS)
-                layout |= dict(zip(names, kinds, strict=True))
+        optimizer = state_layout(self.optimizer, _below("optimizer/", tensors))
+        layout |= {f"optimizer/{name}": kind for name, kind in optimizer.items()}
         states = {n: (t.shape, t.dtype) for n, t in random_states(self.device).items()}
         states.pop("cuda", None)
         random: dict[str, tuple[torch.Size, torch.dtype]] = {}

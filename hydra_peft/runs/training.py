@@ -33,9 +33,7 @@ from hydra_peft.training.distributed import World
 from hydra_peft.training.evaluation import evaluate
 from hydra_peft.training.interrupts import Interrupts
 from hydra_peft.training.loop import DivergedError, EpochRecord, Progress, train
-from hydra_peft.training.optimizer import build_adamw
 from hydra_peft.training.profiling import StepProfiler
-from hydra_peft.training.schedule import build_schedule
 from hydra_peft.training.seeding import derive_seed, generator, seed_everything
 from hydra_peft.training.threads import FOLLOWER, LoadFollower
 
@@ -134,15 +132,7 @@ class Training:
                 clip_grad=config.train.clip_grad,
                 label_smoothing=config.train.label_smoothing,
                 optimizer=state.optimizer,
-                learning_rate=build_schedule(
-                    config.scheduler.name,
-                    epochs=config.train.epochs,
-                    lr=config.optimizer.lr,
-                    warmup_epochs=config.scheduler.warmup_epochs,
-                    warmup_lr=config.scheduler.warmup_lr,
-                    min_lr=config.scheduler.min_lr,
-                    period_epochs=config.scheduler.period_epochs,
-                ),
+                learning_rate=config.scheduler.rates(config.optimizer.lr, config.train.epochs),
                 prepare=self.feed.prepare,
                 order=generator(config.seed, "batches"),
                 device=state.device,
@@ -273,11 +263,5 @@ class Training:
         return nullcontext()
 
 
-def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.AdamW:
-    return build_adamw(
-        list(trainable_parameters(model)),
-        lr=config.optimizer.lr,
-        weight_decay=config.optimizer.weight_decay,
-        betas=config.optimizer.betas,
-        eps=config.optimizer.eps,
-    )
+def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
+    return config.optimizer.build(list(trainable_parameters(model)))

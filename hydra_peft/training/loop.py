@@ -15,10 +15,10 @@ from torch.autograd.profiler import record_function
 from torch.nn import functional as F
 
 from hydra_peft.data.splits import ImageSplit, to_tensor
+from hydra_peft.schedules import LearningRate
 from hydra_peft.training.batches import Prepare, batch_count, shuffled_rows
 from hydra_peft.training.devices import autocast, exact_float32
 from hydra_peft.training.distributed import World
-from hydra_peft.training.schedule import LearningRate
 
 
 class DivergedError(RuntimeError):

@@ -58,8 +58,8 @@ def test_folders_may_start_with_a_tilde(
     ("overrides", "message"),
     [
         (["+foo=1"], "unknown key 'foo'; known here: model, method"),
-        (["+method.rnak=2"], "unknown key 'method.rnak' .did you mean 'rank'"),
-        (["+optimizer.lrr=1"], "unknown key 'optimizer.lrr' .did you mean 'lr'"),
+        (["+method.rnak=2"], "unknown key 'method.rnak' of method=hydra .did you mean 'rank'"),
+        (["+optimizer.lrr=1"], "unknown key 'optimizer.lrr' of optimizer=adamw .did you mean 'lr'"),
         (["method.rank=x"], "method.rank: Value 'x' of type 'str'"),
         (["method.rank=1.5"], "method.rank: Value '1.5' of type 'float'"),
         (["method.rank=0"], "method.rank=0 is not allowed: it must be at least 1"),
@@ -75,7 +75,9 @@ def test_folders_may_start_with_a_tilde(
         (["optimizer.lr=nan"], "optimizer.lr=nan is not allowed"),
         (["optimizer.lr=inf"], "optimizer.lr=inf is not allowed"),
         (["optimizer.betas=[0.9]"], "two numbers"),
-        (["optimizer.name=sgd"], "one of adamw"),
+        (["optimizer.name=lion"], "one of adamw, sgd"),
+        (["optimizer.name=sgd"], "unknown key 'optimizer.betas' of optimizer=sgd"),
+        (["scheduler=linear", "+scheduler.period_epochs=3"], "of scheduler=linear"),
         (["train.epochs=0"], "train.epochs=0 is not allowed"),
         (["train.epochs=2", "scheduler.warmup_epochs=2"], "leaves nothing of train.epochs=2"),
         (["dataset.recipe.epochs=2"], "leaves nothing of train.epochs=2"),
@@ -133,7 +135,7 @@ def refusal(group: str, values: dict[str, Any]) -> str:
     """Return what is said of a group's values; nothing where they are accepted."""
     cls = typing.get_type_hints(RunConfig)[group]
     try:
-        if dataclasses.is_dataclass(cls) and group != "method":
+        if dataclasses.is_dataclass(cls) and group not in ("method", "optimizer", "scheduler"):
             check_section(cast(Any, cls), OmegaConf.create({group: values[group]}), group)
         else:
             check_config(OmegaConf.create(values))

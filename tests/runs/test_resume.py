@@ -29,6 +29,7 @@ METHODS = {
     "lora": ["method=lora", "method.dropout=0.3", "model.drop_path=0.2"],
     "hydra": ["method=hydra", "method.dropout=0.3", "model.drop_path=0.2"],
     "linear": ["method=linear"],
+    "sgd": ["method=lora", "optimizer=sgd", "optimizer.lr=0.05", "scheduler=linear"],
     "full": ["method=full", "model.drop_path=0.2"],
     "best": [
         "method=hydra",

@@ -7,13 +7,13 @@ import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from hydra_peft.errors import UserError
 from hydra_peft.models.backbones import build_backbone
+from hydra_peft.optimizers.adamw import AdamW
 from hydra_peft.runs import checkpoints as checkpoints_module
 from hydra_peft.runs import run as run_module
 from hydra_peft.runs import training as training_module
@@ -228,14 +228,14 @@ def test_diverged_run_says_so(do: Do) -> None:
 def test_weights_that_the_last_step_breaks_are_a_diverged_run(
     do: Do, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
-    build = training_module.build_adamw
+    build = AdamW.build
 
-    def built(parameters: list[torch.nn.Parameter], **options: Any) -> torch.optim.AdamW:
-        optimizer = build(parameters, **options)
+    def built(options: AdamW, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        optimizer = build(options, parameters)
         optimizer.register_step_post_hook(lambda *_: parameters[0].data.fill_(torch.inf))
         return optimizer
 
-    monkeypatch.setattr(training_module, "build_adamw", built)
+    monkeypatch.setattr(AdamW, "build", built)
     one_step = ("train.epochs=1", "train.batch_size=89")
     outcome = do(f"protocol={protocol}", *one_step)
     assert outcome.record.status == "diverged"

@@ -18,7 +18,6 @@ from hydra_peft.runs.checkpoints import Checkpoints, Origin
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.state import TrainingState
 from hydra_peft.training.loop import Progress
-from hydra_peft.training.optimizer import build_adamw
 
 ORIGIN = Origin("a" * 12, "b" * 64, "c" * 64, "2.6")
 PROTOCOL = ProtocolConfig(
@@ -37,11 +36,12 @@ PROTOCOL = ProtocolConfig(
 def state() -> TrainingState:
     """A state after step 2 of epoch 1 (from 1) of 5 epochs of 3 steps of 4 out of 10 images."""
     import hydra_peft
+    from hydra_peft.optimizers.adamw import AdamW
 
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 2))
     hydra_peft.inject(model, "lora", targets=["0"], rank=1, head="1")
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = build_adamw(trained, lr=0.1, weight_decay=0.0, betas=(0.9, 0.99), eps=1e-8)
+    optimizer = AdamW(0.1, 0.0, [0.9, 0.99], 1e-8).build(trained)
     model(torch.randn(3, 4)).square().sum().backward()
     optimizer.step()
     progress = Progress()

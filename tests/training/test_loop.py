@@ -15,10 +15,10 @@ from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.models.architectures import build_architecture
+from hydra_peft.schedules.cosine import Cosine
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.evaluation import evaluate
 from hydra_peft.training.loop import DivergedError, EpochRecord, Progress, train
-from hydra_peft.training.schedule import build_schedule
 
 CPU = torch.device("cpu")
 NORMALIZE = Normalizer((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), CPU)
@@ -51,15 +51,7 @@ def run(
         "clip_grad": None,
         "label_smoothing": 0.0,
         "optimizer": optimizer,
-        "learning_rate": build_schedule(
-            "cosine",
-            epochs=4,
-            lr=lr,
-            warmup_epochs=1,
-            warmup_lr=0.0,
-            min_lr=0.0,
-            period_epochs=None,
-        ),
+        "learning_rate": Cosine(warmup_epochs=1, warmup_lr=0.0, min_lr=0.0).rates(lr, 4),
         "prepare": NORMALIZE,
         "order": torch.Generator().manual_seed(3),
         "device": CPU,

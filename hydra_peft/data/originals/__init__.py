@@ -6,13 +6,12 @@ them.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import sys
 
 from hydra_peft.data.originals._base import Original
+from hydra_peft.registry import all_modules
 
 
 def originals() -> list[Original]:
     """Return all originals, in the order of their modules' names."""
-    names = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
-    return [importlib.import_module(f"{__name__}.{name}").ORIGINAL for name in sorted(names)]
+    return [module.ORIGINAL for module in all_modules(sys.modules[__name__])]

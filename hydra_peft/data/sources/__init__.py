@@ -6,13 +6,12 @@ without torch, what labels there are; a dataset yaml names it as ``source``.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from hydra_peft.data.sources._task import Task
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.registry import find_module
 
 if TYPE_CHECKING:
     from hydra_peft.data.promises import SeenLabels
@@ -40,10 +39,4 @@ def load_task(source: str, task: Task) -> TaskData:
 
 
 def _module(source: str) -> ModuleType:
-    names = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
-    if source not in names:
-        raise UserError(
-            f"dataset.source '{source}' is unknown{did_you_mean(source, names)}: choose one of "
-            f"{', '.join(names)}."
-        )
-    return importlib.import_module(f"{__name__}.{source}")
+    return find_module(sys.modules[__name__], source, "dataset.source")

@@ -1,0 +1,128 @@
+"""Splits: the named inputs and the targets of one part of a task, from disk to device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths, such as token ids: all values end to end, and where rows end.
+
+    Indexing with a slice or positions gives a Ragged of those rows.
+
+    Attributes:
+        values: any dtype ``[total]``.
+        lengths: int64 ``[n]``.
+    """
+
+    values: Tensor
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, rows: slice | Tensor) -> Ragged:
+        chosen = self.lengths[rows]
+        starts = (self.lengths.cumsum(0) - self.lengths)[rows]
+        within = torch.arange(int(chosen.sum()), device=chosen.device)
+        within -= (chosen.cumsum(0) - chosen).repeat_interleave(chosen)
+        return Ragged(self.values[starts.repeat_interleave(chosen) + within], chosen)
+
+    def to(self, device: torch.device) -> Ragged:
+        """Return the same rows on ``device``."""
+        return Ragged(self.values.to(device), self.lengths.to(device))
+
+    def padded(self, fill: float, multiple: int = 1) -> tuple[Tensor, Tensor]:
+        """Return the rows as ``[n, longest]`` with ``fill`` at their ends, and a bool mask of them.
+
+        Args:
+            multiple: the width is rounded up to a multiple of it.
+        """
+        width = max(1, int(self.lengths.max()) if len(self) else 1)
+        width = -(-width // multiple) * multiple
+        columns = torch.arange(width, device=self.lengths.device)
+        mask = columns < self.lengths[:, None]
+        dense = self.values.new_full((len(self), width), fill)
+        dense[mask] = self.values
+        return dense, mask
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Rows of equal shape that are read from disk, or decoded, when a slice is taken."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        """Return consecutive rows, in memory."""
+        ...
+
+
+#: One input of all examples of a split.
+Rows = Tensor | Ragged | Reader
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some examples of a split, in memory.
+
+    Attributes:
+        inputs: rows by name.
+        targets: the same number of them.
+    """
+
+    inputs: Mapping[str, Tensor | Ragged]
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on ``device``."""
+        return Batch(
+            {key: rows.to(device) for key, rows in self.inputs.items()}, self.targets.to(device)
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a task, as a model's backbone takes it.
+
+    Attributes:
+        inputs: by name, each with a row for every example: ``image`` uint8 ``[n, 3, height,
+            width]``, ``tokens`` ragged int64, ``features`` float ``[n, width]``.
+        targets: int64 ``[n]``, float32 ``[n]`` or bool ``[n, classes]``, as the
+            kind of task takes them.
+    """
+
+    inputs: Mapping[str, Rows]
+    targets: Tensor
+
+    def __post_init__(self) -> None:
+        for name, rows in self.inputs.items():
+            assert len(rows) == len(self.targets), f"{name} has a row for every target"
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, rows: slice | Tensor) -> Batch:
+        """Return the examples at ``rows``: a slice, or positions (int64 ``[b]``).
+
+        Positions need inputs in memory, see :meth:`in_memory`.
+        """
+        taken: dict[str, Tensor | Ragged] = {}
+        for name, source in self.inputs.items():
+            assert isinstance(rows, slice) or isinstance(source, Tensor | Ragged), "in memory"
+            taken[name] = source[rows]  # type: ignore[index]
+        return Batch(taken, self.targets[rows])
+
+    def in_memory(self, device: torch.device) -> Split:
+        """Return the split with all rows in memory of ``device``."""
+        whole = self.take(slice(None)).to(device)
+        return replace(self, inputs=whole.inputs, targets=whole.targets)

@@ -1,0 +1,49 @@
+"""The interface of a metric: from all outputs and targets of a split to one number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of a whole split. It is computed once, from every example, never batch by batch.
+
+    Values are in percent: 100 times the metric's textbook value, so a correlation lies between
+    -100 and 100.
+
+    Attributes:
+        name: as in configs, records and tables.
+        title: as a table's head prints it.
+        score: from outputs, float32 ``[n, outputs]`` as the model gives them, and targets (int64
+            ``[n]``, float32 ``[n]`` or 0/1 ``[n, outputs]``) to the value.
+        kinds: the kinds of task that it can score.
+        higher_is_better: the direction of a better score.
+        counts: whether the value is a share of ``n`` examples that were right, whose number a
+            record then holds too.
+    """
+
+    name: str
+    title: str
+    score: Callable[[Array, Array], float]
+    kinds: tuple[str, ...]
+    higher_is_better: bool = True
+    counts: bool = False
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether ``value`` is strictly the better score."""
+        return value > than if self.higher_is_better else value < than
+
+
+def probabilities(outputs: Array) -> NDArray[np.float64]:
+    """Return the softmax over the last axis of ``outputs``, float64."""
+    from scipy.special import softmax
+
+    result: NDArray[np.float64] = softmax(outputs.astype(np.float64), axis=-1)
+    return result

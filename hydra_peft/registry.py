@@ -1,0 +1,36 @@
+"""Lookup by name of the one-file-each modules of a package: methods, tasks, metrics, sources."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from hydra_peft.errors import UserError, did_you_mean
+
+
+def module_names(package: ModuleType) -> list[str]:
+    """Return the public module names of ``package``, sorted; those with a leading _ are helpers."""
+    found = pkgutil.iter_modules(package.__path__)
+    return sorted(module.name for module in found if not module.name.startswith("_"))
+
+
+def all_modules(package: ModuleType) -> list[ModuleType]:
+    """Import and return the public modules of ``package``, sorted by name."""
+    return [importlib.import_module(f"{package.__name__}.{n}") for n in module_names(package)]
+
+
+def find_module(package: ModuleType, name: object, key: str) -> ModuleType:
+    """Import and return the module ``name`` of ``package``.
+
+    Args:
+        key: the config key or the word that the user wrote the name under, for the message.
+
+    Raises:
+        UserError: the package has no such module; the message offers near names.
+    """
+    names = module_names(package)
+    if name not in names:
+        near = did_you_mean(str(name), names)
+        raise UserError(f"{key} '{name}' is unknown{near}: choose one of {', '.join(names)}.")
+    return importlib.import_module(f"{package.__name__}.{name}")

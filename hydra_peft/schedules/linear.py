@@ -1,0 +1,35 @@
+"""Linear decay, moved at each step: the schedule of BERT's fine-tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hydra_peft.schedules._base import EndRate
+from hydra_peft.schedules._stepwise import Stepwise
+
+
+@dataclass(frozen=True)
+class Linear(Stepwise):
+    """A line from the peak down to ``min_lr``, which the step after the last one would reach.
+
+    With ``min_lr=0`` and ``warmup_lr=0`` it equals ``get_linear_schedule_with_warmup`` of
+    huggingface/transformers.
+
+    Attributes:
+        min_lr: learning rate that the line ends at.
+    """
+
+    name: ClassVar[str] = "linear"
+    min_lr: EndRate
+
+    def decay(self, progress: float, lr: float) -> float:
+        """Return the line's value at ``progress``."""
+        return self.min_lr + (lr - self.min_lr) * (1.0 - progress)
+
+    def ends(self) -> dict[str, float]:
+        """Return both ends."""
+        return {"min_lr": self.min_lr, **super().ends()}
+
+
+SCHEDULE = Linear

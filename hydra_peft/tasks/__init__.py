@@ -1,0 +1,46 @@
+"""Kinds of task by name: one module each, its class bound to ``TASK``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from hydra_peft.errors import UserError
+from hydra_peft.metrics import find_metric, metric_names
+from hydra_peft.registry import find_module, module_names
+from hydra_peft.tasks._base import Task
+
+__all__ = ["Task", "build_task", "task_kinds"]
+
+
+def task_kinds() -> list[str]:
+    """Return the names of all kinds of task, sorted."""
+    return module_names(sys.modules[__name__])
+
+
+def build_task(
+    kind: str, *, outputs: int, metrics: Sequence[str], label_smoothing: float = 0.0
+) -> Task:
+    """Return a task of the kind called ``kind``.
+
+    Args:
+        outputs: width of the head.
+        metrics: names of its metrics; the first is the primary one.
+        label_smoothing: of the cross-entropy.
+
+    Raises:
+        UserError: an unknown kind or metric, one that cannot score this kind, or a number that the
+            kind has no use for.
+    """
+    cls: type[Task] = find_module(sys.modules[__name__], kind, "dataset.kind").TASK
+    chosen = tuple(find_metric(name) for name in metrics)
+    if not chosen:
+        raise UserError(f"a {kind} task needs at least one metric: set dataset.metric.")
+    for metric in chosen:
+        if kind not in metric.kinds:
+            fitting = [name for name in metric_names() if kind in find_metric(name).kinds]
+            raise UserError(
+                f"metric '{metric.name}' cannot score a {kind} task: choose one of "
+                f"{', '.join(fitting)}."
+            )
+    return cls(outputs, chosen, label_smoothing)

@@ -1,0 +1,75 @@
+"""The interface of a task: what is asked of a model, how wrong it is, and how it is scored."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from hydra_peft.errors import UserError
+from hydra_peft.metrics import Metric
+
+if TYPE_CHECKING:
+    from torch import Tensor  # configs name tasks and must not wait for torch
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """A kind of task with its size.
+
+    A kind is one module of :mod:`hydra_peft.tasks` that binds its class to ``TASK``.
+
+    Attributes:
+        outputs: width of the head.
+        metrics: how predictions are scored; the first is the primary one.
+        label_smoothing: share of the target's weight that goes to all classes.
+    """
+
+    kind: ClassVar[str]
+
+    outputs: int
+    metrics: tuple[Metric, ...]
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.outputs < 1:
+            raise UserError(f"a {self.kind} task cannot have {self.outputs} outputs.")
+
+    @property
+    def primary(self) -> Metric:
+        """The metric that tables print and that selects epochs."""
+        return self.metrics[0]
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each example, ``[b]``.
+
+        Args:
+            outputs: ``[b, outputs]`` as the model gives them.
+            targets: the batch's.
+        """
+
+    @abstractmethod
+    def check_targets(self, targets: Tensor, name: str) -> None:
+        """Check the targets of a split before training.
+
+        Args:
+            name: the split as messages call it.
+
+        Raises:
+            UserError: a wrong type, shape or value.
+        """
+
+    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Return which examples are right, bool ``[b]``; None where none is right or wrong."""
+        return None
+
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return the value of each metric, by name.
+
+        Args:
+            outputs: of all examples, floating point ``[n, outputs]``.
+            targets: of all examples.
+        """
+        values, truth = outputs.detach().float().cpu().numpy(), targets.cpu().numpy()
+        return {metric.name: metric.score(values, truth) for metric in self.metrics}

@@ -1,0 +1,52 @@
+"""Single-label classification: cross-entropy over classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from hydra_peft.errors import UserError
+from hydra_peft.tasks._base import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Classification(Task):
+    """Targets are int64 ``[n]``: the number of each example's class."""
+
+    kind: ClassVar[str] = "classification"
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the cross-entropy of each example, ``[b]``."""
+        from torch.nn import functional as F
+
+        return F.cross_entropy(
+            outputs, targets, reduction="none", label_smoothing=self.label_smoothing
+        )
+
+    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return whether the largest output is the target's, bool ``[b]``."""
+        return outputs.argmax(dim=1) == targets
+
+    def check_targets(self, targets: Tensor, name: str) -> None:
+        """Check that targets are int64 ``[n]`` below the number of classes.
+
+        Raises:
+            UserError: they are not.
+        """
+        import torch
+
+        if targets.dtype != torch.int64 or targets.ndim != 1:
+            raise UserError(
+                f"{name} has targets of type {targets.dtype} and shape {tuple(targets.shape)}: a "
+                "classification task takes one class number (int64) for each example."
+            )
+        low, high = int(targets.min()), int(targets.max())
+        if low < 0 or high >= self.outputs:
+            raise UserError(
+                f"{name} has labels from {low} to {high}, but the task has {self.outputs} classes: "
+                "labels must lie below it; mend the data or dataset.classes."
+            )
+
+
+TASK = Classification

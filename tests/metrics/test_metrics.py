@@ -1,0 +1,143 @@
+"""Every metric against its definition in plain Python."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from hydra_peft.errors import UserError
+from hydra_peft.metrics import find_metric, metric_names
+
+RANDOM = np.random.default_rng(0)
+LOGITS = RANDOM.normal(size=(200, 5)).astype(np.float32)
+LABELS = RANDOM.integers(0, 5, size=200)
+TWO = RANDOM.normal(size=(80, 2)).astype(np.float32)
+BINARY = RANDOM.integers(0, 2, size=80)
+
+
+def softmax(row: np.ndarray) -> list[float]:
+    powers = [math.exp(value) for value in row]
+    return [power / sum(powers) for power in powers]
+
+
+def confusion(outputs: np.ndarray, targets: np.ndarray) -> tuple[int, int, int, int]:
+    said = [int(row[1] > row[0]) for row in outputs]
+    pairs = list(zip(said, targets.tolist(), strict=True))
+    return pairs.count((1, 1)), pairs.count((1, 0)), pairs.count((0, 1)), pairs.count((0, 0))
+
+
+def ranks(values: np.ndarray) -> list[float]:
+    """Ranks from 1, the mean rank for equal values."""
+    ordered = sorted(values)
+    return [ordered.index(v) + 1 + (ordered.count(v) - 1) / 2 for v in values]
+
+
+def correlation(xs: list[float], ys: list[float]) -> float:
+    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+    both = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))
+    return both / math.sqrt(sum((x - mean_x) ** 2 for x in xs) * sum((y - mean_y) ** 2 for y in ys))
+
+
+def test_accuracy_is_the_share_of_right_answers() -> None:
+    right = sum(int(row.argmax() == label) for row, label in zip(LOGITS, LABELS, strict=True))
+    assert find_metric("accuracy").score(LOGITS, LABELS) == 100.0 * right / 200
+
+
+def test_mean_per_class_weighs_classes_alike() -> None:
+    labels = np.where(RANDOM.random(200) < 0.8, 0, LABELS)  # most are of one class
+    said = LOGITS.argmax(axis=1)
+    recalls = [np.mean([said[i] == c for i in range(200) if labels[i] == c]) for c in range(5)]
+    assert find_metric("mean_per_class").score(LOGITS, labels) == pytest.approx(
+        100 * sum(recalls) / 5
+    )
+
+
+def test_mean_per_class_leaves_out_a_class_without_examples(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    outputs = np.eye(3, dtype=np.float32)[[0, 0, 2, 1]]
+    assert find_metric("mean_per_class").score(outputs, np.array([0, 0, 1, 1])) == 75.0
+    assert not recwarn.list
+
+
+def test_roc_auc_is_the_share_of_pairs_in_order() -> None:
+    ones = [softmax(row)[1] for row, label in zip(TWO, BINARY, strict=True) if label]
+    zeros = [softmax(row)[1] for row, label in zip(TWO, BINARY, strict=True) if not label]
+    pairs = [(a > b) + 0.5 * (a == b) for a in ones for b in zeros]
+    assert find_metric("roc_auc").score(TWO, BINARY) == pytest.approx(100 * np.mean(pairs))
+
+
+@pytest.mark.parametrize(("outputs", "targets"), [(LOGITS, LABELS), (TWO, np.zeros(80, dtype=int))])
+def test_roc_auc_refuses_what_is_not_two_classes(outputs: np.ndarray, targets: np.ndarray) -> None:
+    with pytest.raises(UserError, match="two classes"):
+        find_metric("roc_auc").score(outputs, targets)
+
+
+def eleven_points(scores: list[float], positives: list[bool]) -> float:
+    """PASCAL VOC 2007: the largest precision at each of eleven recalls or above, averaged."""
+    order = sorted(range(len(scores)), key=lambda i: -scores[i])
+    curve, hits = [], 0
+    for rank, index in enumerate(order, start=1):
+        hits += positives[index]
+        curve.append((hits, sum(positives), hits / rank))
+    levels = [
+        max((p for hit, of, p in curve if 10 * hit >= level * of), default=0.0)
+        for level in range(11)
+    ]
+    return sum(levels) / 11
+
+
+def test_map_11point_is_the_definition_of_voc() -> None:
+    targets = RANDOM.random((200, 5)) < 0.1
+    targets[:, 4] = False  # a class without an example has no precision
+    chances = np.array([softmax(row) for row in LOGITS])
+    expected = [eleven_points(list(chances[:, c]), list(targets[:, c])) for c in range(4)]
+    measured = find_metric("map_11point").score(LOGITS, targets)
+    assert measured == pytest.approx(100 * sum(expected) / 4, abs=1e-9)
+
+
+def test_map_11point_of_a_ranking_that_begins_wrong() -> None:
+    # Ranked: wrong, right. Precision is 1/2 at every recall, also at recall 0.
+    outputs = np.log(np.array([[0.8, 0.2], [0.4, 0.6]], dtype=np.float32))
+    assert (
+        find_metric("map_11point").score(outputs, np.array([[False, False], [True, False]])) == 50
+    )
+
+
+def test_f1_and_matthews_follow_from_the_four_counts() -> None:
+    tp, fp, fn, tn = confusion(TWO, BINARY)
+    f1 = 2 * tp / (2 * tp + fp + fn)
+    phi = (tp * tn - fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    assert find_metric("f1").score(TWO, BINARY) == pytest.approx(100 * f1)
+    assert find_metric("matthews").score(TWO, BINARY) == pytest.approx(100 * phi)
+
+
+def test_scores_of_one_answer_for_all_are_zero(recwarn: pytest.WarningsRecorder) -> None:
+    outputs = np.tile(np.array([[1.0, 0.0]], dtype=np.float32), (80, 1))
+    assert find_metric("f1").score(outputs, BINARY) == 0
+    assert find_metric("matthews").score(outputs, BINARY) == 0
+    for name in ("pearson", "spearman"):
+        assert find_metric(name).score(outputs[:, :1], LABELS[:80].astype(np.float32)) == 0
+    assert not recwarn.list
+
+
+def test_correlations_follow_from_values_and_ranks() -> None:
+    targets = RANDOM.integers(0, 6, size=200).astype(np.float32)
+    values = (targets + RANDOM.normal(size=200)).astype(np.float32)[:, None]
+    plain = correlation(values[:, 0].astype(float).tolist(), targets.astype(float).tolist())
+    ranked = correlation(ranks(values[:, 0]), ranks(targets))
+    assert find_metric("pearson").score(values, targets) == pytest.approx(100 * plain)
+    assert find_metric("spearman").score(values, targets) == pytest.approx(100 * ranked)
+
+
+def test_every_metric_says_what_it_scores() -> None:
+    for name in metric_names():
+        metric = find_metric(name)
+        assert metric.name == name
+        assert metric.kinds
+        assert metric.title
+        assert metric.better(2.0, 1.0) is metric.higher_is_better
+    with pytest.raises(UserError, match="did you mean 'accuracy'"):
+        find_metric("acuracy")
