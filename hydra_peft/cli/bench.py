@@ -103,13 +103,13 @@ def _main() -> int:
             f"suite '{suite}' is unknown{did_you_mean(suite, SUITES)}: choose one of "
             f"{', '.join(SUITES)}, see --help."
         )
-    from hydra_peft.benchmarks._machine import short_name
-    from hydra_peft.benchmarks._measuring import measure
     from hydra_peft.training.devices import resolve_device
+    from hydra_peft.workshop.timing._machine import short_name
+    from hydra_peft.workshop.timing._measuring import measure
 
     others = [word for word in words[1:] if word not in common]
     settings = parse_settings(
-        import_module(f"hydra_peft.benchmarks.{suite}").Settings, others, USAGE
+        import_module(f"hydra_peft.workshop.timing.{suite}").Settings, others, USAGE
     )
     device = resolve_device(arguments.device)
     folder = ROOT / "results" / "benchmarks"

@@ -16,7 +16,7 @@ from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
-    from hydra_peft.chaos.sweep import Story
+    from hydra_peft.workshop.chaos.sweep import Story
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -77,8 +77,8 @@ def _main() -> int:
 
 
 def _compare(settings: Settings, folder: Path) -> int:
-    from hydra_peft.chaos.sweep import disturb
-    from hydra_peft.chaos.verdict import differences
+    from hydra_peft.workshop.chaos.sweep import disturb
+    from hydra_peft.workshop.chaos.verdict import differences
 
     quiet, fire = folder / "quiet", folder / "fire"
     log = folder / "quiet.log"
@@ -130,9 +130,9 @@ def command(settings: Settings, folder: Path, runs: Path) -> Sequence[str]:
 def _tell(settings: Settings, runs: Path, story: Story, faults: list[str]) -> int:
     import torch
 
-    from hydra_peft.benchmarks._report import Report
     from hydra_peft.runs.folder import find_runs
     from hydra_peft.runs.record import read_record
+    from hydra_peft.workshop.timing._report import Report
 
     resumed = [len(read_record(run).resumed) for run in find_runs(runs)]
     values = {**vars(settings), "seed": int(settings.seed), "slots": int(settings.slots)}

@@ -17,9 +17,9 @@ from hydra_peft.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from hydra_peft.config.schema import DatasetConfig
-    from hydra_peft.data.installing import Outcome
-    from hydra_peft.data.originals._base import Original
-    from hydra_peft.data.originals._writer import Written
+    from hydra_peft.workshop.prepare.installing import Outcome
+    from hydra_peft.workshop.prepare.originals._base import Original
+    from hydra_peft.workshop.prepare.originals._writer import Written
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BENCHMARKS = ("vtab1k",)
@@ -133,7 +133,7 @@ def _prepare(benchmark: str, arguments: Arguments) -> int:
 
 def _mention_remains(order: Order) -> None:
     """Say what killed runs have left; another machine may be at it, so nothing is deleted here."""
-    from hydra_peft.data.originals._source import UNPACKED
+    from hydra_peft.workshop.prepare.originals._source import UNPACKED
 
     remains = _remains(order.out)
     for place in (UNPACKED, f"*/{UNPACKED}"):
@@ -153,7 +153,7 @@ def _mention(remains: set[Path]) -> None:
 
 def _outcome(order: Order, task: DatasetConfig, prepare: Callable[[DatasetConfig], str]) -> Outcome:
     """Prepare one of several tasks, unless it is there; report a failure at once, and go on."""
-    from hydra_peft.data.installing import Outcome
+    from hydra_peft.workshop.prepare.installing import Outcome
 
     assert task.folder is not None
     if (order.out / task.folder).exists() and not order.overwrite:
@@ -172,7 +172,7 @@ def _outcome(order: Order, task: DatasetConfig, prepare: Callable[[DatasetConfig
 
 def _partial_remark(folder: Path) -> str:
     from hydra_peft.data.manifests import read_manifest
-    from hydra_peft.data.originals._manifest import FILE
+    from hydra_peft.workshop.prepare.originals._manifest import FILE
 
     try:
         partial = (folder / FILE).is_file() and read_manifest(folder / FILE).partial
@@ -183,8 +183,8 @@ def _partial_remark(folder: Path) -> str:
 
 def _preparer(order: Order) -> Callable[[DatasetConfig], str]:
     """Return a function that prepares a task and returns its status."""
-    from hydra_peft.data.originals._prepare import fetch
-    from hydra_peft.data.originals._writer import check_absent
+    from hydra_peft.workshop.prepare.originals._prepare import fetch
+    from hydra_peft.workshop.prepare.originals._writer import check_absent
 
     originals = {task: original for original in _originals() for task in original.tasks}
     fetched = set()
@@ -212,7 +212,7 @@ def _preparer(order: Order) -> Callable[[DatasetConfig], str]:
 
 
 def _write(order: Order, task: DatasetConfig, original: Original, folder: Path) -> Written:
-    from hydra_peft.data.originals._prepare import prepare
+    from hydra_peft.workshop.prepare.originals._prepare import prepare
 
     assert task.folder is not None
     try:
@@ -237,7 +237,7 @@ def _write(order: Order, task: DatasetConfig, original: Original, folder: Path) 
 
 def _folder(order: Order, task: DatasetConfig, original: Original) -> Path:
     """Return where the original's files are, or are to be fetched to."""
-    from hydra_peft.data.originals._prepare import open_source, own_name, source_folder
+    from hydra_peft.workshop.prepare.originals._prepare import open_source, own_name, source_folder
 
     names = [task.name, *([task.folder] if task.folder else []), *task.aliases]
     folder = source_folder(order.source, original, names)
@@ -255,7 +255,7 @@ def _install(benchmark: str, arguments: Arguments) -> int:
     for key in ("source", "download", "overwrite"):
         if getattr(arguments, key) not in ("", "false"):
             raise UserError(f"{key}= does not go with archive=: an archive is complete in itself.")
-    from hydra_peft.data.installing import Expected, install
+    from hydra_peft.workshop.prepare.installing import Expected, install
 
     tasks = _chosen(arguments.task or "all", _tasks(benchmark))
     expected = [
@@ -330,6 +330,6 @@ def _tasks(benchmark: str) -> Mapping[str, DatasetConfig]:
 
 
 def _originals() -> list[Original]:
-    from hydra_peft.data.originals import originals
+    from hydra_peft.workshop.prepare.originals import originals
 
     return originals()

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError
-from hydra_peft.pretraining.options import PretrainOptions
+from hydra_peft.workshop.pretraining.options import PretrainOptions
 
 DESCRIPTION = """\
 Pretrain the embedded backbone vit_mini on its source task and write the weights file. With the
@@ -66,7 +66,7 @@ def parse_options(arguments: Sequence[str]) -> PretrainOptions:
 
 def _main() -> int:
     options = parse_options(sys.argv[1:])
-    from hydra_peft.pretraining.train import pretrain
+    from hydra_peft.workshop.pretraining.train import pretrain
 
     started = time.perf_counter()
     result = pretrain(options, lambda line: print(line, flush=True))

@@ -12,6 +12,10 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from hydra_peft.adaptation.injection import inject
+from hydra_peft.backbones.architectures import build_architecture, described, input_size, reason
+from hydra_peft.backbones.architectures import normalization as own_normalization
+from hydra_peft.backbones.backbones import Weights, build_backbone
+from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.config.schema import (
     DataConfig,
     DatasetConfig,
@@ -24,10 +28,6 @@ from hydra_peft.data.sources import Task, load_task
 from hydra_peft.data.splits import ImageSplit, TaskData, check_task
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
-from hydra_peft.models.architectures import build_architecture, described, input_size, reason
-from hydra_peft.models.architectures import normalization as own_normalization
-from hydra_peft.models.backbones import Weights, build_backbone
-from hydra_peft.models.weight_files import check_weights_exist
 from hydra_peft.runs.first_look import splits_read, task_of
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.devices import resolve_device

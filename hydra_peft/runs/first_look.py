@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra_peft.backbones.vit_mini import EMBEDDED
+from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.config.schema import (
     DatasetConfig,
     ModelConfig,
@@ -25,8 +27,6 @@ from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
 from hydra_peft.methods._low_rank import LowRankMethod
-from hydra_peft.models.vit_mini import EMBEDDED
-from hydra_peft.models.weight_files import check_weights_exist
 from hydra_peft.runs.folder import run_folder
 from hydra_peft.runs.search import check_search
 

@@ -15,10 +15,10 @@ from torch import nn
 from hydra_peft.adaptation.merging import merge
 from hydra_peft.adaptation.parameters import adapter_state_dict, count_parameters
 from hydra_peft.adaptation.storage import TENSORS, load_adapter
+from hydra_peft.backbones.architectures import input_size
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.errors import UserError
-from hydra_peft.models.architectures import input_size
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.assembly import (
     build_normalizer,

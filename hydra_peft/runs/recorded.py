@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.config.check import check_recorded
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
-from hydra_peft.models.weight_files import check_weights_exist
 from hydra_peft.runs._contradictions import config_contradictions
 from hydra_peft.runs.folder import CONFIG, read_config
 from hydra_peft.runs.record import Record, read_record

@@ -14,13 +14,13 @@ from torch import nn
 
 from hydra_peft.adaptation.injection import has_running_statistics
 from hydra_peft.adaptation.parameters import count_parameters
+from hydra_peft.backbones.backbones import Weights
 from hydra_peft.config.identity import config_id, science, short_hash
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import load_task
 from hydra_peft.data.splits import ImageSplit
 from hydra_peft.disk_errors import may_pass
 from hydra_peft.errors import UserError
-from hydra_peft.models.backbones import Weights
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs import environment
 from hydra_peft.runs.assembly import (

@@ -40,7 +40,7 @@ def launch_jobs(jobs: Sequence[Job], *, fail_fast: bool = False) -> Generator[Jo
             be started.
         OSError: the disk takes nothing more; no later job can do better.
     """
-    from hydra_peft.models.backbones import forget_backbones  # here, since it loads torch
+    from hydra_peft.backbones.backbones import forget_backbones  # here, since it loads torch
 
     log_to_console()
     forget_backbones()  # the plan took the hash of their weights; workers load their own

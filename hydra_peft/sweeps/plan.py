@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.backbones.backbones import Weights, check_weights
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
-from hydra_peft.models.backbones import Weights, check_weights
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.assembly import check_model, load_backbone
 from hydra_peft.runs.claims import holder

@@ -14,7 +14,7 @@ from torch import nn
 
 import hydra_peft
 from hydra_peft import UserError
-from hydra_peft.models.architectures import build_architecture
+from hydra_peft.backbones.architectures import build_architecture
 
 Fill = Callable[[nn.Module], None]
 MODELS = {"vit_mini": 32, "vit_base_patch16_224.orig_in21k": 224}
@@ -66,7 +66,7 @@ def test_merged_file_loads_into_stock_timm(backbone: tuple[nn.Module, int], tmp_
     name = "vit_base_patch16_224" if size == 224 else "vit_tiny_patch16_224"
     shape = {"depth": DEPTH}
     if size == 32:
-        from hydra_peft.models.vit_mini import VIT_MINI
+        from hydra_peft.backbones.vit_mini import VIT_MINI
 
         shape = VIT_MINI
     stock = timm.create_model(name, num_classes=10, **shape).eval()

@@ -9,7 +9,7 @@ from torch import nn
 import hydra_peft
 from hydra_peft import UserError
 from hydra_peft.adaptation.parameters import adapter_state_dict
-from hydra_peft.models.architectures import build_architecture
+from hydra_peft.backbones.architectures import build_architecture
 
 #: classes of the 19 VTAB-1k tasks in the paper's column order (methods.md, section 1.1)
 VTAB_CLASSES = [100, 102, 47, 102, 37, 10, 397, 2, 10, 45, 5, 8, 6, 6, 4, 16, 16, 18, 9]

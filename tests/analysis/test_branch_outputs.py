@@ -8,7 +8,7 @@ import torch
 from hydra_peft.adaptation.carried import adapters
 from hydra_peft.adaptation.injection import inject
 from hydra_peft.analysis.branches import PARALLEL, PRETRAINED, SEQUENTIAL, branch_outputs
-from hydra_peft.models.architectures import build_architecture
+from hydra_peft.backbones.architectures import build_architecture
 
 
 @pytest.mark.parametrize("method", ["hydra", "lora", "seqlora"])

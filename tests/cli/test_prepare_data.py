@@ -27,11 +27,11 @@ from PIL import Image
 from hydra_peft.cli import prepare_data
 from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.data.manifests import read_manifest
-from hydra_peft.data.originals import _prepare, _writer
-from hydra_peft.data.originals._base import Pool, RemoteFile, Slice
-from hydra_peft.data.originals._counts import expect_count
-from hydra_peft.data.originals._source import SourceFolder
 from hydra_peft.errors import UserError
+from hydra_peft.workshop.prepare.originals import _prepare, _writer
+from hydra_peft.workshop.prepare.originals._base import Pool, RemoteFile, Slice
+from hydra_peft.workshop.prepare.originals._counts import expect_count
+from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 Cli = Callable[..., tuple[int, str, str]]
 

@@ -8,7 +8,7 @@ import pytest
 
 from hydra_peft.cli.pretrain_mini import main, parse_options
 from hydra_peft.errors import UserError
-from hydra_peft.pretraining.options import PretrainOptions
+from hydra_peft.workshop.pretraining.options import PretrainOptions
 
 
 def test_defaults_are_those_of_the_options() -> None:

@@ -162,7 +162,7 @@ def test_weights_of_another_model_stop_a_sweep_before_its_first_job(
     import numpy as np
     from safetensors.numpy import save_file
 
-    from hydra_peft.models import backbones
+    from hydra_peft.backbones import backbones
 
     arrays = {"embedding/kernel": np.zeros((2, 2), np.float32)}
     path = tmp_path / f"other{suffix}"
@@ -194,8 +194,8 @@ def test_every_experiment_composes_and_its_jobs_fit(
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
+    from hydra_peft.backbones.backbones import Weights
     from hydra_peft.cli.composing import compositions, expand
-    from hydra_peft.models.backbones import Weights
     from hydra_peft.sweeps.plan import plan
 
     monkeypatch.setattr("hydra_peft.sweeps.plan.check_data", lambda _: None)

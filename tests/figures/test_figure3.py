@@ -15,10 +15,10 @@ import pytest
 from fabricated_models import put_model
 from safetensors.torch import load_file, save_file
 
+from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.errors import UserError
 from hydra_peft.figures import FigureData, find_figure, render
 from hydra_peft.figures._layers import place
-from hydra_peft.models.backbones import build_backbone
 
 Compose = Callable[..., Any]
 FIGURE = find_figure("3")

@@ -20,8 +20,8 @@ from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
 from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize, ToTensor
 
-from hydra_peft.models.vit_mini import VIT_MINI
-from hydra_peft.models.weight_files import ASSETS
+from hydra_peft.backbones.vit_mini import VIT_MINI
+from hydra_peft.backbones.weight_files import ASSETS
 from hydra_peft.runs import training as training_module
 from hydra_peft.runs.run import Outcome
 from hydra_peft.training.seeding import derive_seed, generator, seed_everything

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.errors import UserError
-from hydra_peft.models.backbones import build_backbone
 from hydra_peft.optimizers.adamw import AdamW
 from hydra_peft.runs import checkpoints as checkpoints_module
 from hydra_peft.runs import run as run_module

@@ -12,9 +12,9 @@ from fabricated_sweeps import fabricate
 from few_images import SIZES
 from omegaconf import OmegaConf
 
+from hydra_peft.backbones.backbones import Weights
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.models.backbones import Weights
 from hydra_peft.runs.assembly import load_backbone
 from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.record import Record, read_record

@@ -17,7 +17,7 @@ from threading import Thread
 
 import pytest
 
-from hydra_peft.models import backbones
+from hydra_peft.backbones import backbones
 from hydra_peft.sweeps import local, sequential
 from hydra_peft.sweeps.job import Job
 

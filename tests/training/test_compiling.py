@@ -12,7 +12,7 @@ from torch import nn
 from torch._dynamo.utils import counters
 
 import hydra_peft
-from hydra_peft.models.architectures import build_architecture
+from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.training import compiling
 from hydra_peft.training.compiling import compile_blocks, pays
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 import hydra_peft
 from hydra_peft.adapters.low_rank import LowRankLinear
-from hydra_peft.models.architectures import build_architecture
+from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.training.compiling import compile_blocks
 from hydra_peft.training.devices import exact_float32
 

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 import hydra_peft
 from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.data.splits import ImageSplit
-from hydra_peft.models.architectures import build_architecture
 from hydra_peft.schedules.cosine import Cosine
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.evaluation import evaluate

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_peft.data.mini.layout import IMAGE_SIZE
-from hydra_peft.rendering.pose import FloatArray
+from hydra_peft.data.rendering.pose import FloatArray
 
 CLASSES = 10
 TEST_SIZE = 797

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hydra_peft.rendering.colours import uniform
-from hydra_peft.rendering.pose import FloatArray
+from hydra_peft.data.rendering.colours import uniform
+from hydra_peft.data.rendering.pose import FloatArray
 
 
 def spread_out(

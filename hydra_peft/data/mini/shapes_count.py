@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from hydra_peft.data.mini.layout import IMAGE_SIZE, LABELLED_SIZE, balanced_labels
 from hydra_peft.data.mini.placing import spread_out
-from hydra_peft.rendering.backgrounds import tinted
-from hydra_peft.rendering.colours import contrasting, uniform
-from hydra_peft.rendering.paint import add_noise, blend, coverage, to_bytes
-from hydra_peft.rendering.pose import Pose
-from hydra_peft.rendering.shapes import disc, pixel_distance, square, triangle
+from hydra_peft.data.rendering.backgrounds import tinted
+from hydra_peft.data.rendering.colours import contrasting, uniform
+from hydra_peft.data.rendering.paint import add_noise, blend, coverage, to_bytes
+from hydra_peft.data.rendering.pose import Pose
+from hydra_peft.data.rendering.shapes import disc, pixel_distance, square, triangle
 
 CLASSES = 8
 TEST_SIZE = 1000

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_peft.data.mini.layout import IMAGE_SIZE, LABELLED_SIZE, balanced_labels
-from hydra_peft.rendering.backgrounds import smooth_field
-from hydra_peft.rendering.colours import from_hue, uniform
-from hydra_peft.rendering.paint import add_noise, blend, coverage, to_bytes
-from hydra_peft.rendering.pose import FloatArray, Pose, pixel_centres
-from hydra_peft.rendering.shapes import disc, pixel_distance, square, triangle
+from hydra_peft.data.rendering.backgrounds import smooth_field
+from hydra_peft.data.rendering.colours import from_hue, uniform
+from hydra_peft.data.rendering.paint import add_noise, blend, coverage, to_bytes
+from hydra_peft.data.rendering.pose import FloatArray, Pose, pixel_centres
+from hydra_peft.data.rendering.shapes import disc, pixel_distance, square, triangle
 
 CLASSES = 6
 TEST_SIZE = 1000

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_peft.data.mini.layout import IMAGE_SIZE, LABELLED_SIZE, balanced_labels
-from hydra_peft.rendering.backgrounds import add_strokes, tinted
-from hydra_peft.rendering.colours import contrasting, uniform
-from hydra_peft.rendering.paint import add_noise, blend, coverage, to_bytes
-from hydra_peft.rendering.pose import FloatArray, Pose
-from hydra_peft.rendering.shapes import ellipse, heart, pixel_distance, square
+from hydra_peft.data.rendering.backgrounds import add_strokes, tinted
+from hydra_peft.data.rendering.colours import contrasting, uniform
+from hydra_peft.data.rendering.paint import add_noise, blend, coverage, to_bytes
+from hydra_peft.data.rendering.pose import FloatArray, Pose
+from hydra_peft.data.rendering.shapes import ellipse, heart, pixel_distance, square
 
 CLASSES = 16
 TEST_SIZE = 1000

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_peft.data.mini.layout import IMAGE_SIZE, LABELLED_SIZE, balanced_labels
-from hydra_peft.rendering.backgrounds import tinted
-from hydra_peft.rendering.colours import uniform
-from hydra_peft.rendering.paint import add_noise, blend, coverage, to_bytes
-from hydra_peft.rendering.pose import Pose
-from hydra_peft.rendering.shapes import arrow, drop, heart, pixel_distance
+from hydra_peft.data.rendering.backgrounds import tinted
+from hydra_peft.data.rendering.colours import uniform
+from hydra_peft.data.rendering.paint import add_noise, blend, coverage, to_bytes
+from hydra_peft.data.rendering.pose import Pose
+from hydra_peft.data.rendering.shapes import arrow, drop, heart, pixel_distance
 
 CLASSES = 16
 TEST_SIZE = 1000

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_peft.data.mini.layout import IMAGE_SIZE, LABELLED_SIZE, balanced_labels
-from hydra_peft.rendering.backgrounds import smooth_field
-from hydra_peft.rendering.colours import contrasting, uniform
-from hydra_peft.rendering.paint import add_noise, blend, to_bytes
-from hydra_peft.rendering.pose import FloatArray, pixel_centres
+from hydra_peft.data.rendering.backgrounds import smooth_field
+from hydra_peft.data.rendering.colours import contrasting, uniform
+from hydra_peft.data.rendering.paint import add_noise, blend, to_bytes
+from hydra_peft.data.rendering.pose import FloatArray, pixel_centres
 
 TEST_SIZE = 1000
 

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import hydra_peft.data.mini
-import hydra_peft.rendering
+import hydra_peft.data.rendering
 from hydra_peft.data.mini.layout import LABELLED_SIZE, TRAIN_SIZE, VAL_SIZE
 from hydra_peft.data.promises import LabelRange, SeenLabels
 from hydra_peft.data.sources._task import Task
@@ -67,7 +67,7 @@ def load(task: Task) -> TaskData:
 def generator_version() -> str:
     """Return a hash of the code that generates tasks: another code, another cache file."""
     digest = hashlib.sha256()
-    for package in (hydra_peft.data.mini, hydra_peft.rendering):
+    for package in (hydra_peft.data.mini, hydra_peft.data.rendering):
         for file in sorted(_folder(package).glob("*.py")):
             digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:12]

@@ -1,0 +1,159 @@
+"""From an architecture's name to a timm model without a head."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import torch
+from torch import nn
+
+from hydra_peft.backbones.vit_mini import EMBEDDED
+from hydra_peft.errors import UserError, did_you_mean, near
+from hydra_peft.limits import Limits, check_limit
+from hydra_peft.plain_text import shortened
+
+#: constructor arguments that other keys set
+_OURS = frozenset({"num_classes", "drop_path_rate", "device", "dtype"})
+
+
+#: timm's modules whose models can be used: what is offered where a name is mistyped
+_MODULES = ("vision_transformer", "eva", "beit", "deit", "vision_transformer_relpos")
+#: what nobody means and would take all memory: of a model, and of its constructor's numbers
+_MOST_PARAMETERS = 20_000_000_000
+_ARGUMENTS = {
+    "depth": Annotated[int, Limits(least=1, most=128)],
+    "img_size": Annotated[int, Limits(least=1, most=4096)],
+}
+_ANY_ARGUMENT = Annotated[float, Limits(least=-1_000_000, most=1_000_000)]
+
+
+def build_architecture(
+    architecture: str, arguments: Mapping[str, Any], *, drop_path: float = 0.0
+) -> nn.Module:
+    """Return a randomly initialised timm model without a head (``num_classes=0``).
+
+    Any model will do whose patch embedding takes images of one size and whose head can be replaced:
+    vision transformers, EVA, BEiT, DeiT, Swin and others.
+
+    Args:
+        architecture: timm's model name, with or without a tag, or one of :data:`EMBEDDED`.
+        arguments: further constructor arguments, such as ``img_size``.
+        drop_path: stochastic depth rate while training.
+
+    Raises:
+        UserError: an unknown name, a model of another kind, or arguments that the constructor does
+            not take.
+    """
+    import timm
+
+    base, own = EMBEDDED.get(architecture, (architecture, {}))
+    if not timm.is_model(base):
+        names = [*EMBEDDED, *(name for m in _MODULES for name in timm.list_models(module=m))]
+        close = near(architecture.split(".")[0], names) or list(EMBEDDED)
+        raise UserError(
+            f"model.architecture '{architecture}' is unknown to timm; near names: "
+            f"{', '.join(close)}."
+        )
+
+    def build(changes: Mapping[str, Any]) -> nn.Module:
+        options = {"num_classes": 0, "drop_path_rate": drop_path, **own, **changes}
+        try:
+            return timm.create_model(base, pretrained=False, **options)
+        # What a constructor makes of odd values is its own: ZeroDivisionError, KeyError, ...
+        except Exception as error:
+            key = "arguments" if changes else "architecture"
+            raise UserError(
+                f"timm cannot build {described(architecture, changes)} ({reason(error)}): change "
+                f"model.{key}."
+            ) from None
+
+    if arguments:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            _check_arguments(type(build({})), arguments)
+            _check_size(build(arguments), architecture, arguments)
+    model = build(arguments)
+    if not hasattr(model, "reset_classifier") or _side_lengths(model) is None:
+        raise UserError(
+            f"{described(architecture, arguments)} is a {type(model).__name__}, which does not "
+            "take images of one size in patches, or whose head cannot be replaced: choose another, "
+            "such as vit_small_patch16_224."
+        )
+    return model
+
+
+def described(architecture: str, arguments: Mapping[str, Any]) -> str:
+    """Return how messages name a model: by its keys and their values."""
+    told = f" with model.arguments={dict(arguments)}" if arguments else ""
+    return shortened(f"model.architecture '{architecture}'{told}", 300)
+
+
+def reason(error: BaseException) -> str:
+    """Return kind and beginning of an error of timm's or torch's, in one line."""
+    return shortened(f"{type(error).__name__}: {error}".rstrip(".: \n"), 200)
+
+
+def _check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
+    # timm.create_model takes more than the model does, such as files to load: those stay shut.
+    parameters = _parameters(cls)
+    known = sorted(set(parameters) - _OURS)
+    for key, value in arguments.items():
+        if key not in known:
+            raise UserError(
+                f"unknown key 'model.arguments.{key}'{did_you_mean(key, known)}; timm's "
+                f"{cls.__name__} takes {', '.join(known)}."
+            )
+        usual = parameters[key].default
+        if isinstance(usual, bool) and not isinstance(value, bool):
+            raise UserError(
+                f"model.arguments.{key}={value} is not allowed: it must be true or false."
+            )
+        number = isinstance(usual, int | float) and not isinstance(usual, bool)
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, int | float) and (number or not isinstance(item, bool)):
+                check_limit(_ARGUMENTS.get(key, _ANY_ARGUMENT), item, f"model.arguments.{key}")
+
+
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Return what the constructor of ``cls`` takes, itself or by handing it to its base class."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        own = [*inspect.signature(base.__init__).parameters.values()][1:]  # type: ignore[misc]
+        named = [p for p in own if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        found = {parameter.name: parameter for parameter in named} | found
+        if all(parameter.kind != parameter.VAR_KEYWORD for parameter in own):
+            break
+    return found
+
+
+def _check_size(skeleton: nn.Module, architecture: str, arguments: Mapping[str, Any]) -> None:
+    count = sum(parameter.numel() for parameter in skeleton.parameters())
+    if count > _MOST_PARAMETERS:
+        raise UserError(
+            f"{described(architecture, arguments)} has {count:,} parameters, more than any machine "
+            "holds: change model.arguments."
+        )
+
+
+def _side_lengths(model: nn.Module) -> tuple[int, int] | None:
+    size = getattr(getattr(model, "patch_embed", None), "img_size", None)
+    return (int(size[0]), int(size[1])) if isinstance(size, Sequence) and len(size) == 2 else None
+
+
+def input_size(model: nn.Module) -> tuple[int, int]:
+    """Return the ``(height, width)`` in pixels of the images that a timm model takes.
+
+    Raises:
+        ValueError: it states none; :func:`build_architecture` gives no such model.
+    """
+    size = _side_lengths(model)
+    if size is None:
+        raise ValueError(f"{type(model).__name__} states no size of images")
+    return size
+
+
+def normalization(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the per-channel mean and standard deviation, in [0, 1], that timm states for it."""
+    metadata: Mapping[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    return tuple(metadata["mean"]), tuple(metadata["std"])

@@ -1,0 +1,163 @@
+"""A backbone with its weights, loaded once a process, handed out as a fresh copy each time."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hydra_peft.adaptation.fingerprint import weights_hash
+from hydra_peft.backbones.architectures import build_architecture
+from hydra_peft.backbones.checkpoints import check_checkpoint, load_checkpoint
+from hydra_peft.backbones.hub import load_from_hub
+from hydra_peft.backbones.vit_mini import EMBEDDED
+from hydra_peft.backbones.weight_files import check_weights_exist, local_file, missing_weights
+from hydra_peft.errors import UserError
+from hydra_peft.files import named_path
+
+#: backbones kept in memory at once; a sweep over more loads them in turn
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a backbone's weights come from.
+
+    Attributes:
+        kind: ``pretrained`` or ``random``.
+        source: the file or hub name, or the seed of random ones.
+        sha256: over the backbone's tensors as loaded, head left out.
+    """
+
+    kind: str
+    source: str
+    sha256: str
+
+
+_loaded: OrderedDict[str, tuple[nn.Module, Weights]] = OrderedDict()
+
+
+def weights_source(architecture: str, checkpoint: str | None, pretrained: bool, seed: int) -> str:
+    """Return in words where :func:`build_backbone` takes the weights from."""
+    if not pretrained:
+        return f"random, seed {seed}"
+    if checkpoint is not None:
+        return str(named_path(checkpoint, "model.checkpoint").resolve())
+    return f"embedded {architecture}" if architecture in EMBEDDED else f"timm hub {architecture}"
+
+
+def build_backbone(
+    architecture: str,
+    *,
+    arguments: Mapping[str, Any],
+    drop_path: float,
+    checkpoint: str | None,
+    pretrained: bool,
+    seed: int,
+    url: str | None = None,
+) -> tuple[nn.Module, Weights]:
+    """Return a backbone without head, and where its weights come from.
+
+    Weights are read (or drawn) once a process; each call returns its own copy of them.
+
+    Args:
+        architecture: timm's or an embedded name.
+        arguments: further constructor arguments.
+        drop_path: stochastic depth rate while training.
+        checkpoint: local file, or None for the embedded weights or the hub.
+        pretrained: false draws random weights from ``seed``.
+        seed: of random weights; not used for pretrained ones.
+        url: where a person can fetch the weights, for the message when they are missing.
+
+    Raises:
+        UserError: an unknown architecture, or weights that are missing or do not fit.
+    """
+    source = weights_source(architecture, checkpoint, pretrained, seed)
+    file = local_file(architecture, checkpoint) if pretrained else None
+    there = file is not None and os.path.isfile(file)
+    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and there else None
+    key = json.dumps([architecture, dict(arguments), drop_path, source, stamp], sort_keys=True)
+    if key not in _loaded:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = build_architecture(architecture, arguments, drop_path=drop_path)
+        if file is not None:
+            _load_file(model, architecture, file, url)
+        elif pretrained:
+            _load_from_hub(model, architecture, arguments, url)
+        kind = "pretrained" if pretrained else "random"
+        _loaded[key] = (model, Weights(kind, source, weights_hash(model.state_dict())))
+        while len(_loaded) > KEPT:
+            _loaded.popitem(last=False)
+    template, weights = _loaded[key]
+    return copy.deepcopy(template), weights
+
+
+def forget_backbones() -> None:
+    """Free what :func:`build_backbone` keeps in memory: this process needs no more models."""
+    _loaded.clear()
+
+
+def check_weights(
+    architecture: str,
+    *,
+    arguments: Mapping[str, Any],
+    drop_path: float,
+    checkpoint: str | None,
+    url: str | None,
+) -> None:
+    """Check that pretrained weights are there and fit the architecture.
+
+    Of a local file no more than its headers are read. Of the hub, or its local cache, only loading
+    tells: the backbone is kept for the next :func:`build_backbone`.
+
+    Args:
+        architecture, arguments, drop_path, checkpoint, url: as of :func:`build_backbone`.
+
+    Raises:
+        UserError: an unknown architecture, or weights that are missing or do not fit.
+    """
+    file = local_file(architecture, checkpoint)
+    if file is None:
+        build_backbone(
+            architecture,
+            arguments=arguments,
+            drop_path=drop_path,
+            checkpoint=None,
+            pretrained=True,
+            seed=0,
+            url=url,
+        )
+        return
+    check_weights_exist(architecture, checkpoint, url)
+    with torch.device("meta"):
+        skeleton = build_architecture(architecture, arguments)
+    check_checkpoint(skeleton, file)
+
+
+def _load_file(model: nn.Module, architecture: str, file: Path, url: str | None) -> None:
+    if not os.path.isfile(file):
+        raise UserError(missing_weights(f"{file} is not there or is not a file", architecture, url))
+    load_checkpoint(model, file)
+
+
+def _load_from_hub(
+    model: nn.Module, architecture: str, arguments: Mapping[str, Any], url: str | None
+) -> None:
+    try:
+        loaded = load_from_hub(architecture, arguments)
+    # No network, no such file, no access: each comes as another kind of exception.
+    except Exception as error:
+        reason = type(error).__name__
+        raise UserError(
+            missing_weights(f"timm's hub did not give the weights ({reason})", architecture, url)
+        ) from None
+    model.load_state_dict(loaded.state_dict())

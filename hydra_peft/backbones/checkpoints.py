@@ -1,0 +1,132 @@
+"""Weights from a local file, whichever of the usual formats it has, into a timm model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hydra_peft.backbones.google_npz import check_google_vit, read_google_vit
+from hydra_peft.backbones.torch_files import first_line, read_torch_file
+from hydra_peft.backbones.weight_files import check_suffix
+from hydra_peft.errors import UserError
+from hydra_peft.files import named_path
+from hydra_peft.tensor_files import read_headers, read_tensors
+from hydra_peft.tensor_values import FLOATS, check_finite, wrong_dtype
+
+#: what DistributedDataParallel and torch.compile put before every name
+_WRAPPERS = ("module.", "_orig_mod.")
+#: what only a classifier or a distilled model adds, no part of the backbone
+_HEADS = ("head.", "head_dist.", "pre_logits.", "fc.")
+
+
+def load_checkpoint(model: nn.Module, path: str | Path) -> None:
+    """Load a local checkpoint into ``model``, a timm model without a head, in place.
+
+    A head in the file is ignored; position embeddings of another image size are interpolated as
+    timm does. ``.npz`` is read in Google's naming (:mod:`~hydra_peft.backbones.google_npz`),
+    without pickle; ``.pth`` with ``weights_only=True``. Floats of another width become float32.
+
+    Raises:
+        UserError: the file is missing, truncated, of an unknown format, holds another model, or
+            values that are no finite floats.
+    """
+    path = _checked_file(path)
+    if path.suffix == ".npz":
+        _check_googles(model, path)
+        model.load_state_dict(read_google_vit(path, model))
+        return
+    read = read_tensors if path.suffix == ".safetensors" else read_torch_file
+    state = _fitting(model, read(path), path)
+    for name, tensor in state.items():
+        check_finite(tensor, f"{path}: '{name}' of shape {tuple(tensor.shape)}")
+    model.load_state_dict(state)
+
+
+def check_checkpoint(skeleton: nn.Module, path: str | Path) -> None:
+    """Check that a local checkpoint fits a model, without reading the values in it.
+
+    Names and shapes of ``.npz`` and ``.safetensors`` come from their headers. Those of the other
+    formats lie in a pickle among the values: of these only the file's name is looked at.
+
+    Args:
+        skeleton: a timm model without a head; its tensors need no storage.
+        path: as of :func:`load_checkpoint`.
+
+    Raises:
+        UserError: the file is missing, truncated, of an unknown format, or holds another model.
+    """
+    path = _checked_file(path)
+    if path.suffix == ".npz":
+        _check_googles(skeleton, path)
+        check_google_vit(path, skeleton)
+    elif path.suffix == ".safetensors":
+        # Without storage timm could not resize them; pages that nobody touches cost nothing.
+        empty = {n: torch.empty(s, dtype=d) for n, (s, d) in read_headers(path).items()}
+        _fitting(skeleton, empty, path)
+
+
+def _checked_file(name: str | Path) -> Path:
+    path = named_path(name, "model.checkpoint")
+    if not os.path.isfile(path):
+        raise UserError(f"model.checkpoint={path} does not exist or is not a file.")
+    check_suffix(path)
+    return path
+
+
+def _check_googles(model: nn.Module, path: Path) -> None:
+    from timm.models.vision_transformer import VisionTransformer
+
+    if not isinstance(model, VisionTransformer):
+        raise UserError(
+            f"model.checkpoint={path} is in the format of Google's vision transformers, and this "
+            f"model is a {type(model).__name__}: give a .safetensors or .pth file of its own."
+        )
+
+
+def _fitting(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return the floats of ``state`` as float32, in the names and shapes of ``model``."""
+    # timm keeps with each family what brings its files into shape.
+    family = sys.modules[type(model).__module__]
+    into_shape = getattr(family, "checkpoint_filter_fn", lambda state, _: state)
+    own = model.state_dict()
+    state = _unwrapped(state)
+    # Others may lie beside a backbone, such as sizes of the text tower that it was trained with.
+    floats = {n: t.to(torch.float32) for n, t in state.items() if t.dtype in FLOATS}
+    try:
+        fitting: dict[str, Tensor] = into_shape(floats, model)
+    # What timm's conversions make of tensors of other shapes and names is of any kind.
+    except Exception as error:
+        raise UserError(
+            f"{path} is not a checkpoint of this {type(model).__name__} ({first_line(error)})."
+        ) from None
+    fitting = {n: t for n, t in fitting.items() if not n.startswith(_HEADS)}
+    missing, unexpected = sorted(own.keys() - fitting.keys()), sorted(fitting.keys() - own.keys())
+    for name in missing:
+        if name in state:
+            where = f"{path}: '{name}' of shape {tuple(state[name].shape)}"
+            raise wrong_dtype(where, state[name].dtype)
+    if missing or unexpected:
+        raise UserError(
+            f"{path} does not fit this model: it lacks {len(missing)} tensors {missing[:2]} and "
+            f"has {len(unexpected)} unknown ones {unexpected[:2]}."
+        )
+    for name, tensor in fitting.items():
+        if tensor.shape != own[name].shape:
+            raise UserError(
+                f"{path}: '{name}' has shape {tuple(tensor.shape)}, this model has "
+                f"{tuple(own[name].shape)}."
+            )
+    return fitting
+
+
+def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return ``state`` without what a wrapper put before every name."""
+    for prefix in _WRAPPERS:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state

@@ -1,0 +1,111 @@
+"""What every original data set offers: pools of examples, and which slices of them make a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from hydra_peft.workshop.prepare.originals._source import SourceFolder
+
+#: what identifies an example within its pool; its hash decides the example's place
+Key = int | str | bytes
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One split of an original, in the original's own order.
+
+    Attributes:
+        keys: one key an example, as tensorflow/datasets builds them.
+        labels: int64 ``[n]``.
+        image: from index to the image: either a ``PIL.Image`` (stored as PNG, lossless) or the
+            bytes of a file in a format that PIL reads (stored as they are). It is called from
+            several threads.
+    """
+
+    keys: Sequence[Key]
+    labels: np.ndarray
+    image: Callable[[int], Image.Image | bytes]
+
+    def __post_init__(self) -> None:
+        assert len(self.keys) == len(self.labels), "one key and one label an example"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A run of a pool's examples in hashed order.
+
+    Boundaries are percentages of the pool, rounded down, as google-research/task_adaptation
+    computes them, so that they also mean something for a smaller pool.
+
+    Attributes:
+        pool: name of the pool, which is also the salt of its order: ``train``, ``validation`` or
+            ``test``.
+        start: first example, in percent of the pool.
+        stop: end (exclusive), in percent of the pool.
+    """
+
+    pool: str
+    start: int = 0
+    stop: int = 100
+
+    def bounds(self, size: int, limit: int | None) -> tuple[int, int]:
+        """Return ``(first, end)`` in a pool of ``size`` examples, at most ``limit`` of them."""
+        first, end = size * self.start // 100, size * self.stop // 100
+        return first, end if limit is None else min(end, first + limit)
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that anyone can fetch.
+
+    Attributes:
+        name: what it is called in the source folder.
+        url: where it is.
+        md5: 32 hexadecimal digits, as its publisher or torchvision states them; None if unknown.
+        size: bytes; None if unknown.
+        sha256: 64 hexadecimal digits, as its publisher or tensorflow/datasets states them; None if
+            unknown.
+    """
+
+    name: str
+    url: str
+    md5: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """The known ones, in lower case, by the name that hashlib gives their algorithm."""
+        stated = {"md5": self.md5, "sha256": self.sha256}
+        return {name: digits.lower() for name, digits in stated.items() if digits is not None}
+
+
+class Original(Protocol):
+    """One public data set and the tasks made of it.
+
+    Attributes:
+        name: for messages, such as ``CIFAR-100``.
+        tasks: task name to its slices: ``train800``, ``val200`` and ``test``.
+        files: what ``download=true`` fetches; empty where a login or a form is needed.
+        page: where a person finds the data and its licence.
+        needs: the files or folders to put into the source folder, for messages.
+    """
+
+    name: str
+    tasks: Mapping[str, Mapping[str, Slice]]
+    files: Sequence[RemoteFile]
+    page: str
+    needs: Sequence[str]
+
+    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
+        """Return the pools that the slices of ``task`` name.
+
+        Raises:
+            UserError: a file is missing, truncated or not in the original format.
+        """
+        ...

@@ -1,0 +1,110 @@
+"""Images whose label is the name of the folder they lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.workshop.prepare.originals._source import SourceFolder
+
+#: the only files that are images, by name, as tensorflow/datasets has it
+SUFFIX = ".jpg"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An image file in its class's folder.
+
+    Attributes:
+        folder: the folder's name, as on disk.
+        file: the file's name.
+        label: position of the class in the list of classes.
+    """
+
+    folder: str
+    file: str
+    label: int
+
+    @property
+    def path(self) -> str:
+        """Path below the folder of all classes."""
+        return f"{self.folder}/{self.file}"
+
+
+def class_label(
+    folder: str, classes: Sequence[str], where: object, *, any_case: bool = False
+) -> int:
+    """Return the label of a class's folder.
+
+    Args:
+        folder: the folder's name.
+        classes: names of all classes in the order of their labels.
+        where: what names the folder, for messages.
+        any_case: ``classes`` are in lower case, and the folder's case does not count.
+
+    Raises:
+        UserError: there is no such class.
+    """
+    name = folder.lower() if any_case else folder
+    if name not in classes:
+        raise UserError(
+            f"{where}: '{folder}' is none of the {len(classes)} classes"
+            f"{did_you_mean(name, classes)}: take it out or name it as it was published."
+        )
+    return classes.index(name)
+
+
+def labelled_images(
+    source: SourceFolder, root: Path, classes: Sequence[str], *, any_case: bool = False
+) -> list[Labelled]:
+    """Return all images below ``root``, by folder and file name in the order of code points.
+
+    Hidden files are passed over. Files that are no ``.jpg`` and classes without a folder are left
+    out with a note.
+
+    Args:
+        source: takes the notes.
+        root: holds one folder a class.
+        classes: names of all classes in the order of their labels.
+        any_case: see :func:`class_label`.
+
+    Raises:
+        UserError: ``root`` cannot be read, a folder is no class's or has no image, or a class has
+            two folders.
+    """
+    try:
+        folders = sorted(p.name for p in root.iterdir() if p.is_dir() and _visible(p.name))
+    except OSError as error:
+        raise UserError(f"cannot read the folder {root}: {error.strerror or error}.") from None
+    labels = {f: class_label(f, classes, root, any_case=any_case) for f in folders}
+    if len(set(labels.values())) < len(labels):
+        raise UserError(
+            f"{root} has two folders of one class, whose names differ in letter case only: "
+            "unpack it again."
+        )
+    missing = [name for label, name in enumerate(classes) if label not in labels.values()]
+    if missing:
+        source.note(f"{source.name}: {root.name} has no folder of {', '.join(missing)}.")
+    return [
+        Labelled(folder, file, label)
+        for folder, label in labels.items()
+        for file in _images(source, root / folder)
+    ]
+
+
+def _images(source: SourceFolder, folder: Path) -> list[str]:
+    files = sorted(p.name for p in folder.iterdir() if _visible(p.name))
+    images = [name for name in files if name.endswith(SUFFIX)]
+    if not images:
+        raise UserError(f"{folder} holds no {SUFFIX} file: unpack it again.")
+    if len(images) < len(files):
+        others = [name for name in files if not name.endswith(SUFFIX)]
+        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+        source.note(f"{source.name}: left out {folder.name}/{others[0]}{more}, no {SUFFIX} files.")
+    return images
+
+
+def _visible(name: str) -> bool:
+    return not name.startswith(".")

@@ -1,0 +1,79 @@
+"""What a prepared task says of itself: which examples, of what, made by what."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+
+from hydra_peft import __version__
+from hydra_peft.errors import UserError
+from hydra_peft.files import MAX_JSON_BYTES, write_json
+from hydra_peft.workshop.prepare.originals._base import Key, Pool, Slice
+from hydra_peft.workshop.prepare.originals._source import SourceFolder
+
+FILE = "manifest.json"
+SCHEMA = 1
+
+
+def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
+    """Write ``content``, and see to it that it can be read again.
+
+    Raises:
+        UserError: it is larger than what is read; dSprites' 73,728 test images take 7 MB of 16.
+    """
+    write_json(path, content)
+    size = path.stat().st_size
+    if size > MAX_JSON_BYTES:
+        raise UserError(
+            f"{path} would have {size:,} bytes and could not be read again: the names of the "
+            "original's examples are far longer than any published ones."
+        )
+
+
+def describe_slices(
+    slices: Mapping[str, Slice], pools: Mapping[str, Pool], limits: Mapping[str, int | None]
+) -> dict[str, Any]:
+    """Return for each split its pool and its boundaries in hashed order."""
+    described = {}
+    for split, piece in slices.items():
+        size = len(pools[piece.pool].keys)
+        first, end = piece.bounds(size, limits[split])
+        described[split] = {
+            "pool": piece.pool,
+            "pool_size": size,
+            "percent": [piece.start, piece.stop],
+            "bounds": [first, end],
+        }
+    return described
+
+
+def describe_source(source: SourceFolder) -> dict[str, Any]:
+    """Return name, page, files with their hashes, and notes of an original."""
+    return {
+        "original": source.name,
+        "page": source.page,
+        "sources": source.hashes(),
+        "notes": source.notes,
+    }
+
+
+def readable(keys: Sequence[Key]) -> list[int | str]:
+    """Return keys as json can hold them; bytes as UTF-8, other bytes as ``\\xff``."""
+    return [
+        key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else key for key in keys
+    ]
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of what made the images; OpenCV's if it was used."""
+    return {
+        "hydra_peft": __version__,
+        "pillow": PIL.__version__,
+        "numpy": np.__version__,
+        "opencv": getattr(sys.modules.get("cv2"), "__version__", None),
+    }

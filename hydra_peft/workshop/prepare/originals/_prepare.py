@@ -1,0 +1,122 @@
+"""From a folder of original files to a task on disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from hydra_peft.errors import UserError
+from hydra_peft.workshop.prepare.download import download
+from hydra_peft.workshop.prepare.originals._base import Original
+from hydra_peft.workshop.prepare.originals._source import SourceFolder
+from hydra_peft.workshop.prepare.originals._writer import Written, check_absent, write_task
+
+
+def source_folder(source: Path, original: Original, names: Iterable[str]) -> Path:
+    """Return where the files of ``original`` are: a sub-folder of ``source``, or ``source`` itself.
+
+    Args:
+        source: as the user gave it.
+        original: its own name, such as ``cifar_100``, may be that of the sub-folder.
+        names: further names that a sub-folder may have, such as the task's; they come first.
+    """
+    for name in (*names, own_name(original)):
+        if (source / name).is_dir():
+            return source / name
+    return source
+
+
+def own_name(original: Original) -> str:
+    """Return the original's name as that of a folder, such as ``cifar_100``."""
+    return re.sub(r"[^a-z0-9]+", "_", original.name.lower()).strip("_")
+
+
+def fetch(original: Original, task: str, folder: Path, get: Callable[..., Path] = download) -> None:
+    """Fetch what ``folder`` lacks of ``original``, if anyone can fetch it; check what is there.
+
+    Nothing is fetched where what is there already is enough, such as unpacked files.
+
+    Args:
+        get: takes a file and a folder, as
+            :func:`hydra_peft.workshop.prepare.download.download` does.
+
+    Raises:
+        UserError: a file cannot be fetched, or is another one than was published.
+        OSError: the disk is full or the folder not writable.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    source = open_source(original, folder)
+    missing = []
+    for remote in original.files:
+        place = source.find(remote.name)
+        if place is None:
+            missing.append(remote)
+        else:
+            get(remote, place.parent)
+    if missing and not _readable(original, task, folder):
+        for remote in missing:
+            get(remote, folder)
+
+
+def prepare(
+    original: Original,
+    folder: Path,
+    out: Path,
+    *,
+    benchmark: str,
+    task: str,
+    target: str,
+    classes: int,
+    sizes: Mapping[str, int],
+    partial: bool = False,
+    overwrite: bool = False,
+    say: Callable[[str], object] = print,
+) -> Written:
+    """Make ``task`` of the files of ``original`` in ``folder``; see :func:`write_task`.
+
+    Args:
+        target: name of the task's folder below ``out``.
+        say: takes each sentence that a reader of the results should know.
+
+    Raises:
+        UserError: a file is missing or malformed, or see :func:`write_task`.
+        OSError: the disk is full or the folder not writable.
+    """
+    check_absent(out / target, overwrite=overwrite)
+    source = open_source(original, folder)
+    try:
+        return write_task(
+            out,
+            benchmark=benchmark,
+            task=task,
+            folder=target,
+            classes=classes,
+            sizes=sizes,
+            pools=original.pools(source, task),
+            slices=original.tasks[task],
+            source=source,
+            partial=partial,
+            overwrite=overwrite,
+        )
+    finally:
+        # Also where it failed: a note may say why.
+        for note in source.notes:
+            say(f"note: {note}")
+
+
+def open_source(original: Original, folder: Path) -> SourceFolder:
+    """Return ``folder`` as the source of ``original``.
+
+    Raises:
+        UserError: it does not exist.
+    """
+    return SourceFolder(folder, name=original.name, needs=original.needs, page=original.page)
+
+
+def _readable(original: Original, task: str, folder: Path) -> bool:
+    try:
+        original.pools(open_source(original, folder), task)
+    except UserError:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""CIFAR-100: 60,000 images of 32x32 in 100 classes (Krizhevsky 2009).
+
+Read from the binary release, as tensorflow/datasets does (``image_classification/cifar.py``): each
+record is a coarse label, a fine label and 3,072 bytes of red, green and blue planes. Not read
+through torchvision, whose class unpickles the Python release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hydra_peft.errors import UserError
+from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
+from hydra_peft.workshop.prepare.originals._counts import expect_count
+from hydra_peft.workshop.prepare.originals._source import SourceFolder
+
+ARCHIVE = "cifar-100-binary.tar.gz"
+SIDE = 32
+RECORD = 2 + 3 * SIDE * SIDE
+COARSE_CLASSES, CLASSES = 20, 100
+SIZES = {"train": 50_000, "test": 10_000}
+
+
+class Cifar100:
+    """CIFAR-100 with its fine labels, in the order of ``fine_label_names.txt``."""
+
+    name = "CIFAR-100"
+    tasks: Mapping[str, Mapping[str, Slice]] = {
+        "cifar100": {
+            "train800": Slice("train", 0, 90),
+            "val200": Slice("train", 90, 100),
+            "test": Slice("test"),
+        }
+    }
+    # The MD5 is restated by many public repositories (the data's page was not opened); size and
+    # sha256: tensorflow/datasets, url_checksums/cifar100.txt
+    files: Sequence[RemoteFile] = (
+        RemoteFile(
+            ARCHIVE,
+            "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+            md5="03b5dce01913d631647c71ecec9e9cb8",
+            size=168_513_733,
+            sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        ),
+    )
+    page = "https://www.cs.toronto.edu/~kriz/cifar.html"
+    needs: Sequence[str] = (f"{ARCHIVE}, or from it the folder cifar-100-binary",)
+
+    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
+        """Return the pools ``train`` and ``test``; keys are positions in the file.
+
+        Raises:
+            UserError: a file is missing or truncated, or a label is out of range.
+        """
+        del task  # there is one
+        return {split: _pool(source, split) for split in SIZES}
+
+
+def _pool(source: SourceFolder, split: str) -> Pool:
+    path = source.file(f"cifar-100-binary/{split}.bin", f"{split}.bin", archives=[ARCHIVE])
+    records = _records(path)
+    expect_count(source, f"records in {path.name}", len(records), SIZES[split])
+
+    def image(index: int) -> Image.Image:
+        planes = records[index, 2:].reshape(3, SIDE, SIDE)
+        return Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
+
+    return Pool(range(len(records)), records[:, 1].astype(np.int64), image)
+
+
+def _records(path: Path) -> np.ndarray:
+    """Return the file as uint8 ``[n, 3074]``, mapped rather than read."""
+    count, rest = divmod(path.stat().st_size, RECORD)
+    if rest or not count:
+        raise UserError(
+            f"{path} has {path.stat().st_size:,} bytes, no multiple of the {RECORD:,} of a record: "
+            f"it is truncated or not of {ARCHIVE}, fetch it again."
+        )
+    records = np.memmap(path, dtype=np.uint8, mode="r", shape=(count, RECORD))
+    for column, kind, classes in ((0, "coarse", COARSE_CLASSES), (1, "fine", CLASSES)):
+        wrong = np.flatnonzero(records[:, column] >= classes)
+        if len(wrong):
+            raise UserError(
+                f"{path}: record {wrong[0]} has the {kind} label {records[wrong[0], column]}, not "
+                f"one of 0 to {classes - 1}: it is damaged or not of {ARCHIVE}, fetch it again."
+            )
+    return records
+
+
+ORIGINAL: Original = Cifar100()

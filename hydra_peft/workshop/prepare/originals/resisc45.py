@@ -1,0 +1,56 @@
+"""NWPU-RESISC45: 31,500 scenes from above of 256x256 in 45 classes (Cheng et al. 2017).
+
+Derivation as in tensorflow/datasets' ``resisc45``, which has no address of the data but a manual
+download. torchvision has no class of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
+from hydra_peft.workshop.prepare.originals._class_named import class_named_pool
+from hydra_peft.workshop.prepare.originals._source import SourceFolder
+
+FOLDER = "NWPU-RESISC45"
+SIZE = 31_500
+#: alphabetical, as in tensorflow/datasets
+_NAMES = (
+    "airplane airport baseball_diamond basketball_court beach bridge chaparral church "
+    "circular_farmland cloud commercial_area dense_residential desert forest freeway golf_course "
+    "ground_track_field harbor industrial_area intersection island lake meadow medium_residential "
+    "mobile_home_park mountain overpass palace parking_lot railway railway_station "
+    "rectangular_farmland river roundabout runway sea_ice ship snowberg sparse_residential "
+    "stadium storage_tank tennis_court terrace thermal_power_station wetland"
+)
+CLASSES = tuple(_NAMES.split())
+
+
+class Resisc45:
+    """NWPU-RESISC45, all in one pool."""
+
+    name = "RESISC45"
+    tasks: Mapping[str, Mapping[str, Slice]] = {
+        "resisc45": {
+            "train800": Slice("train", 0, 60),
+            "val200": Slice("train", 60, 80),
+            "test": Slice("train", 80, 100),
+        }
+    }
+    files: Sequence[RemoteFile] = ()
+    page = "https://www.tensorflow.org/datasets/catalog/resisc45"
+    needs: Sequence[str] = (f"the folder {FOLDER}, unpacked from {FOLDER}.rar",)
+
+    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
+        """Return the pool ``train``; keys are ``<class>_<file>``, so the class stands twice.
+
+        Raises:
+            UserError: the folder is missing, or a folder or file is not of one of the classes.
+        """
+        del task  # there is one
+        # Of a .rar, unpacking says how to do it by hand.
+        root = source.folder_or_file(FOLDER, archives=[f"{FOLDER}.rar", f"{FOLDER}.zip"])
+        return {"train": class_named_pool(source, root, CLASSES, SIZE)}
+
+
+ORIGINAL: Original = Resisc45()

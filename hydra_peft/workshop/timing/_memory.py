@@ -1,0 +1,63 @@
+"""Peak memory of training steps: on a GPU by torch's count, on a CPU each in its own process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from hydra_peft.workshop.timing._variants import build, training_step
+
+
+def peak_of_process(title: str, architecture: str, batch_size: int, precision: str) -> float:
+    """Return the peak bytes of a step on a CPU (Linux), beyond the model itself.
+
+    It is resident memory, of a process that does nothing else; see :func:`peak_of_step`.
+    """
+    command = [sys.executable, "-m", __name__, title, architecture, str(batch_size), precision]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[3]
+    )
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def peak_of_step(step: Callable[[], None], device: torch.device) -> float:
+    """Return the peak bytes that a model's steps take beyond what was taken before the first.
+
+    It is the second step's: the first may compile, and has no state of the optimizer yet.
+    On CUDA it is torch's own count of the GPU's memory, on a CPU resident memory of the process.
+    """
+    cuda = device.type == "cuda"
+    before = torch.cuda.memory_allocated() if cuda else _status("VmRSS")
+    step()
+    if cuda:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    step()
+    after = torch.cuda.max_memory_allocated() if cuda else _status("VmHWM")
+    return float(after - before)
+
+
+def _measure(title: str, architecture: str, batch_size: int, precision: str) -> float:
+    cpu = torch.device("cpu")
+    model = build(title, architecture, cpu)
+    return peak_of_step(training_step(model, batch_size, cpu, precision), cpu)
+
+
+def _status(field: str) -> int:
+    """Return a figure of the process's own memory in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(f"/proc/self/status has no {field}")
+
+
+if __name__ == "__main__":
+    title, architecture, batch_size, precision = sys.argv[1:]
+    sys.stdout.write(json.dumps(_measure(title, architecture, int(batch_size), precision)))

@@ -1,0 +1,157 @@
+"""The models that suites compare, and one training step of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from importlib.util import find_spec
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from hydra_peft.adaptation.injection import inject
+from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.backbones.architectures import build_architecture, input_size
+from hydra_peft.errors import UserError
+from hydra_peft.training.devices import autocast, fastest_precision
+from hydra_peft.workshop.timing._training import adamw
+
+CLASSES = 100
+#: our methods by the title of their row, as Table 8 of the paper compares them
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lora r=4": ("lora", {"rank": 4}),
+    "seqlora r=6": ("seqlora", {"rank": 6}),
+    "hydra r=2+2": ("hydra", {"rank": 2}),
+    "full": ("full", {}),
+}
+THREE_BRANCHES = "hydra r=2+2, three branches"
+PEFT = "peft library, LoRA r=4"
+NO_PEFT = f"{PEFT} is left out: it is not installed (pip install peft)"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What suites of whole models are measured on.
+
+    Attributes:
+        architecture: timm's name of the model.
+        batch_size: images a step or a pass.
+        repeats: rounds; the median is reported.
+    """
+
+    architecture: str = "vit_base_patch16_224"
+    batch_size: int = 16
+    repeats: int = 5
+
+    def described(self, precision: str) -> dict[str, Any]:
+        """Return these, without what a suite adds, as a report has them."""
+        own = {field.name: getattr(self, field.name) for field in fields(ModelSettings)}
+        return {**own, "precision": precision}
+
+
+def precisions(asked: str, device: torch.device) -> tuple[str, ...]:
+    """Return the precisions that ``asked`` names; ``auto`` is the device's fastest one.
+
+    Raises:
+        UserError: one of them is unknown.
+    """
+    if asked == "auto":
+        return (fastest_precision(device.type),)
+    names = tuple(asked.split(","))
+    if not set(names) <= {*DTYPES}:
+        raise UserError(
+            f"precisions={asked} is not allowed: it must be auto, or names out of "
+            f"{', '.join(DTYPES)}."
+        )
+    return names
+
+
+def compared_rows() -> tuple[str, ...]:
+    """Return the rows that methods are compared in; the peft library's only where it is there."""
+    return (*METHODS, THREE_BRANCHES, *([PEFT] if has_peft() else []))
+
+
+def has_peft() -> bool:
+    """Whether the peft library is installed."""
+    return find_spec("peft") is not None
+
+
+def build(title: str, architecture: str, device: torch.device) -> nn.Module:
+    """Return the model of a row, with random weights, in training mode."""
+    if title == PEFT:
+        plain = _plain(architecture, CLASSES)
+        model = with_peft(plain, r".*(attn\.proj|mlp\.fc2)", head="head")
+        return _in_training(model, device)
+    method, options = METHODS["hydra r=2+2" if title == THREE_BRANCHES else title]
+    model = adapted(architecture, method, options, device)
+    for module in model.modules():
+        if isinstance(module, LowRankLinear):
+            module.fused = title != THREE_BRANCHES
+    return model
+
+
+def adapted(
+    architecture: str,
+    method: str,
+    options: dict[str, Any],
+    device: torch.device,
+    *,
+    classes: int = CLASSES,
+) -> nn.Module:
+    """Return a model with random weights that ``method`` trains, in training mode."""
+    model = _plain(architecture, classes)
+    inject(model, method, **options)
+    return _in_training(model, device, trains_backbone=method == "full")
+
+
+def _plain(architecture: str, classes: int) -> nn.Module:
+    torch.manual_seed(0)
+    model = build_architecture(architecture, {})
+    cast(Any, model).reset_classifier(classes)
+    return model
+
+
+def _in_training(
+    model: nn.Module, device: torch.device, *, trains_backbone: bool = False
+) -> nn.Module:
+    for name, parameter in model.named_parameters():
+        # Updates as in the middle of training: at the start they are zero.
+        if parameter.requires_grad and "head" not in name and not trains_backbone:
+            nn.init.normal_(parameter, std=0.02)
+    return model.train().to(device)
+
+
+def with_peft(model: nn.Module, targets: str, *, head: str | None) -> nn.Module:
+    """Return ``model`` with the peft library's LoRA of rank 4 on the layers in ``targets``."""
+    from peft import LoraConfig, get_peft_model
+
+    saved = None if head is None else [head]
+    config = LoraConfig(r=4, lora_alpha=4, target_modules=targets, modules_to_save=saved)
+    return cast(nn.Module, get_peft_model(cast(Any, model), config))
+
+
+def training_step(
+    model: nn.Module,
+    batch_size: int,
+    device: torch.device,
+    precision: str,
+    *,
+    classes: int = CLASSES,
+) -> Callable[[], None]:
+    """Return a function that does one step on random images of the model's size."""
+    height, width = input_size(cast(Any, getattr(model, "base_model", model)))
+    images = torch.randn(batch_size, 3, height, width, device=device)
+    labels = torch.randint(0, classes, (batch_size,), device=device)
+    optimizer = adamw(model)
+
+    def step() -> None:
+        with autocast(device, precision):
+            loss = F.cross_entropy(model(images), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return step

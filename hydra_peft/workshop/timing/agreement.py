@@ -1,0 +1,139 @@
+"""Suite ``agreement``: the fast form of training ends where the plain one does."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.backbones.backbones import build_backbone
+from hydra_peft.data.feeding import prepare_split
+from hydra_peft.data.sources import Task, load_task
+from hydra_peft.data.splits import ImageSplit
+from hydra_peft.methods import build_method
+from hydra_peft.runs.assembly import AdaptedModel, build_model
+from hydra_peft.training.batches import to_device
+from hydra_peft.training.evaluation import evaluate
+from hydra_peft.training.seeding import generator, seed_everything
+from hydra_peft.workshop.timing._report import Report
+from hydra_peft.workshop.timing._training import adamw, train_all
+
+CLASSES = 10
+BATCH_SIZE = 16
+LR = 3e-3
+#: of images of vit_mini, in pixels
+SIZE = (32, 32)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured on: ``vit_mini`` on task ``digits`` of benchmark ``mini``.
+
+    Attributes:
+        steps: training steps of 16 images, at least; the last epoch is finished.
+        seeds: runs in bfloat16, of each form.
+    """
+
+    steps: int = 200
+    seeds: int = 5
+
+
+def run(device: torch.device, settings: Settings, report: Report) -> None:
+    """Train in both forms on ``device`` and compare losses and accuracies."""
+    report.settings = {**vars(settings), "batch_size": BATCH_SIZE, "lr": LR}
+    with tempfile.TemporaryDirectory(prefix="hydra_peft-bench-") as cache:
+        splits = _splits(Path(cache))
+        pairs = {
+            fused: _train(splits, fused, 0, "fp32", settings.steps, device)
+            for fused in (True, False)
+        }
+        worst = float(((pairs[True][0] - pairs[False][0]) / pairs[False][0]).abs().max())
+        report.notes.append(
+            f"float32, seed 0: the {len(pairs[True][0])} losses differ by at most {worst:.1e} of "
+            "themselves (goal 1e-4)"
+        )
+        for precision in ("fp32", "bf16"):
+            for fused in (True, False):
+                form = "fused" if fused else "three branches"
+                scores = []
+                for seed in range(settings.seeds):
+                    score = _train(splits, fused, seed, precision, settings.steps, device)[1]
+                    report.say(f"{precision}, {form}, seed {seed}: {score:.1f}%")
+                    scores.append(score)
+                report.add(
+                    {
+                        "precision": precision,
+                        "form": form,
+                        "accuracy": statistics.mean(scores),
+                        "deviation over seeds": statistics.pstdev(scores),
+                        "by seed": ", ".join(f"{score:.1f}" for score in scores),
+                    }
+                )
+
+
+def _splits(cache: Path) -> dict[str, ImageSplit]:
+    task = Task("mini", "digits", None, (), CLASSES, cache, cache, ("train", "test"))
+    loaded = load_task("mini", task)
+    return {
+        name: prepare_split(split, size=SIZE, cache=None, title=name)
+        for name, split in loaded.splits.items()
+    }
+
+
+def _train(
+    splits: dict[str, ImageSplit],
+    fused: bool,
+    seed: int,
+    precision: str,
+    steps: int,
+    device: torch.device,
+) -> tuple[Tensor, float]:
+    """Return the losses of all steps, float64, and the accuracy on the test set in percent."""
+    adapted = _model(seed, device)
+    for module in adapted.model.modules():
+        if isinstance(module, LowRankLinear):
+            module.fused = fused
+    losses: list[Tensor] = []
+    split = to_device(splits["train"], device)
+    epochs = -(-steps // (len(split) // BATCH_SIZE))
+    seed_everything(seed)
+    train_all(
+        adapted.model,
+        split,
+        adamw(adapted.model, lr=LR),
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        prepare=adapted.normalize,
+        device=device,
+        precision=precision,
+        drop_last=True,
+        order=generator(seed, "batches"),
+        after_step=losses.append,
+    )
+    score = evaluate(
+        adapted.model,
+        splits["test"],
+        prepare=adapted.normalize,
+        device=device,
+        precision=precision,
+    )
+    return torch.stack(losses).double().cpu(), score.accuracy
+
+
+def _model(seed: int, device: torch.device) -> AdaptedModel:
+    backbone, _ = build_backbone(
+        "vit_mini", arguments={}, drop_path=0.0, checkpoint=None, pretrained=True, seed=seed
+    )
+    return build_model(
+        backbone,
+        build_method("hydra", dropout=0.1),
+        classes=CLASSES,
+        seed=seed,
+        device=device,
+        normalization="backbone",
+    )

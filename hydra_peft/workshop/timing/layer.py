@@ -1,0 +1,140 @@
+"""Suite ``layer``: forward and backward of one adapted layer, input gradient included."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.training.devices import autocast
+from hydra_peft.workshop.timing._report import Report, Seconds, compared, median, ratio, spread
+from hydra_peft.workshop.timing._variants import DTYPES, NO_PEFT, has_peft, precisions, with_peft
+
+TOKENS = 197
+#: attn.proj and mlp.fc2 of ViT-B/16
+SHAPES = ((768, 768), (3072, 768))
+FROZEN, FULL = "frozen layer", "trained layer"
+LORA, SEQLORA, HYDRA = "lora r=4", "seqlora r=6", "hydra r=2+2"
+THREE_BRANCHES, PEFT = "hydra r=2+2, three branches", "peft library, LoRA r=4"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured on.
+
+    Attributes:
+        batch_sizes: images of 197 tokens.
+        precisions: ``auto`` is the device's fastest; or several of ``fp32``, ``bf16``.
+        repeats: rounds; the median is reported.
+        calls: passes in a row in each round; a GPU is waited for after them.
+    """
+
+    batch_sizes: tuple[int, ...] = (16, 64, 256)
+    precisions: str = "auto"
+    repeats: int = 5
+    calls: int = 1
+
+
+def run(device: torch.device, settings: Settings, report: Report) -> None:
+    """Measure one layer of each kind side by side on ``device``."""
+    asked = precisions(settings.precisions, device)
+    report.settings = {**vars(settings), "tokens": TOKENS, "precisions": list(asked)}
+    if not has_peft():
+        report.notes.append(NO_PEFT)
+    for precision in asked:
+        for width_in, width_out in SHAPES:
+            layers = _layers(width_in, width_out, device)
+            for batch_size in settings.batch_sizes:
+                where = f"{width_in}->{width_out}, batch {batch_size}, {precision}"
+                # In the dtype that the layer before it gives under autocast.
+                x = torch.randn(
+                    batch_size,
+                    TOKENS,
+                    width_in,
+                    device=device,
+                    dtype=DTYPES[precision],
+                    requires_grad=True,
+                )
+                works = {name: _pass(layer, x, precision) for name, layer in layers.items()}
+                seconds = report.in_turns(
+                    works,
+                    settings.repeats,
+                    lambda found, where=where: _rows(where, found),  # type: ignore[misc]
+                    calls=settings.calls,
+                    title=where,
+                )
+                report.notes += _notes(where, seconds)
+
+
+def _rows(where: str, seconds: Seconds) -> list[dict[str, Any]]:
+    return [
+        {
+            "layer": where,
+            "kind": name,
+            "ms": 1000 * median(found),
+            "range": spread([1000 * one for one in found]),
+            "of frozen": median(ratio(seconds, name, FROZEN)),
+        }
+        for name, found in seconds.items()
+    ]
+
+
+def _notes(where: str, seconds: Seconds) -> list[str]:
+    return [
+        compared(f"{where}: {above} / {below}", ratio(seconds, above, below), goal)
+        for above, below, goal in (
+            (HYDRA, LORA, "at most 1.00"),
+            (HYDRA, THREE_BRANCHES, "at most 0.85"),
+            (LORA, PEFT, "at most 0.90"),
+        )
+        if below in seconds
+    ]
+
+
+def _layers(width_in: int, width_out: int, device: torch.device) -> dict[str, nn.Module]:
+    base = nn.Linear(width_in, width_out).requires_grad_(False)
+
+    def adapted(fused: bool, **ranks: int) -> LowRankLinear:
+        layer = LowRankLinear(copy.deepcopy(base), **ranks)  # type: ignore[arg-type]
+        layer.fused = fused
+        return layer
+
+    both = {"rank_parallel": 2, "rank_sequential": 2}
+    layers: dict[str, nn.Module] = {
+        FROZEN: base,
+        FULL: copy.deepcopy(base).requires_grad_(True),
+        LORA: adapted(True, rank_parallel=4),
+        SEQLORA: adapted(True, rank_sequential=6),
+        HYDRA: adapted(True, **both),
+        THREE_BRANCHES: adapted(False, **both),
+    }
+    if has_peft():
+        layers[PEFT] = _peft_layer(copy.deepcopy(base))
+    for layer in layers.values():
+        for parameter in layer.parameters():
+            if parameter.requires_grad:
+                nn.init.normal_(parameter, std=0.02)
+    return {name: layer.to(device) for name, layer in layers.items()}
+
+
+def _peft_layer(base: nn.Linear) -> nn.Module:
+    """Return the library's adapted layer alone, without the model around it and what that does."""
+    wrapped = with_peft(nn.Sequential(base), r"0", head=None)
+    return wrapped.get_submodule("base_model.model.0")
+
+
+def _pass(layer: nn.Module, x: torch.Tensor, precision: str) -> Callable[[], None]:
+    upstream = torch.randn(*x.shape[:-1], SHAPES[0][1], device=x.device, dtype=x.dtype)
+    wanted = [x, *(p for p in layer.parameters() if p.requires_grad)]
+
+    def work() -> None:
+        with autocast(x.device, precision):
+            out = layer(x)
+        torch.autograd.grad(out, wanted, upstream.to(out.dtype))
+
+    return work

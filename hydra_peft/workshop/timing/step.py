@@ -1,0 +1,277 @@
+"""Suite ``step``: one training step of a whole model, by method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.training.compiling import compile_blocks, pays
+from hydra_peft.training.devices import fastest_precision
+from hydra_peft.workshop.timing._memory import peak_of_process, peak_of_step
+from hydra_peft.workshop.timing._report import (
+    Report,
+    Seconds,
+    compared,
+    median,
+    ratio,
+    spread,
+    timed,
+)
+from hydra_peft.workshop.timing._training import adamw
+from hydra_peft.workshop.timing._variants import (
+    CLASSES,
+    DTYPES,
+    NO_PEFT,
+    PEFT,
+    THREE_BRANCHES,
+    build,
+    compared_rows,
+    has_peft,
+    precisions,
+    training_step,
+)
+
+LORA, HYDRA = "lora r=4", "hydra r=2+2"
+COMPILED = ", compiled"
+LINEAR = "linear, on features computed once"
+WIDTH, HIDDEN, TOKENS = 768, 3072, 197
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured on.
+
+    Attributes:
+        architecture: timm's name of the model.
+        batch_sizes: images a step.
+        precisions: ``auto`` is the device's fastest; or several of ``fp32``, ``bf16``.
+        repeats: rounds; the median is reported.
+        calls: steps in a row in each round; a GPU is waited for after them.
+        compile: ``auto`` adds compiled models where it pays: on CUDA, in the fastest precision;
+            ``true``, ``false``.
+        memory: whether to measure peak memory, which on a CPU takes a process for each method.
+    """
+
+    architecture: str = "vit_base_patch16_224"
+    batch_sizes: tuple[int, ...] = (16,)
+    precisions: str = "auto"
+    repeats: int = 5
+    calls: int = 1
+    compile: str = "auto"
+    memory: bool = True
+
+
+@dataclass
+class _Work:
+    """One step that is measured.
+
+    Attributes:
+        step: does it.
+        operations: floating-point operations that it takes.
+        peak: bytes that it takes beyond the model, or None where that was not measured.
+    """
+
+    step: Callable[[], None]
+    operations: float
+    peak: float | None = None
+
+
+def run(device: torch.device, settings: Settings, report: Report) -> None:
+    """Measure a step of each method side by side on ``device``."""
+    asked = precisions(settings.precisions, device)
+    report.settings = {**vars(settings), "precisions": list(asked), "gemm_flops_per_second": {}}
+    if not has_peft():
+        report.notes.append(NO_PEFT)
+    models = _models(device, settings, report.say)
+    for precision in asked:
+        rate = gemm_rate(device, precision, settings.batch_sizes[0], settings.repeats)
+        report.settings["gemm_flops_per_second"][precision] = rate
+        report.notes.append(
+            f"{precision}: the machine's own matrix product ({_described(device)}) ran at "
+            f"{rate / 1e9:,.0f} GFLOP/s"
+        )
+        chosen = {
+            name: model
+            for name, model in models.items()
+            if not name.endswith(COMPILED) or _is_compiled_in(precision, device, settings)
+        }
+        for batch_size in settings.batch_sizes:
+            _compare(chosen, device, settings, precision, batch_size, rate, report)
+    report.notes.append("operations of steps are counted by torch on the plain form of each method")
+
+
+def _models(
+    device: torch.device, settings: Settings, say: Callable[[str], None]
+) -> dict[str, nn.Module]:
+    """Return the models by name; those that are compiled, which is at their first step, as well."""
+    models = {}
+    for name in compared_rows():
+        say(f"building {name}")
+        models[name] = build(name, settings.architecture, device)
+        compiled = any(_is_compiled_in(precision, device, settings) for precision in DTYPES)
+        if compiled and name in (LORA, HYDRA, THREE_BRANCHES):
+            models[name + COMPILED] = build(name, settings.architecture, device)
+            compile_blocks(models[name + COMPILED], cuda_graph=False)
+    return models
+
+
+def _is_compiled_in(precision: str, device: torch.device, settings: Settings) -> bool:
+    if settings.compile == "auto":
+        return pays(device) and precision == fastest_precision(device.type)
+    return settings.compile == "true"
+
+
+def _compare(
+    models: dict[str, nn.Module],
+    device: torch.device,
+    settings: Settings,
+    precision: str,
+    batch_size: int,
+    rate: float,
+    report: Report,
+) -> None:
+    where = f"batch {batch_size}, {precision}"
+    torch._dynamo.reset()  # or it would compile for any batch size, which a run does not
+    works: dict[str, _Work] = {}
+    for name, model in models.items():
+        report.say(f"{where}: first steps of {name}")
+        works[name] = _work(name, model, works, device, settings, precision, batch_size)
+    works[LINEAR] = _linear(batch_size, device)
+
+    def rows(seconds: Seconds) -> list[dict[str, Any]]:
+        return [
+            _row(name, works[name], found, precision, batch_size, rate)
+            for name, found in seconds.items()
+        ]
+
+    steps = {name: work.step for name, work in works.items()}
+    seconds = report.in_turns(steps, settings.repeats, rows, calls=settings.calls, title=where)
+    own = report.rows[-len(works) :]
+    if settings.memory and device.type == "cpu":
+        _add_peaks(own, settings.architecture, batch_size, precision, report)
+    report.notes += _notes(where, seconds, {row["step"]: row for row in own})
+
+
+def _add_peaks(
+    rows: list[dict[str, Any]], architecture: str, batch_size: int, precision: str, report: Report
+) -> None:
+    """Add a CPU's peak memory to those ``rows`` of ``report`` that are of whole models."""
+    for row in rows:
+        if row["step"] in compared_rows():
+            peak = peak_of_process(row["step"], architecture, batch_size, precision)
+            row["peak MB"] = peak / 1e6
+            report.say(f"{row['step']}: peak {peak / 1e6:.0f} MB")
+            report.save()
+
+
+def _work(
+    name: str,
+    model: nn.Module,
+    before: dict[str, _Work],
+    device: torch.device,
+    settings: Settings,
+    precision: str,
+    batch_size: int,
+) -> _Work:
+    """Return a step of ``model`` with what is known of it; a compiled one comes after its plain."""
+    model.zero_grad(set_to_none=True)
+    step = training_step(model, batch_size, device, precision)
+    # Before the operations are counted, which is a step too.
+    cuda = settings.memory and device.type == "cuda"
+    peak = peak_of_step(step, device) if cuda else None
+    if name.endswith(COMPILED):
+        return _Work(step, before[name.removesuffix(COMPILED)].operations, peak)
+    return _Work(step, _operations(model, step), peak)
+
+
+def _row(
+    name: str, work: _Work, seconds: Sequence[float], precision: str, batch_size: int, rate: float
+) -> dict[str, Any]:
+    middle = median(seconds)
+    row = {
+        "step": name,
+        "batch": batch_size,
+        "precision": precision,
+        "ms": 1000 * middle,
+        "range": spread([1000 * one for one in seconds]),
+        "images/s": batch_size / middle,
+        "of GEMM rate": work.operations / middle / rate,
+    }
+    return row if work.peak is None else {**row, "peak MB": work.peak / 1e6}
+
+
+def _operations(model: nn.Module, step: Callable[[], None]) -> float:
+    """Return the floating-point operations of a step, counted on branches one by one.
+
+    The fused form accumulates in place, which torch's counter does not see.
+    """
+    layers = [module for module in model.modules() if isinstance(module, LowRankLinear)]
+    before = [layer.fused for layer in layers]
+    for layer in layers:
+        layer.fused = False
+    with FlopCounterMode(display=False) as counter:
+        step()
+    for layer, fused in zip(layers, before, strict=True):
+        layer.fused = fused
+    return float(counter.get_total_flops())
+
+
+def _linear(batch_size: int, device: torch.device) -> _Work:
+    head = nn.Linear(WIDTH, CLASSES).to(device)
+    features = torch.randn(batch_size, WIDTH, device=device)
+    labels = torch.zeros(batch_size, dtype=torch.int64, device=device)
+    optimizer = adamw(head)
+
+    def step() -> None:
+        loss = nn.functional.cross_entropy(head(features), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return _Work(step, 4.0 * batch_size * WIDTH * CLASSES)
+
+
+def gemm_rate(device: torch.device, precision: str, batch_size: int, repeats: int) -> float:
+    """Return the floating-point operations a second of the machine's own matrix product.
+
+    On a GPU it is the product of two square matrices that fill it, on random data; on a CPU its
+    shape is that of the model's largest product: tokens x 768 by 768 x 3072.
+    """
+    dtype = DTYPES[precision]
+    rows, inner, columns = _gemm_shape(device, batch_size)
+    left = torch.randn(rows, inner, device=device, dtype=dtype)
+    right = torch.randn(inner, columns, device=device, dtype=dtype)
+    found = timed(lambda: left @ right, device, repeats + 1, calls=10)[1:]
+    return 2.0 * rows * inner * columns / median(found)
+
+
+def _gemm_shape(device: torch.device, batch_size: int) -> tuple[int, int, int]:
+    return (8192, 8192, 8192) if device.type == "cuda" else (TOKENS * batch_size, WIDTH, HIDDEN)
+
+
+def _described(device: torch.device) -> str:
+    return "8192 x 8192 x 8192" if device.type == "cuda" else "tokens x 768 x 3072"
+
+
+def _notes(where: str, seconds: Seconds, rows: dict[str, dict[str, Any]]) -> list[str]:
+    notes = [
+        compared(f"{where}: {above} / {below}", ratio(seconds, above, below), goal)
+        for above, below, goal in (
+            (HYDRA, LORA, "at most 1.00"),
+            (HYDRA, THREE_BRANCHES, "at most 0.85"),
+            (LORA, PEFT, "at most 0.90, both eager"),
+            (HYDRA + COMPILED, LORA + COMPILED, "at most 1.00"),
+            (LORA + COMPILED, PEFT, "none, the second is eager"),
+        )
+        if above in seconds and below in seconds
+    ]
+    if "peak MB" in rows[HYDRA] and PEFT in rows:
+        quotient = rows[HYDRA]["peak MB"] / rows[PEFT]["peak MB"]
+        notes.append(f"{where}: peak memory, {HYDRA} / {PEFT}: {quotient:.3g} (goal at most 0.9)")
+    return notes

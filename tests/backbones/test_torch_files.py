@@ -1,0 +1,155 @@
+"""What a file of torch.save can hold beside plain tensors: each a sentence, none a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hydra_peft.backbones.torch_files import read_torch_file
+from hydra_peft.errors import UserError
+
+PLAIN = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "weights.pth"
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_torch_file(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    assert "weights_only" not in message  # torch's advice is to read it unsafely
+    return message
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("key", ["", "model", "state_dict"])
+def test_state_dicts_alone_or_in_a_training_checkpoint(path: Path, key: str, new: bool) -> None:
+    content = {key: PLAIN, "epoch": 3, "optimizer": [{}]} if key else PLAIN
+    torch.save(content, path, _use_new_zipfile_serialization=new)
+    found = read_torch_file(path)
+    assert found.keys() == PLAIN.keys()
+    assert all(torch.equal(found[name], PLAIN[name]) for name in PLAIN)
+
+
+def test_views_parameters_and_shared_storage(path: Path) -> None:
+    whole = torch.arange(1000.0)
+    state = {"one": torch.nn.Parameter(whole[:6].view(2, 3).T), "two": whole[3:9]}
+    torch.save(state, path)
+    found = read_torch_file(path)
+    assert all(torch.equal(found[name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({3: torch.ones(1)}, "a name in it is of type int"),
+        ({(1, 2): torch.ones(1)}, "a name in it is of type tuple"),
+        ({None: torch.ones(1)}, "a name in it is of type NoneType"),
+        ({b"x": torch.ones(1)}, "a name in it is of type bytes"),
+        ({"x": 3}, "'x' is of type int"),
+        ({"state_dict_ema": PLAIN}, "'state_dict_ema' is of type dict"),
+        ({"x": torch.ones(1).untyped_storage()}, "'x' is of type "),
+        ([PLAIN], "it is of type list"),
+        (torch.ones(1), "it is of type Tensor"),
+        (None, "it is of type NoneType"),
+        ({"x": torch.ones(1).expand(1, 10**9, 48)}, "more values than the file holds"),
+        ({"x": np.ones(3)}, "it holds more than tensors"),
+        (torch.nn.Linear(2, 2), r"GLOBAL torch\.nn\.modules\.linear\.Linear"),
+    ],
+)
+def test_what_is_no_state_dict_of_plain_tensors(path: Path, content: Any, message: str) -> None:
+    torch.save(content, path)
+    assert re.search(message, refusal(path))
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        (lambda t: t.to_sparse(), "sparse"),
+        (lambda t: t.to_sparse_csr(), "sparse"),
+        (lambda t: t.to("meta"), "without values"),
+        (lambda t: torch.quantize_per_tensor(t, 1.0, 0, torch.qint8), "quantized"),
+        (lambda t: torch.nested.nested_tensor([t]), "nested"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_of_other_kinds(path: Path, made: Callable[[Tensor], Tensor], kind: str) -> None:
+    torch.save({**PLAIN, "x": made(torch.ones(2, 2))}, path)
+    assert f"'x' is {kind}, expected a plain tensor" in refusal(path)
+
+
+def test_a_dict_that_holds_itself(path: Path) -> None:
+    content: dict[str, Any] = {}
+    content["model"] = content
+    torch.save(content, path)
+    assert "'model' is of type dict" in refusal(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scripted_models(path: Path) -> None:
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), path)
+    assert "TorchScript" in refusal(path)
+
+
+def test_what_unpacks_to_more_than_it_is(path: Path) -> None:
+    torch.save({"x": torch.zeros(300_000)}, path)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    path.write_bytes(packed.getvalue())
+    assert "unpacks to" in refusal(path)
+
+
+def legacy(path: Path) -> bytes:
+    torch.save(PLAIN, path, _use_new_zipfile_serialization=False)
+    return path.read_bytes()
+
+
+def current(path: Path) -> bytes:
+    torch.save(PLAIN, path)
+    return path.read_bytes()
+
+
+def tar(_: Path) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            archive.addfile(tarfile.TarInfo(name))
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("form", [legacy, current, tar])
+def test_damage_in_any_format_is_a_sentence(path: Path, form: Callable[[Path], bytes]) -> None:
+    whole, draw = form(path), random.Random(0)
+    for trial in range(60):
+        content = bytearray(whole)
+        for _ in range(draw.randint(1, 6)):
+            content[draw.randrange(min(len(content), 1500))] = draw.randrange(256)
+        path.write_bytes(content[: draw.randrange(len(content)) if trial % 3 == 0 else None])
+        with contextlib.suppress(UserError):
+            state = read_torch_file(path)
+            assert all(isinstance(tensor, Tensor) for tensor in state.values())
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x80\x02}q\x00"])
+def test_files_that_are_none_of_torch(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    assert "truncated, or it holds more than tensors" in refusal(path)

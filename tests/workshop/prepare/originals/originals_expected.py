@@ -1,0 +1,94 @@
+"""What the tests of originals made of files expect, stated without the package's own rules."""
+
+import hashlib
+import io
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hydra_peft.errors import UserError
+from hydra_peft.workshop.prepare.originals._select import select
+from hydra_peft.workshop.prepare.originals._source import SourceFolder
+
+LIMITS = {"train800": 800, "val200": 200, "test": None}
+
+
+def tfds_order(salt, keys):
+    """Return ``keys`` in the order of the integers md5(salt + key)."""
+    return sorted(keys, key=lambda key: int(hashlib.md5(f"{salt}{key}".encode()).hexdigest(), 16))
+
+
+def source_of(original, folder):
+    return SourceFolder(folder, name=original.name, needs=original.needs, page=original.page)
+
+
+def prepare(original, folder, limits):
+    """Return ``{split: [(key, label, image)]}`` and the notes of the only task of ``original``."""
+    (task,) = original.tasks
+    source = source_of(original, folder)
+    pools = original.pools(source, task)
+    chosen = select(pools, original.tasks[task], limits)
+    splits = {}
+    for split, indices in chosen.items():
+        pool = pools[original.tasks[task][split].pool]
+        assert pool.labels.dtype == np.int64
+        splits[split] = [(pool.keys[i], int(pool.labels[i]), pool.image(i)) for i in indices]
+    return splits, source.notes
+
+
+def keys_of(split):
+    return [key for key, _, _ in split]
+
+
+def boundaries(original, sizes):
+    """Return ``{split: (pool, first, end)}`` for pools of ``sizes`` examples."""
+    (slices,) = original.tasks.values()
+    return {
+        split: (piece.pool, *piece.bounds(sizes[piece.pool], LIMITS[split]))
+        for split, piece in slices.items()
+    }
+
+
+def refused(action, *words):
+    """Check that ``action`` ends in one sentence that has all ``words``."""
+    with pytest.raises(UserError) as caught:
+        action()
+    message = str(caught.value)
+    assert message.endswith(".")
+    assert "\n" not in message
+    for word in words:
+        assert str(word) in message, (word, message)
+
+
+def picture(number, form="JPEG", size=(5, 4)):
+    """Return the bytes of a small image file; no two numbers give the same."""
+    color = (number % 256, number // 256 % 256, 200)
+    buffer = io.BytesIO()
+    Image.new("RGB", size, color).save(buffer, form, comment=str(number).encode())
+    return buffer.getvalue()
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, str):
+        content = content.encode()
+    path.write_bytes(content)
+
+
+def pack_tar(archive, folder, *members, mode="w:gz"):
+    """Pack ``members`` of ``folder`` into ``archive``."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive, mode) as tar:
+        for member in members:
+            tar.add(folder / member, arcname=member)
+
+
+def pack_zip(archive, folder):
+    """Pack all files of ``folder`` into ``archive``."""
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                packed.write(path, path.relative_to(folder))

@@ -1,0 +1,347 @@
+"""Each suite on the smallest of models: what it reports, not how fast anything was."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hydra_peft.cli import bench
+from hydra_peft.data.splits import ImageSplit
+from hydra_peft.errors import UserError
+from hydra_peft.tables import training_time
+from hydra_peft.workshop.timing import (
+    agreement,
+    busy,
+    gpu,
+    layer,
+    merge,
+    slots,
+    step,
+    table4,
+    table8,
+    task,
+)
+from hydra_peft.workshop.timing._measuring import measure
+from hydra_peft.workshop.timing._memory import peak_of_process
+from hydra_peft.workshop.timing._report import Report
+from hydra_peft.workshop.timing._variants import METHODS, PEFT, THREE_BRANCHES, build
+
+CPU = torch.device("cpu")
+TINY = "vit_mini"
+
+
+def measured(suite: str, settings: Any, path: Path | None = None) -> Report:
+    return measure(suite, settings, CPU, path, lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def dry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what ``bench.py gpu dry=true`` writes, and all that it says in ``said``."""
+    folder = tmp_path_factory.mktemp("dry")
+    said: list[str] = []
+    report = measure("gpu", gpu.Settings(dry=True), CPU, folder / "gpu-cpu.json", said.append)
+    (folder / "said").write_text("\n".join([*said, report.to_markdown()]))
+    return folder
+
+
+def written(dry: Path, part: str) -> dict[str, Any]:
+    content = json.loads((dry / f"{part}-cpu.json").read_text())
+    assert (content["suite"], content["complete"], content["failed"]) == (part, True, [])
+    assert content["hardware"]["gpu"] is None
+    assert {"versions", "code", "when"} <= set(content)
+    return content
+
+
+def test_a_dry_run_goes_through_every_part_and_sums_them_up(dry: Path) -> None:
+    rows = written(dry, "gpu")["rows"]
+    assert [row["part"] for row in rows] == list(gpu.PARTS)
+    assert {row["outcome"] for row in rows} == {"done"}
+    notes = written(dry, "gpu")["notes"]
+    assert "its figures say nothing" in notes[0]
+    assert {note.split(": ")[0] for note in notes[1:]} == set(gpu.PARTS)
+    assert not list(dry.glob("*.incomplete.json"))
+    said = (dry / "said").read_text()
+    assert all(f"== {part}: at most " in said for part in gpu.PARTS)
+    assert "batch 2, bf16: round 1 of 1" in said
+
+
+def test_correctness_tells_each_test(dry: Path) -> None:
+    rows = written(dry, "correctness")["rows"]
+    assert len(rows) >= 2
+    assert {row["outcome"] for row in rows} == {"passed"}
+    assert all(row["test"].startswith("training/test_gpu_processes.py::") for row in rows)
+
+
+def test_layer(dry: Path) -> None:
+    content = written(dry, "layer")
+    kinds = {
+        *(layer.FROZEN, layer.FULL, layer.LORA, layer.SEQLORA, layer.HYDRA),
+        *(layer.THREE_BRANCHES, layer.PEFT),
+    }
+    assert {row["kind"] for row in content["rows"]} == kinds
+    assert len(content["rows"]) == 2 * len(kinds)
+    assert all(row["ms"] > 0 for row in content["rows"])
+    assert sum("goal at most 0.85" in note for note in content["notes"]) == 2
+
+
+def test_step_compares_methods_in_each_precision(dry: Path) -> None:
+    content = written(dry, "step")
+    for precision in ("fp32", "bf16"):
+        rows = {row["step"]: row for row in content["rows"] if row["precision"] == precision}
+        assert set(rows) == {*METHODS, THREE_BRANCHES, PEFT, step.LINEAR}
+        for row in rows.values():
+            assert 0 < row["ms"] < math.inf
+            assert row["of GEMM rate"] > 0
+        rate = content["settings"]["gemm_flops_per_second"][precision]
+        assert (
+            f"{precision}: the machine's own matrix product"
+            in content["notes"][0 if precision == "fp32" else 4]
+        )
+        assert 0 < rate < math.inf
+    assert "batch 2, bf16: hydra r=2+2 / lora r=4: " in "\n".join(content["notes"])
+
+
+def test_peaks_are_of_whole_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def peak(title: str, *_: object) -> float:
+        asked.append(title)
+        return 5e6 * len(asked)
+
+    monkeypatch.setattr(step, "peak_of_process", peak)
+    rows: list[dict[str, Any]] = [{"step": name} for name in (*METHODS, PEFT, step.LINEAR)]
+    step._add_peaks(rows, TINY, 2, "fp32", Report("step", CPU))
+    assert asked == [*METHODS, PEFT]
+    assert [row.get("peak MB") for row in rows] == [5, 10, 15, 20, 25, None]
+
+
+def test_without_the_peft_library_its_row_is_left_out_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(layer, "has_peft", lambda: False)
+    monkeypatch.setattr(layer, "SHAPES", ((8, 8),))
+    report = measured("layer", layer.Settings(batch_sizes=(1,), repeats=1))
+    assert layer.PEFT not in {row["kind"] for row in report.rows}
+    assert "not installed" in report.notes[0]
+
+
+@pytest.mark.long
+def test_peak_memory_is_of_the_steps_alone() -> None:
+    small, large = (peak_of_process(PEFT, TINY, images, "fp32") for images in (1, 65))
+    # Of the 64 images more each keeps at least the inputs of every block, 17 tokens of 128 floats.
+    assert large - small > 64 * 5 * 17 * 128 * 4
+    assert large < 1e9
+
+
+def test_task(dry: Path) -> None:
+    content = written(dry, "task")
+    phases = {(row["loop"], row["phase"]): row["s"] for row in content["rows"]}
+    for loop, parts in (
+        ("ours", ("decode into the cache", "train", "score once")),
+        ("plain loop", ("train", "score")),
+    ):
+        assert phases[loop, "all"] == pytest.approx(sum(phases[loop, part] for part in parts))
+    (overhead,) = (note for note in content["notes"] if "own arithmetic" in note)
+    assert float(overhead.split(": ")[1].split("%")[0].replace(",", "")) > 0
+
+
+def test_what_the_plain_loop_does_not_get_done_is_predicted() -> None:
+    report = Report("task", CPU)
+    settings = task.Settings(images=100, test_images=50, epochs=10, evaluations=2)
+    task._tell_plain(task.TRAIN, task._Phase(6.0, 200), settings, report)
+    task._tell_plain(task.SCORE, task._Phase(5.0, 100), settings, report)
+    assert [(row["s"], row["label"]) for row in report.rows] == [
+        (30.0, "predicted"),
+        (5.0, "measured"),
+    ]
+    assert report.label == "measured and predicted"
+    assert report.notes == ["plain loop, train, predicted: 200 images took 6 s, so 1,000 take 30 s"]
+
+
+def test_table8_predicts_with_its_arithmetic(dry: Path) -> None:
+    content = written(dry, "table8")
+    assert [row["method"] for row in content["rows"]] == list(table8.ROWS)
+    # 19 tasks of 1000 // 500 = 2 images in 2 epochs
+    assert all("76 images x " in note for note in content["notes"][:3])
+    assert all("in batches of 2" in note for note in content["notes"][:3])
+    assert content["label"] == "predicted"
+
+
+@pytest.mark.parametrize(("seconds", "label"), [(1, "measured and predicted"), (9999, "measured")])
+def test_table8_does_whole_runs_while_there_is_time(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, label: str
+) -> None:
+    monkeypatch.setattr(table8, "_measure_parts", lambda *_: table8._Method(None, 0.01, 0.001, []))
+    clock = [0.0]
+
+    def one_run(_: object, sizes: tuple[int, int], *__: object) -> float:
+        took = 2 * (2 * sizes[0] * 0.01 + sizes[1] * 0.001)
+        clock[0] += took
+        return took
+
+    monkeypatch.setattr(table8, "_one_run", one_run)
+    monkeypatch.setattr(table8.time, "perf_counter", lambda: clock[0])
+    settings = table8.Settings(TINY, epochs=2, divide=500, timed="true", seconds=seconds)
+    report = measured("table8", settings)
+    assert len(report.rows) == 3 * 19
+    assert len({row["task"] for row in report.rows}) == 19
+    assert report.label == label
+    done = [row for row in report.rows if row["label"] == "measured"]
+    assert done
+    assert sum(row["s"] for row in done) < 2 * seconds
+    assert "whole runs took 2 of what was predicted" in "\n".join(report.notes)
+
+
+def test_table4_predicts_or_times_an_epoch_for_the_papers_rows(tmp_path: Path) -> None:
+    small = {"architecture": TINY, "batch_size": 4, "images": 10, "epochs": 2, "repeats": 1}
+    predicted, timed = (
+        measured("table4", table4.Settings(**small, timed=timed), tmp_path / f"table4-{timed}.json")
+        for timed in ("false", "true")
+    )
+    assert (predicted.label, timed.label) == ("predicted", "measured")
+    assert any(
+        note.startswith("predicted: median of 1 steps of 4 images") for note in predicted.notes
+    )
+    for report in (predicted, timed):
+        assert [row["method"] for row in report.rows] == list(table4.ROWS)
+        assert all(0 < row["s/epoch"] < math.inf for row in report.rows)
+    # What the suite writes is what the table reads, but for what is not through.
+    (tmp_path / "table4-h100.incomplete.json").write_text("{}")
+    found, warnings = training_time.newest_timing(tmp_path)
+    assert warnings == []
+    assert found.label in ("predicted", "measured")
+    assert found.seconds.keys() == table4.ROWS.keys()
+
+
+def test_table4_does_whole_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def step(_: object, size: int, *__: object, classes: int) -> Callable[[], None]:
+        assert classes == 10
+        return lambda: sizes.append(size)
+
+    monkeypatch.setattr(table4, "training_step", step)
+    settings = table4.Settings(architecture=TINY, batch_size=4, images=10, epochs=2, timed="true")
+    measured("table4", settings)
+    # Four methods, two epochs and one that does not count.
+    assert sizes == [4, 4, 2] * 4 * 3
+
+
+def test_table4_has_about_the_papers_parameters() -> None:
+    width, hidden, blocks = 768, 3072, 12
+    branch = {"parallel": hidden + width + 1, "sequential": 2 * width + 1}
+    for row, ranks, printed in (
+        ("LoRA", {"parallel": 5}, 0.22),
+        ("SeqLoRA", {"sequential": 11}, 0.21),
+        ("Hydra", {"parallel": 3, "sequential": 3}, 0.21),
+    ):
+        expected = blocks * sum(r * branch[name] + width for name, r in ranks.items())
+        method, options = table4.ROWS[row]
+        model = table4.adapted("vit_base_patch32_224", method, options, torch.device("meta"))
+        assert table4._trained(model) == expected
+        assert expected / 1e6 == pytest.approx(printed, abs=0.021)
+
+
+def test_agreement_counts_the_steps_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.randint(0, 256, (50, 32, 32, 3), dtype=torch.uint8)
+    few = ImageSplit(images, torch.arange(50) % 10)
+    monkeypatch.setattr(agreement, "_splits", lambda _: {"train": few, "test": few})
+    report = measured("agreement", agreement.Settings(steps=4, seeds=1))
+    (note,) = report.notes
+    assert "the 6 losses differ" in note  # two epochs of three whole batches
+    assert float(note.split("at most ")[1].split()[0]) < 1e-4
+    assert [row["precision"] for row in report.rows] == ["fp32", "fp32", "bf16", "bf16"]
+
+
+def test_the_other_librarys_layer_is_measured_without_its_model() -> None:
+    layers = layer._layers(8, 8, CPU)
+    assert type(layers[layer.PEFT]).__module__.startswith("peft.tuners.lora")
+
+
+def test_merge() -> None:
+    report = measured("merge", merge.Settings(architecture=TINY, batch_size=2, repeats=1))
+    assert [row["forward pass"] for row in report.rows] == [
+        merge.PLAIN,
+        merge.MERGED,
+        merge.UNMERGED,
+    ]
+
+
+@pytest.mark.long
+def test_slots() -> None:
+    report = measured("slots", slots.Settings(slots=1, jobs=2, epochs=1))
+    assert [row["slots"] for row in report.rows] == [1, 1]
+    assert all(0 < row["jobs/s"] < math.inf for row in report.rows)
+    gap, beside = report.notes[1:]
+    assert 0 < float(gap.split(": ")[1].split()[0]) < 60
+    assert float(beside.split("): ")[1].split()[0].replace(",", "")) > 0
+    with pytest.raises(UserError, match="more jobs than slots"):
+        measured("slots", slots.Settings(slots=2, jobs=2))
+
+
+def test_the_compared_models_are_what_their_titles_say() -> None:
+    trained = {
+        name: sum(
+            p.numel()
+            for n, p in build(name, TINY, CPU).named_parameters()
+            if p.requires_grad and "head" not in n
+        )
+        for name in ("lora r=4", "hydra r=2+2", THREE_BRANCHES, PEFT)
+    }
+    width, hidden, blocks = 128, 512, 5
+    biases = blocks * 2 * (width + 4)
+    assert trained[PEFT] == blocks * 4 * (2 * width + hidden + width)
+    assert trained["lora r=4"] == trained[PEFT] + biases
+    assert trained["hydra r=2+2"] == trained[THREE_BRANCHES]
+
+
+def test_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["bench.py", *words])
+        return bench.main()
+
+    out = tmp_path / "merge.json"
+    arguments = [f"architecture={TINY}", "batch_size=1", "repeats=1", "device=cpu", f"out={out}"]
+    assert call("merge", *arguments) == 0
+    printed = capsys.readouterr().out
+    assert "hydra r=2+2, merged / plain backbone: " in printed
+    content = json.loads(out.read_text())
+    assert (content["label"], content["complete"]) == ("measured", True)
+    assert {"hardware", "versions", "code", "settings"} <= set(content)
+    for words, message in (
+        (["marge"], "suite 'marge' is unknown (did you mean 'merge'?)"),
+        (["merge", "repaets=1"], "unknown key 'repaets' (did you mean 'repeats'?)"),
+        (["merge", "repeats=0"], "repeats=0 is not allowed: it must be a positive whole number"),
+        (["layer", "batch_sizes=1,x"], "it must be positive whole numbers"),
+        (["step", "memory=no"], "memory=no is not allowed: it must be true or false"),
+        (["step", "precisions=fp8"], "precisions=fp8 is not allowed: it must be auto, or names"),
+        (["gpu", "dry=true", "parts=stop"], "parts=stop is unknown (did you mean 'step'?)"),
+        (["gpu", "device=cpu"], "measures a GPU, and torch finds none that it may use here"),
+        (["correctness", "only=test_none"], "has no test_none"),
+    ):
+        assert call(*words) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_busy() -> None:
+    report = measured("busy", busy.Settings(rounds=1, epochs=1))
+    assert [row["busy programs beside"] for row in report.rows] == [0, 0, 1, 1]
+    assert all(row["images/s, median"] > 0 for row in report.rows)
+    assert "goal at least 0.97" in report.notes[0]
+
+
+def test_busy_is_about_a_cpu_and_something_to_measure() -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        measured("busy", busy.Settings(rounds=0))
+    with pytest.raises(UserError, match="give device=cpu"):
+        busy.run(torch.device("cuda"), busy.Settings(), Report("busy", torch.device("cuda")))
