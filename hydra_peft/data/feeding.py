@@ -10,7 +10,8 @@ from torch import Tensor
 
 from hydra_peft.data.decoding import decode, in_threads
 from hydra_peft.data.image_cache import open_cache
-from hydra_peft.data.splits import ArrayImages, Images, ImageSplit, SourceSplit
+from hydra_peft.data.split import Split
+from hydra_peft.data.splits import ArrayImages, Images, SourceSplit
 
 #: images decoded by one thread at a time
 _CHUNK = 16
@@ -19,7 +20,7 @@ _CHUNK = 16
 class DecodedPixels:
     """Images decoded whenever they are read: no disk, no memory, all of the time.
 
-    Slicing returns uint8 ``[k, height, width, 3]``.
+    Slicing returns uint8 ``[k, 3, height, width]``.
     """
 
     def __init__(self, images: Images, size: tuple[int, int]) -> None:
@@ -35,12 +36,13 @@ class DecodedPixels:
         chunks = in_threads(
             lambda first: decode(self.images, first, min(stop, first + _CHUNK), self.size), starts
         )
-        return torch.from_numpy(np.concatenate([pixels for _, pixels in chunks]))
+        decoded = np.concatenate([pixels for _, pixels in chunks])
+        return torch.from_numpy(decoded).permute(0, 3, 1, 2)
 
 
 def prepare_split(
     split: SourceSplit, *, size: tuple[int, int], cache: Path | None, title: str
-) -> ImageSplit:
+) -> Split:
     """Return ``split`` in the size a model takes.
 
     Args:
@@ -55,9 +57,10 @@ def prepare_split(
     """
     images = split.images
     if isinstance(images, ArrayImages) and tuple(images.array.shape[1:3]) == size:
-        return ImageSplit(images.array, split.labels)
+        return Split({"image": images.array.permute(0, 3, 1, 2)}, split.labels)
     if cache is None:
         # Before anyone trains for hours towards an image that cannot be scored.
         images.check_decodable()
-        return ImageSplit(DecodedPixels(images, size), split.labels)
-    return ImageSplit(open_cache(images, size=size, folder=cache, title=title), split.labels)
+        return Split({"image": DecodedPixels(images, size)}, split.labels)
+    cached = open_cache(images, size=size, folder=cache, title=title)
+    return Split({"image": cached}, split.labels)

@@ -41,7 +41,7 @@ _MAX_JOURNAL_BYTES = 16 * 2**20
 class CachedPixels:
     """Images of one split in one size, read from the cache; see :func:`open_cache`.
 
-    Slicing returns uint8 ``[k, height, width, 3]``. The first time a block is touched its checksum
+    Slicing returns uint8 ``[k, 3, height, width]``. The first time a block is touched its checksum
     is compared; a damaged one is decoded again, in the file too.
     """
 
@@ -63,7 +63,7 @@ class CachedPixels:
         for block in range(start // BLOCK, -(-stop // BLOCK)):
             if not self.checked[block]:
                 self._check(block)
-        return torch.from_numpy(np.array(self.map[start:stop]))
+        return torch.from_numpy(np.array(self.map[start:stop])).permute(0, 3, 1, 2)
 
     def _check(self, block: int) -> None:
         first, end = _rows(block, len(self))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -123,6 +123,10 @@ class Split:
         return Batch(taken, self.targets[rows])
 
     def in_memory(self, device: torch.device) -> Split:
-        """Return the split with all rows in memory of ``device``."""
+        """Return the split with all rows in memory of ``device``, each input contiguous there."""
         whole = self.take(slice(None)).to(device)
-        return replace(self, inputs=whole.inputs, targets=whole.targets)
+        inputs = {
+            name: rows.contiguous() if isinstance(rows, Tensor) else rows
+            for name, rows in whole.inputs.items()
+        }
+        return Split(inputs, whole.targets)

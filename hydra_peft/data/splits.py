@@ -141,32 +141,6 @@ class TaskData:
         }
 
 
-class Pixels(Protocol):
-    """Images of one split in the size a model takes; a tensor is one."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: slice) -> Tensor:
-        """Return consecutive images, uint8 ``[k, height, width, 3]``."""
-        ...
-
-
-@dataclass(frozen=True)
-class ImageSplit:
-    """One split as a model takes it.
-
-    Attributes:
-        images: uint8 ``[n, height, width, 3]``, in memory or read when sliced.
-        labels: int64 ``[n]``.
-    """
-
-    images: Tensor | Pixels
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
 def split_arrays(images: Tensor, labels: Tensor) -> dict[str, SourceSplit]:
     """Split arrays whose first 800 rows are train800, the next 200 val200, the rest the test set.
 
@@ -202,9 +176,3 @@ def content_hash(images: Tensor, labels: Tensor) -> str:
     digest = hashlib.sha256(images.contiguous().numpy().data)
     digest.update(labels.contiguous().numpy().data)
     return digest.hexdigest()
-
-
-def to_tensor(split: ImageSplit) -> Tensor:
-    """Return all images of ``split`` in memory, uint8 ``[n, height, width, 3]``."""
-    images = split.images
-    return images if isinstance(images, torch.Tensor) else images[0 : len(split)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.figures._layers import AdaptedLayer
@@ -12,7 +12,6 @@ from hydra_peft.figures._layers import AdaptedLayer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hydra_peft.data.splits import ImageSplit
     from hydra_peft.runs.rebuild import RebuiltRun
 
 CACHE = Path(__file__).resolve().parent.parent.parent / "results" / "cache"
@@ -37,7 +36,7 @@ class Sample:
         positions: int64 ``[n]``, where they are in it, evenly spaced: splits can be in the order
             of their classes.
         labels: int64 ``[n]``.
-        pixels: uint8 ``[n, height, width, 3]``.
+        pixels: uint8 ``[n, 3, height, width]``.
     """
 
     split: str
@@ -57,15 +56,15 @@ def sample_images(run: RebuiltRun, count: int, *, cache: str, data: str) -> Samp
     from hydra_peft.runs.rebuild import load_scored_split
 
     folder = Path(cache).expanduser() if cache else CACHE
-    split: ImageSplit = load_scored_split(run, cache=folder, data=data or None)
+    split = load_scored_split(run, cache=folder, data=data or None)
     count = min(count, len(split))
     if count < LEAST_IMAGES:
         raise UserError(f"{count} images are too few: give images={LEAST_IMAGES} or more.")
     positions = torch.arange(count) * len(split) // count
-    pixels = torch.cat([split.images[i : i + 1] for i in positions.tolist()])
-    return Sample(
-        run.config.protocol.evaluate_split, positions, split.labels[positions].cpu(), pixels
-    )
+    taken = [split.take(slice(i, i + 1)) for i in positions.tolist()]
+    pixels = torch.cat([cast("Tensor", one.inputs["image"]) for one in taken])
+    targets = torch.cat([one.targets for one in taken])
+    return Sample(run.config.protocol.evaluate_split, positions, targets, pixels)
 
 
 def cls_outputs(
@@ -79,6 +78,7 @@ def cls_outputs(
     import torch
 
     from hydra_peft.analysis.branches import branch_outputs
+    from hydra_peft.data.split import Batch
     from hydra_peft.runs.assembly import build_normalizer
 
     if getattr(run.model, "cls_token", None) is None:
@@ -87,7 +87,8 @@ def cls_outputs(
             "this shows: choose a run of another model."
         )
     prepare = build_normalizer(run.model, run.config.data.normalization, torch.device("cpu"))
-    batches = (prepare(pixels) for pixels in sample.pixels.split(_BATCH))
+    parts = zip(sample.pixels.split(_BATCH), sample.labels.split(_BATCH), strict=True)
+    batches = (prepare(Batch({"image": pixels}, labels)) for pixels, labels in parts)
     return branch_outputs(run.model, {layer.name: layer.adapter for layer in layers}, batches)
 
 

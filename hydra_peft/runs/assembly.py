@@ -11,6 +11,7 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
+from hydra_peft import tasks
 from hydra_peft.adaptation.injection import inject
 from hydra_peft.backbones.architectures import build_architecture, described, input_size, reason
 from hydra_peft.backbones.architectures import normalization as own_normalization
@@ -25,7 +26,8 @@ from hydra_peft.config.schema import (
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.overlap import check_apart
 from hydra_peft.data.sources import Task, load_task
-from hydra_peft.data.splits import ImageSplit, TaskData, check_task
+from hydra_peft.data.split import Split
+from hydra_peft.data.splits import TaskData, check_task
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
 from hydra_peft.runs.first_look import splits_read, task_of
@@ -169,7 +171,7 @@ def build_model(
 
 
 def build_normalizer(backbone: nn.Module, name: str, device: torch.device) -> Normalizer:
-    """Return what turns uint8 images into the input of ``backbone``.
+    """Return what turns a batch of uint8 images into the input of ``backbone``.
 
     Args:
         name: ``backbone`` takes mean and deviation that timm states for its weights, ``imagenet``
@@ -180,11 +182,21 @@ def build_normalizer(backbone: nn.Module, name: str, device: torch.device) -> No
     return Normalizer(*own_normalization(backbone), device)
 
 
+def task_kind(config: RunConfig) -> tasks.Task:
+    """Return what is asked of the model: loss, metrics and the width of its head."""
+    return tasks.build_task(
+        "classification",
+        outputs=config.dataset.classes,
+        metrics=[config.dataset.metric],
+        label_smoothing=config.train.label_smoothing,
+    )
+
+
 @dataclass(frozen=True)
 class LoadedData:
     """Splits in the size a model takes, and what a record says of the data."""
 
-    splits: dict[str, ImageSplit]
+    splits: dict[str, Split]
     description: dict[str, object]
 
 

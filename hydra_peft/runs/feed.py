@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from hydra_peft.config.schema import TrainConfig
-from hydra_peft.data.splits import ImageSplit
+from hydra_peft.data.split import Split
 from hydra_peft.runs.assembly import AdaptedModel
 from hydra_peft.training.batches import Prepare
 from hydra_peft.training.compiling import compile_blocks, pays
-from hydra_peft.training.features import chosen_rows, head_alone, head_inputs
+from hydra_peft.training.features import features_of, head_alone, head_inputs
 
 
 @dataclass(frozen=True)
@@ -22,22 +22,22 @@ class Feed:
 
     Attributes:
         module: what is trained and scored.
-        train_split, evaluate_split: its images, or features of them.
-        prepare: from these to its input.
+        train_split, evaluate_split: their inputs, or features of them.
+        prepare: from a batch of these to its input.
         path: which way it is, for the record.
     """
 
     module: nn.Module
-    train_split: ImageSplit
-    evaluate_split: ImageSplit
+    train_split: Split
+    evaluate_split: Split
     prepare: Prepare
     path: Mapping[str, object]
 
 
 def choose_feed(
     adapted: AdaptedModel,
-    train_split: ImageSplit,
-    evaluate_split: ImageSplit,
+    train_split: Split,
+    evaluate_split: Split,
     *,
     train: TrainConfig,
     device: torch.device,
@@ -54,7 +54,7 @@ def choose_feed(
             for split in (train_split, evaluate_split)
         )
         path = {"features": "computed once", "compiled": None, "cuda_graph": False}
-        return Feed(head, train_split, evaluate_split, chosen_rows, path)
+        return Feed(head, train_split, evaluate_split, features_of, path)
     compiled = None
     if train.compile == "true" or (train.compile == "auto" and pays(device)):
         compiled = compile_blocks(model, cuda_graph=train.cuda_graph)

@@ -17,7 +17,7 @@ from hydra_peft.adaptation.parameters import adapter_state_dict, count_parameter
 from hydra_peft.adaptation.storage import TENSORS, load_adapter
 from hydra_peft.backbones.architectures import input_size
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.data.splits import ImageSplit
+from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.assembly import (
@@ -26,6 +26,7 @@ from hydra_peft.runs.assembly import (
     check_model,
     load_backbone,
     load_data,
+    task_kind,
 )
 from hydra_peft.runs.first_look import task_of
 from hydra_peft.runs.folder import CONFIG
@@ -135,7 +136,7 @@ def _check_sizes(skeleton: nn.Module, record: Record, folder: Path) -> None:
         )
 
 
-def load_scored_split(run: RebuiltRun, *, cache: Path, data: str | None = None) -> ImageSplit:
+def load_scored_split(run: RebuiltRun, *, cache: Path, data: str | None = None) -> Split:
     """Return the images that ``run`` was scored on, in its model's size.
 
     Args:
@@ -182,15 +183,16 @@ def reevaluate(
     if where.type == "cpu" and type(threads) is int and 1 <= threads <= MAX_THREADS:
         # Another number of threads sums in another order, which can flip a close call.
         torch.set_num_threads(threads)
-    images = load_scored_split(run, cache=cache, data=data)
+    split = load_scored_split(run, cache=cache, data=data)
     model = run.model.to(where)
     arguments: dict[str, Any] = {
         "prepare": build_normalizer(model, run.config.data.normalization, where),
         "device": where,
         "precision": run.config.precision,
     }
-    unmerged = evaluate(model, images, **arguments)
-    merged = evaluate(model, images, **arguments) if merge(model) else None
+    task = task_kind(run.config)
+    unmerged = evaluate(model, task, split, **arguments)
+    merged = evaluate(model, task, split, **arguments) if merge(model) else None
     return Comparison(run.record, unmerged, merged, tuple(doubts))
 
 

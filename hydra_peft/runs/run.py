@@ -18,7 +18,7 @@ from hydra_peft.backbones.backbones import Weights
 from hydra_peft.config.identity import config_id, science, short_hash
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import load_task
-from hydra_peft.data.splits import ImageSplit
+from hydra_peft.data.split import Split
 from hydra_peft.disk_errors import may_pass
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
@@ -43,7 +43,6 @@ from hydra_peft.runs.state import TrainingState
 from hydra_peft.runs.training import Training
 from hydra_peft.runs.writer import RunWriter
 from hydra_peft.training.allocation import keep_freed_memory
-from hydra_peft.training.batches import to_device
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.distributed import World, current
 from hydra_peft.training.interrupts import Interrupts
@@ -375,9 +374,7 @@ class _Run:
             ledger.write()
         return training
 
-    def _load_splits(
-        self, adapted: AdaptedModel, config_yaml: str
-    ) -> tuple[ImageSplit, ImageSplit]:
+    def _load_splits(self, adapted: AdaptedModel, config_yaml: str) -> tuple[Split, Split]:
         config = self.config
         protocol = config.protocol
 
@@ -401,7 +398,7 @@ class _Run:
         )
         train_split = data.splits[protocol.train_split]
         check_batches(len(train_split), config.train.batch_size, config.train.drop_last)
-        return to_device(train_split, self.device), data.splits[protocol.evaluate_split]
+        return train_split.in_memory(self.device), data.splits[protocol.evaluate_split]
 
     def _clear(self) -> None:
         """Set aside what nobody can tell what it is: a folder whose record cannot be read."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hydra_peft.config.schema import ProtocolConfig
+from hydra_peft.tasks import Task
 from hydra_peft.training.evaluation import Score
 
 
@@ -15,11 +16,13 @@ class Scoring:
     """When to evaluate, and which evaluation counts, as a protocol says.
 
     Args:
+        task: its primary metric says which score is better.
         protocol: the protocol.
         epochs: length of training.
     """
 
-    def __init__(self, protocol: ProtocolConfig, epochs: int) -> None:
+    def __init__(self, task: Task, protocol: ProtocolConfig, epochs: int) -> None:
+        self.task = task
         self.protocol = protocol
         self.epochs = epochs
         self.evaluations = 0
@@ -35,11 +38,15 @@ class Scoring:
         """Take note of a score; ``state`` gives what the model would be restored to."""
         self.evaluations += 1
         best = self.protocol.selection == "best"
-        if best and self.kept is not None and score.correct <= self.kept[1].correct:
+        if best and self.kept is not None and not self._is_better(score, self.kept[1]):
             return
         self.kept = (epoch, score)
         if best:
             self.snapshot = {name: tensor.clone() for name, tensor in state().items()}
+
+    def _is_better(self, score: Score, than: Score) -> bool:
+        metric = self.task.primary
+        return metric.better(score.values[metric.name], than.values[metric.name])
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Put the selected epoch's tensors back into the model, where it is not the last one."""
@@ -56,8 +63,8 @@ class Scoring:
         if self.protocol.selection == "best":
             rule = f"best of {self.evaluations} evaluations on {split}"
         return {
-            "accuracy": score.accuracy,
-            "correct": score.correct,
+            **score.values,
+            **({"correct": score.correct} if self.task.primary.counts else {}),
             "count": score.count,
             "split": split,
             "selection": rule,

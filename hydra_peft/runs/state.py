@@ -90,7 +90,7 @@ class TrainingState:
             "seconds": self.progress.seconds,
             "epochs": [dataclasses.asdict(e) for e in self.epochs[: self.progress.epoch]],
             "evaluations": self.scoring.evaluations,
-            "kept": None if kept is None else [kept[0], kept[1].correct, kept[1].count],
+            "kept": None if kept is None else [kept[0], dict(kept[1].values), kept[1].count],
         }
 
     def max_bytes(self) -> int:
@@ -134,8 +134,8 @@ class TrainingState:
         self.epochs[:] = [EpochRecord(**values) for values in facts["epochs"]]
         self.scoring.evaluations = facts["evaluations"]
         if facts["kept"] is not None:
-            epoch, correct, count = facts["kept"]
-            self.scoring.kept = (epoch, Score(correct, count))
+            epoch, values, count = facts["kept"]
+            self.scoring.kept = (epoch, Score(values, count))
         self.scoring.snapshot = {
             name: tensor.to(self.device) for name, tensor in _below("best/", tensors).items()
         }
@@ -198,9 +198,18 @@ class TrainingState:
         if not all(_is_record(record, number) for number, record in enumerate(records, 1)):
             raise UserError("it holds records of epochs that are not such.")
         due = [number for number in range(1, epoch + 1) if self.scoring.is_due(number)]
-        good = facts.get("evaluations") == len(due) and _is_kept(kept, due)
+        good = facts.get("evaluations") == len(due) and self._is_kept(kept, due)
         if not good or not is_number(facts.get("seconds")):
             raise UserError("it holds scores or times that cannot be.")
+
+    def _is_kept(self, kept: object, due: list[int]) -> bool:
+        if not due or not isinstance(kept, list):
+            return not due and kept is None
+        if len(kept) != 3 or kept[0] not in due or not isinstance(kept[1], dict):
+            return False
+        names = [metric.name for metric in self.scoring.task.metrics]
+        counted = _whole(kept[2], 2**40) and kept[2] >= 1
+        return counted and list(kept[1]) == names and all(map(is_finite, kept[1].values()))
 
 
 def _random_states_of(world: World, device: torch.device) -> list[dict[str, Tensor]]:
@@ -237,16 +246,3 @@ def _is_record(values: object, number: int) -> bool:
     if not isinstance(values, dict) or values.keys() != names or values["epoch"] != number:
         return False
     return all(is_number(value) for value in values.values())
-
-
-def _is_kept(kept: object, due: list[int]) -> bool:
-    if not due or not isinstance(kept, list):
-        return not due and kept is None
-    limit = 2**40
-    return (
-        len(kept) == 3
-        and all(_whole(value, limit) for value in kept)
-        and kept[0] in due
-        and kept[2] >= 1
-        and kept[1] <= kept[2]
-    )

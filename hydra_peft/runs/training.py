@@ -22,6 +22,7 @@ from hydra_peft.adaptation.storage import write_adapter
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.cores import threads_are_given
 from hydra_peft.errors import UserError
+from hydra_peft.runs.assembly import task_kind
 from hydra_peft.runs.checkpoints import Checkpoints
 from hydra_peft.runs.feed import Feed
 from hydra_peft.runs.ledger import Ledger
@@ -70,13 +71,14 @@ class Training:
         self.checkpoints = checkpoints
         self.interrupts = interrupts
         self.world = world or World()
+        self.task = task_kind(config)
         size, batch = len(feed.train_split), config.train.batch_size
         self.state = TrainingState(
             model=model,
             optimizer=_optimizer(config, model),
             progress=Progress(),
             epochs=[],
-            scoring=Scoring(config.protocol, config.train.epochs),
+            scoring=Scoring(self.task, config.protocol, config.train.epochs),
             device=ledger.device,
             images=size,
             batch_size=batch,
@@ -125,12 +127,12 @@ class Training:
 
             train(
                 self.feed.module,
+                self.task,
                 self.feed.train_split,
                 epochs=config.train.epochs,
                 batch_size=config.train.batch_size,
                 drop_last=config.train.drop_last,
                 clip_grad=config.train.clip_grad,
-                label_smoothing=config.train.label_smoothing,
                 optimizer=state.optimizer,
                 learning_rate=config.scheduler.rates(config.optimizer.lr, config.train.epochs),
                 prepare=self.feed.prepare,
@@ -183,6 +185,7 @@ class Training:
             with threads.all():
                 score = evaluate(
                     self.feed.module,
+                    self.task,
                     self.feed.evaluate_split,
                     prepare=self.feed.prepare,
                     device=state.device,

@@ -100,6 +100,21 @@ class World:
         """Return the sum of the processes' counts."""
         return count
 
+    def interleave(
+        self,
+        batches: Sequence[Tensor],
+        size: int,  # noqa: ARG002
+        count: int,  # noqa: ARG002
+    ) -> Tensor:
+        """Return the rows of all processes' ``batches`` in the order of the whole, on the CPU.
+
+        Args:
+            batches: this process's, float32: number ``rank`` of the whole and each ``size``-th on.
+            size: rows of every batch but the last.
+            count: rows of the whole.
+        """
+        return torch.cat(list(batches)).cpu()
+
     def any(self, flag: bool) -> bool:
         """Return whether one of the processes says so."""
         return flag
@@ -211,6 +226,23 @@ class Torchrun(World):
         """Return the sum of the processes' counts."""
         tensor = torch.tensor(count)
         self._call(lambda: dist.all_reduce(tensor, group=self._hosts))
+        return int(tensor)
+
+    def interleave(self, batches: Sequence[Tensor], size: int, count: int) -> Tensor:
+        """Return the rows of all processes' ``batches`` in the order of the whole, on the CPU."""
+        width = self._widest(batches[0].shape[1] if batches else 0)
+        rounds = -(-count // (size * self.size))
+        own = torch.zeros(rounds, size, width)
+        for place, batch in zip(own, batches, strict=False):
+            place[: len(batch)] = batch.cpu()
+        parts = [torch.empty_like(own) for _ in range(self.size)]
+        self._call(lambda: dist.all_gather(parts, own, group=self._hosts))
+        return torch.stack(parts, dim=1).reshape(-1, width)[:count]
+
+    def _widest(self, width: int) -> int:
+        """Return the largest ``width``: a process without a batch does not know it."""
+        tensor = torch.tensor(width)
+        self._call(lambda: dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._hosts))
         return int(tensor)
 
     def any(self, flag: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -10,7 +10,8 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from hydra_peft.data.splits import ImageSplit
+from hydra_peft.data.split import Batch, Split
+from hydra_peft.tasks import Task
 from hydra_peft.training.batches import Prepare
 from hydra_peft.training.devices import autocast, exact_float32
 from hydra_peft.training.distributed import World
@@ -21,22 +22,32 @@ EVALUATION_BATCH = 256
 
 @dataclass(frozen=True)
 class Score:
-    """Top-1 score: ``correct`` out of ``count`` images."""
+    """Metrics of a model on a split.
 
-    correct: int
+    Attributes:
+        values: by metric, in percent, the primary one first.
+        count: number of examples.
+    """
+
+    values: Mapping[str, float]
     count: int
 
     @property
     def accuracy(self) -> float:
-        """Share of correct images, in percent."""
-        return 100.0 * self.correct / self.count
+        """Share of examples that were right, in percent."""
+        return self.values["accuracy"]
+
+    @property
+    def correct(self) -> int:
+        """Number of examples that were right."""
+        return round(self.accuracy * self.count / 100)
 
 
 @exact_float32()
-@torch.no_grad()
 def evaluate(
     model: nn.Module,
-    split: ImageSplit,
+    task: Task,
+    split: Split,
     *,
     prepare: Prepare,
     device: torch.device,
@@ -44,28 +55,54 @@ def evaluate(
     after_batch: Callable[[], None] = lambda: None,
     world: World | None = None,
 ) -> Score:
-    """Return the top-1 score of ``model`` on ``split``; the model is left in evaluation mode.
+    """Return the scores of ``model`` on ``split``, computed once from all of its outputs.
+
+    The model is left in evaluation mode.
 
     Args:
         after_batch: called after each batch; what it raises ends the scoring.
         world: the processes that share the batches; each calls ``after_batch`` equally often.
     """
+    outputs = predict(
+        model,
+        split,
+        prepare=prepare,
+        device=device,
+        precision=precision,
+        after_batch=after_batch,
+        world=world,
+    )
+    return Score(task.scores(outputs, split.targets), len(split))
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    split: Split,
+    *,
+    prepare: Prepare,
+    device: torch.device,
+    precision: str,
+    after_batch: Callable[[], None] = lambda: None,
+    world: World | None = None,
+) -> Tensor:
+    """Return the outputs of ``model`` for every example in order, float32 ``[n, outputs]``, on the
+    CPU; see :func:`evaluate`."""
     world = world or World()
     model.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    found: list[Tensor] = []
     own = batches(split, world.rank, world.size)
     for _ in range(0, len(split), EVALUATION_BATCH * world.size):
         # In the last round some have none.
-        for images, labels in islice(own, 1):
-            images, labels = images.to(device), labels.to(device)
+        for batch in islice(own, 1):
             with autocast(device, precision):
-                logits = model(prepare(images))
-            correct += (logits.argmax(dim=1) == labels).sum()
+                outputs = model(prepare(batch.to(device)))
+            found.append(outputs.float())
         after_batch()
-    return Score(world.total(int(correct)), len(split))
+    return world.interleave(found, EVALUATION_BATCH, len(split))
 
 
-def batches(split: ImageSplit, first: int = 0, every: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(split: Split, first: int = 0, every: int = 1) -> Iterator[Batch]:
     """Yield batches in order; one is read (perhaps decoded) while the model computes another.
 
     Args:
@@ -77,12 +114,12 @@ def batches(split: ImageSplit, first: int = 0, every: int = 1) -> Iterator[tuple
         return
     with ThreadPoolExecutor(1) as reader:
 
-        def read(start: int) -> Future[Tensor]:
-            return reader.submit(split.images.__getitem__, slice(start, start + EVALUATION_BATCH))
+        def read(start: int) -> Future[Batch]:
+            return reader.submit(split.take, slice(start, start + EVALUATION_BATCH))
 
         coming = read(starts[0])
         for start in starts:
-            images = coming.result()
+            batch = coming.result()
             if start + step < len(split):
                 coming = read(start + step)
-            yield images, split.labels[start : start + EVALUATION_BATCH]
+            yield batch

@@ -7,15 +7,17 @@ from torch import Tensor, nn
 
 from hydra_peft.adaptation.parameters import trainable_parameters
 from hydra_peft.adaptation.record import adaptation
-from hydra_peft.data.splits import ImageSplit
+from hydra_peft.data.split import Batch, Split
 from hydra_peft.training.batches import Prepare
 from hydra_peft.training.devices import autocast, exact_float32
 from hydra_peft.training.evaluation import batches
 
 
-def chosen_rows(images: Tensor, rows: Tensor | None = None) -> Tensor:
-    """Return features as they are: the counterpart of normalising images."""
-    return images if rows is None else images[rows]
+def features_of(batch: Batch) -> Tensor:
+    """Return the features of ``batch``: the counterpart of normalising images."""
+    features = batch.inputs["features"]
+    assert isinstance(features, Tensor), "features are no ragged rows"
+    return features
 
 
 def head_alone(model: nn.Module, size: tuple[int, int], device: torch.device) -> nn.Module | None:
@@ -55,13 +57,13 @@ def _is_last(model: nn.Module, head: nn.Module, images: Tensor) -> bool:
 def head_inputs(
     model: nn.Module,
     head: nn.Module,
-    split: ImageSplit,
+    split: Split,
     *,
     prepare: Prepare,
     device: torch.device,
     precision: str,
-) -> ImageSplit:
-    """Return ``split`` with, in the place of its images, what ``head`` is called with.
+) -> Split:
+    """Return ``split`` with features, the inputs that ``head`` is called with, for its inputs.
 
     The model is left in evaluation mode. Batches are those of
     :func:`hydra_peft.training.evaluation.evaluate`, so that the head's scores are the model's.
@@ -76,9 +78,9 @@ def head_inputs(
     seen: list[Tensor] = []
     hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
-        for images, _ in batches(split):
+        for batch in batches(split):
             with autocast(device, precision):
-                model(prepare(images.to(device)))
+                model(prepare(batch.to(device)))
     finally:
         hook.remove()
-    return ImageSplit(torch.cat(seen), split.labels.to(device))
+    return Split({"features": torch.cat(seen)}, split.targets.to(device))

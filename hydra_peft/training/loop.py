@@ -12,10 +12,10 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 from torch.autograd.profiler import record_function
-from torch.nn import functional as F
 
-from hydra_peft.data.splits import ImageSplit, to_tensor
+from hydra_peft.data.split import Split
 from hydra_peft.schedules import LearningRate
+from hydra_peft.tasks import Task
 from hydra_peft.training.batches import Prepare, batch_count, shuffled_rows
 from hydra_peft.training.devices import autocast, exact_float32
 from hydra_peft.training.distributed import World
@@ -34,11 +34,14 @@ class DivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch: mean training loss and accuracy (percent), the last step's learning rate."""
+    """One epoch: mean training loss and accuracy (percent), the last step's learning rate.
+
+    The accuracy is None where examples are not right or wrong, as in regression.
+    """
 
     epoch: int
     loss: float
-    train_accuracy: float
+    train_accuracy: float | None
     lr: float
     seconds: float
     images_per_second: float
@@ -139,13 +142,13 @@ class Progress:
 @exact_float32()
 def train(
     model: nn.Module,
-    split: ImageSplit,
+    task: Task,
+    split: Split,
     *,
     epochs: int,
     batch_size: int,
     drop_last: bool,
     clip_grad: float | None,
-    label_smoothing: float,
     optimizer: torch.optim.Optimizer,
     learning_rate: LearningRate,
     prepare: Prepare,
@@ -162,9 +165,10 @@ def train(
 
     Args:
         model: on ``device``.
-        split: training images (or features of them) on ``device``.
+        task: says how wrong an output is.
+        split: training examples, in memory of ``device``.
         clip_grad: largest gradient norm, or None.
-        prepare: from images and the positions of a batch to the model's input.
+        prepare: from a batch to the model's input.
         order: generator of the batch order.
         learning_rate: from epoch, step and steps per epoch to the rate of that step.
         before_epoch: puts the model into training mode.
@@ -181,7 +185,6 @@ def train(
         DivergedError: the loss of an epoch is not finite.
     """
     steps = batch_count(len(split), batch_size, drop_last)
-    images = to_tensor(split)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     progress, world = progress or Progress(), world or World()
     while (epoch := progress.epoch) < epochs:
@@ -194,31 +197,32 @@ def train(
         batches = shuffled_rows(len(split), batch_size, order, drop_last=drop_last, device=device)
         for rows in islice(batches, progress.step, None):
             share = world.share(rows)
-            labels = split.labels[share.rows]
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(epoch, progress.step, steps)
             with record_function("batch"):
-                inputs = prepare(images, share.rows)
+                batch = split.take(share.rows)
+                inputs = prepare(batch)
             with record_function("forward"), autocast(device, precision):
-                logits = model(inputs)
-                loss = share.weigh(F.cross_entropy(logits, labels, label_smoothing=label_smoothing))
+                outputs = model(inputs)
+                loss = share.weigh(task.loss(outputs, batch.targets).mean())
             with record_function("backward"):
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-            hits = (logits.detach().argmax(dim=1) == labels)[: share.count].sum()
+            hits = task.hits(outputs.detach(), batch.targets)
+            counted = hits is not None
+            right = torch.zeros((), device=device) if hits is None else hits[: share.count].sum()
             with record_function("gradients of all processes"):
-                loss, right = world.add_up(parameters, loss.detach(), hits)
+                loss, right = world.add_up(parameters, loss.detach(), right)
             with record_function("optimizer"):
                 if clip_grad is not None:
                     nn.utils.clip_grad_norm_(parameters, clip_grad)
                 optimizer.step()
             progress.add(loss, right, len(rows))
             after_step(loss)
-        mean_loss, correct = progress.mean_loss(), progress.correct.item()
+        mean_loss = progress.mean_loss()
         progress.stop_clock()
         seconds, seen = progress.seconds, progress.seen
         lr = learning_rate(epoch, steps - 1, steps)
-        after_epoch(
-            EpochRecord(epoch + 1, mean_loss, 100.0 * correct / seen, lr, seconds, seen / seconds)
-        )
+        accuracy = 100.0 * progress.correct.item() / seen if counted else None
+        after_epoch(EpochRecord(epoch + 1, mean_loss, accuracy, lr, seconds, seen / seconds))
         progress.end_epoch()

@@ -43,7 +43,7 @@ def test_what_is_recorded_is_what_is_measured(
     content = json.loads(path.read_text())
     content["metrics"] |= edited
     path.write_text(json.dumps(content))
-    score, doubts = Score(393, 400), [doubt] if doubt else []
+    score, doubts = Score({"accuracy": 98.25}, 400), [doubt] if doubt else []
 
     def reevaluate(run: Path, **_: object) -> rebuild.Comparison:
         return rebuild.Comparison(read_record(run, doubts), score, score, tuple(doubts))

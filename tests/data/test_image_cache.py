@@ -51,7 +51,8 @@ class Counted:
 
 
 def read(images: Counted, folder: Path) -> torch.Tensor:
-    return open_cache(images, size=SIZE, folder=folder, title="x")[0 : len(images)]
+    cached = open_cache(images, size=SIZE, folder=folder, title="x")
+    return cached[0 : len(images)].permute(0, 2, 3, 1)
 
 
 def only(folder: Path, suffix: str) -> Path:
@@ -64,7 +65,7 @@ def test_built_once_and_equal(tmp_path: Path) -> None:
     assert torch.equal(read(images, tmp_path), torch.from_numpy(images.array))
     assert sorted(images.reads) == list(range(150))
     cached = open_cache(images, size=SIZE, folder=tmp_path, title="x")
-    assert torch.equal(cached[70:131], torch.from_numpy(images.array[70:131]))
+    assert torch.equal(cached[70:131].permute(0, 2, 3, 1), torch.from_numpy(images.array[70:131]))
     assert len(images.reads) == 150
     left = sorted(p.suffix for p in (tmp_path / "images").iterdir())
     assert left == [".json", ".lock", ".u8"]

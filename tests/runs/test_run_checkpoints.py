@@ -17,6 +17,7 @@ from hydra_peft.config.schema import FillsConfig, GridConfig, ProtocolConfig
 from hydra_peft.runs.checkpoints import Checkpoints, Origin
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.state import TrainingState
+from hydra_peft.tasks import build_task
 from hydra_peft.training.loop import Progress
 
 ORIGIN = Origin("a" * 12, "b" * 64, "c" * 64, "2.6")
@@ -48,7 +49,8 @@ def state() -> TrainingState:
     progress.begin_epoch(torch.Generator().get_state(), 3, torch.device("cpu"))
     for _ in range(2):
         progress.add(torch.tensor(1.0), torch.tensor(2), 4)
-    scoring = Scoring(PROTOCOL, 5)
+    task = build_task("classification", outputs=2, metrics=["accuracy"])
+    scoring = Scoring(task, PROTOCOL, 5)
     return TrainingState(model, optimizer, progress, [], scoring, torch.device("cpu"), 10, 4, 3)
 
 

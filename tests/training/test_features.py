@@ -6,12 +6,14 @@ import torch
 from torch import nn
 
 import hydra_peft
-from hydra_peft.data.splits import ImageSplit
+from hydra_peft.data.split import Split
+from hydra_peft.tasks import build_task
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.evaluation import evaluate
-from hydra_peft.training.features import chosen_rows, head_alone, head_inputs
+from hydra_peft.training.features import features_of, head_alone, head_inputs
 
 CPU = torch.device("cpu")
+TASK = build_task("classification", outputs=3, metrics=["accuracy"])
 NORMALIZE = Normalizer((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), CPU)
 
 
@@ -27,9 +29,9 @@ class Net(nn.Module):
         return self.head(self.body(x.flatten(1)))
 
 
-def split(count: int) -> ImageSplit:
-    images = torch.randint(0, 256, (count, 4, 4, 3), dtype=torch.uint8)
-    return ImageSplit(images, torch.arange(count) % 3)
+def split(count: int) -> Split:
+    images = torch.randint(0, 256, (count, 3, 4, 4), dtype=torch.uint8)
+    return Split({"image": images}, torch.arange(count) % 3)
 
 
 def test_the_head_gets_what_the_model_gives_it() -> None:
@@ -39,15 +41,15 @@ def test_the_head_gets_what_the_model_gives_it() -> None:
     assert head_alone(model, (4, 4), CPU) is model.head
     features = head_inputs(model, model.head, data, prepare=NORMALIZE, device=CPU, precision="fp32")
     assert model.calls == 1 + 2  # batches of 256, after one image to see that the head is last
-    expected = model.body(NORMALIZE(data.images).flatten(1))
-    assert torch.equal(features.images, expected)
-    assert not features.images.requires_grad
-    assert torch.equal(features.labels, data.labels)
-    model(NORMALIZE(data.images))
-    assert features.images.shape == (300, 8)  # nothing listens any more
+    expected = model.body(NORMALIZE(data.take(slice(None))).flatten(1))
+    assert torch.equal(features.inputs["features"], expected)
+    assert not features.inputs["features"].requires_grad
+    assert torch.equal(features.targets, data.targets)
+    model(NORMALIZE(data.take(slice(None))))
+    assert features.inputs["features"].shape == (300, 8)  # nothing listens any more
     arguments = {"device": CPU, "precision": "fp32"}
-    assert evaluate(model.head, features, prepare=chosen_rows, **arguments) == evaluate(
-        model, data, prepare=NORMALIZE, **arguments
+    assert evaluate(model.head, TASK, features, prepare=features_of, **arguments) == evaluate(
+        model, TASK, data, prepare=NORMALIZE, **arguments
     )
 
 
@@ -75,5 +77,5 @@ def test_a_head_whose_output_the_model_changes_is_not_fed_from_features() -> Non
 
 def test_rows() -> None:
     features = torch.arange(6.0).view(3, 2)
-    assert chosen_rows(features) is features
-    assert torch.equal(chosen_rows(features, torch.tensor([2, 0])), features[[2, 0]])
+    assert features_of(features) is features
+    assert torch.equal(features_of(features, torch.tensor([2, 0])), features[[2, 0]])

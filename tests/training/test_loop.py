@@ -14,13 +14,15 @@ import hydra_peft
 from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.backbones.architectures import build_architecture
-from hydra_peft.data.splits import ImageSplit
+from hydra_peft.data.split import Split
 from hydra_peft.schedules.cosine import Cosine
+from hydra_peft.tasks import build_task
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.evaluation import evaluate
 from hydra_peft.training.loop import DivergedError, EpochRecord, Progress, train
 
 CPU = torch.device("cpu")
+TASK = build_task("classification", outputs=3, metrics=["accuracy"])
 NORMALIZE = Normalizer((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), CPU)
 
 
@@ -34,14 +36,12 @@ class Net(nn.Module):
         return self.head(torch.tanh(self.body(x.flatten(1))))
 
 
-def data(count: int = 21) -> ImageSplit:
-    images = torch.randint(0, 256, (count, 4, 4, 3), dtype=torch.uint8)
-    return ImageSplit(images, torch.arange(count) % 3)
+def data(count: int = 21) -> Split:
+    images = torch.randint(0, 256, (count, 3, 4, 4), dtype=torch.uint8)
+    return Split({"image": images}, torch.arange(count) % 3)
 
 
-def run(
-    model: nn.Module, split: ImageSplit, lr: float = 0.01, **changes: object
-) -> list[EpochRecord]:
+def run(model: nn.Module, split: Split, lr: float = 0.01, **changes: object) -> list[EpochRecord]:
     records: list[EpochRecord] = []
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1.0)
     arguments = {
@@ -49,7 +49,6 @@ def run(
         "batch_size": 5,
         "drop_last": False,
         "clip_grad": None,
-        "label_smoothing": 0.0,
         "optimizer": optimizer,
         "learning_rate": Cosine(warmup_epochs=1, warmup_lr=0.0, min_lr=0.0).rates(lr, 4),
         "prepare": NORMALIZE,
@@ -60,7 +59,7 @@ def run(
         "after_step": lambda _: None,
         "after_epoch": records.append,
     }
-    train(model, split, **{**arguments, **changes})
+    train(model, TASK, split, **{**arguments, **changes})
     return records
 
 
@@ -79,8 +78,8 @@ def test_equals_a_plain_loop() -> None:
             at = 5 * epoch + step
             cosine = 0.01 * 0.5 * (1 + math.cos(math.pi * (at - 5) / 15))
             optimizer.param_groups[0]["lr"] = 0.01 * at / 5 if at < 5 else cosine
-            x = (split.images[rows].permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
-            loss = F.cross_entropy(plain(x), split.labels[rows])
+            x = (split.inputs["image"][rows].float() / 255 - 0.5) / 0.5
+            loss = F.cross_entropy(plain(x), split.targets[rows])
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(trained, 0.5)
@@ -97,7 +96,7 @@ def test_learns_and_scores_what_it_learnt() -> None:
     hydra_peft.inject(model, "full")
     records = run(model, split, epochs=60, lr=0.02)
     assert records[-1].loss < 0.1 * records[0].loss
-    score = evaluate(model, split, prepare=NORMALIZE, device=CPU, precision="fp32")
+    score = evaluate(model, TASK, split, prepare=NORMALIZE, device=CPU, precision="fp32")
     assert (score.correct, score.count) == (21, 21)
     assert score.accuracy == 100.0
 
@@ -105,9 +104,9 @@ def test_learns_and_scores_what_it_learnt() -> None:
 def test_score_counts_by_hand() -> None:
     model, split = Net(), data(300)  # more than one evaluation batch
     model.train()
-    score = evaluate(model, split, prepare=NORMALIZE, device=CPU, precision="fp32")
+    score = evaluate(model, TASK, split, prepare=NORMALIZE, device=CPU, precision="fp32")
     by_hand = sum(
-        int(model(NORMALIZE(split.images[i : i + 1])).argmax()) == int(split.labels[i])
+        int(model(NORMALIZE(split.take(slice(i, i + 1)))).argmax()) == int(split.targets[i])
         for i in range(300)
     )
     assert score.correct == by_hand
@@ -187,8 +186,8 @@ def test_drop_last_leaves_the_short_batch_out() -> None:
 
 def test_fast_and_plain_form_end_in_the_same_place() -> None:
     """200 steps with dropout and stochastic depth, the same losses to 1e-4."""
-    images = torch.randint(0, 256, (20, 32, 32, 3), dtype=torch.uint8)
-    split = ImageSplit(images, torch.arange(20) % 3)
+    images = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8)
+    split = Split({"image": images}, torch.arange(20) % 3)
     losses = {}
     for fused in (True, False):
         torch.manual_seed(0)

@@ -25,10 +25,11 @@ from torch.nn import functional as F
 
 from hydra_peft.cli.train import CONF, register
 from hydra_peft.config.check import check_config
-from hydra_peft.data.splits import ImageSplit
+from hydra_peft.data.split import Batch, Split
 from hydra_peft.errors import UserError
 from hydra_peft.runs.run import Outcome, run
 from hydra_peft.runs.silent import SilentWriter
+from hydra_peft.tasks import build_task
 from hydra_peft.training import evaluation
 from hydra_peft.training.distributed import Torchrun, join
 
@@ -114,16 +115,17 @@ def gradients(world: Torchrun) -> None:
 def scoring(world: Torchrun) -> None:
     """Five batches for two processes."""
     evaluation.EVALUATION_BATCH = 8
-    images = torch.randint(0, 256, (37, 2, 2, 3), dtype=torch.uint8)
-    split = ImageSplit(images, torch.randint(0, 3, (37,)))
+    images = torch.randint(0, 256, (37, 3, 2, 2), dtype=torch.uint8)
+    split = Split({"image": images}, torch.randint(0, 3, (37,)))
     model, rounds, seen = nn.Linear(12, 3), [], []
 
-    def prepare(images: torch.Tensor, rows: None = None) -> torch.Tensor:  # noqa: ARG001
-        seen.append(len(images))
-        return images.flatten(1) / 255
+    def prepare(batch: Batch) -> torch.Tensor:
+        seen.append(len(batch))
+        return batch.inputs["image"].flatten(1) / 255
 
     score = evaluation.evaluate(
         model,
+        build_task("classification", outputs=3, metrics=["accuracy"]),
         split,
         prepare=prepare,
         device=CPU,
@@ -132,7 +134,7 @@ def scoring(world: Torchrun) -> None:
         world=world,
     )
     said["batches"], said["rounds"] = seen, len(rounds)
-    whole = int((model(images.flatten(1) / 255).argmax(1) == split.labels).sum())
+    whole = int((model(images.flatten(1) / 255).argmax(1) == split.targets).sum())
     said["score"] = [score.correct - whole, score.count]
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.injection import set_training_mode
-from hydra_peft.data.splits import ImageSplit
+from hydra_peft.data.split import Split
 from hydra_peft.optimizers.adamw import AdamW
+from hydra_peft.tasks import Task, build_task
 from hydra_peft.training.batches import Prepare
 from hydra_peft.training.loop import train
 
@@ -20,9 +21,14 @@ def adamw(model: nn.Module, *, lr: float = 1e-4) -> torch.optim.Optimizer:
     return AdamW(lr, weight_decay=1e-4, betas=[0.9, 0.999], eps=1e-8).build(trained)
 
 
+def top1(classes: int) -> Task:
+    """Return the task of every suite: classification, scored by accuracy."""
+    return build_task("classification", outputs=classes, metrics=["accuracy"])
+
+
 def train_all(
     model: nn.Module,
-    split: ImageSplit,
+    split: Split,
     optimizer: torch.optim.Optimizer,
     *,
     epochs: int,
@@ -44,12 +50,12 @@ def train_all(
     lr = float(optimizer.param_groups[0]["lr"])
     train(
         model,
+        top1(int(split.targets.max()) + 1),
         split,
         epochs=epochs,
         batch_size=batch_size,
         drop_last=drop_last,
         clip_grad=None,
-        label_smoothing=0.0,
         optimizer=optimizer,
         learning_rate=lambda *_: lr,
         prepare=prepare,

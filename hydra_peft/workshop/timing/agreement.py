@@ -14,14 +14,13 @@ from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.sources import Task, load_task
-from hydra_peft.data.splits import ImageSplit
+from hydra_peft.data.split import Split
 from hydra_peft.methods import build_method
 from hydra_peft.runs.assembly import AdaptedModel, build_model
-from hydra_peft.training.batches import to_device
 from hydra_peft.training.evaluation import evaluate
 from hydra_peft.training.seeding import generator, seed_everything
 from hydra_peft.workshop.timing._report import Report
-from hydra_peft.workshop.timing._training import adamw, train_all
+from hydra_peft.workshop.timing._training import adamw, top1, train_all
 
 CLASSES = 10
 BATCH_SIZE = 16
@@ -76,7 +75,7 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
                 )
 
 
-def _splits(cache: Path) -> dict[str, ImageSplit]:
+def _splits(cache: Path) -> dict[str, Split]:
     task = Task("mini", "digits", None, (), CLASSES, cache, cache, ("train", "test"))
     loaded = load_task("mini", task)
     return {
@@ -86,7 +85,7 @@ def _splits(cache: Path) -> dict[str, ImageSplit]:
 
 
 def _train(
-    splits: dict[str, ImageSplit],
+    splits: dict[str, Split],
     fused: bool,
     seed: int,
     precision: str,
@@ -99,7 +98,7 @@ def _train(
         if isinstance(module, LowRankLinear):
             module.fused = fused
     losses: list[Tensor] = []
-    split = to_device(splits["train"], device)
+    split = splits["train"].in_memory(device)
     epochs = -(-steps // (len(split) // BATCH_SIZE))
     seed_everything(seed)
     train_all(
@@ -117,6 +116,7 @@ def _train(
     )
     score = evaluate(
         adapted.model,
+        top1(CLASSES),
         splits["test"],
         prepare=adapted.normalize,
         device=device,

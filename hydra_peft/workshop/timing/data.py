@@ -16,8 +16,9 @@ import torch
 from hydra_peft.cores import usable_cores
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.file_images import FileImages
-from hydra_peft.data.splits import ImageSplit, SourceSplit, to_tensor
-from hydra_peft.training.batches import Normalizer, shuffled_rows, to_device
+from hydra_peft.data.split import Split
+from hydra_peft.data.splits import SourceSplit
+from hydra_peft.training.batches import Normalizer, shuffled_rows
 from hydra_peft.training.devices import fastest_precision
 from hydra_peft.workshop.timing._files import (
     MEAN,
@@ -82,7 +83,7 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
     ]
 
 
-def _prepare(files: list[Path], folder: Path, cache: Path) -> ImageSplit:
+def _prepare(files: list[Path], folder: Path, cache: Path) -> Split:
     images = FileImages(files, files[0].parent, folder / "hashes.safetensors", "bench")
     split = SourceSplit(images, torch.zeros(len(files), dtype=torch.int64))
     return prepare_split(split, size=SIZE, cache=cache, title="bench")
@@ -99,14 +100,13 @@ def _build(files: list[Path], folder: Path, device: torch.device, repeats: int) 
 def _feed(
     files: list[Path], folder: Path, device: torch.device, batch_size: int, repeats: int
 ) -> list[float]:
-    split = to_device(_prepare(files, folder, folder / "cache0"), device)
-    images = to_tensor(split)
+    split = _prepare(files, folder, folder / "cache0").in_memory(device)
     normalize = Normalizer(MEAN, STD, device)
     order = torch.Generator().manual_seed(0)
 
     def epoch() -> None:
         for rows in shuffled_rows(len(split), batch_size, order, drop_last=False, device=device):
-            normalize(images, rows)
+            normalize(split.take(rows))
 
     epoch()
     return [len(files) / one for one in timed(epoch, device, repeats)]

@@ -12,14 +12,14 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from hydra_peft.backbones.architectures import input_size
-from hydra_peft.data.splits import ImageSplit
-from hydra_peft.training.batches import Normalizer, to_device
+from hydra_peft.data.split import Split
+from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import fastest_precision
 from hydra_peft.training.evaluation import EVALUATION_BATCH, evaluate
 from hydra_peft.workshop.timing._files import MEAN, STD
 from hydra_peft.workshop.timing._report import Report, median, readable, synchronize, timed
-from hydra_peft.workshop.timing._training import adamw, train_all
+from hydra_peft.workshop.timing._training import adamw, top1, train_all
 from hydra_peft.workshop.timing._variants import CLASSES, build, training_step
 
 DATASETS = Path(__file__).resolve().parents[3] / "conf" / "dataset"
@@ -149,8 +149,10 @@ def _measure_parts(name: str, device: torch.device, precision: str, settings: Se
     images = _random(scored, input_size(model))
     normalize = Normalizer(MEAN, STD, device)
 
+    asked = top1(CLASSES)
+
     def score() -> None:
-        evaluate(model, images, prepare=normalize, device=device, precision=precision)
+        evaluate(model, asked, images, prepare=normalize, device=device, precision=precision)
 
     calls = 20 if device.type == "cuda" else 1
     seconds = []
@@ -204,7 +206,7 @@ def _one_run(
     begun = time.perf_counter()
     train_all(
         model,
-        to_device(images, device),
+        images.in_memory(device),
         adamw(model),
         epochs=settings.epochs,
         batch_size=settings.batch_size,
@@ -212,12 +214,12 @@ def _one_run(
         device=device,
         precision=precision,
     )
-    evaluate(model, test, prepare=normalize, device=device, precision=precision)
+    evaluate(model, top1(CLASSES), test, prepare=normalize, device=device, precision=precision)
     synchronize(device)
     return time.perf_counter() - begun
 
 
-def _random(count: int, size: tuple[int, int]) -> ImageSplit:
-    one = torch.randint(0, 256, (min(count, EVALUATION_BATCH), *size, 3), dtype=torch.uint8)
+def _random(count: int, size: tuple[int, int]) -> Split:
+    one = torch.randint(0, 256, (min(count, EVALUATION_BATCH), 3, *size), dtype=torch.uint8)
     images = one.repeat(-(-count // len(one)), 1, 1, 1)[:count]
-    return ImageSplit(images, torch.arange(count) % CLASSES)
+    return Split({"image": images}, torch.arange(count) % CLASSES)

@@ -24,15 +24,16 @@ from torch.utils.data import DataLoader
 from hydra_peft.cores import usable_cores
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.file_images import FileImages
-from hydra_peft.data.splits import ImageSplit, SourceSplit
+from hydra_peft.data.split import Split
+from hydra_peft.data.splits import SourceSplit
 from hydra_peft.training.allocation import keep_freed_memory
-from hydra_peft.training.batches import Normalizer, to_device
+from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import fastest_precision
 from hydra_peft.training.evaluation import evaluate
 from hydra_peft.workshop.timing._files import MEAN, STD, plain_loader, write_files
 from hydra_peft.workshop.timing._report import Report, readable, synchronize
-from hydra_peft.workshop.timing._training import adamw, train_all
+from hydra_peft.workshop.timing._training import adamw, top1, train_all
 from hydra_peft.workshop.timing._variants import CLASSES, THREE_BRANCHES, build
 
 #: the released code has four, and no more are of use than there are cores
@@ -181,7 +182,8 @@ def _ours(
     normalize = Normalizer(MEAN, STD, device)
     with clock.phase("decode into the cache"):
         cut = settings.images
-        train_split = to_device(_split(files[:cut], folder / "cache", settings.pixels), device)
+        whole = _split(files[:cut], folder / "cache", settings.pixels)
+        train_split = whole.in_memory(device)
         test_split = _split(files[cut:], None, settings.pixels)
     with clock.phase(TRAIN):
         train_all(
@@ -195,11 +197,18 @@ def _ours(
             precision=precision,
         )
     with clock.phase(f"{SCORE} once"):
-        evaluate(model, test_split, prepare=normalize, device=device, precision=precision)
+        evaluate(
+            model,
+            top1(CLASSES),
+            test_split,
+            prepare=normalize,
+            device=device,
+            precision=precision,
+        )
     return clock
 
 
-def _split(files: list[Path], cache: Path | None, pixels: int) -> ImageSplit:
+def _split(files: list[Path], cache: Path | None, pixels: int) -> Split:
     folder = files[0].parent
     images = FileImages(files, folder, folder / f"{files[0].stem}.safetensors", "bench")
     labels = torch.arange(len(files)) % CLASSES

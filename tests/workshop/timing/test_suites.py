@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hydra_peft.cli import bench
-from hydra_peft.data.splits import ImageSplit
+from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
 from hydra_peft.tables import training_time
 from hydra_peft.workshop.timing import (
@@ -250,8 +250,8 @@ def test_table4_has_about_the_papers_parameters() -> None:
 
 
 def test_agreement_counts_the_steps_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = torch.randint(0, 256, (50, 32, 32, 3), dtype=torch.uint8)
-    few = ImageSplit(images, torch.arange(50) % 10)
+    images = torch.randint(0, 256, (50, 3, 32, 32), dtype=torch.uint8)
+    few = Split({"image": images}, torch.arange(50) % 10)
     monkeypatch.setattr(agreement, "_splits", lambda _: {"train": few, "test": few})
     report = measured("agreement", agreement.Settings(steps=4, seeds=1))
     (note,) = report.notes
