@@ -26,6 +26,8 @@ class Task(ABC):
     """
 
     kind: ClassVar[str]
+    #: whether an example is either right or wrong
+    has_hits: ClassVar[bool] = False
 
     outputs: int
     metrics: tuple[Metric, ...]
@@ -60,9 +62,11 @@ class Task(ABC):
             UserError: a wrong type, shape or value.
         """
 
-    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor | None:  # noqa: ARG002
-        """Return which examples are right, bool ``[b]``; None where none is right or wrong."""
-        return None
+    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return which examples are right, bool ``[b]``; none where ``has_hits`` is false."""
+        import torch
+
+        return torch.zeros(len(outputs), dtype=torch.bool, device=targets.device)
 
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Return the value of each metric, by name.

@@ -15,6 +15,7 @@ class Classification(Task):
     """Targets are int64 ``[n]``: the number of each example's class."""
 
     kind: ClassVar[str] = "classification"
+    has_hits: ClassVar[bool] = True
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the cross-entropy of each example, ``[b]``."""

@@ -208,9 +208,7 @@ def train(
             with record_function("backward"):
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-            hits = task.hits(outputs.detach(), batch.targets)
-            counted = hits is not None
-            right = torch.zeros((), device=device) if hits is None else hits[: share.count].sum()
+            right = task.hits(outputs.detach(), batch.targets)[: share.count].sum()
             with record_function("gradients of all processes"):
                 loss, right = world.add_up(parameters, loss.detach(), right)
             with record_function("optimizer"):
@@ -223,6 +221,6 @@ def train(
         progress.stop_clock()
         seconds, seen = progress.seconds, progress.seen
         lr = learning_rate(epoch, steps - 1, steps)
-        accuracy = 100.0 * progress.correct.item() / seen if counted else None
+        accuracy = 100.0 * progress.correct.item() / seen if task.has_hits else None
         after_epoch(EpochRecord(epoch + 1, mean_loss, accuracy, lr, seconds, seen / seconds))
         progress.end_epoch()

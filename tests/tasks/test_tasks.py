@@ -22,7 +22,6 @@ def test_classification_is_cross_entropy_with_smoothed_targets() -> None:
         wanted = [0.1 + 0.7 * (c == int(label)) for c in range(3)]
         assert float(loss) == pytest.approx(-sum(w * g for w, g in zip(wanted, logs, strict=True)))
     hits = task.hits(OUTPUTS, labels)
-    assert hits is not None
     assert hits.tolist() == [
         int(r.argmax()) == int(c) for r, c in zip(OUTPUTS, labels, strict=True)
     ]
@@ -45,7 +44,8 @@ def test_multilabel_is_binary_cross_entropy_over_all_classes() -> None:
         for row, truth in zip(OUTPUTS.tolist(), targets.tolist(), strict=True)
     ]
     assert task.loss(OUTPUTS, targets).tolist() == pytest.approx(expected)
-    assert task.hits(OUTPUTS, targets) is None
+    assert not task.has_hits
+    assert task.hits(OUTPUTS, targets).tolist() == [False] * 6
 
 
 def test_regression_is_the_squared_error() -> None:

@@ -73,9 +73,3 @@ def test_a_head_whose_output_the_model_changes_is_not_fed_from_features() -> Non
     model = Flattened()
     hydra_peft.inject(model, "linear")
     assert head_alone(model, (4, 4), CPU) is None
-
-
-def test_rows() -> None:
-    features = torch.arange(6.0).view(3, 2)
-    assert features_of(features) is features
-    assert torch.equal(features_of(features, torch.tensor([2, 0])), features[[2, 0]])
