@@ -285,8 +285,8 @@ def test_the_memo_of_compositions_is_as_good_as_none(
     tmp_path: Path, marker: Path, what: str
 ) -> None:
     path = tmp_path / "memo.json"
-    job = {"overrides": [], "composed": {}, "method": "../os", "typed": {}}
-    body = {"schema": 1, "parts": [CALLS], "jobs": [{**job, "_target_": "os.system"}]}
+    job = {"overrides": [], "composed": {}, "names": {"method": "../os"}, "typed": {}}
+    body = {"schema": 2, "parts": [CALLS], "jobs": [{**job, "_target_": "os.system"}]}
     own: dict[str, bytes] = {
         "sealed": sealed(EXECUTED.decode()),
         "outside": sealed(json.dumps(body)),

@@ -23,7 +23,7 @@ from hydra_peft.schedules import schedule_class
 T = TypeVar("T")
 
 #: groups whose ``name`` chooses their class, with an example
-_CHOSEN = {
+CHOSEN = {
     "method": (method_class, "method=lora"),
     "optimizer": (optimizer_class, "optimizer=adamw"),
     "scheduler": (schedule_class, "scheduler=cosine"),
@@ -102,9 +102,9 @@ def _is_needed(field: dataclasses.Field[Any]) -> bool:
 
 def _chosen(key: str, values: dict[str, Any]) -> Any:
     """Return the typed group ``key`` of the class that its name chooses; None if it has but one."""
-    if key not in _CHOSEN:
+    if key not in CHOSEN:
         return None
-    find, example = _CHOSEN[key]
+    find, example = CHOSEN[key]
     name = values.get("name")
     if not isinstance(name, str):
         raise UserError(f"{key}.name is missing: choose one, such as {example}.")
@@ -171,7 +171,7 @@ def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
     except ConfigKeyError as error:
         full = f"{key}.{error.full_key}"
         known = [field.name for field in dataclasses.fields(cast(Any, cls))]
-        of = f" of {key}={cls.name}" if key in _CHOSEN else ""  # type: ignore[attr-defined]
+        of = f" of {key}={cls.name}" if key in CHOSEN else ""  # type: ignore[attr-defined]
         raise UserError(_unknown_key(full, full.rsplit(".", 1)[-1], known, of)) from None
     except OmegaConfBaseException as error:
         raise UserError(_one_line(error, f"{key}.{error.full_key}")) from None

@@ -2,8 +2,8 @@
 
 A file holds the jobs of one sweep and is found by a hash over everything that they were made of.
 What is read from it is data: bounded, its checksum compared, its values built into the config's
-dataclasses, whose own checks run again. No name in it is looked up but that of a method. A file
-that is not exactly so is as good as none.
+dataclasses, whose own checks run again. No name in it is looked up but those of methods,
+optimizers and schedules. A file that is not exactly so is as good as none.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.config.check import CHOSEN
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
-from hydra_peft.methods import method_class
-from hydra_peft.methods._base import Method
 from hydra_peft.sweeps.job import Job
 
 log = logging.getLogger("hydra_peft")
 
-SCHEMA = 1
+SCHEMA = 2
 FOLDER = "compositions"
 #: larger files are not written and not read
 MAX_BYTES = 64 * 2**20
@@ -132,7 +131,7 @@ def _plain(composition: Composition, parts: _Parts) -> dict[str, Any]:
     return {
         "overrides": list(composition.job.overrides),
         "composed": {k: parts.place(v) for k, v in json.loads(composition.job.config).items()},
-        "method": config.method.name,
+        "names": {key: getattr(config, key).name for key in CHOSEN},
         "typed": {key: parts.place(value) for key, value in dataclasses.asdict(config).items()},
     }
 
@@ -146,7 +145,7 @@ class _Reader:
         self._parts = body["parts"]
         self._jobs = body["jobs"]
         self._hints = typing.get_type_hints(RunConfig)
-        self._built: dict[tuple[str, int], Any] = {}
+        self._built: dict[tuple[str, str | None, int], Any] = {}
 
     def compositions(self) -> list[Composition]:
         return [self._composition(job) for job in self._jobs]
@@ -156,8 +155,10 @@ class _Reader:
         composed = {key: self._part(place) for key, place in job["composed"].items()}
         if job["typed"].keys() != self._hints.keys():
             raise ValueError("other groups than the config's")
-        method = typed(str, job["method"])
-        values = {key: self._value(key, place, method) for key, place in job["typed"].items()}
+        names = typed(dict[str, str], job["names"])
+        if names.keys() != CHOSEN.keys():
+            raise ValueError("other groups that are chosen by name")
+        values = {key: self._value(key, p, names.get(key)) for key, p in job["typed"].items()}
         return Composition(Job(overrides, json.dumps(composed)), RunConfig(**values))
 
     def _part(self, place: Any) -> Any:
@@ -165,15 +166,12 @@ class _Reader:
             raise ValueError(f"{place!r} is no place")
         return self._parts[place]
 
-    def _value(self, key: str, place: Any, method: str) -> Any:
+    def _value(self, key: str, place: Any, name: str | None) -> Any:
         part = self._part(place)
-        name = f"{key}.{method}" if key == "method" else key
-        if (name, place) not in self._built:
-            hint = self._hints[key]
-            if hint is Method:
-                hint = method_class(method)
-            self._built[name, place] = typed(hint, part)
-        return self._built[name, place]
+        if (key, name, place) not in self._built:
+            hint = self._hints[key] if name is None else CHOSEN[key][0](name)
+            self._built[key, name, place] = typed(hint, part)
+        return self._built[key, name, place]
 
 
 def typed(hint: Any, value: Any) -> Any:

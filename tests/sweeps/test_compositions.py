@@ -174,12 +174,14 @@ def plant(body: dict[str, Any], group: str, key: str, value: Any) -> None:
         lambda body: plant(body, "optimizer", "lr", float("nan")),
         lambda body: plant(body, "dataset", "name", "../../x"),
         lambda body: plant(body, "train", "epochs", True),
-        lambda body: body["jobs"][0].update(method="os.system"),
+        lambda body: body["jobs"][0].update(
+            names={**body["jobs"][0]["names"], "method": "os.system"}
+        ),
         lambda body: body["jobs"][0]["typed"].update(model=-1),
         lambda body: body["jobs"][0]["typed"].update(model=10**6),
         lambda body: body["jobs"][0]["typed"].pop("model"),
         lambda body: body["jobs"][0].update(overrides=["seed=9"]),
-        lambda body: body.update(schema=2),
+        lambda body: body.update(schema=1),
         lambda body: body.update(jobs=None),
     ],
 )
