@@ -127,6 +127,14 @@ def _several(override: str, defaults: Callable[[], DictConfig | None]) -> str:
     return f"{begun}, one for each run of a sweep: add -m, as in -m {shlex.quote(override)}."
 
 
+def of_command_line(error: ValueError) -> str:
+    """Return in a sentence what Hydra has against the command line as a whole."""
+    text = " ".join(str(error).split())
+    if text.startswith("Config group override must be"):
+        return "a group needs the name of an option, as in method=lora, and a value needs a key."
+    return text
+
+
 def of_hydra_itself(error: Exception, words: Sequence[str]) -> UserError | None:
     """Return the mistake if ``error`` comes of overrides of ``hydra.*``, None if it is a bug.
 

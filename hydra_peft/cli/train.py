@@ -18,7 +18,12 @@ from hydra_peft.cli.clusters import check_single
 from hydra_peft.cli.flags import check_flags, is_flag
 from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.home import expand_home
-from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, of_hydra_itself, one_sentence
+from hydra_peft.cli.hydra_errors import (
+    COMPOSITION_ERRORS,
+    of_command_line,
+    of_hydra_itself,
+    one_sentence,
+)
 from hydra_peft.cli.hydra_keys import check_keys_of_hydra
 from hydra_peft.cli.launchers import register_launchers
 from hydra_peft.cli.overrides import check_choices, check_overrides
@@ -73,7 +78,7 @@ def _main() -> int:
         raise UserError(one_sentence(error, _defaults, words)) from None
     except ValueError as error:
         # A job's own errors come as Stopped: this one is about Hydra's command line.
-        raise UserError(" ".join(str(error).split())) from None
+        raise UserError(of_command_line(error)) from None
     except RecursionError:
         raise UserError("a config is nested without end: a yaml alias in itself?") from None
     except Exception as error:

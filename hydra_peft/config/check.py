@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
@@ -33,6 +34,8 @@ _NO_OPTIONS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
 #: keys of earlier code that decided nothing; the configs of its runs still have them
 _RETIRED = {"dataset": ("column",)}
+#: what OmegaConf calls its types
+_KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 #: groups that passed, by class and values as text: the jobs of a sweep share most of theirs
 _passed: dict[tuple[type, str], Any] = {}
 _PASSED_MAX = 4096
@@ -247,6 +250,10 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
         return f"{missing} has no value: it must be set here, as {missing}=..."
     if isinstance(error, InterpolationResolutionError):
         return f"{error.full_key or key} points to something that is not there: {reason}."
+    wrong = re.fullmatch(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", reason)
+    if wrong and wrong[2] in _KINDS:
+        value = shortened(wrong[1], 100)
+        return f"{key}={value} is not allowed: it must be {_KINDS[wrong[2]]}."
     return f"{key}: {reason}."
 
 

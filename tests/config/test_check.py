@@ -60,8 +60,8 @@ def test_folders_may_start_with_a_tilde(
         (["+foo=1"], "unknown key 'foo'; known here: model, method"),
         (["+method.rnak=2"], "unknown key 'method.rnak' of method=hydra .did you mean 'rank'"),
         (["+optimizer.lrr=1"], "unknown key 'optimizer.lrr' of optimizer=adamw .did you mean 'lr'"),
-        (["method.rank=x"], "method.rank: Value 'x' of type 'str'"),
-        (["method.rank=1.5"], "method.rank: Value '1.5' of type 'float'"),
+        (["method.rank=x"], "method.rank=x is not allowed: it must be a whole number"),
+        (["method.rank=1.5"], "method.rank=1.5 is not allowed: it must be a whole number"),
         (["method.rank=0"], "method.rank=0 is not allowed: it must be at least 1"),
         (["method.targets=attn"], "method.targets: "),
         (["method.init=gausian"], "did you mean 'gaussian'"),
@@ -98,7 +98,7 @@ def test_folders_may_start_with_a_tilde(
         (["method.targets=['']"], "is not a list of name patterns"),
         (["~train.epochs"], "train.epochs has no value"),
         (["sweep.on_existing=ignore"], "one of skip, rerun, error"),
-        (["dataset.recipe.epochs=abc"], "dataset.recipe.epochs: Value 'abc'"),
+        (["dataset.recipe.epochs=abc"], "dataset.recipe.epochs=abc is not allowed"),
         (["~scheduler"], "the config has no 'scheduler'"),
     ],
 )
@@ -257,3 +257,19 @@ def test_the_grid_of_vtab1k_holds_what_it_says(root: Path) -> None:
     said = (root / "docs/protocols.md").read_text()
     assert counts == [18, 63]
     assert "18 combinations. All seven scales and three dropouts would make 63" in said
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("train.epochs=3.5", "train.epochs=3.5 is not allowed: it must be a whole number."),
+        ("method.rank=[2]", "method.rank=[2] is not allowed: it must be a whole number."),
+        ("optimizer.lr=fast", "optimizer.lr=fast is not allowed: it must be a number."),
+    ],
+)
+def test_a_value_of_another_type_is_told_in_words(
+    compose_train: Callable[..., Any], word: str, message: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        check_config(compose_train(word))
+    assert str(caught.value) == message
