@@ -14,11 +14,13 @@ import os
 import stat
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import shortened
 
 #: no json file of this project comes near it; a larger one is not ours
 MAX_JSON_BYTES = 16 * 2**20
@@ -219,7 +221,9 @@ def read_json(path: Path, *, links: bool = False) -> dict[str, Any]:
     try:
         text = content.decode()
         # What write_json refuses is not read either.
-        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        value = json.loads(
+            text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_once
+        )
         value = _whole_texts(value) if "\\ud" in text.lower() else value
     except (ValueError, RecursionError) as error:  # the latter: nested without end
         reason = what_is_no_json(error)
@@ -255,6 +259,15 @@ def _whole_texts(value: Any) -> Any:
     if isinstance(value, dict):
         return {_whole_texts(key): _whole_texts(item) for key, item in value.items()}
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of ``pairs``; readers differ in which of two equal keys counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {shortened(repr(twice), 60)} is there twice")
+    return found
 
 
 def _finite(text: str) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra_peft.config.identity import short_hash
+from hydra_peft.runs._contradictions import _label as label_of
 from hydra_peft.runs.record import Record, write_record
 from hydra_peft.training.loop import EpochRecord
 
@@ -22,7 +23,10 @@ def record(status: str = "completed", seed: int = 0, **changes: Any) -> Record:
         "model": {"architecture": "vit_mini", "pretrained": True},
         "train": {"epochs": EPOCHS, "batch_size": 64, "clip_grad": None, "drop_last": False},
         "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 1e-4},
-        "method": {"name": "hydra", "rank": 2, "targets": ["attn.proj", "mlp.fc2"]},
+        "method": {
+            **{"name": "hydra", "rank_parallel": 2, "rank_sequential": 2},
+            "targets": ["attn.proj", "mlp.fc2"],
+        },
         "seed": seed,
     }
     done: dict[str, Any] = {
@@ -63,8 +67,9 @@ def record(status: str = "completed", seed: int = 0, **changes: Any) -> Record:
 def agreeing(record: Record) -> Record:
     """Return ``record`` with what stands in it twice, or is computed, as a run would have it.
 
-    Counts follow the accuracy; the science follows names and settings, and keeps the ``config_id``
-    that was given, so that other ids stay others; the id follows the science.
+    Counts follow the accuracy, the label the method; the science follows names and settings, and
+    keeps the ``config_id`` that was given, so that other ids stay others; the id follows the
+    science.
     """
     if record.status != "completed":
         return record
@@ -80,6 +85,7 @@ def agreeing(record: Record) -> Record:
             **groups.get("dataset", {}),
             "name": record.task,
             "benchmark": record.benchmark,
+            "group": record.group,
             "made_up": groups.get("dataset", {}).get("made_up", record.config_id),
         },
         "protocol": {
@@ -97,8 +103,16 @@ def agreeing(record: Record) -> Record:
     epochs = science.get("train", {}).get("epochs")
     if epochs is not None and "epoch" in metrics:
         metrics["epoch"] = epochs
+    data, split = record.data, metrics["split"]
+    if isinstance(data.get("counts"), dict) and split in data["counts"]:
+        data = {**data, "counts": {**data["counts"], split: metrics["count"]}}
     return dataclasses.replace(
-        record, metrics=metrics, science=science, config_id=short_hash(science)
+        record,
+        method_label=label_of(json.dumps(record.method)) or record.method_label,
+        metrics=metrics,
+        data=data,
+        science=science,
+        config_id=short_hash(science),
     )
 
 

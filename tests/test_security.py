@@ -215,10 +215,10 @@ def test_what_is_no_plain_yaml_is_refused(tmp_path: Path, text: str, told: str) 
 
 
 def test_halves_of_characters_are_written_out(tmp_path: Path) -> None:
-    planted = {**vars(record()), "method_label": "\ud800", "versions": {"\udc80": "\ud83d\ude00"}}
+    planted = {**vars(record()), "model": "\ud800", "versions": {"\udc80": "\ud83d\ude00"}}
     (tmp_path / "result.json").write_text(json.dumps(planted))
     read = read_record(tmp_path)
-    assert read.method_label == r"\ud800"
+    assert read.model == r"\ud800"
     assert read.versions == {r"\udc80": "\U0001f600"}
 
 

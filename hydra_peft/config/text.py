@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -14,6 +16,8 @@ from hydra_peft.plain_text import shortened
 
 #: mappings and lists in each other; a run's config has five levels
 MAX_DEPTH = 16
+#: a line that begins with a key, and those below it that do not
+_GROUP = re.compile(r"^[^\s-].*\n(?:[\s-].*\n)*", re.MULTILINE)
 #: what OmegaConf may take for a number although yaml 1.1 does not, such as 1e3
 _LIKE_A_NUMBER = re.compile(r"[-+.0-9]")
 
@@ -46,7 +50,20 @@ def to_yaml(values: Mapping[str, Any]) -> str:
 
 
 class _Reader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Makes plain values only."""
+    """Makes plain values only, of mappings that name each key once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(keys):
+            raise _TwiceError(Counter(keys).most_common(1)[0][0])
+        if "<<" in keys:
+            raise yaml.constructor.ConstructorError(problem="keys of elsewhere")
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        return made
+
+
+class _TwiceError(ValueError):
+    """A key that a mapping has more than once."""
 
 
 def from_yaml(text: str, where: str) -> dict[str, Any]:
@@ -63,6 +80,9 @@ def from_yaml(text: str, where: str) -> dict[str, Any]:
     try:
         _check_events(text, where)
         content = _Reader(text).get_single_data()
+    except _TwiceError as error:
+        key = shortened(repr(str(error)), 60)
+        raise UserError(f"{where} has the key {key} twice: edited?") from None
     # The last: what yaml makes of a date that is none, or of a number of 5000 digits.
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         if isinstance(error, UserError):
@@ -72,6 +92,34 @@ def from_yaml(text: str, where: str) -> dict[str, Any]:
         raise UserError(f"{where} holds no settings.")
     _check_plain(content, where, "")
     return content
+
+
+def from_own_yaml(text: str) -> dict[str, Any] | None:
+    """Return what :func:`from_yaml` does of a text just as :func:`to_yaml` writes it, else None.
+
+    A thousand configs of a sweep consist of a few different groups, each of which is read once;
+    the values are shared, so they are not to be changed.
+    """
+    values: dict[str, Any] = {}
+    groups = _GROUP.findall(text)
+    if "".join(groups) != text:
+        return None
+    for group in groups:
+        found = _own_group(group)
+        if found is None or found.keys() & values.keys():
+            return None
+        values |= found
+    return values
+
+
+@lru_cache(maxsize=512)
+def _own_group(text: str) -> dict[str, Any] | None:
+    """Return one key with its value; None where the text is otherwise than we write it."""
+    try:
+        found = from_yaml(text, "")
+    except UserError:
+        return None
+    return found if len(found) == 1 and to_yaml(found) == text else None
 
 
 def _check_events(text: str, where: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -53,3 +54,8 @@ class Method(ABC):
     def identity(self) -> dict[str, Any]:
         """The options as they act, so that two spellings of one setting are the same setting."""
         return {"name": self.name, **asdict(self)}
+
+    @classmethod
+    def options_of(cls, identity: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options that have this :meth:`identity`, for :func:`build_method`."""
+        return {key: value for key, value in identity.items() if key != "name"}

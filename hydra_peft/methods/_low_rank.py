@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.adapters.initializers import initializer
@@ -94,3 +95,13 @@ class LowRankMethod(Method):
         options["rank_parallel"], options["rank_sequential"] = self.ranks()
         options["targets"] = sorted(set(self.targets))
         return options
+
+    @classmethod
+    def options_of(cls, identity: Mapping[str, Any]) -> dict[str, Any]:
+        """Both ranks, or the one that there is as ``rank``."""
+        options = super().options_of(identity)
+        ranks = [options[key] for key in ("rank_parallel", "rank_sequential") if options.get(key)]
+        known = {option.name for option in fields(cls)}
+        if ranks and "rank_parallel" not in known:
+            options["rank"] = ranks[0]
+        return {key: value for key, value in options.items() if key in known}

@@ -6,14 +6,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from hydra_peft.config.text import from_yaml
 from hydra_peft.errors import UserError
 from hydra_peft.report.curves import read_curves
 from hydra_peft.report.plain import bounded, plain
 from hydra_peft.report.run_files import read_config, read_traceback
 from hydra_peft.report.run_lines import RunLine
-from hydra_peft.runs._contradictions import config_contradictions
-from hydra_peft.runs.folder import CONFIG, MAX_CONFIG_BYTES
+from hydra_peft.runs.config_file import MAX_CONFIG_BYTES
 
 #: parts of a record that are shown, in this order, under these titles; the science is the config
 #: without names and places
@@ -88,25 +86,13 @@ def _details(line: RunLine, pool: Pool, warnings: list[str]) -> dict[str, Any]:
     except UserError as error:
         warnings.append(str(error))
     try:
-        text = read_config(line.path)
-        details["config"] = _config(text, pool)
-        warnings += _compared(text, line)
+        details["config"] = _config(read_config(line.path), pool)
         if record.traceback:
             traceback = read_traceback(line.path) or ""
             details["traceback"] = plain(traceback, len(traceback), keep="\n\t")
     except UserError as error:
         warnings.append(str(error))
     return details
-
-
-def _compared(text: str | None, line: RunLine) -> list[str]:
-    """Return a sentence where the text of ``config.yaml`` is not that of the run's record."""
-    path = line.path / CONFIG
-    try:
-        differs = config_contradictions(line.record, from_yaml(text, str(path))) if text else ""
-    except UserError as error:
-        return [str(error)]
-    return [f"{path} is not the config of the run's record: {differs}: edited?"] if differs else []
 
 
 def _record(line: RunLine, pool: Pool) -> dict[str, int]:

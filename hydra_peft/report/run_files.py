@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hydra_peft.files import content_of
-from hydra_peft.runs.folder import CONFIG, MAX_CONFIG_BYTES
+from hydra_peft.runs.config_file import CONFIG, MAX_CONFIG_BYTES
 from hydra_peft.runs.record import TRACEBACK
 
 #: the end of a traceback says what happened

@@ -7,8 +7,10 @@ hand or put together from two runs; who forges a record as a whole is not found.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.config.identity import TUNED, short_hash
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 _MOST = 3
 #: of a score in percent; one is computed from counts without any rounding of ours
 _TOLERANCE = 1e-6
+#: seconds by which sums of measured times may differ
+_CLOCKS = 1.0
 _MISSING = object()
 
 
@@ -32,7 +36,8 @@ def contradictions(record: Record) -> str:
 
     Its values have been checked alone (:func:`hydra_peft.runs._record_values.wrong_values`).
     """
-    return _told([*_of_score(record), *_of_counts(record), *_of_science(record), *_tuned(record)])
+    parts = (_of_score, _of_counts, _of_data, _of_times, _of_science, _tuned)
+    return _told([text for part in parts for text in part(record)])
 
 
 def config_contradictions(record: Record, config: Mapping[str, Any]) -> str:
@@ -43,10 +48,13 @@ def config_contradictions(record: Record, config: Mapping[str, Any]) -> str:
         config: the file's plain values. What records do not hash (paths, device) is not compared.
     """
     found = []
+    name = _at(config, "model", "name")
+    if name not in (_MISSING, record.model):
+        found.append(f"model.name is {name!r} there and {record.model!r} in the record")
     for group, recorded in record.science.items():
         given = config.get(group, _MISSING)
         if group == "method":
-            given = _method(given)
+            given = _method(json.dumps(given)) if isinstance(given, Mapping) else given
         if isinstance(recorded, Mapping) and isinstance(given, Mapping):
             pairs = {f"{group}.{k}": (v, given[k]) for k, v in recorded.items() if k in given}
         else:
@@ -90,6 +98,30 @@ def _of_counts(record: Record) -> Iterator[str]:
         yield f"{counts['total']} parameters in all, and {trained} that are trained"
 
 
+def _of_data(record: Record) -> Iterator[str]:
+    """Compare how many images there were with how many were scored, and with the task's sizes."""
+    counts, split = record.data.get("counts", {}), record.metrics["split"]
+    scored, there = record.metrics["count"], counts.get(split)
+    if there is not None and there != scored:
+        yield f"{scored} images were scored, and {split} has {there}"
+    for name, count in counts.items():
+        size = _at(record.science, "dataset", "sizes", name)
+        if size not in (_MISSING, count) and record.data.get("partial") is False:
+            yield f"{name} has {count} images of {size}, and the data is not called partial"
+
+
+def _of_times(record: Record) -> Iterator[str]:
+    """Compare parts with the whole, and where the run was picked up with how long it is."""
+    total = record.times.get("total", math.inf)
+    for phase, seconds in record.times.items():
+        if seconds > total + _CLOCKS:
+            yield f"{phase} took {seconds:g} s of {total:g} s in all"
+    epochs = _at(record.science, "train", "epochs")
+    for entry in record.resumed:
+        if isinstance(epochs, int) and entry.get("epoch", 1) > epochs:
+            yield f"it was picked up in epoch {entry['epoch']} of {epochs}"
+
+
 def _of_science(record: Record) -> Iterator[str]:
     """Compare what stands in the science a second time: the id, names, settings."""
     science = record.science
@@ -99,9 +131,11 @@ def _of_science(record: Record) -> Iterator[str]:
         "seed": (record.seed, _at(science, "seed")),
         "benchmark": (record.benchmark, _at(science, "dataset", "benchmark")),
         "task": (record.task, _at(science, "dataset", "name")),
+        "group": (record.group, _at(science, "dataset", "group")),
         "protocol": (record.protocol, _at(science, "protocol", "name")),
         "split": (record.metrics["split"], _at(science, "protocol", "evaluate_split")),
         "method": (record.method, _as_it_acts(record, _at(science, "method"))),
+        "weights": (record.weights.get("kind", "pretrained"), _weights(science)),
     }
     # A trial of a search has the settings of the run that it is tried for.
     searched = (record.settings.get("protocol.tune"), _at(science, "protocol", "tune"))
@@ -111,6 +145,9 @@ def _of_science(record: Record) -> Iterator[str]:
     for key, (value, decided) in twice.items():
         if decided is not _MISSING and value != decided:
             yield f"{key} is {value!r}, and {decided!r} in its science"
+    label = _label(json.dumps(record.method))
+    if label not in ("", record.method_label):
+        yield f"method_label is {record.method_label!r}, and its method is {label!r}"
 
 
 def _tuned(record: Record) -> Iterator[str]:
@@ -144,9 +181,40 @@ def _as_it_acts(record: Record, method: Any) -> Any:
     return {k: record.method.get(k) if v == TUNED else v for k, v in method.items()}
 
 
-def _method(given: Any) -> Any:
-    """Return the method that a config describes, as records have it."""
-    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+def _weights(science: Mapping[str, Any]) -> Any:
+    """Return the kind of weights that a science asks for."""
+    kinds = {True: "pretrained", False: "random"}
+    pretrained = _at(science, "model", "pretrained")
+    return kinds[pretrained] if isinstance(pretrained, bool) else _MISSING
+
+
+@lru_cache(maxsize=256)
+def _label(text: str) -> str:
+    """Return the short form of a recorded method, "" where it is not one that can be built here.
+
+    So of a user's own, or of a version with other options.
+
+    Args:
+        text: the method as json: thousands of records have one of a few.
+    """
+    method = json.loads(text)
+    name = method.get("name")
+    if not isinstance(name, str):
+        return ""
+    try:
+        built = build_method(name, **method_class(name).options_of(method))
+    except UserError:
+        return ""
+    identity = built.identity()
+    same = all(_same(value, identity.get(key, _MISSING)) for key, value in method.items())
+    return built.label if same else ""
+
+
+@lru_cache(maxsize=256)
+def _method(text: str) -> Any:
+    """Return the method that a config describes, as records have it; both as json."""
+    given = json.loads(text)
+    if not isinstance(given.get("name"), str):
         return given
     try:
         options = {field.name for field in dataclasses.fields(method_class(given["name"]))}

@@ -5,6 +5,7 @@ Checked wherever a record is read, since anybody may have put it there.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.finite import is_finite
@@ -34,16 +35,33 @@ def wrong_values(record: Record) -> list[str]:
     if type(record.seed) is not int or not 0 <= record.seed < 2**32:
         wrong.append("seed")
     wrong += [n for n in ("error", "ended") if not isinstance(getattr(record, n), str | None)]
-    if not isinstance(record.resumed, list):
+    if not (isinstance(record.resumed, list) and all(map(_is_resumption, record.resumed))):
         wrong.append("resumed")
-    if record.images_per_second is not None and not is_finite(record.images_per_second):
+    if record.images_per_second is not None and not _is_amount(record.images_per_second):
         wrong.append("images_per_second")
-    if isinstance(record.times, dict) and not all(map(is_finite, record.times.values())):
+    if isinstance(record.times, dict) and not all(map(_is_amount, record.times.values())):
         wrong.append("times")
+    if isinstance(record.data, dict):
+        wrong += [f"data.{key}" for key in _wrong_data(record.data)]
     wrong += [name for name, value in vars(record).items() if _depth(value) > _MAX_DEPTH]
     if not {"metrics", "parameters"} & set(wrong):
         wrong += _wrong_results(record)
     return wrong
+
+
+def _wrong_data(data: dict[str, Any]) -> Iterator[str]:
+    """Yield which of what is said of the data is of another kind."""
+    for key in ("sha256", "lineage"):
+        if not isinstance(data.get(key, ""), str):
+            yield key
+    if not isinstance(data.get("partial", False), bool):
+        yield "partial"
+    if not isinstance(data.get("notes", []), list):
+        yield "notes"
+    for key, fits in (("splits", _is_text), ("counts", _is_count)):
+        values = data.get(key, {})
+        if not isinstance(values, dict) or not all(map(fits, values.values())):
+            yield key
 
 
 def missing_results(record: Record) -> list[str]:
@@ -63,8 +81,26 @@ def _wrong_results(record: Record) -> list[str]:
     # Less than zero: correlations are scores too.
     if not is_finite(accuracy) or not -100 <= accuracy <= 100:
         wrong.append("accuracy")
-    wrong += [n for n in ("correct", "count") if not _is_count(metrics.get(n, 0))]
+    trained = metrics.get("train_accuracy", 0)
+    if not is_finite(trained) or not 0 <= trained <= 100:
+        wrong.append("train_accuracy")
+    if not _is_amount(metrics.get("train_loss", 0)):
+        wrong.append("train_loss")
+    wrong += [n for n in ("correct", "count", "epoch") if not _is_count(metrics.get(n, 0))]
     return wrong + [name for name, value in parameters.items() if not _is_count(value)]
+
+
+def _is_resumption(value: object) -> bool:
+    counts = ("at_step", "epoch")
+    return isinstance(value, dict) and all(_is_count(value.get(key, 0)) for key in counts)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_amount(value: Any) -> bool:
+    return is_finite(value) and value >= 0
 
 
 def _is_count(value: object) -> bool:

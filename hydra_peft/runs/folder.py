@@ -5,15 +5,10 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from hydra_peft.errors import UserError
-from hydra_peft.files import content_of
 from hydra_peft.runs.record import FILE, Record, read_record
 
-CONFIG = "config.yaml"
-#: one has some kilobytes
-MAX_CONFIG_BYTES = 128 * 2**10
 #: one line an epoch, columns as the header says
 METRICS = "metrics.csv"
 #: what an earlier run of the same identity is renamed to, before a number
@@ -61,25 +56,6 @@ def completed_record(folder: Path) -> Record | None:
     except UserError:
         return None
     return record if record.status == "completed" else None
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return the plain values in the ``config.yaml`` of the run in ``folder``.
-
-    Raises:
-        UserError: it is missing or damaged, or is no plain yaml of bounded size and depth.
-    """
-    path = folder / CONFIG
-    content = content_of(path, MAX_CONFIG_BYTES)
-    if content is None:
-        raise UserError(f"cannot read {path}: there is no such file; is {folder} a run?")
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not valid yaml: truncated or edited?") from None
-    from hydra_peft.config.text import from_yaml  # who lists runs does not need yaml
-
-    return from_yaml(text, str(path))
 
 
 def check_no_links(runs: Path, folder: Path) -> None:

@@ -17,7 +17,7 @@ from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.files import MAX_JSON_BYTES, atomic_write, content_of
 from hydra_peft.runs import environment, hparams
 from hydra_peft.runs.claims import ClaimLost, Held
-from hydra_peft.runs.folder import CONFIG
+from hydra_peft.runs.config_file import CONFIG
 from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record, utc_now, write_record
 from hydra_peft.training.loop import EpochRecord
 

@@ -28,8 +28,8 @@ from hydra_peft.runs.assembly import (
     load_data,
     task_kind,
 )
+from hydra_peft.runs.config_file import CONFIG
 from hydra_peft.runs.first_look import task_of
-from hydra_peft.runs.folder import CONFIG
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import in_file, read_completed
 from hydra_peft.tensor_files import read_headers

@@ -13,6 +13,7 @@ from hydra_peft.files import read_json, write_json
 from hydra_peft.plain_text import shortened
 from hydra_peft.runs._contradictions import contradictions
 from hydra_peft.runs._record_values import missing_results, wrong_values
+from hydra_peft.runs.config_file import config_doubt
 
 SCHEMA = 1
 FILE = "result.json"
@@ -116,12 +117,12 @@ def write_record(record: Record, folder: Path) -> None:
 
 
 def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
-    """Read ``folder/result.json``.
+    """Read ``folder/result.json``; of a completed run compare it with itself and its config.
 
     Args:
         folder: a run's.
-        doubts: gets a sentence where the record of a completed run contradicts itself, for who
-            finds out what is right; None refuses it.
+        doubts: gets a sentence where the record of a completed run contradicts itself or the
+            ``config.yaml`` beside it, for who finds out what is right; None refuses it.
 
     Raises:
         UserError: the file is missing, damaged, of another schema version, or holds what no run
@@ -147,11 +148,14 @@ def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
         raise UserError(f"{path} lacks {missing} and has the unknown {unknown}: edited?")
     record = Record(**values)
     _check_values(record, path)
-    if record.status == "completed" and (found := contradictions(record)):
-        sentence = f"{path} contradicts itself: {found}: edited?"
-        if doubts is None:
-            raise UserError(sentence)
-        doubts.append(sentence)
+    if record.status == "completed":
+        found = contradictions(record)
+        own = f"{path} contradicts itself: {found}: edited?" if found else ""
+        sentences = [text for text in (own, config_doubt(folder, record)) if text]
+        if sentences and doubts is None:
+            raise UserError(sentences[0])
+        if doubts is not None:
+            doubts += sentences
     return record
 
 

@@ -12,8 +12,7 @@ from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.config.check import check_recorded
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
-from hydra_peft.runs._contradictions import config_contradictions
-from hydra_peft.runs.folder import CONFIG, read_config
+from hydra_peft.runs.config_file import CONFIG, read_config
 from hydra_peft.runs.record import Record, read_record
 
 #: files of an adapter, as :func:`hydra_peft.adaptation.storage.save_adapter` names them
@@ -26,7 +25,7 @@ def read_run_config(folder: Path) -> RunConfig:
     The file is read as plain yaml: nothing in it is resolved, imported or instantiated.
 
     Raises:
-        UserError: see :func:`hydra_peft.runs.folder.read_config`; or it does not check.
+        UserError: see :func:`hydra_peft.runs.config_file.read_config`; or it does not check.
     """
     with in_file(folder / CONFIG):
         return check_recorded(read_config(folder))
@@ -44,16 +43,8 @@ def read_completed(
     Raises:
         UserError: one of both is missing or damaged, or the run did not complete.
     """
-    found: list[str] = []
-    record, values = read_record(folder, found), read_config(folder)
-    if differs := config_contradictions(record, values):
-        found.append(f"{folder / CONFIG} is not the config of the run's record: {differs}: edited?")
-    if found and doubts is None:
-        raise UserError(found[0])
-    if doubts is not None:
-        doubts += found
-    with in_file(folder / CONFIG):
-        config = check_recorded(values)
+    record = read_record(folder, doubts)
+    config = read_run_config(folder)
     if record.status != "completed":
         raise UserError(f"the run in {folder} is {record.status}: there is nothing to evaluate.")
     if record.metrics.get("split") != config.protocol.evaluate_split:

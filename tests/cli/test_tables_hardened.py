@@ -15,13 +15,15 @@ import pytest
 from fabricated_runs import agreeing, record
 
 from hydra_peft.cli import tables
+from hydra_peft.config.text import to_yaml
 from hydra_peft.methods import method_class
 from hydra_peft.runs.record import write_record
 
 NASTY = "a|b\nc<script>alert(1)</script>\\input{x}$%&#_\x1b[31m\u202e" + "y" * 5000
 #: one field each: what a run may say there that no run of ours says
 ODD_FIELDS: list[dict[str, Any]] = [
-    *({name: NASTY} for name in ("task", "group", "model", "method_label", "protocol", "started")),
+    *({name: NASTY} for name in ("task", "group", "model", "protocol", "started")),
+    {"method": {"name": NASTY}, "method_label": NASTY},
     *({"method": {"name": odd}} for odd in (NASTY, None, [1], {"a": {}})),
     *({"settings": {"optimizer.lr": odd}} for odd in (NASTY, None, [[1]], {"a": {"b": NASTY}})),
     {"settings": {"protocol.tune": "yes", "protocol.search": [NASTY]}},
@@ -105,7 +107,7 @@ def real_like(runs: Path, count: int) -> None:
             "method": built.identity(),
             "method_label": built.label,
             "settings": {**base.settings, "method.name": method},
-            "science": {**base.science, "method": method, "dataset": task},
+            "science": {**base.science, "method": built.identity()},
             "seed": number // 57,
             "data": {"sha256": task},
         }
@@ -113,7 +115,8 @@ def real_like(runs: Path, count: int) -> None:
         folder.mkdir(parents=True)
         content = dataclasses.asdict(agreeing(dataclasses.replace(base, **changes)))
         (folder / "result.json").write_text(json.dumps(content, indent=2))
-        for place in ("config.yaml", "metrics.csv", "train.log", "adapter.safetensors"):
+        (folder / "config.yaml").write_text(to_yaml(content["science"] | {"paths": {"runs": task}}))
+        for place in ("metrics.csv", "train.log", "adapter.safetensors"):
             (folder / place).touch()
         for place in ("tensorboard", "checkpoints"):
             (folder / place).mkdir()

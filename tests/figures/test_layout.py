@@ -64,7 +64,7 @@ def test_nothing_overlaps(tmp_path: Path, name: str, kind: str) -> None:
 def test_names_are_no_formulas(tmp_path: Path, name: str) -> None:
     hostile = {"a$b^^$c": [50.0, 51.0], "$1 and $2": [60.0, 61.0]}
     made = [run for rank in (4, 8) for run in scores("hydra", hostile, rank=rank)]
-    made += scores("lora", hostile, method_label="lora $x^_$")
+    made += scores("lora", hostile) + scores("mine $x^_$", hostile)
     figure = find_figure(name)
     data = figure.data(put(tmp_path / "runs", *made), figure.settings())
     picture = figure.draw(data)

@@ -141,7 +141,11 @@ def test_bounded_has_an_end_in_every_direction() -> None:
 def test_a_huge_record_stays_small(tmp_path: Path) -> None:
     huge = {"x" * 10**5: "y" * 10**6, **{f"key{i}": "z" * 1000 for i in range(1000)}}
     label = "m" * 10**6
-    put(tmp_path, run_record(hardware=huge, path=huge, method_label=label), folder="mini/digits/x")
+    put(
+        tmp_path,
+        run_record(label, hardware=huge, path=huge, method_label=label),
+        folder="mini/digits/x",
+    )
     out = tmp_path / "report.html"
     write_report(tmp_path, out)
     assert out.stat().st_size < 400_000
@@ -166,15 +170,12 @@ def test_links_and_pipes_in_a_run_folder_are_not_read(tmp_path: Path) -> None:
     assert "config.yaml" in text.split("<h2")[1]
 
 
-def test_what_is_not_as_its_record_says_is_a_warning(tmp_path: Path) -> None:
-    folder = put(tmp_path, run_record())
-    config, metrics = folder / "config.yaml", folder / "metrics.csv"
-    config.write_text(config.read_text().replace("lr: 0.01\n  weight", "lr: 0.5\n  weight"))
+def test_half_a_history_is_a_warning(tmp_path: Path) -> None:
+    metrics = put(tmp_path, run_record()) / "metrics.csv"
     metrics.write_bytes(metrics.read_bytes()[:-50])
     lines = run_lines(tmp_path, collect(tmp_path), lambda _: False)
-    details, (cut, edited) = run_details(lines)
+    details, (cut,) = run_details(lines)
     assert cut.startswith(f"{metrics} is not whole: it ends within a line; 1 of 20 epochs are")
-    assert f"{config} is not the config of the run's record: optimizer.lr is 0.5" in edited
     (run,) = details["runs"].values()
     assert run["curves"]["count"] == 19
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import pytest
 from fabricated_runs import put, record
 
 from hydra_peft.config.identity import short_hash
+from hydra_peft.config.text import to_yaml
 from hydra_peft.errors import UserError
+from hydra_peft.methods import build_method
 from hydra_peft.runs._contradictions import config_contradictions, contradictions
 from hydra_peft.runs.collection import collect
 from hydra_peft.runs.record import read_record
+from hydra_peft.sweeps.status import Survey
 
 RIGHT = record()
 TRIED = [
@@ -40,6 +44,9 @@ def science(**changes: Any) -> dict[str, Any]:
         {"metrics": {**RIGHT.metrics, "epoch": 30}},
         {"tuning": TUNED},
         {"tuning": {"trials": 1}},  # an older one
+        {"data": {"counts": {"test": 400, "train": 1000}, "lineage": "generated"}},
+        # A user's own method has a label of its own.
+        {**science(method={"name": "mine"}), "method": {"name": "mine"}, "method_label": "m r=1"},
         # A trial: its settings are those of the run that it is tried for.
         {
             **science(protocol={"name": "clean", "evaluate_split": "test", "tune": False}),
@@ -81,6 +88,19 @@ def test_what_agrees(changes: dict[str, Any]) -> None:
         ({"task": "cells"}, "task is 'cells', and 'digits' in its science"),
         ({"protocol": "official"}, "protocol is 'official', and 'clean'"),
         ({"method": {"name": "full"}}, "method is {'name': 'full'}, and"),
+        # Labels are texts that tables print; what they stand for can be computed.
+        ({"method_label": "hydra r=8+8"}, "method_label is 'hydra r=8+8', and its method is"),
+        ({"method_label": "lora r=4"}, "and its method is 'hydra r=2+2'"),
+        ({"group": "structured"}, "group is 'structured', and 'natural' in its science"),
+        ({"weights": {"kind": "random"}}, "weights is 'random', and 'pretrained' in its science"),
+        ({"data": {"counts": {"test": 399}}}, "400 images were scored, and test has 399"),
+        (
+            science(dataset={**RIGHT.science["dataset"], "sizes": {"test": 800}})
+            | {"data": {"counts": {"test": 400}, "partial": False}},
+            "test has 400 images of 800, and the data is not called partial",
+        ),
+        ({"times": {"train": 60.0, "total": 49.0}}, "train took 60 s of 49 s in all"),
+        ({"resumed": [{"epoch": 31}]}, "it was picked up in epoch 31 of 30"),
         ({"tuning": {**TUNED, "trials": 2}}, "tried 2 combinations and lists 3"),
         ({"tuning": {**TUNED, "chosen": {"lr": 0.01}}}, "not the best of what it tried"),
         ({"tuning": {**TUNED, "chosen": {"lr": 7}}}, "not the best of what it tried"),
@@ -90,6 +110,63 @@ def test_what_agrees(changes: dict[str, Any]) -> None:
 def test_what_does_not_agree_is_told(changes: dict[str, Any], told: str) -> None:
     found = contradictions(dataclasses.replace(RIGHT, **changes))
     assert re.search(re.escape(told).replace(r"\.\*", ".*"), found), found
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("lora", {"rank": 3}),
+        ("seqlora", {"rank": 8, "bias": False}),
+        ("hydra", {"rank_parallel": 1, "rank_sequential": 7}),
+        ("linear", {}),
+        ("full", {}),
+    ],
+)
+def test_a_label_is_computed_from_the_recorded_options(name: str, options: dict[str, Any]) -> None:
+    method = build_method(name, **options)
+    recorded = method.identity()
+    run = dataclasses.replace(
+        RIGHT,
+        **science(method=recorded),
+        method=recorded,
+        method_label=method.label,
+        settings={},
+    )
+    assert contradictions(run) == ""
+    wrong = dataclasses.replace(run, method_label=f"{method.label}0")
+    assert f"its method is {method.label!r}" in contradictions(wrong)
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda text: text.replace("lr: 0.001", "lr: 0.5"), "optimizer.lr is 0.5 there and 0.001"),
+        (lambda text: text.replace("seed: 0", "seed: 0\nseed: 1"), "has the key 'seed' twice"),
+        (lambda text: text.replace("rank: 2", "rank: 2\n  rank: 8"), "has the key 'rank' twice"),
+        (lambda text: text.replace("seed: 0", "<<: {seed: 1}"), "not valid yaml"),
+        (lambda text: text.replace("seed: 0", "seed: 1 # 0"), "seed is 1 there and 0"),
+        (lambda text: text.replace("seed: 0", "seed: ${oc.env:HOME}"), "an interpolation"),
+        (lambda _: "x" * (100 * 2**10), "holds no settings"),
+        (lambda text: text.replace("vit_mini", "vit_huge"), "model.name is 'vit_huge'"),
+    ],
+)
+def test_every_reader_compares_the_config_beside_the_record(
+    tmp_path: Path, edit: Callable[[str], str], told: str
+) -> None:
+    folder = put(tmp_path)
+    text = to_yaml({**CONFIG, "model": {**CONFIG["model"], "name": "vit_mini"}})
+    (folder / "config.yaml").write_text(text)
+    assert [run.folder for run in collect(tmp_path).completed] == [folder]
+    assert edit(text) != text
+    (folder / "config.yaml").write_text(edit(text))
+    collection = collect(tmp_path)
+    assert collection.completed == []
+    assert told in collection.warnings[0]
+    assert str(folder / "config.yaml") in collection.warnings[0]
+    assert Survey(tmp_path).look().of("done") == []
+    doubts: list[str] = []
+    read_record(folder, doubts)
+    assert told in doubts[0]
 
 
 def test_such_a_record_is_in_no_table(tmp_path: Path) -> None:

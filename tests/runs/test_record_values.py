@@ -58,6 +58,19 @@ def test_what_runs_write_is_read(tmp_path: Path, changes: dict[str, Any]) -> Non
         *(({"images_per_second": odd}, "images_per_second") for odd in ("9", 10**400, {})),
         *(({"seed": odd}, "seed") for odd in (True, -1, 2**32, 1.0)),
         ({"started": 7}, "started"),
+        *(({"times": {"total": odd}}, "times") for odd in (-1, -1e-9)),
+        ({"images_per_second": -1.0}, "images_per_second"),
+        *(
+            ({"metrics": {**METRICS, "train_accuracy": odd}}, "train_accuracy")
+            for odd in (100.5, -1, "99", None, [1])
+        ),
+        *(({"metrics": {**METRICS, "train_loss": odd}}, "train_loss") for odd in (-1, "0", None)),
+        *(({"metrics": {**METRICS, "epoch": odd}}, "epoch") for odd in ("3", -1, 2.0, [3])),
+        ({"data": {"lineage": 5, "sha256": [1]}}, "data.sha256, data.lineage"),
+        ({"data": {"partial": "no", "notes": "x"}}, "data.partial, data.notes"),
+        ({"data": {"splits": {"test": 1}, "counts": {"test": "9"}}}, "data.splits, data.counts"),
+        ({"data": {"splits": [], "counts": []}}, "data.splits, data.counts"),
+        *(({"resumed": odd}, "resumed") for odd in ([1], [{"epoch": "x"}], [{"at_step": -1}])),
         ({"settings": nested(40)}, "settings"),
         ({"status": "failed", "error": ["no", "text"]}, "error"),
     ],
@@ -75,6 +88,15 @@ def test_numbers_that_are_none_are_not_read(tmp_path: Path, number: str) -> None
     path = tmp_path / "result.json"
     path.write_text(path.read_text().replace("98.25", number))
     with pytest.raises(UserError, match="not valid json"):
+        read_record(tmp_path)
+
+
+def test_a_key_is_there_once(tmp_path: Path) -> None:
+    """Readers of json differ in which of two equal keys counts."""
+    planted(tmp_path, {})
+    path = tmp_path / "result.json"
+    path.write_text(path.read_text().replace('"accuracy"', '"accuracy": 99.9, "accuracy"', 1))
+    with pytest.raises(UserError, match="the key 'accuracy' is there twice"):
         read_record(tmp_path)
 
 

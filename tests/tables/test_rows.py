@@ -63,15 +63,16 @@ def test_rows_on_other_images_are_named() -> None:
             "sha256": f"{method} {splits}",
             "splits": {"train": "1" * 64, "test": test, **splits},
         }
-        return record(task, 0, 50.0, method_label=method, settings={"m": method}, data=data)
+        settings = {"m": method}
+        return record(task, 0, 50.0, method={"name": method}, settings=settings, data=data)
 
     tuned = run("seqlora", "a", "2" * 64, validation="3" * 64)  # read more, of the same
     same = [run("lora", "a", "2" * 64), run("hydra", "a", "2" * 64), tuned]
     assert build_tables(same)[1] == []
     other = [*same, run("lora", "b", "4" * 64), run("hydra", "b", "5" * 64)]
     assert build_tables(other)[1] == [
-        "mini, protocol clean: b has different images in test: 44444444 (lora); 55555555 (hydra). "
-        "Differences between such runs are not of methods alone."
+        "mini, protocol clean: b has different images in test: 44444444 (lora r=4); 55555555 "
+        "(hydra r=2+2). Differences between such runs are not of methods alone."
     ]
 
 
@@ -115,7 +116,7 @@ def test_frame_has_a_line_for_each_cell_and_mean() -> None:
 
 
 def test_no_mean_over_an_incomplete_row() -> None:
-    other = [record("a", 0, 80.0, settings={"method.name": "hydra"}, method_label="hydra r=2+2")]
+    other = [record("a", 0, 80.0, settings={"method.name": "hydra"}, method={"name": "hydra"})]
     (table,), _ = build_tables(FULL + other)
     row = next(row for row in table.rows if row.label == "hydra r=2+2")
     assert row.mean_over_tasks(table.tasks) is None
