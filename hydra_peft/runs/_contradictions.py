@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: so many are told
 _MOST = 3
+#: characters of a value
+_SHOWN = 60
 #: of a score in percent; one is computed from counts without any rounding of ours
 _TOLERANCE = 1e-6
 #: seconds by which sums of measured times may differ
@@ -62,8 +65,8 @@ def config_contradictions(record: Record, config: Mapping[str, Any]) -> str:
         for key, (expected, value) in pairs.items():
             if expected == TUNED:
                 expected = record.tuning.get("chosen", {}).get(key.rpartition(".")[2], value)
-            if not _same(expected, value):
-                found.append(f"{key} is {value!r} there and {expected!r} in the record")
+            for part, there, here in _unlike(key, value, expected, lambda a, b: _same(b, a)):
+                found.append(f"{part} is {there} there and {here} in the record")
     return _told(found)
 
 
@@ -143,8 +146,9 @@ def _of_science(record: Record) -> Iterator[str]:
         if value != "recipe" and searched != (True, False):
             twice[key] = (value, _at(science, *key.split(".", 1)))
     for key, (value, decided) in twice.items():
-        if decided is not _MISSING and value != decided:
-            yield f"{key} is {value!r}, and {decided!r} in its science"
+        if decided is not _MISSING:
+            for part, here, there in _unlike(key, value, decided, operator.eq):
+                yield f"{part} is {here}, and {there} in its science"
     label = _label(json.dumps(record.method))
     if label not in ("", record.method_label):
         yield f"method_label is {record.method_label!r}, and its method is {label!r}"
@@ -230,6 +234,23 @@ def _at(values: Mapping[str, Any], *keys: str) -> Any:
     for key in keys:
         found = found.get(key, _MISSING) if isinstance(found, Mapping) else _MISSING
     return found
+
+
+def _unlike(
+    key: str, one: Any, other: Any, same: Callable[[Any, Any], bool]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield where two values differ: the key, of mappings to the bottom, and both in short."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for name in {**one, **other}:
+            values = (one.get(name, _MISSING), other.get(name, _MISSING))
+            yield from _unlike(f"{key}.{name}", *values, same)
+    elif not same(one, other):
+        texts = ["not there" if value is _MISSING else repr(value) for value in (one, other)]
+        # Of long ones the beginning may be alike.
+        alike = next((n for n, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), 0)
+        start = max(0, alike - 20)
+        first, second = (shortened(("…" if start else "") + text[start:], _SHOWN) for text in texts)
+        yield key, first, second
 
 
 def _same(recorded: Any, given: Any) -> bool:

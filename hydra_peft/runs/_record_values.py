@@ -13,8 +13,9 @@ from hydra_peft.finite import is_finite
 if TYPE_CHECKING:
     from hydra_peft.runs.record import Record
 
-#: values nested deeper, or more of anything, are not ours
-_MAX_DEPTH, _MAX_COUNT = 32, 10**15
+#: values nested deeper, or more of anything, are not ours; a run's record has 200 values, and some
+#: for each trial of its tuning
+_MAX_DEPTH, _MAX_COUNT, _MAX_VALUES = 32, 10**15, 10_000
 _MAPPINGS = (
     *("settings", "method", "science", "weights", "data", "tuning", "metrics", "parameters"),
     *("path", "times", "memory", "hardware", "versions", "code"),
@@ -43,7 +44,7 @@ def wrong_values(record: Record) -> list[str]:
         wrong.append("times")
     if isinstance(record.data, dict):
         wrong += [f"data.{key}" for key in _wrong_data(record.data)]
-    wrong += [name for name, value in vars(record).items() if _depth(value) > _MAX_DEPTH]
+    wrong += [name for name, value in vars(record).items() if not _is_bounded(value)]
     if not {"metrics", "parameters"} & set(wrong):
         wrong += _wrong_results(record)
     return wrong
@@ -107,11 +108,12 @@ def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value <= _MAX_COUNT
 
 
-def _depth(value: Any) -> int:
-    """Return how deep containers in ``value`` are nested, counted no further than needed."""
-    level, depth = [value] if isinstance(value, dict | list) else [], 0
-    while level and depth <= _MAX_DEPTH:
+def _is_bounded(value: Any) -> bool:
+    """Whether so few values are in ``value``, so deep in each other, that a run may write them."""
+    level, depth, count = [value] if isinstance(value, dict | list) else [], 0, 0
+    while level and depth <= _MAX_DEPTH and count <= _MAX_VALUES:
         depth += 1
+        count += sum(map(len, level))
         inside = [v.values() if isinstance(v, dict) else v for v in level]
         level = [v for values in inside for v in values if isinstance(v, dict | list)]
-    return depth
+    return depth <= _MAX_DEPTH and count <= _MAX_VALUES

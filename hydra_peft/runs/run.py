@@ -401,10 +401,13 @@ class _Run:
         return train_split.in_memory(self.device), data.splits[protocol.evaluate_split]
 
     def _clear(self) -> None:
-        """Set aside what nobody can tell what it is: a folder whose record cannot be read."""
-        if self.world.leads and (self.folder / FILE).is_file() and _record_in(self.folder) is None:
-            aside = set_aside(self.folder)
-            log.warning("%s/%s cannot be read: kept in %s", self.folder, FILE, aside.name)
+        """Set aside what nobody can tell what it is: a folder whose record is refused."""
+        if not (self.world.leads and (self.folder / FILE).is_file()):
+            return
+        try:
+            read_record(self.folder)
+        except UserError as error:
+            log.warning("%s It is kept in %s", error, set_aside(self.folder).name)
 
     def _carry_over(self) -> None:
         """Take from the record of the run's earlier parts what the new record goes on with."""

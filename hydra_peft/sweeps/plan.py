@@ -149,7 +149,7 @@ class _Planner:
             if state == "new" and record is None:
                 state, reason = _state_of_search(config, weights)
             if state == "new" and record is None and (folder / FILE).is_file():
-                reason = f"its {FILE} cannot be read; what is there is set aside"
+                reason = f"its {FILE} is damaged or contradicted; what is there is set aside"
             if state == "done" and record is not None:
                 check_same_data(record, folder, self._data_of(config))
             elif state in TO_START:

@@ -186,4 +186,5 @@ def _key(override: str) -> str:
 
 def _has(settings: Mapping[str, Any], key: str) -> bool:
     """Whether ``settings`` has ``key``, or a group of settings that it is of."""
-    return any(key == name or key.startswith(f"{name}.") for name in settings)
+    names = key.split(".")
+    return any(".".join(names[: end + 1]) in settings for end in range(len(names)))

@@ -87,7 +87,19 @@ def test_what_agrees(changes: dict[str, Any]) -> None:
         ),
         ({"task": "cells"}, "task is 'cells', and 'digits' in its science"),
         ({"protocol": "official"}, "protocol is 'official', and 'clean'"),
-        ({"method": {"name": "full"}}, "method is {'name': 'full'}, and"),
+        (
+            {"method": {**RIGHT.method, "rank_parallel": 4}},
+            "method.rank_parallel is 4, and 2 in its science",
+        ),
+        (
+            science(model={"arguments": {"depths": [2] * 100 + [3]}})
+            | {"settings": {"model.arguments": {"depths": [2] * 100 + [4]}}},
+            "model.arguments.depths is ….*2, 4], and ….*2, 3] in its science",
+        ),
+        (
+            {"method": {"name": "full"}},
+            "method.name is 'full', and 'hydra' in its science; method.rank_parallel is not there",
+        ),
         # Labels are texts that tables print; what they stand for can be computed.
         ({"method_label": "hydra r=8+8"}, "method_label is 'hydra r=8+8', and its method is"),
         ({"method_label": "lora r=4"}, "and its method is 'hydra r=2+2'"),

@@ -72,6 +72,8 @@ def test_what_runs_write_is_read(tmp_path: Path, changes: dict[str, Any]) -> Non
         ({"data": {"splits": [], "counts": []}}, "data.splits, data.counts"),
         *(({"resumed": odd}, "resumed") for odd in ([1], [{"epoch": "x"}], [{"at_step": -1}])),
         ({"settings": nested(40)}, "settings"),
+        ({"settings": {f"a.b{number}": 0 for number in range(20_000)}}, "settings"),
+        ({"tuning": {"candidates": [[]] * 20_000}}, "tuning"),
         ({"status": "failed", "error": ["no", "text"]}, "error"),
     ],
 )

@@ -170,7 +170,7 @@ def test_a_damaged_record_starts_anew(make_job: MakeJob) -> None:
     (job.folder / "adapter.safetensors").write_bytes(b"somebody's")
     (again,) = planned(make_job())
     assert again.state == "new"
-    assert again.reason == "its result.json cannot be read; what is there is set aside"
+    assert again.reason == "its result.json is damaged or contradicted; what is there is set aside"
     assert do_job(make_job()).status == "completed"
     aside = job.folder.with_name(f"{job.folder.name}.superseded-1")
     assert (aside / "adapter.safetensors").read_bytes() == b"somebody's"
