@@ -81,7 +81,7 @@ def _open(path: Path) -> Iterator[Any]:
             raise OSError(f"{header} bytes of header")
         with safe_open(str(path), framework="pt", device="cpu") as file:
             yield file
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, MemoryError) as error:  # the last: under ulimit -v
         raise UserError(
             f"cannot read {path}: truncated or not a safetensors file ({error}); fetch or make it "
             "again."

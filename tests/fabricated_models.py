@@ -60,6 +60,7 @@ def put_model(
         changes = {"metrics": {**record().metrics, **scored}} | changes
     values = {
         "task": config.dataset.name,
+        "model": config.model.name,
         "group": config.dataset.group,
         "seed": config.seed,
         "config_id": f"{config.seed:012x}",

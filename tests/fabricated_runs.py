@@ -100,6 +100,9 @@ def agreeing(record: Record) -> Record:
         group, _, name = key.partition(".")
         if name and value != "recipe" and isinstance(science.setdefault(group, {}), dict):
             science[group] = {**science[group], name: value}
+    if "pretrained" in science.get("model", {}):
+        pretrained = record.weights.get("kind") != "random"
+        science["model"] = {**science["model"], "pretrained": pretrained}
     epochs = science.get("train", {}).get("epochs")
     if epochs is not None and "epoch" in metrics:
         metrics["epoch"] = epochs

@@ -15,6 +15,7 @@ from hydra_peft.backbones.torch_files import first_line, read_torch_file
 from hydra_peft.backbones.weight_files import check_suffix
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path
+from hydra_peft.plain_text import shortened
 from hydra_peft.tensor_files import read_headers, read_tensors
 from hydra_peft.tensor_values import FLOATS, check_finite, wrong_dtype
 
@@ -112,8 +113,8 @@ def _fitting(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[
             raise wrong_dtype(where, state[name].dtype)
     if missing or unexpected:
         raise UserError(
-            f"{path} does not fit this model: it lacks {len(missing)} tensors {missing[:2]} and "
-            f"has {len(unexpected)} unknown ones {unexpected[:2]}."
+            f"{path} does not fit this model: it lacks {len(missing)} tensors {_few(missing)} and "
+            f"has {len(unexpected)} unknown ones {_few(unexpected)}."
         )
     for name, tensor in fitting.items():
         if tensor.shape != own[name].shape:
@@ -130,3 +131,8 @@ def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
+
+
+def _few(names: list[str]) -> str:
+    """Return the first names of a list, which may be of any length in a file of unknown origin."""
+    return f"[{', '.join(shortened(repr(name), 80) for name in names[:2])}]"

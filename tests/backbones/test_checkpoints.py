@@ -230,3 +230,11 @@ def test_files_of_another_family_go_through_its_own_names(tmp_path: Path) -> Non
     google.touch()
     with pytest.raises(UserError, match="Google's vision transformers, and this model is a Eva"):
         load_checkpoint(other, google)
+
+
+def test_a_name_of_any_length_is_cut(tmp_path: Path) -> None:
+    torch.save({**vit().state_dict(), "\x1b[2J" + "y" * 10**6: torch.zeros(1)}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match="has 1 unknown ones") as raised:
+        load_checkpoint(vit(), tmp_path / "a.pth")
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < len(str(tmp_path)) + 300

@@ -100,7 +100,10 @@ def config(record: Record) -> str:
     recipe = {"epochs": 20, "batch_size": 32, "lr": {"adapter": 0.01, "linear": 0.02}}
     grid = {f"option{i}": [0.001 * i, 0.002 * i, 0.005 * i] for i in range(20)}
     groups = {
-        "model": {"name": "vit_mini", "checkpoint": None, "pretrained": True, "arguments": {}},
+        "model": {
+            **{"name": record.model, "checkpoint": None, "arguments": {}},
+            "pretrained": record.weights.get("kind") != "random",
+        },
         "dataset": {"name": record.task, "recipe": recipe | {"grid": grid}, "classes": 10},
         "method": record.method | {"recipe": "adapter"},
         "optimizer": record.science["optimizer"],
