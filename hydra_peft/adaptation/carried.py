@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.record import find_adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.base import Adapter
@@ -48,12 +50,26 @@ def adapters(model: nn.Module, *, every_name: bool = False) -> Iterator[tuple[st
     """Yield ``(layer name, adapter)`` of every adapter of ``model``, also of merged ones.
 
     One that is merged is in the dtype and on the device of the plain module in its place: where
-    the model was cast or moved since, it is a copy.
+    the model was cast or moved since, it is a copy; copies share what their originals share.
 
     Args and Raises: as :func:`carriers`.
     """
+    copies: dict[int, Any] = {}
     for name, module, adapter in carriers(model, every_name=every_name):
-        yield name, adapter if module is adapter else _as_cast(adapter, module)
+        yield name, adapter if module is adapter else _as_cast(adapter, module, copies)
+
+
+def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
+    """Return the state dict of ``model``, of a merged one as if it were not.
+
+    Its parameters are objects, not detached: one that is shared comes under each of its names.
+    """
+    layers = dict(adapters(model, every_name=True))
+    state = unwrap(model).state_dict(keep_vars=True)
+    found = {name: tensor for name, tensor in state.items() if not belongs_to(name, layers)}
+    for layer, adapter in layers.items():
+        found |= {f"{layer}.{n}": t for n, t in adapter.state_dict(keep_vars=True).items()}
+    return found
 
 
 def remember(plain: nn.Module, adapter: Adapter) -> None:
@@ -67,7 +83,7 @@ def was_cast(adapter: Adapter, plain: nn.Module) -> bool:
     return (like.dtype, like.device) != (own.dtype, own.device)
 
 
-def _as_cast(adapter: Adapter, plain: nn.Module) -> Adapter:
+def _as_cast(adapter: Adapter, plain: nn.Module, copies: dict[int, Any]) -> Adapter:
     if not was_cast(adapter, plain):
         return adapter
-    return copy.deepcopy(adapter).to(next(plain.parameters()))
+    return copy.deepcopy(adapter, copies).to(next(plain.parameters()))

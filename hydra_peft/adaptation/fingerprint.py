@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from hydra_peft.adaptation.carried import adapters
+from hydra_peft.adaptation.carried import carriers, tensors_by_name
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.wrappers import unwrap
 
@@ -17,21 +17,29 @@ def backbone_state_dict(model: nn.Module, head: tuple[str, ...] | None = None) -
     """Return the backbone's tensors under the untouched model's names.
 
     Head and adapters are left out; a layer that carries an adapter, merged or not, appears with
-    its frozen weights.
+    the weights below it. Parameters are the model's own objects: a tied one has several names.
     """
-    model = unwrap(model)
-    head = find_head(model, head)
-    frozen: dict[str, Tensor] = {}
-    layers = []
-    for layer, adapter in adapters(model, every_name=True):
-        frozen |= {f"{layer}.{name}": t for name, t in adapter.base.state_dict().items()}
-        layers.append(layer)
-    rest = {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if not belongs_to(name, head) and not belongs_to(name, layers)
-    }
-    return {**rest, **frozen}
+    head = find_head(unwrap(model), head)
+    layers = [name for name, _, _ in carriers(model, every_name=True)]
+    named = {untouched_name(name, layers): t for name, t in tensors_by_name(model).items()}
+    return {name: t for name, t in named.items() if name and not belongs_to(name, head)}
+
+
+def untouched_name(name: str, layers: Iterable[str]) -> str | None:
+    """Return what the tensor ``name`` of an adapted model is called in the untouched one.
+
+    ``blocks.0.attn.proj.base.bias`` is ``blocks.0.attn.proj.bias`` there; what lies beside ``base``
+    is an adapter's own, and None.
+
+    Args:
+        layers: names of the layers that carry an adapter.
+    """
+    for layer in sorted(layers, key=len, reverse=True):  # adapters inside others first
+        if belongs_to(name, [layer]):
+            if not belongs_to(name, [f"{layer}.base"]):
+                return None
+            name = layer + name.removeprefix(f"{layer}.base")
+    return name
 
 
 def architecture_hash(state: Mapping[str, Tensor]) -> str:
@@ -48,3 +56,19 @@ def weights_hash(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def frozen_hash(
+    backbone: Mapping[str, Tensor], saved: Iterable[str], layers: Iterable[str]
+) -> str | None:
+    """Return the weights hash of a backbone without the tensors that a file replaces; None if all.
+
+    Args:
+        backbone: as of :func:`backbone_state_dict`; a tied tensor is left out under all its names.
+        saved: names in the file, of the adapted model.
+        layers: names of the layers that carry an adapter.
+    """
+    names = (untouched_name(name, layers) for name in saved)
+    replaced = {id(backbone[name]) for name in names if name in backbone}
+    frozen = {name: tensor for name, tensor in backbone.items() if id(tensor) not in replaced}
+    return weights_hash(frozen) if frozen else None

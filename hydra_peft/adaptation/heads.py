@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
@@ -62,6 +62,6 @@ def _no_head(model: nn.Module) -> tuple[str, ...]:
     return ()
 
 
-def belongs_to(name: str, head: Sequence[str]) -> bool:
-    """Whether the parameter ``name`` lies inside one of the head's modules."""
-    return any(name.startswith(f"{top}.") for top in head)
+def belongs_to(name: str, modules: Iterable[str]) -> bool:
+    """Whether the parameter ``name`` lies inside one of ``modules``, such as the head's."""
+    return any(name.startswith(f"{module}.") for module in modules)

@@ -84,7 +84,16 @@ def inject(
         for parameter, trainable in trainable_before.items():
             parameter.requires_grad_(trainable)
         raise
-    done = Adaptation(method, tuple(layers), head_names, _trained(model, head_names), computed)
+    trained = _trained(model, head_names)
+    done = Adaptation(
+        method,
+        tuple(layers),
+        head_names,
+        trained=tuple(names[0] for names in trained),
+        shared=tuple(names for names in trained if len(names) > 1),
+        fixed=_fixed(model),
+        computed=computed,
+    )
     keep_adaptation(model, done)
     return done
 
@@ -142,11 +151,24 @@ def _check_layers(model: nn.Module, method: Method, layers: object) -> None:
             )
 
 
-def _trained(model: nn.Module, head: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of what requires a gradient outside the head."""
+def _trained(model: nn.Module, head: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the names of each parameter outside the head that requires a gradient."""
     known = {id(p) for top in head for p in model.get_submodule(top).parameters()}
-    named = model.named_parameters()
-    return tuple(name for name, p in named if p.requires_grad and id(p) not in known)
+    names: dict[int, tuple[str, ...]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if parameter.requires_grad and id(parameter) not in known:
+            names[id(parameter)] = (*names.get(id(parameter), ()), name)
+    return list(names.values())
+
+
+def _fixed(model: nn.Module) -> tuple[str, ...]:
+    """Return the first name of each tensor that adapters hold beside ``base`` and do not train."""
+    names: dict[int, str] = {}
+    for layer, _, adapter in carriers(model):
+        for name, tensor in adapter.state_dict(keep_vars=True).items():
+            if not tensor.requires_grad and not name.startswith("base."):
+                names.setdefault(id(tensor), f"{layer}.{name}")
+    return tuple(names.values())
 
 
 def set_training_mode(model: nn.Module) -> None:

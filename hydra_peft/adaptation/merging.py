@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hydra_peft.adaptation.carried import carriers, remember, was_cast
 from hydra_peft.adaptation.record import adaptation
 from hydra_peft.adaptation.wrappers import unwrap
-from hydra_peft.adapters.base import Adapter
+from hydra_peft.adapters.base import Adapter, NotMergeable
 from hydra_peft.adapters.surgery import has_hooks, replace_module
 from hydra_peft.errors import UserError
 
@@ -36,8 +36,9 @@ def merge(model: nn.Module) -> list[str]:
         Names of the merged layers.
 
     Raises:
-        UserError: nothing to merge, an adapter that cannot be merged or has hooks, or a merged
-            weight that is not finite. The model is then as it was.
+        NotMergeable: no plain module computes what an adapter does. The model is then as it was.
+        UserError: merged already, an adapter with hooks, or a merged weight that is not finite.
+            The model is then as it was.
     """
     done = adaptation(model)
     model = unwrap(model)
@@ -49,8 +50,8 @@ def merge(model: nn.Module) -> list[str]:
         _check_hooks(name, adapter, "merge")
         try:
             plain = adapter.merged()
-        except TypeError as error:
-            raise UserError(f"{name}: {error}.") from None
+        except NotMergeable as error:
+            raise NotMergeable(f"{name}: {error}.") from None
         if any(tensor.is_meta for tensor in plain.parameters()):
             raise UserError(f"{name} is on the meta device and has no values to merge.")
         if not all(bool(torch.isfinite(tensor).all()) for tensor in plain.parameters()):
@@ -103,7 +104,7 @@ def _lost_share(adapter: Adapter, plain: nn.Module) -> float:
         return 0.0
     exact = dict(copy.deepcopy(adapter).double().merged().named_parameters())
     frozen = dict(adapter.base.named_parameters())
-    shared = [name for name in held if held[name].shape == frozen[name].shape]
+    shared = [n for n in held if n in frozen and held[n].shape == frozen[n].shape]
     pairs = [(held[n].double() - exact[n], exact[n] - frozen[n].double()) for n in shared]
     shares = [float(off.norm() / update.norm()) for off, update in pairs if update.any()]
     return max(shares, default=0.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from hydra_peft.adaptation.carried import adapters, carriers
+from hydra_peft.adaptation.carried import carriers, tensors_by_name
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.merging import check_unchanged
 from hydra_peft.adaptation.record import adaptation
@@ -74,15 +74,12 @@ def trained_parameters(model: nn.Module) -> TrainableParameters:
         UserError: ``model`` has not been adapted, or lost what is trained of it.
     """
     done = adaptation(model)
-    model = unwrap(model)
-    find_head(model, done.head)  # what was removed is no empty head
-    named = dict(model.named_parameters(remove_duplicate=False))
+    find_head(unwrap(model), done.head)  # what was removed is no empty head
+    named = _parameters_by_name(model)
     head: dict[int, tuple[str, nn.Parameter]] = {}
     for name, parameter in named.items():
         if belongs_to(name, done.head) and parameter.is_floating_point():
             head.setdefault(id(parameter), (name, parameter))
-    for layer, module in adapters(model):
-        named |= {f"{layer}.{name}": p for name, p in module.adapter_parameters()}
     lost = [name for name in done.trained if name not in named]
     if lost:
         raise UserError(
@@ -90,6 +87,13 @@ def trained_parameters(model: nn.Module) -> TrainableParameters:
             "model any more: change or quantise a model before inject(), or merge() it first and "
             "go on with the plain model."
         )
+    for first, *others in done.shared:
+        if apart := [name for name in others if named.get(name) is not named[first]]:
+            raise UserError(
+                f"'{first}' and '{apart[0]}' were one parameter that method '{done.method.name}' "
+                "trains, and are two by now (to_empty(), or load_state_dict with assign=True): "
+                "make them one again, or load the saved adapter on a fresh model."
+            )
     adapter = {name: named[name] for name in done.trained if id(named[name]) not in head}
     return TrainableParameters(adapter, dict(head.values()))
 
@@ -103,15 +107,21 @@ def count_parameters(model: nn.Module) -> ParameterCounts:
     trained = trained_parameters(model)
     adapter = sum(p.numel() for p in trained.adapter.values())
     head = sum(p.numel() for p in trained.head.values())
-    everything = set(unwrap(model).parameters()).union(trained.adapter.values())
-    return ParameterCounts(adapter, head, adapter + head, sum(p.numel() for p in everything))
+    total = sum(p.numel() for p in set(_parameters_by_name(model).values()))
+    return ParameterCounts(adapter, head, adapter + head, total)
+
+
+def _parameters_by_name(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {n: t for n, t in tensors_by_name(model).items() if isinstance(t, nn.Parameter)}
 
 
 def adapter_state_dict(model: nn.Module, *, head: bool = True) -> dict[str, Tensor]:
-    """Return what training changed: adapter tensors and, unless ``head=False``, the head's.
+    """Return what a model has beyond its backbone: adapter tensors, what the method trains of the
+    backbone itself and, unless ``head=False``, the head's tensors.
 
     Names are the model's own (``blocks.0.attn.proj.parallel.down.weight``); merged or not, they
-    are the same. Full fine-tuning returns the whole model, buffers included.
+    are the same, and what modules share comes once, under its first name. Full fine-tuning returns
+    the whole model, buffers included.
 
     Raises:
         UserError: ``model`` has not been adapted, lost what is trained of it, or is merged and was
@@ -120,8 +130,9 @@ def adapter_state_dict(model: nn.Module, *, head: bool = True) -> dict[str, Tens
     done = adaptation(model)
     model = unwrap(model)
     check_unchanged(model)
-    trained = trained_parameters(model)
-    state: dict[str, Tensor] = {name: p.detach() for name, p in trained.adapter.items()}
+    tensors = tensors_by_name(model)
+    names = (*trained_parameters(model).adapter, *done.fixed)
+    state = {name: tensors[name].detach() for name in names}
     whole = model.state_dict()
     if done.method.trains_backbone:
         state = whole

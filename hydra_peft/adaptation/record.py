@@ -18,7 +18,8 @@ class Adaptation:
     """What was done to a model, and so what is trained of it, whatever requires a gradient later.
 
     Trained are the parameters ``trained`` and all of ``head``: by name, since names outlast
-    copies, casts, heads that are replaced, and merging.
+    copies, casts, heads that are replaced, and merging. A parameter that several modules share
+    goes by its first name.
 
     Attributes:
         method: the method with its options.
@@ -26,6 +27,8 @@ class Adaptation:
         head: names of the head's modules.
         trained: names of what the method trains beside the head: parameters of adapters, and
             of the backbone where it is not frozen.
+        shared: all names of each of ``trained`` that has several, the first one first.
+        fixed: names of what else adapters hold, which is saved with them: frozen factors, buffers.
         computed: names of the tensors that were computed from parameters already, see
             :func:`~hydra_peft.adaptation.adaptable.computed_tensors`.
     """
@@ -34,6 +37,8 @@ class Adaptation:
     layers: tuple[str, ...]
     head: tuple[str, ...]
     trained: tuple[str, ...] = ()
+    shared: tuple[tuple[str, ...], ...] = ()
+    fixed: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
 
     def __str__(self) -> str:

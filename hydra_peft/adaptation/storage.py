@@ -15,7 +15,7 @@ from hydra_peft.adaptation.adaptable import check_computed, check_tensors, check
 from hydra_peft.adaptation.fingerprint import (
     architecture_hash,
     backbone_state_dict,
-    weights_hash,
+    frozen_hash,
 )
 from hydra_peft.adaptation.heads import find_head
 from hydra_peft.adaptation.injection import check_adaptable, inject
@@ -92,7 +92,7 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
         "head": list(done.head),
         "backbone": {
             "architecture": architecture_hash(backbone),
-            "weights": _frozen_hash(backbone, state),
+            "weights": frozen_hash(backbone, state, done.layers),
         },
     }
     if not is_own(done.method):
@@ -142,7 +142,7 @@ def load_adapter(
     built = _method(config, method, folder / CONFIG)
     tensors, metadata = read_tensors_and_metadata(folder / TENSORS)
     head = find_head(model, config["head"])
-    _check_backbone(model, head, config["backbone"], tensors, check_weights, folder)
+    _check_backbone(model, head, config, tensors, check_weights, folder)
     _resize_head(model, head, tensors)
     done = inject(model, built, head=head)
     if list(done.layers) != config["layers"]:
@@ -175,12 +175,6 @@ def _tell_of_others(model: nn.Module) -> None:
             others[0],
             adaptation(model).method.name,
         )
-
-
-def _frozen_hash(backbone: dict[str, Tensor], saved: dict[str, Tensor]) -> str | None:
-    """Return the hash of what the file depends on: the backbone without what it replaces."""
-    frozen = {name: tensor for name, tensor in backbone.items() if name not in saved}
-    return weights_hash(frozen) if frozen else None
 
 
 def _method(
@@ -235,12 +229,12 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _check_backbone(
     model: nn.Module,
     head: tuple[str, ...],
-    expected: dict[str, Any],
+    config: dict[str, Any],
     tensors: dict[str, Tensor],
     check_weights: bool,
     folder: Path,
 ) -> None:
-    state = backbone_state_dict(model, head)
+    state, expected = backbone_state_dict(model, head), config["backbone"]
     if architecture_hash(state) != expected.get("architecture"):
         raise UserError(
             f"the adapter in {folder} was trained on another backbone architecture than this "
@@ -250,7 +244,7 @@ def _check_backbone(
     weights = expected.get("weights")
     if not check_weights or weights is None:
         return
-    own = _frozen_hash(state, tensors)
+    own = frozen_hash(state, tensors, config["layers"])
     if own != weights:
         raise UserError(
             f"the adapter in {folder} was trained on other backbone weights (sha256 "

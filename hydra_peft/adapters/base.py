@@ -7,6 +7,12 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from hydra_peft.errors import UserError
+
+
+class NotMergeable(UserError, TypeError):  # noqa: N818 - read as a sentence
+    """No plain module computes what an adapter does; the message says why."""
+
 
 class Adapter(nn.Module):
     """A module that stands in the place of a frozen one and owns trainable parameters beside it.
@@ -14,6 +20,10 @@ class Adapter(nn.Module):
     Subclasses keep the frozen module as ``self.base`` and define ``forward``; those whose effect
     can be written into the frozen weights also define :meth:`merged`. Everything else here
     (freezing, naming, saving) relies on nothing but ``base``.
+
+    Adapters may share parameters: each registers the same ``nn.Parameter``, or the same module.
+    What they share frozen (random factors) is a parameter with ``requires_grad=False`` too, since
+    torch copies a shared buffer for each module when it casts or moves the model.
     """
 
     base: nn.Module
@@ -28,9 +38,11 @@ class Adapter(nn.Module):
         """Return a new plain module that computes what this one computes in evaluation mode.
 
         Raises:
-            TypeError: the adapter cannot be written as a module of ``base``'s kind.
+            NotMergeable: the adapter cannot be written as a module of ``base``'s kind.
         """
-        raise TypeError(f"{type(self).__name__} cannot be merged into {type(self.base).__name__}")
+        raise NotMergeable(
+            f"{type(self).__name__} cannot be merged into {type(self.base).__name__}"
+        )
 
 
 def base_tensor(adapter: Adapter, name: str) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hydra_peft.adapters.base import Adapter
+from hydra_peft.adapters.base import Adapter, NotMergeable
 from hydra_peft.adapters.low_rank_branch import LowRankBranch
 from hydra_peft.adapters.low_rank_update import low_rank_linear
 from hydra_peft.adapters.targets import check_layer
@@ -224,11 +224,11 @@ class LowRankLinear(Adapter):
         rounded once to the dtype of ``base``.
 
         Raises:
-            TypeError: ``base`` has a forward of its own, so no ``nn.Linear`` equals it.
+            NotMergeable: ``base`` has a forward of its own, so no ``nn.Linear`` equals it.
         """
         if not self._base_is_plain():
             kind = type(self.base)
-            raise TypeError(
+            raise NotMergeable(
                 f"a {kind.__module__}.{kind.__qualname__} computes something else than a plain "
                 "nn.Linear"
             )

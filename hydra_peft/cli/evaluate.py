@@ -75,7 +75,7 @@ def _main() -> int:
     agrees = (measured.correct, count) == (recorded, record.metrics["count"])
     agrees = agrees and math.isclose(measured.accuracy, record.metrics["accuracy"])
     if compared.merged is None:
-        print(in_one_line(f"  merged    nothing to merge for method {record.method['name']}"))
+        print(in_one_line(f"  merged    {compared.unmergeable}"))
     else:
         print(f"  merged    {compared.merged.accuracy:.4f}%  {compared.merged.correct} correct")
         agrees = agrees and abs(compared.merged.correct - recorded) <= 1

@@ -15,6 +15,7 @@ from torch import nn
 from hydra_peft.adaptation.merging import merge
 from hydra_peft.adaptation.parameters import adapter_state_dict, count_parameters
 from hydra_peft.adaptation.storage import TENSORS, load_adapter
+from hydra_peft.adapters.base import NotMergeable
 from hydra_peft.backbones.architectures import input_size
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.split import Split
@@ -47,13 +48,15 @@ class Comparison:
     Attributes:
         recorded: the run's record.
         unmerged: score with the branches in place.
-        merged: score of the merged model; None for methods without adapters to merge.
+        merged: score of the merged model; None where there is none.
+        unmergeable: why there is none, in a few words or a sentence.
         doubts: a sentence for each thing in the folder that contradicts another.
     """
 
     recorded: Record
     unmerged: Score
     merged: Score | None
+    unmergeable: str
     doubts: tuple[str, ...]
 
 
@@ -192,8 +195,13 @@ def reevaluate(
     }
     task = task_kind(run.config)
     unmerged = evaluate(model, task, split, **arguments)
-    merged = evaluate(model, task, split, **arguments) if merge(model) else None
-    return Comparison(run.record, unmerged, merged, tuple(doubts))
+    merged, why = None, f"nothing to merge for method {run.config.method.name}"
+    try:
+        if merge(model):
+            merged = evaluate(model, task, split, **arguments)
+    except NotMergeable as error:
+        why = str(error)
+    return Comparison(run.record, unmerged, merged, why, tuple(doubts))
 
 
 def _split_hash(description: Mapping[str, Any], split: str) -> str:
