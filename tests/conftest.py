@@ -16,6 +16,8 @@ from isolation import isolate
 from tiny_net import TinyNet
 from torch import nn
 
+import hydra_peft.methods
+
 # Before anything reads the environment: nothing of this machine is for tests.
 isolate()
 # What tests start takes one thread too: more wait for each other at every step, and where they
@@ -56,6 +58,14 @@ def randomize() -> Callable[[nn.Module], None]:
                 nn.init.normal_(parameter, std=0.1)
 
     return fill
+
+
+@pytest.fixture
+def extra_methods(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the modules of tests/extra_methods beside our own methods; return their configs' root."""
+    folder = ROOT / "tests" / "extra_methods"
+    monkeypatch.setattr(hydra_peft.methods, "__path__", [*hydra_peft.methods.__path__, str(folder)])
+    return folder / "conf"
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ def frozen_hash(
         saved: names in the file, of the adapted model.
         layers: names of the layers that carry an adapter.
     """
-    names = (untouched_name(name, layers) for name in saved)
-    replaced = {id(backbone[name]) for name in names if name in backbone}
+    names = {untouched_name(name, layers) for name in saved}
+    replaced = {id(tensor) for name, tensor in backbone.items() if name in names}
     frozen = {name: tensor for name, tensor in backbone.items() if id(tensor) not in replaced}
     return weights_hash(frozen) if frozen else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hydra_peft.limits import check_limits
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn  # tables read options and must not wait for torch
 
 
@@ -18,6 +19,12 @@ class Method(ABC):
     """One fine-tuning method. The dataclass fields of a subclass are its options, and what their
     annotations say of :class:`~hydra_peft.limits.Limits` is checked.
 
+    What :meth:`apply` leaves with ``requires_grad`` is what the method trains: parameters of the
+    adapters that it puts in, and any of the backbone's own (biases, norms). A parameter that
+    adapters share is counted, optimised and saved once. What is trained of the backbone is saved
+    with the adapter and loaded over a fresh backbone's values; the rest of the backbone has to be
+    the same there, bit for bit.
+
     A method is one module of :mod:`hydra_peft.methods`, named as the method, which binds its
     class to ``METHOD``; and one yaml of the same name in ``conf/method``. Nothing else lists it.
     """
@@ -25,7 +32,7 @@ class Method(ABC):
     name: ClassVar[str]
     #: whether the backbone stays in evaluation mode while the rest trains
     backbone_in_eval: ClassVar[bool] = False
-    #: whether the backbone's own weights are trained
+    #: whether all of the backbone is trained, running statistics included, and saved
     trains_backbone: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -34,6 +41,9 @@ class Method(ABC):
     @abstractmethod
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Change ``model``, in which everything but the head is frozen, in place.
+
+        Layers that carry an adapter are replaced by an :class:`~hydra_peft.adapters.base.Adapter`
+        around them. Random numbers come from torch's global generator.
 
         Args:
             model: the backbone with its head.
@@ -44,6 +54,21 @@ class Method(ABC):
 
         Raises:
             UserError: the options do not fit this model.
+        """
+
+    def before_step(  # noqa: B027 - optional
+        self, model: nn.Module, step: int, random: torch.Generator
+    ) -> None:
+        """Change what ``model`` computes in training step ``step``, as methods do that drop layers.
+
+        Called only where a subclass defines it. Evaluation, saving and merging do not know of it:
+        what it sets acts where ``module.training`` is true, and on nothing that is trained.
+
+        Args:
+            model: the adapted model.
+            step: number of the step, from 0 over all epochs.
+            random: generator on the CPU, the same for this step of a run with this seed in every
+                process and after resuming: what is drawn from it needs no saving.
         """
 
     @property

@@ -49,15 +49,15 @@ class Comparison:
         recorded: the run's record.
         unmerged: score with the branches in place.
         merged: score of the merged model; None where there is none.
-        unmergeable: why there is none, in a few words or a sentence.
         doubts: a sentence for each thing in the folder that contradicts another.
+        unmergeable: why there is no merged score.
     """
 
     recorded: Record
     unmerged: Score
     merged: Score | None
-    unmergeable: str
     doubts: tuple[str, ...]
+    unmergeable: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def reevaluate(
             merged = evaluate(model, task, split, **arguments)
     except NotMergeable as error:
         why = str(error)
-    return Comparison(run.record, unmerged, merged, why, tuple(doubts))
+    return Comparison(run.record, unmerged, merged, tuple(doubts), why)
 
 
 def _split_hash(description: Mapping[str, Any], split: str) -> str:

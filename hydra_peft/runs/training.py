@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -22,6 +22,7 @@ from hydra_peft.adaptation.storage import write_adapter
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.cores import threads_are_given
 from hydra_peft.errors import UserError
+from hydra_peft.methods._base import Method
 from hydra_peft.runs.assembly import task_kind
 from hydra_peft.runs.checkpoints import Checkpoints
 from hydra_peft.runs.feed import Feed
@@ -140,6 +141,7 @@ class Training:
                 device=state.device,
                 precision=config.precision,
                 before_epoch=lambda: set_training_mode(self.model),
+                before_step=self._before_step(),
                 after_step=after_step,
                 after_epoch=lambda record: self._after_epoch(record, writer, threads),
                 progress=state.progress,
@@ -155,6 +157,13 @@ class Training:
             "train_loss": state.epochs[-1].loss,
             "train_accuracy": state.epochs[-1].train_accuracy,
         }
+
+    def _before_step(self) -> Callable[[int], None] | None:
+        """Return what the method does before a step, or None; each step has numbers of its own."""
+        method, seed = self.config.method, self.config.seed
+        if type(method).before_step is Method.before_step:
+            return None
+        return lambda step: method.before_step(self.model, step, generator(seed, f"step/{step}"))
 
     def _set_random_states(self) -> None:
         """Dropout and drop-path draw from the global generators: each process from its own."""

@@ -158,6 +158,7 @@ def train(
     before_epoch: Callable[[], None],
     after_step: Callable[[Tensor], None],
     after_epoch: Callable[[EpochRecord], None],
+    before_step: Callable[[int], None] | None = None,
     progress: Progress | None = None,
     world: World | None = None,
 ) -> None:
@@ -174,6 +175,7 @@ def train(
         before_epoch: puts the model into training mode.
         after_step: called after each step with its loss, which is still on ``device``.
         after_epoch: called with each epoch's record; it may evaluate the model.
+        before_step: called before each step with its number, from 0 over all epochs.
         progress: filled in as training goes on, and up to date whenever ``after_step`` or
             ``after_epoch`` is called. One that is not new continues from there; the generator
             ``order`` is then set from it.
@@ -196,6 +198,8 @@ def train(
         progress.start_clock()
         batches = shuffled_rows(len(split), batch_size, order, drop_last=drop_last, device=device)
         for rows in islice(batches, progress.step, None):
+            if before_step is not None:
+                before_step(epoch * steps + progress.step)
             share = world.share(rows)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(epoch, progress.step, steps)
