@@ -20,7 +20,8 @@ _ATTRIBUTE = "_hydra_peft_adapter"
 def carriers(model: nn.Module, *, every_name: bool = False) -> list[tuple[str, nn.Module, Adapter]]:
     """Return ``(layer name, module in the place, adapter)`` of every adapter of ``model``.
 
-    The module is the adapter itself or, merged, the plain module that remembers it.
+    The module is the adapter itself or, merged, the plain module that remembers it and, inside it,
+    the adapters that lie in its ``base``.
 
     Args:
         every_name: a layer that is shared under several names comes once for each.
@@ -35,11 +36,13 @@ def carriers(model: nn.Module, *, every_name: bool = False) -> list[tuple[str, n
         if adapter is not None:
             found.append((name, module, adapter))
     done = find_adaptation(model)
-    lost = {} if done is None else set(done.layers) - {name for name, _, _ in found}
+    names = [name for name, _, _ in found]
+    hidden = [name for name, module, adapter in found if module is not adapter]
+    wanted = () if done is None else (n for n in done.layers if not belongs_to(n, hidden))
+    lost = [name for name in wanted if name not in names]
     if done is not None and lost:
-        first = next(name for name in done.layers if name in lost)
         raise UserError(
-            f"'{first}' carries no adapter any more ({len(lost)} of {len(done.layers)} adapted "
+            f"'{lost[0]}' carries no adapter any more ({len(lost)} of {len(done.layers)} adapted "
             "layers were replaced or removed): change a model before inject(), or merge() it "
             "first and go on with the plain model."
         )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hydra_peft.adaptation.carried import carriers, tensors_by_name
 from hydra_peft.adaptation.heads import belongs_to, find_head
+from hydra_peft.adaptation.record import find_adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 
 
@@ -20,7 +21,9 @@ def backbone_state_dict(model: nn.Module, head: tuple[str, ...] | None = None) -
     the weights below it. Parameters are the model's own objects: a tied one has several names.
     """
     head = find_head(unwrap(model), head)
-    layers = [name for name, _, _ in carriers(model, every_name=True)]
+    layers = {name for name, _, _ in carriers(model, every_name=True)}
+    if (done := find_adaptation(model)) is not None:
+        layers.update(done.layers)  # those inside a merged one too
     named = {untouched_name(name, layers): t for name, t in tensors_by_name(model).items()}
     return {name: t for name, t in named.items() if name and not belongs_to(name, head)}
 

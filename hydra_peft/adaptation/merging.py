@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.carried import carriers, remember, was_cast
+from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.record import adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.base import Adapter, NotMergeable
@@ -28,6 +29,8 @@ log = logging.getLogger("hydra_peft")
 def merge(model: nn.Module) -> list[str]:
     """Replace every adapter of ``model``, in place, by the plain module it equals.
 
+    One that lies in the ``base`` of another is merged by that one.
+
     The merged model has the untouched model's classes and state-dict keys. Each plain module
     remembers its adapter outside the state dict, for :func:`unmerge`. Where a half-precision weight
     rounds away more than a tenth of its update, a warning says how much.
@@ -42,11 +45,12 @@ def merge(model: nn.Module) -> list[str]:
     """
     done = adaptation(model)
     model = unwrap(model)
-    found = [(name, adapter) for name, module, adapter in carriers(model) if module is adapter]
+    found = {name: adapter for name, module, adapter in carriers(model) if module is adapter}
     if done.layers and not found:
         raise UserError("this model is merged already: unmerge() it first.")
+    outermost = {name: adapter for name, adapter in found.items() if not belongs_to(name, found)}
     merged: list[tuple[str, Adapter, nn.Module]] = []
-    for name, adapter in found:
+    for name, adapter in outermost.items():
         _check_hooks(name, adapter, "merge")
         try:
             plain = adapter.merged()

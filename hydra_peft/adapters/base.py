@@ -21,6 +21,8 @@ class Adapter(nn.Module):
     can be written into the frozen weights also define :meth:`merged`. Everything else here
     (freezing, naming, saving) relies on nothing but ``base``.
 
+    ``base`` may be, or contain, another adapter, which :meth:`merged` then has to merge too.
+
     Adapters may share parameters: each registers the same ``nn.Parameter``, or the same module.
     What they share frozen (random factors) is a parameter with ``requires_grad=False`` too, since
     torch copies a shared buffer for each module when it casts or moves the model.

@@ -20,6 +20,8 @@ from torch.func import functional_call
 
 import hydra_peft
 from hydra_peft import UserError
+from hydra_peft.adapters.base import Adapter
+from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.methods.lora import Lora
 
 pytestmark = pytest.mark.usefixtures("extra_methods")
@@ -185,3 +187,63 @@ def test_the_backbones_own_values_travel_with_the_adapter(
     tiny.norm.weight.data[0] += 1  # frozen
     with pytest.raises(UserError, match="other backbone weights"):
         hydra_peft.load_adapter(tiny, tmp_path, method=type(done.method))
+
+
+class Scaled(Adapter):
+    """``g * h + b`` on the output h of ``base``, which is an adapter itself."""
+
+    def __init__(self, base: Adapter) -> None:
+        super().__init__()
+        self.base = base
+        self.gain = nn.Parameter(torch.ones_like(base.bias))
+        self.shift = nn.Parameter(torch.zeros_like(base.bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * self.base(x) + self.shift
+
+    def merged(self) -> nn.Module:
+        plain = self.base.merged()
+        with torch.no_grad():
+            plain.weight.mul_(self.gain[:, None])
+            plain.bias.mul_(self.gain).add_(self.shift)
+        return plain
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaledLora(Lora):
+    """Two adapters on each layer, one around the other."""
+
+    name: ClassVar[str] = "scaled_lora"
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
+        layers = super().apply(model, head)
+        for layer in layers:
+            adapter = model.get_submodule(layer)
+            replace_module(model, adapter, Scaled(adapter))
+        return [*layers, *(f"{layer}.base" for layer in layers)]
+
+
+def test_an_adapter_around_another(wide: nn.Module, tmp_path: Path, randomize: Fill) -> None:
+    model = copy.deepcopy(wide)
+    hydra_peft.inject(model, ScaledLora(rank=1))
+    randomize(model)
+    counts, x = hydra_peft.count_parameters(model), torch.randn(4, 12, dtype=torch.float64)
+    assert counts.adapter == 2 * (2 * (1 + 12) + 2 * 12 + (12 + 48) + 2 * 2 * 12)
+    expected = model(x)
+    hydra_peft.save_adapter(model, tmp_path / "unmerged")
+    hydra_peft.merge(model)
+    torch.testing.assert_close(model(x), expected, rtol=0, atol=1e-10)
+    assert model.state_dict().keys() == wide.state_dict().keys()
+    assert hydra_peft.count_parameters(model) == counts
+    hydra_peft.save_adapter(model, tmp_path / "merged")
+    hydra_peft.unmerge(model)
+    assert torch.equal(model(x), expected)
+    for file in ("adapter.safetensors", "adapter.json"):
+        files = [tmp_path / state / file for state in ("unmerged", "merged")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+    fresh = copy.deepcopy(wide)
+    hydra_peft.load_adapter(fresh, tmp_path / "merged", method=ScaledLora)
+    assert torch.equal(fresh(x), expected)
+    wide.blocks[0]["attn"]["proj"].weight.data[0, 0] += 1
+    with pytest.raises(UserError, match="other backbone weights"):
+        hydra_peft.load_adapter(wide, tmp_path / "merged", method=ScaledLora)
