@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import (
     ConfigCompositionException,
@@ -149,15 +150,31 @@ def of_hydra_itself(error: Exception, words: Sequence[str]) -> UserError | None:
     return UserError(f"Hydra cannot work with {' '.join(own)}: {reason}.")
 
 
+def _registered(group: str) -> set[str]:
+    """Return the names that plugins registered in a group of Hydra's."""
+    if not group.startswith("hydra/"):
+        return set()
+    names = (name.removesuffix(".yaml") for name in ConfigStore.instance().list(group))
+    return {name for name in names if not name.startswith("submitit_")}
+
+
 def _missing_option(error: MissingConfigException) -> str:
     missing = str(error.missing_cfg_file)
     if missing.startswith("hydra/launcher/submitit_"):
         return NEEDED.format(f"hydra/launcher={missing.rpartition('/')[2]}")
-    group, _, name = missing.partition("/")
+    if error.missing_cfg_file is None:
+        return (
+            "the folder of --config-path is not there or has no train.yaml: leave it out, and add "
+            "a folder of your own yaml files with --config-dir."
+        )
+    group, _, name = (
+        missing.rpartition("/") if missing.startswith("hydra/") else missing.partition("/")
+    )
     folder = CONF / group
-    options = sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
-    if not name or not options or group == "hydra":
-        return f"there is no config '{error.missing_cfg_file}': see python scripts/train.py --help."
+    ours = {str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml")}
+    options = sorted(ours | _registered(group))
+    if not name or not options:
+        return f"there is no config '{missing}': see python scripts/train.py --help."
     choices = ", ".join(options)
     if len(options) > MANY:
         choices = f"the {len(options)} in conf/{group}"

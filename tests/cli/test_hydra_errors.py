@@ -81,6 +81,7 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
          "where one list is needed: type 'method.targets=[attn.proj,mlp.fc2]'."),
         (["hydra.sweeper.params={seed:1}"], "values to sweep over are given as -m seed=0,1"),
         (["hydra.sweeper.prams.seed=1"], "there is no key 'hydra.sweeper.prams.seed': see "),
+        (["hydra/launcher=locl"], "unknown hydra/launcher 'locl' (did you mean 'local'?): choose"),
         (["hydra.job.chdri=1"], "Hydra has no key 'hydra.job.chdri' (did you mean 'chdir'?)"),
     ],
 )  # fmt: skip
