@@ -52,14 +52,16 @@ def test_one_run(compose_train: Compose, tmp_path: Path, cache: Path) -> None:
     split = load_scored_split(run, cache=cache)
     positions = [len(split) * k // 16 for k in range(16)]
     assert first["image"].tolist() == positions * 3
-    assert first["label"].tolist() == split.labels[positions].tolist() * 3
+    assert first["label"].tolist() == split.targets[positions].tolist() * 3
     # Which features: [CLS] at the last block's mlp.fc2, recomputed from the layer's input.
     layer = dict(adapters(run.model))["blocks.4.mlp.fc2"]
     seen = {}
     layer.register_forward_hook(lambda _, inputs, __: seen.update(x=inputs[0][:, 0]))
     with torch.no_grad():
         prepare = build_normalizer(run.model, "backbone", torch.device("cpu"))
-        run.model.eval()(prepare(torch.stack([split.images[i] for i in positions])))
+        run.model.eval()(
+            prepare(split.in_memory(torch.device("cpu")).take(torch.tensor(positions)))
+        )
         f = layer.base(seen["x"])
         terms = {
             "pretrained": f,

@@ -155,9 +155,9 @@ def test_validation_protocol_does_not_touch_the_test_set(
     sizes = []
     original = training_module.evaluate
 
-    def spy(model, split, **arguments):  # type: ignore[no-untyped-def]
+    def spy(model, task, split, **arguments):  # type: ignore[no-untyped-def]
         sizes.append(len(split))
-        return original(model, split, **arguments)
+        return original(model, task, split, **arguments)
 
     monkeypatch.setattr(training_module, "evaluate", spy)
     record = do("protocol=validation").record

@@ -34,8 +34,8 @@ def test_the_best_on_val200_is_run_and_recorded(
     evaluated: list[tuple[int, int]] = []
     original = training_module.evaluate
 
-    def spy(model, split, **rest):  # type: ignore[no-untyped-def]
-        score = original(model, split, **rest)
+    def spy(model, task, split, **rest):  # type: ignore[no-untyped-def]
+        score = original(model, task, split, **rest)
         evaluated.append((len(split), score.correct))
         return score
 

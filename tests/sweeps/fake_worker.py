@@ -38,6 +38,7 @@ def do(job: Job) -> JobEnd:
         time.sleep(60)
     if act == "wait":
         try:
+            (folder / f"{job.name}.waits").touch()
             time.sleep(60)
         except KeyboardInterrupt:
             (folder / f"{job.name}.checkpoint").touch()

@@ -277,7 +277,8 @@ def test_what_ended_together_with_a_full_disk_is_told(order: Order, tmp_path: Pa
 
 
 def test_who_stops_asking_stops_the_workers(order: Order, tmp_path: Path) -> None:
-    jobs = [order("other", "wait"), order("a"), order("never")]
+    waits = str(tmp_path / "other.waits")
+    jobs = [order("other", "wait"), order("a", after=[waits]), order("never")]
     with closing(Pool(jobs[:2], slots(2), FAKE, lambda *_: None).ends()) as ends:
         assert next(ends).job.name == "a"
     assert (tmp_path / "other.checkpoint").exists()
