@@ -240,6 +240,8 @@ def _unlike(
     key: str, one: Any, other: Any, same: Callable[[Any, Any], bool]
 ) -> Iterator[tuple[str, str, str]]:
     """Yield where two values differ: the key, of mappings to the bottom, and both in short."""
+    if one == other:
+        return  # of most records everything
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for name in {**one, **other}:
             values = (one.get(name, _MISSING), other.get(name, _MISSING))

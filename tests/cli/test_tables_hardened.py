@@ -115,7 +115,10 @@ def real_like(runs: Path, count: int) -> None:
         folder.mkdir(parents=True)
         content = dataclasses.asdict(agreeing(dataclasses.replace(base, **changes)))
         (folder / "result.json").write_text(json.dumps(content, indent=2))
-        (folder / "config.yaml").write_text(to_yaml(content["science"] | {"paths": {"runs": task}}))
+        # What makes up an id is in no real config: runs of a task share that of its dataset.
+        dataset = {k: v for k, v in content["science"]["dataset"].items() if k != "made_up"}
+        config = {**content["science"], "dataset": dataset, "paths": {"runs": "/runs"}}
+        (folder / "config.yaml").write_text(to_yaml(config))
         for place in ("metrics.csv", "train.log", "adapter.safetensors"):
             (folder / place).touch()
         for place in ("tensorboard", "checkpoints"):
