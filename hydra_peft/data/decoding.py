@@ -21,18 +21,22 @@ Out = TypeVar("Out")
 #: what was done to an image between its file and a cache of decoded images
 TRANSFORM = "RGB, PIL bicubic, aspect ignored"
 
+#: of files that others made; to read Encapsulated PostScript, PIL would run Ghostscript on it
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+
 
 def read_image(path: Path) -> np.ndarray:
     """Return the image in ``path`` as PIL opens it and converts it to RGB, uint8 ``[h, w, 3]``.
 
     EXIF orientation is not applied, a palette or CMYK image is converted, 16-bit gray is clipped:
-    what ``Image.open(path).convert("RGB")`` gives, which is what the field's loaders do.
+    what ``Image.open(path).convert("RGB")`` gives, which is what the field's loaders do. Its format
+    is one of :data:`FORMATS`, whatever its name.
 
     Raises:
         UserError: the file is missing, truncated or no image.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return np.asarray(image.convert("RGB"))
     # PIL's decoders raise a dozen kinds: OSError, SyntaxError, struct.error, DecompressionBombError
     except Exception as error:

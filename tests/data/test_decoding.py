@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize, ToTensor
 from torchvision.transforms.functional import pil_to_tensor
 
@@ -17,6 +17,7 @@ from hydra_peft.data.file_images import FileImages
 from hydra_peft.data.splits import SourceSplit
 from hydra_peft.errors import UserError
 from hydra_peft.training.batches import Normalizer
+from hydra_peft.workshop.prepare.originals._photos import photo
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -85,6 +86,18 @@ def test_unreadable_images_are_named(tmp_path: Path, damage: str) -> None:
         file.write_bytes(content[damage])
     with pytest.raises(UserError, match=r"cannot read the image .*000000\.jpg: .+; fetch"):
         read_image(file)
+
+
+def test_no_other_program_is_run_on_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PIL finds formats by content, and hands PostScript to Ghostscript."""
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("it is run"))
+    file = tmp_path / "000000.jpg"
+    Image.fromarray(noise(9, 7, 3)).save(file, format="EPS")
+    for read in (read_image, photo):
+        with pytest.raises(UserError, match=r"000000\.jpg"):
+            read(file)
 
 
 def test_threads_keep_the_order_and_pass_errors_on() -> None:

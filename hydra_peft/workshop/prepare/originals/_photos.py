@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hydra_peft.data.decoding import FORMATS
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare.originals._base import Pool
 from hydra_peft.workshop.prepare.originals._image_bytes import image_bytes
@@ -25,7 +26,7 @@ def photo(path: Path) -> bytes:
     """
     content = image_bytes(path)
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             # A JPEG is then decoded at an eighth of its size, from all of its data.
             image.draft("RGB", (1, 1))
             image.load()

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hydra_peft.data.decoding import FORMATS
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
 from hydra_peft.workshop.prepare.originals._counts import expect_count
@@ -139,7 +140,7 @@ def _image(path: Path, entry: Entry) -> Image.Image | bytes:
 def _decode_by_pil(content: bytes, path: Path, entry: Entry) -> np.ndarray:
     """Return the image as the readers of this package see it, RGB, uint8 ``[h, w, 3]``."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             return np.asarray(image.convert("RGB"))
     except Exception as error:  # PIL has no common base for what a malformed file raises
         raise UserError(
