@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from hydra_peft.cores import usable_cores
-from hydra_peft.data.splits import Images
 from hydra_peft.errors import UserError
+
+if TYPE_CHECKING:
+    from hydra_peft.data.splits import Images  # loads torch
 
 In = TypeVar("In")
 Out = TypeVar("Out")
