@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from fabricated_runs import record
+from flat_results import flat
 from omegaconf import OmegaConf
 from torch import nn
 
@@ -57,7 +58,7 @@ def put_model(
         count = loaded.description["counts"]["test"]  # type: ignore[index]
         correct = count * 98 // 100
         scored = {"accuracy": 100 * correct / count, "correct": correct, "count": count}
-        changes = {"metrics": {**record().metrics, **scored}} | changes
+        changes = {"metrics": {**flat(record()), **scored}} | changes
     values = {
         "task": config.dataset.name,
         "model": config.model.name,

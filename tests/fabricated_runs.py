@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from flat_results import in_fields
+
 from hydra_peft.config.identity import short_hash
 from hydra_peft.runs._contradictions import _label as label_of
 from hydra_peft.runs.record import Record, write_record
@@ -61,7 +63,7 @@ def record(status: str = "completed", seed: int = 0, **changes: Any) -> Record:
         **(done if status == "completed" else {}),
         **changes,
     }
-    return agreeing(Record(**values))
+    return agreeing(Record(**in_fields(values)))
 
 
 def agreeing(record: Record) -> Record:
@@ -73,11 +75,11 @@ def agreeing(record: Record) -> Record:
     """
     if record.status != "completed":
         return record
-    metrics, count = dict(record.metrics), 10**9
-    score, given = metrics["accuracy"], (metrics["correct"], metrics["count"])
-    scored = isinstance(score, int | float) and 0 <= score <= 100
+    counts, most = dict(record.counts), 10**9
+    score, given = record.score, (counts.get("correct"), counts.get("scored"))
+    scored = isinstance(score, int | float) and 0 <= score <= 100 and given[0] is not None
     if scored and 100 * given[0] / given[1] != score:
-        metrics |= {"correct": round(score * count / 100), "count": count}
+        counts = {"correct": round(score * most / 100), "scored": most}
     groups = {k: v for k, v in record.science.items() if isinstance(v, dict)}
     science = {
         **groups,
@@ -91,7 +93,7 @@ def agreeing(record: Record) -> Record:
         "protocol": {
             **groups.get("protocol", {}),
             "name": record.protocol,
-            "evaluate_split": metrics["split"],
+            "evaluate_split": record.split,
         },
         "method": record.method,
         "seed": record.seed,
@@ -104,15 +106,17 @@ def agreeing(record: Record) -> Record:
         pretrained = record.weights.get("kind") != "random"
         science["model"] = {**science["model"], "pretrained": pretrained}
     epochs = science.get("train", {}).get("epochs")
-    if epochs is not None and "epoch" in metrics:
-        metrics["epoch"] = epochs
-    data, split = record.data, metrics["split"]
+    selection = dict(record.selection)
+    if epochs is not None and "epoch" in selection:
+        selection["epoch"] = epochs
+    data, split = record.data, record.split
     if isinstance(data.get("counts"), dict) and split in data["counts"]:
-        data = {**data, "counts": {**data["counts"], split: metrics["count"]}}
+        data = {**data, "counts": {**data["counts"], split: counts["scored"]}}
     return dataclasses.replace(
         record,
         method_label=label_of(json.dumps(record.method)) or record.method_label,
-        metrics=metrics,
+        selection=selection,
+        counts=counts,
         data=data,
         science=science,
         config_id=short_hash(science),

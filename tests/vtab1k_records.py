@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fabricated_runs import agreeing
+from flat_results import in_fields
 
 from hydra_peft.methods import method_class
 from hydra_peft.runs.record import Record
@@ -58,4 +59,4 @@ def vtab_record(row: str, task: str, accuracy: float, seed: int = 0, **changes: 
         },
         "parameters": {"adapter": adapter, "head": 769 * CLASSES.get(task, 1)},
     }
-    return agreeing(Record(**{**values, **changes}))
+    return agreeing(Record(**in_fields({**values, **changes})))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,27 +67,44 @@ def _main() -> int:
         device=arguments.device,
     )
     record, measured = compared.recorded, compared.unmerged
-    count = measured.count
-    recorded = int(record.metrics["correct"])
     name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
-    print(in_one_line(f"{name}, {record.metrics['split']} of {count} images"))
-    print(f"  recorded  {record.metrics['accuracy']:.4f}%  {recorded} correct")
-    print(f"  unmerged  {measured.accuracy:.4f}%  {measured.correct} correct")
-    agrees = (measured.correct, count) == (recorded, record.metrics["count"])
-    agrees = agrees and math.isclose(measured.accuracy, record.metrics["accuracy"])
+    print(in_one_line(f"{name}, {record.split} of {measured.count} examples"))
+    recorded, count = record.scores[record.split], record.counts["scored"]
+    _print("recorded", recorded, count)
+    _print("unmerged", measured.values, measured.count)
+    agrees = measured.count == count and _agree(measured.values, recorded, 1e-9)
     if compared.merged is None:
         print(in_one_line(f"  merged    {compared.unmergeable}"))
     else:
-        print(f"  merged    {compared.merged.accuracy:.4f}%  {compared.merged.correct} correct")
-        agrees = agrees and abs(compared.merged.correct - recorded) <= 1
+        _print("merged", compared.merged.values, measured.count)
+        # Merging rounds, which may turn one example over; more of them in other metrics.
+        agrees = agrees and _agree(compared.merged.values, recorded, 100.5 / count)
     for sentence in compared.doubts:
         complain(sentence)
     if not agrees:
         complain(
-            f"the recorded score is not reproduced: {record.metrics['accuracy']:.4f}% recorded, "
-            f"{measured.accuracy:.4f}% measured."
+            f"the recorded score is not reproduced: {record.score:.4f}% recorded, "
+            f"{measured.values[record.primary]:.4f}% measured."
         )
     return 0 if agrees and not compared.doubts else 1
+
+
+def _print(name: str, values: Mapping[str, float], count: int) -> None:
+    texts = [
+        f"{value:.4f}%  {round(value * count / 100)} correct"
+        if metric == "accuracy"
+        else f"{value:.4f}%  {metric}"
+        for metric, value in values.items()
+    ]
+    print(in_one_line(f"  {name:9} {', '.join(texts)}"))
+
+
+def _agree(some: Mapping[str, float], others: Mapping[str, float], tolerance: float) -> bool:
+    """Whether two scores have the same metrics, with values (percent) that near each other."""
+    return some.keys() == others.keys() and all(
+        math.isclose(value, others[name], rel_tol=1e-9, abs_tol=tolerance)
+        for name, value in some.items()
+    )
 
 
 def _look_first(folder: Path, arguments: Arguments) -> None:

@@ -195,10 +195,10 @@ def _waiting(runs: Sequence[SeenRun]) -> Rows:
 
 
 def _done(runs: Sequence[SeenRun]) -> Rows:
-    rows: Rows = [(*_WHICH, "accuracy", "started (UTC)")]
+    rows: Rows = [(*_WHICH, "score", "started (UTC)")]
     for run in runs:
-        accuracy = "-" if run.accuracy is None else f"{run.accuracy:.2f}"
-        rows.append((*_which(run), accuracy, _when(run.started)))
+        score = "-" if run.score is None else f"{run.score:.2f}"
+        rows.append((*_which(run), score, _when(run.started)))
     return rows
 
 

@@ -162,7 +162,7 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     if not starts:
         if planned is not None:
             tell_of_past(planned)
-        return planned.record.metrics.get("accuracy") if planned and planned.record else None
+        return planned.record.score if planned and planned.record else None
     if state == "running":
         _wait_for(job, f"{reason}, at the same run")
         return None
@@ -177,7 +177,7 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     if outcome.record.status != "completed":
         unfinished.append(job.name)
         return None
-    return float(outcome.record.metrics["accuracy"])
+    return outcome.record.score
 
 
 def _wait_for(job: Job, whom: str) -> None:

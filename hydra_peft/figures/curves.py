@@ -90,8 +90,8 @@ def _lines(sheet: Sheet, band: str, notes: list[str]) -> Iterator[dict[str, Any]
                     line = {**start, "quantity": quantity, "epoch": epoch}
                     yield {**line, **spread(values, band)}
             if records:
-                scores = [float(record.metrics["accuracy"]) for record in records]
-                epoch = max(int(record.metrics.get("epoch", 0)) for record in records)
+                scores = [float(record.scores[record.split][record.primary]) for record in records]
+                epoch = max(int(record.selection.get("epoch", 0)) for record in records)
                 line = {**start, "quantity": _score(sheet), "epoch": epoch}
                 yield {**line, **spread(scores, band)}
 

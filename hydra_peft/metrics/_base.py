@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # who reads a record asks for the direction of a metric, and waits for no numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
+    Array: TypeAlias = NDArray[np.generic]
+else:
+    Array = Any
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Metric:
 
 def probabilities(outputs: Array) -> NDArray[np.float64]:
     """Return the softmax over the last axis of ``outputs``, float64."""
+    import numpy as np
     from scipy.special import softmax
 
     result: NDArray[np.float64] = softmax(outputs.astype(np.float64), axis=-1)

@@ -11,7 +11,6 @@ from pathlib import Path
 from hydra_peft.runs.collection import Collection, FoundRun
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
-from hydra_peft.tables.rows import is_selected_on_test
 
 #: a ``running`` record that nobody alive holds
 KILLED = "killed"
@@ -61,7 +60,7 @@ class RunLine:
     @property
     def accuracy(self) -> float | None:
         """In percent, of a completed run."""
-        return float(self.record.metrics["accuracy"]) if self.status == "completed" else None
+        return self.record.score if self.status == "completed" else None
 
     @property
     def seconds(self) -> float | None:
@@ -103,7 +102,7 @@ def _badges(record: Record) -> tuple[Badge, ...]:
         badges.append(Badge(RANDOM, "caution", "the backbone was not pretrained"))
     if record.data.get("partial"):
         badges.append(Badge(PARTIAL, "caution", "a split is not the whole task's"))
-    if is_selected_on_test(str(record.metrics.get("selection", ""))):
+    if record.selected_on_test:
         badges.append(
             Badge(ON_TEST, "caution", "the epoch was chosen by its score on the test set")
         )

@@ -18,6 +18,7 @@ from hydra_peft.config.identity import TUNED, short_hash
 from hydra_peft.errors import UserError
 from hydra_peft.finite import is_finite
 from hydra_peft.methods import build_method, method_class
+from hydra_peft.metrics import find_metric, metric_names
 from hydra_peft.plain_text import shortened
 
 if TYPE_CHECKING:
@@ -76,19 +77,18 @@ def _told(found: list[str]) -> str:
 
 
 def _of_score(record: Record) -> Iterator[str]:
-    metrics = record.metrics
-    correct, count, accuracy = metrics["correct"], metrics["count"], metrics["accuracy"]
-    if not count > 0 or correct > count:
+    count, correct, score = record.counts["scored"], record.counts.get("correct"), record.score
+    if not count > 0 or (correct or 0) > count:
         yield f"{correct} of {count} images correct"
-    elif _at(record.science, "dataset", "metric") in ("accuracy", _MISSING):
+    elif correct is not None and score is not None and record.primary == "accuracy":
         counted = 100.0 * correct / count
-        if not math.isclose(accuracy, counted, rel_tol=0, abs_tol=_TOLERANCE):
-            yield f"accuracy is {accuracy:.8g}, and {correct} of {count} correct are {counted:.8g}"
-    epochs, epoch = _at(record.science, "train", "epochs"), metrics.get("epoch", _MISSING)
-    last = metrics["selection"] == "last epoch"
+        if not math.isclose(score, counted, rel_tol=0, abs_tol=_TOLERANCE):
+            yield f"accuracy is {score:.8g}, and {correct} of {count} correct are {counted:.8g}"
+    epochs, epoch = _at(record.science, "train", "epochs"), record.selection.get("epoch", _MISSING)
+    last = record.selection["rule"] == "last"
     numbers = isinstance(epochs, int) and isinstance(epoch, int)
     if numbers and (not 1 <= epoch <= epochs or (last and epoch != epochs)):
-        yield f"the score is of epoch {epoch} of {epochs}, by the rule '{metrics['selection']}'"
+        yield f"the score is of epoch {epoch} of {epochs}, by the rule '{record.rule}'"
 
 
 def _of_counts(record: Record) -> Iterator[str]:
@@ -103,8 +103,8 @@ def _of_counts(record: Record) -> Iterator[str]:
 
 def _of_data(record: Record) -> Iterator[str]:
     """Compare how many images there were with how many were scored, and with the task's sizes."""
-    counts, split = record.data.get("counts", {}), record.metrics["split"]
-    scored, there = record.metrics["count"], counts.get(split)
+    counts, split = record.data.get("counts", {}), record.split
+    scored, there = record.counts["scored"], counts.get(split)
     if there is not None and there != scored:
         yield f"{scored} images were scored, and {split} has {there}"
     for name, count in counts.items():
@@ -136,7 +136,9 @@ def _of_science(record: Record) -> Iterator[str]:
         "task": (record.task, _at(science, "dataset", "name")),
         "group": (record.group, _at(science, "dataset", "group")),
         "protocol": (record.protocol, _at(science, "protocol", "name")),
-        "split": (record.metrics["split"], _at(science, "protocol", "evaluate_split")),
+        "split": (record.split, _at(science, "protocol", "evaluate_split")),
+        "primary": (record.primary, _at(science, "dataset", "metric")),
+        "selection.rule": (record.selection["rule"], _at(science, "protocol", "selection")),
         "method": (record.method, _as_it_acts(record, _at(science, "method"))),
         "weights": (record.weights.get("kind", "pretrained"), _weights(science)),
     }
@@ -162,12 +164,15 @@ def _tuned(record: Record) -> Iterator[str]:
     if not isinstance(tried, list) or not isinstance(chosen, dict):
         yield "its tuning does not say what was tried and chosen"
         return
+    if record.primary not in metric_names():
+        return  # of a user's own, or of a later version
     if tuning.get("trials", len(tried)) != len(tried):
         yield f"its tuning tried {tuning['trials']} combinations and lists {len(tried)}"
     done = [one for one in tried if isinstance(one, dict) and one.get("status") == "completed"]
-    scored = [one for one in done if is_finite(one.get("accuracy"))]
-    best = max((one["accuracy"] for one in scored), default=None)
-    if not any(one["accuracy"] == best and _holds(one, chosen) for one in scored):
+    scored = [one for one in done if is_finite(one.get("score"))]
+    pick = max if find_metric(record.primary).higher_is_better else min
+    best = pick((one["score"] for one in scored), default=None)
+    if not any(one["score"] == best and _holds(one, chosen) for one in scored):
         yield f"its tuning chose {chosen}, which is not the best of what it tried"
 
 

@@ -17,16 +17,21 @@ if TYPE_CHECKING:
 #: for each trial of its tuning
 _MAX_DEPTH, _MAX_COUNT, _MAX_VALUES = 32, 10**15, 10_000
 _MAPPINGS = (
-    *("settings", "method", "science", "weights", "data", "tuning", "metrics", "parameters"),
+    *("settings", "method", "science", "weights", "data", "tuning", "parameters"),
+    *("scores", "selection", "counts", "training"),
     *("path", "times", "memory", "hardware", "versions", "code"),
 )
 _TEXTS = (
     *("config_id", "benchmark", "group", "task", "model", "method_label", "protocol"),
-    "started",
+    *("started", "primary"),
 )
 #: what a completed run has
-_METRICS = ("accuracy", "correct", "count", "split", "selection")
-_PARAMETERS = ("adapter", "head")
+_RESULTS = {
+    "selection": ("rule", "split"),
+    "counts": ("scored",),
+    "parameters": ("adapter", "head"),
+}
+_RULES = ("last", "best")
 
 
 def wrong_values(record: Record) -> list[str]:
@@ -45,7 +50,7 @@ def wrong_values(record: Record) -> list[str]:
     if isinstance(record.data, dict):
         wrong += [f"data.{key}" for key in _wrong_data(record.data)]
     wrong += [name for name, value in vars(record).items() if not _is_bounded(value)]
-    if not {"metrics", "parameters"} & set(wrong):
+    if not {"scores", "selection", "counts", "training", "parameters"} & set(wrong):
         wrong += _wrong_results(record)
     return wrong
 
@@ -67,28 +72,46 @@ def _wrong_data(data: dict[str, Any]) -> Iterator[str]:
 
 def missing_results(record: Record) -> list[str]:
     """Return the names of results that a completed run has and ``record`` lacks, sorted."""
-    lacks = {*_METRICS} - record.metrics.keys()
-    return sorted(lacks | ({*_PARAMETERS} - record.parameters.keys()))
+    lacks = [
+        f"{group}.{name}"
+        for group, names in _RESULTS.items()
+        for name in names
+        if name not in getattr(record, group)
+    ]
+    return sorted([*lacks, *(["scores"] if record.score is None else [])])
 
 
-def _wrong_results(record: Record) -> list[str]:
-    """Return which results are not names of a split and of a rule, a score in percent, counts.
+def _wrong_results(record: Record) -> Iterator[str]:
+    """Yield which results are no scores in percent, no rule, split and epoch, no counts.
 
     Those that are missing are not among them.
     """
-    metrics, parameters = record.metrics, record.parameters
-    wrong = [n for n in ("split", "selection") if not isinstance(metrics.get(n, ""), str)]
-    accuracy = metrics.get("accuracy", 0)
-    # Less than zero: correlations are scores too.
-    if not is_finite(accuracy) or not -100 <= accuracy <= 100:
-        wrong.append("accuracy")
-    trained = metrics.get("train_accuracy", 0)
-    if not is_finite(trained) or not 0 <= trained <= 100:
-        wrong.append("train_accuracy")
-    if not _is_amount(metrics.get("train_loss", 0)):
-        wrong.append("train_loss")
-    wrong += [n for n in ("correct", "count", "epoch") if not _is_count(metrics.get(n, 0))]
-    return wrong + [name for name, value in parameters.items() if not _is_count(value)]
+    for split, values in record.scores.items():
+        if not isinstance(values, dict):
+            yield f"scores.{split}"
+        else:
+            yield from (f"scores.{split}.{name}" for name, v in values.items() if not _is_score(v))
+    selection, training = record.selection, record.training
+    if selection.get("rule", "last") not in _RULES:
+        yield "selection.rule"
+    if not _is_text(selection.get("split", "")):
+        yield "selection.split"
+    numbers = ("epoch", "evaluations")
+    yield from (f"selection.{n}" for n in numbers if not _is_count(selection.get(n, 0)))
+    if not _is_amount(training.get("loss", 0)):
+        yield "training.loss"
+    # None where examples are not right or wrong.
+    accuracy = training.get("accuracy")
+    if accuracy is not None and not (_is_score(accuracy) and accuracy >= 0):
+        yield "training.accuracy"
+    for group in ("counts", "parameters"):
+        counts = getattr(record, group).items()
+        yield from (f"{group}.{name}" for name, value in counts if not _is_count(value))
+
+
+def _is_score(value: Any) -> bool:
+    """Whether ``value`` is in percent; correlations are scores too, and less than zero."""
+    return is_finite(value) and -100 <= value <= 100
 
 
 def _is_resumption(value: object) -> bool:

@@ -94,6 +94,6 @@ def _missing(epochs: Mapping[int, tuple[float, float]], record: Record) -> Itera
         yield f"{count - there} of {count} epochs are missing, the first is {first}"
     if there < len(epochs):
         yield f"{len(epochs) - there} epochs come after the last, which is {count}"
-    last, loss = epochs.get(count), record.metrics.get("train_loss")
+    last, loss = epochs.get(count), record.training.get("loss")
     if last is not None and isinstance(loss, float) and not math.isclose(last[0], loss):
         yield f"it ends with a loss of {last[0]:g}, and the record has {loss:g}"

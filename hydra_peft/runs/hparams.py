@@ -57,9 +57,13 @@ def hyper_parameters(record: Record) -> dict[str, bool | float | str]:
 
 
 def results(record: Record) -> dict[str, float]:
-    """Return the metrics: accuracy (percent, named by its split), parameters, seconds."""
-    metrics, parameters, times = record.metrics, record.parameters, record.times
-    values = {f"result/{metrics.get('split')}_accuracy": metrics.get("accuracy")}
+    """Return the scores (percent, named by split and metric), parameters, seconds."""
+    parameters, times = record.parameters, record.times
+    values: dict[str, float | None] = {
+        f"result/{split}_{metric}": value
+        for split, found in record.scores.items()
+        for metric, value in found.items()
+    }
     values |= {f"result/{name}_parameters": parameters.get(name) for name in ("adapter", "head")}
     values |= {f"result/{name}_seconds": times.get(name) for name in ("train", "total")}
     return {name: float(value) for name, value in values.items() if value is not None}
@@ -94,7 +98,7 @@ def write_end(record: Record, folder: Path) -> None:
         forget_end(folder)
     if record.status in ("running", "interrupted"):
         return
-    step = int(record.metrics.get("epoch", 0))
+    step = int(record.selection.get("epoch", 0))
     newest = max((folder / TENSORBOARD).glob(f"{_EVENTS}*"), default=None)
     if record.status != "failed" and newest is not None:
         with open_to_append(newest) as file:

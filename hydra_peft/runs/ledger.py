@@ -8,6 +8,7 @@ import logging
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -160,7 +161,7 @@ class Ledger:
         status: str,
         epochs: list[EpochRecord],
         *,
-        metrics: dict[str, object] | None = None,
+        results: dict[str, Any] | None = None,
         error: str | None = None,
         traceback: str | None = None,
     ) -> Record:
@@ -175,7 +176,7 @@ class Ledger:
         self.update(
             status=status,
             ended=utc_now(),
-            metrics=metrics or {},
+            **(results or {}),
             times={**self.times(), "train": seconds},
             images_per_second=images / seconds if seconds else None,
             memory=environment.peak_memory(self.device),

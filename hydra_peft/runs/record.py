@@ -14,8 +14,9 @@ from hydra_peft.plain_text import shortened
 from hydra_peft.runs._contradictions import contradictions
 from hydra_peft.runs._record_values import missing_results, wrong_values
 from hydra_peft.runs.config_file import config_doubt
+from hydra_peft.runs.schema1 import upgraded
 
-SCHEMA = 1
+SCHEMA = 2
 FILE = "result.json"
 #: beside it, where a run failed
 TRACEBACK = "traceback.txt"
@@ -41,7 +42,12 @@ class Record:
             lineage, whether it is not the whole task (``partial``: a split has not its expected
             size, or the original was incomplete), and the manifest's ``notes``.
         tuning: what was tried on held-out images before, and chosen; empty without tuning.
-        metrics: score, split, selection rule, epoch, and the counts behind it; empty before.
+        scores: value in percent by split and metric; empty before the end, like the next four.
+        primary: the metric that tables print and that selects epochs.
+        selection: which score counts: ``rule`` (``last`` epoch or ``best`` of several), ``split``,
+            ``epoch`` (from 1) and, of ``best``, the number of ``evaluations``.
+        counts: examples ``scored`` and, where an example is right or wrong, ``correct``.
+        training: mean ``loss`` of the last epoch, and its ``accuracy`` (percent) or None.
         parameters: adapter, head, trainable and total.
         path: which of the ways to compute the same was taken: what was compiled, whether frozen
             features were computed once.
@@ -76,7 +82,11 @@ class Record:
     weights: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    primary: str = ""
+    selection: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     path: dict[str, Any] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
@@ -97,9 +107,37 @@ class Record:
         return self.weights.get("kind") != "pretrained"
 
     @property
+    def split(self) -> str:
+        """The split whose score counts; "" before there is one."""
+        return str(self.selection.get("split", ""))
+
+    @property
+    def score(self) -> float | None:
+        """The score that counts, in percent; None before there is one."""
+        return self.scores.get(self.split, {}).get(self.primary)
+
+    @property
+    def rule(self) -> str:
+        """Which epoch's score counts, in words."""
+        if self.selection.get("rule") == "last":
+            return "last epoch"
+        return f"best of {self.selection.get('evaluations')} evaluations on {self.split}"
+
+    @property
+    def selected_on_test(self) -> bool:
+        """Whether the epoch was chosen by its score on the test set."""
+        return self.split == "test" and self.selection.get("rule") == "best"
+
+    @property
     def when(self) -> str:
         """When it ended, as far as that is known."""
         return self.ended or f"(started) {self.started}"
+
+
+def completed_score(record: Record) -> float:
+    """Return the score (percent) of a completed run, which always has one."""
+    assert record.score is not None, "checked by read_record"
+    return record.score
 
 
 def utc_now() -> str:
@@ -130,9 +168,12 @@ def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
     """
     path = folder / FILE
     values = read_json(path)
-    if values.get("schema") != SCHEMA:
+    schema = values.get("schema")
+    if schema == 1 and type(schema) is int:
+        values = upgraded(values)
+    elif schema != SCHEMA:
         raise UserError(
-            f"{path} has schema {values.get('schema')!r}, this version reads {SCHEMA}: "
+            f"{path} has schema {schema!r}, this version reads 1 and {SCHEMA}: "
             "use the version of hydra_peft that wrote it."
         )
     fields = {f.name: f for f in dataclasses.fields(Record)}

@@ -47,7 +47,7 @@ def read_completed(
     config = read_run_config(folder)
     if record.status != "completed":
         raise UserError(f"the run in {folder} is {record.status}: there is nothing to evaluate.")
-    if record.metrics.get("split") != config.protocol.evaluate_split:
+    if record.split != config.protocol.evaluate_split:
         raise UserError(f"{folder}: record and config name different splits: edited?")
     if checkpoint is not None:
         model = dataclasses.replace(config.model, checkpoint=checkpoint)

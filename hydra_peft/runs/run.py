@@ -288,8 +288,8 @@ class _Run:
         """Do the run; the record on disk says at any time how far it has come."""
         with Interrupts() as interrupts:
             try:
-                metrics = self._do(backbone, config_yaml, interrupts)
-                record = self.ledger.finish("completed", self._epochs(), metrics=metrics)
+                results = self._do(backbone, config_yaml, interrupts)
+                record = self.ledger.finish("completed", self._epochs(), results=results)
                 self._remove_checkpoints()
             except NotOurs:
                 raise
@@ -309,7 +309,7 @@ class _Run:
     def _do(
         self, backbone: nn.Module, config_yaml: str, interrupts: Interrupts
     ) -> dict[str, object]:
-        """Prepare, train and score; return the metrics."""
+        """Prepare, train and score; return the results as fields of a record."""
         config, ledger = self.config, self.ledger
         environment.reset_peak_memory(self.device)
         if self.device.type == "cpu":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,19 +55,17 @@ class Scoring:
             for name, tensor in self.snapshot.items():
                 state[name].copy_(tensor)
 
-    def metrics(self) -> dict[str, object]:
-        """Return the score that counts, with its split, epoch and the rule that chose it."""
+    def results(self) -> dict[str, Any]:
+        """Return the fields of a record that say which score counts, and all its metrics."""
         assert self.kept is not None, "the last epoch is always evaluated"
         epoch, score = self.kept
         split = self.protocol.evaluate_split
-        rule = "last epoch"
+        selection = {"rule": self.protocol.selection, "split": split, "epoch": epoch}
         if self.protocol.selection == "best":
-            rule = f"best of {self.evaluations} evaluations on {split}"
+            selection["evaluations"] = self.evaluations
         return {
-            **score.values,
-            **({"correct": score.correct} if self.task.primary.counts else {}),
-            "count": score.count,
-            "split": split,
-            "selection": rule,
-            "epoch": epoch,
+            "scores": {split: dict(score.values)},
+            "primary": self.task.primary.name,
+            "selection": selection,
+            "counts": score.counts(self.task.primary),
         }

@@ -52,12 +52,12 @@ class SilentLedger(Ledger):
         status: str,
         epochs: list[EpochRecord],  # noqa: ARG002
         *,
-        metrics: dict[str, object] | None = None,
+        results: dict[str, Any] | None = None,
         error: str | None = None,
         traceback: str | None = None,  # noqa: ARG002
     ) -> Record:
         """Return the record as it is at the end."""
-        self.update(status=status, metrics=metrics or {}, error=error)
+        self.update(status=status, **(results or {}), error=error)
         self.ended = True
         return self.record
 
@@ -102,7 +102,7 @@ class SilentWriter(RunWriter):
     def epoch(self, record: EpochRecord, epochs: int) -> None:
         """Write nothing."""
 
-    def score(self, split: str, accuracy: float, epoch: int) -> None:
+    def score(self, split: str, values: Mapping[str, float], epoch: int) -> None:
         """Write nothing."""
 
     def begin(self, record: Record, config_yaml: str) -> None:

@@ -105,8 +105,8 @@ class Training:
         self.ledger.earlier_times = facts["times"]
         return True
 
-    def execute(self, writer: RunWriter) -> dict[str, object]:
-        """Train to the end; return the record's metrics.
+    def execute(self, writer: RunWriter) -> dict[str, Any]:
+        """Train to the end; return the results as fields of a record.
 
         Raises:
             DivergedError: the loss, or what was trained, stopped being finite.
@@ -153,9 +153,11 @@ class Training:
             state.scoring.restore(adapter_state_dict(self.model))
             self._save_adapter()
         return {
-            **state.scoring.metrics(),
-            "train_loss": state.epochs[-1].loss,
-            "train_accuracy": state.epochs[-1].train_accuracy,
+            **state.scoring.results(),
+            "training": {
+                "loss": state.epochs[-1].loss,
+                "accuracy": state.epochs[-1].train_accuracy,
+            },
         }
 
     def _before_step(self) -> Callable[[int], None] | None:
@@ -203,7 +205,7 @@ class Training:
                     world=self.world,
                 )
             state.scoring.add(record.epoch, score, lambda: adapter_state_dict(self.model))
-            writer.score(config.protocol.evaluate_split, score.accuracy, record.epoch)
+            writer.score(config.protocol.evaluate_split, score.values, record.epoch)
 
     def _is_due(self) -> bool:
         every, progress = self.config.train.checkpoint_every, self.state.progress

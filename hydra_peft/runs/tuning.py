@@ -16,9 +16,10 @@ from hydra_peft.config.schema import TUNED_OPTIONS, RunConfig
 from hydra_peft.config.text import changed
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.finite import is_finite
+from hydra_peft.metrics import find_metric
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.folder import TUNING, runs_of_task
-from hydra_peft.runs.record import Record, read_record
+from hydra_peft.runs.record import Record, completed_score, read_record
 from hydra_peft.runs.run import Outcome, existing_outcome, folder_of, run
 from hydra_peft.runs.search import check_search, description, search, search_space, trials_of
 from hydra_peft.training.distributed import current
@@ -96,8 +97,12 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
             f"{config.dataset.name}: all {len(tried)} combinations of protocol.grid diverged: "
             "give protocol.grid.lr smaller rates."
         )
-    # max() keeps the first of equals.
-    best, _ = max(scored, key=lambda pair: int(pair[1].record.metrics["correct"]))
+    metric = find_metric(config.dataset.metric)
+    best, reached = scored[0]
+    for choice, outcome in scored[1:]:
+        # The first of equals stays.
+        if metric.better(completed_score(outcome.record), than=completed_score(reached.record)):
+            best, reached = choice, outcome
     log.info("tuning of %s chose %s", config.dataset.name, best.as_dict())
     chosen_yaml = changed(config_yaml, best.changes())
     return run(best.apply(config), chosen_yaml, tuning=_describe(config, tried, best))
@@ -139,7 +144,7 @@ def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]
         known = next((outcome for earlier, outcome in tried if earlier == choice), None)
         outcome = known or _try(config, config_yaml, choice)
         tried.append((choice, outcome))
-        reached = outcome.record.metrics.get("accuracy")
+        reached = outcome.record.score
         said = f"{reached:.1f}% on val200" if reached is not None else outcome.record.status
         log.info("trial %d of %d, %s: %s", len(tried), count, choice.as_dict(), said)
         return None if reached is None else float(reached)
@@ -231,7 +236,7 @@ def _describe(
     candidates = [
         {
             **choice.as_dict(),
-            "accuracy": outcome.record.metrics.get("accuracy"),
+            "score": outcome.record.score,
             "status": outcome.record.status,
             "config_id": outcome.record.config_id,
         }

@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
@@ -125,22 +125,25 @@ class RunWriter:
         self._csv.writerow(dataclasses.astuple(record))
         self._file.flush()
         for name in ("loss", "train_accuracy", "lr", "images_per_second"):
-            self._tensorboard.add_scalar(f"train/{name}", getattr(record, name), record.epoch)
+            if (value := getattr(record, name)) is not None:
+                self._tensorboard.add_scalar(f"train/{name}", value, record.epoch)
         self._bar.epoch(record, epochs)
+        hits = record.train_accuracy
         log.info(
-            "epoch %d/%d loss %.4f train accuracy %.2f%% lr %.3e %.0f images/s",
+            "epoch %d/%d loss %.4f%s lr %.3e %.0f images/s",
             record.epoch,
             epochs,
             record.loss,
-            record.train_accuracy,
+            "" if hits is None else f" train accuracy {hits:.2f}%",
             record.lr,
             record.images_per_second,
         )
 
-    def score(self, split: str, accuracy: float, epoch: int) -> None:
-        """Write the accuracy (percent) on ``split`` after ``epoch``."""
-        self._tensorboard.add_scalar(f"{split}/accuracy", accuracy, epoch)
-        log.info("epoch %d %s accuracy %.2f%%", epoch, split, accuracy)
+    def score(self, split: str, values: Mapping[str, float], epoch: int) -> None:
+        """Write each metric's value (percent) on ``split`` after ``epoch``."""
+        for name, value in values.items():
+            self._tensorboard.add_scalar(f"{split}/{name}", value, epoch)
+            log.info("epoch %d %s %s %.2f%%", epoch, split, name, value)
 
     def begin(self, record: Record, config_yaml: str) -> None:
         """Tell TensorBoard which run this is; on the disk at once, whatever becomes of the run."""

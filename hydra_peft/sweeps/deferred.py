@@ -82,9 +82,7 @@ def _ended_elsewhere(waiting: _Waiting) -> JobEnd | None:
     if record is None or known or record.status not in _FINAL or not _is_of(waiting.job, record):
         return None
     line = describe(record, folder, f"done by {waiting.run.host}")
-    completed = record.status == "completed"
-    metric = float(record.metrics["accuracy"]) if completed else None
-    return JobEnd(waiting.job, record.status, line, metric=metric, error=record.error)
+    return JobEnd(waiting.job, record.status, line, metric=record.score, error=record.error)
 
 
 def _is_of(job: Job, record: Record) -> bool:

@@ -50,12 +50,11 @@ def grid_text(planned: Sequence[PlannedJob], slots: int = 1) -> str:
 
 def done_line(record: Record) -> str:
     """Return one line about a run that was done before: what it was, its score, when it was."""
-    metrics = record.metrics
     random = ", RANDOM WEIGHTS" if record.random_weights else ""
     return in_one_line(
         f"{record.config_id} {record.benchmark}/{record.task} {record.method_label} "
-        f"seed {record.seed}: {metrics['accuracy']:.2f}% {metrics['split']} "
-        f"({metrics['selection']}{random}), done {record.when}, skipped"
+        f"seed {record.seed}: {record.score:.2f}% {record.split} "
+        f"({record.rule}{random}), done {record.when}, skipped"
     )
 
 

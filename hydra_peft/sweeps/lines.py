@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.record import Record
@@ -18,10 +17,9 @@ def describe(record: Record, folder: Path, done: str) -> str:
     name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
     if record.status != "completed":
         return in_one_line(f"{name}: {record.status}: {record.error}")
-    metrics: dict[str, Any] = record.metrics
     random = ", RANDOM WEIGHTS" if record.random_weights else ""
     line = (
-        f"{name}: {metrics['accuracy']:.2f}% {metrics['split']} ({metrics['selection']}"
+        f"{name}: {record.score:.2f}% {record.split} ({record.rule}"
         f"{random}), {record.parameters['adapter']:,}+{record.parameters['head']:,} parameters, "
         f"{done}"
     )

@@ -117,7 +117,7 @@ def _end_of(job: Job, outcome: Outcome) -> JobEnd:
         job,
         record.status,
         described(outcome),
-        metric=float(record.metrics["accuracy"]) if record.status == "completed" else None,
+        metric=record.score,
         error=record.error,
     )
 

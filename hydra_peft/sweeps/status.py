@@ -58,7 +58,7 @@ class SeenRun:
         seed, config_id: the run's.
         started: when, ISO 8601; empty before it starts.
         epochs: how many it shall have; None where the record does not say.
-        accuracy: in percent, of a run that is done.
+        score: in percent, of a run that is done.
         seconds: what a run that is done took.
         error: what ended it, one sentence.
         progress: the last epoch, of a run that is running or to resume.
@@ -75,7 +75,7 @@ class SeenRun:
     config_id: str
     started: str = ""
     epochs: int | None = None
-    accuracy: float | None = None
+    score: float | None = None
     seconds: float | None = None
     error: str | None = None
     progress: Progress | None = None
@@ -271,7 +271,7 @@ def _summary(path: Path) -> SeenRun:
         config_id=record.config_id,
         started=record.started,
         epochs=epochs if type(epochs) is int else None,
-        accuracy=record.metrics["accuracy"] if record.status == "completed" else None,
+        score=record.score,
         seconds=seconds if seconds is not None and 0 < seconds < MAX_SECONDS else None,
         error=record.error,
     )

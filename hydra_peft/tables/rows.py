@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra_peft.config.identity import settings_id, short_hash
-from hydra_peft.runs.record import Record
+from hydra_peft.runs.record import Record, completed_score
 from hydra_peft.tables.labels import PARTIAL, weights_label
 from hydra_peft.tables.overrides import UNCHECKED, Defaults, marks
 from hydra_peft.tables.summaries import Summary, group_weights, summarize, task_weights
@@ -123,12 +123,7 @@ class Table:
     @property
     def selected_on_test(self) -> bool:
         """Whether the epoch was chosen by the score on the test set: no estimate of a result."""
-        return is_selected_on_test(self.selection)
-
-
-def is_selected_on_test(selection: str) -> bool:
-    """Whether this rule, as records have it, chooses the epoch by the score on the test set."""
-    return selection.startswith("best ") and selection.endswith(" on test")
+        return any(record.selected_on_test for row in self.rows for record in row.records)
 
 
 #: order of groups in every VTAB-like table
@@ -150,8 +145,7 @@ def build_tables(
     tables: dict[tuple[str, str, str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         trained_on = str(record.settings.get("protocol.train_split", "train"))
-        split, selection = str(record.metrics["split"]), str(record.metrics["selection"])
-        key = (record.benchmark, record.protocol, trained_on, split, selection)
+        key = (record.benchmark, record.protocol, trained_on, record.split, record.rule)
         tables[key].append(record)
     built: list[Table] = []
     warnings = _data_notes(records)
@@ -292,7 +286,7 @@ def _row(records: list[Record], defaults: Defaults | None) -> Row:
     row.adapter = first.parameters["adapter"]
     row.records = records
     for record in records:
-        row.scores.setdefault(record.task, {})[record.seed] = float(record.metrics["accuracy"])
+        row.scores.setdefault(record.task, {})[record.seed] = completed_score(record)
         row.heads[record.task] = record.parameters["head"]
     return row
 

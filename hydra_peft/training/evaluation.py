@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.data.split import Batch, Split
+from hydra_peft.metrics import Metric
 from hydra_peft.tasks import Task
 from hydra_peft.training.batches import Prepare
 from hydra_peft.training.devices import autocast, exact_float32
@@ -32,15 +33,14 @@ class Score:
     values: Mapping[str, float]
     count: int
 
-    @property
-    def accuracy(self) -> float:
-        """Share of examples that were right, in percent."""
-        return self.values["accuracy"]
-
-    @property
-    def correct(self) -> int:
-        """Number of examples that were right."""
-        return round(self.accuracy * self.count / 100)
+    def counts(self, metric: Metric) -> dict[str, int]:
+        """Return the number of examples ``scored`` and, if ``metric`` counts, ``correct``."""
+        if not metric.counts:
+            return {"scored": self.count}
+        return {
+            "scored": self.count,
+            "correct": round(self.values[metric.name] * self.count / 100),
+        }
 
 
 @exact_float32()

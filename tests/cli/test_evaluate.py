@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 
 import pytest
 from fabricated_runs import put
+from flat_results import changed
 from omegaconf import OmegaConf
 
 from hydra_peft.cli import evaluate
 from hydra_peft.runs import rebuild
-from hydra_peft.runs.record import read_record
+from hydra_peft.runs.record import read_record, write_record
 from hydra_peft.runs.recorded import ADAPTER
 from hydra_peft.training.evaluation import Score
 
@@ -39,10 +39,7 @@ def test_what_is_recorded_is_what_is_measured(
     told: str,
 ) -> None:
     folder = put(tmp_path)
-    path = folder / "result.json"
-    content = json.loads(path.read_text())
-    content["metrics"] |= edited
-    path.write_text(json.dumps(content))
+    write_record(changed(read_record(folder), **edited), folder)
     score, doubts = Score({"accuracy": 98.25}, 400), [doubt] if doubt else []
 
     def reevaluate(run: Path, **_: object) -> rebuild.Comparison:

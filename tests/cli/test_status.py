@@ -122,7 +122,7 @@ def test_all_lists_everything(
     assert len(section(printed, "waiting")) == 1 + 12
     header, *done = section(printed, "done")
     assert len(done) == 4
-    assert dict(zip(header, done[0], strict=True))["accuracy"] == "98.25"
+    assert dict(zip(header, done[0], strict=True))["score"] == "98.25"
     assert done[0][-1] == "2026-01-01 12:30"
 
 

@@ -37,7 +37,7 @@ def test_the_same_command_twice_does_nothing_new(cli: Cli, tmp_path: Path) -> No
     for line, folder in zip(lines, folders(tmp_path), strict=True):
         record = read_record(folder)
         assert line.startswith(f"{record.config_id} mini/digits linear seed {record.seed}: ")
-        assert f"{record.metrics['accuracy']:.2f}%" in line
+        assert f"{record.score:.2f}%" in line
         assert line.endswith(f"done {record.ended}, skipped")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/**/*")} == before
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fabricated_runs import agreeing
+from flat_results import fields, flat
 
 from hydra_peft.cli import tables
 from hydra_peft.methods import method_class
@@ -43,13 +44,15 @@ def runs(tmp_path: Path) -> Path:
             started="2026-01-01T00:00:00+00:00",
             weights={"kind": "pretrained", "sha256": "f" * 64},
             data={"sha256": "dtd"},
-            metrics={
-                "accuracy": 71.0,
-                "correct": 71,
-                "count": 100,
-                "split": "test",
-                "selection": selection,
-            },
+            **fields(
+                {
+                    "accuracy": 71.0,
+                    "correct": 71,
+                    "count": 100,
+                    "split": "test",
+                    "selection": selection,
+                }
+            ),
             parameters={"adapter": 239_712, "head": 769 * 47},
         )
         write_record(agreeing(record), tmp_path / "runs" / protocol)
@@ -132,7 +135,7 @@ def test_only_chosen_tasks_and_methods(
             method=method.identity(),
             method_label=method.label,
             data={"sha256": task},
-            metrics=record.metrics | {"accuracy": accuracy},
+            **fields(flat(record) | {"accuracy": accuracy}),
         )
         write_record(agreeing(other), runs / name)
     monkeypatch.setattr(tables, "_defaults", lambda _: {})

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fabricated_runs import agreeing, record
+from flat_results import in_fields
 
 from hydra_peft.cli import tables
 from hydra_peft.config.text import to_yaml
@@ -51,14 +52,14 @@ def odd_runs(tmp_path: Path) -> Path:
     """Runs with one odd field each, and two good ones."""
     runs = tmp_path / "runs"
     for number, changes in enumerate(ODD_FIELDS):
-        odd = agreeing(dataclasses.replace(record(seed=number), **changes))
+        odd = agreeing(dataclasses.replace(record(seed=number), **in_fields(changes)))
         write_record(odd, runs / "odd" / str(number))
     for seed in (100, 101):
         write_record(record(seed=seed), runs / "good" / str(seed))
     (runs / "torn").mkdir()
     (runs / "torn" / "result.json").write_text('{"schema": 1, "sta')
     (runs / "newer").mkdir()
-    (runs / "newer" / "result.json").write_text('{"schema": 2}')
+    (runs / "newer" / "result.json").write_text('{"schema": 3}')
     (runs / "nan").mkdir()
     content = json.dumps(dataclasses.asdict(record())).replace("98.25", "NaN")
     (runs / "nan" / "result.json").write_text(content)

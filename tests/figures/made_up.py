@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fabricated_runs import agreeing
+from flat_results import in_fields
 
 from hydra_peft.runs.collection import Collection, collect
 from hydra_peft.runs.folder import METRICS
@@ -49,7 +50,7 @@ def made_up(
         "metrics": {"accuracy": accuracy, "correct": 1, "count": 2, "epoch": 3, **metrics},
         "parameters": {"adapter": 100 * sum(ranks or (0,)), "head": HEADS.get(task, 10)},
     }
-    return agreeing(Record(**{**values, **changes}))
+    return agreeing(Record(**in_fields({**values, **changes})))
 
 
 def put(runs: Path, *records: Record) -> Collection:
@@ -59,7 +60,7 @@ def put(runs: Path, *records: Record) -> Collection:
         write_record(record, folder)
         lines = ["epoch,loss,train_accuracy,lr,seconds,images_per_second"]
         for epoch in (1, 2, 3):
-            trained = record.metrics["accuracy"] + epoch - 3
+            trained = float(record.score or 0) + epoch - 3
             lines.append(f"{epoch},{(record.seed + 1) / epoch},{trained},0.001,1.0,100.0")
         (folder / METRICS).write_text("\n".join(lines) + "\n")
     return collect(runs)

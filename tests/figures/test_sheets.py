@@ -41,7 +41,7 @@ def test_what_is_never_compared_is_another_picture(tmp_path: Path, what: str) ->
     usual = scores("lora", {"a": [1.0, 2.0, 3.0]})
     collection = put(tmp_path, *usual, made_up("lora", "a", 0, 50.0, **APART[what]))
     sheet = choose(collection, Selection())
-    assert [record.metrics["accuracy"] for row in sheet.table.rows for record in row.records] == [
+    assert [record.score for row in sheet.table.rows for record in row.records] == [
         1.0,
         2.0,
         3.0,
@@ -50,7 +50,7 @@ def test_what_is_never_compared_is_another_picture(tmp_path: Path, what: str) ->
     assert "1 runs on" in note
     assert note.endswith("sheet=2.")
     other = choose(collection, Selection(sheet=2))
-    assert [record.metrics["accuracy"] for record in other.table.rows[0].records] == [50.0]
+    assert [record.score for record in other.table.rows[0].records] == [50.0]
     with pytest.raises(UserError, match="sheet=3 is too large: these runs make 2"):
         choose(collection, Selection(sheet=3))
 

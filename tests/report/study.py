@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fabricated_runs import agreeing
+from flat_results import changed, in_fields
 
 from hydra_peft.config.text import to_yaml
 from hydra_peft.runs.record import FILE, Record
@@ -92,7 +93,7 @@ def run_record(name: str = "hydra", task: str = "digits", seed: int = 0, **chang
         "versions": {"python": "3.11.7", "torch": "2.15.0", "timm": "1.0.31", "numpy": "2.4.6"},
         "code": {"commit": "e9398c8412d691f358de1aec48ed11d89559eeb5", "dirty": False},
     }
-    return agreeing(Record(**{**values, **changes}))
+    return agreeing(Record(**in_fields({**values, **changes})))
 
 
 def config(record: Record) -> str:
@@ -170,7 +171,7 @@ def troubled(runs: Path) -> None:
     put(runs, dataclasses.replace(partial, data=partial.data | {"partial": True}))
     on_test = run_record("hydra", "digits", 9, protocol="official")
     rule = {"selection": "best of 10 evaluations on test"}
-    put(runs, dataclasses.replace(on_test, metrics=on_test.metrics | rule))
+    put(runs, changed(on_test, **rule))
     put(runs, run_record("seqlora", "cells", 9, code={"commit": "0123456789ab", "dirty": True}))
     harm = run_record(
         "hydra",
@@ -193,7 +194,7 @@ def unreadable(runs: Path) -> None:
     folder = put(runs, run_record("lora", "texture", 11))
     (folder / "result.json").write_bytes((folder / "result.json").read_bytes()[:700])
     newer = put(runs, run_record("lora", "texture", 12))
-    text = (newer / "result.json").read_text().replace('"schema": 1', '"schema": 2')
+    text = (newer / "result.json").read_text().replace('"schema": 2', '"schema": 3')
     (newer / "result.json").write_text(text)
     (put(runs, run_record("lora", "texture", 13)) / "metrics.csv").write_text(
         "epoch,loss\nx\n1,2\n"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
+from flat_results import changed
 from study import run_record
 
 from hydra_peft.report.accuracy import AccuracyTable, accuracy_table
@@ -17,7 +17,7 @@ from hydra_peft.tables.rows import Table, build_tables
 
 def scored(method: str, task: str, seed: int, accuracy: float, **changes: Any) -> Record:
     record = run_record(method, task, seed, **changes)
-    return dataclasses.replace(record, metrics=record.metrics | {"accuracy": accuracy})
+    return changed(record, accuracy=accuracy)
 
 
 def table(*records: Record) -> Table:

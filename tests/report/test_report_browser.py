@@ -104,7 +104,7 @@ def test_warnings_come_first_and_name_what_is_wrong(visit: Visit) -> None:
         "1 run of a dirty commit",
         "Mixed protocols",
         "result.json is not valid json",
-        "has schema 2, this version reads 1",
+        "has schema 3, this version reads 1 and 2",
         "metrics.csv is damaged",
         "config.yaml is larger than",
         "is there twice",

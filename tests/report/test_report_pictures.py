@@ -31,7 +31,7 @@ def made(data: FigureData) -> Any:
 
 
 def numbers(collection: Collection, _settings: Any) -> FigureData:
-    rows = [{"seed": r.seed, "accuracy": r.metrics["accuracy"]} for r in collection.records]
+    rows = [{"seed": r.seed, "accuracy": r.score} for r in collection.records]
     return FigureData({"": pd.DataFrame(rows)}, "measured on mini, <protocol clean>")
 
 
@@ -74,7 +74,7 @@ def test_drawn_shown_and_saved(browser: Any, tmp_path: Path) -> None:
     rows = list(csv.reader(io.StringIO(saved)))
     assert rows[0] == ["seed", "accuracy"]
     assert sorted(float(row[1]) for row in rows[1:]) == sorted(
-        record.metrics["accuracy"] for record in collection.records
+        record.score for record in collection.records
     )
     listed = shown.locator("#figures table tbody tr").all_inner_texts()
     assert [line.split() for line in listed] == rows[1:]

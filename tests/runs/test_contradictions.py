@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fabricated_runs import put, record
+from flat_results import flat, in_fields
 
 from hydra_peft.config.identity import short_hash
 from hydra_peft.config.text import to_yaml
@@ -23,9 +24,9 @@ from hydra_peft.sweeps.status import Survey
 
 RIGHT = record()
 TRIED = [
-    {"lr": 0.01, "accuracy": 80.0, "status": "completed"},
-    {"lr": 0.1, "accuracy": 90.0, "status": "completed"},
-    {"lr": 1.0, "accuracy": None, "status": "diverged"},
+    {"lr": 0.01, "score": 80.0, "status": "completed"},
+    {"lr": 0.1, "score": 90.0, "status": "completed"},
+    {"lr": 1.0, "score": None, "status": "diverged"},
 ]
 TUNED = {"trials": 3, "chosen": {"lr": 0.1}, "candidates": TRIED}
 
@@ -40,8 +41,8 @@ def science(**changes: Any) -> dict[str, Any]:
     "changes",
     [
         {},
-        {"metrics": {**RIGHT.metrics, "accuracy": 100 / 3, "correct": 1, "count": 3}},
-        {"metrics": {**RIGHT.metrics, "epoch": 30}},
+        {"metrics": {**flat(RIGHT), "accuracy": 100 / 3, "correct": 1, "count": 3}},
+        {"metrics": {**flat(RIGHT), "epoch": 30}},
         {"tuning": TUNED},
         {"tuning": {"trials": 1}},  # an older one
         {"data": {"counts": {"test": 400, "train": 1000}, "lineage": "generated"}},
@@ -54,26 +55,26 @@ def science(**changes: Any) -> dict[str, Any]:
         },
         # No share of correct images, so counts do not say it.
         {
-            **science(dataset={**RIGHT.science["dataset"], "metric": "correlation"}),
-            "metrics": {**RIGHT.metrics, "accuracy": -12.0},
+            **science(dataset={**RIGHT.science["dataset"], "metric": "pearson"}),
+            **{"primary": "pearson", "scores": {"test": {"pearson": -12.0}}},
         },
     ],
 )
 def test_what_agrees(changes: dict[str, Any]) -> None:
-    assert contradictions(dataclasses.replace(RIGHT, **changes)) == ""
+    assert contradictions(dataclasses.replace(RIGHT, **in_fields(changes))) == ""
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         (
-            {"metrics": {**RIGHT.metrics, "accuracy": 99.9}},
+            {"metrics": {**flat(RIGHT), "accuracy": 99.9}},
             "accuracy is 99.9, and 393 of 400 correct are 98.25",
         ),
-        ({"metrics": {**RIGHT.metrics, "correct": 401}}, "401 of 400 images correct"),
-        ({"metrics": {**RIGHT.metrics, "correct": 0, "count": 0}}, "0 of 0 images correct"),
-        ({"metrics": {**RIGHT.metrics, "epoch": 29}}, "the score is of epoch 29 of 30"),
-        ({"metrics": {**RIGHT.metrics, "split": "val200"}}, "split is 'val200', and 'test' in"),
+        ({"metrics": {**flat(RIGHT), "correct": 401}}, "401 of 400 images correct"),
+        ({"metrics": {**flat(RIGHT), "correct": 0, "count": 0}}, "0 of 0 images correct"),
+        ({"metrics": {**flat(RIGHT), "epoch": 29}}, "the score is of epoch 29 of 30"),
+        ({"metrics": {**flat(RIGHT), "split": "val200"}}, "split is 'val200', and 'test' in"),
         (
             {"parameters": {**RIGHT.parameters, "adapter": 1}},
             "17970 trainable parameters, and adapter and head have 1291",
@@ -120,7 +121,7 @@ def test_what_agrees(changes: dict[str, Any]) -> None:
     ],
 )
 def test_what_does_not_agree_is_told(changes: dict[str, Any], told: str) -> None:
-    found = contradictions(dataclasses.replace(RIGHT, **changes))
+    found = contradictions(dataclasses.replace(RIGHT, **in_fields(changes)))
     assert re.search(re.escape(told).replace(r"\.\*", ".*"), found), found
 
 
@@ -184,7 +185,7 @@ def test_every_reader_compares_the_config_beside_the_record(
 def test_such_a_record_is_in_no_table(tmp_path: Path) -> None:
     good, bad = put(tmp_path), put(tmp_path, seed=1)
     content = json.loads((bad / "result.json").read_text())
-    content["metrics"]["accuracy"] = 99.9
+    content["scores"]["test"]["accuracy"] = 99.9
     (bad / "result.json").write_text(json.dumps(content))
     collection = collect(tmp_path)
     assert [run.folder for run in collection.completed] == [good]
@@ -193,7 +194,7 @@ def test_such_a_record_is_in_no_table(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="contradicts itself"):
         read_record(bad)
     doubts: list[str] = []
-    assert read_record(bad, doubts).metrics["accuracy"] == 99.9
+    assert read_record(bad, doubts).score == 99.9
     assert len(doubts) == 1
 
 

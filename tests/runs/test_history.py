@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fabricated_runs import EPOCHS, epochs, record
+from flat_results import flat
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.history import read_history
@@ -50,7 +51,7 @@ def test_a_run_that_is_not_over_may_lack_epochs(tmp_path: Path) -> None:
 
 def test_it_ends_as_the_record_says(tmp_path: Path) -> None:
     epochs(tmp_path, *[1.0] * EPOCHS)  # whose losses are 1 / epoch
-    metrics = {**record().metrics, "train_loss": 0.5}
+    metrics = {**flat(record()), "train_loss": 0.5}
     found = read_history(tmp_path, record(metrics=metrics))
     assert found is not None
     assert "it ends with a loss of 0.0333333, and the record has 0.5" in found.faults

@@ -88,7 +88,7 @@ def check(row: Row, record: Record) -> None:
     assert row.hparams == hyper_parameters(record)
     assert row.hparams["seed"] == record.seed
     expected = {
-        "result/test_accuracy": record.metrics["accuracy"],
+        "result/test_accuracy": record.score,
         "result/adapter_parameters": record.parameters["adapter"],
         "result/head_parameters": record.parameters["head"],
         "result/train_seconds": record.times["train"],
@@ -151,7 +151,7 @@ def test_a_resumed_run_is_one_row_with_its_last_values(
     assert outcome.record.resumed
     (row,) = tab().values()
     check(row, outcome.record)
-    assert row.metrics["train/loss"] == pytest.approx(outcome.record.metrics["train_loss"])
+    assert row.metrics["train/loss"] == pytest.approx(outcome.record.training["loss"])
 
 
 def test_a_failure_is_shown_until_the_run_is_taken_up_again(

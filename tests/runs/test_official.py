@@ -146,12 +146,12 @@ def test_same_losses_for_twenty_steps_and_the_same_maximum(
     assert len(expected) == 20
     assert losses[:20] == pytest.approx(expected, abs=1e-5)
     assert max(expected) - min(expected) > 0.1  # not a constant that anything would equal
-    metrics = outcome.record.metrics
+    record = outcome.record
     if warmup == 1:
         assert len(losses) == 20
-        assert metrics["correct"] == max(scores)
-        assert metrics["epoch"] == 1 + scores.index(max(scores))
-    assert metrics["selection"].startswith("best of ")
+        assert record.counts["correct"] == max(scores)
+        assert record.selection["epoch"] == 1 + scores.index(max(scores))
+    assert record.rule.startswith("best of ")
     assert outcome.record.data["partial"] is True
     assert outcome.record.protocol == "official"
 

@@ -43,7 +43,7 @@ def test_same_score(do: Do, shared_cache: Path, tmp_path: Path, overrides: list[
     again = rebuild(
         moved, shared_cache if "method=lora" in overrides else tmp_path / "another_cache"
     )
-    assert again.unmerged.correct == outcome.record.metrics["correct"]
+    assert again.unmerged.correct == outcome.record.counts["correct"]
     if outcome.record.method["name"] in ("linear", "full"):
         assert again.merged is None
     else:

@@ -28,7 +28,10 @@ RECORD = Record(
     seed=0,
     science={},
     started="2026-01-01T00:00:00+00:00",
-    metrics={"accuracy": 50.0, "correct": 1, "count": 2, "split": "test", "selection": "last"},
+    scores={"test": {"accuracy": 50.0}},
+    primary="accuracy",
+    selection={"rule": "last", "split": "test"},
+    counts={"scored": 2, "correct": 1},
     parameters={"adapter": 1, "head": 1},
 )
 
@@ -41,12 +44,12 @@ def test_round_trip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 2}, "has schema 2, this version reads 1"),
+        ({"schema": 3}, "has schema 3, this version reads 1 and 2"),
         ({"surprise": 1}, "unknown"),
         ({"seed": "0"}, "no usable seed"),
         ({"status": "fine"}, "no usable status"),
-        ({"metrics": []}, "no usable metrics"),
-        ({"metrics": {}}, "of a completed run, yet lacks"),
+        ({"scores": []}, "no usable scores"),
+        ({"scores": {}}, "of a completed run, yet lacks"),
     ],
 )
 def test_records_that_are_not_ours(tmp_path: Path, change: dict, message: str) -> None:

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 from fabricated_runs import record
+from flat_results import in_fields
 
 from hydra_peft.config.identity import short_hash
 from hydra_peft.errors import UserError
 from hydra_peft.runs.record import Record, read_record
 
+ACCURACY = "scores.test.accuracy"
 METRICS = {"accuracy": 98.25, "correct": 393, "count": 400, "split": "test", "selection": "last"}
 
-SCIENCE = {**record().science, "dataset": {"metric": "correlation"}}
+SCIENCE = {**record().science, "dataset": {"metric": "pearson"}}
 CORRELATION = {"science": SCIENCE, "config_id": short_hash(SCIENCE)}
 
 
@@ -29,7 +31,7 @@ def nested(levels: int) -> Any:
     "changes",
     [
         {},
-        {"metrics": {**METRICS, "accuracy": -12}, **CORRELATION},
+        {"scores": {"test": {"pearson": -12}}, "primary": "pearson", **CORRELATION},
         {"settings": nested(20)},
         {"status": "failed", "metrics": {}, "parameters": {}, "error": "out of memory"},
     ],
@@ -42,16 +44,19 @@ def test_what_runs_write_is_read(tmp_path: Path, changes: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        *(({"metrics": {**METRICS, "accuracy": odd}}, "accuracy") for odd in ("98", None, True)),
-        *(({"metrics": {**METRICS, "accuracy": odd}}, "accuracy") for odd in (100.5, 10**400)),
-        *(({"metrics": {**METRICS, "correct": odd}}, "correct") for odd in ("1", None, 10**400)),
-        ({"metrics": {**METRICS, "count": [1]}}, "count"),
-        ({"metrics": {**METRICS, "split": 1}}, "split"),
-        ({"metrics": {**METRICS, "selection": None}}, "selection"),
-        ({"status": "diverged", "metrics": {"accuracy": "98"}}, "accuracy"),
-        ({"parameters": {"adapter": 10**400, "head": -1}}, "adapter, head"),
-        ({"parameters": {"adapter": 1.0, "head": True}}, "adapter, head"),
-        ({"parameters": {"adapter": 1, "head": 1, "total": "9"}}, "total"),
+        *(({"metrics": {**METRICS, "accuracy": odd}}, ACCURACY) for odd in ("98", None, True)),
+        *(({"metrics": {**METRICS, "accuracy": odd}}, ACCURACY) for odd in (100.5, 10**400)),
+        *(
+            ({"metrics": {**METRICS, "correct": odd}}, "counts.correct")
+            for odd in ("1", None, 10**400)
+        ),
+        ({"metrics": {**METRICS, "count": [1]}}, "counts.scored"),
+        ({"metrics": {**METRICS, "split": 1}}, "selection.split"),
+        ({"metrics": {**METRICS, "selection": None}}, "selection.rule"),
+        ({"status": "diverged", "metrics": {"accuracy": "98", "split": "a"}}, "scores.a.accuracy"),
+        ({"parameters": {"adapter": 10**400, "head": -1}}, "parameters.adapter, parameters.head"),
+        ({"parameters": {"adapter": 1.0, "head": True}}, "parameters.adapter, parameters.head"),
+        ({"parameters": {"adapter": 1, "head": 1, "total": "9"}}, "parameters.total"),
         *(({"times": {"total": odd}}, "times") for odd in ("x", None, True, 10**400, [1])),
         ({"times": [], "code": None}, "times, code"),
         *(({name: []}, name) for name in ("hardware", "versions", "memory", "path", "tuning")),
@@ -61,11 +66,17 @@ def test_what_runs_write_is_read(tmp_path: Path, changes: dict[str, Any]) -> Non
         *(({"times": {"total": odd}}, "times") for odd in (-1, -1e-9)),
         ({"images_per_second": -1.0}, "images_per_second"),
         *(
-            ({"metrics": {**METRICS, "train_accuracy": odd}}, "train_accuracy")
-            for odd in (100.5, -1, "99", None, [1])
+            ({"metrics": {**METRICS, "train_accuracy": odd}}, "training.accuracy")
+            for odd in (100.5, -1, "99", [1])
         ),
-        *(({"metrics": {**METRICS, "train_loss": odd}}, "train_loss") for odd in (-1, "0", None)),
-        *(({"metrics": {**METRICS, "epoch": odd}}, "epoch") for odd in ("3", -1, 2.0, [3])),
+        *(
+            ({"metrics": {**METRICS, "train_loss": odd}}, "training.loss")
+            for odd in (-1, "0", None)
+        ),
+        *(
+            ({"metrics": {**METRICS, "epoch": odd}}, "selection.epoch")
+            for odd in ("3", -1, 2.0, [3])
+        ),
         ({"data": {"lineage": 5, "sha256": [1]}}, "data.sha256, data.lineage"),
         ({"data": {"partial": "no", "notes": "x"}}, "data.partial, data.notes"),
         ({"data": {"splits": {"test": 1}, "counts": {"test": "9"}}}, "data.splits, data.counts"),
@@ -113,6 +124,6 @@ def test_a_long_list_of_names_is_cut_and_steers_no_terminal(tmp_path: Path) -> N
 
 def planted(folder: Path, changes: dict[str, Any]) -> Record:
     """Write a record, completed unless ``changes`` say otherwise, that nothing has checked."""
-    made = dataclasses.replace(record(), **changes)
+    made = dataclasses.replace(record(), **in_fields(changes))
     (folder / "result.json").write_text(json.dumps(dataclasses.asdict(made)))
     return made

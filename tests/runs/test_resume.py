@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from flat_results import results
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs import training as training_module
@@ -91,7 +92,7 @@ def undisturbed() -> dict[str, tuple[bytes, dict[str, Any]]]:
 
 
 def result(outcome: Outcome) -> tuple[bytes, dict[str, Any]]:
-    return (outcome.folder / "adapter.safetensors").read_bytes(), outcome.record.metrics
+    return (outcome.folder / "adapter.safetensors").read_bytes(), results(outcome.record)
 
 
 def same(one: tuple[bytes, dict[str, Any]], other: tuple[bytes, dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from flat_results import results
 
 from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.errors import UserError
@@ -40,12 +41,13 @@ def test_folder_and_record(do: Do, tmp_path: Path) -> None:
     ]
     written = json.loads((folder / "result.json").read_text())
     assert written["status"] == "completed"
-    assert written["schema"] == 1
+    assert written["schema"] == 2
     assert written["protocol"] == "clean"
     assert written["weights"]["kind"] == "pretrained"
-    metrics = written["metrics"]
-    assert metrics["accuracy"] == pytest.approx(100 * metrics["correct"] / 50)
-    assert (metrics["split"], metrics["selection"], metrics["epoch"]) == ("test", "last epoch", 2)
+    assert written["counts"]["scored"] == 50
+    accuracy = pytest.approx(100 * written["counts"]["correct"] / 50)
+    assert (written["primary"], written["scores"]) == ("accuracy", {"test": {"accuracy": accuracy}})
+    assert written["selection"] == {"rule": "last", "split": "test", "epoch": 2}
     counts = written["parameters"]
     assert counts["head"] == 129 * 10
     assert counts["trainable"] == counts["adapter"] + counts["head"]
@@ -53,7 +55,7 @@ def test_folder_and_record(do: Do, tmp_path: Path) -> None:
         assert written[key], key
     rows = list(csv.DictReader((folder / "metrics.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert float(rows[1]["loss"]) == pytest.approx(metrics["train_loss"])
+    assert float(rows[1]["loss"]) == pytest.approx(written["training"]["loss"])
     assert "test accuracy" in (folder / "train.log").read_text()
     assert list((folder / "tensorboard").iterdir())
 
@@ -67,7 +69,7 @@ def test_same_bits_alone_and_after_other_jobs(do: Do, tmp_path: Path) -> None:
     later = do(*dropout, f"paths.runs={tmp_path}/later")
     first, second = (read_tensors(o.folder / "adapter.safetensors") for o in (alone, later))
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert alone.record.metrics == later.record.metrics
+    assert results(alone.record) == results(later.record)
 
 
 def test_seeds_and_methods_share_what_they_should(do: Do) -> None:
@@ -76,7 +78,7 @@ def test_seeds_and_methods_share_what_they_should(do: Do) -> None:
     other = do("method=lora", "train.epochs=1", "seed=1")
     assert lora.record.data == hydra.record.data == other.record.data
     assert lora.record.weights == other.record.weights
-    assert lora.record.metrics["train_loss"] != other.record.metrics["train_loss"]
+    assert lora.record.training["loss"] != other.record.training["loss"]
 
 
 def test_frozen_backbone_is_untouched_by_full_fine_tuning_before(do: Do) -> None:
@@ -162,7 +164,7 @@ def test_validation_protocol_does_not_touch_the_test_set(
     monkeypatch.setattr(training_module, "evaluate", spy)
     record = do("protocol=validation").record
     assert sizes == [25]
-    assert (record.metrics["split"], record.metrics["count"]) == ("val200", 25)
+    assert (record.split, record.counts["scored"]) == ("val200", 25)
 
 
 def test_clean_protocol_touches_the_test_set_once(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,17 +185,17 @@ def test_selection_on_a_split_says_so_and_keeps_that_epoch(do: Do) -> None:
         "train.epochs=3",
         "optimizer.lr=0.05",
     )
-    assert best.record.metrics["selection"] == "best of 3 evaluations on test"
+    assert best.record.rule == "best of 3 evaluations on test"
     log = (best.folder / "train.log").read_text().splitlines()
     scores = [float(line.split("accuracy ")[1][:-1]) for line in log if "test accuracy" in line]
-    assert best.record.metrics["accuracy"] == pytest.approx(max(scores), abs=0.01)
-    assert best.record.metrics["epoch"] == 1 + scores.index(max(scores))
+    assert best.record.score == pytest.approx(max(scores), abs=0.01)
+    assert best.record.selection["epoch"] == 1 + scores.index(max(scores))
     from hydra_peft.runs.rebuild import reevaluate
 
     again = reevaluate(
         best.folder, cache=best.folder / "cache", checkpoint=None, data=None, device="cpu"
     )
-    assert again.unmerged.correct == best.record.metrics["correct"]
+    assert again.unmerged.correct == best.record.counts["correct"]
 
 
 def test_interrupted_run_says_so_and_is_done_again(
@@ -211,7 +213,7 @@ def test_interrupted_run_says_so_and_is_done_again(
     (folder,) = (tmp_path / "runs/mini/digits").glob("hydra-*-seed0-*")
     record = json.loads((folder / "result.json").read_text())
     assert record["status"] == "interrupted"
-    assert record["metrics"] == {}
+    assert record["scores"] == {}
     assert (earlier.folder / "result.json").read_bytes() == content
     monkeypatch.undo()
     assert do().record.status == "completed"
@@ -288,7 +290,7 @@ def test_a_disk_that_fills_up_interrupts_the_run_and_the_same_command_goes_on(
     monkeypatch.undo()
     outcome = do(*short)
     assert [part["epoch"] for part in outcome.record.resumed] == [1]
-    assert outcome.record.metrics == undisturbed.record.metrics
+    assert results(outcome.record) == results(undisturbed.record)
 
 
 def test_drop_last_without_a_batch(do: Do, tmp_path: Path) -> None:

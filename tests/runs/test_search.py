@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flat_results import fields, results
 
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
@@ -215,13 +216,16 @@ def test_a_search_that_was_cut_off_goes_on_as_one_that_was_not(
     assert runs.done == trained
     assert len(list((tmp_path / "cut/tuning").rglob("result.json"))) == 4
     assert resumed.record.tuning == whole.record.tuning
-    assert resumed.record.metrics == whole.record.metrics
+    assert results(resumed.record) == results(whole.record)
     assert resumed.folder.name == whole.folder.name
     assert run_protocol(*cut).skipped
     assert read_record(resumed.folder).settings["protocol.search"] == "optuna"
     # Tensors, json, yaml and logs: no study, nothing that is unpickled.
     kept = {path.suffix for path in (tmp_path / "cut").rglob("*") if path.is_file()}
     assert kept.isdisjoint({".pkl", ".pickle", ".pt", ".db", ".journal"})
+
+
+ON_VAL = {"count": 200, "split": "val200", "selection": "last epoch"}
 
 
 def fabricated(
@@ -237,10 +241,11 @@ def fabricated(
         if not template:
             template.append(original(config, yaml, **more))
         accuracy = next(left)
-        metrics = {} if accuracy is None else {"accuracy": accuracy, "correct": int(2 * accuracy)}
+        scored = {"accuracy": accuracy, **ON_VAL}
+        metrics = {} if accuracy is None else {**scored, "correct": int(2 * accuracy)}
         status = "diverged" if accuracy is None else "completed"
         done.append((config, more.get("tuning", {})))
-        record = dataclasses.replace(template[0].record, metrics=metrics, status=status)
+        record = dataclasses.replace(template[0].record, status=status, **fields(metrics))
         return dataclasses.replace(template[0], record=record)
 
     monkeypatch.setattr(tuning, "run", fake)
@@ -269,7 +274,7 @@ def test_the_record_says_how_it_was_chosen(
         "split": "val200",
         "chosen": {key: trials[1][key] for key in ("lr", "scale", "dropout")},
     }
-    assert [one["accuracy"] for one in trials] == [55.0, 65.5, 60.0, 50.0]
+    assert [one["score"] for one in trials] == [55.0, 65.5, 60.0, 50.0]
     assert [one["lr"] for one in trials] == [config.optimizer.lr for config, _ in done[:4]]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from flat_results import results
 
 from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id
@@ -52,7 +53,7 @@ def test_the_best_on_val200_is_run_and_recorded(
         (1e-2, 1),
         (1e-2, 2),
     ]
-    assert [c["accuracy"] for c in tuning["candidates"]] == [n * 4 for _, n in evaluated[:4]]
+    assert [c["score"] for c in tuning["candidates"]] == [n * 4 for _, n in evaluated[:4]]
     best = max(range(4), key=lambda i: (evaluated[i][1], -i))
     candidate = tuning["candidates"][best]
     assert tuning["chosen"] == {key: candidate[key] for key in ("lr", "scale", "dropout")}
@@ -61,7 +62,7 @@ def test_the_best_on_val200_is_run_and_recorded(
     assert kept.optimizer.lr == 1e-2
     assert kept.method.scale == candidate["scale"]  # type: ignore[attr-defined]
     assert outcome.record.settings["optimizer.lr"] == "tuned"
-    assert outcome.record.metrics["count"] == 50
+    assert outcome.record.counts["scored"] == 50
     assert find_runs(tmp_path / "runs") == [outcome.folder]
 
 
@@ -76,7 +77,7 @@ def test_typed_again_nothing_is_done_again(configure: Configure, tmp_path: Path)
     assert len(stamps) == 4
     again = run_protocol(config, yaml)
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
-    assert again.record.metrics == first.record.metrics
+    assert results(again.record) == results(first.record)
     assert again.record.tuning == first.record.tuning
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from flat_results import fields
 
 from hydra_peft.runs.claims import claim
 from hydra_peft.runs.ledger import Ledger
@@ -23,7 +24,7 @@ def running(make_job: Callable[..., Job], tmp_path: Path) -> tuple[Job, Path, Re
     job = make_job()
     do_job(job)
     (path,) = tmp_path.glob("runs/**/result.json")
-    record = dataclasses.replace(read_record(path.parent), status="running", metrics={})
+    record = dataclasses.replace(read_record(path.parent), status="running", **fields({}))
     write_record(record, path.parent)
     (path.parent / "checkpoints").mkdir(exist_ok=True)
     (path.parent / "checkpoints" / "step-00000001.safetensors").write_bytes(b"x")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fabricated_runs import record
+from flat_results import changed
 
 from hydra_peft.runs._claim_files import Holder
 from hydra_peft.runs._machine import Process
@@ -23,7 +24,7 @@ EVIL = "\x1b[2J\x1b]0;owned\x07 \x9b31m \u202eabc\r\nnext \ud800"
 def evil() -> Record:
     names = ("config_id", "benchmark", "task", "method_label", "started", "error")
     made = dataclasses.replace(record(), **dict.fromkeys(names, EVIL))
-    return dataclasses.replace(made, metrics={**made.metrics, "split": EVIL, "selection": EVIL})
+    return changed(made, split=EVIL, selection=f"best of 2 evaluations on {EVIL}")
 
 
 def harmless(line: str) -> None:

@@ -33,7 +33,7 @@ def test_a_job_is_done_once(make_job: MakeJob, tmp_path: Path) -> None:
     assert (end.job, end.status, end.error) == (job, "completed", None)
     (path,) = tmp_path.glob("runs/**/result.json")
     record = read_record(path.parent)
-    assert end.metric == record.metrics["accuracy"]
+    assert end.metric == record.score
     assert end.line.startswith(f"mini/digits linear seed 3: {end.metric:.2f}% test (last epoch")
     assert end.line.endswith(f"\n    {path.parent}")
     again = do_job(job)

@@ -179,8 +179,8 @@ def test_a_damaged_record_starts_anew(make_job: MakeJob) -> None:
 @pytest.mark.parametrize(
     ("part", "value"),
     [
-        ("metrics", {"accuracy": "x"}),
-        ("metrics", {"accuracy": 10**400}),
+        ("scores", {"test": {"accuracy": "x"}}),
+        ("scores", {"test": {"accuracy": 10**400}}),
         ("times", []),
         ("times", {"total": "x"}),
         ("parameters", {"adapter": "many"}),

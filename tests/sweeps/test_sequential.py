@@ -113,7 +113,7 @@ def test_what_others_end_is_their_end(
     assert [end.job.name for end in ends] == ["other", job.name]
     assert (ends[1].status, ends[1].error) == (status, error)
     if status == "completed":
-        assert ends[1].metric == found.metrics["accuracy"]
+        assert ends[1].metric == found.score
         assert f"done by {os.uname().nodename}" in ends[1].line
     else:
         assert f"{status}: it was too much." in ends[1].line

@@ -87,7 +87,7 @@ def _truncate(path: Path) -> None:
 
 
 def _other_schema(path: Path) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 2}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 3}))
 
 
 def _other_types(path: Path) -> None:
@@ -183,7 +183,7 @@ def test_values_that_no_run_writes_are_named(tmp_path: Path) -> None:
     ((seed, epochs),) = [(run.seed, run.epochs) for run in snapshot.runs]
     assert (seed, epochs) == (9, None)
     assert [text.split(" has no usable ")[1] for text in snapshot.warnings] == [
-        *["accuracy: edited?"] * 5,
+        *["scores..accuracy, selection.rule: edited?"] * 5,
         "started, error: edited?",
     ]
 

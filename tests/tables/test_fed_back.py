@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fabricated_runs import agreeing
+from flat_results import fields, flat
 from vtab1k_records import vtab_record
 
 from hydra_peft.runs.collection import collect
@@ -47,7 +48,7 @@ def write_runs(runs: Path, spec: PaperTable, table: PublishedTable) -> None:
                 method=dict(spec.rows[key]),
                 method_label=key,
                 data={"sha256": task},
-                metrics={**base.metrics, "accuracy": row.numbers[task].value},
+                **fields(flat(base) | {"accuracy": row.numbers[task].value}),
                 parameters=parameters,
             )
             write_record(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fabricated_runs import agreeing
+from flat_results import flat, in_fields
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.collection import collect
@@ -46,7 +47,7 @@ def record(task: str, seed: int, accuracy: float, **changes: Any) -> Record:
         },
         "parameters": {"adapter": 100, "head": {"a": 10, "b": 20, "c": 30}[task]},
     }
-    return agreeing(Record(**{**values, **changes}))
+    return agreeing(Record(**in_fields({**values, **changes})))
 
 
 def to_markdown(table: Table) -> str:
@@ -168,7 +169,7 @@ def test_random_weights_are_named_in_the_table() -> None:
 
 
 def test_partial_data_and_selection_on_the_test_set_are_named_in_the_table() -> None:
-    best = {**FULL[0].metrics, "selection": "best of 10 evaluations on test"}
+    best = {**flat(FULL[0]), "selection": "best of 10 evaluations on test"}
     data = {"sha256": "a", "partial": True, "lineage": "rebuilt"}
     runs = [record("a", 0, 50.0, metrics=best, data=data), record("b", 0, 50.0, metrics=best)]
     (table,), warnings = build_tables(runs)

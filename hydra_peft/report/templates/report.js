@@ -203,8 +203,8 @@
     const badges = make("p", { class: "badges" });
     badges.append(make("span", { class: `status ${run.status}` }, run.status), " ");
     const marks = [[`protocol ${run.protocol}`, "plain", ""], ...run.badges];
-    const metrics = data.pool[run.record.metrics] ?? {}, from = data.pool[run.record.data] ?? {};
-    if (metrics.split) marks.splice(1, 0, [`scored on ${metrics.split}, ${metrics.selection}`, "plain", ""]);
+    const from = data.pool[run.record.data] ?? {};
+    if (run.scored_on) marks.splice(1, 0, [run.scored_on, "plain", ""]);
     if (from.lineage) marks.splice(-run.badges.length || marks.length, 0, [`data ${from.lineage}`, "plain", ""]);
     for (const [text, kind, title] of marks) badges.append(make("span", { class: `badge ${kind}`, title }, text));
     const head = make("div", { class: "run-head" },
@@ -213,7 +213,7 @@
     if (run.cause) body.append(make("p", { class: "cause" }, run.cause));
     if (run.traceback) body.append(make("details", { open: "" }, make("summary", {}, "Traceback (its end)"), make("pre", { tabindex: 0 }, run.traceback)));
     const facts = {};
-    if (metrics.accuracy !== undefined) facts.accuracy = `${Number(metrics.accuracy).toFixed(2)}% (${metrics.correct} of ${metrics.count}), measured`;
+    if (run.score) facts[run.metric] = `${run.score}, measured`;
     Object.assign(facts, { backbone: run.model, folder: run.folder, config_id: run.id, started: run.started });
     body.append(listing(facts));
     if (run.curves) {

@@ -78,7 +78,16 @@ def _compare(quiet: Path, disturbed: Path) -> list[str]:
     except UserError as error:
         return [str(error)]
     faults = [f"is {found.status}"] if found.status != "completed" else []
-    for key in ("metrics", "parameters", "data", "weights", "science", "settings"):
+    for key in (
+        "scores",
+        "counts",
+        "training",
+        "parameters",
+        "data",
+        "weights",
+        "science",
+        "settings",
+    ):
         if getattr(expected, key) != getattr(found, key):
             faults.append(f"{key} differ: {getattr(found, key)} for {getattr(expected, key)}")
     if _digest(quiet / TENSORS) != _digest(disturbed / TENSORS):

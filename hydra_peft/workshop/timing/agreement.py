@@ -122,7 +122,7 @@ def _train(
         device=device,
         precision=precision,
     )
-    return torch.stack(losses).double().cpu(), score.accuracy
+    return torch.stack(losses).double().cpu(), score.values["accuracy"]
 
 
 def _model(seed: int, device: torch.device) -> AdaptedModel:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from fabricated_runs import EPOCHS, epochs, put, record
+from flat_results import flat
 
 from hydra_peft.adaptation.storage import TENSORS
 from hydra_peft.runs.folder import find_runs
@@ -39,7 +40,7 @@ def test_equal_sweeps_have_no_differences(both: tuple[Path, Path]) -> None:
 
 
 def other_score(folder: Path) -> None:
-    metrics = {**record().metrics, "accuracy": 98.0, "correct": 392}
+    metrics = {**flat(record()), "accuracy": 98.0, "correct": 392}
     write_record(record(metrics=metrics), folder)
 
 
@@ -53,7 +54,7 @@ def half_a_file(folder: Path) -> None:
     [
         (lambda folder: (folder / FILE).unlink(), "is missing"),
         (lambda folder: write_record(record("interrupted"), folder), "is interrupted"),
-        (other_score, "metrics differ"),
+        (other_score, "scores differ"),
         (lambda folder: complete(folder.parents[2], 0, 2.0), "the trained tensors differ"),
         (half_a_file, "truncated or not a safetensors file"),
         (lambda folder: epochs(folder, *[1.0] * (EPOCHS - 1)), "metrics.csv has epochs"),
