@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from hydra_peft.metrics import find_metric
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.schema1 import upgraded
+from hydra_peft.training.evaluation import Score
 
 FIELDS = ("scores", "primary", "selection", "counts", "training")
 
@@ -40,3 +42,8 @@ def changed(record: Record, **metrics: Any) -> Record:
 def results(record: Record) -> dict[str, Any]:
     """Return all that a run gave, to compare runs by."""
     return {name: getattr(record, name) for name in FIELDS}
+
+
+def correct(score: Score) -> int:
+    """Return the number of examples that were right."""
+    return score.counts(find_metric("accuracy"))["correct"]

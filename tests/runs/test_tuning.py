@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from flat_results import results
+from flat_results import correct, results
 
 from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id
@@ -37,7 +37,7 @@ def test_the_best_on_val200_is_run_and_recorded(
 
     def spy(model, task, split, **rest):  # type: ignore[no-untyped-def]
         score = original(model, task, split, **rest)
-        evaluated.append((len(split), score.correct))
+        evaluated.append((len(split), correct(score)))
         return score
 
     monkeypatch.setattr(training_module, "evaluate", spy)

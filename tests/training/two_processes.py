@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from flat_results import correct
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import nn
@@ -135,7 +136,7 @@ def scoring(world: Torchrun) -> None:
     )
     said["batches"], said["rounds"] = seen, len(rounds)
     whole = int((model(images.flatten(1) / 255).argmax(1) == split.targets).sum())
-    said["score"] = [score.correct - whole, score.count]
+    said["score"] = [correct(score) - whole, score.count]
 
 
 def do(name: str, *overrides: str) -> Outcome:
