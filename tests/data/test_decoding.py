@@ -17,7 +17,7 @@ from hydra_peft.data.images import FileImages
 from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
 from hydra_peft.training.batches import Normalizer
-from hydra_peft.workshop.prepare.originals._photos import photo
+from hydra_peft.workshop.prepare.originals._image_files import photo
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
