@@ -18,7 +18,7 @@ from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import science
 from hydra_peft.files import atomic_write
 from hydra_peft.runs.assembly import build_model, load_backbone, load_data
-from hydra_peft.runs.first_look import task_of
+from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.record import write_record
 
 
@@ -52,8 +52,8 @@ def put_model(
     save_adapter(adapted.model, folder)
     data: dict[str, Any] = {"sha256": "a" * 64, "splits": {"test": "c" * 64}}
     if cache is not None:
-        task = task_of(config.dataset, config.paths, ["test"])
-        loaded = load_data(config.dataset, config.data, task, adapted.size, wanted=[])
+        request = data_request(config.dataset, config.paths, ["test"])
+        loaded = load_data(config.dataset, config.data, request, adapted.size, wanted=[])
         data = dict(loaded.description)
         count = loaded.description["counts"]["test"]  # type: ignore[index]
         correct = count * 98 // 100

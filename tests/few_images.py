@@ -6,24 +6,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from hydra_peft.data import splits
+from hydra_peft.data.images import ArrayImages
 from hydra_peft.data.sources import mini
-from hydra_peft.data.splits import ArrayImages, SourceSplit
+from hydra_peft.data.split import Split
 
 #: what is kept, by split
 SIZES = {"train800": 64, "val200": 25, "train": 89, "test": 50}
 
 
-def few_images(images: Tensor, labels: Tensor) -> dict[str, SourceSplit]:
+def few_images(images: Tensor, labels: Tensor) -> dict[str, Split]:
     """Return the splits of a task, small; takes the place of ``split_arrays``."""
     fit, held = torch.arange(64), torch.arange(800, 825)
     rows = {"train800": fit, "val200": held, "train": torch.cat([fit, held])}
     rows["test"] = torch.arange(1000, 1050)
     assert {name: len(found) for name, found in rows.items()} == SIZES
-    return {name: SourceSplit(ArrayImages(images[i]), labels[i]) for name, i in rows.items()}
+    return {name: Split({"image": ArrayImages(images[i])}, labels[i]) for name, i in rows.items()}
 
 
 def shorten(patch: pytest.MonkeyPatch) -> None:
     """Make tasks of benchmark mini small, also in what is known of them before they are made."""
-    patch.setattr(splits, "split_arrays", few_images)
+    patch.setattr(mini, "split_arrays", few_images)
     patch.setattr(mini, "sizes_of", lambda _: SIZES)

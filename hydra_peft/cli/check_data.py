@@ -99,9 +99,9 @@ def _check(
     dataset: DatasetConfig, data: Path, cache: Path, decode: bool, partial: bool
 ) -> TaskReport:
     from hydra_peft.data.checking import check_prepared
-    from hydra_peft.data.sources import Task
+    from hydra_peft.data.sources import DataRequest
 
-    task = Task(
+    request = DataRequest(
         benchmark=dataset.benchmark,
         name=dataset.name,
         folder=dataset.folder,
@@ -111,7 +111,7 @@ def _check(
         cache=cache,
         splits=SPLITS,
     )
-    return check_prepared(task, dataset.sizes, decode=decode, allow_partial=partial)
+    return check_prepared(request, dataset.sizes, decode=decode, allow_partial=partial)
 
 
 def _print(reports: Sequence[TaskReport]) -> None:

@@ -14,7 +14,7 @@ from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.data.sources import labels_of
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.runs.first_look import task_of
+from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.folder import check_run_folder
 from hydra_peft.runs.recorded import look_at_run
 
@@ -122,5 +122,5 @@ def _look_first(folder: Path, arguments: Arguments) -> None:
         raise UserError(f"checkpoint={arguments.checkpoint} is not there, or is no file.")
     config = look_at_run(folder, checkpoint=arguments.checkpoint or None, doubts=[])
     paths = dataclasses.replace(config.paths, data=arguments.data or config.paths.data)
-    task = task_of(config.dataset, paths, [config.protocol.evaluate_split])
-    labels_of(config.dataset.source, task)
+    request = data_request(config.dataset, paths, [config.protocol.evaluate_split])
+    labels_of(config.dataset.source, request)

@@ -171,11 +171,10 @@ def _outcome(order: Order, task: DatasetConfig, prepare: Callable[[DatasetConfig
 
 
 def _partial_remark(folder: Path) -> str:
-    from hydra_peft.data.manifests import read_manifest
-    from hydra_peft.workshop.prepare.originals._manifest import FILE
+    from hydra_peft.data.manifests import MANIFEST, read_manifest
 
     try:
-        partial = (folder / FILE).is_file() and read_manifest(folder / FILE).partial
+        partial = (folder / MANIFEST).is_file() and read_manifest(folder / MANIFEST).partial
     except UserError as error:
         return str(error)
     return "PARTIAL DATA: overwrite=true makes it again" if partial else ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
 
-from hydra_peft.data.splits import content_hash
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 
@@ -34,7 +34,7 @@ def cached_arrays(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tupl
     images, labels = make()
     content = {"images": images, "labels": labels}
     try:
-        write_tensors(path, content, {"sha256": content_hash(images, labels)})
+        write_tensors(path, content, {"sha256": _content_hash(images, labels)})
     except OSError as error:
         raise UserError(
             f"cannot write the image cache {path}: {error.strerror or error}; make room or set "
@@ -47,9 +47,15 @@ def _read(path: Path) -> tuple[Tensor, Tensor] | None:
     try:
         content, metadata = read_tensors_and_metadata(path)
         images, labels = content["images"], content["labels"]
-        if content_hash(images, labels) == metadata.get("sha256"):
+        if _content_hash(images, labels) == metadata.get("sha256"):
             return images, labels
         log.warning("the image cache %s is damaged: it is made anew", path)
     except (UserError, KeyError):
         log.warning("the image cache %s cannot be read: it is made anew", path)
     return None
+
+
+def _content_hash(images: Tensor, labels: Tensor) -> str:
+    digest = hashlib.sha256(images.contiguous().numpy().data)
+    digest.update(labels.contiguous().numpy().data)
+    return digest.hexdigest()

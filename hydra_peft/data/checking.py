@@ -13,13 +13,14 @@ from tqdm import tqdm
 from hydra_peft.data.contradictions import relabelled, with_two_labels
 from hydra_peft.data.decodable import remember
 from hydra_peft.data.decoding import in_threads, read_image
-from hydra_peft.data.file_images import FileImages, labelled_files, load_split
+from hydra_peft.data.images import FileImages, files_of, labelled_files, load_split
+from hydra_peft.data.list_files import task_folder
 from hydra_peft.data.manifests import MANIFEST, manifest_of
 from hydra_peft.data.overlap import overlaps, rows
-from hydra_peft.data.sources._task import Task
-from hydra_peft.data.splits import SourceSplit, TaskData
+from hydra_peft.data.sources._request import DataRequest
+from hydra_peft.data.split import Split
+from hydra_peft.data.task_data import TaskData
 from hydra_peft.data.task_files import TaskFiles
-from hydra_peft.data.task_folders import task_folder
 from hydra_peft.errors import UserError
 
 _IMPLIED = ({"train800", "test"}, {"val200", "test"})
@@ -77,40 +78,40 @@ class TaskReport:
 
 
 def check_prepared(
-    task: Task, sizes: Mapping[str, int], *, decode: bool, allow_partial: bool = False
+    request: DataRequest, sizes: Mapping[str, int], *, decode: bool, allow_partial: bool = False
 ) -> TaskReport:
-    """Return what is right and wrong with the prepared data of ``task``.
+    """Return what is right and wrong with the prepared data of a task.
 
     Args:
-        task: the task; of its splits, those it names are checked.
+        request: the task; of its splits, those it names are checked.
         sizes: number of images that each split should have.
         decode: whether to decode every image, which takes most of the time.
         allow_partial: whether other sizes, and a manifest that says that the original was
             incomplete, are a note and no problem.
     """
-    report = TaskReport(task.name)
+    report = TaskReport(request.name)
     try:
-        folder = task_folder(task)
+        folder = task_folder(request)
     except UserError as error:
         report.problems.append(str(error))
         return report
     report.folder = str(folder)
     report.lineage = "originals" if os.path.lexists(folder / MANIFEST) else "archive"
-    splits: dict[str, SourceSplit] = {}
-    for name in task.splits:
+    splits: dict[str, Split] = {}
+    for name in request.splits:
         try:
-            splits[name] = load_split(folder, name, task)
+            splits[name] = load_split(folder, name, request)
         except UserError as error:
             report.problems.append(str(error))
             continue
-        report.splits[name] = _count(name, splits[name], sizes[name], task.classes, report)
+        report.splits[name] = _count(name, splits[name], sizes[name], request.classes, report)
         if len(splits[name]) != sizes[name]:
             sentence = f"{name} lists {len(splits[name])} images, expected {sizes[name]}."
             (report.notes if allow_partial else report.problems).append(sentence)
     hashes = _hashes(splits, report)
     _compare_splits(hashes, report)
     _compare_labels(splits, hashes, report)
-    if len(hashes) == len(task.splits):
+    if len(hashes) == len(request.splits):
         report.sha256 = str(TaskData(splits, report.lineage).describe()["sha256"])
     if report.lineage == "originals":
         _compare_with_manifest(folder, hashes, report, allow_partial=allow_partial)
@@ -120,22 +121,19 @@ def check_prepared(
     return report
 
 
-def _count(
-    name: str, split: SourceSplit, expected: int, classes: int, report: TaskReport
-) -> SplitReport:
-    histogram = Counter(split.labels.tolist())
+def _count(name: str, split: Split, expected: int, classes: int, report: TaskReport) -> SplitReport:
+    histogram = Counter(split.targets.tolist())
     absent = classes - len(histogram)
     if absent and name in ("train", "test"):  # 200 images cannot hold 397 classes
         report.notes.append(f"{absent} of {classes} classes have no image in {name}.")
     return SplitReport(len(split), expected, dict(sorted(histogram.items())))
 
 
-def _hashes(splits: Mapping[str, SourceSplit], report: TaskReport) -> dict[str, list[bytes]]:
+def _hashes(splits: Mapping[str, Split], report: TaskReport) -> dict[str, list[bytes]]:
     """Return each image's content hash; a split with a missing file is reported and left out."""
     hashes: dict[str, list[bytes]] = {}
     for name, split in splits.items():
-        images = split.images
-        assert isinstance(images, FileImages)
+        images = files_of(split)
         found = _unusable(images)
         if found:
             first = next(iter(found.values()))
@@ -177,13 +175,13 @@ def _compare_splits(hashes: Mapping[str, Sequence[bytes]], report: TaskReport) -
 
 
 def _compare_labels(
-    splits: Mapping[str, SourceSplit], hashes: Mapping[str, Sequence[bytes]], report: TaskReport
+    splits: Mapping[str, Split], hashes: Mapping[str, Sequence[bytes]], report: TaskReport
 ) -> None:
     files = {name: labelled_files(split) for name, split in splits.items()}
     contents: dict[str, list[tuple[bytes, int]]] = {}
     for name, split in splits.items():
         if name in hashes:
-            contents[name] = list(zip(hashes[name], split.labels.tolist(), strict=True))
+            contents[name] = list(zip(hashes[name], split.targets.tolist(), strict=True))
     if count := relabelled(contents):
         report.problems.append(
             f"{count} images of train800 and val200 have another label in train."
@@ -219,11 +217,8 @@ def _compare_with_manifest(
             report.problems.append(f"the images of {name} are not those that its manifest names.")
 
 
-def _decode(
-    name: str, split: SourceSplit, hashes: Sequence[bytes] | None, report: TaskReport
-) -> None:
-    images = split.images
-    assert isinstance(images, FileImages)
+def _decode(name: str, split: Split, hashes: Sequence[bytes] | None, report: TaskReport) -> None:
+    images = files_of(split)
 
     def complaint(row: int) -> str | None:
         try:

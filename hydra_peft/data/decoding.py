@@ -15,7 +15,7 @@ from hydra_peft.cores import usable_cores
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
-    from hydra_peft.data.splits import Images  # loads torch
+    from hydra_peft.data.split import Images  # loads torch
 
 In = TypeVar("In")
 Out = TypeVar("Out")

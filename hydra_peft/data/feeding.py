@@ -10,8 +10,8 @@ from torch import Tensor
 
 from hydra_peft.data.decoding import decode, in_threads
 from hydra_peft.data.image_cache import open_cache
-from hydra_peft.data.split import Split
-from hydra_peft.data.splits import ArrayImages, Images, SourceSplit
+from hydra_peft.data.images import ArrayImages
+from hydra_peft.data.split import Images, Rows, Split
 
 #: images decoded by one thread at a time
 _CHUNK = 16
@@ -40,13 +40,11 @@ class DecodedPixels:
         return torch.from_numpy(decoded).permute(0, 3, 1, 2)
 
 
-def prepare_split(
-    split: SourceSplit, *, size: tuple[int, int], cache: Path | None, title: str
-) -> Split:
-    """Return ``split`` in the size a model takes.
+def prepare_split(split: Split, *, size: tuple[int, int], cache: Path | None, title: str) -> Split:
+    """Return ``split`` with its images in the size a model takes, other inputs as they are.
 
     Args:
-        split: as its source holds it.
+        split: as its source gives it.
         size: height and width in pixels.
         cache: folder of decoded images; None decodes whenever images are read, after checking that
             all of them can be.
@@ -55,12 +53,18 @@ def prepare_split(
     Raises:
         UserError: an image cannot be read, or the cache cannot be written.
     """
-    images = split.images
+    inputs = {
+        name: _sized(rows, size, cache, title) if isinstance(rows, Images) else rows
+        for name, rows in split.inputs.items()
+    }
+    return Split(inputs, split.targets)
+
+
+def _sized(images: Images, size: tuple[int, int], cache: Path | None, title: str) -> Rows:
     if isinstance(images, ArrayImages) and tuple(images.array.shape[1:3]) == size:
-        return Split({"image": images.array.permute(0, 3, 1, 2)}, split.labels)
+        return images.array.permute(0, 3, 1, 2)
     if cache is None:
         # Before anyone trains for hours towards an image that cannot be scored.
         images.check_decodable()
-        return Split({"image": DecodedPixels(images, size)}, split.labels)
-    cached = open_cache(images, size=size, folder=cache, title=title)
-    return Split({"image": cached}, split.labels)
+        return DecodedPixels(images, size)
+    return open_cache(images, size=size, folder=cache, title=title)

@@ -26,7 +26,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hydra_peft.data.decoding import TRANSFORM, decode, in_threads
-from hydra_peft.data.splits import Images
+from hydra_peft.data.split import Images
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json, write_json
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra_peft.data.image_lists import MAX_BYTES
+from hydra_peft.data.list_files import MAX_BYTES
 from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from hydra_peft.data.splits import TaskData
+from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
 
 #: splits that have no image in common
@@ -73,7 +73,7 @@ def check_apart(data: TaskData, name: str) -> None:
     Raises:
         UserError: two splits share more than ``MAX_OVERLAP``, or an image cannot be read.
     """
-    for found in overlaps({key: rows(split.images.hashes) for key, split in data.splits.items()}):
+    for found in overlaps({key: rows(split.hashes()) for key, split in data.splits.items()}):
         if found.too_large:
             raise UserError(
                 f"dataset {name}: {found}, so a score would not be of unseen images: mend the "

@@ -10,11 +10,11 @@ from hydra_peft.errors import UserError
 
 @dataclass(frozen=True)
 class LabelRange:
-    """How many labels a split has, and the least and the greatest of them."""
+    """How many targets a split has, and the least and the greatest label where they are classes."""
 
     count: int
-    lowest: int
-    highest: int
+    lowest: int | None = None
+    highest: int | None = None
 
     @classmethod
     def of(cls, labels: Sequence[int]) -> LabelRange:
@@ -28,7 +28,7 @@ class SeenLabels:
 
     Attributes:
         splits: by name, those asked for.
-        lineage: see :class:`hydra_peft.data.splits.TaskData`.
+        lineage: see :class:`hydra_peft.data.task_data.TaskData`.
         partial: whether the task was prepared from an incomplete original.
     """
 
@@ -70,14 +70,21 @@ def check_promises(
 
 def _check_classes(seen: SeenLabels, name: str, classes: int, allow_partial: bool) -> None:
     """Check that labels lie below ``classes``, and reach it where all of them are there to see."""
-    for split, found in seen.splits.items():
-        if found.lowest < 0 or found.highest >= classes:
+    known = {
+        split: (found.lowest, found.highest)
+        for split, found in seen.splits.items()
+        if found.lowest is not None and found.highest is not None
+    }
+    if not known:
+        return
+    for split, (low, high) in known.items():
+        if low < 0 or high >= classes:
             raise UserError(
-                f"dataset {name} has labels from {found.lowest} to {found.highest} in {split}, but "
+                f"dataset {name} has labels from {low} to {high} in {split}, but "
                 f"dataset.classes={classes}: labels must lie below it; mend the data or "
                 "dataset.classes."
             )
-    highest = max((found.highest for found in seen.splits.values()), default=0)
+    highest = max(high for _, high in known.values())
     # The 1000 of a task with hundreds of classes may lack some of them.
     complete = seen.lineage == "generated" or "test" in seen.splits
     if complete and highest + 1 < classes and not allow_partial:

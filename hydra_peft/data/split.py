@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -64,8 +67,45 @@ class Reader(Protocol):
         ...
 
 
+class Images(ABC):
+    """Images in their own sizes, decoded one by one: what a source gives as input ``image``.
+
+    :func:`hydra_peft.data.feeding.prepare_split` turns them into rows of the size a model takes.
+
+    Attributes:
+        hashes: sha256 of each image's content, uint8 ``[n, 32]``.
+        sha256: hash of the content of all images, in order.
+    """
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def pixels(self, index: int) -> np.ndarray:
+        """Return one image as RGB, uint8 ``[height, width, 3]``.
+
+        Raises:
+            UserError: the image cannot be read.
+        """
+
+    @property
+    @abstractmethod
+    def hashes(self) -> Tensor: ...
+
+    @property
+    @abstractmethod
+    def sha256(self) -> str: ...
+
+    def check_decodable(self) -> None:  # noqa: B027
+        """Check, once for each content, that every image can be read; nothing where all can be.
+
+        Raises:
+            UserError: one cannot; the message names it.
+        """
+
+
 #: One input of all examples of a split.
-Rows = Tensor | Ragged | Reader
+Rows = Tensor | Ragged | Reader | Images
 
 
 @dataclass(frozen=True)
@@ -92,11 +132,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a task, as a model's backbone takes it.
+    """One split of a task, as its source gives it and as a model's backbone takes it.
 
     Attributes:
         inputs: by name, each with a row for every example: ``image`` uint8 ``[n, 3, height,
-            width]``, ``tokens`` ragged int64, ``features`` float ``[n, width]``.
+            width]`` (from a source: :class:`Images`), ``tokens`` ragged int64, ``features`` float
+            ``[n, width]``.
         targets: int64 ``[n]``, float32 ``[n]`` or bool ``[n, classes]``, as the
             kind of task takes them.
     """
@@ -110,6 +151,32 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def hashes(self) -> Tensor:
+        """Return the sha256 of the inputs of each example, uint8 ``[n, 32]``.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        columns = [_row_hashes(rows) for _, rows in sorted(self.inputs.items())]
+        return columns[0] if len(columns) == 1 else _row_hashes(torch.cat(columns, dim=1))
+
+    def sha256(self) -> str:
+        """Return the hash of inputs and targets, in order.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        inputs = [_whole_hash(rows) for _, rows in sorted(self.inputs.items())]
+        digest = hashlib.sha256("".join(inputs).encode())
+        digest.update(_bytes(self.targets))
+        return digest.hexdigest()
+
+    def check_decodable(self) -> None:
+        """Check that all images of the split can be decoded, see :meth:`Images.check_decodable`."""
+        for rows in self.inputs.values():
+            if isinstance(rows, Images):
+                rows.check_decodable()
 
     def take(self, rows: slice | Tensor) -> Batch:
         """Return the examples at ``rows``: a slice, or positions (int64 ``[b]``).
@@ -130,3 +197,27 @@ class Split:
             for name, rows in whole.inputs.items()
         }
         return Split(inputs, whole.targets)
+
+
+def sha256_rows(rows: Iterable[bytes | memoryview]) -> Tensor:
+    """Return the sha256 of each of ``rows``, uint8 ``[n, 32]``."""
+    digests = b"".join(hashlib.sha256(row).digest() for row in rows)
+    return torch.frombuffer(bytearray(digests), dtype=torch.uint8).view(-1, 32)
+
+
+def _row_hashes(rows: Rows) -> Tensor:
+    if isinstance(rows, Images):
+        return rows.hashes
+    assert isinstance(rows, Tensor | Ragged), "a source's inputs are images or in memory"
+    parts = rows.values.split(rows.lengths.tolist()) if isinstance(rows, Ragged) else rows
+    return sha256_rows(_bytes(part) for part in parts)
+
+
+def _whole_hash(rows: Rows) -> str:
+    if isinstance(rows, Images):
+        return rows.sha256
+    return hashlib.sha256(_bytes(_row_hashes(rows))).hexdigest()
+
+
+def _bytes(values: Tensor) -> memoryview:
+    return values.contiguous().numpy().data

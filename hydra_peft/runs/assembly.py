@@ -25,12 +25,12 @@ from hydra_peft.config.schema import (
 )
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.overlap import check_apart
-from hydra_peft.data.sources import Task, load_task
+from hydra_peft.data.sources import DataRequest, load_task
 from hydra_peft.data.split import Split
-from hydra_peft.data.splits import TaskData, check_task
+from hydra_peft.data.task_data import TaskData, check_task
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
-from hydra_peft.runs.first_look import splits_read, task_of
+from hydra_peft.runs.first_look import data_request, splits_read
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.seeding import derive_seed, seed_everything
@@ -203,30 +203,30 @@ class LoadedData:
 def load_data(
     dataset: DatasetConfig,
     data: DataConfig,
-    task: Task,
+    request: DataRequest,
     size: tuple[int, int],
     *,
     wanted: Sequence[str],
     described: Callable[[dict[str, object]], None] = lambda _: None,
 ) -> LoadedData:
-    """Return the wanted splits of ``task``, checked against their yaml, in ``size``.
+    """Return the wanted splits of a task, checked against their yaml, in ``size``.
 
     Args:
-        wanted: those to decode; others that the task names are checked and described only.
+        wanted: those to decode; others that ``request`` names are checked and described only.
         described: called with the description, before images are decoded.
 
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
-    loaded = load_task(dataset.source, task)
+    loaded = load_task(dataset.source, request)
     description = describe_data(dataset, data, loaded)
     described(description)
     splits = {
         name: prepare_split(
             split,
             size=size,
-            cache=task.cache if keeps(data.cache, name) else None,
-            title=f"{task.name} {name}",
+            cache=request.cache if keeps(data.cache, name) else None,
+            title=f"{request.name} {name}",
         )
         for name, split in loaded.splits.items()
         if name in wanted
@@ -240,10 +240,10 @@ def check_images(config: RunConfig) -> None:
     Raises:
         UserError: see :func:`describe_data`; or an image that is scored cannot be decoded.
     """
-    task = task_of(config.dataset, config.paths, splits_read(config.protocol))
-    loaded = load_task(config.dataset.source, task)
+    request = data_request(config.dataset, config.paths, splits_read(config.protocol))
+    loaded = load_task(config.dataset.source, request)
     describe_data(config.dataset, config.data, loaded)
-    loaded.splits[config.protocol.evaluate_split].images.check_decodable()
+    loaded.splits[config.protocol.evaluate_split].check_decodable()
 
 
 def keeps(cache: str, split: str) -> bool:

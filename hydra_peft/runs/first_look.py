@@ -22,7 +22,7 @@ from hydra_peft.config.schema import (
     RunConfig,
 )
 from hydra_peft.data.promises import check_promises
-from hydra_peft.data.sources import Task, labels_of
+from hydra_peft.data.sources import DataRequest, labels_of
 from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
@@ -60,19 +60,19 @@ def check_data(config: RunConfig) -> None:
         UserError: a folder or a list is missing or malformed, or see
             :func:`hydra_peft.data.promises.check_promises`.
     """
-    task = task_of(config.dataset, config.paths, splits_read(config.protocol))
+    request = data_request(config.dataset, config.paths, splits_read(config.protocol))
     sizes = tuple(config.dataset.sizes.items())
-    _check_labels(config.dataset.source, task, sizes, config.data.allow_partial)
+    _check_labels(config.dataset.source, request, sizes, config.data.allow_partial)
 
 
 @functools.lru_cache(maxsize=64)  # jobs of a sweep share tasks, and lists are long
 def _check_labels(
-    source: str, task: Task, sizes: tuple[tuple[str, int], ...], allow_partial: bool
+    source: str, request: DataRequest, sizes: tuple[tuple[str, int], ...], allow_partial: bool
 ) -> None:
     check_promises(
-        labels_of(source, task),
-        name=f"{task.benchmark}/{task.name}",
-        classes=task.classes,
+        labels_of(source, request),
+        name=f"{request.benchmark}/{request.name}",
+        classes=request.classes,
         sizes=dict(sizes),
         allow_partial=allow_partial,
     )
@@ -156,9 +156,9 @@ def splits_read(protocol: ProtocolConfig) -> list[str]:
     return list(dict.fromkeys((*tuned, protocol.train_split, protocol.evaluate_split)))
 
 
-def task_of(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[str]) -> Task:
+def data_request(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[str]) -> DataRequest:
     """Return what a source needs to know to find ``splits`` of a task."""
-    return Task(
+    return DataRequest(
         benchmark=dataset.benchmark,
         name=dataset.name,
         folder=dataset.folder,

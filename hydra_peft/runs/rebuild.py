@@ -30,7 +30,7 @@ from hydra_peft.runs.assembly import (
     task_kind,
 )
 from hydra_peft.runs.config_file import CONFIG
-from hydra_peft.runs.first_look import task_of
+from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import in_file, read_completed
 from hydra_peft.tensor_files import read_headers
@@ -151,8 +151,8 @@ def load_scored_split(run: RebuiltRun, *, cache: Path, data: str | None = None) 
     """
     config, split = run.config, run.config.protocol.evaluate_split
     paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
-    task = task_of(config.dataset, paths, [split])
-    loaded = load_data(config.dataset, config.data, task, input_size(run.model), wanted=[split])
+    request = data_request(config.dataset, paths, [split])
+    loaded = load_data(config.dataset, config.data, request, input_size(run.model), wanted=[split])
     _same(
         f"{split} images",
         _split_hash(loaded.description, split),

@@ -34,7 +34,7 @@ from hydra_peft.runs.assembly import (
 from hydra_peft.runs.checkpoints import Checkpoints, Origin, checkpoints_exist
 from hydra_peft.runs.claims import Held, claim
 from hydra_peft.runs.feed import Feed, choose_feed
-from hydra_peft.runs.first_look import splits_read, task_of
+from hydra_peft.runs.first_look import data_request, splits_read
 from hydra_peft.runs.folder import check_no_links, completed_record, run_folder, set_aside
 from hydra_peft.runs.ledger import Ledger, NotOurs
 from hydra_peft.runs.record import FILE, Record, read_record, utc_now
@@ -222,8 +222,8 @@ def data_sha256(config: RunConfig) -> str:
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
-    task = task_of(config.dataset, config.paths, splits_read(config.protocol))
-    loaded = load_task(config.dataset.source, task)
+    request = data_request(config.dataset, config.paths, splits_read(config.protocol))
+    loaded = load_task(config.dataset.source, request)
     return str(describe_data(config.dataset, config.data, loaded)["sha256"])
 
 
@@ -387,11 +387,11 @@ class _Run:
                 self._carry_over()
                 self.ledger.begin(config_yaml)
 
-        task = task_of(config.dataset, config.paths, splits_read(protocol))
+        request = data_request(config.dataset, config.paths, splits_read(protocol))
         data = load_data(
             config.dataset,
             config.data,
-            task,
+            request,
             adapted.size,
             wanted=(protocol.train_split, protocol.evaluate_split),
             described=described,

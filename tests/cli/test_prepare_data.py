@@ -30,7 +30,6 @@ from hydra_peft.data.manifests import read_manifest
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare.originals import _prepare, _writer
 from hydra_peft.workshop.prepare.originals._base import Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -264,7 +263,7 @@ def test_an_incomplete_original_whose_splits_are_full(
     def pool(self: Toy, source: SourceFolder, split: str, task: str) -> Pool:
         found = whole(self, source, split, task)
         if split == "train":
-            expect_count(source, "toys", len(found.keys), 51)
+            source.expect_count("toys", len(found.keys), 51)
         return found
 
     monkeypatch.setattr(Toy, "_pool", pool)

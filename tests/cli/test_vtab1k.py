@@ -92,7 +92,7 @@ def test_from_prepared_root_to_tables(
     decoded: list[Path] = []
     original = decoding.read_image
     monkeypatch.setattr(
-        "hydra_peft.data.file_images.read_image",
+        "hydra_peft.data.images.read_image",
         lambda path: decoded.append(path) or original(path),
     )
 

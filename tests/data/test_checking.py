@@ -12,14 +12,14 @@ import pytest
 from prepared_root import write_task
 
 from hydra_peft.data.checking import TaskReport, check_prepared
-from hydra_peft.data.sources import Task
+from hydra_peft.data.sources import DataRequest
 
 SPLITS = ("train800", "val200", "train", "test")
 SIZES = {"train800": 8, "val200": 4, "train": 12, "test": 10}
 
 
 def check(root: Path, decode: bool = True, partial: bool = False) -> TaskReport:
-    task = Task("vtab1k", "dtd", "dtd", (), 3, root, root / "cache", SPLITS)
+    task = DataRequest("vtab1k", "dtd", "dtd", (), 3, root, root / "cache", SPLITS)
     return check_prepared(task, SIZES, decode=decode, allow_partial=partial)
 
 

@@ -13,11 +13,11 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from hydra_peft.data.decoding import in_threads, read_image, resize
 from hydra_peft.data.feeding import prepare_split
-from hydra_peft.data.file_images import FileImages
-from hydra_peft.data.splits import SourceSplit
+from hydra_peft.data.images import FileImages
+from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
 from hydra_peft.training.batches import Normalizer
-from hydra_peft.workshop.prepare.originals._photos import photo
+from hydra_peft.workshop.prepare.originals._image_files import photo
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -58,7 +58,7 @@ def test_equals_the_plain_pipeline(
     expected = torch.stack([plain(Image.open(file).convert("RGB")) for file in files])
     images = FileImages(files, tmp_path, tmp_path / "index.safetensors", "kinds")
     split = prepare_split(
-        SourceSplit(images, torch.arange(len(files))),
+        Split({"image": images}, torch.arange(len(files))),
         size=(24, 16),
         cache=tmp_path / "cache" if cached else None,
         title="kinds",

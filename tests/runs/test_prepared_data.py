@@ -14,7 +14,7 @@ from prepared_root import write_task
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data import decodable
 from hydra_peft.data.checking import check_prepared
-from hydra_peft.data.sources import Task
+from hydra_peft.data.sources import DataRequest
 from hydra_peft.errors import UserError
 from hydra_peft.runs import training as training_module
 from hydra_peft.runs.run import Outcome
@@ -143,7 +143,7 @@ def test_runs_after_check_data_check_nothing_again(
     do_prepared: DoPrepared, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     splits = ("train800", "val200", "train", "test")
-    task = Task("vtab1k", "svhn", "svhn", (), 10, folder.parent, tmp_path / "cache", splits)
+    task = DataRequest("vtab1k", "svhn", "svhn", (), 10, folder.parent, tmp_path / "cache", splits)
     sizes = {"train800": 8, "val200": 4, "train": 12, "test": 10}
     assert check_prepared(task, sizes, decode=True).status == "ok"
     checked = spy_on_checks(monkeypatch)

@@ -10,24 +10,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hydra_peft.data.contradictions import with_two_labels
+from hydra_peft.data.list_files import read_split, task_folder
 from hydra_peft.data.manifests import manifest_of
 from hydra_peft.data.promises import LabelRange, SeenLabels
-from hydra_peft.data.sources._task import Task
-from hydra_peft.data.task_folders import read_split, task_folder
+from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
-    from hydra_peft.data.splits import TaskData  # loads torch
+    from hydra_peft.data.task_data import TaskData  # loads torch
 
 
-def labels_of(task: Task) -> SeenLabels:
-    """Return what the lists say of the labels of ``task``; no image is looked at.
+def labels_of(request: DataRequest) -> SeenLabels:
+    """Return what the lists say of the labels of a task; no image is looked at.
 
     Raises:
         UserError: the folder or a list is missing, or a list or the manifest is malformed.
     """
-    folder = task_folder(task)
-    lists = {split: read_split(folder, split, task.classes).labels for split in task.splits}
+    folder = task_folder(request)
+    lists = {split: read_split(folder, split, request.classes).labels for split in request.splits}
     manifest = manifest_of(folder)
     return SeenLabels(
         {split: LabelRange.of(labels) for split, labels in lists.items()},
@@ -36,21 +36,21 @@ def labels_of(task: Task) -> SeenLabels:
     )
 
 
-def load(task: Task) -> TaskData:
-    """Return the splits of ``task`` that it asks for.
+def load(request: DataRequest) -> TaskData:
+    """Return the splits of a task that it asks for.
 
     Raises:
         UserError: the folder, a list or an image is missing, a list or manifest is malformed, or
             one file is listed with two labels.
     """
-    from hydra_peft.data.file_images import labelled_files, load_split
-    from hydra_peft.data.splits import TaskData
+    from hydra_peft.data.images import labelled_files, load_split
+    from hydra_peft.data.task_data import TaskData
 
-    folder = task_folder(task)
-    splits = {split: load_split(folder, split, task) for split in task.splits}
+    folder = task_folder(request)
+    splits = {split: load_split(folder, split, request) for split in request.splits}
     if twice := with_two_labels({name: labelled_files(split) for name, split in splits.items()}):
         raise UserError(
-            f"dataset {task.name}: {len(twice)} files are listed with two labels, such as "
+            f"dataset {request.name}: {len(twice)} files are listed with two labels, such as "
             f"{twice[0]}: mend the lists (scripts/check_data.py says more)."
         )
     manifest = manifest_of(folder)

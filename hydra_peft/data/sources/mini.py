@@ -14,24 +14,25 @@ import hydra_peft.data.mini
 import hydra_peft.data.rendering
 from hydra_peft.data.mini.layout import LABELLED_SIZE, TRAIN_SIZE, VAL_SIZE
 from hydra_peft.data.promises import LabelRange, SeenLabels
-from hydra_peft.data.sources._task import Task
+from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hydra_peft.data.splits import TaskData
+    from hydra_peft.data.split import Split
+    from hydra_peft.data.task_data import TaskData
 
 
-def labels_of(task: Task) -> SeenLabels:
+def labels_of(request: DataRequest) -> SeenLabels:
     """Return the labels that a generated task has.
 
     Raises:
         UserError: there is no task of that name.
     """
-    module = _generator(task.name)
+    module = _generator(request.name)
     sizes = sizes_of(module)
-    ranges = {split: LabelRange(sizes[split], 0, module.CLASSES - 1) for split in task.splits}
+    ranges = {split: LabelRange(sizes[split], 0, module.CLASSES - 1) for split in request.splits}
     return SeenLabels(ranges, lineage="generated")
 
 
@@ -41,7 +42,7 @@ def sizes_of(module: ModuleType) -> dict[str, int]:
     return {**labelled, "test": module.TEST_SIZE}
 
 
-def load(task: Task) -> TaskData:
+def load(request: DataRequest) -> TaskData:
     """Return a generated task, from the cache if the code that generates it is unchanged.
 
     Raises:
@@ -50,17 +51,39 @@ def load(task: Task) -> TaskData:
     import torch
 
     from hydra_peft.data.cache import cached_arrays
-    from hydra_peft.data.splits import TaskData, split_arrays
+    from hydra_peft.data.task_data import TaskData
 
-    module = _generator(task.name)
+    module = _generator(request.name)
 
     def make() -> tuple[Tensor, Tensor]:
         images, labels = module.generate()
         return torch.from_numpy(images), torch.from_numpy(labels)
 
-    path = task.cache / "mini" / f"{task.name}-{generator_version()}.safetensors"
+    path = request.cache / "mini" / f"{request.name}-{generator_version()}.safetensors"
     splits = split_arrays(*cached_arrays(path, make))
-    return TaskData({name: splits[name] for name in task.splits}, "generated")
+    return TaskData({name: splits[name] for name in request.splits}, "generated")
+
+
+def split_arrays(images: Tensor, labels: Tensor) -> dict[str, Split]:
+    """Split arrays whose first 800 rows are train800, the next 200 val200, the rest the test set.
+
+    Args:
+        images: uint8 ``[n, height, width, 3]``.
+        labels: int64 ``[n]``.
+    """
+    from hydra_peft.data.images import ArrayImages
+    from hydra_peft.data.split import Split
+
+    rows = {
+        "train800": slice(TRAIN_SIZE),
+        "val200": slice(TRAIN_SIZE, LABELLED_SIZE),
+        "train": slice(LABELLED_SIZE),
+        "test": slice(LABELLED_SIZE, None),
+    }
+    return {
+        name: Split({"image": ArrayImages(images[part])}, labels[part])
+        for name, part in rows.items()
+    }
 
 
 @memoised

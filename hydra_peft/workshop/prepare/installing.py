@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra_peft.data.image_lists import LISTS, read_list
+from hydra_peft.data.list_files import LISTS, read_list
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare.archives import extract
 

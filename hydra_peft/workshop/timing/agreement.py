@@ -13,7 +13,7 @@ from torch import Tensor
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.data.feeding import prepare_split
-from hydra_peft.data.sources import Task, load_task
+from hydra_peft.data.sources import DataRequest, load_task
 from hydra_peft.data.split import Split
 from hydra_peft.methods import build_method
 from hydra_peft.runs.assembly import AdaptedModel, build_model
@@ -76,8 +76,8 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
 
 
 def _splits(cache: Path) -> dict[str, Split]:
-    task = Task("mini", "digits", None, (), CLASSES, cache, cache, ("train", "test"))
-    loaded = load_task("mini", task)
+    request = DataRequest("mini", "digits", None, (), CLASSES, cache, cache, ("train", "test"))
+    loaded = load_task("mini", request)
     return {
         name: prepare_split(split, size=SIZE, cache=None, title=name)
         for name, split in loaded.splits.items()

@@ -15,9 +15,8 @@ import torch
 
 from hydra_peft.cores import usable_cores
 from hydra_peft.data.feeding import prepare_split
-from hydra_peft.data.file_images import FileImages
+from hydra_peft.data.images import FileImages
 from hydra_peft.data.split import Split
-from hydra_peft.data.splits import SourceSplit
 from hydra_peft.training.batches import Normalizer, shuffled_rows
 from hydra_peft.training.devices import fastest_precision
 from hydra_peft.workshop.timing._files import (
@@ -85,7 +84,7 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
 
 def _prepare(files: list[Path], folder: Path, cache: Path) -> Split:
     images = FileImages(files, files[0].parent, folder / "hashes.safetensors", "bench")
-    split = SourceSplit(images, torch.zeros(len(files), dtype=torch.int64))
+    split = Split({"image": images}, torch.zeros(len(files), dtype=torch.int64))
     return prepare_split(split, size=SIZE, cache=cache, title="bench")
 
 

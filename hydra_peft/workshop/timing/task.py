@@ -23,9 +23,8 @@ from torch.utils.data import DataLoader
 
 from hydra_peft.cores import usable_cores
 from hydra_peft.data.feeding import prepare_split
-from hydra_peft.data.file_images import FileImages
+from hydra_peft.data.images import FileImages
 from hydra_peft.data.split import Split
-from hydra_peft.data.splits import SourceSplit
 from hydra_peft.training.allocation import keep_freed_memory
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.compiling import compile_blocks, pays
@@ -213,7 +212,7 @@ def _split(files: list[Path], cache: Path | None, pixels: int) -> Split:
     images = FileImages(files, folder, folder / f"{files[0].stem}.safetensors", "bench")
     labels = torch.arange(len(files)) % CLASSES
     size = (pixels, pixels)
-    return prepare_split(SourceSplit(images, labels), size=size, cache=cache, title="bench")
+    return prepare_split(Split({"image": images}, labels), size=size, cache=cache, title="bench")
 
 
 def _plain(files: list[Path], device: torch.device, settings: Settings, report: Report) -> float:

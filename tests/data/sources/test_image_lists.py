@@ -12,17 +12,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hydra_peft.data.image_lists import read_list
+from hydra_peft.data.list_files import read_list
 from hydra_peft.data.promises import LabelRange
-from hydra_peft.data.sources import Task, labels_of, load_task
+from hydra_peft.data.sources import DataRequest, labels_of, load_task
 from hydra_peft.errors import UserError
 
 SPLITS = ("train800", "val200", "train", "test")
 COUNTS = {"train800": 3, "val200": 2, "train800val200": 5, "test": 4}
 
 
-def task(root: Path, **changes: object) -> Task:
-    plain = Task("vtab1k", "cifar100", "cifar", ("cifar100",), 5, root, root / "cache", SPLITS)
+def task(root: Path, **changes: object) -> DataRequest:
+    plain = DataRequest(
+        "vtab1k", "cifar100", "cifar", ("cifar100",), 5, root, root / "cache", SPLITS
+    )
     return dataclasses.replace(plain, **changes)
 
 
@@ -49,8 +51,8 @@ def test_folders_and_aliases(tmp_path: Path, place: str) -> None:
         "train": 5,
         "test": 4,
     }
-    assert data.splits["test"].labels.tolist() == [0, 1, 2, 3]
-    assert data.splits["test"].images.pixels(2).shape == (7, 9, 3)
+    assert data.splits["test"].targets.tolist() == [0, 1, 2, 3]
+    assert data.splits["test"].inputs["image"].pixels(2).shape == (7, 9, 3)
     assert data.lineage == "archive"
 
 
@@ -100,7 +102,7 @@ def test_train_is_made_of_its_parts_where_its_own_list_is_missing(tmp_path: Path
     write(tmp_path / "cifar")
     (tmp_path / "cifar" / "train800val200.txt").unlink()
     data = load_task("image_lists", task(tmp_path))
-    assert data.splits["train"].labels.tolist() == [0, 1, 2, 0, 1]
+    assert data.splits["train"].targets.tolist() == [0, 1, 2, 0, 1]
 
 
 def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:

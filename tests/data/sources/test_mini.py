@@ -11,8 +11,8 @@ import pytest
 
 from hydra_peft.config.check import check_config
 from hydra_peft.data.promises import LabelRange, SeenLabels
-from hydra_peft.data.sources import Task, labels_of, load_task
-from hydra_peft.data.splits import check_task
+from hydra_peft.data.sources import DataRequest, labels_of, load_task
+from hydra_peft.data.task_data import check_task
 from hydra_peft.errors import UserError
 
 TASKS = sorted(
@@ -20,9 +20,9 @@ TASKS = sorted(
 )
 
 
-def mini_task(name: str, folder: Path) -> Task:
+def mini_task(name: str, folder: Path) -> DataRequest:
     splits = ("train800", "val200", "train", "test")
-    return Task("mini", name, None, (), 10, folder, folder, splits)
+    return DataRequest("mini", name, None, (), 10, folder, folder, splits)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -40,12 +40,13 @@ def test_yaml_and_module_agree(
     assert not check_task(
         data, name=task, classes=config.classes, sizes=config.sizes, allow_partial=False
     )
-    ranges = {n: LabelRange.of(one.labels.tolist()) for n, one in data.splits.items()}
+    ranges = {n: LabelRange.of(one.targets.tolist()) for n, one in data.splits.items()}
     assert labels_of("mini", mini_task(task, tmp_path)) == SeenLabels(ranges, "generated")
     again = load_task("mini", mini_task(task, tmp_path))
     assert again.describe() == data.describe()
     assert data.lineage == "generated"
-    assert (again.splits["test"].images.pixels(3) == data.splits["test"].images.pixels(3)).all()
+    images, others = (one.splits["test"].inputs["image"] for one in (again, data))
+    assert (images.pixels(3) == others.pixels(3)).all()
 
 
 def test_three_groups_and_at_least_five_generated_tasks(

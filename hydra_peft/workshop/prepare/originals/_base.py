@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -59,6 +58,21 @@ class Slice:
         return first, end if limit is None else min(end, first + limit)
 
 
+#: slices of an original that has one pool for each split
+THREE_POOLS = {"train800": Slice("train"), "val200": Slice("validation"), "test": Slice("test")}
+
+
+def two_pools(at: int, test: str = "test") -> dict[str, Slice]:
+    """Return slices that divide pool ``train`` at ``at`` percent, and take pool ``test`` whole."""
+    return {**one_pool(at, 100), "test": Slice(test)}
+
+
+def one_pool(first: int, second: int) -> dict[str, Slice]:
+    """Return slices that divide pool ``train`` at ``first`` and ``second`` percent."""
+    bounds = {"train800": (0, first), "val200": (first, second), "test": (second, 100)}
+    return {split: Slice("train", *percent) for split, percent in bounds.items()}
+
+
 @dataclass(frozen=True)
 class RemoteFile:
     """A file that anyone can fetch.
@@ -85,7 +99,8 @@ class RemoteFile:
         return {name: digits.lower() for name, digits in stated.items() if digits is not None}
 
 
-class Original(Protocol):
+@dataclass(frozen=True)
+class Original:
     """One public data set and the tasks made of it.
 
     Attributes:
@@ -94,6 +109,8 @@ class Original(Protocol):
         files: what ``download=true`` fetches; empty where a login or a form is needed.
         page: where a person finds the data and its licence.
         needs: the files or folders to put into the source folder, for messages.
+        pools: from the source folder and the task's name to the pools that its slices name; raises
+            UserError where a file is missing, truncated or not in the original format.
     """
 
     name: str
@@ -101,11 +118,4 @@ class Original(Protocol):
     files: Sequence[RemoteFile]
     page: str
     needs: Sequence[str]
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return the pools that the slices of ``task`` name.
-
-        Raises:
-            UserError: a file is missing, truncated or not in the original format.
-        """
-        ...
+    pools: Callable[[SourceFolder, str], dict[str, Pool]]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.workshop.prepare.originals._base import Pool
+from hydra_peft.workshop.prepare.originals._image_files import file_pool
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 #: the only files that are images, by name, as tensorflow/datasets has it
@@ -92,6 +94,38 @@ def labelled_images(
         for folder, label in labels.items()
         for file in _images(source, root / folder)
     ]
+
+
+def class_named_pool(
+    source: SourceFolder, root: Path, classes: Sequence[str], published: int
+) -> Pool:
+    """Return all images ``<class>/<class>_<anything>.jpg`` below ``root`` as one pool.
+
+    Keys are ``<class>_<file>``, so the class stands in them twice.
+
+    Args:
+        source: takes notes of what is missing.
+        root: holds one folder a class.
+        classes: names of all classes in the order of their labels.
+        published: how many images there should be.
+
+    Raises:
+        UserError: a folder is no class's or has no image, or a file lies in another class's folder.
+    """
+    images = labelled_images(source, root, classes)
+    for image in images:
+        if not image.file.startswith(f"{image.folder}_"):
+            raise UserError(
+                f"{root / image.path} lies in the folder of another class than its name says: "
+                "unpack the images again."
+            )
+    source.expect_count("images", len(images), published)
+    return file_pool(
+        root,
+        [image.path for image in images],
+        [image.label for image in images],
+        keys=[f"{image.folder}_{image.file}" for image in images],
+    )
 
 
 def _images(source: SourceFolder, folder: Path) -> list[str]:

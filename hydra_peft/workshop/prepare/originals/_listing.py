@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hydra_peft.errors import UserError
@@ -42,6 +42,25 @@ def check_listing(folder: Path, suffix: str, listed: Iterable[str], listing: Pat
         raise UserError(
             f"{folder} holds {_some(extra)}, not listed in {listing}: one of the two belongs to "
             "another version, unpack both archives again."
+        )
+
+
+def check_present(folder: Path, names: Sequence[str], listing: Path) -> None:
+    """Check that all files ``names`` are in ``folder``.
+
+    Args:
+        folder: where the images are.
+        names: paths below it.
+        listing: the file that lists them, for messages.
+
+    Raises:
+        UserError: one is missing.
+    """
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        others = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+        raise UserError(
+            f"{folder} lacks {missing[0]}{others}, listed in {listing}: unpack the images again."
         )
 
 

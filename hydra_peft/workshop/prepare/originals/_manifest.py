@@ -16,9 +16,6 @@ from hydra_peft.files import MAX_JSON_BYTES, write_json
 from hydra_peft.workshop.prepare.originals._base import Key, Pool, Slice
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
-FILE = "manifest.json"
-SCHEMA = 1
-
 
 def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
     """Write ``content``, and see to it that it can be read again.

@@ -8,11 +8,38 @@ integer; the salt is the split's name. Slices such as ``train[:800]`` count in t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Key
+from hydra_peft.workshop.prepare.originals._base import Key, Pool, Slice
+
+#: VTAB-1k's sizes; None takes the whole slice
+LIMITS: Mapping[str, int | None] = {"train800": 800, "val200": 200, "test": None}
+
+
+def select(
+    pools: Mapping[str, Pool],
+    slices: Mapping[str, Slice],
+    limits: Mapping[str, int | None] = LIMITS,
+) -> dict[str, list[int]]:
+    """Return for each split the indices into its pool, in the order of their hashes.
+
+    Args:
+        pools: pools by name.
+        slices: slice by split name.
+        limits: most examples of each split.
+    """
+    orders = {
+        name: hashed_order(pools[name].keys, salt=name)
+        for name in {piece.pool for piece in slices.values()}
+    }
+    chosen = {}
+    for split, piece in slices.items():
+        order = orders[piece.pool]
+        first, end = piece.bounds(len(order), limits[split])
+        chosen[split] = order[first:end]
+    return chosen
 
 
 def hashed_order(keys: Sequence[Key], salt: str) -> list[int]:

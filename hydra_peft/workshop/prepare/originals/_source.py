@@ -112,6 +112,24 @@ class SourceFolder:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
+    def expect_count(self, what: str, found: int, published: int) -> None:
+        """Note it, and the source as incomplete, if it holds another number than was published.
+
+        A part of an original is well-formed and can be prepared; but the order of examples is by
+        hash, so other examples than VTAB-1k's may then come first.
+
+        Args:
+            what: of what; goes into the sentence.
+        """
+        if found != published:
+            sentence = (
+                f"{self.name}: {found:,} {what} where {published:,} were published, so the "
+                "examples are not exactly VTAB-1k's."
+            )
+            self.note(sentence)
+            if sentence not in self.incomplete:
+                self.incomplete.append(sentence)
+
     def hashes(self) -> list[dict[str, str | int]]:
         """Return name, bytes and sha256 of each file that was used."""
         return [

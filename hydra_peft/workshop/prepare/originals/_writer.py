@@ -19,11 +19,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from hydra_peft.data.decoding import in_threads
+from hydra_peft.data.manifests import MANIFEST, SCHEMA
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
 from hydra_peft.workshop.prepare.originals import _manifest
 from hydra_peft.workshop.prepare.originals._base import Pool, Slice
-from hydra_peft.workshop.prepare.originals._select import LIMITS, select
+from hydra_peft.workshop.prepare.originals._order import LIMITS, select
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 from hydra_peft.workshop.prepare.originals._stored import NoImageError, stored
 
@@ -103,9 +104,9 @@ def write_task(
         files = _write_images(building, task, chosen, pools, slices)
         lists = _write_lists(building, files)
         _manifest.write_manifest(
-            building / _manifest.FILE,
+            building / MANIFEST,
             {
-                "schema": _manifest.SCHEMA,
+                "schema": SCHEMA,
                 "benchmark": benchmark,
                 "task": task,
                 "folder": folder,

@@ -8,20 +8,19 @@ torchvision, whose class leaves out the background.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
+from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, two_pools
+from hydra_peft.workshop.prepare.originals._image_files import file_pool
 from hydra_peft.workshop.prepare.originals._labelled_folders import (
     Labelled,
     class_label,
     labelled_images,
 )
-from hydra_peft.workshop.prepare.originals._photos import check_present, photo_pool
+from hydra_peft.workshop.prepare.originals._listing import check_present
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 from hydra_peft.workshop.prepare.originals._text_lists import (
     NAME,
@@ -54,59 +53,29 @@ _NAMES = (
 CLASSES = tuple(_NAMES.split())
 
 
-class Caltech101:
-    """Caltech-101 with its background class."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
+    """Return the pools ``train`` and ``test``; keys are ``<Folder>/<file>``.
 
-    name = "Caltech-101"
-    tasks: Mapping[str, Mapping[str, Slice]] = {
-        "caltech101": {
-            "train800": Slice("train", 0, 90),
-            "val200": Slice("train", 90, 100),
-            "test": Slice("test"),
-        }
+    Raises:
+        UserError: the folder or one of the two lists is missing, a list's line is malformed or
+            names no image, or without lists a class has fewer than 30 images.
+    """
+    root = _root(source)
+    lists = {split: source.find(name) for split, name in LISTS.items()}
+    if any(lists.values()):
+        parts = _listed(source, root)
+    else:
+        parts = _drawn(labelled_images(source, root, CLASSES, any_case=True), root)
+        source.note(
+            f"{source.name}: tensorflow/datasets' partition depends on the order in which a file "
+            "system lists files and cannot be rebuilt; 30 images a class were drawn by the "
+            "same rule from sorted names, so the examples are not VTAB-1k's."
+        )
+    for split, keys in parts.items():
+        source.expect_count(f"images for {split}", len(keys), SIZES[split])
+    return {
+        split: file_pool(root, list(keys), list(keys.values())) for split, keys in parts.items()
     }
-    # URL and MD5: torchvision, caltech.py; size and sha256: tensorflow/datasets,
-    # datasets/caltech101/checksums.tsv
-    files: Sequence[RemoteFile] = (
-        RemoteFile(
-            ARCHIVE,
-            "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
-            md5="3138e1922a9193bfa496528edbbc45d0",
-            size=137_414_764,
-            sha256="331234750fc7f77520e50d9565e8b6907b03565e30320da1401130db08c61f91",
-        ),
-    )
-    page = "https://doi.org/10.22002/D1.20086"
-    needs: Sequence[str] = (
-        f"{ARCHIVE}, or from it the folder {FOLDER}",
-        f"optionally {LISTS['train']} and {LISTS['test']}",
-    )
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return the pools ``train`` and ``test``; keys are ``<Folder>/<file>``.
-
-        Raises:
-            UserError: the folder or one of the two lists is missing, a list's line is malformed or
-                names no image, or without lists a class has fewer than 30 images.
-        """
-        del task  # there is one
-        root = _root(source)
-        lists = {split: source.find(name) for split, name in LISTS.items()}
-        if any(lists.values()):
-            parts = _listed(source, root)
-        else:
-            parts = _drawn(labelled_images(source, root, CLASSES, any_case=True), root)
-            source.note(
-                f"{self.name}: tensorflow/datasets' partition depends on the order in which a file "
-                "system lists files and cannot be rebuilt; 30 images a class were drawn by the "
-                "same rule from sorted names, so the examples are not VTAB-1k's."
-            )
-        for split, keys in parts.items():
-            expect_count(source, f"images for {split}", len(keys), SIZES[split])
-        return {
-            split: photo_pool(root, list(keys), list(keys), list(keys.values()))
-            for split, keys in parts.items()
-        }
 
 
 def _root(source: SourceFolder) -> Path:
@@ -155,4 +124,24 @@ def _entries(source: SourceFolder, name: str) -> list[Entry]:
     return read_entries(source.file(name), rf"(({NAME})/{NAME}\.jpg)", "<Folder>/<file>.jpg")
 
 
-ORIGINAL: Original = Caltech101()
+ORIGINAL = Original(
+    name="Caltech-101",
+    tasks={"caltech101": two_pools(90)},
+    # URL and MD5: torchvision, caltech.py; size and sha256: tensorflow/datasets,
+    # datasets/caltech101/checksums.tsv
+    files=(
+        RemoteFile(
+            ARCHIVE,
+            "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
+            md5="3138e1922a9193bfa496528edbbc45d0",
+            size=137_414_764,
+            sha256="331234750fc7f77520e50d9565e8b6907b03565e30320da1401130db08c61f91",
+        ),
+    ),
+    page="https://doi.org/10.22002/D1.20086",
+    needs=(
+        f"{ARCHIVE}, or from it the folder {FOLDER}",
+        f"optionally {LISTS['train']} and {LISTS['test']}",
+    ),
+    pools=_pools,
+)

@@ -7,15 +7,13 @@ through torchvision, whose class unpickles the Python release.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
+from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, two_pools
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 ARCHIVE = "cifar-100-binary.tar.gz"
@@ -25,45 +23,19 @@ COARSE_CLASSES, CLASSES = 20, 100
 SIZES = {"train": 50_000, "test": 10_000}
 
 
-class Cifar100:
-    """CIFAR-100 with its fine labels, in the order of ``fine_label_names.txt``."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
+    """Return the pools ``train`` and ``test``; keys are positions in the file.
 
-    name = "CIFAR-100"
-    tasks: Mapping[str, Mapping[str, Slice]] = {
-        "cifar100": {
-            "train800": Slice("train", 0, 90),
-            "val200": Slice("train", 90, 100),
-            "test": Slice("test"),
-        }
-    }
-    # The MD5 is restated by many public repositories (the data's page was not opened); size and
-    # sha256: tensorflow/datasets, url_checksums/cifar100.txt
-    files: Sequence[RemoteFile] = (
-        RemoteFile(
-            ARCHIVE,
-            "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-            md5="03b5dce01913d631647c71ecec9e9cb8",
-            size=168_513_733,
-            sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-        ),
-    )
-    page = "https://www.cs.toronto.edu/~kriz/cifar.html"
-    needs: Sequence[str] = (f"{ARCHIVE}, or from it the folder cifar-100-binary",)
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return the pools ``train`` and ``test``; keys are positions in the file.
-
-        Raises:
-            UserError: a file is missing or truncated, or a label is out of range.
-        """
-        del task  # there is one
-        return {split: _pool(source, split) for split in SIZES}
+    Raises:
+        UserError: a file is missing or truncated, or a label is out of range.
+    """
+    return {split: _pool(source, split) for split in SIZES}
 
 
 def _pool(source: SourceFolder, split: str) -> Pool:
     path = source.file(f"cifar-100-binary/{split}.bin", f"{split}.bin", archives=[ARCHIVE])
     records = _records(path)
-    expect_count(source, f"records in {path.name}", len(records), SIZES[split])
+    source.expect_count(f"records in {path.name}", len(records), SIZES[split])
 
     def image(index: int) -> Image.Image:
         planes = records[index, 2:].reshape(3, SIDE, SIDE)
@@ -91,4 +63,21 @@ def _records(path: Path) -> np.ndarray:
     return records
 
 
-ORIGINAL: Original = Cifar100()
+ORIGINAL = Original(
+    name="CIFAR-100",
+    tasks={"cifar100": two_pools(90)},
+    # The MD5 is restated by many public repositories (the data's page was not opened); size and
+    # sha256: tensorflow/datasets, url_checksums/cifar100.txt
+    files=(
+        RemoteFile(
+            ARCHIVE,
+            "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+            md5="03b5dce01913d631647c71ecec9e9cb8",
+            size=168_513_733,
+            sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        ),
+    ),
+    page="https://www.cs.toronto.edu/~kriz/cifar.html",
+    needs=(f"{ARCHIVE}, or from it the folder cifar-100-binary",),
+    pools=_pools,
+)

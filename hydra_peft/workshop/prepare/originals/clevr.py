@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +17,10 @@ import numpy as np
 
 from hydra_peft.errors import UserError
 from hydra_peft.files import what_is_no_json
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
+from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, two_pools
 from hydra_peft.workshop.prepare.originals._depth import depth_classes
+from hydra_peft.workshop.prepare.originals._image_files import file_pool, png
 from hydra_peft.workshop.prepare.originals._listing import check_listing
-from hydra_peft.workshop.prepare.originals._png import png_pool
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 _ARCHIVE = "CLEVR_v1.0.zip"
@@ -32,40 +30,17 @@ _SPLITS = {"train": "train", "validation": "val"}
 _DISTANCES = (0.0, 8.0, 8.5, 9.0, 9.5, 10.0, 100.0)
 _SIZES = {"train": 70_000, "val": 15_000}
 _FEWEST, _MOST = 3, 10
-_SLICES = {
-    "train800": Slice("train", 0, 90),
-    "val200": Slice("train", 90, 100),
-    "test": Slice("validation"),
-}
+_SLICES = two_pools(90, test="validation")
 
 
-class Clevr:
-    """The original of ``clevr_count`` and ``clevr_dist``: 70,000 + 15,000 PNGs of 320 x 480."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:
+    """Return train and validation; the images are the stored PNGs.
 
-    name = "CLEVR"
-    tasks: Mapping[str, Mapping[str, Slice]] = {"clevr_count": _SLICES, "clevr_dist": _SLICES}
-    # MD5: torchvision, clevr.py; size and sha256: tensorflow/datasets,
-    # datasets/clevr/checksums.tsv
-    files: Sequence[RemoteFile] = (
-        RemoteFile(
-            _ARCHIVE,
-            f"https://dl.fbaipublicfiles.com/clevr/{_ARCHIVE}",
-            md5="b11922020e72d0cd9154779b2d3d07d2",
-            size=19_021_600_724,
-            sha256="5cd61cf1096ed20944df93c9adb31e74d189b8459a94f54ba00090e5c59936d1",
-        ),
-    )
-    page = "https://cs.stanford.edu/people/jcjohns/clevr/"
-    needs: Sequence[str] = (f"{_ARCHIVE}, or from it the folders CLEVR_v1.0/images and /scenes",)
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return train and validation; the images are the stored PNGs. See :class:`Original`.
-
-        Raises:
-            UserError: a file is missing, truncated or of another format, a scene without its image
-                or the reverse, or a number of objects or a distance out of range.
-        """
-        return {pool: _pool(source, split, task) for pool, split in _SPLITS.items()}
+    Raises:
+        UserError: a file is missing, truncated or of another format, a scene without its image
+            or the reverse, or a number of objects or a distance out of range.
+    """
+    return {pool: _pool(source, split, task) for pool, split in _SPLITS.items()}
 
 
 class _Scene(NamedTuple):
@@ -87,12 +62,12 @@ def _pool(source: SourceFolder, split: str, task: str) -> Pool:
     if times > 1:
         raise UserError(f"{listing} describes {name} {times} times: unpack the archive again.")
     check_listing(folder, ".png", names, listing)
-    expect_count(source, f"scenes in {listing.name}", len(scenes), _SIZES[split])
+    source.expect_count(f"scenes in {listing.name}", len(scenes), _SIZES[split])
     if task == "clevr_count":
         labels = np.array([len(scene.distances) - _FEWEST for scene in scenes], np.int64)
     else:
         labels = depth_classes([min(scene.distances) for scene in scenes], _DISTANCES)
-    return png_pool(folder, names, labels)
+    return file_pool(folder, names, labels, read=png)
 
 
 def _scenes(path: Path) -> list[_Scene]:
@@ -149,4 +124,21 @@ def _wrong(scene: Any) -> str | None:
     return None
 
 
-ORIGINAL: Original = Clevr()
+ORIGINAL = Original(
+    name="CLEVR",
+    tasks={"clevr_count": _SLICES, "clevr_dist": _SLICES},
+    # MD5: torchvision, clevr.py; size and sha256: tensorflow/datasets,
+    # datasets/clevr/checksums.tsv
+    files=(
+        RemoteFile(
+            _ARCHIVE,
+            f"https://dl.fbaipublicfiles.com/clevr/{_ARCHIVE}",
+            md5="b11922020e72d0cd9154779b2d3d07d2",
+            size=19_021_600_724,
+            sha256="5cd61cf1096ed20944df93c9adb31e74d189b8459a94f54ba00090e5c59936d1",
+        ),
+    ),
+    page="https://cs.stanford.edu/people/jcjohns/clevr/",
+    needs=(f"{_ARCHIVE}, or from it the folders CLEVR_v1.0/images and /scenes",),
+    pools=_pools,
+)

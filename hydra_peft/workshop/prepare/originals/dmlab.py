@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
+from hydra_peft.workshop.prepare.originals._base import THREE_POOLS, Original, Pool, RemoteFile
 from hydra_peft.workshop.prepare.originals._example import (
     Feature,
     MalformedError,
@@ -32,45 +31,19 @@ _JPEG = b"\xff\xd8\xff"
 _SHARD = re.compile(r"\.tfrecord-(\d{5})-of-(\d{5})")
 
 
-class DmLab:
-    """The original of task ``dmlab``: 65,550 + 22,628 + 22,735 JPEGs of 360 x 480."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
+    """Return train, validation and test; the images are stored JPEGs.
 
-    name = "DMLab"
-    tasks: Mapping[str, Mapping[str, Slice]] = {
-        "dmlab": {
-            "train800": Slice("train"),
-            "val200": Slice("validation"),
-            "test": Slice("test"),
-        }
-    }
-    # Size and sha256: tensorflow/datasets, url_checksums/dmlab.txt
-    files: Sequence[RemoteFile] = (
-        RemoteFile(
-            _ARCHIVE,
-            f"https://storage.googleapis.com/dmlab-vtab/{_ARCHIVE}",
-            size=3_017_022_789,
-            sha256="638b18fa69a5d61bbc310cd0b87ac603a39f41de0fdb07b6e77de274a24480a4",
-        ),
-    )
-    page = "https://github.com/google-research/task_adaptation"
-    needs: Sequence[str] = (
-        f"{_ARCHIVE}, or dmlab-train.tfrecord*, dmlab-validation.tfrecord*, dmlab-test.tfrecord*",
-    )
+    Every record's checksum is verified, which reads 3 GB.
 
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return train, validation and test; the images are stored JPEGs. See :class:`Original`.
-
-        Every record's checksum is verified, which reads 3 GB.
-
-        Raises:
-            UserError: a file is missing, truncated, damaged or of another format, or a label is out
-                of range.
-        """
-        del task  # there is one
-        pools = {pool: _pool(_shards(source, pool)) for pool in _SIZES}
-        for pool, size in _SIZES.items():
-            expect_count(source, f"{pool} images", len(pools[pool].keys), size)
-        return pools
+    Raises:
+        UserError: a file is missing, truncated, damaged or of another format, or a label is out
+            of range.
+    """
+    pools = {pool: _pool(_shards(source, pool)) for pool in _SIZES}
+    for pool, size in _SIZES.items():
+        source.expect_count(f"{pool} images", len(pools[pool].keys), size)
+    return pools
 
 
 class _Frame(NamedTuple):
@@ -153,4 +126,21 @@ def _read(frame: _Frame) -> bytes:
     return content
 
 
-ORIGINAL: Original = DmLab()
+ORIGINAL = Original(
+    name="DMLab",
+    tasks={"dmlab": THREE_POOLS},
+    # Size and sha256: tensorflow/datasets, url_checksums/dmlab.txt
+    files=(
+        RemoteFile(
+            _ARCHIVE,
+            f"https://storage.googleapis.com/dmlab-vtab/{_ARCHIVE}",
+            size=3_017_022_789,
+            sha256="638b18fa69a5d61bbc310cd0b87ac603a39f41de0fdb07b6e77de274a24480a4",
+        ),
+    ),
+    page="https://github.com/google-research/task_adaptation",
+    needs=(
+        f"{_ARCHIVE}, or dmlab-train.tfrecord*, dmlab-validation.tfrecord*, dmlab-test.tfrecord*",
+    ),
+    pools=_pools,
+)

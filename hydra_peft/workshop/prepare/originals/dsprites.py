@@ -6,7 +6,6 @@ Keys: tensorflow/datasets, ``datasets/dsprites``; labels: google-research/task_a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -14,8 +13,7 @@ import numpy as np
 from PIL import Image
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
+from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, one_pool
 from hydra_peft.workshop.prepare.originals._hdf5 import Hdf5Array
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
@@ -25,48 +23,27 @@ _IMAGES = 737_280
 _SIDE = 64
 #: task to what it predicts: column of the latent classes, their number, number of labels
 _LABELS = {"dsprites_loc": (4, 32, 16), "dsprites_ori": (3, 40, 16)}
-_SLICES = {
-    "train800": Slice("train", 0, 80),
-    "val200": Slice("train", 80, 90),
-    "test": Slice("train", 90, 100),
-}
+_SLICES = one_pool(80, 90)
 
 
-class DSprites:
-    """The original of ``dsprites_loc`` and ``dsprites_ori``: 737,280 images of 64 x 64."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:
+    """Return the one pool, train; the images are RGB.
 
-    name = "dSprites"
-    tasks: Mapping[str, Mapping[str, Slice]] = dict.fromkeys(_LABELS, _SLICES)
-    # Size and sha256: tensorflow/datasets, datasets/dsprites/checksums.tsv
-    files: Sequence[RemoteFile] = (
-        RemoteFile(
-            _FILE,
-            _URL,
-            size=28_024_106,
-            sha256="729fa22e884c9c500e1f17415d580746b4c5894fbbb780a1319bbcfa39a745bb",
-        ),
-    )
-    page = "https://github.com/google-deepmind/dsprites-dataset"
-    needs: Sequence[str] = (_FILE,)
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return the one pool, train; the images are RGB. See :class:`Original`.
-
-        Raises:
-            UserError: the file is missing, truncated or of another format, counts differ, or a
-                latent class is out of range.
-        """
-        path = source.file(_FILE)
-        sprites = Hdf5Array(path, "imgs", row=(_SIDE, _SIDE), most=_IMAGES, dtype="uint8")
-        latents = Hdf5Array(path, "latents/classes", row=(6,), most=_IMAGES)
-        if sprites.rows != latents.rows:
-            raise UserError(
-                f"{path} holds {sprites.rows} images and {latents.rows} rows of latent classes: "
-                "fetch it again."
-            )
-        expect_count(source, "images", sprites.rows, _IMAGES)
-        images = _Sprites(sprites, path)
-        return {"train": Pool(range(sprites.rows), _labels(latents, task, path), images.image)}
+    Raises:
+        UserError: the file is missing, truncated or of another format, counts differ, or a
+            latent class is out of range.
+    """
+    path = source.file(_FILE)
+    sprites = Hdf5Array(path, "imgs", row=(_SIDE, _SIDE), most=_IMAGES, dtype="uint8")
+    latents = Hdf5Array(path, "latents/classes", row=(6,), most=_IMAGES)
+    if sprites.rows != latents.rows:
+        raise UserError(
+            f"{path} holds {sprites.rows} images and {latents.rows} rows of latent classes: "
+            "fetch it again."
+        )
+    source.expect_count("images", sprites.rows, _IMAGES)
+    images = _Sprites(sprites, path)
+    return {"train": Pool(range(sprites.rows), _labels(latents, task, path), images.image)}
 
 
 def _labels(latents: Hdf5Array, task: str, path: Path) -> np.ndarray:
@@ -119,4 +96,19 @@ class _Sprites:
         return bits
 
 
-ORIGINAL: Original = DSprites()
+ORIGINAL = Original(
+    name="dSprites",
+    tasks=dict.fromkeys(_LABELS, _SLICES),
+    # Size and sha256: tensorflow/datasets, datasets/dsprites/checksums.tsv
+    files=(
+        RemoteFile(
+            _FILE,
+            _URL,
+            size=28_024_106,
+            sha256="729fa22e884c9c500e1f17415d580746b4c5894fbbb780a1319bbcfa39a745bb",
+        ),
+    ),
+    page="https://github.com/google-deepmind/dsprites-dataset",
+    needs=(_FILE,),
+    pools=_pools,
+)

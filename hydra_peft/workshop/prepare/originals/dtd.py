@@ -6,12 +6,10 @@ images instead of handing on their files, and wants its own folder around the ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
+from hydra_peft.workshop.prepare.originals._base import THREE_POOLS, Original, Pool, RemoteFile
+from hydra_peft.workshop.prepare.originals._image_files import file_pool
 from hydra_peft.workshop.prepare.originals._labelled_folders import class_label
-from hydra_peft.workshop.prepare.originals._photos import check_present, photo_pool
+from hydra_peft.workshop.prepare.originals._listing import check_present
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 from hydra_peft.workshop.prepare.originals._text_lists import (
     NAME,
@@ -34,49 +32,24 @@ _NAMES = (
 CLASSES = tuple(_NAMES.split())
 
 
-class Dtd:
-    """The Describable Textures Dataset, with its key attribute as the label."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
+    """Return the pools ``train``, ``validation`` and ``test``; keys are ``<class>/<file>``.
 
-    name = "DTD"
-    tasks: Mapping[str, Mapping[str, Slice]] = {
-        "dtd": {
-            "train800": Slice("train"),
-            "val200": Slice("validation"),
-            "test": Slice("test"),
-        }
-    }
-    # URL and MD5: torchvision, dtd.py; size and sha256: tensorflow/datasets, url_checksums/dtd.txt
-    files: Sequence[RemoteFile] = (
-        RemoteFile(
-            ARCHIVE,
-            "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
-            md5="fff73e5086ae6bdbea199a49dfb8a4c1",
-            size=625_239_812,
-            sha256="e42855a52a4950a3b59612834602aa253914755c95b0cff9ead6d07395f8e205",
-        ),
-    )
-    page = "https://www.robots.ox.ac.uk/~vgg/data/dtd/"
-    needs: Sequence[str] = (f"{ARCHIVE}, or from it the folder dtd",)
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return the pools ``train``, ``validation`` and ``test``; keys are ``<class>/<file>``.
-
-        Raises:
-            UserError: a file is missing, a line is malformed, or an image is listed twice.
-        """
-        del task  # there is one
-        lists = {split: _entries(source, name) for split, name in LISTS.items()}
-        refuse_repeats(entry for entries in lists.values() for entry in entries)
-        pools = {}
-        for split, entries in lists.items():
-            listing = entries[0].listing
-            images = listing.parent.parent / "images"
-            keys = [entry.fields[0] for entry in entries]
-            labels = [class_label(entry.fields[1], CLASSES, where=entry) for entry in entries]
-            check_present(images, keys, listing)
-            expect_count(source, f"images in {listing.name}", len(keys), SIZE)
-            pools[split] = photo_pool(images, keys, keys, labels)
-        return pools
+    Raises:
+        UserError: a file is missing, a line is malformed, or an image is listed twice.
+    """
+    lists = {split: _entries(source, name) for split, name in LISTS.items()}
+    refuse_repeats(entry for entries in lists.values() for entry in entries)
+    pools = {}
+    for split, entries in lists.items():
+        listing = entries[0].listing
+        images = listing.parent.parent / "images"
+        keys = [entry.fields[0] for entry in entries]
+        labels = [class_label(entry.fields[1], CLASSES, where=entry) for entry in entries]
+        check_present(images, keys, listing)
+        source.expect_count(f"images in {listing.name}", len(keys), SIZE)
+        pools[split] = file_pool(images, keys, labels)
+    return pools
 
 
 def _entries(source: SourceFolder, name: str) -> list[Entry]:
@@ -84,4 +57,20 @@ def _entries(source: SourceFolder, name: str) -> list[Entry]:
     return read_entries(path, rf"(({NAME})/{NAME}\.jpg)", "<class>/<file>.jpg")
 
 
-ORIGINAL: Original = Dtd()
+ORIGINAL = Original(
+    name="DTD",
+    tasks={"dtd": THREE_POOLS},
+    # URL and MD5: torchvision, dtd.py; size and sha256: tensorflow/datasets, url_checksums/dtd.txt
+    files=(
+        RemoteFile(
+            ARCHIVE,
+            "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
+            md5="fff73e5086ae6bdbea199a49dfb8a4c1",
+            size=625_239_812,
+            sha256="e42855a52a4950a3b59612834602aa253914755c95b0cff9ead6d07395f8e205",
+        ),
+    ),
+    page="https://www.robots.ox.ac.uk/~vgg/data/dtd/",
+    needs=(f"{ARCHIVE}, or from it the folder dtd",),
+    pools=_pools,
+)

@@ -6,10 +6,8 @@ decodes the images instead of handing on their files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._class_named import class_named_pool
+from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, one_pool
+from hydra_peft.workshop.prepare.originals._labelled_folders import class_named_pool
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 ARCHIVE = "EuroSAT.zip"
@@ -21,20 +19,22 @@ _NAMES = (
 CLASSES = tuple(_NAMES.split())
 
 
-class EuroSat:
-    """EuroSAT's RGB images, all in one pool."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
+    """Return the pool ``train``; keys are ``<class>_<file>``, so the class stands twice.
 
-    name = "EuroSAT"
-    tasks: Mapping[str, Mapping[str, Slice]] = {
-        "eurosat": {
-            "train800": Slice("train", 0, 60),
-            "val200": Slice("train", 60, 80),
-            "test": Slice("train", 80, 100),
-        }
-    }
+    Raises:
+        UserError: the folder is missing, or a folder or file is not of one of the classes.
+    """
+    root = source.folder_or_file("2750", archives=[ARCHIVE])
+    return {"train": class_named_pool(source, root, CLASSES, SIZE)}
+
+
+ORIGINAL = Original(
+    name="EuroSAT",
+    tasks={"eurosat": one_pool(60, 80)},
     # URL and MD5: torchvision, eurosat.py; size and sha256: tensorflow/datasets,
     # url_checksums/eurosat.txt, of the same file at its first address
-    files: Sequence[RemoteFile] = (
+    files=(
         RemoteFile(
             ARCHIVE,
             "https://huggingface.co/datasets/torchgeo/eurosat/resolve/"
@@ -43,19 +43,8 @@ class EuroSat:
             size=94_280_567,
             sha256="8ebea626349354c5328b142b96d0430e647051f26efc2dc974c843f25ecf70bd",
         ),
-    )
-    page = "https://github.com/phelber/eurosat"
-    needs: Sequence[str] = (f"{ARCHIVE}, or from it the folder 2750",)
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return the pool ``train``; keys are ``<class>_<file>``, so the class stands twice.
-
-        Raises:
-            UserError: the folder is missing, or a folder or file is not of one of the classes.
-        """
-        del task  # there is one
-        root = source.folder_or_file("2750", archives=[ARCHIVE])
-        return {"train": class_named_pool(source, root, CLASSES, SIZE)}
-
-
-ORIGINAL: Original = EuroSat()
+    ),
+    page="https://github.com/phelber/eurosat",
+    needs=(f"{ARCHIVE}, or from it the folder 2750",),
+    pools=_pools,
+)

@@ -7,16 +7,15 @@ takes no other label files than the two whose MD5 it knows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
+from hydra_peft.workshop.prepare.originals._base import THREE_POOLS, Original, Pool, RemoteFile
+from hydra_peft.workshop.prepare.originals._image_files import file_pool
+from hydra_peft.workshop.prepare.originals._listing import check_present
 from hydra_peft.workshop.prepare.originals._matlab import read_integers
-from hydra_peft.workshop.prepare.originals._photos import check_present, photo_pool
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 FOLDER = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
@@ -26,65 +25,25 @@ SIZES = {"train": 1_020, "validation": 1_020, "test": 6_149}
 CLASSES = 102
 
 
-class Flowers102:
-    """Oxford 102 Flowers in its published split."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
+    """Return the pools ``train``, ``validation``, ``test``; keys are like ``image_00001.jpg``.
 
-    name = "Oxford 102 Flowers"
-    tasks: Mapping[str, Mapping[str, Slice]] = {
-        "flowers102": {
-            "train800": Slice("train"),
-            "val200": Slice("validation"),
-            "test": Slice("test"),
-        }
-    }
-    # URLs and MD5 sums: torchvision, flowers102.py; sizes and sha256: tensorflow/datasets,
-    # url_checksums/oxford_flowers102.txt
-    files: Sequence[RemoteFile] = (
-        RemoteFile(
-            ARCHIVE,
-            FOLDER + ARCHIVE,
-            md5="52808999861908f626f3c1f4e79d11fa",
-            size=344_862_509,
-            sha256="2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246",
-        ),
-        RemoteFile(
-            "imagelabels.mat",
-            FOLDER + "imagelabels.mat",
-            md5="e0620be6f572b9609742df49c70aed4d",
-            size=502,
-            sha256="4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d",
-        ),
-        RemoteFile(
-            "setid.mat",
-            FOLDER + "setid.mat",
-            md5="a5357ecc9cb78c4bef273ce3793fc85c",
-            size=14_989,
-            sha256="46b8678f91fd95d3c8f4feab80d271a6c834a1dd896fe29fd3e6ad9ce5c8dccd",
-        ),
-    )
-    page = FOLDER
-    needs: Sequence[str] = (f"{ARCHIVE}, or from it the folder jpg", "imagelabels.mat", "setid.mat")
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return the pools ``train``, ``validation``, ``test``; keys are like ``image_00001.jpg``.
-
-        Raises:
-            UserError: a file is missing or malformed, a label is out of range, or the three sets
-                do not take each labelled image once.
-        """
-        del task  # there is one
-        labels = _labels(source.file("imagelabels.mat"))
-        setid = source.file("setid.mat")
-        sets = read_integers(setid, list(SETS.values()))
-        _check_sets(setid, sets, len(labels))
-        images = source.folder_or_file("jpg", archives=[ARCHIVE])
-        pools = {}
-        for split, name in SETS.items():
-            keys = [f"image_{number:05d}.jpg" for number in sets[name]]
-            check_present(images, keys, setid)
-            expect_count(source, f"images in set {name}", len(keys), SIZES[split])
-            pools[split] = photo_pool(images, keys, keys, labels[sets[name] - 1].tolist())
-        return pools
+    Raises:
+        UserError: a file is missing or malformed, a label is out of range, or the three sets
+            do not take each labelled image once.
+    """
+    labels = _labels(source.file("imagelabels.mat"))
+    setid = source.file("setid.mat")
+    sets = read_integers(setid, list(SETS.values()))
+    _check_sets(setid, sets, len(labels))
+    images = source.folder_or_file("jpg", archives=[ARCHIVE])
+    pools = {}
+    for split, name in SETS.items():
+        keys = [f"image_{number:05d}.jpg" for number in sets[name]]
+        check_present(images, keys, setid)
+        source.expect_count(f"images in set {name}", len(keys), SIZES[split])
+        pools[split] = file_pool(images, keys, labels[sets[name] - 1].tolist())
+    return pools
 
 
 def _labels(path: Path) -> np.ndarray:
@@ -119,4 +78,35 @@ def _check_sets(path: Path, sets: dict[str, np.ndarray], labelled: int) -> None:
         )
 
 
-ORIGINAL: Original = Flowers102()
+ORIGINAL = Original(
+    name="Oxford 102 Flowers",
+    tasks={"flowers102": THREE_POOLS},
+    # URLs and MD5 sums: torchvision, flowers102.py; sizes and sha256: tensorflow/datasets,
+    # url_checksums/oxford_flowers102.txt
+    files=(
+        RemoteFile(
+            ARCHIVE,
+            FOLDER + ARCHIVE,
+            md5="52808999861908f626f3c1f4e79d11fa",
+            size=344_862_509,
+            sha256="2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246",
+        ),
+        RemoteFile(
+            "imagelabels.mat",
+            FOLDER + "imagelabels.mat",
+            md5="e0620be6f572b9609742df49c70aed4d",
+            size=502,
+            sha256="4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d",
+        ),
+        RemoteFile(
+            "setid.mat",
+            FOLDER + "setid.mat",
+            md5="a5357ecc9cb78c4bef273ce3793fc85c",
+            size=14_989,
+            sha256="46b8678f91fd95d3c8f4feab80d271a6c834a1dd896fe29fd3e6ad9ce5c8dccd",
+        ),
+    ),
+    page=FOLDER,
+    needs=(f"{ARCHIVE}, or from it the folder jpg", "imagelabels.mat", "setid.mat"),
+    pools=_pools,
+)

@@ -9,17 +9,16 @@ knows neither the mapping nor an order, and wants the files in a folder ``Kitti/
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
+from hydra_peft.workshop.prepare.originals._base import THREE_POOLS, Original, Pool, RemoteFile
 from hydra_peft.workshop.prepare.originals._depth import depth_classes
+from hydra_peft.workshop.prepare.originals._image_files import file_pool, png
 from hydra_peft.workshop.prepare.originals._listing import check_listing
-from hydra_peft.workshop.prepare.originals._png import png_pool
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 _URL = "https://s3.eu-central-1.amazonaws.com/avg-kitti/"
@@ -39,68 +38,31 @@ _SEED = 123
 _SIZES = {"train": 6_347, "validation": 423, "test": 711}
 
 
-class Kitti:
-    """The original of task ``kitti_dist``: 7,481 PNGs of about 375 x 1242 (6,347 + 423 + 711)."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
+    """Return train, validation and test; the images are stored PNGs.
 
-    name = "KITTI"
-    tasks: Mapping[str, Mapping[str, Slice]] = {
-        "kitti_dist": {
-            "train800": Slice("train"),
-            "val200": Slice("validation"),
-            "test": Slice("test"),
-        }
-    }
-    # Sizes and sha256: tensorflow/datasets, datasets/kitti/checksums.tsv; the devkit is that of
-    # October 2019 and later, an earlier one had 63,778 bytes.
-    files: Sequence[RemoteFile] = (
-        RemoteFile(
-            _IMAGES,
-            _URL + _IMAGES,
-            size=12_569_945_557,
-            sha256="351c5a2aa0cd9238b50174a3a62b846bc5855da256b82a196431d60ff8d43617",
-        ),
-        RemoteFile(
-            _LABELS,
-            _URL + _LABELS,
-            size=5_601_213,
-            sha256="4efc76220d867e1c31bb980bbf8cbc02599f02a9cb4350effa98dbb04aaed880",
-        ),
-        RemoteFile(
-            _DEVKIT,
-            _URL + _DEVKIT,
-            size=63_794,
-            sha256="ce0b76b69c0c5f89690a0d65b7302bbbdb962a0c7e8aba6efc7050d1b04b4cf1",
-        ),
-    )
-    page = "https://www.cvlibs.net/datasets/kitti/eval_object.php"
-    needs: Sequence[str] = (_IMAGES, _LABELS, _DEVKIT)
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return train, validation and test; the images are stored PNGs. See :class:`Original`.
-
-        Raises:
-            UserError: a file is missing, truncated or of another format, or an image without its
-                labels or the reverse.
-        """
-        del task  # there is one
-        images = source.folder_or_file("training/image_2", archives=[_IMAGES])
-        truth = source.folder_or_file("training/label_2", archives=[_LABELS])
-        listing, videos = _videos(source)
-        for folder, suffix in ((images, ".png"), (truth, ".txt")):
-            names = (f"{index:06d}{suffix}" for index in range(len(videos)))
-            check_listing(folder, suffix, names, listing)
-        pools = {}
-        for pool, chosen in _drawn(videos, listing).items():
-            indices = [index for index, video in enumerate(videos) if video in chosen]
-            expect_count(source, f"{pool} images", len(indices), _SIZES[pool])
-            pools[pool] = _pool(images, truth, indices)
-        return pools
+    Raises:
+        UserError: a file is missing, truncated or of another format, or an image without its
+            labels or the reverse.
+    """
+    images = source.folder_or_file("training/image_2", archives=[_IMAGES])
+    truth = source.folder_or_file("training/label_2", archives=[_LABELS])
+    listing, videos = _videos(source)
+    for folder, suffix in ((images, ".png"), (truth, ".txt")):
+        names = (f"{index:06d}{suffix}" for index in range(len(videos)))
+        check_listing(folder, suffix, names, listing)
+    pools = {}
+    for pool, chosen in _drawn(videos, listing).items():
+        indices = [index for index, video in enumerate(videos) if video in chosen]
+        source.expect_count(f"{pool} images", len(indices), _SIZES[pool])
+        pools[pool] = _pool(images, truth, indices)
+    return pools
 
 
 def _pool(images: Path, truth: Path, indices: Sequence[int]) -> Pool:
     keys = [f"{index:06d}.png" for index in indices]
     nearest = [_nearest_vehicle(truth / f"{index:06d}.txt") for index in indices]
-    return png_pool(images, keys, depth_classes(nearest, _DISTANCES))
+    return file_pool(images, keys, depth_classes(nearest, _DISTANCES), read=png)
 
 
 def _videos(source: SourceFolder) -> tuple[Path, list[str]]:
@@ -183,4 +145,32 @@ def _text(path: Path) -> str:
         raise UserError(f"{path} is not plain text: unpack its archive again.") from None
 
 
-ORIGINAL: Original = Kitti()
+ORIGINAL = Original(
+    name="KITTI",
+    tasks={"kitti_dist": THREE_POOLS},
+    # Sizes and sha256: tensorflow/datasets, datasets/kitti/checksums.tsv; the devkit is that of
+    # October 2019 and later, an earlier one had 63,778 bytes.
+    files=(
+        RemoteFile(
+            _IMAGES,
+            _URL + _IMAGES,
+            size=12_569_945_557,
+            sha256="351c5a2aa0cd9238b50174a3a62b846bc5855da256b82a196431d60ff8d43617",
+        ),
+        RemoteFile(
+            _LABELS,
+            _URL + _LABELS,
+            size=5_601_213,
+            sha256="4efc76220d867e1c31bb980bbf8cbc02599f02a9cb4350effa98dbb04aaed880",
+        ),
+        RemoteFile(
+            _DEVKIT,
+            _URL + _DEVKIT,
+            size=63_794,
+            sha256="ce0b76b69c0c5f89690a0d65b7302bbbdb962a0c7e8aba6efc7050d1b04b4cf1",
+        ),
+    ),
+    page="https://www.cvlibs.net/datasets/kitti/eval_object.php",
+    needs=(_IMAGES, _LABELS, _DEVKIT),
+    pools=_pools,
+)

@@ -8,13 +8,12 @@ around them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
-from hydra_peft.workshop.prepare.originals._photos import check_present, photo_pool
+from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, two_pools
+from hydra_peft.workshop.prepare.originals._image_files import file_pool
+from hydra_peft.workshop.prepare.originals._listing import check_present
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 from hydra_peft.workshop.prepare.originals._text_lists import (
     NAME,
@@ -29,61 +28,26 @@ SIZES = {"train": 3_680, "test": 3_669}
 CLASSES = 37
 
 
-class OxfordPets:
-    """Oxford-IIIT Pets with the breed as the label."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
+    """Return the pools ``train`` (published as trainval) and ``test``; keys are file names.
 
-    name = "Oxford-IIIT Pets"
-    tasks: Mapping[str, Mapping[str, Slice]] = {
-        "oxford_pets": {
-            "train800": Slice("train", 0, 80),
-            "val200": Slice("train", 80, 100),
-            "test": Slice("test"),
-        }
-    }
-    # URLs and MD5 sums: torchvision, oxford_iiit_pet.py; sizes and sha256: tensorflow/datasets,
-    # url_checksums/oxford_iiit_pet.txt
-    files: Sequence[RemoteFile] = (
-        RemoteFile(
-            "images.tar.gz",
-            FOLDER + "images.tar.gz",
-            md5="5c4f3ee8e5d25df40f4fd59a7f44e54c",
-            size=791_918_971,
-            sha256="67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
-        ),
-        RemoteFile(
-            "annotations.tar.gz",
-            FOLDER + "annotations.tar.gz",
-            md5="95a8c909bbe2e81eed6a22bccdf3f68f",
-            size=19_173_078,
-            sha256="52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
-        ),
-    )
-    page = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
-    needs: Sequence[str] = (
-        "images.tar.gz and annotations.tar.gz, or from them the folders images and annotations",
-    )
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return the pools ``train`` (published as trainval) and ``test``; keys are file names.
-
-        Raises:
-            UserError: a file is missing, a line is malformed, a class id is out of range, a breed
-                has two class ids, or an image is listed twice.
-        """
-        del task  # there is one
-        lists = {split: _entries(source, name) for split, name in LISTS.items()}
-        every = [entry for entries in lists.values() for entry in entries]
-        refuse_repeats(every)
-        _check_breeds(every)
-        images = _images(source, every)
-        pools = {}
-        for split, entries in lists.items():
-            keys = [f"{entry.fields[0]}.jpg" for entry in entries]
-            labels = [int(entry.fields[1]) - 1 for entry in entries]
-            check_present(images, keys, entries[0].listing)
-            expect_count(source, f"images in {LISTS[split]}", len(keys), SIZES[split])
-            pools[split] = photo_pool(images, keys, keys, labels)
-        return pools
+    Raises:
+        UserError: a file is missing, a line is malformed, a class id is out of range, a breed
+            has two class ids, or an image is listed twice.
+    """
+    lists = {split: _entries(source, name) for split, name in LISTS.items()}
+    every = [entry for entries in lists.values() for entry in entries]
+    refuse_repeats(every)
+    _check_breeds(every)
+    images = _images(source, every)
+    pools = {}
+    for split, entries in lists.items():
+        keys = [f"{entry.fields[0]}.jpg" for entry in entries]
+        labels = [int(entry.fields[1]) - 1 for entry in entries]
+        check_present(images, keys, entries[0].listing)
+        source.expect_count(f"images in {LISTS[split]}", len(keys), SIZES[split])
+        pools[split] = file_pool(images, keys, labels)
+    return pools
 
 
 def _entries(source: SourceFolder, name: str) -> list[Entry]:
@@ -119,4 +83,30 @@ def _images(source: SourceFolder, entries: list[Entry]) -> Path:
     return source.folder_or_file(*some, archives=["images.tar.gz"]).parent
 
 
-ORIGINAL: Original = OxfordPets()
+ORIGINAL = Original(
+    name="Oxford-IIIT Pets",
+    tasks={"oxford_pets": two_pools(80)},
+    # URLs and MD5 sums: torchvision, oxford_iiit_pet.py; sizes and sha256: tensorflow/datasets,
+    # url_checksums/oxford_iiit_pet.txt
+    files=(
+        RemoteFile(
+            "images.tar.gz",
+            FOLDER + "images.tar.gz",
+            md5="5c4f3ee8e5d25df40f4fd59a7f44e54c",
+            size=791_918_971,
+            sha256="67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
+        ),
+        RemoteFile(
+            "annotations.tar.gz",
+            FOLDER + "annotations.tar.gz",
+            md5="95a8c909bbe2e81eed6a22bccdf3f68f",
+            size=19_173_078,
+            sha256="52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
+        ),
+    ),
+    page="https://www.robots.ox.ac.uk/~vgg/data/pets/",
+    needs=(
+        "images.tar.gz and annotations.tar.gz, or from them the folders images and annotations",
+    ),
+    pools=_pools,
+)

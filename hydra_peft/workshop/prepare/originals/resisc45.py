@@ -6,10 +6,8 @@ download. torchvision has no class of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._class_named import class_named_pool
+from hydra_peft.workshop.prepare.originals._base import Original, Pool, one_pool
+from hydra_peft.workshop.prepare.originals._labelled_folders import class_named_pool
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 FOLDER = "NWPU-RESISC45"
@@ -26,31 +24,22 @@ _NAMES = (
 CLASSES = tuple(_NAMES.split())
 
 
-class Resisc45:
-    """NWPU-RESISC45, all in one pool."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
+    """Return the pool ``train``; keys are ``<class>_<file>``, so the class stands twice.
 
-    name = "RESISC45"
-    tasks: Mapping[str, Mapping[str, Slice]] = {
-        "resisc45": {
-            "train800": Slice("train", 0, 60),
-            "val200": Slice("train", 60, 80),
-            "test": Slice("train", 80, 100),
-        }
-    }
-    files: Sequence[RemoteFile] = ()
-    page = "https://www.tensorflow.org/datasets/catalog/resisc45"
-    needs: Sequence[str] = (f"the folder {FOLDER}, unpacked from {FOLDER}.rar",)
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return the pool ``train``; keys are ``<class>_<file>``, so the class stands twice.
-
-        Raises:
-            UserError: the folder is missing, or a folder or file is not of one of the classes.
-        """
-        del task  # there is one
-        # Of a .rar, unpacking says how to do it by hand.
-        root = source.folder_or_file(FOLDER, archives=[f"{FOLDER}.rar", f"{FOLDER}.zip"])
-        return {"train": class_named_pool(source, root, CLASSES, SIZE)}
+    Raises:
+        UserError: the folder is missing, or a folder or file is not of one of the classes.
+    """
+    # Of a .rar, unpacking says how to do it by hand.
+    root = source.folder_or_file(FOLDER, archives=[f"{FOLDER}.rar", f"{FOLDER}.zip"])
+    return {"train": class_named_pool(source, root, CLASSES, SIZE)}
 
 
-ORIGINAL: Original = Resisc45()
+ORIGINAL = Original(
+    name="RESISC45",
+    tasks={"resisc45": one_pool(60, 80)},
+    files=(),
+    page="https://www.tensorflow.org/datasets/catalog/resisc45",
+    needs=(f"the folder {FOLDER}, unpacked from {FOLDER}.rar",),
+    pools=_pools,
+)

@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
+from hydra_peft.workshop.prepare.originals._base import THREE_POOLS, Original, Pool
+from hydra_peft.workshop.prepare.originals._image_files import photo
 from hydra_peft.workshop.prepare.originals._listing import check_listing
 from hydra_peft.workshop.prepare.originals._optional import optional
-from hydra_peft.workshop.prepare.originals._photos import photo
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 _TRAIN_LABELS = "trainLabels.csv"
@@ -42,46 +41,29 @@ _QUALITY = 72
 _MOST_PIXELS = 2**28
 
 
-class Retinopathy:
-    """The original of task ``retinopathy``: 35,126 + 10,906 + 42,670 JPEGs, to 540 x 540."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
+    """Return train, validation and test; images are preprocessed JPEGs.
 
-    name = "Diabetic Retinopathy Detection (Kaggle 2015)"
-    tasks: Mapping[str, Mapping[str, Slice]] = {
-        "retinopathy": {
-            "train800": Slice("train"),
-            "val200": Slice("validation"),
-            "test": Slice("test"),
-        }
-    }
-    # Kaggle asks for a login.
-    files: Sequence[RemoteFile] = ()
-    page = "https://www.kaggle.com/c/diabetic-retinopathy-detection/data"
-    needs: Sequence[str] = ("train/*.jpeg", "test/*.jpeg", _TRAIN_LABELS, _TEST_LABELS)
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return train, validation and test; images are preprocessed JPEGs. See :class:`Original`.
-
-        Raises:
-            UserError: a file is missing, truncated or of another format, a photograph without its
-                label or the reverse, or a label out of range.
-        """
-        del task  # there is one
-        levels = source.file(_TRAIN_LABELS, archives=[f"{_TRAIN_LABELS}.zip"])
-        solution = source.file(_TEST_LABELS, archives=[f"{_TEST_LABELS}.zip"])
-        train, rest = _rows(levels, ("image", "level")), _rows(solution, _TEST_COLUMNS)
-        rows = {"train": train}
-        for usage, pool in _USAGES.items():
-            rows[pool] = [row for row in rest if row.usage == usage]
-            if not rows[pool]:
-                raise UserError(f"{solution} has no line of Usage {usage}: fetch it again.")
-        folders = {}
-        for folder, listed, listing in (("train", train, levels), ("test", rest, solution)):
-            folders[folder] = source.folder_or_file(folder, archives=[f"{folder}.zip"])
-            names = (f"{row.image}.jpeg" for row in listed)
-            check_listing(folders[folder], ".jpeg", names, listing)
-        for pool, size in _SIZES.items():
-            expect_count(source, f"{pool} photographs", len(rows[pool]), size)
-        return {pool: _pool(rows[pool], folders[_FOLDERS[pool]]) for pool in _SIZES}
+    Raises:
+        UserError: a file is missing, truncated or of another format, a photograph without its
+            label or the reverse, or a label out of range.
+    """
+    levels = source.file(_TRAIN_LABELS, archives=[f"{_TRAIN_LABELS}.zip"])
+    solution = source.file(_TEST_LABELS, archives=[f"{_TEST_LABELS}.zip"])
+    train, rest = _rows(levels, ("image", "level")), _rows(solution, _TEST_COLUMNS)
+    rows = {"train": train}
+    for usage, pool in _USAGES.items():
+        rows[pool] = [row for row in rest if row.usage == usage]
+        if not rows[pool]:
+            raise UserError(f"{solution} has no line of Usage {usage}: fetch it again.")
+    folders = {}
+    for folder, listed, listing in (("train", train, levels), ("test", rest, solution)):
+        folders[folder] = source.folder_or_file(folder, archives=[f"{folder}.zip"])
+        names = (f"{row.image}.jpeg" for row in listed)
+        check_listing(folders[folder], ".jpeg", names, listing)
+    for pool, size in _SIZES.items():
+        source.expect_count(f"{pool} photographs", len(rows[pool]), size)
+    return {pool: _pool(rows[pool], folders[_FOLDERS[pool]]) for pool in _SIZES}
 
 
 class _Row(NamedTuple):
@@ -189,4 +171,12 @@ def _disc(cv2: Any, image: np.ndarray) -> np.ndarray:
     return kept[top : y + _KEPT_RADIUS, left : x + _KEPT_RADIUS]
 
 
-ORIGINAL: Original = Retinopathy()
+ORIGINAL = Original(
+    name="Diabetic Retinopathy Detection (Kaggle 2015)",
+    tasks={"retinopathy": THREE_POOLS},
+    # Kaggle asks for a login.
+    files=(),
+    page="https://www.kaggle.com/c/diabetic-retinopathy-detection/data",
+    needs=("train/*.jpeg", "test/*.jpeg", _TRAIN_LABELS, _TEST_LABELS),
+    pools=_pools,
+)

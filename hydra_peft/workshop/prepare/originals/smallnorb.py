@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from PIL import Image
 
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 _FILE = {
@@ -43,49 +41,14 @@ def _remote(pool: str, kind: str, size: int, sha256: str) -> RemoteFile:
     return RemoteFile(name, _PAGE + name, size=size, sha256=sha256)
 
 
-class SmallNorb:
-    """The original of ``smallnorb_azim`` and ``smallnorb_elev``: 24,300 + 24,300 pairs."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:
+    """Return train and test; the image is the first camera's, as RGB.
 
-    name = "SmallNORB"
-    tasks: Mapping[str, Mapping[str, Slice]] = dict.fromkeys(_LABELS, _SLICES)
-    # Sizes and sha256: tensorflow/datasets, datasets/smallnorb/checksums.tsv
-    files: Sequence[RemoteFile] = (
-        _remote(
-            "train",
-            "dat",
-            size=131_896_188,
-            sha256="5ffd6272a07d32695ee1082a26a41a93a37aab8c28da047f8c34ed348d214873",
-        ),
-        _remote(
-            "train",
-            "info",
-            size=71_052,
-            sha256="de7eb932ebe7a4ee16217fead60660d0eb3d23632c2f4d1c51f88c501c17bf32",
-        ),
-        _remote(
-            "test",
-            "dat",
-            size=130_799_817,
-            sha256="cf7104eed3e51174d2f65b66d1e5878b9da233b886f161b0d88f4510ba2c7474",
-        ),
-        _remote(
-            "test",
-            "info",
-            size=10_428,
-            sha256="16adf314226327ee006d1a44db8cfef52773c06c829951d5653a9f6f310248a2",
-        ),
-    )
-    page = _PAGE
-    needs: Sequence[str] = tuple(file.name for file in files)
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return train and test; the image is the first camera's, as RGB. See :class:`Original`.
-
-        Raises:
-            UserError: a file is missing, truncated or of another format, counts differ, or a label
-                is out of range.
-        """
-        return {pool: _pool(source, pool, task) for pool in _FILE}
+    Raises:
+        UserError: a file is missing, truncated or of another format, counts differ, or a label
+            is out of range.
+    """
+    return {pool: _pool(source, pool, task) for pool in _FILE}
 
 
 def _pool(source: SourceFolder, pool: str, task: str) -> Pool:
@@ -101,7 +64,7 @@ def _pool(source: SourceFolder, pool: str, task: str) -> Pool:
             "rows: fetch both again."
         )
 
-    expect_count(source, f"pairs in {paths['dat'].name}", len(pairs), _PAIRS)
+    source.expect_count(f"pairs in {paths['dat'].name}", len(pairs), _PAIRS)
 
     def image(index: int) -> Image.Image:
         return Image.fromarray(np.asarray(pairs[index, 0])).convert("RGB")
@@ -143,4 +106,38 @@ def _matrix(path: Path, dtype: np.dtype, row: tuple[int, ...]) -> np.ndarray:
     return np.memmap(path, dtype, mode="r", offset=len(header), shape=shape)
 
 
-ORIGINAL: Original = SmallNorb()
+_FILES = (
+    _remote(
+        "train",
+        "dat",
+        size=131_896_188,
+        sha256="5ffd6272a07d32695ee1082a26a41a93a37aab8c28da047f8c34ed348d214873",
+    ),
+    _remote(
+        "train",
+        "info",
+        size=71_052,
+        sha256="de7eb932ebe7a4ee16217fead60660d0eb3d23632c2f4d1c51f88c501c17bf32",
+    ),
+    _remote(
+        "test",
+        "dat",
+        size=130_799_817,
+        sha256="cf7104eed3e51174d2f65b66d1e5878b9da233b886f161b0d88f4510ba2c7474",
+    ),
+    _remote(
+        "test",
+        "info",
+        size=10_428,
+        sha256="16adf314226327ee006d1a44db8cfef52773c06c829951d5653a9f6f310248a2",
+    ),
+)
+ORIGINAL = Original(
+    name="SmallNORB",
+    tasks=dict.fromkeys(_LABELS, _SLICES),
+    # Sizes and sha256: tensorflow/datasets, datasets/smallnorb/checksums.tsv
+    files=_FILES,
+    page=_PAGE,
+    needs=tuple(file.name for file in _FILES),
+    pools=_pools,
+)

@@ -14,7 +14,6 @@ Not read through torchvision, whose class has no partition and decodes the image
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +21,10 @@ from PIL import Image
 
 from hydra_peft.data.decoding import FORMATS
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
-from hydra_peft.workshop.prepare.originals._image_bytes import image_bytes
+from hydra_peft.workshop.prepare.originals._base import THREE_POOLS, Original, Pool, RemoteFile
+from hydra_peft.workshop.prepare.originals._image_files import image_bytes
+from hydra_peft.workshop.prepare.originals._listing import check_present
 from hydra_peft.workshop.prepare.originals._optional import optional
-from hydra_peft.workshop.prepare.originals._photos import check_present
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 from hydra_peft.workshop.prepare.originals._text_lists import (
     NAME,
@@ -53,60 +51,30 @@ MOST_PIXELS = 120_000
 ROUNDING = 2
 
 
-class Sun397:
-    """SUN397 in the partition of tensorflow/datasets."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
+    """Return the pools ``train``, ``validation`` and ``test``; keys are ``/a/abbey/sun_x.jpg``.
 
-    name = "SUN397"
-    tasks: Mapping[str, Mapping[str, Slice]] = {
-        "sun397": {
-            "train800": Slice("train"),
-            "val200": Slice("validation"),
-            "test": Slice("test"),
-        }
-    }
-    # URL and MD5: torchvision, sun397.py; size and sha256: tensorflow/datasets,
-    # datasets/sun397/checksums.tsv. The lists have no lasting address: they have moved within the
-    # repository.
-    files: Sequence[RemoteFile] = (
-        RemoteFile(
-            ARCHIVE,
-            "http://vision.princeton.edu/projects/2010/SUN/SUN397.tar.gz",
-            md5="8ca2778205c41d23104230ba66911c7a",
-            size=39_077_296_924,
-            sha256="f404130965a7ad77bed5ececc71e720ab50f3cc1e1bb257257610d38f3b928ec",
-        ),
+    A label is the position of the path without the file's name among all such paths.
+
+    Raises:
+        UserError: a list or a listed image is missing, a line is malformed, or an image is
+            listed twice.
+    """
+    lists = {split: _entries(source, name) for split, name in LISTS.items()}
+    every = [entry for entries in lists.values() for entry in entries]
+    refuse_repeats(every)
+    classes = sorted({entry.fields[1] for entry in every})
+    source.expect_count("classes", len(classes), CLASSES)
+    labels = {name: label for label, name in enumerate(classes)}
+    root = source.folder_or_file(FOLDER, archives=[ARCHIVE])
+    for split, entries in lists.items():
+        check_present(root, [e.fields[0][1:] for e in entries], entries[0].listing)
+        source.expect_count(f"images in {LISTS[split]}", len(entries), SIZES[split])
+    source.note(
+        f"{source.name}: images of at most {MOST_PIXELS:,} pixels are kept without loss, where "
+        "tensorflow/datasets encodes them anew as JPEG."
     )
-    page = "https://vision.princeton.edu/projects/2010/SUN/"
-    needs: Sequence[str] = (
-        f"{ARCHIVE}, or from it the folder {FOLDER}",
-        f"{', '.join(LISTS.values())} from {SHIPPED}",
-    )
-
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return the pools ``train``, ``validation`` and ``test``; keys are ``/a/abbey/sun_x.jpg``.
-
-        A label is the position of the path without the file's name among all such paths.
-
-        Raises:
-            UserError: a list or a listed image is missing, a line is malformed, or an image is
-                listed twice.
-        """
-        del task  # there is one
-        lists = {split: _entries(source, name) for split, name in LISTS.items()}
-        every = [entry for entries in lists.values() for entry in entries]
-        refuse_repeats(every)
-        classes = sorted({entry.fields[1] for entry in every})
-        expect_count(source, "classes", len(classes), CLASSES)
-        labels = {name: label for label, name in enumerate(classes)}
-        root = source.folder_or_file(FOLDER, archives=[ARCHIVE])
-        for split, entries in lists.items():
-            check_present(root, [e.fields[0][1:] for e in entries], entries[0].listing)
-            expect_count(source, f"images in {LISTS[split]}", len(entries), SIZES[split])
-        source.note(
-            f"{self.name}: images of at most {MOST_PIXELS:,} pixels are kept without loss, where "
-            "tensorflow/datasets encodes them anew as JPEG."
-        )
-        return {split: _pool(root, entries, labels) for split, entries in lists.items()}
+    return {split: _pool(root, entries, labels) for split, entries in lists.items()}
 
 
 def _entries(source: SourceFolder, name: str) -> list[Entry]:
@@ -178,4 +146,25 @@ def _shrunk(pixels: np.ndarray) -> bytes:
     return bytes(encoded)
 
 
-ORIGINAL: Original = Sun397()
+ORIGINAL = Original(
+    name="SUN397",
+    tasks={"sun397": THREE_POOLS},
+    # URL and MD5: torchvision, sun397.py; size and sha256: tensorflow/datasets,
+    # datasets/sun397/checksums.tsv. The lists have no lasting address: they have moved within the
+    # repository.
+    files=(
+        RemoteFile(
+            ARCHIVE,
+            "http://vision.princeton.edu/projects/2010/SUN/SUN397.tar.gz",
+            md5="8ca2778205c41d23104230ba66911c7a",
+            size=39_077_296_924,
+            sha256="f404130965a7ad77bed5ececc71e720ab50f3cc1e1bb257257610d38f3b928ec",
+        ),
+    ),
+    page="https://vision.princeton.edu/projects/2010/SUN/",
+    needs=(
+        f"{ARCHIVE}, or from it the folder {FOLDER}",
+        f"{', '.join(LISTS.values())} from {SHIPPED}",
+    ),
+    pools=_pools,
+)

@@ -6,15 +6,13 @@ takes nothing but the two files whose MD5 it knows and says of all others "not f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
+from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, two_pools
 from hydra_peft.workshop.prepare.originals._matlab import read_arrays
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
@@ -23,54 +21,21 @@ SIDE = 32
 SIZES = {"train": 73_257, "test": 26_032}
 
 
-class Svhn:
-    """SVHN's cropped digits; the extra training set is not used."""
+def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
+    """Return the pools ``train`` and ``test``; keys are positions in the file.
 
-    name = "SVHN"
-    tasks: Mapping[str, Mapping[str, Slice]] = {
-        "svhn": {
-            "train800": Slice("train", 0, 90),
-            "val200": Slice("train", 90, 100),
-            "test": Slice("test"),
-        }
-    }
-    # MD5 sums: torchvision, svhn.py; sizes and sha256: tensorflow/datasets,
-    # url_checksums/svhn_cropped.txt
-    files: Sequence[RemoteFile] = (
-        RemoteFile(
-            "train_32x32.mat",
-            FOLDER + "train_32x32.mat",
-            md5="e26dedcc434d2e4c54c9b2d4a06d8373",
-            size=182_040_794,
-            sha256="435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
-        ),
-        RemoteFile(
-            "test_32x32.mat",
-            FOLDER + "test_32x32.mat",
-            md5="eb5a983be6a315427106f1b164d9cef3",
-            size=64_275_384,
-            sha256="cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
-        ),
-    )
-    page = FOLDER
-    needs: Sequence[str] = ("train_32x32.mat", "test_32x32.mat")
+    The files are compressed as a whole, so their 225 and 80 MB of pixels are in memory.
 
-    def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
-        """Return the pools ``train`` and ``test``; keys are positions in the file.
-
-        The files are compressed as a whole, so their 225 and 80 MB of pixels are in memory.
-
-        Raises:
-            UserError: a file is missing or not in the original format, or a label is out of range.
-        """
-        del task  # there is one
-        return {split: _pool(source, split) for split in SIZES}
+    Raises:
+        UserError: a file is missing or not in the original format, or a label is out of range.
+    """
+    return {split: _pool(source, split) for split in SIZES}
 
 
 def _pool(source: SourceFolder, split: str) -> Pool:
     path = source.file(f"{split}_32x32.mat")
     pixels, labels = _read(path)
-    expect_count(source, f"digits in {path.name}", len(labels), SIZES[split])
+    source.expect_count(f"digits in {path.name}", len(labels), SIZES[split])
 
     def image(index: int) -> Image.Image:
         return Image.fromarray(np.ascontiguousarray(pixels[..., index]))
@@ -102,4 +67,28 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return pixels, digits.astype(np.int64) % 10
 
 
-ORIGINAL: Original = Svhn()
+ORIGINAL = Original(
+    name="SVHN",
+    tasks={"svhn": two_pools(90)},
+    # MD5 sums: torchvision, svhn.py; sizes and sha256: tensorflow/datasets,
+    # url_checksums/svhn_cropped.txt
+    files=(
+        RemoteFile(
+            "train_32x32.mat",
+            FOLDER + "train_32x32.mat",
+            md5="e26dedcc434d2e4c54c9b2d4a06d8373",
+            size=182_040_794,
+            sha256="435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+        ),
+        RemoteFile(
+            "test_32x32.mat",
+            FOLDER + "test_32x32.mat",
+            md5="eb5a983be6a315427106f1b164d9cef3",
+            size=64_275_384,
+            sha256="cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+        ),
+    ),
+    page=FOLDER,
+    needs=("train_32x32.mat", "test_32x32.mat"),
+    pools=_pools,
+)

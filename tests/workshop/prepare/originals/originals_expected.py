@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._select import select
+from hydra_peft.workshop.prepare.originals._order import select
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 LIMITS = {"train800": 800, "val200": 200, "test": None}

@@ -13,7 +13,7 @@ from originals_expected import source_of
 from PIL import Image
 
 from hydra_peft.workshop.prepare.originals._base import Key, Original
-from hydra_peft.workshop.prepare.originals._select import select
+from hydra_peft.workshop.prepare.originals._order import select
 
 LIMITS: Mapping[str, int | None] = {"train800": 4, "val200": 3, "test": None}
 

@@ -14,8 +14,7 @@ from originals_expected import refused
 
 from hydra_peft.workshop.prepare.originals import originals
 from hydra_peft.workshop.prepare.originals._base import Pool, Slice
-from hydra_peft.workshop.prepare.originals._order import hashed_order
-from hydra_peft.workshop.prepare.originals._select import LIMITS, select
+from hydra_peft.workshop.prepare.originals._order import LIMITS, hashed_order, select
 
 #: task: sizes of its pools; then of train800, val200 and test: pool, first, end. Then the ends of
 #: the first two slices without the limit of 800 and 200: the pools that VTAB takes the 1000 from.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from originals_expected import boundaries, keys_of, prepare, refused, source_of, tfds_order
 
-from hydra_peft.workshop.prepare.originals._select import select
+from hydra_peft.workshop.prepare.originals._order import select
 from hydra_peft.workshop.prepare.originals.cifar100 import ORIGINAL
 
 LIMITS = {"train800": 20, "val200": 4, "test": None}

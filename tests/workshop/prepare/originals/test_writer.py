@@ -21,7 +21,6 @@ from hydra_peft.errors import UserError
 from hydra_peft.files import MAX_JSON_BYTES
 from hydra_peft.workshop.prepare.originals import _manifest, _writer
 from hydra_peft.workshop.prepare.originals._base import Key, Pool, Slice
-from hydra_peft.workshop.prepare.originals._counts import expect_count
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 from hydra_peft.workshop.prepare.originals._stored import NoImageError, stored
 from hydra_peft.workshop.prepare.originals._writer import Written, write_task
@@ -252,9 +251,9 @@ def test_other_sizes_need_partial(write: Write, tmp_path: Path, train: int, spli
 def test_an_incomplete_source_needs_partial_although_the_splits_are_full(
     write: Write, source: SourceFolder, tmp_path: Path
 ) -> None:
-    expect_count(source, "pictures", 29, 29)
+    source.expect_count("pictures", 29, 29)
     assert not write(folder="whole").partial
-    expect_count(source, "pictures", 29, 30)
+    source.expect_count("pictures", 29, 30)
     message = refused(write, tmp_path)
     assert "29 pictures where 30 were published" in message
     assert "partial=true" in message

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._image_bytes import image_bytes
+from hydra_peft.workshop.prepare.originals._image_files import image_bytes
 
 
 def test_files_and_what_is_none(tmp_path: Path) -> None:

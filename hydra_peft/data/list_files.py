@@ -1,4 +1,7 @@
-"""List files of the community layout: one image path and one label a line."""
+"""Prepared tasks: their folders, and their list files of one image path and one label a line.
+
+No torch is loaded and no image is read.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from hydra_peft.data.sources._request import DataRequest
+from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
 
 #: split name to the list file it is in
@@ -70,6 +75,76 @@ def read_list(file: Path, classes: int) -> ImageList:
     if not lines:
         raise UserError(f"{file} lists no image.")
     return ImageList(list(lines), labels)
+
+
+def task_folder(request: DataRequest) -> Path:
+    """Return the folder of a task below the data root.
+
+    Looked for, under its own name and its aliases: below ``<root>/<benchmark>``, below the
+    benchmark's name with a dash before its last part (``vtab-1k``), and in the root itself.
+
+    Raises:
+        UserError: none of them exists; the message says how to come by the data.
+    """
+    benchmark, root = request.benchmark, request.root
+    names = [name for name in (request.folder, *request.aliases) if name]
+    places = [root / benchmark, root / benchmark.replace("1k", "-1k"), root]
+    for place in places:
+        for name in names:
+            if (place / name).is_dir():
+                return place / name
+    if _is_prepared(root):
+        raise UserError(
+            f"dataset {request.name}: {root} is the folder of a task itself: set paths.data to "
+            "the folder above it, in which the task's folder has the task's name."
+        )
+    raise UserError(
+        f"dataset {request.name}: there is no folder '{names[0]}' below {places[0]} or {root}; "
+        f"unpack a prepared {benchmark} archive there or set paths.data=<its folder>, or make "
+        f"it with python scripts/prepare_data.py {benchmark} task={request.name} "
+        "source=<original files> (docs/data.md)."
+    )
+
+
+def list_files(folder: Path, split: str) -> list[Path]:
+    """Return the list file of ``split``; without its own, train is train800 and val200.
+
+    Raises:
+        UserError: it is missing; of a folder with none at all, that it is no prepared task.
+    """
+    own = folder / LISTS[split]
+    if own.is_file():
+        return [own]
+    parts = [folder / LISTS[part] for part in ("train800", "val200")]
+    if split == "train" and all(part.is_file() for part in parts):
+        return parts
+    if not _is_prepared(folder):
+        raise UserError(
+            f"{folder} is no prepared task: it has none of the list files "
+            f"{', '.join(LISTS.values())}; if these are the original files, prepare them with "
+            "python scripts/prepare_data.py <benchmark> task=<name> source=<folder> (docs/data.md)."
+        )
+    raise UserError(
+        f"{own} is missing: this prepared task lacks its split '{split}'; get a complete archive "
+        "or prepare it again (scripts/check_data.py lists what each task lacks)."
+    )
+
+
+def read_split(folder: Path, split: str, classes: int) -> ImageList:
+    """Return images and labels that the lists of ``split`` name, those of its parts joined.
+
+    Raises:
+        UserError: a list is missing or malformed, or a link out of the folder.
+    """
+    files = list_files(folder, split)
+    for file in files:
+        TaskFiles(folder).status(file, MAX_BYTES)
+    lists = [read_list(file, classes) for file in files]
+    return ImageList([p for one in lists for p in one.paths], [x for y in lists for x in y.labels])
+
+
+def _is_prepared(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in LISTS.values())
 
 
 def _parse(line: str, where: str) -> tuple[str, int]:

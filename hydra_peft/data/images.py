@@ -1,4 +1,4 @@
-"""Images of prepared data as files that are decoded one by one, with the labels of their lists."""
+"""Images of a source, in their own sizes: in memory, or files decoded one by one."""
 
 from __future__ import annotations
 
@@ -10,17 +10,42 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hydra_peft.data.decodable import check_decodable
 from hydra_peft.data.decoding import read_image
 from hydra_peft.data.file_hashes import file_hashes
-from hydra_peft.data.sources._task import Task
-from hydra_peft.data.splits import SourceSplit
-from hydra_peft.data.task_folders import read_split
+from hydra_peft.data.list_files import read_split
+from hydra_peft.data.sources._request import DataRequest
+from hydra_peft.data.split import Images, Split, sha256_rows
 
 
 @dataclass(frozen=True)
-class FileImages:
+class ArrayImages(Images):
+    """Images of equal size that are in memory: uint8 ``[n, height, width, 3]``."""
+
+    array: Tensor
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def pixels(self, index: int) -> np.ndarray:
+        """Return one image, uint8 ``[height, width, 3]``."""
+        return self.array[index].numpy()
+
+    @property
+    def hashes(self) -> Tensor:
+        """The sha256 of each image's bytes, uint8 ``[n, 32]``."""
+        return sha256_rows(image.contiguous().numpy().data for image in self.array)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the bytes of all images."""
+        return hashlib.sha256(self.array.contiguous().numpy().data).hexdigest()
+
+
+@dataclass(frozen=True)
+class FileImages(Images):
     """Image files, decoded one by one.
 
     Attributes:
@@ -42,10 +67,6 @@ class FileImages:
         """Return one image, see :func:`hydra_peft.data.decoding.read_image`."""
         return read_image(self.files[index])
 
-    def name(self, index: int) -> str:
-        """Return the image's path."""
-        return str(self.files[index])
-
     @property
     def decodable(self) -> Path:
         """Where is kept which of them could be decoded."""
@@ -56,7 +77,7 @@ class FileImages:
         check_decodable(self.files, self.hashes, self.decodable, self.title)
 
     @cached_property
-    def hashes(self) -> torch.Tensor:
+    def hashes(self) -> Tensor:
         """The sha256 of each file, uint8 ``[n, 32]``."""
         return file_hashes(self.files, self.folder, self.index, self.title)
 
@@ -66,21 +87,27 @@ class FileImages:
         return hashlib.sha256(self.hashes.numpy().data).hexdigest()
 
 
-def load_split(folder: Path, split: str, task: Task) -> SourceSplit:
-    """Return one split of the task in ``folder``.
+def load_split(folder: Path, name: str, request: DataRequest) -> Split:
+    """Return the split ``name`` of the task in ``folder``.
 
     Raises:
         UserError: a list is missing or malformed, or a link out of the folder.
     """
-    joined = read_split(folder, split, task.classes)
+    joined = read_split(folder, name, request.classes)
     where = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    index = task.cache / "hashes" / f"{task.name}-{split}-{where}.safetensors"
+    index = request.cache / "hashes" / f"{request.name}-{name}-{where}.safetensors"
     paths = [folder / path for path in joined.paths]
-    images = FileImages(paths, folder, index, f"{task.name} {split}")
-    return SourceSplit(images, torch.tensor(joined.labels, dtype=torch.int64))
+    images = FileImages(paths, folder, index, f"{request.name} {name}")
+    return Split({"image": images}, torch.tensor(joined.labels, dtype=torch.int64))
 
 
-def labelled_files(split: SourceSplit) -> list[tuple[Path, int]]:
+def files_of(split: Split) -> FileImages:
+    """Return the images of a split that :func:`load_split` gave."""
+    images = split.inputs["image"]
+    assert isinstance(images, FileImages)
+    return images
+
+
+def labelled_files(split: Split) -> list[tuple[Path, int]]:
     """Return file and label of each image of a split that :func:`load_split` gave."""
-    assert isinstance(split.images, FileImages)
-    return list(zip(split.images.files, split.labels.tolist(), strict=True))
+    return list(zip(files_of(split).files, split.targets.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""What a source needs to know to find a task."""
+"""What a source is asked for: splits of a task, and where to look for them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Task:
-    """A task to load.
+class DataRequest:
+    """Splits of a task to load.
 
     Attributes:
         benchmark: name of its benchmark.

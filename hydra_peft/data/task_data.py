@@ -1,0 +1,64 @@
+"""A task's data: its splits as a source gives them, where they come from, and their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hydra_peft.data.promises import LabelRange, SeenLabels, check_promises
+from hydra_peft.data.split import Split
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Splits of a task by name, and where they come from.
+
+    Attributes:
+        splits: those asked for; of VTAB-1k ``train800``, ``val200``, ``train`` (both together)
+            and ``test``.
+        lineage: ``generated``, ``originals`` (prepared here from the original files) or
+            ``archive`` (prepared by someone else).
+        partial: whether it was prepared from an incomplete original; sizes may be right all the
+            same.
+        notes: sentences on how it differs from the community's data.
+    """
+
+    splits: Mapping[str, Split]
+    lineage: str
+    partial: bool = False
+    notes: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, object]:
+        """Return what a record says of the data: hashes, counts, lineage, and what is amiss."""
+        hashes = {name: split.sha256() for name, split in sorted(self.splits.items())}
+        whole = hashlib.sha256(" ".join(hashes.values()).encode()).hexdigest()
+        counts = {name: len(split) for name, split in sorted(self.splits.items())}
+        return {
+            "sha256": whole,
+            "splits": hashes,
+            "counts": counts,
+            "lineage": self.lineage,
+            "partial": self.partial,
+            "notes": list(self.notes),
+        }
+
+
+def check_task(
+    data: TaskData, *, name: str, classes: int, sizes: Mapping[str, int], allow_partial: bool
+) -> bool:
+    """Check loaded data against its yaml, see :func:`hydra_peft.data.promises.check_promises`."""
+    ranges = {split: _range_of(one.targets) for split, one in data.splits.items()}
+    seen = SeenLabels(ranges, data.lineage, data.partial)
+    return check_promises(
+        seen, name=name, classes=classes, sizes=sizes, allow_partial=allow_partial
+    )
+
+
+def _range_of(targets: Tensor) -> LabelRange:
+    if targets.dtype == torch.int64 and targets.dim() == 1:
+        return LabelRange.of(targets.tolist())
+    return LabelRange(len(targets))
