@@ -16,6 +16,7 @@ from isolation import isolate
 from tiny_net import TinyNet
 from torch import nn
 
+import hydra_peft.data.sources
 import hydra_peft.methods
 
 # Before anything reads the environment: nothing of this machine is for tests.
@@ -65,6 +66,14 @@ def extra_methods(monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the modules of tests/extra_methods beside our own methods; return their configs' root."""
     folder = ROOT / "tests" / "extra_methods"
     monkeypatch.setattr(hydra_peft.methods, "__path__", [*hydra_peft.methods.__path__, str(folder)])
+    return folder / "conf"
+
+
+@pytest.fixture
+def extra_tasks(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the modules of tests/extra_tasks beside our own sources; return their configs' root."""
+    folder, own = ROOT / "tests" / "extra_tasks", hydra_peft.data.sources
+    monkeypatch.setattr(own, "__path__", [*own.__path__, str(folder)])
     return folder / "conf"
 
 

@@ -24,6 +24,9 @@ _NOT_SCIENCE = {
     "train": ("compile", "cuda_graph", "profile", "checkpoint_every"),
 }
 
+#: keys that came later: an id stays what it was where they have the value that held before
+_USUAL: dict[str, dict[str, Any]] = {"dataset": {"kind": "classification", "metrics": []}}
+
 
 def science(config: RunConfig) -> dict[str, Any]:
     """Return what decides the result of a run, apart from code, data and weights.
@@ -40,7 +43,12 @@ def science(config: RunConfig) -> dict[str, Any]:
         values = (
             part.identity() if group in ("optimizer", "scheduler") else dataclasses.asdict(part)
         )
-        groups[group] = {key: value for key, value in values.items() if key not in left_out}
+        usual = _USUAL.get(group, {})
+        groups[group] = {
+            key: value
+            for key, value in values.items()
+            if key not in left_out and not (key in usual and usual[key] == value)
+        }
     method = config.method.identity()
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.

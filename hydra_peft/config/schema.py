@@ -17,6 +17,7 @@ from hydra_peft.limits import LearningRate, Limits, Scale, Share, check_limits
 from hydra_peft.methods._base import Method
 from hydra_peft.optimizers._base import Optimizer, WeightDecay
 from hydra_peft.schedules._base import EndRate, Epochs, Schedule, WarmupEpochs
+from hydra_peft.tasks import Task, build_task
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
@@ -39,7 +40,7 @@ ON_EXISTING = ("skip", "rerun", "error")
 #: which runs that ended without a score are started again: none, failed ones, diverged ones too
 RETRY = ("none", "failed", "all")
 #: the most are what nobody means: a slip of the keyboard would take for ever, or all memory
-Classes = Annotated[int, Limits(least=2, most=1_000_000)]
+Classes = Annotated[int, Limits(least=1, most=1_000_000)]
 Images = Annotated[int, Limits(least=1, most=100_000_000)]
 BatchSize = Annotated[int, Limits(least=1, most=100_000)]
 #: more jobs at a time than any machine has room for
@@ -166,7 +167,10 @@ class DatasetConfig(_Group, key="dataset"):
         aliases: other names that folder goes by.
         classes: number of classes.
         sizes: number of images by split, checked on loading.
-        metric: what the test score is; ``accuracy`` is top-1.
+        metric: the primary metric, which tables print and which selects epochs; ``accuracy`` is
+            top-1.
+        metrics: further ones that are recorded.
+        kind: the kind of task, a module of :mod:`hydra_peft.tasks`.
         versions: recipe values that protocols differ in, by ``protocol.fills.recipe``.
     """
 
@@ -180,11 +184,13 @@ class DatasetConfig(_Group, key="dataset"):
     recipe: RecipeConfig
     folder: str | None = None
     aliases: list[str] = field(default_factory=list)
+    metrics: list[str] = field(default_factory=list)
+    kind: str = "classification"
     versions: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of("dataset.metric", self.metric, ("accuracy",))
+        self.task()
         # They become parts of paths, and a run's config may come from elsewhere.
         names = {"benchmark": self.benchmark, "name": self.name}
         names |= {"folder": self.folder} if self.folder is not None else {}
@@ -198,6 +204,13 @@ class DatasetConfig(_Group, key="dataset"):
             key = f"dataset.versions.{version}"
             _require(isinstance(values, dict), key, values, "a group of hyper-parameters")
             check_limits(RecipeConfig, values, f"{key}.")
+
+    def task(self, label_smoothing: float = 0.0) -> Task:
+        """Return what is asked of a model: see :func:`hydra_peft.tasks.build_task`."""
+        metrics = [self.metric, *self.metrics]
+        return build_task(
+            self.kind, outputs=self.classes, metrics=metrics, label_smoothing=label_smoothing
+        )
 
 
 @dataclass(frozen=True)
@@ -454,6 +467,16 @@ class RunConfig(_Group):
                 "below it (0 is allowed)."
             )
         self._check_rates()
+        if self.train.label_smoothing:
+            self.task()
+
+    def task(self) -> Task:
+        """Return what is asked of the model: loss, metrics and the width of its head.
+
+        Raises:
+            UserError: the kind of task has no use for label smoothing.
+        """
+        return self.dataset.task(self.train.label_smoothing)
 
     def _check_rates(self) -> None:
         """Check that a schedule rises to its learning rate and falls from it."""

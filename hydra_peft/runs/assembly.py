@@ -11,7 +11,6 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
-from hydra_peft import tasks
 from hydra_peft.adaptation.injection import inject
 from hydra_peft.backbones.architectures import build_architecture, described, input_size, reason
 from hydra_peft.backbones.architectures import normalization as own_normalization
@@ -182,16 +181,6 @@ def build_normalizer(backbone: nn.Module, name: str, device: torch.device) -> No
     return Normalizer(*own_normalization(backbone), device)
 
 
-def task_kind(config: RunConfig) -> tasks.Task:
-    """Return what is asked of the model: loss, metrics and the width of its head."""
-    return tasks.build_task(
-        "classification",
-        outputs=config.dataset.classes,
-        metrics=[config.dataset.metric],
-        label_smoothing=config.train.label_smoothing,
-    )
-
-
 @dataclass(frozen=True)
 class LoadedData:
     """Splits in the size a model takes, and what a record says of the data."""
@@ -266,6 +255,8 @@ def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) ->
         sizes=dataset.sizes,
         allow_partial=data.allow_partial,
     )
+    for split, found in loaded.splits.items():
+        dataset.task().check_targets(found.targets, f"{name} {split}")
     description = loaded.describe()
     splits = (name, repr(description["splits"]))
     if splits not in _apart:

@@ -78,7 +78,7 @@ def _row(values: Sequence[str], names: Sequence[str]) -> tuple[int, float, float
         return None
     found = dict(zip(names, values, strict=True))
     try:
-        return int(found["epoch"]), float(found["loss"]), float(found["train_accuracy"])
+        return int(found["epoch"]), float(found["loss"]), float(found["train_accuracy"] or "nan")
     except ValueError:
         return None
 

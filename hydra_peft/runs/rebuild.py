@@ -27,7 +27,6 @@ from hydra_peft.runs.assembly import (
     check_model,
     load_backbone,
     load_data,
-    task_kind,
 )
 from hydra_peft.runs.config_file import CONFIG
 from hydra_peft.runs.first_look import data_request
@@ -193,7 +192,7 @@ def reevaluate(
         "device": where,
         "precision": run.config.precision,
     }
-    task = task_kind(run.config)
+    task = run.config.task()
     unmerged = evaluate(model, task, split, **arguments)
     merged, why = None, f"nothing to merge for method {run.config.method.name}"
     try:

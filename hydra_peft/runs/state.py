@@ -245,4 +245,7 @@ def _is_record(values: object, number: int) -> bool:
     names = {field.name for field in dataclasses.fields(EpochRecord)}
     if not isinstance(values, dict) or values.keys() != names or values["epoch"] != number:
         return False
-    return all(is_number(value) for value in values.values())
+    return all(
+        is_number(value) or (value is None and key == "train_accuracy")
+        for key, value in values.items()
+    )

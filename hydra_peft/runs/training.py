@@ -23,7 +23,6 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.cores import threads_are_given
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
-from hydra_peft.runs.assembly import task_kind
 from hydra_peft.runs.checkpoints import Checkpoints
 from hydra_peft.runs.feed import Feed
 from hydra_peft.runs.ledger import Ledger
@@ -72,7 +71,7 @@ class Training:
         self.checkpoints = checkpoints
         self.interrupts = interrupts
         self.world = world or World()
-        self.task = task_kind(config)
+        self.task = config.task()
         size, batch = len(feed.train_split), config.train.batch_size
         self.state = TrainingState(
             model=model,

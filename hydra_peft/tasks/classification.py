@@ -17,6 +17,13 @@ class Classification(Task):
     kind: ClassVar[str] = "classification"
     has_hits: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.outputs < 2:
+            raise UserError(
+                f"dataset.classes={self.outputs}: a classification task has at least 2 classes."
+            )
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the cross-entropy of each example, ``[b]``."""
         from torch.nn import functional as F
