@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import os
+import socket
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import torch
 from torch import nn
@@ -17,7 +19,6 @@ from torch import nn
 from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.backbones.checkpoints import check_checkpoint, load_checkpoint
-from hydra_peft.backbones.hub import load_from_hub
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.backbones.weight_files import check_weights_exist, local_file, missing_weights
 from hydra_peft.errors import UserError
@@ -25,6 +26,7 @@ from hydra_peft.files import named_path
 
 #: backbones kept in memory at once; a sweep over more loads them in turn
 KEPT = 2
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def _load_from_hub(
     model: nn.Module, architecture: str, arguments: Mapping[str, Any], url: str | None
 ) -> None:
     try:
-        loaded = load_from_hub(architecture, arguments)
+        loaded = ask_hub(architecture, arguments)
     # No network, no such file, no access: each comes as another kind of exception.
     except Exception as error:
         reason = type(error).__name__
@@ -161,3 +163,33 @@ def _load_from_hub(
             missing_weights(f"timm's hub did not give the weights ({reason})", architecture, url)
         ) from None
     model.load_state_dict(loaded.state_dict())
+
+
+def ask_hub(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Return timm's pretrained model without a head, from the hub or the hub's local cache.
+
+    Raises:
+        Exception: whatever timm and huggingface_hub raise; they use a dozen unrelated kinds.
+    """
+    import timm
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    # Offline, the local cache still serves, and a missing file is known at once, not after a
+    # minute of retries.
+    constants.HF_HUB_OFFLINE = before or not _reachable(constants.ENDPOINT)
+    try:
+        return timm.create_model(architecture, pretrained=True, num_classes=0, **arguments)
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _reachable(endpoint: str) -> bool:
+    """Whether the host of ``endpoint`` has an address; behind a proxy only the proxy knows."""
+    if any(os.environ.get(name) for name in _PROXIES):
+        return True
+    try:
+        socket.getaddrinfo(urlparse(endpoint).hostname, 443)
+    except OSError:
+        return False
+    return True

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hydra_peft.workshop.prepare.installing import Outcome
     from hydra_peft.workshop.prepare.originals._base import Original
     from hydra_peft.workshop.prepare.originals._writer import Written
+    from hydra_peft.workshop.prepare.spec import TaskSpec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BENCHMARKS = ("vtab1k",)
@@ -219,11 +220,7 @@ def _write(order: Order, task: DatasetConfig, original: Original, folder: Path) 
             original,
             folder,
             order.out,
-            benchmark=order.benchmark,
-            task=task.name,
-            target=task.folder,
-            classes=task.classes,
-            sizes=task.sizes,
+            _spec(order.benchmark, task, task.folder),
             partial=order.partial,
             overwrite=order.overwrite,
             say=lambda sentence: print(sentence, flush=True),
@@ -232,6 +229,12 @@ def _write(order: Order, task: DatasetConfig, original: Original, folder: Path) 
         if order.download and not original.files:
             raise UserError(f"nobody but you can fetch this one: {error}") from None
         raise
+
+
+def _spec(benchmark: str, task: DatasetConfig, folder: str) -> TaskSpec:
+    from hydra_peft.workshop.prepare.spec import TaskSpec
+
+    return TaskSpec(benchmark, task.name, folder, task.aliases, task.classes, task.sizes)
 
 
 def _folder(order: Order, task: DatasetConfig, original: Original) -> Path:
@@ -254,14 +257,10 @@ def _install(benchmark: str, arguments: Arguments) -> int:
     for key in ("source", "download", "overwrite"):
         if getattr(arguments, key) not in ("", "false"):
             raise UserError(f"{key}= does not go with archive=: an archive is complete in itself.")
-    from hydra_peft.workshop.prepare.installing import Expected, install
+    from hydra_peft.workshop.prepare.installing import install
 
     tasks = _chosen(arguments.task or "all", _tasks(benchmark))
-    expected = [
-        Expected(task.name, task.folder, task.aliases, task.classes, task.sizes)
-        for task in tasks
-        if task.folder is not None
-    ]
+    expected = [_spec(benchmark, task, task.folder) for task in tasks if task.folder is not None]
     archive = Path(arguments.archive).expanduser()
     out = _out(benchmark, arguments)
     _mention(_remains(out))

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hydra_peft.data.contradictions import relabelled, with_two_labels
 from hydra_peft.data.decodable import remember
 from hydra_peft.data.decoding import in_threads, read_image
 from hydra_peft.data.images import FileImages, files_of, labelled_files, load_split
 from hydra_peft.data.list_files import task_folder
 from hydra_peft.data.manifests import MANIFEST, manifest_of
-from hydra_peft.data.overlap import overlaps, rows
+from hydra_peft.data.overlap import overlaps, relabelled, rows, with_two_labels
 from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.data.split import Split
 from hydra_peft.data.task_data import TaskData

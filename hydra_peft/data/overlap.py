@@ -1,14 +1,26 @@
-"""Images that two splits share, found by the hash of their content."""
+"""Images that two splits share, and labels of one image that contradict each other.
+
+No torch is loaded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
-from torch import Tensor
-
-from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hydra_peft.data.task_data import TaskData
+
+Key = TypeVar("Key", bound=Hashable)
+
+#: (image, label) of each image of a split; an image is named by its file or its content
+Labelled = Sequence[tuple[Key, int]]
 
 #: splits that have no image in common
 APART = (("train", "test"), ("train800", "val200"), ("train800", "test"), ("val200", "test"))
@@ -79,3 +91,27 @@ def check_apart(data: TaskData, name: str) -> None:
                 f"dataset {name}: {found}, so a score would not be of unseen images: mend the "
                 "data (scripts/check_data.py says more)."
             )
+
+
+def relabelled(splits: Mapping[str, Labelled[Key]]) -> int:
+    """Return how many images of train800 and val200 have another label in train.
+
+    Args:
+        splits: images and labels by split. Where one of the three is absent, or they are not of the
+            same images, there is nothing to compare: 0.
+    """
+    if not {"train", "train800", "val200"} <= splits.keys():
+        return 0
+    parts, whole = [*splits["train800"], *splits["val200"]], splits["train"]
+    if Counter(image for image, _ in parts) != Counter(image for image, _ in whole):
+        return 0
+    return sum((Counter(parts) - Counter(whole)).values())
+
+
+def with_two_labels(splits: Mapping[str, Labelled[Key]]) -> list[Key]:
+    """Return the images that have more than one label, in one split or over splits."""
+    labels: dict[Key, set[int]] = defaultdict(set)
+    for labelled in splits.values():
+        for image, label in labelled:
+            labels[image].add(label)
+    return [image for image, found in labels.items() if len(found) > 1]

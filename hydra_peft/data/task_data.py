@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hydra_peft.data.promises import LabelRange, SeenLabels, check_promises
+from hydra_peft.data.promises import LabelRange, SeenLabels
 from hydra_peft.data.split import Split
 
 
@@ -32,6 +32,11 @@ class TaskData:
     partial: bool = False
     notes: tuple[str, ...] = ()
 
+    def seen_labels(self) -> SeenLabels:
+        """Return how many targets each split has, and the range of their labels."""
+        ranges = {name: _range_of(split.targets) for name, split in self.splits.items()}
+        return SeenLabels(ranges, self.lineage, self.partial)
+
     def describe(self) -> dict[str, object]:
         """Return what a record says of the data: hashes, counts, lineage, and what is amiss."""
         hashes = {name: split.sha256() for name, split in sorted(self.splits.items())}
@@ -45,17 +50,6 @@ class TaskData:
             "partial": self.partial,
             "notes": list(self.notes),
         }
-
-
-def check_task(
-    data: TaskData, *, name: str, classes: int, sizes: Mapping[str, int], allow_partial: bool
-) -> bool:
-    """Check loaded data against its yaml, see :func:`hydra_peft.data.promises.check_promises`."""
-    ranges = {split: _range_of(one.targets) for split, one in data.splits.items()}
-    seen = SeenLabels(ranges, data.lineage, data.partial)
-    return check_promises(
-        seen, name=name, classes=classes, sizes=sizes, allow_partial=allow_partial
-    )
 
 
 def _range_of(targets: Tensor) -> LabelRange:

@@ -24,9 +24,10 @@ from hydra_peft.config.schema import (
 )
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.overlap import check_apart
+from hydra_peft.data.promises import check_promises
 from hydra_peft.data.sources import DataRequest, load_task
 from hydra_peft.data.split import Split
-from hydra_peft.data.task_data import TaskData, check_task
+from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
 from hydra_peft.runs.first_look import data_request, splits_read
@@ -248,8 +249,8 @@ def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) ->
             :func:`hydra_peft.data.overlap.check_apart`.
     """
     name = f"{dataset.benchmark}/{dataset.name}"
-    partial = check_task(
-        loaded,
+    partial = check_promises(
+        loaded.seen_labels(),
         name=name,
         classes=dataset.classes,
         sizes=dataset.sizes,

@@ -8,7 +8,7 @@ import pytest
 import timm
 from huggingface_hub import constants
 
-from hydra_peft.backbones import hub
+from hydra_peft.backbones.backbones import ask_hub
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_without_a_network_only_the_local_cache_is_asked(
     seen: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    hub.load_from_hub("vit_tiny_patch16_224", {})
+    ask_hub("vit_tiny_patch16_224", {})
     assert seen == [True]
     assert constants.HF_HUB_OFFLINE is False
 
@@ -41,8 +41,8 @@ def test_with_a_network_or_a_proxy_the_hub_is_asked(
     seen: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
-    hub.load_from_hub("vit_tiny_patch16_224", {})
+    ask_hub("vit_tiny_patch16_224", {})
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    hub.load_from_hub("vit_tiny_patch16_224", {})
+    ask_hub("vit_tiny_patch16_224", {})
     assert seen == [False, False]

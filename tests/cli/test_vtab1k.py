@@ -143,7 +143,7 @@ def test_missing_weights_stop_table_8_with_one_sentence(
         return jobs[::10]
 
     monkeypatch.setattr("hydra_peft.cli.composing.expand", some)
-    monkeypatch.setattr("hydra_peft.backbones.backbones.load_from_hub", no_network)
+    monkeypatch.setattr("hydra_peft.backbones.backbones.ask_hub", no_network)
     places = (f"paths.data={tmp_path}", f"paths.runs={tmp_path}/runs", "device=cpu")
     places += ("data.allow_partial=true",)
     code, out, err = call(train.main, "-m", "+experiment=table8", *places)

@@ -10,9 +10,10 @@ import torch
 
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.overlap import check_apart
+from hydra_peft.data.promises import check_promises
 from hydra_peft.data.sources.mini import split_arrays
 from hydra_peft.data.split import Ragged, Split
-from hydra_peft.data.task_data import TaskData, check_task
+from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
 
 SIZES = {"train800": 800, "val200": 200, "train": 1000, "test": 10}
@@ -49,8 +50,12 @@ def test_promises_are_checked() -> None:
     data = TaskData(split_arrays(*make()), "generated")
 
     def check(classes: int = 4, allow: bool = False, **sizes: int) -> bool:
-        return check_task(
-            data, name="x", classes=classes, sizes={**SIZES, **sizes}, allow_partial=allow
+        return check_promises(
+            data.seen_labels(),
+            name="x",
+            classes=classes,
+            sizes={**SIZES, **sizes},
+            allow_partial=allow,
         )
 
     assert not check()
@@ -70,7 +75,9 @@ def test_other_classes_than_the_labels_show_are_refused() -> None:
 
     def check(classes: int, *names: str, lineage: str = "archive", allow: bool = False) -> bool:
         data = TaskData({name: splits[name] for name in names}, lineage)
-        return check_task(data, name="x", classes=classes, sizes=SIZES, allow_partial=allow)
+        return check_promises(
+            data.seen_labels(), name="x", classes=classes, sizes=SIZES, allow_partial=allow
+        )
 
     said = r"labels from 0 to 3, but dataset.classes=5: set dataset.classes=4"
     with pytest.raises(UserError, match=said):
@@ -99,7 +106,9 @@ def test_splits_of_text_are_hashed_and_checked_as_images_are() -> None:
     data = TaskData({"train": train, "test": test}, "archive")
     sizes = {"train": 3, "test": 2}
     # No label is counted where targets are scores.
-    assert not check_task(data, name="x", classes=1, sizes=sizes, allow_partial=False)
+    assert not check_promises(
+        data.seen_labels(), name="x", classes=1, sizes=sizes, allow_partial=False
+    )
     check_apart(data, "x")
     data = TaskData({"train": train, "test": texts([9], [4, 5, 6])}, "archive")
     with pytest.raises(UserError, match="1 of 2 images of test are in train too"):

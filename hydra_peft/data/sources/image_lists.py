@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hydra_peft.data.contradictions import with_two_labels
 from hydra_peft.data.list_files import read_split, task_folder
 from hydra_peft.data.manifests import manifest_of
+from hydra_peft.data.overlap import with_two_labels
 from hydra_peft.data.promises import LabelRange, SeenLabels
 from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.errors import UserError

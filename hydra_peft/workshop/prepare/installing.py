@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_peft.data.list_files import LISTS, read_list
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare.archives import extract
+from hydra_peft.workshop.prepare.spec import TaskSpec
 
 #: the list of train800 and val200 together may be missing: it is those two
 NEEDED = ("train800", "val200", "test")
 #: folders around the tasks' folders in archives that are offered: vtab-1k, data/vtab-1k
 _NESTED = 2
-
-
-@dataclass(frozen=True)
-class Expected:
-    """A task that an archive may hold.
-
-    Attributes:
-        name: the task's name.
-        folder: its folder below the root of prepared data.
-        aliases: other names of that folder.
-        classes: labels lie below it.
-        sizes: images by split.
-    """
-
-    name: str
-    folder: str
-    aliases: Sequence[str]
-    classes: int
-    sizes: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -52,7 +34,7 @@ class Outcome:
 
 
 def install(
-    archive: Path, out: Path, tasks: Sequence[Expected], *, partial: bool = False
+    archive: Path, out: Path, tasks: Sequence[TaskSpec], *, partial: bool = False
 ) -> list[Outcome]:
     """Unpack ``archive`` and move each complete task's folder to ``out``; say what became of each.
 
@@ -93,7 +75,7 @@ def install(
 
 
 def _install(
-    task: Expected,
+    task: TaskSpec,
     folders: Sequence[Path],
     archive: Path,
     unpacked: Path,
@@ -115,11 +97,11 @@ def _install(
     return Outcome(task.name, "installed", remark)
 
 
-def _present(out: Path, task: Expected) -> bool:
+def _present(out: Path, task: TaskSpec) -> bool:
     return any(os.path.lexists(out / name) for name in (task.folder, *task.aliases))
 
 
-def _task_folders(root: Path, tasks: Sequence[Expected]) -> dict[str, list[Path]]:
+def _task_folders(root: Path, tasks: Sequence[TaskSpec]) -> dict[str, list[Path]]:
     """Return the folders of each task: those of its name that hold a list."""
     names = {name: task.name for task in tasks for name in (task.folder, *task.aliases)}
     found: dict[str, list[Path]] = {task.name: [] for task in tasks}
@@ -132,7 +114,7 @@ def _task_folders(root: Path, tasks: Sequence[Expected]) -> dict[str, list[Path]
     return found
 
 
-def _check(folder: Path, task: Expected, *, partial: bool) -> str:
+def _check(folder: Path, task: TaskSpec, *, partial: bool) -> str:
     """Check lists and presence of images; return a remark.
 
     Raises:

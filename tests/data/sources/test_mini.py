@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from hydra_peft.config.check import check_config
-from hydra_peft.data.promises import LabelRange, SeenLabels
+from hydra_peft.data.promises import check_promises
 from hydra_peft.data.sources import DataRequest, labels_of, load_task
-from hydra_peft.data.task_data import check_task
 from hydra_peft.errors import UserError
 
 TASKS = sorted(
@@ -37,11 +36,11 @@ def test_yaml_and_module_agree(
         module.TEST_SIZE,
     )
     data = load_task("mini", mini_task(task, tmp_path))
-    assert not check_task(
-        data, name=task, classes=config.classes, sizes=config.sizes, allow_partial=False
+    seen = data.seen_labels()
+    assert not check_promises(
+        seen, name=task, classes=config.classes, sizes=config.sizes, allow_partial=False
     )
-    ranges = {n: LabelRange.of(one.targets.tolist()) for n, one in data.splits.items()}
-    assert labels_of("mini", mini_task(task, tmp_path)) == SeenLabels(ranges, "generated")
+    assert labels_of("mini", mini_task(task, tmp_path)) == seen
     again = load_task("mini", mini_task(task, tmp_path))
     assert again.describe() == data.describe()
     assert data.lineage == "generated"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hydra_peft.errors import UserError
@@ -11,6 +11,7 @@ from hydra_peft.workshop.prepare.download import download
 from hydra_peft.workshop.prepare.originals._base import Original
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 from hydra_peft.workshop.prepare.originals._writer import Written, check_absent, write_task
+from hydra_peft.workshop.prepare.spec import TaskSpec
 
 
 def source_folder(source: Path, original: Original, names: Iterable[str]) -> Path:
@@ -63,12 +64,8 @@ def prepare(
     original: Original,
     folder: Path,
     out: Path,
+    task: TaskSpec,
     *,
-    benchmark: str,
-    task: str,
-    target: str,
-    classes: int,
-    sizes: Mapping[str, int],
     partial: bool = False,
     overwrite: bool = False,
     say: Callable[[str], object] = print,
@@ -76,25 +73,20 @@ def prepare(
     """Make ``task`` of the files of ``original`` in ``folder``; see :func:`write_task`.
 
     Args:
-        target: name of the task's folder below ``out``.
         say: takes each sentence that a reader of the results should know.
 
     Raises:
         UserError: a file is missing or malformed, or see :func:`write_task`.
         OSError: the disk is full or the folder not writable.
     """
-    check_absent(out / target, overwrite=overwrite)
+    check_absent(out / task.folder, overwrite=overwrite)
     source = open_source(original, folder)
     try:
         return write_task(
             out,
-            benchmark=benchmark,
-            task=task,
-            folder=target,
-            classes=classes,
-            sizes=sizes,
-            pools=original.pools(source, task),
-            slices=original.tasks[task],
+            task,
+            pools=original.pools(source, task.name),
+            slices=original.tasks[task.name],
             source=source,
             partial=partial,
             overwrite=overwrite,

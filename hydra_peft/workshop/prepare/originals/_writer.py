@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 from tqdm import tqdm
@@ -27,6 +28,7 @@ from hydra_peft.workshop.prepare.originals._base import Pool, Slice
 from hydra_peft.workshop.prepare.originals._order import LIMITS, select
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 from hydra_peft.workshop.prepare.originals._stored import NoImageError, stored
+from hydra_peft.workshop.prepare.spec import TaskSpec
 
 #: the two splits together, which most of the field trains on, and the parts it is a copy of
 JOINED, PARTS = "train800val200", ("train800", "val200")
@@ -49,6 +51,14 @@ class Written:
     superseded: Path | None
 
 
+class _Chosen(NamedTuple):
+    """The examples of a split: name of their pool, the pool, and positions in it."""
+
+    name: str
+    pool: Pool
+    indices: Sequence[int]
+
+
 @dataclass(frozen=True)
 class _File:
     """A stored image: path below the task's folder, label, hash of its content."""
@@ -60,12 +70,8 @@ class _File:
 
 def write_task(
     out: Path,
+    task: TaskSpec,
     *,
-    benchmark: str,
-    task: str,
-    folder: str,
-    classes: int,
-    sizes: Mapping[str, int],
     pools: Mapping[str, Pool],
     slices: Mapping[str, Slice],
     source: SourceFolder,
@@ -73,12 +79,12 @@ def write_task(
     partial: bool = False,
     overwrite: bool = False,
 ) -> Written:
-    """Write a task as ``out/folder``, all of it or nothing.
+    """Write a task as ``out/<its folder>``, all of it or nothing.
 
     Args:
         out: where tasks' folders lie; made if it does not exist.
-        classes: labels must lie below it.
-        sizes: expected number of images by split: ``train800``, ``val200`` and ``test``.
+        task: its name, folder, classes (labels must lie below it) and the expected number of images
+            of ``train800``, ``val200`` and ``test``.
         pools: examples of the original by pool; ``image`` is called from several threads.
         slices: which of them make which split.
         source: what the pools were read from, for the manifest.
@@ -91,32 +97,35 @@ def write_task(
             image cannot be read; the message names the example.
         OSError: the disk is full or the folder not writable.
     """
-    target = out / folder
+    target = out / task.folder
     check_absent(target, overwrite=overwrite)
-    chosen = select(pools, slices, limits)
-    _check_disjoint(chosen, slices)
-    incomplete = _check_sizes(task, chosen, sizes, source, partial=partial)
-    _check_labels(task, chosen, pools, slices, classes)
+    chosen = {
+        split: _Chosen(slices[split].pool, pools[slices[split].pool], indices)
+        for split, indices in select(pools, slices, limits).items()
+    }
+    _check_disjoint(chosen)
+    incomplete = _check_sizes(task, chosen, source, partial=partial)
+    _check_labels(task, chosen)
     out.mkdir(parents=True, exist_ok=True)
-    building = out / f".{folder}.partial-{os.getpid()}"
+    building = out / f".{task.folder}.partial-{os.getpid()}"
     shutil.rmtree(building, ignore_errors=True)  # of a killed process that had the same number
     try:
-        files = _write_images(building, task, chosen, pools, slices)
+        files = _write_images(building, task.name, chosen)
         lists = _write_lists(building, files)
         _manifest.write_manifest(
             building / MANIFEST,
             {
                 "schema": SCHEMA,
-                "benchmark": benchmark,
-                "task": task,
-                "folder": folder,
+                "benchmark": task.benchmark,
+                "task": task.name,
+                "folder": task.folder,
                 "lineage": "originals",
                 **_manifest.describe_source(source),
                 "partial": incomplete,
                 "slices": _manifest.describe_slices(slices, pools, limits),
                 "versions": _manifest.versions(),
                 "lists": lists,
-                "splits": _describe_splits(files, chosen, pools, slices),
+                "splits": _describe_splits(files, chosen),
             },
         )
         if hasattr(os, "sync"):
@@ -125,7 +134,7 @@ def write_task(
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
-    counts = {split: len(indices) for split, indices in chosen.items()}
+    counts = {split: len(part.indices) for split, part in chosen.items()}
     return Written(target, counts, incomplete, superseded)
 
 
@@ -143,79 +152,66 @@ def check_absent(target: Path, *, overwrite: bool) -> None:
 
 
 def _check_sizes(
-    task: str,
-    chosen: Mapping[str, Sequence[int]],
-    sizes: Mapping[str, int],
-    source: SourceFolder,
-    *,
-    partial: bool,
+    task: TaskSpec, chosen: Mapping[str, _Chosen], source: SourceFolder, *, partial: bool
 ) -> bool:
     """Return whether a split has not its expected size, or the source is not complete."""
     # With an example missing the splits may still be full, but not of the same examples.
     incomplete = bool(source.incomplete)
     if incomplete and not partial:
         raise UserError(
-            f"{task}: {source.incomplete[0].rstrip('.')}; complete {source.folder}, or give "
+            f"{task.name}: {source.incomplete[0].rstrip('.')}; complete {source.folder}, or give "
             "partial=true to make a task that is marked as partial."
         )
-    for split, indices in chosen.items():
-        if not indices:
+    for split, part in chosen.items():
+        count, expected = len(part.indices), task.sizes[split]
+        if not count:
             raise UserError(
-                f"{task}: split {split} would be empty: {source.folder} holds too few examples of "
-                f"{source.name}, add the rest."
+                f"{task.name}: split {split} would be empty: {source.folder} holds too few "
+                f"examples of {source.name}, add the rest."
             )
-        if len(indices) != sizes[split]:
+        if count != expected:
             incomplete = True
             if not partial:
                 raise UserError(
-                    f"{task}: split {split} would have {len(indices):,} images where it must have "
-                    f"{sizes[split]:,}: {source.folder} does not hold exactly {source.name}; "
+                    f"{task.name}: split {split} would have {count:,} images where it must have "
+                    f"{expected:,}: {source.folder} does not hold exactly {source.name}; "
                     "complete it, or give partial=true to make a task that is marked as partial."
                 )
     return incomplete
 
 
-def _check_disjoint(chosen: Mapping[str, Sequence[int]], slices: Mapping[str, Slice]) -> None:
-    examples = [(slices[split].pool, i) for split, indices in chosen.items() for i in indices]
+def _check_disjoint(chosen: Mapping[str, _Chosen]) -> None:
+    examples = [(part.name, index) for part in chosen.values() for index in part.indices]
     assert len(set(examples)) == len(examples), "an example is in two splits"
 
 
-def _check_labels(
-    task: str,
-    chosen: Mapping[str, Sequence[int]],
-    pools: Mapping[str, Pool],
-    slices: Mapping[str, Slice],
-    classes: int,
-) -> None:
-    for split, indices in chosen.items():
-        pool = pools[slices[split].pool]
-        for index in indices:
-            if not 0 <= pool.labels[index] < classes:
+def _check_labels(task: TaskSpec, chosen: Mapping[str, _Chosen]) -> None:
+    for part in chosen.values():
+        pool = part.pool
+        for index in part.indices:
+            if not 0 <= pool.labels[index] < task.classes:
                 raise UserError(
-                    f"{task}: example {pool.keys[index]!r} has label {pool.labels[index]}, not one "
-                    f"of 0 to {classes - 1}: the original is damaged or another version."
+                    f"{task.name}: example {pool.keys[index]!r} has label {pool.labels[index]}, "
+                    f"not one of 0 to {task.classes - 1}: the original is damaged or another "
+                    "version."
                 )
 
 
 def _write_images(
-    building: Path,
-    task: str,
-    chosen: Mapping[str, Sequence[int]],
-    pools: Mapping[str, Pool],
-    slices: Mapping[str, Slice],
+    building: Path, task: str, chosen: Mapping[str, _Chosen]
 ) -> dict[str, list[_File]]:
     """Write the images of all splits; return what was written, in order."""
     for split in (*chosen, JOINED):
         (building / "images" / split).mkdir(parents=True)
     places = [
-        (slices[split].pool, index, split, number)
-        for split, indices in chosen.items()
-        for number, index in enumerate(indices)
+        (part.name, index, split, number)
+        for split, part in chosen.items()
+        for number, index in enumerate(part.indices)
     ]
 
     def write(place: tuple[str, int, str, int]) -> _File:
-        name, index, split, number = place
-        pool = pools[name]
+        _, index, split, number = place
+        pool = chosen[split].pool
         content, ending = _content(task, pool, index)
         path = f"images/{split}/{number:06d}.{ending}"
         _write(building / path, content)
@@ -278,17 +274,14 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _describe_splits(
-    files: Mapping[str, list[_File]],
-    chosen: Mapping[str, Sequence[int]],
-    pools: Mapping[str, Pool],
-    slices: Mapping[str, Slice],
+    files: Mapping[str, list[_File]], chosen: Mapping[str, _Chosen]
 ) -> dict[str, dict[str, list[int | str] | list[str]]]:
     return {
         split: {
-            "ids": _manifest.readable([pools[slices[split].pool].keys[i] for i in indices]),
+            "ids": _manifest.readable([part.pool.keys[i] for i in part.indices]),
             "sha256": [file.sha256 for file in files[split]],
         }
-        for split, indices in chosen.items()
+        for split, part in chosen.items()
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import io
@@ -24,6 +25,7 @@ from hydra_peft.workshop.prepare.originals._base import Key, Pool, Slice
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 from hydra_peft.workshop.prepare.originals._stored import NoImageError, stored
 from hydra_peft.workshop.prepare.originals._writer import Written, write_task
+from hydra_peft.workshop.prepare.spec import TaskSpec
 
 SLICES = {
     "train800": Slice("train", 0, 80),
@@ -80,17 +82,15 @@ def write(tmp_path: Path, source: SourceFolder) -> Write:
 
     def call(**arguments: Any) -> Written:
         defaults: dict[str, Any] = {
-            "benchmark": "vtab1k",
-            "task": "things100",
-            "folder": "things",
-            "classes": CLASSES,
-            "sizes": SIZES,
             "pools": {"train": pool(30, picture), "test": pool(7, lambda i: picture(100 + i))},
             "slices": SLICES,
             "source": source,
             "limits": LIMITS,
         }
-        return write_task(tmp_path / "out", **{**defaults, **arguments})
+        spec = TaskSpec("vtab1k", "things100", "things", (), CLASSES, SIZES)
+        own = {key: arguments.pop(key) for key in list(arguments) if hasattr(spec, key)}
+        spec = dataclasses.replace(spec, **own)
+        return write_task(tmp_path / "out", spec, **{**defaults, **arguments})
 
     return call
 

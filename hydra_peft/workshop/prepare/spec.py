@@ -1,0 +1,27 @@
+"""What a task's yaml says of its prepared data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task to prepare, or to find in an archive.
+
+    Attributes:
+        benchmark: name of its benchmark.
+        name: the task's name.
+        folder: its folder below the root of prepared data.
+        aliases: other names of that folder.
+        classes: labels lie below it.
+        sizes: images by split.
+    """
+
+    benchmark: str
+    name: str
+    folder: str
+    aliases: Sequence[str]
+    classes: int
+    sizes: Mapping[str, int]
