@@ -4,39 +4,82 @@ import hashlib
 import io
 import tarfile
 import zipfile
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from hydra_peft.errors import UserError
+from hydra_peft.workshop.prepare.originals._base import Key
 from hydra_peft.workshop.prepare.originals._order import select
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 LIMITS = {"train800": 800, "val200": 200, "test": None}
+SMALL = {"train800": 4, "val200": 3, "test": None}
+
+
+def expected_order(keys, salt):
+    """Places of ``keys``, ascending by the integer md5(salt + key)."""
+
+    def number(index):
+        key = keys[index]
+        text = key if isinstance(key, bytes) else str(key).encode()
+        return int(hashlib.md5(salt.encode() + text).hexdigest(), 16)
+
+    return sorted(range(len(keys)), key=number)
 
 
 def tfds_order(salt, keys):
     """Return ``keys`` in the order of the integers md5(salt + key)."""
-    return sorted(keys, key=lambda key: int(hashlib.md5(f"{salt}{key}".encode()).hexdigest(), 16))
+    keys = list(keys)
+    return [keys[place] for place in expected_order(keys, salt)]
 
 
 def source_of(original, folder):
     return SourceFolder(folder, name=original.name, needs=original.needs, page=original.page)
 
 
+class Prepared(NamedTuple):
+    """A split: keys, labels and images in the order of the split."""
+
+    keys: list[Key]
+    labels: list[int]
+    images: list[bytes | Image.Image]
+
+    def pixels(self, index):
+        """uint8 ``[h, w, 3]``, as a reader of the stored file sees it."""
+        image = self.images[index]
+        if isinstance(image, bytes):
+            image = Image.open(io.BytesIO(image))
+        return np.asarray(image.convert("RGB"))
+
+
+def prepared(original, task, folder, limits=SMALL):
+    """Return the splits of one of several tasks of ``original``."""
+    return _prepared(original, task, source_of(original, folder), limits)
+
+
 def prepare(original, folder, limits):
     """Return ``{split: [(key, label, image)]}`` and the notes of the only task of ``original``."""
     (task,) = original.tasks
     source = source_of(original, folder)
-    pools = original.pools(source, task)
-    chosen = select(pools, original.tasks[task], limits)
+    splits = _prepared(original, task, source, limits)
+    return {name: list(zip(*split, strict=True)) for name, split in splits.items()}, source.notes
+
+
+def _prepared(original, task, source, limits):
+    pools, slices = original.pools(source, task), original.tasks[task]
     splits = {}
-    for split, indices in chosen.items():
-        pool = pools[original.tasks[task][split].pool]
+    for split, indices in select(pools, slices, limits).items():
+        pool = pools[slices[split].pool]
         assert pool.labels.dtype == np.int64
-        splits[split] = [(pool.keys[i], int(pool.labels[i]), pool.image(i)) for i in indices]
-    return splits, source.notes
+        splits[split] = Prepared(
+            [pool.keys[i] for i in indices],
+            [int(pool.labels[i]) for i in indices],
+            [pool.image(i) for i in indices],
+        )
+    return splits
 
 
 def keys_of(split):

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from originals_expected import refused, source_of
-from originals_prepared import expected_order, prepared
+from originals_expected import expected_order, prepared, refused, source_of
 from originals_tfrecord import bytes_feature, example, field, int64_feature, record
 from PIL import Image
 

@@ -3,8 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from originals_expected import pack_zip, refused, source_of
-from originals_prepared import expected_order, prepared
+from originals_expected import expected_order, pack_zip, prepared, refused, source_of
 from PIL import Image
 
 from hydra_peft.workshop.prepare.originals.kitti import ORIGINAL

@@ -4,8 +4,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from originals_expected import refused, source_of
-from originals_prepared import expected_order, prepared
+from originals_expected import expected_order, prepared, refused, source_of
 from torchvision.datasets import PCAM
 
 from hydra_peft.workshop.prepare.originals.patch_camelyon import ORIGINAL

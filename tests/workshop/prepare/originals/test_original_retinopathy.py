@@ -4,8 +4,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from originals_expected import refused, source_of
-from originals_prepared import expected_order, prepared
+from originals_expected import expected_order, prepared, refused, source_of
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from originals_expected import expected_order
 from PIL import Image
 
 import hydra_peft
@@ -51,15 +52,6 @@ def encoded(number: int, format: str) -> bytes:
 
 def pool(count: int, image: Callable[[int], Any], keys: list[Key] | None = None) -> Pool:
     return Pool(keys or list(range(count)), np.arange(count) % CLASSES, image)
-
-
-def expected_order(keys: list[Key], salt: str) -> list[int]:
-    def number(index: int) -> int:
-        key = keys[index]
-        text = key if isinstance(key, bytes) else str(key).encode()
-        return int(hashlib.md5(salt.encode() + text).hexdigest(), 16)
-
-    return sorted(range(len(keys)), key=number)
 
 
 @pytest.fixture
