@@ -19,7 +19,7 @@ from hydra_peft.runs import environment, hparams
 from hydra_peft.runs.claims import ClaimLost, Held
 from hydra_peft.runs.config_file import CONFIG
 from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record, utc_now, write_record
-from hydra_peft.training.loop import EpochRecord
+from hydra_peft.training.progress import EpochRecord
 
 log = logging.getLogger("hydra_peft")
 

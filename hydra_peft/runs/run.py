@@ -33,7 +33,7 @@ from hydra_peft.runs.assembly import (
 )
 from hydra_peft.runs.checkpoints import Checkpoints, Origin, checkpoints_exist
 from hydra_peft.runs.claims import Held, claim
-from hydra_peft.runs.feed import Feed, choose_feed
+from hydra_peft.runs.feed import choose_feed
 from hydra_peft.runs.first_look import splits_read, task_of
 from hydra_peft.runs.folder import check_no_links, completed_record, run_folder, set_aside
 from hydra_peft.runs.ledger import Ledger, NotOurs
@@ -43,10 +43,11 @@ from hydra_peft.runs.state import TrainingState
 from hydra_peft.runs.training import Training
 from hydra_peft.runs.writer import RunWriter
 from hydra_peft.training.allocation import keep_freed_memory
+from hydra_peft.training.batches import Feed
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.distributed import World, current
 from hydra_peft.training.interrupts import Interrupts
-from hydra_peft.training.loop import DivergedError, EpochRecord
+from hydra_peft.training.progress import DivergedError, EpochRecord
 
 log = logging.getLogger("hydra_peft")
 

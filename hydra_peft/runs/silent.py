@@ -14,7 +14,7 @@ from hydra_peft.runs.claims import Held
 from hydra_peft.runs.ledger import Ledger
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.writer import RunWriter
-from hydra_peft.training.loop import EpochRecord
+from hydra_peft.training.progress import EpochRecord
 
 
 class SilentLedger(Ledger):

@@ -14,7 +14,7 @@ from fabricated_runs import agreeing
 
 from hydra_peft.config.text import to_yaml
 from hydra_peft.runs.record import FILE, Record
-from hydra_peft.training.loop import EpochRecord
+from hydra_peft.training.progress import EpochRecord
 
 TASKS = {
     "digits": "natural",
