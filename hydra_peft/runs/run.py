@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,6 @@ from hydra_peft.runs.first_look import splits_read, task_of
 from hydra_peft.runs.folder import completed_record, set_aside
 from hydra_peft.runs.ledger import Ledger, NotOurs
 from hydra_peft.runs.record import FILE, Record, read_record, utc_now
-from hydra_peft.runs.silent import SilentCheckpoints, SilentLedger, SilentWriter
 from hydra_peft.runs.state import TrainingState
 from hydra_peft.runs.training import Training
 from hydra_peft.runs.writer import RunWriter
@@ -198,8 +198,7 @@ class _Run:
             weights=dataclasses.asdict(weights),
             tuning=tuning,
         )
-        kind = Ledger if self.world.leads else SilentLedger
-        self.ledger = kind(record, folder, self.device, held, since)
+        self.ledger = Ledger(record, folder, self.device, held, since)
         self._code_before: dict[str, object] = {}
         self.checkpoints: Checkpoints | None = None
         self.training: Training | None = None
@@ -253,7 +252,8 @@ class _Run:
         with self._writer(training.state) as writer:
             if training.state.step:
                 log.info("resumed after step %d of all", training.state.step)
-            writer.begin(ledger.record, config_yaml)
+            if writer is not None:
+                writer.begin(ledger.record, config_yaml)
             log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
             return training.execute(writer)
 
@@ -276,8 +276,8 @@ class _Run:
     ) -> Training:
         """Return the training, at its newest good checkpoint or at its beginning."""
         ledger = self.ledger
-        kind = Checkpoints if self.world.leads else SilentCheckpoints
-        self.checkpoints = kind(self.folder, self._origin())
+        if self.world.leads:
+            self.checkpoints = Checkpoints(self.folder, self._origin())
         training = Training(
             self.config, model, feed, ledger, self.checkpoints, interrupts, self.world
         )
@@ -285,7 +285,7 @@ class _Run:
         if unfinished and training.resume():
             self._note_resumption(training.state)
         else:
-            self.checkpoints.remove()
+            self._remove_checkpoints()
             ledger.update(resumed=[])
         self.training = training
         if ledger.record.resumed == before:
@@ -358,12 +358,13 @@ class _Run:
             log.warning("other code than before the interruption goes on: the record names both")
         self.ledger.update(resumed=[*self.ledger.record.resumed, entry])
 
-    def _writer(self, state: TrainingState) -> RunWriter:
+    def _writer(self, state: TrainingState) -> AbstractContextManager[RunWriter | None]:
+        if not self.world.leads:
+            return contextlib.nullcontext()
         config = self.config
         title = f"{config.dataset.name} {config.method.label} seed {config.seed}"
         total = state.steps * config.train.epochs
-        kind = RunWriter if self.world.leads else SilentWriter
-        return kind(self.folder, title, total, done=state.step, epochs=state.epochs)
+        return RunWriter(self.folder, title, total, done=state.step, epochs=state.epochs)
 
     def _epochs(self) -> list[EpochRecord]:
         return [] if self.training is None else self.training.state.epochs

@@ -47,7 +47,7 @@ class Training:
         model: adapted.
         feed: what is called with what.
         ledger: knows whether the folder may be written to.
-        checkpoints: where the state goes.
+        checkpoints: where the state goes; None in a process that writes nothing.
         interrupts: what may end training early.
         world: the processes that train together; those after the first write nothing.
     """
@@ -58,7 +58,7 @@ class Training:
         model: nn.Module,
         feed: Feed,
         ledger: Ledger,
-        checkpoints: Checkpoints,
+        checkpoints: Checkpoints | None,
         interrupts: Interrupts,
         world: World | None = None,
     ) -> None:
@@ -86,7 +86,7 @@ class Training:
     def resume(self) -> bool:
         """Go to where the newest good checkpoint was written, if there is one."""
         found = None
-        if self.world.leads:
+        if self.checkpoints is not None:
             found = self.checkpoints.newest(self._check, self.state.max_bytes())
         tensors, facts = (None, None) if found is None else found[1:]
         facts = self.world.tell(facts)
@@ -105,7 +105,7 @@ class Training:
         self.ledger.earlier_times = facts["times"]
         return True
 
-    def execute(self, writer: RunWriter) -> dict[str, object]:
+    def execute(self, writer: RunWriter | None) -> dict[str, object]:
         """Train to the end; return the record's metrics.
 
         Raises:
@@ -119,7 +119,8 @@ class Training:
                 if isinstance(step, EpochRecord):
                     self._end_epoch(step, writer, threads)
                     continue
-                writer.step()
+                if writer is not None:
+                    writer.step()
                 threads.look()
                 if self._is_due(step):
                     self._save()
@@ -159,11 +160,14 @@ class Training:
             return profiled(steps, self.ledger.folder, state.device)
         return steps
 
-    def _end_epoch(self, record: EpochRecord, writer: RunWriter, threads: LoadFollower) -> None:
+    def _end_epoch(
+        self, record: EpochRecord, writer: RunWriter | None, threads: LoadFollower
+    ) -> None:
         config, state = self.config, self.state
         self.ledger.may_write()
         state.epochs.append(record)
-        writer.epoch(record, config.train.epochs)
+        if writer is not None:
+            writer.epoch(record, config.train.epochs)
         if record.epoch == config.train.epochs:
             self._check_finite(record.epoch)
             if config.protocol.selection == "last":
@@ -182,7 +186,8 @@ class Training:
                     world=self.world,
                 )
             state.scoring.add(record.epoch, score, lambda: adapter_state_dict(self.model))
-            writer.score(config.protocol.evaluate_split, score.accuracy, record.epoch)
+            if writer is not None:
+                writer.score(config.protocol.evaluate_split, score.accuracy, record.epoch)
 
     def _is_due(self, step: Step) -> bool:
         every = self.config.train.checkpoint_every
@@ -218,7 +223,9 @@ class Training:
         with state.progress.paused():
             self.ledger.may_write()
             facts = {**state.facts(), "times": self.ledger.times()}
-            self.checkpoints.write(state.step, state.tensors(self.world), facts)
+            tensors = state.tensors(self.world)  # of all processes' generators
+            if self.checkpoints is not None:
+                self.checkpoints.write(state.step, tensors, facts)
 
     def _save_adapter(self) -> None:
         self.ledger.may_write()
