@@ -13,7 +13,7 @@ from flat_results import in_fields
 from hydra_peft.config.identity import short_hash
 from hydra_peft.runs._contradictions import _label as label_of
 from hydra_peft.runs.record import Record, write_record
-from hydra_peft.training.loop import EpochRecord
+from hydra_peft.training.progress import EpochRecord
 
 EPOCHS = 30
 

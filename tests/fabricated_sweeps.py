@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from hydra_peft.config.identity import config_id, science
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.runs.assembly import load_backbone
+from hydra_peft.runs.assembly import data_sha256, load_backbone
+from hydra_peft.runs.existing import folder_of
 from hydra_peft.runs.record import Record, write_record
-from hydra_peft.runs.run import data_sha256, folder_of
 
 
 def fabricate(real: Record, configs: Iterable[RunConfig], **changes: object) -> None:

@@ -266,6 +266,17 @@ def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) ->
     return {**description, "partial": partial}
 
 
+def data_sha256(config: RunConfig) -> str:
+    """Return the hash of the data that the run and its tuning would read now.
+
+    Raises:
+        UserError: data that is missing, damaged, or not what the yaml promises.
+    """
+    request = data_request(config.dataset, config.paths, splits_read(config.protocol))
+    loaded = load_task(config.dataset.source, request)
+    return str(describe_data(config.dataset, config.data, loaded)["sha256"])
+
+
 def check_batches(count: int, batch_size: int, drop_last: bool) -> None:
     """Check that an epoch has at least one batch.
 

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from hydra_peft.training.loop import EpochRecord
+from hydra_peft.training.progress import EpochRecord
 
 #: what a bar is that still shows something
 _CELLS = 8

@@ -1,37 +1,15 @@
-"""What is called in each step, and what with: all of the model, or its head on features."""
+"""The fastest way to a run's result: features computed once, compiled blocks, or neither."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import torch
-from torch import nn
 
 from hydra_peft.config.schema import TrainConfig
 from hydra_peft.data.split import Split
 from hydra_peft.runs.assembly import AdaptedModel
-from hydra_peft.training.batches import Prepare
+from hydra_peft.training.batches import Feed
 from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.features import features_of, head_alone, head_inputs
-
-
-@dataclass(frozen=True)
-class Feed:
-    """The fastest way to the same result.
-
-    Attributes:
-        module: what is trained and scored.
-        train_split, evaluate_split: their inputs, or features of them.
-        prepare: from a batch of these to its input.
-        path: which way it is, for the record.
-    """
-
-    module: nn.Module
-    train_split: Split
-    evaluate_split: Split
-    prepare: Prepare
-    path: Mapping[str, object]
 
 
 def choose_feed(
@@ -53,7 +31,11 @@ def choose_feed(
             )
             for split in (train_split, evaluate_split)
         )
-        path = {"features": "computed once", "compiled": None, "cuda_graph": False}
+        path: dict[str, object] = {
+            "features": "computed once",
+            "compiled": None,
+            "cuda_graph": False,
+        }
         return Feed(head, train_split, evaluate_split, features_of, path)
     compiled = None
     if train.compile == "true" or (train.compile == "auto" and pays(device)):

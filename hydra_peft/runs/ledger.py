@@ -20,7 +20,7 @@ from hydra_peft.runs import environment, hparams
 from hydra_peft.runs.claims import ClaimLost, Held
 from hydra_peft.runs.config_file import CONFIG
 from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record, utc_now, write_record
-from hydra_peft.training.loop import EpochRecord
+from hydra_peft.training.progress import EpochRecord
 
 log = logging.getLogger("hydra_peft")
 
@@ -38,11 +38,14 @@ class TakenOver(NotOurs):
 class Ledger:
     """A run's record, its clocks, and whether its folder may still be written to.
 
+    Of several processes that do a run together only the first has a claim on the folder; in the
+    others the ledger keeps the record in memory and writes nothing.
+
     Args:
         record: status ``running``.
         folder: the run's folder; made by :meth:`begin`.
         device: what computes.
-        held: the claim on the folder; None in a process that does not write there.
+        held: the claim on the folder; None in a process that writes nothing.
         since: when the run began to prepare, by ``time.perf_counter``.
     """
 
@@ -58,7 +61,7 @@ class Ledger:
         self.folder = folder
         self.device = device
         self.held = held
-        self.begun = False
+        self.begun = held is None  # then there is nothing to begin
         self.ended = False
         #: seconds by phase that the run took before it was interrupted
         self.earlier_times = dict.fromkeys(_PHASES, 0.0)
@@ -77,6 +80,8 @@ class Ledger:
         Raises:
             OSError: the disk is full or the folder not writable; nothing new is left then.
         """
+        if self.held is None:
+            return
         self._before = {name: _content(self.folder / name) for name in (FILE, CONFIG)}
         try:
             self._tidy()
@@ -95,11 +100,14 @@ class Ledger:
             NotOurs: see :meth:`may_write`.
             OSError: the disk is full or the folder not writable.
         """
-        self.may_write()
-        write_record(self.record, self.folder)
+        if self.held is not None:
+            self.may_write()
+            write_record(self.record, self.folder)
 
     def undo(self) -> None:
         """Leave the folder as it was before :meth:`begin`: nothing was started after all."""
+        if self.held is None:
+            return
         try:
             for name, content in self._before.items():
                 if content is None:
@@ -111,7 +119,7 @@ class Ledger:
                     folder.rmdir()  # of the run, the task, the benchmark: where nothing else is
         except OSError as error:
             log.debug("%s was not put back: %s", self.folder, error)
-        if self.held is not None and not self.folder.exists():
+        if not self.folder.exists():
             self.held.withdraw()
         self.begun = False
 
@@ -145,9 +153,8 @@ class Ledger:
 
     def is_gone(self) -> bool:
         """Whether the folder that :meth:`begin` made was removed."""
-        return self.begun and (
-            _place(self.folder) != self._place or not (self.folder / FILE).is_file()
-        )
+        begun = self.begun and self.held is not None
+        return begun and (_place(self.folder) != self._place or not (self.folder / FILE).is_file())
 
     def gone(self) -> NotOurs:
         """Return the error that says so."""
@@ -184,6 +191,9 @@ class Ledger:
             traceback=traceback,
         )
         self.write()
+        self.ended = self.held is None
+        if self.ended:
+            return self.record
         if status == "completed" and not (self.folder / TENSORS).is_file():
             # Removed just now, and made again by writing: no record without its adapter.
             (self.folder / FILE).unlink(missing_ok=True)
@@ -201,7 +211,7 @@ class Ledger:
 
     def finish_badly(self, status: str, epochs: list[EpochRecord], error: str) -> None:
         """Say how the run ended; if even that cannot be written, the error at hand stands."""
-        if not self.begun or self.ended or self._is_on_disk("completed"):
+        if self.held is None or not self.begun or self.ended or self._is_on_disk("completed"):
             return
         try:
             self.may_write()

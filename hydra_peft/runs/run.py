@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,36 +18,36 @@ from hydra_peft.adaptation.parameters import count_parameters
 from hydra_peft.backbones.backbones import Weights
 from hydra_peft.config.identity import config_id, science, short_hash
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.data.sources import load_task
 from hydra_peft.data.split import Split
 from hydra_peft.disk_errors import may_pass
 from hydra_peft.errors import UserError
-from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs import environment
 from hydra_peft.runs.assembly import (
     AdaptedModel,
     build_model,
     check_batches,
-    describe_data,
+    data_sha256,
     load_backbone,
     load_data,
 )
 from hydra_peft.runs.checkpoints import Checkpoints, Origin, checkpoints_exist
 from hydra_peft.runs.claims import Held, claim
-from hydra_peft.runs.feed import Feed, choose_feed
+from hydra_peft.runs.existing import decide
+from hydra_peft.runs.existing import folder_of as folder_of
+from hydra_peft.runs.feed import choose_feed
 from hydra_peft.runs.first_look import data_request, splits_read
-from hydra_peft.runs.folder import check_no_links, completed_record, run_folder, set_aside
+from hydra_peft.runs.folder import completed_record, set_aside
 from hydra_peft.runs.ledger import Ledger, NotOurs
 from hydra_peft.runs.record import FILE, Record, read_record, utc_now
-from hydra_peft.runs.silent import SilentCheckpoints, SilentLedger, SilentWriter
 from hydra_peft.runs.state import TrainingState
 from hydra_peft.runs.training import Training
 from hydra_peft.runs.writer import RunWriter
 from hydra_peft.training.allocation import keep_freed_memory
+from hydra_peft.training.batches import Feed
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.distributed import World, current
 from hydra_peft.training.interrupts import Interrupts
-from hydra_peft.training.loop import DivergedError, EpochRecord
+from hydra_peft.training.progress import DivergedError, EpochRecord
 
 log = logging.getLogger("hydra_peft")
 
@@ -151,94 +152,13 @@ def _told(world: World, outcome: Outcome | None) -> Outcome | None:
 def existing_outcome(config: RunConfig, folder: Path) -> Outcome | None:
     """Return the outcome of the run in ``folder`` if it is to be taken as it is.
 
-    Args:
-        config: of that very run.
-        folder: see :func:`folder_of`.
-
     Raises:
-        UserError: it is complete and ``sweep.on_existing=error``, or it was made on other data.
+        UserError: see :func:`hydra_peft.runs.existing.decide`.
     """
-    check_no_links(Path(config.paths.runs), folder)
-    record = _record_in(folder)
-    if record is None:
+    existing = decide(config, folder, lambda: data_sha256(config))
+    if existing.record is None or not existing.stays:
         return None
-    check_own(record, folder, config)
-    if record.status != "completed":
-        return Outcome(record, folder, skipped=True) if _stays(record, config) else None
-    if config.sweep.on_existing == "rerun":
-        return None
-    if config.sweep.on_existing == "error":
-        raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
-    check_same_data(record, folder, data_sha256(config))
-    return Outcome(record, folder, skipped=True)
-
-
-def check_own(record: Record, folder: Path, config: RunConfig) -> None:
-    """Check that ``record`` is of the run whose folder it lies in: folders get copied and renamed.
-
-    Raises:
-        UserError: it is of another run, or on other weights.
-    """
-    weights = str(record.weights.get("sha256", ""))
-    if record.config_id != config_id(config) or not folder.name.endswith(f"-{weights[:8]}"):
-        raise UserError(
-            f"{folder} holds another run than its name says, {in_one_line(record.config_id)} on "
-            f"weights {in_one_line(weights[:8])}: move that folder elsewhere."
-        )
-
-
-def _record_in(folder: Path) -> Record | None:
-    if (folder / FILE).is_file():
-        with contextlib.suppress(UserError):
-            return read_record(folder)
-    return None
-
-
-def _stays(record: Record, config: RunConfig) -> bool:
-    """Whether a run that failed or diverged, on the data of now, is not asked for again."""
-    asked = {"failed": ("failed", "all"), "diverged": ("all",)}.get(record.status)
-    if asked is None or config.sweep.retry in asked:
-        return False
-    # A run that failed before it had read its data names none.
-    return record.data.get("sha256") in (None, data_sha256(config))
-
-
-def folder_of(config: RunConfig, weights: Weights) -> Path:
-    """Return the folder of the run that ``config`` describes, on these weights."""
-    return run_folder(
-        Path(config.paths.runs),
-        benchmark=config.dataset.benchmark,
-        task=config.dataset.name,
-        method=config.method.label.replace(" ", "-"),
-        seed=config.seed,
-        id=config_id(config),
-        weights=weights.sha256,
-    )
-
-
-def data_sha256(config: RunConfig) -> str:
-    """Return the hash of the data that the run and its tuning would read now.
-
-    Raises:
-        UserError: data that is missing, damaged, or not what the yaml promises.
-    """
-    request = data_request(config.dataset, config.paths, splits_read(config.protocol))
-    loaded = load_task(config.dataset.source, request)
-    return str(describe_data(config.dataset, config.data, loaded)["sha256"])
-
-
-def check_same_data(existing: Record, folder: Path, now: str) -> None:
-    """Check that the run in ``folder`` was made on the data with hash ``now``.
-
-    Raises:
-        UserError: it was not.
-    """
-    if existing.data.get("sha256") != now:
-        raise UserError(
-            f"{folder} holds this run on other data (sha256 "
-            f"{str(existing.data.get('sha256'))[:12]}) than there is now ({now[:12]}): set "
-            "sweep.on_existing=rerun or another paths.runs."
-        )
+    return Outcome(existing.record, folder, skipped=True)
 
 
 class _Run:
@@ -278,8 +198,7 @@ class _Run:
             weights=dataclasses.asdict(weights),
             tuning=tuning,
         )
-        kind = Ledger if self.world.leads else SilentLedger
-        self.ledger = kind(record, folder, self.device, held, since)
+        self.ledger = Ledger(record, folder, self.device, held, since)
         self._code_before: dict[str, object] = {}
         self.checkpoints: Checkpoints | None = None
         self.training: Training | None = None
@@ -333,7 +252,8 @@ class _Run:
         with self._writer(training.state) as writer:
             if training.state.step:
                 log.info("resumed after step %d of all", training.state.step)
-            writer.begin(ledger.record, config_yaml)
+            if writer is not None:
+                writer.begin(ledger.record, config_yaml)
             log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
             return training.execute(writer)
 
@@ -356,8 +276,8 @@ class _Run:
     ) -> Training:
         """Return the training, at its newest good checkpoint or at its beginning."""
         ledger = self.ledger
-        kind = Checkpoints if self.world.leads else SilentCheckpoints
-        self.checkpoints = kind(self.folder, self._origin())
+        if self.world.leads:
+            self.checkpoints = Checkpoints(self.folder, self._origin())
         training = Training(
             self.config, model, feed, ledger, self.checkpoints, interrupts, self.world
         )
@@ -365,7 +285,7 @@ class _Run:
         if unfinished and training.resume():
             self._note_resumption(training.state)
         else:
-            self.checkpoints.remove()
+            self._remove_checkpoints()
             ledger.update(resumed=[])
         self.training = training
         if ledger.record.resumed == before:
@@ -438,12 +358,13 @@ class _Run:
             log.warning("other code than before the interruption goes on: the record names both")
         self.ledger.update(resumed=[*self.ledger.record.resumed, entry])
 
-    def _writer(self, state: TrainingState) -> RunWriter:
+    def _writer(self, state: TrainingState) -> AbstractContextManager[RunWriter | None]:
+        if not self.world.leads:
+            return contextlib.nullcontext()
         config = self.config
         title = f"{config.dataset.name} {config.method.label} seed {config.seed}"
         total = state.steps * config.train.epochs
-        kind = RunWriter if self.world.leads else SilentWriter
-        return kind(self.folder, title, total, done=state.step, epochs=state.epochs)
+        return RunWriter(self.folder, title, total, done=state.step, epochs=state.epochs)
 
     def _epochs(self) -> list[EpochRecord]:
         return [] if self.training is None else self.training.state.epochs

@@ -18,18 +18,18 @@ from hydra_peft.finite import is_finite
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.training.distributed import World
 from hydra_peft.training.evaluation import Score
-from hydra_peft.training.loop import EpochRecord, Progress
 from hydra_peft.training.optimizer_state import (
     load_state_tensors,
     state_layout,
     state_tensors,
 )
+from hydra_peft.training.progress import EpochRecord, Progress
 from hydra_peft.training.random_states import (
     check_generator_state,
     check_random_states,
     random_states,
-    set_random_states,
 )
+from hydra_peft.training.seeding import RandomStreams
 
 _PROGRESS = ("order", "loss_sum", "correct", "losses")
 
@@ -75,7 +75,8 @@ class TrainingState:
         found |= {f"optimizer/{name}": t for name, t in state_tensors(self.optimizer).items()}
         found |= {f"progress/{key}": getattr(self.progress, key) for key in _PROGRESS}
         found |= {f"best/{name}": t for name, t in self.scoring.snapshot.items()}
-        random, *others = _random_states_of(world or World(), self.device)
+        assert self.progress.random is not None, "a step has been done"
+        random, *others = _of_all(self.progress.random.states(), world or World())
         found |= {f"random/{name}": t for name, t in random.items()}
         for rank, states in enumerate(others, 1):
             found |= {f"process/{rank}/{name}": t for name, t in states.items()}
@@ -117,8 +118,15 @@ class TrainingState:
         for rank in range(1, _processes(tensors)):
             check_random_states(_below(f"process/{rank}/", tensors))
 
-    def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Put all but the global random states as it was; ``check`` them before."""
+    def load(
+        self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], world: World | None = None
+    ) -> bool:
+        """Put all as it was; ``check`` the arguments before.
+
+        Returns:
+            Whether that includes what dropout draws from: not if another number of processes wrote
+            ``tensors`` than ``world`` has.
+        """
         own = adapter_state_dict(self.model)
         with torch.no_grad():
             for name, tensor in _below("model/", tensors).items():
@@ -139,18 +147,11 @@ class TrainingState:
         self.scoring.snapshot = {
             name: tensor.to(self.device) for name, tensor in _below("best/", tensors).items()
         }
-
-    def load_random_states(self, tensors: Mapping[str, Tensor], world: World) -> bool:
-        """Put the global generators into this process's states, the last thing before training.
-
-        Returns:
-            Whether there are such: not if another number of processes wrote ``tensors``, and then
-            nothing is changed.
-        """
+        world = world or World()
         if _processes(tensors) != world.size:
             return False
-        own = "random/" if world.leads else f"process/{world.rank}/"
-        set_random_states(_below(own, tensors), self.device)
+        prefix = "random/" if world.leads else f"process/{world.rank}/"
+        progress.random = RandomStreams(_below(prefix, tensors), self.device)
         return True
 
     def _seen(self, step: int) -> int:
@@ -212,8 +213,7 @@ class TrainingState:
         return counted and list(kept[1]) == names and all(map(is_finite, kept[1].values()))
 
 
-def _random_states_of(world: World, device: torch.device) -> list[dict[str, Tensor]]:
-    states = random_states(device)
+def _of_all(states: dict[str, Tensor], world: World) -> list[dict[str, Tensor]]:
     if world.size == 1:
         return [states]
     return [load(data) for data in world.gather(save(states))]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, closing
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.adaptation.parameters import (
     adapter_state_dict,
     broken_tensor,
@@ -22,20 +21,18 @@ from hydra_peft.adaptation.storage import write_adapter
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.cores import threads_are_given
 from hydra_peft.errors import UserError
-from hydra_peft.methods._base import Method
 from hydra_peft.runs.checkpoints import Checkpoints
-from hydra_peft.runs.feed import Feed
 from hydra_peft.runs.ledger import Ledger
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.state import TrainingState, is_number
 from hydra_peft.runs.writer import RunWriter
-from hydra_peft.training.batches import batch_count
+from hydra_peft.training.batches import Feed, batch_count
 from hydra_peft.training.distributed import World
 from hydra_peft.training.evaluation import evaluate
 from hydra_peft.training.interrupts import Interrupts
-from hydra_peft.training.loop import DivergedError, EpochRecord, Progress, train
-from hydra_peft.training.profiling import StepProfiler
-from hydra_peft.training.seeding import derive_seed, generator, seed_everything
+from hydra_peft.training.loop import Recipe, train
+from hydra_peft.training.profiling import profiled
+from hydra_peft.training.progress import DivergedError, EpochRecord, Progress, Step
 from hydra_peft.training.threads import FOLLOWER, LoadFollower
 
 log = logging.getLogger("hydra_peft")
@@ -49,7 +46,7 @@ class Training:
         model: adapted.
         feed: what is called with what.
         ledger: knows whether the folder may be written to.
-        checkpoints: where the state goes.
+        checkpoints: where the state goes; None in a process that writes nothing.
         interrupts: what may end training early.
         world: the processes that train together; those after the first write nothing.
     """
@@ -60,7 +57,7 @@ class Training:
         model: nn.Module,
         feed: Feed,
         ledger: Ledger,
-        checkpoints: Checkpoints,
+        checkpoints: Checkpoints | None,
         interrupts: Interrupts,
         world: World | None = None,
     ) -> None:
@@ -84,12 +81,11 @@ class Training:
             batch_size=batch,
             steps=batch_count(size, batch, config.train.drop_last),
         )
-        self._resumed: Mapping[str, Tensor] | None = None
 
     def resume(self) -> bool:
         """Go to where the newest good checkpoint was written, if there is one."""
         found = None
-        if self.world.leads:
+        if self.checkpoints is not None:
             found = self.checkpoints.newest(self._check, self.state.max_bytes())
         tensors, facts = (None, None) if found is None else found[1:]
         facts = self.world.tell(facts)
@@ -99,12 +95,16 @@ class Training:
             # Not read by each: its disk may be another one.
             tensors = load(self.world.broadcast(save(tensors or {})))
         assert tensors is not None, "found with its facts"
-        self._resumed = tensors
-        self.state.load(tensors, facts)
+        if not self.state.load(tensors, facts, self.world):
+            log.warning(
+                "the checkpoint was written by another number of processes than the %d of now: "
+                "dropout and drop-path draw other numbers from here on",
+                self.world.size,
+            )
         self.ledger.earlier_times = facts["times"]
         return True
 
-    def execute(self, writer: RunWriter) -> dict[str, Any]:
+    def execute(self, writer: RunWriter | None) -> dict[str, Any]:
         """Train to the end; return the results as fields of a record.
 
         Raises:
@@ -113,39 +113,17 @@ class Training:
             BaseException: what the handler of a signal raises, after a checkpoint.
         """
         config, state = self.config, self.state
-        self._set_random_states()
-        with self._profiler() as profiler, self._threads() as threads:
-
-            def after_step(_loss: Tensor) -> None:
-                writer.step()
+        with closing(self._steps()) as steps, self._threads() as threads:
+            for step in steps:
+                if isinstance(step, EpochRecord):
+                    self._end_epoch(step, writer, threads)
+                    continue
+                if writer is not None:
+                    writer.step()
                 threads.look()
-                if profiler is not None:
-                    profiler.step()
-                if self._is_due():
+                if self._is_due(step):
                     self._save()
                 self._let_be_interrupted()
-
-            train(
-                self.feed.module,
-                self.task,
-                self.feed.train_split,
-                epochs=config.train.epochs,
-                batch_size=config.train.batch_size,
-                drop_last=config.train.drop_last,
-                clip_grad=config.train.clip_grad,
-                optimizer=state.optimizer,
-                learning_rate=config.scheduler.rates(config.optimizer.lr, config.train.epochs),
-                prepare=self.feed.prepare,
-                order=generator(config.seed, "batches"),
-                device=state.device,
-                precision=config.precision,
-                before_epoch=lambda: set_training_mode(self.model),
-                before_step=self._before_step(),
-                after_step=after_step,
-                after_epoch=lambda record: self._after_epoch(record, writer, threads),
-                progress=state.progress,
-                world=self.world,
-            )
         if threads.fewest < torch.get_num_threads():
             self.ledger.update(path={**self.ledger.record.path, "fewest_threads": threads.fewest})
         if config.protocol.selection != "last":
@@ -159,33 +137,38 @@ class Training:
             },
         }
 
-    def _before_step(self) -> Callable[[int], None] | None:
-        """Return what the method does before a step, or None; each step has numbers of its own."""
-        method, seed = self.config.method, self.config.seed
-        if type(method).before_step is Method.before_step:
-            return None
-        return lambda step: method.before_step(self.model, step, generator(seed, f"step/{step}"))
+    def _steps(self) -> Generator[Step | EpochRecord, None, None]:
+        config, state = self.config, self.state
+        recipe = Recipe(
+            epochs=config.train.epochs,
+            batch_size=config.train.batch_size,
+            drop_last=config.train.drop_last,
+            learning_rate=config.scheduler.rates(config.optimizer.lr, config.train.epochs),
+            clip_grad=config.train.clip_grad,
+            precision=config.precision,
+            seed=config.seed,
+        )
+        steps = train(
+            self.model,
+            self.task,
+            self.feed,
+            recipe,
+            optimizer=state.optimizer,
+            progress=state.progress,
+            world=self.world,
+        )
+        if config.train.profile and self.world.leads:
+            return profiled(steps, self.ledger.folder, state.device)
+        return steps
 
-    def _set_random_states(self) -> None:
-        """Dropout and drop-path draw from the global generators: each process from its own."""
-        seed, world = self.config.seed, self.world
-        purpose = "training" if world.leads else f"training/{world.rank}"
-        resumed, self._resumed = self._resumed, None
-        if resumed is None:
-            seed_everything(derive_seed(seed, purpose))
-        elif not self.state.load_random_states(resumed, world):
-            log.warning(
-                "the checkpoint was written by another number of processes than the %d of now: "
-                "dropout and drop-path draw other numbers from here on",
-                world.size,
-            )
-            seed_everything(derive_seed(seed, f"{purpose}/{self.state.step}"))
-
-    def _after_epoch(self, record: EpochRecord, writer: RunWriter, threads: LoadFollower) -> None:
+    def _end_epoch(
+        self, record: EpochRecord, writer: RunWriter | None, threads: LoadFollower
+    ) -> None:
         config, state = self.config, self.state
         self.ledger.may_write()
         state.epochs.append(record)
-        writer.epoch(record, config.train.epochs)
+        if writer is not None:
+            writer.epoch(record, config.train.epochs)
         if record.epoch == config.train.epochs:
             self._check_finite(record.epoch)
             if config.protocol.selection == "last":
@@ -204,12 +187,12 @@ class Training:
                     world=self.world,
                 )
             state.scoring.add(record.epoch, score, lambda: adapter_state_dict(self.model))
-            writer.score(config.protocol.evaluate_split, score.values, record.epoch)
+            if writer is not None:
+                writer.score(config.protocol.evaluate_split, score.values, record.epoch)
 
-    def _is_due(self) -> bool:
-        every, progress = self.config.train.checkpoint_every, self.state.progress
-        ends = progress.step == self.state.steps
-        return every is not None and ends and (progress.epoch + 1) % every == 0
+    def _is_due(self, step: Step) -> bool:
+        every = self.config.train.checkpoint_every
+        return every is not None and step.ends_epoch and step.epoch % every == 0
 
     def _let_be_interrupted(self) -> None:
         """At a place where training can be left: leave it if a signal asks any process for it."""
@@ -241,7 +224,9 @@ class Training:
         with state.progress.paused():
             self.ledger.may_write()
             facts = {**state.facts(), "times": self.ledger.times()}
-            self.checkpoints.write(state.step, state.tensors(self.world), facts)
+            tensors = state.tensors(self.world)  # of all processes' generators
+            if self.checkpoints is not None:
+                self.checkpoints.write(state.step, tensors, facts)
 
     def _save_adapter(self) -> None:
         self.ledger.may_write()
@@ -269,11 +254,6 @@ class Training:
     def _threads(self) -> AbstractContextManager[LoadFollower]:
         alone = self.world.size == 1 and self.state.device.type == "cpu"
         return FOLLOWER.following(alone and not threads_are_given())
-
-    def _profiler(self) -> AbstractContextManager[StepProfiler | None]:
-        if self.config.train.profile and self.world.leads:
-            return StepProfiler(self.ledger.folder, self.ledger.device)
-        return nullcontext()
 
 
 def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:

@@ -21,7 +21,7 @@ from hydra_peft.runs.folder import METRICS
 from hydra_peft.runs.hparams import TENSORBOARD
 from hydra_peft.runs.ledger import NotOurs
 from hydra_peft.runs.record import Record
-from hydra_peft.training.loop import EpochRecord
+from hydra_peft.training.progress import EpochRecord
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter

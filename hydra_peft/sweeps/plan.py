@@ -12,12 +12,11 @@ from hydra_peft.backbones.backbones import Weights, check_weights
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.runs.assembly import check_model, load_backbone
+from hydra_peft.runs.assembly import check_model, data_sha256, load_backbone
 from hydra_peft.runs.claims import holder
+from hydra_peft.runs.existing import Existing, State, decide, folder_of, retry_of
 from hydra_peft.runs.first_look import check_data, splits_read
-from hydra_peft.runs.folder import check_no_links
-from hydra_peft.runs.record import FILE, Record, read_record
-from hydra_peft.runs.run import check_own, check_same_data, data_sha256, folder_of
+from hydra_peft.runs.record import FILE, Record
 from hydra_peft.runs.search import check_search
 from hydra_peft.runs.tuning import trials_begun, tries
 from hydra_peft.sweeps.compositions import Composition
@@ -141,22 +140,15 @@ class _Planner:
         try:
             weights = self._weights_of(config)
             folder = folder_of(config, weights)
-            check_no_links(Path(config.paths.runs), folder)
-            record = _record_in(folder)
-            if record is not None:
-                check_own(record, folder, config)
-            state, reason = _state(config, folder, record)
-            if state == "new" and record is None:
-                state, reason = _state_of_search(config, weights)
-            if state == "new" and record is None and (folder / FILE).is_file():
-                reason = f"its {FILE} is damaged or contradicted; what is there is set aside"
-            if state == "done" and record is not None:
-                check_same_data(record, folder, self._data_of(config))
-            elif state in TO_START:
+            existing = decide(config, folder, lambda: self._data_of(config))
+            state, reason = _state(config, folder, existing)
+            if state == "new" and existing.record is None:
+                state, reason = _state_of_search(config, weights, reason)
+            if state in TO_START:
                 self._check_parts(config)
         except UserError as error:
             return replace(job, folder=folder, state="broken", reason=str(error))
-        return replace(job, folder=folder, state=state, reason=reason, record=record)
+        return replace(job, folder=folder, state=state, reason=reason, record=existing.record)
 
     def _check_parts(self, config: RunConfig) -> None:
         check_search(config.protocol)
@@ -206,44 +198,33 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def _record_in(folder: Path) -> Record | None:
-    """Return the record in ``folder``; None for one that cannot be read: the run starts anew."""
-    try:
-        return read_record(folder) if (folder / FILE).is_file() else None
-    except UserError:
-        return None
-
-
-def _state(config: RunConfig, folder: Path, record: Record | None) -> tuple[str, str | None]:
+def _state(config: RunConfig, folder: Path, existing: Existing) -> tuple[str, str | None]:
     """Return a job's state by what its folder holds, and why where that needs saying."""
-    sweep = config.sweep
-    if record is not None and record.status == "completed":
-        return _state_of_completed(config, folder)
-    at_it = _who_is_at_it(config, folder)
+    if existing.state is State.DONE:
+        return "done", None
+    if existing.state is State.RERUN:
+        return "new", "done before, sweep.on_existing=rerun"
+    at_it = holder(Path(config.paths.runs), folder)
     if at_it is not None:
-        return "running", at_it
+        return "running", str(at_it)
+    if existing.state is State.DAMAGED:
+        return "new", f"its {FILE} is damaged or contradicted; what is there is set aside"
+    record = existing.record
     if record is None:
         return "new", None
-    if record.status in ("running", "interrupted"):
+    if existing.state is State.RESUME:
         return "to_resume", None
-    needed = "failed" if record.status == "failed" else "all"
-    if sweep.retry == "all" or sweep.retry == needed:
+    if existing.state is State.RETRY:
         return "new", f"again after it {_past(record)}"
-    return "failed", f"it {_past(record)}; sweep.retry={needed} starts it again"
+    return "failed", f"it {_past(record)}; sweep.retry={retry_of(record)} starts it again"
 
 
-def _state_of_completed(config: RunConfig, folder: Path) -> tuple[str, str | None]:
-    if config.sweep.on_existing == "error":
-        raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
-    if config.sweep.on_existing == "rerun":
-        return "new", "done before, sweep.on_existing=rerun"
-    return "done", None
-
-
-def _state_of_search(config: RunConfig, weights: Weights) -> tuple[str, str | None]:
+def _state_of_search(
+    config: RunConfig, weights: Weights, reason: str | None
+) -> tuple[str, str | None]:
     """Return the state of a job that has not begun by what its search, if any, came to."""
     if not config.protocol.tune:
-        return "new", None
+        return "new", reason
     begun = [record for _, record in trials_begun(config)]
     trials = [trial for trial in begun if trial.weights.get("sha256") == weights.sha256]
     failed = next((trial for trial in trials if trial.status == "failed"), None)
@@ -254,16 +235,10 @@ def _state_of_search(config: RunConfig, weights: Weights) -> tuple[str, str | No
     if len(trials) == len(diverged) >= tries(config) and config.sweep.retry != "all":
         told = f"all {len(trials)} runs of its search diverged"
         return "failed", f"{told}; sweep.retry=all starts them again"
-    return "new", None
+    return "new", reason
 
 
 def _past(record: Record) -> str:
     verb = "failed" if record.status == "failed" else record.status
     cause = in_one_line(" ".join((record.error or "").split())).rstrip(".")
     return f"{verb} ({cause})" if cause else verb
-
-
-def _who_is_at_it(config: RunConfig, folder: Path) -> str | None:
-    """Return in words who holds the claim on a run, None if nobody alive does."""
-    found = holder(Path(config.paths.runs), folder)
-    return None if found is None else str(found)

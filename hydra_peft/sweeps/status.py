@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from hydra_peft.errors import UserError
+from hydra_peft.runs.existing import LEFT, State
 from hydra_peft.runs.folder import SUPERSEDED, TUNING
 from hydra_peft.runs.record import FILE, read_record
 from hydra_peft.sweeps.announced import (
@@ -31,16 +32,9 @@ from hydra_peft.sweeps.liveness import Liveness
 from hydra_peft.sweeps.remaining import Remaining, what_remains
 from hydra_peft.sweeps.rereading import Rereader
 
-#: a run's state by its record's status; whether a running one is to be resumed, its claim says
-_STATES = {
-    "completed": "done",
-    "running": "running",
-    "interrupted": "to resume",
-    "failed": "failed",
-    "diverged": "diverged",
-}
 #: all of them, in the order in which they are counted
 STATES = ("done", "running", "to resume", "failed", "diverged", "waiting")
+_STATES = {State.DONE: "done", State.RESUME: "to resume"}
 #: runs/benchmark/task/run
 _LEVELS = 3
 _RUN_NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d{1,18})-(?P<id>[0-9a-f]{12})(-|$)")
@@ -261,10 +255,12 @@ def _summary(path: Path) -> SeenRun:
     record = read_record(path.parent)
     train = record.science.get("train")
     epochs = train.get("epochs") if isinstance(train, dict) else None
+    left = LEFT[record.status]
     seconds = record.times.get("total") if record.status == "completed" else None
     return SeenRun(
         folder="",
-        state=_STATES[record.status],
+        # Whether a running one is to be resumed, its claim says.
+        state=record.status if left is State.FAILED else _STATES[left],
         task=f"{record.benchmark}/{record.task}",
         method=record.method_label,
         seed=record.seed,

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hydra_peft.data.split import Batch
+from hydra_peft.data.split import Batch, Split
 
 #: from a batch, on the device that computes, to a model's input
 Prepare = Callable[[Batch], Tensor]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What is called in each step, and what with: all of a model, or its head on features.
+
+    Attributes:
+        module: what is trained and scored.
+        train_split, evaluate_split: their inputs, or features of them.
+        prepare: from a batch of these to its input.
+        path: which way it is, for the record.
+    """
+
+    module: nn.Module
+    train_split: Split
+    evaluate_split: Split
+    prepare: Prepare
+    path: Mapping[str, object] = field(default_factory=dict)
 
 
 class Normalizer:

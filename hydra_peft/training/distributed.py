@@ -117,7 +117,7 @@ class World:
 
     def any(self, flag: bool) -> bool:
         """Return whether one of the processes says so."""
-        return flag
+        return self.total(int(flag)) > 0
 
     def tell(self, value: T) -> T:
         """Return the first process's ``value``, which json can hold."""
@@ -129,6 +129,11 @@ class World:
         Returns:
             What this process's own returned.
         """
+        if self.leads:
+            done = action()
+            self.tell(None)
+            return done
+        self.tell(None)
         return action()
 
     def broadcast(self, data: bytes) -> bytes:
@@ -145,6 +150,11 @@ class World:
         Raises:
             UserError: they do not; it says that they differ in ``what``.
         """
+        if len({*self.gather(hashlib.sha256(text.encode()).digest())}) > 1:
+            raise UserError(
+                f"the processes of this run have not the same {what}: give each machine the same "
+                "command, code, weights and data."
+            )
 
 
 class Torchrun(World):
@@ -245,10 +255,6 @@ class Torchrun(World):
         self._call(lambda: dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self._hosts))
         return int(tensor)
 
-    def any(self, flag: bool) -> bool:
-        """Return whether one of the processes says so."""
-        return self.total(int(flag)) > 0
-
     def tell(self, value: T) -> T:
         """Return the first process's ``value``; waits for it without limit."""
         self._told += 1
@@ -258,15 +264,6 @@ class Torchrun(World):
             return value
         said: T = json.loads(self._wait(key))
         return said
-
-    def in_turn(self, action: Callable[[], T]) -> T:
-        """Do ``action`` in the first process, and when it is done in the others."""
-        if self.leads:
-            done = action()
-            self.tell(None)
-            return done
-        self.tell(None)
-        return action()
 
     def broadcast(self, data: bytes) -> bytes:
         """Return the first process's ``data``."""
@@ -280,14 +277,6 @@ class Torchrun(World):
         parts = [torch.empty(len(data), dtype=torch.uint8) for _ in range(self.size)]
         self._call(lambda: dist.all_gather(parts, _as_tensor(data), group=self._hosts))
         return [part.numpy().tobytes() for part in parts]
-
-    def check_same(self, what: str, text: str) -> None:
-        """Check that all processes have the same ``text``."""
-        if len({*self.gather(hashlib.sha256(text.encode()).digest())}) > 1:
-            raise UserError(
-                f"the processes of this run have not the same {what}: give each machine the same "
-                "command, code, weights and data."
-            )
 
     def end(self, code: int, said: str) -> tuple[int, dict[int, str]]:
         """Leave: wait for the others to end too, and agree on the exit code.

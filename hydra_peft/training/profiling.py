@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from hydra_peft.files import atomic_write, written_by_name
+from hydra_peft.training.progress import Step
+
+T = TypeVar("T")
 
 #: steps left out first: they allocate, compile and tune
 SKIPPED = 3
@@ -36,54 +38,38 @@ LEADING = 12
 NAME = 100
 
 
-class StepProfiler:
-    """Profiles some steps of training; writes a table and a trace into a folder.
+def profiled(steps: Iterable[T], folder: Path, device: torch.device) -> Generator[T, None, None]:
+    """Yield ``steps``; profile some of them and write a table and a trace into ``folder``.
 
-    A context manager around training; :meth:`step` is called after each step. Training of fewer
-    steps than are skipped and profiled, or cut short among them, leaves no files.
+    The files are ``profile.md`` and ``profile_trace.json.gz``. Training of fewer steps than are
+    skipped and profiled, or cut short among them, leaves none. Close the generator where training
+    ends early (``contextlib.closing``): profiling goes on until then.
 
     Args:
-        folder: where ``profile.md`` and ``profile_trace.json.gz`` go.
+        steps: the stream of :func:`hydra_peft.training.loop.train`; what it yields beside
+            :class:`~hydra_peft.training.progress.Step` is passed on.
         device: what computes.
     """
+    done = 0
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        self.folder = folder
-        self.device = device
-        self.steps = 0
-        activities = [ProfilerActivity.CPU]
-        if device.type == "cuda":
-            activities.append(ProfilerActivity.CUDA)
-        self._profile = profile(
-            activities=activities,
-            schedule=schedule(wait=SKIPPED - 1, warmup=1, active=STEPS, repeat=1),
-            on_trace_ready=self._write,
-        )
-
-    def __enter__(self) -> StepProfiler:
-        self._profile.__enter__()
-        return self
-
-    def step(self) -> None:
-        """Take note that a step has ended."""
-        self.steps += 1
-        self._profile.step()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._profile.__exit__(kind, error, trace)
-
-    def _write(self, found: Any) -> None:
-        if self.steps < SKIPPED + STEPS:
+    def write(found: Any) -> None:
+        if done < SKIPPED + STEPS:
             return  # torch offers what it has when training ends in the middle
-        text = describe(found.key_averages(), self.device, STEPS)
-        atomic_write(self.folder / TABLE, text.encode())
-        with written_by_name(self.folder / TRACE) as temporary:
+        text = describe(found.key_averages(), device, STEPS)
+        atomic_write(folder / TABLE, text.encode())
+        with written_by_name(folder / TRACE) as temporary:
             found.export_chrome_trace(str(temporary))
+
+    activities = [ProfilerActivity.CPU]
+    if device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    plan = schedule(wait=SKIPPED - 1, warmup=1, active=STEPS, repeat=1)
+    with profile(activities=activities, schedule=plan, on_trace_ready=write) as running:
+        for step in steps:
+            if isinstance(step, Step):
+                done += 1
+                running.step()
+            yield step
 
 
 def describe(events: Sequence[Any], device: torch.device, steps: int) -> str:

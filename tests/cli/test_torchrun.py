@@ -37,18 +37,22 @@ VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 STEPS = """
 import os, pathlib, signal, sys, time
 from hydra_peft.cli import train
-from hydra_peft.runs.silent import SilentWriter
-from hydra_peft.runs.writer import RunWriter
+from hydra_peft.runs import training
+from hydra_peft.training.distributed import current
+from hydra_peft.training.progress import Step
 
-def first(self, step=RunWriter.step, seen=[]):
-    step(self)
-    seen.append(1)
-    {0}
+def disturbed(*arguments, stream=training.train, **rest):
+    seen = []
+    for event in stream(*arguments, **rest):
+        if isinstance(event, Step):
+            seen.append(event)
+            if current().leads:
+                {0}
+            else:
+                {1}
+        yield event
 
-def other(self):
-    {1}
-
-RunWriter.step, SilentWriter.step = first, other
+training.train = disturbed
 sys.exit(train.main())
 """
 

@@ -15,7 +15,7 @@ from flat_results import changed, in_fields
 
 from hydra_peft.config.text import to_yaml
 from hydra_peft.runs.record import FILE, Record
-from hydra_peft.training.loop import EpochRecord
+from hydra_peft.training.progress import EpochRecord
 
 TASKS = {
     "digits": "natural",

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from hydra_peft.runs.bar import ProgressBar
-from hydra_peft.training.loop import EpochRecord
+from hydra_peft.training.progress import EpochRecord
 
 
 class Terminal(io.StringIO):

@@ -24,6 +24,7 @@ from hydra_peft.backbones.vit_mini import VIT_MINI
 from hydra_peft.backbones.weight_files import ASSETS
 from hydra_peft.runs import training as training_module
 from hydra_peft.runs.run import Outcome
+from hydra_peft.training.progress import Step
 from hydra_peft.training.seeding import derive_seed, generator, seed_everything
 
 EPOCHS, STEPS, BATCH, LR, SCALE = 4, 5, 16, 1e-3, 3.0
@@ -124,12 +125,11 @@ def test_same_losses_for_twenty_steps_and_the_same_maximum(
     losses: list[float] = []
     original = training_module.train
 
-    def spy(*arguments, after_step, **rest):  # type: ignore[no-untyped-def]
-        def note(loss: Tensor) -> None:
-            losses.append(loss.item())
-            after_step(loss)
-
-        original(*arguments, after_step=note, **rest)
+    def spy(*arguments, **rest):  # type: ignore[no-untyped-def]
+        for event in original(*arguments, **rest):
+            if isinstance(event, Step):
+                losses.append(event.loss.item())
+            yield event
 
     monkeypatch.setattr(training_module, "train", spy)
     outcome = do(

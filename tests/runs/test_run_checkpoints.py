@@ -18,7 +18,8 @@ from hydra_peft.runs.checkpoints import Checkpoints, Origin
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.state import TrainingState
 from hydra_peft.tasks import build_task
-from hydra_peft.training.loop import Progress
+from hydra_peft.training.progress import Progress
+from hydra_peft.training.seeding import RandomStreams
 
 ORIGIN = Origin("a" * 12, "b" * 64, "c" * 64, "2.6")
 PROTOCOL = ProtocolConfig(
@@ -47,6 +48,7 @@ def state() -> TrainingState:
     optimizer.step()
     progress = Progress()
     progress.begin_epoch(torch.Generator().get_state(), 3, torch.device("cpu"))
+    progress.random = RandomStreams.seeded(0, 0, 0, torch.device("cpu"))
     for _ in range(2):
         progress.add(torch.tensor(1.0), torch.tensor(2), 4)
     task = build_task("classification", outputs=2, metrics=["accuracy"])

@@ -16,7 +16,7 @@ from hydra_peft.runs.checkpoints import FOLDER, Checkpoints, Origin, checkpoints
 from hydra_peft.runs.folder import METRICS, check_no_links
 from hydra_peft.runs.hparams import TENSORBOARD, write_end
 from hydra_peft.runs.writer import LOG, RunWriter, log
-from hydra_peft.training.loop import EpochRecord
+from hydra_peft.training.progress import EpochRecord
 
 
 @pytest.mark.parametrize("ends_badly", [False, True])

@@ -16,9 +16,9 @@ from hydra_peft.backbones.backbones import Weights
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.runs.assembly import load_backbone
+from hydra_peft.runs.existing import folder_of
 from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.record import Record, read_record
-from hydra_peft.runs.run import folder_of
 from hydra_peft.sweeps.durations import duration, in_slots
 from hydra_peft.sweeps.estimate import PastTimes
 from hydra_peft.sweeps.job import Job

@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 from hydra_peft.config.check import check_config
 from hydra_peft.runs.assembly import load_backbone
 from hydra_peft.runs.claims import claim
+from hydra_peft.runs.existing import folder_of
 from hydra_peft.runs.record import read_record, write_record
-from hydra_peft.runs.run import folder_of
 from hydra_peft.sweeps import plan as plan_module
 from hydra_peft.sweeps.compositions import Composition
 from hydra_peft.sweeps.grid import grid_text
@@ -86,6 +86,18 @@ def test_a_done_run_on_other_data_is_broken(make_job: MakeJob) -> None:
     (job,) = planned(make_job())
     assert job.state == "broken"
     assert "holds this run on other data" in str(job.reason)
+
+
+def test_a_failed_run_on_other_data_begins_anew(make_job: MakeJob) -> None:
+    """As the run itself decides: what failed on data of before says nothing of those of now."""
+    (new,) = planned(make_job())
+    assert new.folder is not None
+    do_job(make_job())
+    real = read_record(new.folder)
+    for data, state in (({**real.data, "sha256": "0" * 64}, "new"), ({}, "failed")):
+        write_record(dataclasses.replace(real, status="failed", data=data), new.folder)
+        (job,) = planned(make_job())
+        assert (job.state, job.starts) == (state, state == "new")
 
 
 def test_a_claim_of_somebody_alive_is_running(make_job: MakeJob, tmp_path: Path) -> None:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import copy
 import math
+import random
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pytest
 import torch
 from flat_results import correct
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 import hydra_peft
-from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.data.split import Split
 from hydra_peft.schedules.cosine import Cosine
 from hydra_peft.tasks import build_task
-from hydra_peft.training.batches import Normalizer
+from hydra_peft.training.batches import Feed, Normalizer
 from hydra_peft.training.evaluation import evaluate
-from hydra_peft.training.loop import DivergedError, EpochRecord, Progress, train
+from hydra_peft.training.loop import Recipe, train
+from hydra_peft.training.progress import DivergedError, EpochRecord, Progress, Step
+from hydra_peft.training.seeding import generator, seed_everything
 
 CPU = torch.device("cpu")
 TASK = build_task("classification", outputs=3, metrics=["accuracy"])
@@ -42,26 +46,34 @@ def data(count: int = 21) -> Split:
     return Split({"image": images}, torch.arange(count) % 3)
 
 
+def stream(
+    model: nn.Module,
+    split: Split,
+    lr: float = 0.01,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    progress: Progress | None = None,
+    **changes: object,
+) -> Iterator[Step | EpochRecord]:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    rates = Cosine(warmup_epochs=1, warmup_lr=0.0, min_lr=0.0).rates(lr, 4)
+    settings = {"epochs": 4, "batch_size": 5, "drop_last": False, "learning_rate": rates}
+    return train(
+        model,
+        TASK,
+        Feed(model, split, split, NORMALIZE),
+        Recipe(**{**settings, **changes}),
+        optimizer=optimizer or torch.optim.AdamW(trained, lr=1.0),
+        progress=progress,
+    )
+
+
 def run(model: nn.Module, split: Split, lr: float = 0.01, **changes: object) -> list[EpochRecord]:
-    records: list[EpochRecord] = []
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1.0)
-    arguments = {
-        "epochs": 4,
-        "batch_size": 5,
-        "drop_last": False,
-        "clip_grad": None,
-        "optimizer": optimizer,
-        "learning_rate": Cosine(warmup_epochs=1, warmup_lr=0.0, min_lr=0.0).rates(lr, 4),
-        "prepare": NORMALIZE,
-        "order": torch.Generator().manual_seed(3),
-        "device": CPU,
-        "precision": "fp32",
-        "before_epoch": lambda: set_training_mode(model),
-        "after_step": lambda _: None,
-        "after_epoch": records.append,
-    }
-    train(model, TASK, split, **{**arguments, **changes})
-    return records
+    return [e for e in stream(model, split, lr, **changes) if isinstance(e, EpochRecord)]
+
+
+def losses_of(events: Iterable[Step | EpochRecord]) -> list[Tensor]:
+    return [event.loss for event in events if isinstance(event, Step)]
 
 
 def test_equals_a_plain_loop() -> None:
@@ -71,7 +83,7 @@ def test_equals_a_plain_loop() -> None:
     records = run(model, split, clip_grad=0.5)
     trained = [p for p in plain.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1.0)
-    order = torch.Generator().manual_seed(3)
+    order = generator(0, "batches")
     losses = []
     for epoch in range(4):
         permutation, total = torch.randperm(21, generator=order), 0.0
@@ -134,16 +146,14 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
 def test_divergence_names_the_first_step_whose_loss_is_not_finite(
     spoilt_after: int, epoch: int, step: int
 ) -> None:
-    model, done = Net(), []
+    model = Net()
     hydra_peft.inject(model, "full")
-
-    def spoil(_loss: torch.Tensor) -> None:
-        done.append(1)
-        if len(done) == spoilt_after:
-            model.body.weight.data[0, 0] = math.nan
-
+    events = stream(model, data())
+    while getattr(next(events), "number", 0) != spoilt_after:
+        pass
+    model.body.weight.data[0, 0] = math.nan
     with pytest.raises(DivergedError, match=f"in epoch {epoch}, step {step}: ") as caught:
-        run(model, data(), after_step=spoil)
+        list(events)
     assert (caught.value.epoch, caught.value.step) == (epoch, step)
 
 
@@ -151,26 +161,23 @@ def test_divergence_names_the_first_step_whose_loss_is_not_finite(
 def test_progress_goes_on_where_it_was(stop_at: int) -> None:
     """With the model and the optimizer as they were, a new loop gives what one alone does."""
 
-    class StopError(Exception):
-        pass
-
-    def stop(_loss: torch.Tensor) -> None:
-        if 5 * progress.epoch + progress.step == stop_at:
-            raise StopError
-
     whole, split = Net(), data()
     hydra_peft.inject(whole, "full")
     parts = copy.deepcopy(whole)
     records = run(whole, split)
     optimizer = torch.optim.AdamW(parts.parameters(), lr=1.0)
-    progress, found = Progress(), []
-    again = {"optimizer": optimizer, "progress": progress, "after_epoch": found.append}
-    with pytest.raises(StopError):
-        run(parts, split, after_step=stop, **again)
+    progress = Progress()
+    again = {"optimizer": optimizer, "progress": progress}
+    found = []
+    for event in stream(parts, split, **again):
+        if isinstance(event, EpochRecord):
+            found.append(event)
+        elif event.number == stop_at:
+            break
     assert progress.seen == min(5 * progress.step, 21)
-    steps: list[torch.Tensor] = []
-    run(parts, split, after_step=steps.append, order=torch.Generator(), **again)
-    assert len(steps) == 20 - stop_at
+    rest = list(stream(parts, split, **again))
+    assert len(losses_of(rest)) == 20 - stop_at
+    found += [event for event in rest if isinstance(event, EpochRecord)]
     same = ("epoch", "loss", "train_accuracy", "lr")
     for mine, other in zip(records, found, strict=True):
         assert [getattr(mine, n) for n in same] == [getattr(other, n) for n in same]
@@ -178,11 +185,38 @@ def test_progress_goes_on_where_it_was(stop_at: int) -> None:
         assert torch.equal(mine, other)
 
 
+def noisy(seed: int) -> Iterator[Step | EpochRecord]:
+    """Steps that draw from torch's, numpy's and Python's generators."""
+    torch.manual_seed(seed)
+    model = Net()
+    hydra_peft.inject(model, "hydra", targets=["body"], rank=2, dropout=0.5)
+
+    def shift(_module: nn.Module, _inputs: object, out: Tensor) -> Tensor:
+        return out + 0.1 * (np.random.randn() + random.gauss(0, 1)) if model.training else out
+
+    model.body.register_forward_hook(shift)
+    return stream(model, data(), seed=seed)
+
+
+def test_streams_that_take_turns_give_the_same_bits_as_each_alone() -> None:
+    alone = [torch.stack(losses_of(noisy(seed))) for seed in (1, 2)]
+    streams, together = [noisy(1), noisy(2)], [[], []]
+    for turn in range(24):  # 20 steps and 4 epochs each
+        for one, losses in zip(streams, together, strict=True):
+            losses.extend(losses_of([next(one)]))
+            if turn % 5 == 0:
+                seed_everything(turn)  # as building the model of a third run does
+    for mine, other in zip(alone, together, strict=True):
+        assert torch.equal(mine, torch.stack(other))
+    assert not torch.equal(*alone)
+
+
 def test_drop_last_leaves_the_short_batch_out() -> None:
-    model, steps = Net(), []
+    model = Net()
     hydra_peft.inject(model, "linear")
-    run(model, data(), drop_last=True, after_step=steps.append)
-    assert len(steps) == 4 * 4
+    steps = [e for e in stream(model, data(), drop_last=True) if isinstance(e, Step)]
+    assert [step.number for step in steps] == list(range(1, 17))
+    assert [step.epoch for step in steps if step.ends_epoch] == [1, 2, 3, 4]
 
 
 def test_fast_and_plain_form_end_in_the_same_place() -> None:
@@ -198,10 +232,8 @@ def test_fast_and_plain_form_end_in_the_same_place() -> None:
         for layer in model.modules():
             if isinstance(layer, LowRankLinear):
                 layer.fused = fused
-        found: list[float] = []
-        torch.manual_seed(1)
-        run(model, split, lr=1e-3, epochs=40, batch_size=4, after_step=found.append)
-        losses[fused] = torch.stack(found)
+        steps = stream(model, split, lr=1e-3, epochs=40, batch_size=4)
+        losses[fused] = torch.stack(losses_of(steps))
     assert len(losses[True]) == 200
     assert losses[True][-5:].mean() < 0.9 * losses[True][:5].mean()
     assert not torch.equal(losses[True], losses[False])

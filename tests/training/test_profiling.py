@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,20 +16,24 @@ from torch.autograd import DeviceType
 from torch.autograd.profiler import record_function
 
 from hydra_peft.training import profiling
-from hydra_peft.training.profiling import StepProfiler
+from hydra_peft.training.profiling import profiled
+from hydra_peft.training.progress import Step
 
 CPU = torch.device("cpu")
 
 
 def work(folder: Path, steps: int) -> None:
     layer = nn.Linear(64, 64)
-    with StepProfiler(folder, CPU) as profiler:
-        for _ in range(steps):
+
+    def train() -> Iterator[Step]:
+        for number in range(steps):
             with record_function("forward"):
                 out = nn.functional.gelu(layer(torch.randn(256, 64)))
             with record_function("backward"):
                 out.sum().backward()
-            profiler.step()
+            yield Step(1, number, out, 0.1, 1.0, ends_epoch=False)
+
+    assert [step.number for step in profiled(train(), folder, CPU)] == list(range(steps))
 
 
 def test_table_and_trace(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,12 @@ from hydra_peft.cli.train import CONF, register
 from hydra_peft.config.check import check_config
 from hydra_peft.data.split import Batch, Split
 from hydra_peft.errors import UserError
+from hydra_peft.runs import training
 from hydra_peft.runs.run import Outcome, run
-from hydra_peft.runs.silent import SilentWriter
 from hydra_peft.tasks import build_task
 from hydra_peft.training import evaluation
 from hydra_peft.training.distributed import Torchrun, join
+from hydra_peft.training.progress import EpochRecord, Step
 
 CPU = torch.device("cpu")
 root, out = Path(sys.argv[1]), Path(sys.argv[2])
@@ -149,20 +150,20 @@ def do(name: str, *overrides: str) -> Outcome:
 
 def stopped(name: str, step: int, *overrides: str) -> None:
     """Do a run in which the second process alone gets a signal, in ``step``."""
-    original, steps = SilentWriter.step, []
+    original = training.train
 
-    def count(self: SilentWriter) -> None:
-        original(self)
-        steps.append(1)
-        if len(steps) == step:
-            signal.raise_signal(signal.SIGTERM)
+    def signalled(*arguments: Any, **rest: Any) -> Iterator[Step | EpochRecord]:
+        for event in original(*arguments, **rest):
+            if isinstance(event, Step) and event.number == step and not world.leads:
+                signal.raise_signal(signal.SIGTERM)
+            yield event
 
-    SilentWriter.step = count
+    training.train = signalled
     try:
         do(name, *overrides)
     except KeyboardInterrupt as error:
         said[f"stopped {name}"] = str(error)
-    SilentWriter.step = original
+    training.train = original
 
 
 def runs(_: Torchrun) -> None:

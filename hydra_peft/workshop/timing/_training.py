@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.data.split import Split
 from hydra_peft.optimizers.adamw import AdamW
 from hydra_peft.tasks import Task, build_task
-from hydra_peft.training.batches import Prepare
-from hydra_peft.training.loop import train
+from hydra_peft.training.batches import Feed, Prepare
+from hydra_peft.training.loop import Recipe, train
+from hydra_peft.training.progress import Step
 
 
 def adamw(model: nn.Module, *, lr: float = 1e-4) -> torch.optim.Optimizer:
@@ -34,35 +32,23 @@ def train_all(
     epochs: int,
     batch_size: int,
     prepare: Prepare,
-    device: torch.device,
     precision: str,
     drop_last: bool = False,
-    order: torch.Generator | None = None,
-    after_step: Callable[[Tensor], None] = lambda _: None,
-) -> None:
+    seed: int = 0,
+) -> list[Tensor]:
     """Train an adapted model at the optimizer's own rate, without clipping and without scoring.
 
     Args:
-        split: training images on ``device``.
-        order: generator of the batch order; None is one from 0.
-        after_step: called after each step with its loss.
+        split: training images on the model's device.
+        seed: of the batch order and of dropout.
+
+    Returns:
+        The loss of each step, on the device.
     """
     lr = float(optimizer.param_groups[0]["lr"])
-    train(
-        model,
-        top1(int(split.targets.max()) + 1),
-        split,
-        epochs=epochs,
-        batch_size=batch_size,
-        drop_last=drop_last,
-        clip_grad=None,
-        optimizer=optimizer,
-        learning_rate=lambda *_: lr,
-        prepare=prepare,
-        order=order or torch.Generator().manual_seed(0),
-        device=device,
-        precision=precision,
-        before_epoch=lambda: set_training_mode(model),
-        after_step=after_step,
-        after_epoch=lambda _: None,
+    recipe = Recipe(
+        epochs, batch_size, drop_last, learning_rate=lambda *_: lr, precision=precision, seed=seed
     )
+    task = top1(int(split.targets.max()) + 1)
+    steps = train(model, task, Feed(model, split, split, prepare), recipe, optimizer=optimizer)
+    return [step.loss for step in steps if isinstance(step, Step)]

@@ -18,7 +18,6 @@ from hydra_peft.data.split import Split
 from hydra_peft.methods import build_method
 from hydra_peft.runs.assembly import AdaptedModel, build_model
 from hydra_peft.training.evaluation import evaluate
-from hydra_peft.training.seeding import generator, seed_everything
 from hydra_peft.workshop.timing._report import Report
 from hydra_peft.workshop.timing._training import adamw, top1, train_all
 
@@ -97,22 +96,18 @@ def _train(
     for module in adapted.model.modules():
         if isinstance(module, LowRankLinear):
             module.fused = fused
-    losses: list[Tensor] = []
     split = splits["train"].in_memory(device)
     epochs = -(-steps // (len(split) // BATCH_SIZE))
-    seed_everything(seed)
-    train_all(
+    losses = train_all(
         adapted.model,
         split,
         adamw(adapted.model, lr=LR),
         epochs=epochs,
         batch_size=BATCH_SIZE,
         prepare=adapted.normalize,
-        device=device,
         precision=precision,
         drop_last=True,
-        order=generator(seed, "batches"),
-        after_step=losses.append,
+        seed=seed,
     )
     score = evaluate(
         adapted.model,

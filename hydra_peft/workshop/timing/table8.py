@@ -211,7 +211,6 @@ def _one_run(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         prepare=normalize,
-        device=device,
         precision=precision,
     )
     evaluate(model, top1(CLASSES), test, prepare=normalize, device=device, precision=precision)

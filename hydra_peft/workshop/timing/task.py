@@ -192,7 +192,6 @@ def _ours(
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             prepare=normalize,
-            device=device,
             precision=precision,
         )
     with clock.phase(f"{SCORE} once"):

@@ -1,0 +1,142 @@
+"""The decision about an existing run: whether it is new, done, to resume, failed, of other data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra_peft.config.identity import config_id
+from hydra_peft.errors import UserError
+from hydra_peft.plain_text import in_one_line
+from hydra_peft.runs.folder import check_no_links, run_folder
+from hydra_peft.runs.record import FILE, Record, read_record
+
+if TYPE_CHECKING:
+    from hydra_peft.backbones.backbones import Weights
+    from hydra_peft.config.schema import RunConfig
+
+
+class State(Enum):
+    """What is to be done about a run, and why."""
+
+    NEW = auto()  # nothing is there
+    DAMAGED = auto()  # to be done anew: its record cannot be read
+    RESUME = auto()  # it was interrupted
+    DONE = auto()  # taken as it is
+    RERUN = auto()  # done, to be done anew: sweep.on_existing=rerun
+    FAILED = auto()  # it failed or diverged, and is taken as it is
+    RETRY = auto()  # it failed or diverged, to be done anew: sweep.retry, or other data
+
+
+#: by a record's status, where nothing is asked for again
+LEFT = {
+    "completed": State.DONE,
+    "running": State.RESUME,
+    "interrupted": State.RESUME,
+    "failed": State.FAILED,
+    "diverged": State.FAILED,
+}
+
+
+@dataclass(frozen=True)
+class Existing:
+    """The decision about a run.
+
+    Attributes:
+        state: what is to be done.
+        record: what the folder holds; None where it holds none that can be read.
+    """
+
+    state: State
+    record: Record | None = None
+
+    @property
+    def stays(self) -> bool:
+        """Whether the run is taken as it is."""
+        return self.state in (State.DONE, State.FAILED)
+
+
+def decide(config: RunConfig, folder: Path, data: Callable[[], str]) -> Existing:
+    """Decide what is to be done about the run that ``config`` describes; nothing is written.
+
+    Args:
+        folder: see :func:`folder_of`.
+        data: gives the hash of the data of now; called only where a run would be taken as it is.
+
+    Raises:
+        UserError: the run is complete and ``sweep.on_existing=error``, or it was made on other
+            data; or the folder is a link, or holds another run than its name says.
+    """
+    check_no_links(Path(config.paths.runs), folder)
+    if not (folder / FILE).is_file():
+        return Existing(State.NEW)
+    try:
+        record = read_record(folder)
+    except UserError:
+        return Existing(State.DAMAGED)
+    _check_own(record, folder, config)
+    left = LEFT[record.status]
+    if left is State.DONE:
+        return Existing(_of_completed(record, config, folder, data), record)
+    if left is State.FAILED and not _failed_stays(record, config, data):
+        return Existing(State.RETRY, record)
+    return Existing(left, record)
+
+
+def retry_of(record: Record) -> str:
+    """Return the ``sweep.retry`` that starts a run again that failed or diverged."""
+    return "failed" if record.status == "failed" else "all"
+
+
+def _of_completed(
+    record: Record, config: RunConfig, folder: Path, data: Callable[[], str]
+) -> State:
+    if config.sweep.on_existing == "rerun":
+        return State.RERUN
+    if config.sweep.on_existing == "error":
+        raise UserError(f"{folder} holds this very run already (sweep.on_existing=error).")
+    before, now = str(record.data.get("sha256")), data()
+    if before != now:
+        raise UserError(
+            f"{folder} holds this run on other data (sha256 {before[:12]}) than there is now "
+            f"({now[:12]}): set sweep.on_existing=rerun or another paths.runs."
+        )
+    return State.DONE
+
+
+def _failed_stays(record: Record, config: RunConfig, data: Callable[[], str]) -> bool:
+    if config.sweep.retry in (retry_of(record), "all"):
+        return False
+    before = record.data.get("sha256")
+    # A run that failed before it had read its data names none.
+    return before is None or before == data()
+
+
+def _check_own(record: Record, folder: Path, config: RunConfig) -> None:
+    """Check that ``record`` is of the run whose folder it lies in: folders get copied and renamed.
+
+    Raises:
+        UserError: it is of another run, or on other weights.
+    """
+    weights = str(record.weights.get("sha256", ""))
+    if record.config_id != config_id(config) or not folder.name.endswith(f"-{weights[:8]}"):
+        raise UserError(
+            f"{folder} holds another run than its name says, {in_one_line(record.config_id)} on "
+            f"weights {in_one_line(weights[:8])}: move that folder elsewhere."
+        )
+
+
+def folder_of(config: RunConfig, weights: Weights) -> Path:
+    """Return the folder of the run that ``config`` describes, on these weights."""
+    return run_folder(
+        Path(config.paths.runs),
+        benchmark=config.dataset.benchmark,
+        task=config.dataset.name,
+        method=config.method.label.replace(" ", "-"),
+        seed=config.seed,
+        id=config_id(config),
+        weights=weights.sha256,
+    )
