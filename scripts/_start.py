@@ -10,6 +10,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NEEDED = (3, 10)
 MISTAKE = 2
+INTERRUPTED = 130
 #: characters of a library's own message that are shown
 SHOWN = 200
 
@@ -24,6 +25,8 @@ def start(name: str) -> None:
         if not _is_of_the_environment(error):
             raise
         _end(_sentence(error))
+    except KeyboardInterrupt:  # before, or after, main minds it itself
+        _end("interrupted; what was complete before is kept.", INTERRUPTED)
     sys.exit(code)
 
 
@@ -68,9 +71,9 @@ def _address_space() -> "int | None":
     return None if limit == resource.RLIM_INFINITY else limit
 
 
-def _end(sentence: str) -> None:
+def _end(sentence: str, code: int = MISTAKE) -> None:
     sys.stderr.write(f"error: {sentence}\n")
     sys.stderr.flush()
     if _address_space() is not None:
-        os._exit(MISTAKE)  # what libraries do at exit would fail as well, and say so
-    sys.exit(MISTAKE)
+        os._exit(code)  # what libraries do at exit would fail as well, and say so
+    sys.exit(code)

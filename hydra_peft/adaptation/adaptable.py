@@ -34,11 +34,16 @@ def check_tensors(model: nn.Module) -> None:
     """Check that ``model`` holds nothing but initialised, plain tensors, which can be saved.
 
     Raises:
-        UserError: it has lazy layers that no batch has passed, or its state dict holds what is no
-            plain tensor, as that of a quantised model.
+        UserError: it has lazy layers that no batch has passed, a name that is no Unicode, or in its
+            state dict what is no plain tensor, as a quantised model has.
     """
     state: Mapping[str, Any] = model.state_dict()
     for name, value in state.items():
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise UserError(
+                f"the name {name!a} in this model's state dict has a lone surrogate, which no file "
+                "holds: give that module another name."
+            )
         if is_lazy(value):
             raise UserError(
                 f"'{name}' has no shape yet (a lazy layer): pass one batch through the model first."

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hydra_peft.adaptation.carried import carriers, remember, was_cast
 from hydra_peft.adaptation.heads import belongs_to
-from hydra_peft.adaptation.record import adaptation
+from hydra_peft.adaptation.record import adaptation, find_adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.base import Adapter, NotMergeable
 from hydra_peft.adapters.surgery import has_hooks, replace_module
@@ -129,6 +129,8 @@ def unmerge(model: nn.Module) -> list[str]:
     """
     model = unwrap(model)
     found = [carried for carried in carriers(model) if carried[1] is not carried[2]]
+    if not found and (done := find_adaptation(model)) is not None and not done.layers:
+        return []  # a method without adapters, for which merge() has nothing to do either
     if not found:
         raise UserError("this model is not merged, so there is nothing to unmerge.")
     check_unchanged(model)

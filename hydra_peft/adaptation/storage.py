@@ -143,7 +143,7 @@ def load_adapter(
     tensors, metadata = read_tensors_and_metadata(folder / TENSORS)
     head = find_head(model, config["head"])
     _check_backbone(model, head, config, tensors, check_weights, folder)
-    _resize_head(model, head, tensors)
+    _resize_head(model, head, tensors, folder / TENSORS)
     done = inject(model, built, head=head)
     if list(done.layers) != config["layers"]:
         raise UserError(
@@ -253,7 +253,9 @@ def _check_backbone(
         )
 
 
-def _resize_head(model: nn.Module, head: tuple[str, ...], tensors: dict[str, Tensor]) -> None:
+def _resize_head(
+    model: nn.Module, head: tuple[str, ...], tensors: dict[str, Tensor], path: Path
+) -> None:
     for name in head:
         old = model.get_submodule(name)
         weight = tensors.get(f"{name}.weight")
@@ -262,6 +264,8 @@ def _resize_head(model: nn.Module, head: tuple[str, ...], tensors: dict[str, Ten
         # Another width comes of no head that stood here, and a forward of its own would be lost:
         # the check of shapes says so.
         rows, width = weight.shape
+        if rows == 0:
+            raise UserError(f"{path}: '{name}.weight' is of no class: fetch or save it again.")
         if isinstance(old, nn.Linear) and (old.in_features != width or old.out_features == rows):
             continue
         if type(old).forward not in (nn.Linear.forward, nn.Identity.forward):

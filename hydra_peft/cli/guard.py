@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import signal
@@ -35,6 +36,7 @@ def guarded(main: Callable[[], int]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup ignores it
         signal.signal(signal.SIGHUP, _interrupt)
+    _open_streams()
     try:
         try:
             code = _ending(main)
@@ -52,6 +54,15 @@ def guarded(main: Callable[[], int]) -> int:
             os.dup2(nowhere, stream.fileno())
         return UNREAD
     return code
+
+
+def _open_streams() -> None:
+    """Let every print pass: closed streams lead nowhere, no character is too odd for others."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller: >&-
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a locale without "±"
 
 
 def _is_unread(stream: TextIO) -> bool:

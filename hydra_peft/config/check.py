@@ -36,6 +36,8 @@ _RECIPE = "dataset.recipe"
 _RETIRED = {"dataset": ("column",)}
 #: what OmegaConf calls its types
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+#: what it calls them where a value is missing
+_NEEDED = {"int": _KINDS["Integer"], "float": _KINDS["Float"], "str": "a text"}
 #: groups that passed, by class and values as text: the jobs of a sweep share most of theirs
 _passed: dict[tuple[type, str], Any] = {}
 _PASSED_MAX = 4096
@@ -254,6 +256,10 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
     if wrong and wrong[2] in _KINDS:
         value = shortened(wrong[1], 100)
         return f"{key}={value} is not allowed: it must be {_KINDS[wrong[2]]}."
+    if none := re.fullmatch(r"Incompatible value 'None' for field of type '(\w+)'", reason):
+        return f"{key}=null is not allowed: it must be {_NEEDED.get(none[1], none[1])}."
+    if reason.startswith("Invalid value assigned: ") and "ListConfig" in reason:
+        return f"{key} is a single value where a list is meant: write it as {key}=[a,b]."
     return f"{key}: {reason}."
 
 

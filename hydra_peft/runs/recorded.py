@@ -12,6 +12,7 @@ from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.config.check import check_recorded
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
+from hydra_peft.files import read_json
 from hydra_peft.runs.config_file import CONFIG, read_config
 from hydra_peft.runs.record import Record, read_record
 
@@ -67,12 +68,14 @@ def look_at_run(
         The run's config.
 
     Raises:
-        UserError: see :func:`read_completed`; or adapter or weights are not there.
+        UserError: see :func:`read_completed`; or adapter or weights are not there, or its
+            description is no json.
     """
     _, config = read_completed(folder, checkpoint=checkpoint, doubts=doubts)
     for name in ADAPTER:
         if not os.path.isfile(folder / name):
             raise UserError(f"{folder} has no {name}: without it the run cannot be rebuilt.")
+    read_json(folder / ADAPTER[0], links=True)
     model = config.model
     if model.pretrained:
         check_weights_exist(model.architecture, model.checkpoint, model.url)

@@ -211,3 +211,12 @@ def test_a_layer_adapted_alone_says_what_does_not_fit(
 ) -> None:
     with pytest.raises(UserError, match=message):
         LowRankLinear(base, **options)
+
+
+def test_a_name_that_no_file_holds_is_refused_before_anything_is_changed() -> None:
+    model = nn.Sequential()
+    model.add_module("a\ud800", nn.Linear(4, 4))
+    model.add_module("head", nn.Linear(4, 2))
+    with pytest.raises(UserError, match=r"'a\\ud800\.weight' .* a lone surrogate"):
+        hydra_peft.inject(model, "lora", targets=["a*"], rank=2)
+    assert type(model[0]) is nn.Linear

@@ -314,6 +314,14 @@ def test_what_inference_mode_would_forbid_can_be_trained(tiny: nn.Module, tmp_pa
     step(tiny)
 
 
+@pytest.mark.parametrize("method", ["linear", "full"])
+def test_methods_without_adapters_merge_and_unmerge_nothing(tiny: nn.Module, method: str) -> None:
+    hydra_peft.inject(tiny, method)
+    before = {name: tensor.clone() for name, tensor in tiny.state_dict().items()}
+    assert hydra_peft.merge(tiny) == hydra_peft.unmerge(tiny) == []
+    assert all(torch.equal(before[name], tensor) for name, tensor in tiny.state_dict().items())
+
+
 def test_hooks_are_not_lost_by_merging_and_unmerging(tiny: nn.Module) -> None:
     hydra_peft.inject(tiny, "lora")
     name = "blocks.0.mlp.fc2"

@@ -135,6 +135,17 @@ def test_edited_config(
         hydra_peft.load_adapter(fresh, folder)
 
 
+def test_a_head_of_no_class_is_refused(saved: tuple[nn.Module, nn.Module, Path]) -> None:
+    fresh, _, folder = saved
+    path = folder / "adapter.safetensors"
+    tensors = load_file(path)
+    save_file(
+        {**tensors, **{f"head.{n}": tensors[f"head.{n}"][:0] for n in ("weight", "bias")}}, path
+    )
+    with pytest.raises(UserError, match=r"adapter\.safetensors: 'head\.weight' is of no class"):
+        hydra_peft.load_adapter(fresh, folder)
+
+
 def test_missing_folder_and_broken_json(tiny: nn.Module, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read"):
         hydra_peft.load_adapter(tiny, tmp_path / "nowhere")

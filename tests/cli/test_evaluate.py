@@ -80,6 +80,8 @@ def test_what_is_damaged_or_missing_is_told_before_torch_is_loaded(
     assert f"{folder} has no adapter.json" in refused()
     for name in ADAPTER:
         (folder / name).touch()
+    assert f"{folder / ADAPTER[0]} is not valid json" in refused()
+    (folder / ADAPTER[0]).write_text("{}")
     words = ("dataset=svhn", f"paths.data={tmp_path}")
     config.write_text(OmegaConf.to_yaml(compose_train(*words), resolve=True))
     assert "there is no folder 'svhn'" in refused()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from hydra_peft.cli.guard import guarded
+from hydra_peft.errors import UserError
 
 PROBE = """
 import sys
@@ -45,6 +50,26 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path, body: str, code: int) 
     process.stdout = None
     _, err = process.communicate(b"\n", timeout=60)
     assert (process.returncode, err) == (code, b"")
+
+
+def test_streams_that_are_closed_or_of_another_locale_take_all_that_is_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+    monkeypatch.setattr(sys, "stderr", None)
+
+    def main() -> int:
+        sys.stdout.write("98.0 ± 0.1 → table\n")
+        raise UserError("said to nobody")
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        assert guarded(main) == 2
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert written.getvalue() == b"98.0 \xb1 0.1 \\u2192 table\n"
 
 
 def test_a_broken_pipe_of_ours_is_a_bug(tmp_path: Path) -> None:

@@ -153,6 +153,13 @@ def test_what_is_ours_is_a_bug_with_its_traceback(starter: ModuleType, bug: Exce
         del sys.modules[module.__name__]
 
 
+def test_ctrl_c_before_main_minds_it_is_one_sentence(begin: Begin) -> None:
+    def main() -> int:
+        raise KeyboardInterrupt
+
+    assert begin(main) == (130, "error: interrupted; what was complete before is kept.\n")
+
+
 def test_mistakes_and_codes_pass_through(begin: Begin) -> None:
     assert begin(lambda: 1)[0] == 1
     assert begin(lambda: 0)[0] == 0
