@@ -105,7 +105,7 @@ def _main() -> int:
         )
     from hydra_peft.training.devices import resolve_device
     from hydra_peft.workshop.timing._machine import short_name
-    from hydra_peft.workshop.timing._measuring import measure
+    from hydra_peft.workshop.timing._report import measure
 
     others = [word for word in words[1:] if word not in common]
     settings = parse_settings(

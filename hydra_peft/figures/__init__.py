@@ -15,8 +15,15 @@ from __future__ import annotations
 import sys
 
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.figures._base import CollectionFigure, Figure, FigureData, RunFigure, why_not
-from hydra_peft.figures._files import render, save
+from hydra_peft.figures._base import (
+    CollectionFigure,
+    Figure,
+    FigureData,
+    RunFigure,
+    render,
+    save,
+    why_not,
+)
 from hydra_peft.registry import all_modules
 
 __all__ = [

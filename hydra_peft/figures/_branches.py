@@ -1,17 +1,18 @@
-"""Branch outputs of a run on some images of the split that it was scored on."""
+"""Adapted layers of a rebuilt run, and their branch outputs on images that it was scored on."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.figures._layers import AdaptedLayer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from hydra_peft.adapters.low_rank import LowRankLinear
     from hydra_peft.runs.rebuild import RebuiltRun
 
 CACHE = Path(__file__).resolve().parent.parent.parent / "results" / "cache"
@@ -19,12 +20,74 @@ CACHE = Path(__file__).resolve().parent.parent.parent / "results" / "cache"
 _BATCH = 32
 #: fewer have no picture and no unbiased estimate
 LEAST_IMAGES = 8
-#: what the options of figures that read images are
+CHECKPOINT_OPTION = "checkpoint=<file>  the backbone's weights, if they have moved since"
+#: options of figures that read images
 IMAGE_OPTIONS = (
     "images=128         how many images of the split that the run was scored on, evenly spaced",
     "cache=<folder>     where decoded and generated images are kept (default: results/cache)",
     "data=<folder>      the folder of prepared data, if it has moved since",
+    CHECKPOINT_OPTION,
 )
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """Settings of figures that read images; empty is the default that the option's text names."""
+
+    images: int = 128
+    cache: str = ""
+    data: str = ""
+    checkpoint: str = ""
+
+
+@dataclass(frozen=True)
+class AdaptedLayer:
+    """One adapted layer.
+
+    Attributes:
+        name: in the model, such as ``blocks.5.attn.proj``.
+        block: its transformer block, from 1 as the paper counts; 0 outside of blocks.
+        kind: its name within a block, such as ``attn.proj``.
+        adapter: the module.
+    """
+
+    name: str
+    block: int
+    kind: str
+    adapter: LowRankLinear
+
+
+def place(name: str) -> tuple[int, str]:
+    """Return block (from 1; 0 for none) and kind of the layer ``name``."""
+    found = re.fullmatch(r"(?:.*\.)?blocks\.(\d{1,6})\.(.+)", name)
+    return (int(found[1]) + 1, found[2]) if found else (0, name)
+
+
+def adapted_layers(run: RebuiltRun) -> list[AdaptedLayer]:
+    """Return the layers of ``run`` with low-rank branches, in the model's order.
+
+    Raises:
+        UserError: there is none, or one holds values that are not finite.
+    """
+    from hydra_peft.adaptation.carried import adapters
+    from hydra_peft.adapters.low_rank import LowRankLinear
+
+    found = []
+    for name, adapter in adapters(run.model):
+        if not isinstance(adapter, LowRankLinear):
+            continue
+        if not all(bool(tensor.isfinite().all()) for tensor in adapter.parameters()):
+            raise UserError(
+                f"{name} of the run in {run.folder} holds values that are not finite: its branches "
+                "have diverged, or the file was edited."
+            )
+        found.append(AdaptedLayer(name, *place(name), adapter))
+    if not found:
+        raise UserError(
+            f"the run in {run.folder} has no low-rank branches (method {run.record.method_label}): "
+            "choose one of hydra, lora or seqlora."
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -45,8 +108,8 @@ class Sample:
     pixels: Tensor
 
 
-def sample_images(run: RebuiltRun, count: int, *, cache: str, data: str) -> Sample:
-    """Return ``count`` images of the split that ``run`` was scored on, or all if there are fewer.
+def sample_images(run: RebuiltRun, settings: ImageSettings) -> Sample:
+    """Return images of the split that ``run`` was scored on, all if there are fewer than asked.
 
     Raises:
         UserError: too few, or the images are not there or not those of the record.
@@ -55,9 +118,9 @@ def sample_images(run: RebuiltRun, count: int, *, cache: str, data: str) -> Samp
 
     from hydra_peft.runs.rebuild import load_scored_split
 
-    folder = Path(cache).expanduser() if cache else CACHE
-    split = load_scored_split(run, cache=folder, data=data or None)
-    count = min(count, len(split))
+    folder = Path(settings.cache).expanduser() if settings.cache else CACHE
+    split = load_scored_split(run, cache=folder, data=settings.data or None)
+    count = min(settings.images, len(split))
     if count < LEAST_IMAGES:
         raise UserError(f"{count} images are too few: give images={LEAST_IMAGES} or more.")
     positions = torch.arange(count) * len(split) // count
@@ -67,10 +130,8 @@ def sample_images(run: RebuiltRun, count: int, *, cache: str, data: str) -> Samp
     return Sample(run.config.protocol.evaluate_split, positions, targets, pixels)
 
 
-def cls_outputs(
-    run: RebuiltRun, layers: list[AdaptedLayer], sample: Sample
-) -> dict[str, dict[str, Tensor]]:
-    """Return what each branch of ``layers`` puts out for [CLS], in float32: see branch_outputs.
+def cls_outputs(run: RebuiltRun, layer: AdaptedLayer, sample: Sample) -> dict[str, Tensor]:
+    """Return the [CLS] output of each branch of ``layer``, float32 ``[n, d]``: see branch_outputs.
 
     Raises:
         UserError: the model has no [CLS] token.
@@ -89,7 +150,7 @@ def cls_outputs(
     prepare = build_normalizer(run.model, run.config.data.normalization, torch.device("cpu"))
     parts = zip(sample.pixels.split(_BATCH), sample.labels.split(_BATCH), strict=True)
     batches = (prepare(Batch({"image": pixels}, labels)) for pixels, labels in parts)
-    return branch_outputs(run.model, {layer.name: layer.adapter for layer in layers}, batches)
+    return branch_outputs(run.model, {layer.name: layer.adapter}, batches)[layer.name]
 
 
 def choose_layer(layers: list[AdaptedLayer], name: str) -> AdaptedLayer:

@@ -1,4 +1,4 @@
-"""Which of all runs may stand in one picture, and what to call and how to draw them.
+"""Sheets: the runs that may stand in one picture, what they are called and how they are drawn.
 
 A sheet is one :class:`~hydra_peft.tables.parts.Part` of a table (one benchmark, protocol, splits,
 selection rule; one backbone with one set of weights on the same extent of data). A picture shows
@@ -21,6 +21,7 @@ from hydra_peft.figures._looks import looks
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.selection import NAMES, select
+from hydra_peft.tables.complete import complete, shared_block
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from hydra_peft.tables.summaries import Summary
 
 
-#: so many tasks are named in a caption
-_FEW = 7
+#: so many tasks are named in a caption, and so many names in a sentence
+_FEW, _FEW_NAMES = 7, 4
+_RANKS = ("method.rank", "method.rank_parallel", "method.rank_sequential")
 
 
 @dataclass(frozen=True)
@@ -196,3 +198,87 @@ def in_words(counts: Sequence[int]) -> str:
     if least == most:
         return f"{most} seed" + "s" * (most != 1)
     return f"{least} to {most} seeds"
+
+
+def complete_part(sheet: Sheet, *, asked: bool) -> Sheet:
+    """Return the part of ``sheet`` in which every row has runs on every task.
+
+    Args:
+        sheet: all rows and tasks.
+        asked: whether its tasks were asked for by name; then all of them stay.
+
+    Raises:
+        UserError: no row has runs on all tasks that were asked for.
+    """
+    rows, tasks = sheet.table.rows, list(sheet.table.tasks)
+    if not asked:
+        found, kept = shared_block([row.scores for row in rows], tasks)
+        return part(sheet, [rows[at] for at in found], kept)
+    whole = [row for row in rows if complete(row.scores, tasks)]
+    if not whole:
+        raise UserError(
+            f"no method has runs on all of {', '.join(tasks)}: give tasks=<those to compare on>."
+        )
+    return part(sheet, whole, tasks)
+
+
+def part(sheet: Sheet, rows: Sequence[Row], tasks: Sequence[str]) -> Sheet:
+    """Return ``sheet`` with ``rows`` and ``tasks`` alone; its ``left_out`` names the others."""
+    table = sheet.table
+    gone: dict[str, list[str]] = {}
+    for task in table.tasks:
+        if task not in tasks:
+            lacking = [sheet.label(row) for row in rows if task not in row.scores]
+            reason = f"no run of {some(lacking)}" if lacking else "no seed in common"
+            gone.setdefault(reason, []).append(task)
+    own = {id(row) for row in rows}
+    for row in table.rows:
+        if id(row) not in own:
+            missing = [task for task in tasks if task not in row.scores]
+            reason = f"no run on {some(missing)}" if missing else "no seed in common"
+            gone.setdefault(reason, []).append(sheet.label(row))
+    kept = sheet.part.only(rows, tasks)
+    return dataclasses.replace(sheet, part=kept, left_out=(*sheet.left_out, *left_out(gone)))
+
+
+def left_out(gone: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return what says that names are left out, by reason; nothing where there are none."""
+    parts = [f"{some(names)} [{reason}]" for reason, names in gone.items() if names]
+    return [f"Left out: {'; '.join(parts)}."] if parts else []
+
+
+def some(names: Sequence[str]) -> str:
+    """Return ``names`` in a row, of many the first and how many more there are."""
+    if len(names) <= _FEW_NAMES + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:_FEW_NAMES])} and {len(names) - _FEW_NAMES} more"
+
+
+def series_of(sheet: Sheet) -> dict[str, list[Row]]:
+    """Return the rows of each series by its name, by rank; one row each where ranks repeat."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in sheet.table.rows:
+        same = {key: value for key, value in row.settings.items() if key not in _RANKS}
+        groups.setdefault((sheet.label(row, rank=False) + _shape(row), repr(same)), []).append(row)
+    series: dict[str, list[Row]] = {}
+    for (name, _), rows in groups.items():
+        ranks = [ranks_of(row) for row in rows]
+        if len(set(ranks)) == len(ranks) and name not in series:
+            series[name] = sorted(rows, key=lambda row: sum(ranks_of(row)))
+            continue
+        for row in rows:
+            series.setdefault(sheet.label(row), []).append(row)
+    return series
+
+
+def _shape(row: Row) -> str:
+    """Say how the branches share the rank, where not equally."""
+    parallel, sequential = ranks_of(row)
+    if not parallel or not sequential or parallel == sequential:
+        return ""
+    return f" {parallel / sequential:g}:1"
+
+
+def ranks_of(row: Row) -> tuple[int, int]:
+    """Return the rank of the parallel and of the sequential branch; 0 where there is none."""
+    return int(row.method.get("rank_parallel", 0)), int(row.method.get("rank_sequential", 0))

@@ -1,9 +1,10 @@
-"""How every picture looks: fonts, widths, and files that do not change by themselves."""
+"""Fonts, widths and legend of every picture, and files that do not change by themselves."""
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,8 @@ COLUMN = 3.3
 PAGE = 6.9
 #: the smallest type, in points
 SMALL = 7.0
+#: inches that a mark takes, and the space beside it
+_MARK = 0.45
 
 GREY = "#767676"
 #: heat maps of magnitudes
@@ -92,3 +95,38 @@ def formulas(made: FigureBase) -> None:
     for legend in made.legends:
         for text in legend.get_texts():
             text.set_parse_math(True)
+
+
+def legend(
+    made: Picture, handles: Mapping[str, Any], warnings: Sequence[str], *, markerscale: float = 1.0
+) -> None:
+    """Write above ``made`` what its marks mean, and ``warnings`` in bold over them."""
+    width = made.get_figwidth()
+    made.legend(
+        handles.values(),
+        [in_lines(label, width - _MARK, SMALL) for label in handles],
+        loc="outside upper center",
+        ncols=_columns(width, list(handles)),
+        columnspacing=1.2,
+        handletextpad=0.5,
+        handlelength=2.6,
+        markerscale=markerscale,
+        title=" · ".join(warnings) or None,
+        title_fontproperties={"weight": "bold", "size": 8},
+    )
+
+
+def room(width: float, labels: Sequence[str], warnings: Sequence[str]) -> float:
+    """Return the inches that the legend of a picture of that width takes."""
+    columns = _columns(width, labels)
+    if columns > 1:
+        lines = math.ceil(len(labels) / columns)
+    else:
+        lines = sum(in_lines(label, width - _MARK, SMALL).count("\n") + 1 for label in labels)
+    return (lines + bool(warnings)) * 1.5 * SMALL / 72 + 0.15
+
+
+def _columns(width: float, labels: Sequence[str]) -> int:
+    # A letter takes a little over half of its size.
+    longest = max(map(len, labels)) * SMALL * 0.56 / 72
+    return max(1, min(int(width / (longest + _MARK)), len(labels)))

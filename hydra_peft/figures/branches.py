@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures._base import CollectionFigure, FigureData
-from hydra_peft.figures._branches import IMAGE_OPTIONS, choose_layer, cls_outputs, sample_images
+from hydra_peft.figures._branches import (
+    IMAGE_OPTIONS,
+    AdaptedLayer,
+    ImageSettings,
+    adapted_layers,
+    choose_layer,
+    cls_outputs,
+    sample_images,
+)
 from hydra_peft.figures._captions import describe_runs
-from hydra_peft.figures._layers import AdaptedLayer, adapted_layers
 from hydra_peft.figures._looks import BRANCHES
 from hydra_peft.figures._style import GREY, PAGE, formulas, in_lines, picture
 from hydra_peft.plain_text import rounded
@@ -37,17 +43,7 @@ MEASURES = {
 _DRAWN = 3
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Options on the command line; empty is the default that the option's text names."""
-
-    images: int = 128
-    cache: str = ""
-    data: str = ""
-    checkpoint: str = ""
-
-
-def data(collection: Collection, settings: Settings) -> FigureData:
+def data(collection: Collection, settings: ImageSettings) -> FigureData:
     """Return one row each run, and in ``summary`` one row each task and measure.
 
     Only runs with both branches count. Runs of other settings, or on other weights, are kept
@@ -94,7 +90,7 @@ def _has_both(run: FoundRun) -> bool:
 
 def _measure(
     found: FoundRun,
-    settings: Settings,
+    settings: ImageSettings,
     known: dict[tuple[str, str], Directions],
     notes: list[str],
 ) -> dict[str, Any]:
@@ -165,14 +161,14 @@ def _similarities(
 
 
 def _alignments(
-    run: RebuiltRun, layer: AdaptedLayer, settings: Settings, notes: list[str]
+    run: RebuiltRun, layer: AdaptedLayer, settings: ImageSettings, notes: list[str]
 ) -> dict[str, float]:
     """Return CKA of each branch with the frozen layer; NaN, and a note, without images."""
     from hydra_peft.analysis.alignment import debiased_cka, linear_cka
 
     try:
-        sample = sample_images(run, settings.images, cache=settings.cache, data=settings.data)
-        outputs = cls_outputs(run, [layer], sample)[layer.name]
+        sample = sample_images(run, settings)
+        outputs = cls_outputs(run, layer, sample)
     except UserError as error:
         notes.append(f"no CKA: {error}")
         return dict.fromkeys(_ALIGNMENTS, math.nan)
@@ -364,11 +360,8 @@ def _panel(axes: Axes, runs: pd.DataFrame, summary: pd.DataFrame, measure: str) 
 FIGURE = CollectionFigure(
     name="branches",
     title="is the sequential branch closer to W0 than the parallel one, over tasks and seeds",
-    settings=Settings,
-    options=(
-        *IMAGE_OPTIONS,
-        "checkpoint=<file>  the backbone's weights, if they have moved since",
-    ),
+    settings=ImageSettings,
+    options=IMAGE_OPTIONS,
     data=data,
     rebuilds=True,
     plot=plot,

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.errors import UserError
 from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, spread
 from hydra_peft.figures._base import CollectionFigure, FigureData
-from hydra_peft.figures._legend import legend, room
 from hydra_peft.figures._sheets import OPTIONS, Selection, Sheet, choose, in_words
-from hydra_peft.figures._style import COLUMN, GREY, PAGE, SMALL, in_lines, picture
+from hydra_peft.figures._style import COLUMN, GREY, PAGE, SMALL, in_lines, legend, picture, room
 from hydra_peft.runs.folder import METRICS
 from hydra_peft.runs.history import read_history
 

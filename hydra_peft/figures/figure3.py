@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.figures._base import FigureData, RunFigure
+from hydra_peft.figures._branches import CHECKPOINT_OPTION, AdaptedLayer, adapted_layers
 from hydra_peft.figures._captions import describe_runs, warnings
-from hydra_peft.figures._layers import AdaptedLayer, adapted_layers
 from hydra_peft.figures._looks import BRANCHES
 from hydra_peft.figures._style import GREY, HEAT, PAGE, formulas, picture
 
@@ -212,7 +212,7 @@ FIGURE = RunFigure(
     name="3",
     title="subspace similarity of W0 with A and with B W0, by block",
     settings=Settings,
-    options=("checkpoint=<file>  the backbone's weights, if they have moved since",),
+    options=(CHECKPOINT_OPTION,),
     data=data,
     plot=plot,
 )

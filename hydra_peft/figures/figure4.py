@@ -12,16 +12,16 @@ from hydra_peft.errors import UserError
 from hydra_peft.figures._base import FigureData, RunFigure
 from hydra_peft.figures._branches import (
     IMAGE_OPTIONS,
+    ImageSettings,
     Sample,
+    adapted_layers,
     choose_layer,
     cls_outputs,
     sample_images,
 )
 from hydra_peft.figures._captions import describe_runs, warnings
-from hydra_peft.figures._layers import adapted_layers
-from hydra_peft.figures._legend import legend
 from hydra_peft.figures._looks import BRANCHES
-from hydra_peft.figures._style import PAGE, SMALL, formulas, in_lines, picture
+from hydra_peft.figures._style import PAGE, SMALL, formulas, in_lines, legend, picture
 from hydra_peft.plain_text import rounded
 
 if TYPE_CHECKING:
@@ -41,14 +41,10 @@ _PERPLEXITY = 30.0
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Options on the command line; empty is the default that the option's text names."""
+class Settings(ImageSettings):
+    """Settings of this figure."""
 
     layer: str = ""
-    images: int = 128
-    cache: str = ""
-    data: str = ""
-    checkpoint: str = ""
 
 
 def data(folders: Sequence[Path], settings: Settings) -> FigureData:
@@ -99,8 +95,8 @@ def _outputs(folder: Path, settings: Settings) -> _Outputs:
 
     run = rebuild(folder, checkpoint=settings.checkpoint or None)
     layer = choose_layer(adapted_layers(run), settings.layer)
-    sample = sample_images(run, settings.images, cache=settings.cache, data=settings.data)
-    outputs = cls_outputs(run, [layer], sample)[layer.name]
+    sample = sample_images(run, settings)
+    outputs = cls_outputs(run, layer, sample)
     return _Outputs(run.record, layer.name, sample, outputs)
 
 
@@ -251,7 +247,6 @@ FIGURE = RunFigure(
         "run=<folder>,...   a panel each run; of one run three panels, t-SNE seeds 0, 1, 2",
         "layer=<name>       an adapted layer (default: mlp.fc2 of the last block, or the last one)",
         *IMAGE_OPTIONS,
-        "checkpoint=<file>  the backbone's weights, if they have moved since",
     ),
     data=data,
     plot=plot,

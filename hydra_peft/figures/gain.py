@@ -7,10 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.figures._base import CollectionFigure, FigureData
-from hydra_peft.figures._complete import part, some
-from hydra_peft.figures._legend import legend, room
-from hydra_peft.figures._pairing import candidates_of, mostly_there, pair
 from hydra_peft.figures._sheets import (
     OPTIONS,
     Selection,
@@ -18,8 +16,12 @@ from hydra_peft.figures._sheets import (
     choose,
     half_width,
     in_words,
+    method_of,
+    part,
+    some,
 )
-from hydra_peft.figures._style import COLUMN, GREY, PAGE, in_lines, picture
+from hydra_peft.figures._style import COLUMN, GREY, PAGE, in_lines, legend, picture, room
+from hydra_peft.tables.complete import Seeds, shared_block
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,11 +67,11 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     import pandas as pd
 
     sheet = choose(collection, settings)
-    candidates = candidates_of(sheet, settings.baseline)
-    baseline, others, tasks = pair(sheet, candidates)
+    candidates = _candidates(sheet, settings.baseline)
+    baseline, others, tasks = _pair(sheet, candidates)
     twins = [sheet.label(row) for row in candidates if row is not baseline]
     kept = {id(row) for row in (baseline, *others)}
-    drawn = mostly_there(sheet.table.tasks, others, baseline, tasks)
+    drawn = _mostly_there(sheet.table.tasks, others, baseline, tasks)
     sheet = part(sheet, [row for row in sheet.table.rows if id(row) in kept], drawn)
     lines = [line for row in others for line in _lines(sheet, row, baseline, tasks)]
     table = pd.DataFrame(lines)
@@ -81,6 +83,71 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     if twins:
         caption += f" Other rows that baseline={settings.baseline} may mean: {some(twins)}."
     return FigureData({"": table}, caption, sheet.notes, facts, sheet.marks)
+
+
+def _candidates(sheet: Sheet, name: str) -> list[Row]:
+    """Return the rows that ``name`` may mean: that with this label, or all of the method.
+
+    Raises:
+        UserError: there is none.
+    """
+    rows = sheet.table.rows
+    found = [row for row in rows if name in (row.label, sheet.label(row))]
+    found = found or [row for row in rows if method_of(row) == name]
+    if not found:
+        labels = [sheet.label(row) for row in rows]
+        known = [*labels, *(method_of(row) for row in rows)]
+        raise UserError(
+            f"baseline={name}: no completed run is of it{did_you_mean(name, known)}; there are "
+            f"{', '.join(labels)}{sheet.elsewhere}."
+        )
+    return found
+
+
+def _pair(sheet: Sheet, candidates: Sequence[Row]) -> tuple[Row, list[Row], list[str]]:
+    """Return the baseline with most runs to pair, the rows beside it, and the tasks of means.
+
+    Rows that lack less than half of these tasks are among them; they have no mean.
+
+    Raises:
+        UserError: no other row has a task and a seed in common with any of ``candidates``.
+    """
+    rows, tasks = sheet.table.rows, list(sheet.table.tasks)
+    best: tuple[Row, list[Row], list[str]] = (candidates[0], [], [])
+    size = 0
+    for baseline in sorted(candidates, key=lambda row: len(row.overrides)):
+        at = next(at for at, row in enumerate(rows) if row is baseline)
+        shared = [_shared(row, baseline) for row in rows]
+        found, kept = shared_block(shared, tasks, with_row=at)
+        if len(found) * len(kept) > size:
+            size = len(found) * len(kept)
+            there = [sum(bool(seeds.get(task)) for task in kept) for seeds in shared]
+            near = [row for row, count in zip(rows, there, strict=True) if 2 * count > len(kept)]
+            best = (baseline, [row for row in near if row is not baseline], kept)
+    if not best[1]:
+        raise UserError(
+            f"no other row has a task and a seed in common with {sheet.label(best[0])} on "
+            f"{sheet.table.benchmark}, protocol {sheet.table.protocol}{sheet.elsewhere}: there is "
+            "no gain over it to draw."
+        )
+    return best
+
+
+def _mostly_there(
+    tasks: Mapping[str, str], others: Sequence[Row], baseline: Row, averaged: Sequence[str]
+) -> list[str]:
+    """Return ``averaged`` and the other tasks on which most rows can be paired."""
+    shared = [_shared(row, baseline) for row in others]
+    counts = {task: sum(bool(seeds.get(task)) for seeds in shared) for task in tasks}
+    return [task for task in tasks if task in averaged or 2 * counts[task] > len(others)]
+
+
+def _shared(row: Row, baseline: Row) -> Seeds:
+    """Return the seeds by task that both rows have."""
+    return {
+        task: seeds.keys() & baseline.scores.get(task, {}).keys()
+        for task, seeds in row.scores.items()
+    }
 
 
 def _lines(

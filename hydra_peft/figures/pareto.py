@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures._base import CollectionFigure, FigureData
-from hydra_peft.figures._complete import complete_part
-from hydra_peft.figures._legend import legend, room
 from hydra_peft.figures._looks import looks
-from hydra_peft.figures._paper import PaperPoint, paper_points
 from hydra_peft.figures._points import FRONT, draw_points, shifts
-from hydra_peft.figures._series import series_of
 from hydra_peft.figures._sheets import (
     OPTIONS,
     Selection,
     Sheet,
     choose,
+    complete_part,
     in_words,
     method_of,
+    series_of,
 )
-from hydra_peft.figures._style import COLUMN, picture
+from hydra_peft.figures._style import COLUMN, legend, picture, room
+from hydra_peft.tables.published import read_published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from hydra_peft.tables.rows import Row
     from hydra_peft.tables.summaries import Summary
 
+_PAPER = Path(__file__).resolve().parent.parent.parent / "results" / "paper"
+#: tables of a benchmark and those of their rows whose printed parameters count the mean head.
+#: Table 2 leaves it out for most methods; next to all of a backbone it does not show.
+_WITH_HEAD = {"vtab1k": {8: ("LoRA", "SeqLoRA", "Hydra"), 2: ("Full tuning", "Linear-probing")}}
 _MEANS = ("groups", "tasks")
 #: so many points within such a share of the axis are a crowd
 _MANY, _NEAR = 3, 0.05
@@ -79,7 +83,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         {**_line(sheet, row, weights, settings), "series": names[id(row)]}
         for row in sheet.table.rows
     ]
-    lines += [_paper_line(point) for point in paper_points(sheet, weights, settings.head)]
+    lines += _paper_lines(sheet, weights, settings.head)
     table = pd.DataFrame(lines)
     if not (table[_column(settings.head)] > 0).any():
         raise UserError("no method has parameters beside its head: give head=true.")
@@ -127,15 +131,34 @@ def _paper_looks(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {line["series"]: looks([line["method"]])[0] | _HOLLOW for _, line in paper.iterrows()}
 
 
-def _paper_line(point: PaperPoint) -> dict[str, Any]:
-    return {
-        "source": "paper",
-        "label": f"{point.label} (paper)",
-        "series": f"{point.label} (paper)",
-        "method": point.method,
-        "parameters_with_mean_head": point.parameters,
-        "accuracy": point.accuracy,
-    }
+def _paper_lines(sheet: Sheet, weights: dict[str, float], head: bool) -> list[dict[str, Any]]:
+    """Return the paper's rows for the tasks of ``sheet``, as lines of the table.
+
+    Nothing where parameters or the sheet's backbone, weights or data are of another kind.
+
+    Args:
+        sheet: what the points stand beside.
+        weights: of the tasks in the mean; the printed cells are weighted alike.
+        head: whether the picture counts the head's parameters, as the printed numbers do.
+
+    Raises:
+        UserError: the published table is missing or damaged.
+    """
+    from hydra_peft.tables.paper_tables import PAPER_TABLES  # loads torch
+
+    lines: list[dict[str, Any]] = []
+    for number, labels in _WITH_HEAD.get(sheet.table.benchmark, {}).items():
+        spec = PAPER_TABLES[number]
+        alike = head and not sheet.marks and sheet.table.rows[0].model == spec.benchmark.backbone
+        for row in read_published(_PAPER / spec.csv).rows if alike else ():
+            parameters, accuracy = row.numbers["params_m"], row.mean(weights)
+            if row.label in labels and parameters and accuracy is not None:
+                label = f"{row.label} (paper)"
+                line = {"source": "paper", "label": label, "series": label}
+                line |= {"method": str(spec.rows[row.label]["name"])}
+                head_in = {"parameters_with_mean_head": parameters.value * 1e6}
+                lines.append({**line, **head_in, "accuracy": accuracy})
+    return lines
 
 
 def _column(head: bool) -> str:

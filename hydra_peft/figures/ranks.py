@@ -8,14 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError
-from hydra_peft.figures._apart import STEP, moved, points, side_by_side
 from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, spread
 from hydra_peft.figures._base import CollectionFigure, FigureData
-from hydra_peft.figures._complete import left_out
-from hydra_peft.figures._legend import legend, room
-from hydra_peft.figures._series import ranks_of, series_of
-from hydra_peft.figures._sheets import OPTIONS, Selection, Sheet, choose, in_words, method_of
-from hydra_peft.figures._style import COLUMN, PAGE, in_lines, picture
+from hydra_peft.figures._points import STEP, moved, points, side_by_side
+from hydra_peft.figures._sheets import (
+    OPTIONS,
+    Selection,
+    Sheet,
+    choose,
+    in_words,
+    left_out,
+    method_of,
+    ranks_of,
+    series_of,
+)
+from hydra_peft.figures._style import COLUMN, PAGE, in_lines, legend, picture, room
 
 if TYPE_CHECKING:
     import pandas as pd

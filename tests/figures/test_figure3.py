@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.errors import UserError
 from hydra_peft.figures import FigureData, find_figure, render
-from hydra_peft.figures._layers import place
+from hydra_peft.figures._branches import place
 
 Compose = Callable[..., Any]
 FIGURE = find_figure("3")

@@ -14,8 +14,7 @@ from made_up import made_up, put, scores
 from hydra_peft.errors import UserError
 from hydra_peft.figures import all_figures, find_figure
 from hydra_peft.figures._base import CollectionFigure
-from hydra_peft.figures._complete import complete_part
-from hydra_peft.figures._sheets import Selection, choose, half_width
+from hydra_peft.figures._sheets import Selection, choose, complete_part, half_width
 from hydra_peft.runs.collection import Collection
 from hydra_peft.tables.labels import RANDOM
 from hydra_peft.tables.overrides import Origin

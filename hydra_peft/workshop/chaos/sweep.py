@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import secrets
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -15,9 +16,11 @@ from pathlib import Path
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.folder import METRICS
-from hydra_peft.workshop.chaos.processes import MARK, kill, marked
 from hydra_peft.workshop.chaos.verdict import Witness
 
+#: environment variable that marks the command's processes; children inherit it, whoever their
+#: parent becomes
+MARK = "HYDRA_PEFT_CHAOS"
 #: part of the command line of a worker process
 WORKER = "hydra_peft.sweeps.worker"
 #: a sweep that does not end after so many more starts than kills never will
@@ -97,7 +100,7 @@ def _one_start(
                 code = _wait(process, draws.uniform(0.0, 2.0 * pause), witness)
                 if code is not None:
                     return code
-                if victims := marked(mark, WORKER):
+                if victims := marked(mark):
                     victim = draws.choice(victims)
                     story.kills[victim.kind] += kill(victim)
             while (code := _wait(process, LOOK_SECONDS, witness)) is None:
@@ -142,9 +145,45 @@ def _changed(path: Path) -> float:
 def _wait_for_orphans(mark: str, story: Story) -> None:
     """Wait until no process of the last start is left; one that stays is a fault."""
     until = time.monotonic() + ORPHAN_SECONDS
-    while left := marked(mark, WORKER):
+    while left := marked(mark):
         if time.monotonic() > until:
             story.faults.append(f"{len(left)} processes outlived their sweep")
             for process in left:
                 kill(process)
         time.sleep(0.1)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A process: its id, and whether it is the command itself or a worker of it."""
+
+    pid: int
+    kind: str
+
+
+def marked(mark: str) -> list[Found]:
+    """Return the live processes with ``mark`` as their value of :data:`MARK`; Linux only."""
+    found = []
+    wanted = f"{MARK}={mark}".encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        # A process that ends while it is looked at has nothing left to read.
+        with contextlib.suppress(OSError):
+            if wanted not in (entry / "environ").read_bytes().split(b"\0"):
+                continue
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if "python" not in words[0]:
+                continue  # git, asked for the commit
+            kind = "worker" if any(WORKER in word for word in words) else "sweep"
+            found.append(Found(int(entry.name), kind))
+    return found
+
+
+def kill(process: Found) -> bool:
+    """Kill ``process`` as a power failure would (SIGKILL); return whether it was still there."""
+    try:
+        os.kill(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

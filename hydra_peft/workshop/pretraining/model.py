@@ -1,16 +1,23 @@
-"""The backbone with one linear head per label of the source task."""
+"""The backbone with one linear head per label of the source task, its loss and its accuracy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import timm
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hydra_peft.backbones.vit_mini import VIT_MINI
 from hydra_peft.workshop.pretraining.materials import FAMILIES, PATTERNS
-from hydra_peft.workshop.pretraining.scenes import COMPANIONS, IDENTITIES, SceneBatch
+from hydra_peft.workshop.pretraining.scenes import (
+    COMPANIONS,
+    IDENTITIES,
+    NO_IDENTITY,
+    SceneBatch,
+    SceneSource,
+)
 
 _SMOOTHING = 0.1
 _FAMILY_WEIGHT = 0.3
@@ -64,3 +71,34 @@ def source_loss(logits: SourceLogits, batch: SceneBatch) -> Tensor:
         logits.companions, batch.companions, reduction="sum"
     ) / len(batch.companions)
     return identity + pattern + _FAMILY_WEIGHT * family + _COMPANION_WEIGHT * companions
+
+
+@dataclass(frozen=True)
+class SourceScore:
+    """Top-1 accuracy of the main object's class and of the background's pattern, 0 to 1."""
+
+    identity: float
+    pattern: float
+
+
+@torch.no_grad()
+def score(
+    model: SourceModel, source: SceneSource, batches: int, batch_size: int, difficulty: float = 1.0
+) -> SourceScore:
+    """Score `model` on `batches` fresh batches; it is left in the mode it came in.
+
+    Scenes without a main object do not count for its class. Raises ValueError if `batches` < 1.
+    """
+    if batches < 1:
+        raise ValueError(f"scoring needs at least one batch, got {batches}")
+    was_training = model.training
+    model.eval()
+    identity = objects = pattern = 0
+    for _ in range(batches):
+        batch = source.batch(batch_size, difficulty)
+        logits = model(batch.images)
+        identity += int((logits.identity.argmax(dim=1) == batch.identity).sum())
+        objects += int((batch.identity != NO_IDENTITY).sum())
+        pattern += int((logits.pattern.argmax(dim=1) == batch.pattern).sum())
+    model.train(was_training)
+    return SourceScore(identity / max(1, objects), pattern / (batches * batch_size))

@@ -10,15 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hydra_peft.workshop.pretraining.draws import Draws
+from hydra_peft.workshop.pretraining.class_fields import outline_fields, symbol_fields
 from hydra_peft.workshop.pretraining.materials import (
     FAMILIES,
     PATTERNS,
+    Draws,
     PatternBook,
     family_colours,
 )
-from hydra_peft.workshop.pretraining.outlines import outline_fields
-from hydra_peft.workshop.pretraining.symbols import symbol_fields
 
 SYMBOLS = 192
 OUTLINES = 64

@@ -1,20 +1,20 @@
-"""The training loop of the source task."""
+"""The training loop of the source task, and the file of weights that it writes."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from hydra_peft.workshop.pretraining.model import SourceModel, source_loss
+from hydra_peft.tensor_files import write_tensors
+from hydra_peft.workshop.pretraining.model import SourceModel, SourceScore, score, source_loss
 from hydra_peft.workshop.pretraining.options import PretrainOptions
 from hydra_peft.workshop.pretraining.scenes import SceneSource
-from hydra_peft.workshop.pretraining.score import SourceScore, score
-from hydra_peft.workshop.pretraining.weights import write_weights
 
 _SCORE_SEED_OFFSET = 1_000_003
 _FINAL_BATCHES = 20
@@ -50,6 +50,23 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
         {"params": decayed, "weight_decay": weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
+
+
+def backbone_tensors(backbone: nn.Module) -> dict[str, Tensor]:
+    """Return the float32 state dict of a timm vision transformer, without any `head.` entry."""
+    return {
+        name: value.detach().to(torch.float32)
+        for name, value in backbone.state_dict().items()
+        if not name.startswith("head.")
+    }
+
+
+def write_weights(path: Path, backbone: nn.Module, metadata: dict[str, str]) -> None:
+    """Write the backbone to `path` as safetensors; a reader never sees a half-written file.
+
+    Raises OSError when the folder cannot be made or written; no partial file is left then.
+    """
+    write_tensors(path, backbone_tensors(backbone), metadata)
 
 
 def describe(options: PretrainOptions, steps: int, result: SourceScore) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from hydra_peft.workshop.timing._variants import build, training_step
+from hydra_peft.workshop.timing._models import build, training_step
 
 
 def peak_of_process(title: str, architecture: str, batch_size: int, precision: str) -> float:

@@ -1,20 +1,26 @@
-"""What a benchmark found, for people and for programs, while it is being found and at the end."""
+"""Measuring, reporting and writing of every suite: one table of rows, its notes and its file."""
 
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
+from hydra_peft.errors import UserError
 from hydra_peft.files import write_json
+from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs import environment
+from hydra_peft.training.devices import exact_float32
 from hydra_peft.workshop.timing._machine import card_versions
 
 SCHEMA = 2
@@ -62,26 +68,45 @@ class Report:
         self,
         works: Mapping[str, Callable[[], object]],
         rounds: int,
-        rows: Callable[[Seconds], list[dict[str, Any]]],
+        row: Callable[[str, Seconds], dict[str, Any]],
         *,
         calls: int = 1,
         title: str = "",
     ) -> Seconds:
-        """Measure ``works`` in turns; after each round the table ends with what is known so far.
+        """Return the seconds of one call of each of ``works`` in each of ``rounds`` rounds.
+
+        Every round does each work in turn, so that what else the machine does meets all alike. One
+        round is done before the first that counts. After each the table ends with its rows so far.
 
         Args:
-            rows: from the seconds so far to lines of the table.
-            calls, rounds, works: see :func:`in_turns`.
+            row: the line of one work, from its name and the seconds of all so far.
+            calls: of a work in a row, whose mean time is taken: a GPU is waited for once after
+                them.
             title: what is measured, where a suite measures several things.
         """
         before = list(self.rows)
+        seconds: dict[str, list[float]] = {name: [] for name in works}
+        for turn in range(rounds + 1):
+            for name, work in works.items():
+                one = timed(work, self.device, 1, calls=calls)
+                if turn:
+                    seconds[name] += one
+            if turn:
+                self.rows = [*before, *(row(name, seconds) for name in works)]
+                self.say(f"{title}{': ' if title else ''}round {turn} of {rounds}")
+                self.save()
+        return seconds
 
-        def after_round(seconds: Seconds, count: int) -> None:
-            self.rows = [*before, *rows(seconds)]
-            self.say(f"{title}{': ' if title else ''}round {count} of {rounds}")
-            self.save()
-
-        return in_turns(works, self.device, rounds, calls=calls, after_round=after_round)
+    def compare(
+        self, seconds: Seconds, goals: Sequence[tuple[str, str, str]], *, title: str = ""
+    ) -> None:
+        """Add a note on each ratio of two works that were both measured: above, below, goal."""
+        start = f"{title}: " if title else ""
+        self.notes += [
+            compared(f"{start}{above} / {below}", ratio(seconds, above, below), goal)
+            for above, below, goal in goals
+            if above in seconds and below in seconds
+        ]
 
     def to_markdown(self) -> str:
         """Return table and notes as Markdown."""
@@ -154,34 +179,6 @@ def timed(
     return seconds
 
 
-def in_turns(
-    works: Mapping[str, Callable[[], object]],
-    device: torch.device,
-    rounds: int,
-    *,
-    calls: int = 1,
-    after_round: Callable[[Seconds, int], None] = lambda *_: None,
-) -> dict[str, list[float]]:
-    """Return the seconds of one call of each of ``works`` in each of ``rounds`` rounds.
-
-    Every round does each work in turn, so that what else the machine does meets all alike. One
-    round is done before the first that counts.
-
-    Args:
-        calls: of a work in a row, whose mean time is taken: a GPU is waited for once after them.
-        after_round: called with the seconds so far and the number of rounds that they are from.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(rounds + 1):
-        for name, work in works.items():
-            one = timed(work, device, 1, calls=calls)
-            if turn:
-                seconds[name] += one
-        if turn:
-            after_round(seconds, turn)
-    return seconds
-
-
 def ratio(seconds: Seconds, above: str, below: str) -> list[float]:
     """Return the quotient of two works' seconds, round by round."""
     return [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
@@ -217,3 +214,54 @@ def median(values: Sequence[float]) -> float:
 
 def _cell(value: object) -> str:
     return readable(value) if isinstance(value, float) else str(value)
+
+
+def in_ms(seconds: Sequence[float]) -> dict[str, Any]:
+    """Return the cells of a row with the median in milliseconds and the range around it."""
+    return {"ms": 1000 * median(seconds), "range": spread([1000 * one for one in seconds])}
+
+
+def wanted(asked: str, automatic: bool) -> bool:
+    """Whether a setting of ``auto``, ``true`` and ``false`` asks for a thing."""
+    return asked == "true" or (asked == "auto" and automatic)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a temporary folder, which is removed in the end."""
+    with tempfile.TemporaryDirectory(prefix="hydra_peft-bench-") as folder:
+        yield Path(folder)
+
+
+def measure(
+    suite: str,
+    settings: Any,
+    device: torch.device,
+    path: Path | None,
+    say: Callable[[str], None],
+) -> Report:
+    """Run ``suite`` on ``device`` and write its report to ``path``, if one is given.
+
+    Args:
+        settings: the suite's own, ``Settings()`` of its module or another instance.
+        say: takes a line for each thing measured, at once.
+
+    Raises:
+        BaseException: what the suite raises; what it had measured is then in
+            ``<name>.incomplete.json`` beside ``path``, with the reason.
+    """
+    module = import_module(f"hydra_peft.workshop.timing.{suite}")
+    report = Report(suite, device, path, say)
+    try:
+        with exact_float32():  # as runs compute
+            module.run(device, settings, report)
+    except BaseException as error:
+        if report.rows or not isinstance(error, UserError | KeyboardInterrupt):
+            stopped = isinstance(error, KeyboardInterrupt)
+            said = in_one_line(f"{type(error).__name__}: {error}")[:2000]
+            partial = report.save("interrupted" if stopped else said)
+            if partial is not None and report.rows:
+                say(f"measured before: {partial}")
+        raise
+    report.finish()
+    return report

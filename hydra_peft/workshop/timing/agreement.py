@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import statistics
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.sources import DataRequest, load_task
 from hydra_peft.data.split import Split
 from hydra_peft.methods import build_method
 from hydra_peft.runs.assembly import AdaptedModel, build_model
-from hydra_peft.training.evaluation import evaluate
-from hydra_peft.workshop.timing._report import Report
-from hydra_peft.workshop.timing._training import adamw, top1, train_all
+from hydra_peft.workshop.timing._models import Training, adamw, set_fused
+from hydra_peft.workshop.timing._report import Report, scratch_folder
 
 CLASSES = 10
 BATCH_SIZE = 16
@@ -44,8 +41,8 @@ class Settings:
 def run(device: torch.device, settings: Settings, report: Report) -> None:
     """Train in both forms on ``device`` and compare losses and accuracies."""
     report.settings = {**vars(settings), "batch_size": BATCH_SIZE, "lr": LR}
-    with tempfile.TemporaryDirectory(prefix="hydra_peft-bench-") as cache:
-        splits = _splits(Path(cache))
+    with scratch_folder() as cache:
+        splits = _splits(cache)
         pairs = {
             fused: _train(splits, fused, 0, "fp32", settings.steps, device)
             for fused in (True, False)
@@ -93,31 +90,18 @@ def _train(
 ) -> tuple[Tensor, float]:
     """Return the losses of all steps, float64, and the accuracy on the test set in percent."""
     adapted = _model(seed, device)
-    for module in adapted.model.modules():
-        if isinstance(module, LowRankLinear):
-            module.fused = fused
+    set_fused(adapted.model, fused)
+    training = Training(adapted.model, adapted.normalize, device, precision, CLASSES)
     split = splits["train"].in_memory(device)
-    epochs = -(-steps // (len(split) // BATCH_SIZE))
-    losses = train_all(
-        adapted.model,
+    losses = training.train(
         split,
         adamw(adapted.model, lr=LR),
-        epochs=epochs,
+        epochs=-(-steps // (len(split) // BATCH_SIZE)),
         batch_size=BATCH_SIZE,
-        prepare=adapted.normalize,
-        precision=precision,
         drop_last=True,
         seed=seed,
     )
-    score = evaluate(
-        adapted.model,
-        top1(CLASSES),
-        splits["test"],
-        prepare=adapted.normalize,
-        device=device,
-        precision=precision,
-    )
-    return torch.stack(losses).double().cpu(), score.values["accuracy"]
+    return torch.stack(losses).double().cpu(), training.score(splits["test"])
 
 
 def _model(seed: int, device: torch.device) -> AdaptedModel:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from hydra_peft.config.resolvers import ROOT
 from hydra_peft.cores import VARIABLES, usable_cores
 from hydra_peft.errors import UserError
 from hydra_peft.runs.folder import METRICS
-from hydra_peft.workshop.timing._report import Report, median, readable, spread
+from hydra_peft.workshop.timing._report import Report, median, readable, scratch_folder, spread
 
 #: how threads are chosen, and how a table says it
 _THREADS = {"follow": "threads that follow the load", "fixed": "a thread for each core"}
@@ -58,8 +57,7 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
     report.settings = dict(vars(settings))
     kinds = [(threads, beside) for beside in (0, settings.neighbours) for threads in _THREADS]
     rates: dict[tuple[str, int], list[float]] = {kind: [] for kind in kinds}
-    folder = Path(tempfile.mkdtemp(prefix="hydra_peft-bench-"))
-    try:
+    with scratch_folder() as folder:
         _train(folder, "follow", 1, None)  # fills the cache of decoded images
         for number in range(1, settings.rounds + 1):
             for threads, beside in kinds:
@@ -74,8 +72,6 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
                     f"round {number} of {settings.rounds}: {name}: {readable(rate)} images/s"
                 )
                 report.save()
-    finally:
-        shutil.rmtree(folder)
     report.notes += _notes(rates, settings.neighbours)
 
 

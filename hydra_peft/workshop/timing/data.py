@@ -6,8 +6,6 @@ every JPEG file in every epoch.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +25,8 @@ from hydra_peft.workshop.timing._files import (
     plain_loader,
     write_files,
 )
-from hydra_peft.workshop.timing._report import Report, median, spread, timed
-from hydra_peft.workshop.timing._variants import build, training_step
+from hydra_peft.workshop.timing._models import HYDRA, build, training_step
+from hydra_peft.workshop.timing._report import Report, median, scratch_folder, spread, timed
 
 WORKERS = 2
 
@@ -62,16 +60,13 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
         report.add({"what": what, "images/s": median(rates), "range": spread(rates)})
         return median(rates)
 
-    folder = Path(tempfile.mkdtemp(prefix="hydra_peft-bench-"))
-    try:
+    with scratch_folder() as folder:
         files = write_files(folder, images)
         measured("build the cache", _build(files, folder, device, repeats))
         feed = measured("feed from the cache", _feed(files, folder, device, batch_size, repeats))
         loader = measured(
             "DataLoader, 2 workers, JPEG each epoch", _loader(files, device, batch_size, repeats)
         )
-    finally:
-        shutil.rmtree(folder)
     step = _step(device, batch_size, repeats)
     measured("ViT-B/16 training step, hydra r=2+2", [batch_size / one for one in step])
     share = (batch_size / feed) / median(step)
@@ -124,7 +119,7 @@ def _loader(files: list[Path], device: torch.device, batch_size: int, repeats: i
 
 
 def _step(device: torch.device, batch_size: int, repeats: int) -> list[float]:
-    model = build("hydra r=2+2", "vit_base_patch16_224", device)
+    model = build(HYDRA, "vit_base_patch16_224", device)
     step = training_step(model, batch_size, device, fastest_precision(device.type))
     step()
     return timed(step, device, repeats)

@@ -15,9 +15,8 @@ from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.files import read_json
 from hydra_peft.workshop.timing import correctness, layer, step, table4, table8, task
 from hydra_peft.workshop.timing._machine import short_name
-from hydra_peft.workshop.timing._measuring import measure
 from hydra_peft.workshop.timing._processes import run_limited
-from hydra_peft.workshop.timing._report import Report
+from hydra_peft.workshop.timing._report import Report, measure
 
 ROOT = Path(__file__).resolve().parents[3]
 #: what a part needs beside the seconds that its own settings limit: imports, models, compiling

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,15 +13,29 @@ from torch import nn
 
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.training.devices import autocast
-from hydra_peft.workshop.timing._report import Report, Seconds, compared, median, ratio, spread
-from hydra_peft.workshop.timing._variants import DTYPES, NO_PEFT, has_peft, precisions, with_peft
+from hydra_peft.workshop.timing._models import (
+    DTYPES,
+    HYDRA,
+    LORA,
+    NO_PEFT,
+    PEFT,
+    SEQLORA,
+    THREE_BRANCHES,
+    has_peft,
+    precisions,
+    with_peft,
+)
+from hydra_peft.workshop.timing._report import Report, Seconds, in_ms, median, ratio
 
 TOKENS = 197
 #: attn.proj and mlp.fc2 of ViT-B/16
 SHAPES = ((768, 768), (3072, 768))
 FROZEN, FULL = "frozen layer", "trained layer"
-LORA, SEQLORA, HYDRA = "lora r=4", "seqlora r=6", "hydra r=2+2"
-THREE_BRANCHES, PEFT = "hydra r=2+2, three branches", "peft library, LoRA r=4"
+GOALS = (
+    (HYDRA, LORA, "at most 1.00"),
+    (HYDRA, THREE_BRANCHES, "at most 0.85"),
+    (LORA, PEFT, "at most 0.90"),
+)
 
 
 @dataclass(frozen=True)
@@ -62,38 +77,14 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
                 )
                 works = {name: _pass(layer, x, precision) for name, layer in layers.items()}
                 seconds = report.in_turns(
-                    works,
-                    settings.repeats,
-                    lambda found, where=where: _rows(where, found),  # type: ignore[misc]
-                    calls=settings.calls,
-                    title=where,
+                    works, settings.repeats, partial(_row, where), calls=settings.calls, title=where
                 )
-                report.notes += _notes(where, seconds)
+                report.compare(seconds, GOALS, title=where)
 
 
-def _rows(where: str, seconds: Seconds) -> list[dict[str, Any]]:
-    return [
-        {
-            "layer": where,
-            "kind": name,
-            "ms": 1000 * median(found),
-            "range": spread([1000 * one for one in found]),
-            "of frozen": median(ratio(seconds, name, FROZEN)),
-        }
-        for name, found in seconds.items()
-    ]
-
-
-def _notes(where: str, seconds: Seconds) -> list[str]:
-    return [
-        compared(f"{where}: {above} / {below}", ratio(seconds, above, below), goal)
-        for above, below, goal in (
-            (HYDRA, LORA, "at most 1.00"),
-            (HYDRA, THREE_BRANCHES, "at most 0.85"),
-            (LORA, PEFT, "at most 0.90"),
-        )
-        if below in seconds
-    ]
+def _row(where: str, name: str, seconds: Seconds) -> dict[str, Any]:
+    of_frozen = median(ratio(seconds, name, FROZEN))
+    return {"layer": where, "kind": name, **in_ms(seconds[name]), "of frozen": of_frozen}
 
 
 def _layers(width_in: int, width_out: int, device: torch.device) -> dict[str, nn.Module]:

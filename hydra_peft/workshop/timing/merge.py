@@ -12,10 +12,10 @@ from torch import nn
 from hydra_peft.adaptation.merging import merge
 from hydra_peft.backbones.architectures import input_size
 from hydra_peft.training.devices import autocast, fastest_precision
-from hydra_peft.workshop.timing._report import Report, Seconds, compared, median, ratio, spread
-from hydra_peft.workshop.timing._variants import ModelSettings, build
+from hydra_peft.workshop.timing._models import HYDRA, ModelSettings, build
+from hydra_peft.workshop.timing._report import Report, Seconds, in_ms, median
 
-PLAIN, MERGED, UNMERGED = "plain backbone", "hydra r=2+2, merged", "hydra r=2+2, unmerged"
+PLAIN, MERGED, UNMERGED = "plain backbone", f"{HYDRA}, merged", f"{HYDRA}, unmerged"
 
 
 @dataclass(frozen=True)
@@ -31,32 +31,21 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
     report.settings = settings.described(precision)
     models = {
         PLAIN: build("full", settings.architecture, device),
-        MERGED: build("hydra r=2+2", settings.architecture, device),
-        UNMERGED: build("hydra r=2+2", settings.architecture, device),
+        MERGED: build(HYDRA, settings.architecture, device),
+        UNMERGED: build(HYDRA, settings.architecture, device),
     }
     merge(models[MERGED])
     works = {
         name: _pass(model.eval(), settings.batch_size, device, precision)
         for name, model in models.items()
     }
-    seconds = report.in_turns(
-        works, settings.repeats, lambda found: _rows(found, settings.batch_size)
-    )
-    for above, goal in ((MERGED, "1.00 +- 0.01"), (UNMERGED, "none")):
-        quotients = ratio(seconds, above, PLAIN)
-        report.notes.append(compared(f"{above} / {PLAIN}", quotients, goal))
 
+    def row(name: str, seconds: Seconds) -> dict[str, Any]:
+        rate = settings.batch_size / median(seconds[name])
+        return {"forward pass": name, **in_ms(seconds[name]), "images/s": rate}
 
-def _rows(seconds: Seconds, batch_size: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "forward pass": name,
-            "ms": 1000 * median(found),
-            "range": spread([1000 * one for one in found]),
-            "images/s": batch_size / median(found),
-        }
-        for name, found in seconds.items()
-    ]
+    seconds = report.in_turns(works, settings.repeats, row)
+    report.compare(seconds, [(MERGED, PLAIN, "1.00 +- 0.01"), (UNMERGED, PLAIN, "none")])
 
 
 def _pass(

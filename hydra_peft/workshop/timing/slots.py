@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -21,7 +19,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.sweeps.job import Job
 from hydra_peft.sweeps.local import launch_jobs
-from hydra_peft.workshop.timing._report import Report, median, readable, spread
+from hydra_peft.workshop.timing._report import Report, median, readable, scratch_folder, spread
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,7 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
         )
     report.settings = dict(vars(settings))
     sweeps: dict[str, _Sweep] = {}
-    folder = Path(tempfile.mkdtemp(prefix="hydra_peft-bench-"))
-    try:
+    with scratch_folder() as folder:
         config = _composed(device, settings.epochs, folder)
         _sweep(_jobs(config, folder / "warm", 1, 1), report.say)  # fills the cache of images
         for name, slots in (("one", 1), ("several", settings.slots)):
@@ -79,8 +76,6 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
                     "s, first job": sweep.ended[0],
                 }
             )
-    finally:
-        shutil.rmtree(folder)
     gain = sweeps["several"].rate(settings.slots) / sweeps["one"].rate(1)
     report.notes.append(f"{settings.slots} slots / 1 slot, jobs a second: {readable(gain)}")
     report.notes += _costs(sweeps["one"])

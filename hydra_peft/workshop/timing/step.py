@@ -14,33 +14,41 @@ from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import fastest_precision
 from hydra_peft.workshop.timing._memory import peak_of_process, peak_of_step
-from hydra_peft.workshop.timing._report import (
-    Report,
-    Seconds,
-    compared,
-    median,
-    ratio,
-    spread,
-    timed,
-)
-from hydra_peft.workshop.timing._training import adamw
-from hydra_peft.workshop.timing._variants import (
+from hydra_peft.workshop.timing._models import (
     CLASSES,
     DTYPES,
+    HYDRA,
+    LORA,
     NO_PEFT,
     PEFT,
     THREE_BRANCHES,
+    adamw,
     build,
     compared_rows,
     has_peft,
     precisions,
+    set_fused,
     training_step,
 )
+from hydra_peft.workshop.timing._report import (
+    Report,
+    Seconds,
+    in_ms,
+    median,
+    timed,
+    wanted,
+)
 
-LORA, HYDRA = "lora r=4", "hydra r=2+2"
 COMPILED = ", compiled"
 LINEAR = "linear, on features computed once"
 WIDTH, HIDDEN, TOKENS = 768, 3072, 197
+GOALS = (
+    (HYDRA, LORA, "at most 1.00"),
+    (HYDRA, THREE_BRANCHES, "at most 0.85"),
+    (LORA, PEFT, "at most 0.90, both eager"),
+    (HYDRA + COMPILED, LORA + COMPILED, "at most 1.00"),
+    (LORA + COMPILED, PEFT, "none, the second is eager"),
+)
 
 
 @dataclass(frozen=True)
@@ -122,9 +130,8 @@ def _models(
 
 
 def _is_compiled_in(precision: str, device: torch.device, settings: Settings) -> bool:
-    if settings.compile == "auto":
-        return pays(device) and precision == fastest_precision(device.type)
-    return settings.compile == "true"
+    pays_off = pays(device) and precision == fastest_precision(device.type)
+    return wanted(settings.compile, pays_off)
 
 
 def _compare(
@@ -144,18 +151,20 @@ def _compare(
         works[name] = _work(name, model, works, device, settings, precision, batch_size)
     works[LINEAR] = _linear(batch_size, device)
 
-    def rows(seconds: Seconds) -> list[dict[str, Any]]:
-        return [
-            _row(name, works[name], found, precision, batch_size, rate)
-            for name, found in seconds.items()
-        ]
+    def row(name: str, seconds: Seconds) -> dict[str, Any]:
+        return _row(name, works[name], seconds[name], precision, batch_size, rate)
 
     steps = {name: work.step for name, work in works.items()}
-    seconds = report.in_turns(steps, settings.repeats, rows, calls=settings.calls, title=where)
+    seconds = report.in_turns(steps, settings.repeats, row, calls=settings.calls, title=where)
     own = report.rows[-len(works) :]
     if settings.memory and device.type == "cpu":
         _add_peaks(own, settings.architecture, batch_size, precision, report)
-    report.notes += _notes(where, seconds, {row["step"]: row for row in own})
+    report.compare(seconds, GOALS, title=where)
+    peaks = {found["step"]: found["peak MB"] for found in own if "peak MB" in found}
+    if HYDRA in peaks and PEFT in peaks:
+        quotient = peaks[HYDRA] / peaks[PEFT]
+        note = f"{where}: peak memory, {HYDRA} / {PEFT}: {quotient:.3g} (goal at most 0.9)"
+        report.notes.append(note)
 
 
 def _add_peaks(
@@ -194,16 +203,16 @@ def _row(
     name: str, work: _Work, seconds: Sequence[float], precision: str, batch_size: int, rate: float
 ) -> dict[str, Any]:
     middle = median(seconds)
-    row = {
+    peak = {} if work.peak is None else {"peak MB": work.peak / 1e6}
+    return {
         "step": name,
         "batch": batch_size,
         "precision": precision,
-        "ms": 1000 * middle,
-        "range": spread([1000 * one for one in seconds]),
+        **in_ms(seconds),
         "images/s": batch_size / middle,
         "of GEMM rate": work.operations / middle / rate,
+        **peak,
     }
-    return row if work.peak is None else {**row, "peak MB": work.peak / 1e6}
 
 
 def _operations(model: nn.Module, step: Callable[[], None]) -> float:
@@ -211,14 +220,11 @@ def _operations(model: nn.Module, step: Callable[[], None]) -> float:
 
     The fused form accumulates in place, which torch's counter does not see.
     """
-    layers = [module for module in model.modules() if isinstance(module, LowRankLinear)]
-    before = [layer.fused for layer in layers]
-    for layer in layers:
-        layer.fused = False
+    fused = any(layer.fused for layer in model.modules() if isinstance(layer, LowRankLinear))
+    set_fused(model, False)
     with FlopCounterMode(display=False) as counter:
         step()
-    for layer, fused in zip(layers, before, strict=True):
-        layer.fused = fused
+    set_fused(model, fused)
     return float(counter.get_total_flops())
 
 
@@ -244,34 +250,13 @@ def gemm_rate(device: torch.device, precision: str, batch_size: int, repeats: in
     shape is that of the model's largest product: tokens x 768 by 768 x 3072.
     """
     dtype = DTYPES[precision]
-    rows, inner, columns = _gemm_shape(device, batch_size)
+    square = device.type == "cuda"
+    rows, inner, columns = (8192,) * 3 if square else (TOKENS * batch_size, WIDTH, HIDDEN)
     left = torch.randn(rows, inner, device=device, dtype=dtype)
     right = torch.randn(inner, columns, device=device, dtype=dtype)
     found = timed(lambda: left @ right, device, repeats + 1, calls=10)[1:]
     return 2.0 * rows * inner * columns / median(found)
 
 
-def _gemm_shape(device: torch.device, batch_size: int) -> tuple[int, int, int]:
-    return (8192, 8192, 8192) if device.type == "cuda" else (TOKENS * batch_size, WIDTH, HIDDEN)
-
-
 def _described(device: torch.device) -> str:
     return "8192 x 8192 x 8192" if device.type == "cuda" else "tokens x 768 x 3072"
-
-
-def _notes(where: str, seconds: Seconds, rows: dict[str, dict[str, Any]]) -> list[str]:
-    notes = [
-        compared(f"{where}: {above} / {below}", ratio(seconds, above, below), goal)
-        for above, below, goal in (
-            (HYDRA, LORA, "at most 1.00"),
-            (HYDRA, THREE_BRANCHES, "at most 0.85"),
-            (LORA, PEFT, "at most 0.90, both eager"),
-            (HYDRA + COMPILED, LORA + COMPILED, "at most 1.00"),
-            (LORA + COMPILED, PEFT, "none, the second is eager"),
-        )
-        if above in seconds and below in seconds
-    ]
-    if "peak MB" in rows[HYDRA] and PEFT in rows:
-        quotient = rows[HYDRA]["peak MB"] / rows[PEFT]["peak MB"]
-        notes.append(f"{where}: peak memory, {HYDRA} / {PEFT}: {quotient:.3g} (goal at most 0.9)")
-    return notes

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import fastest_precision
+from hydra_peft.workshop.timing._models import adapted, compiled_where_it_pays, training_step
 from hydra_peft.workshop.timing._report import (
     Report,
     Seconds,
@@ -19,8 +19,8 @@ from hydra_peft.workshop.timing._report import (
     readable,
     spread,
     synchronize,
+    wanted,
 )
-from hydra_peft.workshop.timing._variants import adapted, training_step
 
 CLASSES = 10
 #: "applied to MLP blocks", which section 3.4 makes the last layer of each
@@ -61,16 +61,13 @@ class Settings:
 def run(device: torch.device, settings: Settings, report: Report) -> None:
     """Time or predict an epoch of each method on ``device``; images are random and in memory."""
     precision = fastest_precision(device.type)
-    really = settings.timed == "true" or (settings.timed == "auto" and device.type == "cuda")
+    really = wanted(settings.timed, device.type == "cuda")
     report.settings = {**vars(settings), "precision": precision, "images are": "random, in memory"}
     report.label = "measured" if really else "predicted"
-    models = {
-        row: adapted(settings.architecture, method, options, device, classes=CLASSES)
-        for row, (method, options) in ROWS.items()
-    }
-    if pays(device):  # as runs do
-        for model in models.values():
-            compile_blocks(model, cuda_graph=False)
+    models = {}
+    for name, (method, options) in ROWS.items():
+        model = adapted(settings.architecture, method, options, device, classes=CLASSES)
+        models[name] = compiled_where_it_pays(model, device)
     works = {
         row: _work(model, device, precision, settings, whole_epoch=really)
         for row, model in models.items()
@@ -79,25 +76,19 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
     # A step that is timed stands for all of an epoch.
     times = 1.0 if really else settings.images / settings.batch_size
 
-    def rows(seconds: Seconds) -> list[dict[str, Any]]:
-        return [_row(row, models[row], found, times, really) for row, found in seconds.items()]
+    def row(name: str, seconds: Seconds) -> dict[str, Any]:
+        found = [times * one for one in seconds[name]]
+        return {
+            "method": name,
+            "parameters": _trained(models[name]),
+            "s/epoch": sum(found) / len(found) if really else median(found),
+            "range": spread(found),
+        }
 
     rounds = settings.epochs if really else settings.repeats
     calls = 1 if really or device.type == "cpu" else 20
-    seconds = report.in_turns(works, rounds, rows, calls=calls)
+    seconds = report.in_turns(works, rounds, row, calls=calls)
     report.notes = _notes(report, seconds, settings)
-
-
-def _row(
-    name: str, model: nn.Module, seconds: Sequence[float], times: float, really: bool
-) -> dict[str, Any]:
-    found = [times * one for one in seconds]
-    return {
-        "method": name,
-        "parameters": _trained(model),
-        "s/epoch": sum(found) / len(found) if really else median(found),
-        "range": spread(found),
-    }
 
 
 def _work(

@@ -9,21 +9,35 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from torch import nn
 
 from hydra_peft.backbones.architectures import input_size
 from hydra_peft.data.split import Split
 from hydra_peft.training.batches import Normalizer
-from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import fastest_precision
-from hydra_peft.training.evaluation import EVALUATION_BATCH, evaluate
+from hydra_peft.training.evaluation import EVALUATION_BATCH
 from hydra_peft.workshop.timing._files import MEAN, STD
-from hydra_peft.workshop.timing._report import Report, median, readable, synchronize, timed
-from hydra_peft.workshop.timing._training import adamw, top1, train_all
-from hydra_peft.workshop.timing._variants import CLASSES, build, training_step
+from hydra_peft.workshop.timing._models import (
+    CLASSES,
+    HYDRA,
+    LORA,
+    SEQLORA,
+    Training,
+    adamw,
+    build,
+    compiled_where_it_pays,
+    training_step,
+)
+from hydra_peft.workshop.timing._report import (
+    Report,
+    median,
+    readable,
+    synchronize,
+    timed,
+    wanted,
+)
 
 DATASETS = Path(__file__).resolve().parents[3] / "conf" / "dataset"
-ROWS = ("lora r=4", "seqlora r=6", "hydra r=2+2")
+ROWS = (LORA, SEQLORA, HYDRA)
 #: images of a split, by the task's name: to train on and to score
 Sizes = dict[str, tuple[int, int]]
 
@@ -57,12 +71,12 @@ class _Method:
     """A model that a method trains, with the measured seconds of its parts.
 
     Attributes:
-        model: on the device, compiled where that pays.
+        training: of the model, compiled where that pays.
         train, score: seconds an image.
         runs: measured over predicted seconds of the whole runs that were done.
     """
 
-    model: nn.Module
+    training: Training
     train: float
     score: float
     runs: list[float]
@@ -93,9 +107,9 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
         methods[name] = _measure_parts(name, device, precision, settings)
         report.add(_all_predicted(name, methods[name], sizes, settings.epochs))
         report.notes.append(_arithmetic(name, methods[name], sizes, device, settings))
-    if settings.timed == "true" or (settings.timed == "auto" and device.type == "cuda"):
+    if wanted(settings.timed, device.type == "cuda"):
         report.rows = []  # from now on one for each run
-        _time(report, methods, sizes, device, precision, settings, limit)
+        _time(report, methods, sizes, settings, limit)
     minutes = readable(sum(row["s"] for row in report.rows) / 60)
     report.notes.append(
         f"whole table, {report.label}: {minutes} minutes (goal on one H200: at most 30)"
@@ -141,18 +155,14 @@ def _batches(device: torch.device, settings: Settings) -> tuple[int, int]:
 
 
 def _measure_parts(name: str, device: torch.device, precision: str, settings: Settings) -> _Method:
-    model = build(name, settings.architecture, device)
-    if pays(device):
-        compile_blocks(model, cuda_graph=False)
+    model = compiled_where_it_pays(build(name, settings.architecture, device), device)
     batch, scored = _batches(device, settings)
     step = training_step(model, batch, device, precision)
+    training = Training(model, Normalizer(MEAN, STD, device), device, precision)
     images = _random(scored, input_size(model))
-    normalize = Normalizer(MEAN, STD, device)
-
-    asked = top1(CLASSES)
 
     def score() -> None:
-        evaluate(model, asked, images, prepare=normalize, device=device, precision=precision)
+        training.score(images)
 
     calls = 20 if device.type == "cuda" else 1
     seconds = []
@@ -160,15 +170,13 @@ def _measure_parts(name: str, device: torch.device, precision: str, settings: Se
         model.train(work is step)
         work()
         seconds.append(median(timed(work, device, settings.repeats, calls=calls)))
-    return _Method(model, seconds[0] / batch, seconds[1] / scored, [])
+    return _Method(training, seconds[0] / batch, seconds[1] / scored, [])
 
 
 def _time(
     report: Report,
     methods: dict[str, _Method],
     sizes: Sizes,
-    device: torch.device,
-    precision: str,
     settings: Settings,
     limit: float,
 ) -> None:
@@ -178,7 +186,7 @@ def _time(
         for name, method in methods.items():
             seconds, label = method.predicted(of_task, settings.epochs), "predicted"
             if time.perf_counter() + seconds < limit:
-                measured = _one_run(method.model, of_task, device, precision, settings)
+                measured = _one_run(method.training, of_task, settings)
                 method.runs.append(measured / seconds)
                 seconds, label = measured, "measured"
             labels.add(label)
@@ -192,29 +200,20 @@ def _time(
     ]
 
 
-def _one_run(
-    model: nn.Module,
-    sizes: tuple[int, int],
-    device: torch.device,
-    precision: str,
-    settings: Settings,
-) -> float:
+def _one_run(training: Training, sizes: tuple[int, int], settings: Settings) -> float:
     """Return the seconds of training and scoring."""
-    normalize = Normalizer(MEAN, STD, device)
-    images, test = (_random(count, input_size(model)) for count in sizes)
-    synchronize(device)
+    size = input_size(training.model)
+    images, test = (_random(count, size) for count in sizes)
+    synchronize(training.device)
     begun = time.perf_counter()
-    train_all(
-        model,
-        images.in_memory(device),
-        adamw(model),
+    training.train(
+        images.in_memory(training.device),
+        adamw(training.model),
         epochs=settings.epochs,
         batch_size=settings.batch_size,
-        prepare=normalize,
-        precision=precision,
     )
-    evaluate(model, top1(CLASSES), test, prepare=normalize, device=device, precision=precision)
-    synchronize(device)
+    training.score(test)
+    synchronize(training.device)
     return time.perf_counter() - begun
 
 

@@ -6,8 +6,6 @@ decode every file in every epoch, three branches, float32, and the test set is s
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,13 +25,18 @@ from hydra_peft.data.images import FileImages
 from hydra_peft.data.split import Split
 from hydra_peft.training.allocation import keep_freed_memory
 from hydra_peft.training.batches import Normalizer
-from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import fastest_precision
-from hydra_peft.training.evaluation import evaluate
 from hydra_peft.workshop.timing._files import MEAN, STD, plain_loader, write_files
-from hydra_peft.workshop.timing._report import Report, readable, synchronize
-from hydra_peft.workshop.timing._training import adamw, top1, train_all
-from hydra_peft.workshop.timing._variants import CLASSES, THREE_BRANCHES, build
+from hydra_peft.workshop.timing._models import (
+    CLASSES,
+    HYDRA,
+    THREE_BRANCHES,
+    Training,
+    adamw,
+    build,
+    compiled_where_it_pays,
+)
+from hydra_peft.workshop.timing._report import Report, readable, scratch_folder, synchronize
 
 #: the released code has four, and no more are of use than there are cores
 WORKERS = min(4, usable_cores())
@@ -126,16 +129,13 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
         "precision": fastest_precision(device.type),
         "plain_loop_workers": WORKERS,
     }
-    folder = Path(tempfile.mkdtemp(prefix="hydra_peft-bench-"))
-    try:
+    with scratch_folder() as folder:
         report.say("writing the image files")
         files = write_files(folder, settings.images + settings.test_images)
         plain_seconds = _plain(files, device, settings, report)
         if device.type == "cpu":
             keep_freed_memory()  # as runs do; for the rest of the process, hence ours comes last
         ours = _ours(files, folder, device, settings, report)
-    finally:
-        shutil.rmtree(folder)
     report.add(_row("ours", "all", ours.seconds))
     report.notes.append(
         f"ours / plain loop: {readable(ours.seconds / plain_seconds)} (goal at most 0.125 on a GPU)"
@@ -172,37 +172,22 @@ def _ours(
     files: list[Path], folder: Path, device: torch.device, settings: Settings, report: Report
 ) -> _Clock:
     clock = _Clock(device, lambda phase, found: report.add(_row("ours", phase, found.seconds)))
-    precision = fastest_precision(device.type)
-    model = build("hydra r=2+2", settings.architecture, device)
-    if pays(device):
-        compile_blocks(model, cuda_graph=False)
+    model = compiled_where_it_pays(build(HYDRA, settings.architecture, device), device)
     optimizer = adamw(model, lr=1e-3)
     clock.watch(model, optimizer)
-    normalize = Normalizer(MEAN, STD, device)
+    precision = fastest_precision(device.type)
+    training = Training(model, Normalizer(MEAN, STD, device), device, precision)
     with clock.phase("decode into the cache"):
         cut = settings.images
         whole = _split(files[:cut], folder / "cache", settings.pixels)
         train_split = whole.in_memory(device)
         test_split = _split(files[cut:], None, settings.pixels)
     with clock.phase(TRAIN):
-        train_all(
-            model,
-            train_split,
-            optimizer,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            prepare=normalize,
-            precision=precision,
+        training.train(
+            train_split, optimizer, epochs=settings.epochs, batch_size=settings.batch_size
         )
     with clock.phase(f"{SCORE} once"):
-        evaluate(
-            model,
-            top1(CLASSES),
-            test_split,
-            prepare=normalize,
-            device=device,
-            precision=precision,
-        )
+        training.score(test_split)
     return clock
 
 

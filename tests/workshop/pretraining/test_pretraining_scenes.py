@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from hydra_peft.workshop.pretraining.class_fields import outline_fields, symbol_fields
 from hydra_peft.workshop.pretraining.materials import FAMILIES, PATTERNS
-from hydra_peft.workshop.pretraining.outlines import outline_fields
 from hydra_peft.workshop.pretraining.scenes import COMPANIONS, IDENTITIES, NO_IDENTITY, SceneSource
-from hydra_peft.workshop.pretraining.symbols import symbol_fields
 
 
 def test_a_batch_has_the_promised_shapes_and_ranges() -> None:

@@ -11,10 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from hydra_peft.backbones.vit_mini import VIT_MINI
-from hydra_peft.workshop.pretraining.model import SourceModel, source_loss
+from hydra_peft.workshop.pretraining.model import SourceModel, score, source_loss
 from hydra_peft.workshop.pretraining.options import PretrainOptions
 from hydra_peft.workshop.pretraining.scenes import SceneSource
-from hydra_peft.workshop.pretraining.score import score
 from hydra_peft.workshop.pretraining.train import (
     learning_rate_factor,
     parameter_groups,

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 import hydra_peft
 from hydra_peft.backbones.vit_mini import VIT_MINI
-from hydra_peft.workshop.pretraining.weights import backbone_tensors, write_weights
+from hydra_peft.workshop.pretraining.train import backbone_tensors, write_weights
 
 SHIPPED = Path(hydra_peft.__file__).parent / "assets" / "vit_mini.safetensors"
 

@@ -12,9 +12,8 @@ import torch
 from hydra_peft.cli.arguments import parse_settings
 from hydra_peft.workshop.timing import _report, gpu, merge
 from hydra_peft.workshop.timing._machine import card
-from hydra_peft.workshop.timing._measuring import measure
 from hydra_peft.workshop.timing._processes import run_limited
-from hydra_peft.workshop.timing._report import Report
+from hydra_peft.workshop.timing._report import Report, measure
 
 CPU = torch.device("cpu")
 
@@ -22,7 +21,7 @@ CPU = torch.device("cpu")
 def test_in_turns_does_each_once_a_round_after_one_that_does_not_count() -> None:
     done: list[str] = []
     works = {name: lambda name=name: done.append(name) for name in "ab"}
-    seconds = _report.in_turns(works, CPU, 3)
+    seconds = Report("x", CPU).in_turns(works, 3, lambda name, _: {"work": name})
     assert done == ["a", "b"] * 4
     assert [len(found) for found in seconds.values()] == [3, 3]
     assert _report.ratio({"a": [2, 9], "b": [1, 3]}, "a", "b") == [2, 3]
@@ -49,7 +48,7 @@ def test_what_was_measured_before_an_end_is_kept(
             if len(rounds) == 4:  # the first does not count
                 raise error
 
-        report.in_turns({"a": work}, 5, lambda seconds: [{"rounds": len(seconds["a"])}])
+        report.in_turns({"a": work}, 5, lambda name, seconds: {"rounds": len(seconds[name])})
 
     monkeypatch.setattr(merge, "run", run)
     said: list[str] = []

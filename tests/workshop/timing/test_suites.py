@@ -28,10 +28,9 @@ from hydra_peft.workshop.timing import (
     table8,
     task,
 )
-from hydra_peft.workshop.timing._measuring import measure
 from hydra_peft.workshop.timing._memory import peak_of_process
-from hydra_peft.workshop.timing._report import Report
-from hydra_peft.workshop.timing._variants import METHODS, PEFT, THREE_BRANCHES, build
+from hydra_peft.workshop.timing._models import METHODS, PEFT, THREE_BRANCHES, build
+from hydra_peft.workshop.timing._report import Report, measure
 
 CPU = torch.device("cpu")
 TINY = "vit_mini"

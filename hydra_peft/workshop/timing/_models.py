@@ -1,4 +1,4 @@
-"""The models that suites compare, and one training step of each."""
+"""The models that suites compare, one training step of each, and training as runs do it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,33 @@ from importlib.util import find_spec
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hydra_peft.adaptation.injection import inject
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.backbones.architectures import build_architecture, input_size
+from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
+from hydra_peft.optimizers.adamw import AdamW
+from hydra_peft.tasks import Task, build_task
+from hydra_peft.training.batches import Feed, Prepare
+from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import autocast, fastest_precision
-from hydra_peft.workshop.timing._training import adamw
+from hydra_peft.training.evaluation import evaluate
+from hydra_peft.training.loop import Recipe, train
+from hydra_peft.training.progress import Step
 
 CLASSES = 100
+LORA, SEQLORA, HYDRA = "lora r=4", "seqlora r=6", "hydra r=2+2"
 #: our methods by the title of their row, as Table 8 of the paper compares them
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "lora r=4": ("lora", {"rank": 4}),
-    "seqlora r=6": ("seqlora", {"rank": 6}),
-    "hydra r=2+2": ("hydra", {"rank": 2}),
+    LORA: ("lora", {"rank": 4}),
+    SEQLORA: ("seqlora", {"rank": 6}),
+    HYDRA: ("hydra", {"rank": 2}),
     "full": ("full", {}),
 }
-THREE_BRANCHES = "hydra r=2+2, three branches"
+THREE_BRANCHES = f"{HYDRA}, three branches"
 PEFT = "peft library, LoRA r=4"
 NO_PEFT = f"{PEFT} is left out: it is not installed (pip install peft)"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -85,11 +93,24 @@ def build(title: str, architecture: str, device: torch.device) -> nn.Module:
         plain = _plain(architecture, CLASSES)
         model = with_peft(plain, r".*(attn\.proj|mlp\.fc2)", head="head")
         return _in_training(model, device)
-    method, options = METHODS["hydra r=2+2" if title == THREE_BRANCHES else title]
+    method, options = METHODS[HYDRA if title == THREE_BRANCHES else title]
     model = adapted(architecture, method, options, device)
+    if title == THREE_BRANCHES:
+        set_fused(model, False)
+    return model
+
+
+def set_fused(model: nn.Module, fused: bool) -> None:
+    """Choose the fused operation, or one branch after the other, in all layers of ``model``."""
     for module in model.modules():
         if isinstance(module, LowRankLinear):
-            module.fused = title != THREE_BRANCHES
+            module.fused = fused
+
+
+def compiled_where_it_pays(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return ``model``, its blocks compiled on devices on which runs compile them."""
+    if pays(device):
+        compile_blocks(model, cuda_graph=False)
     return model
 
 
@@ -155,3 +176,74 @@ def training_step(
         optimizer.step()
 
     return step
+
+
+def adamw(model: nn.Module, *, lr: float = 1e-4) -> torch.optim.Optimizer:
+    """Return a run's optimizer over what ``model`` trains, with the decay of VTAB-1k's recipe."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return AdamW(lr, weight_decay=1e-4, betas=[0.9, 0.999], eps=1e-8).build(trained)
+
+
+@dataclass
+class Training:
+    """Training and scoring of an adapted model as runs do both; classification by accuracy.
+
+    Attributes:
+        model: the model, on ``device``.
+        prepare: from a batch of a split to the model's input.
+        device: where it computes.
+        precision: ``fp32`` or ``bf16``.
+        classes: outputs of the model.
+    """
+
+    model: nn.Module
+    prepare: Prepare
+    device: torch.device
+    precision: str
+    classes: int = CLASSES
+
+    def train(
+        self,
+        split: Split,
+        optimizer: torch.optim.Optimizer,
+        *,
+        epochs: int,
+        batch_size: int,
+        drop_last: bool = False,
+        seed: int = 0,
+    ) -> list[Tensor]:
+        """Train at the optimizer's own rate, without clipping and without scoring.
+
+        Args:
+            split: training images on the device.
+            seed: of the batch order and of dropout.
+
+        Returns:
+            The loss of each step, on the device.
+        """
+        lr = float(optimizer.param_groups[0]["lr"])
+        recipe = Recipe(
+            epochs,
+            batch_size,
+            drop_last,
+            learning_rate=lambda *_: lr,
+            precision=self.precision,
+            seed=seed,
+        )
+        feed = Feed(self.model, split, split, self.prepare)
+        steps = train(self.model, self._task(), feed, recipe, optimizer=optimizer)
+        return [step.loss for step in steps if isinstance(step, Step)]
+
+    def score(self, split: Split) -> float:
+        """Return the accuracy on ``split`` in percent."""
+        return evaluate(
+            self.model,
+            self._task(),
+            split,
+            prepare=self.prepare,
+            device=self.device,
+            precision=self.precision,
+        ).values["accuracy"]
+
+    def _task(self) -> Task:
+        return build_task("classification", outputs=self.classes, metrics=["accuracy"])
