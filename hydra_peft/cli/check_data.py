@@ -67,6 +67,11 @@ def _main() -> int:
 
     tasks = benchmark_tasks(arguments.benchmark)
     chosen = choose_tasks(tasks, arguments.task)
+    if made := [name for name in chosen if tasks[name].folder is None]:
+        raise UserError(
+            f"task '{made[0]}' of benchmark '{arguments.benchmark}' comes with the package: "
+            "no prepared data is there to check, choose another benchmark."
+        )
     cache = Path(arguments.cache).expanduser()
     reports = [_check(tasks[name], Path(arguments.data), cache, decode, partial) for name in chosen]
     _print(reports)

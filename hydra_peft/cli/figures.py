@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import typing
 from dataclasses import dataclass
@@ -139,7 +140,9 @@ def _source(figure: Figure, arguments: Arguments, settings: Any) -> Any:
                 "in the place of run=."
             )
         return _collected(arguments)
-    folders = [Path(part).expanduser() for part in arguments.run.split(",") if part]
+    whole = Path(arguments.run).expanduser()  # a folder's name may have commas
+    parts = [arguments.run] if os.path.isdir(whole) else arguments.run.split(",")
+    folders = [Path(part).expanduser() for part in parts if part]
     if not folders:
         raise UserError(
             f"run is missing: figure={figure.name} is drawn from a run's folder, give run=<folder>."

@@ -90,8 +90,8 @@ def test_mistakes(call: Call, words: list[str], message: str) -> None:
 def test_all_draws_what_it_can_and_names_the_rest(
     call: Call, compose_train: Callable[..., Any], tmp_path: Path
 ) -> None:
-    random = put_model(compose_train, tmp_path / "runs" / "a" / "0", "model.pretrained=false")
-    put_model(compose_train, tmp_path / "runs" / "a" / "1", "seed=1")
+    random = put_model(compose_train, tmp_path / "runs" / "a,b" / "0", "model.pretrained=false")
+    put_model(compose_train, tmp_path / "runs" / "a,b" / "1", "seed=1")
     code, out, _ = call("figure=all", f"runs={tmp_path}/runs", f"out={tmp_path}/out")
     assert code == 0
     assert "figure 3: Measured" in out

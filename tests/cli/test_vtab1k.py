@@ -173,3 +173,11 @@ def test_missing_data_stops_a_sweep_before_its_first_job(
     code, _, err = call(train.main, "dataset=dtd", *common, f"paths.cache={tmp_path}/cache")
     assert code == 2
     assert "has 12 images in train where its yaml says 1000" in err
+
+
+def test_tasks_that_are_not_read_from_files_have_nothing_to_check(
+    call: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, _, said = call(check_data.main, "benchmark=mini", "task=digits")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "task 'digits' of benchmark 'mini' comes with the package" in said
