@@ -20,8 +20,7 @@ from hydra_peft.runs.record import FILE, Record, read_record
 from hydra_peft.runs.run import check_own, check_same_data, data_sha256, folder_of
 from hydra_peft.runs.search import check_search
 from hydra_peft.runs.tuning import trials_begun, tries
-from hydra_peft.sweeps.compositions import Composition
-from hydra_peft.sweeps.job import Job
+from hydra_peft.sweeps.job import Composition, Job
 
 #: ``new``: to be done; ``done``; ``to_resume``: was interrupted; ``running``: somebody is at it;
 #: ``failed``: it failed or diverged before and is not asked for again; ``broken``: it cannot work
