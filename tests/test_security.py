@@ -35,7 +35,6 @@ from hydra_peft.runs.checkpoints import Checkpoints, Origin
 from hydra_peft.runs.record import read_record
 from hydra_peft.runs.recorded import read_run_config
 from hydra_peft.sweeps.announced import read_sweep
-from hydra_peft.sweeps.compositions import read_compositions
 from hydra_peft.sweeps.messages import Lines, MessageError, decode_answer, decode_job
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,11 +82,6 @@ def adapter(folder: Path) -> None:
     adapted = model()
     inject(adapted, "lora", targets=["0"], rank=1)
     save_adapter(adapted, folder)
-
-
-def sealed(text: str) -> bytes:
-    """Return a memo with the checksum that it should have: whoever writes it can compute one."""
-    return hashlib.sha256(text.encode()).hexdigest().encode() + b"\n" + text.encode()
 
 
 def safetensors(header: bytes) -> bytes:
@@ -278,21 +272,6 @@ def test_the_image_cache_is_made_anew(tmp_path: Path, marker: Path, suffix: str,
         header.unlink()
     plant(header.with_suffix(suffix), PLANTED[what](marker))
     assert read() == right
-
-
-@pytest.mark.parametrize("what", [*PLANTED, "sealed", "outside"])
-def test_the_memo_of_compositions_is_as_good_as_none(
-    tmp_path: Path, marker: Path, what: str
-) -> None:
-    path = tmp_path / "memo.json"
-    job = {"overrides": [], "composed": {}, "names": {"method": "../os"}, "typed": {}}
-    body = {"schema": 2, "parts": [CALLS], "jobs": [{**job, "_target_": "os.system"}]}
-    own: dict[str, bytes] = {
-        "sealed": sealed(EXECUTED.decode()),
-        "outside": sealed(json.dumps(body)),
-    }
-    plant(path, own[what] if what in own else PLANTED[what](marker))
-    assert read_compositions(path, [[]]) is None
 
 
 @pytest.mark.parametrize("what", PLANTED)

@@ -18,7 +18,7 @@ from hydra.plugins.launcher import Launcher
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
-    from hydra_peft.sweeps.compositions import Composition
+    from hydra_peft.sweeps.job import Composition
 
 #: what all its launchers' names begin with, and our preset
 NAMES = ("slurm", "submitit_")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
 from hydra.core.global_hydra import GlobalHydra
 
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
@@ -32,7 +30,6 @@ def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
     GlobalHydra.instance().clear()
     found = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        _keep_files()
         for origin in sorted(set(origins), key=repr):
             overrides = _overrides(origin)
             if overrides is None:
@@ -63,7 +60,6 @@ def default_hyperparameters(
     GlobalHydra.instance().clear()
     found = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        _keep_files()
         for option in _tasks(benchmark):
             words = [f"dataset={option}", f"protocol={protocol}", f"method={method}"]
             try:
@@ -95,13 +91,6 @@ def expected_sizes(benchmark: str) -> dict[str, dict[str, int]]:
 def has_benchmark(benchmark: str) -> bool:
     """Whether ``conf/dataset`` has tasks of ``benchmark``."""
     return bool(_tasks(benchmark))
-
-
-def _keep_files() -> None:
-    """Let compositions until Hydra is cleared share the yaml files that were read."""
-    loader = GlobalHydra.instance().config_loader()
-    assert isinstance(loader, ConfigLoaderImpl)
-    loader.repository = cast(ConfigRepository, CachingConfigRepository(loader.repository))
 
 
 def _overrides(origin: Origin) -> list[str] | None:

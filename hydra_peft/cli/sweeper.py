@@ -26,7 +26,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.sweeps.job import Job, JobEnd
 
 if TYPE_CHECKING:
-    from hydra_peft.sweeps.compositions import Composition
+    from hydra_peft.sweeps.job import Composition
     from hydra_peft.sweeps.plan import PlannedJob
 
 #: overrides of runs that did not complete; Hydra hands nothing of a sweep back to who started it

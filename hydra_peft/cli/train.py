@@ -138,7 +138,7 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     from hydra_peft.runs.claims import Claimed
     from hydra_peft.runs.ledger import TakenOver
     from hydra_peft.runs.tuning import run_protocol
-    from hydra_peft.sweeps.compositions import Composition
+    from hydra_peft.sweeps.job import Composition
     from hydra_peft.sweeps.one_job import described
     from hydra_peft.sweeps.plan import plan
     from hydra_peft.training.distributed import current

@@ -9,10 +9,11 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
 
 from hydra_peft.config.identity import TUNED, science
+from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.limits import check_limits
@@ -43,17 +44,23 @@ _passed: dict[tuple[type, str], Any] = {}
 _PASSED_MAX = 4096
 
 
-def check_config(config: DictConfig) -> RunConfig:
+def check_config(config: DictConfig, resolved: Resolved | None = None) -> RunConfig:
     """Return the typed run that ``config`` describes.
+
+    Args:
+        config: composed, without Hydra's node.
+        resolved: of the sweep that ``config`` is a job of.
 
     Raises:
         UserError: an unknown or missing key, a value of the wrong type or out of its limits; one
             sentence with the full key, what was expected, and near names.
     """
-    return check_and_resolve(config)[0]
+    return check_and_resolve(config, resolved)[0]
 
 
-def check_and_resolve(config: DictConfig) -> tuple[RunConfig, dict[str, Any]]:
+def check_and_resolve(
+    config: DictConfig, resolved: Resolved | None = None
+) -> tuple[RunConfig, dict[str, Any]]:
     """Return the typed run that ``config`` describes, and ``config`` as plain, resolved values.
 
     Resolving takes longer than all other checks: done once for both.
@@ -62,26 +69,36 @@ def check_and_resolve(config: DictConfig) -> tuple[RunConfig, dict[str, Any]]:
         UserError: see :func:`check_config`.
     """
     types = _types()
+    raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     expected = [f.name for f in dataclasses.fields(RunConfig) if f.name != "settings"]
-    for key in config:
+    for key in raw:
         if key not in expected:
             raise UserError(_unknown_key(str(key), str(key), expected))
+    texts = {key: repr(value) for key, value in raw.items()}
+    resolved = resolved or Resolved()
+    single = {
+        key: resolved.get(key, texts, functools.partial(_single, config, key))
+        for key, value in raw.items()
+        if not isinstance(value, dict)
+    }
+    there = [key for key in raw if single.get(key) != MISSING]
     later = {f.name for f in dataclasses.fields(RunConfig) if not _is_needed(f)}
-    expected = [key for key in expected if key in config or key not in later]
+    expected = [key for key in expected if key in there or key not in later]
     for key in expected:
-        if key not in config:
+        if key not in there:
             raise UserError(f"the config has no '{key}': it is needed, see conf/train.yaml.")
-    raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     plain: dict[str, Any] = {}
     values: dict[str, Any] = {}
     # Others take values from these two: a mistake in them is named there.
     for key in sorted(expected, key=lambda key: key not in ("dataset", "train")):
         if dataclasses.is_dataclass(types[key]):
             section = _section(config, key)
-            plain[key] = raw[key] if _is_plain(raw[key]) else _resolved(section, key)
+            resolve = functools.partial(_resolved, section, key)
+            is_plain = _is_plain(texts[key])
+            plain[key] = raw[key] if is_plain else resolved.get(key, texts, resolve)
             values[key] = _chosen(key, plain[key]) or _typed(types[key], plain[key], key)
         else:
-            plain[key] = values[key] = _check_value(types[key], config, key)
+            plain[key] = values[key] = _check_value(types[key], single.get(key, raw[key]), key)
     checked = RunConfig(**values, settings={})
     settings = _as_configured(checked, raw)
     ordered = {str(key): plain[str(key)] for key in config}
@@ -93,9 +110,13 @@ def _types() -> dict[str, Any]:
     return typing.get_type_hints(RunConfig)
 
 
-def _is_plain(values: Any) -> bool:
-    """Whether nothing in ``values`` stands for something else: no interpolation, none missing."""
-    text = repr(values)
+def _single(config: DictConfig, key: str) -> Any:
+    """Return the value of the top-level ``key``; :data:`MISSING` where it leads to none."""
+    return OmegaConf.select(config, key) if key in config else MISSING
+
+
+def _is_plain(text: str) -> bool:
+    """Whether nothing in ``text`` stands for something else: no interpolation, none missing."""
     return "${" not in text and "???" not in text
 
 
@@ -231,8 +252,7 @@ def _with_missing(cls: type) -> type:
     return dataclasses.make_dataclass(cls.__name__, fields)
 
 
-def _check_value(kind: type[T], config: DictConfig, key: str) -> T:
-    value = OmegaConf.select(config, key)
+def _check_value(kind: type[T], value: Any, key: str) -> T:
     # bool is a subclass of int, yet seed=true is a mistake.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise UserError(f"{key}={value} is not allowed: it must be of type {kind.__name__}.")

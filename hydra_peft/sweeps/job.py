@@ -1,8 +1,12 @@
-"""One job of a sweep, and what became of it."""
+"""One job of a sweep, its checked config, and its end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hydra_peft.config.schema import RunConfig
 
 #: statuses of a :class:`JobEnd`: those a run ends with; ``skipped``: not started, for what its
 #: record says; ``claimed``: somebody else is doing it now
@@ -25,6 +29,21 @@ class Job:
     def name(self) -> str:
         """The overrides in one line."""
         return " ".join(self.overrides) or "defaults"
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A job of a sweep, composed and checked.
+
+    Attributes:
+        job: its overrides and its composed config.
+        config: the typed config; None where it cannot be.
+        reason: why not, in one sentence.
+    """
+
+    job: Job
+    config: RunConfig | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

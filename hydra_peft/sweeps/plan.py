@@ -19,8 +19,7 @@ from hydra_peft.runs.first_look import check_data, splits_read
 from hydra_peft.runs.record import FILE, Record
 from hydra_peft.runs.search import check_search
 from hydra_peft.runs.tuning import trials_begun, tries
-from hydra_peft.sweeps.compositions import Composition
-from hydra_peft.sweeps.job import Job
+from hydra_peft.sweeps.job import Composition, Job
 
 #: ``new``: to be done; ``done``; ``to_resume``: was interrupted; ``running``: somebody is at it;
 #: ``failed``: it failed or diverged before and is not asked for again; ``broken``: it cannot work

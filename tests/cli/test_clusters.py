@@ -18,8 +18,7 @@ from omegaconf import OmegaConf
 
 from hydra_peft.cli.clusters import check_for_nodes
 from hydra_peft.errors import UserError
-from hydra_peft.sweeps.compositions import Composition
-from hydra_peft.sweeps.job import Job
+from hydra_peft.sweeps.job import Composition, Job
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
 

@@ -231,8 +231,7 @@ def check(code: int, out: str, err: str, folder: Path) -> None:
     # What a terminal takes for the end of a line, in a value that was typed, is one too.
     assert len(err.splitlines()) == 1, err
     assert "Traceback" not in err
-    # The cache is no run; it may hold compositions.
-    assert {path.name for path in folder.iterdir()} <= {"cache", "conf"}
+    assert {path.name for path in folder.iterdir()} <= {"conf"}
 
 
 @pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.long)])

@@ -62,7 +62,7 @@ def test_a_dry_run_creates_nothing(cli: Cli, tmp_path: Path, many: bool) -> None
     code, out, err = cli(*words, "sweep.dry_run=true")
     assert (code, err) == (0, "")
     assert not (tmp_path / "runs").exists()
-    assert [path.name for path in tmp_path.glob("cache/*")] in ([], ["compositions"])
+    assert not (tmp_path / "cache").exists()
     count = 2 if many else 1
     assert f"{count} job{'s' if many else ''}: {count} new" in out
     assert "estimated time: unknown" in out

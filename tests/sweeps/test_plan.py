@@ -20,9 +20,8 @@ from hydra_peft.runs.claims import claim
 from hydra_peft.runs.existing import folder_of
 from hydra_peft.runs.record import read_record, write_record
 from hydra_peft.sweeps import plan as plan_module
-from hydra_peft.sweeps.compositions import Composition
 from hydra_peft.sweeps.grid import grid_text
-from hydra_peft.sweeps.job import Job
+from hydra_peft.sweeps.job import Composition, Job
 from hydra_peft.sweeps.one_job import do_job
 from hydra_peft.sweeps.plan import PlannedJob, plan
 

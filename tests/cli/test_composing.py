@@ -1,0 +1,149 @@
+"""Jobs that share what is composed once equal jobs that Hydra composes each from the start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_peft.cli import composing, train
+from hydra_peft.cli.composing import Composer, compositions, expand
+from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
+from hydra_peft.config.check import check_config
+from hydra_peft.config.resolvers import without_devices
+from hydra_peft.errors import UserError
+from hydra_peft.sweeps.job import Composition
+
+
+@contextmanager
+def master(conf: Path, *words: str) -> Iterator[tuple[DictConfig, ConfigLoader]]:
+    train.register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        yield loader.load_configuration("train", list(words), RunMode.MULTIRUN), loader
+
+
+Composed = Callable[..., list[Composition]]
+
+
+@pytest.fixture
+def composed(root: Path) -> Composed:
+    """Compose a sweep."""
+
+    def call(*words: str) -> list[Composition]:
+        with master(root / "conf", *words) as (config, loader):
+            return compositions(config, loader, expand(config, loader))
+
+    return call
+
+
+def from_scratch(config: DictConfig, loader: ConfigLoader, job: tuple[str, ...]) -> Any:
+    """Return the composed values and the typed config, or the sentence why there is none."""
+    try:
+        whole = loader.load_sweep_config(config, list(job))
+        composed = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+        return OmegaConf.to_container(composed, resolve=False), check_config(composed)
+    except UserError as error:
+        return str(error)
+    except COMPOSITION_ERRORS as error:
+        return one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("method=lora,linear", "dataset=dtd,mini/digits", "seed=0,1", "+model.arguments.x=[1,a]"),
+        # Each of these groups takes values from another, and some options do not exist.
+        ("protocol=paper,clean", "scheduler=cosine,by_protocol", "dataset=svhn,nowhere"),
+        ("model=timm,vit_mini", "method=lora,hydra", "model.architecture=a,b"),
+        ("method=lora,hydra", "optimizer.weight_decay=${seed},${oc.env:HOME}", "seed=1,2"),
+        ("precision=???,${nothing},fp32", "method=lora,linear"),
+        # Two words that act on the same key, and one that takes a whole group away.
+        ("+dataset@data.other=dtd,svhn", "data=default,default", "method=lora,full"),
+        ("~optimizer", "method=lora,full", "data=default,nowhere"),
+    ],
+)
+def test_sharing_equals_composing_from_scratch(root: Path, words: tuple[str, ...]) -> None:
+    with master(root / "conf", *words) as (config, loader):
+        found = compositions(config, loader, expand(config, loader))
+        assert len(found) >= 4
+        with without_devices():
+            for job, checked, reason in ((c.job, c.config, c.reason) for c in found):
+                right = from_scratch(config, loader, job.overrides)
+                assert (reason or (json.loads(job.config), checked)) == right
+
+
+def test_a_grid_of_options_is_composed_of_its_first_row_and_column(
+    composed: Composed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    composing_it = Composer._from_scratch
+    monkeypatch.setattr(
+        Composer, "_from_scratch", lambda *a: calls.append(a[1]) or composing_it(*a)
+    )
+    assert len(composed("method=lora,hydra,full", "dataset=dtd,svhn,sun397", "seed=0,1")) == 18
+    assert len(calls) == 1 + 2 + 2
+
+
+def test_options_that_defaults_lists_choose_by_others_are_composed_whole(tmp_path: Path) -> None:
+    """An option of ``c`` that depends on ``a`` and ``b`` is the one that Hydra would take."""
+    for group, option in [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")]:
+        (tmp_path / group).mkdir(exist_ok=True)
+        (tmp_path / group / f"{option}.yaml").write_text(f"is: {option}\n")
+    (tmp_path / "c").mkdir()
+    for option in ("xx", "xy", "yx", "yy"):
+        # The single changes give what there was: only the choice tells that something changed.
+        (tmp_path / f"c/{option}.yaml").write_text(f"is: {'both' if option == 'yy' else 'one'}\n")
+    (tmp_path / "train.yaml").write_text(
+        "defaults:\n  - a: x\n  - b: x\n  - c: ${a}${b}\n  - override hydra/sweeper: basic\n"
+    )
+    with master(tmp_path) as (config, loader):
+        composer = Composer(loader, config)
+        jobs = [(f"a={a}", f"b={b}") for a in "xy" for b in "xy"]
+        found = [composer._compose(job)["c"]["is"] for job in jobs]
+    assert found == ["one", "one", "one", "both"]
+
+
+def test_the_environment_in_an_override_is_read_each_time(
+    composed: Composed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in ("one", "two"):
+        monkeypatch.setenv("MINE", value)
+        (job, _) = composed("seed=0,1", "model.name=${oc.env:MINE}")
+        assert job.config is not None
+        assert job.config.model.name == value
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("seed=0,1",), "bf16"),
+        (("device=cpu",), "fp32"),
+        (("precision=fp32",), "fp32"),
+        (("+model.arguments.x=${precision}",), "bf16"),
+        (("model.name=${fastest_precision:cuda}",), "bf16"),
+    ],
+)
+def test_the_devices_here_decide_the_precision_that_was_left_to_them(
+    composed: Composed, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], expected: str
+) -> None:
+    def fastest(device: str) -> str:
+        return "fp32" if device == "cpu" else "bf16"
+
+    jobs = composed(*words)
+    assert {job.config.precision for job in jobs if job.config} == {"fp32"}  # nobody was asked
+    monkeypatch.setattr("hydra_peft.training.devices.fastest_precision", fastest)
+    for job in composing.on_devices(jobs):
+        assert job.config is not None
+        assert job.config.precision == expected
+        assert job.config == check_config(OmegaConf.create(json.loads(job.job.config)))
