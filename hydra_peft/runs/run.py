@@ -32,8 +32,7 @@ from hydra_peft.runs.assembly import (
 )
 from hydra_peft.runs.checkpoints import Checkpoints, Origin, checkpoints_exist
 from hydra_peft.runs.claims import Held, claim
-from hydra_peft.runs.existing import decide
-from hydra_peft.runs.existing import folder_of as folder_of
+from hydra_peft.runs.existing import decide, folder_of
 from hydra_peft.runs.feed import choose_feed
 from hydra_peft.runs.first_look import data_request, splits_read
 from hydra_peft.runs.folder import completed_record, set_aside
