@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
+import tempfile
+from pathlib import Path
+
+from hydra_peft.errors import UserError
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -56,3 +61,35 @@ def disk_reason(error: OSError) -> str | None:
     name = error.filename2 or error.filename  # of a rename that which it was to become
     where = f" at {name}" if name else ""
     return f"cannot write{where}: {reason}"
+
+
+def check_writable(folder: Path, key: str = "paths.runs") -> None:
+    """Check that ``folder`` can be written to, or made where it is not yet; nothing stays there.
+
+    Args:
+        key: what sets it, for the message.
+
+    Raises:
+        UserError: it cannot, with what is in the way.
+    """
+    absolute = Path(os.path.abspath(folder))
+    for part in (absolute, *absolute.parents):
+        if os.path.isdir(part):
+            try:
+                _try_to_write(part)
+            except OSError as error:
+                # What file systems of the kernel's own, such as /proc, say means something else.
+                reason = errno.EACCES if error.errno == errno.ENOENT else error.errno or errno.EIO
+            else:
+                return
+        elif os.path.lexists(part):
+            reason = errno.EEXIST
+        else:
+            continue
+        said = OSError(reason, os.strerror(reason), str(part))
+        raise UserError(disk_sentence(said, key) or f"cannot write at {part}: {said.strerror}.")
+
+
+@functools.lru_cache(maxsize=64)  # jobs of a sweep share their folder
+def _try_to_write(folder: Path) -> None:
+    os.rmdir(tempfile.mkdtemp(prefix=".hydra_peft-", dir=folder))

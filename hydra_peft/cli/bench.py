@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hydra_peft.cli.arguments import parse_arguments, parse_settings
 from hydra_peft.cli.guard import FAILED, complain, guarded
+from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, did_you_mean
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -103,6 +104,8 @@ def _main() -> int:
             f"suite '{suite}' is unknown{did_you_mean(suite, SUITES)}: choose one of "
             f"{', '.join(SUITES)}, see --help."
         )
+    if arguments.out:
+        check_writable(Path(arguments.out).expanduser().parent, "out")
     from hydra_peft.training.devices import resolve_device
     from hydra_peft.workshop.timing._machine import short_name
     from hydra_peft.workshop.timing._report import measure

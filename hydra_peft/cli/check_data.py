@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.cli.arguments import parse_arguments, parse_bool
 from hydra_peft.cli.guard import guarded
+from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     decode = parse_bool("decode", arguments.decode)
     partial = parse_bool("partial", arguments.partial)
+    out = Path(arguments.out or ROOT / "results" / "data_check" / f"{arguments.benchmark}.json")
+    out = out.expanduser()
+    check_writable(out.parent, "out")
     from hydra_peft.cli.tasks import benchmark_tasks
 
     tasks = benchmark_tasks(arguments.benchmark)
@@ -75,8 +79,6 @@ def _main() -> int:
     cache = Path(arguments.cache).expanduser()
     reports = [_check(tasks[name], Path(arguments.data), cache, decode, partial) for name in chosen]
     _print(reports)
-    out = Path(arguments.out or ROOT / "results" / "data_check" / f"{arguments.benchmark}.json")
-    out = out.expanduser()
     _write(reports, arguments, out)
     print(f"\nwritten: {out}")
     return 0 if all(report.status == "ok" for report in reports) else 1

@@ -12,6 +12,7 @@ from typing import Any
 
 from hydra_peft.cli.arguments import check_name, parse_arguments, parse_settings
 from hydra_peft.cli.guard import guarded
+from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.figures import CollectionFigure, Figure, FigureData, RunFigure, why_not
 from hydra_peft.plain_text import in_one_line
@@ -66,6 +67,7 @@ def _main() -> int:
     arguments, settings = _parse(words, figure)
     check_name(arguments.name)
     out = Path(arguments.out).expanduser()
+    check_writable(out, "out")
     if arguments.figure == ALL:
         if arguments.name:
             raise UserError("name= goes with one figure, not with figure=all.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.tables import CONF, PAPER, ROOT, RUNS
+from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def _main() -> int:
     runs, out = Path(arguments.runs).expanduser(), Path(arguments.out).expanduser()
     if out.suffix.lower() not in (".html", ".htm") or out.is_dir():
         raise UserError(f"out={out} is not allowed: name a file that ends in .html.")
+    check_writable(out.parent, "out")
     only = {"tasks": arguments.tasks, "methods": arguments.methods}
     size, problems = write_report(runs, out, only)
     print(f"written: {out} ({size / 1e6:.1f} MB); open it in a browser.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.cli.arguments import check_name, parse_arguments
 from hydra_peft.cli.guard import guarded
+from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import in_one_line
 
@@ -75,6 +76,7 @@ def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     runs, out = Path(arguments.runs).expanduser(), Path(arguments.out).expanduser()
     check_name(arguments.name)
+    check_writable(out, "out")
     form, protocol, name = arguments.format, arguments.protocol, arguments.name
     if arguments.table is None:
         name = name or ("accuracy" if arguments.compare is None else "compare")

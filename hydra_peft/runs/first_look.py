@@ -5,10 +5,8 @@ Nothing here decides that a run can work: :mod:`hydra_peft.runs.assembly` does, 
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +21,7 @@ from hydra_peft.config.schema import (
 )
 from hydra_peft.data.promises import check_promises
 from hydra_peft.data.sources import DataRequest, labels_of
-from hydra_peft.disk_errors import disk_sentence
+from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
 from hydra_peft.methods._low_rank import LowRankMethod
@@ -96,38 +94,6 @@ def check_ranks(model: ModelConfig, method: Method) -> None:
                 f"rank {rank} of method '{method.name}' does not fit {model.architecture}: it must "
                 f"be at most {widest}, the width of {whose}."
             )
-
-
-def check_writable(folder: Path, key: str = "paths.runs") -> None:
-    """Check that ``folder`` can be written to, or made where it is not yet; nothing stays there.
-
-    Args:
-        key: what sets it, for the message.
-
-    Raises:
-        UserError: it cannot, with what is in the way.
-    """
-    absolute = Path(os.path.abspath(folder))
-    for part in (absolute, *absolute.parents):
-        if os.path.isdir(part):
-            try:
-                _try_to_write(part)
-            except OSError as error:
-                # What file systems of the kernel's own, such as /proc, say means something else.
-                reason = errno.EACCES if error.errno == errno.ENOENT else error.errno or errno.EIO
-            else:
-                return
-        elif os.path.lexists(part):
-            reason = errno.EEXIST
-        else:
-            continue
-        said = OSError(reason, os.strerror(reason), str(part))
-        raise UserError(disk_sentence(said, key) or f"cannot write at {part}: {said.strerror}.")
-
-
-@functools.lru_cache(maxsize=64)  # jobs of a sweep share their folder
-def _try_to_write(folder: Path) -> None:
-    os.rmdir(tempfile.mkdtemp(prefix=".hydra_peft-", dir=folder))
 
 
 def _may_be_done(config: RunConfig) -> bool:

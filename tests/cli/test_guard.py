@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import signal
 import subprocess
@@ -110,3 +111,31 @@ def test_tables_are_written_though_nobody_reads_them(root: Path, tmp_path: Path)
     assert done.stdout.splitlines()[0].startswith("### Table 8")
     assert done.stdout.splitlines()[-1] in ("code 0", "code 141")  # head may be the faster one
     assert (tmp_path / "out/table8.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "name"),
+    [
+        ("tables", [], "tables"),
+        ("figures", ["figure=all"], "figures"),
+        ("report", [], "page.html"),
+        ("check_data", [], "checked.json"),
+        ("bench", ["layer"], "layer.json"),
+    ],
+)
+def test_where_nothing_can_be_written_is_told_before_anything_is_done(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    module: str,
+    words: list[str],
+    name: str,
+) -> None:
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "folder" / name
+    monkeypatch.setattr(sys, "argv", [f"{module}.py", *words, f"out={out}"])
+    assert importlib.import_module(f"hydra_peft.cli.{module}").main() == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"cannot write at {tmp_path}/file: there is a file of that name" in told.err
+    assert "set out to another folder" in told.err

@@ -19,9 +19,10 @@ import torch
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.runs import first_look
-from hydra_peft.runs.first_look import WIDEST, check_ranks, check_writable, look_first
+from hydra_peft.runs.first_look import WIDEST, check_ranks, look_first
 
 Compose = Callable[..., Any]
 
