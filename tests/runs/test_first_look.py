@@ -16,12 +16,12 @@ import pytest
 import timm
 import torch
 
+from hydra_peft import disk_errors
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
-from hydra_peft.runs import first_look
 from hydra_peft.runs.first_look import WIDEST, check_ranks, look_first
 
 Compose = Callable[..., Any]
@@ -117,7 +117,7 @@ def test_a_folder_without_permission(
             raise PermissionError(errno.EACCES, "denied")
 
     # Whoever runs the tests: the superuser may write anywhere.
-    monkeypatch.setattr(first_look, "_try_to_write", try_to_write)
+    monkeypatch.setattr(disk_errors, "_try_to_write", try_to_write)
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(UserError, match=f"cannot write at {tmp_path}: permission denied"):
