@@ -16,6 +16,7 @@ from isolation import isolate
 from tiny_net import TinyNet
 from torch import nn
 
+import hydra_peft.backbones.models
 import hydra_peft.data.sources
 import hydra_peft.methods
 
@@ -71,10 +72,14 @@ def extra_methods(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def extra_tasks(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put the modules of tests/extra_tasks beside our own sources; return their configs' root."""
-    folder, own = ROOT / "tests" / "extra_tasks", hydra_peft.data.sources
-    monkeypatch.setattr(own, "__path__", [*own.__path__, str(folder)])
-    return folder / "conf"
+    """Put a source and a backbone of tests/ beside our own; return the root of their configs."""
+    places = {
+        "extra_tasks": hydra_peft.data.sources,
+        "extra_backbones": hydra_peft.backbones.models,
+    }
+    for name, own in places.items():
+        monkeypatch.setattr(own, "__path__", [*own.__path__, str(ROOT / "tests" / name)])
+    return ROOT / "tests" / "extra_tasks" / "conf"
 
 
 @pytest.fixture(scope="session")

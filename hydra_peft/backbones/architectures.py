@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import torch
 from torch import nn
 
+from hydra_peft.backbones import models
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.errors import UserError, did_you_mean, near
 from hydra_peft.limits import Limits, check_limit
 from hydra_peft.plain_text import shortened
+from hydra_peft.registry import find_module, module_names
 
 #: constructor arguments that other keys set
 _OURS = frozenset({"num_classes", "drop_path_rate", "device", "dtype"})
@@ -32,13 +34,14 @@ _ANY_ARGUMENT = Annotated[float, Limits(least=-1_000_000, most=1_000_000)]
 def build_architecture(
     architecture: str, arguments: Mapping[str, Any], *, drop_path: float = 0.0
 ) -> nn.Module:
-    """Return a randomly initialised timm model without a head (``num_classes=0``).
+    """Return a randomly initialised model without a head (``num_classes=0``).
 
     Any model will do whose patch embedding takes images of one size and whose head can be replaced:
     vision transformers, EVA, BEiT, DeiT, Swin and others.
 
     Args:
-        architecture: timm's model name, with or without a tag, or one of :data:`EMBEDDED`.
+        architecture: timm's model name, with or without a tag, one of :data:`EMBEDDED`, or a module
+            of :mod:`hydra_peft.backbones.models`, which drops no paths.
         arguments: further constructor arguments, such as ``img_size``.
         drop_path: stochastic depth rate while training.
 
@@ -48,9 +51,11 @@ def build_architecture(
     """
     import timm
 
+    own_class = _own_class(architecture)
     base, own = EMBEDDED.get(architecture, (architecture, {}))
-    if not timm.is_model(base):
-        names = [*EMBEDDED, *(name for m in _MODULES for name in timm.list_models(module=m))]
+    if own_class is None and not timm.is_model(base):
+        listed = (name for module in _MODULES for name in timm.list_models(module=module))
+        names = [*EMBEDDED, *module_names(models), *listed]
         close = near(architecture.split(".")[0], names) or list(EMBEDDED)
         raise UserError(
             f"model.architecture '{architecture}' is unknown to timm; near names: "
@@ -60,12 +65,14 @@ def build_architecture(
     def build(changes: Mapping[str, Any]) -> nn.Module:
         options = {"num_classes": 0, "drop_path_rate": drop_path, **own, **changes}
         try:
+            if own_class is not None:
+                return own_class(**changes)
             return timm.create_model(base, pretrained=False, **options)
         # What a constructor makes of odd values is its own: ZeroDivisionError, KeyError, ...
         except Exception as error:
             key = "arguments" if changes else "architecture"
             raise UserError(
-                f"timm cannot build {described(architecture, changes)} ({reason(error)}): change "
+                f"cannot build {described(architecture, changes)} ({reason(error)}): change "
                 f"model.{key}."
             ) from None
 
@@ -74,13 +81,22 @@ def build_architecture(
             _check_arguments(type(build({})), arguments)
             _check_size(build(arguments), architecture, arguments)
     model = build(arguments)
-    if not hasattr(model, "reset_classifier") or _side_lengths(model) is None:
+    fed = own_class is not None or _side_lengths(model) is not None
+    if not hasattr(model, "reset_classifier") or not fed:
         raise UserError(
             f"{described(architecture, arguments)} is a {type(model).__name__}, which does not "
             "take images of one size in patches, or whose head cannot be replaced: choose another, "
             "such as vit_small_patch16_224."
         )
     return model
+
+
+def _own_class(architecture: str) -> type[nn.Module] | None:
+    """Return the class of a backbone in :mod:`hydra_peft.backbones.models`; None of others."""
+    if architecture not in module_names(models):
+        return None
+    found: type[nn.Module] = find_module(models, architecture, "model.architecture").BACKBONE
+    return found
 
 
 def described(architecture: str, arguments: Mapping[str, Any]) -> str:

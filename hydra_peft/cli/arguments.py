@@ -75,7 +75,7 @@ def _typed(key: str, text: str, kind: Any) -> Any:
     if kind is str:
         return text
     parts = text.split(",") if kind is not int else [text]
-    if not all(re.fullmatch(r"0*[1-9][0-9]{,17}", part) for part in parts):
+    if not all(re.fullmatch(r"0*[1-9][0-9]{,99}", part) for part in parts):
         expected = "a positive whole number" if kind is int else "positive whole numbers"
         raise UserError(f"{key}={text} is not allowed: it must be {expected}.")
     return int(text) if kind is int else tuple(int(part) for part in parts)

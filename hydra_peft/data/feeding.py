@@ -12,6 +12,7 @@ from hydra_peft.data.decoding import decode, in_threads
 from hydra_peft.data.image_cache import open_cache
 from hydra_peft.data.images import ArrayImages
 from hydra_peft.data.split import Images, Rows, Split
+from hydra_peft.errors import UserError
 
 #: images decoded by one thread at a time
 _CHUNK = 16
@@ -40,12 +41,14 @@ class DecodedPixels:
         return torch.from_numpy(decoded).permute(0, 3, 1, 2)
 
 
-def prepare_split(split: Split, *, size: tuple[int, int], cache: Path | None, title: str) -> Split:
+def prepare_split(
+    split: Split, *, size: tuple[int, int] | None, cache: Path | None, title: str
+) -> Split:
     """Return ``split`` with its images in the size a model takes, other inputs as they are.
 
     Args:
         split: as its source gives it.
-        size: height and width in pixels.
+        size: height and width in pixels; None if the model takes no images.
         cache: folder of decoded images; None decodes whenever images are read, after checking that
             all of them can be.
         title: for progress bars.
@@ -60,7 +63,9 @@ def prepare_split(split: Split, *, size: tuple[int, int], cache: Path | None, ti
     return Split(inputs, split.targets)
 
 
-def _sized(images: Images, size: tuple[int, int], cache: Path | None, title: str) -> Rows:
+def _sized(images: Images, size: tuple[int, int] | None, cache: Path | None, title: str) -> Rows:
+    if size is None:
+        raise UserError(f"{title} has images, and the backbone takes none: choose another model.")
     if isinstance(images, ArrayImages) and tuple(images.array.shape[1:3]) == size:
         return images.array.permute(0, 3, 1, 2)
     if cache is None:

@@ -139,15 +139,15 @@ def cls_outputs(run: RebuiltRun, layer: AdaptedLayer, sample: Sample) -> dict[st
     import torch
 
     from hydra_peft.analysis.branches import branch_outputs
+    from hydra_peft.backbones.inputs import preparation
     from hydra_peft.data.split import Batch
-    from hydra_peft.runs.assembly import build_normalizer
 
     if getattr(run.model, "cls_token", None) is None:
         raise UserError(
             f"{run.record.model} of the run in {run.folder} has no [CLS] token, whose features "
             "this shows: choose a run of another model."
         )
-    prepare = build_normalizer(run.model, run.config.data.normalization, torch.device("cpu"))
+    prepare = preparation(run.model, run.config.data.normalization, torch.device("cpu"))
     parts = zip(sample.pixels.split(_BATCH), sample.labels.split(_BATCH), strict=True)
     batches = (prepare(Batch({"image": pixels}, labels)) for pixels, labels in parts)
     return branch_outputs(run.model, {layer.name: layer.adapter}, batches)[layer.name]

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from hydra_peft.adaptation.injection import inject
-from hydra_peft.backbones.architectures import build_architecture, described, input_size, reason
-from hydra_peft.backbones.architectures import normalization as own_normalization
+from hydra_peft.backbones.architectures import build_architecture, described, reason
 from hydra_peft.backbones.backbones import Weights, build_backbone
+from hydra_peft.backbones.inputs import image_size, preparation, probe_input
 from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.config.schema import (
     DataConfig,
@@ -31,7 +30,7 @@ from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
 from hydra_peft.runs.first_look import data_request, splits_read
-from hydra_peft.training.batches import Normalizer
+from hydra_peft.training.batches import Prepare
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.seeding import derive_seed, seed_everything
 
@@ -84,13 +83,14 @@ def build_skeleton(model: ModelConfig, method: Method, classes: int) -> nn.Modul
 def _check_fit(model: ModelConfig, method: Method, classes: int) -> None:
     skeleton = build_skeleton(model, method, classes)
     with torch.device("meta"), _told_in_a_sentence(model, classes):
-        height, width = input_size(skeleton)
-        logits = skeleton.eval()(torch.empty(1, 3, height, width, device="meta"))
+        inputs, count = probe_input(skeleton, torch.device("meta"))
+        logits = skeleton.eval()(inputs)
     shape = tuple(getattr(logits, "shape", ()))
-    if shape != (1, classes):
+    if shape != (count, classes):
         raise UserError(
             f"{described(model.architecture, model.arguments)} gives outputs of shape {shape} for "
-            f"one image where (1, {classes}) logits are needed: change model.arguments."
+            f"{count} example{'s' * (count != 1)} where ({count}, {classes}) logits are needed: "
+            "change model.arguments."
         )
 
 
@@ -103,8 +103,8 @@ def _told_in_a_sentence(model: ModelConfig, classes: int) -> Iterator[None]:
         raise
     except Exception as error:
         raise UserError(
-            f"{described(model.architecture, model.arguments)} cannot be used on RGB images "
-            f"with a head of {classes} classes ({reason(error)}): change model.arguments."
+            f"{described(model.architecture, model.arguments)} cannot be used with a "
+            f"head of {classes} outputs ({reason(error)}): change model.arguments."
         ) from None
 
 
@@ -131,14 +131,14 @@ class AdaptedModel:
 
     Attributes:
         model: on ``device``, head included.
-        size: height and width of its images in pixels.
-        normalize: turns uint8 images into its input.
+        size: height and width of its images in pixels; None if it takes none.
+        prepare: turns a batch into its input.
         layers: names of the adapted layers.
     """
 
     model: nn.Module
-    size: tuple[int, int]
-    normalize: Normalizer
+    size: tuple[int, int] | None
+    prepare: Prepare
     layers: tuple[str, ...]
 
 
@@ -156,7 +156,7 @@ def build_model(
     Head and adapter start from streams of their own derived from ``seed``.
 
     Args:
-        normalization: see :func:`build_normalizer`.
+        normalization: see :func:`hydra_peft.backbones.inputs.preparation`.
 
     Raises:
         UserError: a method that does not fit.
@@ -166,20 +166,8 @@ def build_model(
     cast(Any, backbone).reset_classifier(classes)
     seed_everything(derive_seed(seed, "adapter"))
     done = inject(backbone, method)
-    normalizer = build_normalizer(backbone, normalization, device)
-    return AdaptedModel(backbone.to(device), input_size(backbone), normalizer, done.layers)
-
-
-def build_normalizer(backbone: nn.Module, name: str, device: torch.device) -> Normalizer:
-    """Return what turns a batch of uint8 images into the input of ``backbone``.
-
-    Args:
-        name: ``backbone`` takes mean and deviation that timm states for its weights, ``imagenet``
-            those of ImageNet, which the released code uses whatever the weights.
-    """
-    if name == "imagenet":
-        return Normalizer(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, device)
-    return Normalizer(*own_normalization(backbone), device)
+    prepare = preparation(backbone, normalization, device)
+    return AdaptedModel(backbone.to(device), image_size(backbone), prepare, done.layers)
 
 
 @dataclass(frozen=True)
@@ -194,7 +182,7 @@ def load_data(
     dataset: DatasetConfig,
     data: DataConfig,
     request: DataRequest,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     *,
     wanted: Sequence[str],
     described: Callable[[dict[str, object]], None] = lambda _: None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from hydra_peft.backbones.inputs import probe_input
 from hydra_peft.config.schema import TrainConfig
 from hydra_peft.data.split import Split
 from hydra_peft.runs.assembly import AdaptedModel
@@ -23,11 +24,11 @@ def choose_feed(
 ) -> Feed:
     """Choose how to train ``adapted``: on features that are computed now, compiled, or as it is."""
     model = adapted.model
-    head = head_alone(model, adapted.size, device)
+    head = head_alone(model, probe_input(model, device)[0])
     if head is not None:
         train_split, evaluate_split = (
             head_inputs(
-                model, head, split, prepare=adapted.normalize, device=device, precision=precision
+                model, head, split, prepare=adapted.prepare, device=device, precision=precision
             )
             for split in (train_split, evaluate_split)
         )
@@ -46,4 +47,4 @@ def choose_feed(
         # Elsewhere torch compiles the same blocks and makes no graphs of them.
         "cuda_graph": compiled is not None and train.cuda_graph and device.type == "cuda",
     }
-    return Feed(model, train_split, evaluate_split, adapted.normalize, path)
+    return Feed(model, train_split, evaluate_split, adapted.prepare, path)

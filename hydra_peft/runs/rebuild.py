@@ -16,13 +16,12 @@ from hydra_peft.adaptation.merging import merge
 from hydra_peft.adaptation.parameters import adapter_state_dict, count_parameters
 from hydra_peft.adaptation.storage import TENSORS, load_adapter
 from hydra_peft.adapters.base import NotMergeable
-from hydra_peft.backbones.architectures import input_size
+from hydra_peft.backbones.inputs import image_size, preparation
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.assembly import (
-    build_normalizer,
     build_skeleton,
     check_model,
     load_backbone,
@@ -151,7 +150,7 @@ def load_scored_split(run: RebuiltRun, *, cache: Path, data: str | None = None) 
     config, split = run.config, run.config.protocol.evaluate_split
     paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
     request = data_request(config.dataset, paths, [split])
-    loaded = load_data(config.dataset, config.data, request, input_size(run.model), wanted=[split])
+    loaded = load_data(config.dataset, config.data, request, image_size(run.model), wanted=[split])
     _same(
         f"{split} images",
         _split_hash(loaded.description, split),
@@ -188,7 +187,7 @@ def reevaluate(
     split = load_scored_split(run, cache=cache, data=data)
     model = run.model.to(where)
     arguments: dict[str, Any] = {
-        "prepare": build_normalizer(model, run.config.data.normalization, where),
+        "prepare": preparation(model, run.config.data.normalization, where),
         "device": where,
         "precision": run.config.precision,
     }

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hydra_peft.data.split import Batch, Split
 
-#: from a batch, on the device that computes, to a model's input
-Prepare = Callable[[Batch], Tensor]
+#: from a batch, on the device that computes, to a model's input: a tensor, or tensors by name
+Prepare = Callable[[Batch], Any]
 
 
 @dataclass(frozen=True)

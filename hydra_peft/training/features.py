@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -20,15 +22,14 @@ def features_of(batch: Batch) -> Tensor:
     return features
 
 
-def head_alone(model: nn.Module, size: tuple[int, int], device: torch.device) -> nn.Module | None:
+def head_alone(model: nn.Module, probe: Any) -> nn.Module | None:
     """Return the head of an adapted model if nothing else of it trains or ever changes.
 
     What the head returns must be what the model returns, unlike where it is a convolution whose
     output the model flattens; that is tried out. The model is left in evaluation mode.
 
     Args:
-        size: height and width of the images that ``model`` takes.
-        device: where ``model`` is.
+        probe: an input of ``model``, such as zeros ``[1, 3, height, width]``.
 
     Raises:
         UserError: ``model`` has not been adapted.
@@ -38,15 +39,15 @@ def head_alone(model: nn.Module, size: tuple[int, int], device: torch.device) ->
     if not alone or len(done.head) != 1:
         return None
     head = model.get_submodule(done.head[0])
-    return head if _is_last(model, head, torch.zeros(1, 3, *size, device=device)) else None
+    return head if _is_last(model, head, probe) else None
 
 
 @torch.no_grad()
-def _is_last(model: nn.Module, head: nn.Module, images: Tensor) -> bool:
+def _is_last(model: nn.Module, head: nn.Module, probe: Any) -> bool:
     calls: list[tuple[int, object]] = []
     hook = head.register_forward_hook(lambda _, inputs, out: calls.append((len(inputs), out)))
     try:
-        logits = model.eval()(images)
+        logits = model.eval()(probe)
     finally:
         hook.remove()
     return len(calls) == 1 and calls[0][0] == 1 and calls[0][1] is logits

@@ -14,9 +14,9 @@ from fabricated_models import put_model
 from matplotlib.text import Text
 
 from hydra_peft.adaptation.carried import adapters
+from hydra_peft.backbones.inputs import preparation
 from hydra_peft.errors import UserError
 from hydra_peft.figures import FigureData, find_figure, render
-from hydra_peft.runs.assembly import build_normalizer
 from hydra_peft.runs.rebuild import load_scored_split, rebuild
 from hydra_peft.tables.labels import RANDOM
 
@@ -58,7 +58,7 @@ def test_one_run(compose_train: Compose, tmp_path: Path, cache: Path) -> None:
     seen = {}
     layer.register_forward_hook(lambda _, inputs, __: seen.update(x=inputs[0][:, 0]))
     with torch.no_grad():
-        prepare = build_normalizer(run.model, "backbone", torch.device("cpu"))
+        prepare = preparation(run.model, "backbone", torch.device("cpu"))
         run.model.eval()(
             prepare(split.in_memory(torch.device("cpu")).take(torch.tensor(positions)))
         )

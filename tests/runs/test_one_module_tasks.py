@@ -12,9 +12,11 @@ import torch
 from flat_results import results
 
 from hydra_peft.cli import evaluate
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
 from hydra_peft.runs import rebuild
 from hydra_peft.runs.collection import collect
-from hydra_peft.runs.run import Outcome
+from hydra_peft.runs.run import Outcome, run
 from hydra_peft.tables.rows import build_tables
 from hydra_peft.training.evaluation import predict
 
@@ -41,6 +43,7 @@ def plain_pearson(outputs: np.ndarray, targets: np.ndarray) -> float:
     [
         ("quadrants", "map_11point", plain_map, []),
         ("brightness", "pearson", plain_pearson, ["spearman"]),
+        ("sentences", "pearson", plain_pearson, ["spearman"]),
     ],
 )
 def test_a_task_is_trained_scored_tabulated_and_scored_again(
@@ -54,11 +57,15 @@ def test_a_task_is_trained_scored_tabulated_and_scored_again(
     others: list[str],
 ) -> None:
     words = [f"hydra.searchpath=[file://{extra_tasks}]", f"dataset={task}", "optimizer.lr=0.01"]
+    if task == "sentences":
+        words += ["model=tiny_text", "method.targets=[mlp.fc2]", "optimizer.lr=0.1"]
     outcome = do(*words, "method=lora", "train.epochs=4")
     record = outcome.record
     assert (record.status, record.primary) == ("completed", metric)
     assert list(record.scores["test"]) == [metric, *others]
-    assert record.counts == {"scored": 32}
+    assert record.counts == {"scored": {"sentences": 64}.get(task, 32)}
+    assert record.score is not None
+    assert record.score > 50
     assert record.training["accuracy"] is None
 
     outputs, targets = [], []
@@ -95,3 +102,20 @@ def test_it_is_in_tables_and_evaluated_by_its_script(
     monkeypatch.setattr(sys, "argv", call)
     assert evaluate.main() == 0
     assert f"{first.record.score:.4f}%  pearson" in capsys.readouterr().out
+
+
+def test_images_for_a_model_of_text_and_the_reverse_are_sentences(
+    configure: Callable[..., tuple[RunConfig, str]], extra_tasks: Path
+) -> None:
+    place = f"hydra.searchpath=[file://{extra_tasks}]"
+    config, yaml = configure(place, "dataset=brightness", "model=tiny_text", "method=linear")
+    with pytest.raises(UserError, match="has images, and the backbone takes none"):
+        run(config, yaml)
+
+
+def test_only_a_head_is_trained_on_features_of_text(
+    do: Callable[..., Outcome], extra_tasks: Path
+) -> None:
+    place = f"hydra.searchpath=[file://{extra_tasks}]"
+    outcome = do(place, "dataset=sentences", "model=tiny_text", "method=linear")
+    assert outcome.record.path["features"] == "computed once"

@@ -38,7 +38,7 @@ def test_the_head_gets_what_the_model_gives_it() -> None:
     model, data = Net(), split(300)
     hydra_peft.inject(model, "linear")
     model.train()
-    assert head_alone(model, (4, 4), CPU) is model.head
+    assert head_alone(model, torch.zeros(1, 3, 4, 4)) is model.head
     features = head_inputs(model, model.head, data, prepare=NORMALIZE, device=CPU, precision="fp32")
     assert model.calls == 1 + 2  # batches of 256, after one image to see that the head is last
     expected = model.body(NORMALIZE(data.take(slice(None))).flatten(1))
@@ -58,7 +58,7 @@ def test_only_a_head_that_trains_alone_is_fed_from_features() -> None:
         model = Net()
         options = {"targets": ["body.0"], "rank": 2} if method == "lora" else {}
         hydra_peft.inject(model, method, **options)
-        assert head_alone(model, (4, 4), CPU) is None
+        assert head_alone(model, torch.zeros(1, 3, 4, 4)) is None
 
 
 def test_a_head_whose_output_the_model_changes_is_not_fed_from_features() -> None:
@@ -72,4 +72,4 @@ def test_a_head_whose_output_the_model_changes_is_not_fed_from_features() -> Non
 
     model = Flattened()
     hydra_peft.inject(model, "linear")
-    assert head_alone(model, (4, 4), CPU) is None
+    assert head_alone(model, torch.zeros(1, 3, 4, 4)) is None

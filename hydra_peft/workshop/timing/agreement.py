@@ -91,7 +91,7 @@ def _train(
     """Return the losses of all steps, float64, and the accuracy on the test set in percent."""
     adapted = _model(seed, device)
     set_fused(adapted.model, fused)
-    training = Training(adapted.model, adapted.normalize, device, precision, CLASSES)
+    training = Training(adapted.model, adapted.prepare, device, precision, CLASSES)
     split = splits["train"].in_memory(device)
     losses = training.train(
         split,
