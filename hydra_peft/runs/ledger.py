@@ -19,6 +19,7 @@ from hydra_peft.files import MAX_JSON_BYTES, atomic_write, content_of
 from hydra_peft.runs import environment, hparams
 from hydra_peft.runs.claims import ClaimLost, Held
 from hydra_peft.runs.config_file import CONFIG
+from hydra_peft.runs.folder import PREDICTIONS
 from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record, utc_now, write_record
 from hydra_peft.training.progress import EpochRecord
 
@@ -232,7 +233,7 @@ class Ledger:
 
     def _tidy(self) -> None:
         """Remove what a process that was killed while it wrote left, and an earlier traceback."""
-        for name in (FILE, CONFIG, ADAPTER, TENSORS, TRACEBACK):
+        for name in (FILE, CONFIG, ADAPTER, TENSORS, PREDICTIONS, TRACEBACK):
             for temporary in self.folder.glob(f".{name}.*"):
                 temporary.unlink(missing_ok=True)
         (self.folder / TRACEBACK).unlink(missing_ok=True)

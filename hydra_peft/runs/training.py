@@ -22,13 +22,15 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.cores import threads_are_given
 from hydra_peft.errors import UserError
 from hydra_peft.runs.checkpoints import Checkpoints
+from hydra_peft.runs.folder import PREDICTIONS
 from hydra_peft.runs.ledger import Ledger
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.state import TrainingState, is_number
 from hydra_peft.runs.writer import RunWriter
+from hydra_peft.tensor_files import write_tensors
 from hydra_peft.training.batches import Feed, batch_count
 from hydra_peft.training.distributed import World
-from hydra_peft.training.evaluation import evaluate
+from hydra_peft.training.evaluation import Score, evaluate
 from hydra_peft.training.interrupts import Interrupts
 from hydra_peft.training.loop import Recipe, train
 from hydra_peft.training.profiling import profiled
@@ -129,6 +131,7 @@ class Training:
         if config.protocol.selection != "last":
             state.scoring.restore(adapter_state_dict(self.model))
             self._save_adapter()
+        self._save_predictions()
         return {
             **state.scoring.results(),
             "training": {
@@ -176,16 +179,7 @@ class Training:
                 self._save_adapter()
         if state.scoring.is_due(record.epoch):
             with threads.all():
-                score = evaluate(
-                    self.feed.module,
-                    self.task,
-                    self.feed.evaluate_split,
-                    prepare=self.feed.prepare,
-                    device=state.device,
-                    precision=config.precision,
-                    after_batch=self._let_be_interrupted,
-                    world=self.world,
-                )
+                score = self._score()
             state.scoring.add(record.epoch, score, lambda: adapter_state_dict(self.model))
             if writer is not None:
                 writer.score(config.protocol.evaluate_split, score.values, record.epoch)
@@ -227,6 +221,30 @@ class Training:
             tensors = state.tensors(self.world)  # of all processes' generators
             if self.checkpoints is not None:
                 self.checkpoints.write(state.step, tensors, facts)
+
+    def _score(self) -> Score:
+        return evaluate(
+            self.feed.module,
+            self.task,
+            self.feed.evaluate_split,
+            prepare=self.feed.prepare,
+            device=self.state.device,
+            precision=self.config.precision,
+            after_batch=self._let_be_interrupted,
+            world=self.world,
+        )
+
+    def _save_predictions(self) -> None:
+        """Write what the selected epoch's model says of each example that counts."""
+        assert self.state.scoring.kept is not None, "the last epoch is always evaluated"
+        outputs = self.state.scoring.kept[1].outputs
+        if outputs is None:
+            outputs = self._score().outputs  # scored before the run was taken up again
+        self.ledger.may_write()
+        if self.world.leads:
+            assert outputs is not None
+            split = self.config.protocol.evaluate_split
+            write_tensors(self.ledger.folder / PREDICTIONS, {"outputs": outputs}, {"split": split})
 
     def _save_adapter(self) -> None:
         self.ledger.may_write()

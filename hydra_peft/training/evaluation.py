@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import torch
@@ -28,10 +28,12 @@ class Score:
     Attributes:
         values: by metric, in percent, the primary one first.
         count: number of examples.
+        outputs: the model's, float32 ``[count, outputs]``, on the CPU; None if they were not kept.
     """
 
     values: Mapping[str, float]
     count: int
+    outputs: Tensor | None = field(default=None, compare=False, repr=False)
 
     def counts(self, metric: Metric) -> dict[str, int]:
         """Return the number of examples ``scored`` and, if ``metric`` counts, ``correct``."""
@@ -72,7 +74,7 @@ def evaluate(
         after_batch=after_batch,
         world=world,
     )
-    return Score(task.scores(outputs, split.targets), len(split))
+    return Score(task.scores(outputs, split.targets), len(split), outputs)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from hydra_peft.runs import rebuild
 from hydra_peft.runs.collection import collect
 from hydra_peft.runs.run import Outcome, run
 from hydra_peft.tables.rows import build_tables
+from hydra_peft.tensor_files import read_tensors
 from hydra_peft.training.evaluation import predict
 
 
@@ -80,6 +81,9 @@ def test_a_task_is_trained_scored_tabulated_and_scored_again(
         outcome.folder, cache=tmp_path / "cache", checkpoint=None, data=None, device="cpu"
     )
     assert again.unmerged.values == record.scores["test"]
+    kept = read_tensors(outcome.folder / "predictions.safetensors")["outputs"]
+    assert kept.dtype == torch.float32
+    assert torch.equal(kept, torch.from_numpy(outputs[0]))
     assert record.score == pytest.approx(
         plain(outputs[0].astype(np.float64), targets[0].astype(np.float64)), abs=1e-4
     )

@@ -92,7 +92,8 @@ def undisturbed() -> dict[str, tuple[bytes, dict[str, Any]]]:
 
 
 def result(outcome: Outcome) -> tuple[bytes, dict[str, Any]]:
-    return (outcome.folder / "adapter.safetensors").read_bytes(), results(outcome.record)
+    files = (outcome.folder / f"{name}.safetensors" for name in ("adapter", "predictions"))
+    return b"".join(file.read_bytes() for file in files), results(outcome.record)
 
 
 def same(one: tuple[bytes, dict[str, Any]], other: tuple[bytes, dict[str, Any]]) -> None:

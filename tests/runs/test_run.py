@@ -35,6 +35,7 @@ def test_folder_and_record(do: Do, tmp_path: Path) -> None:
         "adapter.safetensors",
         "config.yaml",
         "metrics.csv",
+        "predictions.safetensors",
         "result.json",
         "tensorboard",
         "train.log",
@@ -196,6 +197,9 @@ def test_selection_on_a_split_says_so_and_keeps_that_epoch(do: Do) -> None:
         best.folder, cache=best.folder / "cache", checkpoint=None, data=None, device="cpu"
     )
     assert correct(again.unmerged) == best.record.counts["correct"]
+    assert again.unmerged.outputs is not None
+    kept = read_tensors(best.folder / "predictions.safetensors")["outputs"]
+    assert torch.equal(kept.argmax(1), again.unmerged.outputs.argmax(1))
 
 
 def test_interrupted_run_says_so_and_is_done_again(
