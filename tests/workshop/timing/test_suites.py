@@ -335,7 +335,9 @@ def test_command_line(
 def test_busy() -> None:
     report = measured("busy", busy.Settings(rounds=1, epochs=1))
     assert [row["busy programs beside"] for row in report.rows] == [0, 0, 1, 1]
-    assert all(row["images/s, median"] > 0 for row in report.rows)
+    # A thread a core beside a busy program: perhaps no epoch is over in time, as it is to show.
+    follows = [row for row in report.rows if str(row["threads"]).startswith("threads that follow")]
+    assert [row["images/s, median"] > 0 for row in follows] == [True, True], report.rows
     assert "goal at least 0.97" in report.notes[0]
 
 
