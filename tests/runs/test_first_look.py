@@ -61,8 +61,9 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["dataset.sizes.test=5"], "has 797 images in test where its yaml says 5"),
         (["dataset.name=layout"], "benchmark mini has no task 'layout': choose one of cells, "),
         (["dataset.source=minni"], "dataset.source 'minni' is unknown (did you mean 'mini'?)"),
-        (["paths.cache=/proc/x"], "cannot write at /proc: permission denied; let it be written to, or"
-         " set paths.cache to another folder. What"),
+        (["paths.cache=/proc/x"],
+         "cannot write at /proc: permission denied; let it be written to, or set "
+         " paths.cache to another folder. What"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(
