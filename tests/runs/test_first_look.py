@@ -63,7 +63,7 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["dataset.source=minni"], "dataset.source 'minni' is unknown (did you mean 'mini'?)"),
         (["paths.cache=/proc/x"],
          "cannot write at /proc: permission denied; let it be written to, or set "
-         " paths.cache to another folder. What"),
+         "paths.cache to another folder. What"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(
