@@ -18,7 +18,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.tables.overrides import Origin
 
 #: no table compares precisions (overrides._SHOWN), and asking a device for its own loads torch
-_PRECISION = ["precision=fp32", "protocol.fills.precision=fp32"]
+_PRECISION = "precision=fp32"
 
 
 def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
@@ -63,7 +63,7 @@ def default_hyperparameters(
         for option in _tasks(benchmark):
             words = [f"dataset={option}", f"protocol={protocol}", f"method={method}"]
             try:
-                config = check_config(compose("train", [*words, *_PRECISION]))
+                config = check_config(compose("train", [*words, _PRECISION]))
             except COMPOSITION_ERRORS as error:
                 raise UserError(one_sentence(error)) from None
             values = {
@@ -102,7 +102,7 @@ def _overrides(origin: Origin) -> list[str] | None:
         return None
     chosen = {"protocol": origin.protocol, "method": origin.method, "dataset": tasks[0]}
     words = [f"{group}={option}" for group, option in chosen.items()]
-    words += _PRECISION
+    words.append(_PRECISION)
     named = origin.model in _options("model")
     words += [f"model={origin.model}"] if named else ["model=timm", "model.architecture=any"]
     tuned = ["protocol.tune=true", f"protocol.search={origin.search}"]

@@ -10,7 +10,6 @@ from hydra.core.global_hydra import GlobalHydra
 
 from hydra_peft.cli.train import CONF, register
 from hydra_peft.config.check import check_config
-from hydra_peft.config.resolvers import without_devices
 from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.errors import UserError, did_you_mean
 
@@ -53,7 +52,7 @@ def benchmark_tasks(benchmark: str) -> dict[str, DatasetConfig]:
     options = task_options(benchmark)
     register()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"), without_devices():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         return {
             name: check_config(compose("train", [f"dataset={option}"])).dataset
             for name, option in options.items()

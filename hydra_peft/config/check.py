@@ -14,24 +14,16 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.interpolations import unresolved
+from hydra_peft.config.plain import CHOSEN, build, types
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.limits import check_limits
-from hydra_peft.methods import method_class
-from hydra_peft.optimizers import optimizer_class
 from hydra_peft.plain_text import shortened
-from hydra_peft.schedules import schedule_class
 
 T = TypeVar("T")
 
-#: groups whose ``name`` chooses their class, with an example
-CHOSEN = {
-    "method": (method_class, "method=lora"),
-    "optimizer": (optimizer_class, "optimizer=adamw"),
-    "scheduler": (schedule_class, "scheduler=cosine"),
-}
-#: keys of such groups that are no options of the class; ``recipe`` says which of a recipe's rates
+#: keys of groups with a ``name`` that are no options; ``recipe`` says which of a recipe's rates
 _NO_OPTIONS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
 #: keys of earlier code that decided nothing; the configs of its runs still have them
@@ -56,20 +48,7 @@ def check_config(config: DictConfig, resolved: Resolved | None = None) -> RunCon
         UserError: an unknown or missing key, a value of the wrong type or out of its limits; one
             sentence with the full key, what was expected, and near names.
     """
-    return check_and_resolve(config, resolved)[0]
-
-
-def check_and_resolve(
-    config: DictConfig, resolved: Resolved | None = None
-) -> tuple[RunConfig, dict[str, Any]]:
-    """Return the typed run that ``config`` describes, and ``config`` as plain, resolved values.
-
-    Resolving takes longer than all other checks: done once for both.
-
-    Raises:
-        UserError: see :func:`check_config`.
-    """
-    types = _types()
+    kinds = types()
     raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     expected = [f.name for f in dataclasses.fields(RunConfig) if f.name != "settings"]
     for key in raw:
@@ -88,27 +67,19 @@ def check_and_resolve(
     for key in expected:
         if key not in there:
             raise UserError(f"the config has no '{key}': it is needed, see conf/train.yaml.")
-    plain: dict[str, Any] = {}
     values: dict[str, Any] = {}
     # Others take values from these two: a mistake in them is named there.
     for key in sorted(expected, key=lambda key: key not in ("dataset", "train")):
-        if dataclasses.is_dataclass(types[key]):
+        if dataclasses.is_dataclass(kinds[key]):
             section = _section(config, key)
             resolve = functools.partial(_resolved, section, key)
             is_plain = _is_plain(texts[key])
-            plain[key] = raw[key] if is_plain else resolved.get(key, texts, resolve)
-            values[key] = _chosen(key, plain[key]) or _typed(types[key], plain[key], key)
+            plain = raw[key] if is_plain else resolved.get(key, texts, resolve)
+            values[key] = _chosen(key, plain) or _typed(kinds[key], plain, key)
         else:
-            plain[key] = values[key] = _check_value(types[key], single.get(key, raw[key]), key)
+            values[key] = _check_value(kinds[key], single.get(key, raw[key]), key)
     checked = RunConfig(**values, settings={})
-    settings = _as_configured(checked, raw)
-    ordered = {str(key): plain[str(key)] for key in config}
-    return dataclasses.replace(checked, settings=settings), ordered
-
-
-@functools.cache
-def _types() -> dict[str, Any]:
-    return typing.get_type_hints(RunConfig)
+    return dataclasses.replace(checked, settings=_as_configured(checked, raw))
 
 
 def _single(config: DictConfig, key: str) -> Any:
@@ -206,7 +177,7 @@ def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
         said = shortened(str(values), 200)
         raise UserError(f"{key} has a number that is too large for any key: {said}.") from None
     check_limits(cls, options, f"{key}.")
-    return cast(T, _build(cls, options))
+    return cast(T, build(cls, options))
 
 
 def _check_switches(cls: Any, values: dict[str, Any], key: str) -> None:
@@ -217,15 +188,6 @@ def _check_switches(cls: Any, values: dict[str, Any], key: str) -> None:
             raise UserError(f"{key}.{name}={value} is not allowed: it must be true or false.")
         if dataclasses.is_dataclass(hint) and isinstance(value, dict):
             _check_switches(hint, value, f"{key}.{name}")
-
-
-def _build(cls: Any, options: dict[str, Any]) -> Any:
-    """Build a dataclass from plain values, nested dataclasses first."""
-    hints = typing.get_type_hints(cls)
-    for field in dataclasses.fields(cls):
-        if dataclasses.is_dataclass(hints[field.name]):
-            options[field.name] = _build(hints[field.name], options[field.name])
-    return cls(**options)
 
 
 @functools.cache

@@ -13,13 +13,13 @@ from typing import Any
 
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import TUNED_OPTIONS, RunConfig
-from hydra_peft.config.text import changed
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.finite import is_finite
 from hydra_peft.metrics import find_metric
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.existing import folder_of
 from hydra_peft.runs.folder import TUNING, runs_of_task
+from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.outcome import Outcome, existing_outcome
 from hydra_peft.runs.record import Record, completed_score, read_record
 from hydra_peft.runs.run import run
@@ -50,16 +50,12 @@ class Choice:
             method=dataclasses.replace(config.method, **self.options),
         )
 
-    def changes(self) -> dict[str, dict[str, float]]:
-        """Return the values by group of the config and name."""
-        return {"optimizer": {"lr": self.lr}, "method": self.options}
-
     def as_dict(self) -> dict[str, float]:
         """Return the values by name."""
         return {"lr": self.lr, **self.options}
 
 
-def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
+def run_protocol(config: RunConfig) -> Outcome:
     """Do what ``config`` describes: one run, or with ``protocol.tune`` the search before it too.
 
     The search trains each combination of ``protocol.grid``, or those that ``protocol.search``
@@ -69,15 +65,15 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
 
     Args:
         config: checked.
-        config_yaml: the same, composed and resolved.
 
     Raises:
         UserError: as :func:`hydra_peft.runs.run.run`; or what ``protocol.search`` draws with is not
             installed.
         RunFailed: no combination gave a score, or one failed before and is not asked for again.
     """
+    config = on_device(config)
     if not config.protocol.tune:
-        return run(config, config_yaml)
+        return run(config)
     check_search(config.protocol)
     if current().size > 1:
         raise UserError(
@@ -90,7 +86,7 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
         return existing
     # Now, not after a search that may take days: only the last run needs the test set.
     check_images(config)
-    tried = _search(config, config_yaml)
+    tried = _search(config)
     scored = [
         (choice, outcome) for choice, outcome in tried if outcome.record.status == "completed"
     ]
@@ -106,8 +102,7 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
         if metric.better(completed_score(outcome.record), than=completed_score(reached.record)):
             best, reached = choice, outcome
     log.info("tuning of %s chose %s", config.dataset.name, best.as_dict())
-    chosen_yaml = changed(config_yaml, best.changes())
-    return run(best.apply(config), chosen_yaml, tuning=_describe(config, tried, best))
+    return run(best.apply(config), tuning=_describe(config, tried, best))
 
 
 def choices(config: RunConfig) -> list[Choice]:
@@ -133,10 +128,10 @@ def _values(config: RunConfig) -> dict[str, list[float]]:
     return {name: getattr(grid, name) for name in ("lr", *TUNED_OPTIONS) if name in {*has, "lr"}}
 
 
-def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]:
+def _search(config: RunConfig) -> list[tuple[Choice, Outcome]]:
     """Try what there is to try; return it in that order."""
     if config.protocol.search == "grid":
-        return [(choice, _try(config, config_yaml, choice)) for choice in choices(config)]
+        return [(choice, _try(config, choice)) for choice in choices(config)]
     tried: list[tuple[Choice, Outcome]] = []
     count = tries(config)
 
@@ -144,7 +139,7 @@ def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]
         choice = Choice(values["lr"], {key: values[key] for key in values if key != "lr"})
         # What is drawn twice is one run, also where complete ones are done again.
         known = next((outcome for earlier, outcome in tried if earlier == choice), None)
-        outcome = known or _try(config, config_yaml, choice)
+        outcome = known or _try(config, choice)
         tried.append((choice, outcome))
         reached = outcome.record.score
         said = f"{reached:.1f}% on val200" if reached is not None else outcome.record.status
@@ -215,14 +210,8 @@ def _is_trial(record: Record, config: RunConfig) -> bool:
         return False
 
 
-def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
-    tried = candidate(config, choice)
-    changes = {
-        "protocol": dataclasses.asdict(tried.protocol),
-        "paths": dataclasses.asdict(tried.paths),
-        **choice.changes(),
-    }
-    outcome = run(tried, changed(config_yaml, changes))
+def _try(config: RunConfig, choice: Choice) -> Outcome:
+    outcome = run(candidate(config, choice))
     # That it diverged is what the trial was to find out; that it failed says nothing of its values.
     if outcome.record.status == "failed":
         raise RunFailed(

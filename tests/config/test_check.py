@@ -18,7 +18,7 @@ from hydra_peft.config.check import check_config, check_recorded, check_section
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
-from hydra_peft.training import devices
+from hydra_peft.runs.on_device import on_device
 
 Compose = Callable[..., Any]
 
@@ -73,7 +73,7 @@ def test_folders_may_start_with_a_tilde(
         (["seed=-1"], "seed=-1 is not allowed"),
         (["seed=true"], "seed=True is not allowed: it must be of type int"),
         (["device=gpu"], "device=gpu is not allowed: it must be one of auto, cpu, cuda"),
-        (["precision=fp16"], "one of fp32, bf16"),
+        (["precision=fp16"], "one of auto, fp32, bf16"),
         (["optimizer.lr=-1"], "optimizer.lr=-1.0 is not allowed: it must be positive"),
         (["optimizer.lr=nan"], "optimizer.lr=nan is not allowed"),
         (["optimizer.lr=inf"], "optimizer.lr=inf is not allowed"),
@@ -224,10 +224,10 @@ def test_the_warm_up_of_a_recipe_shortens_with_the_run(
 def test_precision_is_the_protocols(
     compose_train: Compose, monkeypatch: pytest.MonkeyPatch, protocol: str, precision: str
 ) -> None:
-    monkeypatch.setattr(devices, "fastest_precision", lambda _device: "bf16")
-    assert check_config(compose_train(f"protocol={protocol}")).precision == precision
-    asked = check_config(compose_train(f"protocol={protocol}", "precision=fp32"))
-    assert asked.precision == "fp32"
+    monkeypatch.setattr("hydra_peft.runs.on_device.fastest_precision", lambda _device: "bf16")
+    assert on_device(check_config(compose_train(f"protocol={protocol}"))).precision == precision
+    asked = on_device(check_config(compose_train(f"protocol={protocol}", "precision=fp32")))
+    assert asked.precision == asked.settings["precision"] == "fp32"
 
 
 def test_configs_of_earlier_code_are_read(compose_train: Compose) -> None:

@@ -227,7 +227,7 @@ def test_of_a_tuned_run_the_chosen_rate_is_shown(
     configure: Callable[..., Any], tab: Callable[[], dict[str, Row]], tmp_path: Path
 ) -> None:
     tune = ["protocol.tune=true", "protocol.grid.lr=[1e-2]", "protocol.grid.scale=[2]"]
-    outcome = run_protocol(*configure(*tune, "protocol.grid.dropout=[0]", "train.epochs=1"))
+    outcome = run_protocol(configure(*tune, "protocol.grid.dropout=[0]", "train.epochs=1"))
     rows = tab()
     assert len(rows) == 2  # the one of the search, and the one that counts
     row = rows[place(outcome.folder, tmp_path)]
