@@ -35,9 +35,9 @@ from hydra_peft.runs.claims import Held, claim
 from hydra_peft.runs.existing import decide, folder_of
 from hydra_peft.runs.feed import choose_feed
 from hydra_peft.runs.first_look import data_request, splits_read
-from hydra_peft.runs.folder import completed_record, set_aside
+from hydra_peft.runs.folder import completed_record, holds_record, set_aside
 from hydra_peft.runs.ledger import Ledger, NotOurs
-from hydra_peft.runs.record import FILE, Record, read_record, utc_now
+from hydra_peft.runs.record import Record, read_record, utc_now
 from hydra_peft.runs.state import TrainingState
 from hydra_peft.runs.training import Training
 from hydra_peft.runs.writer import RunWriter
@@ -321,7 +321,7 @@ class _Run:
 
     def _clear(self) -> None:
         """Set aside what nobody can tell what it is: a folder whose record is refused."""
-        if not (self.world.leads and (self.folder / FILE).is_file()):
+        if not (self.world.leads and holds_record(self.folder)):
             return
         try:
             read_record(self.folder)
@@ -400,4 +400,4 @@ class _Run:
 
 def _unfinished(folder: Path) -> bool:
     """Whether ``folder`` holds a run that did not complete."""
-    return (folder / FILE).is_file() and completed_record(folder) is None
+    return holds_record(folder) and completed_record(folder) is None
