@@ -77,7 +77,7 @@ def _told(found: list[str]) -> str:
 
 
 def _of_score(record: Record) -> Iterator[str]:
-    count, correct, score = record.counts["scored"], record.counts.get("correct"), record.score
+    count, correct = record.counts["scored"], record.counts.get("correct")
     if not count > 0 or (correct or 0) > count:
         yield f"{correct} of {count} images correct"
     elif (accuracy := record.scores.get(record.split, {}).get("accuracy")) is not None:

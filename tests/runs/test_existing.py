@@ -70,6 +70,6 @@ def test_a_folder_in_the_place_of_a_file_is_told_before_training(
     folder = folder_of(config, load_backbone(config.model, config.seed)[1])
     (folder / "adapter.json" / "inside").mkdir(parents=True)
     monkeypatch.setattr("hydra_peft.runs.run.Training", lambda *_: pytest.fail("it trained"))
-    with pytest.raises(UserError, match="adapter.json is a folder"):
+    with pytest.raises(UserError, match=r"adapter\.json is a folder"):
         do("method=linear")
     assert [path.name for path in sorted(folder.rglob("*"))] == ["adapter.json", "inside"]
