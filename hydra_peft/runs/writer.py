@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from hydra_peft.files import open_anew, open_to_append
 from hydra_peft.runs import hparams
 from hydra_peft.runs.bar import ProgressBar
-from hydra_peft.runs.folder import METRICS
+from hydra_peft.runs.folder import LOG, METRICS
 from hydra_peft.runs.hparams import TENSORBOARD
 from hydra_peft.runs.ledger import NotOurs
 from hydra_peft.runs.record import Record
@@ -25,8 +25,6 @@ from hydra_peft.training.progress import EpochRecord
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
-
-LOG = "train.log"
 
 log = logging.getLogger("hydra_peft")
 
