@@ -8,7 +8,7 @@ import pytest
 from flat_results import changed
 from study import run_record
 
-from hydra_peft.report.accuracy import AccuracyTable, accuracy_table
+from hydra_peft.report.scores import ScoreTable, score_table
 from hydra_peft.report.summary import Leader, leaders
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.overrides import Origin
@@ -25,8 +25,8 @@ def table(*records: Record) -> Table:
     return built
 
 
-def shown(*records: Record) -> AccuracyTable:
-    return accuracy_table(table(*records), ["generated"])
+def shown(*records: Record) -> ScoreTable:
+    return score_table(table(*records), ["generated"])
 
 
 def leader(*records: Record) -> Leader:
