@@ -51,7 +51,10 @@ def test_what_runs_write_is_read(tmp_path: Path, changes: dict[str, Any]) -> Non
             ({"metrics": {**METRICS, "correct": odd}}, "counts.correct")
             for odd in ("1", None, 10**400)
         ),
-        ({"scores": {"test": {"pearson": -100.5, "mse": -0.1}}}, "scores.test.pearson, scores.test.mse"),
+        (
+            {"scores": {"test": {"pearson": -100.5, "mse": -0.1}}},
+            "scores.test.pearson, scores.test.mse",
+        ),
         ({"metrics": {**METRICS, "count": [1]}}, "counts.scored"),
         ({"metrics": {**METRICS, "split": 1}}, "selection.split"),
         ({"metrics": {**METRICS, "selection": None}}, "selection.rule"),
