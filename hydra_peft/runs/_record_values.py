@@ -6,6 +6,7 @@ Checked wherever a record is read, since anybody may have put it there.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.finite import is_finite
@@ -24,7 +25,7 @@ _MAPPINGS = (
 )
 _TEXTS = (
     *("config_id", "benchmark", "group", "task", "model", "method_label", "protocol"),
-    *("started", "primary"),
+    "primary",
 )
 #: what a completed run has
 _RESULTS = {
@@ -41,7 +42,10 @@ def wrong_values(record: Record) -> list[str]:
     wrong += [name for name in _TEXTS if not isinstance(getattr(record, name), str)]
     if type(record.seed) is not int or not 0 <= record.seed < 2**32:
         wrong.append("seed")
-    wrong += [n for n in ("error", "ended") if not isinstance(getattr(record, n), str | None)]
+    wrong += ["started"] if not _is_time(record.started) else []
+    wrong += ["ended"] if not (record.ended is None or _is_time(record.ended)) else []
+    if not isinstance(record.error, str | None):
+        wrong.append("error")
     if not (isinstance(record.resumed, list) and all(map(_is_resumption, record.resumed))):
         wrong.append("resumed")
     if record.images_per_second is not None and not _is_amount(record.images_per_second):
@@ -124,6 +128,14 @@ def _is_score(value: Any, metric: str) -> bool:
 def _is_resumption(value: object) -> bool:
     counts = ("at_step", "epoch")
     return isinstance(value, dict) and all(_is_count(value.get(key, 0)) for key in counts)
+
+
+def _is_time(value: object) -> bool:
+    """Whether ``value`` is a time in ISO 8601 that says of which time zone: they are compared."""
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _is_text(value: object) -> bool:

@@ -18,7 +18,7 @@ from hydra_peft.files import open_anew, open_to_append
 from hydra_peft.metrics import value_text
 from hydra_peft.runs import hparams
 from hydra_peft.runs.bar import ProgressBar
-from hydra_peft.runs.folder import METRICS
+from hydra_peft.runs.folder import LOG, METRICS
 from hydra_peft.runs.hparams import TENSORBOARD
 from hydra_peft.runs.ledger import NotOurs
 from hydra_peft.runs.record import Record
@@ -26,8 +26,6 @@ from hydra_peft.training.progress import EpochRecord
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
-
-LOG = "train.log"
 
 log = logging.getLogger("hydra_peft")
 

@@ -56,6 +56,9 @@ def test_what_runs_write_is_read(tmp_path: Path, changes: dict[str, Any]) -> Non
             "scores.test.pearson, scores.test.mse",
         ),
         ({"metrics": {**METRICS, "count": [1]}}, "counts.scored"),
+        # The later of two equal runs counts, so times are times, and comparable.
+        *(({"started": odd}, "started") for odd in ("", "zzz", "2026-01-01T00:00:00", None)),
+        *(({"ended": odd}, "ended") for odd in ("", "2026-13-01T00:00:00+00:00", 7)),
         ({"metrics": {**METRICS, "split": 1}}, "selection.split"),
         ({"metrics": {**METRICS, "selection": None}}, "selection.rule"),
         ({"status": "diverged", "metrics": {"accuracy": "98", "split": "a"}}, "scores.a.accuracy"),
