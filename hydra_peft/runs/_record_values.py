@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.finite import is_finite
+from hydra_peft.metrics import find_metric, metric_names
 
 if TYPE_CHECKING:
     from hydra_peft.runs.record import Record
@@ -86,7 +87,7 @@ def missing_results(record: Record) -> list[str]:
 
 
 def _wrong_results(record: Record) -> Iterator[str]:
-    """Yield which results are no scores in percent, no rule, split and epoch, no counts.
+    """Yield which results are no scores of their metrics, no rule, split and epoch, no counts.
 
     Those that are missing are not among them.
     """
@@ -94,7 +95,8 @@ def _wrong_results(record: Record) -> Iterator[str]:
         if not isinstance(values, dict):
             yield f"scores.{split}"
         else:
-            yield from (f"scores.{split}.{name}" for name, v in values.items() if not _is_score(v))
+            wrong = [name for name, value in values.items() if not _is_score(value, name)]
+            yield from (f"scores.{split}.{name}" for name in wrong)
     selection, training = record.selection, record.training
     if selection.get("rule", "last") not in _RULES:
         yield "selection.rule"
@@ -106,16 +108,21 @@ def _wrong_results(record: Record) -> Iterator[str]:
         yield "training.loss"
     # None where examples are not right or wrong.
     accuracy = training.get("accuracy")
-    if accuracy is not None and not (_is_score(accuracy) and accuracy >= 0):
+    if accuracy is not None and not _is_score(accuracy, "accuracy"):
         yield "training.accuracy"
     for group in ("counts", "parameters"):
         counts = getattr(record, group).items()
         yield from (f"{group}.{name}" for name, value in counts if not _is_count(value))
 
 
-def _is_score(value: Any) -> bool:
-    """Whether ``value`` is in percent; correlations are scores too, and less than zero."""
-    return is_finite(value) and -100 <= value <= 100
+def _is_score(value: Any, metric: str) -> bool:
+    """Whether ``value`` is within the bounds of ``metric``; of one not known here, a number."""
+    if not is_finite(value):
+        return False
+    if metric not in metric_names():
+        return True
+    found = find_metric(metric)
+    return bool(found.least <= value <= found.most)
 
 
 def _is_resumption(value: object) -> bool:

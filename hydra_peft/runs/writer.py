@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 from hydra_peft.files import open_anew, open_to_append
+from hydra_peft.metrics import value_text
 from hydra_peft.runs import hparams
 from hydra_peft.runs.bar import ProgressBar
 from hydra_peft.runs.folder import LOG, METRICS
@@ -138,10 +139,10 @@ class RunWriter:
         )
 
     def score(self, split: str, values: Mapping[str, float], epoch: int) -> None:
-        """Write each metric's value (percent) on ``split`` after ``epoch``."""
+        """Write each metric's value on ``split`` after ``epoch``."""
         for name, value in values.items():
             self._tensorboard.add_scalar(f"{split}/{name}", value, epoch)
-            log.info("epoch %d %s %s %.2f%%", epoch, split, name, value)
+            log.info("epoch %d %s %s %s", epoch, split, name, value_text(name, value))
 
     def begin(self, record: Record, config_yaml: str) -> None:
         """Tell TensorBoard which run this is; on the disk at once, whatever becomes of the run."""
