@@ -306,7 +306,7 @@ class _Run:
                 self._carry_over()
                 self.ledger.begin(config_yaml)
 
-        request = data_request(config.dataset, config.paths, splits_read(protocol))
+        request = data_request(config.dataset, config.paths, splits_read(config))
         data = load_data(
             config.dataset,
             config.data,
