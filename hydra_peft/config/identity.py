@@ -26,6 +26,8 @@ _NOT_SCIENCE = {
 
 #: keys that came later: an id stays what it was where they have the value that held before
 _USUAL: dict[str, dict[str, Any]] = {"dataset": {"kind": "classification", "metrics": []}}
+#: the same of a whole group: every run had a linear head before there were others
+_USUAL_HEAD = {"name": "linear"}
 
 
 def science(config: RunConfig) -> dict[str, Any]:
@@ -49,6 +51,8 @@ def science(config: RunConfig) -> dict[str, Any]:
             for key, value in values.items()
             if key not in left_out and not (key in usual and usual[key] == value)
         }
+    if (head := config.head.identity()) != _USUAL_HEAD:
+        groups["head"] = head
     method = config.method.identity()
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.

@@ -93,10 +93,11 @@ def rebuild(
     record, config = read_completed(folder, checkpoint=checkpoint, doubts=doubts)
     with in_file(folder / CONFIG):
         check_model(config, elsewhere=True)
-        skeleton = build_skeleton(config.model, config.method, config.dataset.classes)
+        skeleton = build_skeleton(config.model, config.head, config.method, config.dataset.classes)
     _check_sizes(skeleton, record, folder)
     backbone, weights = load_backbone(config.model, config.seed)
     _same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
+    config.head.attach(backbone, config.dataset.classes)
     load_adapter(backbone, folder, check_weights=False)
     return RebuiltRun(folder, record, config, backbone)
 
