@@ -11,7 +11,8 @@ from hydra_peft.runs.record import FILE, Record, read_record
 
 #: one line an epoch, columns as the header says
 METRICS = "metrics.csv"
-#: ``outputs``, float32 ``[n, outputs]``: what the model said of each example of the scored split
+#: ``outputs``, float32 ``[n, outputs]``: what the model said of each example of the scored split;
+#: ``targets``: what is true of them, as the task's kind has it
 PREDICTIONS = "predictions.safetensors"
 #: what an earlier run of the same identity is renamed to, before a number
 SUPERSEDED = ".superseded-"
