@@ -27,7 +27,7 @@ from hydra_peft.adaptation.parameters import (
 from hydra_peft.adaptation.record import Adaptation, adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.surgery import replace_module
-from hydra_peft.disk_errors import disk_reason
+from hydra_peft.disk_errors import disk_reason, remedy
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path, read_json, write_json
 from hydra_peft.methods import build_method, is_own
@@ -61,7 +61,7 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
     except OSError as error:
         raise UserError(
             f"{disk_reason(error) or f'cannot write into {folder}: {error}'}; the adapter was not "
-            "saved: name another folder, or make room for it."
+            f"saved: {remedy(error, 'name another folder')}."
         ) from error
 
 

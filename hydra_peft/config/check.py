@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from hydra_peft.config.identity import TUNED, science
+from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError, did_you_mean
@@ -272,8 +273,8 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
         missing = reason.rsplit(": ", 1)[1]
         missing = missing if "." in missing else key
         return f"{missing} has no value: it must be set here, as {missing}=..."
-    if isinstance(error, InterpolationResolutionError):
-        return f"{error.full_key or key} points to something that is not there: {reason}."
+    if nowhere := unresolved(error, key):
+        return nowhere
     wrong = re.fullmatch(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", reason)
     if wrong and wrong[2] in _KINDS:
         value = shortened(wrong[1], 100)
