@@ -154,12 +154,12 @@ def _matrix(axes: Axes, table: pd.DataFrame, classes: pd.DataFrame) -> Any:
         interpolation="nearest",
     )
     if count <= _NUMBERED:
-        for row in table.itertuples():
-            dark = shares[row.target, row.prediction] < 0.3
+        for row, column, number in table[["target", "prediction", "count"]].to_numpy().tolist():
+            dark = shares[row, column] < 0.3
             axes.text(
-                row.prediction,
-                row.target,
-                str(row.count),
+                column,
+                row,
+                str(number),
                 ha="center",
                 va="center",
                 color="white" if dark else "black",

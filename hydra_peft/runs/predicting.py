@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from hydra_peft.tasks import Task
 from hydra_peft.training.batches import Prepare
 from hydra_peft.training.devices import exact_float32, resolve_device
 from hydra_peft.training.evaluation import predict
+
+Item = TypeVar("Item")
 
 #: images a batch: few enough that a progress bar moves on a CPU
 _AT_ONCE = 64
@@ -114,8 +116,10 @@ class TrainedRun:
         Raises:
             UserError: one of them cannot be read; it names the file.
         """
-        single = isinstance(images, AnyImage) and getattr(images, "ndim", 3) <= 3
-        several = [images] if single else list(images)
+        if isinstance(images, np.ndarray) and images.ndim <= 3:
+            several: list[AnyImage] = [images]
+        else:
+            several = [images] if isinstance(images, str | Path | Image.Image) else list(images)
         if not several:
             return Predictions([], torch.empty(0, self.task.outputs))
         parts = [
@@ -154,7 +158,7 @@ class TrainedRun:
             array = np.asarray(image.convert("RGB"))
         else:
             array = image
-        shape = getattr(array, "shape", ())
+        shape: tuple[int, ...] = getattr(array, "shape", ())
         if getattr(array, "dtype", None) != np.uint8 or len(shape) != 3 or shape[2] != 3:
             raise UserError(
                 f"an image of type {type(image).__name__} and shape {tuple(shape)} cannot be "
@@ -227,6 +231,6 @@ def load_run(
     )
 
 
-def _chunks(items: Iterator[tuple[AnyImage, Tensor]]) -> Iterator[list[tuple[AnyImage, Tensor]]]:
+def _chunks(items: Iterator[Item]) -> Iterator[list[Item]]:
     while chunk := list(islice(items, _AT_ONCE)):
         yield chunk
