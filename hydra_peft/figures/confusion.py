@@ -105,7 +105,6 @@ def plot(data: FigureData) -> Picture:
     """Draw the matrix beside the accuracy of each class, or of the least accurate ones."""
     classes = data.tables["classes"]
     count = len(classes)
-    size = max(4.0, min(SMALL, 4.4 * 72 * 0.85 / count))
     height = 3.6 if count <= _NUMBERED else 6.4
     made = picture(PAGE, height + 0.5)
     grid = made.subplots(1, 2, width_ratios=[4.2, 1.2])
@@ -113,10 +112,10 @@ def plot(data: FigureData) -> Picture:
     image = _matrix(matrix, data.table, classes)
     if count <= _NAMED:
         labels = [shortened(str(name), _LONGEST) for name in classes["name"]]
-        matrix.set_yticks(range(count), labels, fontsize=size)
+        matrix.set_yticks(range(count), labels, fontsize=SMALL)
         upright = max(map(len, labels)) <= 2 or (count <= _NUMBERED and max(map(len, labels)) < 7)
-        matrix.set_xticks(range(count), labels, fontsize=size, rotation=0 if upright else 90)
-        _bars(bars, classes, [""] * count, size)
+        matrix.set_xticks(range(count), labels, fontsize=SMALL, rotation=0 if upright else 90)
+        _bars(bars, classes, [""] * count)
         bars.set_ylim(matrix.get_ylim())
         bars.tick_params(left=False)
     else:
@@ -125,7 +124,7 @@ def plot(data: FigureData) -> Picture:
             shortened(name if name == str(number) else f"{number} {name}", _LONGEST)
             for number, name in zip(least["class"], least["name"].astype(str), strict=True)
         ]
-        _bars(bars, least, names, SMALL)
+        _bars(bars, least, names)
         bars.set_ylim(len(least) - 0.5, -0.5)
     bars.axvline((data.facts or {})["accuracy"], color=GREY, linestyle=":")
     ticks = [0, 0.05, 0.25, 0.5, 1]
@@ -179,9 +178,9 @@ def _shares(counts: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _bars(axes: Axes, classes: pd.DataFrame, names: Sequence[str], size: float) -> None:
+def _bars(axes: Axes, classes: pd.DataFrame, names: Sequence[str]) -> None:
     axes.barh(range(len(classes)), classes["accuracy"], color="#4C72B0", height=0.8)
-    axes.set_yticks(range(len(classes)), names, fontsize=size)
+    axes.set_yticks(range(len(classes)), names, fontsize=SMALL)
     axes.set_xlim(0, 100)
     axes.set_xlabel("accuracy (%)")
     axes.grid(axis="x")
