@@ -41,7 +41,12 @@ _RETIRED = {"dataset": ("column",)}
 #: what OmegaConf calls its types
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 #: what it calls them where a value is missing
-_NEEDED = {"int": _KINDS["Integer"], "float": _KINDS["Float"], "str": "a text"}
+_NEEDED = {
+    "int": _KINDS["Integer"],
+    "float": _KINDS["Float"],
+    "bool": _KINDS["Boolean"],
+    "str": "a text",
+}
 #: groups that passed, by class and values as text: the jobs of a sweep share most of theirs
 _passed: dict[tuple[type, str], Any] = {}
 _PASSED_MAX = 4096
@@ -258,7 +263,9 @@ def _with_missing(cls: type) -> type:
 def _check_value(kind: type[T], value: Any, key: str) -> T:
     # bool is a subclass of int, yet seed=true is a mistake.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{key}={value} is not allowed: it must be of type {kind.__name__}.")
+        typed = {None: "null", True: "true", False: "false"}
+        shown = typed[value] if value is None or isinstance(value, bool) else value
+        raise UserError(f"{key}={shown} is not allowed: it must be {_NEEDED[kind.__name__]}.")
     return value
 
 
