@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
+from hydra_peft.heads import head_class
 from hydra_peft.methods import method_class
 from hydra_peft.optimizers import optimizer_class
 from hydra_peft.schedules import schedule_class
@@ -17,6 +18,7 @@ from hydra_peft.schedules import schedule_class
 #: groups whose ``name`` chooses their class, with an example
 CHOSEN = {
     "method": (method_class, "method=lora"),
+    "head": (head_class, "head=linear"),
     "optimizer": (optimizer_class, "optimizer=adamw"),
     "scheduler": (schedule_class, "scheduler=cosine"),
 }
