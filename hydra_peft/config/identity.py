@@ -34,6 +34,8 @@ _USUAL: dict[str, dict[str, Any]] = {
         "splits": dataclasses.asdict(SPLITS_BEFORE),
     }
 }
+#: the same of a whole group: every run had a linear head before there were others
+_USUAL_HEAD = {"name": "linear"}
 
 
 def science(config: RunConfig) -> dict[str, Any]:
@@ -57,6 +59,8 @@ def science(config: RunConfig) -> dict[str, Any]:
             for key, value in values.items()
             if key not in left_out and not (key in usual and usual[key] == value)
         }
+    if (head := config.head.identity()) != _USUAL_HEAD:
+        groups["head"] = head
     method = config.method.identity()
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.
