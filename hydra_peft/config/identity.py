@@ -7,6 +7,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
+
 if TYPE_CHECKING:
     from hydra_peft.config.schema import RunConfig  # who reads a hash needs none of it
 
@@ -25,7 +27,15 @@ _NOT_SCIENCE = {
 }
 
 #: keys that came later: an id stays what it was where they have the value that held before
-_USUAL: dict[str, dict[str, Any]] = {"dataset": {"kind": "classification", "metrics": []}}
+_USUAL: dict[str, dict[str, Any]] = {
+    "dataset": {
+        "kind": "classification",
+        "metrics": [],
+        "splits": dataclasses.asdict(SPLITS_BEFORE),
+    }
+}
+#: the same of a whole group: every run had a linear head before there were others
+_USUAL_HEAD = {"name": "linear"}
 
 
 def science(config: RunConfig) -> dict[str, Any]:
@@ -49,6 +59,8 @@ def science(config: RunConfig) -> dict[str, Any]:
             for key, value in values.items()
             if key not in left_out and not (key in usual and usual[key] == value)
         }
+    if (head := config.head.identity()) != _USUAL_HEAD:
+        groups["head"] = head
     method = config.method.identity()
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.
