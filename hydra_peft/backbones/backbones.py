@@ -65,6 +65,8 @@ def build_backbone(
     pretrained: bool,
     seed: int,
     url: str | None = None,
+    image_size: int | None = None,
+    antialias: bool = True,
 ) -> tuple[nn.Module, Weights]:
     """Return a backbone without head, and where its weights come from.
 
@@ -78,6 +80,9 @@ def build_backbone(
         pretrained: false draws random weights from ``seed``.
         seed: of random weights; not used for pretrained ones.
         url: where a person can fetch the weights, for the message when they are missing.
+        image_size: side of the images in pixels; None for the architecture's own.
+        antialias: how a file's position embeddings are resampled, see
+            :func:`~hydra_peft.backbones.checkpoints.load_checkpoint`.
 
     Raises:
         UserError: an unknown architecture, or weights that are missing or do not fit.
@@ -86,15 +91,18 @@ def build_backbone(
     file = local_file(architecture, checkpoint) if pretrained else None
     there = file is not None and os.path.isfile(file)
     stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and there else None
-    key = json.dumps([architecture, dict(arguments), drop_path, source, stamp], sort_keys=True)
+    shape = [architecture, dict(arguments), drop_path, image_size, antialias]
+    key = json.dumps([*shape, source, stamp], sort_keys=True)
     if key not in _loaded:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = build_architecture(architecture, arguments, drop_path=drop_path)
+            model = build_architecture(
+                architecture, arguments, drop_path=drop_path, image_size=image_size
+            )
         if file is not None:
-            _load_file(model, architecture, file, url)
+            _load_file(model, architecture, file, url, antialias)
         elif pretrained:
-            _load_from_hub(model, architecture, arguments, url)
+            _load_from_hub(model, architecture, arguments, url, image_size, antialias)
         kind = "pretrained" if pretrained else "random"
         _loaded[key] = (model, Weights(kind, source, weights_hash(model.state_dict())))
         while len(_loaded) > KEPT:
@@ -115,6 +123,8 @@ def check_weights(
     drop_path: float,
     checkpoint: str | None,
     url: str | None,
+    image_size: int | None = None,
+    antialias: bool = True,
 ) -> None:
     """Check that pretrained weights are there and fit the architecture.
 
@@ -122,7 +132,8 @@ def check_weights(
     tells: the backbone is kept for the next :func:`build_backbone`.
 
     Args:
-        architecture, arguments, drop_path, checkpoint, url: as of :func:`build_backbone`.
+        architecture, arguments, drop_path, checkpoint, url, image_size, antialias: as of
+            :func:`build_backbone`.
 
     Raises:
         UserError: an unknown architecture, or weights that are missing or do not fit.
@@ -137,25 +148,40 @@ def check_weights(
             pretrained=True,
             seed=0,
             url=url,
+            image_size=image_size,
+            antialias=antialias,
         )
         return
     check_weights_exist(architecture, checkpoint, url)
     with torch.device("meta"):
-        skeleton = build_architecture(architecture, arguments)
-    check_checkpoint(skeleton, file)
+        skeleton = build_architecture(architecture, arguments, image_size=image_size)
+    check_checkpoint(skeleton, file, antialias=antialias)
 
 
-def _load_file(model: nn.Module, architecture: str, file: Path, url: str | None) -> None:
+def _load_file(
+    model: nn.Module, architecture: str, file: Path, url: str | None, antialias: bool
+) -> None:
     if not os.path.isfile(file):
         raise UserError(missing_weights(f"{file} is not there or is not a file", architecture, url))
-    load_checkpoint(model, file)
+    load_checkpoint(model, file, antialias=antialias)
 
 
 def _load_from_hub(
-    model: nn.Module, architecture: str, arguments: Mapping[str, Any], url: str | None
+    model: nn.Module,
+    architecture: str,
+    arguments: Mapping[str, Any],
+    url: str | None,
+    image_size: int | None,
+    antialias: bool,
 ) -> None:
+    if not antialias:
+        raise UserError(
+            "model.antialias=false is for weights in a file, and timm's hub resamples in its own "
+            "way: set model.checkpoint=<file>, or leave model.antialias out."
+        )
+    sized = {} if image_size is None else {"img_size": image_size}
     try:
-        loaded = ask_hub(architecture, arguments)
+        loaded = ask_hub(architecture, {**arguments, **sized})
     # No network, no such file, no access: each comes as another kind of exception.
     except Exception as error:
         reason = type(error).__name__

@@ -25,7 +25,10 @@ _NOT_SCIENCE = {
 }
 
 #: keys that came later: an id stays what it was where they have the value that held before
-_USUAL: dict[str, dict[str, Any]] = {"dataset": {"kind": "classification", "metrics": []}}
+_USUAL: dict[str, dict[str, Any]] = {
+    "dataset": {"kind": "classification", "metrics": []},
+    "model": {"image_size": None, "antialias": True},
+}
 
 
 def science(config: RunConfig) -> dict[str, Any]:
@@ -35,6 +38,7 @@ def science(config: RunConfig) -> dict[str, Any]:
     data and weights are recorded beside the id, that of the weights also in the folder's name. The
     recipe counts where a run takes values from it.
     """
+    from hydra_peft.backbones.image_sizes import own_size
     from hydra_peft.config.schema import TUNED_OPTIONS
 
     groups: dict[str, Any] = {}
@@ -49,6 +53,8 @@ def science(config: RunConfig) -> dict[str, Any]:
             for key, value in values.items()
             if key not in left_out and not (key in usual and usual[key] == value)
         }
+    if config.model.image_size == own_size(config.model.architecture):
+        groups["model"].pop("image_size", None)
     method = config.method.identity()
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
 from hydra_peft.errors import UserError
 from hydra_peft.limits import LearningRate, Limits, Scale, Share, check_limits
 from hydra_peft.methods._base import Method
@@ -80,8 +81,12 @@ class ModelConfig(_Group, key="model"):
             ones or the hub.
         pretrained: false starts from random weights, which every record and table then says.
         drop_path: stochastic depth rate while training.
-        arguments: further keyword arguments of the timm constructor, such as ``img_size``.
+        arguments: further keyword arguments of the timm constructor.
         url: where the weights can be fetched by hand, for messages.
+        image_size: side of the images in pixels, to which position embeddings are resampled; null
+            for the architecture's own.
+        antialias: whether position embeddings are smoothed where they are resampled to fewer
+            patches, timm's way; false for weights that were trained or are served without.
     """
 
     name: str
@@ -91,9 +96,13 @@ class ModelConfig(_Group, key="model"):
     drop_path: Share
     arguments: dict[str, Any]
     url: str | None
+    image_size: ImageSize | None = None
+    antialias: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.image_size is not None:
+            check_image_size(self.image_size, self.architecture, self.arguments)
         file = self.checkpoint or ""
         _require("\0" not in file, "model.checkpoint", repr(file), "without a NUL")
         if self.checkpoint is not None and not self.pretrained:

@@ -56,7 +56,8 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
     if not elsewhere:
         resolve_device(config.device)
     model = config.model
-    pair = repr((model.architecture, model.arguments, model.drop_path, config.method))
+    shape = (model.architecture, model.arguments, model.image_size, model.drop_path)
+    pair = repr((*shape, config.method))
     if pair not in _fitting:
         _check_fit(model, config.method, config.dataset.classes)
         _fitting.add(pair)
@@ -72,7 +73,10 @@ def build_skeleton(model: ModelConfig, method: Method, classes: int) -> nn.Modul
     """
     with torch.device("meta"):
         skeleton = build_architecture(
-            model.architecture, model.arguments, drop_path=model.drop_path
+            model.architecture,
+            model.arguments,
+            drop_path=model.drop_path,
+            image_size=model.image_size,
         )
         with _told_in_a_sentence(model, classes):
             cast(Any, skeleton).reset_classifier(classes)
@@ -122,6 +126,8 @@ def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:
         pretrained=model.pretrained,
         seed=derive_seed(seed, "backbone"),
         url=model.url,
+        image_size=model.image_size,
+        antialias=model.antialias,
     )
 
 

@@ -240,6 +240,8 @@ class _Run:
             device=self.device,
             normalization=config.data.normalization,
         )
+        if adapted.size is not None:
+            ledger.update(inputs={"image_size": list(adapted.size)})
         _check_no_batch_norm(adapted.model, config, self.world)
         unfinished = bool(self.world.tell(_unfinished(self.folder)))
         feed = self._prepare(adapted, config_yaml)

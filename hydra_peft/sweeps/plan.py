@@ -166,7 +166,8 @@ class _Planner:
     def _weights_of(self, config: RunConfig) -> Weights:
         model = config.model
         seed = None if model.pretrained else config.seed
-        key = repr((model.architecture, model.arguments, model.checkpoint, model.pretrained, seed))
+        shape = (model.architecture, model.arguments, model.image_size, model.antialias)
+        key = repr((*shape, model.checkpoint, model.pretrained, seed))
         weights: Weights = self._weights(key, lambda: _weights(config))
         return weights
 
@@ -186,6 +187,8 @@ def _weights(config: RunConfig) -> Weights:
             drop_path=model.drop_path,
             checkpoint=model.checkpoint,
             url=model.url,
+            image_size=model.image_size,
+            antialias=model.antialias,
         )
     return load_backbone(model, config.seed)[1]
 
