@@ -20,7 +20,12 @@ from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.backbones.checkpoints import check_checkpoint, load_checkpoint
 from hydra_peft.backbones.vit_mini import EMBEDDED
-from hydra_peft.backbones.weight_files import check_weights_exist, local_file, missing_weights
+from hydra_peft.backbones.weight_files import (
+    check_weights_exist,
+    local_file,
+    missing_weights,
+    stated_origin,
+)
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path
 
@@ -37,11 +42,13 @@ class Weights:
         kind: ``pretrained`` or ``random``.
         source: the file or hub name, or the seed of random ones.
         sha256: over the backbone's tensors as loaded, head left out.
+        origin: a sentence on whose they are, as the json beside a prepared file has it; else "".
     """
 
     kind: str
     source: str
     sha256: str
+    origin: str = ""
 
 
 _loaded: OrderedDict[str, tuple[nn.Module, Weights]] = OrderedDict()
@@ -64,7 +71,7 @@ def build_backbone(
     checkpoint: str | None,
     pretrained: bool,
     seed: int,
-    url: str | None = None,
+    remedy: str | None = None,
     image_size: int | None = None,
     antialias: bool = True,
 ) -> tuple[nn.Module, Weights]:
@@ -79,7 +86,7 @@ def build_backbone(
         checkpoint: local file, or None for the embedded weights or the hub.
         pretrained: false draws random weights from ``seed``.
         seed: of random weights; not used for pretrained ones.
-        url: where a person can fetch the weights, for the message when they are missing.
+        remedy: what a person can do where the weights are missing, for the message.
         image_size: side of the images in pixels; None for the architecture's own.
         antialias: how a file's position embeddings are resampled, see
             :func:`~hydra_peft.backbones.checkpoints.load_checkpoint`.
@@ -100,11 +107,12 @@ def build_backbone(
                 architecture, arguments, drop_path=drop_path, image_size=image_size
             )
         if file is not None:
-            _load_file(model, architecture, file, url, antialias)
+            _load_file(model, architecture, file, remedy, antialias)
         elif pretrained:
-            _load_from_hub(model, architecture, arguments, url, image_size, antialias)
+            _load_from_hub(model, architecture, arguments, remedy, image_size, antialias)
         kind = "pretrained" if pretrained else "random"
-        _loaded[key] = (model, Weights(kind, source, weights_hash(model.state_dict())))
+        origin = stated_origin(file) if file is not None else ""
+        _loaded[key] = (model, Weights(kind, source, weights_hash(model.state_dict()), origin))
         while len(_loaded) > KEPT:
             _loaded.popitem(last=False)
     template, weights = _loaded[key]
@@ -122,7 +130,7 @@ def check_weights(
     arguments: Mapping[str, Any],
     drop_path: float,
     checkpoint: str | None,
-    url: str | None,
+    remedy: str | None,
     image_size: int | None = None,
     antialias: bool = True,
 ) -> None:
@@ -132,7 +140,7 @@ def check_weights(
     tells: the backbone is kept for the next :func:`build_backbone`.
 
     Args:
-        architecture, arguments, drop_path, checkpoint, url, image_size, antialias: as of
+        architecture, arguments, drop_path, checkpoint, remedy, image_size, antialias: as of
             :func:`build_backbone`.
 
     Raises:
@@ -147,22 +155,24 @@ def check_weights(
             checkpoint=None,
             pretrained=True,
             seed=0,
-            url=url,
+            remedy=remedy,
             image_size=image_size,
             antialias=antialias,
         )
         return
-    check_weights_exist(architecture, checkpoint, url)
+    check_weights_exist(architecture, checkpoint, remedy)
     with torch.device("meta"):
         skeleton = build_architecture(architecture, arguments, image_size=image_size)
     check_checkpoint(skeleton, file, antialias=antialias)
 
 
 def _load_file(
-    model: nn.Module, architecture: str, file: Path, url: str | None, antialias: bool
+    model: nn.Module, architecture: str, file: Path, remedy: str | None, antialias: bool
 ) -> None:
     if not os.path.isfile(file):
-        raise UserError(missing_weights(f"{file} is not there or is not a file", architecture, url))
+        raise UserError(
+            missing_weights(f"{file} is not there or is not a file", architecture, remedy)
+        )
     load_checkpoint(model, file, antialias=antialias)
 
 
@@ -170,7 +180,7 @@ def _load_from_hub(
     model: nn.Module,
     architecture: str,
     arguments: Mapping[str, Any],
-    url: str | None,
+    remedy: str | None,
     image_size: int | None,
     antialias: bool,
 ) -> None:
@@ -186,7 +196,7 @@ def _load_from_hub(
     except Exception as error:
         reason = type(error).__name__
         raise UserError(
-            missing_weights(f"timm's hub did not give the weights ({reason})", architecture, url)
+            missing_weights(f"timm's hub did not give the weights ({reason})", architecture, remedy)
         ) from None
     model.load_state_dict(loaded.state_dict())
 

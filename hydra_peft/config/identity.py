@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
 _NOT_SCIENCE = {
-    "model": ("name", "checkpoint", "url"),
+    "model": ("name", "checkpoint", "url", "prepare"),
     "dataset": ("source", "folder", "aliases", "recipe", "versions"),
     "data": ("cache", "allow_partial"),
     "optimizer": (),

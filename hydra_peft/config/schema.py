@@ -83,6 +83,7 @@ class ModelConfig(_Group, key="model"):
         drop_path: stochastic depth rate while training.
         arguments: further keyword arguments of the timm constructor.
         url: where the weights can be fetched by hand, for messages.
+        prepare: the name under which ``scripts/prepare_weights.py`` makes them, for messages.
         image_size: side of the images in pixels, to which position embeddings are resampled; null
             for the architecture's own.
         antialias: whether position embeddings are smoothed where they are resampled to fewer
@@ -98,6 +99,14 @@ class ModelConfig(_Group, key="model"):
     url: str | None
     image_size: ImageSize | None = None
     antialias: bool = True
+    prepare: str | None = None
+
+    @property
+    def remedy(self) -> str | None:
+        """What to do where the weights are missing; None where nothing is known."""
+        if self.prepare is not None:
+            return f"run 'python scripts/prepare_weights.py {self.prepare} download=true'"
+        return f"fetch {self.url} and set model.checkpoint=<file>" if self.url else None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -376,9 +385,11 @@ class PathsConfig:
     runs: str
     cache: str
     data: str
+    #: configs of older code have none; where it is used, the path in ``model.checkpoint`` is whole
+    weights: str = "data/weights"
 
     def __post_init__(self) -> None:
-        for key in ("runs", "cache", "data"):
+        for key in ("runs", "cache", "data", "weights"):
             folder = getattr(self, key)
             _require(bool(folder.strip()), f"paths.{key}", "''", "a folder")
             _require("\0" not in folder, f"paths.{key}", repr(folder), "without a NUL")

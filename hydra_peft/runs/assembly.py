@@ -62,7 +62,7 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
         _check_fit(model, config.method, config.dataset.classes)
         _fitting.add(pair)
     if model.pretrained:
-        check_weights_exist(model.architecture, model.checkpoint, model.url)
+        check_weights_exist(model.architecture, model.checkpoint, model.remedy)
 
 
 def build_skeleton(model: ModelConfig, method: Method, classes: int) -> nn.Module:
@@ -125,7 +125,7 @@ def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:
         checkpoint=model.checkpoint,
         pretrained=model.pretrained,
         seed=derive_seed(seed, "backbone"),
-        url=model.url,
+        remedy=model.remedy,
         image_size=model.image_size,
         antialias=model.antialias,
     )

@@ -186,7 +186,7 @@ def _weights(config: RunConfig) -> Weights:
             arguments=model.arguments,
             drop_path=model.drop_path,
             checkpoint=model.checkpoint,
-            url=model.url,
+            remedy=model.remedy,
             image_size=model.image_size,
             antialias=model.antialias,
         )
