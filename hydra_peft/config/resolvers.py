@@ -19,6 +19,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, replace=True)
     OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
     OmegaConf.register_new_resolver("prepared_weights", prepared_weights, replace=True)
+    OmegaConf.register_new_resolver("tuned_on", tuned_on, replace=True)
 
 
 @contextlib.contextmanager
@@ -49,3 +50,8 @@ def in_proportion(length: Any, epochs: Any, recommended: Any) -> Any:
 def prepared_weights(pretrained: Any, folder: Any, name: Any) -> str | None:
     """Return the file that ``scripts/prepare_weights.py`` makes; None where weights are random."""
     return None if pretrained is False else f"{folder}/{name}.safetensors"
+
+
+def tuned_on(architecture: Any, tuned: Any, value: Any, neutral: Any) -> Any:
+    """Return ``value``, which was chosen on the architecture ``tuned``; ``neutral`` on others."""
+    return value if architecture == tuned else neutral

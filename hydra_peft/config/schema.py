@@ -160,6 +160,8 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     Attributes:
         lr: learning rate by kind of method: ``adapter``, ``linear``, ``full``.
         grid: what ``protocol.tune=true`` chooses from.
+        tuned_on: architectures, without timm's tag, that the learning rates were chosen on; empty
+            where nobody chose them.
     """
 
     epochs: Epochs
@@ -170,6 +172,7 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     dropout: Share
     scale: Scale
     grid: RecipeGridConfig
+    tuned_on: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
