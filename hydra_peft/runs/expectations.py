@@ -1,4 +1,4 @@
-"""Say before a run starts what its user may not expect: very long steps, rates that nobody chose."""
+"""Say before a run starts what may not be expected: very long steps, rates that nobody chose."""
 
 from __future__ import annotations
 
