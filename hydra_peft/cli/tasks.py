@@ -19,27 +19,42 @@ _GROUPS = ("natural", "specialized", "structured")
 
 
 @functools.cache
+def task_options(benchmark: str) -> dict[str, str]:
+    """Return the names of the tasks of ``benchmark`` and their options in ``conf/dataset``.
+
+    Grouped as in its tables. Nothing is composed, which takes seconds.
+
+    Raises:
+        UserError: no yaml in ``conf/dataset`` names that benchmark.
+    """
+    folder = CONF / "dataset"
+    yamls = {
+        str(path.relative_to(folder).with_suffix("")): yaml.safe_load(path.read_text())
+        for path in sorted(folder.rglob("*.yaml"))
+    }
+    known = sorted({str(values["benchmark"]) for values in yamls.values()})
+    if benchmark not in known:
+        raise UserError(
+            f"benchmark '{benchmark}' is unknown{did_you_mean(benchmark, known)}: choose one of "
+            f"{', '.join(known)}."
+        )
+    own = [(values, option) for option, values in yamls.items() if values["benchmark"] == benchmark]
+    own.sort(key=lambda pair: (_GROUPS.index(pair[0]["group"]), pair[0]["name"]))
+    return {values["name"]: option for values, option in own}
+
+
+@functools.cache
 def benchmark_tasks(benchmark: str) -> dict[str, DatasetConfig]:
     """Return the tasks of ``benchmark`` by name, grouped as in its tables.
 
     Raises:
         UserError: no yaml in ``conf/dataset`` names that benchmark.
     """
-    folder = CONF / "dataset"
-    benchmarks = {
-        str(path.relative_to(folder).with_suffix("")): yaml.safe_load(path.read_text())["benchmark"]
-        for path in sorted(folder.rglob("*.yaml"))
-    }
-    known = sorted(set(benchmarks.values()))
-    if benchmark not in known:
-        raise UserError(
-            f"benchmark '{benchmark}' is unknown{did_you_mean(benchmark, known)}: choose one of "
-            f"{', '.join(known)}."
-        )
-    options = [option for option, named in benchmarks.items() if named == benchmark]
+    options = task_options(benchmark)
     register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"), without_devices():
-        tasks = [check_config(compose("train", [f"dataset={name}"])).dataset for name in options]
-    tasks.sort(key=lambda task: (_GROUPS.index(task.group), task.name))
-    return {task.name: task for task in tasks}
+        return {
+            name: check_config(compose("train", [f"dataset={option}"])).dataset
+            for name, option in options.items()
+        }
