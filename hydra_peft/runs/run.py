@@ -160,7 +160,7 @@ class _Run:
         check_no_batch_norm(adapted.model, config, self.world)
         if adapted.size is not None:
             self.ledger.update(inputs={"image_size": list(adapted.size)})
-        if self.world.leads:
+        if self.world.is_main:
             tell_expectations(config, adapted.model, self.ledger.device)
         return adapted
 
