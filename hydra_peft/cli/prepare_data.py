@@ -30,7 +30,7 @@ USAGE = """\
 Make tasks of a benchmark from the original data sets, or install a prepared archive.
 
 python scripts/prepare_data.py <benchmark> task=<names> source=<folder> [download=true] [...]
-python scripts/prepare_data.py <benchmark> archive=<file> [task=<names>] [...]
+python scripts/prepare_data.py vtab1k archive=<file> [task=<names>] [...]
 
   benchmark  vtab1k, or real: Fashion-MNIST and ELPV (docs/real.md)
 
