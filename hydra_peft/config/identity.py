@@ -29,6 +29,8 @@ _USUAL: dict[str, dict[str, Any]] = {
     "dataset": {"kind": "classification", "metrics": []},
     "model": {"image_size": None, "antialias": True},
 }
+#: the same of a whole group: every run had a linear head before there were others
+_USUAL_HEAD = {"name": "linear"}
 
 
 def science(config: RunConfig) -> dict[str, Any]:
@@ -55,6 +57,8 @@ def science(config: RunConfig) -> dict[str, Any]:
         }
     if config.model.image_size == own_size(config.model.architecture):
         groups["model"].pop("image_size", None)
+    if (head := config.head.identity()) != _USUAL_HEAD:
+        groups["head"] = head
     method = config.method.identity()
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.

@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
 from hydra_peft.errors import UserError
+from hydra_peft.heads._base import Head
+from hydra_peft.heads.linear import Linear
 from hydra_peft.limits import LearningRate, Limits, Scale, Share, check_limits
 from hydra_peft.methods._base import Method
 from hydra_peft.optimizers._base import Optimizer, WeightDecay
@@ -478,6 +480,7 @@ class RunConfig(_Group):
     precision: str
     settings: dict[str, Any]
     launcher: LauncherConfig = field(default_factory=LauncherConfig)
+    head: Head = field(default_factory=Linear)
 
     def __post_init__(self) -> None:
         super().__post_init__()

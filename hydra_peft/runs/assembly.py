@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from torch import nn
@@ -28,6 +27,7 @@ from hydra_peft.data.sources import DataRequest, load_task
 from hydra_peft.data.split import Split
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
+from hydra_peft.heads._base import Head
 from hydra_peft.methods._base import Method
 from hydra_peft.runs.first_look import data_request, splits_read
 from hydra_peft.training.batches import Prepare
@@ -36,15 +36,15 @@ from hydra_peft.training.seeding import derive_seed, seed_everything
 
 #: splits that were found to share no images, by the task's name and their hashes
 _apart: set[tuple[str, str]] = set()
-#: models with methods that were found to fit each other
+#: models with heads and methods that were found to fit each other
 _fitting: set[str] = set()
 
 
 def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
-    """Check what can be checked without loading weights: that model and method fit each other.
+    """Check what can be checked without loading weights: that model, head and method fit.
 
     The model is built without storage (on torch's meta device), so a rank that exceeds a layer or
-    a target that no layer has is found here, before weights and data are touched. A pair that was
+    a target that no layer has is found here, before weights and data are touched. What was
     found to fit is not built again in this process, whatever the task.
 
     Args:
@@ -57,15 +57,15 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
         resolve_device(config.device)
     model = config.model
     shape = (model.architecture, model.arguments, model.image_size, model.drop_path)
-    pair = repr((*shape, config.method))
-    if pair not in _fitting:
-        _check_fit(model, config.method, config.dataset.classes)
-        _fitting.add(pair)
+    parts = repr((*shape, config.head, config.method))
+    if parts not in _fitting:
+        _check_fit(model, config.head, config.method, config.dataset.classes)
+        _fitting.add(parts)
     if model.pretrained:
         check_weights_exist(model.architecture, model.checkpoint, model.remedy)
 
 
-def build_skeleton(model: ModelConfig, method: Method, classes: int) -> nn.Module:
+def build_skeleton(model: ModelConfig, head: Head, method: Method, classes: int) -> nn.Module:
     """Return the adapted model without storage (on torch's meta device): its names and shapes.
 
     Raises:
@@ -79,13 +79,12 @@ def build_skeleton(model: ModelConfig, method: Method, classes: int) -> nn.Modul
             image_size=model.image_size,
         )
         with _told_in_a_sentence(model, classes):
-            cast(Any, skeleton).reset_classifier(classes)
-            inject(skeleton, method)
+            inject(skeleton, method, head=head.attach(skeleton, classes))
     return skeleton
 
 
-def _check_fit(model: ModelConfig, method: Method, classes: int) -> None:
-    skeleton = build_skeleton(model, method, classes)
+def _check_fit(model: ModelConfig, head: Head, method: Method, classes: int) -> None:
+    skeleton = build_skeleton(model, head, method, classes)
     with torch.device("meta"), _told_in_a_sentence(model, classes):
         inputs, count = probe_input(skeleton, torch.device("meta"))
         logits = skeleton.eval()(inputs)
@@ -140,18 +139,21 @@ class AdaptedModel:
         size: height and width of its images in pixels; None if it takes none.
         prepare: turns a batch into its input.
         layers: names of the adapted layers.
+        takes_features: whether the head may be trained on features that are computed once.
     """
 
     model: nn.Module
     size: tuple[int, int] | None
     prepare: Prepare
     layers: tuple[str, ...]
+    takes_features: bool
 
 
 def build_model(
     backbone: nn.Module,
     method: Method,
     *,
+    head: Head,
     classes: int,
     seed: int,
     device: torch.device,
@@ -162,18 +164,23 @@ def build_model(
     Head and adapter start from streams of their own derived from ``seed``.
 
     Args:
+        classes: width of the head's outputs.
         normalization: see :func:`hydra_peft.backbones.inputs.preparation`.
 
     Raises:
-        UserError: a method that does not fit.
+        UserError: a head or a method that does not fit.
     """
     seed_everything(derive_seed(seed, "head"))
-    # timm's reset leaves torch's default initialisation of a linear layer, as the paper's code has.
-    cast(Any, backbone).reset_classifier(classes)
+    names = head.attach(backbone, classes)
     seed_everything(derive_seed(seed, "adapter"))
-    done = inject(backbone, method)
-    prepare = preparation(backbone, normalization, device)
-    return AdaptedModel(backbone.to(device), image_size(backbone), prepare, done.layers)
+    done = inject(backbone, method, head=names)
+    return AdaptedModel(
+        backbone.to(device),
+        image_size(backbone),
+        preparation(backbone, normalization, device),
+        done.layers,
+        head.takes_features,
+    )
 
 
 @dataclass(frozen=True)

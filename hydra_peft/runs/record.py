@@ -137,6 +137,14 @@ class Record:
         return self.ended or f"(started) {self.started}"
 
 
+def class_names(record: Record, count: int) -> tuple[str, ...]:
+    """Return the names of ``count`` classes as ``record`` has them, else their numbers from 0."""
+    names = record.data.get("classes")
+    if isinstance(names, list) and len(names) == count:
+        return tuple(map(str, names))
+    return tuple(map(str, range(count)))
+
+
 def completed_score(record: Record) -> float:
     """Return the score (percent) of a completed run, which always has one."""
     assert record.score is not None, "checked by read_record"

@@ -152,6 +152,7 @@ class _Run:
         adapted = build_model(
             backbone,
             config.method,
+            head=config.head,
             classes=config.dataset.classes,
             seed=config.seed,
             device=self.ledger.device,

@@ -152,7 +152,7 @@ class _Planner:
     def _check_parts(self, config: RunConfig) -> None:
         check_search(config.protocol)
         # Tasks, seeds and rates do not decide whether the parts fit; models are built to find out.
-        parts = repr((config.model, config.method, config.device))
+        parts = repr((config.model, config.head, config.method, config.device))
         self._fits(parts, lambda: check_model(config, elsewhere=self._elsewhere))
         wanted = repr((config.dataset, config.data, config.paths, splits_read(config.protocol)))
         self._there(wanted, lambda: check_data(config))
