@@ -82,7 +82,8 @@ def expected_sizes(benchmark: str) -> dict[str, dict[str, int]]:
     found = {}
     for option in _tasks(benchmark):
         task = _yaml(option)
-        sizes = {"train_size": task["sizes"].get("train"), "test_size": task["sizes"].get("test")}
+        names = {f"{role}_size": task["splits"][role] for role in ("train", "test")}
+        sizes = {key: task["sizes"].get(name) for key, name in names.items()}
         counts = {"labels": task["classes"], **sizes}
         found[str(task["name"])] = {k: int(v) for k, v in counts.items() if v is not None}
     return found

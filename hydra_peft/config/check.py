@@ -16,6 +16,7 @@ from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.heads import head_class
 from hydra_peft.limits import check_limits
@@ -38,6 +39,10 @@ _NO_OPTIONS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
 #: keys of earlier code that decided nothing; the configs of its runs still have them
 _RETIRED = {"dataset": ("column",)}
+#: keys that came later and have no default, with what held for runs before
+_ADDED = {"dataset": {"splits": dataclasses.asdict(SPLITS_BEFORE)}}
+#: a pointer to the split that plays a role
+_ROLE = re.compile(r"\bdataset\.splits\.(\w+)")
 #: what OmegaConf calls its types
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 #: what it calls them where a value is missing
@@ -104,6 +109,7 @@ def check_and_resolve(
             resolve = functools.partial(_resolved, section, key)
             is_plain = _is_plain(texts[key])
             plain[key] = raw[key] if is_plain else resolved.get(key, texts, resolve)
+            _check_roles(key, raw[key], plain[key])
             values[key] = _chosen(key, plain[key]) or _typed(types[key], plain[key], key)
         else:
             plain[key] = values[key] = _check_value(types[key], single.get(key, raw[key]), key)
@@ -149,7 +155,8 @@ def _chosen(key: str, values: dict[str, Any]) -> Any:
 def check_recorded(values: Mapping[str, Any]) -> RunConfig:
     """Return the typed run that the plain values of a run's ``config.yaml`` describe.
 
-    Keys that have been retired since are passed over.
+    Keys that have been retired since are passed over, and those that were added get what held
+    before.
 
     Raises:
         UserError: see :func:`check_config`.
@@ -158,6 +165,9 @@ def check_recorded(values: Mapping[str, Any]) -> RunConfig:
     for group, retired in _RETIRED.items():
         if isinstance(current.get(group), dict):
             current[group] = {k: v for k, v in current[group].items() if k not in retired}
+    for group, added in _ADDED.items():
+        if isinstance(current.get(group), dict):
+            current[group] = {**added, **current[group]}
     return check_config(OmegaConf.create(current))
 
 
@@ -185,6 +195,21 @@ def _resolved(node: DictConfig, key: str) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise UserError(_one_line(error, key)) from None
     return cast(dict[str, Any], plain)
+
+
+def _check_roles(key: str, written: dict[str, Any], values: dict[str, Any]) -> None:
+    """Check that the splits that a group points to by their role are there."""
+    for name, value in values.items():
+        pointer = _ROLE.search(written[name]) if isinstance(written.get(name), str) else None
+        if value is None and pointer:
+            raise UserError(_no_split(f"{key}.{name}", pointer[1]))
+
+
+def _no_split(key: str, role: str) -> str:
+    return (
+        f"{key} takes the split that dataset.splits.{role} names, and this data set names none: "
+        "choose another protocol, such as protocol=clean, or a data set that has one."
+    )
 
 
 def _typed(cls: type[T], values: dict[str, Any], key: str) -> T:
@@ -280,6 +305,8 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
         missing = reason.rsplit(": ", 1)[1]
         missing = missing if "." in missing else key
         return f"{missing} has no value: it must be set here, as {missing}=..."
+    if (role := _ROLE.search(reason)) and "not found" in reason:
+        return _no_split(str(error.full_key or key), role[1])
     if nowhere := unresolved(error, key):
         return nowhere
     wrong = re.fullmatch(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", reason)

@@ -7,6 +7,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
+
 if TYPE_CHECKING:
     from hydra_peft.config.schema import RunConfig  # who reads a hash needs none of it
 
@@ -26,7 +28,11 @@ _NOT_SCIENCE = {
 
 #: keys that came later: an id stays what it was where they have the value that held before
 _USUAL: dict[str, dict[str, Any]] = {
-    "dataset": {"kind": "classification", "metrics": []},
+    "dataset": {
+        "kind": "classification",
+        "metrics": [],
+        "splits": dataclasses.asdict(SPLITS_BEFORE),
+    },
     "model": {"image_size": None, "antialias": True},
 }
 #: the same of a whole group: every run had a linear head before there were others

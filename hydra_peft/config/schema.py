@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
+from hydra_peft.config.split_checks import check_splits
+from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.errors import UserError
 from hydra_peft.heads._base import Head
 from hydra_peft.heads.linear import Linear
@@ -24,8 +26,7 @@ from hydra_peft.tasks import Task, build_task
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
-SPLITS = ("train800", "val200", "train", "test")
-#: what ``data.cache`` keeps on disk: the splits of the 1000 labelled images, the test set too, none
+#: what ``data.cache`` keeps on disk: the splits of labelled training data, all splits, none
 CACHES = ("train", "all", "none")
 NORMALIZATIONS = ("backbone", "imagenet")
 INITS = ("gaussian", "xavier", "kaiming")
@@ -35,10 +36,6 @@ SELECTIONS = ("last", "best")
 SEARCHES = ("grid", "optuna")
 #: options of a method that tuning chooses, where the method has them
 TUNED_OPTIONS = ("scale", "dropout")
-#: images that two splits share make a score worthless
-OVERLAPS = {"train": ("train", "train800", "val200"), "train800": ("train", "train800")}
-#: protocols that may choose an epoch on the test set, because the code they reproduce does
-MAY_SELECT_ON_TEST = ("official",)
 ON_EXISTING = ("skip", "rerun", "error")
 #: which runs that ended without a score are started again: none, failed ones, diverged ones too
 RETRY = ("none", "failed", "all")
@@ -189,7 +186,8 @@ class DatasetConfig(_Group, key="dataset"):
         folder: the task's folder in prepared data; null where nothing is read from disk.
         aliases: other names that folder goes by.
         classes: number of classes.
-        sizes: number of images by split, checked on loading.
+        splits: which split plays which role.
+        sizes: number of examples by split, checked on loading.
         metric: the primary metric, which tables print and which selects epochs; ``accuracy`` is
             top-1.
         metrics: further ones that are recorded.
@@ -202,6 +200,7 @@ class DatasetConfig(_Group, key="dataset"):
     group: str
     source: str
     classes: Classes
+    splits: SplitRoles
     sizes: dict[str, Images]
     metric: str
     recipe: RecipeConfig
@@ -218,11 +217,14 @@ class DatasetConfig(_Group, key="dataset"):
         names = {"benchmark": self.benchmark, "name": self.name}
         names |= {"folder": self.folder} if self.folder is not None else {}
         names |= {f"aliases[{i}]": alias for i, alias in enumerate(self.aliases)}
+        names |= {f"splits ('{name}')": name for name in self.splits.names()}
         for key, name in names.items():
             plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) is not None
             _require(plain, f"dataset.{key}", name, "a plain name of letters, digits and _.+-")
-        complete = set(self.sizes) == set(SPLITS)
-        _require(complete, "dataset.sizes", self.sizes, f"a positive number each of {SPLITS}")
+        splits = self.splits.names()
+        complete = set(self.sizes) == set(splits)
+        expected = f"a positive number for each of dataset.splits: {', '.join(splits)}"
+        _require(complete, "dataset.sizes", self.sizes, expected)
         for version, values in self.versions.items():
             key = f"dataset.versions.{version}"
             _require(isinstance(values, dict), key, values, "a group of hyper-parameters")
@@ -241,7 +243,8 @@ class DataConfig:
     """``data``: how images come to the model.
 
     Attributes:
-        cache: splits kept decoded on disk: ``train`` (those of the 1000), ``all`` or ``none``.
+        cache: splits kept decoded on disk: ``train`` (those of labelled training data), ``all`` or
+            ``none``.
         normalization: ``backbone`` (what its weights were trained with) or ``imagenet``.
         allow_partial: accept other split sizes than the task's, or a task that was prepared from
             an incomplete original; records and tables then say so.
@@ -288,12 +291,13 @@ class ProtocolConfig(_Group, key="protocol"):
 
     Attributes:
         name: goes into every record and table.
-        train_split: ``train`` (all 1000) or ``train800``.
-        evaluate_split: ``test`` or ``val200``.
+        train_split: the split that is trained on; ``conf`` points to a role of
+            ``dataset.splits``.
+        evaluate_split: the split that is scored; likewise.
         selection: ``last`` epoch, or the ``best`` of the evaluations on ``evaluate_split``.
         evaluate_every: epochs between evaluations; null evaluates once, at the end.
-        tune: choose lr, scale and dropout out of ``grid`` on val200 after training on train800,
-            then do the run with what was chosen.
+        tune: choose lr, scale and dropout out of ``grid`` on the held-out split (``val``) after
+            training on ``fit``, then do the run with what was chosen.
         grid: what is tried.
         fills: what other groups take from the protocol.
         search: ``grid`` tries every combination of ``grid``; ``optuna`` draws ``trials`` of them
@@ -314,29 +318,10 @@ class ProtocolConfig(_Group, key="protocol"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of("protocol.train_split", self.train_split, tuple(OVERLAPS))
-        _one_of("protocol.evaluate_split", self.evaluate_split, SPLITS)
-        if self.evaluate_split in OVERLAPS[self.train_split]:
-            raise UserError(
-                f"protocol.evaluate_split={self.evaluate_split} overlaps "
-                f"protocol.train_split={self.train_split}: score on images that are not trained on."
-            )
         _one_of("protocol.selection", self.selection, SELECTIONS)
         _one_of("protocol.search", self.search, SEARCHES)
         if self.selection == "best" and self.evaluate_every is None:
             raise UserError("protocol.selection=best needs protocol.evaluate_every: set it to 1.")
-        on_test = self.selection == "best" and self.evaluate_split == "test"
-        if on_test and self.name not in MAY_SELECT_ON_TEST:
-            raise UserError(
-                f"protocol.name={self.name} may not select the best epoch on the test set: only "
-                f"{', '.join(MAY_SELECT_ON_TEST)} may; use protocol.evaluate_split=val200."
-            )
-        if self.tune and (self.train_split, self.evaluate_split) != ("train", "test"):
-            raise UserError(
-                "protocol.tune=true chooses on val200 before a run on all 1000 images and the test "
-                f"set; protocol.name={self.name} trains on {self.train_split} and scores "
-                f"{self.evaluate_split}."
-            )
         if self.tune and self.selection != "last":
             raise UserError(
                 "protocol.tune=true scores the last epoch on the test set once, while "
@@ -492,6 +477,7 @@ class RunConfig(_Group):
                 f"train.epochs={self.train.epochs}: train longer, or set scheduler.warmup_epochs "
                 "below it (0 is allowed)."
             )
+        check_splits(self.protocol, self.dataset)
         self._check_rates()
         if self.train.label_smoothing:
             self.task()

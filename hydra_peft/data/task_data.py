@@ -18,8 +18,7 @@ class TaskData:
     """Splits of a task by name, and where they come from.
 
     Attributes:
-        splits: those asked for; of VTAB-1k ``train800``, ``val200``, ``train`` (both together)
-            and ``test``.
+        splits: those asked for.
         lineage: ``generated``, ``originals`` (prepared here from the original files) or
             ``archive`` (prepared by someone else).
         partial: whether it was prepared from an incomplete original; sizes may be right all the

@@ -25,6 +25,7 @@ from hydra_peft.data.overlap import check_apart
 from hydra_peft.data.promises import check_promises
 from hydra_peft.data.sources import DataRequest, load_task
 from hydra_peft.data.split import Split
+from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
 from hydra_peft.heads._base import Head
@@ -216,7 +217,7 @@ def load_data(
         name: prepare_split(
             split,
             size=size,
-            cache=request.cache if keeps(data.cache, name) else None,
+            cache=request.cache if keeps(data.cache, name, dataset.splits) else None,
             title=f"{request.name} {name}",
         )
         for name, split in loaded.splits.items()
@@ -231,15 +232,15 @@ def check_images(config: RunConfig) -> None:
     Raises:
         UserError: see :func:`describe_data`; or an image that is scored cannot be decoded.
     """
-    request = data_request(config.dataset, config.paths, splits_read(config.protocol))
+    request = data_request(config.dataset, config.paths, splits_read(config))
     loaded = load_task(config.dataset.source, request)
     describe_data(config.dataset, config.data, loaded)
     loaded.splits[config.protocol.evaluate_split].check_decodable()
 
 
-def keeps(cache: str, split: str) -> bool:
+def keeps(cache: str, split: str, roles: SplitRoles) -> bool:
     """Whether ``data.cache=cache`` keeps ``split`` decoded on disk."""
-    return cache == "all" or (cache == "train" and split != "test")
+    return cache == "all" or (cache == "train" and split in roles.labelled())
 
 
 def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) -> dict[str, object]:
@@ -255,14 +256,15 @@ def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) ->
         name=name,
         classes=dataset.classes,
         sizes=dataset.sizes,
+        test=dataset.splits.test,
         allow_partial=data.allow_partial,
     )
     for split, found in loaded.splits.items():
         dataset.task().check_targets(found.targets, f"{name} {split}")
     description = loaded.describe()
-    splits = (name, repr(description["splits"]))
+    splits = (name, repr((description["splits"], dataset.splits)))
     if splits not in _apart:
-        check_apart(loaded, name)
+        check_apart(loaded, name, dataset.splits)
         _apart.add(splits)
     return {**description, "partial": partial}
 
@@ -273,7 +275,7 @@ def data_sha256(config: RunConfig) -> str:
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
-    request = data_request(config.dataset, config.paths, splits_read(config.protocol))
+    request = data_request(config.dataset, config.paths, splits_read(config))
     loaded = load_task(config.dataset.source, request)
     return str(describe_data(config.dataset, config.data, loaded)["sha256"])
 

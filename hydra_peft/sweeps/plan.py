@@ -154,7 +154,7 @@ class _Planner:
         # Tasks, seeds and rates do not decide whether the parts fit; models are built to find out.
         parts = repr((config.model, config.head, config.method, config.device))
         self._fits(parts, lambda: check_model(config, elsewhere=self._elsewhere))
-        wanted = repr((config.dataset, config.data, config.paths, splits_read(config.protocol)))
+        wanted = repr((config.dataset, config.data, config.paths, splits_read(config)))
         self._there(wanted, lambda: check_data(config))
 
     def _may_be_there(self, config: RunConfig) -> bool:
@@ -172,7 +172,7 @@ class _Planner:
         return weights
 
     def _data_of(self, config: RunConfig) -> str:
-        splits = splits_read(config.protocol)
+        splits = splits_read(config)
         key = repr((config.dataset, config.data, config.paths.data, config.paths.cache, splits))
         sha256: str = self._data(key, lambda: data_sha256(config))
         return sha256
