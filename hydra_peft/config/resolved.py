@@ -10,7 +10,10 @@ from typing import Any
 #: an interpolation, up to the end of the text that it stands in
 _INTERPOLATION = re.compile(r"\$\{[^'\"]*")
 #: the first name in it is itself an interpolation, or it calls a function that may look anywhere
-_ANYWHERE = re.compile(r"\$\{[\s.\[]*\w*\$\{|\$\{(?!\s*(?:project_root|in_proportion)\s*:)[^}$]*:")
+_ANYWHERE = re.compile(
+    r"\$\{[\s.\[]*\w*\$\{|"
+    r"\$\{(?!\s*(?:project_root|in_proportion|prepared_weights|tuned_on)\s*:)[^}$]*:"
+)
 
 
 class Resolved:
