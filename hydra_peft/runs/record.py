@@ -48,6 +48,7 @@ class Record:
             ``epoch`` (from 1) and, of ``best``, the number of ``evaluations``.
         counts: examples ``scored`` and, where an example is right or wrong, ``correct``.
         training: mean ``loss`` of the last epoch, and its ``accuracy`` (percent) or None.
+        adapter: sha256 of the file with the trained tensors; "" before the end, and of older code.
         parameters: adapter, head, trainable and total.
         path: which of the ways to compute the same was taken: what was compiled, whether frozen
             features were computed once.
@@ -87,6 +88,7 @@ class Record:
     selection: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    adapter: str = ""
     parameters: dict[str, int] = field(default_factory=dict)
     path: dict[str, Any] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
