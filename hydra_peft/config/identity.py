@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
 _NOT_SCIENCE = {
-    "model": ("name", "checkpoint", "url"),
+    "model": ("name", "checkpoint", "url", "prepare"),
     "dataset": ("source", "folder", "aliases", "recipe", "versions"),
     "data": ("cache", "allow_partial"),
     "optimizer": (),
@@ -32,7 +32,8 @@ _USUAL: dict[str, dict[str, Any]] = {
         "kind": "classification",
         "metrics": [],
         "splits": dataclasses.asdict(SPLITS_BEFORE),
-    }
+    },
+    "model": {"image_size": None, "antialias": True},
 }
 #: the same of a whole group: every run had a linear head before there were others
 _USUAL_HEAD = {"name": "linear"}
@@ -45,6 +46,7 @@ def science(config: RunConfig) -> dict[str, Any]:
     data and weights are recorded beside the id, that of the weights also in the folder's name. The
     recipe counts where a run takes values from it.
     """
+    from hydra_peft.backbones.image_sizes import own_size
     from hydra_peft.config.schema import TUNED_OPTIONS
 
     groups: dict[str, Any] = {}
@@ -59,6 +61,8 @@ def science(config: RunConfig) -> dict[str, Any]:
             for key, value in values.items()
             if key not in left_out and not (key in usual and usual[key] == value)
         }
+    if config.model.image_size == own_size(config.model.architecture):
+        groups["model"].pop("image_size", None)
     if (head := config.head.identity()) != _USUAL_HEAD:
         groups["head"] = head
     method = config.method.identity()

@@ -26,6 +26,7 @@ PARTS = {
     "parameters": "Parameters",
     "times": "Times (s)",
     "method": "Method",
+    "inputs": "Inputs",
     "data": "Data",
     "weights": "Weights",
     "code": "Code",

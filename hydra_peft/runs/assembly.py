@@ -57,12 +57,13 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
     if not elsewhere:
         resolve_device(config.device)
     model = config.model
-    parts = (model.architecture, model.arguments, model.drop_path, config.head, config.method)
-    if repr(parts) not in _fitting:
+    shape = (model.architecture, model.arguments, model.image_size, model.drop_path)
+    parts = repr((*shape, config.head, config.method))
+    if parts not in _fitting:
         _check_fit(model, config.head, config.method, config.dataset.classes)
-        _fitting.add(repr(parts))
+        _fitting.add(parts)
     if model.pretrained:
-        check_weights_exist(model.architecture, model.checkpoint, model.url)
+        check_weights_exist(model.architecture, model.checkpoint, model.remedy)
 
 
 def build_skeleton(model: ModelConfig, head: Head, method: Method, classes: int) -> nn.Module:
@@ -73,7 +74,10 @@ def build_skeleton(model: ModelConfig, head: Head, method: Method, classes: int)
     """
     with torch.device("meta"):
         skeleton = build_architecture(
-            model.architecture, model.arguments, drop_path=model.drop_path
+            model.architecture,
+            model.arguments,
+            drop_path=model.drop_path,
+            image_size=model.image_size,
         )
         with _told_in_a_sentence(model, classes):
             inject(skeleton, method, head=head.attach(skeleton, classes))
@@ -121,7 +125,9 @@ def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:
         checkpoint=model.checkpoint,
         pretrained=model.pretrained,
         seed=derive_seed(seed, "backbone"),
-        url=model.url,
+        remedy=model.remedy,
+        image_size=model.image_size,
+        antialias=model.antialias,
     )
 
 

@@ -38,6 +38,8 @@ class Record:
         protocol: its name.
         seed: the run's seed.
         weights: kind (``pretrained`` or ``random``), source and sha256 of the backbone's weights.
+        inputs: what the model took: ``image_size``, height and width in pixels; empty where it
+            takes no images, and in records of older code.
         data: sha256 of the splits that the run and its tuning read, each split's own and its count,
             lineage, whether it is not the whole task (``partial``: a split has not its expected
             size, or the original was incomplete), and the manifest's ``notes``.
@@ -81,6 +83,7 @@ class Record:
     science: dict[str, Any]
     started: str
     weights: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
