@@ -342,9 +342,9 @@ def test_a_search_for_the_lowest_error_is_told_the_opposite(
     done = SimpleNamespace(record=SimpleNamespace(score=0.25, primary="mse", status="completed"))
     monkeypatch.setattr(tuning, "search", one_trial)
     monkeypatch.setattr(tuning, "_try", lambda *_: done)
-    config, text = configure(*DRAWN)
+    config = configure(*DRAWN)
     for metric in ("mse", "pearson"):
         dataset = dataclasses.replace(config.dataset, metric=metric)
-        tuning._search(dataclasses.replace(config, dataset=dataset), text)
+        tuning._search(dataclasses.replace(config, dataset=dataset))
     # It looks for the highest.
     assert told == [-0.25, 0.25]
