@@ -17,7 +17,7 @@ TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
 _NOT_SCIENCE = {
     "model": ("name", "checkpoint", "url"),
-    "dataset": ("source", "folder", "aliases", "recipe", "versions"),
+    "dataset": ("source", "folder", "aliases", "recipe", "versions", "source_options"),
     "data": ("cache", "allow_partial"),
     "optimizer": (),
     "scheduler": (),
@@ -32,6 +32,8 @@ _USUAL: dict[str, dict[str, Any]] = {
         "kind": "classification",
         "metrics": [],
         "splits": dataclasses.asdict(SPLITS_BEFORE),
+        "train_size": None,
+        "shots": None,
     }
 }
 
@@ -57,6 +59,11 @@ def science(config: RunConfig) -> dict[str, Any]:
             for key, value in values.items()
             if key not in left_out and not (key in usual and usual[key] == value)
         }
+    dataset = config.dataset
+    if not dataset.draws:
+        del groups["dataset"]["split_seed"]
+    if dataset.source_options is not None:
+        groups["dataset"] |= dataset.source_options.identity()
     method = config.method.identity()
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.
