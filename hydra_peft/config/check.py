@@ -20,6 +20,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import describe, options_class
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.heads import head_class
 from hydra_peft.limits import check_limits
 from hydra_peft.methods import method_class
 from hydra_peft.optimizers import optimizer_class
@@ -31,6 +32,7 @@ T = TypeVar("T")
 #: groups whose ``name`` chooses their class, with an example
 CHOSEN = {
     "method": (method_class, "method=lora"),
+    "head": (head_class, "head=linear"),
     "optimizer": (optimizer_class, "optimizer=adamw"),
     "scheduler": (schedule_class, "scheduler=cosine"),
 }

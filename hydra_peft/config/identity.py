@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
 _NOT_SCIENCE = {
-    "model": ("name", "checkpoint", "url"),
+    "model": ("name", "checkpoint", "url", "prepare"),
     "dataset": ("source", "folder", "aliases", "recipe", "versions", "source_options"),
     "data": ("cache", "allow_partial"),
     "optimizer": (),
@@ -34,8 +34,11 @@ _USUAL: dict[str, dict[str, Any]] = {
         "splits": dataclasses.asdict(SPLITS_BEFORE),
         "train_size": None,
         "shots": None,
-    }
+    },
+    "model": {"image_size": None, "antialias": True},
 }
+#: the same of a whole group: every run had a linear head before there were others
+_USUAL_HEAD = {"name": "linear"}
 
 
 def science(config: RunConfig) -> dict[str, Any]:
@@ -45,6 +48,7 @@ def science(config: RunConfig) -> dict[str, Any]:
     data and weights are recorded beside the id, that of the weights also in the folder's name. The
     recipe counts where a run takes values from it.
     """
+    from hydra_peft.backbones.image_sizes import own_size
     from hydra_peft.config.schema import TUNED_OPTIONS
 
     groups: dict[str, Any] = {}
@@ -59,11 +63,14 @@ def science(config: RunConfig) -> dict[str, Any]:
             for key, value in values.items()
             if key not in left_out and not (key in usual and usual[key] == value)
         }
-    dataset = config.dataset
-    if not dataset.draws:
+    if config.model.image_size == own_size(config.model.architecture):
+        groups["model"].pop("image_size", None)
+    if (head := config.head.identity()) != _USUAL_HEAD:
+        groups["head"] = head
+    if not config.dataset.draws:
         del groups["dataset"]["split_seed"]
-    if dataset.source_options is not None:
-        groups["dataset"] |= dataset.source_options.identity()
+    if (options := config.dataset.source_options) is not None:
+        groups["dataset"] |= options.identity()
     method = config.method.identity()
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.

@@ -12,9 +12,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
 from hydra_peft.config.split_checks import check_splits
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.errors import UserError
+from hydra_peft.heads._base import Head
+from hydra_peft.heads.linear import Linear
 from hydra_peft.limits import LearningRate, Limits, Scale, Share, check_limits
 from hydra_peft.methods._base import Method
 from hydra_peft.optimizers._base import Optimizer, WeightDecay
@@ -77,8 +80,13 @@ class ModelConfig(_Group, key="model"):
             ones or the hub.
         pretrained: false starts from random weights, which every record and table then says.
         drop_path: stochastic depth rate while training.
-        arguments: further keyword arguments of the timm constructor, such as ``img_size``.
+        arguments: further keyword arguments of the timm constructor.
         url: where the weights can be fetched by hand, for messages.
+        prepare: the name under which ``scripts/prepare_weights.py`` makes them, for messages.
+        image_size: side of the images in pixels, to which position embeddings are resampled; null
+            for the architecture's own.
+        antialias: whether position embeddings are smoothed where they are resampled to fewer
+            patches, timm's way; false for weights that were trained or are served without.
     """
 
     name: str
@@ -88,9 +96,21 @@ class ModelConfig(_Group, key="model"):
     drop_path: Share
     arguments: dict[str, Any]
     url: str | None
+    image_size: ImageSize | None = None
+    antialias: bool = True
+    prepare: str | None = None
+
+    @property
+    def remedy(self) -> str | None:
+        """What to do where the weights are missing; None where nothing is known."""
+        if self.prepare is not None:
+            return f"run 'python scripts/prepare_weights.py {self.prepare} download=true'"
+        return f"fetch {self.url} and set model.checkpoint=<file>" if self.url else None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.image_size is not None:
+            check_image_size(self.image_size, self.architecture, self.arguments)
         file = self.checkpoint or ""
         _require("\0" not in file, "model.checkpoint", repr(file), "without a NUL")
         if self.checkpoint is not None and not self.pretrained:
@@ -139,6 +159,8 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     Attributes:
         lr: learning rate by kind of method: ``adapter``, ``linear``, ``full``.
         grid: what ``protocol.tune=true`` chooses from.
+        tuned_on: architectures, without timm's tag, that the learning rates were chosen on; empty
+            where nobody chose them.
     """
 
     epochs: Epochs
@@ -149,6 +171,7 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     dropout: Share
     scale: Scale
     grid: RecipeGridConfig
+    tuned_on: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -397,9 +420,11 @@ class PathsConfig:
     runs: str
     cache: str
     data: str
+    #: configs of older code have none; where it is used, the path in ``model.checkpoint`` is whole
+    weights: str = "data/weights"
 
     def __post_init__(self) -> None:
-        for key in ("runs", "cache", "data"):
+        for key in ("runs", "cache", "data", "weights"):
             folder = getattr(self, key)
             _require(bool(folder.strip()), f"paths.{key}", "''", "a folder")
             _require("\0" not in folder, f"paths.{key}", repr(folder), "without a NUL")
@@ -485,6 +510,7 @@ class RunConfig(_Group):
     precision: str
     settings: dict[str, Any]
     launcher: LauncherConfig = field(default_factory=LauncherConfig)
+    head: Head = field(default_factory=Linear)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +15,7 @@ from hydra_peft.data.sources import DataRequest, load_task
 from hydra_peft.data.split import Images, Ragged, Rows, Split
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
+from hydra_peft.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -55,40 +54,6 @@ class Drawing:
         return torch.tensor(chosen, dtype=torch.int64)
 
 
-@dataclass(frozen=True)
-class ChosenImages(Images):
-    """Some of other images.
-
-    Attributes:
-        images: the others.
-        rows: their positions, int64 ``[k]``.
-    """
-
-    images: Images
-    rows: Tensor
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def pixels(self, index: int) -> np.ndarray:
-        """Return one image, see :meth:`Images.pixels`."""
-        return self.images.pixels(int(self.rows[index]))
-
-    @cached_property
-    def hashes(self) -> Tensor:
-        """The sha256 of each image's content, uint8 ``[k, 32]``."""
-        return self.images.hashes[self.rows]
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the images' hashes, in order."""
-        return hashlib.sha256(self.hashes.contiguous().numpy().data).hexdigest()
-
-    def check_decodable(self) -> None:
-        """Check it of all images that these are taken from."""
-        self.images.check_decodable()
-
-
 def load_drawn(source: str, request: DataRequest, roles: SplitRoles, drawing: Drawing) -> TaskData:
     """Return a task as its source has it, less what is not drawn.
 
@@ -100,19 +65,29 @@ def load_drawn(source: str, request: DataRequest, roles: SplitRoles, drawing: Dr
         UserError: see :func:`hydra_peft.data.sources.load_task`; or a class has too few examples.
     """
     wanted = request.splits
-    if not drawing or not {roles.train, *(roles.parts() or ())} & set(wanted):
+    learnt = (roles.train, *(roles.parts() or ()))
+    if not drawing or not set(learnt) & set(wanted):
         return load_task(source, request)
-    learnt = {roles.train, *(roles.parts() or ())}
-    needed = tuple(dict.fromkeys((*wanted, *sorted(learnt))))
+    needed = tuple(dict.fromkeys((*wanted, *learnt)))
     data = load_task(source, dataclasses.replace(request, splits=needed))
-    chosen = drawing.rows(data.splits[roles.train])
     splits = dict(data.splits)
-    splits[roles.train] = _take(splits[roles.train], chosen)
-    drawn = set(rows(splits[roles.train].hashes()))
+    splits[roles.train] = _take(splits[roles.train], drawing.rows(splits[roles.train]))
+    left = Counter(rows(splits[roles.train].hashes()))
     for name in roles.parts() or ():
-        places = [row for row, one in enumerate(rows(splits[name].hashes())) if one in drawn]
+        places = []
+        for row, content in enumerate(rows(splits[name].hashes())):
+            if left[content]:
+                left[content] -= 1
+                places.append(row)
         splits[name] = _take(splits[name], torch.tensor(places, dtype=torch.int64))
-    return dataclasses.replace(data, splits={name: splits[name] for name in wanted})
+    drawn = {name: splits[name] for name in wanted}
+    for name, split in drawn.items():
+        if not len(split):
+            raise UserError(
+                f"dataset {request.name}: what is drawn of {roles.train} has nothing of {name} in "
+                "it: raise dataset.train_size or dataset.shots."
+            )
+    return dataclasses.replace(data, splits=drawn, whole=data.seen_labels())
 
 
 def _take(split: Split, chosen: Tensor) -> Split:
@@ -124,6 +99,6 @@ def _take(split: Split, chosen: Tensor) -> Split:
 
 def _rows(inputs: Rows, chosen: Tensor) -> Rows:
     if isinstance(inputs, Images):
-        return ChosenImages(inputs, chosen)
+        return inputs.part(chosen.tolist(), "drawn")
     assert isinstance(inputs, Tensor | Ragged), "a source's inputs are images or in memory"
     return inputs[chosen]

@@ -43,6 +43,10 @@ class ArrayImages(Images):
         """Hash of the bytes of all images."""
         return hashlib.sha256(self.array.contiguous().numpy().data).hexdigest()
 
+    def part(self, rows: Sequence[int], name: str) -> ArrayImages:  # noqa: ARG002
+        """Return the images at ``rows``."""
+        return ArrayImages(self.array[torch.tensor(rows, dtype=torch.int64)])
+
 
 @dataclass(frozen=True)
 class FileImages(Images):
@@ -86,7 +90,7 @@ class FileImages(Images):
         return file_hashes(self.files, self.folder, self.index, self.title)
 
     def part(self, rows: Sequence[int], name: str) -> FileImages:
-        """Return the images at ``rows`` as the split ``name``; no file is read again."""
+        """Return the images at ``rows``; no file is hashed again."""
         title = self.title.rsplit(" ", 1)[0]
         index = self.index.with_name(f"{self.index.stem}-{name}.safetensors")
         files = [self.files[row] for row in rows]

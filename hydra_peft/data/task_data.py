@@ -25,6 +25,8 @@ class TaskData:
             same.
         notes: sentences on how it differs from the community's data.
         classes: their names, by label; empty where they have none.
+        whole: labels as they were before some of the training data was drawn; None where all is
+            there.
     """
 
     splits: Mapping[str, Split]
@@ -32,9 +34,12 @@ class TaskData:
     partial: bool = False
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    whole: SeenLabels | None = None
 
     def seen_labels(self) -> SeenLabels:
-        """Return how many targets each split has, and the range of their labels."""
+        """Return how many targets each split has at its source, and the range of their labels."""
+        if self.whole is not None:
+            return self.whole
         ranges = {name: _range_of(split.targets) for name, split in self.splits.items()}
         return SeenLabels(ranges, self.lineage, self.partial)
 

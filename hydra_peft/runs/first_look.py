@@ -45,7 +45,8 @@ def look_first(config: RunConfig) -> None:
     check_ranks(config.model, config.method)
     check_targets(config.model, config.method)
     if config.model.pretrained:
-        check_weights_exist(config.model.architecture, config.model.checkpoint, config.model.url)
+        model = config.model
+        check_weights_exist(model.architecture, model.checkpoint, model.remedy)
     check_data(config)
     if not _may_be_done(config):
         check_writable(Path(config.paths.runs))

@@ -93,10 +93,11 @@ def rebuild(
     record, config = read_completed(folder, checkpoint=checkpoint, doubts=doubts)
     with in_file(folder / CONFIG):
         check_model(config, elsewhere=True)
-        skeleton = build_skeleton(config.model, config.method, config.dataset.classes)
+        skeleton = build_skeleton(config.model, config.head, config.method, config.dataset.classes)
     _check_sizes(skeleton, record, folder)
     backbone, weights = load_backbone(config.model, config.seed)
-    _same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
+    check_same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
+    config.head.attach(backbone, config.dataset.classes)
     load_adapter(backbone, folder, check_weights=False)
     return RebuiltRun(folder, record, config, backbone)
 
@@ -151,7 +152,7 @@ def load_scored_split(run: RebuiltRun, *, cache: Path, data: str | None = None) 
     paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
     request = data_request(config.dataset, paths, [split])
     loaded = load_data(config.dataset, config.data, request, image_size(run.model), wanted=[split])
-    _same(
+    check_same(
         f"{split} images",
         _split_hash(loaded.description, split),
         _split_hash(run.record.data, split),
@@ -207,7 +208,12 @@ def _split_hash(description: Mapping[str, Any], split: str) -> str:
     return str(splits.get(split)) if isinstance(splits, Mapping) else "not recorded"
 
 
-def _same(what: str, now: str, recorded: object, folder: Path) -> None:
+def check_same(what: str, now: str, recorded: object, folder: Path) -> None:
+    """Check that the hash of data or weights is still the one that the run in ``folder`` recorded.
+
+    Raises:
+        UserError: it is not.
+    """
     if now != recorded:
         raise UserError(
             f"the {what} (sha256 {now[:12]}) are not those of the run in {folder} "

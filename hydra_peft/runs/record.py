@@ -38,6 +38,8 @@ class Record:
         protocol: its name.
         seed: the run's seed.
         weights: kind (``pretrained`` or ``random``), source and sha256 of the backbone's weights.
+        inputs: what the model took: ``image_size``, height and width in pixels; empty where it
+            takes no images, and in records of older code.
         data: sha256 of the splits that the run and its tuning read, each split's own and its count,
             lineage, whether it is not the whole task (``partial``: a split has not its expected
             size, or the original was incomplete), and the manifest's ``notes``.
@@ -80,6 +82,7 @@ class Record:
     science: dict[str, Any]
     started: str
     weights: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -132,6 +135,14 @@ class Record:
     def when(self) -> str:
         """When it ended, as far as that is known."""
         return self.ended or f"(started) {self.started}"
+
+
+def class_names(record: Record, count: int) -> tuple[str, ...]:
+    """Return the names of ``count`` classes as ``record`` has them, else their numbers from 0."""
+    names = record.data.get("classes")
+    if isinstance(names, list) and len(names) == count:
+        return tuple(map(str, names))
+    return tuple(map(str, range(count)))
 
 
 def completed_score(record: Record) -> float:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from hydra_peft.config.check import check_config, check_recorded, check_section
+from hydra_peft.config.check import CHOSEN, check_config, check_recorded, check_section
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
@@ -160,7 +160,7 @@ def refusal(group: str, values: dict[str, Any]) -> str:
     """Return what is said of a group's values; nothing where they are accepted."""
     cls = typing.get_type_hints(RunConfig)[group]
     try:
-        if dataclasses.is_dataclass(cls) and group not in ("method", "optimizer", "scheduler"):
+        if dataclasses.is_dataclass(cls) and group not in CHOSEN:
             check_section(cast(Any, cls), OmegaConf.create({group: values[group]}), group)
         else:
             check_config(OmegaConf.create(values))
