@@ -138,7 +138,7 @@ def described_config(config: DictConfig, resolved: Resolved | None = None) -> Di
     if cls is None or all(dataset.get(key) is not None for key in _FOUND_OUT):
         return config
     section, source = _section(config, "dataset"), dataset["source"]
-    own = {f.name: _value(section, f.name) for f in dataclasses.fields(cls) if f.name in section}
+    own = {f.name: _value(section, f.name) for f in dataclasses.fields(cls) if f.name in dataset}
     options = _typed(cls, own, "dataset")
     found = (resolved or Resolved()).once(
         repr((source, options)), functools.partial(describe, source, options)
@@ -153,8 +153,6 @@ def described_config(config: DictConfig, resolved: Resolved | None = None) -> Di
 def _value(section: DictConfig, key: str) -> Any:
     """Return the plain value of a key of ``dataset``, which may point elsewhere."""
     try:
-        if OmegaConf.is_missing(section, key):
-            raise UserError(f"dataset.{key} has no value: set it, as dataset.{key}=...")
         value = section[key]
         return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     except OmegaConfBaseException as error:

@@ -63,8 +63,8 @@ def _splits(root: Path) -> dict[str, Path]:
             f"{root} has '{other[0]}' beside {', '.join(known)}: a folder of splits has nothing "
             "but train, val and test in it, each with the classes' folders."
         )
-    if len(set(known.values())) < len(known):
-        raise UserError(f"{root} has {' and '.join(known)}, two of which are the same split.")
+    if twice := [n for n in known if list(known.values()).count(known[n]) > 1]:
+        raise UserError(f"{root} has {' and '.join(twice)}, which are the same split: join them.")
     return {split: root / name for name, split in known.items()} or {"train": root}
 
 

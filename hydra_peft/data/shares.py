@@ -83,9 +83,7 @@ def by_content(
     return {name: sorted(rows) for name, rows in parts.items()}
 
 
-def draw(
-    labels: Sequence[int], contents: Sequence[bytes], *, count: int, seed: int
-) -> list[int]:
+def draw(labels: Sequence[int], contents: Sequence[bytes], *, count: int, seed: int) -> list[int]:
     """Return the positions of ``count`` examples, in order, each class in proportion.
 
     Every class has one at least where ``count`` suffices; places are drawn as by
