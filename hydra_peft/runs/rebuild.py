@@ -31,6 +31,7 @@ from hydra_peft.runs.config_file import CONFIG
 from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import in_file, read_completed
+from hydra_peft.runs.stored_outputs import score_stored
 from hydra_peft.tensor_files import read_headers
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.evaluation import Score, evaluate
@@ -49,6 +50,7 @@ class Comparison:
         merged: score of the merged model; None where there is none.
         doubts: a sentence for each thing in the folder that contradicts another.
         unmergeable: why there is no merged score.
+        stored: score of the outputs that the run kept; None where there are none, or damaged ones.
     """
 
     recorded: Record
@@ -56,6 +58,7 @@ class Comparison:
     merged: Score | None
     doubts: tuple[str, ...]
     unmergeable: str = ""
+    stored: Score | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,11 @@ def reevaluate(
         "device": where,
         "precision": run.config.precision,
     }
-    task = run.config.task()
+    task, stored = run.config.task(), None
+    try:
+        stored = score_stored(folder, task, split.targets)
+    except UserError as error:
+        doubts.append(str(error))
     unmerged = evaluate(model, task, split, **arguments)
     merged, why = None, f"nothing to merge for method {run.config.method.name}"
     try:
@@ -200,7 +207,7 @@ def reevaluate(
             merged = evaluate(model, task, split, **arguments)
     except NotMergeable as error:
         why = str(error)
-    return Comparison(run.record, unmerged, merged, tuple(doubts), why)
+    return Comparison(run.record, unmerged, merged, tuple(doubts), why, stored)
 
 
 def _split_hash(description: Mapping[str, Any], split: str) -> str:
