@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable
 from typing import Any
@@ -14,8 +15,9 @@ from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.train import CONF, register
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import SEARCHES
+from hydra_peft.data.split_roles import role_of
 from hydra_peft.errors import UserError
-from hydra_peft.tables.overrides import Origin
+from hydra_peft.tables.overrides import Origin, by_role
 
 #: no table compares precisions (overrides._SHOWN), and asking a device for its own loads torch
 _PRECISION = ["precision=fp32", "protocol.fills.precision=fp32"]
@@ -23,6 +25,8 @@ _PRECISION = ["precision=fp32", "protocol.fills.precision=fp32"]
 
 def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
     """Return the settings of a run of each origin to which nothing was said beside.
+
+    The splits of its protocol are by their roles, as :func:`by_role` makes them.
 
     Origins that ``conf`` has no protocol or method for are left out, and so are those that it
     refuses; of a benchmark it need not know, since settings leave out what is the task's.
@@ -36,9 +40,11 @@ def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
             if overrides is None:
                 continue
             try:
-                settings = check_config(compose("train", overrides)).settings
+                config = check_config(compose("train", overrides))
             except (UserError, *COMPOSITION_ERRORS):
                 continue
+            roles = dataclasses.asdict(config.dataset.splits)
+            settings = by_role(config.settings, functools.partial(role_of, roles=roles))
             if origin.model not in _options("model"):
                 # Of any other timm model the name is the architecture.
                 settings["model.architecture"] = origin.model

@@ -25,7 +25,9 @@ def test_they_are_those_of_the_experiments(
     origin = Origin("vtab1k", protocol, method, VIT_B, tuned=False)
     words = ("+experiment=table8", "dataset=svhn", f"method={method}", f"protocol={protocol}")
     composed = check_config(compose_train(*words, "seed=3"))
-    assert default_settings([origin]) == {origin: composed.settings}
+    roles = {"validation": ("fit", "val")}.get(protocol, ("train", "test"))
+    expected = dict(zip(("protocol.train_split", "protocol.evaluate_split"), roles, strict=True))
+    assert default_settings([origin]) == {origin: {**composed.settings, **expected}}
 
 
 def test_tuned_ones_have_the_grid() -> None:
