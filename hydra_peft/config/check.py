@@ -132,14 +132,16 @@ def described_config(config: DictConfig, resolved: Resolved | None = None) -> Di
     Raises:
         UserError: the data is missing, or not as its source needs it.
     """
-    written = OmegaConf.to_container(config, resolve=False)
-    dataset = cast(dict[str, Any], written).get("dataset")
-    cls = options_class(dataset.get("source")) if isinstance(dataset, dict) else None
+    written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+    dataset = written.get("dataset")
+    if not isinstance(dataset, dict):
+        return config
+    cls = options_class(dataset.get("source"))
     if cls is None or all(dataset.get(key) is not None for key in _FOUND_OUT):
         return config
     section, source = _section(config, "dataset"), dataset["source"]
     own = {f.name: _value(section, f.name) for f in dataclasses.fields(cls) if f.name in dataset}
-    options = _typed(cls, own, "dataset")
+    options: Any = _typed(cls, own, "dataset")
     found = (resolved or Resolved()).once(
         repr((source, options)), functools.partial(describe, source, options)
     )
@@ -188,7 +190,7 @@ def _group(cls: Any, values: dict[str, Any], key: str) -> Any:
     if own is None:
         return _chosen(key, values) or _typed(cls, values, key)
     names = {field.name for field in dataclasses.fields(own)}
-    options = _typed(own, {k: v for k, v in values.items() if k in names}, key)
+    options: Any = _typed(own, {k: v for k, v in values.items() if k in names}, key)
     rest = {k: v for k, v in values.items() if k not in names}
     return dataclasses.replace(_typed(cls, rest, key), source_options=options)
 

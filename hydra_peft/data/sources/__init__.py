@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["DataRequest", "describe", "labels_of", "load_task", "options_class"]
 
 
-def options_class(source: object) -> type | None:
+def options_class(source: object) -> type[Any] | None:
     """Return the dataclass of the keys that ``source`` has of its own; None where it has none."""
     if source not in module_names(sys.modules[__name__]):
         return None
-    return cast("type | None", getattr(_module(str(source)), "OPTIONS", None))
+    return cast("type[Any] | None", getattr(_module(str(source)), "OPTIONS", None))
 
 
 def describe(source: str, options: Any) -> dict[str, Any]:
