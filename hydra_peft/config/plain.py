@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.data.sources import options_class
 from hydra_peft.errors import UserError
 from hydra_peft.heads import head_class
 from hydra_peft.methods import method_class
@@ -29,6 +30,7 @@ def as_plain(config: RunConfig) -> dict[str, Any]:
     values = dataclasses.asdict(config)
     for group in CHOSEN:
         values[group] = {"name": getattr(config, group).name, **values[group]}
+    values["dataset"] |= values["dataset"].pop("source_options") or {}
     return values
 
 
@@ -70,4 +72,16 @@ def _part(key: str, value: Any) -> Any:
     if key in CHOSEN:
         options = dict(value)
         return build(CHOSEN[key][0](options.pop("name")), options)
+    if key == "dataset":
+        return build(types()[key], _with_source_options(value))
     return build(types()[key], value) if dataclasses.is_dataclass(types()[key]) else value
+
+
+def _with_source_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of ``dataset``, those keys built that its source has of its own."""
+    if (own := options_class(values.get("source"))) is None:
+        return dict(values)
+    names = {field.name for field in dataclasses.fields(own)}
+    options = build(own, {key: value for key, value in values.items() if key in names})
+    rest = {key: value for key, value in values.items() if key not in names}
+    return {**rest, "source_options": options}
