@@ -7,13 +7,15 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.config.grid import opened, shortened_keys
+
 if TYPE_CHECKING:
     from hydra_peft.config.schema import RunConfig  # who reads a hash needs none of it
 
 #: stands for a value that tuning chooses
 TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
-_NOT_SCIENCE = {
+NOT_SCIENCE = {
     "model": ("name", "checkpoint", "url"),
     "dataset": ("source", "folder", "aliases", "recipe", "versions"),
     "data": ("cache", "allow_partial"),
@@ -35,10 +37,8 @@ def science(config: RunConfig) -> dict[str, Any]:
     data and weights are recorded beside the id, that of the weights also in the folder's name. The
     recipe counts where a run takes values from it.
     """
-    from hydra_peft.config.schema import TUNED_OPTIONS
-
     groups: dict[str, Any] = {}
-    for group, left_out in _NOT_SCIENCE.items():
+    for group, left_out in NOT_SCIENCE.items():
         part = getattr(config, group)
         values = (
             part.identity() if group in ("optimizer", "scheduler") else dataclasses.asdict(part)
@@ -49,22 +49,17 @@ def science(config: RunConfig) -> dict[str, Any]:
             for key, value in values.items()
             if key not in left_out and not (key in usual and usual[key] == value)
         }
-    method = config.method.identity()
+    groups["method"] = config.method.identity()
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.
-        groups["optimizer"]["lr"] = TUNED
-        method |= {key: TUNED for key in TUNED_OPTIONS if key in method}
+        groups = opened(config, groups, TUNED)
+        groups["protocol"]["grid"] = shortened_keys(config.protocol.grid)
     else:
         del groups["protocol"]["grid"]
     if not config.protocol.tune or config.protocol.search == "grid":
         # The grid itself says how many are tried.
         del groups["protocol"]["search"], groups["protocol"]["trials"]
-    return {
-        **groups,
-        "method": method,
-        "seed": config.seed,
-        "precision": config.precision,
-    }
+    return {**groups, "seed": config.seed, "precision": config.precision}
 
 
 def config_id(config: RunConfig) -> str:

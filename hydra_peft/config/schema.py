@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from hydra_peft.config.grid import check_choices
 from hydra_peft.errors import UserError
 from hydra_peft.limits import LearningRate, Limits, Scale, Share, check_limits
 from hydra_peft.methods._base import Method
@@ -30,8 +31,6 @@ COMPILE = ("auto", "true", "false")
 SELECTIONS = ("last", "best")
 #: how tuning goes through ``protocol.grid``
 SEARCHES = ("grid", "optuna")
-#: options of a method that tuning chooses, where the method has them
-TUNED_OPTIONS = ("scale", "dropout")
 #: images that two splits share make a score worthless
 OVERLAPS = {"train": ("train", "train800", "val200"), "train800": ("train", "train800")}
 #: protocols that may choose an epoch on the test set, because the code they reproduce does
@@ -42,7 +41,7 @@ RETRY = ("none", "failed", "all")
 #: the most are what nobody means: a slip of the keyboard would take for ever, or all memory
 Classes = Annotated[int, Limits(least=1, most=1_000_000)]
 Images = Annotated[int, Limits(least=1, most=100_000_000)]
-BatchSize = Annotated[int, Limits(least=1, most=100_000)]
+BatchSize = Annotated[int, Limits(least=1, most=100_000, logarithmic=True)]
 #: more jobs at a time than any machine has room for
 MAX_SLOTS = 1024
 
@@ -101,26 +100,6 @@ class ModelConfig(_Group, key="model"):
                 "model.checkpoint is set and model.pretrained is false: random weights have no "
                 "checkpoint, so drop one of the two."
             )
-
-
-@dataclass(frozen=True)
-class GridConfig(_Group, key="protocol.grid"):
-    """Values that tuning chooses from: all of them, or the ranges that they span.
-
-    Attributes:
-        lr: learning rates.
-        scale: branch scales; not used by methods without branches.
-        dropout: branch dropouts; likewise.
-    """
-
-    lr: list[LearningRate]
-    scale: list[Scale]
-    dropout: list[Share]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for key, values in vars(self).items():
-            _require(bool(values), f"{self._prefix}{key}", values, "a list of at least one number")
 
 
 @dataclass(frozen=True)
@@ -269,9 +248,10 @@ class ProtocolConfig(_Group, key="protocol"):
         evaluate_split: ``test`` or ``val200``.
         selection: ``last`` epoch, or the ``best`` of the evaluations on ``evaluate_split``.
         evaluate_every: epochs between evaluations; null evaluates once, at the end.
-        tune: choose lr, scale and dropout out of ``grid`` on val200 after training on train800,
-            then do the run with what was chosen.
-        grid: what is tried.
+        tune: choose out of ``grid`` on val200 after training on train800, then do the run with
+            what was chosen.
+        grid: what is tried: lists of values by dotted key of the config
+            (:mod:`hydra_peft.config.grid`).
         fills: what other groups take from the protocol.
         search: ``grid`` tries every combination of ``grid``; ``optuna`` draws ``trials`` of them
             out of the ranges that its values span.
@@ -284,7 +264,7 @@ class ProtocolConfig(_Group, key="protocol"):
     selection: str
     evaluate_every: Epochs | None
     tune: bool
-    grid: GridConfig
+    grid: dict[str, Any]
     fills: FillsConfig
     search: str = "grid"
     trials: Annotated[int, Limits(least=1, most=100_000)] = 20
@@ -341,7 +321,7 @@ class TrainConfig(_Group, key="train"):
     epochs: Epochs
     batch_size: BatchSize
     drop_last: bool
-    clip_grad: Annotated[float, Limits(above=0, most=1e6)] | None
+    clip_grad: Annotated[float, Limits(above=0, most=1e6, logarithmic=True)] | None
     label_smoothing: Share
     compile: str = "auto"
     cuda_graph: bool = False
@@ -460,6 +440,10 @@ class RunConfig(_Group):
         super().__post_init__()
         _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, PRECISIONS)
+        if self.protocol.tune:
+            # What tuning decides, these values do not.
+            check_choices(self)
+            return
         if self.scheduler.warmup_epochs >= self.train.epochs:
             raise UserError(
                 f"scheduler.warmup_epochs={self.scheduler.warmup_epochs} leaves nothing of "
@@ -480,11 +464,10 @@ class RunConfig(_Group):
 
     def _check_rates(self) -> None:
         """Check that a schedule rises to its learning rate and falls from it."""
-        tried = self.protocol.grid.lr if self.protocol.tune else [self.optimizer.lr]
-        key = "protocol.grid.lr" if self.protocol.tune else "optimizer.lr"
+        lr = self.optimizer.lr
         for end, rate in self.scheduler.ends().items():
-            if rate > min(tried):
+            if rate > lr:
                 raise UserError(
-                    f"scheduler.{end}={rate} is above {key}={min(tried)}, where the schedule has "
+                    f"scheduler.{end}={rate} is above optimizer.lr={lr}, where the schedule has "
                     f"its peak: set scheduler.{end} to that or less (0 is allowed)."
                 )

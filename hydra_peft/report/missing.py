@@ -17,6 +17,8 @@ from hydra_peft.tables.strays import strays, usual_seeds
 
 #: settings that a command may repeat: none of them can name code or leave the run's own keys
 _KEY = re.compile(r"(model|data|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+")
+#: beginnings of those that conf may not have yet
+_ADDED = ("model.arguments.", "protocol.grid.")
 _VALUE = re.compile(r"[A-Za-z0-9_.,+\[\]/-]+")
 _NAME = re.compile(r"[A-Za-z0-9_.]+")
 _PATH = re.compile(r"[A-Za-z0-9_./ +=:@-]+")
@@ -171,7 +173,7 @@ def _overrides(row: Row) -> list[str] | None:
         if override == UNCHECKED:
             return None
         if _KEY.fullmatch(key) and _VALUE.fullmatch(value):
-            words.append(f"{'+' if key.startswith('model.arguments.') else ''}{override}")
+            words.append(f"{'+' if key.startswith(_ADDED) else ''}{override}")
         elif override == TUNED:
             words.append("protocol.tune=true")
         elif override == f"{TUNED} by optuna":

@@ -65,7 +65,7 @@ def config_contradictions(record: Record, config: Mapping[str, Any]) -> str:
             pairs = {} if given is _MISSING else {group: (recorded, given)}
         for key, (expected, value) in pairs.items():
             if expected == TUNED:
-                expected = record.tuning.get("chosen", {}).get(key.rpartition(".")[2], value)
+                expected = record.tuning.get("chosen", {}).get(key, value)
             for part, there, here in _unlike(key, value, expected, lambda a, b: _same(b, a)):
                 found.append(f"{part} is {there} there and {here} in the record")
     return _told(found)

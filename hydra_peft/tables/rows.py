@@ -36,7 +36,7 @@ class Row:
         sources: where its weights come from.
         scores: accuracy in percent by task, then seed.
         heads: parameters of the head by task.
-        adapter: parameters of the adapter.
+        adapter: parameters of the adapter, averaged over runs whose size was tuned.
         records: its runs.
     """
 
@@ -273,7 +273,9 @@ def _training(record: Record) -> str:
 def _row(records: list[Record], defaults: Defaults | None) -> Row:
     first = records[0]
     partial = bool(first.data.get("partial"))
-    name = f"{first.method_label}, {PARTIAL}" if partial else first.method_label
+    # Tuning may choose another size for each task and seed.
+    name = " or ".join(sorted({record.method_label for record in records}))
+    name += f", {PARTIAL}" if partial else ""
     name += "".join(f", {precision}" for precision in reduced_precision(first.settings))
     row = Row(name, first.model, weights_label(first), first.settings, partial=partial)
     row.overrides = () if defaults is None else marks(first, defaults)
@@ -283,7 +285,7 @@ def _row(records: list[Record], defaults: Defaults | None) -> Row:
         for key, value in first.method.items()
         if all(key in record.method and record.method[key] == value for record in records)
     }
-    row.adapter = first.parameters["adapter"]
+    row.adapter = round(statistics.fmean(record.parameters["adapter"] for record in records))
     row.records = records
     for record in records:
         row.scores.setdefault(record.task, {})[record.seed] = completed_score(record)
