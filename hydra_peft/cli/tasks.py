@@ -9,13 +9,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from hydra_peft.cli.train import CONF, register
+from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolvers import without_devices
 from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.errors import UserError, did_you_mean
-
-#: groups that sort before others in a benchmark
-_GROUPS = ("natural", "specialized", "structured")
 
 
 @functools.cache
@@ -41,5 +39,6 @@ def benchmark_tasks(benchmark: str) -> dict[str, DatasetConfig]:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"), without_devices():
         tasks = [check_config(compose("train", [f"dataset={name}"])).dataset for name in options]
-    tasks.sort(key=lambda task: (_GROUPS.index(task.group), task.name))
-    return {task.name: task for task in tasks}
+    found = {task.name: task for task in tasks}
+    order = find_benchmark(benchmark).in_order({name: task.group for name, task in found.items()})
+    return {name: found[name] for name in order}

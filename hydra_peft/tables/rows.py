@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.identity import settings_id, short_hash
 from hydra_peft.runs.record import Record, completed_score
 from hydra_peft.tables.labels import PARTIAL, weights_label
@@ -110,6 +112,7 @@ class Table:
 
     Attributes:
         tasks: task name to group, in the order of the columns.
+        means: what its columns of means are called, and whether over ``tasks`` or ``groups``.
     """
 
     benchmark: str
@@ -119,6 +122,7 @@ class Table:
     selection: str
     tasks: dict[str, str]
     rows: list[Row]
+    means: Mapping[str, str] = field(default_factory=lambda: find_benchmark("").means)
 
     @property
     def selected_on_test(self) -> bool:
@@ -126,12 +130,11 @@ class Table:
         return any(record.selected_on_test for row in self.rows for record in row.records)
 
 
-#: order of groups in every VTAB-like table
-GROUPS = ("natural", "specialized", "structured")
-
-
 def build_tables(
-    records: list[Record], *, defaults: Defaults | None = None
+    records: list[Record],
+    *,
+    defaults: Defaults | None = None,
+    benchmarks: Sequence[Path] = (),
 ) -> tuple[list[Table], list[str]]:
     """Group ``records`` into tables; also return a sentence for each thing kept apart.
 
@@ -141,6 +144,7 @@ def build_tables(
         records: completed runs.
         defaults: what settings are by default, so that labels name those that are otherwise; None
             where that is not to be looked at.
+        benchmarks: config roots that have benchmarks beside those of ``conf``.
     """
     tables: dict[tuple[str, str, str, str, str], list[Record]] = defaultdict(list)
     for record in records:
@@ -153,18 +157,12 @@ def build_tables(
         rows, apart = _rows(members, defaults)
         where = f"{key[0]}, protocol {key[1]}"
         warnings += [*apart, *_lineages(members, where), *_contents(members, where)]
-        built.append(Table(*key, _tasks(members), rows))
+        benchmark = find_benchmark(key[0], benchmarks)
+        tasks = benchmark.in_order({record.task: record.group for record in members})
+        built.append(Table(*key, tasks, rows, benchmark.means))
     if len({table.protocol for table in built}) > 1:
         warnings.append("runs of different protocols are in different tables, never averaged.")
     return built, warnings
-
-
-def _tasks(records: list[Record]) -> dict[str, str]:
-    def order(item: tuple[str, str]) -> tuple[int, str, str]:
-        task, group = item
-        return (GROUPS.index(group) if group in GROUPS else len(GROUPS), group, task)
-
-    return dict(sorted({record.task: record.group for record in records}.items(), key=order))
 
 
 def _lineages(records: list[Record], where: str) -> list[str]:
