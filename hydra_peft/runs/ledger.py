@@ -66,6 +66,8 @@ class Ledger:
         self.ended = False
         #: seconds by phase that the run took before it was interrupted
         self.earlier_times = dict.fromkeys(_PHASES, 0.0)
+        #: version of the code that did the run before it was interrupted
+        self.earlier_code: dict[str, object] = {}
         self._started = since
         self._prepared: float | None = None
         self._before: dict[str, bytes | None] = {}

@@ -106,6 +106,11 @@ class Training:
         self.ledger.earlier_times = facts["times"]
         return True
 
+    def remove_checkpoints(self) -> None:
+        """Remove the run's checkpoints: it is complete, or starts anew."""
+        if self.checkpoints is not None:
+            self.checkpoints.remove()
+
     def execute(self, writer: RunWriter | None) -> dict[str, Any]:
         """Train to the end; return the results as fields of a record.
 

@@ -18,8 +18,9 @@ from hydra_peft.metrics import find_metric
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.existing import folder_of
 from hydra_peft.runs.folder import TUNING, runs_of_task
+from hydra_peft.runs.outcome import Outcome, existing_outcome
 from hydra_peft.runs.record import Record, completed_score, read_record
-from hydra_peft.runs.run import Outcome, existing_outcome, run
+from hydra_peft.runs.run import run
 from hydra_peft.runs.search import (
     Dimension,
     check_search,

@@ -20,7 +20,7 @@ from hydra_peft.runs.assembly import check_model
 from hydra_peft.runs.claims import Claimed
 from hydra_peft.runs.first_look import check_data
 from hydra_peft.runs.ledger import TakenOver
-from hydra_peft.runs.run import Outcome
+from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.tuning import run_protocol
 from hydra_peft.sweeps.job import ElsewhereRun, Job, JobEnd
 from hydra_peft.sweeps.lines import describe, speed

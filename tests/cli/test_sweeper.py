@@ -139,12 +139,12 @@ def test_failed_runs_are_started_again_only_if_asked(cli: Cli, tmp_path: Path, m
 
 
 def test_fail_fast_leaves_the_rest(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hydra_peft.runs import run as run_module
+    from hydra_peft.runs import task_splits
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the disk made a noise")
 
-    monkeypatch.setattr(run_module, "load_data", fail)
+    monkeypatch.setattr(task_splits, "load_data", fail)
     code, _, err = cli("-m", "seed=0,1,2", "sweep.fail_fast=true")
     assert code == 1
     assert err.count("error: ") == 3
@@ -175,12 +175,12 @@ def test_fail_fast_tells_what_ended_together_with_the_failure(
 def test_fail_fast_counts_the_whole_batch_of_another_launcher(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hydra_peft.runs import run as run_module
+    from hydra_peft.runs import task_splits
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the disk made a noise")
 
-    monkeypatch.setattr(run_module, "load_data", fail)
+    monkeypatch.setattr(task_splits, "load_data", fail)
     sweep = ("-m", "seed=0,1,2,3,4", "sweep.fail_fast=true", "hydra/launcher=basic")
     code, _, err = cli(*sweep, "hydra.sweeper.max_batch_size=2")
     assert code == 1

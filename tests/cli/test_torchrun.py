@@ -25,6 +25,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.runs import run as run_module
 from hydra_peft.runs import tuning
 from hydra_peft.runs.run import run
+from hydra_peft.runs.together import check_no_batch_norm
 from hydra_peft.tensor_files import read_tensors
 from hydra_peft.training.distributed import World
 
@@ -253,6 +254,6 @@ def test_models_that_normalise_over_the_batch_are_refused(
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
     full, lora = (check_config(compose_train(*SHORT, f"method={m}")) for m in ("full", "lora"))
     with pytest.raises(UserError, match="1 of vit_mini normalises over the batch"):
-        run_module._check_no_batch_norm(model, full, world)
-    run_module._check_no_batch_norm(model, full, World())
-    run_module._check_no_batch_norm(model, lora, world)
+        check_no_batch_norm(model, full, world)
+    check_no_batch_norm(model, full, World())
+    check_no_batch_norm(model, lora, world)

@@ -41,16 +41,16 @@ def test_a_sweep_over_methods_ranks_and_seeds(cli: Cli, tmp_path: Path) -> None:
 def test_one_failing_job_does_not_stop_the_others(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hydra_peft.runs import run as run_module
+    from hydra_peft.runs import task_splits
 
-    original = run_module.load_data
+    original = task_splits.load_data
 
     def fail(dataset, *rest, **options):  # type: ignore[no-untyped-def]
         if dataset.name == "digits":
             raise RuntimeError("the disk made a noise")
         return original(dataset, *rest, **options)
 
-    monkeypatch.setattr(run_module, "load_data", fail)
+    monkeypatch.setattr(task_splits, "load_data", fail)
     code, out, err = cli("-m", "dataset=mini/digits,mini/cells")
     assert code == 1
     assert "dataset=mini/digits" in err

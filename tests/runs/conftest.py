@@ -13,7 +13,8 @@ from prepared_root import write_task
 
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.runs.run import Outcome, run
+from hydra_peft.runs.outcome import Outcome
+from hydra_peft.runs.run import run
 
 SHORT = ["train.epochs=2", "scheduler.warmup_epochs=0", "train.batch_size=16"]
 

@@ -11,7 +11,7 @@ import pytest
 from flat_results import results
 
 from hydra_peft.cli import evaluate
-from hydra_peft.runs.run import Outcome
+from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.writer import RunWriter
 
 

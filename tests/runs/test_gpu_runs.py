@@ -18,7 +18,7 @@ import torch.distributed as dist
 from devices import DEVICES
 from torch import nn
 
-from hydra_peft.runs.run import Outcome
+from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.writer import RunWriter
 from hydra_peft.training import distributed
 

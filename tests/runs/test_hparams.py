@@ -18,8 +18,8 @@ from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler
 
 from hydra_peft.runs.hparams import hyper_parameters, results
+from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.record import Record, read_record
-from hydra_peft.runs.run import Outcome
 from hydra_peft.runs.training import Training
 from hydra_peft.runs.tuning import run_protocol
 from hydra_peft.runs.writer import RunWriter

@@ -23,7 +23,7 @@ from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize
 from hydra_peft.backbones.vit_mini import VIT_MINI
 from hydra_peft.backbones.weight_files import ASSETS
 from hydra_peft.runs import training as training_module
-from hydra_peft.runs.run import Outcome
+from hydra_peft.runs.outcome import Outcome
 from hydra_peft.training.progress import Step
 from hydra_peft.training.seeding import derive_seed, generator, seed_everything
 

@@ -17,7 +17,7 @@ from hydra_peft.data.checking import check_prepared
 from hydra_peft.data.sources import DataRequest
 from hydra_peft.errors import UserError
 from hydra_peft.runs import training as training_module
-from hydra_peft.runs.run import Outcome
+from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.tuning import run_protocol
 from hydra_peft.tensor_files import read_tensors
 

@@ -15,9 +15,9 @@ from flat_results import correct
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs import rebuild as module
+from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.rebuild import rebuild as rebuilt
 from hydra_peft.runs.rebuild import reevaluate
-from hydra_peft.runs.run import Outcome
 from hydra_peft.tensor_files import read_tensors, write_tensors
 
 Do = Callable[..., Outcome]

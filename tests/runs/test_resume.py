@@ -19,8 +19,8 @@ from hydra_peft.errors import UserError
 from hydra_peft.runs import training as training_module
 from hydra_peft.runs.checkpoints import Checkpoints
 from hydra_peft.runs.ledger import Ledger, NotOurs, TakenOver
+from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.record import read_record
-from hydra_peft.runs.run import Outcome
 from hydra_peft.runs.writer import RunWriter
 
 Do = Callable[..., Outcome]

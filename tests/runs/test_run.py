@@ -16,10 +16,10 @@ from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.errors import UserError
 from hydra_peft.optimizers.adamw import AdamW
 from hydra_peft.runs import checkpoints as checkpoints_module
-from hydra_peft.runs import run as run_module
+from hydra_peft.runs import task_splits
 from hydra_peft.runs import training as training_module
+from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.record import read_record
-from hydra_peft.runs.run import Outcome
 from hydra_peft.tensor_files import read_tensors, write_tensors
 
 Do = Callable[..., Outcome]
@@ -138,7 +138,7 @@ def test_a_rerun_that_cannot_start_keeps_the_completed_run(
     def fail(*_: object, **__: object) -> None:
         raise UserError("no data")
 
-    monkeypatch.setattr(run_module, "load_data", fail)
+    monkeypatch.setattr(task_splits, "load_data", fail)
     with pytest.raises(UserError, match="no data"):
         do("sweep.on_existing=rerun")
     monkeypatch.undo()

@@ -18,8 +18,8 @@ from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs.ledger import TakenOver
+from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.record import read_record
-from hydra_peft.runs.run import Outcome
 from hydra_peft.sweeps import one_job
 from hydra_peft.sweeps.job import Job
 from hydra_peft.sweeps.one_job import do_job

@@ -28,7 +28,8 @@ from hydra_peft.config.check import check_config
 from hydra_peft.data.split import Batch, Split
 from hydra_peft.errors import UserError
 from hydra_peft.runs import training
-from hydra_peft.runs.run import Outcome, run
+from hydra_peft.runs.outcome import Outcome
+from hydra_peft.runs.run import run
 from hydra_peft.tasks import build_task
 from hydra_peft.training import evaluation
 from hydra_peft.training.distributed import Torchrun, join

@@ -1,0 +1,41 @@
+"""The splits of a run's task: read, checked, described, and decoded for its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.data.split import Split
+from hydra_peft.runs.assembly import check_batches, load_data
+from hydra_peft.runs.first_look import data_request, splits_read
+
+
+def load_splits(
+    config: RunConfig,
+    size: tuple[int, int] | None,
+    device: torch.device,
+    *,
+    described: Callable[[dict[str, object]], None],
+) -> tuple[Split, Split]:
+    """Return the split to train on, in the memory of ``device``, and the one to score.
+
+    Args:
+        config: names both, in its protocol.
+        size: height and width in pixels of the images that the model takes; None if it takes none.
+        described: called with what the record says of the data, before images are decoded.
+
+    Raises:
+        UserError: data that is missing, damaged, or not what the yaml promises; or too few
+            examples for one batch.
+    """
+    protocol = config.protocol
+    request = data_request(config.dataset, config.paths, splits_read(protocol))
+    wanted = (protocol.train_split, protocol.evaluate_split)
+    loaded = load_data(
+        config.dataset, config.data, request, size, wanted=wanted, described=described
+    )
+    train_split = loaded.splits[protocol.train_split]
+    check_batches(len(train_split), config.train.batch_size, config.train.drop_last)
+    return train_split.in_memory(device), loaded.splits[protocol.evaluate_split]

@@ -1,0 +1,55 @@
+"""One run in several processes: checks that it can be, and the outcome that all return."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from torch import nn
+
+from hydra_peft.adaptation.injection import has_running_statistics
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.runs.outcome import Outcome
+from hydra_peft.runs.record import Record
+from hydra_peft.training.distributed import World
+
+
+def check_together(config: RunConfig, world: World) -> None:
+    """Check that the processes of ``world`` can share the batches of the run ``config``.
+
+    Raises:
+        UserError: a batch has fewer examples than there are processes.
+    """
+    if world.size > config.train.batch_size:
+        raise UserError(
+            f"train.batch_size={config.train.batch_size} leaves nothing for some of {world.size} "
+            "processes: it counts the images of all of them; set torchrun's --nproc-per-node lower."
+        )
+
+
+def check_no_batch_norm(model: nn.Module, config: RunConfig, world: World) -> None:
+    """Check that no statistics are taken over a batch of which each process sees a share.
+
+    Raises:
+        UserError: the method trains the backbone, which has a layer with running statistics.
+    """
+    if world.size == 1 or not config.method.trains_backbone:
+        return  # frozen statistics are the same in every share
+    for name, module in model.named_modules():
+        if has_running_statistics(module):
+            raise UserError(
+                f"{name} of {config.model.name} normalises over the batch, of which each of "
+                f"{world.size} processes sees a share: train this model without torchrun."
+            )
+
+
+def broadcast_outcome(outcome: Outcome | None, world: World) -> Outcome | None:
+    """Return the main process's ``outcome`` in all processes; None where it has none."""
+    plain = None
+    if outcome is not None:
+        plain = {**dataclasses.asdict(outcome), "folder": str(outcome.folder)}
+    said = world.tell(plain)
+    if world.leads or said is None:
+        return outcome
+    return Outcome(Record(**said["record"]), Path(said["folder"]), said["skipped"])
