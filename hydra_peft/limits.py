@@ -85,9 +85,9 @@ def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
 
 
-def is_logarithmic(instance: object, name: str) -> bool:
-    """Whether the annotation of field ``name`` says that its values differ by factors."""
-    return _is_logarithmic(_hints(type(instance))[name])
+def is_logarithmic(cls: type, name: str) -> bool:
+    """Whether field ``name`` of ``cls`` is annotated as one whose values differ by factors."""
+    return _is_logarithmic(_hints(cls)[name])
 
 
 def _is_logarithmic(hint: Any) -> bool:

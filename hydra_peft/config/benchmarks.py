@@ -105,7 +105,7 @@ def _read(path: Path) -> Benchmark:
         )
     groups, means = values.get("groups"), values.get("means", dict(_MEANS))
     prepared = values.get("prepared", False)
-    if not _is_mapping(groups) or not all(map(_is_mapping, groups.values())):
+    if not isinstance(groups, dict) or not all(map(_is_mapping, [groups, *groups.values()])):
         raise UserError(f"{path} needs 'groups': for each group its tasks, as in 'digits: null'.")
     if not isinstance(means, dict) or not set(means.values()) <= set(OVER):
         raise UserError(f"{path} needs in 'means' names of means, each over one of: tasks, groups.")

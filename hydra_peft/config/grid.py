@@ -102,7 +102,9 @@ def _has(config: RunConfig, key: str) -> bool:
 def logarithmic(config: RunConfig) -> set[str]:
     """Return the keys of :func:`used` whose values differ by factors rather than by steps."""
     parts = {key: key.partition(".") for key in used(config)}
-    return {k for k, (group, _, n) in parts.items() if is_logarithmic(getattr(config, group), n)}
+    return {
+        k for k, (group, _, n) in parts.items() if is_logarithmic(type(getattr(config, group)), n)
+    }
 
 
 def choices(config: RunConfig) -> list[Choice]:
