@@ -170,7 +170,17 @@ def _is_trial(record: Record, config: RunConfig) -> bool:
     if config.protocol.search == "grid":
         return record.config_id in {config_id(candidate(config, one)) for one in choices(config)}
     expected = opened(config, science(candidate(config, choices(config)[0])), TUNED)
-    return bool(opened(config, record.science, TUNED) == expected)
+    return _left_open(record.science, expected) == expected
+
+
+def _left_open(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    """Return the science ``found`` without the values that ``expected`` leaves to tuning."""
+    return {
+        group: {k: TUNED if expected[group].get(k) == TUNED else v for k, v in values.items()}
+        if isinstance(values, dict) and isinstance(expected.get(group), dict)
+        else values
+        for group, values in found.items()
+    }
 
 
 def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
