@@ -27,6 +27,17 @@ _REASONS = {
 }
 
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+#: what a user can do where the place is the right one; of other errors: choose another place
+_REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EFBIG: "raise that limit",
+    errno.EROFS: "let it be written to",
+    errno.EACCES: "let it be written to",
+    errno.EPERM: "let it be written to",
+    errno.ENOTDIR: "move that file away",
+    errno.EISDIR: "move that folder away",
+}
 
 
 def may_pass(error: BaseException) -> bool:
@@ -46,9 +57,14 @@ def disk_sentence(error: OSError, key: str = "paths.runs") -> str | None:
         key: what sets the folder.
     """
     said = disk_reason(error)
-    return said and (
-        f"{said}; make room or set {key} to another folder. What was complete before is kept."
-    )
+    elsewhere = f"set {key} to another folder"
+    return said and f"{said}; {remedy(error, elsewhere)}. What was complete before is kept."
+
+
+def remedy(error: OSError, elsewhere: str) -> str:
+    """Return what to do about an error of the disk, as in ``make room, or <elsewhere>``."""
+    here = _REMEDIES.get(error.errno or 0)
+    return f"{here}, or {elsewhere}" if here else elsewhere
 
 
 def disk_reason(error: OSError) -> str | None:

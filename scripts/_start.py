@@ -11,6 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NEEDED = (3, 10)
 MISTAKE = 2
 INTERRUPTED = 130
+#: bytes that may be mapped: with fewer, libraries end Python without a word of ours
+LEAST_MEMORY = 512 * 2**20
 #: characters of a library's own message that are shown
 SHOWN = 200
 
@@ -19,6 +21,17 @@ def start(name: str) -> None:
     """Call ``main`` of ``hydra_peft.cli.<name>`` and exit with the code that it returns."""
     if sys.version_info[:2] < NEEDED:
         _end(f"this is Python {sys.version.split()[0]}, and 3.10 or newer is needed: {_set_up()}.")
+    allowed = _address_space()
+    if allowed is not None:
+        # OpenBLAS takes memory for each thread when it is loaded, and ends Python if it gets none.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        if allowed < LEAST_MEMORY:
+            least = f"{LEAST_MEMORY // 2**20} MiB are needed, and some GiB where torch is"
+            _end(f"{_limited(allowed)}: raise that limit ({least}).")
+    try:
+        os.getcwd()
+    except OSError:
+        _end("the folder that you are in is not there any more: change to another one (cd).")
     try:
         code = importlib.import_module(f"hydra_peft.cli.{name}").main()
     except (ImportError, MemoryError, OSError, SystemError) as error:
@@ -47,9 +60,9 @@ def _sentence(error: BaseException) -> str:
         package = (error.name or "?").partition(".")[0]
         return f"this Python ({sys.executable}) has no package '{package}': {_set_up()}."
     said = " ".join(str(error).split())[:SHOWN] or type(error).__name__
-    limit = _address_space()
-    if limit is not None:
-        advice = f"only {limit // 2**20} MiB of memory are allowed (ulimit -v): raise that limit"
+    allowed = _address_space()
+    if allowed is not None:
+        advice = f"{_limited(allowed)}: raise that limit"
     else:
         advice = f"free memory, or if there is enough, install it anew: {_set_up()}"
     return f"this Python ({sys.executable}) cannot load what is needed ({said}): {advice}."
@@ -61,6 +74,10 @@ def _set_up() -> str:
     if os.path.isfile(activate):
         return f"type 'source {activate}' first, the environment that {made} sets up"
     return f"type {made} once, then 'source {activate}'"
+
+
+def _limited(allowed: int) -> str:
+    return f"only {allowed // 2**20} MiB of memory are allowed (ulimit -v)"
 
 
 def _address_space() -> "int | None":

@@ -36,6 +36,26 @@ def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path: Path, limited: int) -
     assert (tmp_path / "a").stat().st_size == limited
 
 
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.ENOSPC, "make room, or set paths.runs to another folder"),
+        (errno.EDQUOT, "make room, or set"),
+        (errno.EFBIG, "raise that limit, or set"),
+        (errno.EROFS, "let it be written to, or set"),
+        (errno.EACCES, "let it be written to, or set"),
+        (errno.EPERM, "let it be written to, or set"),
+        (errno.ENOTDIR, "move that file away, or set"),
+        (errno.ENAMETOOLONG, "; set paths.runs to another folder"),
+    ],
+)
+def test_what_to_do_about_a_disk_depends_on_what_it_says(code: int, advice: str) -> None:
+    sentence = disk_sentence(OSError(code, "said", "/runs/a"))
+    assert sentence is not None
+    assert advice in sentence
+    assert ("make room" in sentence) == (code in (errno.ENOSPC, errno.EDQUOT))
+
+
 def test_a_link_to_nowhere_is_named_with_where_it_leads(tmp_path: Path) -> None:
     (tmp_path / "scratch").symlink_to(tmp_path / "purged")
     with pytest.raises(FileExistsError) as caught:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from hydra_peft.adaptation.parameters import (
 from hydra_peft.adaptation.record import Adaptation, adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.surgery import replace_module
-from hydra_peft.disk_errors import disk_reason
+from hydra_peft.disk_errors import disk_reason, remedy
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path, read_json, write_json
 from hydra_peft.methods import build_method, is_own
@@ -61,7 +63,7 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
     except OSError as error:
         raise UserError(
             f"{disk_reason(error) or f'cannot write into {folder}: {error}'}; the adapter was not "
-            "saved: name another folder, or make room for it."
+            f"saved: {remedy(error, 'name another folder')}."
         ) from error
 
 
@@ -141,10 +143,12 @@ def load_adapter(
     config = _read_config(folder / CONFIG)
     built = _method(config, method, folder / CONFIG)
     tensors, metadata = read_tensors_and_metadata(folder / TENSORS)
-    head = find_head(model, config["head"])
+    with _said_of(folder / CONFIG):
+        head = find_head(model, config["head"])
     _check_backbone(model, head, config, tensors, check_weights, folder)
     _resize_head(model, head, tensors, folder / TENSORS)
-    done = inject(model, built, head=head)
+    with _said_of(folder / CONFIG):
+        done = inject(model, built, head=head)
     if list(done.layers) != config["layers"]:
         raise UserError(
             f"{folder / CONFIG} lists {len(config['layers'])} adapted layers, its targets match "
@@ -189,7 +193,10 @@ def _method(
             "that class and pass it, load_adapter(model, folder, method=<the class>)."
         )
     given = name if given is None else given
-    built = build_method(given, **options) if isinstance(given, str | type) else given
+    built: Any = given
+    if isinstance(given, str | type):
+        with _said_of(path):
+            built = build_method(given, **options)
     if not isinstance(built, Method) or built.name != name:
         raise UserError(f"{path} was saved with method {name!r}, and {built!r} was given.")
     own = json.loads(json.dumps(dataclasses.asdict(built)))
@@ -205,6 +212,15 @@ def _method(
             f"{key}={own[key]!r}: pass its class, or build it with the saved options."
         )
     return built
+
+
+@contextmanager
+def _said_of(path: Path) -> Iterator[None]:
+    """Within it a mistake names the file that it is in."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path} cannot be used: {error}") from error
 
 
 def _read_config(path: Path) -> dict[str, Any]:

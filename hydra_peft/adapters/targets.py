@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
+from hydra_peft.adapters.patterns import matches
 from hydra_peft.adapters.surgery import has_hooks
 from hydra_peft.errors import UserError, near
 
 #: what weights that are trained beside may be stored in
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-
-
-def matches(name: str, pattern: str) -> bool:
-    """Whether ``pattern`` means the module ``name``: the whole name or its last dotted parts.
-
-    ``*``, ``?`` and ``[...]`` work as in a shell: ``attn.proj`` matches it in every block,
-    ``blocks.0.*`` everything in the first, ``blocks.[0-5].mlp.fc2`` that of six blocks. A name with
-    such characters in it means itself too.
-    """
-    if name == pattern or name.endswith(f".{pattern}"):
-        return True
-    return fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")
 
 
 def find_linear_layers(
@@ -39,7 +27,8 @@ def find_linear_layers(
 
     Args:
         model: any module.
-        targets: name patterns, see :func:`matches`; each must match at least one linear layer.
+        targets: name patterns, see :func:`hydra_peft.adapters.patterns.matches`; each must match at
+            least one linear layer.
         exclude: names of modules (such as the head) whose layers are never adapted.
 
     Raises:

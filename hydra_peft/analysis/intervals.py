@@ -24,29 +24,37 @@ def t_half_width(std: float, count: int) -> float:
     return float(stdtrit(count - 1, 0.975)) * std / math.sqrt(count)
 
 
-def bounded_interval(mean: float, std: float, count: int, most: float) -> tuple[float, float]:
-    """Return the 95% interval of a mean of shares that lie between 0 and ``most``, inside of both.
+def bounded_interval(
+    mean: float, std: float, count: int, least: float, most: float
+) -> tuple[float, float]:
+    """Return the 95% interval of a mean of values between ``least`` and ``most``, inside of both.
 
     It is Wilson's score interval (JASA 22, 1927) with Student's t in the place of the normal
     quantile and the effective sample size that the deviation between the values gives, as
     statistics of surveys have it (Korn and Graubard, Survey Methodology 24, 1998). Where the mean
-    is far from both bounds it is close to Student's; it never reaches beyond them.
+    is far from both bounds it is close to Student's; it never reaches beyond them. Where one of
+    them is infinite it is Student's, cut at the other.
 
     Args:
         mean: of two or more values, each the result of one run.
         std: their sample standard deviation, in the same unit.
         count: how many values there are.
-        most: the highest value that there can be, such as 100 for percent.
+        least, most: the lowest and the highest value that there can be, such as -100 and 100 for
+            a correlation in percent.
     """
-    share = mean / most
+    if math.isinf(most) or math.isinf(least):
+        reach = t_half_width(std, count)
+        return max(least, mean - reach), min(most, mean + reach)
+    width = most - least
+    share = (mean - least) / width
     spread = share * (1.0 - share)
     if spread <= 0.0:  # then all values are 0, or all the highest
         return mean, mean
     # Student's quantile, squared, by the effective sample size.
-    ratio = (t_half_width(std, count) / most) ** 2 / spread
+    ratio = (t_half_width(std, count) / width) ** 2 / spread
     half = math.sqrt(ratio * spread + ratio * ratio / 4)
     low, high = ((share + ratio / 2 + sign * half) / (1 + ratio) for sign in (-1, 1))
-    return most * max(0.0, low), most * min(1.0, high)
+    return least + width * max(0.0, low), least + width * min(1.0, high)
 
 
 def t_interval(values: Sequence[float]) -> Interval:

@@ -67,10 +67,10 @@ def _main() -> int:
     out = Path(arguments.out or ROOT / "results" / "data_check" / f"{arguments.benchmark}.json")
     out = out.expanduser()
     check_writable(out.parent, "out")
-    from hydra_peft.cli.tasks import benchmark_tasks
+    from hydra_peft.cli.tasks import benchmark_tasks, task_options
 
+    chosen = choose_tasks(task_options(arguments.benchmark), arguments.task)
     tasks = benchmark_tasks(arguments.benchmark)
-    chosen = choose_tasks(tasks, arguments.task)
     if made := [name for name in chosen if tasks[name].folder is None]:
         raise UserError(
             f"task '{made[0]}' of benchmark '{arguments.benchmark}' comes with the package: "

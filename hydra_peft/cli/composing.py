@@ -11,8 +11,9 @@ from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, RangeSweep
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -51,6 +52,7 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     try:
         parsed = parser.parse_overrides(overrides)
         _check_ranges(parsed)
+        _check_globs(parsed, loader)
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     except COMPOSITION_ERRORS as error:
         raise UserError(one_sentence(error)) from None
@@ -59,9 +61,7 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     except (ValueError, OverflowError) as error:  # such as a range with a step of 0
         raise UserError(f"{' '.join(overrides)} gives no sweep: {error}.") from None
     if not jobs:
-        raise UserError(
-            f"{' '.join(overrides)} gives no job: a range is empty, or a glob matches nothing."
-        )
+        raise UserError(f"{' '.join(overrides)} gives no job: a range is empty.")
     return jobs
 
 
@@ -96,6 +96,28 @@ def _check_ranges(overrides: Sequence[Override]) -> None:
             raise UserError(
                 f"'{override.input_line}' has more than {MAX_JOBS:,} values, or no end at all."
             )
+
+
+def _check_globs(overrides: Sequence[Override], loader: ConfigLoader) -> None:
+    """Check that every glob matches options; Hydra has it look at a group, not at its folders."""
+    for override in overrides:
+        pattern = override.value()
+        if not isinstance(pattern, Glob) or any(override.sweep_iterator()):
+            continue
+        key = override.key_or_group
+        inside = [
+            f"{folder}/{option}"
+            for folder in loader.get_group_options(key, ObjectType.GROUP)
+            for option in loader.get_group_options(f"{key}/{folder}")
+        ]
+        raise UserError(
+            f"'{override.input_line}' matches no option of {key}"
+            + (
+                f": name them, as in {key}={','.join(meant)}."
+                if (meant := pattern.filter(inside))
+                else ": see python scripts/train.py --help for its options."
+            )
+        )
 
 
 def _as_typed(overrides: ListConfig) -> list[str]:

@@ -13,9 +13,11 @@ from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.data.sources import labels_of
 from hydra_peft.errors import UserError
+from hydra_peft.metrics import value_text
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.folder import check_run_folder
+from hydra_peft.runs.record import completed_score
 from hydra_peft.runs.recorded import look_at_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -82,18 +84,16 @@ def _main() -> int:
     for sentence in compared.doubts:
         complain(sentence)
     if not agrees:
-        complain(
-            f"the recorded score is not reproduced: {record.score:.4f}% recorded, "
-            f"{measured.values[record.primary]:.4f}% measured."
-        )
+        pair = (completed_score(record), measured.values[record.primary])
+        before, now = (value_text(record.primary, value, 4) for value in pair)
+        complain(f"the recorded score is not reproduced: {before} recorded, {now} measured.")
     return 0 if agrees and not compared.doubts else 1
 
 
 def _print(name: str, values: Mapping[str, float], count: int) -> None:
     texts = [
-        f"{value:.4f}%  {round(value * count / 100)} correct"
-        if metric == "accuracy"
-        else f"{value:.4f}%  {metric}"
+        f"{value_text(metric, value, 4)}  "
+        + (f"{round(value * count / 100)} correct" if metric == "accuracy" else metric)
         for metric, value in values.items()
     ]
     print(in_one_line(f"  {name:9} {', '.join(texts)}"))

@@ -24,6 +24,7 @@ from hydra_peft.cli.clusters import NEEDED
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.hydra_keys import unknown_key_of_hydra
 from hydra_peft.cli.quoted_words import as_typed
+from hydra_peft.config.interpolations import unresolved
 from hydra_peft.errors import UserError, did_you_mean
 
 #: more options than this are not all listed in a message
@@ -61,6 +62,8 @@ def one_sentence(
     if group:
         return f"there is no config '{group[1]}': see python scripts/train.py --help."
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if nowhere := unresolved(cause):
+        return nowhere
     # What follows the first line is OmegaConf's own: full_key, object_type.
     said = str(cause).splitlines()[0] if isinstance(cause, OmegaConfBaseException) else str(cause)
     full = getattr(cause, "full_key", None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hydra_peft.cli.arguments import parse_arguments, parse_bool
 from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.config.benchmarks import all_benchmarks
+from hydra_peft.disk_errors import remedy
 from hydra_peft.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -318,7 +319,7 @@ def _sentence(error: Exception) -> str:
     if not isinstance(error, OSError):
         return str(error) or type(error).__name__
     where = f" at {error.filename}" if error.filename else ""
-    advice = "make room there, or choose other folders by source= and out="
+    advice = remedy(error, "choose other folders by source= and out=")
     return f"cannot read or write{where}: {error.strerror or error}; {advice}."
 
 

@@ -17,28 +17,43 @@ from hydra_peft.errors import UserError, did_you_mean
 
 
 @functools.cache
+def task_options(benchmark: str) -> dict[str, str]:
+    """Return the names of the tasks of ``benchmark`` and their options in ``conf/dataset``.
+
+    Grouped as in its tables. Nothing is composed, which takes seconds.
+
+    Raises:
+        UserError: no yaml in ``conf/dataset`` names that benchmark.
+    """
+    folder = CONF / "dataset"
+    yamls = {
+        str(path.relative_to(folder).with_suffix("")): yaml.safe_load(path.read_text())
+        for path in sorted(folder.rglob("*.yaml"))
+    }
+    known = sorted({str(values["benchmark"]) for values in yamls.values()})
+    if benchmark not in known:
+        raise UserError(
+            f"benchmark '{benchmark}' is unknown{did_you_mean(benchmark, known)}: choose one of "
+            f"{', '.join(known)}."
+        )
+    own = {option: task for option, task in yamls.items() if task["benchmark"] == benchmark}
+    options = {str(task["name"]): option for option, task in own.items()}
+    groups = {str(task["name"]): str(task["group"]) for task in own.values()}
+    return {name: options[name] for name in find_benchmark(benchmark).in_order(groups)}
+
+
+@functools.cache
 def benchmark_tasks(benchmark: str) -> dict[str, DatasetConfig]:
     """Return the tasks of ``benchmark`` by name, grouped as in its tables.
 
     Raises:
         UserError: no yaml in ``conf/dataset`` names that benchmark.
     """
-    folder = CONF / "dataset"
-    benchmarks = {
-        str(path.relative_to(folder).with_suffix("")): yaml.safe_load(path.read_text())["benchmark"]
-        for path in sorted(folder.rglob("*.yaml"))
-    }
-    known = sorted(set(benchmarks.values()))
-    if benchmark not in known:
-        raise UserError(
-            f"benchmark '{benchmark}' is unknown{did_you_mean(benchmark, known)}: choose one of "
-            f"{', '.join(known)}."
-        )
-    options = [option for option, named in benchmarks.items() if named == benchmark]
+    options = task_options(benchmark)
     register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"), without_devices():
-        tasks = [check_config(compose("train", [f"dataset={name}"])).dataset for name in options]
-    found = {task.name: task for task in tasks}
-    order = find_benchmark(benchmark).in_order({name: task.group for name, task in found.items()})
-    return {name: found[name] for name in order}
+        return {
+            name: check_config(compose("train", [f"dataset={option}"])).dataset
+            for name, option in options.items()
+        }

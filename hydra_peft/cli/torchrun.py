@@ -1,4 +1,4 @@
-"""An entry point in several processes at once: the first one speaks, all end with one exit code."""
+"""An entry point in several processes: the main one prints, all end with one exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hydra_peft.errors import UserError
 
 #: what torchrun tells each process that it starts
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-#: for the first process to load what it needs and to speak
+#: for the main process to load what it needs and to speak
 PATIENCE_SECONDS = 20.0
 #: words of a command that ask for several runs
 _SEVERAL = ("-m", "--multirun", "hydra.mode=MULTIRUN")
@@ -30,8 +30,8 @@ def is_one_of_many() -> bool:
 def together(main: Callable[[], int]) -> int:
     """Return the exit code of ``main``, guarded; with torchrun the same in all its processes.
 
-    There ``main`` is called in each of them. Those after the first print nothing: what they have to
-    say is printed by the first, where it ends because of them.
+    There ``main`` is called in each of them. Only the main process prints: what the others have to
+    say too, where it ends because of them.
     """
     return guarded(lambda: _one_of_many(main)) if is_one_of_many() else guarded(main)
 
@@ -68,12 +68,12 @@ def _one_of_many(main: Callable[[], int]) -> int:
         with contextlib.suppress(KeyboardInterrupt):
             time.sleep(PATIENCE_SECONDS)
         return MISTAKE
-    from hydra_peft.training import distributed
+    from hydra_peft.training.torchrun import join
 
-    world = distributed.join()
+    world = join()
     said = io.StringIO()
     with contextlib.ExitStack() as silence:
-        if not world.leads:
+        if not world.is_main:
             silence.enter_context(contextlib.redirect_stdout(io.StringIO()))
             silence.enter_context(contextlib.redirect_stderr(said))
         code = _end_of(main)
@@ -90,7 +90,7 @@ def _one_of_many(main: Callable[[], int]) -> int:
 
 def _end_of(main: Callable[[], int]) -> int:
     """Return the exit code of ``main``, whatever it raises."""
-    from hydra_peft.training.distributed import PeerLost
+    from hydra_peft.training.peers import PeerLost
 
     try:
         return guarded(main)

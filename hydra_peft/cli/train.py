@@ -148,10 +148,10 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     job, (checked, values) = Job(tuple(overrides), composed), check_and_resolve(config)
     world = current()
     planned = None
-    if world.leads:
+    if world.is_main:
         (planned,) = plan([Composition(job, checked)], thorough=checked.sweep.dry_run)
     # One plan for all processes: another would take the first one's claim for somebody else's.
-    state, reason, starts = world.tell(
+    state, reason, starts = world.broadcast(
         ("", None, False) if planned is None else (planned.state, planned.reason, planned.starts)
     )
     if planned is not None and checked.sweep.dry_run:

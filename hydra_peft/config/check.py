@@ -10,9 +10,10 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, InterpolationResolutionError, OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from hydra_peft.config.identity import TUNED, science
+from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.config.tunable import flattened, owner
@@ -39,7 +40,12 @@ _RETIRED = {"dataset": ("column",)}
 #: what OmegaConf calls its types
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 #: what it calls them where a value is missing
-_NEEDED = {"int": _KINDS["Integer"], "float": _KINDS["Float"], "str": "a text"}
+_NEEDED = {
+    "int": _KINDS["Integer"],
+    "float": _KINDS["Float"],
+    "bool": _KINDS["Boolean"],
+    "str": "a text",
+}
 #: groups and grids that passed, by class and values as text: jobs of a sweep share most of theirs
 _passed: dict[Hashable, Any] = {}
 _PASSED_MAX = 4096
@@ -292,7 +298,9 @@ def _with_missing(cls: type) -> type:
 def _check_value(kind: type[T], value: Any, key: str) -> T:
     # bool is a subclass of int, yet seed=true is a mistake.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{key}={value} is not allowed: it must be of type {kind.__name__}.")
+        typed = {None: "null", True: "true", False: "false"}
+        shown = typed[value] if value is None or isinstance(value, bool) else value
+        raise UserError(f"{key}={shown} is not allowed: it must be {_NEEDED[kind.__name__]}.")
     return value
 
 
@@ -307,8 +315,8 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
         missing = reason.rsplit(": ", 1)[1]
         missing = missing if "." in missing else key
         return f"{missing} has no value: it must be set here, as {missing}=..."
-    if isinstance(error, InterpolationResolutionError):
-        return f"{error.full_key or key} points to something that is not there: {reason}."
+    if nowhere := unresolved(error, key):
+        return nowhere
     wrong = re.fullmatch(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", reason)
     if wrong and wrong[2] in _KINDS:
         value = shortened(wrong[1], 100)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from hydra_peft.disk_errors import remedy
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 
@@ -37,8 +38,8 @@ def cached_arrays(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tupl
         write_tensors(path, content, {"sha256": _content_hash(images, labels)})
     except OSError as error:
         raise UserError(
-            f"cannot write the image cache {path}: {error.strerror or error}; make room or set "
-            "paths.cache to a folder that can be written."
+            f"cannot write the image cache {path}: {error.strerror or error}; "
+            f"{remedy(error, 'set paths.cache to another folder')}."
         ) from None
     return images, labels
 

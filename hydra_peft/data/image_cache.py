@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from hydra_peft.data.decoding import TRANSFORM, decode, in_threads
 from hydra_peft.data.split import Images
+from hydra_peft.disk_errors import remedy
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json, write_json
 
@@ -249,6 +250,6 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"cannot write the image cache {path}: {error.strerror or error}; make room, set "
-            "paths.cache to another folder, or set data.cache=none."
+            f"cannot write the image cache {path}: {error.strerror or error}; "
+            f"{remedy(error, 'set paths.cache to another folder, or data.cache=none')}."
         ) from None

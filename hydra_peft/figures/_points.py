@@ -35,7 +35,7 @@ def draw_points(
     Args:
         axes: where to.
         lines: columns ``name`` (in the legend), ``series``, ``x`` (not above zero: a horizontal
-            line), ``accuracy``, ``low``, ``high`` (NaN: no bar) and ``on_front``.
+            line), ``score``, ``low``, ``high`` (NaN: no bar) and ``on_front``.
         looks: of each series.
         shifts: by how many points each line is moved to the right.
         logarithmic: whether ``x`` is.
@@ -46,13 +46,14 @@ def draw_points(
     front = lines[lines["on_front"] & (lines["x"] > 0)].sort_values("x")
     if len(front) > 1:
         style: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "zorder": 1}
-        (handles[FRONT],) = axes.plot(
-            front["x"], front["accuracy"], drawstyle="steps-post", **style
-        )
+        (handles[FRONT],) = axes.plot(front["x"], front["score"], drawstyle="steps-post", **style)
     axes.grid(axis="both")
     _scale(axes, [float(x) for x in lines["x"] if x > 0], logarithmic)
-    ends = lines[["accuracy", "low", "high"]].stack()
-    axes.set_ylim(_with_margins(float(ends.min()), float(ends.max()), _LEAST_HEIGHT))
+    ends = lines[["score", "low", "high"]].stack()
+    low, high = float(ends.min()), float(ends.max())
+    # Of scores near zero, which are not in percent, so much would be all.
+    least = min(_LEAST_HEIGHT, max(abs(low), abs(high)) or 1.0)
+    axes.set_ylim(_with_margins(low, high, least))
     return handles
 
 
@@ -62,7 +63,7 @@ def shifts(lines: pd.DataFrame, *, logarithmic: bool) -> dict[Any, float]:
     if lines.empty:
         return {}
     x = [math.log10(x) if logarithmic else float(x) for x in lines["x"]]
-    ends = lines[["accuracy", "low", "high"]]
+    ends = lines[["score", "low", "high"]]
     up = points([*ends.min(axis=1), *ends.max(axis=1)], _HEIGHT)
     low, high = up[: len(lines)], up[len(lines) :]
     half = STEP / 2
@@ -75,7 +76,7 @@ def shifts(lines: pd.DataFrame, *, logarithmic: bool) -> dict[Any, float]:
 
 
 def _draw(axes: Axes, line: Mapping[Any, Any], shift: float, look: Mapping[str, Any]) -> Any:
-    height = line["accuracy"]
+    height = line["score"]
     if line["x"] <= 0:  # no place on a logarithmic axis
         return axes.axhline(height, color=look["color"], linestyle=":")
     bar = None if math.isnan(line["high"]) else [[height - line["low"]], [line["high"] - height]]

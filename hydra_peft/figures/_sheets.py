@@ -107,6 +107,16 @@ class Sheet:
         return f"{len(tasks)} tasks ({listed})"
 
     @property
+    def scores(self) -> str:
+        """What the scores are, of each task where that differs."""
+        found: dict[str, list[str]] = {}
+        for task in self.table.tasks:
+            found.setdefault(self.table.measures[task].title, []).append(task)
+        if len(found) == 1:
+            return next(iter(found))
+        return ", ".join(f"{title} on {' and '.join(tasks)}" for title, tasks in found.items())
+
+    @property
     def caption(self) -> str:
         """What was measured on what."""
         from hydra_peft.tables.parts import common_in_words
@@ -198,6 +208,34 @@ def in_words(counts: Sequence[int]) -> str:
     if least == most:
         return f"{most} seed" + "s" * (most != 1)
     return f"{least} to {most} seeds"
+
+
+def of_one_scale(sheet: Sheet) -> Sheet:
+    """Return ``sheet`` with the tasks whose scores may stand on one axis; the caption names others.
+
+    Rows without any of them are left out with the others.
+
+    Raises:
+        UserError: which direction is better is not known.
+    """
+    from hydra_peft.tables.measures import one_scale
+
+    table = sheet.table
+    kept = one_scale(list(table.tasks), table.measures)
+    if not table.measures[kept[0]].sign:
+        title = table.measures[kept[0]].title
+        raise UserError(
+            f"whether a higher {title} is better is not known here: it compares no methods."
+        )
+    gone: dict[str, list[str]] = {}
+    for task in table.tasks:
+        if task not in kept:
+            gone.setdefault(f"{table.measures[task].title}, of another scale", []).append(task)
+    rows = [row for row in table.rows if any(task in row.scores for task in kept)]
+    lost = [sheet.label(row) for row in table.rows if not any(row is other for other in rows)]
+    said = left_out({**gone, f"no run on {some(kept)}": lost})
+    narrowed = sheet.part.only(rows, kept)
+    return dataclasses.replace(sheet, part=narrowed, left_out=(*sheet.left_out, *said))
 
 
 def complete_part(sheet: Sheet, *, asked: bool) -> Sheet:

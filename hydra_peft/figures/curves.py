@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _LOSS, _ACCURACY = "loss", "train_accuracy"
 #: bands of so many series can be told apart
 _BANDS = 6
+#: inches that the title of an axis may take
+_HEIGHT = 1.1
 #: at most so many tasks side by side
 _BESIDE = 4
 #: how a note on a file begins that lacks some epochs
@@ -44,8 +46,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     """Return one line for each method, task, quantity and epoch that all its seeds have.
 
     Columns: ``method``, ``task``, ``quantity`` (``loss``, mean over the epoch; ``train_accuracy``,
-    percent, while it is trained; or ``<split>_accuracy``, the record's score), ``epoch``, ``mean``,
-    ``low``, ``high``, ``seeds``.
+    percent, while it is trained, of tasks where an example is right or wrong; or
+    ``<split>_<metric>``, the record's score), ``epoch``, ``mean``, ``low``, ``high``, ``seeds``.
 
     Raises:
         UserError: no run has a readable ``metrics.csv``, or no such band.
@@ -60,7 +62,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         raise UserError(f"none of these runs has a {METRICS} that can be read: nothing to draw.")
     table = pd.DataFrame(lines)
     facts = {
-        "score": _score(sheet),
+        "split": sheet.table.split,
+        "axes": {task: _axis(sheet, task, table) for task in set(table["task"])},
         "looks": {sheet.label(row): sheet.look(row) for row in sheet.table.rows},
         "tasks": [task for task in sheet.table.tasks if task in set(table["task"])],
     }
@@ -71,8 +74,19 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     return FigureData({"": table}, caption, (*notes, *sheet.notes), facts, sheet.marks)
 
 
-def _score(sheet: Sheet) -> str:
-    return f"{sheet.table.split}_accuracy"
+def _score(sheet: Sheet, task: str) -> str:
+    """Return the quantity of the score on ``task``: its metric in the place of the accuracy."""
+    title = sheet.table.measures[task].title
+    return f"{sheet.table.split}_{title.replace(' ', '_')}"
+
+
+def _axis(sheet: Sheet, task: str, table: pd.DataFrame) -> str:
+    """Return what the lower panel of ``task`` shows: training accuracy, a score, or both."""
+    measure = sheet.table.measures[task]
+    trained = ((table["task"] == task) & (table["quantity"] == _ACCURACY)).any()
+    if not trained or measure.title == "accuracy":
+        return measure.axis()
+    return f"accuracy in training, {measure.title} at the end ({measure.unit})"
 
 
 def _lines(sheet: Sheet, band: str, notes: list[str]) -> Iterator[dict[str, Any]]:
@@ -80,6 +94,7 @@ def _lines(sheet: Sheet, band: str, notes: list[str]) -> Iterator[dict[str, Any]
         for task in sheet.table.tasks:
             records = [record for record in row.records if record.task == task]
             start = {"method": sheet.label(row), "task": task}
+            percent = sheet.table.measures[task].in_percent
             read = [_read(sheet.folders[id(record)], record, notes) for record in records]
             histories = [history for history in read if history]
             shared = set.intersection(*(set(history) for history in histories)) if histories else ()
@@ -87,11 +102,14 @@ def _lines(sheet: Sheet, band: str, notes: list[str]) -> Iterator[dict[str, Any]
                 for at, quantity in enumerate((_LOSS, _ACCURACY)):
                     values = [history[epoch][at] for history in histories]
                     line = {**start, "quantity": quantity, "epoch": epoch}
-                    yield {**line, **spread(values, band)}
+                    # There is no accuracy where examples are not right or wrong, and on an axis
+                    # that is not in percent no place for it.
+                    if quantity == _LOSS or (percent and all(map(math.isfinite, values))):
+                        yield {**line, **spread(values, band)}
             if records:
                 scores = [float(record.scores[record.split][record.primary]) for record in records]
                 epoch = max(int(record.selection.get("epoch", 0)) for record in records)
-                line = {**start, "quantity": _score(sheet), "epoch": epoch}
+                line = {**start, "quantity": _score(sheet, task), "epoch": epoch}
                 yield {**line, **spread(scores, band)}
 
 
@@ -107,7 +125,7 @@ def _read(folder: Path, record: Record, notes: list[str]) -> dict[int, tuple[flo
         return {}
     if history.faults:
         notes.append(f"{_PART} {history.faults}")
-    return {e: pair for e, pair in history.epochs.items() if all(map(math.isfinite, pair))}
+    return {e: pair for e, pair in history.epochs.items() if math.isfinite(pair[0])}
 
 
 def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
@@ -120,16 +138,21 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
         parts.append("Without a bar: one seed." if max(counts) > 1 else "One seed each.")
     rule = sheet.table.selection
     parts.append(
-        "Training loss and accuracy are means over the epoch while it is trained; marks at the "
-        f"right: accuracy on {sheet.table.split} ({rule})."
+        f"{_trained(table)} over the epoch while it is trained; marks at the right: "
+        f"{sheet.scores}, of {sheet.table.split} ({rule})."
     )
     if table["task"].nunique() > 1:
         parts.append("Each panel has scales of its own.")
     return " ".join(parts)
 
 
+def _trained(table: pd.DataFrame) -> str:
+    accuracy = (table["quantity"] == _ACCURACY).any()
+    return "Training loss and accuracy are means" if accuracy else "Training loss is the mean"
+
+
 def plot(data: FigureData) -> Picture:
-    """Draw a loss panel and, below it, an accuracy panel for each task."""
+    """Draw a loss panel and, below it, one of accuracy and score, for each task."""
     facts = data.facts or {}
     tasks: list[str] = facts["tasks"]
     blocks = -(-len(tasks) // _BESIDE)
@@ -151,7 +174,9 @@ def plot(data: FigureData) -> Picture:
         pair[1].tick_params(labelbottom=True)
         if column == 0:
             pair[0].set_ylabel("training loss\n(log scale)")
-            pair[1].set_ylabel("accuracy (%)")
+        # Beside one that says the same it is not said again.
+        if column == 0 or facts["axes"][task] != facts["axes"][tasks[number - 1]]:
+            pair[1].set_ylabel(in_lines(facts["axes"][task], _HEIGHT))
     legend(made, {name: handles[name] for name in labels if name in handles}, data.warnings)
     return made
 
@@ -174,7 +199,7 @@ def _draw(pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any]
                 band = len(facts["looks"]) <= _BANDS
                 handles[name] = draw_band(axes, lines, "epoch", look, band=band, marker=marker)
     _plain_log(pair[0])
-    scores = table[table["quantity"] == facts["score"]]
+    scores = table[~table["quantity"].isin((_LOSS, _ACCURACY))]
     step = min(0.06, 0.8 / (len(facts["looks"]) + 1)) * last
     for number, (name, look) in enumerate(facts["looks"].items(), 1):
         line = scores[scores["method"] == name]
@@ -182,9 +207,8 @@ def _draw(pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any]
             handles[name] = _draw_score(pair[1], line.iloc[0], last + number * step, look)
     pair[1].axvline(last + step / 3, color=GREY, linewidth=0.6)
     middle = last + step * (len(facts["looks"]) + 1) / 2
-    name = facts["score"].removesuffix("_accuracy")
     style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": SMALL}
-    pair[1].text(middle, 1.0, name, transform=pair[1].get_xaxis_transform(), **style)
+    pair[1].text(middle, 1.0, facts["split"], transform=pair[1].get_xaxis_transform(), **style)
     return handles
 
 

@@ -14,14 +14,15 @@ from hydra_peft.figures._sheets import (
     Selection,
     Sheet,
     choose,
-    half_width,
     in_words,
     method_of,
+    of_one_scale,
     part,
     some,
 )
 from hydra_peft.figures._style import COLUMN, GREY, PAGE, in_lines, legend, picture, room
 from hydra_peft.tables.complete import Seeds, shared_block
+from hydra_peft.tables.measures import joint_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,16 +58,17 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     names them.
 
     Columns: ``method``, ``baseline``, ``group``, ``name`` (of the task or mean), ``is_mean``,
-    ``gain`` (percent points: the mean over shared seeds of the difference), ``std``, ``low`` and
-    ``high`` (95% t interval of the paired differences), ``seeds`` (how many are shared; 0 where
-    runs are missing). A mean over tasks is taken within each seed.
+    ``metric``, ``gain`` (percent points, or the metric's unit: the mean over shared seeds of the
+    difference, above zero where the method is better), ``std``, ``low`` and ``high`` (95% t
+    interval of the paired differences, cut at the greatest that there can be), ``seeds`` (how many
+    are shared; 0 where runs are missing). A mean over tasks is taken within each seed.
 
     Raises:
         UserError: no row is the baseline, or no other row can be paired with it.
     """
     import pandas as pd
 
-    sheet = choose(collection, settings)
+    sheet = of_one_scale(choose(collection, settings))
     candidates = _candidates(sheet, settings.baseline)
     baseline, others, tasks = _pair(sheet, candidates)
     twins = [sheet.label(row) for row in candidates if row is not baseline]
@@ -77,6 +79,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     table = pd.DataFrame(lines)
     facts = {
         "baseline": sheet.label(baseline),
+        "score": joint_title(sheet.table.own_measures),
+        "unit": _unit(sheet),
         "looks": [sheet.look(row) for row in others],
     }
     caption = _caption(sheet, baseline, table, tasks)
@@ -163,36 +167,39 @@ def _lines(
     start = {"method": sheet.label(row), "baseline": sheet.label(baseline)}
     for group, members in groups.items():
         for task in members:
-            yield {**start, **_line(row, baseline, group, task, {task: 1.0}, False)}
+            yield {**start, **_line(sheet, row, baseline, group, task, {task: 1.0})}
         own = {task: group for task in members if task in shared}
         if len(own) > 1:
-            line = _line(row, baseline, group, f"{group} mean", task_weights(own), True)
-            yield {**start, **line}
+            weights = task_weights(own)
+            yield {**start, **_line(sheet, row, baseline, group, f"{group} mean", weights)}
     averaged = {task: group for task, group in tasks.items() if task in shared}
     if len(set(averaged.values())) > 1:
-        line = _line(row, baseline, "", "mean over groups", group_weights(averaged), True)
-        yield {**start, **line}
+        weights = group_weights(averaged)
+        yield {**start, **_line(sheet, row, baseline, "", "mean over groups", weights)}
 
 
 def _line(
-    row: Row, baseline: Row, group: str, name: str, weights: Mapping[str, float], is_mean: bool
+    sheet: Sheet, row: Row, baseline: Row, group: str, name: str, weights: Mapping[str, float]
 ) -> dict[str, Any]:
-    from hydra_peft.tables.summaries import summarize
+    from hydra_peft.tables.measures import mean_measure
+    from hydra_peft.tables.summaries import summarize_differences
 
-    line: dict[str, Any] = {"group": group, "name": name, "is_mean": is_mean}
-    gains = _gains(row, baseline, weights)
+    measure = mean_measure(sheet.table.measures, weights)
+    line: dict[str, Any] = {"group": group, "name": name, "is_mean": name not in weights}
+    line |= {"metric": measure.title}
+    gains = [measure.sign * gain for gain in _gains(row, baseline, weights)]
     if not gains:
         return {**line, "gain": math.nan, "std": math.nan, "low": math.nan, "high": math.nan} | {
             "seeds": 0
         }
-    found = summarize(gains)
-    reach = half_width(found)
+    found = summarize_differences(gains, measure.width)
+    low, high = found.interval or (math.nan, math.nan)
     return {
         **line,
         "gain": found.mean,
         "std": math.nan if found.std is None else found.std,
-        "low": found.mean - reach,
-        "high": found.mean + reach,
+        "low": low,
+        "high": high,
         "seeds": found.count,
     }
 
@@ -209,10 +216,22 @@ def _gains(row: Row, baseline: Row, weights: Mapping[str, float]) -> list[float]
     ]
 
 
+def _unit(sheet: Sheet) -> str:
+    """Return what a gain is in: percentage points, or that less of the metric is a gain."""
+    measures = sheet.table.own_measures
+    if all(measure.in_percent for measure in measures):
+        return "percentage points"
+    return f"{measures[0].direction}: by how much" if measures[0].direction else "not in percent"
+
+
 def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame, tasks: Sequence[str]) -> str:
     counts = [int(count) for count in table["seeds"] if count]
-    parts = [sheet.caption, f"Gain over {sheet.label(baseline)} of the same seed."]
-    parts += sheet.left_out
+    parts = [
+        sheet.caption,
+        f"Gain over {sheet.label(baseline)} of the same seed.",
+        f"Scores: {sheet.scores}.",
+    ]
+    parts += [_direction(sheet), *sheet.left_out]
     if counts and max(counts) > 1:
         parts.append(f"Marks: means; bars: 95% t intervals over {in_words(counts)}.")
     if counts and min(counts) == 1:
@@ -224,7 +243,12 @@ def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame, tasks: Sequence[s
         parts.append("That over groups is the mean of the groups' means.")
     if means and len(tasks) < len(sheet.table.tasks):
         parts.append(f"Means are over {some(tasks)}.")
-    return " ".join(parts)
+    return " ".join(filter(None, parts))
+
+
+def _direction(sheet: Sheet) -> str:
+    lower = [measure.title for measure in sheet.table.own_measures if measure.sign < 0]
+    return f"Of {', '.join(lower)} lower is better: a gain is by how much." if lower else ""
 
 
 def plot(data: FigureData) -> Picture:
@@ -251,8 +275,8 @@ def plot(data: FigureData) -> Picture:
         marks = [places[n] + methods.index(m) - (len(methods) - 1) / 2 for n, m in _pairs(gone)]
         (handles[_MISSING],) = axes.plot([0.0] * len(marks), marks, "x", color=GREY, markersize=3.5)
     _name(axes, places, titles)
-    means = set(table[table["is_mean"]]["name"])
-    for name in means:
+    means = list(dict.fromkeys(table[table["is_mean"]]["name"]))
+    for name in means:  # in their order, so that files repeat bit for bit
         axes.axhspan(places[name] - step / 2, places[name] + step / 2, color="#EEEEEE", zorder=0)
     if len(methods) > _FEW:
         for y in places.values():
@@ -261,7 +285,7 @@ def plot(data: FigureData) -> Picture:
         tick.set_fontweight("bold" if tick.get_text() in means else "normal")
     axes.set_ylim(at - step / 2 - 0.2, -step / 2 + 0.2)
     axes.grid(axis="x")
-    label = f"gain over {facts['baseline']} (percentage points)"
+    label = f"gain in {facts['score']} over {facts['baseline']} ({facts['unit']})"
     axes.set_xlabel(in_lines(label, _WIDTH))
     legend(made, handles, data.warnings)
     return made

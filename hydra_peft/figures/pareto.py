@@ -1,4 +1,4 @@
-"""Accuracy against trainable parameters, the Pareto front, and the paper's points beside them."""
+"""Scores against trainable parameters, the Pareto front, and the paper's points beside them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from hydra_peft.figures._sheets import (
     complete_part,
     in_words,
     method_of,
+    of_one_scale,
     series_of,
 )
 from hydra_peft.figures._style import COLUMN, legend, picture, room
+from hydra_peft.tables.measures import axis
 from hydra_peft.tables.published import read_published
 
 if TYPE_CHECKING:
@@ -59,22 +61,24 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     caption names the others.
 
     Columns: ``source`` (``measured`` or ``paper``), ``label``, ``series`` (the label without
-    ranks), ``method``, parameters without and with the mean head, ``accuracy`` (percent, mean over
-    tasks per seed, then over seeds), ``std``, ``low`` and ``high`` (what is drawn), ``seeds``,
-    ``on_front``.
+    ranks), ``method``, parameters without and with the mean head, ``metric``, ``score`` (mean over
+    tasks per seed, then over seeds; in percent where the metric is), ``std``, ``low`` and ``high``
+    (what is drawn), ``seeds``, ``on_front``.
 
     Raises:
         UserError: no row has runs on all ``tasks``, or a setting that does not exist.
     """
     import pandas as pd
 
+    from hydra_peft.tables.measures import mean_measure
     from hydra_peft.tables.summaries import group_weights, task_weights
 
     for key, known in (("mean", _MEANS), ("bars", _BARS)):
         value = getattr(settings, key)
         if value not in known:
             raise UserError(f"{key}={value} is not known: it must be one of {', '.join(known)}.")
-    sheet = complete_part(choose(collection, settings), asked=bool(settings.tasks))
+    chosen = of_one_scale(choose(collection, settings))
+    sheet = complete_part(chosen, asked=bool(settings.tasks))
     weigh = group_weights if settings.mean == "groups" else task_weights
     weights = weigh(sheet.table.tasks)
     series = series_of(sheet)
@@ -85,9 +89,11 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     ]
     lines += _paper_lines(sheet, weights, settings.head)
     table = pd.DataFrame(lines)
+    measure = mean_measure(sheet.table.measures, weights)
+    table["metric"] = measure.title
     if not (table[_column(settings.head)] > 0).any():
         raise UserError("no method has parameters beside its head: give head=true.")
-    table["on_front"] = _on_front(table, _column(settings.head))
+    table["on_front"] = _on_front(table, _column(settings.head), measure.sign)
     facts = {
         "head": settings.head,
         "y": _y_label(sheet, settings),
@@ -108,7 +114,7 @@ def _line(sheet: Sheet, row: Row, weights: dict[str, float], settings: Settings)
         "method": method_of(row),
         "parameters_without_head": row.adapter,
         "parameters_with_mean_head": row.adapter + head,
-        "accuracy": found.mean,
+        "score": found.mean,
         "std": math.nan if found.std is None else found.std,
         "low": low,
         "high": high,
@@ -144,20 +150,22 @@ def _paper_lines(sheet: Sheet, weights: dict[str, float], head: bool) -> list[di
     Raises:
         UserError: the published table is missing or damaged.
     """
+    from hydra_peft.tables.measures import measure_of
     from hydra_peft.tables.paper_tables import PAPER_TABLES  # loads torch
 
     lines: list[dict[str, Any]] = []
     for number, labels in _WITH_HEAD.get(sheet.table.benchmark, {}).items():
         spec = PAPER_TABLES[number]
         alike = head and not sheet.marks and sheet.table.rows[0].model == spec.benchmark.backbone
+        alike = alike and sheet.table.own_measures == [measure_of("accuracy")]
         for row in read_published(_PAPER / spec.csv).rows if alike else ():
-            parameters, accuracy = row.numbers["params_m"], row.mean(weights)
-            if row.label in labels and parameters and accuracy is not None:
+            parameters, score = row.numbers["params_m"], row.mean(weights)
+            if row.label in labels and parameters and score is not None:
                 label = f"{row.label} (paper)"
                 line = {"source": "paper", "label": label, "series": label}
                 line |= {"method": str(spec.rows[row.label]["name"])}
                 head_in = {"parameters_with_mean_head": parameters.value * 1e6}
-                lines.append({**line, **head_in, "accuracy": accuracy})
+                lines.append({**line, **head_in, "score": score})
     return lines
 
 
@@ -165,29 +173,35 @@ def _column(head: bool) -> str:
     return "parameters_with_mean_head" if head else "parameters_without_head"
 
 
-def _on_front(table: pd.DataFrame, column: str) -> list[bool]:
-    """Whether no other measured row has as few parameters and as high an accuracy, or better."""
+def _on_front(table: pd.DataFrame, column: str, sign: int) -> list[bool]:
+    """Whether no other measured row has as few parameters and as good a score, or better."""
+    table = table.assign(score=sign * table["score"])
     measured = table[table["source"] == "measured"]
     front = []
     for index, line in table.iterrows():
-        no_worse = (measured[column] <= line[column]) & (measured["accuracy"] >= line["accuracy"])
-        better = (measured[column] < line[column]) | (measured["accuracy"] > line["accuracy"])
+        no_worse = (measured[column] <= line[column]) & (measured["score"] >= line["score"])
+        better = (measured[column] < line[column]) | (measured["score"] > line["score"])
         front.append(index in measured.index and not bool((no_worse & better).any()))
     return front
 
 
 def _y_label(sheet: Sheet, settings: Settings) -> str:
-    tasks = sheet.table.tasks
+    tasks, measures = sheet.table.tasks, sheet.table.own_measures
     if len(tasks) == 1:
-        return f"accuracy on {next(iter(tasks))} (%)"
-    return f"accuracy, mean over {settings.mean} (%)"
+        return axis(measures, f" on {next(iter(tasks))}")
+    return axis(measures, f", mean over {settings.mean}")
 
 
 def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     measured = table[table["source"] == "measured"]
     counts = measured["seeds"].astype(int).tolist()
     x = table[_column(settings.head)]
-    parts = [sheet.caption, f"Mean over {sheet.tasks_in_words}.", *sheet.left_out]
+    parts = [
+        sheet.caption,
+        f"Scores: {sheet.scores}.",
+        f"Mean over {sheet.tasks_in_words}.",
+        *sheet.left_out,
+    ]
     if max(counts) > 1:
         parts.append(f"Bars: {_BARS[settings.bars]} over {in_words(counts)}.")
     if min(counts) == 1:
@@ -260,7 +274,7 @@ def _names(table: pd.DataFrame) -> list[str]:
 
 FIGURE = CollectionFigure(
     name="pareto",
-    title="accuracy against trainable parameters, with the Pareto front",
+    title="scores against trainable parameters, with the Pareto front",
     data=data,
     plot=plot,
     settings=Settings,

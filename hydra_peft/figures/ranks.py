@@ -1,4 +1,4 @@
-"""Accuracy against rank: one curve a method, over runs that differ in nothing but their ranks."""
+"""Scores against rank: one curve a method, over runs that differ in nothing but their ranks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     rank, they are series of their own. ``rank`` is that of all branches together, to which the
     rank of the whole update is limited; rows without branches have 0. Columns: ``series``,
     ``method``, ``task``, ``rank``, ``rank_parallel``, ``rank_sequential``, ``parameters``
-    (without head), ``mean``, ``low``, ``high`` (percent), ``seeds``.
+    (without head), ``metric``, ``mean``, ``low``, ``high`` (in percent where the metric is),
+    ``seeds``.
 
     Raises:
         UserError: no series has two ranks on one task, or no such band.
@@ -68,7 +69,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
             "+experiment=rank_sweep trains some."
         )
     lines = [
-        _line(name, row, task, settings.band)
+        _line(name, row, task, settings.band) | {"metric": sheet.table.measures[task].title}
         for name, rows in series.items()
         for task in sheet.table.tasks
         if task in ranked
@@ -78,7 +79,10 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     table = pd.DataFrame(lines).sort_values(["series", "task", "rank"], kind="stable")
     drawn = set(table["series"])
     facts = {
-        "split": sheet.table.split,
+        "axes": {
+            task: measure.axis(f" on {sheet.table.split}")
+            for task, measure in sheet.table.measures.items()
+        },
         "looks": {name: sheet.look(*rows) for name, rows in series.items() if name in drawn},
         "tasks": [task for task in sheet.table.tasks if task in ranked],
     }
@@ -117,7 +121,7 @@ def _line(name: str, row: Row, task: str, band: str) -> dict[str, Any]:
 
 def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     counts = table["seeds"].tolist()
-    parts = [sheet.caption, "Total rank: of all branches together."]
+    parts = [sheet.caption, f"Scores: {sheet.scores}.", "Total rank: of all branches together."]
     if max(counts) > 1:
         parts.append(f"Lines: means; bands: {BANDS[settings.band]} ({in_words(counts)}).")
     if min(counts) == 1:
@@ -146,8 +150,11 @@ def plot(data: FigureData) -> Picture:
     for axes, task in zip(grid.flat, tasks, strict=False):
         handles |= _draw(axes, data.table[data.table["task"] == task], facts["looks"], inner)
         axes.set_title(in_lines(task, width / columns - 0.25))
-    for axes in grid[:, 0]:
-        axes.set_ylabel(f"accuracy on {facts['split']} (%)")
+    for number, (axes, task) in enumerate(zip(grid.flat, tasks, strict=False)):
+        # Beside one that says the same it is not said again.
+        left = number % columns == 0
+        if left or facts["axes"][task] != facts["axes"][tasks[number - 1]]:
+            axes.set_ylabel(in_lines(facts["axes"][task], high - 0.2))
     for axes in grid.flat[max(0, len(tasks) - columns) : len(tasks)]:
         axes.set_xlabel("total rank (log scale)")
     legend(made, {name: handles[name] for name in labels}, data.warnings)
@@ -196,7 +203,7 @@ def _marks(
 
 FIGURE = CollectionFigure(
     name="ranks",
-    title="accuracy against rank, one curve a method",
+    title="scores against rank, one curve a method",
     data=data,
     plot=plot,
     settings=Settings,

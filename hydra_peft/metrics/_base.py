@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,7 +21,7 @@ class Metric:
     """A score of a whole split. It is computed once, from every example, never batch by batch.
 
     Values are in percent: 100 times the metric's textbook value, so a correlation lies between
-    -100 and 100.
+    -100 and 100. Those without a bound, such as errors, are the textbook value itself.
 
     Attributes:
         name: as in configs, records and tables.
@@ -29,6 +30,7 @@ class Metric:
             ``[n]``, float32 ``[n]`` or 0/1 ``[n, outputs]``) to the value.
         kinds: the kinds of task that it can score.
         higher_is_better: the direction of a better score.
+        least, most: between which values lie; ``most`` is infinite where there is no bound.
         counts: whether the value is a share of ``n`` examples that were right, whose number a
             record then holds too.
     """
@@ -38,7 +40,14 @@ class Metric:
     score: Callable[[Array, Array], float]
     kinds: tuple[str, ...]
     higher_is_better: bool = True
+    least: float = 0.0
+    most: float = 100.0
     counts: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What follows a printed value: ``%``, or nothing where values are not in percent."""
+        return "%" if math.isfinite(self.most) else ""
 
     def better(self, value: float, than: float) -> bool:
         """Whether ``value`` is strictly the better score."""

@@ -12,4 +12,4 @@ def score(outputs: Array, targets: Array) -> float:
     return 100.0 * float(matthews_corrcoef(targets, outputs.argmax(axis=1)))
 
 
-METRIC = Metric("matthews", "Matthews", score, kinds=("classification",))
+METRIC = Metric("matthews", "Matthews", score, kinds=("classification",), least=-100.0)

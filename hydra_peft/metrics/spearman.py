@@ -17,4 +17,4 @@ def score(outputs: Array, targets: Array) -> float:
     return 100.0 * float(spearmanr(values, targets.astype(np.float64)).statistic)
 
 
-METRIC = Metric("spearman", "Spearman", score, kinds=("regression",))
+METRIC = Metric("spearman", "Spearman", score, kinds=("regression",), least=-100.0)

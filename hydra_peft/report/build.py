@@ -6,7 +6,6 @@ from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 
-from hydra_peft.report.accuracy import AccuracyTable, accuracy_table
 from hydra_peft.report.details import run_details
 from hydra_peft.report.findings import findings
 from hydra_peft.report.missing import Options, beside, gaps
@@ -14,6 +13,7 @@ from hydra_peft.report.page import Page
 from hydra_peft.report.paper import paper_view
 from hydra_peft.report.pictures import Picture, embed
 from hydra_peft.report.run_lines import IsAlive, run_lines
+from hydra_peft.report.scores import ScoreTable, score_table
 from hydra_peft.report.summary import facts, leaders
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
@@ -69,7 +69,7 @@ def build_page(
         ),
         facts=facts(lines),
         leaders=leaders(tables),
-        accuracy=[_accuracy(table, collection.records) for table in tables],
+        scores=[_scores(table, collection.records) for table in tables],
         paper=[paper_view(side) for side in sides],
         pictures=[embed(picture) for picture in pictures],
         runs=lines,
@@ -77,6 +77,6 @@ def build_page(
     )
 
 
-def _accuracy(table: Table, records: list[Record]) -> AccuracyTable:
+def _scores(table: Table, records: list[Record]) -> ScoreTable:
     here = [r for r in records if (r.benchmark, r.protocol) == (table.benchmark, table.protocol)]
-    return accuracy_table(table, sorted({str(r.data.get("lineage") or "not stated") for r in here}))
+    return score_table(table, sorted({str(r.data.get("lineage") or "not stated") for r in here}))

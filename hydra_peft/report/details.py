@@ -12,12 +12,11 @@ from hydra_peft.report.plain import bounded, plain
 from hydra_peft.report.run_files import read_config, read_traceback
 from hydra_peft.report.run_lines import RunLine
 from hydra_peft.runs.config_file import MAX_CONFIG_BYTES
-from hydra_peft.runs.record import Record
 
 #: parts of a record that are shown, in this order, under these titles; the science is the config
 #: without names and places
 PARTS = {
-    "scores": "Scores (%)",
+    "scores": "Scores",
     "selection": "Selection",
     "counts": "Examples",
     "training": "End of training",
@@ -80,8 +79,8 @@ def _details(line: RunLine, pool: Pool, warnings: list[str]) -> dict[str, Any]:
         "folder": plain(line.folder),
         "started": plain(record.started),
         "status": line.status,
-        "metric": plain(record.primary),
-        "score": plain(_score(record)),
+        "metric": plain(line.measure.title),
+        "score": plain(_score(line)),
         "scored_on": plain(f"scored on {record.split}, {record.rule}" if record.split else ""),
         "cause": plain(line.cause, 2000),
         "badges": [[badge.text, badge.kind, badge.title] for badge in line.badges],
@@ -102,12 +101,13 @@ def _details(line: RunLine, pool: Pool, warnings: list[str]) -> dict[str, Any]:
     return details
 
 
-def _score(record: Record) -> str:
-    if record.score is None:
+def _score(line: RunLine) -> str:
+    record = line.record
+    if not line.shown:
         return ""
     correct, scored = record.counts.get("correct"), record.counts.get("scored")
     counted = f"{scored} examples" if correct is None else f"{correct} of {scored}"
-    return f"{record.score:.2f}% ({counted})"
+    return f"{line.shown} ({counted})"
 
 
 def _record(line: RunLine, pool: Pool) -> dict[str, int]:

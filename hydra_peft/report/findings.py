@@ -80,7 +80,7 @@ def findings(
             lines,
             ON_TEST,
             "selected on the test set",
-            "the epoch with the best test score is no estimate of accuracy.",
+            "the epoch with the best test score is no estimate of what new images give.",
         ),
         _marked(
             lines,

@@ -12,13 +12,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from hydra_peft.plain_text import rounded
-from hydra_peft.report.accuracy import MISSING, AccuracyTable
 from hydra_peft.report.embedding import hash_source, script_json
 from hydra_peft.report.findings import Finding
 from hydra_peft.report.paper import PaperView
 from hydra_peft.report.pictures import EmbeddedPicture
 from hydra_peft.report.plain import plain
 from hydra_peft.report.run_lines import RunLine
+from hydra_peft.report.scores import MISSING, ScoreTable
 from hydra_peft.report.summary import Fact, Leader
 from hydra_peft.tables.html import breakable
 
@@ -44,7 +44,7 @@ class Page:
     findings: list[Finding]
     facts: list[Fact]
     leaders: list[Leader]
-    accuracy: list[AccuracyTable]
+    scores: list[ScoreTable]
     paper: list[PaperView]
     pictures: list[EmbeddedPicture]
     runs: list[RunLine]

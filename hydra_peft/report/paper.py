@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hydra_peft.report.accuracy import MISSING
+from hydra_peft.report.scores import MISSING
 from hydra_peft.tables.render_side_by_side import sheet
 from hydra_peft.tables.side_by_side import Block, SideBySide
 

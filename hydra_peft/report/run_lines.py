@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra_peft.plain_text import rounded
 from hydra_peft.runs.collection import Collection, FoundRun
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
+from hydra_peft.tables.measures import Measure, measure_of
 
 #: a ``running`` record that nobody alive holds
 KILLED = "killed"
@@ -58,9 +60,21 @@ class RunLine:
         return f"{self.record.benchmark}/{self.record.task}"
 
     @property
-    def accuracy(self) -> float | None:
-        """In percent, of a completed run."""
+    def score(self) -> float | None:
+        """By its primary metric, of a completed run."""
         return self.record.score if self.status == "completed" else None
+
+    @property
+    def measure(self) -> Measure:
+        """What the score is."""
+        return measure_of(self.record.primary)
+
+    @property
+    def shown(self) -> str:
+        """The score as it is printed, with its unit; empty where there is none."""
+        if self.score is None:
+            return ""
+        return f"{rounded(self.score, self.measure.decimals(2))}{self.measure.unit}"
 
     @property
     def seconds(self) -> float | None:

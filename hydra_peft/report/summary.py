@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hydra_peft.plain_text import rounded
 from hydra_peft.report.run_lines import RunLine
 from hydra_peft.tables.labels import weights_label
+from hydra_peft.tables.measures import Measure
 from hydra_peft.tables.parts import Part, parts
 from hydra_peft.tables.rows import Table
 from hydra_peft.tables.summaries import (
@@ -47,13 +49,14 @@ class Rival:
 
 @dataclass(frozen=True)
 class Leader:
-    """The row with the highest mean among those on one backbone with one set of weights.
+    """The row with the best mean among those on one backbone with one set of weights.
 
     Attributes:
         where: the table, in a few words.
         backbone: model and weights.
         label: the row's; empty where no row has all tasks.
         mean: over the groups of tasks, as tables have it.
+        measure: what the mean is of.
         rivals: the other complete rows with a common seed, nearest first.
         strangers: labels of the complete rows without one.
         sentences: what all rows share in settings, and what the mean is over if not over all tasks.
@@ -68,6 +71,7 @@ class Leader:
     mean: Summary | None
     rivals: list[Rival]
     selected_on_test: bool
+    measure: Measure
     strangers: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
@@ -76,6 +80,10 @@ class Leader:
     @property
     def verdict(self) -> str:
         """What may be said of the order, one sentence."""
+        if not self.measure.sign:
+            return (
+                f"Whether a higher {self.measure.title} is better is not known: no order is shown."
+            )
         if self.mean is None:
             return "No row has all tasks with a common seed: there is no mean to compare."
         left_out = (
@@ -90,7 +98,7 @@ class Leader:
         if not self.rivals and not self.strangers:
             return "The only row that has these tasks: nothing to compare it with."
         if self.rivals and all(rival.difference.interval is None for rival in self.rivals):
-            return "Highest in one seed. One seed has no interval, so no order is shown."
+            return f"{self._best} in one seed. One seed has no interval, so no order is shown."
         listed = {
             "ahead of": [rival.label for rival in self.rivals if rival.order > 0],
             "not separated from": [rival.label for rival in self.rivals if rival.order == 0],
@@ -98,7 +106,19 @@ class Leader:
             "without a common seed with": self.strangers,
         }
         parts = [f"{words} {', '.join(labels)}" for words, labels in listed.items() if labels]
-        return f"Highest mean; {' and '.join(parts)}."
+        return f"{self._best} mean; {' and '.join(parts)}."
+
+    @property
+    def _best(self) -> str:
+        return "Lowest" if self.measure.sign < 0 else "Highest"
+
+    def shown(self, value: float, digits: int = 1) -> str:
+        """Return a score of it as it is printed, ``digits`` behind the point if in percent."""
+        return rounded(value, self.measure.decimals(digits))
+
+    def gain(self, value: float) -> str:
+        """Return a difference of scores as it is printed, with its sign."""
+        return rounded(value, self.measure.decimals(2), sign=True)
 
 
 def facts(lines: Iterable[RunLine]) -> list[Fact]:
@@ -143,25 +163,27 @@ def _leader(part: Part) -> Leader:
     by_seed = {label: row.by_seed(weights) for label, row in checked or rows}
     means = {label: found for label, found in by_seed.items() if found}
     on_test, sentences = table.selected_on_test, tuple(part.sentences)
-    if not means:
-        return Leader(where, part.backbone, "", None, [], on_test, checked=bool(checked))
-    best = max(means, key=lambda label: statistics.fmean(means[label].values()))
+    measure = part.measures[-1]
+    if not means or not measure.sign:
+        return Leader(where, part.backbone, "", None, [], on_test, measure, checked=bool(checked))
+    best = max(means, key=lambda label: measure.sign * statistics.fmean(means[label].values()))
     rivals, strangers = [], []
     for label, found in means.items():
         shared = sorted(means[best].keys() & found.keys())
         if label != best and not shared:
             strangers.append(label)
         elif label != best:
-            differences = [means[best][seed] - found[seed] for seed in shared]
-            rivals.append(Rival(label, summarize_differences(differences)))
+            differences = [measure.sign * (means[best][seed] - found[seed]) for seed in shared]
+            rivals.append(Rival(label, summarize_differences(differences, measure.width)))
     rivals.sort(key=lambda rival: rival.difference.mean)
     return Leader(
         where,
         part.backbone,
         best,
-        summarize(means[best].values()),
+        summarize(means[best].values(), measure.least, measure.most),
         rivals,
         on_test,
+        measure,
         tuple(strangers),
         sentences,
         unchecked,

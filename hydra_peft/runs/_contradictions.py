@@ -81,13 +81,18 @@ def _told(found: list[str]) -> str:
 
 
 def _of_score(record: Record) -> Iterator[str]:
-    count, correct, score = record.counts["scored"], record.counts.get("correct"), record.score
+    count, correct = record.counts["scored"], record.counts.get("correct")
     if not count > 0 or (correct or 0) > count:
         yield f"{correct} of {count} images correct"
-    elif correct is not None and score is not None and record.primary == "accuracy":
+    elif (accuracy := record.scores.get(record.split, {}).get("accuracy")) is not None:
+        if record.primary != "accuracy":  # then nobody wrote how many were right
+            correct = round(accuracy * count / 100)
+        elif correct is None:
+            yield f"accuracy is {accuracy:.8g}, and nothing says how many of {count} were correct"
+            return
         counted = 100.0 * correct / count
-        if not math.isclose(score, counted, rel_tol=0, abs_tol=_TOLERANCE):
-            yield f"accuracy is {score:.8g}, and {correct} of {count} correct are {counted:.8g}"
+        if not math.isclose(accuracy, counted, rel_tol=0, abs_tol=_TOLERANCE):
+            yield f"accuracy is {accuracy:.8g}, and {correct} of {count} correct are {counted:.8g}"
     epochs, epoch = _at(record.science, "train", "epochs"), record.selection.get("epoch", _MISSING)
     last = record.selection["rule"] == "last"
     numbers = isinstance(epochs, int) and isinstance(epoch, int)

@@ -6,9 +6,11 @@ Checked wherever a record is read, since anybody may have put it there.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.finite import is_finite
+from hydra_peft.metrics import find_metric, metric_names
 
 if TYPE_CHECKING:
     from hydra_peft.runs.record import Record
@@ -23,7 +25,7 @@ _MAPPINGS = (
 )
 _TEXTS = (
     *("config_id", "benchmark", "group", "task", "model", "method_label", "protocol"),
-    *("started", "primary"),
+    "primary",
 )
 #: what a completed run has
 _RESULTS = {
@@ -40,7 +42,10 @@ def wrong_values(record: Record) -> list[str]:
     wrong += [name for name in _TEXTS if not isinstance(getattr(record, name), str)]
     if type(record.seed) is not int or not 0 <= record.seed < 2**32:
         wrong.append("seed")
-    wrong += [n for n in ("error", "ended") if not isinstance(getattr(record, n), str | None)]
+    wrong += ["started"] if not _is_time(record.started) else []
+    wrong += ["ended"] if not (record.ended is None or _is_time(record.ended)) else []
+    if not isinstance(record.error, str | None):
+        wrong.append("error")
     if not (isinstance(record.resumed, list) and all(map(_is_resumption, record.resumed))):
         wrong.append("resumed")
     if record.images_per_second is not None and not _is_amount(record.images_per_second):
@@ -82,7 +87,7 @@ def missing_results(record: Record) -> list[str]:
 
 
 def _wrong_results(record: Record) -> Iterator[str]:
-    """Yield which results are no scores in percent, no rule, split and epoch, no counts.
+    """Yield which results are no scores of their metrics, no rule, split and epoch, no counts.
 
     Those that are missing are not among them.
     """
@@ -90,7 +95,8 @@ def _wrong_results(record: Record) -> Iterator[str]:
         if not isinstance(values, dict):
             yield f"scores.{split}"
         else:
-            yield from (f"scores.{split}.{name}" for name, v in values.items() if not _is_score(v))
+            wrong = [name for name, value in values.items() if not _is_score(value, name)]
+            yield from (f"scores.{split}.{name}" for name in wrong)
     selection, training = record.selection, record.training
     if selection.get("rule", "last") not in _RULES:
         yield "selection.rule"
@@ -102,21 +108,34 @@ def _wrong_results(record: Record) -> Iterator[str]:
         yield "training.loss"
     # None where examples are not right or wrong.
     accuracy = training.get("accuracy")
-    if accuracy is not None and not (_is_score(accuracy) and accuracy >= 0):
+    if accuracy is not None and not _is_score(accuracy, "accuracy"):
         yield "training.accuracy"
     for group in ("counts", "parameters"):
         counts = getattr(record, group).items()
         yield from (f"{group}.{name}" for name, value in counts if not _is_count(value))
 
 
-def _is_score(value: Any) -> bool:
-    """Whether ``value`` is in percent; correlations are scores too, and less than zero."""
-    return is_finite(value) and -100 <= value <= 100
+def _is_score(value: Any, metric: str) -> bool:
+    """Whether ``value`` is within the bounds of ``metric``; of one not known here, a number."""
+    if not is_finite(value):
+        return False
+    if metric not in metric_names():
+        return True
+    found = find_metric(metric)
+    return bool(found.least <= value <= found.most)
 
 
 def _is_resumption(value: object) -> bool:
     counts = ("at_step", "epoch")
     return isinstance(value, dict) and all(_is_count(value.get(key, 0)) for key in counts)
+
+
+def _is_time(value: object) -> bool:
+    """Whether ``value`` is a time in ISO 8601 that says of which time zone: they are compared."""
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _is_text(value: object) -> bool:

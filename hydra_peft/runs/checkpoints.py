@@ -70,6 +70,9 @@ class Checkpoints:
             own_folder(self.folder)
         for temporary in self.folder.glob(".step-*"):
             temporary.unlink(missing_ok=True)  # of a process that was killed while it wrote
+        for path in self.folder.glob("step-*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)  # whose name no checkpoint could take
 
     def write(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write the state after the global ``step``; remove all but this and the one before.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from hydra_peft.config.identity import config_id
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.runs.folder import check_no_links, run_folder
-from hydra_peft.runs.record import FILE, Record, read_record
+from hydra_peft.runs.folder import check_no_links, holds_record, run_folder
+from hydra_peft.runs.record import Record, read_record
 
 if TYPE_CHECKING:
     from hydra_peft.backbones.backbones import Weights
@@ -71,7 +71,7 @@ def decide(config: RunConfig, folder: Path, data: Callable[[], str]) -> Existing
             data; or the folder is a link, or holds another run than its name says.
     """
     check_no_links(Path(config.paths.runs), folder)
-    if not (folder / FILE).is_file():
+    if not holds_record(folder):
         return Existing(State.NEW)
     try:
         record = read_record(folder)

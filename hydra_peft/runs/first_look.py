@@ -10,6 +10,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra_peft.adapters.patterns import matches
+from hydra_peft.backbones.layer_names import BLOCK_LAYERS, linear_layers
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.config.schema import (
@@ -37,11 +39,12 @@ def look_first(config: RunConfig) -> None:
 
     Raises:
         UserError: weights or data that are not there, classes that the data has not, a folder of
-            runs or a cache that cannot be written to, a rank that no layer has room for, or a
-            package that is needed and missing.
+            runs or a cache that cannot be written to, a rank that no layer has room for, a target
+            that no layer has the name of, or a package that is needed and missing.
     """
     check_search(config.protocol)
     check_ranks(config.model, config.method)
+    check_targets(config.model, config.method)
     if config.model.pretrained:
         check_weights_exist(config.model.architecture, config.model.checkpoint, config.model.url)
     check_data(config)
@@ -93,6 +96,22 @@ def check_ranks(model: ModelConfig, method: Method) -> None:
             raise UserError(
                 f"rank {rank} of method '{method.name}' does not fit {model.architecture}: it must "
                 f"be at most {widest}, the width of {whose}."
+            )
+
+
+def check_targets(model: ModelConfig, method: Method) -> None:
+    """Check that every target is the name of a linear layer, where all their names are known.
+
+    Raises:
+        UserError: one is not.
+    """
+    known = linear_layers(model.architecture, model.arguments)
+    for pattern in method.targets if isinstance(method, LowRankMethod) and known else ():
+        if not any(matches(name, pattern) for name in known or ()):
+            last = len(known or ()) // len(BLOCK_LAYERS) - 1
+            raise UserError(
+                f"method.targets: '{pattern}' matches no linear layer of {model.architecture}, "
+                f"whose blocks.0 to blocks.{last} have {', '.join(BLOCK_LAYERS)}."
             )
 
 

@@ -7,12 +7,18 @@ import re
 from pathlib import Path
 
 from hydra_peft.errors import UserError
-from hydra_peft.runs.record import FILE, Record, read_record
+from hydra_peft.runs.config_file import CONFIG
+from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record
 
 #: one line an epoch, columns as the header says
 METRICS = "metrics.csv"
 #: ``outputs``, float32 ``[n, outputs]``: what the model said of each example of the scored split
 PREDICTIONS = "predictions.safetensors"
+LOG = "train.log"
+#: files of an adapter, as :func:`hydra_peft.adaptation.storage.save_adapter` names them
+ADAPTER = ("adapter.json", "adapter.safetensors")
+#: all files that a run writes into its folder itself
+WRITTEN = (FILE, CONFIG, *ADAPTER, PREDICTIONS, TRACEBACK, METRICS, LOG)
 #: what an earlier run of the same identity is renamed to, before a number
 SUPERSEDED = ".superseded-"
 #: where below the runs those of a search are: no table takes them for results
@@ -49,9 +55,33 @@ def runs_of_task(runs: Path, *, benchmark: str, task: str, seed: int, id: str = 
     return [folder for folder in found if SUPERSEDED not in folder.name]
 
 
+def holds_record(folder: Path) -> bool:
+    """Whether anything has the name of a run's record in ``folder``, be it one or not.
+
+    A pipe or a link to nothing counts too: what lies beside it is somebody's run.
+    """
+    return os.path.lexists(folder / FILE)
+
+
+def check_file_places(folder: Path) -> None:
+    """Check that no folder has the name of a file that a run writes into ``folder``.
+
+    Found before training: no file can take the place of a folder.
+
+    Raises:
+        UserError: one has.
+    """
+    for name in WRITTEN:
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            raise UserError(
+                f"{path} is a folder, and the run writes a file of that name: move it elsewhere."
+            )
+
+
 def completed_record(folder: Path) -> Record | None:
     """Return the record in ``folder`` if a run has completed there, else None."""
-    if not (folder / FILE).is_file():
+    if not holds_record(folder):
         return None
     try:
         record = read_record(folder)
@@ -94,7 +124,7 @@ def check_run_folder(folder: Path) -> None:
     Raises:
         UserError: it does not; the message names a run below it, if there is one near.
     """
-    if os.path.lexists(folder / FILE):
+    if holds_record(folder):
         return
     if not folder.is_dir():
         what = "no folder" if os.path.lexists(folder) else "not there"

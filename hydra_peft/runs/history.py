@@ -55,13 +55,14 @@ def read_history(folder: Path, record: Record | None = None) -> History | None:
             return None
         raise UserError(f"{path} is damaged: its curves are not shown.")
     epochs: dict[int, tuple[float, float]] = {}
-    odd = 0
+    odd = last = 0
     for line in lines:
         row = _row(line.strip().split(","), names)
-        if row is None or row[0] <= max(epochs, default=0):
+        if row is None or row[0] <= last:
             odd += 1
         else:
-            epochs[row[0]] = row[1:]
+            last = row[0]
+            epochs[last] = row[1:]
     if odd and not epochs:
         raise UserError(f"{path} is damaged: its curves are not shown.")
     faults = [f"{odd} lines are no epochs that follow those before"] if odd else []

@@ -12,14 +12,13 @@ from typing import Any
 
 import torch
 
-from hydra_peft.adaptation.storage import CONFIG as ADAPTER
 from hydra_peft.adaptation.storage import TENSORS
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.files import MAX_JSON_BYTES, atomic_write, content_of
 from hydra_peft.runs import environment, hparams
 from hydra_peft.runs.claims import ClaimLost, Held
 from hydra_peft.runs.config_file import CONFIG
-from hydra_peft.runs.folder import PREDICTIONS
+from hydra_peft.runs.folder import WRITTEN, check_file_places
 from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record, utc_now, write_record
 from hydra_peft.training.progress import EpochRecord
 
@@ -81,10 +80,12 @@ class Ledger:
         """Make the folder and write config and record there: from now on every end leaves a trace.
 
         Raises:
+            UserError: a folder has the name of one of its files.
             OSError: the disk is full or the folder not writable; nothing new is left then.
         """
         if self.held is None:
             return
+        check_file_places(self.folder)
         self._before = {name: _content(self.folder / name) for name in (FILE, CONFIG)}
         try:
             self._tidy()
@@ -235,7 +236,7 @@ class Ledger:
 
     def _tidy(self) -> None:
         """Remove what a process that was killed while it wrote left, and an earlier traceback."""
-        for name in (FILE, CONFIG, ADAPTER, TENSORS, PREDICTIONS, TRACEBACK):
+        for name in WRITTEN:
             for temporary in self.folder.glob(f".{name}.*"):
                 temporary.unlink(missing_ok=True)
         (self.folder / TRACEBACK).unlink(missing_ok=True)

@@ -14,10 +14,8 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
 from hydra_peft.runs.config_file import CONFIG, read_config
+from hydra_peft.runs.folder import ADAPTER
 from hydra_peft.runs.record import Record, read_record
-
-#: files of an adapter, as :func:`hydra_peft.adaptation.storage.save_adapter` names them
-ADAPTER = ("adapter.json", "adapter.safetensors")
 
 
 def read_run_config(folder: Path) -> RunConfig:

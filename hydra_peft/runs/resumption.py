@@ -9,9 +9,9 @@ import torch
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.checkpoints import Origin
-from hydra_peft.runs.folder import completed_record, set_aside
+from hydra_peft.runs.folder import completed_record, holds_record, set_aside
 from hydra_peft.runs.ledger import Ledger
-from hydra_peft.runs.record import FILE, Record, read_record, utc_now
+from hydra_peft.runs.record import Record, read_record, utc_now
 from hydra_peft.runs.training import Training
 
 log = logging.getLogger("hydra_peft")
@@ -19,7 +19,7 @@ log = logging.getLogger("hydra_peft")
 
 def is_unfinished(folder: Path) -> bool:
     """Whether ``folder`` holds a run that did not complete."""
-    return (folder / FILE).is_file() and completed_record(folder) is None
+    return holds_record(folder) and completed_record(folder) is None
 
 
 def carry_over(ledger: Ledger) -> None:
@@ -27,7 +27,7 @@ def carry_over(ledger: Ledger) -> None:
 
     A folder whose record is refused is set aside: nobody can tell what it is.
     """
-    if not (ledger.folder / FILE).is_file():
+    if not holds_record(ledger.folder):
         return
     try:
         earlier = read_record(ledger.folder)

@@ -76,7 +76,7 @@ def run(
     since = time.perf_counter()
     world = current()
     check_together(config, world)
-    backbone, weights = world.in_turn(lambda: load_backbone(config.model, config.seed))
+    backbone, weights = world.main_first(lambda: load_backbone(config.model, config.seed))
     world.check_same("command", config_id(config))
     world.check_same("weights", weights.sha256)
     folder = folder_of(config, weights)
@@ -87,7 +87,7 @@ def run(
         existing = _existing(config, folder, world)  # done by somebody since we looked?
         if existing is not None:
             return existing
-        device = world.on(resolve_device(config.device))
+        device = world.local_device(resolve_device(config.device))
         record = new_record(
             config, weights, device=device, processes=world.size, tuning=tuning or {}
         )
@@ -99,12 +99,12 @@ def run(
 
 
 def _existing(config: RunConfig, folder: Path, world: World) -> Outcome | None:
-    found = existing_outcome(config, folder) if world.leads else None
+    found = existing_outcome(config, folder) if world.is_main else None
     return broadcast_outcome(found, world)
 
 
 def _claimed(config: RunConfig, folder: Path, world: World) -> AbstractContextManager[Held | None]:
-    return claim(Path(config.paths.runs), folder) if world.leads else contextlib.nullcontext()
+    return claim(Path(config.paths.runs), folder) if world.is_main else contextlib.nullcontext()
 
 
 class _Run:
@@ -129,7 +129,7 @@ class _Run:
         if ledger.device.type == "cpu":
             keep_freed_memory()
         adapted = self._adapt(backbone)
-        unfinished = bool(self.world.tell(is_unfinished(ledger.folder)))
+        unfinished = bool(self.world.broadcast(is_unfinished(ledger.folder)))
         feed = self._feed(adapted)
         if not ledger.begun:
             set_aside(ledger.folder)  # only now that the new run can start
@@ -162,7 +162,7 @@ class _Run:
     def _feed(self, adapted: AdaptedModel) -> Feed:
         """Load the data, choose how to compute; the record says what came of it."""
         config, ledger, world = self.config, self.ledger, self.world
-        splits = world.in_turn(lambda: self._splits(adapted))
+        splits = world.main_first(lambda: self._splits(adapted))
         world.check_same("device", ledger.device.type)
         world.check_same("data", str(ledger.record.data["sha256"]))
         ledger.update(parameters=dataclasses.asdict(count_parameters(adapted.model)))
@@ -189,12 +189,12 @@ class _Run:
     def _training(self, model: nn.Module, feed: Feed, interrupts: Interrupts) -> Training:
         ledger = self.ledger
         checkpoints = None
-        if self.world.leads:
+        if self.world.is_main:
             checkpoints = Checkpoints(ledger.folder, origin_of(ledger.record))
         return Training(self.config, model, feed, ledger, checkpoints, interrupts, self.world)
 
     def _writer(self, state: TrainingState) -> AbstractContextManager[RunWriter | None]:
-        if not self.world.leads:
+        if not self.world.is_main:
             return contextlib.nullcontext()
         config = self.config
         title = f"{config.dataset.name} {config.method.label} seed {config.seed}"

@@ -68,7 +68,7 @@ class TrainingState:
         """Return every tensor of the state, by names like ``optimizer/3/exp_avg``; not copied.
 
         Args:
-            world: the processes that train together. All of them call this; the first gets the
+            world: the processes that train together. All of them call this; the main one gets the
                 others' random states too, as ``process/1/torch``. The rest is the same in all.
         """
         found = {f"model/{name}": t for name, t in adapter_state_dict(self.model).items()}
@@ -150,7 +150,7 @@ class TrainingState:
         world = world or World()
         if _processes(tensors) != world.size:
             return False
-        prefix = "random/" if world.leads else f"process/{world.rank}/"
+        prefix = "random/" if world.is_main else f"process/{world.rank}/"
         progress.random = RandomStreams(_below(prefix, tensors), self.device)
         return True
 
@@ -216,7 +216,7 @@ class TrainingState:
 def _of_all(states: dict[str, Tensor], world: World) -> list[dict[str, Tensor]]:
     if world.size == 1:
         return [states]
-    return [load(data) for data in world.gather(save(states))]
+    return [load(data) for data in world.all_gather(save(states))]
 
 
 def _processes(tensors: Mapping[str, Tensor]) -> int:

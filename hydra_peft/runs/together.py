@@ -49,7 +49,7 @@ def broadcast_outcome(outcome: Outcome | None, world: World) -> Outcome | None:
     plain = None
     if outcome is not None:
         plain = {**dataclasses.asdict(outcome), "folder": str(outcome.folder)}
-    said = world.tell(plain)
-    if world.leads or said is None:
+    said = world.broadcast(plain)
+    if world.is_main or said is None:
         return outcome
     return Outcome(Record(**said["record"]), Path(said["folder"]), said["skipped"])

@@ -50,7 +50,7 @@ class Training:
         ledger: knows whether the folder may be written to.
         checkpoints: where the state goes; None in a process that writes nothing.
         interrupts: what may end training early.
-        world: the processes that train together; those after the first write nothing.
+        world: the processes that train together; all but the main one write nothing.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class Training:
         if self.checkpoints is not None:
             found = self.checkpoints.newest(self._check, self.state.max_bytes())
         tensors, facts = (None, None) if found is None else found[1:]
-        facts = self.world.tell(facts)
+        facts = self.world.broadcast(facts)
         if facts is None:
             return False
         if self.world.size > 1:
             # Not read by each: its disk may be another one.
-            tensors = load(self.world.broadcast(save(tensors or {})))
+            tensors = load(self.world.broadcast_bytes(save(tensors or {})))
         assert tensors is not None, "found with its facts"
         if not self.state.load(tensors, facts, self.world):
             log.warning(
@@ -165,7 +165,7 @@ class Training:
             progress=state.progress,
             world=self.world,
         )
-        if config.train.profile and self.world.leads:
+        if config.train.profile and self.world.is_main:
             return profiled(steps, self.ledger.folder, state.device)
         return steps
 
@@ -246,14 +246,14 @@ class Training:
         if outputs is None:
             outputs = self._score().outputs  # scored before the run was taken up again
         self.ledger.may_write()
-        if self.world.leads:
+        if self.world.is_main:
             assert outputs is not None
             split = self.config.protocol.evaluate_split
             write_tensors(self.ledger.folder / PREDICTIONS, {"outputs": outputs}, {"split": split})
 
     def _save_adapter(self) -> None:
         self.ledger.may_write()
-        if self.world.leads:
+        if self.world.is_main:
             write_adapter(self.model, self.ledger.folder)
 
     def _check(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from hydra_peft.config.identity import TUNED, config_id, science
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.config.text import changed
 from hydra_peft.errors import RunFailed, UserError
-from hydra_peft.metrics import find_metric
+from hydra_peft.metrics import find_metric, score_text
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.existing import folder_of
 from hydra_peft.runs.folder import TUNING, runs_of_task
@@ -103,7 +103,8 @@ def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]
         return [(choice, _try(config, config_yaml, choice)) for choice in choices(config)]
     tried: list[tuple[Choice, Outcome]] = []
     count = tries(config)
-    sign = 1 if find_metric(config.dataset.metric).higher_is_better else -1
+    # A search looks for the highest.
+    sign = 1.0 if find_metric(config.dataset.metric).higher_is_better else -1.0
 
     def score(values: dict[str, Any]) -> float | None:
         choice = Choice(values)
@@ -112,7 +113,9 @@ def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]
         outcome = known or _try(config, config_yaml, choice)
         tried.append((choice, outcome))
         reached = outcome.record.score
-        said = f"{reached:.1f}% on val200" if reached is not None else outcome.record.status
+        said = outcome.record.status
+        if reached is not None:
+            said = f"{score_text(outcome.record.primary, reached, 1)} on val200"
         log.info("trial %d of %d, %s: %s", len(tried), count, choice, said)
         return None if reached is None else sign * float(reached)
 

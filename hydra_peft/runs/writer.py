@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 from hydra_peft.files import open_anew, open_to_append
+from hydra_peft.metrics import value_text
 from hydra_peft.runs import hparams
 from hydra_peft.runs.bar import ProgressBar
-from hydra_peft.runs.folder import METRICS
+from hydra_peft.runs.folder import LOG, METRICS
 from hydra_peft.runs.hparams import TENSORBOARD
 from hydra_peft.runs.ledger import NotOurs
 from hydra_peft.runs.record import Record
@@ -25,8 +26,6 @@ from hydra_peft.training.progress import EpochRecord
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
-
-LOG = "train.log"
 
 log = logging.getLogger("hydra_peft")
 
@@ -140,10 +139,10 @@ class RunWriter:
         )
 
     def score(self, split: str, values: Mapping[str, float], epoch: int) -> None:
-        """Write each metric's value (percent) on ``split`` after ``epoch``."""
+        """Write each metric's value on ``split`` after ``epoch``."""
         for name, value in values.items():
             self._tensorboard.add_scalar(f"{split}/{name}", value, epoch)
-            log.info("epoch %d %s %s %.2f%%", epoch, split, name, value)
+            log.info("epoch %d %s %s %s", epoch, split, name, value_text(name, value))
 
     def begin(self, record: Record, config_yaml: str) -> None:
         """Tell TensorBoard which run this is; on the disk at once, whatever becomes of the run."""

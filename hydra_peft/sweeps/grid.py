@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from hydra_peft.metrics import score_text
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.runs.record import Record
+from hydra_peft.runs.record import Record, completed_score
 from hydra_peft.sweeps.durations import duration, in_slots
 from hydra_peft.sweeps.estimate import job_times
 from hydra_peft.sweeps.plan import STATES, PlannedJob
@@ -53,7 +54,8 @@ def done_line(record: Record) -> str:
     random = ", RANDOM WEIGHTS" if record.random_weights else ""
     return in_one_line(
         f"{record.config_id} {record.benchmark}/{record.task} {record.method_label} "
-        f"seed {record.seed}: {record.score:.2f}% {record.split} "
+        f"seed {record.seed}: {score_text(record.primary, completed_score(record))} "
+        f"{record.split} "
         f"({record.rule}{random}), done {record.when}, skipped"
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hydra_peft.metrics import score_text
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.runs.record import Record
+from hydra_peft.runs.record import Record, completed_score
 
 
 def describe(record: Record, folder: Path, done: str) -> str:
@@ -19,9 +20,9 @@ def describe(record: Record, folder: Path, done: str) -> str:
         return in_one_line(f"{name}: {record.status}: {record.error}")
     random = ", RANDOM WEIGHTS" if record.random_weights else ""
     line = (
-        f"{name}: {record.score:.2f}% {record.split} ({record.rule}"
-        f"{random}), {record.parameters['adapter']:,}+{record.parameters['head']:,} parameters, "
-        f"{done}"
+        f"{name}: {score_text(record.primary, completed_score(record))} {record.split} "
+        f"({record.rule}{random}), {record.parameters['adapter']:,}+"
+        f"{record.parameters['head']:,} parameters, {done}"
     )
     return f"{in_one_line(line)}\n    {folder}"
 

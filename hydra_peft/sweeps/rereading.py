@@ -31,14 +31,15 @@ class Rereader(Generic[T]):
             UserError: it cannot be read, or ``read`` raised this.
         """
         try:
-            found = os.stat(path)
+            found = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             self._known.pop(path, None)
             return None
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
         if not stat.S_ISREG(found.st_mode):
-            raise UserError(f"{path} is not a plain file.")  # a pipe would never end
+            # A pipe would never end, and a link may lead to nothing or to anything.
+            raise UserError(f"{path} is not a plain file.")
         signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         known = self._known.get(path)
         if known is not None and known[0] == signature:

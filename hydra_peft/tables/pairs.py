@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from hydra_peft.tables.measures import one_scale
 from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.signed_rank import TOLERANCE, SignedRank, signed_rank
 from hydra_peft.tables.summaries import Difference, summarize_differences
@@ -18,13 +19,18 @@ class Pair:
 
     Attributes:
         first, second: labels.
-        differences: first - second in percent points by task, then by seed that both have.
+        differences: by how much the first is better, by task, then by seed that both have: first
+            - second, of metrics where lower is better second - first.
+        widths: the greatest difference that there can be, by task.
+        compared: the tasks that can be compared with each other, whose scores are of one scale.
         left_out: tasks that the rows do not share a seed on.
     """
 
     first: str
     second: str
     differences: Mapping[str, Mapping[int, float]]
+    widths: Mapping[str, float]
+    compared: list[str]
     left_out: list[str]
 
     def mean(self, task: str) -> float:
@@ -37,24 +43,28 @@ class Pair:
 
     @property
     def tasks_won(self) -> tuple[int, int, int]:
-        """On how many tasks the first row is better, equal and worse, by its mean difference."""
-        return _won(self.mean(task) for task in self.differences)
+        """On how many compared tasks the first row is better, equal and worse, by its mean."""
+        return _won(self.mean(task) for task in self.compared)
 
     @property
     def over_tasks(self) -> Difference | None:
-        """The mean difference over all tasks, taken per seed; None without a seed of all tasks."""
-        seeds = set.intersection(*(set(found) for found in self.differences.values()))
+        """The mean difference over the compared tasks, taken per seed.
+
+        None without a seed of all of them.
+        """
+        found = [self.differences[task] for task in self.compared]
+        seeds = set.intersection(*map(set, found))
         if not seeds:
             return None
         return summarize_differences(
-            statistics.fmean(found[seed] for found in self.differences.values())
-            for seed in sorted(seeds)
+            [statistics.fmean(one[seed] for one in found) for seed in sorted(seeds)],
+            statistics.fmean(self.widths[task] for task in self.compared),
         )
 
     @property
     def test(self) -> SignedRank:
-        """Wilcoxon's signed-rank test over the tasks' mean differences."""
-        return signed_rank([self.mean(task) for task in self.differences])
+        """Wilcoxon's signed-rank test over the mean differences of the compared tasks."""
+        return signed_rank([self.mean(task) for task in self.compared])
 
 
 def _won(differences: Iterable[float]) -> tuple[int, int, int]:
@@ -67,19 +77,24 @@ def _won(differences: Iterable[float]) -> tuple[int, int, int]:
 def pairs(table: Table, rows: Mapping[str, Row]) -> list[Pair]:
     """Return all pairs of ``rows`` (by label) that share backbone, weights and extent of data.
 
-    Pairs without a task in common are left out.
+    Pairs without a task in common are left out, and so are tasks of which it is not known whether
+    higher is better.
     """
     found = []
+    directed = {t: table.measures[t] for t in table.tasks if table.measures[t].sign}
     for (name, row), (other_name, other) in combinations(rows.items(), 2):
         if (row.model, row.weights, row.partial) != (other.model, other.weights, other.partial):
             continue
         differences = {}
-        for task in table.tasks:
+        for task in directed:
             ours, theirs = row.scores.get(task, {}), other.scores.get(task, {})
             shared = sorted(ours.keys() & theirs.keys())
             if shared:
-                differences[task] = {seed: ours[seed] - theirs[seed] for seed in shared}
+                sign = directed[task].sign
+                differences[task] = {s: sign * (ours[s] - theirs[s]) for s in shared}
         if differences:
-            left_out = [task for task in table.tasks if task not in differences]
-            found.append(Pair(name, other_name, differences, left_out))
+            left_out = [task for task in directed if task not in differences]
+            compared = one_scale(list(differences), directed)
+            widths = {task: directed[task].width for task in differences}
+            found.append(Pair(name, other_name, differences, widths, compared, left_out))
     return found

@@ -6,7 +6,7 @@ everything else (:mod:`side_by_side`, the renderers, ``scripts/tables.py``) read
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra_peft.config.benchmarks import find_benchmark
@@ -27,6 +27,7 @@ class Benchmark:
         checkpoint: usual file name of the backbone's weights; None where they come from the hub.
         decimals: of the paper's cells.
         average_decimals: of the paper's averages.
+        metrics: the primary metric that the paper prints of a task, where it is not accuracy.
     """
 
     name: str
@@ -36,6 +37,11 @@ class Benchmark:
     checkpoint: str | None
     decimals: int
     average_decimals: int
+    metrics: dict[str, str] = field(default_factory=dict)
+
+    def metric(self, task: str) -> str:
+        """Return the name of the metric that the paper prints of ``task``."""
+        return self.metrics.get(task, "accuracy")
 
     @property
     def groups(self) -> dict[str, list[str]]:
@@ -130,6 +136,11 @@ ELEVATER = _benchmark(
     checkpoint=None,
     decimals=2,
     average_decimals=2,
+    # As the toolkit of ELEVATER (arXiv 2204.08790) scores them.
+    metrics={
+        **dict.fromkeys(("caltech101", "fgvc_aircraft", "flowers102"), "mean_per_class"),
+        **{"oxford_pets": "mean_per_class", "hateful_memes": "roc_auc", "voc2007": "map_11point"},
+    },
 )
 
 GLUE = _benchmark(
@@ -142,6 +153,7 @@ GLUE = _benchmark(
     checkpoint=None,
     decimals=1,
     average_decimals=1,
+    metrics={"cola": "matthews", "stsb": "pearson"},
 )
 
 

@@ -7,16 +7,18 @@ are ranked against each other.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra_peft.tables.labels import PARTIAL, RANDOM
+from hydra_peft.tables.measures import Measure, mean_measure, one_scale
 from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.shared_tasks import shared_tasks
 from hydra_peft.tables.sheet import ranks
-from hydra_peft.tables.summaries import Summary
+from hydra_peft.tables.summaries import Summary, task_weights
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Part:
         """Return the part with these of its rows and tasks; rows keep their names."""
         kept = {task: group for task, group in self.table.tasks.items() if task in tasks}
         cut = dataclasses.replace(self.table, rows=list(rows), tasks=kept)
-        return dataclasses.replace(self, table=cut, averaged=shared_tasks(rows, kept))
+        return dataclasses.replace(
+            self, table=cut, averaged=shared_tasks(rows, kept, self.table.measures)
+        )
 
     def means(self, row: Row) -> tuple[Summary | None, ...]:
         """Return the benchmark's means in their order; None where the row lacks a task."""
@@ -79,11 +83,23 @@ class Part:
         any_checked = any(row.checked for row in rows)
         rated = [row.checked or not any_checked for row in rows]
         columns = []
-        for column in zip(*lines, strict=True):
-            pairs = zip(column, rated, strict=True)
-            shown = [round(x.mean, decimals) if x and rates else None for x, rates in pairs]
-            columns.append(zip(column, ranks(shown), strict=True))
+        for measure, column in zip(self.measures, zip(*lines, strict=True), strict=True):
+            pairs, digits = zip(column, rated, strict=True), measure.decimals(decimals)
+            shown = [round(x.mean, digits) if x and rates else None for x, rates in pairs]
+            columns.append(zip(column, ranks(shown, measure.sign), strict=True))
         return [list(line) for line in zip(*columns, strict=True)]
+
+    @property
+    def measures(self) -> list[Measure]:
+        """What is in each column: the tasks, then the two means."""
+        of = self.table.measures
+        mean = mean_measure(of, task_weights(self.averaged))
+        return [*(of[task] for task in self.table.tasks), mean, mean]
+
+    @property
+    def titles(self) -> list[str]:
+        """What the columns are called; tasks say their metric where they differ in it."""
+        return [*task_titles(self.table), *self.mean_titles]
 
     @property
     def sentences(self) -> list[str]:
@@ -100,18 +116,53 @@ class Part:
         """What means are over and who has none; nothing where they are over all tasks."""
         if len(self.averaged) == len(self.table.tasks):
             return []
-        pairs = list(zip(self.table.rows, self.labels, strict=True))
         without = [task for task in self.table.tasks if task not in self.averaged]
-        listed = "; ".join(
-            f"{task} (only {', '.join(label for row, label in pairs if task in row.scores)})"
-            for task in without
-        )
+        pairs = list(zip(self.table.rows, self.labels, strict=True))
+        listed = "; ".join(f"{task} ({self._why_not(task)})" for task in without)
         lacking = [label for row, label in pairs if self.means(row)[0] is None]
         bare = f" Without these means: {', '.join(lacking)}." if lacking else ""
+        of = self.table.measures
+        alike = one_scale(list(self.table.tasks), of)
+        shared = "that rows share" if len(self.averaged) < len(alike) else "of one scale"
         return [
-            f"Means are over the tasks that rows share: {', '.join(self.averaged)}. Not in them: "
+            f"Means are over the tasks {shared}: {', '.join(self.averaged)}. Not in them: "
             f"{listed}.{bare}"
         ]
+
+    def _why_not(self, task: str) -> str:
+        """Say why ``task`` is in no mean: who alone has it, or that its scale is another."""
+        of = self.table.measures
+        if of[task].scale not in {of[other].scale for other in self.averaged}:
+            return f"{of[task].title}, of another scale"
+        rows = zip(self.table.rows, self.labels, strict=True)
+        return f"only {', '.join(label for row, label in rows if task in row.scores)}"
+
+
+def task_titles(table: Table) -> list[str]:
+    """Return what the columns of tasks are called: with their metrics where these differ."""
+    if len(table.own_measures) < 2:
+        return list(table.tasks)
+    return [f"{task} ({table.measures[task].title})" for task in table.tasks]
+
+
+def bounds_sentence(table: Table) -> str:
+    """Return how intervals over seeds are made, and between which bounds they stay."""
+    bounds = {(m.least, m.most) for m in table.own_measures}
+    percent = sorted((low, high) for low, high in bounds if math.isfinite(high))
+    stay = [f"{low:g} and {high:g}" for low, high in percent]
+    said = [f"Wilson's with Student's t, which stay between {' or '.join(stay)}"] if stay else []
+    said += ["Student's t where scores are not in percent"] if len(percent) < len(bounds) else []
+    return f"Intervals are {', and '.join(said)}."
+
+
+def measures_sentence(table: Table) -> list[str]:
+    """Return what is to be known of the metrics; nothing where all is in percent as is usual."""
+    said = []
+    for measure in table.own_measures:
+        notes = [measure.direction] * bool(measure.direction)
+        notes += ["not in percent"] * (not measure.in_percent)
+        said += [f"{measure.title}: {', '.join(notes)}"] if notes else []
+    return [f"{'; '.join(said)}."] if said else []
 
 
 def parts(table: Table) -> list[Part]:
@@ -125,7 +176,9 @@ def parts(table: Table) -> list[Part]:
         tasks = {t: g for t, g in table.tasks.items() if any(t in row.scores for row in rows)}
         cut = dataclasses.replace(table, rows=rows, tasks=tasks)
         common = common_overrides(rows)
-        found.append(Part(cut, shared_tasks(rows, tasks), common, _names(rows, common)))
+        found.append(
+            Part(cut, shared_tasks(rows, tasks, table.measures), common, _names(rows, common))
+        )
     return found
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from hydra_peft.plain_text import rounded
 from hydra_peft.tables.formats import render
-from hydra_peft.tables.parts import Part, parts
+from hydra_peft.tables.measures import Measure, axis, mean_measure
+from hydra_peft.tables.parts import Part, measures_sentence, parts
 from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.sheet import SECOND, Sheet
-from hydra_peft.tables.summaries import Summary
+from hydra_peft.tables.summaries import Summary, task_weights
 
 #: digits behind the point
 _DECIMALS = 1
@@ -30,14 +32,14 @@ def documents(tables: list[Table], notes: list[str], form: str) -> dict[str, str
 def sheet(part: Part) -> Sheet:
     """Return ``part``: methods by tasks, mean and standard deviation over seeds, ranked."""
     table = part.table
-    columns = [*table.tasks, *part.mean_titles]
+    columns, measures = part.titles, part.measures
     lines: list[dict[str, str]] = []
     marks: dict[tuple[int, str], int] = {}
     cells = part.ranked_cells(_DECIMALS)
     for number, (row, label) in enumerate(zip(table.rows, part.labels, strict=True)):
         line = {"method": label}
-        for column, (summary, rank) in zip(columns, cells[number], strict=True):
-            line[column] = _percent(summary)
+        for column, measure, (summary, rank) in zip(columns, measures, cells[number], strict=True):
+            line[column] = _shown(summary, measure)
             if rank:
                 marks[number, column] = rank
         line["seeds"] = seeds(row)
@@ -50,7 +52,11 @@ def sheet(part: Part) -> Sheet:
         pd.DataFrame(lines),
         marks=marks,
         above=part.sentences,
-        below=[_legend(table), *([_RANKS.format(second)] if marks else [])],
+        below=[
+            _legend(table),
+            *measures_sentence(table),
+            *([_RANKS.format(second)] if marks else []),
+        ],
         name=part_name(part),
     )
 
@@ -59,7 +65,7 @@ def title(table: Table) -> str:
     """Return what the table shows in one line."""
     warning = " (selected on the test set)" if table.selected_on_test else ""
     return (
-        f"{table.benchmark}{warning}: accuracy on {table.split} (%), trained on "
+        f"{table.benchmark}{warning}: {axis(table.own_measures, f' on {table.split}')}, trained on "
         f"{table.trained_on}, protocol {table.protocol}, {table.selection}"
     )
 
@@ -75,11 +81,12 @@ def part_name(part: Part) -> str:
     return f"{table.benchmark} {table.protocol} {table.split} {part.table.rows[0].model}"
 
 
-def _percent(summary: Summary | None) -> str:
+def _shown(summary: Summary | None, measure: Measure) -> str:
     if summary is None:
         return "-"
-    spread = "" if summary.std is None else f" ± {summary.std:.{_DECIMALS}f}"
-    return f"{summary.mean:.{_DECIMALS}f}{spread}"
+    digits = measure.decimals(_DECIMALS)
+    spread = "" if summary.std is None else f" ± {summary.std:.{digits}f}"
+    return f"{rounded(summary.mean, digits)}{spread}"
 
 
 def seeds(row: Row) -> str:
@@ -128,6 +135,7 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                     "weights": row.weights,
                     "task": name,
                     "group": over.get(name, ""),
+                    "metric": mean_measure(table.measures, task_weights(dict(over))).title,
                     "tasks": " ".join(over),
                     "mean": cell.mean if cell else None,
                     "std": cell.std if cell else None,

@@ -18,6 +18,7 @@ from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.identity import settings_id, short_hash
 from hydra_peft.runs.record import Record, completed_score
 from hydra_peft.tables.labels import PARTIAL, weights_label
+from hydra_peft.tables.measures import Measure, mean_measure, measure_of
 from hydra_peft.tables.overrides import UNCHECKED, Defaults, marks
 from hydra_peft.tables.summaries import Summary, group_weights, summarize, task_weights
 
@@ -36,7 +37,8 @@ class Row:
         overrides: what it was told beside protocol, method and model; see :mod:`overrides`.
         apart: what else tells it from its neighbours, for the end of its label.
         sources: where its weights come from.
-        scores: accuracy in percent by task, then seed.
+        scores: of the primary metric, by task, then seed.
+        measures: what the scores of each task are.
         heads: parameters of the head by task.
         adapter: parameters of the adapter, averaged over runs whose size was tuned.
         records: its runs.
@@ -52,6 +54,7 @@ class Row:
     apart: str = ""
     sources: list[str] = field(default_factory=list)
     scores: dict[str, dict[int, float]] = field(default_factory=dict)
+    measures: dict[str, Measure] = field(default_factory=dict)
     heads: dict[str, int] = field(default_factory=dict)
     adapter: int = 0
     records: list[Record] = field(default_factory=list)
@@ -72,7 +75,7 @@ class Row:
 
     def cell(self, task: str) -> Summary | None:
         """Return the summary over seeds of one task; None where there is no run."""
-        return summarize(self.scores[task].values()) if task in self.scores else None
+        return self.mean({task: 1.0}) if task in self.scores else None
 
     def mean_over_tasks(self, tasks: dict[str, str]) -> Summary | None:
         """Return the plain mean over all ``tasks``, taken per seed, then summarised over seeds.
@@ -91,7 +94,10 @@ class Row:
         None unless every task has a run, and all share at least one seed.
         """
         means = self.by_seed(weights)
-        return summarize(means.values()) if means else None
+        if not means:
+            return None
+        measure = mean_measure(self.measures, weights)
+        return summarize(means.values(), measure.least, measure.most)
 
     def by_seed(self, weights: dict[str, float]) -> dict[int, float]:
         """Return the weighted mean of tasks by seed, of the seeds that all of them have."""
@@ -112,6 +118,7 @@ class Table:
 
     Attributes:
         tasks: task name to group, in the order of the columns.
+        measures: what the scores of each task are; all rows have the same.
         means: what its columns of means are called, and whether over ``tasks`` or ``groups``.
     """
 
@@ -122,7 +129,13 @@ class Table:
     selection: str
     tasks: dict[str, str]
     rows: list[Row]
+    measures: dict[str, Measure]
     means: Mapping[str, str] = field(default_factory=lambda: find_benchmark("").means)
+
+    @property
+    def own_measures(self) -> list[Measure]:
+        """What the scores of its tasks are, each once."""
+        return list(dict.fromkeys(self.measures[task] for task in self.tasks))
 
     @property
     def selected_on_test(self) -> bool:
@@ -153,16 +166,53 @@ def build_tables(
         tables[key].append(record)
     built: list[Table] = []
     warnings = _data_notes(records)
-    for key, members in sorted(tables.items()):
-        rows, apart = _rows(members, defaults)
+    for key, found in sorted(tables.items()):
         where = f"{key[0]}, protocol {key[1]}"
-        warnings += [*apart, *_lineages(members, where), *_contents(members, where)]
+        warnings += _metrics(found, where)
         benchmark = find_benchmark(key[0], benchmarks)
-        tasks = benchmark.in_order({record.task: record.group for record in members})
-        built.append(Table(*key, tasks, rows, benchmark.means))
+        for members in _by_metric(found):
+            rows, apart = _rows(members, defaults)
+            warnings += [*apart, *_lineages(members, where), *_contents(members, where)]
+            measures = {record.task: _measure(record) for record in members}
+            tasks = benchmark.in_order({record.task: record.group for record in members})
+            built.append(Table(*key, tasks, rows, measures, benchmark.means))
     if len({table.protocol for table in built}) > 1:
         warnings.append("runs of different protocols are in different tables, never averaged.")
     return built, warnings
+
+
+def _by_metric(records: list[Record]) -> list[list[Record]]:
+    """Split ``records`` so that each task has one primary metric, the usual ones first."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in records:
+        counts[record.task][record.primary] += 1
+    usual = {task: max(sorted(found), key=found.__getitem__) for task, found in counts.items()}
+    tables: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        tables["" if record.primary == usual[record.task] else record.primary].append(record)
+    return [members for _, members in sorted(tables.items())]
+
+
+def _metrics(records: list[Record], where: str) -> list[str]:
+    """Say which tasks were scored by several metrics, and which metrics are not known here."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for record in records:
+        found[record.task][_measure(record).title] = None
+    sentences = [
+        f"{where}: {task} is scored by {' and by '.join(sorted(titles))}, in tables of their own."
+        for task, titles in sorted(found.items())
+        if len(titles) > 1
+    ]
+    unknown = {measure.title for measure in map(_measure, records) if not measure.sign}
+    return sentences + [
+        f"{where}: the metric {title} is not known here, so whether higher or lower is better is "
+        "not either: it is neither ranked nor compared."
+        for title in sorted(unknown)
+    ]
+
+
+def _measure(record: Record) -> Measure:
+    return measure_of(record.primary)
 
 
 def _lineages(records: list[Record], where: str) -> list[str]:
@@ -219,7 +269,9 @@ def _rows(records: list[Record], defaults: Defaults | None) -> tuple[list[Row], 
     warnings: list[str] = []
     for members in grouped.values():
         for number, part in enumerate(_comparable(members)):
-            row = _row(part, defaults)
+            counted, repeated = _one_each(part)
+            warnings += repeated
+            row = _row(counted, defaults)
             if number:
                 row.apart += f" (apart {number})"
                 tasks = ", ".join(sorted(row.scores))
@@ -263,6 +315,24 @@ def _comparable(records: list[Record]) -> list[list[Record]]:
     return sorted(parts.values(), key=len, reverse=True)
 
 
+def _one_each(records: list[Record]) -> tuple[list[Record], list[str]]:
+    """Return of several runs of one row, task and seed the latest, and a sentence for each such.
+
+    They differ in what makes no row of its own: further metrics, the draw of random weights.
+    """
+    found: dict[tuple[str, int], list[Record]] = defaultdict(list)
+    for record in records:
+        found[record.task, record.seed].append(record)
+    latest = {key: max(runs, key=lambda run: run.started) for key, runs in found.items()}
+    sentences = [
+        f"{runs[0].method_label} has {len(runs)} runs of {task}, seed {seed}: the one started last "
+        f"counts ({latest[task, seed].config_id}, {latest[task, seed].started})."
+        for (task, seed), runs in found.items()
+        if len(runs) > 1
+    ]
+    return list(latest.values()), sentences
+
+
 def _training(record: Record) -> str:
     left_out = ("seed", "dataset")
     return short_hash({k: v for k, v in record.science.items() if k not in left_out})
@@ -287,6 +357,7 @@ def _row(records: list[Record], defaults: Defaults | None) -> Row:
     row.records = records
     for record in records:
         row.scores.setdefault(record.task, {})[record.seed] = completed_score(record)
+        row.measures[record.task] = _measure(record)
         row.heads[record.task] = record.parameters["head"]
     return row
 

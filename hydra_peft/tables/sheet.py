@@ -54,13 +54,17 @@ def line_text(text: str) -> str:
     return shortened(text, _LINE)
 
 
-def ranks(values: Sequence[float | None]) -> list[int | None]:
-    """Return :data:`BEST` and :data:`SECOND` for the highest and the second highest of a column.
+def ranks(values: Sequence[float | None], sign: int = 1) -> list[int | None]:
+    """Return :data:`BEST` and :data:`SECOND` for the best and the second best of a column.
 
-    Equal values share a mark. One value alone is not the best of anything, and of two the lower is
+    Equal values share a mark. One value alone is not the best of anything, and of two the worse is
     not called second.
+
+    Args:
+        values: of the column, None where there is none.
+        sign: 1 where the highest is the best, -1 where the lowest is; with 0 nothing is marked.
     """
-    there = sum(value is not None for value in values)
-    highest = sorted({value for value in values if value is not None}, reverse=True)
-    marks = dict(zip(highest, (BEST, SECOND) if there > 2 else (BEST,), strict=False))
+    there = sum(value is not None for value in values) if sign else 0
+    best = sorted({value for value in values if value is not None}, reverse=sign > 0)
+    marks = dict(zip(best, (BEST, SECOND) if there > 2 else (BEST,), strict=False))
     return [marks.get(v) if v is not None and there > 1 else None for v in values]

@@ -16,6 +16,7 @@ from hydra_peft.methods import method_names
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.deviations import deviations, fixed
 from hydra_peft.tables.labels import PARTIAL, RANDOM
+from hydra_peft.tables.measures import measure_of
 from hydra_peft.tables.overrides import Defaults
 from hydra_peft.tables.paper_tables import PaperTable
 from hydra_peft.tables.parts import common_overrides, own_overrides
@@ -169,7 +170,14 @@ def compare(
     _check(spec, published)
     chosen = [r for r in records if r.benchmark == spec.benchmark.name]
     chosen = [r for r in chosen if protocol in (None, r.protocol)]
+    others = {r.task: measure_of(r.primary).title for r in chosen if not _is_scored_so(r, spec)}
+    chosen = [r for r in chosen if _is_scored_so(r, spec)]
     tables, warnings = build_tables(chosen, defaults=defaults)
+    warnings += [
+        f"runs of {task} with {title} are left out: Table {number} has "
+        f"{measure_of(spec.benchmark.metric(task)).title} of it."
+        for task, title in sorted(others.items())
+    ]
     sides = []
     for table in tables:
         fitting = _fitting(table, spec)
@@ -180,6 +188,11 @@ def compare(
     if not sides:
         sides = [_side_by_side(number, spec, published, None, protocol, runs, trainable)]
     return sides, warnings
+
+
+def _is_scored_so(record: Record, spec: PaperTable) -> bool:
+    """Whether the score of ``record`` is of the metric that the paper prints of its task."""
+    return record.primary == spec.benchmark.metric(record.task)
 
 
 def quantities(spec: PaperTable) -> list[Quantity]:

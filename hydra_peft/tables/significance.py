@@ -10,8 +10,9 @@ import pandas as pd
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import rounded
 from hydra_peft.tables.formats import render
+from hydra_peft.tables.measures import Measure
 from hydra_peft.tables.pairs import Pair, pairs
-from hydra_peft.tables.parts import Part, parts
+from hydra_peft.tables.parts import Part, bounds_sentence, measures_sentence, parts, task_titles
 from hydra_peft.tables.render import interval_columns, part_name, part_title
 from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.sheet import Sheet
@@ -112,14 +113,16 @@ def _pairs(part: Part) -> list[Pair]:
 def _spread(chosen: Strays) -> Sheet:
     part, lines = chosen.shared, []
     for label, row in zip(part.labels, part.table.rows, strict=True):
-        cells = _summaries(part, row, part.mean_titles)
-        lines.append({"method": label, **{n: _with_interval(cell) for n, cell in cells.items()}})
+        cells = _summaries(part, row, part.mean_titles).values()
+        shown = zip(part.titles, part.measures, cells, strict=True)
+        lines.append({"method": label, **{n: _with_interval(cell, m) for n, m, cell in shown}})
     below = (
         "Cells: mean ± sample standard deviation [95% interval of the mean] (number of seeds). "
-        "Intervals are Wilson's with Student's t, which stay between 0 and 100. They are over "
-        "seeds alone: they say nothing of other test images."
+        f"{bounds_sentence(part.table)} They are over seeds alone: they say nothing of other test "
+        "images."
     )
-    return _sheet(part, "spread over seeds", lines, [*chosen.sentence, *part.means_sentence, below])
+    said = [*chosen.sentence, *part.means_sentence, below, *measures_sentence(part.table)]
+    return _sheet(part, "spread over seeds", lines, said)
 
 
 def _sheet(part: Part, what: str, lines: list[dict[str, str]], below: list[str]) -> Sheet:
@@ -138,17 +141,19 @@ def _summaries(part: Part, row: Row, means: Iterable[str]) -> dict[str, Summary 
     return {**cells, **dict(zip(means, part.means(row), strict=True))}
 
 
-def _with_interval(summary: Summary | None) -> str:
+def _with_interval(summary: Summary | None, measure: Measure) -> str:
     if summary is None:
         return "-"
+    digits = measure.decimals()
+    mean = rounded(summary.mean, digits)
     if summary.std is None or summary.interval is None:
-        return f"{summary.mean:.1f} (1)"
-    low, high = (rounded(end, 1) for end in summary.interval)
-    return f"{summary.mean:.1f} ± {summary.std:.1f} [{low}, {high}] ({summary.count})"
+        return f"{mean} (1)"
+    low, high = (rounded(end, digits) for end in summary.interval)
+    return f"{mean} ± {summary.std:.{digits}f} [{low}, {high}] ({summary.count})"
 
 
-def _interval(ends: tuple[float, float]) -> str:
-    low, high = (rounded(end, 2, sign=True) for end in ends)
+def _interval(ends: tuple[float, float], digits: int) -> str:
+    low, high = (rounded(end, digits, sign=True) for end in ends)
     return f"[{low}, {high}]"
 
 
@@ -157,12 +162,13 @@ def _tests(part: Part, members: list[Pair]) -> Sheet:
     for pair in members:
         test, over = pair.test, pair.over_tasks
         interval = over.interval if over else None
+        digits = part.table.measures[pair.compared[0]].decimals(2)
         lines.append(
             {
                 "pair": _vs(pair),
-                "tasks": f"{len(pair.differences)}",
-                "mean difference": rounded(over.mean, 2, sign=True) if over else "-",
-                "95% interval": _interval(interval) if interval else "-",
+                "tasks": f"{len(pair.compared)}",
+                "mean difference": rounded(over.mean, digits, sign=True) if over else "-",
+                "95% interval": _interval(interval, digits) if interval else "-",
                 "seeds": f"{over.count}" if over else "0",
                 "wins-ties-losses": _score(pair.tasks_won),
                 "Wilcoxon W": "-" if test.statistic is None else f"{test.statistic:g}",
@@ -172,9 +178,9 @@ def _tests(part: Part, members: list[Pair]) -> Sheet:
             }
         )
     below = [
-        "Differences: first - second in percent points, seed by seed where both rows have the "
+        f"Differences: {_differences(part)}, seed by seed where both rows have the "
         "seed, then the mean over the tasks that both have; its 95% interval is Student's t over "
-        "seeds, cut at -100 and 100. "
+        "seeds, cut at the greatest difference that there can be. "
         "Wins-ties-losses: tasks on which the first is better, equal, worse by that mean.",
         "Wilcoxon W and p: signed-rank test over the tasks' mean differences, two-sided; n counts "
         "the tasks that differ. It asks whether one method is better across tasks like these, and "
@@ -189,6 +195,13 @@ def _tests(part: Part, members: list[Pair]) -> Sheet:
         for pair in members
         if pair.left_out
     ]
+    others: dict[str, list[str]] = {}
+    for pair in members:
+        if other := [task for task in pair.differences if task not in pair.compared]:
+            others.setdefault(", ".join(other), []).append(_vs(pair))
+    for tasks, names in others.items():
+        where = "" if len(names) == len(members) else f"{'; '.join(names)}: "
+        below.append(f"{where}left out, as of another scale: {tasks}.")
     return _sheet(part, "differences", lines, below)
 
 
@@ -204,14 +217,28 @@ def _by_task(part: Part, members: list[Pair]) -> Sheet:
     lines = []
     for pair in members:
         cells = {
-            task: f"{rounded(pair.mean(task), 1, sign=True)} ({_score(pair.seeds_won(task))})"
+            title: f"{_gain(part, pair, task)} ({_score(pair.seeds_won(task))})"
             if task in pair.differences
             else "-"
-            for task in part.table.tasks
+            for title, task in zip(task_titles(part.table), part.table.tasks, strict=True)
         }
         lines.append({"pair": _vs(pair), **cells})
-    below = "Cells: mean difference in percent points (seeds won-tied-lost by the first)."
-    return _sheet(part, "differences by task", lines, [below])
+    below = f"Cells: mean of {_differences(part)} (seeds won-tied-lost by the first)."
+    return _sheet(part, "differences by task", lines, [below, *measures_sentence(part.table)])
+
+
+def _differences(part: Part) -> str:
+    """Say what a difference is, in which direction and unit."""
+    measures = part.table.own_measures
+    points = " in percent points" * all(measure.in_percent for measure in measures)
+    reversed_ = [measure.title for measure in measures if measure.sign < 0]
+    turned = f" (of {', '.join(reversed_)}, where lower is better, second - first)"
+    return f"first - second{points}{turned * bool(reversed_)}"
+
+
+def _gain(part: Part, pair: Pair, task: str) -> str:
+    digits = part.table.measures[task].decimals()
+    return rounded(pair.mean(task), digits, sign=True)
 
 
 def _vs(pair: Pair) -> str:
@@ -254,7 +281,7 @@ def _pair_lines(pair: Pair) -> list[dict[str, Any]]:
         {
             "task": task,
             "tasks": task,
-            **_numbers(summarize_differences(found.values())),
+            **_numbers(summarize_differences(found.values(), pair.widths[task])),
             **_counts(pair.seeds_won(task)),
         }
         for task, found in pair.differences.items()
@@ -262,7 +289,7 @@ def _pair_lines(pair: Pair) -> list[dict[str, Any]]:
     test = pair.test
     over = {
         "task": _OVER_TASKS,
-        "tasks": " ".join(pair.differences),
+        "tasks": " ".join(pair.compared),
         **_numbers(pair.over_tasks),
         **_counts(pair.tasks_won),
         "wilcoxon_n": test.pairs,

@@ -15,53 +15,55 @@ class Summary:
     """Mean and sample standard deviation (None for one seed) over ``count`` seeds.
 
     Attributes:
-        most: the highest value that there can be: 100 for percent.
+        least, most: the lowest and the highest value that there can be: 0 and 100 for shares in
+            percent.
     """
 
     mean: float
     std: float | None
     count: int
+    least: float = 0.0
     most: float = 100.0
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95% interval of the mean, between 0 and ``most``; None for one seed.
+        """The 95% interval of the mean, between ``least`` and ``most``; None for one seed.
 
         See :func:`~hydra_peft.analysis.intervals.bounded_interval`.
         """
         if self.std is None:
             return None
-        return bounded_interval(self.mean, self.std, self.count, self.most)
+        return bounded_interval(self.mean, self.std, self.count, self.least, self.most)
 
     def scaled(self, factor: float) -> Summary:
         """Return the summary of all values times ``factor``, which is positive."""
         std = None if self.std is None else self.std * factor
-        return Summary(self.mean * factor, std, self.count, self.most * factor)
+        bounds = (self.least * factor, self.most * factor)
+        return Summary(self.mean * factor, std, self.count, *bounds)
 
 
 class Difference(Summary):
-    """The same of differences, in percent points: from -100 to 100."""
+    """The same of differences; of shares in percent they lie between -100 and 100."""
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95% interval by Student's t, that of a paired t-test, cut at -100 and 100."""
+        """The 95% interval by Student's t, that of a paired t-test, cut at the bounds."""
         if self.std is None:
             return None
         half = t_half_width(self.std, self.count)
-        return max(-self.most, self.mean - half), min(self.most, self.mean + half)
+        return max(self.least, self.mean - half), min(self.most, self.mean + half)
 
 
-def summarize(values: Iterable[float]) -> Summary:
-    """Return the :class:`Summary` of accuracies in percent, of which there is at least one."""
+def summarize(values: Iterable[float], least: float = 0.0, most: float = 100.0) -> Summary:
+    """Return the :class:`Summary` of scores between ``least`` and ``most``, at least one."""
     numbers = list(values)
     std = statistics.stdev(numbers) if len(numbers) > 1 else None
-    return Summary(statistics.fmean(numbers), std, len(numbers))
+    return Summary(statistics.fmean(numbers), std, len(numbers), least, most)
 
 
-def summarize_differences(values: Iterable[float]) -> Difference:
-    """Return the :class:`Difference` of differences in percent points, at least one."""
-    found = summarize(values)
-    return Difference(found.mean, found.std, found.count)
+def summarize_differences(values: Iterable[float], width: float = 100.0) -> Difference:
+    """Return the :class:`Difference` of differences between -``width`` and ``width``."""
+    return Difference(**vars(summarize(values, -width, width)))
 
 
 def task_weights(tasks: dict[str, str]) -> dict[str, float]:

@@ -101,7 +101,7 @@ def predict(
                 outputs = model(prepare(batch.to(device)))
             found.append(outputs.float())
         after_batch()
-    return world.interleave(found, EVALUATION_BATCH, len(split))
+    return world.gather_batches(found, EVALUATION_BATCH, len(split))
 
 
 def batches(split: Split, first: int = 0, every: int = 1) -> Iterator[Batch]:

@@ -138,7 +138,7 @@ def _step(
         loss.backward()
     right = task.hits(outputs.detach(), batch.targets)[: share.count].sum()
     with record_function("gradients of all processes"):
-        loss, right = world.add_up(parameters, loss.detach(), right)
+        loss, right = world.all_reduce(parameters, loss.detach(), right)
     with record_function("optimizer"):
         if recipe.clip_grad is not None:
             nn.utils.clip_grad_norm_(parameters, recipe.clip_grad)

@@ -120,7 +120,14 @@ def test_values_that_are_no_weights(
         (lambda c: c["method"].update(rank=3), "has shape"),
         (lambda c: c["method"].pop("scale"), "lacks the option 'scale' of method 'hydra'"),
         (lambda c: c["method"].update(targets=["attn.proj"]), "adapted layers, its targets match"),
-        (lambda c: c["method"].update(__class__="os.system"), "has no option '__class__'"),
+        (
+            lambda c: c["method"].update(__class__="os.system"),
+            r"adapter\.json cannot be used: method 'hydra' has no option '__class__'",
+        ),
+        (lambda c: c["method"].update(scale="x"), r"adapter\.json cannot be used: option 'scale'"),
+        (lambda c: c["method"].update(name="hydr"), r"adapter\.json cannot be used: .*hydra"),
+        (lambda c: c["method"].update(targets=["none"]), r"adapter\.json cannot be used: .*none"),
+        (lambda c: c.update(head=["hed"]), r"adapter\.json cannot be used: .* has no head 'hed'"),
         (lambda c: c.pop("backbone"), "lacks 'backbone'"),
     ],
 )

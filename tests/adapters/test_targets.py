@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 import hydra_peft
-from hydra_peft.adapters.targets import find_linear_layers, matches
+from hydra_peft.adapters.patterns import matches
+from hydra_peft.adapters.targets import find_linear_layers
 from hydra_peft.errors import UserError
 
 

@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 
 from hydra_peft.cli import evaluate
 from hydra_peft.runs import rebuild
+from hydra_peft.runs.folder import ADAPTER
 from hydra_peft.runs.record import read_record, write_record
-from hydra_peft.runs.recorded import ADAPTER
 from hydra_peft.training.evaluation import Score
 
 

@@ -400,7 +400,7 @@ def test_full_disk_ends_all(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monkey
     code, out, err = cli("vtab1k", "task=all", f"source={tmp_path}/source", f"out={tmp_path}/out")
     assert (code, out) == (2, "")
     assert err == (
-        "error: cannot read or write at /full/disk: No space left on device; make room there, or "
+        "error: cannot read or write at /full/disk: No space left on device; make room, or "
         "choose other folders by source= and out=.\n"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import resource
 import subprocess
 import sys
@@ -118,6 +119,33 @@ def test_a_limit_of_memory_is_named(starter: ModuleType, monkeypatch: pytest.Mon
     monkeypatch.setattr(resource, "getrlimit", lambda _: (800 * 2**20, -1))
     sentence = starter._sentence(ImportError("libtorch_cpu.so: failed to map segment"))
     assert "only 800 MiB of memory are allowed (ulimit -v): raise that limit." in sentence
+
+
+def test_too_little_memory_is_told_before_libraries_speak(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100 * 2**20, -1))
+    monkeypatch.setattr("os._exit", sys.exit)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4")  # a user's own stays
+    code, said = begin(lambda: pytest.fail("it started"))
+    assert code == 2
+    assert said.startswith("error: only 100 MiB of memory are allowed (ulimit -v): raise that limi")
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "4"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_working_folder_that_is_gone_is_told_as_that(name: str, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = [sys.executable, "-S", str(ROOT / f"scripts/{name}.py"), "--help"]
+    done = subprocess.run(
+        ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', str(gone), *script],
+        capture_output=True, text=True, check=False, env={},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: the folder that you are in is not there any more: change to another one (cd).\n"
+    )
 
 
 def test_an_old_python_is_told(

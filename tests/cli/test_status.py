@@ -177,7 +177,7 @@ def test_nothing_in_a_folder_commands_the_terminal(
     (odd / "result.json").write_text("{")
     assert call(monkeypatch, f"runs={tmp_path}", "all=true") == 0
     printed = capsys.readouterr().out
-    assert printed.count("\nwarning: ") == 2
+    assert printed.count("\nwarning: ") == 3
     assert printed.count("next") >= 3
     assert not re.search(r"^\s*next", printed, re.MULTILINE)  # it stays in its line
     bad = {char for char in printed if unicodedata.category(char)[0] == "C"} - {"\n"}

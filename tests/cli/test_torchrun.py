@@ -47,7 +47,7 @@ def disturbed(*arguments, stream=training.train, **rest):
     for event in stream(*arguments, **rest):
         if isinstance(event, Step):
             seen.append(event)
-            if current().leads:
+            if current().is_main:
                 {0}
             else:
                 {1}

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from made_up import put, scores
 from matplotlib.collections import PolyCollection
+from scored_records import scored
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
 from hydra_peft.runs import history
-from hydra_peft.runs.collection import Collection
+from hydra_peft.runs.collection import Collection, collect
 
 FIGURE = find_figure("curves")
 Settings = FIGURE.settings
@@ -111,3 +112,16 @@ def test_many_rows_have_no_bands_and_marks_of_their_own(tmp_path: Path) -> None:
     marks = [mark for mark in axes.lines if mark.get_marker() == "o" and len(mark.get_xdata())]
     looks = {(mark.get_fillstyle(), mark.get_markeredgecolor()) for mark in marks}
     assert len(looks) == 8
+
+
+def test_a_task_without_training_accuracy_has_its_loss_and_its_own_metric(tmp_path: Path) -> None:
+    records = [scored(r, "pearson", -5.0) for r in scores("lora", {"a": [50.0]})]
+    put(tmp_path, *records)
+    (path,) = tmp_path.rglob("metrics.csv")
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    emptied = [line if at == 0 else [*line[:2], "", *line[3:]] for at, line in enumerate(lines)]
+    path.write_text("".join(",".join(line) + "\n" for line in emptied))
+    data = FIGURE.data(collect(tmp_path), Settings())
+    assert set(data.table["quantity"]) == {"loss", "test_Pearson"}
+    assert "accuracy" not in data.caption
+    assert [axes.get_ylabel() for axes in FIGURE.draw(data).axes][1] == "Pearson (%)"

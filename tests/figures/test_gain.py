@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from made_up import made_up, put, scores
+from scored_records import scored
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
@@ -149,3 +150,47 @@ def test_names_stand_beside_the_axes_and_means_are_what_they_are_called(tmp_path
     one = FIGURE.data(collection, Settings(tasks="b,c"))
     assert list(one.table["name"]) == ["b", "c", "structured mean"]
     assert "That over groups" not in one.caption
+
+
+def test_a_lower_error_is_a_gain(tmp_path: Path) -> None:
+    lora, hydra = ({"a": [0.4, 0.5]}, {"a": [0.1, 0.3]})
+    errors = [
+        scored(record, "mse", float(record.score or 0))
+        for record in (*scores("lora", lora), *scores("hydra", hydra))
+    ]
+    collection = put(tmp_path, *errors)
+    (line,) = lines(collection).values()
+    assert line["gain"] == pytest.approx(0.25)  # 0.3, 0.2
+    assert line["metric"] == "mean squared error"
+    data = FIGURE.data(collection, Settings())
+    assert "Of mean squared error lower is better: a gain is by how much." in data.caption
+    label = FIGURE.draw(data).axes[0].get_xlabel()
+    assert "gain in mean squared error over lora" in label.replace("\n", " ")
+
+
+def test_intervals_of_gains_stay_where_gains_can_be(tmp_path: Path) -> None:
+    found = lines(
+        put(tmp_path, *scores("lora", {"a": [1.0, 60.0]}), *scores("hydra", {"a": [99.0, 61.0]}))
+    )
+    (line,) = found.values()
+    assert (line["low"], line["high"]) == (-100.0, 100.0)
+    pearson = [
+        scored(record, "pearson", float(record.score or 0) - 50)
+        for record in (*scores("lora", {"b": [1.0, 1.0]}), *scores("hydra", {"b": [99.0, 61.0]}))
+    ]
+    (line,) = lines(put(tmp_path / "other", *pearson)).values()
+    assert (line["low"], line["high"]) == (pytest.approx(79 - 12.7062 * 19, rel=1e-4), 200.0)
+
+
+def test_means_are_shaded_in_their_order(tmp_path: Path) -> None:
+    # In the order of a set of texts the bytes of a file would differ from one process to the next.
+    tasks = {f"{group}{number}": group for group in "pqrstu" for number in range(2)}
+    records = [
+        made_up(method, task, 0, 50.0, group=group)
+        for method in ("lora", "hydra")
+        for task, group in tasks.items()
+    ]
+    (axes,) = FIGURE.draw(FIGURE.data(put(tmp_path, *records), Settings())).axes
+    places = [patch.get_xy()[1] for patch in axes.patches]
+    assert len(places) == 7
+    assert places == sorted(places)

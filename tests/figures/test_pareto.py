@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from made_up import made_up, put, scores
+from scored_records import scored
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
@@ -37,14 +38,14 @@ def lines(collection: Collection, **settings: object) -> dict[str, dict[str, obj
 def test_numbers_by_hand(tmp_path: Path) -> None:
     collection = put(tmp_path, *scores("lora", LORA))
     line = lines(collection)["lora r=4"]
-    assert (line["accuracy"], line["seeds"]) == (71.0, 2)
+    assert (line["score"], line["seeds"]) == (71.0, 2)
     assert line["std"] == pytest.approx(2**0.5)
     # The intervals of tables.
     assert (line["low"], line["high"]) == summarize([70.0, 72.0]).interval
     assert (line["parameters_without_head"], line["parameters_with_mean_head"]) == (400, 420)
     line = lines(collection, mean="tasks", bars="sd")["lora r=4"]
-    assert line["accuracy"] == pytest.approx((200 / 3 + 206 / 3) / 2)
-    assert line["accuracy"] - line["low"] == pytest.approx(line["std"])
+    assert line["score"] == pytest.approx((200 / 3 + 206 / 3) / 2)
+    assert line["score"] - line["low"] == pytest.approx(line["std"])
     for setting in ({"mean": "median"}, {"bars": "none"}):
         with pytest.raises(UserError, match="is not known: it must be one of"):
             lines(collection, **setting)
@@ -81,7 +82,7 @@ def test_a_stray_run_beside_a_sweep_is_left_out_and_named(
     by_task = {"a": [80.0, 82.0], "b": [50.0, 54.0]}
     sweep = [run for name in ("lora", "hydra", "seqlora") for run in scores(name, by_task)]
     data = FIGURE.data(put(tmp_path, *sweep, *stray), Settings())
-    assert list(data.table["accuracy"]) == [66.5] * 3  # (65 + 68) / 2
+    assert list(data.table["score"]) == [66.5] * 3  # (65 + 68) / 2
     assert list(data.table["seeds"]) == [2] * 3
     assert "Mean over a, b. Left out: " in data.caption
     assert f"{left_out}." in data.caption
@@ -126,7 +127,7 @@ def test_the_front_is_what_nothing_beats(tmp_path: Path) -> None:
         for run in scores(method, {"a": [draw.uniform(50, 90)]}, rank=rank)
     ]
     table = FIGURE.data(put(tmp_path, *runs), Settings()).table
-    points = list(zip(table["parameters_with_mean_head"], table["accuracy"], strict=True))
+    points = list(zip(table["parameters_with_mean_head"], table["score"], strict=True))
     expected = [
         not any(x <= own_x and y >= own_y and (x, y) != (own_x, own_y) for x, y in points)
         for own_x, own_y in points
@@ -164,10 +165,10 @@ def test_the_papers_points_are_hollow_and_as_printed(root: Path) -> None:
     published = read_published(root / "results/paper/table8_vtab1k_head_to_head.csv")
     for row in published.rows:
         line = paper.loc[f"{row.label} (paper)"]
-        assert line["accuracy"] == pytest.approx(row.numbers["avg_acc"].value, abs=0.06)
+        assert line["score"] == pytest.approx(row.numbers["avg_acc"].value, abs=0.06)
         assert line["parameters_with_mean_head"] == row.numbers["params_m"].value * 1e6
         assert not line["on_front"]
-    assert paper.loc["Full tuning (paper)", "accuracy"] == pytest.approx(68.97, abs=0.01)
+    assert paper.loc["Full tuning (paper)", "score"] == pytest.approx(68.97, abs=0.01)
     assert len(paper) == 5
     made = FIGURE.draw(data)
     hollow = [line for line in made.axes[0].lines if line.get_fillstyle() == "none"]
@@ -193,7 +194,7 @@ def test_the_paper_stands_beside_its_like_only(changes: dict[str, object]) -> No
 def test_on_some_tasks_the_papers_mean_is_over_these() -> None:
     data = FIGURE.data(vtab(), Settings(tasks="cifar100,svhn,eurosat"))
     line = data.table[data.table["label"] == "Hydra (paper)"].iloc[0]
-    assert line["accuracy"] == pytest.approx(((72.7 + 90.7) / 2 + 96.0) / 2)
+    assert line["score"] == pytest.approx(((72.7 + 90.7) / 2 + 96.0) / 2)
 
 
 def test_ranks_of_one_method_look_alike(tmp_path: Path) -> None:
@@ -201,3 +202,14 @@ def test_ranks_of_one_method_look_alike(tmp_path: Path) -> None:
     made = FIGURE.draw(FIGURE.data(put(tmp_path, *runs), Settings()))
     labels = [text.get_text() for text in made.legends[0].get_texts()]
     assert labels == ["lora, 3 ranks", "Pareto front"]
+
+
+def test_the_front_of_an_error_is_below(tmp_path: Path) -> None:
+    errors = {("lora", 2): 0.5, ("lora", 4): 0.2, ("hydra", 4): 0.3}
+    records = [
+        scored(made_up(method, "a", 0, 50.0, rank=rank), "mse", value)
+        for (method, rank), value in errors.items()
+    ]
+    data = FIGURE.data(put(tmp_path, *records), Settings())
+    assert sorted(data.table[data.table["on_front"]]["score"]) == [0.2, 0.5]
+    assert data.facts["y"] == "mean squared error on a (lower is better)"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hydra_peft.errors import UserError
-from hydra_peft.metrics import find_metric, metric_names
+from hydra_peft.metrics import find_metric, metric_names, score_text
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(200, 5)).astype(np.float32)
@@ -130,6 +130,19 @@ def test_correlations_follow_from_values_and_ranks() -> None:
     ranked = correlation(ranks(values[:, 0]), ranks(targets))
     assert find_metric("pearson").score(values, targets) == pytest.approx(100 * plain)
     assert find_metric("spearman").score(values, targets) == pytest.approx(100 * ranked)
+
+
+def test_mean_squared_error_is_in_the_unit_of_the_targets() -> None:
+    values, targets = np.float32([[1.0], [2.0], [5.0]]), np.float32([1.0, 4.0, 2.0])
+    assert find_metric("mse").score(values, targets) == pytest.approx((0 + 4 + 9) / 3)
+    assert find_metric("mse").better(1.0, 2.0)
+
+
+def test_a_score_is_printed_with_its_unit_and_metric() -> None:
+    assert score_text("accuracy", 81.236) == "81.24%"
+    assert score_text("pearson", -3.0, 1) == "-3.0% pearson"
+    assert score_text("mse", 0.0123456) == "0.012346 mse"
+    assert score_text("own", 1234.5678) == "1234.6 own"
 
 
 def test_every_metric_says_what_it_scores() -> None:

@@ -90,7 +90,7 @@ def visit(browser: Any, report: Path) -> Iterator[Visit]:
 def test_warnings_come_first_and_name_what_is_wrong(visit: Visit) -> None:
     page = visit.page
     assert page.locator("h2").all_inner_texts() == [
-        *("Warnings", "Summary", "Accuracy", "Beside the paper", "Figures", "Runs"),
+        *("Warnings", "Summary", "Scores", "Beside the paper", "Figures", "Runs"),
     ]
     warnings = page.locator("#warnings").text_content() or ""
     for part in (
@@ -132,7 +132,7 @@ def test_hostile_names_are_text(visit: Visit) -> None:
     assert page.locator("script").count() == 2  # the data and our own
     links = page.locator("a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
     assert {re.split(r"[-:,]", link)[0] for link in links} <= {
-        *("#content", "#warnings", "#summary", "#accuracy", "#paper", "#figures", "#runs", "#run"),
+        *("#content", "#warnings", "#summary", "#scores", "#paper", "#figures", "#runs", "#run"),
         "data",
     }
 
@@ -157,20 +157,25 @@ def test_foreign_script_would_not_run(visit: Visit) -> None:
     visit.requests = visit.answers
 
 
+def _scores(texts: list[str]) -> list[float]:
+    """Return the numbers of cells such as ``97.10%accuracy``."""
+    return [float(text.split("%")[0]) for text in texts if text != "\u2013"]
+
+
 def test_sorting_runs(visit: Visit) -> None:
     page = visit.page
     before = visit.column(3)
-    head = page.locator("#run-table th", has_text="accuracy")
+    head = page.locator("#run-table th", has_text="score")
     button = head.get_by_role("button")
     button.click()
     assert head.get_attribute("aria-sort") == "descending"
     shown = visit.column(3)
-    numbers = [float(text) for text in shown if text != "\u2013"]
+    numbers = _scores(shown)
     assert numbers == sorted(numbers, reverse=True)
     assert set(shown[len(numbers) :]) == {"\u2013"}, "runs without a score come last"
     button.press("Enter")
     assert head.get_attribute("aria-sort") == "ascending"
-    assert [float(text) for text in visit.column(3) if text != "\u2013"] == sorted(numbers)
+    assert _scores(visit.column(3)) == sorted(numbers)
     button.press("Enter")
     assert head.get_attribute("aria-sort") == "none"
     assert visit.column(3) == before

@@ -71,6 +71,16 @@ def test_what_agrees(changes: dict[str, Any]) -> None:
             {"metrics": {**flat(RIGHT), "accuracy": 99.9}},
             "accuracy is 99.9, and 393 of 400 correct are 98.25",
         ),
+        # Without the count nothing would hold the score.
+        (
+            {"counts": {"scored": 400}, "scores": {"test": {"accuracy": 99.9}}},
+            "accuracy is 99.9, and nothing says how many of 400 were correct",
+        ),
+        # Beside another metric, which cannot be recomputed, it is still a share of the images.
+        (
+            {"primary": "f1", "scores": {"test": {"f1": 97.0, "accuracy": 98.3}}},
+            "accuracy is 98.3, and 393 of 400 correct are 98.25",
+        ),
         ({"metrics": {**flat(RIGHT), "correct": 401}}, "401 of 400 images correct"),
         ({"metrics": {**flat(RIGHT), "correct": 0, "count": 0}}, "0 of 0 images correct"),
         ({"metrics": {**flat(RIGHT), "epoch": 29}}, "the score is of epoch 29 of 30"),

@@ -48,6 +48,11 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["method.rank_sequential=129"], "rank 129 of method 'hydra'"),
         (["method=seqlora", "+model.arguments.embed_dim=64", "method.rank=65"], "at most 64"),
         (["model=vit_base_patch16_224_in21k", "method.rank=20000"], "at most 16,384"),
+        (["method.targets=[q_proj]"],
+         "'q_proj' matches no linear layer of vit_mini, whose blocks.0 to blocks.4 have attn.qkv"),
+        (["method.targets=[mlp.fc2,blocks.5.*]"], "'blocks.5.*' matches no linear layer of vit_mi"),
+        (["model=vit_base_patch16_224_in21k", "method.targets=[blocks.12.mlp.fc1]"],
+         "blocks.0 to blocks.11 have"),
         (["model.checkpoint=/nowhere/x.npz"], "/nowhere/x.npz is not there or is not a file"),
         (["model.checkpoint=/etc/hostname"], "unknown ending"),
         (["dataset=svhn", "paths.data=/nowhere"], "no folder 'svhn' below /nowhere/vtab1k"),
@@ -56,8 +61,9 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["dataset.sizes.test=5"], "has 797 images in test where its yaml says 5"),
         (["dataset.name=layout"], "benchmark mini has no task 'layout': choose one of cells, "),
         (["dataset.source=minni"], "dataset.source 'minni' is unknown (did you mean 'mini'?)"),
-        (["paths.cache=/proc/x"], "cannot write at /proc: permission denied; make room or set paths"
-         ".cache to another folder"),
+        (["paths.cache=/proc/x"],
+         "cannot write at /proc: permission denied; let it be written to, or set "
+         "paths.cache to another folder. What"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(
@@ -70,7 +76,16 @@ def test_what_cannot_work_is_refused(
 
 def test_what_may_work_is_left_alone(config: Callable[..., RunConfig], tmp_path: Path) -> None:
     partial = ["dataset.classes=11", "data.allow_partial=true"]
-    for words in (["method.rank=128"], ["method=linear"], ["model.pretrained=false"], partial):
+    targets = ["method.targets=[blocks.4.*,mlp.fc?]"]
+    unknown = ["method.targets=[attn_pool.kv]", "+model.arguments.global_pool=map"]
+    for words in (
+        targets,
+        unknown,
+        ["method.rank=128"],
+        ["method=linear"],
+        ["model.pretrained=false"],
+        partial,
+    ):
         look_first(config(*words))
     assert not list(tmp_path.iterdir())
 

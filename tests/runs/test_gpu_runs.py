@@ -21,6 +21,7 @@ from torch import nn
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.writer import RunWriter
 from hydra_peft.training import distributed
+from hydra_peft.training.torchrun import Torchrun
 
 Do = Callable[..., Outcome]
 #: 4 steps an epoch, 8 in all; the last of an epoch has 20 images
@@ -174,7 +175,7 @@ def test_one_process_of_torchrun_has_the_losses_of_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     alone = eager(device)
-    world = distributed.Torchrun(0, 1, 0, dist.HashStore())
+    world = Torchrun(0, 1, 0, dist.HashStore())
     try:
         monkeypatch.setattr(distributed, "_current", world)
         outcome = do("joined", f"device={device}", "train.compile=false")

@@ -62,3 +62,12 @@ def test_no_file_and_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "metrics.csv")
     with pytest.raises(UserError, match=r"metrics\.csv is no ordinary file"):
         read_history(tmp_path)
+
+
+def test_many_epochs_are_read_in_one_pass(tmp_path: Path) -> None:
+    """Looking at all epochs for each line, 60,000 would take minutes; the suite's limit tells."""
+    lines = (b"%d,1.0,50.0\n" % epoch for epoch in range(1, 60_001))
+    (tmp_path / "metrics.csv").write_bytes(b"epoch,loss,train_accuracy\n" + b"".join(lines))
+    found = read_history(tmp_path)
+    assert found is not None
+    assert len(found.epochs) == 60_000

@@ -32,6 +32,7 @@ def nested(levels: int) -> Any:
     [
         {},
         {"scores": {"test": {"pearson": -12}}, "primary": "pearson", **CORRELATION},
+        {"scores": {"test": {"accuracy": 98.25, "mse": 2500.0, "of_a_user": -700.0}}},
         {"settings": nested(20)},
         {"status": "failed", "metrics": {}, "parameters": {}, "error": "out of memory"},
     ],
@@ -50,7 +51,14 @@ def test_what_runs_write_is_read(tmp_path: Path, changes: dict[str, Any]) -> Non
             ({"metrics": {**METRICS, "correct": odd}}, "counts.correct")
             for odd in ("1", None, 10**400)
         ),
+        (
+            {"scores": {"test": {"pearson": -100.5, "mse": -0.1}}},
+            "scores.test.pearson, scores.test.mse",
+        ),
         ({"metrics": {**METRICS, "count": [1]}}, "counts.scored"),
+        # The later of two equal runs counts, so times are times, and comparable.
+        *(({"started": odd}, "started") for odd in ("", "zzz", "2026-01-01T00:00:00", None)),
+        *(({"ended": odd}, "ended") for odd in ("", "2026-13-01T00:00:00+00:00", 7)),
         ({"metrics": {**METRICS, "split": 1}}, "selection.split"),
         ({"metrics": {**METRICS, "selection": None}}, "selection.rule"),
         ({"status": "diverged", "metrics": {"accuracy": "98", "split": "a"}}, "scores.a.accuracy"),

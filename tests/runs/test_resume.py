@@ -521,7 +521,9 @@ def test_what_a_killed_process_left_is_tidied_up(
     record = json.loads(path.read_text()) | {"status": "running"}  # nobody wrote that it ended
     path.write_text(json.dumps(record))
     path.with_name(".result.json.abc123").write_text("{")
+    path.with_name(".metrics.csv.abc123").write_text("epo")
     (path.parent / "checkpoints" / ".step-00000006.safetensors.x").write_bytes(b"half")
+    (path.parent / "checkpoints" / "step-00000012.safetensors").mkdir()
     outcome = do(*LENGTH)
     assert outcome.record.resumed[0]["at_step"] == 5
     assert not list(outcome.folder.glob(".*"))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -348,3 +349,22 @@ def test_what_is_drawn_twice_is_run_once(
     assert len(trials) == 2
     assert len(said["candidates"]) == 9
     assert {one["method.scale"] for one in said["candidates"]} == {0.0, 1.0}
+
+
+def test_a_search_for_the_lowest_error_is_told_the_opposite(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float | None] = []
+
+    def one_trial(*_: Any, score: Callable[[dict[str, float]], float | None], **__: Any) -> None:
+        told.append(score({"optimizer.lr": 0.01}))
+
+    done = SimpleNamespace(record=SimpleNamespace(score=0.25, primary="mse", status="completed"))
+    monkeypatch.setattr(tuning, "search", one_trial)
+    monkeypatch.setattr(tuning, "_try", lambda *_: done)
+    config, text = configure(*DRAWN)
+    for metric in ("mse", "pearson"):
+        dataset = dataclasses.replace(config.dataset, metric=metric)
+        tuning._search(dataclasses.replace(config, dataset=dataset), text)
+    # It looks for the highest.
+    assert told == [-0.25, 0.25]

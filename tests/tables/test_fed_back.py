@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fabricated_runs import agreeing
 from flat_results import fields, flat
+from scored_records import scored
 from vtab1k_records import vtab_record
 
 from hydra_peft.runs.collection import collect
@@ -51,9 +52,10 @@ def write_runs(runs: Path, spec: PaperTable, table: PublishedTable) -> None:
                 **fields(flat(base) | {"accuracy": row.numbers[task].value}),
                 parameters=parameters,
             )
-            write_record(
-                agreeing(record), runs / spec.benchmark.name / task / key.replace(" ", "-")
-            )
+            metric, record = spec.benchmark.metric(task), agreeing(record)
+            if metric != "accuracy":
+                record = scored(record, metric, row.numbers[task].value)
+            write_record(record, runs / spec.benchmark.name / task / key.replace(" ", "-"))
 
 
 def fed_back(number: int, tmp_path: Path) -> SideBySide:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hydra_peft.tables.measures import measure_of
 from hydra_peft.tables.rows import Row
 from hydra_peft.tables.shared_tasks import shared_tasks
 
@@ -15,7 +16,8 @@ def row(tasks: str, *seeds: int) -> Row:
 
 
 def shared(rows: list[Row], tasks: str) -> str:
-    return "".join(shared_tasks(rows, dict.fromkeys(tasks, "natural")))
+    accuracy = dict.fromkeys(tasks, measure_of("accuracy"))
+    return "".join(shared_tasks(rows, dict.fromkeys(tasks, "natural"), accuracy))
 
 
 @pytest.mark.parametrize(

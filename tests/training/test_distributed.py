@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from hydra_peft.config.check import check_config
 from hydra_peft.runs.run import run
-from hydra_peft.training.distributed import Share, Torchrun, World, current
+from hydra_peft.training.distributed import Share, World, current
+from hydra_peft.training.torchrun import Torchrun
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
@@ -151,9 +152,9 @@ def test_one_alone_changes_nothing() -> None:
     assert alone.share(rows).weigh(loss) is loss
     parameter = nn.Parameter(torch.ones(2))
     parameter.grad = torch.tensor([1.0, 2.0])
-    assert alone.add_up([parameter], loss, rows) == (loss, rows)
+    assert alone.all_reduce([parameter], loss, rows) == (loss, rows)
     assert parameter.grad.tolist() == [1.0, 2.0]
-    assert (alone.total(3), alone.any(True), alone.tell("x"), alone.gather(b"y")) == (
+    assert (alone.total(3), alone.any(True), alone.broadcast("x"), alone.all_gather(b"y")) == (
         3,
         True,
         "x",

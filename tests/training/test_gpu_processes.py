@@ -10,7 +10,7 @@ import torch.distributed as dist
 from devices import DEVICES
 from torch import nn
 
-from hydra_peft.training.distributed import Torchrun
+from hydra_peft.training.torchrun import Torchrun
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def world() -> Iterator[Torchrun]:
 def test_gradients_loss_and_hits_go_through_the_collective(
     device: str, world: Torchrun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    where = world.on(torch.device(device))
+    where = world.local_device(torch.device(device))
     sent: list[torch.Tensor] = []
     original: Callable[..., object] = dist.all_reduce
     monkeypatch.setattr(
@@ -40,7 +40,9 @@ def test_gradients_loss_and_hits_go_through_the_collective(
     loss = model(torch.randn(5, 4, device=where)).square().mean()
     loss.backward()
     expected = [parameter.grad.clone() for parameter in model.parameters()]
-    total, right = world.add_up(list(model.parameters()), loss.detach(), torch.tensor(2).to(where))
+    total, right = world.all_reduce(
+        list(model.parameters()), loss.detach(), torch.tensor(2).to(where)
+    )
     assert [tensor.device.type for tensor in sent] == [device]
     assert float(total) == loss.item()
     assert int(right) == 2
@@ -52,9 +54,9 @@ def test_gradients_loss_and_hits_go_through_the_collective(
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_what_hosts_agree_on_needs_no_gpu(device: str, world: Torchrun) -> None:
-    world.on(torch.device(device))
+    world.local_device(torch.device(device))
     assert world.total(3) == 3
     assert world.any(True)
-    assert world.broadcast(b"bytes") == b"bytes"
-    assert world.gather(b"mine") == [b"mine"]
-    assert world.tell({"who": 0}) == {"who": 0}
+    assert world.broadcast_bytes(b"bytes") == b"bytes"
+    assert world.all_gather(b"mine") == [b"mine"]
+    assert world.broadcast({"who": 0}) == {"who": 0}

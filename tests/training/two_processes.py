@@ -32,8 +32,8 @@ from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.run import run
 from hydra_peft.tasks import build_task
 from hydra_peft.training import evaluation
-from hydra_peft.training.distributed import Torchrun, join
 from hydra_peft.training.progress import EpochRecord, Step
+from hydra_peft.training.torchrun import Torchrun, join
 
 CPU = torch.device("cpu")
 root, out = Path(sys.argv[1]), Path(sys.argv[2])
@@ -73,16 +73,16 @@ def note_writing(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def talking(world: Torchrun) -> None:
-    said["told"] = world.tell({"who": world.rank})
+    said["told"] = world.broadcast({"who": world.rank})
     said["any"] = [world.any(world.rank == 1), world.any(False)]
     said["total"] = world.total(10 + world.rank)
-    said["gathered"] = [part.decode() for part in world.gather(f"by {world.rank}".encode())]
-    said["broadcast"] = world.broadcast(b"first" if world.leads else b"other").decode()
+    said["gathered"] = [part.decode() for part in world.all_gather(f"by {world.rank}".encode())]
+    said["broadcast"] = world.broadcast_bytes(b"first" if world.is_main else b"other").decode()
     order = out / "order"
-    if not world.leads:
-        said["first was done"] = world.in_turn(order.exists)
+    if not world.is_main:
+        said["first was done"] = world.main_first(order.exists)
     else:
-        world.in_turn(order.touch)
+        world.main_first(order.touch)
     world.check_same("taste", "same")
     try:
         world.check_same("taste", str(world.rank))
@@ -104,7 +104,7 @@ def gradients(world: Torchrun) -> None:
         loss = share.weigh(F.cross_entropy(logits, labels[share.rows]))
         loss.backward()
         right = (logits.argmax(1) == labels[share.rows])[: share.count].sum()
-        loss, right = world.add_up([*model.parameters(), unused], loss.detach(), right)
+        loss, right = world.all_reduce([*model.parameters(), unused], loss.detach(), right)
         assert unused.grad is None
         found = [p.grad for p in model.parameters()]
         said["gradient"].append(
@@ -155,7 +155,7 @@ def stopped(name: str, step: int, *overrides: str) -> None:
 
     def signalled(*arguments: Any, **rest: Any) -> Iterator[Step | EpochRecord]:
         for event in original(*arguments, **rest):
-            if isinstance(event, Step) and event.number == step and not world.leads:
+            if isinstance(event, Step) and event.number == step and not world.is_main:
                 signal.raise_signal(signal.SIGTERM)
             yield event
 
@@ -186,7 +186,7 @@ def interrupt(*_: object) -> None:
 register()
 signal.signal(signal.SIGTERM, interrupt)
 parts: list[Callable[[Torchrun], None]] = [talking, gradients, scoring, runs]
-if not world.leads:
+if not world.is_main:
     sys.addaudithook(note_writing)
     (out / "proof").write_text("that writing is noticed")
 for part in parts:

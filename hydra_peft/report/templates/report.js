@@ -218,8 +218,9 @@
     body.append(listing(facts));
     if (run.curves) {
       const { epochs, losses, accuracies, count } = run.curves;
-      body.append(make("h3", {}, "Learning curves"), make("div", { class: "plots" },
-        plot("training loss", epochs, losses, count), plot("training accuracy (%)", epochs, accuracies, count)));
+      const plots = [plot("training loss", epochs, losses, count)];
+      if (accuracies.some((value) => value !== null)) plots.push(plot("training accuracy (%)", epochs, accuracies, count));
+      body.append(make("h3", {}, "Learning curves"), make("div", { class: "plots" }, ...plots));
     }
     for (const [name, title] of Object.entries(data.parts)) {
       if (run.record[name] === undefined) continue;

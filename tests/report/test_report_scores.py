@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from flat_results import changed
+from scored_records import scored as other_metric
 from study import run_record
 
-from hydra_peft.report.accuracy import AccuracyTable, accuracy_table
+from hydra_peft.report.scores import ScoreTable, score_table
 from hydra_peft.report.summary import Leader, leaders
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.overrides import Origin
@@ -25,8 +26,8 @@ def table(*records: Record) -> Table:
     return built
 
 
-def shown(*records: Record) -> AccuracyTable:
-    return accuracy_table(table(*records), ["generated"])
+def shown(*records: Record) -> ScoreTable:
+    return score_table(table(*records), ["generated"])
 
 
 def leader(*records: Record) -> Leader:
@@ -170,3 +171,22 @@ def test_no_mean_without_all_tasks() -> None:
     found = leader(scored("lora", "digits", 0, 90.0), scored("linear", "cells", 0, 10.0))
     assert found.mean is None
     assert found.verdict.startswith("No row has all tasks")
+
+
+def test_of_errors_the_lowest_leads() -> None:
+    records = [
+        other_metric(scored(method, "digits", seed, 50.0), "mse", error)
+        for method, errors in {"lora": [0.2, 0.21, 0.22], "hydra": [0.4, 0.42, 0.41]}.items()
+        for seed, error in enumerate(errors)
+    ]
+    (table,), _ = build_tables(records)
+    (found,) = leaders([table])
+    assert found.label.startswith("lora")
+    assert found.verdict.startswith("Lowest mean; ahead of hydra")
+    assert found.rivals[0].difference.mean == pytest.approx(0.2)
+    assert found.shown(found.mean.mean) == "0.2100"
+    page = score_table(table, [])
+    assert page.badges[0].text == "mean squared error (lower is better)"
+    assert page.sentences == ["mean squared error: lower is better, not in percent."]
+    best = [line.label for line in page.parts[0].lines if line.cells[0].rank == 1]
+    assert best == [found.label]

@@ -1,13 +1,15 @@
-"""Accuracy tables as a page shows them: cells with mean, deviation and rank, by backbone."""
+"""Tables of scores as a page shows them: cells with mean, deviation and rank, by backbone."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 
+from hydra_peft.plain_text import rounded
 from hydra_peft.report.run_lines import Badge
 from hydra_peft.tables.labels import PARTIAL, RANDOM
-from hydra_peft.tables.parts import Part, parts
+from hydra_peft.tables.measures import Measure, axis
+from hydra_peft.tables.parts import Part, measures_sentence, parts
 from hydra_peft.tables.render import seeds
 from hydra_peft.tables.rows import Table
 from hydra_peft.tables.summaries import Summary
@@ -62,13 +64,15 @@ class Body:
 
 
 @dataclass(frozen=True)
-class AccuracyTable:
+class ScoreTable:
     """One table.
 
     Attributes:
         title: benchmark and protocol.
         badges: what all of its runs share.
-        columns: titles and the groups they belong to; the two means last.
+        columns: titles and what is said below them: group, and metric where tasks differ in it; the
+            two means last.
+        sentences: what is to be known of the metrics.
         spread: whether a cell has a deviation.
         count: number of seeds of most cells.
         uneven: by column, whether a cell has another number.
@@ -77,31 +81,33 @@ class AccuracyTable:
     title: str
     badges: list[Badge]
     columns: list[tuple[str, str]]
+    sentences: list[str]
     parts: list[Body]
     spread: bool
     count: int
     uneven: list[bool]
 
 
-def accuracy_table(table: Table, lineages: list[str]) -> AccuracyTable:
+def score_table(table: Table, lineages: list[str]) -> ScoreTable:
     """Return ``table`` as a page shows it; ``lineages`` are those of its data."""
     cut = parts(table)
     titles = {part.mean_titles for part in cut}
     means = titles.pop() if len(titles) == 1 else tuple(table.means)
-    columns = [*table.tasks.items(), *((name, "") for name in means)]
+    columns = [*_headed(table), *((name, "") for name in means)]
     bodies = [Body(part.backbone, part.sentences, _lines(part, table)) for part in cut]
     counts = Counter(cell.count for body in bodies for line in body.lines for cell in line.cells)
     del counts[0]
     badges = [
+        Badge(axis(table.own_measures), "plain", "what scores are"),
         Badge(f"protocol {table.protocol}", "plain", "how epochs and hyper-parameters are chosen"),
         Badge(f"trained on {table.trained_on}", "plain", "the split that was learnt from"),
-        Badge(f"scored on {table.split}", "plain", "the split that accuracy is of"),
+        Badge(f"scored on {table.split}", "plain", "the split that scores are of"),
         Badge(table.selection, "plain", "which epoch counts"),
         *(Badge(f"data {lineage}", "plain", "how the data came here") for lineage in lineages),
     ]
     if table.selected_on_test:
         badges.append(
-            Badge("selected on the test set", "caution", "no estimate of accuracy on new images")
+            Badge("selected on the test set", "caution", "no estimate of what new images give")
         )
     if any(row.weights == RANDOM for row in table.rows):
         badges.append(Badge(RANDOM, "caution", "some backbones were not pretrained"))
@@ -113,7 +119,16 @@ def accuracy_table(table: Table, lineages: list[str]) -> AccuracyTable:
     uneven = [
         any(cell.count not in (0, usual) for cell in column) for column in zip(*cells, strict=True)
     ]
-    return AccuracyTable(title, badges, columns, bodies, max(counts) > 1, usual, uneven)
+    said = measures_sentence(table)
+    return ScoreTable(title, badges, columns, said, bodies, max(counts) > 1, usual, uneven)
+
+
+def _headed(table: Table) -> list[tuple[str, str]]:
+    several = len(table.own_measures) > 1
+    return [
+        (task, ", ".join([group, *[table.measures[task].title] * several]))
+        for task, group in table.tasks.items()
+    ]
 
 
 def _lines(part: Part, table: Table) -> list[Line]:
@@ -123,10 +138,16 @@ def _lines(part: Part, table: Table) -> list[Line]:
         *cells, over_tasks, over_groups = found
         by_task = dict(zip(part.table.tasks, cells, strict=True))
         wide = [by_task.get(task, (None, None)) for task in table.tasks]
+        measures = [*(table.measures[task] for task in table.tasks), *part.measures[-2:]]
         lines.append(
             Line(
                 label=label,
-                cells=[_cell(x, rank or 0) for x, rank in [*wide, over_tasks, over_groups]],
+                cells=[
+                    _cell(x, rank or 0, measure)
+                    for measure, (x, rank) in zip(
+                        measures, [*wide, over_tasks, over_groups], strict=True
+                    )
+                ],
                 seeds=seeds(row),
                 adapter=row.adapter,
                 with_head=round(row.adapter + row.mean_head()),
@@ -135,8 +156,9 @@ def _lines(part: Part, table: Table) -> list[Line]:
     return lines
 
 
-def _cell(found: Summary | None, rank: int) -> Cell:
+def _cell(found: Summary | None, rank: int, measure: Measure) -> Cell:
     if found is None:
         return Cell(None, MISSING, "", 0, 0)
-    deviation = "" if found.std is None else f"{found.std:.{_DECIMALS}f}"
-    return Cell(found.mean, f"{found.mean:.{_DECIMALS}f}", deviation, found.count, rank)
+    digits = measure.decimals(_DECIMALS)
+    deviation = "" if found.std is None else f"{found.std:.{digits}f}"
+    return Cell(found.mean, rounded(found.mean, digits), deviation, found.count, rank)

@@ -1,0 +1,39 @@
+"""Interpolations in a config that lead nowhere, each as one sentence for the user."""
+
+from __future__ import annotations
+
+import re
+
+from omegaconf.errors import (
+    InterpolationKeyError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+    UnsupportedInterpolationType,
+)
+
+
+def unresolved(error: Exception, key: str = "") -> str | None:
+    """Return what is wrong with an interpolation, None if ``error`` is of something else.
+
+    Args:
+        error: raised while a config was resolved.
+        key: whose value it stands in, where the error does not know.
+    """
+    if not isinstance(error, OmegaConfBaseException):
+        return None
+    reason = " ".join(str(error).splitlines()[0].split()).rstrip(".")
+    named = error.full_key or key or "a value"
+    variable = re.search(r"Environment variable '(.*?)' not found", reason)
+    if variable:
+        name = variable[1]
+        return (
+            f"{named} needs the environment variable {name}, which is not set: export {name}=..., "
+            f"or say what holds without it, as in '${{oc.env:{name},0}}'."
+        )
+    if isinstance(error, UnsupportedInterpolationType):
+        return f"{named}: no function '{reason.rpartition(' ')[2]}' is known for ${{...}}."
+    if "Recursive interpolation" in reason:
+        return f"{named} points to itself: give it a value."
+    if isinstance(error, InterpolationKeyError | InterpolationResolutionError):
+        return f"{named} points to something that is not there: {reason}."
+    return None
