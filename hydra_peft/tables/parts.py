@@ -94,7 +94,7 @@ class Part:
         """What is in each column: the tasks, then the two means."""
         of = self.table.measures
         mean = mean_measure(of, task_weights(self.averaged))
-        return [*(of[task] for task in self.table.tasks), mean, mean]
+        return [*(of[task] for task in self.table.tasks), *[mean] * len(self.table.means)]
 
     @property
     def titles(self) -> list[str]:
