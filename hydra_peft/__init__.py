@@ -9,6 +9,11 @@ The adapter library needs no configuration::
     ...                                    # train what hydra_peft.trainable_parameters(model) lists
     hydra_peft.save_adapter(model, "my_adapter")
     hydra_peft.merge(model)                # plain nn.Linear again, stock timm state-dict keys
+
+A run of ``scripts/train.py`` is used from its folder::
+
+    trained = hydra_peft.load_run("results/runs/mini/digits/<run>")
+    names, probabilities = trained.predict(["one.png", "two.png"])
 """
 
 from __future__ import annotations
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
     from hydra_peft.adapters.low_rank import LowRankLinear as LowRankLinear
     from hydra_peft.errors import UserError as UserError
     from hydra_peft.methods import method_names as method_names
+    from hydra_peft.runs.predicting import TrainedRun as TrainedRun
+    from hydra_peft.runs.predicting import load_run as load_run
 
 # Looked up on first use, so that importing the package costs nothing (not even torch).
 _HOMES = {
@@ -48,6 +55,8 @@ _HOMES = {
     "LowRankLinear": "adapters.low_rank",
     "UserError": "errors",
     "method_names": "methods",
+    "TrainedRun": "runs.predicting",
+    "load_run": "runs.predicting",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

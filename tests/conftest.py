@@ -18,6 +18,7 @@ from torch import nn
 
 import hydra_peft.backbones.models
 import hydra_peft.data.sources
+import hydra_peft.heads
 import hydra_peft.methods
 
 # Before anything reads the environment: nothing of this machine is for tests.
@@ -67,6 +68,14 @@ def extra_methods(monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the modules of tests/extra_methods beside our own methods; return their configs' root."""
     folder = ROOT / "tests" / "extra_methods"
     monkeypatch.setattr(hydra_peft.methods, "__path__", [*hydra_peft.methods.__path__, str(folder)])
+    return folder / "conf"
+
+
+@pytest.fixture
+def extra_heads(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the modules of tests/extra_heads beside our own heads; return their configs' root."""
+    folder = ROOT / "tests" / "extra_heads"
+    monkeypatch.setattr(hydra_peft.heads, "__path__", [*hydra_peft.heads.__path__, str(folder)])
     return folder / "conf"
 
 

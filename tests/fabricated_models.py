@@ -41,6 +41,7 @@ def put_model(
     adapted = build_model(
         backbone,
         config.method,
+        head=config.head,
         classes=config.dataset.classes,
         seed=config.seed,
         device=torch.device("cpu"),

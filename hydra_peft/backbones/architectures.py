@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from hydra_peft.backbones import models
+from hydra_peft.backbones.image_sizes import ImageSize, check_multiple
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.errors import UserError, did_you_mean, near
 from hydra_peft.limits import Limits, check_limit
@@ -17,6 +18,7 @@ from hydra_peft.plain_text import shortened
 from hydra_peft.registry import find_module, module_names
 
 #: constructor arguments that other keys set
+_SIZE_ARGUMENT = "img_size"
 _OURS = frozenset({"num_classes", "drop_path_rate", "device", "dtype"})
 
 
@@ -26,13 +28,17 @@ _MODULES = ("vision_transformer", "eva", "beit", "deit", "vision_transformer_rel
 _MOST_PARAMETERS = 20_000_000_000
 _ARGUMENTS = {
     "depth": Annotated[int, Limits(least=1, most=128)],
-    "img_size": Annotated[int, Limits(least=1, most=4096)],
+    _SIZE_ARGUMENT: ImageSize,
 }
 _ANY_ARGUMENT = Annotated[float, Limits(least=-1_000_000, most=1_000_000)]
 
 
 def build_architecture(
-    architecture: str, arguments: Mapping[str, Any], *, drop_path: float = 0.0
+    architecture: str,
+    arguments: Mapping[str, Any],
+    *,
+    drop_path: float = 0.0,
+    image_size: int | None = None,
 ) -> nn.Module:
     """Return a randomly initialised model without a head (``num_classes=0``).
 
@@ -42,12 +48,13 @@ def build_architecture(
     Args:
         architecture: timm's model name, with or without a tag, one of :data:`EMBEDDED`, or a module
             of :mod:`hydra_peft.backbones.models`, which drops no paths.
-        arguments: further constructor arguments, such as ``img_size``.
+        arguments: further constructor arguments.
         drop_path: stochastic depth rate while training.
+        image_size: side of the images in pixels; None for the architecture's own.
 
     Raises:
-        UserError: an unknown name, a model of another kind, or arguments that the constructor does
-            not take.
+        UserError: an unknown name, a model of another kind, arguments that the constructor does
+            not take, or a size that its patches do not cover.
     """
     import timm
 
@@ -70,17 +77,27 @@ def build_architecture(
             return timm.create_model(base, pretrained=False, **options)
         # What a constructor makes of odd values is its own: ZeroDivisionError, KeyError, ...
         except Exception as error:
-            key = "arguments" if changes else "architecture"
-            raise UserError(
-                f"cannot build {described(architecture, changes)} ({reason(error)}): change "
-                f"model.{key}."
-            ) from None
+            resized = image_size is not None and bool(changes)
+            key = "image_size" if resized else "arguments" if changes else "architecture"
+            told = described(architecture, arguments if changes else {})
+            told += f" with model.image_size={image_size}" * resized
+            raise UserError(f"cannot build {told} ({reason(error)}): change model.{key}.") from None
 
-    if arguments:
+    sized = {} if image_size is None else {_SIZE_ARGUMENT: image_size}
+    changes = {**arguments, **sized}
+    if changes:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            _check_arguments(type(build({})), arguments)
-            _check_size(build(arguments), architecture, arguments)
-    model = build(arguments)
+            cls = type(build({}))
+            _check_arguments(cls, arguments)
+            if sized and _SIZE_ARGUMENT not in _parameters(cls):
+                raise UserError(
+                    f"model.image_size={image_size} cannot be chosen: {cls.__name__} does "
+                    "not take images of another size; leave it out, or choose another model."
+                )
+            _check_size(build(changes), architecture, arguments)
+    model = build(changes)
+    if image_size is not None:
+        _check_patches(model, image_size, architecture)
     fed = own_class is not None or _side_lengths(model) is not None
     if not hasattr(model, "reset_classifier") or not fed:
         raise UserError(
@@ -152,8 +169,20 @@ def _check_size(skeleton: nn.Module, architecture: str, arguments: Mapping[str, 
         )
 
 
+def _check_patches(model: nn.Module, image_size: int, architecture: str) -> None:
+    """Refuse a size that leaves a rim of pixels in no patch, which timm does not tell."""
+    if not isinstance(size := getattr(_patches(model), "patch_size", None), Sequence):
+        return
+    for side in size:
+        check_multiple(image_size, int(side), architecture)
+
+
+def _patches(model: nn.Module) -> nn.Module | None:
+    return getattr(model, "patch_embed", None)
+
+
 def _side_lengths(model: nn.Module) -> tuple[int, int] | None:
-    size = getattr(getattr(model, "patch_embed", None), "img_size", None)
+    size = getattr(_patches(model), "img_size", None)
     return (int(size[0]), int(size[1])) if isinstance(size, Sequence) and len(size) == 2 else None
 
 

@@ -20,7 +20,12 @@ from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.backbones.checkpoints import check_checkpoint, load_checkpoint
 from hydra_peft.backbones.vit_mini import EMBEDDED
-from hydra_peft.backbones.weight_files import check_weights_exist, local_file, missing_weights
+from hydra_peft.backbones.weight_files import (
+    check_weights_exist,
+    local_file,
+    missing_weights,
+    stated_origin,
+)
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path
 
@@ -37,11 +42,13 @@ class Weights:
         kind: ``pretrained`` or ``random``.
         source: the file or hub name, or the seed of random ones.
         sha256: over the backbone's tensors as loaded, head left out.
+        origin: a sentence on whose they are, as the json beside a prepared file has it; else "".
     """
 
     kind: str
     source: str
     sha256: str
+    origin: str = ""
 
 
 _loaded: OrderedDict[str, tuple[nn.Module, Weights]] = OrderedDict()
@@ -64,7 +71,9 @@ def build_backbone(
     checkpoint: str | None,
     pretrained: bool,
     seed: int,
-    url: str | None = None,
+    remedy: str | None = None,
+    image_size: int | None = None,
+    antialias: bool = True,
 ) -> tuple[nn.Module, Weights]:
     """Return a backbone without head, and where its weights come from.
 
@@ -77,7 +86,10 @@ def build_backbone(
         checkpoint: local file, or None for the embedded weights or the hub.
         pretrained: false draws random weights from ``seed``.
         seed: of random weights; not used for pretrained ones.
-        url: where a person can fetch the weights, for the message when they are missing.
+        remedy: what a person can do where the weights are missing, for the message.
+        image_size: side of the images in pixels; None for the architecture's own.
+        antialias: how a file's position embeddings are resampled, see
+            :func:`~hydra_peft.backbones.checkpoints.load_checkpoint`.
 
     Raises:
         UserError: an unknown architecture, or weights that are missing or do not fit.
@@ -86,17 +98,21 @@ def build_backbone(
     file = local_file(architecture, checkpoint) if pretrained else None
     there = file is not None and os.path.isfile(file)
     stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and there else None
-    key = json.dumps([architecture, dict(arguments), drop_path, source, stamp], sort_keys=True)
+    shape = [architecture, dict(arguments), drop_path, image_size, antialias]
+    key = json.dumps([*shape, source, stamp], sort_keys=True)
     if key not in _loaded:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = build_architecture(architecture, arguments, drop_path=drop_path)
+            model = build_architecture(
+                architecture, arguments, drop_path=drop_path, image_size=image_size
+            )
         if file is not None:
-            _load_file(model, architecture, file, url)
+            _load_file(model, architecture, file, remedy, antialias)
         elif pretrained:
-            _load_from_hub(model, architecture, arguments, url)
+            _load_from_hub(model, architecture, arguments, remedy, image_size, antialias)
         kind = "pretrained" if pretrained else "random"
-        _loaded[key] = (model, Weights(kind, source, weights_hash(model.state_dict())))
+        origin = stated_origin(file) if file is not None else ""
+        _loaded[key] = (model, Weights(kind, source, weights_hash(model.state_dict()), origin))
         while len(_loaded) > KEPT:
             _loaded.popitem(last=False)
     template, weights = _loaded[key]
@@ -114,7 +130,9 @@ def check_weights(
     arguments: Mapping[str, Any],
     drop_path: float,
     checkpoint: str | None,
-    url: str | None,
+    remedy: str | None,
+    image_size: int | None = None,
+    antialias: bool = True,
 ) -> None:
     """Check that pretrained weights are there and fit the architecture.
 
@@ -122,7 +140,8 @@ def check_weights(
     tells: the backbone is kept for the next :func:`build_backbone`.
 
     Args:
-        architecture, arguments, drop_path, checkpoint, url: as of :func:`build_backbone`.
+        architecture, arguments, drop_path, checkpoint, remedy, image_size, antialias: as of
+            :func:`build_backbone`.
 
     Raises:
         UserError: an unknown architecture, or weights that are missing or do not fit.
@@ -136,31 +155,48 @@ def check_weights(
             checkpoint=None,
             pretrained=True,
             seed=0,
-            url=url,
+            remedy=remedy,
+            image_size=image_size,
+            antialias=antialias,
         )
         return
-    check_weights_exist(architecture, checkpoint, url)
+    check_weights_exist(architecture, checkpoint, remedy)
     with torch.device("meta"):
-        skeleton = build_architecture(architecture, arguments)
-    check_checkpoint(skeleton, file)
+        skeleton = build_architecture(architecture, arguments, image_size=image_size)
+    check_checkpoint(skeleton, file, antialias=antialias)
 
 
-def _load_file(model: nn.Module, architecture: str, file: Path, url: str | None) -> None:
+def _load_file(
+    model: nn.Module, architecture: str, file: Path, remedy: str | None, antialias: bool
+) -> None:
     if not os.path.isfile(file):
-        raise UserError(missing_weights(f"{file} is not there or is not a file", architecture, url))
-    load_checkpoint(model, file)
+        raise UserError(
+            missing_weights(f"{file} is not there or is not a file", architecture, remedy)
+        )
+    load_checkpoint(model, file, antialias=antialias)
 
 
 def _load_from_hub(
-    model: nn.Module, architecture: str, arguments: Mapping[str, Any], url: str | None
+    model: nn.Module,
+    architecture: str,
+    arguments: Mapping[str, Any],
+    remedy: str | None,
+    image_size: int | None,
+    antialias: bool,
 ) -> None:
+    if not antialias:
+        raise UserError(
+            "model.antialias=false is for weights in a file, and timm's hub resamples in its own "
+            "way: set model.checkpoint=<file>, or leave model.antialias out."
+        )
+    sized = {} if image_size is None else {"img_size": image_size}
     try:
-        loaded = ask_hub(architecture, arguments)
+        loaded = ask_hub(architecture, {**arguments, **sized})
     # No network, no such file, no access: each comes as another kind of exception.
     except Exception as error:
         reason = type(error).__name__
         raise UserError(
-            missing_weights(f"timm's hub did not give the weights ({reason})", architecture, url)
+            missing_weights(f"timm's hub did not give the weights ({reason})", architecture, remedy)
         ) from None
     model.load_state_dict(loaded.state_dict())
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +28,18 @@ _WRAPPERS = ("module.", "_orig_mod.")
 _HEADS = ("head.", "head_dist.", "pre_logits.", "fc.")
 
 
-def load_checkpoint(model: nn.Module, path: str | Path) -> None:
+def load_checkpoint(model: nn.Module, path: str | Path, *, antialias: bool = True) -> None:
     """Load a local checkpoint into ``model``, a timm model without a head, in place.
 
     A head in the file is ignored; position embeddings of another image size are interpolated as
     timm does. ``.npz`` is read in Google's naming (:mod:`~hydra_peft.backbones.google_npz`),
     without pickle; ``.pth`` with ``weights_only=True``. Floats of another width become float32.
+
+    Args:
+        model: takes the values.
+        path: the file.
+        antialias: whether bicubic interpolation to fewer patches smooths first, timm's way.
+            ``.npz`` is resampled bilinearly without it, as timm does with that format.
 
     Raises:
         UserError: the file is missing, truncated, of an unknown format, holds another model, or
@@ -42,13 +51,13 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> None:
         model.load_state_dict(read_google_vit(path, model))
         return
     read = read_tensors if path.suffix == ".safetensors" else read_torch_file
-    state = _fitting(model, read(path), path)
+    state = _fitting(model, read(path), path, antialias)
     for name, tensor in state.items():
         check_finite(tensor, f"{path}: '{name}' of shape {tuple(tensor.shape)}")
     model.load_state_dict(state)
 
 
-def check_checkpoint(skeleton: nn.Module, path: str | Path) -> None:
+def check_checkpoint(skeleton: nn.Module, path: str | Path, *, antialias: bool = True) -> None:
     """Check that a local checkpoint fits a model, without reading the values in it.
 
     Names and shapes of ``.npz`` and ``.safetensors`` come from their headers. Those of the other
@@ -56,7 +65,7 @@ def check_checkpoint(skeleton: nn.Module, path: str | Path) -> None:
 
     Args:
         skeleton: a timm model without a head; its tensors need no storage.
-        path: as of :func:`load_checkpoint`.
+        path, antialias: as of :func:`load_checkpoint`.
 
     Raises:
         UserError: the file is missing, truncated, of an unknown format, or holds another model.
@@ -68,7 +77,7 @@ def check_checkpoint(skeleton: nn.Module, path: str | Path) -> None:
     elif path.suffix == ".safetensors":
         # Without storage timm could not resize them; pages that nobody touches cost nothing.
         empty = {n: torch.empty(s, dtype=d) for n, (s, d) in read_headers(path).items()}
-        _fitting(skeleton, empty, path)
+        _fitting(skeleton, empty, path, antialias)
 
 
 def _checked_file(name: str | Path) -> Path:
@@ -89,11 +98,20 @@ def _check_googles(model: nn.Module, path: Path) -> None:
         )
 
 
-def _fitting(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+def _fitting(
+    model: nn.Module, state: Mapping[str, Tensor], path: Path, antialias: bool
+) -> dict[str, Tensor]:
     """Return the floats of ``state`` as float32, in the names and shapes of ``model``."""
     # timm keeps with each family what brings its files into shape.
     family = sys.modules[type(model).__module__]
-    into_shape = getattr(family, "checkpoint_filter_fn", lambda state, _: state)
+    into_shape: Callable[..., Any] = getattr(family, "checkpoint_filter_fn", _as_it_is)
+    if not antialias:
+        if "antialias" not in inspect.signature(into_shape).parameters:
+            raise UserError(
+                f"model.antialias=false is not possible with a {type(model).__name__}: timm "
+                "resamples its position embeddings in one way; leave it out."
+            )
+        into_shape = functools.partial(into_shape, antialias=False)
     own = model.state_dict()
     state = _unwrapped(state)
     # Others may lie beside a backbone, such as sizes of the text tower that it was trained with.
@@ -123,6 +141,10 @@ def _fitting(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[
                 f"{tuple(own[name].shape)}."
             )
     return fitting
+
+
+def _as_it_is(state: dict[str, Tensor], _: nn.Module) -> dict[str, Tensor]:
+    return state
 
 
 def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.errors import UserError
-from hydra_peft.files import named_path
+from hydra_peft.files import named_path, read_json
+from hydra_peft.plain_text import shortened
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
+#: characters of what is said of an origin
+_LONGEST = 300
 SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin")
 
 
@@ -24,7 +27,7 @@ def local_file(architecture: str, checkpoint: str | None) -> Path | None:
     return ASSETS / f"{architecture}.safetensors" if architecture in EMBEDDED else None
 
 
-def check_weights_exist(architecture: str, checkpoint: str | None, url: str | None) -> None:
+def check_weights_exist(architecture: str, checkpoint: str | None, remedy: str | None) -> None:
     """Check, without reading it, that a local checkpoint is there.
 
     Raises:
@@ -34,7 +37,9 @@ def check_weights_exist(architecture: str, checkpoint: str | None, url: str | No
     if file is None:
         return
     if not os.path.isfile(file):
-        raise UserError(missing_weights(f"{file} is not there or is not a file", architecture, url))
+        raise UserError(
+            missing_weights(f"{file} is not there or is not a file", architecture, remedy)
+        )
     check_suffix(file)
 
 
@@ -51,10 +56,23 @@ def check_suffix(path: Path) -> None:
         )
 
 
-def missing_weights(what: str, architecture: str, url: str | None) -> str:
-    """Return the sentence on ``what`` keeps weights away, with where to fetch them."""
-    where = f"fetch {url}" if url else "fetch a checkpoint of this architecture"
+def stated_origin(file: Path) -> str:
+    """Return what the json beside a file of weights says of their origin, "" without one.
+
+    Raises:
+        UserError: that json is none.
+    """
+    beside = file.with_suffix(".json")
+    if not os.path.isfile(beside):
+        return ""
+    said = read_json(beside, links=True).get("origin", "")
+    return shortened(said, _LONGEST) if isinstance(said, str) else ""
+
+
+def missing_weights(what: str, architecture: str, remedy: str | None) -> str:
+    """Return the sentence on ``what`` keeps weights away, with how to get them."""
+    usual = "fetch a checkpoint of this architecture and set model.checkpoint=<file>"
     return (
-        f"no weights for '{architecture}': {what}; {where} and set model.checkpoint=<file>, or "
-        "set model.pretrained=false for random weights."
+        f"no weights for '{architecture}': {what}; {remedy or usual}, or set "
+        "model.pretrained=false for random weights."
     )

@@ -37,7 +37,6 @@ python scripts/check_data.py [benchmark=vtab1k] [task=all] [data=<folder>] [deco
 
 Exit code 0: all is as it should be; 1: something is missing or wrong; 2: a mistake."""
 
-SPLITS = ("train800", "val200", "train", "test")
 #: sentences printed for a task; the json has all
 _SHOWN = 3
 
@@ -78,7 +77,7 @@ def _main() -> int:
         )
     cache = Path(arguments.cache).expanduser()
     reports = [_check(tasks[name], Path(arguments.data), cache, decode, partial) for name in chosen]
-    _print(reports)
+    _print(reports, [tasks[name] for name in chosen])
     _write(reports, arguments, out)
     print(f"\nwritten: {out}")
     return 0 if all(report.status == "ok" for report in reports) else 1
@@ -116,19 +115,22 @@ def _check(
         classes=dataset.classes,
         root=data.expanduser(),
         cache=cache,
-        splits=SPLITS,
+        splits=dataset.splits.names(),
     )
-    return check_prepared(request, dataset.sizes, decode=decode, allow_partial=partial)
+    return check_prepared(
+        request, dataset.sizes, dataset.splits, decode=decode, allow_partial=partial
+    )
 
 
-def _print(reports: Sequence[TaskReport]) -> None:
+def _print(reports: Sequence[TaskReport], tasks: Sequence[DatasetConfig]) -> None:
     import pandas as pd
 
     lines = []
+    names = dict.fromkeys(name for dataset in tasks for name in dataset.splits.names())
     for report in reports:
         labels = [label for split in report.splits.values() for label in split.labels]
         line: dict[str, object] = {"task": report.task, "status": report.status}
-        for name in SPLITS:
+        for name in names:
             split = report.splits.get(name)
             line[name] = "-" if split is None else f"{split.count:,}"
             if split is not None and split.count != split.expected:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
@@ -16,15 +17,20 @@ from hydra_peft.errors import UserError
 from hydra_peft.metrics import value_text
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.first_look import data_request
-from hydra_peft.runs.folder import check_run_folder
-from hydra_peft.runs.record import completed_score
+from hydra_peft.runs.folder import PREDICTIONS, check_run_folder
+from hydra_peft.runs.record import Record, completed_score
 from hydra_peft.runs.recorded import look_at_run
+
+if TYPE_CHECKING:  # they load torch
+    from hydra_peft.runs.rebuild import Comparison
+    from hydra_peft.training.evaluation import Score
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEVICES = ("auto", "cpu", "cuda")
 
 USAGE = """\
-Rebuild a finished run's model from its folder and score it again, unmerged and merged.
+Rebuild a finished run's model from its folder and score it again, unmerged and merged; score
+the outputs that it stored, too.
 
 python scripts/evaluate.py run=<folder> [device=auto] [checkpoint=<file>]
                            [cache=<folder>] [data=<folder>]
@@ -51,7 +57,7 @@ class Arguments:
 
 
 def main() -> int:
-    """Print recorded, unmerged and merged accuracy; return 0 if they agree, else 1."""
+    """Print the recorded, stored, unmerged and merged score; return 0 if they agree, else 1."""
     return guarded(_main)
 
 
@@ -73,6 +79,7 @@ def _main() -> int:
     print(in_one_line(f"{name}, {record.split} of {measured.count} examples"))
     recorded, count = record.scores[record.split], record.counts["scored"]
     _print("recorded", recorded, count)
+    doubts = [*compared.doubts, *_stored_doubt(compared)]
     _print("unmerged", measured.values, measured.count)
     agrees = measured.count == count and _agree(measured.values, recorded, 1e-9)
     if compared.merged is None:
@@ -81,13 +88,32 @@ def _main() -> int:
         _print("merged", compared.merged.values, measured.count)
         # Merging rounds, which may turn one example over; more of them in other metrics.
         agrees = agrees and _agree(compared.merged.values, recorded, 100.5 / count)
-    for sentence in compared.doubts:
+    for sentence in doubts:
         complain(sentence)
     if not agrees:
-        pair = (completed_score(record), measured.values[record.primary])
-        before, now = (value_text(record.primary, value, 4) for value in pair)
+        before, now = _texts(record, measured)
         complain(f"the recorded score is not reproduced: {before} recorded, {now} measured.")
-    return 0 if agrees and not compared.doubts else 1
+    return 0 if agrees and not doubts else 1
+
+
+def _stored_doubt(compared: Comparison) -> list[str]:
+    """Print the score of the outputs that the run stored; return what contradicts the record."""
+    record, stored = compared.recorded, compared.stored
+    if stored is None:
+        return []
+    _print("stored", stored.values, stored.count)
+    # A run that went on after its scoring stored what it computed anew.
+    tolerance = 100.5 / stored.count if record.resumed else 1e-9
+    if _agree(stored.values, record.scores[record.split], tolerance):
+        return []
+    before, now = _texts(record, stored)
+    return [f"the record contradicts the run's {PREDICTIONS}: {before} recorded, {now} stored."]
+
+
+def _texts(record: Record, score: Score) -> tuple[str, str]:
+    pair = (completed_score(record), score.values[record.primary])
+    before, now = (value_text(record.primary, value, 4) for value in pair)
+    return before, now
 
 
 def _print(name: str, values: Mapping[str, float], count: int) -> None:

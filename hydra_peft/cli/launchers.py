@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OTHER_SWEEPER = (
     "a hydra/sweeper other than hydra_peft neither plans jobs nor skips done ones, and may choose "
     "by scores on the test set: leave hydra/sweeper out (protocol.tune=true "
-    "protocol.search=optuna searches on val200)."
+    "protocol.search=optuna searches on held-out data)."
 )
 
 

@@ -30,13 +30,15 @@ BENCHMARKS = tuple(name for name, one in all_benchmarks().items() if one.prepare
 USAGE = """\
 Make tasks of a benchmark from the original data sets, or install a prepared archive.
 
-python scripts/prepare_data.py vtab1k task=<names> source=<folder> [download=true] [...]
+python scripts/prepare_data.py <benchmark> task=<names> source=<folder> [download=true] [...]
 python scripts/prepare_data.py vtab1k archive=<file> [task=<names>] [...]
+
+  benchmark  vtab1k, or real: Fashion-MNIST and ELPV (docs/real.md)
 
   task       one task, several as a,b, or all
   source     folder of the original files; it may have a sub-folder for each task
   archive    a prepared archive (tar, zip): its tasks are checked and put into out
-  out        where the tasks' folders go (default: data/vtab1k in this checkout)
+  out        where the tasks' folders go (default: data/<benchmark> in this checkout)
   download   true fetches into source what is missing there and free to fetch
   partial    true accepts other numbers of images; the result is marked as partial
   overwrite  true makes a task again; its earlier folder is kept as <folder>.superseded-N
@@ -100,11 +102,11 @@ def _benchmark(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     if first in ("-h", "--help", "help"):
         return "", words
     if not first or "=" in first:
-        raise UserError(f"say first which benchmark: {BENCHMARKS[0]}; see --help.")
+        raise UserError(f"say first which benchmark: {' or '.join(BENCHMARKS)}; see --help.")
     if first not in BENCHMARKS:
         raise UserError(
             f"benchmark '{first}' is not prepared from files{did_you_mean(first, BENCHMARKS)}: "
-            f"only {', '.join(BENCHMARKS)} is."
+            f"only {' and '.join(BENCHMARKS)} are."
         )
     return first, words[1:]
 

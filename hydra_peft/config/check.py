@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import re
@@ -17,7 +18,10 @@ from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.config.tunable import flattened, owner
+from hydra_peft.data.sources import describe, options_class
+from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.heads import head_class
 from hydra_peft.limits import check_limit, check_limits
 from hydra_peft.methods import method_class
 from hydra_peft.optimizers import optimizer_class
@@ -29,6 +33,7 @@ T = TypeVar("T")
 #: groups whose ``name`` chooses their class, with an example
 CHOSEN = {
     "method": (method_class, "method=lora"),
+    "head": (head_class, "head=linear"),
     "optimizer": (optimizer_class, "optimizer=adamw"),
     "scheduler": (schedule_class, "scheduler=cosine"),
 }
@@ -37,6 +42,12 @@ _NO_OPTIONS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
 #: keys of earlier code that decided nothing; the configs of its runs still have them
 _RETIRED = {"dataset": ("column",)}
+#: keys that came later and have no default, with what held for runs before
+_ADDED = {"dataset": {"splits": dataclasses.asdict(SPLITS_BEFORE)}}
+#: keys of ``dataset`` that a source with keys of its own finds out
+_FOUND_OUT = ("name", "classes", "splits", "sizes")
+#: a pointer to the split that plays a role
+_ROLE = re.compile(r"\bdataset\.splits\.(\w+)")
 #: what OmegaConf calls its types
 _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 #: what it calls them where a value is missing
@@ -76,13 +87,14 @@ def check_and_resolve(
         UserError: see :func:`check_config`.
     """
     types = _types()
+    resolved = resolved or Resolved()
+    config = described_config(config, resolved)
     raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     expected = [f.name for f in dataclasses.fields(RunConfig) if f.name != "settings"]
     for key in raw:
         if key not in expected:
             raise UserError(_unknown_key(str(key), str(key), expected))
     texts = {key: repr(value) for key, value in raw.items()}
-    resolved = resolved or Resolved()
     single = {
         key: resolved.get(key, texts, functools.partial(_single, config, key))
         for key, value in raw.items()
@@ -103,7 +115,8 @@ def check_and_resolve(
             resolve = functools.partial(_resolved, section, key)
             is_plain = _is_plain(texts[key])
             plain[key] = raw[key] if is_plain else resolved.get(key, texts, resolve)
-            values[key] = _chosen(key, plain[key]) or _typed(types[key], plain[key], key)
+            _check_roles(key, raw[key], plain[key])
+            values[key] = _group(types[key], plain[key], key)
         else:
             plain[key] = values[key] = _check_value(types[key], single.get(key, raw[key]), key)
     classes = {key: type(value) for key, value in values.items()}
@@ -115,6 +128,43 @@ def check_and_resolve(
     settings = _as_configured(checked, raw)
     ordered = {str(key): plain[str(key)] for key in config}
     return dataclasses.replace(checked, settings=settings), ordered
+
+
+def described_config(config: DictConfig, resolved: Resolved | None = None) -> DictConfig:
+    """Return ``config`` with what its data set's source finds out, where it has null.
+
+    A run's record has these values, so that it can be rebuilt without looking.
+
+    Raises:
+        UserError: the data is missing, or not as its source needs it.
+    """
+    written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+    dataset = written.get("dataset")
+    if not isinstance(dataset, dict):
+        return config
+    cls = options_class(dataset.get("source"))
+    if cls is None or all(dataset.get(key) is not None for key in _FOUND_OUT):
+        return config
+    section, source = _section(config, "dataset"), dataset["source"]
+    own = {f.name: _value(section, f.name) for f in dataclasses.fields(cls) if f.name in dataset}
+    options: Any = _typed(cls, own, "dataset")
+    found = (resolved or Resolved()).once(
+        repr((source, options)), functools.partial(describe, source, options)
+    )
+    config = copy.deepcopy(config)
+    for key, value in found.items():
+        if key in own or dataset.get(key) is None:
+            OmegaConf.update(config, f"dataset.{key}", value, force_add=True)
+    return config
+
+
+def _value(section: DictConfig, key: str) -> Any:
+    """Return the plain value of a key of ``dataset``, which may point elsewhere."""
+    try:
+        value = section[key]
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    except OmegaConfBaseException as error:
+        raise UserError(_one_line(error, f"dataset.{key}")) from None
 
 
 @functools.cache
@@ -138,6 +188,19 @@ def _is_needed(field: dataclasses.Field[Any]) -> bool:
     return field.default is nothing and field.default_factory is nothing
 
 
+def _group(cls: Any, values: dict[str, Any], key: str) -> Any:
+    """Return the typed group ``key``, with the keys of its own that a data set's source has."""
+    if key == "dataset" and "source_options" in values:
+        raise UserError("unknown key 'dataset.source_options': its keys stand in dataset itself.")
+    own = options_class(values.get("source")) if key == "dataset" else None
+    if own is None:
+        return _chosen(key, values) or _typed(cls, values, key)
+    names = {field.name for field in dataclasses.fields(own)}
+    options: Any = _typed(own, {k: v for k, v in values.items() if k in names}, key)
+    rest = {k: v for k, v in values.items() if k not in names}
+    return dataclasses.replace(_typed(cls, rest, key), source_options=options)
+
+
 def _chosen(key: str, values: dict[str, Any]) -> Any:
     """Return the typed group ``key`` of the class that its name chooses; None if it has but one."""
     if key not in CHOSEN:
@@ -153,7 +216,8 @@ def _chosen(key: str, values: dict[str, Any]) -> Any:
 def check_recorded(values: Mapping[str, Any]) -> RunConfig:
     """Return the typed run that the plain values of a run's ``config.yaml`` describe.
 
-    Keys that have been retired since are passed over.
+    Keys that have been retired since are passed over, and those that were added get what held
+    before.
 
     Raises:
         UserError: see :func:`check_config`.
@@ -162,6 +226,9 @@ def check_recorded(values: Mapping[str, Any]) -> RunConfig:
     for group, retired in _RETIRED.items():
         if isinstance(current.get(group), dict):
             current[group] = {k: v for k, v in current[group].items() if k not in retired}
+    for group, added in _ADDED.items():
+        if isinstance(current.get(group), dict):
+            current[group] = {**added, **current[group]}
     return check_config(OmegaConf.create(current))
 
 
@@ -189,6 +256,21 @@ def _resolved(node: DictConfig, key: str) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise UserError(_one_line(error, key)) from None
     return cast(dict[str, Any], plain)
+
+
+def _check_roles(key: str, written: dict[str, Any], values: dict[str, Any]) -> None:
+    """Check that the splits that a group points to by their role are there."""
+    for name, value in values.items():
+        pointer = _ROLE.search(written[name]) if isinstance(written.get(name), str) else None
+        if value is None and pointer:
+            raise UserError(_no_split(f"{key}.{name}", pointer[1]))
+
+
+def _no_split(key: str, role: str) -> str:
+    return (
+        f"{key} takes the split that dataset.splits.{role} names, and this data set names none: "
+        "choose another protocol, such as protocol=clean, or a data set that has one."
+    )
 
 
 def _typed(cls: type[T], values: dict[str, Any], key: str) -> T:
@@ -315,6 +397,8 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
         missing = reason.rsplit(": ", 1)[1]
         missing = missing if "." in missing else key
         return f"{missing} has no value: it must be set here, as {missing}=..."
+    if (role := _ROLE.search(reason)) and "not found" in reason:
+        return _no_split(str(error.full_key or key), role[1])
     if nowhere := unresolved(error, key):
         return nowhere
     wrong = re.fullmatch(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", reason)
@@ -342,6 +426,7 @@ def _as_configured(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
             from_recipe = isinstance(written, str) and _RECIPE in written
             by_recipe = from_recipe and value != TUNED
             settings[f"{group}.{key}"] = "recipe" if by_recipe else value
+    settings |= checked.dataset.drawn()
     warmup = checked.scheduler.warmup_epochs
     tuned = settings["scheduler.warmup_epochs"] == TUNED
     if warmup != checked.dataset.recipe.warmup_epochs and not tuned:

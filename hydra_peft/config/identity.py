@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.config.grid import opened, shortened_keys
+from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 
 if TYPE_CHECKING:
     from hydra_peft.config.schema import RunConfig  # who reads a hash needs none of it
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
 NOT_SCIENCE = {
-    "model": ("name", "checkpoint", "url"),
-    "dataset": ("source", "folder", "aliases", "recipe", "versions"),
+    "model": ("name", "checkpoint", "url", "prepare"),
+    "dataset": ("source", "folder", "aliases", "recipe", "versions", "source_options"),
     "data": ("cache", "allow_partial"),
     "optimizer": (),
     "scheduler": (),
@@ -27,7 +28,18 @@ NOT_SCIENCE = {
 }
 
 #: keys that came later: an id stays what it was where they have the value that held before
-_USUAL: dict[str, dict[str, Any]] = {"dataset": {"kind": "classification", "metrics": []}}
+_USUAL: dict[str, dict[str, Any]] = {
+    "dataset": {
+        "kind": "classification",
+        "metrics": [],
+        "splits": dataclasses.asdict(SPLITS_BEFORE),
+        "train_size": None,
+        "shots": None,
+    },
+    "model": {"image_size": None, "antialias": True},
+}
+#: the same of a whole group: every run had a linear head before there were others
+_USUAL_HEAD = {"name": "linear"}
 
 
 def science(config: RunConfig) -> dict[str, Any]:
@@ -37,6 +49,8 @@ def science(config: RunConfig) -> dict[str, Any]:
     data and weights are recorded beside the id, that of the weights also in the folder's name. The
     recipe counts where a run takes values from it.
     """
+    from hydra_peft.backbones.image_sizes import own_size
+
     groups: dict[str, Any] = {}
     for group, left_out in NOT_SCIENCE.items():
         part = getattr(config, group)
@@ -49,6 +63,14 @@ def science(config: RunConfig) -> dict[str, Any]:
             for key, value in values.items()
             if key not in left_out and not (key in usual and usual[key] == value)
         }
+    if config.model.image_size == own_size(config.model.architecture):
+        groups["model"].pop("image_size", None)
+    if (head := config.head.identity()) != _USUAL_HEAD:
+        groups["head"] = head
+    if not config.dataset.draws:
+        del groups["dataset"]["split_seed"]
+    if (options := config.dataset.source_options) is not None:
+        groups["dataset"] |= options.identity()
     groups["method"] = config.method.identity()
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.

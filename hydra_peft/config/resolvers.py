@@ -14,10 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def register_resolvers() -> None:
-    """Make ``project_root``, ``fastest_precision`` and ``in_proportion`` known to OmegaConf."""
+    """Make ``project_root``, the other functions here known to OmegaConf."""
     OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
     OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, replace=True)
     OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
+    OmegaConf.register_new_resolver("prepared_weights", prepared_weights, replace=True)
+    OmegaConf.register_new_resolver("tuned_on", tuned_on, replace=True)
 
 
 @contextlib.contextmanager
@@ -43,3 +45,13 @@ def in_proportion(length: Any, epochs: Any, recommended: Any) -> Any:
     """
     counts = all(type(value) is int and value > 0 for value in (length, epochs, recommended))
     return length * epochs // recommended if counts and epochs < recommended else length
+
+
+def prepared_weights(pretrained: Any, folder: Any, name: Any) -> str | None:
+    """Return the file that ``scripts/prepare_weights.py`` makes; None where weights are random."""
+    return None if pretrained is False else f"{folder}/{name}.safetensors"
+
+
+def tuned_on(architecture: Any, tuned: Any, value: Any, neutral: Any) -> Any:
+    """Return ``value``, which was chosen on the architecture ``tuned``; ``neutral`` on others."""
+    return value if architecture == tuned else neutral

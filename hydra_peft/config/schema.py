@@ -12,8 +12,13 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
 from hydra_peft.config.grid import check_choices
+from hydra_peft.config.split_checks import check_splits
+from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.errors import UserError
+from hydra_peft.heads._base import Head
+from hydra_peft.heads.linear import Linear
 from hydra_peft.limits import LearningRate, Limits, Scale, Share, check_limits
 from hydra_peft.methods._base import Method
 from hydra_peft.optimizers._base import Optimizer, WeightDecay
@@ -22,8 +27,7 @@ from hydra_peft.tasks import Task, build_task
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
-SPLITS = ("train800", "val200", "train", "test")
-#: what ``data.cache`` keeps on disk: the splits of the 1000 labelled images, the test set too, none
+#: what ``data.cache`` keeps on disk: the splits of labelled training data, all splits, none
 CACHES = ("train", "all", "none")
 NORMALIZATIONS = ("backbone", "imagenet")
 INITS = ("gaussian", "xavier", "kaiming")
@@ -31,10 +35,6 @@ COMPILE = ("auto", "true", "false")
 SELECTIONS = ("last", "best")
 #: how tuning goes through ``protocol.grid``
 SEARCHES = ("grid", "optuna")
-#: images that two splits share make a score worthless
-OVERLAPS = {"train": ("train", "train800", "val200"), "train800": ("train", "train800")}
-#: protocols that may choose an epoch on the test set, because the code they reproduce does
-MAY_SELECT_ON_TEST = ("official",)
 ON_EXISTING = ("skip", "rerun", "error")
 #: which runs that ended without a score are started again: none, failed ones, diverged ones too
 RETRY = ("none", "failed", "all")
@@ -79,8 +79,13 @@ class ModelConfig(_Group, key="model"):
             ones or the hub.
         pretrained: false starts from random weights, which every record and table then says.
         drop_path: stochastic depth rate while training.
-        arguments: further keyword arguments of the timm constructor, such as ``img_size``.
+        arguments: further keyword arguments of the timm constructor.
         url: where the weights can be fetched by hand, for messages.
+        prepare: the name under which ``scripts/prepare_weights.py`` makes them, for messages.
+        image_size: side of the images in pixels, to which position embeddings are resampled; null
+            for the architecture's own.
+        antialias: whether position embeddings are smoothed where they are resampled to fewer
+            patches, timm's way; false for weights that were trained or are served without.
     """
 
     name: str
@@ -90,9 +95,21 @@ class ModelConfig(_Group, key="model"):
     drop_path: Share
     arguments: dict[str, Any]
     url: str | None
+    image_size: ImageSize | None = None
+    antialias: bool = True
+    prepare: str | None = None
+
+    @property
+    def remedy(self) -> str | None:
+        """What to do where the weights are missing; None where nothing is known."""
+        if self.prepare is not None:
+            return f"run 'python scripts/prepare_weights.py {self.prepare} download=true'"
+        return f"fetch {self.url} and set model.checkpoint=<file>" if self.url else None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.image_size is not None:
+            check_image_size(self.image_size, self.architecture, self.arguments)
         file = self.checkpoint or ""
         _require("\0" not in file, "model.checkpoint", repr(file), "without a NUL")
         if self.checkpoint is not None and not self.pretrained:
@@ -121,6 +138,8 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     Attributes:
         lr: learning rate by kind of method: ``adapter``, ``linear``, ``full``.
         grid: what ``protocol.tune=true`` chooses from.
+        tuned_on: architectures, without timm's tag, that the learning rates were chosen on; empty
+            where nobody chose them.
     """
 
     epochs: Epochs
@@ -131,6 +150,7 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     dropout: Share
     scale: Scale
     grid: RecipeGridConfig
+    tuned_on: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -145,12 +165,17 @@ class DatasetConfig(_Group, key="dataset"):
         folder: the task's folder in prepared data; null where nothing is read from disk.
         aliases: other names that folder goes by.
         classes: number of classes.
-        sizes: number of images by split, checked on loading.
+        splits: which split plays which role.
+        sizes: number of examples by split, checked on loading.
         metric: the primary metric, which tables print and which selects epochs; ``accuracy`` is
             top-1.
         metrics: further ones that are recorded.
         kind: the kind of task, a module of :mod:`hydra_peft.tasks`.
         versions: recipe values that protocols differ in, by ``protocol.fills.recipe``.
+        train_size: images that are drawn out of ``splits.train``; null takes all.
+        shots: images of each class that are drawn out of it; null likewise.
+        split_seed: of drawing and of splitting.
+        source_options: the keys that ``source`` has of its own, as its ``OPTIONS``.
     """
 
     benchmark: str
@@ -158,6 +183,7 @@ class DatasetConfig(_Group, key="dataset"):
     group: str
     source: str
     classes: Classes
+    splits: SplitRoles
     sizes: dict[str, Images]
     metric: str
     recipe: RecipeConfig
@@ -166,6 +192,10 @@ class DatasetConfig(_Group, key="dataset"):
     metrics: list[str] = field(default_factory=list)
     kind: str = "classification"
     versions: dict[str, Any] = field(default_factory=dict)
+    train_size: Images | None = None
+    shots: Images | None = None
+    split_seed: Annotated[int, Limits(least=0, below=2**32)] = 0
+    source_options: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -174,15 +204,55 @@ class DatasetConfig(_Group, key="dataset"):
         names = {"benchmark": self.benchmark, "name": self.name}
         names |= {"folder": self.folder} if self.folder is not None else {}
         names |= {f"aliases[{i}]": alias for i, alias in enumerate(self.aliases)}
+        names |= {f"splits ('{name}')": name for name in self.splits.names()}
         for key, name in names.items():
             plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) is not None
             _require(plain, f"dataset.{key}", name, "a plain name of letters, digits and _.+-")
-        complete = set(self.sizes) == set(SPLITS)
-        _require(complete, "dataset.sizes", self.sizes, f"a positive number each of {SPLITS}")
+        splits = self.splits.names()
+        complete = set(self.sizes) == set(splits)
+        expected = f"a positive number for each of dataset.splits: {', '.join(splits)}"
+        _require(complete, "dataset.sizes", self.sizes, expected)
         for version, values in self.versions.items():
             key = f"dataset.versions.{version}"
             _require(isinstance(values, dict), key, values, "a group of hyper-parameters")
             check_limits(RecipeConfig, values, f"{key}.")
+        self._check_drawn()
+
+    @property
+    def draws(self) -> bool:
+        """Whether ``split_seed`` decides anything."""
+        split = getattr(self.source_options, "split", None)
+        return bool(self.train_size or self.shots or split is not None)
+
+    def drawn(self) -> dict[str, int]:
+        """Return, by full key, what is drawn of the training data; empty where nothing is."""
+        values = {"train_size": self.train_size, "shots": self.shots}
+        values |= {"split_seed": self.split_seed} if self.draws else {}
+        return {f"dataset.{key}": value for key, value in values.items() if value}
+
+    def _check_drawn(self) -> None:
+        if self.train_size and self.shots:
+            raise UserError(
+                "dataset.train_size and dataset.shots are both set: set one of them to null."
+            )
+        if self.shots and self.kind != "classification":
+            raise UserError(
+                f"dataset.shots={self.shots} is so many images a class, and a task of kind "
+                f"{self.kind} has none: use dataset.train_size."
+            )
+        there = self.sizes[self.splits.train]
+        count = self.train_size or (self.shots or 0) * self.classes
+        if count > there:
+            key, value = ("train_size", count) if self.train_size else ("shots", self.shots)
+            raise UserError(
+                f"dataset.{key}={value} is more than dataset {self.name} has: {there:,} training "
+                f"images of {self.classes} classes."
+            )
+        if self.train_size and self.kind == "classification" and self.train_size < self.classes:
+            raise UserError(
+                f"dataset.train_size={self.train_size} is less than an image for each of the "
+                f"{self.classes} classes of dataset {self.name}."
+            )
 
     def task(self, label_smoothing: float = 0.0) -> Task:
         """Return what is asked of a model: see :func:`hydra_peft.tasks.build_task`."""
@@ -197,7 +267,8 @@ class DataConfig:
     """``data``: how images come to the model.
 
     Attributes:
-        cache: splits kept decoded on disk: ``train`` (those of the 1000), ``all`` or ``none``.
+        cache: splits kept decoded on disk: ``train`` (those of labelled training data), ``all`` or
+            ``none``.
         normalization: ``backbone`` (what its weights were trained with) or ``imagenet``.
         allow_partial: accept other split sizes than the task's, or a task that was prepared from
             an incomplete original; records and tables then say so.
@@ -244,12 +315,13 @@ class ProtocolConfig(_Group, key="protocol"):
 
     Attributes:
         name: goes into every record and table.
-        train_split: ``train`` (all 1000) or ``train800``.
-        evaluate_split: ``test`` or ``val200``.
+        train_split: the split that is trained on; ``conf`` points to a role of
+            ``dataset.splits``.
+        evaluate_split: the split that is scored; likewise.
         selection: ``last`` epoch, or the ``best`` of the evaluations on ``evaluate_split``.
         evaluate_every: epochs between evaluations; null evaluates once, at the end.
-        tune: choose out of ``grid`` on val200 after training on train800, then do the run with
-            what was chosen.
+        tune: choose out of ``grid`` on the held-out split (``val``) after training on ``fit``,
+            then do the run with what was chosen.
         grid: what is tried: lists of values by dotted key of the config
             (:mod:`hydra_peft.config.grid`).
         fills: what other groups take from the protocol.
@@ -271,29 +343,10 @@ class ProtocolConfig(_Group, key="protocol"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of("protocol.train_split", self.train_split, tuple(OVERLAPS))
-        _one_of("protocol.evaluate_split", self.evaluate_split, SPLITS)
-        if self.evaluate_split in OVERLAPS[self.train_split]:
-            raise UserError(
-                f"protocol.evaluate_split={self.evaluate_split} overlaps "
-                f"protocol.train_split={self.train_split}: score on images that are not trained on."
-            )
         _one_of("protocol.selection", self.selection, SELECTIONS)
         _one_of("protocol.search", self.search, SEARCHES)
         if self.selection == "best" and self.evaluate_every is None:
             raise UserError("protocol.selection=best needs protocol.evaluate_every: set it to 1.")
-        on_test = self.selection == "best" and self.evaluate_split == "test"
-        if on_test and self.name not in MAY_SELECT_ON_TEST:
-            raise UserError(
-                f"protocol.name={self.name} may not select the best epoch on the test set: only "
-                f"{', '.join(MAY_SELECT_ON_TEST)} may; use protocol.evaluate_split=val200."
-            )
-        if self.tune and (self.train_split, self.evaluate_split) != ("train", "test"):
-            raise UserError(
-                "protocol.tune=true chooses on val200 before a run on all 1000 images and the test "
-                f"set; protocol.name={self.name} trains on {self.train_split} and scores "
-                f"{self.evaluate_split}."
-            )
         if self.tune and self.selection != "last":
             raise UserError(
                 "protocol.tune=true scores the last epoch on the test set once, while "
@@ -347,9 +400,11 @@ class PathsConfig:
     runs: str
     cache: str
     data: str
+    #: configs of older code have none; where it is used, the path in ``model.checkpoint`` is whole
+    weights: str = "data/weights"
 
     def __post_init__(self) -> None:
-        for key in ("runs", "cache", "data"):
+        for key in ("runs", "cache", "data", "weights"):
             folder = getattr(self, key)
             _require(bool(folder.strip()), f"paths.{key}", "''", "a folder")
             _require("\0" not in folder, f"paths.{key}", repr(folder), "without a NUL")
@@ -435,6 +490,7 @@ class RunConfig(_Group):
     precision: str
     settings: dict[str, Any]
     launcher: LauncherConfig = field(default_factory=LauncherConfig)
+    head: Head = field(default_factory=Linear)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -450,6 +506,7 @@ class RunConfig(_Group):
                 f"train.epochs={self.train.epochs}: train longer, or set scheduler.warmup_epochs "
                 "below it (0 is allowed)."
             )
+        check_splits(self.protocol, self.dataset)
         self._check_rates()
         if self.train.label_smoothing:
             self.task()

@@ -18,11 +18,10 @@ from hydra_peft.data.manifests import MANIFEST, manifest_of
 from hydra_peft.data.overlap import overlaps, relabelled, rows, with_two_labels
 from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.data.split import Split
+from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
-
-_IMPLIED = ({"train800", "test"}, {"val200", "test"})
 
 
 @dataclass
@@ -77,13 +76,19 @@ class TaskReport:
 
 
 def check_prepared(
-    request: DataRequest, sizes: Mapping[str, int], *, decode: bool, allow_partial: bool = False
+    request: DataRequest,
+    sizes: Mapping[str, int],
+    roles: SplitRoles,
+    *,
+    decode: bool,
+    allow_partial: bool = False,
 ) -> TaskReport:
     """Return what is right and wrong with the prepared data of a task.
 
     Args:
         request: the task; of its splits, those it names are checked.
         sizes: number of images that each split should have.
+        roles: which split plays which role.
         decode: whether to decode every image, which takes most of the time.
         allow_partial: whether other sizes, and a manifest that says that the original was
             incomplete, are a note and no problem.
@@ -103,13 +108,18 @@ def check_prepared(
         except UserError as error:
             report.problems.append(str(error))
             continue
-        report.splits[name] = _count(name, splits[name], sizes[name], request.classes, report)
+        report.splits[name] = _count(splits[name], sizes[name])
+        if name in (roles.train, roles.test):  # 200 images cannot hold 397 classes
+            absent = request.classes - len(report.splits[name].labels)
+            if absent:
+                sentence = f"{absent} of {request.classes} classes have no image in {name}."
+                report.notes.append(sentence)
         if len(splits[name]) != sizes[name]:
             sentence = f"{name} lists {len(splits[name])} images, expected {sizes[name]}."
             (report.notes if allow_partial else report.problems).append(sentence)
     hashes = _hashes(splits, report)
-    _compare_splits(hashes, report)
-    _compare_labels(splits, hashes, report)
+    _compare_splits(hashes, roles, report)
+    _compare_labels(splits, hashes, roles, report)
     if len(hashes) == len(request.splits):
         report.sha256 = str(TaskData(splits, report.lineage).describe()["sha256"])
     if report.lineage == "originals":
@@ -120,11 +130,8 @@ def check_prepared(
     return report
 
 
-def _count(name: str, split: Split, expected: int, classes: int, report: TaskReport) -> SplitReport:
+def _count(split: Split, expected: int) -> SplitReport:
     histogram = Counter(split.targets.tolist())
-    absent = classes - len(histogram)
-    if absent and name in ("train", "test"):  # 200 images cannot hold 397 classes
-        report.notes.append(f"{absent} of {classes} classes have no image in {name}.")
     return SplitReport(len(split), expected, dict(sorted(histogram.items())))
 
 
@@ -156,35 +163,41 @@ def _unusable(images: FileImages) -> dict[int, str]:
     return found
 
 
-def _compare_splits(hashes: Mapping[str, Sequence[bytes]], report: TaskReport) -> None:
-    if "train" in hashes and "test" in hashes:
-        test = set(hashes["test"])
-        report.overlap = sum(one in test for one in hashes["train"])
-    for found in overlaps(hashes):
-        # What train shares with the test set, its parts share too: one note is enough.
-        said = "train" in hashes and {found.smaller, found.larger} in _IMPLIED
+def _compare_splits(
+    hashes: Mapping[str, Sequence[bytes]], roles: SplitRoles, report: TaskReport
+) -> None:
+    train, parts = roles.train, roles.parts() or ()
+    if {train, roles.test} <= hashes.keys():
+        test = set(hashes[roles.test])
+        report.overlap = sum(one in test for one in hashes[train])
+    for found in overlaps(hashes, roles.apart()):
+        # What train shares with a scored split, its parts share too: one note is enough.
+        pair = {found.smaller, found.larger}
+        said = train in hashes and len(pair & set(parts)) == 1
         if found.too_large:
             report.problems.append(f"{found}.")
         elif not said:
             report.notes.append(f"{found}.")
-    if {"train", "train800", "val200"} <= hashes.keys():
-        joined = Counter(hashes["train800"]) + Counter(hashes["val200"])
-        if joined != Counter(hashes["train"]):
-            report.problems.append("train800 and val200 together are not the images of train.")
+    if parts and {train, *parts} <= hashes.keys():
+        joined = Counter(one for name in parts for one in hashes[name])
+        if joined != Counter(hashes[train]):
+            report.problems.append(f"{' and '.join(parts)} together are not the images of {train}.")
 
 
 def _compare_labels(
-    splits: Mapping[str, Split], hashes: Mapping[str, Sequence[bytes]], report: TaskReport
+    splits: Mapping[str, Split],
+    hashes: Mapping[str, Sequence[bytes]],
+    roles: SplitRoles,
+    report: TaskReport,
 ) -> None:
     files = {name: labelled_files(split) for name, split in splits.items()}
     contents: dict[str, list[tuple[bytes, int]]] = {}
     for name, split in splits.items():
         if name in hashes:
             contents[name] = list(zip(hashes[name], split.targets.tolist(), strict=True))
-    if count := relabelled(contents):
-        report.problems.append(
-            f"{count} images of train800 and val200 have another label in train."
-        )
+    if count := relabelled(contents, roles):
+        parts = " and ".join(roles.parts() or ())
+        report.problems.append(f"{count} images of {parts} have another label in {roles.train}.")
     if twice := with_two_labels(files):
         report.problems.append(f"{len(twice)} files are listed with two labels: {twice[0]} ...")
     elif same := with_two_labels(contents):

@@ -27,12 +27,25 @@ TRANSFORM = "RGB, PIL bicubic, aspect ignored"
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
 
-def read_image(path: Path) -> np.ndarray:
+#: what is to be done about an image of a prepared task that cannot be read
+_ADVICE = "fetch or prepare it again, scripts/check_data.py finds every such file"
+
+
+def image_endings() -> frozenset[str]:
+    """Return how names of files in :data:`FORMATS` end: ``.jpg``, ``.png`` and others."""
+    known = Image.registered_extensions()
+    return frozenset(ending for ending, form in known.items() if form in FORMATS)
+
+
+def read_image(path: Path, advice: str = _ADVICE) -> np.ndarray:
     """Return the image in ``path`` as PIL opens it and converts it to RGB, uint8 ``[h, w, 3]``.
 
     EXIF orientation is not applied, a palette or CMYK image is converted, 16-bit gray is clipped:
     what ``Image.open(path).convert("RGB")`` gives, which is what the field's loaders do. Its format
     is one of :data:`FORMATS`, whatever its name.
+
+    Args:
+        advice: what the message says is to be done about a file that cannot be read.
 
     Raises:
         UserError: the file is missing, truncated or no image.
@@ -42,10 +55,7 @@ def read_image(path: Path) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     # PIL's decoders raise a dozen kinds: OSError, SyntaxError, struct.error, DecompressionBombError
     except Exception as error:
-        raise UserError(
-            f"cannot read the image {path}: {_reason(error)}; fetch or prepare it again, "
-            "scripts/check_data.py finds every such file."
-        ) from None
+        raise UserError(f"cannot read the image {path}: {_reason(error)}; {advice}.") from None
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
 
-#: split name to the list file it is in
+#: split of VTAB-1k to the list file it is in; that of any other split is ``<split>.txt``
 LISTS = {
     "train800": "train800.txt",
     "val200": "val200.txt",
@@ -107,17 +107,21 @@ def task_folder(request: DataRequest) -> Path:
 
 
 def list_files(folder: Path, split: str) -> list[Path]:
-    """Return the list file of ``split``; without its own, train is train800 and val200.
+    """Return the list file of ``split``.
+
+    Without one of VTAB-1k's name, ``train`` is train800 and val200, or what ``train.txt`` lists.
 
     Raises:
         UserError: it is missing; of a folder with none at all, that it is no prepared task.
     """
-    own = folder / LISTS[split]
+    own = folder / LISTS.get(split, f"{split}.txt")
     if own.is_file():
         return [own]
     parts = [folder / LISTS[part] for part in ("train800", "val200")]
     if split == "train" and all(part.is_file() for part in parts):
         return parts
+    if (plain := folder / f"{split}.txt").is_file():
+        return [plain]
     if not _is_prepared(folder):
         raise UserError(
             f"{folder} is no prepared task: it has none of the list files "

@@ -6,10 +6,11 @@ No torch is loaded.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ Key = TypeVar("Key", bound=Hashable)
 #: (image, label) of each image of a split; an image is named by its file or its content
 Labelled = Sequence[tuple[Key, int]]
 
-#: splits that have no image in common
-APART = (("train", "test"), ("train800", "val200"), ("train800", "test"), ("val200", "test"))
 #: public data sets hold some images twice; more than this share of the smaller split in the larger
 #: one means that somebody mixed up the splits
 MAX_OVERLAP = 0.01
@@ -55,13 +54,16 @@ class Overlap:
         )
 
 
-def overlaps(hashes: Mapping[str, Sequence[bytes]]) -> Iterator[Overlap]:
+def overlaps(
+    hashes: Mapping[str, Sequence[bytes]], apart: Iterable[tuple[str, str]]
+) -> Iterator[Overlap]:
     """Yield what the splits that should be apart have in common, where it is anything.
 
     Args:
         hashes: content hash of each image, by split; splits may be absent.
+        apart: the pairs of splits that should be apart.
     """
-    for pair in APART:
+    for pair in apart:
         if hashes.keys() >= set(pair):
             smaller, larger = sorted(pair, key=lambda name: len(hashes[name]))
             there = set(hashes[larger])
@@ -76,16 +78,18 @@ def rows(hashes: Tensor) -> list[bytes]:
     return [content[start : start + 32] for start in range(0, len(content), 32)]
 
 
-def check_apart(data: TaskData, name: str) -> None:
+def check_apart(data: TaskData, name: str, roles: SplitRoles) -> None:
     """Check that splits of ``data`` that should be apart share no more images than chance gives.
 
     Args:
         name: the dataset's, for the message.
+        roles: which of its splits are apart.
 
     Raises:
         UserError: two splits share more than ``MAX_OVERLAP``, or an image cannot be read.
     """
-    for found in overlaps({key: rows(split.hashes()) for key, split in data.splits.items()}):
+    hashes = {key: rows(split.hashes()) for key, split in data.splits.items()}
+    for found in overlaps(hashes, roles.apart()):
         if found.too_large:
             raise UserError(
                 f"dataset {name}: {found}, so a score would not be of unseen images: mend the "
@@ -93,16 +97,16 @@ def check_apart(data: TaskData, name: str) -> None:
             )
 
 
-def relabelled(splits: Mapping[str, Labelled[Key]]) -> int:
-    """Return how many images of train800 and val200 have another label in train.
+def relabelled(splits: Mapping[str, Labelled[Key]], roles: SplitRoles) -> int:
+    """Return how many images of the two parts of the training data have another label in it.
 
     Args:
         splits: images and labels by split. Where one of the three is absent, or they are not of the
             same images, there is nothing to compare: 0.
     """
-    if not {"train", "train800", "val200"} <= splits.keys():
+    if (names := roles.parts()) is None or not {roles.train, *names} <= splits.keys():
         return 0
-    parts, whole = [*splits["train800"], *splits["val200"]], splits["train"]
+    parts, whole = [one for name in names for one in splits[name]], splits[roles.train]
     if Counter(image for image, _ in parts) != Counter(image for image, _ in whole):
         return 0
     return sum((Counter(parts) - Counter(whole)).values())

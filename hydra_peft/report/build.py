@@ -48,7 +48,7 @@ def build_page(
     """
     lines = run_lines(runs, collection, is_alive)
     tables, apart = build_tables(collection.records, defaults=collection.defaults)
-    details, unread = run_details(lines)
+    details, unread = run_details(lines, fill)
     # How many did not complete is said in more words; paths are told from the runs' folder on.
     reading = [
         sentence.replace(f"{runs}/", "")

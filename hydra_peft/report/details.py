@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from hydra_peft.errors import UserError
@@ -12,6 +14,7 @@ from hydra_peft.report.plain import bounded, plain
 from hydra_peft.report.run_files import read_config, read_traceback
 from hydra_peft.report.run_lines import RunLine
 from hydra_peft.runs.config_file import MAX_CONFIG_BYTES
+from hydra_peft.runs.folder import PREDICTIONS
 
 #: parts of a record that are shown, in this order, under these titles; the science is the config
 #: without names and places
@@ -23,6 +26,7 @@ PARTS = {
     "parameters": "Parameters",
     "times": "Times (s)",
     "method": "Method",
+    "inputs": "Inputs",
     "data": "Data",
     "weights": "Weights",
     "code": "Code",
@@ -34,6 +38,8 @@ PARTS = {
     "resumed": "Resumed",
     "settings": "Settings",
 }
+#: where runs are unless a command says otherwise
+RUNS = Path("results/runs")
 #: characters of json that all parts of one record may have; ours have 5,000
 MAX_RECORD = 48 * 2**10
 
@@ -54,8 +60,13 @@ class Pool:
         return self._numbers[key]
 
 
-def run_details(lines: Iterable[RunLine]) -> tuple[dict[str, Any], list[str]]:
+def run_details(
+    lines: Iterable[RunLine], fill: Path | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """Return what the page's script opens runs from, and a sentence for each unreadable file.
+
+    Args:
+        fill: the folder that commands name; None where the runs are in the usual one.
 
     Returns:
         ``parts``, the titles of a record's parts; ``pool``, the shared values; ``runs``, by key,
@@ -63,11 +74,11 @@ def run_details(lines: Iterable[RunLine]) -> tuple[dict[str, Any], list[str]]:
     """
     pool = Pool()
     warnings: list[str] = []
-    runs = {line.key: _details(line, pool, warnings) for line in lines}
+    runs = {line.key: _details(line, pool, warnings, fill or RUNS) for line in lines}
     return {"parts": PARTS, "pool": pool.values, "runs": runs}, warnings
 
 
-def _details(line: RunLine, pool: Pool, warnings: list[str]) -> dict[str, Any]:
+def _details(line: RunLine, pool: Pool, warnings: list[str], runs: Path) -> dict[str, Any]:
     record = line.record
     details: dict[str, Any] = {
         "title": plain(record.method_label),
@@ -85,6 +96,7 @@ def _details(line: RunLine, pool: Pool, warnings: list[str]) -> dict[str, Any]:
         "cause": plain(line.cause, 2000),
         "badges": [[badge.text, badge.kind, badge.title] for badge in line.badges],
         "record": _record(line, pool),
+        "confusion": plain(_confusion(line, runs), 2000),
     }
     try:
         curves = read_curves(line.path, record, warnings)
@@ -99,6 +111,15 @@ def _details(line: RunLine, pool: Pool, warnings: list[str]) -> dict[str, Any]:
     except UserError as error:
         warnings.append(str(error))
     return details
+
+
+def _confusion(line: RunLine, runs: Path) -> str:
+    """Return the command that draws the run's confusion matrix; "" where there is none to draw."""
+    has_classes = line.status == "completed" and "correct" in line.record.counts
+    if not has_classes or not (line.path / PREDICTIONS).is_file():
+        return ""
+    folder = shlex.quote(f"run={runs / line.folder}")
+    return f"python scripts/figures.py figure=confusion {folder}"
 
 
 def _score(line: RunLine) -> str:

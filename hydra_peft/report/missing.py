@@ -16,7 +16,9 @@ from hydra_peft.tables.rows import Row, Table, reduced_precision
 from hydra_peft.tables.strays import strays, usual_seeds
 
 #: settings that a command may repeat: none of them can name code or leave the run's own keys
-_KEY = re.compile(r"(model|data|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+")
+_KEY = re.compile(r"(model|data|head|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+")
+#: settings that are chosen by a yaml of the group: the name alone would leave the other's options
+_CHOSEN = re.compile(r"(head|optimizer)\.name=")
 #: beginnings of those that conf may not have yet
 _ADDED = ("model.arguments.", "protocol.grid.")
 _VALUE = re.compile(r"[A-Za-z0-9_.,+\[\]/-]+")
@@ -173,7 +175,8 @@ def _overrides(row: Row) -> list[str] | None:
         if override == UNCHECKED:
             return None
         if _KEY.fullmatch(key) and _VALUE.fullmatch(value):
-            words.append(f"{'+' if key.startswith(_ADDED) else ''}{override}")
+            word = _CHOSEN.sub(r"\1=", override)
+            words.append(f"{'+' if key.startswith(_ADDED) else ''}{word}")
         elif override == TUNED:
             words.append("protocol.tune=true")
         elif override == f"{TUNED} by optuna":

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 #: for each trial of its tuning
 _MAX_DEPTH, _MAX_COUNT, _MAX_VALUES = 32, 10**15, 10_000
 _MAPPINGS = (
-    *("settings", "method", "science", "weights", "data", "tuning", "parameters"),
+    *("settings", "method", "science", "weights", "inputs", "data", "tuning", "parameters"),
     *("scores", "selection", "counts", "training"),
     *("path", "times", "memory", "hardware", "versions", "code"),
 )
 _TEXTS = (
     *("config_id", "benchmark", "group", "task", "model", "method_label", "protocol"),
-    "primary",
+    *("primary", "adapter"),
 )
 #: what a completed run has
 _RESULTS = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from torch import nn
@@ -21,13 +20,16 @@ from hydra_peft.config.schema import (
     ModelConfig,
     RunConfig,
 )
+from hydra_peft.data.drawn import Drawing, load_drawn
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.overlap import check_apart
 from hydra_peft.data.promises import check_promises
-from hydra_peft.data.sources import DataRequest, load_task
+from hydra_peft.data.sources import DataRequest
 from hydra_peft.data.split import Split
+from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
+from hydra_peft.heads._base import Head
 from hydra_peft.methods._base import Method
 from hydra_peft.runs.first_look import data_request, splits_read
 from hydra_peft.training.batches import Prepare
@@ -36,15 +38,15 @@ from hydra_peft.training.seeding import derive_seed, seed_everything
 
 #: splits that were found to share no images, by the task's name and their hashes
 _apart: set[tuple[str, str]] = set()
-#: models with methods that were found to fit each other
+#: models with heads and methods that were found to fit each other
 _fitting: set[str] = set()
 
 
 def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
-    """Check what can be checked without loading weights: that model and method fit each other.
+    """Check what can be checked without loading weights: that model, head and method fit.
 
     The model is built without storage (on torch's meta device), so a rank that exceeds a layer or
-    a target that no layer has is found here, before weights and data are touched. A pair that was
+    a target that no layer has is found here, before weights and data are touched. What was
     found to fit is not built again in this process, whatever the task.
 
     Args:
@@ -56,15 +58,16 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
     if not elsewhere:
         resolve_device(config.device)
     model = config.model
-    pair = repr((model.architecture, model.arguments, model.drop_path, config.method))
-    if pair not in _fitting:
-        _check_fit(model, config.method, config.dataset.classes)
-        _fitting.add(pair)
+    shape = (model.architecture, model.arguments, model.image_size, model.drop_path)
+    parts = repr((*shape, config.head, config.method))
+    if parts not in _fitting:
+        _check_fit(model, config.head, config.method, config.dataset.classes)
+        _fitting.add(parts)
     if model.pretrained:
-        check_weights_exist(model.architecture, model.checkpoint, model.url)
+        check_weights_exist(model.architecture, model.checkpoint, model.remedy)
 
 
-def build_skeleton(model: ModelConfig, method: Method, classes: int) -> nn.Module:
+def build_skeleton(model: ModelConfig, head: Head, method: Method, classes: int) -> nn.Module:
     """Return the adapted model without storage (on torch's meta device): its names and shapes.
 
     Raises:
@@ -72,16 +75,18 @@ def build_skeleton(model: ModelConfig, method: Method, classes: int) -> nn.Modul
     """
     with torch.device("meta"):
         skeleton = build_architecture(
-            model.architecture, model.arguments, drop_path=model.drop_path
+            model.architecture,
+            model.arguments,
+            drop_path=model.drop_path,
+            image_size=model.image_size,
         )
         with _told_in_a_sentence(model, classes):
-            cast(Any, skeleton).reset_classifier(classes)
-            inject(skeleton, method)
+            inject(skeleton, method, head=head.attach(skeleton, classes))
     return skeleton
 
 
-def _check_fit(model: ModelConfig, method: Method, classes: int) -> None:
-    skeleton = build_skeleton(model, method, classes)
+def _check_fit(model: ModelConfig, head: Head, method: Method, classes: int) -> None:
+    skeleton = build_skeleton(model, head, method, classes)
     with torch.device("meta"), _told_in_a_sentence(model, classes):
         inputs, count = probe_input(skeleton, torch.device("meta"))
         logits = skeleton.eval()(inputs)
@@ -121,7 +126,9 @@ def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:
         checkpoint=model.checkpoint,
         pretrained=model.pretrained,
         seed=derive_seed(seed, "backbone"),
-        url=model.url,
+        remedy=model.remedy,
+        image_size=model.image_size,
+        antialias=model.antialias,
     )
 
 
@@ -134,18 +141,21 @@ class AdaptedModel:
         size: height and width of its images in pixels; None if it takes none.
         prepare: turns a batch into its input.
         layers: names of the adapted layers.
+        takes_features: whether the head may be trained on features that are computed once.
     """
 
     model: nn.Module
     size: tuple[int, int] | None
     prepare: Prepare
     layers: tuple[str, ...]
+    takes_features: bool
 
 
 def build_model(
     backbone: nn.Module,
     method: Method,
     *,
+    head: Head,
     classes: int,
     seed: int,
     device: torch.device,
@@ -156,18 +166,23 @@ def build_model(
     Head and adapter start from streams of their own derived from ``seed``.
 
     Args:
+        classes: width of the head's outputs.
         normalization: see :func:`hydra_peft.backbones.inputs.preparation`.
 
     Raises:
-        UserError: a method that does not fit.
+        UserError: a head or a method that does not fit.
     """
     seed_everything(derive_seed(seed, "head"))
-    # timm's reset leaves torch's default initialisation of a linear layer, as the paper's code has.
-    cast(Any, backbone).reset_classifier(classes)
+    names = head.attach(backbone, classes)
     seed_everything(derive_seed(seed, "adapter"))
-    done = inject(backbone, method)
-    prepare = preparation(backbone, normalization, device)
-    return AdaptedModel(backbone.to(device), image_size(backbone), prepare, done.layers)
+    done = inject(backbone, method, head=names)
+    return AdaptedModel(
+        backbone.to(device),
+        image_size(backbone),
+        preparation(backbone, normalization, device),
+        done.layers,
+        head.takes_features,
+    )
 
 
 @dataclass(frozen=True)
@@ -196,14 +211,14 @@ def load_data(
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
-    loaded = load_task(dataset.source, request)
+    loaded = _load(dataset, request)
     description = describe_data(dataset, data, loaded)
     described(description)
     splits = {
         name: prepare_split(
             split,
             size=size,
-            cache=request.cache if keeps(data.cache, name) else None,
+            cache=request.cache if keeps(data.cache, name, dataset.splits) else None,
             title=f"{request.name} {name}",
         )
         for name, split in loaded.splits.items()
@@ -212,21 +227,31 @@ def load_data(
     return LoadedData(splits, description)
 
 
+def _load(dataset: DatasetConfig, request: DataRequest) -> TaskData:
+    """Return the splits of ``request``, less what ``dataset`` does not draw of the training data.
+
+    Raises:
+        UserError: data that cannot be read, or too little of it.
+    """
+    drawing = Drawing(dataset.train_size, dataset.shots, dataset.split_seed)
+    return load_drawn(dataset.source, request, dataset.splits, drawing)
+
+
 def check_images(config: RunConfig) -> None:
     """Check all data that a run and its tuning read: promises, shared images, the scored images.
 
     Raises:
         UserError: see :func:`describe_data`; or an image that is scored cannot be decoded.
     """
-    request = data_request(config.dataset, config.paths, splits_read(config.protocol))
-    loaded = load_task(config.dataset.source, request)
+    request = data_request(config.dataset, config.paths, splits_read(config))
+    loaded = _load(config.dataset, request)
     describe_data(config.dataset, config.data, loaded)
     loaded.splits[config.protocol.evaluate_split].check_decodable()
 
 
-def keeps(cache: str, split: str) -> bool:
+def keeps(cache: str, split: str, roles: SplitRoles) -> bool:
     """Whether ``data.cache=cache`` keeps ``split`` decoded on disk."""
-    return cache == "all" or (cache == "train" and split != "test")
+    return cache == "all" or (cache == "train" and split in roles.labelled())
 
 
 def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) -> dict[str, object]:
@@ -242,14 +267,15 @@ def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) ->
         name=name,
         classes=dataset.classes,
         sizes=dataset.sizes,
+        test=dataset.splits.test,
         allow_partial=data.allow_partial,
     )
     for split, found in loaded.splits.items():
         dataset.task().check_targets(found.targets, f"{name} {split}")
     description = loaded.describe()
-    splits = (name, repr(description["splits"]))
+    splits = (name, repr((description["splits"], dataset.splits)))
     if splits not in _apart:
-        check_apart(loaded, name)
+        check_apart(loaded, name, dataset.splits)
         _apart.add(splits)
     return {**description, "partial": partial}
 
@@ -260,8 +286,8 @@ def data_sha256(config: RunConfig) -> str:
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
-    request = data_request(config.dataset, config.paths, splits_read(config.protocol))
-    loaded = load_task(config.dataset.source, request)
+    request = data_request(config.dataset, config.paths, splits_read(config))
+    loaded = _load(config.dataset, request)
     return str(describe_data(config.dataset, config.data, loaded)["sha256"])
 
 

@@ -24,7 +24,8 @@ def choose_feed(
 ) -> Feed:
     """Choose how to train ``adapted``: on features that are computed now, compiled, or as it is."""
     model = adapted.model
-    head = head_alone(model, probe_input(model, device)[0])
+    probe = probe_input(model, device)[0]
+    head = head_alone(model, probe) if adapted.takes_features else None
     if head is not None:
         train_split, evaluate_split = (
             head_inputs(

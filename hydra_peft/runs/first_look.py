@@ -18,7 +18,6 @@ from hydra_peft.config.schema import (
     DatasetConfig,
     ModelConfig,
     PathsConfig,
-    ProtocolConfig,
     RunConfig,
 )
 from hydra_peft.data.promises import check_promises
@@ -46,7 +45,8 @@ def look_first(config: RunConfig) -> None:
     check_ranks(config.model, config.method)
     check_targets(config.model, config.method)
     if config.model.pretrained:
-        check_weights_exist(config.model.architecture, config.model.checkpoint, config.model.url)
+        model = config.model
+        check_weights_exist(model.architecture, model.checkpoint, model.remedy)
     check_data(config)
     if not _may_be_done(config):
         check_writable(Path(config.paths.runs))
@@ -61,20 +61,26 @@ def check_data(config: RunConfig) -> None:
         UserError: a folder or a list is missing or malformed, or see
             :func:`hydra_peft.data.promises.check_promises`.
     """
-    request = data_request(config.dataset, config.paths, splits_read(config.protocol))
-    sizes = tuple(config.dataset.sizes.items())
-    _check_labels(config.dataset.source, request, sizes, config.data.allow_partial)
+    request = data_request(config.dataset, config.paths, splits_read(config))
+    dataset = config.dataset
+    sizes = tuple(dataset.sizes.items())
+    _check_labels(dataset.source, request, sizes, dataset.splits.test, config.data.allow_partial)
 
 
 @functools.lru_cache(maxsize=64)  # jobs of a sweep share tasks, and lists are long
 def _check_labels(
-    source: str, request: DataRequest, sizes: tuple[tuple[str, int], ...], allow_partial: bool
+    source: str,
+    request: DataRequest,
+    sizes: tuple[tuple[str, int], ...],
+    test: str,
+    allow_partial: bool,
 ) -> None:
     check_promises(
         labels_of(source, request),
         name=f"{request.benchmark}/{request.name}",
         classes=request.classes,
         sizes=dict(sizes),
+        test=test,
         allow_partial=allow_partial,
     )
 
@@ -135,10 +141,12 @@ def _may_be_done(config: RunConfig) -> bool:
         return False
 
 
-def splits_read(protocol: ProtocolConfig) -> list[str]:
+def splits_read(config: RunConfig) -> list[str]:
     """Return every split that a run or its tuning reads: what its record has hashes of."""
-    tuned = ("train800", "val200") if protocol.tune else ()
-    return list(dict.fromkeys((*tuned, protocol.train_split, protocol.evaluate_split)))
+    protocol, roles = config.protocol, config.dataset.splits
+    tuned = (roles.fit, roles.val) if protocol.tune else ()
+    names = (*tuned, protocol.train_split, protocol.evaluate_split)
+    return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def data_request(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[str]) -> DataRequest:
@@ -152,4 +160,6 @@ def data_request(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[st
         root=Path(paths.data).expanduser(),
         cache=Path(paths.cache),
         splits=tuple(splits),
+        options=dataset.source_options,
+        split_seed=dataset.split_seed,
     )

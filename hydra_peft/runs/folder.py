@@ -12,7 +12,8 @@ from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record
 
 #: one line an epoch, columns as the header says
 METRICS = "metrics.csv"
-#: ``outputs``, float32 ``[n, outputs]``: what the model said of each example of the scored split
+#: ``outputs``, float32 ``[n, outputs]``: what the model said of each example of the scored split;
+#: ``targets``: what is true of them, as the task's kind has it
 PREDICTIONS = "predictions.safetensors"
 LOG = "train.log"
 #: files of an adapter, as :func:`hydra_peft.adaptation.storage.save_adapter` names them

@@ -27,6 +27,7 @@ FAILED = ".failed"
 _EVENTS = "events.out.tfevents."
 #: parts of a record's science that are columns, beside what stands in the record itself
 _SCIENCE = {
+    "head": ("name",),
     "optimizer": ("lr", "weight_decay"),
     "scheduler": ("name", "warmup_epochs"),
     "train": ("epochs", "batch_size"),

@@ -20,6 +20,7 @@ from hydra_peft.backbones.inputs import image_size, preparation
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
+from hydra_peft.files import sha256_of
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.assembly import (
     build_skeleton,
@@ -31,6 +32,7 @@ from hydra_peft.runs.config_file import CONFIG
 from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import in_file, read_completed
+from hydra_peft.runs.stored_outputs import score_stored
 from hydra_peft.tensor_files import read_headers
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.evaluation import Score, evaluate
@@ -49,6 +51,7 @@ class Comparison:
         merged: score of the merged model; None where there is none.
         doubts: a sentence for each thing in the folder that contradicts another.
         unmergeable: why there is no merged score.
+        stored: score of the outputs that the run kept; None where there are none, or damaged ones.
     """
 
     recorded: Record
@@ -56,6 +59,7 @@ class Comparison:
     merged: Score | None
     doubts: tuple[str, ...]
     unmergeable: str = ""
+    stored: Score | None = None
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,31 @@ def rebuild(
     record, config = read_completed(folder, checkpoint=checkpoint, doubts=doubts)
     with in_file(folder / CONFIG):
         check_model(config, elsewhere=True)
-        skeleton = build_skeleton(config.model, config.method, config.dataset.classes)
+        skeleton = build_skeleton(config.model, config.head, config.method, config.dataset.classes)
     _check_sizes(skeleton, record, folder)
+    _check_adapter(record, folder, doubts)
     backbone, weights = load_backbone(config.model, config.seed)
-    _same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
+    check_same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
+    config.head.attach(backbone, config.dataset.classes)
     load_adapter(backbone, folder, check_weights=False)
     return RebuiltRun(folder, record, config, backbone)
+
+
+def _check_adapter(record: Record, folder: Path, doubts: list[str] | None) -> None:
+    """Compare the adapter's file with its hash in the record; those of older code have none.
+
+    Raises:
+        UserError: it is another one, and ``doubts`` is None.
+    """
+    if record.adapter in ("", now := sha256_of(folder / TENSORS)):
+        return
+    sentence = (
+        f"{folder / TENSORS} (sha256 {now[:12]}) is not what the run saved "
+        f"({in_one_line(record.adapter[:12])}): changed since, or of another run?"
+    )
+    if doubts is None:
+        raise UserError(sentence)
+    doubts.append(sentence)
 
 
 def _check_sizes(skeleton: nn.Module, record: Record, folder: Path) -> None:
@@ -151,7 +174,7 @@ def load_scored_split(run: RebuiltRun, *, cache: Path, data: str | None = None) 
     paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
     request = data_request(config.dataset, paths, [split])
     loaded = load_data(config.dataset, config.data, request, image_size(run.model), wanted=[split])
-    _same(
+    check_same(
         f"{split} images",
         _split_hash(loaded.description, split),
         _split_hash(run.record.data, split),
@@ -191,7 +214,11 @@ def reevaluate(
         "device": where,
         "precision": run.config.precision,
     }
-    task = run.config.task()
+    task, stored = run.config.task(), None
+    try:
+        stored = score_stored(folder, task, split.targets)
+    except UserError as error:
+        doubts.append(str(error))
     unmerged = evaluate(model, task, split, **arguments)
     merged, why = None, f"nothing to merge for method {run.config.method.name}"
     try:
@@ -199,7 +226,7 @@ def reevaluate(
             merged = evaluate(model, task, split, **arguments)
     except NotMergeable as error:
         why = str(error)
-    return Comparison(run.record, unmerged, merged, tuple(doubts), why)
+    return Comparison(run.record, unmerged, merged, tuple(doubts), why, stored)
 
 
 def _split_hash(description: Mapping[str, Any], split: str) -> str:
@@ -207,7 +234,12 @@ def _split_hash(description: Mapping[str, Any], split: str) -> str:
     return str(splits.get(split)) if isinstance(splits, Mapping) else "not recorded"
 
 
-def _same(what: str, now: str, recorded: object, folder: Path) -> None:
+def check_same(what: str, now: str, recorded: object, folder: Path) -> None:
+    """Check that the hash of data or weights is still the one that the run in ``folder`` recorded.
+
+    Raises:
+        UserError: it is not.
+    """
     if now != recorded:
         raise UserError(
             f"the {what} (sha256 {now[:12]}) are not those of the run in {folder} "

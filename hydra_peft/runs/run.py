@@ -22,6 +22,7 @@ from hydra_peft.runs.checkpoints import Checkpoints
 from hydra_peft.runs.claims import Held, claim
 from hydra_peft.runs.ending import Ending
 from hydra_peft.runs.existing import folder_of
+from hydra_peft.runs.expectations import tell_expectations
 from hydra_peft.runs.feed import choose_feed
 from hydra_peft.runs.folder import completed_record, set_aside
 from hydra_peft.runs.ledger import Ledger
@@ -151,12 +152,17 @@ class _Run:
         adapted = build_model(
             backbone,
             config.method,
+            head=config.head,
             classes=config.dataset.classes,
             seed=config.seed,
             device=self.ledger.device,
             normalization=config.data.normalization,
         )
         check_no_batch_norm(adapted.model, config, self.world)
+        if adapted.size is not None:
+            self.ledger.update(inputs={"image_size": list(adapted.size)})
+        if self.world.is_main:
+            tell_expectations(config, adapted.model, self.ledger.device)
         return adapted
 
     def _feed(self, adapted: AdaptedModel) -> Feed:

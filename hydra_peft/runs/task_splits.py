@@ -31,7 +31,7 @@ def load_splits(
             examples for one batch.
     """
     protocol = config.protocol
-    request = data_request(config.dataset, config.paths, splits_read(protocol))
+    request = data_request(config.dataset, config.paths, splits_read(config))
     wanted = (protocol.train_split, protocol.evaluate_split)
     loaded = load_data(
         config.dataset, config.data, request, size, wanted=wanted, described=described

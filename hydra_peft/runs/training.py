@@ -248,8 +248,9 @@ class Training:
         self.ledger.may_write()
         if self.world.is_main:
             assert outputs is not None
+            tensors = {"outputs": outputs, "targets": self.feed.evaluate_split.targets}
             split = self.config.protocol.evaluate_split
-            write_tensors(self.ledger.folder / PREDICTIONS, {"outputs": outputs}, {"split": split})
+            write_tensors(self.ledger.folder / PREDICTIONS, tensors, {"split": split})
 
     def _save_adapter(self) -> None:
         self.ledger.may_write()

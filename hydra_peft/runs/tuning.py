@@ -39,8 +39,9 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
     """Do what ``config`` describes: one run, or with ``protocol.tune`` the search before it too.
 
     The search trains each combination of ``protocol.grid``, or those that ``protocol.search``
-    draws, on train800 and scores its last epoch on val200. The best, the earlier one on ties, is
-    then run on all 1000 images and scored on the test set, once. Runs of the search are kept below
+    draws, on the part ``fit`` of the training data and scores its last epoch on ``val``, which is
+    held out. The best, the earlier one on ties, is then run on all of ``train`` and scored on
+    ``test``, once. Runs of the search are kept below
     ``<paths.runs>/tuning`` and, when they are complete, not done again.
 
     Args:
@@ -115,7 +116,8 @@ def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]
         reached = outcome.record.score
         said = outcome.record.status
         if reached is not None:
-            said = f"{score_text(outcome.record.primary, reached, 1)} on val200"
+            held_out = config.dataset.splits.val
+            said = f"{score_text(outcome.record.primary, reached, 1)} on {held_out}"
         log.info("trial %d of %d, %s: %s", len(tried), count, choice, said)
         return None if reached is None else sign * float(reached)
 
@@ -130,11 +132,14 @@ def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]
 
 def candidate(config: RunConfig, choice: Choice) -> RunConfig:
     """Return the run of the search that tries ``choice`` for ``config``."""
+    roles = config.dataset.splits
+    assert roles.fit is not None, "checked where tuning is asked for"
+    assert roles.val is not None, "checked likewise"
     protocol = dataclasses.replace(
         config.protocol,
         name=f"{config.protocol.name}-tuning",
-        train_split="train800",
-        evaluate_split="val200",
+        train_split=roles.fit,
+        evaluate_split=roles.val,
         selection="last",
         evaluate_every=None,
         tune=False,
@@ -221,7 +226,7 @@ def _describe(
         "search": how,
         **drawn,
         "trials": len(tried),
-        "split": "val200",
+        "split": config.dataset.splits.val,
         "chosen": best.values,
         "candidates": candidates,
     }

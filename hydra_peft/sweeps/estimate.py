@@ -85,7 +85,8 @@ class PastTimes:
         sizes = config.dataset.sizes
         images = sizes[config.protocol.train_split]
         if config.protocol.tune:
-            images += sizes["train800"] * tries(config)
+            assert config.dataset.splits.fit is not None, "checked where tuning is asked for"
+            images += sizes[config.dataset.splits.fit] * tries(config)
         return median(rates) * images * epochs
 
 

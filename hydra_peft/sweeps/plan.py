@@ -152,9 +152,9 @@ class _Planner:
     def _check_parts(self, config: RunConfig) -> None:
         check_search(config.protocol)
         # Tasks, seeds and rates do not decide whether the parts fit; models are built to find out.
-        parts = repr((config.model, config.method, config.device))
+        parts = repr((config.model, config.head, config.method, config.device))
         self._fits(parts, lambda: check_model(config, elsewhere=self._elsewhere))
-        wanted = repr((config.dataset, config.data, config.paths, splits_read(config.protocol)))
+        wanted = repr((config.dataset, config.data, config.paths, splits_read(config)))
         self._there(wanted, lambda: check_data(config))
 
     def _may_be_there(self, config: RunConfig) -> bool:
@@ -166,12 +166,13 @@ class _Planner:
     def _weights_of(self, config: RunConfig) -> Weights:
         model = config.model
         seed = None if model.pretrained else config.seed
-        key = repr((model.architecture, model.arguments, model.checkpoint, model.pretrained, seed))
+        shape = (model.architecture, model.arguments, model.image_size, model.antialias)
+        key = repr((*shape, model.checkpoint, model.pretrained, seed))
         weights: Weights = self._weights(key, lambda: _weights(config))
         return weights
 
     def _data_of(self, config: RunConfig) -> str:
-        splits = splits_read(config.protocol)
+        splits = splits_read(config)
         key = repr((config.dataset, config.data, config.paths.data, config.paths.cache, splits))
         sha256: str = self._data(key, lambda: data_sha256(config))
         return sha256
@@ -185,7 +186,9 @@ def _weights(config: RunConfig) -> Weights:
             arguments=model.arguments,
             drop_path=model.drop_path,
             checkpoint=model.checkpoint,
-            url=model.url,
+            remedy=model.remedy,
+            image_size=model.image_size,
+            antialias=model.antialias,
         )
     return load_backbone(model, config.seed)[1]
 

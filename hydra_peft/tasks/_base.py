@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -28,6 +29,8 @@ class Task(ABC):
     kind: ClassVar[str]
     #: whether an example is either right or wrong
     has_hits: ClassVar[bool] = False
+    #: whether outputs are of classes, which have names and probabilities; else they are values
+    has_classes: ClassVar[bool] = True
 
     outputs: int
     metrics: tuple[Metric, ...]
@@ -60,6 +63,22 @@ class Task(ABC):
 
         Raises:
             UserError: a wrong type, shape or value.
+        """
+
+    @abstractmethod
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Return what ``outputs`` say of each example in the user's units, ``[n, outputs]``.
+
+        Probabilities of classes or labels, between 0 and 1; the values themselves in a regression.
+        """
+
+    @abstractmethod
+    def answers(self, probabilities: Tensor, names: Sequence[str]) -> list[str]:
+        """Return in words what is predicted of each example.
+
+        Args:
+            probabilities: ``[n, outputs]``, of :meth:`probabilities`.
+            names: of the outputs.
         """
 
     def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from hydra_peft.errors import UserError
@@ -31,6 +32,14 @@ class Classification(Task):
         return F.cross_entropy(
             outputs, targets, reduction="none", label_smoothing=self.label_smoothing
         )
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Return the softmax over classes, ``[n, classes]``."""
+        return outputs.softmax(dim=1)
+
+    def answers(self, probabilities: Tensor, names: Sequence[str]) -> list[str]:
+        """Return the name of each example's most probable class."""
+        return [names[index] for index in probabilities.argmax(dim=1).tolist()]
 
     def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return whether the largest output is the target's, bool ``[b]``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from hydra_peft.errors import UserError
@@ -25,6 +26,17 @@ class Multilabel(Task):
             wanted = wanted * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         each = F.binary_cross_entropy_with_logits(outputs, wanted, reduction="none")
         return each.mean(dim=1)
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Return the sigmoid of each label, ``[n, classes]``; they add up to nothing."""
+        return outputs.sigmoid()
+
+    def answers(self, probabilities: Tensor, names: Sequence[str]) -> list[str]:
+        """Return the labels of each example that are more likely than not, joined by ``; ``."""
+        return [
+            "; ".join(name for name, there in zip(names, row, strict=True) if there)
+            for row in (probabilities > 0.5).tolist()
+        ]
 
     def check_targets(self, targets: Tensor, name: str) -> None:
         """Check that targets are bool ``[n, classes]``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from hydra_peft.errors import UserError
@@ -15,6 +16,7 @@ class Regression(Task):
     """Targets are float32 ``[n]``."""
 
     kind: ClassVar[str] = "regression"
+    has_classes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -29,6 +31,14 @@ class Regression(Task):
         from torch.nn import functional as F
 
         return F.mse_loss(outputs.squeeze(1), targets, reduction="none")
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Return the values themselves, ``[n, 1]``."""
+        return outputs
+
+    def answers(self, probabilities: Tensor, names: Sequence[str]) -> list[str]:  # noqa: ARG002
+        """Return each value in six digits."""
+        return [f"{value:.6g}" for value in probabilities[:, 0].tolist()]
 
     def check_targets(self, targets: Tensor, name: str) -> None:
         """Check that targets are finite float32 ``[n]``.

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from hydra_peft.backbones import backbones, weight_files
 from hydra_peft.backbones.architectures import build_architecture, input_size, normalization
 from hydra_peft.backbones.backbones import build_backbone
+from hydra_peft.config.schema import ModelConfig
 from hydra_peft.errors import UserError
 
 DEFAULTS = {
@@ -69,8 +70,10 @@ def test_random_weights_say_so_and_follow_the_seed_alone() -> None:
 
 def test_missing_weights_say_where_to_get_them() -> None:
     url = "https://example.org/ViT-B_16.npz"
+    model = ModelConfig("x", "vit_mini", "/nowhere/x.npz", True, 0.0, {}, url)
+    missing = {**DEFAULTS, "checkpoint": model.checkpoint, "remedy": model.remedy}
     with pytest.raises(UserError, match=f"fetch {url} and set model.checkpoint=<file>"):
-        build_backbone("vit_mini", **{**DEFAULTS, "checkpoint": "/nowhere/x.npz"}, url=url)
+        build_backbone("vit_mini", **missing)
 
 
 def test_no_hub_is_one_sentence() -> None:

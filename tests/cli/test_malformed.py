@@ -33,10 +33,11 @@ CHOICES = ("device", "precision", "data.cache", "data.normalization", "scheduler
            "dataset.metric", "launcher.cpu_slots", "launcher.gpus", "dataset.source")  # fmt: skip
 SWITCHES = ("sweep.dry_run", "sweep.fail_fast", "data.allow_partial", "model.pretrained",
             "train.drop_last", "protocol.tune")  # fmt: skip
-SECTIONS = ("model", "dataset", "data", "method", "optimizer", "scheduler", "protocol", "train",
-            "paths", "sweep", "launcher", "model.arguments", "dataset.sizes", "dataset.recipe.grid",
-            "hydra", "hydra.job", "hydra.sweep")  # fmt: skip
-GROUPS = ("model", "dataset", "data", "method", "optimizer", "scheduler", "protocol", "paths")
+SECTIONS = ("model", "dataset", "data", "method", "head", "optimizer", "scheduler", "protocol",
+            "train", "paths", "sweep", "launcher", "model.arguments", "dataset.sizes",
+            "dataset.recipe.grid", "hydra", "hydra.job", "hydra.sweep")  # fmt: skip
+GROUPS = ("model", "dataset", "data", "method", "head", "optimizer", "scheduler", "protocol",
+          "paths")  # fmt: skip
 EVERY = (*WHOLE, *NUMBERS, *CHOICES, *SWITCHES)
 
 #: no name of ours has these letters in a row

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from hydra_peft.config.check import check_config, check_recorded, check_section
+from hydra_peft.config.check import CHOSEN, check_config, check_recorded, check_section
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
@@ -52,6 +52,16 @@ def test_folders_may_start_with_a_tilde(
     monkeypatch.setenv("HOME", "/home/me")
     paths = check_config(compose_train("paths.runs='~/r'", "paths.cache='~/c'")).paths
     assert (paths.runs, paths.cache) == ("/home/me/r", "/home/me/c")
+
+
+#: a data set of which all labelled data is trained on, always
+NOTHING_HELD_OUT = (
+    "dataset.splits.fit=null",
+    "dataset.splits.val=null",
+    "~dataset.sizes.train800",
+    "~dataset.sizes.val200",
+)
+VALIDATION = "protocol=validation"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +107,16 @@ def test_folders_may_start_with_a_tilde(
         (["protocol.train_split=test"], "one of train, train800"),
         (["protocol.evaluate_split=val200"], "val200 overlaps protocol.train_split=train"),
         (["protocol.evaluate_split=tset"], "one of train800, val200, train, test"),
+        (["dataset.splits.val=dev"], "dataset.sizes=.* for each of dataset.splits: train800, dev"),
+        (["dataset.splits.test=../a"], "must be a plain name"),
+        (["~dataset.splits"], "dataset.splits.train has no value: it must be set here"),
+        (["~dataset.splits.test"], "dataset.splits.test has no value: it must be set here"),
+        ([*NOTHING_HELD_OUT, "protocol.tune=true"], "digits has none: name such splits in"),
+        ([*NOTHING_HELD_OUT, VALIDATION], "dataset.splits.fit names, and this data"),
+        (
+            [*NOTHING_HELD_OUT[2:], "~dataset.splits.fit", "~dataset.splits.val", VALIDATION],
+            "protocol.train_split takes the split that dataset.splits.fit names, and this data",
+        ),
         (["paths.runs=''"], "paths.runs=''"),
         (["method.scale=nan"], "method.scale=nan is not allowed: it must be at least -1,000"),
         (["method.targets=[]"], "is not a list of name patterns"),
@@ -140,12 +160,7 @@ def refusal(group: str, values: dict[str, Any]) -> str:
     """Return what is said of a group's values; nothing where they are accepted."""
     cls = typing.get_type_hints(RunConfig)[group]
     try:
-        if dataclasses.is_dataclass(cls) and group not in (
-            "method",
-            "optimizer",
-            "scheduler",
-            "protocol",
-        ):
+        if dataclasses.is_dataclass(cls) and group not in (*CHOSEN, "protocol"):
             check_section(cast(Any, cls), OmegaConf.create({group: values[group]}), group)
         else:
             check_config(OmegaConf.create(values))
@@ -166,7 +181,8 @@ def test_every_number_and_switch_refuses_what_nobody_means(compose_train: Compos
         for absurd in ABSURD[type(value)]:
             parent[last] = absurd
             said = refusal(path[0], plain)
-            if named not in said and (path, absurd) != (("seed",), 10**9):
+            a_seed = named in ("seed", "split_seed") and absurd == 10**9
+            if named not in said and not a_seed:
                 wrong.append((path, absurd, said))
         parent[last] = value
     assert not wrong
@@ -246,16 +262,30 @@ def test_configs_of_earlier_code_are_read(compose_train: Compose) -> None:
     assert isinstance(earlier, dict)
     earlier["dataset"]["column"] = "digits"
     del earlier["protocol"]["fills"]["precision"]
+    del earlier["dataset"]["splits"]
     assert config_id(check_recorded(earlier)) == config_id(check_config(config))
     assert earlier["dataset"]["column"] == "digits"
     with pytest.raises(UserError, match=r"unknown key 'dataset\.column'"):
         check_config(OmegaConf.create(earlier))
 
 
+def test_protocols_take_splits_by_their_role(compose_train: Compose) -> None:
+    names = "dataset.splits={train: all, fit: most, val: dev, test: eval, further: [shifted]}"
+    sizes = "dataset.sizes={all: 9, most: 5, dev: 4, eval: 3, shifted: 2}"
+    for protocol, splits in (("clean", ("all", "eval")), ("validation", ("most", "dev"))):
+        overrides = [f"protocol={protocol}", f"+{names}", f"+{sizes}"]
+        overrides = ["~dataset.splits", "~dataset.sizes", *overrides]
+        found = check_config(compose_train(*overrides)).protocol
+        assert (found.train_split, found.evaluate_split) == splits
+    all_trained_on = check_config(compose_train(*NOTHING_HELD_OUT))
+    assert config_id(all_trained_on) != config_id(check_config(compose_train()))
+
+
 def test_the_grid_of_vtab1k_holds_what_it_says(root: Path) -> None:
     # docs/protocols.md and conf/recipe/vtab1k.yaml
     grid = yaml.safe_load((root / "conf/recipe/vtab1k.yaml").read_text())["grid"]
     tasks = [yaml.safe_load(file.read_text()) for file in root.glob("conf/dataset/*.yaml")]
+    tasks = [task for task in tasks if task["benchmark"] == "vtab1k"]
     assert len(tasks) == 19
     used: dict[str, set[float]] = {
         key: {float(version[key]) for task in tasks for version in task["versions"].values()}

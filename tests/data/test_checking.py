@@ -13,6 +13,7 @@ from prepared_root import write_task
 
 from hydra_peft.data.checking import TaskReport, check_prepared
 from hydra_peft.data.sources import DataRequest
+from hydra_peft.data.split_roles import BEFORE
 
 SPLITS = ("train800", "val200", "train", "test")
 SIZES = {"train800": 8, "val200": 4, "train": 12, "test": 10}
@@ -20,7 +21,7 @@ SIZES = {"train800": 8, "val200": 4, "train": 12, "test": 10}
 
 def check(root: Path, decode: bool = True, partial: bool = False) -> TaskReport:
     task = DataRequest("vtab1k", "dtd", "dtd", (), 3, root, root / "cache", SPLITS)
-    return check_prepared(task, SIZES, decode=decode, allow_partial=partial)
+    return check_prepared(task, SIZES, BEFORE, decode=decode, allow_partial=partial)
 
 
 def test_good_data(tmp_path: Path) -> None:

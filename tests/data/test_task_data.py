@@ -13,6 +13,7 @@ from hydra_peft.data.overlap import check_apart
 from hydra_peft.data.promises import check_promises
 from hydra_peft.data.sources.mini import split_arrays
 from hydra_peft.data.split import Ragged, Split
+from hydra_peft.data.split_roles import BEFORE
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
 
@@ -55,6 +56,7 @@ def test_promises_are_checked() -> None:
             name="x",
             classes=classes,
             sizes={**SIZES, **sizes},
+            test="test",
             allow_partial=allow,
         )
 
@@ -76,7 +78,12 @@ def test_other_classes_than_the_labels_show_are_refused() -> None:
     def check(classes: int, *names: str, lineage: str = "archive", allow: bool = False) -> bool:
         data = TaskData({name: splits[name] for name in names}, lineage)
         return check_promises(
-            data.seen_labels(), name="x", classes=classes, sizes=SIZES, allow_partial=allow
+            data.seen_labels(),
+            name="x",
+            classes=classes,
+            sizes=SIZES,
+            test="test",
+            allow_partial=allow,
         )
 
     said = r"labels from 0 to 3, but dataset.classes=5: set dataset.classes=4"
@@ -107,12 +114,12 @@ def test_splits_of_text_are_hashed_and_checked_as_images_are() -> None:
     sizes = {"train": 3, "test": 2}
     # No label is counted where targets are scores.
     assert not check_promises(
-        data.seen_labels(), name="x", classes=1, sizes=sizes, allow_partial=False
+        data.seen_labels(), name="x", classes=1, sizes=sizes, test="test", allow_partial=False
     )
-    check_apart(data, "x")
+    check_apart(data, "x", BEFORE)
     data = TaskData({"train": train, "test": texts([9], [4, 5, 6])}, "archive")
     with pytest.raises(UserError, match="1 of 2 images of test are in train too"):
-        check_apart(data, "x")
+        check_apart(data, "x", BEFORE)
 
 
 def test_an_example_of_two_inputs_is_the_same_where_both_are() -> None:

@@ -180,6 +180,22 @@ def test_half_a_history_is_a_warning(tmp_path: Path) -> None:
     assert run["curves"]["count"] == 19
 
 
+def test_a_run_with_predictions_says_how_its_confusion_matrix_is_drawn(tmp_path: Path) -> None:
+    folder = put(tmp_path, run_record())
+    lines = run_lines(tmp_path, collect(tmp_path), lambda _: False)
+
+    def said(fill: Path | None) -> str:
+        (run,) = run_details(lines, fill)[0]["runs"].values()
+        return str(run["confusion"])
+
+    assert said(None) == ""
+    (folder / "predictions.safetensors").write_bytes(b"")
+    command = "python scripts/figures.py figure=confusion run="
+    assert said(None) == f"{command}results/runs/{folder.relative_to(tmp_path)}"
+    other = Path("/my runs")
+    assert said(other) == f"{command[:-4]}'run=/my runs/{folder.relative_to(tmp_path)}'"
+
+
 def test_500_runs(tmp_path: Path) -> None:
     """Under 5 MB, and under 20 s of one core for the whole process."""
     assert grid(tmp_path / "runs", seeds=25, epochs=100) == 500

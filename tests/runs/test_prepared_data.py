@@ -15,6 +15,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.data import decodable
 from hydra_peft.data.checking import check_prepared
 from hydra_peft.data.sources import DataRequest
+from hydra_peft.data.split_roles import BEFORE
 from hydra_peft.errors import UserError
 from hydra_peft.runs import training as training_module
 from hydra_peft.runs.outcome import Outcome
@@ -145,7 +146,7 @@ def test_runs_after_check_data_check_nothing_again(
     splits = ("train800", "val200", "train", "test")
     task = DataRequest("vtab1k", "svhn", "svhn", (), 10, folder.parent, tmp_path / "cache", splits)
     sizes = {"train800": 8, "val200": 4, "train": 12, "test": 10}
-    assert check_prepared(task, sizes, decode=True).status == "ok"
+    assert check_prepared(task, sizes, BEFORE, decode=True).status == "ok"
     checked = spy_on_checks(monkeypatch)
     do_prepared("data.cache=none")
     assert checked == []

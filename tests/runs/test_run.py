@@ -61,6 +61,15 @@ def test_folder_and_record(do: Do, tmp_path: Path) -> None:
     assert list((folder / "tensorboard").iterdir())
 
 
+def test_the_size_of_the_images_is_recorded_and_a_run_of_its_own(do: Do) -> None:
+    usual, small = do("train.epochs=1"), do("train.epochs=1", "model.image_size=16")
+    assert usual.record.inputs == {"image_size": [32, 32]}
+    assert small.record.inputs == {"image_size": [16, 16]}
+    assert small.record.settings["model.image_size"] == 16
+    assert small.record.weights["sha256"] != usual.record.weights["sha256"]
+    assert do("train.epochs=1", "model.image_size=32").skipped
+
+
 def test_same_bits_alone_and_after_other_jobs(do: Do, tmp_path: Path) -> None:
     dropout = ["method.dropout=0.3", "model.drop_path=0.2"]
     alone = do(*dropout, f"paths.runs={tmp_path}/alone")

@@ -242,6 +242,21 @@ def test_shared_parts_are_looked_at_once(
     assert sorted(calls) == ["_weights", "check_data", "check_model"]
 
 
+def test_each_head_is_tried_on_its_own(
+    make_job: MakeJob, extra_heads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Any] = []
+    monkeypatch.setattr(plan_module, "check_model", lambda c, **_: tried.append(c.head.identity()))
+    place = f"hydra.searchpath=[file://{extra_heads}]"
+    other = [make_job(place, "head=two_layers", f"head.hidden={hidden}") for hidden in (8, 9)]
+    planned(make_job(), make_job("seed=1"), *other)
+    assert [(head["name"], head.get("hidden")) for head in tried] == [
+        ("linear", None),
+        ("two_layers", 8),
+        ("two_layers", 9),
+    ]
+
+
 def test_random_weights_are_those_of_each_seed(make_job: MakeJob) -> None:
     first, second = planned(*(make_job("model.pretrained=false", f"seed={s}") for s in (0, 1)))
     assert first.folder is not None

@@ -90,6 +90,27 @@ def test_targets_that_fit_pass(kind: str, outputs: int, targets: Tensor) -> None
     some(kind, outputs).check_targets(targets, "mini/x train")
 
 
+def test_probabilities_and_answers_by_kind() -> None:
+    names = ["a", "b", "c"]
+    rows = OUTPUTS.tolist()
+    shares = [math.exp(z) / sum(map(math.exp, row)) for row in rows for z in row]
+    kind = some("classification", 3)
+    assert kind.probabilities(OUTPUTS).flatten().tolist() == pytest.approx(shares)
+    best = [names[row.index(max(row))] for row in rows]
+    assert kind.answers(kind.probabilities(OUTPUTS), names) == best
+    kind = some("multilabel", 3)
+    each = [1 / (1 + math.exp(-z)) for row in rows for z in row]
+    assert kind.probabilities(OUTPUTS).flatten().tolist() == pytest.approx(each)
+    told = ["; ".join(n for n, z in zip(names, row, strict=True) if z > 0) for row in rows]
+    assert kind.answers(kind.probabilities(OUTPUTS), names) == told
+    assert any(";" in text for text in told)
+    kind = some("regression", 1)
+    values = torch.tensor([[1234567.0], [-0.5]])
+    assert torch.equal(kind.probabilities(values), values)
+    assert kind.answers(values, []) == ["1.23457e+06", "-0.5"]
+    assert not kind.has_classes
+
+
 def some(kind: str, outputs: int) -> Task:
     metric = {"classification": "accuracy", "multilabel": "map_11point", "regression": "pearson"}
     return build_task(kind, outputs=outputs, metrics=[metric[kind]])

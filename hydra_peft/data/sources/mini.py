@@ -28,10 +28,16 @@ def labels_of(request: DataRequest) -> SeenLabels:
     """Return the labels that a generated task has.
 
     Raises:
-        UserError: there is no task of that name.
+        UserError: there is no task or split of that name.
     """
     module = _generator(request.name)
     sizes = sizes_of(module)
+    for split in request.splits:
+        if split not in sizes:
+            raise UserError(
+                f"task '{request.name}' of benchmark mini has no split '{split}': choose one of "
+                f"{', '.join(sizes)}."
+            )
     ranges = {split: LabelRange(sizes[split], 0, module.CLASSES - 1) for split in request.splits}
     return SeenLabels(ranges, lineage="generated")
 

@@ -13,6 +13,7 @@ from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.sources import DataRequest, load_task
 from hydra_peft.data.split import Split
+from hydra_peft.heads.linear import Linear
 from hydra_peft.methods import build_method
 from hydra_peft.runs.assembly import AdaptedModel, build_model
 from hydra_peft.workshop.timing._models import Training, adamw, set_fused
@@ -111,6 +112,7 @@ def _model(seed: int, device: torch.device) -> AdaptedModel:
     return build_model(
         backbone,
         build_method("hydra", dropout=0.1),
+        head=Linear(),
         classes=CLASSES,
         seed=seed,
         device=device,

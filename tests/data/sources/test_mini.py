@@ -38,7 +38,12 @@ def test_yaml_and_module_agree(
     data = load_task("mini", mini_task(task, tmp_path))
     seen = data.seen_labels()
     assert not check_promises(
-        seen, name=task, classes=config.classes, sizes=config.sizes, allow_partial=False
+        seen,
+        name=task,
+        classes=config.classes,
+        sizes=config.sizes,
+        test=config.splits.test,
+        allow_partial=False,
     )
     assert labels_of("mini", mini_task(task, tmp_path)) == seen
     again = load_task("mini", mini_task(task, tmp_path))

@@ -130,6 +130,16 @@ class SourceFolder:
             if sentence not in self.incomplete:
                 self.incomplete.append(sentence)
 
+    def expect_sha256(self, what: str, found: str, published: str) -> None:
+        """Note it, and the source as incomplete, if a file's content is not what was published."""
+        if found != published:
+            sentence = (
+                f"{self.name}: the content of {what} has the sha256 {found[:12]}..., published was "
+                f"{published[:12]}..., so the examples may be others."
+            )
+            self.note(sentence)
+            self.incomplete.append(sentence)
+
     def hashes(self) -> list[dict[str, str | int]]:
         """Return name, bytes and sha256 of each file that was used."""
         return [

