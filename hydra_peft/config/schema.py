@@ -496,6 +496,7 @@ class RunConfig(_Group):
         super().__post_init__()
         _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, PRECISIONS)
+        check_splits(self.protocol, self.dataset)
         if self.protocol.tune:
             # What tuning decides, these values do not.
             check_choices(self)
@@ -506,7 +507,6 @@ class RunConfig(_Group):
                 f"train.epochs={self.train.epochs}: train longer, or set scheduler.warmup_epochs "
                 "below it (0 is allowed)."
             )
-        check_splits(self.protocol, self.dataset)
         self._check_rates()
         if self.train.label_smoothing:
             self.task()
