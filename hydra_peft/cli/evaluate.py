@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
@@ -15,10 +16,13 @@ from hydra_peft.data.sources import labels_of
 from hydra_peft.errors import UserError
 from hydra_peft.metrics import value_text
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.runs.first_look import data_request
+from hydra_peft.runs.first_look import data_request, splits_scored
 from hydra_peft.runs.folder import check_run_folder
-from hydra_peft.runs.record import completed_score
+from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import look_at_run
+
+if TYPE_CHECKING:
+    from hydra_peft.training.evaluation import Score
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEVICES = ("auto", "cpu", "cuda")
@@ -71,23 +75,41 @@ def _main() -> int:
     record, measured = compared.recorded, compared.unmerged
     name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
     print(in_one_line(f"{name}, {record.split} of {measured.count} examples"))
-    recorded, count = record.scores[record.split], record.counts["scored"]
-    _print("recorded", recorded, count)
-    _print("unmerged", measured.values, measured.count)
-    agrees = measured.count == count and _agree(measured.values, recorded, 1e-9)
-    if compared.merged is None:
-        print(in_one_line(f"  merged    {compared.unmergeable}"))
-    else:
-        _print("merged", compared.merged.values, measured.count)
-        # Merging rounds, which may turn one example over; more of them in other metrics.
-        agrees = agrees and _agree(compared.merged.values, recorded, 100.5 / count)
+    scores = {record.split: (measured, compared.merged), **compared.further}
+    failed = []
+    for split, pair in scores.items():
+        if split != record.split:
+            print(in_one_line(f"  beside it, {split} of {pair[0].count} examples"))
+        if not _reproduced(record, split, *pair, compared.unmergeable):
+            failed.append(split)
     for sentence in compared.doubts:
         complain(sentence)
-    if not agrees:
-        pair = (completed_score(record), measured.values[record.primary])
+    for split in failed:
+        values = (record.scores[split], scores[split][0].values)
+        pair = [one.get(record.primary, math.nan) for one in values]
         before, now = (value_text(record.primary, value, 4) for value in pair)
-        complain(f"the recorded score is not reproduced: {before} recorded, {now} measured.")
-    return 0 if agrees and not compared.doubts else 1
+        where = "" if split == record.split else f" on {split}"
+        complain(f"the recorded score{where} is not reproduced: {before} recorded, {now} measured.")
+    return 0 if not failed and not compared.doubts else 1
+
+
+def _reproduced(
+    record: Record, split: str, unmerged: Score, merged: Score | None, why: str
+) -> bool:
+    """Print what was recorded and what was measured on ``split``; return whether they agree."""
+    recorded = record.scores[split]
+    counted = split == record.split
+    count = record.counts["scored"] if counted else record.data.get("counts", {}).get(split)
+    count = unmerged.count if count is None else count
+    _print("recorded", recorded, count)
+    _print("unmerged", unmerged.values, unmerged.count)
+    agrees = unmerged.count == count and _agree(unmerged.values, recorded, 1e-9)
+    if merged is None:
+        print(in_one_line(f"  merged    {why}"))
+        return agrees
+    _print("merged", merged.values, merged.count)
+    # Merging rounds, which may turn one example over; more of them in other metrics.
+    return agrees and _agree(merged.values, recorded, 100.5 / max(count, 1))
 
 
 def _print(name: str, values: Mapping[str, float], count: int) -> None:
@@ -122,5 +144,5 @@ def _look_first(folder: Path, arguments: Arguments) -> None:
         raise UserError(f"checkpoint={arguments.checkpoint} is not there, or is no file.")
     config = look_at_run(folder, checkpoint=arguments.checkpoint or None, doubts=[])
     paths = dataclasses.replace(config.paths, data=arguments.data or config.paths.data)
-    request = data_request(config.dataset, paths, [config.protocol.evaluate_split])
+    request = data_request(config.dataset, paths, splits_scored(config))
     labels_of(config.dataset.source, request)

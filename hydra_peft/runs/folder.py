@@ -15,6 +15,8 @@ METRICS = "metrics.csv"
 #: ``outputs``, float32 ``[n, outputs]``: what the model said of each example of the scored split;
 #: ``targets``: what is true of them, as the task's kind has it
 PREDICTIONS = "predictions.safetensors"
+#: the same of a further split that is scored beside it, by the split's name
+PREDICTIONS_OF = "predictions-{}.safetensors"
 LOG = "train.log"
 #: files of an adapter, as :func:`hydra_peft.adaptation.storage.save_adapter` names them
 ADAPTER = ("adapter.json", "adapter.safetensors")
@@ -72,8 +74,7 @@ def check_file_places(folder: Path) -> None:
     Raises:
         UserError: one has.
     """
-    for name in WRITTEN:
-        path = folder / name
+    for path in (*(folder / name for name in WRITTEN), *folder.glob(PREDICTIONS_OF.format("*"))):
         if path.is_dir() and not path.is_symlink():
             raise UserError(
                 f"{path} is a folder, and the run writes a file of that name: move it elsewhere."

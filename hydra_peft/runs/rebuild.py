@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from hydra_peft.runs.assembly import (
     load_data,
 )
 from hydra_peft.runs.config_file import CONFIG
-from hydra_peft.runs.first_look import data_request
+from hydra_peft.runs.first_look import data_request, splits_scored
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import in_file, read_completed
 from hydra_peft.tensor_files import read_headers
@@ -46,8 +46,9 @@ class Comparison:
 
     Attributes:
         recorded: the run's record.
-        unmerged: score with the branches in place.
+        unmerged: score with the branches in place, on the split that counts.
         merged: score of the merged model; None where there is none.
+        further: likewise, unmerged and merged, of the splits that were scored beside it.
         doubts: a sentence for each thing in the folder that contradicts another.
         unmergeable: why there is no merged score.
     """
@@ -57,6 +58,7 @@ class Comparison:
     merged: Score | None
     doubts: tuple[str, ...]
     unmergeable: str = ""
+    further: Mapping[str, tuple[Score, Score | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -158,26 +160,36 @@ def _check_sizes(skeleton: nn.Module, record: Record, folder: Path) -> None:
 
 
 def load_scored_split(run: RebuiltRun, *, cache: Path, data: str | None = None) -> Split:
-    """Return the images that ``run`` was scored on, in its model's size.
+    """Return the images of the split that counts for ``run``; see :func:`load_scored_splits`."""
+    counted = run.config.protocol.evaluate_split
+    return load_scored_splits(run, [counted], cache=cache, data=data)[counted]
+
+
+def load_scored_splits(
+    run: RebuiltRun, names: Sequence[str], *, cache: Path, data: str | None = None
+) -> dict[str, Split]:
+    """Return images that ``run`` was scored on, in its model's size, by split.
 
     Args:
+        names: of the splits.
         cache: where the task's images are cached on this machine.
         data: folder of prepared data, where it has moved since; None takes the recorded.
 
     Raises:
         UserError: the images are missing, or are not those of the record.
     """
-    config, split = run.config, run.config.protocol.evaluate_split
+    config = run.config
     paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
-    request = data_request(config.dataset, paths, [split])
-    loaded = load_data(config.dataset, config.data, request, image_size(run.model), wanted=[split])
-    check_same(
-        f"{split} images",
-        _split_hash(loaded.description, split),
-        _split_hash(run.record.data, split),
-        run.folder,
-    )
-    return loaded.splits[split]
+    request = data_request(config.dataset, paths, names)
+    loaded = load_data(config.dataset, config.data, request, image_size(run.model), wanted=names)
+    for split in names:
+        check_same(
+            f"{split} images",
+            _split_hash(loaded.description, split),
+            _split_hash(run.record.data, split),
+            run.folder,
+        )
+    return loaded.splits
 
 
 def reevaluate(
@@ -204,7 +216,8 @@ def reevaluate(
     if where.type == "cpu" and type(threads) is int and 1 <= threads <= MAX_THREADS:
         # Another number of threads sums in another order, which can flip a close call.
         torch.set_num_threads(threads)
-    split = load_scored_split(run, cache=cache, data=data)
+    counted, *further = splits_scored(run.config)
+    splits = load_scored_splits(run, [counted, *further], cache=cache, data=data)
     model = run.model.to(where)
     arguments: dict[str, Any] = {
         "prepare": preparation(model, run.config.data.normalization, where),
@@ -212,14 +225,21 @@ def reevaluate(
         "precision": run.config.precision,
     }
     task = run.config.task()
-    unmerged = evaluate(model, task, split, **arguments)
-    merged, why = None, f"nothing to merge for method {run.config.method.name}"
+
+    def score() -> dict[str, Score]:
+        return {name: evaluate(model, task, split, **arguments) for name, split in splits.items()}
+
+    unmerged, merged = score(), dict[str, Score]()
+    why = f"nothing to merge for method {run.config.method.name}"
     try:
         if merge(model):
-            merged = evaluate(model, task, split, **arguments)
+            merged = score()
     except NotMergeable as error:
         why = str(error)
-    return Comparison(run.record, unmerged, merged, tuple(doubts), why)
+    beside = {name: (unmerged[name], merged.get(name)) for name in further}
+    return Comparison(
+        run.record, unmerged[counted], merged.get(counted), tuple(doubts), why, beside
+    )
 
 
 def _split_hash(description: Mapping[str, Any], split: str) -> str:
