@@ -17,18 +17,19 @@ from hydra_peft.errors import UserError
 from hydra_peft.metrics import value_text
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.first_look import data_request, splits_scored
-from hydra_peft.runs.folder import check_run_folder
+from hydra_peft.runs.folder import check_run_folder, predictions_name
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import look_at_run
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # they load torch
     from hydra_peft.training.evaluation import Score
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEVICES = ("auto", "cpu", "cuda")
 
 USAGE = """\
-Rebuild a finished run's model from its folder and score it again, unmerged and merged.
+Rebuild a finished run's model from its folder and score it again, unmerged and merged; score
+the outputs that it stored, too.
 
 python scripts/evaluate.py run=<folder> [device=auto] [checkpoint=<file>]
                            [cache=<folder>] [data=<folder>]
@@ -55,7 +56,7 @@ class Arguments:
 
 
 def main() -> int:
-    """Print recorded, unmerged and merged accuracy; return 0 if they agree, else 1."""
+    """Print the recorded, stored, unmerged and merged score; return 0 if they agree, else 1."""
     return guarded(_main)
 
 
@@ -72,44 +73,56 @@ def _main() -> int:
         data=arguments.data or None,
         device=arguments.device,
     )
-    record, measured = compared.recorded, compared.unmerged
+    record, doubts, failed = compared.recorded, list(compared.doubts), []
     name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
-    print(in_one_line(f"{name}, {record.split} of {measured.count} examples"))
-    scores = {record.split: (measured, compared.merged), **compared.further}
-    failed = []
-    for split, pair in scores.items():
-        if split != record.split:
-            print(in_one_line(f"  beside it, {split} of {pair[0].count} examples"))
-        if not _reproduced(record, split, *pair, compared.unmergeable):
-            failed.append(split)
-    for sentence in compared.doubts:
+    for split, scores in compared.scores.items():
+        print(in_one_line(f"{name}, {split} of {scores.unmerged.count} examples"))
+        recorded, count = record.scores[split], _count(record, split)
+        _print("recorded", recorded, count)
+        doubts += _stored_doubt(record, split, scores.stored)
+        _print("unmerged", scores.unmerged.values, scores.unmerged.count)
+        agrees = scores.unmerged.count == count and _agree(scores.unmerged.values, recorded, 1e-9)
+        if scores.merged is None:
+            print(in_one_line(f"  merged    {compared.unmergeable}"))
+        else:
+            _print("merged", scores.merged.values, scores.merged.count)
+            # Merging rounds, which may turn one example over; more of them in other metrics.
+            agrees = agrees and _agree(scores.merged.values, recorded, 100.5 / max(count, 1))
+        if not agrees:
+            before, now = _texts(record, split, scores.unmerged)
+            on = "" if split == record.split else f" on {split}"
+            failed.append(f"the recorded score{on} is not reproduced: {before} recorded, {now}")
+    for sentence in [*doubts, *(f"{text} measured." for text in failed)]:
         complain(sentence)
-    for split in failed:
-        values = (record.scores[split], scores[split][0].values)
-        pair = [one.get(record.primary, math.nan) for one in values]
-        before, now = (value_text(record.primary, value, 4) for value in pair)
-        where = "" if split == record.split else f" on {split}"
-        complain(f"the recorded score{where} is not reproduced: {before} recorded, {now} measured.")
-    return 0 if not failed and not compared.doubts else 1
+    return 1 if doubts or failed else 0
 
 
-def _reproduced(
-    record: Record, split: str, unmerged: Score, merged: Score | None, why: str
-) -> bool:
-    """Print what was recorded and what was measured on ``split``; return whether they agree."""
-    recorded = record.scores[split]
-    counted = split == record.split
-    count = record.counts["scored"] if counted else record.data.get("counts", {}).get(split)
-    count = unmerged.count if count is None else count
-    _print("recorded", recorded, count)
-    _print("unmerged", unmerged.values, unmerged.count)
-    agrees = unmerged.count == count and _agree(unmerged.values, recorded, 1e-9)
-    if merged is None:
-        print(in_one_line(f"  merged    {why}"))
-        return agrees
-    _print("merged", merged.values, merged.count)
-    # Merging rounds, which may turn one example over; more of them in other metrics.
-    return agrees and _agree(merged.values, recorded, 100.5 / max(count, 1))
+def _count(record: Record, split: str) -> int:
+    """Return how many examples of ``split`` the record counts; 0 where it counts none."""
+    if split == record.split:
+        return record.counts["scored"]
+    return int(record.data.get("counts", {}).get(split, 0))
+
+
+def _stored_doubt(record: Record, split: str, stored: Score | None) -> list[str]:
+    """Print the score of the outputs that the run stored; return what contradicts the record."""
+    if stored is None:
+        return []
+    _print("stored", stored.values, stored.count)
+    # A run that went on after its scoring stored what it computed anew.
+    tolerance = 100.5 / stored.count if record.resumed else 1e-9
+    if _agree(stored.values, record.scores[split], tolerance):
+        return []
+    before, now = _texts(record, split, stored)
+    name = predictions_name(split, record.split)
+    return [f"the record contradicts the run's {name}: {before} recorded, {now} stored."]
+
+
+def _texts(record: Record, split: str, score: Score) -> tuple[str, str]:
+    pair = (record.scores[split], score.values)
+    values = (one.get(record.primary, math.nan) for one in pair)
+    before, now = (value_text(record.primary, value, 4) for value in values)
+    return before, now
 
 
 def _print(name: str, values: Mapping[str, float], count: int) -> None:

@@ -28,6 +28,11 @@ SUPERSEDED = ".superseded-"
 TUNING = "tuning"
 
 
+def predictions_name(split: str, counted: str) -> str:
+    """Return the name of the file with the outputs of ``split``, where ``counted`` counts."""
+    return PREDICTIONS if split == counted else PREDICTIONS_OF.format(split)
+
+
 def run_folder(
     runs: Path, *, benchmark: str, task: str, method: str, seed: int, id: str, weights: str
 ) -> Path:

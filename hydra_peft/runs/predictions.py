@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from hydra_peft.config.schema import RunConfig
@@ -19,7 +19,7 @@ from hydra_peft.runs.folder import PREDICTIONS
 from hydra_peft.runs.rebuild import check_same
 from hydra_peft.runs.record import Record, class_names
 from hydra_peft.runs.recorded import read_completed
-from hydra_peft.tensor_files import read_headers, read_tensors
+from hydra_peft.runs.stored_outputs import read_outputs
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,18 @@ def read_class_predictions(folder: Path) -> ClassPredictions:
         raise UserError(
             f"the run in {folder} is a {task.kind}: only classification has one class an example."
         )
-    if not path.exists():
+    if not os.path.lexists(path):
         raise UserError(
             f"{folder} has no {PREDICTIONS}: runs of older code kept none; do it again with "
             "sweep.on_existing=rerun."
         )
-    outputs, targets = _tensors(path, (record.counts["scored"], task.outputs))
+    tensors = read_outputs(path, (record.counts["scored"], task.outputs))
+    if "targets" not in tensors:
+        raise UserError(
+            f"{path} lacks targets, which runs of older code did not store: do it again with "
+            "sweep.on_existing=rerun."
+        )
+    outputs, targets = tensors["outputs"], tensors["targets"]
     task.check_targets(targets, str(path))
     hits = int(task.hits(outputs, targets).sum())
     if hits != record.counts.get("correct", hits):
@@ -82,26 +88,6 @@ def read_class_predictions(folder: Path) -> ClassPredictions:
         targets,
         task.probabilities(outputs),
     )
-
-
-def _tensors(path: Path, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Return outputs of that ``shape`` and targets; nothing is read before their shapes fit."""
-    headers = read_headers(path)
-    if not {"outputs", "targets"} <= headers.keys():
-        raise UserError(
-            f"{path} lacks outputs or targets: runs of older code kept no targets; do it again "
-            "with sweep.on_existing=rerun."
-        )
-    outputs, targets = headers["outputs"], headers["targets"]
-    if outputs != (shape, torch.float32) or targets[0] != shape[:1]:
-        raise UserError(
-            f"{path} has outputs of shape {outputs[0]}, and its record scored {shape[0]} examples "
-            f"of {shape[1]} classes: was one of both edited?"
-        )
-    tensors = read_tensors(path)
-    if not tensors["outputs"].isfinite().all():
-        raise UserError(f"{path} has outputs that are not finite: was it edited?")
-    return tensors["outputs"], tensors["targets"]
 
 
 def scored_images(run: ClassPredictions, *, cache: Path, data: str | None = None) -> Images:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,10 @@ from hydra_peft.runs.assembly import (
 )
 from hydra_peft.runs.config_file import CONFIG
 from hydra_peft.runs.first_look import data_request, splits_scored
+from hydra_peft.runs.folder import predictions_name
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import in_file, read_completed
+from hydra_peft.runs.stored_outputs import score_stored
 from hydra_peft.tensor_files import read_headers
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.evaluation import Score, evaluate
@@ -41,24 +43,45 @@ MAX_THREADS = 1024
 
 
 @dataclass(frozen=True)
+class Rescored:
+    """Scores of one split, computed now.
+
+    Attributes:
+        unmerged: score with the branches in place.
+        merged: score of the merged model; None where there is none.
+        stored: score of the outputs that the run kept; None where there are none, or damaged ones.
+    """
+
+    unmerged: Score
+    merged: Score | None
+    stored: Score | None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What a run recorded, and what its rebuilt model scores now.
 
     Attributes:
         recorded: the run's record.
-        unmerged: score with the branches in place, on the split that counts.
-        merged: score of the merged model; None where there is none.
-        further: likewise, unmerged and merged, of the splits that were scored beside it.
+        scores: by split, the one that counts first.
         doubts: a sentence for each thing in the folder that contradicts another.
         unmergeable: why there is no merged score.
     """
 
     recorded: Record
-    unmerged: Score
-    merged: Score | None
+    scores: Mapping[str, Rescored]
     doubts: tuple[str, ...]
     unmergeable: str = ""
-    further: Mapping[str, tuple[Score, Score | None]] = field(default_factory=dict)
+
+    @property
+    def unmerged(self) -> Score:
+        """The score of the split that counts, with the branches in place."""
+        return self.scores[self.recorded.split].unmerged
+
+    @property
+    def merged(self) -> Score | None:
+        """That of the merged model; None where there is none."""
+        return self.scores[self.recorded.split].merged
 
 
 @dataclass(frozen=True)
@@ -189,7 +212,7 @@ def load_scored_splits(
             _split_hash(run.record.data, split),
             run.folder,
         )
-    return loaded.splits
+    return {name: loaded.splits[name] for name in names}
 
 
 def reevaluate(
@@ -216,15 +239,20 @@ def reevaluate(
     if where.type == "cpu" and type(threads) is int and 1 <= threads <= MAX_THREADS:
         # Another number of threads sums in another order, which can flip a close call.
         torch.set_num_threads(threads)
-    counted, *further = splits_scored(run.config)
-    splits = load_scored_splits(run, [counted, *further], cache=cache, data=data)
+    splits = load_scored_splits(run, splits_scored(run.config), cache=cache, data=data)
     model = run.model.to(where)
     arguments: dict[str, Any] = {
         "prepare": preparation(model, run.config.data.normalization, where),
         "device": where,
         "precision": run.config.precision,
     }
-    task = run.config.task()
+    task, stored = run.config.task(), dict[str, Score | None]()
+    for name, split in splits.items():
+        path = folder / predictions_name(name, run.record.split)
+        try:
+            stored[name] = score_stored(path, task, split.targets)
+        except UserError as error:
+            doubts.append(str(error))
 
     def score() -> dict[str, Score]:
         return {name: evaluate(model, task, split, **arguments) for name, split in splits.items()}
@@ -236,10 +264,8 @@ def reevaluate(
             merged = score()
     except NotMergeable as error:
         why = str(error)
-    beside = {name: (unmerged[name], merged.get(name)) for name in further}
-    return Comparison(
-        run.record, unmerged[counted], merged.get(counted), tuple(doubts), why, beside
-    )
+    scores = {n: Rescored(unmerged[n], merged.get(n), stored.get(n)) for n in splits}
+    return Comparison(run.record, scores, tuple(doubts), why)
 
 
 def _split_hash(description: Mapping[str, Any], split: str) -> str:

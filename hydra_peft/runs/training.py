@@ -22,7 +22,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.cores import threads_are_given
 from hydra_peft.errors import UserError
 from hydra_peft.runs.checkpoints import Checkpoints
-from hydra_peft.runs.folder import PREDICTIONS, PREDICTIONS_OF
+from hydra_peft.runs.folder import predictions_name
 from hydra_peft.runs.ledger import Ledger
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.state import TrainingState, is_number
@@ -268,15 +268,15 @@ class Training:
                 scores[split] = dict(score.values)
                 if writer is not None:
                     writer.score(split, score.values, epoch)
-            name = PREDICTIONS if counts else PREDICTIONS_OF.format(split)
-            self._save_predictions(split, score, name)
+            self._save_predictions(split, score)
         return scores
 
-    def _save_predictions(self, split: str, score: Score, name: str) -> None:
+    def _save_predictions(self, split: str, score: Score) -> None:
         self.ledger.may_write()
         if self.world.is_main:
             assert score.outputs is not None, "of a score of now"
             tensors = {"outputs": score.outputs, "targets": self.feed.scored[split].targets}
+            name = predictions_name(split, self.config.protocol.evaluate_split)
             write_tensors(self.ledger.folder / name, tensors, {"split": split})
 
     def _save_adapter(self) -> None:

@@ -20,13 +20,15 @@ from hydra_peft.training.evaluation import Score
 
 
 @pytest.mark.parametrize(
-    ("edited", "doubt", "code", "told"),
+    ("edited", "doubt", "stored", "code", "told"),
     [
-        ({}, "", 0, ""),
-        ({"accuracy": 99.9}, "", 1, "99.9000% recorded, 98.2500% measured"),
-        ({"correct": 392, "accuracy": 98.0}, "", 1, "98.0000% recorded, 98.2500% measured"),
-        ({"correct": 786, "count": 800}, "", 1, "not reproduced"),
-        ({}, "optimizer.lr is 3 there", 1, "optimizer.lr is 3 there"),
+        ({}, "", 393, 0, ""),
+        ({}, "", None, 0, ""),
+        ({"accuracy": 99.9}, "", 393, 1, "99.9000% recorded, 98.2500% measured"),
+        ({"correct": 392, "accuracy": 98.0}, "", 392, 1, "98.0000% recorded, 98.2500% measured"),
+        ({"correct": 786, "count": 800}, "", 393, 1, "not reproduced"),
+        ({}, "optimizer.lr is 3 there", 393, 1, "optimizer.lr is 3 there"),
+        ({}, "", 394, 1, "predictions.safetensors: 98.2500% recorded, 98.5000% stored"),
     ],
 )
 def test_what_is_recorded_is_what_is_measured(
@@ -35,15 +37,19 @@ def test_what_is_recorded_is_what_is_measured(
     capsys: pytest.CaptureFixture[str],
     edited: dict[str, float],
     doubt: str,
+    stored: int | None,
     code: int,
     told: str,
 ) -> None:
     folder = put(tmp_path)
     write_record(changed(read_record(folder), **edited), folder)
     score, doubts = Score({"accuracy": 98.25}, 400), [doubt] if doubt else []
+    kept = None if stored is None else Score({"accuracy": stored / 4}, 400)
 
     def reevaluate(run: Path, **_: object) -> rebuild.Comparison:
-        return rebuild.Comparison(read_record(run, doubts), score, score, tuple(doubts))
+        recorded = read_record(run, doubts)
+        scores = {"test": rebuild.Rescored(score, score, kept)}
+        return rebuild.Comparison(recorded, scores, tuple(doubts))
 
     monkeypatch.setattr(rebuild, "reevaluate", reevaluate)
     monkeypatch.setattr(evaluate, "_look_first", lambda *_: None)
@@ -51,6 +57,7 @@ def test_what_is_recorded_is_what_is_measured(
     assert evaluate.main() == code
     printed = capsys.readouterr()
     assert "unmerged  98.2500%  393 correct" in printed.out
+    assert ("  stored  " in printed.out) == (stored is not None)
     assert told in printed.err
     assert bool(printed.err) == bool(code)
 

@@ -160,8 +160,8 @@ def test_what_cannot_be_drawn_is_a_sentence(
     tensors = made_up(10, 300)
     try:
         for changed, message in [
-            ({"outputs": tensors["outputs"]}, "lacks outputs or targets"),
-            (made_up(10, 299), "shape (299, 10), and its record scored 300 examples of 10 classes"),
+            ({"outputs": tensors["outputs"]}, "lacks targets, which runs of older"),
+            (made_up(10, 299), "shape (299, 10), and its run scored 300 examples with 10 outputs"),
             (made_up(10, 300, seed=1), "correct predictions, its record"),
             ({**tensors, "targets": tensors["targets"] + 5}, "labels from"),
             ({**tensors, "outputs": tensors["outputs"] / 0}, "outputs that are not finite"),

@@ -68,8 +68,8 @@ def test_all_are_scored_once_with_the_selected_weights_and_scored_again(
     arguments = [f"run={outcome.folder}", f"cache={shared_cache}", "device=cpu"]
     assert call(monkeypatch, evaluate.main, *arguments) == 0
     printed = capsys.readouterr().out
-    assert "beside it, odd of 30 examples" in printed
-    assert "beside it, even of 25 examples" in printed
+    assert "seed 0, odd of 30 examples" in printed
+    assert "seed 0, even of 25 examples" in printed
     path = outcome.folder / "result.json"
     changed = json.loads(path.read_text())
     changed["scores"]["even"]["accuracy"] = 100.0 if record.scores["even"]["accuracy"] < 50 else 0.0
