@@ -167,7 +167,7 @@ def build_tables(
     tables: dict[tuple[str, str, str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         trained_on, scored = record.role(record.trained_on), record.role(record.split)
-        rule = record.rule_on(scored)
+        rule = record.rule_on(record.role(record.chosen_on))
         tables[record.benchmark, record.protocol, trained_on, scored, rule].append(record)
     built: list[Table] = []
     warnings = _data_notes(records)
@@ -180,7 +180,8 @@ def build_tables(
             measures = {record.task: _measure(record) for record in members}
             learnt = _name_or_role({record.trained_on for record in members}, key[2])
             scored = _name_or_role({record.split for record in members}, key[3])
-            rule = members[0].rule_on(scored)
+            chosen_on = {record.chosen_on for record in members}
+            rule = members[0].rule if len(chosen_on) == 1 else key[4]
             tasks = _tasks(members)
             built.append(Table(*key[:2], learnt, scored, rule, tasks, rows, measures))
     if len({table.protocol for table in built}) > 1:
