@@ -42,7 +42,7 @@ def contradictions(record: Record) -> str:
 
     Its values have been checked alone (:func:`hydra_peft.runs._record_values.wrong_values`).
     """
-    parts = (_of_score, _of_counts, _of_data, _of_times, _of_science, _tuned)
+    parts = (_of_score, _of_further, _of_counts, _of_data, _of_times, _of_science, _tuned)
     return _told([text for part in parts for text in part(record)])
 
 
@@ -98,6 +98,22 @@ def _of_score(record: Record) -> Iterator[str]:
     numbers = isinstance(epochs, int) and isinstance(epoch, int)
     if numbers and (not 1 <= epoch <= epochs or (last and epoch != epochs)):
         yield f"the score is of epoch {epoch} of {epochs}, by the rule '{record.rule}'"
+
+
+def _of_further(record: Record) -> Iterator[str]:
+    """Compare the scores beside the one that counts with how many images their splits have."""
+    for split, values in record.scores.items():
+        count = record.data.get("counts", {}).get(split)
+        if split == record.split:
+            continue
+        if values.keys() != record.scores[record.split].keys():
+            yield f"{split} is scored by other metrics than {record.split}"
+        elif count is None:
+            yield f"{split} has scores, and nothing says that it was read"
+        elif count and (accuracy := values.get("accuracy")) is not None:
+            counted = 100.0 * round(accuracy * count / 100) / count
+            if not math.isclose(accuracy, counted, rel_tol=0, abs_tol=_TOLERANCE):
+                yield f"accuracy on {split} is {accuracy:.8g}, of {count} images never"
 
 
 def _of_counts(record: Record) -> Iterator[str]:

@@ -132,13 +132,26 @@ class Record:
     @property
     def rule(self) -> str:
         """Which epoch's score counts, in words."""
-        return self.rule_on(self.split)
+        return self.rule_on(self.chosen_on)
 
     def rule_on(self, split: str) -> str:
-        """Return :attr:`rule` with the scored split called ``split``."""
+        """Return :attr:`rule` with the split that chose the epoch called ``split``."""
         if self.selection.get("rule") == "last":
             return "last epoch"
         return f"best of {self.selection.get('evaluations')} evaluations on {split}"
+
+    @property
+    def chosen_on(self) -> str:
+        """The split whose scores chose the epoch, where scores did."""
+        return str(self.selection.get("chosen_on", self.split))
+
+    def shown_on(self, split: str) -> Record:
+        """Return the record with its score on ``split`` as the one that counts.
+
+        The epoch is still chosen by the split that it was chosen by.
+        """
+        shown = {**self.selection, "split": split, "chosen_on": self.chosen_on}
+        return dataclasses.replace(self, selection=shown)
 
     def role(self, split: str) -> str:
         """Return the role of ``split`` in the run's task; its own name where others share it."""
@@ -148,7 +161,10 @@ class Record:
     @property
     def on_test(self) -> bool:
         """Whether the score that counts is of the test set or of one that is scored beside it."""
-        return role_of(self.split, self._roles) in ("test", FURTHER)
+        return self._is_test(self.split)
+
+    def _is_test(self, split: str) -> bool:
+        return role_of(split, self._roles) in ("test", FURTHER)
 
     @property
     def _roles(self) -> Mapping[str, Any] | None:
@@ -158,7 +174,7 @@ class Record:
     @property
     def selected_on_test(self) -> bool:
         """Whether the epoch was chosen by its score on the test set."""
-        return self.on_test and self.selection.get("rule") == "best"
+        return self._is_test(self.chosen_on) and self.selection.get("rule") == "best"
 
     @property
     def when(self) -> str:

@@ -171,7 +171,7 @@ def build_tables(
     tables: dict[tuple[str, str, str, str, str], list[Record]] = defaultdict(list)
     for record in records:
         trained_on, scored = record.role(record.trained_on), record.role(record.split)
-        rule = record.rule_on(scored)
+        rule = record.rule_on(record.role(record.chosen_on))
         tables[record.benchmark, record.protocol, trained_on, scored, rule].append(record)
     built: list[Table] = []
     warnings = _data_notes(records)
@@ -185,7 +185,8 @@ def build_tables(
             measures = {record.task: _measure(record) for record in members}
             learnt = _name_or_role({record.trained_on for record in members}, key[2])
             scored = _name_or_role({record.split for record in members}, key[3])
-            rule = members[0].rule_on(scored)
+            chosen_on = {record.chosen_on for record in members}
+            rule = members[0].rule if len(chosen_on) == 1 else key[4]
             tasks = benchmark.in_order({record.task: record.group for record in members})
             parts = (*key[:2], learnt, scored, rule)
             built.append(Table(*parts, tasks, rows, measures, benchmark.means))
