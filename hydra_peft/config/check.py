@@ -16,6 +16,7 @@ from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.shapes import SINGLE, check_shapes
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.heads import head_class
@@ -44,14 +45,7 @@ _ADDED = {"dataset": {"splits": dataclasses.asdict(SPLITS_BEFORE)}}
 #: a pointer to the split that plays a role
 _ROLE = re.compile(r"\bdataset\.splits\.(\w+)")
 #: what OmegaConf calls its types
-_KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
-#: what it calls them where a value is missing
-_NEEDED = {
-    "int": _KINDS["Integer"],
-    "float": _KINDS["Float"],
-    "bool": _KINDS["Boolean"],
-    "str": "a text",
-}
+_KINDS = {"Integer": SINGLE[int], "Float": SINGLE[float], "Boolean": SINGLE[bool]}
 #: groups that passed, by class and values as text: the jobs of a sweep share most of theirs
 _passed: dict[tuple[type, str], Any] = {}
 _PASSED_MAX = 4096
@@ -223,7 +217,7 @@ def _typed(cls: type[T], values: dict[str, Any], key: str) -> T:
 
 
 def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
-    _check_switches(cls, values, key)
+    check_shapes(cls, values, key)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cast(Any, cls))), values)
         options = cast(dict[str, Any], OmegaConf.to_container(merged, throw_on_missing=True))
@@ -239,16 +233,6 @@ def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
         raise UserError(f"{key} has a number that is too large for any key: {said}.") from None
     check_limits(cls, options, f"{key}.")
     return cast(T, _build(cls, options))
-
-
-def _check_switches(cls: Any, values: dict[str, Any], key: str) -> None:
-    """Refuse what is no boolean where one is meant: OmegaConf takes any number and some words."""
-    for name, hint in typing.get_type_hints(cls).items():
-        value = values.get(name)
-        if hint is bool and name in values and not isinstance(value, bool):
-            raise UserError(f"{key}.{name}={value} is not allowed: it must be true or false.")
-        if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-            _check_switches(hint, value, f"{key}.{name}")
 
 
 def _build(cls: Any, options: dict[str, Any]) -> Any:
@@ -290,7 +274,7 @@ def _check_value(kind: type[T], value: Any, key: str) -> T:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         typed = {None: "null", True: "true", False: "false"}
         shown = typed[value] if value is None or isinstance(value, bool) else value
-        raise UserError(f"{key}={shown} is not allowed: it must be {_NEEDED[kind.__name__]}.")
+        raise UserError(f"{key}={shown} is not allowed: it must be {SINGLE[kind]}.")
     return value
 
 
@@ -313,10 +297,6 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
     if wrong and wrong[2] in _KINDS:
         value = shortened(wrong[1], 100)
         return f"{key}={value} is not allowed: it must be {_KINDS[wrong[2]]}."
-    if none := re.fullmatch(r"Incompatible value 'None' for field of type '(\w+)'", reason):
-        return f"{key}=null is not allowed: it must be {_NEEDED.get(none[1], none[1])}."
-    if reason.startswith("Invalid value assigned: ") and "ListConfig" in reason:
-        return f"{key} is a single value where a list is meant: write it as {key}=[a,b]."
     return f"{key}: {reason}."
 
 
