@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
@@ -202,6 +203,25 @@ def content_of(path: Path, most: int, *, links: bool = False, tail: bool = False
             return file.read(most)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
+
+
+def sha256_of(path: Path, *, links: bool = False) -> str:
+    """Return the sha256 of the regular file ``path`` in hexadecimal digits.
+
+    Args:
+        links: as of :func:`open_regular`.
+
+    Raises:
+        UserError: it is no regular file, or cannot be read.
+    """
+    try:
+        with open_regular(path, links=links) as file:
+            digest = hashlib.sha256()
+            while part := file.read(2**20):
+                digest.update(part)
+            return digest.hexdigest()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable
 from typing import Any
@@ -14,8 +15,9 @@ from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.train import CONF, register
 from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import SEARCHES
+from hydra_peft.data.split_roles import role_of
 from hydra_peft.errors import UserError
-from hydra_peft.tables.overrides import Origin
+from hydra_peft.tables.overrides import Origin, by_role
 
 #: no table compares precisions (overrides._SHOWN), and asking a device for its own loads torch
 _PRECISION = ["precision=fp32", "protocol.fills.precision=fp32"]
@@ -24,7 +26,10 @@ _PRECISION = ["precision=fp32", "protocol.fills.precision=fp32"]
 def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
     """Return the settings of a run of each origin to which nothing was said beside.
 
-    Origins that ``conf`` has no yaml for are left out, and so are those that it refuses.
+    The splits of its protocol are by their roles, as :func:`by_role` makes them.
+
+    Origins that ``conf`` has no protocol or method for are left out, and so are those that it
+    refuses; of a benchmark it need not know, since settings leave out what is the task's.
     """
     register()
     GlobalHydra.instance().clear()
@@ -35,9 +40,11 @@ def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
             if overrides is None:
                 continue
             try:
-                settings = check_config(compose("train", overrides)).settings
+                config = check_config(compose("train", overrides))
             except (UserError, *COMPOSITION_ERRORS):
                 continue
+            roles = dataclasses.asdict(config.dataset.splits)
+            settings = by_role(config.settings, functools.partial(role_of, roles=roles))
             if origin.model not in _options("model"):
                 # Of any other timm model the name is the architecture.
                 settings["model.architecture"] = origin.model
@@ -99,9 +106,12 @@ def _overrides(origin: Origin) -> list[str] | None:
     # Settings hold recipe values by reference, so any task of the benchmark will do.
     tasks = _tasks(origin.benchmark)
     known = origin.protocol in _options("protocol") and origin.method in _options("method")
-    if not known or not tasks or origin.search not in SEARCHES:
+    if not known or origin.search not in SEARCHES:
         return None
-    chosen = {"protocol": origin.protocol, "method": origin.method, "dataset": tasks[0]}
+    chosen = {"protocol": origin.protocol, "method": origin.method}
+    # A benchmark of one's own has no yaml here, or one that needs its data: that of any other, with
+    # the recipe that such data takes.
+    chosen |= {"dataset": tasks[0]} if tasks else {"recipe@dataset.recipe": "neutral"}
     words = [f"{group}={option}" for group, option in chosen.items()]
     words += _PRECISION
     named = origin.model in _options("model")
@@ -117,7 +127,9 @@ def _options(group: str) -> list[str]:
 
 
 def _tasks(benchmark: str) -> list[str]:
-    return [option for option in _options("dataset") if _yaml(option).get("benchmark") == benchmark]
+    """Return the options of ``conf/dataset`` that are tasks of ``benchmark``, whatever its data."""
+    found = ((option, _yaml(option)) for option in _options("dataset"))
+    return [o for o, task in found if task.get("benchmark") == benchmark and task.get("splits")]
 
 
 @functools.cache

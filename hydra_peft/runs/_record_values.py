@@ -25,7 +25,7 @@ _MAPPINGS = (
 )
 _TEXTS = (
     *("config_id", "benchmark", "group", "task", "model", "method_label", "protocol"),
-    "primary",
+    *("primary", "adapter"),
 )
 #: what a completed run has
 _RESULTS = {

@@ -14,7 +14,7 @@ import torch
 
 from hydra_peft.adaptation.storage import TENSORS
 from hydra_peft.errors import RunFailed, UserError
-from hydra_peft.files import MAX_JSON_BYTES, atomic_write, content_of
+from hydra_peft.files import MAX_JSON_BYTES, atomic_write, content_of, sha256_of
 from hydra_peft.runs import environment, hparams
 from hydra_peft.runs.claims import ClaimLost, Held
 from hydra_peft.runs.config_file import CONFIG
@@ -184,6 +184,9 @@ class Ledger:
         """
         seconds = sum(epoch.seconds for epoch in epochs)
         images = sum(epoch.seconds * epoch.images_per_second for epoch in epochs)
+        saved = self.folder / TENSORS
+        if status == "completed" and self.held is not None and saved.is_file():
+            self.update(adapter=sha256_of(saved))
         self.update(
             status=status,
             ended=utc_now(),

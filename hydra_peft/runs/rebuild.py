@@ -20,6 +20,7 @@ from hydra_peft.backbones.inputs import image_size, preparation
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
+from hydra_peft.files import sha256_of
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.assembly import (
     build_skeleton,
@@ -98,11 +99,29 @@ def rebuild(
         check_model(config, elsewhere=True)
         skeleton = build_skeleton(config.model, config.head, config.method, config.dataset.classes)
     _check_sizes(skeleton, record, folder)
+    _check_adapter(record, folder, doubts)
     backbone, weights = load_backbone(config.model, config.seed)
     check_same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
     config.head.attach(backbone, config.dataset.classes)
     load_adapter(backbone, folder, check_weights=False)
     return RebuiltRun(folder, record, config, backbone)
+
+
+def _check_adapter(record: Record, folder: Path, doubts: list[str] | None) -> None:
+    """Compare the adapter's file with its hash in the record; those of older code have none.
+
+    Raises:
+        UserError: it is another one, and ``doubts`` is None.
+    """
+    if record.adapter in ("", now := sha256_of(folder / TENSORS)):
+        return
+    sentence = (
+        f"{folder / TENSORS} (sha256 {now[:12]}) is not what the run saved "
+        f"({in_one_line(record.adapter[:12])}): changed since, or of another run?"
+    )
+    if doubts is None:
+        raise UserError(sentence)
+    doubts.append(sentence)
 
 
 def _check_sizes(skeleton: nn.Module, record: Record, folder: Path) -> None:

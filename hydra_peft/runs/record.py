@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.data.split_roles import FURTHER, role_of
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json, write_json
 from hydra_peft.plain_text import shortened
@@ -50,6 +52,7 @@ class Record:
             ``epoch`` (from 1) and, of ``best``, the number of ``evaluations``.
         counts: examples ``scored`` and, where an example is right or wrong, ``correct``.
         training: mean ``loss`` of the last epoch, and its ``accuracy`` (percent) or None.
+        adapter: sha256 of the file with the trained tensors; "" before the end, and of older code.
         parameters: adapter, head, trainable and total.
         path: which of the ways to compute the same was taken: what was compiled, whether frozen
             features were computed once.
@@ -90,6 +93,7 @@ class Record:
     selection: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    adapter: str = ""
     parameters: dict[str, int] = field(default_factory=dict)
     path: dict[str, Any] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
@@ -120,16 +124,40 @@ class Record:
         return self.scores.get(self.split, {}).get(self.primary)
 
     @property
+    def trained_on(self) -> str:
+        """The split that was learnt from."""
+        return str(self.settings.get("protocol.train_split", "train"))
+
+    @property
     def rule(self) -> str:
         """Which epoch's score counts, in words."""
+        return self.rule_on(self.split)
+
+    def rule_on(self, split: str) -> str:
+        """Return :attr:`rule` with the scored split called ``split``."""
         if self.selection.get("rule") == "last":
             return "last epoch"
-        return f"best of {self.selection.get('evaluations')} evaluations on {self.split}"
+        return f"best of {self.selection.get('evaluations')} evaluations on {split}"
+
+    def role(self, split: str) -> str:
+        """Return the role of ``split`` in the run's task; its own name where others share it."""
+        role = role_of(split, self._roles)
+        return split if role == FURTHER else role
+
+    @property
+    def on_test(self) -> bool:
+        """Whether the score that counts is of the test set or of one that is scored beside it."""
+        return role_of(self.split, self._roles) in ("test", FURTHER)
+
+    @property
+    def _roles(self) -> Mapping[str, Any] | None:
+        dataset = self.science.get("dataset")
+        return dataset.get("splits") if isinstance(dataset, dict) else None
 
     @property
     def selected_on_test(self) -> bool:
         """Whether the epoch was chosen by its score on the test set."""
-        return self.split == "test" and self.selection.get("rule") == "best"
+        return self.on_test and self.selection.get("rule") == "best"
 
     @property
     def when(self) -> str:

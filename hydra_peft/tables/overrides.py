@@ -8,7 +8,7 @@ and those of older code have nothing of the kind.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class Origin:
         )
 
 
-#: the settings of a run without overrides, by where it comes from
+#: the settings of a run without overrides, with the roles of splits, by where it comes from
 Defaults = Mapping[Origin, Mapping[str, Any]]
 
 
@@ -88,11 +88,24 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     tuned = (mark,) * origin.tuned
     if origin not in defaults:
         return (*tuned, UNCHECKED)
-    usual = defaults[origin]
+    own, usual = by_role(record.settings, record.role), defaults[origin]
     changed: dict[str, Any] = {}
-    for key in sorted(record.settings.keys() - _SHOWN):
-        changed |= _changed(_flat(key, record.settings[key]), _flat(key, usual.get(key, {})))
+    for key in sorted(own.keys() - _SHOWN):
+        changed |= _changed(_flat(key, own[key]), _flat(key, usual.get(key, {})))
     return (*tuned, *(f"{key}={_text(value)}" for key, value in changed.items()))
+
+
+def by_role(settings: Mapping[str, Any], role: Callable[[str], str]) -> dict[str, Any]:
+    """Return ``settings`` with the roles of the protocol's splits, which each task names itself.
+
+    Args:
+        role: gives the role of a split, see :meth:`hydra_peft.runs.record.Record.role`.
+    """
+    splits = ("train_split", "evaluate_split")
+    return {
+        key: role(str(value)) if key.removeprefix("protocol.") in splits else value
+        for key, value in settings.items()
+    }
 
 
 def _changed(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from hydra_peft.config.identity import settings_id, short_hash
 from hydra_peft.runs.record import Record, completed_score
 from hydra_peft.tables.labels import PARTIAL, weights_label
 from hydra_peft.tables.measures import Measure, mean_measure, measure_of
-from hydra_peft.tables.overrides import UNCHECKED, Defaults, marks
+from hydra_peft.tables.overrides import UNCHECKED, Defaults, by_role, marks
 from hydra_peft.tables.summaries import Summary, group_weights, summarize, task_weights
 
 
@@ -114,7 +114,11 @@ class Row:
 class Table:
     """Rows that may stand under each other: one benchmark, protocol, splits and selection rule.
 
+    Splits are alike where they play one role in their tasks.
+
     Attributes:
+        trained_on, split: what was learnt from and what was scored: the split's name, or its role
+            where tasks name it differently.
         tasks: task name to group, in the order of the columns.
         measures: what the scores of each task are; all rows have the same.
     """
@@ -138,6 +142,11 @@ class Table:
         """Whether the epoch was chosen by the score on the test set: no estimate of a result."""
         return any(record.selected_on_test for row in self.rows for record in row.records)
 
+    @property
+    def on_test(self) -> bool:
+        """Whether all scores are of test sets."""
+        return all(record.on_test for row in self.rows for record in row.records)
+
 
 #: order of groups in every VTAB-like table
 GROUPS = ("natural", "specialized", "structured")
@@ -157,9 +166,9 @@ def build_tables(
     """
     tables: dict[tuple[str, str, str, str, str], list[Record]] = defaultdict(list)
     for record in records:
-        trained_on = str(record.settings.get("protocol.train_split", "train"))
-        key = (record.benchmark, record.protocol, trained_on, record.split, record.rule)
-        tables[key].append(record)
+        trained_on, scored = record.role(record.trained_on), record.role(record.split)
+        rule = record.rule_on(scored)
+        tables[record.benchmark, record.protocol, trained_on, scored, rule].append(record)
     built: list[Table] = []
     warnings = _data_notes(records)
     for key, found in sorted(tables.items()):
@@ -169,10 +178,18 @@ def build_tables(
             rows, apart = _rows(members, defaults)
             warnings += [*apart, *_lineages(members, where), *_contents(members, where)]
             measures = {record.task: _measure(record) for record in members}
-            built.append(Table(*key, _tasks(members), rows, measures))
+            learnt = _name_or_role({record.trained_on for record in members}, key[2])
+            scored = _name_or_role({record.split for record in members}, key[3])
+            rule = members[0].rule_on(scored)
+            tasks = _tasks(members)
+            built.append(Table(*key[:2], learnt, scored, rule, tasks, rows, measures))
     if len({table.protocol for table in built}) > 1:
         warnings.append("runs of different protocols are in different tables, never averaged.")
     return built, warnings
+
+
+def _name_or_role(names: set[str], role: str) -> str:
+    return names.pop() if len(names) == 1 else role
 
 
 def _by_metric(records: list[Record]) -> list[list[Record]]:
@@ -262,7 +279,7 @@ def _rows(records: list[Record], defaults: Defaults | None) -> tuple[list[Row], 
     grouped: dict[tuple[str, str, bool], list[Record]] = defaultdict(list)
     for record in records:
         key = (
-            settings_id(record.settings),
+            settings_id(by_role(record.settings, record.role)),
             weights_label(record),
             bool(record.data.get("partial")),
         )
@@ -336,8 +353,10 @@ def _one_each(records: list[Record]) -> tuple[list[Record], list[str]]:
 
 
 def _training(record: Record) -> str:
-    left_out = ("seed", "dataset")
-    return short_hash({k: v for k, v in record.science.items() if k not in left_out})
+    decides = {k: v for k, v in record.science.items() if k not in ("seed", "dataset")}
+    if isinstance(protocol := decides.get("protocol"), dict):
+        decides["protocol"] = by_role(protocol, record.role)
+    return short_hash(decides)
 
 
 def _row(records: list[Record], defaults: Defaults | None) -> Row:

@@ -264,7 +264,7 @@ def _side_by_side(
     lacking = [key for key, items in spec.rows.items() if items["name"] not in method_names()]
     if lacking:
         notes.append(f"no method here yet for {', '.join(lacking)}: those rows are the paper's.")
-    if table is not None and table.split != "test":
+    if table is not None and not table.on_test:
         notes.append(
             f"measured on {table.split}, published on the test set: the differences are not "
             "between like and like."

@@ -16,6 +16,7 @@ from fabricated_runs import agreeing, record
 from flat_results import in_fields
 
 from hydra_peft.cli import tables
+from hydra_peft.cli.tasks import task_options
 from hydra_peft.config.text import to_yaml
 from hydra_peft.methods import method_class
 from hydra_peft.runs.record import write_record
@@ -94,7 +95,7 @@ def test_the_rest_is_tabulated_whatever_some_records_hold(
 def real_like(runs: Path, count: int) -> None:
     """Write ``count`` completed runs of Table 8 with what else runs leave, and much beside them."""
     rows = {"lora": {"rank": 4}, "seqlora": {"rank": 6}, "hydra": {"rank": 2}}
-    names = [path.stem for path in sorted((tables.CONF / "dataset").glob("*.yaml"))]
+    names = sorted(task_options("vtab1k"))
     base = record()
     for number in range(count):
         method = list(rows)[number % 3]

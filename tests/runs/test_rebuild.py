@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -147,6 +148,20 @@ def test_tensors_are_compared_before_they_are_loaded(
     monkeypatch.setattr(module, "load_adapter", None)
     with pytest.raises(UserError, match=r"does not fit the model .* beyond it head\.weight"):
         rebuilt(copied)
+
+
+def test_an_adapter_that_was_changed_since_is_told(do: Do) -> None:
+    outcome = do("method=linear")
+    path = outcome.folder / "adapter.safetensors"
+    assert outcome.record.adapter == hashlib.sha256(path.read_bytes()).hexdigest()
+    content = bytearray(path.read_bytes())
+    content[-4] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"adapter\.safetensors .* is not what the run saved"):
+        rebuilt(outcome.folder)
+    doubts: list[str] = []
+    rebuilt(outcome.folder, doubts=doubts)
+    assert len(doubts) == 1
 
 
 def test_folders_that_are_no_runs(do: Do, shared_cache: Path, tmp_path: Path) -> None:

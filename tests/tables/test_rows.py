@@ -236,3 +236,46 @@ def test_no_runs_is_one_sentence(tmp_path: Path) -> None:
 def test_what_does_not_say_pretrained_is_not_called_so(weights: dict[str, Any]) -> None:
     (table,), _ = build_tables([record("a", 0, 50.0, weights=weights)])
     assert [row.weights for row in table.rows] == ["RANDOM WEIGHTS"]
+
+
+def roled(task: str, seed: int, accuracy: float, test: str, **metrics: Any) -> Record:
+    """A run of a task whose test split is called ``test``; further ones are ``f1``, ``f2``."""
+    roles = {"train": "train", "fit": None, "val": None, "test": test, "further": ["f1", "f2"]}
+    settings = {"method.name": "lora", "protocol.evaluate_split": test}
+    return record(
+        task,
+        seed,
+        accuracy,
+        settings=settings,
+        science={"seed": seed, "dataset": {"splits": roles}},
+        metrics={
+            **{"accuracy": accuracy, "correct": 1, "count": 2},
+            **{"split": test, "selection": "last epoch", **metrics},
+        },
+    )
+
+
+def test_tasks_that_name_their_test_splits_differently_share_a_row() -> None:
+    of_tasks = [roled("a", 0, 50.0, "test"), roled("b", 0, 70.0, "validation_matched")]
+    (table,), warnings = build_tables(of_tasks)
+    assert (table.split, table.trained_on, warnings) == ("test", "train", [])
+    (row,) = table.rows
+    assert {task: list(scores.values()) for task, scores in row.scores.items()} == {
+        "a": [50.0],
+        "b": [70.0],
+    }
+    assert table.on_test
+    assert not table.selected_on_test
+    (alone,), _ = build_tables(of_tasks[1:])
+    assert alone.split == "validation_matched"
+    further = [roled("b", 1, 60.0, "validation_matched", split=split) for split in ("f1", "f2")]
+    tables = build_tables([*of_tasks, *further])[0]
+    assert [table.split for table in tables] == ["f1", "f2", "test"]
+    assert all(table.on_test for table in tables)
+
+
+def test_an_epoch_selected_on_a_test_split_of_any_name_says_so() -> None:
+    best = roled("b", 0, 70.0, "held", selection="best of 10 evaluations on held")
+    (table,), _ = build_tables([best])
+    assert table.selected_on_test
+    assert table.selection == "best of 10 evaluations on held"
