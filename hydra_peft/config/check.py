@@ -18,6 +18,7 @@ from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.plain import CHOSEN, build, types
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.shapes import SINGLE, check_shapes
 from hydra_peft.config.tunable import flattened, owner
 from hydra_peft.data.sources import describe, options_class
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
@@ -39,14 +40,7 @@ _FOUND_OUT = ("name", "classes", "splits", "sizes")
 #: a pointer to the split that plays a role
 _ROLE = re.compile(r"\bdataset\.splits\.(\w+)")
 #: what OmegaConf calls its types
-_KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
-#: what it calls them where a value is missing
-_NEEDED = {
-    "int": _KINDS["Integer"],
-    "float": _KINDS["Float"],
-    "bool": _KINDS["Boolean"],
-    "str": "a text",
-}
+_KINDS = {"Integer": SINGLE[int], "Float": SINGLE[float], "Boolean": SINGLE[bool]}
 #: groups and grids that passed, by class and values as text: jobs of a sweep share most of theirs
 _passed: dict[Hashable, Any] = {}
 _PASSED_MAX = 4096
@@ -255,7 +249,7 @@ def _kept(known: Hashable, make: Callable[[], Any]) -> Any:
 
 
 def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
-    _check_switches(cls, values, key)
+    check_shapes(cls, values, key)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cast(Any, cls))), values)
         options = cast(dict[str, Any], OmegaConf.to_container(merged, throw_on_missing=True))
@@ -300,16 +294,6 @@ def _typed_item(cls: type, name: str, value: Any, key: str) -> Any:
     return typed
 
 
-def _check_switches(cls: Any, values: dict[str, Any], key: str) -> None:
-    """Refuse what is no boolean where one is meant: OmegaConf takes any number and some words."""
-    for name, hint in typing.get_type_hints(cls).items():
-        value = values.get(name)
-        if hint is bool and name in values and not isinstance(value, bool):
-            raise UserError(f"{key}.{name}={value} is not allowed: it must be true or false.")
-        if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-            _check_switches(hint, value, f"{key}.{name}")
-
-
 @functools.cache
 def _with_missing(cls: type) -> type:
     """Return a plain twin of dataclass ``cls``: its fields and types, none of its checks.
@@ -340,7 +324,7 @@ def _check_value(kind: type[T], value: Any, key: str) -> T:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         typed = {None: "null", True: "true", False: "false"}
         shown = typed[value] if value is None or isinstance(value, bool) else value
-        raise UserError(f"{key}={shown} is not allowed: it must be {_NEEDED[kind.__name__]}.")
+        raise UserError(f"{key}={shown} is not allowed: it must be {SINGLE[kind]}.")
     return value
 
 
@@ -363,10 +347,6 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
     if wrong and wrong[2] in _KINDS:
         value = shortened(wrong[1], 100)
         return f"{key}={value} is not allowed: it must be {_KINDS[wrong[2]]}."
-    if none := re.fullmatch(r"Incompatible value 'None' for field of type '(\w+)'", reason):
-        return f"{key}=null is not allowed: it must be {_NEEDED.get(none[1], none[1])}."
-    if reason.startswith("Invalid value assigned: ") and "ListConfig" in reason:
-        return f"{key} is a single value where a list is meant: write it as {key}=[a,b]."
     return f"{key}: {reason}."
 
 
