@@ -35,11 +35,11 @@ def check_shapes(cls: Any, values: dict[str, Any], key: str) -> None:
 
 
 def _check(hint: Any, value: Any, key: str) -> None:
-    inside = typing.get_args(hint)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         if value is None:
             return
-        hint = inside[0]
+        hint = typing.get_args(hint)[0]
+    inside = typing.get_args(hint)
     origin = typing.get_origin(hint) or hint
     if origin not in (list, dict, *SINGLE) and not dataclasses.is_dataclass(origin):
         return  # anything, or a type that OmegaConf alone knows
