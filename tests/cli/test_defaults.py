@@ -72,8 +72,7 @@ def test_ones_own_data_is_held_against_the_recipe_that_it_takes(
     root = write_classes(tmp_path / "pets", {"dog": 5, "cat": 5})
     words = ["dataset=folder", f"dataset.root={root}", f"dataset.benchmark={benchmark}"]
     for tuned in (False, True):
-        tuning = [f"protocol.tune={str(tuned).lower()}", "precision=fp32"]
-        mine = check_config(compose_train(*words, *tuning))
+        mine = check_config(compose_train(*words, f"protocol.tune={str(tuned).lower()}"))
         origin = Origin(benchmark, "clean", "hydra", "vit_mini", tuned=tuned)
         assert default_settings([origin]) == {origin: mine.settings}
 
