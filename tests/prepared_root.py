@@ -16,12 +16,24 @@ LISTS = {
 
 
 def write_task(
-    folder: Path, *, classes: int, train800: int = 8, val200: int = 4, test: int = 10, seed: int = 0
+    folder: Path,
+    *,
+    classes: int,
+    train800: int = 8,
+    val200: int = 4,
+    test: int = 10,
+    seed: int = 0,
+    **further: int,
 ) -> None:
-    """Write one task's folder as NOAH's script lays it out: JPEG files, four lists."""
+    """Write one task's folder as NOAH's script lays it out: JPEG files, four lists.
+
+    Args:
+        further: sizes of other splits by name.
+    """
     random = np.random.RandomState(seed)
     parts = {}
-    for split, count in (("train800", train800), ("val200", val200), ("test", test)):
+    sizes = {"train800": train800, "val200": val200, "test": test, **further}
+    for split, count in sizes.items():
         pixels = random.randint(0, 256, (count, 20, 24, 3), np.uint8)
         parts[split] = [(image, i % classes) for i, image in enumerate(pixels)]
     parts["train800val200"] = parts["train800"] + parts["val200"]

@@ -16,13 +16,12 @@ from hydra_peft.data.sources import labels_of
 from hydra_peft.errors import UserError
 from hydra_peft.metrics import value_text
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.runs.first_look import data_request
-from hydra_peft.runs.folder import PREDICTIONS, check_run_folder
-from hydra_peft.runs.record import Record, completed_score
+from hydra_peft.runs.first_look import data_request, splits_scored
+from hydra_peft.runs.folder import check_run_folder, predictions_name
+from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import look_at_run
 
 if TYPE_CHECKING:  # they load torch
-    from hydra_peft.runs.rebuild import Comparison
     from hydra_peft.training.evaluation import Score
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -74,45 +73,55 @@ def _main() -> int:
         data=arguments.data or None,
         device=arguments.device,
     )
-    record, measured = compared.recorded, compared.unmerged
+    record, doubts, failed = compared.recorded, list(compared.doubts), []
     name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
-    print(in_one_line(f"{name}, {record.split} of {measured.count} examples"))
-    recorded, count = record.scores[record.split], record.counts["scored"]
-    _print("recorded", recorded, count)
-    doubts = [*compared.doubts, *_stored_doubt(compared)]
-    _print("unmerged", measured.values, measured.count)
-    agrees = measured.count == count and _agree(measured.values, recorded, 1e-9)
-    if compared.merged is None:
-        print(in_one_line(f"  merged    {compared.unmergeable}"))
-    else:
-        _print("merged", compared.merged.values, measured.count)
-        # Merging rounds, which may turn one example over; more of them in other metrics.
-        agrees = agrees and _agree(compared.merged.values, recorded, 100.5 / count)
-    for sentence in doubts:
+    for split, scores in compared.scores.items():
+        print(in_one_line(f"{name}, {split} of {scores.unmerged.count} examples"))
+        recorded, count = record.scores[split], _count(record, split)
+        _print("recorded", recorded, count)
+        doubts += _stored_doubt(record, split, scores.stored)
+        _print("unmerged", scores.unmerged.values, scores.unmerged.count)
+        agrees = scores.unmerged.count == count and _agree(scores.unmerged.values, recorded, 1e-9)
+        if scores.merged is None:
+            print(in_one_line(f"  merged    {compared.unmergeable}"))
+        else:
+            _print("merged", scores.merged.values, scores.merged.count)
+            # Merging rounds, which may turn one example over; more of them in other metrics.
+            agrees = agrees and _agree(scores.merged.values, recorded, 100.5 / max(count, 1))
+        if not agrees:
+            before, now = _texts(record, split, scores.unmerged)
+            on = "" if split == record.split else f" on {split}"
+            failed.append(f"the recorded score{on} is not reproduced: {before} recorded, {now}")
+    for sentence in [*doubts, *(f"{text} measured." for text in failed)]:
         complain(sentence)
-    if not agrees:
-        before, now = _texts(record, measured)
-        complain(f"the recorded score is not reproduced: {before} recorded, {now} measured.")
-    return 0 if agrees and not doubts else 1
+    return 1 if doubts or failed else 0
 
 
-def _stored_doubt(compared: Comparison) -> list[str]:
+def _count(record: Record, split: str) -> int:
+    """Return how many examples of ``split`` the record counts; 0 where it counts none."""
+    if split == record.split:
+        return record.counts["scored"]
+    return int(record.data.get("counts", {}).get(split, 0))
+
+
+def _stored_doubt(record: Record, split: str, stored: Score | None) -> list[str]:
     """Print the score of the outputs that the run stored; return what contradicts the record."""
-    record, stored = compared.recorded, compared.stored
     if stored is None:
         return []
     _print("stored", stored.values, stored.count)
     # A run that went on after its scoring stored what it computed anew.
     tolerance = 100.5 / stored.count if record.resumed else 1e-9
-    if _agree(stored.values, record.scores[record.split], tolerance):
+    if _agree(stored.values, record.scores[split], tolerance):
         return []
-    before, now = _texts(record, stored)
-    return [f"the record contradicts the run's {PREDICTIONS}: {before} recorded, {now} stored."]
+    before, now = _texts(record, split, stored)
+    name = predictions_name(split, record.split)
+    return [f"the record contradicts the run's {name}: {before} recorded, {now} stored."]
 
 
-def _texts(record: Record, score: Score) -> tuple[str, str]:
-    pair = (completed_score(record), score.values[record.primary])
-    before, now = (value_text(record.primary, value, 4) for value in pair)
+def _texts(record: Record, split: str, score: Score) -> tuple[str, str]:
+    pair = (record.scores[split], score.values)
+    values = (one.get(record.primary, math.nan) for one in pair)
+    before, now = (value_text(record.primary, value, 4) for value in values)
     return before, now
 
 
@@ -148,5 +157,5 @@ def _look_first(folder: Path, arguments: Arguments) -> None:
         raise UserError(f"checkpoint={arguments.checkpoint} is not there, or is no file.")
     config = look_at_run(folder, checkpoint=arguments.checkpoint or None, doubts=[])
     paths = dataclasses.replace(config.paths, data=arguments.data or config.paths.data)
-    request = data_request(config.dataset, paths, [config.protocol.evaluate_split])
+    request = data_request(config.dataset, paths, splits_scored(config))
     labels_of(config.dataset.source, request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +32,9 @@ USAGE = """\
 Print tables of the completed runs; write them as Markdown and CSV, as LaTeX, or as HTML.
 
 python scripts/tables.py [table=1..15] [compare=<a>,<b>] [format=markdown|csv|latex|html]
-                         [protocol=<name>] [tasks=<a>,<b>] [methods=<a>,<b>]
+                         [protocol=<name>] [tasks=<a>,<b>] [methods=<a>,<b>] [split=<name>]
                          [runs=<folder>] [out=<folder>] [name=<file name>]
+                         [config_dir=<folder>]
 
   table     one of the paper's tables; runs may be missing
             1, 7, 10 ELEVATER; 2, 5, 8 VTAB-1k; 3, 6, 9 GLUE: measured beside published
@@ -47,9 +48,13 @@ python scripts/tables.py [table=1..15] [compare=<a>,<b>] [format=markdown|csv|la
   protocol  only runs of this protocol (default: all, each in its own table)
   tasks     only runs on these tasks, such as tasks=digits,cells: means are over them alone
   methods   only runs of these methods, such as methods=lora,hydra
+  split     scores on this split, of the runs that were scored on it: a further one, such as the
+            mismatched one of MNLI (default: the split that counts)
   runs      where to look for run folders (default: results/runs)
   out       where the files go (default: results/tables)
-  name      their name without ending (default: accuracy, or such as table8, or compare)"""
+  name      their name without ending (default: accuracy, or such as table8, or compare)
+  config_dir  a folder of your own yaml files, as train.py --config-dir has it: its benchmark/*.yaml
+            say in which order tasks come and which means are reported"""
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,11 @@ class Arguments:
     protocol: str | None = None
     tasks: str = ""
     methods: str = ""
+    split: str = ""
     runs: str = str(RUNS)
     out: str = str(ROOT / "results" / "tables")
     name: str | None = None
+    config_dir: str = ""
 
 
 def main() -> int:
@@ -81,12 +88,20 @@ def _main() -> int:
     if arguments.table is None:
         name = name or ("accuracy" if arguments.compare is None else "compare")
         only = {"tasks": arguments.tasks, "methods": arguments.methods}
-        compare = arguments.compare
-        print_tables(runs, out, name, form=form, protocol=protocol, compare=compare, only=only)
+        print_tables(
+            runs,
+            out,
+            name,
+            form=form,
+            protocol=protocol,
+            compare=arguments.compare,
+            only=only,
+            configs=_config_dirs(arguments.config_dir),
+            split=arguments.split,
+        )
     elif arguments.compare is not None:
         raise UserError("table= and compare= do not go together: give one of them.")
-    elif arguments.tasks or arguments.methods:
-        key = "tasks" if arguments.tasks else "methods"
+    elif key := next((k for k in ("tasks", "methods", "split") if getattr(arguments, k)), ""):
         raise UserError(
             f"table= and {key}= do not go together: the paper's tables are shown whole; leave out "
             "table= for a table of some runs."
@@ -105,6 +120,8 @@ def print_tables(
     protocol: str | None = None,
     compare: str | None = None,
     only: Mapping[str, str] | None = None,
+    configs: Sequence[Path] = (),
+    split: str = "",
 ) -> None:
     """Print the tables of the runs below ``runs``; write ``out/name.md`` and ``out/name.csv``.
 
@@ -116,19 +133,23 @@ def print_tables(
         protocol: leave other protocols out.
         compare: put these rows against each other instead (:mod:`~hydra_peft.tables.significance`).
         only: as of :func:`~hydra_peft.runs.selection.select`.
+        configs: folders of yaml files that have benchmarks beside those of ``conf``.
+        split: show the scores on it; empty takes the split that counts.
 
     Raises:
-        UserError: there is no run, or no such format, protocol, task, method or row.
+        UserError: there is no run, or no such format, protocol, task, method, row or split.
         OSError: the files cannot be written.
     """
     from hydra_peft.runs.collection import collect
-    from hydra_peft.runs.selection import describe_selection, select
+    from hydra_peft.runs.selection import describe_selection, select, shown_on
     from hydra_peft.tables import render, significance
     from hydra_peft.tables.formats import endings
     from hydra_peft.tables.rows import build_tables
 
     endings(form)
     collection = select(collect(runs), only or {})
+    if split:
+        collection = shown_on(collection, split)
     _check_protocol(protocol, collection.records)
     records = [r for r in collection.records if protocol in (None, r.protocol)]
     if protocol is not None and not records:
@@ -136,13 +157,22 @@ def print_tables(
     chosen = describe_selection(only or {})
     if chosen and not records:
         raise UserError(f"none of the chosen runs below {runs} has completed: train one first.")
-    tables, apart = build_tables(records, defaults=_defaults(records))
+    tables, apart = build_tables(records, defaults=_defaults(records), benchmarks=configs)
     notes = [*chosen, *collection.warnings, *apart]
     if compare is None:
         documents = render.documents(tables, notes, form)
     else:
         documents = significance.documents(tables, compare, notes, form)
     _publish(documents, notes, out / name)
+
+
+def _config_dirs(folder: str) -> list[Path]:
+    if not folder:
+        return []
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise UserError(f"config_dir={folder} is no folder: give one of your own yaml files.")
+    return [path]
 
 
 def print_paper_table(

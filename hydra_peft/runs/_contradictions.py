@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.config.grid import shortened_keys
 from hydra_peft.config.identity import TUNED, short_hash
+from hydra_peft.config.tunable import flattened
 from hydra_peft.data.split_roles import role_of
 from hydra_peft.errors import UserError
 from hydra_peft.finite import is_finite
@@ -41,7 +43,7 @@ def contradictions(record: Record) -> str:
 
     Its values have been checked alone (:func:`hydra_peft.runs._record_values.wrong_values`).
     """
-    parts = (_of_score, _of_counts, _of_data, _of_times, _of_science, _tuned)
+    parts = (_of_score, _of_further, _of_counts, _of_data, _of_times, _of_science, _tuned)
     return _told([text for part in parts for text in part(record)])
 
 
@@ -60,13 +62,15 @@ def config_contradictions(record: Record, config: Mapping[str, Any]) -> str:
         given = config.get(group, _MISSING)
         if group == "method":
             given = _method(json.dumps(given)) if isinstance(given, Mapping) else given
+        if group == "protocol" and isinstance(given, Mapping):
+            given = {k: _grid(value) if k == "grid" else value for k, value in given.items()}
         if isinstance(recorded, Mapping) and isinstance(given, Mapping):
             pairs = {f"{group}.{k}": (v, given[k]) for k, v in recorded.items() if k in given}
         else:
             pairs = {} if given is _MISSING else {group: (recorded, given)}
         for key, (expected, value) in pairs.items():
             if expected == TUNED:
-                expected = record.tuning.get("chosen", {}).get(key.rpartition(".")[2], value)
+                expected = record.tuning.get("chosen", {}).get(key, value)
             if key == "dataset.splits" and isinstance(value, dict) and isinstance(expected, dict):
                 # Roles that no split plays need not stand in a yaml.
                 expected = {role: name for role, name in expected.items() if role in value or name}
@@ -98,6 +102,22 @@ def _of_score(record: Record) -> Iterator[str]:
     numbers = isinstance(epochs, int) and isinstance(epoch, int)
     if numbers and (not 1 <= epoch <= epochs or (last and epoch != epochs)):
         yield f"the score is of epoch {epoch} of {epochs}, by the rule '{record.rule}'"
+
+
+def _of_further(record: Record) -> Iterator[str]:
+    """Compare the scores beside the one that counts with how many images their splits have."""
+    for split, values in record.scores.items():
+        count = record.data.get("counts", {}).get(split)
+        if split == record.split:
+            continue
+        if values.keys() != record.scores[record.split].keys():
+            yield f"{split} is scored by other metrics than {record.split}"
+        elif count is None:
+            yield f"{split} has scores, and nothing says that it was read"
+        elif count and (accuracy := values.get("accuracy")) is not None:
+            counted = 100.0 * round(accuracy * count / 100) / count
+            if not math.isclose(accuracy, counted, rel_tol=0, abs_tol=_TOLERANCE):
+                yield f"accuracy on {split} is {accuracy:.8g}, of {count} images never"
 
 
 def _of_counts(record: Record) -> Iterator[str]:
@@ -258,6 +278,14 @@ def _method(text: str) -> Any:
         return build_method(
             given["name"], **{key: given[key] for key in options & given.keys()}
         ).identity()
+    except UserError:
+        return given
+
+
+def _grid(given: Any) -> Any:
+    """Return the ``protocol.grid`` of a config under the names that identities have."""
+    try:
+        return shortened_keys(flattened(given)) if isinstance(given, Mapping) else given
     except UserError:
         return given
 

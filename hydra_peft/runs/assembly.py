@@ -31,7 +31,7 @@ from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
 from hydra_peft.heads._base import Head
 from hydra_peft.methods._base import Method
-from hydra_peft.runs.first_look import data_request, splits_read
+from hydra_peft.runs.first_look import data_request, splits_read, splits_scored
 from hydra_peft.training.batches import Prepare
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.seeding import derive_seed, seed_everything
@@ -246,7 +246,8 @@ def check_images(config: RunConfig) -> None:
     request = data_request(config.dataset, config.paths, splits_read(config))
     loaded = _load(config.dataset, request)
     describe_data(config.dataset, config.data, loaded)
-    loaded.splits[config.protocol.evaluate_split].check_decodable()
+    for split in splits_scored(config):
+        loaded.splits[split].check_decodable()
 
 
 def keeps(cache: str, split: str, roles: SplitRoles) -> bool:

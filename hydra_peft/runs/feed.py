@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from hydra_peft.backbones.inputs import probe_input
@@ -16,7 +18,7 @@ from hydra_peft.training.features import features_of, head_alone, head_inputs
 def choose_feed(
     adapted: AdaptedModel,
     train_split: Split,
-    evaluate_split: Split,
+    scored: Mapping[str, Split],
     *,
     train: TrainConfig,
     device: torch.device,
@@ -27,18 +29,20 @@ def choose_feed(
     probe = probe_input(model, device)[0]
     head = head_alone(model, probe) if adapted.takes_features else None
     if head is not None:
-        train_split, evaluate_split = (
-            head_inputs(
+
+        def features(split: Split) -> Split:
+            return head_inputs(
                 model, head, split, prepare=adapted.prepare, device=device, precision=precision
             )
-            for split in (train_split, evaluate_split)
-        )
+
+        train_split = features(train_split)
+        scored = {name: features(split) for name, split in scored.items()}
         path: dict[str, object] = {
             "features": "computed once",
             "compiled": None,
             "cuda_graph": False,
         }
-        return Feed(head, train_split, evaluate_split, features_of, path)
+        return Feed(head, train_split, scored, features_of, path)
     compiled = None
     if train.compile == "true" or (train.compile == "auto" and pays(device)):
         compiled = compile_blocks(model, cuda_graph=train.cuda_graph)
@@ -48,4 +52,4 @@ def choose_feed(
         # Elsewhere torch compiles the same blocks and makes no graphs of them.
         "cuda_graph": compiled is not None and train.cuda_graph and device.type == "cuda",
     }
-    return Feed(model, train_split, evaluate_split, adapted.prepare, path)
+    return Feed(model, train_split, scored, adapted.prepare, path)

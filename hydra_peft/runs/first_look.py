@@ -145,8 +145,14 @@ def splits_read(config: RunConfig) -> list[str]:
     """Return every split that a run or its tuning reads: what its record has hashes of."""
     protocol, roles = config.protocol, config.dataset.splits
     tuned = (roles.fit, roles.val) if protocol.tune else ()
-    names = (*tuned, protocol.train_split, protocol.evaluate_split)
+    names = (*tuned, protocol.train_split, *splits_scored(config))
     return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def splits_scored(config: RunConfig) -> list[str]:
+    """Return the splits that a run scores: the one that counts, then the further ones beside it."""
+    counted = config.protocol.evaluate_split
+    return [counted, *config.dataset.splits.scored_beside(counted)]
 
 
 def data_request(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[str]) -> DataRequest:

@@ -15,6 +15,8 @@ METRICS = "metrics.csv"
 #: ``outputs``, float32 ``[n, outputs]``: what the model said of each example of the scored split;
 #: ``targets``: what is true of them, as the task's kind has it
 PREDICTIONS = "predictions.safetensors"
+#: the same of a further split that is scored beside it, by the split's name
+PREDICTIONS_OF = "predictions-{}.safetensors"
 LOG = "train.log"
 #: files of an adapter, as :func:`hydra_peft.adaptation.storage.save_adapter` names them
 ADAPTER = ("adapter.json", "adapter.safetensors")
@@ -24,6 +26,11 @@ WRITTEN = (FILE, CONFIG, *ADAPTER, PREDICTIONS, TRACEBACK, METRICS, LOG)
 SUPERSEDED = ".superseded-"
 #: where below the runs those of a search are: no table takes them for results
 TUNING = "tuning"
+
+
+def predictions_name(split: str, counted: str) -> str:
+    """Return the name of the file with the outputs of ``split``, where ``counted`` counts."""
+    return PREDICTIONS if split == counted else PREDICTIONS_OF.format(split)
 
 
 def run_folder(
@@ -72,8 +79,7 @@ def check_file_places(folder: Path) -> None:
     Raises:
         UserError: one has.
     """
-    for name in WRITTEN:
-        path = folder / name
+    for path in (*(folder / name for name in WRITTEN), *folder.glob(PREDICTIONS_OF.format("*"))):
         if path.is_dir() and not path.is_symlink():
             raise UserError(
                 f"{path} is a folder, and the run writes a file of that name: move it elsewhere."

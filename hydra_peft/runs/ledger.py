@@ -18,7 +18,7 @@ from hydra_peft.files import MAX_JSON_BYTES, atomic_write, content_of, sha256_of
 from hydra_peft.runs import environment, hparams
 from hydra_peft.runs.claims import ClaimLost, Held
 from hydra_peft.runs.config_file import CONFIG
-from hydra_peft.runs.folder import WRITTEN, check_file_places
+from hydra_peft.runs.folder import PREDICTIONS_OF, WRITTEN, check_file_places
 from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record, utc_now, write_record
 from hydra_peft.training.progress import EpochRecord
 
@@ -239,7 +239,7 @@ class Ledger:
 
     def _tidy(self) -> None:
         """Remove what a process that was killed while it wrote left, and an earlier traceback."""
-        for name in WRITTEN:
+        for name in (*WRITTEN, PREDICTIONS_OF.format("*")):
             for temporary in self.folder.glob(f".{name}.*"):
                 temporary.unlink(missing_ok=True)
         (self.folder / TRACEBACK).unlink(missing_ok=True)

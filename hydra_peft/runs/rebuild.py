@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ from hydra_peft.runs.assembly import (
     load_data,
 )
 from hydra_peft.runs.config_file import CONFIG
-from hydra_peft.runs.first_look import data_request
+from hydra_peft.runs.first_look import data_request, splits_scored
+from hydra_peft.runs.folder import predictions_name
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import in_file, read_completed
 from hydra_peft.runs.stored_outputs import score_stored
@@ -42,24 +43,45 @@ MAX_THREADS = 1024
 
 
 @dataclass(frozen=True)
+class Rescored:
+    """Scores of one split, computed now.
+
+    Attributes:
+        unmerged: score with the branches in place.
+        merged: score of the merged model; None where there is none.
+        stored: score of the outputs that the run kept; None where there are none, or damaged ones.
+    """
+
+    unmerged: Score
+    merged: Score | None
+    stored: Score | None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What a run recorded, and what its rebuilt model scores now.
 
     Attributes:
         recorded: the run's record.
-        unmerged: score with the branches in place.
-        merged: score of the merged model; None where there is none.
+        scores: by split, the one that counts first.
         doubts: a sentence for each thing in the folder that contradicts another.
         unmergeable: why there is no merged score.
-        stored: score of the outputs that the run kept; None where there are none, or damaged ones.
     """
 
     recorded: Record
-    unmerged: Score
-    merged: Score | None
+    scores: Mapping[str, Rescored]
     doubts: tuple[str, ...]
     unmergeable: str = ""
-    stored: Score | None = None
+
+    @property
+    def unmerged(self) -> Score:
+        """The score of the split that counts, with the branches in place."""
+        return self.scores[self.recorded.split].unmerged
+
+    @property
+    def merged(self) -> Score | None:
+        """That of the merged model; None where there is none."""
+        return self.scores[self.recorded.split].merged
 
 
 @dataclass(frozen=True)
@@ -161,26 +183,36 @@ def _check_sizes(skeleton: nn.Module, record: Record, folder: Path) -> None:
 
 
 def load_scored_split(run: RebuiltRun, *, cache: Path, data: str | None = None) -> Split:
-    """Return the images that ``run`` was scored on, in its model's size.
+    """Return the images of the split that counts for ``run``; see :func:`load_scored_splits`."""
+    counted = run.config.protocol.evaluate_split
+    return load_scored_splits(run, [counted], cache=cache, data=data)[counted]
+
+
+def load_scored_splits(
+    run: RebuiltRun, names: Sequence[str], *, cache: Path, data: str | None = None
+) -> dict[str, Split]:
+    """Return images that ``run`` was scored on, in its model's size, by split.
 
     Args:
+        names: of the splits.
         cache: where the task's images are cached on this machine.
         data: folder of prepared data, where it has moved since; None takes the recorded.
 
     Raises:
         UserError: the images are missing, or are not those of the record.
     """
-    config, split = run.config, run.config.protocol.evaluate_split
+    config = run.config
     paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
-    request = data_request(config.dataset, paths, [split])
-    loaded = load_data(config.dataset, config.data, request, image_size(run.model), wanted=[split])
-    check_same(
-        f"{split} images",
-        _split_hash(loaded.description, split),
-        _split_hash(run.record.data, split),
-        run.folder,
-    )
-    return loaded.splits[split]
+    request = data_request(config.dataset, paths, names)
+    loaded = load_data(config.dataset, config.data, request, image_size(run.model), wanted=names)
+    for split in names:
+        check_same(
+            f"{split} images",
+            _split_hash(loaded.description, split),
+            _split_hash(run.record.data, split),
+            run.folder,
+        )
+    return {name: loaded.splits[name] for name in names}
 
 
 def reevaluate(
@@ -207,26 +239,33 @@ def reevaluate(
     if where.type == "cpu" and type(threads) is int and 1 <= threads <= MAX_THREADS:
         # Another number of threads sums in another order, which can flip a close call.
         torch.set_num_threads(threads)
-    split = load_scored_split(run, cache=cache, data=data)
+    splits = load_scored_splits(run, splits_scored(run.config), cache=cache, data=data)
     model = run.model.to(where)
     arguments: dict[str, Any] = {
         "prepare": preparation(model, run.config.data.normalization, where),
         "device": where,
         "precision": run.config.precision,
     }
-    task, stored = run.config.task(), None
-    try:
-        stored = score_stored(folder, task, split.targets)
-    except UserError as error:
-        doubts.append(str(error))
-    unmerged = evaluate(model, task, split, **arguments)
-    merged, why = None, f"nothing to merge for method {run.config.method.name}"
+    task, stored = run.config.task(), dict[str, Score | None]()
+    for name, split in splits.items():
+        path = folder / predictions_name(name, run.record.split)
+        try:
+            stored[name] = score_stored(path, task, split.targets)
+        except UserError as error:
+            doubts.append(str(error))
+
+    def score() -> dict[str, Score]:
+        return {name: evaluate(model, task, split, **arguments) for name, split in splits.items()}
+
+    unmerged, merged = score(), dict[str, Score]()
+    why = f"nothing to merge for method {run.config.method.name}"
     try:
         if merge(model):
-            merged = evaluate(model, task, split, **arguments)
+            merged = score()
     except NotMergeable as error:
         why = str(error)
-    return Comparison(run.record, unmerged, merged, tuple(doubts), why, stored)
+    scores = {n: Rescored(unmerged[n], merged.get(n), stored.get(n)) for n in splits}
+    return Comparison(run.record, scores, tuple(doubts), why)
 
 
 def _split_hash(description: Mapping[str, Any], split: str) -> str:

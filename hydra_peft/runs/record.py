@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.config.grid import dotted
 from hydra_peft.data.split_roles import FURTHER, role_of
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json, write_json
@@ -131,13 +132,26 @@ class Record:
     @property
     def rule(self) -> str:
         """Which epoch's score counts, in words."""
-        return self.rule_on(self.split)
+        return self.rule_on(self.chosen_on)
 
     def rule_on(self, split: str) -> str:
-        """Return :attr:`rule` with the scored split called ``split``."""
+        """Return :attr:`rule` with the split that chose the epoch called ``split``."""
         if self.selection.get("rule") == "last":
             return "last epoch"
         return f"best of {self.selection.get('evaluations')} evaluations on {split}"
+
+    @property
+    def chosen_on(self) -> str:
+        """The split whose scores chose the epoch, where scores did."""
+        return str(self.selection.get("chosen_on", self.split))
+
+    def shown_on(self, split: str) -> Record:
+        """Return the record with its score on ``split`` as the one that counts.
+
+        The epoch is still chosen by the split that it was chosen by.
+        """
+        shown = {**self.selection, "split": split, "chosen_on": self.chosen_on}
+        return dataclasses.replace(self, selection=shown)
 
     def role(self, split: str) -> str:
         """Return the role of ``split`` in the run's task; its own name where others share it."""
@@ -147,7 +161,10 @@ class Record:
     @property
     def on_test(self) -> bool:
         """Whether the score that counts is of the test set or of one that is scored beside it."""
-        return role_of(self.split, self._roles) in ("test", FURTHER)
+        return self._is_test(self.split)
+
+    def _is_test(self, split: str) -> bool:
+        return role_of(split, self._roles) in ("test", FURTHER)
 
     @property
     def _roles(self) -> Mapping[str, Any] | None:
@@ -157,7 +174,7 @@ class Record:
     @property
     def selected_on_test(self) -> bool:
         """Whether the epoch was chosen by its score on the test set."""
-        return self.on_test and self.selection.get("rule") == "best"
+        return self._is_test(self.chosen_on) and self.selection.get("rule") == "best"
 
     @property
     def when(self) -> str:
@@ -215,6 +232,8 @@ def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
             f"{path} has schema {schema!r}, this version reads 1 and {SCHEMA}: "
             "use the version of hydra_peft that wrote it."
         )
+    if isinstance(values.get("tuning"), dict):
+        values = {**values, "tuning": with_dotted_keys(values["tuning"])}
     fields = {f.name: f for f in dataclasses.fields(Record)}
     missing = [
         name
@@ -237,6 +256,19 @@ def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
         if doubts is not None:
             doubts += sentences
     return record
+
+
+def with_dotted_keys(tuning: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was tried and chosen by dotted key; older code named ``lr`` and two options."""
+    found = dict(tuning)
+    for part in ("chosen", "space"):
+        if isinstance(found.get(part), dict):
+            found[part] = dotted(found[part])
+    if isinstance(found.get("candidates"), list):
+        found["candidates"] = [
+            dotted(one) if isinstance(one, dict) else one for one in found["candidates"]
+        ]
+    return found
 
 
 def _check_values(record: Record, path: Path) -> None:

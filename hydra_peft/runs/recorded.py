@@ -14,6 +14,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
 from hydra_peft.runs.config_file import CONFIG, read_config
+from hydra_peft.runs.first_look import splits_scored
 from hydra_peft.runs.folder import ADAPTER
 from hydra_peft.runs.record import Record, read_record
 
@@ -46,7 +47,8 @@ def read_completed(
     config = read_run_config(folder)
     if record.status != "completed":
         raise UserError(f"the run in {folder} is {record.status}: there is nothing to evaluate.")
-    if record.split != config.protocol.evaluate_split:
+    counted, *further = splits_scored(config)
+    if record.split != counted or record.scores.keys() != {counted, *further}:
         raise UserError(f"{folder}: record and config name different splits: edited?")
     if checkpoint is not None:
         model = dataclasses.replace(config.model, checkpoint=checkpoint)

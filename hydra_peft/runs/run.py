@@ -179,7 +179,7 @@ class _Run:
         ledger.prepared()
         return feed
 
-    def _splits(self, adapted: AdaptedModel) -> tuple[Split, Split]:
+    def _splits(self, adapted: AdaptedModel) -> tuple[Split, dict[str, Split]]:
         ledger = self.ledger
 
         def described(description: dict[str, object]) -> None:

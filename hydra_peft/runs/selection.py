@@ -56,5 +56,22 @@ def select(collection: Collection, wanted: Mapping[str, str]) -> Collection:
     )
 
 
+def shown_on(collection: Collection, split: str) -> Collection:
+    """Return the completed runs of ``collection`` that were scored on ``split``, with that score.
+
+    Raises:
+        UserError: none was.
+    """
+    scored = [run for run in collection.completed if split in run.record.scores]
+    if not scored:
+        known = sorted({name for run in collection.completed for name in run.record.scores})
+        raise UserError(
+            f"split={split}: no completed run was scored on it{did_you_mean(split, known)}; there "
+            f"are {', '.join(known) or 'none'}."
+        )
+    shown = [dataclasses.replace(run, record=run.record.shown_on(split)) for run in scored]
+    return dataclasses.replace(collection, completed=shown)
+
+
 def _given(wanted: Mapping[str, str]) -> dict[str, str]:
     return {key: text for key, text in wanted.items() if text.strip(", ")}

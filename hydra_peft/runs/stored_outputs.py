@@ -10,7 +10,6 @@ from torch import Tensor
 
 from hydra_peft.errors import UserError
 from hydra_peft.files import open_regular
-from hydra_peft.runs.folder import PREDICTIONS
 from hydra_peft.tasks import Task
 from hydra_peft.tensor_files import read_headers, read_tensors
 from hydra_peft.training.evaluation import Score
@@ -41,17 +40,17 @@ def read_outputs(path: Path, shape: tuple[int, int]) -> dict[str, Tensor]:
     return tensors
 
 
-def score_stored(folder: Path, task: Task, targets: Tensor) -> Score | None:
-    """Return the score of the outputs that the run in ``folder`` stored, None where it has none.
+def score_stored(path: Path, task: Task, targets: Tensor) -> Score | None:
+    """Return the score of the outputs that a run stored in ``path``, None where it did not.
 
     Args:
+        path: see :func:`hydra_peft.runs.folder.predictions_name`.
         task: the run's.
         targets: of the split that was scored, as the data has them.
 
     Raises:
         UserError: see :func:`read_outputs`; or they are of other targets.
     """
-    path = folder / PREDICTIONS
     if not os.path.lexists(path):
         return None
     tensors = read_outputs(path, (len(targets), task.outputs))

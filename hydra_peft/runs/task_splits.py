@@ -9,7 +9,7 @@ import torch
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.split import Split
 from hydra_peft.runs.assembly import check_batches, load_data
-from hydra_peft.runs.first_look import data_request, splits_read
+from hydra_peft.runs.first_look import data_request, splits_read, splits_scored
 
 
 def load_splits(
@@ -18,11 +18,11 @@ def load_splits(
     device: torch.device,
     *,
     described: Callable[[dict[str, object]], None],
-) -> tuple[Split, Split]:
-    """Return the split to train on, in the memory of ``device``, and the one to score.
+) -> tuple[Split, dict[str, Split]]:
+    """Return the split to train on, in the memory of ``device``, and those to score by name.
 
     Args:
-        config: names both, in its protocol.
+        config: its protocol names both; the one that counts is scored first.
         size: height and width in pixels of the images that the model takes; None if it takes none.
         described: called with what the record says of the data, before images are decoded.
 
@@ -32,10 +32,11 @@ def load_splits(
     """
     protocol = config.protocol
     request = data_request(config.dataset, config.paths, splits_read(config))
-    wanted = (protocol.train_split, protocol.evaluate_split)
+    scored = splits_scored(config)
+    wanted = (protocol.train_split, *scored)
     loaded = load_data(
         config.dataset, config.data, request, size, wanted=wanted, described=described
     )
     train_split = loaded.splits[protocol.train_split]
     check_batches(len(train_split), config.train.batch_size, config.train.drop_last)
-    return train_split.in_memory(device), loaded.splits[protocol.evaluate_split]
+    return train_split.in_memory(device), {name: loaded.splits[name] for name in scored}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, closing
 from typing import Any
 
@@ -22,7 +22,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.cores import threads_are_given
 from hydra_peft.errors import UserError
 from hydra_peft.runs.checkpoints import Checkpoints
-from hydra_peft.runs.folder import PREDICTIONS
+from hydra_peft.runs.folder import predictions_name
 from hydra_peft.runs.ledger import Ledger
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.state import TrainingState, is_number
@@ -136,9 +136,11 @@ class Training:
         if config.protocol.selection != "last":
             state.scoring.restore(adapter_state_dict(self.model))
             self._save_adapter()
-        self._save_predictions()
+        scores = self._score_at_the_end(writer)
+        results = state.scoring.results()
         return {
-            **state.scoring.results(),
+            **results,
+            "scores": {**results["scores"], **scores},
             "training": {
                 "loss": state.epochs[-1].loss,
                 "accuracy": state.epochs[-1].train_accuracy,
@@ -184,7 +186,7 @@ class Training:
                 self._save_adapter()
         if state.scoring.is_due(record.epoch):
             with threads.all():
-                score = self._score()
+                score = self._score(config.protocol.evaluate_split, self._let_be_interrupted)
             state.scoring.add(record.epoch, score, lambda: adapter_state_dict(self.model))
             if writer is not None:
                 writer.score(config.protocol.evaluate_split, score.values, record.epoch)
@@ -201,6 +203,14 @@ class Training:
             self._save()
         except OSError as error:
             log.error("no checkpoint could be written: %s", error)
+        self._deliver()
+
+    def _let_be_stopped(self) -> None:
+        """After training, where there is no state to go on from but that of the checkpoints."""
+        if self.world.any(self.interrupts.pending):
+            self._deliver()
+
+    def _deliver(self) -> None:
         if self.world.size == 1:
             self.interrupts.deliver()
         else:
@@ -227,30 +237,47 @@ class Training:
             if self.checkpoints is not None:
                 self.checkpoints.write(state.step, tensors, facts)
 
-    def _score(self) -> Score:
+    def _score(self, split: str, after_batch: Callable[[], None]) -> Score:
         return evaluate(
             self.feed.module,
             self.task,
-            self.feed.evaluate_split,
+            self.feed.scored[split],
             prepare=self.feed.prepare,
             device=self.state.device,
             precision=self.config.precision,
-            after_batch=self._let_be_interrupted,
+            after_batch=after_batch,
             world=self.world,
         )
 
-    def _save_predictions(self) -> None:
-        """Write what the selected epoch's model says of each example that counts."""
+    def _score_at_the_end(self, writer: RunWriter | None) -> dict[str, dict[str, float]]:
+        """Write what the selected epoch's model says of each example of all scored splits.
+
+        Returns:
+            The scores of the further splits, by split and metric: nothing is selected by them.
+        """
         assert self.state.scoring.kept is not None, "the last epoch is always evaluated"
-        outputs = self.state.scoring.kept[1].outputs
-        if outputs is None:
-            outputs = self._score().outputs  # scored before the run was taken up again
+        epoch, counted = self.state.scoring.kept
+        scores = {}
+        for split in self.feed.scored:
+            counts = split == self.config.protocol.evaluate_split
+            score = counted
+            # Of an epoch before the run was taken up again there are no outputs.
+            if not counts or counted.outputs is None:
+                score = self._score(split, self._let_be_stopped)
+            if not counts:
+                scores[split] = dict(score.values)
+                if writer is not None:
+                    writer.score(split, score.values, epoch)
+            self._save_predictions(split, score)
+        return scores
+
+    def _save_predictions(self, split: str, score: Score) -> None:
         self.ledger.may_write()
         if self.world.is_main:
-            assert outputs is not None
-            tensors = {"outputs": outputs, "targets": self.feed.evaluate_split.targets}
-            split = self.config.protocol.evaluate_split
-            write_tensors(self.ledger.folder / PREDICTIONS, tensors, {"split": split})
+            assert score.outputs is not None, "of a score of now"
+            tensors = {"outputs": score.outputs, "targets": self.feed.scored[split].targets}
+            name = predictions_name(split, self.config.protocol.evaluate_split)
+            write_tensors(self.ledger.folder / name, tensors, {"split": split})
 
     def _save_adapter(self) -> None:
         self.ledger.may_write()

@@ -21,14 +21,15 @@ class Feed:
 
     Attributes:
         module: what is trained and scored.
-        train_split, evaluate_split: their inputs, or features of them.
+        train_split: what is learnt from; its inputs, or features of them.
+        scored: the splits that are scored, by name; likewise.
         prepare: from a batch of these to its input.
         path: which way it is, for the record.
     """
 
     module: nn.Module
     train_split: Split
-    evaluate_split: Split
+    scored: Mapping[str, Split]
     prepare: Prepare
     path: Mapping[str, object] = field(default_factory=dict)
 

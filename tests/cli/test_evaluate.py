@@ -48,7 +48,8 @@ def test_what_is_recorded_is_what_is_measured(
 
     def reevaluate(run: Path, **_: object) -> rebuild.Comparison:
         recorded = read_record(run, doubts)
-        return rebuild.Comparison(recorded, score, score, tuple(doubts), stored=kept)
+        scores = {"test": rebuild.Rescored(score, score, kept)}
+        return rebuild.Comparison(recorded, scores, tuple(doubts))
 
     monkeypatch.setattr(rebuild, "reevaluate", reevaluate)
     monkeypatch.setattr(evaluate, "_look_first", lambda *_: None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -133,28 +132,6 @@ def real_like(runs: Path, count: int) -> None:
         trial = runs / "tuning" / "vtab1k" / task / f"{number}"
         trial.mkdir(parents=True)
         (trial / "result.json").write_text("{}")
-
-
-@pytest.mark.parametrize("table", [[], ["table=8"]])
-def test_a_thousand_runs_take_three_seconds_of_a_processor(
-    root: Path, tmp_path: Path, table: list[str]
-) -> None:
-    """The whole process; time on the processor, since other work may share the machine."""
-    real_like(tmp_path / "runs", 1000)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, "scripts/tables.py", *table, f"runs={tmp_path}/runs", f"out={tmp_path}"],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert done.returncode == 0, done.stderr
-    assert "hydra r=2+2" in done.stdout
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert seconds < 3.0
 
 
 @pytest.mark.parametrize("arguments", [[], ["table=1"], ["table=4"], ["table=12"], ["compare=all"]])

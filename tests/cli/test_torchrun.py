@@ -31,6 +31,8 @@ from hydra_peft.training.distributed import World
 
 #: 83 images in batches of 41, 41 and 1: shares of 21 and 20, and of 1 and none
 SHORT = ["dataset=svhn", "data.allow_partial=true", "train.batch_size=41", "train.epochs=2"]
+#: a further split is scored beside the test split
+SHORT += ["+dataset.splits.further=[odd]", "+dataset.sizes.odd=30"]
 SHORT += ["scheduler.warmup_epochs=0", "train.clip_grad=0.5", "device=cpu"]
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -61,7 +63,7 @@ sys.exit(train.main())
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
-    write_task(root / "svhn", classes=10, train800=60, val200=23, test=40)
+    write_task(root / "svhn", classes=10, train800=60, val200=23, test=40, odd=30)
     return root
 
 
@@ -129,6 +131,7 @@ def test_two_processes_give_what_one_gives(
     assert out.count("test (last epoch") == 1
     assert "process 1" not in err
     check_same_result(tmp_path / "runs", alone("method=lora"))
+    assert list(record(tmp_path / "runs")["scores"]) == ["test", "odd"]
     assert len(list((tmp_path / "runs").rglob("tensorboard/*"))) == 1
     assert record(tmp_path / "runs")["hardware"]["processes"] == 2
 

@@ -1,6 +1,7 @@
 """A source outside the package: small images of which any number of quadrants are bright.
 
-Task ``quadrants`` asks which of the four are (multi-label), ``brightness`` which share (a value).
+Task ``quadrants`` asks which of the four are (multi-label), ``brightness`` which share (a value);
+split ``inverted`` has the negatives of the test images.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from hydra_peft.data.sources import DataRequest
 from hydra_peft.data.split import Split
 from hydra_peft.data.task_data import TaskData
 
-SIZES = {"train800": 40, "val200": 24, "train": 64, "test": 32}
+SIZES = {"train800": 40, "val200": 24, "train": 64, "test": 32, "inverted": 32}
 
 
 def labels_of(request: DataRequest) -> SeenLabels:
@@ -37,8 +38,11 @@ def load(request: DataRequest) -> TaskData:
         "train": slice(64),
         "test": slice(64, None),
     }
-    splits = {
-        name: Split({"image": ArrayImages(images[rows[name]])}, targets[rows[name]])
-        for name in request.splits
-    }
+
+    def split(name: str) -> Split:
+        chosen = rows["test" if name == "inverted" else name]
+        shown = 255 - images[chosen] if name == "inverted" else images[chosen]
+        return Split({"image": ArrayImages(shown)}, targets[chosen])
+
+    splits = {name: split(name) for name in request.splits}
     return TaskData(splits, "generated")

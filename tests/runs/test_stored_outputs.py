@@ -22,9 +22,9 @@ OUTPUTS = torch.tensor([[2.0, 1, 0], [2, 1, 0], [2, 1, 0], [0, 2, 1], [2, 1, 0]]
 
 
 def test_all_metrics_of_the_task_are_computed_from_what_is_stored(tmp_path: Path) -> None:
-    assert score_stored(tmp_path, TASK, TARGETS) is None
+    assert score_stored(tmp_path / PREDICTIONS, TASK, TARGETS) is None
     write_tensors(tmp_path / PREDICTIONS, {"outputs": OUTPUTS, "targets": TARGETS}, {})
-    score = score_stored(tmp_path, TASK, TARGETS)
+    score = score_stored(tmp_path / PREDICTIONS, TASK, TARGETS)
     assert score is not None
     assert score.count == 5
     assert score.values == pytest.approx({"accuracy": 80.0, "mean_per_class": 200 / 3})
@@ -57,5 +57,5 @@ def test_anything_else_is_named(
     write_tensors(path, {"outputs": OUTPUTS, "targets": TARGETS}, {})
     damage(path)
     with pytest.raises(UserError, match=message) as caught:
-        score_stored(tmp_path, TASK, TARGETS)
+        score_stored(path, TASK, TARGETS)
     assert str(path) in str(caught.value)

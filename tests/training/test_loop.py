@@ -61,7 +61,7 @@ def stream(
     return train(
         model,
         TASK,
-        Feed(model, split, split, NORMALIZE),
+        Feed(model, split, {}, NORMALIZE),
         Recipe(**{**settings, **changes}),
         optimizer=optimizer or torch.optim.AdamW(trained, lr=1.0),
         progress=progress,

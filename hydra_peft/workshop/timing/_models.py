@@ -230,7 +230,7 @@ class Training:
             precision=self.precision,
             seed=seed,
         )
-        feed = Feed(self.model, split, split, self.prepare)
+        feed = Feed(self.model, split, {}, self.prepare)
         steps = train(self.model, self._task(), feed, recipe, optimizer=optimizer)
         return [step.loss for step in steps if isinstance(step, Step)]
 
