@@ -150,10 +150,10 @@ def _compare(data: TaskData, roles: SplitRoles, found: Inspection) -> None:
         one, other = found.duplicates[0][:2]
         found.notes.append(f"{beyond} images are copies of others, such as {one} and {other}.")
     if differing := [copies for copies in twice if len({label for *_, label in copies}) > 1]:
-        (_, one_file, one), (_, file, other_label) = _two_labels(differing[0])
+        (_, one_file, first), (_, other_file, second) = _two_labels(differing[0])
         found.problems.append(
             f"{len(differing)} images are there with several labels, such as {one_file} as "
-            f"'{data.classes[one]}' and {file} as '{data.classes[other_label]}'."
+            f"'{data.classes[first]}' and {other_file} as '{data.classes[second]}'."
         )
 
 
