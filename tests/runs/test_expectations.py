@@ -87,7 +87,7 @@ def test_rates_of_mini_are_for_its_backbone_alone(
 ) -> None:
     def rates(*words: str) -> tuple[float, list[float]]:
         config = check_config(compose_train(f"method={method}", *words))
-        return config.optimizer.identity()["lr"], config.protocol.grid.lr
+        return config.optimizer.identity()["lr"], config.protocol.grid["optimizer.lr"]
 
     tuned, other = rates(), rates("model=timm", f"model.architecture={VIT}")
     fresh = rates("dataset=real/elpv")

@@ -11,6 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from hydra_peft.backbones.architectures import input_size
+from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.data.split import Split
 from hydra_peft.training.batches import Normalizer
 from hydra_peft.training.devices import fastest_precision
@@ -120,9 +121,9 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
 def _sizes(divide: int) -> Sizes:
     """Return the numbers of training and test images of each task of VTAB-1k."""
     found = {}
-    for path in sorted(DATASETS.glob("*.yaml")):
-        sizes = OmegaConf.load(path).sizes
-        found[path.stem] = (max(1, sizes.train // divide), max(1, sizes.test // divide))
+    for task in sorted(find_benchmark("vtab1k").tasks):
+        sizes = OmegaConf.load(DATASETS / f"{task}.yaml").sizes
+        found[task] = (max(1, sizes.train // divide), max(1, sizes.test // divide))
     return found
 
 
