@@ -15,7 +15,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.resolved import Resolved
-from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.schema import InitFrom, RunConfig
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.heads import head_class
@@ -111,6 +111,9 @@ def check_and_resolve(
             plain[key] = raw[key] if is_plain else resolved.get(key, texts, resolve)
             _check_roles(key, raw[key], plain[key])
             values[key] = _chosen(key, plain[key]) or _typed(types[key], plain[key], key)
+        elif key == "init_from":
+            values[key] = _start(single.get(key, raw[key]))
+            plain[key] = None if values[key] is None else dataclasses.asdict(values[key])
         else:
             plain[key] = values[key] = _check_value(types[key], single.get(key, raw[key]), key)
     checked = RunConfig(**values, settings={})
@@ -294,6 +297,19 @@ def _check_value(kind: type[T], value: Any, key: str) -> T:
     return value
 
 
+def _start(value: object) -> InitFrom | None:
+    """Return the start that ``init_from`` names: by a run's folder or, recorded, by all of it."""
+    from hydra_peft.runs.starting import origin_of_start  # records are read there
+
+    if isinstance(value, dict):
+        return _typed(InitFrom, value, "init_from")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise UserError(f"init_from={value!r} is not allowed: it must be the folder of a run.")
+    return origin_of_start(value)
+
+
 def _unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
     listed = ", ".join(known) or "none"
     return f"unknown key '{full}'{of}{did_you_mean(last, known)}; known here: {listed}."
@@ -325,6 +341,9 @@ def _as_configured(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
     groups = science(checked)
     del groups["dataset"], groups["seed"]
     settings: dict[str, Any] = {}
+    if start := groups.pop("init_from", None):
+        # Of one row each seed may start from that seed's run.
+        settings |= {f"init_from.{key}": start[key] for key in ("task", "settings")}
     for group, values in groups.items():
         if not isinstance(values, dict):
             settings[group] = values
