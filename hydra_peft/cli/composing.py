@@ -19,7 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.overrides import check_overrides
-from hydra_peft.config.check import check_config
+from hydra_peft.config.check import check_config, described_config
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.resolvers import without_devices
 from hydra_peft.config.schema import RunConfig
@@ -233,7 +233,7 @@ class Composer:
         text = ""
         try:
             check_overrides(overrides)
-            composed = self._compose(overrides)
+            composed = described_config(self._compose(overrides), self._resolved)
             text = json.dumps(OmegaConf.to_container(composed, resolve=False))
             checked = check_config(composed, self._resolved)
         except UserError as error:

@@ -28,7 +28,8 @@ def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
 
     The splits of its protocol are by their roles, as :func:`by_role` makes them.
 
-    Origins that ``conf`` has no yaml for are left out, and so are those that it refuses.
+    Origins that ``conf`` has no protocol or method for are left out, and so are those that it
+    refuses; of a benchmark it need not know, since settings leave out what is the task's.
     """
     register()
     GlobalHydra.instance().clear()
@@ -105,9 +106,12 @@ def _overrides(origin: Origin) -> list[str] | None:
     # Settings hold recipe values by reference, so any task of the benchmark will do.
     tasks = _tasks(origin.benchmark)
     known = origin.protocol in _options("protocol") and origin.method in _options("method")
-    if not known or not tasks or origin.search not in SEARCHES:
+    if not known or origin.search not in SEARCHES:
         return None
-    chosen = {"protocol": origin.protocol, "method": origin.method, "dataset": tasks[0]}
+    chosen = {"protocol": origin.protocol, "method": origin.method}
+    # A benchmark of one's own has no yaml here, or one that needs its data: that of any other, with
+    # the recipe that such data takes.
+    chosen |= {"dataset": tasks[0]} if tasks else {"recipe@dataset.recipe": "neutral"}
     words = [f"{group}={option}" for group, option in chosen.items()]
     words += _PRECISION
     named = origin.model in _options("model")
@@ -123,7 +127,9 @@ def _options(group: str) -> list[str]:
 
 
 def _tasks(benchmark: str) -> list[str]:
-    return [option for option in _options("dataset") if _yaml(option).get("benchmark") == benchmark]
+    """Return the options of ``conf/dataset`` that are tasks of ``benchmark``, whatever its data."""
+    found = ((option, _yaml(option)) for option in _options("dataset"))
+    return [o for o, task in found if task.get("benchmark") == benchmark and task.get("splits")]
 
 
 @functools.cache

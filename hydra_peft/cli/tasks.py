@@ -32,6 +32,7 @@ def task_options(benchmark: str) -> dict[str, str]:
         str(path.relative_to(folder).with_suffix("")): yaml.safe_load(path.read_text())
         for path in sorted(folder.rglob("*.yaml"))
     }
+    yamls = {option: values for option, values in yamls.items() if values["splits"]}  # own data
     known = sorted({str(values["benchmark"]) for values in yamls.values()})
     if benchmark not in known:
         raise UserError(

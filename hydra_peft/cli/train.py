@@ -129,10 +129,11 @@ def job(config: DictConfig) -> float | None:
 
 
 def _single(config: DictConfig, overrides: list[str]) -> float | None:
-    from hydra_peft.config.check import check_and_resolve, check_config
+    from hydra_peft.config.check import check_and_resolve, check_config, described_config
     from hydra_peft.runs.first_look import look_first
 
     with without_devices():
+        config = described_config(config)
         look_first(check_config(config))  # before torch is loaded, which takes seconds
     from hydra_peft.config.text import to_yaml
     from hydra_peft.runs.claims import Claimed

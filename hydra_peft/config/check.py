@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import re
@@ -16,6 +17,7 @@ from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import InitFrom, RunConfig
+from hydra_peft.data.sources import describe, options_class
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.heads import head_class
@@ -41,6 +43,8 @@ _RECIPE = "dataset.recipe"
 _RETIRED = {"dataset": ("column",)}
 #: keys that came later and have no default, with what held for runs before
 _ADDED = {"dataset": {"splits": dataclasses.asdict(SPLITS_BEFORE)}}
+#: keys of ``dataset`` that a source with keys of its own finds out
+_FOUND_OUT = ("name", "classes", "splits", "sizes")
 #: a pointer to the split that plays a role
 _ROLE = re.compile(r"\bdataset\.splits\.(\w+)")
 #: what OmegaConf calls its types
@@ -82,13 +86,14 @@ def check_and_resolve(
         UserError: see :func:`check_config`.
     """
     types = _types()
+    resolved = resolved or Resolved()
+    config = described_config(config, resolved)
     raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     expected = [f.name for f in dataclasses.fields(RunConfig) if f.name != "settings"]
     for key in raw:
         if key not in expected:
             raise UserError(_unknown_key(str(key), str(key), expected))
     texts = {key: repr(value) for key, value in raw.items()}
-    resolved = resolved or Resolved()
     single = {
         key: resolved.get(key, texts, functools.partial(_single, config, key))
         for key, value in raw.items()
@@ -110,7 +115,7 @@ def check_and_resolve(
             is_plain = _is_plain(texts[key])
             plain[key] = raw[key] if is_plain else resolved.get(key, texts, resolve)
             _check_roles(key, raw[key], plain[key])
-            values[key] = _chosen(key, plain[key]) or _typed(types[key], plain[key], key)
+            values[key] = _group(types[key], plain[key], key)
         elif key == "init_from":
             values[key] = _start(single.get(key, raw[key]))
             plain[key] = None if values[key] is None else dataclasses.asdict(values[key])
@@ -120,6 +125,43 @@ def check_and_resolve(
     settings = _as_configured(checked, raw)
     ordered = {str(key): plain[str(key)] for key in config}
     return dataclasses.replace(checked, settings=settings), ordered
+
+
+def described_config(config: DictConfig, resolved: Resolved | None = None) -> DictConfig:
+    """Return ``config`` with what its data set's source finds out, where it has null.
+
+    A run's record has these values, so that it can be rebuilt without looking.
+
+    Raises:
+        UserError: the data is missing, or not as its source needs it.
+    """
+    written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+    dataset = written.get("dataset")
+    if not isinstance(dataset, dict):
+        return config
+    cls = options_class(dataset.get("source"))
+    if cls is None or all(dataset.get(key) is not None for key in _FOUND_OUT):
+        return config
+    section, source = _section(config, "dataset"), dataset["source"]
+    own = {f.name: _value(section, f.name) for f in dataclasses.fields(cls) if f.name in dataset}
+    options: Any = _typed(cls, own, "dataset")
+    found = (resolved or Resolved()).once(
+        repr((source, options)), functools.partial(describe, source, options)
+    )
+    config = copy.deepcopy(config)
+    for key, value in found.items():
+        if key in own or dataset.get(key) is None:
+            OmegaConf.update(config, f"dataset.{key}", value, force_add=True)
+    return config
+
+
+def _value(section: DictConfig, key: str) -> Any:
+    """Return the plain value of a key of ``dataset``, which may point elsewhere."""
+    try:
+        value = section[key]
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    except OmegaConfBaseException as error:
+        raise UserError(_one_line(error, f"dataset.{key}")) from None
 
 
 @functools.cache
@@ -141,6 +183,19 @@ def _is_needed(field: dataclasses.Field[Any]) -> bool:
     """Whether older configs have it too."""
     nothing = dataclasses.MISSING
     return field.default is nothing and field.default_factory is nothing
+
+
+def _group(cls: Any, values: dict[str, Any], key: str) -> Any:
+    """Return the typed group ``key``, with the keys of its own that a data set's source has."""
+    if key == "dataset" and "source_options" in values:
+        raise UserError("unknown key 'dataset.source_options': its keys stand in dataset itself.")
+    own = options_class(values.get("source")) if key == "dataset" else None
+    if own is None:
+        return _chosen(key, values) or _typed(cls, values, key)
+    names = {field.name for field in dataclasses.fields(own)}
+    options: Any = _typed(own, {k: v for k, v in values.items() if k in names}, key)
+    rest = {k: v for k, v in values.items() if k not in names}
+    return dataclasses.replace(_typed(cls, rest, key), source_options=options)
 
 
 def _chosen(key: str, values: dict[str, Any]) -> Any:
@@ -353,6 +408,7 @@ def _as_configured(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
             from_recipe = isinstance(written, str) and _RECIPE in written
             by_recipe = from_recipe and value != TUNED
             settings[f"{group}.{key}"] = "recipe" if by_recipe else value
+    settings |= checked.dataset.drawn()
     warmup = checked.scheduler.warmup_epochs
     if warmup != checked.dataset.recipe.warmup_epochs:
         settings["scheduler.warmup_epochs"] = warmup  # shortened, or set by hand

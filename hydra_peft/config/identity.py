@@ -17,7 +17,7 @@ TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
 _NOT_SCIENCE = {
     "model": ("name", "checkpoint", "url", "prepare"),
-    "dataset": ("source", "folder", "aliases", "recipe", "versions"),
+    "dataset": ("source", "folder", "aliases", "recipe", "versions", "source_options"),
     "data": ("cache", "allow_partial"),
     "optimizer": (),
     "scheduler": (),
@@ -32,6 +32,8 @@ _USUAL: dict[str, dict[str, Any]] = {
         "kind": "classification",
         "metrics": [],
         "splits": dataclasses.asdict(SPLITS_BEFORE),
+        "train_size": None,
+        "shots": None,
     },
     "model": {"image_size": None, "antialias": True},
 }
@@ -68,6 +70,10 @@ def science(config: RunConfig) -> dict[str, Any]:
     if config.init_from is not None:
         # Of that run what it is, not where it lies.
         groups["init_from"] = {k: v for k, v in vars(config.init_from).items() if k != "folder"}
+    if not config.dataset.draws:
+        del groups["dataset"]["split_seed"]
+    if (options := config.dataset.source_options) is not None:
+        groups["dataset"] |= options.identity()
     method = config.method.identity()
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.

@@ -23,6 +23,7 @@ class Resolved:
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, ...], Any] = {}
+        self._found: dict[str, dict[str, Any]] = {}
 
     def get(self, key: str, texts: Mapping[str, str], resolve: Callable[[], Any]) -> Any:
         """Return the value of the top-level ``key``.
@@ -37,6 +38,12 @@ class Resolved:
         if known not in self._values:
             self._values[known] = resolve()
         return self._values[known]
+
+    def once(self, known: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return what ``find`` returns, which is called once for all jobs with this ``known``."""
+        if known not in self._found:
+            self._found[known] = find()
+        return self._found[known]
 
 
 def _referred(key: str, texts: Mapping[str, str]) -> set[str]:

@@ -193,6 +193,10 @@ class DatasetConfig(_Group, key="dataset"):
         metrics: further ones that are recorded.
         kind: the kind of task, a module of :mod:`hydra_peft.tasks`.
         versions: recipe values that protocols differ in, by ``protocol.fills.recipe``.
+        train_size: images that are drawn out of ``splits.train``; null takes all.
+        shots: images of each class that are drawn out of it; null likewise.
+        split_seed: of drawing and of splitting.
+        source_options: the keys that ``source`` has of its own, as its ``OPTIONS``.
     """
 
     benchmark: str
@@ -209,6 +213,10 @@ class DatasetConfig(_Group, key="dataset"):
     metrics: list[str] = field(default_factory=list)
     kind: str = "classification"
     versions: dict[str, Any] = field(default_factory=dict)
+    train_size: Images | None = None
+    shots: Images | None = None
+    split_seed: Annotated[int, Limits(least=0, below=2**32)] = 0
+    source_options: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -229,6 +237,43 @@ class DatasetConfig(_Group, key="dataset"):
             key = f"dataset.versions.{version}"
             _require(isinstance(values, dict), key, values, "a group of hyper-parameters")
             check_limits(RecipeConfig, values, f"{key}.")
+        self._check_drawn()
+
+    @property
+    def draws(self) -> bool:
+        """Whether ``split_seed`` decides anything."""
+        split = getattr(self.source_options, "split", None)
+        return bool(self.train_size or self.shots or split is not None)
+
+    def drawn(self) -> dict[str, int]:
+        """Return, by full key, what is drawn of the training data; empty where nothing is."""
+        values = {"train_size": self.train_size, "shots": self.shots}
+        values |= {"split_seed": self.split_seed} if self.draws else {}
+        return {f"dataset.{key}": value for key, value in values.items() if value}
+
+    def _check_drawn(self) -> None:
+        if self.train_size and self.shots:
+            raise UserError(
+                "dataset.train_size and dataset.shots are both set: set one of them to null."
+            )
+        if self.shots and self.kind != "classification":
+            raise UserError(
+                f"dataset.shots={self.shots} is so many images a class, and a task of kind "
+                f"{self.kind} has none: use dataset.train_size."
+            )
+        there = self.sizes[self.splits.train]
+        count = self.train_size or (self.shots or 0) * self.classes
+        if count > there:
+            key, value = ("train_size", count) if self.train_size else ("shots", self.shots)
+            raise UserError(
+                f"dataset.{key}={value} is more than dataset {self.name} has: {there:,} training "
+                f"images of {self.classes} classes."
+            )
+        if self.train_size and self.kind == "classification" and self.train_size < self.classes:
+            raise UserError(
+                f"dataset.train_size={self.train_size} is less than an image for each of the "
+                f"{self.classes} classes of dataset {self.name}."
+            )
 
     def task(self, label_smoothing: float = 0.0) -> Task:
         """Return what is asked of a model: see :func:`hydra_peft.tasks.build_task`."""

@@ -43,6 +43,10 @@ class ArrayImages(Images):
         """Hash of the bytes of all images."""
         return hashlib.sha256(self.array.contiguous().numpy().data).hexdigest()
 
+    def part(self, rows: Sequence[int], name: str) -> ArrayImages:  # noqa: ARG002
+        """Return the images at ``rows``."""
+        return ArrayImages(self.array[torch.tensor(rows, dtype=torch.int64)])
+
 
 @dataclass(frozen=True)
 class FileImages(Images):
@@ -53,12 +57,14 @@ class FileImages(Images):
         folder: the task's.
         index: where their hashes are kept.
         title: for progress bars.
+        known: their hashes, uint8 ``[n, 32]``, where they have been computed already.
     """
 
     files: Sequence[Path] = field(repr=False)
     folder: Path
     index: Path
     title: str
+    known: Tensor | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -79,7 +85,17 @@ class FileImages(Images):
     @cached_property
     def hashes(self) -> Tensor:
         """The sha256 of each file, uint8 ``[n, 32]``."""
+        if self.known is not None:
+            return self.known
         return file_hashes(self.files, self.folder, self.index, self.title)
+
+    def part(self, rows: Sequence[int], name: str) -> FileImages:
+        """Return the images at ``rows``; no file is hashed again."""
+        title = self.title.rsplit(" ", 1)[0]
+        index = self.index.with_name(f"{self.index.stem}-{name}.safetensors")
+        files = [self.files[row] for row in rows]
+        known = self.hashes[torch.tensor(rows, dtype=torch.int64)]
+        return FileImages(files, self.folder, index, f"{title} {name}", known)
 
     @cached_property
     def sha256(self) -> str:

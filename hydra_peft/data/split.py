@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -95,6 +95,10 @@ class Images(ABC):
     @property
     @abstractmethod
     def sha256(self) -> str: ...
+
+    @abstractmethod
+    def part(self, rows: Sequence[int], name: str) -> Images:
+        """Return the images at ``rows``, which are called ``name`` of these."""
 
     def check_decodable(self) -> None:  # noqa: B027
         """Check, once for each content, that every image can be read; nothing where all can be.

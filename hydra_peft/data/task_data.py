@@ -20,19 +20,26 @@ class TaskData:
     Attributes:
         splits: those asked for.
         lineage: ``generated``, ``originals`` (prepared here from the original files) or
-            ``archive`` (prepared by someone else).
+            ``archive`` (prepared by someone else), or the kind of source that one's own data has.
         partial: whether it was prepared from an incomplete original; sizes may be right all the
             same.
         notes: sentences on how it differs from the community's data.
+        classes: their names, by label; empty where they have none.
+        whole: labels as they were before some of the training data was drawn; None where all is
+            there.
     """
 
     splits: Mapping[str, Split]
     lineage: str
     partial: bool = False
     notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    whole: SeenLabels | None = None
 
     def seen_labels(self) -> SeenLabels:
-        """Return how many targets each split has, and the range of their labels."""
+        """Return how many targets each split has at its source, and the range of their labels."""
+        if self.whole is not None:
+            return self.whole
         ranges = {name: _range_of(split.targets) for name, split in self.splits.items()}
         return SeenLabels(ranges, self.lineage, self.partial)
 
@@ -48,6 +55,7 @@ class TaskData:
             "lineage": self.lineage,
             "partial": self.partial,
             "notes": list(self.notes),
+            **({"classes": list(self.classes)} if self.classes else {}),
         }
 
 

@@ -20,10 +20,11 @@ from hydra_peft.config.schema import (
     ModelConfig,
     RunConfig,
 )
+from hydra_peft.data.drawn import Drawing, load_drawn
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.overlap import check_apart
 from hydra_peft.data.promises import check_promises
-from hydra_peft.data.sources import DataRequest, load_task
+from hydra_peft.data.sources import DataRequest
 from hydra_peft.data.split import Split
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
@@ -210,7 +211,7 @@ def load_data(
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
-    loaded = load_task(dataset.source, request)
+    loaded = _load(dataset, request)
     description = describe_data(dataset, data, loaded)
     described(description)
     splits = {
@@ -226,6 +227,16 @@ def load_data(
     return LoadedData(splits, description)
 
 
+def _load(dataset: DatasetConfig, request: DataRequest) -> TaskData:
+    """Return the splits of ``request``, less what ``dataset`` does not draw of the training data.
+
+    Raises:
+        UserError: data that cannot be read, or too little of it.
+    """
+    drawing = Drawing(dataset.train_size, dataset.shots, dataset.split_seed)
+    return load_drawn(dataset.source, request, dataset.splits, drawing)
+
+
 def check_images(config: RunConfig) -> None:
     """Check all data that a run and its tuning read: promises, shared images, the scored images.
 
@@ -233,7 +244,7 @@ def check_images(config: RunConfig) -> None:
         UserError: see :func:`describe_data`; or an image that is scored cannot be decoded.
     """
     request = data_request(config.dataset, config.paths, splits_read(config))
-    loaded = load_task(config.dataset.source, request)
+    loaded = _load(config.dataset, request)
     describe_data(config.dataset, config.data, loaded)
     for split in splits_scored(config):
         loaded.splits[split].check_decodable()
@@ -277,7 +288,7 @@ def data_sha256(config: RunConfig) -> str:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
     request = data_request(config.dataset, config.paths, splits_read(config))
-    loaded = load_task(config.dataset.source, request)
+    loaded = _load(config.dataset, request)
     return str(describe_data(config.dataset, config.data, loaded)["sha256"])
 
 

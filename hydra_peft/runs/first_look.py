@@ -169,4 +169,6 @@ def data_request(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[st
         root=Path(paths.data).expanduser(),
         cache=Path(paths.cache),
         splits=tuple(splits),
+        options=dataset.source_options,
+        split_seed=dataset.split_seed,
     )

@@ -13,9 +13,11 @@ def log_to_console() -> None:
     """
     log = logging.getLogger("hydra_peft")
     log.propagate = False
-    if not any(type(handler) is logging.StreamHandler for handler in log.handlers):
-        console = logging.StreamHandler(sys.stderr)
-        console.setLevel(logging.WARNING)
-        console.addFilter(lambda record: record.exc_info is None)
-        console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-        log.addHandler(console)
+    for handler in list(log.handlers):
+        if type(handler) is logging.StreamHandler:
+            log.removeHandler(handler)  # its stream may be closed
+    console = logging.StreamHandler(sys.stderr)
+    console.setLevel(logging.WARNING)
+    console.addFilter(lambda record: record.exc_info is None)
+    console.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    log.addHandler(console)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from class_folders import write_classes
 
 from hydra_peft.cli.defaults import default_settings
 from hydra_peft.config.check import check_config
@@ -53,7 +54,6 @@ def test_any_timm_model_is_known_by_its_name() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"benchmark": "elsewhere"},
         {"protocol": "clean-tuning"},
         {"method": "../method/lora"},
         {"protocol": "official", "tuned": True},
@@ -63,6 +63,19 @@ def test_any_timm_model_is_known_by_its_name() -> None:
 def test_what_conf_does_not_have_is_left_out(change: dict[str, Any]) -> None:
     origin = Origin("mini", "clean", "lora", "vit_mini", tuned=False)
     assert list(default_settings([origin, dataclasses.replace(origin, **change)])) == [origin]
+
+
+@pytest.mark.parametrize("benchmark", ["own", "elsewhere"])
+def test_ones_own_data_is_held_against_the_recipe_that_it_takes(
+    compose_train: Callable[..., Any], benchmark: str, tmp_path: Path
+) -> None:
+    root = write_classes(tmp_path / "pets", {"dog": 5, "cat": 5})
+    words = ["dataset=folder", f"dataset.root={root}", f"dataset.benchmark={benchmark}"]
+    for tuned in (False, True):
+        tuning = [f"protocol.tune={str(tuned).lower()}", "precision=fp32"]
+        mine = check_config(compose_train(*words, *tuning))
+        origin = Origin(benchmark, "clean", "hydra", "vit_mini", tuned=tuned)
+        assert default_settings([origin]) == {origin: mine.settings}
 
 
 def test_a_part_of_conf_that_is_broken_is_left_out(

@@ -91,8 +91,8 @@ def test_evaluate_reproduces(root: Path, swept: Path) -> None:
     code, out = run_here(root, "evaluate.py", *arguments, cwd=swept)
     assert code == 0
     lines = out.splitlines()
-    recorded, unmerged, merged = (line.split()[2] for line in lines[1:])
-    assert recorded == unmerged
+    recorded, stored, unmerged, merged = (line.split()[2] for line in lines[1:])
+    assert recorded == stored == unmerged
     assert abs(int(merged) - int(recorded)) <= 1
 
 

@@ -72,7 +72,7 @@ def test_one_failing_job_does_not_stop_the_others(
         (["model=vit_maxi"], "unknown model 'vit_maxi' (did you mean 'vit_mini'?)"),
         (["method.rank=0"], "method.rank=0 is not allowed: it must be at least 1"),
         (["method.rank=10000"], "rank 10000 of method 'hydra' does not fit vit_mini"),
-        (["method=lora", "method.targets=[attn.prj]"], "near names: attn.proj"),
+        (["method=lora", "method.targets=[attn.prj]"], "blocks.4 have attn.qkv, attn.proj"),
         (["model.checkpoint=/nowhere/ViT-B_16.npz"], "/nowhere/ViT-B_16.npz is not there"),
         (["+experiment=dmo"], "unknown experiment 'dmo' (did you mean 'demo'?)"),
         (["method.rank"], "cannot understand the override 'method.rank'"),
@@ -172,7 +172,7 @@ def test_weights_of_another_model_stop_a_sweep_before_its_first_job(
     monkeypatch.setattr(
         backbones,
         "check_checkpoint",
-        lambda model, file: (opened.append(file), original(model, file)),
+        lambda model, file, **how: (opened.append(file), original(model, file, **how)),
     )
     monkeypatch.setattr(backbones, "load_checkpoint", lambda *_: pytest.fail("read in full"))
     code, out, err = cli("-m", "method=lora,hydra,linear", "seed=0,1", f"model.checkpoint={path}")
@@ -200,6 +200,8 @@ def test_every_experiment_composes_and_its_jobs_fit(
 
     monkeypatch.setattr("hydra_peft.sweeps.plan.check_data", lambda _: None)
     monkeypatch.setattr("hydra_peft.sweeps.plan._weights", lambda _: Weights("none", "", "0" * 64))
+    for module in ("runs.first_look", "runs.assembly"):
+        monkeypatch.setattr(f"hydra_peft.{module}.check_weights_exist", lambda *_: None)
     train.register()
     paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
     names = sorted(path.stem for path in (root / "conf/experiment").glob("*.yaml"))

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from few_images import SIZES, shorten
-from omegaconf import OmegaConf
 from prepared_root import write_task
 
-from hydra_peft.config.check import check_config
+from hydra_peft.config.check import check_and_resolve
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.text import to_yaml
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.run import run
 
@@ -52,7 +52,8 @@ def configure(
         config = compose_train(*SHORT, *paths, *overrides)
         if config.dataset.source == "mini":
             config.dataset.sizes = SIZES
-        return check_config(config), OmegaConf.to_yaml(config, resolve=True)
+        checked, values = check_and_resolve(config)
+        return checked, to_yaml(values)
 
     return compose
 

@@ -116,7 +116,7 @@ def test_tables_show_the_scores_on_one_of_them(
     assert "best of 2 evaluations on test" in printed
     assert f"{record.scores['odd']['accuracy']:.1f}" in printed
     assert call(monkeypatch, tables.main, *arguments, "split=even2") == 2
-    assert "split=even2: no completed run was scored on it; did you mean" in capsys.readouterr().err
+    assert "scored on it (did you mean 'even'?); there are even" in capsys.readouterr().err
 
 
 def test_trials_of_a_search_do_not_read_them(do: Do) -> None:

@@ -344,7 +344,7 @@ def test_a_search_for_the_lowest_error_is_told_the_opposite(
     monkeypatch.setattr(tuning, "_try", lambda *_: done)
     config, text = configure(*DRAWN)
     for metric in ("mse", "pearson"):
-        dataset = dataclasses.replace(config.dataset, metric=metric)
+        dataset = dataclasses.replace(config.dataset, kind="regression", classes=1, metric=metric)
         tuning._search(dataclasses.replace(config, dataset=dataset), text)
     # It looks for the highest.
     assert told == [-0.25, 0.25]

@@ -8,22 +8,43 @@ named inputs (``image``: :class:`~hydra_peft.data.split.Images`, ``tokens``:
 
 ``labels_of(request) -> SeenLabels`` returns cheaply, without torch, how many targets each split has
 and, where they are classes, the least and the greatest label.
+
+It may have keys of ``dataset`` of its own: a frozen dataclass ``OPTIONS`` with ``identity()``, what
+of them counts in a run's identity. Then ``describe(options)`` returns values of ``dataset`` that it
+finds out (``name``, ``classes``, ``splits``, ``sizes``) for where the config has null, and of its
+own keys the values that hold. A sweep asks once.
 """
 
 from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra_peft.data.sources._request import DataRequest
-from hydra_peft.registry import find_module
+from hydra_peft.registry import find_module, module_names
 
 if TYPE_CHECKING:
     from hydra_peft.data.promises import SeenLabels
     from hydra_peft.data.task_data import TaskData  # loads torch
 
-__all__ = ["DataRequest", "labels_of", "load_task"]
+__all__ = ["DataRequest", "describe", "labels_of", "load_task", "options_class"]
+
+
+def options_class(source: object) -> type[Any] | None:
+    """Return the dataclass of the keys that ``source`` has of its own; None where it has none."""
+    if source not in module_names(sys.modules[__name__]):
+        return None
+    return cast("type[Any] | None", getattr(_module(str(source)), "OPTIONS", None))
+
+
+def describe(source: str, options: Any) -> dict[str, Any]:
+    """Return what ``source`` finds out of a data set, by key of ``dataset``.
+
+    Raises:
+        UserError: data that is missing, or not as it should be.
+    """
+    return cast("dict[str, Any]", _module(source).describe(options))
 
 
 def labels_of(source: str, request: DataRequest) -> SeenLabels:

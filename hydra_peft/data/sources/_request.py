@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class DataRequest:
         root: folder of prepared data.
         cache: folder for what is worth keeping between runs.
         splits: names of the splits to load.
+        options: of the source's ``OPTIONS``; None where it has none.
+        split_seed: of what is drawn: another one gives other splits.
     """
 
     benchmark: str
@@ -29,3 +32,5 @@ class DataRequest:
     root: Path
     cache: Path
     splits: tuple[str, ...]
+    options: Any = None
+    split_seed: int = 0

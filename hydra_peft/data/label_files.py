@@ -1,0 +1,195 @@
+"""Reading a file with a line for each image: its path, its label, and maybe its split.
+
+No torch is loaded and no image is read.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from hydra_peft.data.list_files import MAX_BYTES, ImageList
+from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, check_own_data, is_image
+from hydra_peft.errors import UserError, did_you_mean
+
+LINEAGE = "csv"
+#: what separates columns, in the order in which the first line is searched for it; else white space
+_SEPARATORS = (",", "\t", ";")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of columns, by what stands in them; None where that is to be found out."""
+
+    image: str | None
+    label: str | None
+    split: str | None
+
+
+@dataclass
+class _Rows:
+    """Images, labels as written, and lines of one split."""
+
+    paths: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+
+
+def read_label_file(file: Path, folder: Path, columns: Columns) -> OwnData:
+    """Return the images and classes that ``file`` names.
+
+    Its first line names the columns. Labels are names or numbers, blanks around them are dropped;
+    classes are in the order of their numbers where all are numbers, of their names otherwise.
+
+    Args:
+        file: comma, semicolon, tab or white space between the columns.
+        folder: what the images' paths start from.
+        columns: which column has what.
+
+    Raises:
+        UserError: the file cannot be read, lacks a column or a value, or names an image that is not
+            there, twice, or out of ``folder``; the message names the line.
+    """
+    table = _table(file)
+    header = table[0][1]
+    image, label, split = _places(file, header, table[1:], columns)
+    found: dict[str, _Rows] = {}
+    seen: dict[str, int] = {}
+    for number, cells in table[1:]:
+        where = f"{file}, line {number}"
+        if len(cells) != len(header):
+            raise UserError(
+                f"{where}: {len(cells)} values where the first line names {len(header)} columns."
+            )
+        path = _path(cells[image], folder, where)
+        if seen.setdefault(path, number) != number:
+            raise UserError(f"{where}: '{path}' stands already in line {seen[path]}: drop one.")
+        if not cells[label]:
+            raise UserError(f"{where}: '{path}' has no label.")
+        name = "train" if split is None else _split(cells[split], where)
+        rows = found.setdefault(name, _Rows())
+        rows.paths.append(path)
+        rows.labels.append(cells[label])
+    names = _in_order({one for rows in found.values() for one in rows.labels})
+    numbers = {name: number for number, name in enumerate(names)}
+    given = {
+        name: ImageList(rows.paths, [numbers[one] for one in rows.labels])
+        for name, rows in found.items()
+    }
+    data = OwnData(file, folder, names, given, LINEAGE)
+    check_own_data(data)
+    return data
+
+
+def _table(file: Path) -> list[tuple[int, list[str]]]:
+    """Return line numbers and cells, blank lines left out; the first has the columns' names."""
+    if not file.is_file():
+        raise UserError(f"dataset.file={file} is no file: it must be the file of your labels.")
+    if file.stat().st_size > MAX_BYTES:
+        raise UserError(f"{file} is larger than {MAX_BYTES:,} bytes: is it a file of labels?")
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file} is not a text file in UTF-8: save it as such.") from None
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    separator = next((one for one in _SEPARATORS if one in first), None)
+    try:
+        found = list(_lines(text, separator))
+    except csv.Error as error:
+        raise UserError(f"{file} cannot be read as columns: {error}.") from None
+    if len(found) < 2:
+        raise UserError(
+            f"{file} has no line of an image: the first line names the columns, each other line is "
+            "of one image."
+        )
+    return found
+
+
+def _lines(text: str, separator: str | None) -> list[tuple[int, list[str]]]:
+    if separator is None:
+        rows = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1)]
+    else:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    return [(number, cells) for number, cells in rows if any(cells)]
+
+
+def _places(
+    file: Path, header: Sequence[str], rows: Sequence[tuple[int, list[str]]], columns: Columns
+) -> tuple[int, int, int | None]:
+    """Return the places of the columns of images, labels and splits."""
+    listed = ", ".join(header)
+    for key, name in vars(columns).items():
+        if name is not None and header.count(name) != 1:
+            raise UserError(
+                f"{file} has no column '{name}' for dataset.{key}_column"
+                f"{did_you_mean(name, header)}, or has it twice: it has {listed}."
+            )
+    split = None if columns.split is None else header.index(columns.split)
+    first = rows[0][1]
+    known = (columns.label, columns.split)
+    if columns.image is not None:
+        image = header.index(columns.image)
+    else:
+        places = range(min(len(first), len(header)))
+        images = [i for i in places if is_image(first[i]) and header[i] not in known]
+        if len(images) != 1:
+            raise UserError(
+                f"{file}: which column names the images? Set dataset.image_column to one of "
+                f"{listed}; the first line must name the columns."
+            )
+        (image,) = images
+    if columns.label is not None:
+        return image, header.index(columns.label), split
+    others = [i for i in range(len(header)) if i not in (image, split)]
+    if len(others) != 1:
+        raise UserError(
+            f"{file}: which column has the labels? Set dataset.label_column to one of {listed}."
+        )
+    return image, others[0], split
+
+
+def _path(text: str, folder: Path, where: str) -> str:
+    """Return ``text`` as a path below ``folder`` of a file that is there."""
+    path = PurePosixPath(text.replace("\\", "/"))
+    if not text or "\0" in text:
+        raise UserError(f"{where}: no image is named.")
+    if path.is_absolute() and path.is_relative_to(folder):
+        path = path.relative_to(folder)
+    if path.is_absolute() or ".." in path.parts:
+        raise UserError(
+            f"{where}: '{path}' leads out of {folder}: set dataset.root to a folder that "
+            "all images are below."
+        )
+    if not os.path.isfile(folder / path):
+        raise UserError(f"{where}: there is no file {folder / path}{_near(folder / path)}.")
+    return str(path)
+
+
+def _near(file: Path) -> str:
+    """Return what files there are by almost that name."""
+    try:
+        names = os.listdir(file.parent)
+    except OSError:
+        return ": set dataset.root to the folder that the paths start from"
+    other = [n for n in names if n.lower() == file.name.lower() or Path(n).stem == file.name]
+    return f", but '{sorted(other)[0]}' is there: write it so" if other else ""
+
+
+def _split(text: str, where: str) -> str:
+    name = SPLIT_NAMES.get(text.lower())
+    if name is None:
+        raise UserError(f"{where}: '{text}' is no split: it must be train, val or test.")
+    return name
+
+
+def _in_order(labels: set[str]) -> tuple[str, ...]:
+    if all(re.fullmatch(r"[+-]?[0-9]{1,18}", one) for one in labels):
+        return tuple(sorted(labels, key=lambda one: (int(one), one)))
+    return tuple(sorted(labels))

@@ -1,0 +1,207 @@
+"""One's own image files with their classes: described, split where that is missing, loaded.
+
+What :mod:`hydra_peft.data.sources.folder` and :mod:`~hydra_peft.data.sources.csv` have in common.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.data.list_files import ImageList
+from hydra_peft.data.promises import LabelRange, SeenLabels
+from hydra_peft.data.shares import PARTS, allot, by_content, wanted_shares
+from hydra_peft.data.sources._request import DataRequest
+from hydra_peft.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from hydra_peft.data.task_data import TaskData  # loads torch
+
+#: what splits are called by those who made them
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+#: ends of the names of images, of the formats that are read
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """Images and classes as they were found.
+
+    Attributes:
+        place: where, for messages: a folder or a file.
+        folder: what paths start from.
+        names: of the classes, by label.
+        given: images and labels by split, ``train`` among them.
+        lineage: how the data came here.
+    """
+
+    place: Path
+    folder: Path
+    names: tuple[str, ...]
+    given: Mapping[str, ImageList]
+    lineage: str
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of this name should be an image; upper and lower case are the same."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether systems leave files or folders of this name behind that nobody means."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def check_own_data(data: OwnData) -> None:
+    """Check that there is something to tell apart, and that what is tested was trained on.
+
+    Raises:
+        UserError: there are fewer than two classes, or one of a scored split is not in train.
+    """
+    if "train" not in data.given:
+        found = " and ".join(data.given)
+        raise UserError(f"{data.place} has {found} and no train: there is nothing to train on.")
+    learnt = set(data.given["train"].labels)
+    for split, listed in data.given.items():
+        for label in sorted(set(listed.labels) - learnt):
+            known = [data.names[one] for one in sorted(learnt)]
+            name = data.names[label]
+            raise UserError(
+                f"{data.place}: class '{name}' is in {split} and not in train"
+                f"{did_you_mean(name, known)}: nothing could learn it, put images of it into train "
+                "or take it out."
+            )
+    if len(learnt) < 2:
+        (name,) = (data.names[label] for label in learnt)
+        raise UserError(
+            f"{data.place} has one class only, '{name}': there is nothing to tell apart, at least "
+            "two are needed."
+        )
+
+
+def described(data: OwnData, split: Sequence[float] | None) -> dict[str, Any]:
+    """Return the values of ``dataset`` that ``data`` decides: classes, splits and their sizes.
+
+    Args:
+        split: shares of train, val and test; None where nothing is to be split off. The value of
+            that key is among what is returned, None where it decides nothing.
+
+    Raises:
+        UserError: no test images are there, and none can be split off.
+    """
+    counts = {name: len(part) for name, part in _labels(data, split).items()}
+    if not counts.get("test"):
+        raise UserError(
+            f"{data.place} has no test images, and dataset.split={_shown(split)} leaves none over: "
+            "give it a share for test, such as [0.8,0.1,0.1], or more images a class."
+        )
+    held_out = bool(counts.get("val"))
+    roles = {"train": "train", "test": "test"}
+    roles |= {"fit": "train", "val": "val"} if held_out else {}
+    taken = set(_missing(data, split))
+    return {
+        "classes": len(data.names),
+        "splits": roles,
+        "sizes": {name: counts[name] for name in PARTS if counts.get(name)},
+        "split": list(split) if split is not None and taken else None,
+    }
+
+
+def plain_name(text: str) -> str:
+    """Return ``text`` as the name of a task: letters, digits and ``_.+-``."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text).strip("_.+-") or "own"
+
+
+def labels_of(data: OwnData, request: DataRequest) -> SeenLabels:
+    """Return how many images each split of ``request`` has, and of which classes."""
+    labels = _labels(data, request.options.split)
+    ranges = {name: LabelRange.of(labels[name]) for name in _there(labels, request)}
+    return SeenLabels(ranges, data.lineage)
+
+
+def load(data: OwnData, request: DataRequest) -> TaskData:
+    """Return the splits of ``request``; those that are not given are taken out of train.
+
+    Raises:
+        UserError: a file is missing, no ordinary one, or leads out of the folder.
+    """
+    import torch
+
+    from hydra_peft.data.images import FileImages
+    from hydra_peft.data.overlap import rows
+    from hydra_peft.data.split import Split
+    from hydra_peft.data.task_data import TaskData
+
+    where = hashlib.sha256(str(data.place.resolve()).encode()).hexdigest()[:16]
+    kept = request.cache / "hashes"
+
+    def images(listed: ImageList, split: str) -> FileImages:
+        paths = [data.folder / path for path in listed.paths]
+        index = kept / f"{request.name}-{split}-{where}.safetensors"
+        return FileImages(paths, data.folder, index, f"{request.name} {split}")
+
+    found = {name: images(listed, name) for name, listed in data.given.items()}
+    labels = {name: listed.labels for name, listed in data.given.items()}
+    if missing := _missing(data, request.options.split):
+        pool, pooled = found["train"], labels["train"]
+        shares = {"train": 1 - sum(missing.values()), **missing}
+        parts = by_content(pooled, rows(pool.hashes), shares, request.split_seed)
+        for name, chosen in parts.items():
+            found[name] = pool.part(chosen, name)
+            labels[name] = [pooled[row] for row in chosen]
+    splits = {
+        name: Split({"image": found[name]}, torch.tensor(labels[name], dtype=torch.int64))
+        for name in _there(labels, request)
+    }
+    return TaskData(splits, data.lineage, classes=data.names)
+
+
+def _missing(data: OwnData, split: Sequence[float] | None) -> dict[str, float]:
+    """Return the share of train that is taken for each part that is not given."""
+    shares = wanted_shares(split, tuple(data.given)) if split is not None else {}
+    return {name: share for name, share in shares.items() if name != "train"}
+
+
+def _labels(data: OwnData, split: Sequence[float] | None) -> dict[str, list[int]]:
+    """Return the labels of each part, in no order of any meaning."""
+    labels = {name: listed.labels for name, listed in data.given.items()}
+    if missing := _missing(data, split):
+        shares = {"train": 1 - sum(missing.values()), **missing}
+        parts: dict[str, list[int]] = {name: [] for name in shares}
+        for label, count in sorted(Counter(labels["train"]).items()):
+            for name, taken in allot(count, shares).items():
+                parts[name] += [label] * taken
+        labels |= parts
+    return labels
+
+
+def _there(labels: Mapping[str, Sequence[int]], request: DataRequest) -> tuple[str, ...]:
+    """Return the splits of ``request``.
+
+    Raises:
+        UserError: one has no images.
+    """
+    for name in request.splits:
+        if not labels.get(name):
+            raise UserError(
+                f"dataset {request.name} has no images in {name}: the data has changed, or "
+                "dataset.split leaves none for it."
+            )
+    return request.splits
+
+
+def _shown(split: Sequence[float] | None) -> str:
+    return "null" if split is None else str(list(split)).replace(" ", "")
