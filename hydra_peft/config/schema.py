@@ -538,6 +538,8 @@ class RunConfig(_Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(start := vars(self)["init_from"], dict):  # as plain values have it
+            object.__setattr__(self, "init_from", InitFrom(**start))
         _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, PRECISIONS)
         if self.scheduler.warmup_epochs >= self.train.epochs:
