@@ -24,12 +24,14 @@ class Limits:
     Attributes:
         least, most: the smallest and the largest that is allowed.
         above, below: bounds that are not allowed themselves.
+        logarithmic: whether values differ by factors: searches draw such by their logarithm.
     """
 
     least: float | None = None
     most: float | None = None
     above: float | None = None
     below: float | None = None
+    logarithmic: bool = False
 
     def admit(self, value: object) -> bool:
         """Whether ``value`` is a number, no boolean, in the range."""
@@ -51,13 +53,13 @@ class Limits:
 
 
 #: a learning rate that a schedule may reach
-LearningRate = Annotated[float, Limits(above=0, most=1e6)]
+LearningRate = Annotated[float, Limits(above=0, most=1e6, logarithmic=True)]
 #: a probability, or another share of one, that leaves something
 Share = Annotated[float, Limits(least=0, below=1)]
 #: the factor of a low-rank branch; 100 is the largest that we know of in public code (FacT)
-Scale = Annotated[float, Limits(least=-1000, most=1000)]
+Scale = Annotated[float, Limits(least=-1000, most=1000, logarithmic=True)]
 #: the rank of a branch; no layer of a model in timm has room for more
-Rank = Annotated[int, Limits(least=1, most=2**14)]
+Rank = Annotated[int, Limits(least=1, most=2**14, logarithmic=True)]
 
 
 def check_limits(cls: type, values: Mapping[str, Any], prefix: str = "") -> None:
@@ -81,6 +83,18 @@ def check_limits(cls: type, values: Mapping[str, Any], prefix: str = "") -> None
 @functools.cache
 def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
+
+
+def is_logarithmic(cls: type, name: str) -> bool:
+    """Whether field ``name`` of ``cls`` is annotated as one whose values differ by factors."""
+    return _is_logarithmic(_hints(cls)[name])
+
+
+def _is_logarithmic(hint: Any) -> bool:
+    if typing.get_origin(hint) is Annotated:
+        return any(isinstance(one, Limits) and one.logarithmic for one in typing.get_args(hint)[1:])
+    optional = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return optional and any(map(_is_logarithmic, typing.get_args(hint)))
 
 
 def check_limit(hint: Any, value: Any, key: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.cli.arguments import parse_arguments, parse_bool
 from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.config.benchmarks import all_benchmarks
 from hydra_peft.disk_errors import remedy
 from hydra_peft.errors import UserError, did_you_mean
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from hydra_peft.workshop.prepare.spec import TaskSpec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BENCHMARKS = ("vtab1k", "real")
+BENCHMARKS = tuple(name for name, one in all_benchmarks().items() if one.prepared)
 
 USAGE = """\
 Make tasks of a benchmark from the original data sets, or install a prepared archive.

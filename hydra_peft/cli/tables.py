@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,7 @@ Print tables of the completed runs; write them as Markdown and CSV, as LaTeX, or
 python scripts/tables.py [table=1..15] [compare=<a>,<b>] [format=markdown|csv|latex|html]
                          [protocol=<name>] [tasks=<a>,<b>] [methods=<a>,<b>] [split=<name>]
                          [runs=<folder>] [out=<folder>] [name=<file name>]
+                         [config_dir=<folder>]
 
   table     one of the paper's tables; runs may be missing
             1, 7, 10 ELEVATER; 2, 5, 8 VTAB-1k; 3, 6, 9 GLUE: measured beside published
@@ -51,7 +52,9 @@ python scripts/tables.py [table=1..15] [compare=<a>,<b>] [format=markdown|csv|la
             mismatched one of MNLI (default: the split that counts)
   runs      where to look for run folders (default: results/runs)
   out       where the files go (default: results/tables)
-  name      their name without ending (default: accuracy, or such as table8, or compare)"""
+  name      their name without ending (default: accuracy, or such as table8, or compare)
+  config_dir  a folder of your own yaml files, as train.py --config-dir has it: its benchmark/*.yaml
+            say in which order tasks come and which means are reported"""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Arguments:
     runs: str = str(RUNS)
     out: str = str(ROOT / "results" / "tables")
     name: str | None = None
+    config_dir: str = ""
 
 
 def main() -> int:
@@ -92,6 +96,7 @@ def _main() -> int:
             protocol=protocol,
             compare=arguments.compare,
             only=only,
+            configs=_config_dirs(arguments.config_dir),
             split=arguments.split,
         )
     elif arguments.compare is not None:
@@ -115,6 +120,7 @@ def print_tables(
     protocol: str | None = None,
     compare: str | None = None,
     only: Mapping[str, str] | None = None,
+    configs: Sequence[Path] = (),
     split: str = "",
 ) -> None:
     """Print the tables of the runs below ``runs``; write ``out/name.md`` and ``out/name.csv``.
@@ -127,6 +133,7 @@ def print_tables(
         protocol: leave other protocols out.
         compare: put these rows against each other instead (:mod:`~hydra_peft.tables.significance`).
         only: as of :func:`~hydra_peft.runs.selection.select`.
+        configs: folders of yaml files that have benchmarks beside those of ``conf``.
         split: show the scores on it; empty takes the split that counts.
 
     Raises:
@@ -150,13 +157,22 @@ def print_tables(
     chosen = describe_selection(only or {})
     if chosen and not records:
         raise UserError(f"none of the chosen runs below {runs} has completed: train one first.")
-    tables, apart = build_tables(records, defaults=_defaults(records))
+    tables, apart = build_tables(records, defaults=_defaults(records), benchmarks=configs)
     notes = [*chosen, *collection.warnings, *apart]
     if compare is None:
         documents = render.documents(tables, notes, form)
     else:
         documents = significance.documents(tables, compare, notes, form)
     _publish(documents, notes, out / name)
+
+
+def _config_dirs(folder: str) -> list[Path]:
+    if not folder:
+        return []
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise UserError(f"config_dir={folder} is no folder: give one of your own yaml files.")
+    return [path]
 
 
 def print_paper_table(

@@ -9,13 +9,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from hydra_peft.cli.train import CONF, register
+from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolvers import without_devices
 from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.errors import UserError, did_you_mean
-
-#: groups that sort before others in a benchmark
-_GROUPS = ("natural", "specialized", "structured")
 
 
 @functools.cache
@@ -39,9 +37,10 @@ def task_options(benchmark: str) -> dict[str, str]:
             f"benchmark '{benchmark}' is unknown{did_you_mean(benchmark, known)}: choose one of "
             f"{', '.join(known)}."
         )
-    own = [(values, option) for option, values in yamls.items() if values["benchmark"] == benchmark]
-    own.sort(key=lambda pair: (_GROUPS.index(pair[0]["group"]), pair[0]["name"]))
-    return {values["name"]: option for values, option in own}
+    own = {option: task for option, task in yamls.items() if task["benchmark"] == benchmark}
+    options = {str(task["name"]): option for option, task in own.items()}
+    groups = {str(task["name"]): str(task["group"]) for task in own.values()}
+    return {name: options[name] for name in find_benchmark(benchmark).in_order(groups)}
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli.clusters import check_single
 from hydra_peft.cli.flags import check_flags, is_flag
+from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import (
@@ -58,7 +59,7 @@ def main() -> int:
 def _main() -> int:
     register()
     # argparse takes flags before or after all overrides; people also type them in between.
-    words = [expand_home(word) for word in sys.argv[1:]]
+    words = grid_words(expand_home(word) for word in sys.argv[1:])
     sys.argv[1:] = sorted(words, key=lambda word: not is_flag(word))
     check_flags(sys.argv[1:])
     check_keys_of_hydra(sys.argv[1:])

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -17,11 +17,12 @@ from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import InitFrom, RunConfig
+from hydra_peft.config.tunable import flattened, owner
 from hydra_peft.data.sources import describe, options_class
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.heads import head_class
-from hydra_peft.limits import check_limits
+from hydra_peft.limits import check_limit, check_limits
 from hydra_peft.methods import method_class
 from hydra_peft.optimizers import optimizer_class
 from hydra_peft.plain_text import shortened
@@ -56,8 +57,8 @@ _NEEDED = {
     "bool": _KINDS["Boolean"],
     "str": "a text",
 }
-#: groups that passed, by class and values as text: the jobs of a sweep share most of theirs
-_passed: dict[tuple[type, str], Any] = {}
+#: groups and grids that passed, by class and values as text: jobs of a sweep share most of theirs
+_passed: dict[Hashable, Any] = {}
 _PASSED_MAX = 4096
 
 
@@ -121,6 +122,11 @@ def check_and_resolve(
             plain[key] = None if values[key] is None else dataclasses.asdict(values[key])
         else:
             plain[key] = values[key] = _check_value(types[key], single.get(key, raw[key]), key)
+    classes = {key: type(value) for key, value in values.items()}
+    given = values["protocol"].grid
+    known = (repr(given), *classes.values())
+    grid = _kept(known, functools.partial(_typed_grid, given, classes))
+    values["protocol"] = dataclasses.replace(values["protocol"], grid=grid)
     checked = RunConfig(**values, settings={})
     settings = _as_configured(checked, raw)
     ordered = {str(key): plain[str(key)] for key in config}
@@ -273,11 +279,15 @@ def _no_split(key: str, role: str) -> str:
 def _typed(cls: type[T], values: dict[str, Any], key: str) -> T:
     # repr and not json: it tells 1 from 1.0 and "1", in keys too
     known = (cls, repr(values))
+    return cast(T, _kept(known, functools.partial(_newly_typed, cls, values, key)))
+
+
+def _kept(known: Hashable, make: Callable[[], Any]) -> Any:
     if known not in _passed:
         if len(_passed) >= _PASSED_MAX:
             _passed.clear()
-        _passed[known] = _newly_typed(cls, values, key)
-    return cast(T, _passed[known])
+        _passed[known] = make()
+    return _passed[known]
 
 
 def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
@@ -297,6 +307,33 @@ def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
         raise UserError(f"{key} has a number that is too large for any key: {said}.") from None
     check_limits(cls, options, f"{key}.")
     return cast(T, _build(cls, options))
+
+
+def _typed_grid(grid: dict[str, Any], classes: Mapping[str, type]) -> dict[str, list[Any]]:
+    """Return ``protocol.grid`` by dotted key, each value of the type that its key has."""
+    typed = {}
+    for key, given in flattened(grid).items():
+        cls, name = owner(key, classes)
+        where = f"protocol.grid.{key}"
+        typed[key] = [_typed_item(cls, name, v, f"{where}[{i}]") for i, v in enumerate(given)]
+    return typed
+
+
+def _typed_item(cls: type, name: str, value: Any, key: str) -> Any:
+    """Return ``value`` as field ``name`` of ``cls`` has it; it is called ``key`` in messages."""
+    hint = typing.get_type_hints(cls)[name]
+    if hint is bool and not isinstance(value, bool):
+        raise UserError(f"{key}={value} is not allowed: it must be true or false.")
+    twin = dataclasses.make_dataclass("Item", [(name, hint, dataclasses.field(default=MISSING))])
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(twin), {name: value})
+        typed = cast(dict[str, Any], OmegaConf.to_container(merged))[name]
+    except OmegaConfBaseException as error:
+        raise UserError(_one_line(error, key)) from None
+    except OverflowError:
+        raise UserError(f"{key} is a number that is too large for any key.") from None
+    check_limit(typing.get_type_hints(cls, include_extras=True)[name], typed, key)
+    return typed
 
 
 def _check_switches(cls: Any, values: dict[str, Any], key: str) -> None:
@@ -410,6 +447,7 @@ def _as_configured(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
             settings[f"{group}.{key}"] = "recipe" if by_recipe else value
     settings |= checked.dataset.drawn()
     warmup = checked.scheduler.warmup_epochs
-    if warmup != checked.dataset.recipe.warmup_epochs:
+    tuned = settings["scheduler.warmup_epochs"] == TUNED
+    if warmup != checked.dataset.recipe.warmup_epochs and not tuned:
         settings["scheduler.warmup_epochs"] = warmup  # shortened, or set by hand
     return settings

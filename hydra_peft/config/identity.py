@@ -7,6 +7,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.config.grid import opened, shortened_keys
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 #: stands for a value that tuning chooses
 TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
-_NOT_SCIENCE = {
+NOT_SCIENCE = {
     "model": ("name", "checkpoint", "url", "prepare"),
     "dataset": ("source", "folder", "aliases", "recipe", "versions", "source_options"),
     "data": ("cache", "allow_partial"),
@@ -49,10 +50,9 @@ def science(config: RunConfig) -> dict[str, Any]:
     recipe counts where a run takes values from it.
     """
     from hydra_peft.backbones.image_sizes import own_size
-    from hydra_peft.config.schema import TUNED_OPTIONS
 
     groups: dict[str, Any] = {}
-    for group, left_out in _NOT_SCIENCE.items():
+    for group, left_out in NOT_SCIENCE.items():
         part = getattr(config, group)
         values = (
             part.identity() if group in ("optimizer", "scheduler") else dataclasses.asdict(part)
@@ -74,22 +74,17 @@ def science(config: RunConfig) -> dict[str, Any]:
         del groups["dataset"]["split_seed"]
     if (options := config.dataset.source_options) is not None:
         groups["dataset"] |= options.identity()
-    method = config.method.identity()
+    groups["method"] = config.method.identity()
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.
-        groups["optimizer"]["lr"] = TUNED
-        method |= {key: TUNED for key in TUNED_OPTIONS if key in method}
+        groups = opened(config, groups, TUNED)
+        groups["protocol"]["grid"] = shortened_keys(config.protocol.grid)
     else:
         del groups["protocol"]["grid"]
     if not config.protocol.tune or config.protocol.search == "grid":
         # The grid itself says how many are tried.
         del groups["protocol"]["search"], groups["protocol"]["trials"]
-    return {
-        **groups,
-        "method": method,
-        "seed": config.seed,
-        "precision": config.precision,
-    }
+    return {**groups, "seed": config.seed, "precision": config.precision}
 
 
 def config_id(config: RunConfig) -> str:

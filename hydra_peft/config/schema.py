@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
+from hydra_peft.config.grid import check_choices
 from hydra_peft.config.split_checks import check_splits
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.errors import UserError
@@ -34,15 +35,13 @@ COMPILE = ("auto", "true", "false")
 SELECTIONS = ("last", "best")
 #: how tuning goes through ``protocol.grid``
 SEARCHES = ("grid", "optuna")
-#: options of a method that tuning chooses, where the method has them
-TUNED_OPTIONS = ("scale", "dropout")
 ON_EXISTING = ("skip", "rerun", "error")
 #: which runs that ended without a score are started again: none, failed ones, diverged ones too
 RETRY = ("none", "failed", "all")
 #: the most are what nobody means: a slip of the keyboard would take for ever, or all memory
 Classes = Annotated[int, Limits(least=1, most=1_000_000)]
 Images = Annotated[int, Limits(least=1, most=100_000_000)]
-BatchSize = Annotated[int, Limits(least=1, most=100_000)]
+BatchSize = Annotated[int, Limits(least=1, most=100_000, logarithmic=True)]
 #: more jobs at a time than any machine has room for
 MAX_SLOTS = 1024
 
@@ -118,26 +117,6 @@ class ModelConfig(_Group, key="model"):
                 "model.checkpoint is set and model.pretrained is false: random weights have no "
                 "checkpoint, so drop one of the two."
             )
-
-
-@dataclass(frozen=True)
-class GridConfig(_Group, key="protocol.grid"):
-    """Values that tuning chooses from: all of them, or the ranges that they span.
-
-    Attributes:
-        lr: learning rates.
-        scale: branch scales; not used by methods without branches.
-        dropout: branch dropouts; likewise.
-    """
-
-    lr: list[LearningRate]
-    scale: list[Scale]
-    dropout: list[Share]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for key, values in vars(self).items():
-            _require(bool(values), f"{self._prefix}{key}", values, "a list of at least one number")
 
 
 @dataclass(frozen=True)
@@ -341,9 +320,10 @@ class ProtocolConfig(_Group, key="protocol"):
         evaluate_split: the split that is scored; likewise.
         selection: ``last`` epoch, or the ``best`` of the evaluations on ``evaluate_split``.
         evaluate_every: epochs between evaluations; null evaluates once, at the end.
-        tune: choose lr, scale and dropout out of ``grid`` on the held-out split (``val``) after
-            training on ``fit``, then do the run with what was chosen.
-        grid: what is tried.
+        tune: choose out of ``grid`` on the held-out split (``val``) after training on ``fit``,
+            then do the run with what was chosen.
+        grid: what is tried: lists of values by dotted key of the config
+            (:mod:`hydra_peft.config.grid`).
         fills: what other groups take from the protocol.
         search: ``grid`` tries every combination of ``grid``; ``optuna`` draws ``trials`` of them
             out of the ranges that its values span.
@@ -356,7 +336,7 @@ class ProtocolConfig(_Group, key="protocol"):
     selection: str
     evaluate_every: Epochs | None
     tune: bool
-    grid: GridConfig
+    grid: dict[str, Any]
     fills: FillsConfig
     search: str = "grid"
     trials: Annotated[int, Limits(least=1, most=100_000)] = 20
@@ -394,7 +374,7 @@ class TrainConfig(_Group, key="train"):
     epochs: Epochs
     batch_size: BatchSize
     drop_last: bool
-    clip_grad: Annotated[float, Limits(above=0, most=1e6)] | None
+    clip_grad: Annotated[float, Limits(above=0, most=1e6, logarithmic=True)] | None
     label_smoothing: Share
     compile: str = "auto"
     cuda_graph: bool = False
@@ -542,13 +522,17 @@ class RunConfig(_Group):
             object.__setattr__(self, "init_from", InitFrom(**start))
         _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, PRECISIONS)
+        check_splits(self.protocol, self.dataset)
+        if self.protocol.tune:
+            # What tuning decides, these values do not.
+            check_choices(self)
+            return
         if self.scheduler.warmup_epochs >= self.train.epochs:
             raise UserError(
                 f"scheduler.warmup_epochs={self.scheduler.warmup_epochs} leaves nothing of "
                 f"train.epochs={self.train.epochs}: train longer, or set scheduler.warmup_epochs "
                 "below it (0 is allowed)."
             )
-        check_splits(self.protocol, self.dataset)
         self._check_rates()
         if self.train.label_smoothing:
             self.task()
@@ -563,11 +547,10 @@ class RunConfig(_Group):
 
     def _check_rates(self) -> None:
         """Check that a schedule rises to its learning rate and falls from it."""
-        tried = self.protocol.grid.lr if self.protocol.tune else [self.optimizer.lr]
-        key = "protocol.grid.lr" if self.protocol.tune else "optimizer.lr"
+        lr = self.optimizer.lr
         for end, rate in self.scheduler.ends().items():
-            if rate > min(tried):
+            if rate > lr:
                 raise UserError(
-                    f"scheduler.{end}={rate} is above {key}={min(tried)}, where the schedule has "
+                    f"scheduler.{end}={rate} is above optimizer.lr={lr}, where the schedule has "
                     f"its peak: set scheduler.{end} to that or less (0 is allowed)."
                 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 #: below the least float32 has no digits to divide by; 1 is the largest in use (Inception's)
-Epsilon = Annotated[float, Limits(least=1e-30, most=1)]
+Epsilon = Annotated[float, Limits(least=1e-30, most=1, logarithmic=True)]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from hydra_peft.tables.strays import strays, usual_seeds
 _KEY = re.compile(r"(model|data|head|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+")
 #: settings that are chosen by a yaml of the group: the name alone would leave the other's options
 _CHOSEN = re.compile(r"(head|optimizer)\.name=")
+#: beginnings of those that conf may not have yet
+_ADDED = ("model.arguments.", "protocol.grid.")
 _VALUE = re.compile(r"[A-Za-z0-9_.,+\[\]/-]+")
 _NAME = re.compile(r"[A-Za-z0-9_.]+")
 _PATH = re.compile(r"[A-Za-z0-9_./ +=:@-]+")
@@ -174,7 +176,7 @@ def _overrides(row: Row) -> list[str] | None:
             return None
         if _KEY.fullmatch(key) and _VALUE.fullmatch(value):
             word = _CHOSEN.sub(r"\1=", override)
-            words.append(f"{'+' if key.startswith('model.arguments.') else ''}{word}")
+            words.append(f"{'+' if key.startswith(_ADDED) else ''}{word}")
         elif override == TUNED:
             words.append("protocol.tune=true")
         elif override == f"{TUNED} by optuna":

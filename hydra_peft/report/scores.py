@@ -92,7 +92,7 @@ def score_table(table: Table, lineages: list[str]) -> ScoreTable:
     """Return ``table`` as a page shows it; ``lineages`` are those of its data."""
     cut = parts(table)
     titles = {part.mean_titles for part in cut}
-    means = titles.pop() if len(titles) == 1 else ("mean over tasks", "mean over groups")
+    means = titles.pop() if len(titles) == 1 else tuple(table.means)
     columns = [*_headed(table), *((name, "") for name in means)]
     bodies = [Body(part.backbone, part.sentences, _lines(part, table)) for part in cut]
     counts = Counter(cell.count for body in bodies for line in body.lines for cell in line.cells)

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.config.grid import shortened_keys
 from hydra_peft.config.identity import TUNED, short_hash
+from hydra_peft.config.tunable import flattened
 from hydra_peft.errors import UserError
 from hydra_peft.finite import is_finite
 from hydra_peft.methods import build_method, method_class
@@ -59,13 +61,15 @@ def config_contradictions(record: Record, config: Mapping[str, Any]) -> str:
         given = config.get(group, _MISSING)
         if group == "method":
             given = _method(json.dumps(given)) if isinstance(given, Mapping) else given
+        if group == "protocol" and isinstance(given, Mapping):
+            given = {k: _grid(value) if k == "grid" else value for k, value in given.items()}
         if isinstance(recorded, Mapping) and isinstance(given, Mapping):
             pairs = {f"{group}.{k}": (v, given[k]) for k, v in recorded.items() if k in given}
         else:
             pairs = {} if given is _MISSING else {group: (recorded, given)}
         for key, (expected, value) in pairs.items():
             if expected == TUNED:
-                expected = record.tuning.get("chosen", {}).get(key.rpartition(".")[2], value)
+                expected = record.tuning.get("chosen", {}).get(key, value)
             for part, there, here in _unlike(key, value, expected, lambda a, b: _same(b, a)):
                 found.append(f"{part} is {there} there and {here} in the record")
     return _told(found)
@@ -252,6 +256,14 @@ def _method(text: str) -> Any:
         return build_method(
             given["name"], **{key: given[key] for key in options & given.keys()}
         ).identity()
+    except UserError:
+        return given
+
+
+def _grid(given: Any) -> Any:
+    """Return the ``protocol.grid`` of a config under the names that identities have."""
+    try:
+        return shortened_keys(flattened(given)) if isinstance(given, Mapping) else given
     except UserError:
         return given
 

@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from hydra_peft.adaptation.fingerprint import weights_hash
+from hydra_peft.config.grid import dotted
 from hydra_peft.errors import UserError
 from hydra_peft.files import own_folder
 from hydra_peft.tensor_files import MAX_HEADER_BYTES, read_tensors_and_metadata, write_tensors
@@ -44,7 +45,7 @@ class Origin:
     weights: str
     data: str
     torch: str
-    chosen: dict[str, float] = dataclasses.field(default_factory=dict)
+    chosen: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 #: raises UserError for a state that does not fit
@@ -139,6 +140,11 @@ class Checkpoints:
             raise UserError(f"it is not of format {FORMAT}.")
         expected = dataclasses.asdict(self.origin)
         origin = state.get("origin")
+        if isinstance(origin, dict) and isinstance(origin.get("chosen"), dict):
+            origin = {
+                **origin,
+                "chosen": dotted(origin["chosen"]),
+            }  # older code: lr, scale, dropout
         if origin != expected:
             names = {"config_id": "another run", "weights": "other weights", "data": "other data"}
             names |= {"torch": "another version of torch", "chosen": "another choice by tuning"}

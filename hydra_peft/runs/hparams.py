@@ -51,9 +51,9 @@ def hyper_parameters(record: Record) -> dict[str, bool | float | str]:
     for group, names in _SCIENCE.items():
         given = record.science.get(group, {})
         values |= {f"{group}.{name}": given.get(name) for name in names}
+    # Its science says only that they were searched for, its method has what was chosen.
     chosen = record.tuning.get("chosen", {})
-    if "lr" in chosen:
-        values["optimizer.lr"] = chosen["lr"]  # its science says only that it was searched for
+    values |= {key: v for key, v in chosen.items() if not key.startswith("method.")}
     return {key: _plain(value) for key, value in values.items() if value is not None}
 
 

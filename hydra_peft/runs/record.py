@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.config.grid import dotted
 from hydra_peft.data.split_roles import FURTHER, role_of
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json, write_json
@@ -234,6 +235,8 @@ def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
             f"{path} has schema {schema!r}, this version reads 1 and {SCHEMA}: "
             "use the version of hydra_peft that wrote it."
         )
+    if isinstance(values.get("tuning"), dict):
+        values = {**values, "tuning": with_dotted_keys(values["tuning"])}
     fields = {f.name: f for f in dataclasses.fields(Record)}
     missing = [
         name
@@ -256,6 +259,19 @@ def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
         if doubts is not None:
             doubts += sentences
     return record
+
+
+def with_dotted_keys(tuning: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was tried and chosen by dotted key; older code named ``lr`` and two options."""
+    found = dict(tuning)
+    for part in ("chosen", "space"):
+        if isinstance(found.get(part), dict):
+            found[part] = dotted(found[part])
+    if isinstance(found.get("candidates"), list):
+        found["candidates"] = [
+            dotted(one) if isinstance(one, dict) else one for one in found["candidates"]
+        ]
+    return found
 
 
 def _check_values(record: Record, path: Path) -> None:

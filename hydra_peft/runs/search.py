@@ -10,19 +10,18 @@ written by two processes at once.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from hydra_peft.config.grid import Grid, shortened_keys
 from hydra_peft.config.schema import ProtocolConfig
 from hydra_peft.errors import UserError
 
 #: significant digits of what is drawn: enough for any rate, few enough to type
 DIGITS = 4
 SAMPLER = "TPESampler"
-#: where a factor counts, not a difference
-_LOGARITHMIC = ("lr", "scale")
 
 
 @dataclass(frozen=True)
@@ -31,21 +30,25 @@ class Dimension:
 
     Attributes:
         kind: ``fixed`` (one value), ``values`` (any of several), ``uniform`` or ``log_uniform``
-            (between two).
+            (between two numbers; between two whole ones, a whole one).
         values: the one, all, or the two ends.
     """
 
     kind: str
-    values: tuple[float, ...]
+    values: tuple[Any, ...]
 
-    def draw(self, name: str, trial: Any) -> float:
+    def draw(self, name: str, trial: Any) -> Any:
         """Return a value out of ``trial`` of Optuna."""
         if self.kind == "fixed":
             return self.values[0]
         if self.kind == "values":
-            return float(trial.suggest_categorical(name, self.values))
+            # By place: Optuna takes no lists.
+            return self.values[trial.suggest_categorical(name, range(len(self.values)))]
         low, high = self.values
-        drawn = trial.suggest_float(name, low, high, log=self.kind == "log_uniform")
+        log = self.kind == "log_uniform"
+        if isinstance(low, int):
+            return trial.suggest_int(name, low, high, log=log)
+        drawn = trial.suggest_float(name, low, high, log=log)
         # An end of more digits than these may be passed by rounding.
         return min(max(float(f"{drawn:.{DIGITS}g}"), low), high)
 
@@ -62,23 +65,30 @@ def check_search(protocol: ProtocolConfig) -> None:
         _optuna()
 
 
-def search_space(grid: Mapping[str, Sequence[float]]) -> dict[str, Dimension]:
-    """Return the space that the values of ``grid`` span, by name of the hyper-parameter.
+def search_space(grid: Grid, *, logarithmic: Set[str]) -> dict[str, Dimension]:
+    """Return the space that the values of ``grid`` span, by dotted key.
 
-    A single value is fixed. Learning rates and scales are logarithmic between the smallest and the
-    largest; where one is not positive, they are drawn out of the given values. Others are uniform.
+    A single value is fixed. Numbers are drawn uniformly between the smallest and the largest, those
+    of ``logarithmic`` keys by their logarithm; where one of these is not positive, and of all that
+    are no numbers, one of the given values is drawn.
     """
-    return {name: _dimension(name, sorted(set(values))) for name, values in grid.items()}
+    return {key: _dimension(values, log=key in logarithmic) for key, values in grid.items()}
 
 
-def _dimension(name: str, values: list[float]) -> Dimension:
-    if len(values) == 1:
-        return Dimension("fixed", tuple(values))
-    if name not in _LOGARITHMIC:
-        return Dimension("uniform", (values[0], values[-1]))
-    if values[0] <= 0:
-        return Dimension("values", tuple(values))
-    return Dimension("log_uniform", (values[0], values[-1]))
+def _dimension(values: Sequence[Any], *, log: bool) -> Dimension:
+    different = tuple(v for i, v in enumerate(values) if v not in values[:i])
+    if len(different) == 1:
+        return Dimension("fixed", different)
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in different):
+        return Dimension("values", different)
+    low, high = min(different), max(different)
+    if not log:
+        return Dimension("uniform", (low, high))
+    return (
+        Dimension("log_uniform", (low, high))
+        if low > 0
+        else Dimension("values", tuple(sorted(different)))
+    )
 
 
 def trials_of(space: Mapping[str, Dimension], trials: int) -> int:
@@ -91,7 +101,7 @@ def search(
     *,
     trials: int,
     seed: int,
-    score: Callable[[dict[str, float]], float | None],
+    score: Callable[[dict[str, Any]], float | None],
 ) -> None:
     """Draw ``trials`` combinations out of ``space``, each after the score of the one before.
 
@@ -113,7 +123,9 @@ def search(
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for _ in range(trials_of(space, trials)):
         trial = study.ask()
-        reached = score({name: one.draw(name, trial) for name, one in space.items()})
+        # The sampler goes by name, so draws are what they were when the names were these.
+        names = shortened_keys(space)
+        reached = score(dict(zip(space, (d.draw(n, trial) for n, d in names.items()), strict=True)))
         if reached is None:
             # Of a pruned trial the sampler learns to stay away. A failed one it passes over, and is
             # then drawn to the same place again and again.

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra_peft.config.identity import config_id
-from hydra_peft.config.schema import TUNED_OPTIONS, RunConfig
+from hydra_peft.config.grid import Choice, choices, logarithmic, opened, used
+from hydra_peft.config.identity import TUNED, config_id, science
+from hydra_peft.config.schema import RunConfig
 from hydra_peft.config.text import changed
 from hydra_peft.errors import RunFailed, UserError
-from hydra_peft.finite import is_finite
 from hydra_peft.metrics import find_metric, score_text
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.existing import folder_of
@@ -23,40 +21,18 @@ from hydra_peft.runs.folder import TUNING, runs_of_task
 from hydra_peft.runs.outcome import Outcome, existing_outcome
 from hydra_peft.runs.record import Record, completed_score, read_record
 from hydra_peft.runs.run import run
-from hydra_peft.runs.search import check_search, description, search, search_space, trials_of
+from hydra_peft.runs.search import (
+    Dimension,
+    check_search,
+    description,
+    search,
+    search_space,
+    trials_of,
+)
 from hydra_peft.training.distributed import current
 from hydra_peft.training.seeding import derive_seed
 
 log = logging.getLogger("hydra_peft")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One combination that is tried.
-
-    Attributes:
-        lr: learning rate.
-        options: options of the method.
-    """
-
-    lr: float
-    options: dict[str, float]
-
-    def apply(self, config: RunConfig) -> RunConfig:
-        """Return ``config`` with these values."""
-        return dataclasses.replace(
-            config,
-            optimizer=dataclasses.replace(config.optimizer, lr=self.lr),
-            method=dataclasses.replace(config.method, **self.options),
-        )
-
-    def changes(self) -> dict[str, dict[str, float]]:
-        """Return the values by group of the config and name."""
-        return {"optimizer": {"lr": self.lr}, "method": self.options}
-
-    def as_dict(self) -> dict[str, float]:
-        """Return the values by name."""
-        return {"lr": self.lr, **self.options}
 
 
 def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
@@ -98,7 +74,7 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
     if not scored:
         raise RunFailed(
             f"{config.dataset.name}: all {len(tried)} combinations of protocol.grid diverged: "
-            "give protocol.grid.lr smaller rates."
+            "give protocol.grid.optimizer.lr smaller rates."
         )
     metric = find_metric(config.dataset.metric)
     best, reached = scored[0]
@@ -106,32 +82,20 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
         # The first of equals stays.
         if metric.better(completed_score(outcome.record), than=completed_score(reached.record)):
             best, reached = choice, outcome
-    log.info("tuning of %s chose %s", config.dataset.name, best.as_dict())
+    log.info("tuning of %s chose %s", config.dataset.name, best)
     chosen_yaml = changed(config_yaml, best.changes())
     return run(best.apply(config), chosen_yaml, tuning=_describe(config, tried, best))
-
-
-def choices(config: RunConfig) -> list[Choice]:
-    """Return every combination of ``protocol.grid`` that means something for the method."""
-    values = _values(config)
-    return [
-        Choice(lr, dict(zip(list(values)[1:], combination, strict=True)))
-        for lr, *combination in itertools.product(*values.values())
-    ]
 
 
 def tries(config: RunConfig) -> int:
     """Return how many combinations the search of ``config`` tries."""
     if config.protocol.search == "grid":
         return len(choices(config))
-    return trials_of(search_space(_values(config)), config.protocol.trials)
+    return trials_of(_space(config), config.protocol.trials)
 
 
-def _values(config: RunConfig) -> dict[str, list[float]]:
-    """Return what ``protocol.grid`` has for the method, the learning rate first."""
-    grid = config.protocol.grid
-    has = {field.name for field in dataclasses.fields(config.method)}
-    return {name: getattr(grid, name) for name in ("lr", *TUNED_OPTIONS) if name in {*has, "lr"}}
+def _space(config: RunConfig) -> dict[str, Dimension]:
+    return search_space(used(config), logarithmic=logarithmic(config))
 
 
 def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]:
@@ -143,8 +107,8 @@ def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]
     # A search looks for the highest.
     sign = 1.0 if find_metric(config.dataset.metric).higher_is_better else -1.0
 
-    def score(values: dict[str, float]) -> float | None:
-        choice = Choice(values["lr"], {key: values[key] for key in values if key != "lr"})
+    def score(values: dict[str, Any]) -> float | None:
+        choice = Choice(values)
         # What is drawn twice is one run, also where complete ones are done again.
         known = next((outcome for earlier, outcome in tried if earlier == choice), None)
         outcome = known or _try(config, config_yaml, choice)
@@ -154,11 +118,11 @@ def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]
         if reached is not None:
             held_out = config.dataset.splits.val
             said = f"{score_text(outcome.record.primary, reached, 1)} on {held_out}"
-        log.info("trial %d of %d, %s: %s", len(tried), count, choice.as_dict(), said)
+        log.info("trial %d of %d, %s: %s", len(tried), count, choice, said)
         return None if reached is None else sign * float(reached)
 
     search(
-        search_space(_values(config)),
+        _space(config),
         trials=config.protocol.trials,
         seed=derive_seed(config.seed, "search"),
         score=score,
@@ -183,8 +147,8 @@ def candidate(config: RunConfig, choice: Choice) -> RunConfig:
     paths = dataclasses.replace(config.paths, runs=str(Path(config.paths.runs) / TUNING))
     # A search that is asked for twice goes on; only a plain run can be an error to repeat.
     on_existing = "rerun" if config.sweep.on_existing == "rerun" else "skip"
-    return dataclasses.replace(
-        choice.apply(config),
+    return choice.apply(
+        config,
         protocol=protocol,
         paths=paths,
         sweep=dataclasses.replace(config.sweep, on_existing=on_existing),
@@ -210,18 +174,21 @@ def trials_begun(config: RunConfig) -> Iterator[tuple[Path, Record]]:
 
 
 def _is_trial(record: Record, config: RunConfig) -> bool:
-    optimizer = record.science.get("optimizer")
-    values: dict[str, Any] = {"lr": optimizer.get("lr") if isinstance(optimizer, dict) else None}
-    values |= {name: record.method.get(name) for name in _values(config) if name != "lr"}
-    if not all(map(is_finite, values.values())):
-        return False
-    choice = Choice(values.pop("lr"), values)
-    if config.protocol.search == "grid" and choice not in choices(config):
-        return False
-    try:
-        return config_id(candidate(config, choice)) == record.config_id
-    except UserError:
-        return False
+    """Whether ``record`` differs from the trials of ``config`` in what tuning chooses alone."""
+    if config.protocol.search == "grid":
+        return record.config_id in {config_id(candidate(config, one)) for one in choices(config)}
+    expected = opened(config, science(candidate(config, choices(config)[0])), TUNED)
+    return _left_open(record.science, expected) == expected
+
+
+def _left_open(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    """Return the science ``found`` without the values that ``expected`` leaves to tuning."""
+    return {
+        group: {k: TUNED if expected[group].get(k) == TUNED else v for k, v in values.items()}
+        if isinstance(values, dict) and isinstance(expected.get(group), dict)
+        else values
+        for group, values in found.items()
+    }
 
 
 def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
@@ -246,7 +213,7 @@ def _describe(
 ) -> dict[str, Any]:
     candidates = [
         {
-            **choice.as_dict(),
+            **choice.values,
             "score": outcome.record.score,
             "status": outcome.record.status,
             "config_id": outcome.record.config_id,
@@ -254,12 +221,12 @@ def _describe(
         for choice, outcome in tried
     ]
     how = config.protocol.search
-    drawn = description(search_space(_values(config))) if how == "optuna" else {}
+    drawn = description(_space(config)) if how == "optuna" else {}
     return {
         "search": how,
         **drawn,
         "trials": len(tried),
         "split": config.dataset.splits.val,
-        "chosen": best.as_dict(),
+        "chosen": best.values,
         "candidates": candidates,
     }

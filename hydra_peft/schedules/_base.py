@@ -15,7 +15,7 @@ LearningRate = Callable[[int, int, int], float]
 Epochs = Annotated[int, Limits(least=1, most=1_000_000)]
 WarmupEpochs = Annotated[int, Limits(least=0, most=1_000_000)]
 #: a rate at an end of a schedule
-EndRate = Annotated[float, Limits(least=0, most=1e6)]
+EndRate = Annotated[float, Limits(least=0, most=1e6, logarithmic=True)]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hydra_peft.config.grid import dotted
 from hydra_peft.plain_text import shortened
 from hydra_peft.runs.record import Record
 
+_IN_GRID = "protocol.grid."
 #: characters of a setting's value in a label
 _LONGEST = 120
 #: mark of a row whose hyper-parameters were chosen out of a grid
@@ -97,7 +99,15 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     changed: dict[str, Any] = {}
     for key in sorted(own.keys() - _SHOWN):
         changed |= _changed(_flat(key, own[key]), _flat(key, usual.get(key, {})))
-    return (*said, *(f"{key}={_text(value)}" for key, value in changed.items()))
+    return (*said, *(f"{_typed_key(key)}={_text(value)}" for key, value in changed.items()))
+
+
+def _typed_key(key: str) -> str:
+    """Return ``key`` of settings as one types it: ``protocol.grid.optimizer.lr``."""
+    if not key.startswith(_IN_GRID):
+        return key
+    (full,) = dotted({key.removeprefix(_IN_GRID): None})
+    return f"{_IN_GRID}{full}"
 
 
 def by_role(settings: Mapping[str, Any], role: Callable[[str], str]) -> dict[str, Any]:

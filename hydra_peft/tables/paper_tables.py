@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.methods._low_rank import VTAB_TARGETS
 from hydra_peft.tables.summaries import group_weights, task_weights
 
@@ -108,19 +109,11 @@ def _benchmark(name: str, groups: dict[str, tuple[str, str]], **others: Any) -> 
     return Benchmark(name=name, tasks=tasks, titles=titles, **others)
 
 
-VTAB1K = _benchmark(
-    "vtab1k",
-    {
-        **_group("natural", cifar100="CIFAR100", caltech101="Caltech101", dtd="DTD"),
-        **_group("natural", flowers102="Flowers102", oxford_pets="OxfordPets", svhn="SVHN"),
-        **_group("natural", sun397="Sun397"),
-        **_group("specialized", patch_camelyon="PatchCamelyon", eurosat="EuroSAT"),
-        **_group("specialized", resisc45="Resisc45", retinopathy="Retinopathy"),
-        **_group("structured", clevr_count="Clevr-Count", clevr_dist="Clevr-Dist", dmlab="DMLab"),
-        **_group("structured", kitti_dist="KITTI-Dist", dsprites_loc="dSPR-Loc"),
-        **_group("structured", dsprites_ori="dSPR-Ori", smallnorb_azim="sNORB-Azim"),
-        **_group("structured", smallnorb_elev="sNORB-Ele"),
-    },
+_CONFIGURED = find_benchmark("vtab1k")
+VTAB1K = Benchmark(
+    name="vtab1k",
+    tasks=_CONFIGURED.tasks,
+    titles=_CONFIGURED.titles,
     backbone="vit_base_patch16_224_in21k",
     checkpoint="ViT-B_16.npz",
     decimals=1,

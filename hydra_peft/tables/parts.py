@@ -58,17 +58,19 @@ class Part:
             self, table=cut, averaged=shared_tasks(rows, kept, self.table.measures)
         )
 
-    def means(self, row: Row) -> tuple[Summary | None, Summary | None]:
-        """Return the mean over tasks and that over groups; None where the row lacks a task."""
-        return row.mean_over_tasks(self.averaged), row.mean_over_groups(self.averaged)
+    def means(self, row: Row) -> tuple[Summary | None, ...]:
+        """Return the benchmark's means in their order; None where the row lacks a task."""
+        over = {"tasks": row.mean_over_tasks, "groups": row.mean_over_groups}
+        return tuple(over[what](self.averaged) for what in self.table.means.values())
 
     @property
-    def mean_titles(self) -> tuple[str, str]:
-        """What the two means are called: they say so where they are not over all tasks."""
+    def mean_titles(self) -> tuple[str, ...]:
+        """What the means are called: they say so where they are not over all tasks."""
         if len(self.averaged) == len(self.table.tasks):
-            return "mean over tasks", "mean over groups"
+            return tuple(self.table.means)
         of = f"{len(self.averaged)} of {len(self.table.tasks)} tasks"
-        return f"mean over {of}", "mean over their groups"
+        usual = {"mean over tasks": f"mean over {of}", "mean over groups": "mean over their groups"}
+        return tuple(usual.get(name, f"{name} ({of})") for name in self.table.means)
 
     def ranked_cells(self, decimals: int) -> list[list[tuple[Summary | None, int | None]]]:
         """Return by row its cells and its two means, each with its rank in its column.
@@ -92,7 +94,7 @@ class Part:
         """What is in each column: the tasks, then the two means."""
         of = self.table.measures
         mean = mean_measure(of, task_weights(self.averaged))
-        return [*(of[task] for task in self.table.tasks), mean, mean]
+        return [*(of[task] for task in self.table.tasks), *[mean] * len(self.table.means)]
 
     @property
     def titles(self) -> list[str]:

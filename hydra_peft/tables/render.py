@@ -100,10 +100,12 @@ def _legend(table: Table) -> str:
     for task, group in table.tasks.items():
         groups.setdefault(group, []).append(task)
     listed = "; ".join(f"{group}: {', '.join(tasks)}" for group, tasks in groups.items())
+    rules = {"tasks": "plain mean of their columns", "groups": "mean of the groups' means"}
+    means = "".join(f"{n[:1].upper()}{n[1:]}: {rules[over]}. " for n, over in table.means.items())
+    means += {0: "Scores are ", 1: "It is ", 2: "Both are "}.get(len(table.means), "All are ")
     return (
-        f"Groups: {listed}. Cells: mean ± sample standard deviation over seeds. Mean over tasks: "
-        "plain mean of their columns. Mean over groups: mean of the groups' means. Both are "
-        "taken per seed; '-' where a run is missing."
+        f"Groups: {listed}. Cells: mean ± sample standard deviation over seeds. {means}taken per "
+        "seed; '-' where a run is missing."
     )
 
 
@@ -119,8 +121,8 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
             cells: list[tuple[str, Mapping[str, str], Summary | None]] = [
                 (task, {task: group}, row.cell(task)) for task, group in table.tasks.items()
             ]
-            names = ("mean over tasks", "mean over groups")
-            cells += [(n, part.averaged, x) for n, x in zip(names, part.means(row), strict=True)]
+            means = zip(table.means, part.means(row), strict=True)
+            cells += [(name, part.averaged, mean) for name, mean in means]
             lines += [
                 {
                     "benchmark": table.benchmark,

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.identity import settings_id, short_hash
 from hydra_peft.runs.record import Record, completed_score
 from hydra_peft.tables.labels import PARTIAL, weights_label
@@ -38,7 +40,7 @@ class Row:
         scores: of the primary metric, by task, then seed.
         measures: what the scores of each task are.
         heads: parameters of the head by task.
-        adapter: parameters of the adapter.
+        adapter: parameters of the adapter, averaged over runs whose size was tuned.
         records: its runs.
     """
 
@@ -121,6 +123,7 @@ class Table:
             where tasks name it differently.
         tasks: task name to group, in the order of the columns.
         measures: what the scores of each task are; all rows have the same.
+        means: what its columns of means are called, and whether over ``tasks`` or ``groups``.
     """
 
     benchmark: str
@@ -131,6 +134,7 @@ class Table:
     tasks: dict[str, str]
     rows: list[Row]
     measures: dict[str, Measure]
+    means: Mapping[str, str] = field(default_factory=lambda: find_benchmark("").means)
 
     @property
     def own_measures(self) -> list[Measure]:
@@ -148,12 +152,11 @@ class Table:
         return all(record.on_test for row in self.rows for record in row.records)
 
 
-#: order of groups in every VTAB-like table
-GROUPS = ("natural", "specialized", "structured")
-
-
 def build_tables(
-    records: list[Record], *, defaults: Defaults | None = None
+    records: list[Record],
+    *,
+    defaults: Defaults | None = None,
+    benchmarks: Sequence[Path] = (),
 ) -> tuple[list[Table], list[str]]:
     """Group ``records`` into tables; also return a sentence for each thing kept apart.
 
@@ -163,6 +166,7 @@ def build_tables(
         records: completed runs.
         defaults: what settings are by default, so that labels name those that are otherwise; None
             where that is not to be looked at.
+        benchmarks: config roots that have benchmarks beside those of ``conf``.
     """
     tables: dict[tuple[str, str, str, str, str], list[Record]] = defaultdict(list)
     for record in records:
@@ -174,6 +178,7 @@ def build_tables(
     for key, found in sorted(tables.items()):
         where = f"{key[0]}, protocol {key[1]}"
         warnings += _metrics(found, where)
+        benchmark = find_benchmark(key[0], benchmarks)
         for members in _by_metric(found):
             rows, apart = _rows(members, defaults)
             warnings += [*apart, *_lineages(members, where), *_contents(members, where)]
@@ -182,8 +187,9 @@ def build_tables(
             scored = _name_or_role({record.split for record in members}, key[3])
             chosen_on = {record.chosen_on for record in members}
             rule = members[0].rule if len(chosen_on) == 1 else key[4]
-            tasks = _tasks(members)
-            built.append(Table(*key[:2], learnt, scored, rule, tasks, rows, measures))
+            tasks = benchmark.in_order({record.task: record.group for record in members})
+            parts = (*key[:2], learnt, scored, rule)
+            built.append(Table(*parts, tasks, rows, measures, benchmark.means))
     if len({table.protocol for table in built}) > 1:
         warnings.append("runs of different protocols are in different tables, never averaged.")
     return built, warnings
@@ -225,14 +231,6 @@ def _metrics(records: list[Record], where: str) -> list[str]:
 
 def _measure(record: Record) -> Measure:
     return measure_of(record.primary)
-
-
-def _tasks(records: list[Record]) -> dict[str, str]:
-    def order(item: tuple[str, str]) -> tuple[int, str, str]:
-        task, group = item
-        return (GROUPS.index(group) if group in GROUPS else len(GROUPS), group, task)
-
-    return dict(sorted({record.task: record.group for record in records}.items(), key=order))
 
 
 def _lineages(records: list[Record], where: str) -> list[str]:
@@ -365,7 +363,9 @@ def _training(record: Record) -> str:
 def _row(records: list[Record], defaults: Defaults | None) -> Row:
     first = records[0]
     partial = bool(first.data.get("partial"))
-    name = f"{first.method_label}, {PARTIAL}" if partial else first.method_label
+    # Tuning may choose another size for each task and seed.
+    name = " or ".join(sorted({record.method_label for record in records}))
+    name += f", {PARTIAL}" if partial else ""
     name += "".join(f", {precision}" for precision in reduced_precision(first.settings))
     row = Row(name, first.model, weights_label(first), first.settings, partial=partial)
     row.overrides = () if defaults is None else marks(first, defaults)
@@ -375,7 +375,7 @@ def _row(records: list[Record], defaults: Defaults | None) -> Row:
         for key, value in first.method.items()
         if all(key in record.method and record.method[key] == value for record in records)
     }
-    row.adapter = first.parameters["adapter"]
+    row.adapter = round(statistics.fmean(record.parameters["adapter"] for record in records))
     row.records = records
     for record in records:
         row.scores.setdefault(record.task, {})[record.seed] = completed_score(record)

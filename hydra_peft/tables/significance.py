@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -21,7 +22,8 @@ from hydra_peft.tables.summaries import Summary, summarize_differences
 
 #: compares all rows
 ALL = "all"
-_MEANS = ("mean over tasks", "mean over groups")
+#: what the signed-rank test over tasks is of
+_OVER_TASKS = "mean over tasks"
 
 
 def documents(tables: list[Table], chosen: str, notes: list[str], form: str) -> dict[str, str]:
@@ -133,8 +135,8 @@ def _sheet(part: Part, what: str, lines: list[dict[str, str]], below: list[str])
     )
 
 
-def _summaries(part: Part, row: Row, means: tuple[str, str]) -> dict[str, Summary | None]:
-    """Return the cells of ``row`` and its two means, which are called ``means``."""
+def _summaries(part: Part, row: Row, means: Iterable[str]) -> dict[str, Summary | None]:
+    """Return the cells of ``row`` and its means, which are called ``means``."""
     cells = {task: row.cell(task) for task in part.table.tasks}
     return {**cells, **dict(zip(means, part.means(row), strict=True))}
 
@@ -262,8 +264,8 @@ def _frame(compared: list[tuple[Part, list[Pair]]]) -> pd.DataFrame:
         context |= {"model": table.rows[0].model, "weights": table.rows[0].weights}
         for row in table.rows:
             names = {**context, "first": row.label, "second": None}
-            for task, summary in _summaries(part, row, _MEANS).items():
-                over = part.averaged if task in _MEANS else (task,)
+            for task, summary in _summaries(part, row, part.table.means).items():
+                over = part.averaged if task in part.table.means else (task,)
                 lines.append({**names, "task": task, "tasks": " ".join(over), **_numbers(summary)})
         rows = dict(zip(part.labels, table.rows, strict=True))
         for pair in members:
@@ -286,7 +288,7 @@ def _pair_lines(pair: Pair) -> list[dict[str, Any]]:
     ]
     test = pair.test
     over = {
-        "task": _MEANS[0],
+        "task": _OVER_TASKS,
         "tasks": " ".join(pair.compared),
         **_numbers(pair.over_tasks),
         **_counts(pair.tasks_won),

@@ -114,4 +114,4 @@ def test_a_key_that_no_file_can_be_called_by_is_unknown() -> None:
 
 def test_sweeps_over_options_and_lists_of_values_stay() -> None:
     check_choices(["method=lora,hydra", "method=glob(*lora)", "method.targets=[a,b]", "seed=[", "x",
-                   "+experiment=demo", "~method", "protocol.grid.lr=[1,2]"])  # fmt: skip
+                   "+experiment=demo", "~method", "protocol.grid.optimizer.lr=[1,2]"])  # fmt: skip

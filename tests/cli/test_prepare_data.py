@@ -427,10 +427,10 @@ def test_a_bug_in_one_task_is_shown_and_the_rest_goes_on(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say first which benchmark: vtab1k"),
-        (["task=left"], "say first which benchmark: vtab1k"),
+        ([], "say first which benchmark: real or vtab1k"),
+        (["task=left"], "say first which benchmark: real or vtab1k"),
         (["vtab"], "benchmark 'vtab' is not prepared from files (did you mean 'vtab1k'?)"),
-        (["mini", "task=all"], "benchmark 'mini' is not prepared from files: only vtab1k and"),
+        (["mini", "task=all"], "benchmark 'mini' is not prepared from files: only real and vtab1k"),
         (["vtab1k"], "source is missing"),
         (["vtab1k", "source={}"], "task is missing: give task=all, or one or more of left, right"),
         (["vtab1k", "source={}", "task=rigt"], "unknown task 'rigt' (did you mean 'right'?)"),

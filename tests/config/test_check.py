@@ -160,7 +160,7 @@ def refusal(group: str, values: dict[str, Any]) -> str:
     """Return what is said of a group's values; nothing where they are accepted."""
     cls = typing.get_type_hints(RunConfig)[group]
     try:
-        if dataclasses.is_dataclass(cls) and group not in CHOSEN:
+        if dataclasses.is_dataclass(cls) and group not in (*CHOSEN, "protocol"):
             check_section(cast(Any, cls), OmegaConf.create({group: values[group]}), group)
         else:
             check_config(OmegaConf.create(values))
@@ -200,10 +200,13 @@ def test_a_number_that_no_float_holds_is_refused(compose_train: Compose) -> None
     [
         (["scheduler.min_lr=0.5"], "scheduler.min_lr=0.5 is above optimizer.lr=0.01"),
         (["scheduler.warmup_lr=0.5"], "scheduler.warmup_lr=0.5 is above optimizer.lr=0.01"),
-        (["protocol.tune=true", "protocol.grid.lr=[1,1e-9]"], "above protocol.grid.lr=1e-09"),
+        (
+            ["protocol.tune=true", "protocol.grid.optimizer.lr=[1,1e-9]"],
+            "optimizer.lr=1e-09, .* cannot be run: .* is above optimizer.lr=1e-09",
+        ),
         (["train.batch_size=100001"], "it must be at least 1 and at most 100,000"),
         (["dataset.recipe.dropout=-1"], "dataset.recipe.dropout=-1.0 is not allowed"),
-        (["protocol.grid.scale=[]"], r"protocol.grid.scale=\[\] is not allowed"),
+        (["protocol.grid.method.scale=[]"], r"protocol.grid.method.scale=\[\] is not allowed"),
     ],
 )
 def test_numbers_that_contradict_others_or_the_recipe(

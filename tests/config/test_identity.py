@@ -82,7 +82,12 @@ def test_science_changes_the_id(compose_train: Compose, override: str) -> None:
         (["dataset=dtd", "protocol=official", "method=lora"], "89d7c1d1a78a"),
         (["protocol.tune=true"], "56f79f2ca140"),
         (
-            ["dataset=dtd", "protocol.tune=true", "method=lora", "protocol.grid.lr=[1e-3]"],
+            [
+                "dataset=dtd",
+                "protocol.tune=true",
+                "method=lora",
+                "protocol.grid.optimizer.lr=[1e-3]",
+            ],
             "c502d13e1bf0",
         ),
     ],

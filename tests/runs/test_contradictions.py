@@ -24,11 +24,11 @@ from hydra_peft.sweeps.status import Survey
 
 RIGHT = record()
 TRIED = [
-    {"lr": 0.01, "score": 80.0, "status": "completed"},
-    {"lr": 0.1, "score": 90.0, "status": "completed"},
-    {"lr": 1.0, "score": None, "status": "diverged"},
+    {"optimizer.lr": 0.01, "score": 80.0, "status": "completed"},
+    {"optimizer.lr": 0.1, "score": 90.0, "status": "completed"},
+    {"optimizer.lr": 1.0, "score": None, "status": "diverged"},
 ]
-TUNED = {"trials": 3, "chosen": {"lr": 0.1}, "candidates": TRIED}
+TUNED = {"trials": 3, "chosen": {"optimizer.lr": 0.1}, "candidates": TRIED}
 
 
 def science(**changes: Any) -> dict[str, Any]:
@@ -125,8 +125,8 @@ def test_what_agrees(changes: dict[str, Any]) -> None:
         ({"times": {"train": 60.0, "total": 49.0}}, "train took 60 s of 49 s in all"),
         ({"resumed": [{"epoch": 31}]}, "it was picked up in epoch 31 of 30"),
         ({"tuning": {**TUNED, "trials": 2}}, "tried 2 combinations and lists 3"),
-        ({"tuning": {**TUNED, "chosen": {"lr": 0.01}}}, "not the best of what it tried"),
-        ({"tuning": {**TUNED, "chosen": {"lr": 7}}}, "not the best of what it tried"),
+        ({"tuning": {**TUNED, "chosen": {"optimizer.lr": 0.01}}}, "not the best of what it tried"),
+        ({"tuning": {**TUNED, "chosen": {"optimizer.lr": 7}}}, "not the best of what it tried"),
         ({"tuning": {"chosen": [1]}}, "does not say what was tried and chosen"),
     ],
 )
@@ -246,7 +246,9 @@ def test_a_config_is_compared_with_the_record(changes: dict[str, Any], told: str
 def test_what_tuning_chose_is_in_the_config() -> None:
     tuned = {"lr": "tuned", "weight_decay": 1e-4}
     run = dataclasses.replace(
-        RIGHT, science={"optimizer": tuned}, tuning={"chosen": {"lr": 0.1}, "candidates": TRIED}
+        RIGHT,
+        science={"optimizer": tuned},
+        tuning={"chosen": {"optimizer.lr": 0.1}, "candidates": TRIED},
     )
     assert config_contradictions(run, {"optimizer": {"lr": 0.1}}) == ""
     found = config_contradictions(run, {"optimizer": {"lr": 0.2}})

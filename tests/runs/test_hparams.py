@@ -226,8 +226,12 @@ def test_a_run_that_was_killed_is_listed_without_an_end(
 def test_of_a_tuned_run_the_chosen_rate_is_shown(
     configure: Callable[..., Any], tab: Callable[[], dict[str, Row]], tmp_path: Path
 ) -> None:
-    tune = ["protocol.tune=true", "protocol.grid.lr=[1e-2]", "protocol.grid.scale=[2]"]
-    outcome = run_protocol(*configure(*tune, "protocol.grid.dropout=[0]", "train.epochs=1"))
+    tune = [
+        "protocol.tune=true",
+        "protocol.grid.optimizer.lr=[1e-2]",
+        "protocol.grid.method.scale=[2]",
+    ]
+    outcome = run_protocol(*configure(*tune, "protocol.grid.method.dropout=[0]", "train.epochs=1"))
     rows = tab()
     assert len(rows) == 2  # the one of the search, and the one that counts
     row = rows[place(outcome.folder, tmp_path)]

@@ -90,8 +90,8 @@ def tuned(
     overrides = (
         *("dataset=svhn", f"paths.data={folder.parent}", f"paths.cache={tmp_path}/cache"),
         *("dataset.sizes={train800:8,val200:4,train:12,test:10}", "train.epochs=1"),
-        *("protocol.tune=true", "protocol.grid.lr=[1e-3]"),
-        *("protocol.grid.scale=[1]", "protocol.grid.dropout=[0]"),
+        *("protocol.tune=true", "protocol.grid.optimizer.lr=[1e-3]"),
+        *("protocol.grid.method.scale=[1]", "protocol.grid.method.dropout=[0]"),
     )
     return lambda *more: run_protocol(*configure(*overrides, *more))
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hydra_peft.config.schema import FillsConfig, GridConfig, ProtocolConfig
+from hydra_peft.config.schema import FillsConfig, ProtocolConfig
 from hydra_peft.runs.checkpoints import Checkpoints, Origin
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.state import TrainingState
@@ -29,7 +29,7 @@ PROTOCOL = ProtocolConfig(
     selection="last",
     evaluate_every=1,
     tune=False,
-    grid=GridConfig([1.0], [1.0], [0.0]),
+    grid={},
     fills=FillsConfig("clean", "xavier", 0.0, False, "backbone", "cosine", None, 0.0),
 )
 

@@ -28,20 +28,21 @@ optuna = pytest.importorskip("optuna")
 
 Configure = Callable[..., tuple[RunConfig, str]]
 Trials = list[tuple[dict[str, float], float | None]]
-GRID = {"lr": [1e-5, 1e-1], "scale": [0.1, 4.5], "dropout": [0.0, 0.5]}
+GRID = {"optimizer.lr": [1e-5, 1e-1], "method.scale": [0.1, 4.5], "method.dropout": [0.0, 0.5]}
+LOGARITHMIC = {"optimizer.lr", "method.scale"}
 
 
 DRAWN = (
     *("method=lora", "train.epochs=1"),
     *("protocol.tune=true", "protocol.search=optuna", "protocol.trials=4"),
-    "protocol.grid.lr=[1e-4,1e-2]",
+    "protocol.grid.optimizer.lr=[1e-4,1e-2]",
 )
 
 
 def known(values: dict[str, float]) -> float:
     """An objective with its best, 100, at lr=3e-3, scale=1 and dropout=0."""
-    lr, scale = math.log10(values["lr"] / 3e-3), math.log10(values["scale"])
-    return 100 - 10 * lr**2 - 5 * scale**2 - 20 * values["dropout"]
+    lr, scale = math.log10(values["optimizer.lr"] / 3e-3), math.log10(values["method.scale"])
+    return 100 - 10 * lr**2 - 5 * scale**2 - 20 * values["method.dropout"]
 
 
 def searched(
@@ -56,34 +57,42 @@ def searched(
         found.append((values, objective(values)))
         return found[-1][1]
 
-    search(search_space(grid), trials=trials, seed=seed, score=score)
+    search(search_space(grid, logarithmic=LOGARITHMIC), trials=trials, seed=seed, score=score)
     return found
 
 
 def test_a_grid_is_read_as_ranges() -> None:
-    space = search_space({"lr": [1e-2, 1e-4, 1e-3], "scale": [2.0, 2.0], "dropout": [0.2, 0.0]})
+    values = {"lr": [1e-2, 1e-4, 1e-3], "scale": [2.0, 2.0], "dropout": [0.2, 0.0]}
+    space = search_space(
+        values | {"rank": [8, 2, 4], "init": ["xavier", "gaussian", "xavier"]},
+        logarithmic={"lr", "scale", "rank"},
+    )
     assert space == {
         "lr": Dimension("log_uniform", (1e-4, 1e-2)),
         "scale": Dimension("fixed", (2.0,)),
         "dropout": Dimension("uniform", (0.0, 0.2)),
+        "rank": Dimension("log_uniform", (2, 8)),
+        "init": Dimension("values", ("xavier", "gaussian")),
     }
-    assert search_space({"scale": [1.0, 0.0, 4.0]})["scale"] == Dimension("values", (0.0, 1.0, 4.0))
+    signed = search_space({"scale": [1.0, 0.0, 4.0]}, logarithmic={"scale"})
+    assert signed["scale"] == Dimension("values", (0.0, 1.0, 4.0))
 
 
 def test_what_is_drawn_is_within_the_ranges_and_short() -> None:
-    grid = {"lr": [1.2344e-3, 1.2354e-3], "scale": [-1.0, 0.0, 2.0], "dropout": [0.0, 0.5]}
-    drawn = [values for values, _ in searched(40, objective=lambda v: v["dropout"], grid=grid)]
+    lr, scale, dropout = GRID
+    grid = {lr: [1.2344e-3, 1.2354e-3], scale: [-1.0, 0.0, 2.0], dropout: [0.0, 0.5]}
+    drawn = [values for values, _ in searched(40, objective=lambda v: v[dropout], grid=grid)]
     assert len(drawn) == 40
     # Of four digits there is one rate between these; 0.001234 is below the lower end.
-    assert {values["lr"] for values in drawn} == {1.2344e-3, 1.235e-3}
-    assert {values["scale"] for values in drawn} == {-1.0, 0.0, 2.0}
-    assert all(0 <= values["dropout"] <= 0.5 for values in drawn)
-    assert all(float(f"{v['dropout']:.4g}") == v["dropout"] for v in drawn)
-    assert len({values["dropout"] for values in drawn}) > 30
+    assert {values[lr] for values in drawn} == {1.2344e-3, 1.235e-3}
+    assert {values[scale] for values in drawn} == {-1.0, 0.0, 2.0}
+    assert all(0 <= values[dropout] <= 0.5 for values in drawn)
+    assert all(float(f"{v[dropout]:.4g}") == v[dropout] for v in drawn)
+    assert len({values[dropout] for values in drawn}) > 30
 
 
 def test_rates_are_drawn_by_their_logarithm() -> None:
-    drawn = [values["lr"] for values, _ in searched(200, objective=lambda _: None)]
+    drawn = [values["optimizer.lr"] for values, _ in searched(200, objective=lambda _: None)]
     # Uniformly, 99% of them would be above a hundredth of the range.
     assert 60 < sum(lr < 1e-3 for lr in drawn) < 140
 
@@ -98,7 +107,7 @@ def test_the_best_of_a_known_objective_is_found(seed: int) -> None:
 
 def test_the_search_stays_away_from_where_runs_diverge() -> None:
     def diverging(values: dict[str, float]) -> float | None:
-        return None if values["lr"] > 1e-3 else known(values)
+        return None if values["optimizer.lr"] > 1e-3 else known(values)
 
     for seed in range(3):
         found = [score for _, score in searched(60, seed, diverging)]
@@ -144,12 +153,12 @@ def test_another_process_draws_the_same_and_importing_loads_no_optuna() -> None:
         "from hydra_peft.runs.search import search, search_space\n"
         "assert 'optuna' not in sys.modules\n"
         "found = []\n"
-        f"space = search_space({GRID!r})\n"
-        "score = lambda v: found.append(v) or v['lr'] - v['dropout']\n"
+        f"space = search_space({GRID!r}, logarithmic={LOGARITHMIC!r})\n"
+        "score = lambda v: found.append(v) or v['optimizer.lr'] - v['method.dropout']\n"
         "search(space, trials=14, seed=5, score=score)\n"
         "print(json.dumps(found))\n"
     )
-    here = [v for v, _ in searched(14, 5, lambda v: v["lr"] - v["dropout"])]
+    here = [v for v, _ in searched(14, 5, lambda v: v["optimizer.lr"] - v["method.dropout"])]
     done = subprocess.run(
         [sys.executable, "-c", probe],
         env={**os.environ, "PYTHONHASHSEED": "1"},
@@ -161,10 +170,10 @@ def test_another_process_draws_the_same_and_importing_loads_no_optuna() -> None:
 
 
 def test_where_nothing_is_left_to_choose_there_is_one_trial() -> None:
-    fixed = {"lr": [1e-3], "dropout": [0.1]}
-    assert trials_of(search_space(fixed), 20) == 1
+    fixed = {"optimizer.lr": [1e-3], "method.dropout": [0.1]}
+    assert trials_of(search_space(fixed, logarithmic=LOGARITHMIC), 20) == 1
     found = searched(20, objective=lambda _: 1.0, grid=fixed)
-    assert found == [({"lr": 1e-3, "dropout": 0.1}, 1.0)]
+    assert found == [({"optimizer.lr": 1e-3, "method.dropout": 0.1}, 1.0)]
 
 
 def test_without_optuna_it_is_one_sentence(
@@ -202,7 +211,7 @@ def test_a_search_that_was_cut_off_goes_on_as_one_that_was_not(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = Interrupting(monkeypatch)
-    drawn = (*DRAWN, "method=linear", "protocol.grid.lr=[1e-3,1e-1]")
+    drawn = (*DRAWN, "method=linear", "protocol.grid.optimizer.lr=[1e-3,1e-1]")
     whole = run_protocol(*configure(*drawn))
     trained = runs.done
     assert len(trained) == 5
@@ -267,16 +276,18 @@ def test_the_record_says_how_it_was_chosen(
         "sampler": "TPESampler",
         "optuna": optuna.__version__,
         "space": {
-            "lr": {"log_uniform": [1e-4, 1e-2]},
-            "scale": {"log_uniform": [0.5, 1.0]},
-            "dropout": {"uniform": [0.0, 0.1]},
+            "optimizer.lr": {"log_uniform": [1e-4, 1e-2]},
+            "method.scale": {"log_uniform": [0.5, 1.0]},
+            "method.dropout": {"uniform": [0.0, 0.1]},
         },
         "trials": 4,
         "split": "val200",
-        "chosen": {key: trials[1][key] for key in ("lr", "scale", "dropout")},
+        "chosen": {key: trials[1][key] for key in GRID},
     }
     assert [one["score"] for one in trials] == [55.0, 65.5, 60.0, 50.0]
-    assert [one["lr"] for one in trials] == [config.optimizer.lr for config, _ in done[:4]]
+    assert [one["optimizer.lr"] for one in trials] == [
+        config.optimizer.lr for config, _ in done[:4]
+    ]
 
 
 def test_trials_that_diverge_count_and_are_never_chosen(
@@ -290,7 +301,7 @@ def test_trials_that_diverge_count_and_are_never_chosen(
         *("diverged", "completed", "completed", "diverged")
     ]
     # Of equals the earlier.
-    assert chosen.optimizer.lr == done[1][0].optimizer.lr == said["chosen"]["lr"]
+    assert chosen.optimizer.lr == done[1][0].optimizer.lr == said["chosen"]["optimizer.lr"]
     assert len({config.optimizer.lr for config, _ in done[:4]}) == 4
 
 
@@ -298,8 +309,13 @@ def test_a_trial_that_diverged_is_a_result_and_not_done_again(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Rates that no training survives, and one that it does.
-    rates = (*DRAWN, "protocol.grid.lr=[1e-3,1e6]", "protocol.grid.scale=[100]", "train.epochs=2")
-    config, yaml = configure(*rates, "protocol.grid.dropout=[0]")
+    rates = (
+        *DRAWN,
+        "protocol.grid.optimizer.lr=[1e-3,1e6]",
+        "protocol.grid.method.scale=[100]",
+        "train.epochs=2",
+    )
+    config, yaml = configure(*rates, "protocol.grid.method.dropout=[0]")
     runs = Interrupting(monkeypatch)
     first = run_protocol(config, yaml)
     assert {one["status"] for one in first.record.tuning["candidates"]} == {"completed", "diverged"}
@@ -307,7 +323,7 @@ def test_a_trial_that_diverged_is_a_result_and_not_done_again(
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs/tuning").rglob("*")}
     runs.done = []
     again = run_protocol(config, yaml)
-    assert runs.done == [again.record.tuning["chosen"]["lr"]]  # the last run alone
+    assert runs.done == [again.record.tuning["chosen"]["optimizer.lr"]]  # the last run alone
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "runs/tuning").rglob("*")} == before
     assert again.record.tuning == first.record.tuning
     # Asked for, it is.
@@ -323,12 +339,16 @@ def test_what_is_drawn_twice_is_run_once(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = fabricated(monkeypatch, [])
-    values = ("protocol.grid.lr=[1e-3]", "protocol.grid.scale=[0,1]", "protocol.grid.dropout=[0]")
+    values = (
+        "protocol.grid.optimizer.lr=[1e-3]",
+        "protocol.grid.method.scale=[0,1]",
+        "protocol.grid.method.dropout=[0]",
+    )
     run_protocol(*configure(*DRAWN, *values, "protocol.trials=9"))
     *trials, (_, said) = done
     assert len(trials) == 2
     assert len(said["candidates"]) == 9
-    assert {one["scale"] for one in said["candidates"]} == {0.0, 1.0}
+    assert {one["method.scale"] for one in said["candidates"]} == {0.0, 1.0}
 
 
 def test_a_search_for_the_lowest_error_is_told_the_opposite(
@@ -337,7 +357,7 @@ def test_a_search_for_the_lowest_error_is_told_the_opposite(
     told: list[float | None] = []
 
     def one_trial(*_: Any, score: Callable[[dict[str, float]], float | None], **__: Any) -> None:
-        told.append(score({"lr": 0.01}))
+        told.append(score({"optimizer.lr": 0.01}))
 
     done = SimpleNamespace(record=SimpleNamespace(score=0.25, primary="mse", status="completed"))
     monkeypatch.setattr(tuning, "search", one_trial)

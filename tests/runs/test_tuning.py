@@ -10,6 +10,7 @@ import pytest
 from flat_results import correct, results
 
 from hydra_peft.config.check import check_config
+from hydra_peft.config.grid import choices
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
@@ -17,14 +18,15 @@ from hydra_peft.runs import training as training_module
 from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.record import read_record
 from hydra_peft.runs.recorded import read_run_config
-from hydra_peft.runs.tuning import choices, run_protocol
+from hydra_peft.runs.tuning import run_protocol
 
 Configure = Callable[..., tuple[RunConfig, str]]
+KEYS = ("optimizer.lr", "method.scale", "method.dropout")
 TUNE = (
     "protocol.tune=true",
-    "protocol.grid.lr=[1e-5,1e-2]",
-    "protocol.grid.scale=[1,2]",
-    "protocol.grid.dropout=[0]",
+    "protocol.grid.optimizer.lr=[1e-5,1e-2]",
+    "protocol.grid.method.scale=[1,2]",
+    "protocol.grid.method.dropout=[0]",
     "train.epochs=1",
 )
 
@@ -47,7 +49,7 @@ def test_the_best_on_val200_is_run_and_recorded(
     assert [count for count, _ in evaluated] == [25, 25, 25, 25, 50]
     tuning = outcome.record.tuning
     assert (tuning["search"], tuning["trials"], tuning["split"]) == ("grid", 4, "val200")
-    assert [(c["lr"], c["scale"]) for c in tuning["candidates"]] == [
+    assert [(c["optimizer.lr"], c["method.scale"]) for c in tuning["candidates"]] == [
         (1e-5, 1),
         (1e-5, 2),
         (1e-2, 1),
@@ -56,11 +58,11 @@ def test_the_best_on_val200_is_run_and_recorded(
     assert [c["score"] for c in tuning["candidates"]] == [n * 4 for _, n in evaluated[:4]]
     best = max(range(4), key=lambda i: (evaluated[i][1], -i))
     candidate = tuning["candidates"][best]
-    assert tuning["chosen"] == {key: candidate[key] for key in ("lr", "scale", "dropout")}
-    assert tuning["chosen"]["lr"] == 1e-2
+    assert tuning["chosen"] == {key: candidate[key] for key in KEYS}
+    assert tuning["chosen"]["optimizer.lr"] == 1e-2
     kept = read_run_config(outcome.folder)
     assert kept.optimizer.lr == 1e-2
-    assert kept.method.scale == candidate["scale"]  # type: ignore[attr-defined]
+    assert kept.method.scale == candidate["method.scale"]  # type: ignore[attr-defined]
     assert outcome.record.settings["optimizer.lr"] == "tuned"
     assert outcome.record.counts["scored"] == 50
     assert find_runs(tmp_path / "runs") == [outcome.folder]
@@ -87,17 +89,26 @@ def test_identity_is_the_search(compose_train: Callable[..., object]) -> None:
 
     assert id_of("protocol.tune=true") != id_of()
     assert id_of("protocol.tune=true", "optimizer.lr=1") == id_of("protocol.tune=true")
-    assert id_of("protocol.tune=true", "protocol.grid.lr=[1]") != id_of("protocol.tune=true")
-    assert id_of("protocol.grid.lr=[1]") == id_of()
+    assert id_of("protocol.tune=true", "protocol.grid.optimizer.lr=[1]") != id_of(
+        "protocol.tune=true"
+    )
+    assert id_of("protocol.grid.optimizer.lr=[1]") == id_of()
 
 
 def test_methods_without_branches_choose_a_rate_only(configure: Configure) -> None:
     config, _ = configure(*TUNE, "method=linear")
-    assert [choice.as_dict() for choice in choices(config)] == [{"lr": 1e-5}, {"lr": 1e-2}]
+    assert [choice.values for choice in choices(config)] == [
+        {"optimizer.lr": 1e-5},
+        {"optimizer.lr": 1e-2},
+    ]
 
 
 def test_a_grid_that_diverges_is_one_sentence(configure: Configure, tmp_path: Path) -> None:
-    grid = ("protocol.grid.lr=[1e6]", "protocol.grid.scale=[100]", "protocol.grid.dropout=[0]")
+    grid = (
+        "protocol.grid.optimizer.lr=[1e6]",
+        "protocol.grid.method.scale=[100]",
+        "protocol.grid.method.dropout=[0]",
+    )
     config, yaml = configure("protocol.tune=true", *grid, "train.epochs=2")
     with pytest.raises(UserError, match=r"all 1 combinations of protocol\.grid diverged"):
         run_protocol(config, yaml)
@@ -109,8 +120,14 @@ def test_a_grid_that_diverges_is_one_sentence(configure: Configure, tmp_path: Pa
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        ("protocol.grid.lr=[1e-3,0]", r"protocol\.grid\.lr\[1\]=0\.0 is not allowed"),
-        ("protocol.grid.dropout=[0,1]", r"protocol\.grid\.dropout\[1\]=1\.0 is not allowed"),
+        (
+            "protocol.grid.optimizer.lr=[1e-3,0]",
+            r"protocol\.grid\.optimizer\.lr\[1\]=0\.0 is not allowed",
+        ),
+        (
+            "protocol.grid.method.dropout=[0,1]",
+            r"protocol\.grid\.method\.dropout\[1\]=1\.0 is not allowed",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_run_is_found_before_the_search(
@@ -123,8 +140,8 @@ def test_a_value_that_cannot_be_run_is_found_before_the_search(
 def test_where_tuning_makes_no_sense(configure: Configure) -> None:
     with pytest.raises(UserError, match=r"protocol\.tune=true chooses on val200 before"):
         configure("protocol=validation", "protocol.tune=true")
-    with pytest.raises(UserError, match=r"protocol\.grid\.lr=\[\] is not allowed"):
-        configure("protocol.grid.lr=[]")
+    with pytest.raises(UserError, match=r"protocol\.grid\.optimizer\.lr=\[\] is not allowed"):
+        configure("protocol.grid.optimizer.lr=[]")
     with pytest.raises(UserError, match=r"protocol\.search=dice .* one of grid, optuna"):
         configure("protocol.search=dice")
     with pytest.raises(UserError, match=r"protocol\.trials=0 .* at least 1"):

@@ -81,7 +81,9 @@ def test_of_a_tuned_job_the_candidate_that_was_tried_has_failed(
         pytest.importorskip("optuna")
     # With dropout, which a method has and the record spells out.
     tuned = ("method=lora", "protocol.tune=true", f"protocol.search={search}")
-    job = make_job(*tuned, "protocol.grid.lr=[1e-3,1e-2]", "protocol.grid.dropout=[0,0.1]")
+    job = make_job(
+        *tuned, "protocol.grid.optimizer.lr=[1e-3,1e-2]", "protocol.grid.method.dropout=[0,0.1]"
+    )
     original = Training.execute
     calls = []
 
@@ -96,7 +98,7 @@ def test_of_a_tuned_job_the_candidate_that_was_tried_has_failed(
     with pytest.raises(SystemExit):
         do_job(job)
     assert [read_record(folder).status for folder in calls] == ["completed", "running"]
-    other = make_job(*tuned, "protocol.grid.lr=[1e-3,1e-2]", "optimizer.eps=1e-7")
+    other = make_job(*tuned, "protocol.grid.optimizer.lr=[1e-3,1e-2]", "optimizer.eps=1e-7")
     record_crash(other, "it died.")  # another search: this trial is not its own
     assert [read_record(folder).status for folder in calls] == ["completed", "running"]
     record_crash(job, "it died.")

@@ -60,7 +60,7 @@ def test_a_search_before_the_run_counts(
     config: Callable[..., RunConfig], real: Record, tmp_path: Path
 ) -> None:
     fabricate(real, [config()], times={"total": 10.0})
-    tuned = config("protocol.tune=true", "protocol.grid.lr=[0.1,0.01]")
+    tuned = config("protocol.tune=true", "protocol.grid.optimizer.lr=[0.1,0.01]")
     # Two more runs on fewer images each.
     each = 10.0 * SIZES["train800"] / SIZES["train"]
     assert PastTimes([tmp_path / "runs"]).seconds(tuned) == pytest.approx(10.0 + 2 * each)

@@ -113,7 +113,7 @@ def test_a_claim_of_somebody_alive_is_running(make_job: MakeJob, tmp_path: Path)
 def test_a_search_of_which_a_run_failed_is_not_gone_on_with_unasked(
     make_job: MakeJob, tmp_path: Path
 ) -> None:
-    tune = ("protocol.tune=true", "protocol.grid.lr=[1e-3,1e-2]")
+    tune = ("protocol.tune=true", "protocol.grid.optimizer.lr=[1e-3,1e-2]")
     do_job(make_job(*tune))
     (done,) = planned(make_job(*tune))
     assert done.folder is not None
@@ -128,7 +128,7 @@ def test_a_search_of_which_a_run_failed_is_not_gone_on_with_unasked(
     # Asked for, or part of another search.
     for words in (
         (*tune, "sweep.retry=failed"),
-        ("protocol.tune=true", "protocol.grid.lr=[1]"),
+        ("protocol.tune=true", "protocol.grid.optimizer.lr=[1]"),
         (*tune, "seed=1"),
         (),
     ):
@@ -149,8 +149,12 @@ def fabricated(make_job: MakeJob) -> Path:
 
 
 def test_a_search_that_diverged_throughout_is_not_begun_again_unasked(make_job: MakeJob) -> None:
-    tune = ("protocol.tune=true", "protocol.grid.lr=[1e6]", "protocol.grid.dropout=[0]")
-    words = (*tune, "method=lora", "protocol.grid.scale=[100]", "train.batch_size=8")
+    tune = (
+        "protocol.tune=true",
+        "protocol.grid.optimizer.lr=[1e6]",
+        "protocol.grid.method.dropout=[0]",
+    )
+    words = (*tune, "method=lora", "protocol.grid.method.scale=[100]", "train.batch_size=8")
     end = do_job(make_job(*words))
     assert (end.status, "all 1 combinations" in str(end.error)) == ("failed", True)
     (job,) = planned(make_job(*words))

@@ -65,7 +65,7 @@ def test_a_tuned_run_says_so_and_names_its_grid_only_where_it_is_another() -> No
     usual = {**DEFAULTS, **tuned}
     assert found(run(**tuned), usual) == ("tuned",)
     other = run(**tuned | {"protocol.grid": {"lr": [1, 2], "s": []}, "train.epochs": 2})
-    assert found(other, usual) == ("tuned", "protocol.grid.lr=[1,2]", "train.epochs=2")
+    assert found(other, usual) == ("tuned", "protocol.grid.optimizer.lr=[1,2]", "train.epochs=2")
 
 
 def test_a_search_by_optuna_is_told_from_one_by_grid() -> None:

@@ -1,0 +1,188 @@
+"""``protocol.grid``: the hyper-parameters that tuning chooses, by dotted key of the config.
+
+A grid maps keys such as ``optimizer.lr`` to lists of values. Once it is checked
+(:mod:`hydra_peft.config.tunable`) its keys are dotted, its values typed, and its order is the same
+however it was written. Keys of an option that a run's method, optimizer or schedule does not have
+are left out for that run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hydra_peft.errors import UserError
+from hydra_peft.limits import is_logarithmic
+
+if TYPE_CHECKING:
+    from hydra_peft.config.schema import RunConfig
+
+#: the three keys that older code knew, in its order, by the names that identities have for them
+SHORT = {"optimizer.lr": "lr", "method.scale": "scale", "method.dropout": "dropout"}
+_LONG = {short: key for key, short in SHORT.items()}
+#: more combinations than anybody trains: a slip of the keyboard
+MAX_COMBINATIONS = 10_000
+
+T = TypeVar("T")
+#: dotted keys to their values, checked
+Grid = Mapping[str, list[Any]]
+
+
+def dotted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` by dotted key, the short names of older code replaced."""
+    return {_LONG.get(key, key): value for key, value in values.items()}
+
+
+def shortened_keys(values: Mapping[str, T]) -> dict[str, T]:
+    """Return ``values`` as identities name them: older code's keys under their short names."""
+    return {SHORT.get(key, key): value for key, value in values.items()}
+
+
+def ordered(grid: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``grid`` in the order in which searches try it: older code's keys, then by name."""
+    first = list(SHORT)
+    return dict(
+        sorted(grid.items(), key=lambda item: (item[0] not in first, _place(item[0]), item[0]))
+    )
+
+
+def _place(key: str) -> int:
+    return list(SHORT).index(key) if key in SHORT else 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One combination of values that tuning tries.
+
+    Attributes:
+        values: by dotted key.
+    """
+
+    values: dict[str, Any]
+
+    def apply(self, config: RunConfig, **groups: Any) -> RunConfig:
+        """Return ``config`` with these values, and with ``groups`` in the place of its own."""
+        changed = {
+            group: dataclasses.replace(getattr(config, group), **values)
+            for group, values in self.changes().items()
+        }
+        return dataclasses.replace(config, **changed, **groups)
+
+    def changes(self) -> dict[str, dict[str, Any]]:
+        """Return the values by group of the config and name."""
+        return by_group(self.values)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{key}={value}" for key, value in self.values.items())
+
+
+def by_group(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return ``values`` of dotted keys by group, then name."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        group, _, name = key.partition(".")
+        found.setdefault(group, {})[name] = value
+    return found
+
+
+def used(config: RunConfig) -> dict[str, list[Any]]:
+    """Return the part of ``protocol.grid`` that the method, optimizer, ... of ``config`` have."""
+    return {key: v for key, v in config.protocol.grid.items() if _has(config, key)}
+
+
+def _has(config: RunConfig, key: str) -> bool:
+    group, _, name = key.partition(".")
+    return name in {field.name for field in dataclasses.fields(getattr(config, group))}
+
+
+def logarithmic(config: RunConfig) -> set[str]:
+    """Return the keys of :func:`used` whose values differ by factors rather than by steps."""
+    parts = {key: key.partition(".") for key in used(config)}
+    return {
+        k for k, (group, _, n) in parts.items() if is_logarithmic(type(getattr(config, group)), n)
+    }
+
+
+def choices(config: RunConfig) -> list[Choice]:
+    """Return every combination of ``protocol.grid`` that means something for ``config``."""
+    return list(_combinations(used(config)))
+
+
+def _combinations(grid: Grid) -> Iterator[Choice]:
+    for values in itertools.product(*grid.values()):
+        yield Choice(dict(zip(grid, values, strict=True)))
+
+
+def check_choices(config: RunConfig) -> None:
+    """Check that every combination that tuning may try is a run that could be asked for.
+
+    Of a search that draws, the ends of its ranges are combined.
+
+    Raises:
+        UserError: one is not, there is nothing to choose from, or far too much.
+    """
+    protocol = config.protocol
+    if not protocol.grid:
+        raise UserError(
+            "protocol.tune=true has nothing to choose from, since protocol.grid is empty: give it "
+            "values, as in protocol.grid.optimizer.lr=[1e-3,5e-3]."
+        )
+    grid = used(config)
+    count = math.prod(map(len, grid.values()))
+    if protocol.search == "grid" and count > MAX_COMBINATIONS:
+        raise UserError(
+            f"protocol.grid has {count:,} combinations, each of which would be trained: give "
+            f"fewer values (at most {MAX_COMBINATIONS:,} combinations), or draw some of them with "
+            "protocol.search=optuna."
+        )
+    if protocol.search != "grid":
+        grid = {key: _ends(values) for key, values in grid.items()}
+    plain = dataclasses.replace(protocol, tune=False)
+    for choice in itertools.islice(_combinations(grid), MAX_COMBINATIONS):
+        try:
+            choice.apply(config, protocol=plain)
+        except UserError as error:
+            raise UserError(f"protocol.grid has {choice}, which cannot be run: {error}") from None
+
+
+def _ends(values: list[Any]) -> list[Any]:
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    return sorted({min(values), max(values)}) if numbers else values
+
+
+def opened(config: RunConfig, groups: dict[str, Any], mark: str) -> dict[str, Any]:
+    """Return the identity ``groups`` of ``config`` with ``mark`` where tuning decides.
+
+    What ``config`` itself has there does not show: an option that acts through others (``rank``
+    through the ranks of both branches) marks those that its values change.
+
+    Args:
+        config: tuned.
+        groups: values by group of the config.
+        mark: stands for a value that is chosen.
+    """
+    found = dict(groups)
+    for group, grid in by_group(used(config)).items():
+        first = {name: values[0] for name, values in grid.items()}
+        part = dataclasses.replace(getattr(config, group), **first)
+        usual = _identity(part)
+        moved = {name for name in grid if name in usual}
+        for name, values in grid.items():
+            for value in values[1:]:
+                other = _identity(dataclasses.replace(part, **{name: value}))
+                moved |= {key for key in usual if other.get(key) != usual[key]}
+        found[group] = {
+            key: mark if key in moved else usual.get(key, value)
+            for key, value in groups[group].items()
+        }
+    return found
+
+
+def _identity(part: Any) -> dict[str, Any]:
+    own = getattr(part, "identity", None)
+    values: dict[str, Any] = own() if own else dataclasses.asdict(part)
+    return values

@@ -1,0 +1,143 @@
+"""Which keys of a config tuning may choose: hyper-parameters, no data, split, seed or machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import hydra_peft.methods
+import hydra_peft.optimizers
+import hydra_peft.schedules
+from hydra_peft.config.grid import dotted, ordered
+from hydra_peft.config.identity import NOT_SCIENCE
+from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.methods import method_class
+from hydra_peft.optimizers import optimizer_class
+from hydra_peft.registry import module_names
+from hydra_peft.schedules import schedule_class
+
+#: keys by group; None stands for all that the group's class has
+_GROUPS: dict[str, tuple[str, ...] | None] = {
+    "optimizer": None,
+    "scheduler": None,
+    "method": None,
+    "train": None,
+    "model": ("drop_path",),
+    "data": ("normalization",),
+}
+#: groups whose ``name`` chooses their class: a package with a module for each, and the look-up
+_CHOSEN: dict[str, tuple[Any, Callable[[str], type]]] = {
+    "method": (hydra_peft.methods, method_class),
+    "optimizer": (hydra_peft.optimizers, optimizer_class),
+    "scheduler": (hydra_peft.schedules, schedule_class),
+}
+_SAID = "keys of optimizer, scheduler, method and train, model.drop_path or data.normalization"
+_REASONS = {
+    "dataset": "would change the data or the task, so that scores could not be compared",
+    "data": "would change the data, so that scores could not be compared",
+    "protocol": "would change the splits or the protocol, so that scores could not be compared",
+    "model": "would change the backbone: compare backbones in a table, as in -m model=...",
+    "seed": "is no hyper-parameter: a seed that is chosen by its score says nothing of others",
+}
+_PREFIX = "protocol.grid"
+
+
+def flattened(grid: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``grid`` by dotted key, in the order in which it is tried; its values unchecked.
+
+    Groups may be nested (``optimizer: {lr: [...]}``), a null leaves a key out, and older code's
+    ``lr``, ``scale`` and ``dropout`` are understood.
+
+    Raises:
+        UserError: a key stands there twice, or a value is no list of at least one.
+    """
+    found: dict[str, Any] = {}
+    for path, values in _leaves(grid):
+        (key,) = dotted({path: values})
+        if key in found:
+            raise UserError(
+                f"{_PREFIX} has {key} twice, in one line and in its group: write it as the "
+                "protocol does, which replaces its values."
+            )
+        found[key] = values
+    grid = {key: values for key, values in found.items() if values is not None}
+    for key, values in grid.items():
+        if not isinstance(values, list):
+            raise UserError(
+                f"{_PREFIX}.{key} is a single value where a list is meant: write it as "
+                f"{_PREFIX}.{key}=[a,b]."
+            )
+        if not values:
+            raise UserError(
+                f"{_PREFIX}.{key}=[] is not allowed: it must be a list of at least one value, or "
+                "null to leave the key out."
+            )
+    return ordered(grid)
+
+
+def _leaves(grid: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in grid.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def owner(key: str, classes: Mapping[str, type]) -> tuple[type, str]:
+    """Return the class that has the option ``key`` of a grid, and the option's name there.
+
+    Args:
+        key: dotted.
+        classes: of the run's groups; an option that the run's method (optimizer, schedule) does
+            not have may be that of another one.
+
+    Raises:
+        UserError: tuning may not choose this key, or there is none such.
+    """
+    group, _, name = key.partition(".")
+    if group not in _GROUPS or not name:
+        raise UserError(_refusal(key, group, classes))
+    cls, allowed = classes[group], _GROUPS[group]
+    if group in _CHOSEN and name == "name":
+        raise UserError(
+            f"{_PREFIX}.{key} would choose between {group}s, which have other options each: "
+            f"compare them in a table, as in -m {group}=..."
+        )
+    if name in NOT_SCIENCE.get(group, ()) and allowed is None:
+        raise UserError(f"{_PREFIX}.{key} decides how fast a run is, not its result.")
+    if allowed is not None and name not in allowed and name in _names(cls):
+        raise UserError(_refusal(key, group, classes))
+    known = [n for n in _names(cls) if n not in NOT_SCIENCE.get(group, ())]
+    if name in (known if allowed is None else allowed):
+        return cls, name
+    others = _others(group)
+    for other in others:
+        if name in _names(other):
+            return other, name
+    known = sorted(
+        {*(known if allowed is None else allowed), *(n for o in others for n in _names(o))}
+    )
+    near = did_you_mean(name, known)
+    raise UserError(f"unknown key '{_PREFIX}.{key}'{near}; known here: {', '.join(known)}.")
+
+
+def _names(cls: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(cls)]
+
+
+def _others(group: str) -> list[type]:
+    if group not in _CHOSEN:
+        return []
+    package, find = _CHOSEN[group]
+    return [find(name) for name in module_names(package)]
+
+
+def _refusal(key: str, group: str, classes: Mapping[str, type]) -> str:
+    if group in _REASONS:
+        return f"{_PREFIX}.{key} {_REASONS[group]}; tuning chooses {_SAID}."
+    if group in classes:
+        return f"{_PREFIX}.{key} is no hyper-parameter; tuning chooses {_SAID}."
+    near = did_you_mean(group, list(_GROUPS))
+    return f"unknown key '{_PREFIX}.{key}'{near}; tuning chooses {_SAID}."

@@ -1,0 +1,162 @@
+"""protocol.grid: any hyper-parameter by dotted key, told before anything starts where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from vtab1k_records import vtab_record
+
+from hydra_peft.cli.grid_words import grid_words
+from hydra_peft.config.check import check_config, check_recorded
+from hydra_peft.config.grid import choices, logarithmic, used
+from hydra_peft.config.identity import config_id, science
+from hydra_peft.config.text import from_yaml, to_yaml
+from hydra_peft.errors import UserError
+from hydra_peft.tables.overrides import Origin, marks
+
+Compose = Callable[..., Any]
+TUNE = ("protocol.tune=true", "precision=fp32")
+
+
+def composed(compose_train: Compose, *words: str) -> Any:
+    """Return the checked config of a command line."""
+    return check_config(compose_train(*TUNE, *grid_words(words)))
+
+
+def test_a_mapping_of_dotted_keys_replaces_the_protocols_grid(compose_train: Compose) -> None:
+    grid = "protocol.grid={method.rank:[2,4],optimizer.lr:[1e-3,5e-3],train.batch_size:[16]}"
+    config = composed(compose_train, grid)
+    assert config.protocol.grid == {
+        "optimizer.lr": [1e-3, 5e-3],
+        "method.rank": [2, 4],
+        "train.batch_size": [16],
+    }
+    tried = choices(config)
+    assert len(tried) == 4
+    last = tried[-1].apply(config)
+    assert (last.optimizer.lr, last.method.rank, last.train.batch_size) == (5e-3, 4, 16)
+    assert logarithmic(config) == set(config.protocol.grid)
+
+
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+def test_a_key_is_added_to_the_protocols_grid_or_set_in_it(
+    compose_train: Compose, plus: str
+) -> None:
+    added = composed(compose_train, f"{plus}protocol.grid.train.label_smoothing=[0,0.1]")
+    keys = ["optimizer.lr", "method.scale", "method.dropout", "train.label_smoothing"]
+    assert list(added.protocol.grid) == keys
+    assert added.protocol.grid["train.label_smoothing"] == [0.0, 0.1]
+    for name in ("lr", "optimizer.lr"):  # the first as commands of before had it
+        config = composed(compose_train, f"{plus}protocol.grid.{name}=[1]")
+        assert config.protocol.grid["optimizer.lr"] == [1.0]
+    without = composed(compose_train, "protocol.grid.method=null")
+    assert list(without.protocol.grid) == ["optimizer.lr"]
+
+
+def test_choices_and_switches_are_values_too(compose_train: Compose) -> None:
+    words = (
+        *("optimizer=sgd", "optimizer.lr=0.1", "protocol.grid.optimizer.nesterov=[false,true]"),
+        *("protocol.grid.method.init=[gaussian,xavier]", "protocol.grid.train.clip_grad=[null,1]"),
+        "protocol.grid.method.targets=[[attn.proj],[attn.proj,mlp.fc2]]",
+    )
+    grid = composed(compose_train, *words).protocol.grid
+    assert grid["optimizer.nesterov"] == [False, True]
+    assert grid["method.init"] == ["gaussian", "xavier"]
+    assert grid["train.clip_grad"] == [None, 1.0]
+    assert grid["method.targets"] == [["attn.proj"], ["attn.proj", "mlp.fc2"]]
+
+
+def test_what_a_run_does_not_have_is_left_out(compose_train: Compose) -> None:
+    words = ("+protocol.grid.optimizer.momentum=[0,0.9]", "method=linear")
+    assert list(used(composed(compose_train, *words))) == ["optimizer.lr"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["protocol.grid.method.rnak=[2]"], "'protocol.grid.method.rnak'.*'rank'"),
+        (["protocol.grid.optimiser.lr=[1]"], "'protocol.grid.optimiser.lr'.*'optimizer'"),
+        (["protocol.grid.method.rank=[2,two]"], r"rank\[1\]=two .* must be a whole number"),
+        (["protocol.grid.method.rank=[0]"], r"rank\[0\]=0 .* at least 1"),
+        (["protocol.grid.method.bias=[1]"], r"bias\[0\]=1 .* true or false"),
+        (["protocol.grid.method.rank=4"], r"write it as protocol.grid.method.rank=\[a,b\]"),
+        (["protocol.grid.train.epochs=[]"], r"train.epochs=\[\] is not allowed"),
+        (["protocol.grid={}"], "nothing to choose from"),
+        (["protocol.grid.dataset.name=[digits]"], "would change the data or the task"),
+        (["protocol.grid.data.cache=[none]"], "would change the data"),
+        (["protocol.grid.protocol.train_split=[train]"], "would change the splits"),
+        (["protocol.grid.model.architecture=[vit_mini]"], "would change the backbone"),
+        (["protocol.grid.seed=[0,1]"], "is no hyper-parameter"),
+        (["protocol.grid.device=[cpu]"], "is no hyper-parameter"),
+        (["protocol.grid.train.compile=[auto]"], "how fast a run is"),
+        (["protocol.grid.method.name=[lora]"], "-m method="),
+        (["protocol.grid.method.init=[gaussian,normal]"], "has .*init=normal.*cannot be run"),
+        (["protocol.grid.scheduler.warmup_epochs=[0,20]"], "warmup_epochs=20.*leaves nothing"),
+        (["protocol.grid={train.epochs:[1],train: {epochs: [2]}}"], "has train.epochs twice"),
+    ],
+)
+@pytest.mark.parametrize("search", ["grid", "optuna"])
+def test_what_cannot_be_tuned_is_told(
+    compose_train: Compose, search: str, words: list[str], told: str
+) -> None:
+    with pytest.raises(UserError, match=told) as caught:
+        composed(compose_train, f"protocol.search={search}", *words)
+    assert "\n" not in str(caught.value)
+
+
+def test_more_combinations_than_can_be_trained(compose_train: Compose) -> None:
+    rates = ",".join(f"{i}e-4" for i in range(1, 102))
+    words = (f"protocol.grid.optimizer.lr=[{rates}]", f"protocol.grid.method.scale=[{rates}]")
+    with pytest.raises(UserError, match=r"20,402 combinations.*protocol.search=optuna"):
+        composed(compose_train, *words)
+    composed(compose_train, *words, "protocol.search=optuna")
+
+
+def test_identity_is_the_grid_and_not_what_it_decides(compose_train: Compose) -> None:
+    def id_of(*words: str) -> str:
+        return config_id(composed(compose_train, *words))
+
+    rank = "protocol.grid.method.rank=[2,4]"
+    assert id_of(rank) == id_of(rank, "method.rank=8") != id_of()
+    assert id_of("protocol.grid.method.rank=[4]") == id_of(
+        "protocol.grid.method.rank=[4]", "method.rank=8"
+    )
+    found = science(composed(compose_train, rank))
+    assert (found["method"]["rank_parallel"], found["method"]["rank_sequential"]) == ("tuned",) * 2
+    assert found["method"]["scale"] == found["optimizer"]["lr"] == "tuned"
+    # The order in which keys are written is none of a search's.
+    grid = "protocol.grid={%s}"
+    lr, batch = "optimizer.lr:[1]", "train.batch_size:[8,16]"
+    assert id_of(grid % f"{lr},{batch}") == id_of(grid % f"{batch},{lr}")
+    assert science(composed(compose_train, grid % batch))["optimizer"]["lr"] != "tuned"
+
+
+def test_a_config_of_older_code_has_the_same_identity(compose_train: Compose) -> None:
+    from omegaconf import OmegaConf
+
+    config = compose_train(*TUNE)
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    grid = values["protocol"]["grid"]
+    old = {"lr": grid["optimizer"]["lr"], **grid["method"]}
+    written = to_yaml({**values, "protocol": {**values["protocol"], "grid": old}})
+    # The id is that of before grids had other keys, see test_identity.
+    assert config_id(check_recorded(from_yaml(written, "it"))) == "56f79f2ca140"
+
+
+def test_words_about_anything_else_stay_as_they_are() -> None:
+    words = ["-m", "protocol=clean", "protocol.gridlock=1", "~protocol.grid", "method.rank=2,4"]
+    assert grid_words([*words, "protocol.grid={a:"]) == [*words, "protocol.grid={a:"]
+    for word in grid_words(["protocol.grid={a:[1]},{a:[2]}", "protocol.grid.lr=[1],[2]"]):
+        OverridesParser.create().parse_override(word)
+
+
+def test_a_label_names_the_key_as_one_types_it() -> None:
+    usual = {"protocol.tune": True, "protocol.grid": {"lr": [1.0]}}
+    grid = {"lr": [2.0], "train.epochs": [3]}
+    run = vtab_record("Hydra", "dtd", 1.0, settings={**usual, "protocol.grid": grid})
+    assert marks(run, {Origin.of(run): usual}) == (
+        *("tuned", "protocol.grid.optimizer.lr=[2.0]", "protocol.grid.train.epochs=[3]"),
+    )
