@@ -6,6 +6,7 @@ The adapter is taken, the head is fresh: so GLUE's small tasks start from MNLI. 
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ def check_start(config: RunConfig, weights: str | None = None) -> None:
 
 
 def _check_alike(config: RunConfig, record: Record, weights: str | None) -> None:
-    own, theirs = science(config)["model"], record.science.get("model")
+    own, theirs = _as_recorded(science(config)["model"]), record.science.get("model")
     for key in _BACKBONE:
         if isinstance(theirs, Mapping) and theirs.get(key, own.get(key)) != own.get(key):
             raise UserError(
@@ -80,7 +81,7 @@ def _check_alike(config: RunConfig, record: Record, weights: str | None) -> None
                 f"{_shown(theirs.get(key))}), and this run is on {config.model.name} "
                 f"({_shown(own.get(key))}): start from a run on the same backbone."
             )
-    method = config.method.identity()
+    method = _as_recorded(config.method.identity())
     for key in ("name", *sorted({*method, *record.method} - {"name", *_FREE})):
         if method.get(key) != record.method.get(key):
             raise UserError(
@@ -143,5 +144,10 @@ def _said_of(folder: str) -> Iterator[None]:
         raise UserError(f"init_from={in_one_line(folder)}: {error}") from None
 
 
+def _as_recorded(values: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(values)))
+
+
 def _shown(value: Any) -> str:
-    return in_one_line(str(value))
+    """Return ``value`` as one types it: ``true``, ``[attn.proj,mlp.fc2]``."""
+    return in_one_line(json.dumps(value, separators=(",", ":")).replace('"', ""))

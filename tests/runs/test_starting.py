@@ -102,8 +102,11 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(
     [
         (["method=lora"], r"is of hydra r=2\+2 with method\.name=hydra, and this run has lora"),
         (["method.rank_parallel=3"], r"with method\.rank_parallel=2, and this run has 3: set"),
-        (["method.targets=[mlp.fc2]"], r"with method\.targets=\['attn\.proj', 'mlp\.fc2'\]"),
-        (["model.pretrained=false"], r"vit_mini \(model\.pretrained=True\), and this run is on"),
+        (
+            ["method.targets=[mlp.fc2]"],
+            r"with method\.targets=\[attn\.proj,mlp\.fc2\], and this run has \[mlp\.fc2\]",
+        ),
+        (["model.pretrained=false"], r"vit_mini \(model\.pretrained=true\), and this run is on"),
     ],
 )
 def test_another_adapter_is_told_before_torch_is_needed(
