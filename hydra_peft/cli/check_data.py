@@ -69,7 +69,7 @@ def _main() -> int:
     from hydra_peft.cli.tasks import benchmark_tasks, task_options
 
     chosen = choose_tasks(task_options(arguments.benchmark), arguments.task)
-    tasks = benchmark_tasks(arguments.benchmark)
+    tasks = benchmark_tasks(arguments.benchmark, chosen)
     if made := [name for name in chosen if tasks[name].folder is None]:
         raise UserError(
             f"task '{made[0]}' of benchmark '{arguments.benchmark}' comes with the package: "

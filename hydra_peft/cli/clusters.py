@@ -7,7 +7,6 @@ tells of nothing before the last job has ended. So its settings are used and its
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,15 +54,14 @@ def check_for_nodes(found: Iterable[Composition]) -> None:
             would be two runs.
     """
     for composition in found:
-        raw = json.loads(composition.job.config)
-        precision = str(raw.get("precision"))
-        if precision.startswith("${"):  # the protocol's, which may have settled it
-            precision = str(raw["protocol"]["fills"].get("precision"))
+        config = composition.config
+        if config is None:
+            continue  # which is told after this
         told = ("device=cuda", "device=cpu")
-        if precision.startswith("${"):
+        if config.precision == "auto":
             bf16 = "device=cuda precision=bf16 (precision=fp32 for GPUs without bfloat16)"
             told = (bf16, "device=cpu precision=fp32")
-        elif raw.get("device") != "auto":
+        elif config.device != "auto":
             continue
         raise UserError(
             "jobs for a cluster are planned here, where nobody can see what its nodes have: add "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import json
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -19,17 +18,12 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.overrides import check_overrides
-from hydra_peft.config.check import check_config, described_config
+from hydra_peft.config.check import check_config
 from hydra_peft.config.resolved import Resolved
-from hydra_peft.config.resolvers import without_devices
-from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs.first_look import look_first
 from hydra_peft.sweeps.job import Composition, Job
 
-#: by which conf leaves the precision to the device
-_FASTEST = "${fastest_precision"
-_ONLY_DEFAULT = '"precision": "${fastest_precision:${device}}"'
 #: more values than this in one range are a slip of the keyboard
 MAX_JOBS = 100_000
 
@@ -139,8 +133,7 @@ def compositions(
         jobs: the overrides of each.
     """
     composer = Composer(loader, config)
-    with without_devices():
-        return [composer.compose(job) for job in jobs]
+    return [composer.compose(job) for job in jobs]
 
 
 def looked_at_first(found: Sequence[Composition]) -> list[Composition]:
@@ -162,24 +155,15 @@ def _looked_at(composition: Composition) -> Composition:
 
 
 def on_devices(found: Sequence[Composition]) -> list[Composition]:
-    """Return ``found``, the precision of the devices here put in where a job leaves it to them."""
+    """Return ``found`` with what the devices here decide: see ``on_device``; it loads torch."""
+    from hydra_peft.runs.on_device import on_device
+
     return [
-        dataclasses.replace(c, config=_on_device(c.job, c.config)) if c.config else c for c in found
+        Composition.of(composition.job.overrides, on_device(composition.config))
+        if composition.config
+        else composition
+        for composition in found
     ]
-
-
-def _on_device(job: Job, config: RunConfig) -> RunConfig:
-    if _FASTEST not in job.config:
-        return config
-    from hydra_peft.training.devices import fastest_precision  # here, since it loads torch
-
-    precision = fastest_precision(config.device)
-    if precision == config.precision:
-        return config
-    if _ONLY_DEFAULT not in job.config or job.config.count("precision") > 2:
-        return check_config(OmegaConf.create(json.loads(job.config)))  # something else has it too
-    settings = {**config.settings, "precision": precision}
-    return dataclasses.replace(config, precision=precision, settings=settings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,17 +214,14 @@ class Composer:
 
     def compose(self, overrides: Sequence[str]) -> Composition:
         """Return the job with ``overrides``, or why it cannot be."""
-        text = ""
         try:
             check_overrides(overrides)
-            composed = described_config(self._compose(overrides), self._resolved)
-            text = json.dumps(OmegaConf.to_container(composed, resolve=False))
-            checked = check_config(composed, self._resolved)
+            checked = check_config(self._compose(overrides), self._resolved)
         except UserError as error:
-            return Composition(Job(tuple(overrides), text), None, str(error))
+            return Composition(Job(tuple(overrides)), None, str(error))
         except COMPOSITION_ERRORS as error:
-            return Composition(Job(tuple(overrides), text), None, one_sentence(error))
-        return Composition(Job(tuple(overrides), text), checked)
+            return Composition(Job(tuple(overrides)), None, one_sentence(error))
+        return Composition.of(overrides, checked)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         if self._config.hydra.searchpath:

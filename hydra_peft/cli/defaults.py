@@ -19,9 +19,6 @@ from hydra_peft.data.split_roles import role_of
 from hydra_peft.errors import UserError
 from hydra_peft.tables.overrides import Origin, by_role
 
-#: no table compares precisions (overrides._SHOWN), and asking a device for its own loads torch
-_PRECISION = ["precision=fp32", "protocol.fills.precision=fp32"]
-
 
 def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
     """Return the settings of a run of each origin to which nothing was said beside.
@@ -70,7 +67,7 @@ def default_hyperparameters(
         for option in _tasks(benchmark):
             words = [f"dataset={option}", f"protocol={protocol}", f"method={method}"]
             try:
-                config = check_config(compose("train", [*words, *_PRECISION]))
+                config = check_config(compose("train", words))
             except COMPOSITION_ERRORS as error:
                 raise UserError(one_sentence(error)) from None
             values = {
@@ -113,7 +110,6 @@ def _overrides(origin: Origin) -> list[str] | None:
     # the recipe that such data takes.
     chosen |= {"dataset": tasks[0]} if tasks else {"recipe@dataset.recipe": "neutral"}
     words = [f"{group}={option}" for group, option in chosen.items()]
-    words += _PRECISION
     named = origin.model in _options("model")
     words += [f"model={origin.model}"] if named else ["model=timm", "model.architecture=any"]
     tuned = ["protocol.tune=true", f"protocol.search={origin.search}"]

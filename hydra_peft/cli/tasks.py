@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -11,7 +12,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra_peft.cli.train import CONF, register
 from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.check import check_config
-from hydra_peft.config.resolvers import without_devices
 from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.errors import UserError, did_you_mean
 
@@ -43,18 +43,23 @@ def task_options(benchmark: str) -> dict[str, str]:
     return {name: options[name] for name in find_benchmark(benchmark).in_order(groups)}
 
 
-@functools.cache
-def benchmark_tasks(benchmark: str) -> dict[str, DatasetConfig]:
+def benchmark_tasks(benchmark: str, named: Collection[str] = ()) -> dict[str, DatasetConfig]:
     """Return the tasks of ``benchmark`` by name, grouped as in its tables.
+
+    Args:
+        benchmark: theirs.
+        named: those to return, since each takes a while to compose; all if none is.
 
     Raises:
         UserError: no yaml in ``conf/dataset`` names that benchmark.
     """
     options = task_options(benchmark)
+    return {name: _composed(options[name]) for name in options if not named or name in named}
+
+
+@functools.cache
+def _composed(option: str) -> DatasetConfig:
     register()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"), without_devices():
-        return {
-            name: check_config(compose("train", [f"dataset={option}"])).dataset
-            for name, option in options.items()
-        }
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return check_config(compose("train", [f"dataset={option}"])).dataset

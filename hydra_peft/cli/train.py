@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import cast
@@ -38,7 +37,7 @@ from hydra_peft.cli.sweeper import (
     unfinished,
 )
 from hydra_peft.cli.torchrun import together
-from hydra_peft.config.resolvers import ROOT, register_resolvers, without_devices
+from hydra_peft.config.resolvers import ROOT, register_resolvers
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.console import log_to_console
 from hydra_peft.sweeps.job import Job
@@ -130,23 +129,22 @@ def job(config: DictConfig) -> float | None:
 
 
 def _single(config: DictConfig, overrides: list[str]) -> float | None:
-    from hydra_peft.config.check import check_and_resolve, check_config, described_config
+    from hydra_peft.config.check import check_config
     from hydra_peft.runs.first_look import look_first
 
-    with without_devices():
-        config = described_config(config)
-        look_first(check_config(config))  # before torch is loaded, which takes seconds
-    from hydra_peft.config.text import to_yaml
+    checked = check_config(config)
+    look_first(checked)  # before torch is loaded, which takes seconds
     from hydra_peft.runs.claims import Claimed
     from hydra_peft.runs.ledger import TakenOver
+    from hydra_peft.runs.on_device import on_device
     from hydra_peft.runs.tuning import run_protocol
     from hydra_peft.sweeps.job import Composition
     from hydra_peft.sweeps.one_job import described
     from hydra_peft.sweeps.plan import plan
     from hydra_peft.training.distributed import current
 
-    composed = json.dumps(OmegaConf.to_container(config, resolve=False))
-    job, (checked, values) = Job(tuple(overrides), composed), check_and_resolve(config)
+    checked = on_device(checked)
+    job = Job.of(overrides, checked)
     world = current()
     planned = None
     if world.is_main:
@@ -169,7 +167,7 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
         _wait_for(job, f"{reason}, at the same run")
         return None
     try:
-        outcome = run_protocol(checked, to_yaml(values))
+        outcome = run_protocol(checked)
     except (Claimed, TakenOver) as error:
         if world.size > 1:
             raise
@@ -193,10 +191,11 @@ def _wait_for(job: Job, whom: str) -> None:
 
 def _one_of_many(config: DictConfig, overrides: list[str]) -> float:
     """Do a job that was planned elsewhere; what became of it is printed here, where it is done."""
+    from hydra_peft.config.check import check_config
+    from hydra_peft.runs.on_device import on_device
     from hydra_peft.sweeps.one_job import do_job
 
-    composed = json.dumps(OmegaConf.to_container(config, resolve=False))
-    end = do_job(Job(tuple(overrides), composed))
+    end = do_job(Job.of(overrides, on_device(check_config(config))))
     if end.metric is None:
         complain(end.line)
         raise JobFailed(end.error or end.status)

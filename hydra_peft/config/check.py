@@ -15,29 +15,20 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.interpolations import unresolved
+from hydra_peft.config.plain import CHOSEN, build, types
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import InitFrom, RunConfig
+from hydra_peft.config.shapes import SINGLE, check_shapes
 from hydra_peft.config.tunable import flattened, owner
 from hydra_peft.data.sources import describe, options_class
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.heads import head_class
 from hydra_peft.limits import check_limit, check_limits
-from hydra_peft.methods import method_class
-from hydra_peft.optimizers import optimizer_class
 from hydra_peft.plain_text import shortened
-from hydra_peft.schedules import schedule_class
 
 T = TypeVar("T")
 
-#: groups whose ``name`` chooses their class, with an example
-CHOSEN = {
-    "method": (method_class, "method=lora"),
-    "head": (head_class, "head=linear"),
-    "optimizer": (optimizer_class, "optimizer=adamw"),
-    "scheduler": (schedule_class, "scheduler=cosine"),
-}
-#: keys of such groups that are no options of the class; ``recipe`` says which of a recipe's rates
+#: keys of groups with a ``name`` that are no options; ``recipe`` says which of a recipe's rates
 _NO_OPTIONS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
 #: keys of earlier code that decided nothing; the configs of its runs still have them
@@ -49,14 +40,7 @@ _FOUND_OUT = ("name", "classes", "splits", "sizes")
 #: a pointer to the split that plays a role
 _ROLE = re.compile(r"\bdataset\.splits\.(\w+)")
 #: what OmegaConf calls its types
-_KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
-#: what it calls them where a value is missing
-_NEEDED = {
-    "int": _KINDS["Integer"],
-    "float": _KINDS["Float"],
-    "bool": _KINDS["Boolean"],
-    "str": "a text",
-}
+_KINDS = {"Integer": SINGLE[int], "Float": SINGLE[float], "Boolean": SINGLE[bool]}
 #: groups and grids that passed, by class and values as text: jobs of a sweep share most of theirs
 _passed: dict[Hashable, Any] = {}
 _PASSED_MAX = 4096
@@ -73,22 +57,9 @@ def check_config(config: DictConfig, resolved: Resolved | None = None) -> RunCon
         UserError: an unknown or missing key, a value of the wrong type or out of its limits; one
             sentence with the full key, what was expected, and near names.
     """
-    return check_and_resolve(config, resolved)[0]
-
-
-def check_and_resolve(
-    config: DictConfig, resolved: Resolved | None = None
-) -> tuple[RunConfig, dict[str, Any]]:
-    """Return the typed run that ``config`` describes, and ``config`` as plain, resolved values.
-
-    Resolving takes longer than all other checks: done once for both.
-
-    Raises:
-        UserError: see :func:`check_config`.
-    """
-    types = _types()
+    kinds = types()
     resolved = resolved or Resolved()
-    config = described_config(config, resolved)
+    config = _described(config, resolved)
     raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     expected = [f.name for f in dataclasses.fields(RunConfig) if f.name != "settings"]
     for key in raw:
@@ -106,34 +77,30 @@ def check_and_resolve(
     for key in expected:
         if key not in there:
             raise UserError(f"the config has no '{key}': it is needed, see conf/train.yaml.")
-    plain: dict[str, Any] = {}
     values: dict[str, Any] = {}
     # Others take values from these two: a mistake in them is named there.
     for key in sorted(expected, key=lambda key: key not in ("dataset", "train")):
-        if dataclasses.is_dataclass(types[key]):
+        if dataclasses.is_dataclass(kinds[key]):
             section = _section(config, key)
             resolve = functools.partial(_resolved, section, key)
             is_plain = _is_plain(texts[key])
-            plain[key] = raw[key] if is_plain else resolved.get(key, texts, resolve)
-            _check_roles(key, raw[key], plain[key])
-            values[key] = _group(types[key], plain[key], key)
+            plain = raw[key] if is_plain else resolved.get(key, texts, resolve)
+            _check_roles(key, raw[key], plain)
+            values[key] = _group(kinds[key], plain, key)
         elif key == "init_from":
             values[key] = _start(single.get(key, raw[key]))
-            plain[key] = None if values[key] is None else dataclasses.asdict(values[key])
         else:
-            plain[key] = values[key] = _check_value(types[key], single.get(key, raw[key]), key)
+            values[key] = _check_value(kinds[key], single.get(key, raw[key]), key)
     classes = {key: type(value) for key, value in values.items()}
     given = values["protocol"].grid
     known = (repr(given), *classes.values())
     grid = _kept(known, functools.partial(_typed_grid, given, classes))
     values["protocol"] = dataclasses.replace(values["protocol"], grid=grid)
     checked = RunConfig(**values, settings={})
-    settings = _as_configured(checked, raw)
-    ordered = {str(key): plain[str(key)] for key in config}
-    return dataclasses.replace(checked, settings=settings), ordered
+    return dataclasses.replace(checked, settings=_as_configured(checked, raw))
 
 
-def described_config(config: DictConfig, resolved: Resolved | None = None) -> DictConfig:
+def _described(config: DictConfig, resolved: Resolved) -> DictConfig:
     """Return ``config`` with what its data set's source finds out, where it has null.
 
     A run's record has these values, so that it can be rebuilt without looking.
@@ -151,9 +118,7 @@ def described_config(config: DictConfig, resolved: Resolved | None = None) -> Di
     section, source = _section(config, "dataset"), dataset["source"]
     own = {f.name: _value(section, f.name) for f in dataclasses.fields(cls) if f.name in dataset}
     options: Any = _typed(cls, own, "dataset")
-    found = (resolved or Resolved()).once(
-        repr((source, options)), functools.partial(describe, source, options)
-    )
+    found = resolved.once(repr((source, options)), functools.partial(describe, source, options))
     config = copy.deepcopy(config)
     for key, value in found.items():
         if key in own or dataset.get(key) is None:
@@ -168,11 +133,6 @@ def _value(section: DictConfig, key: str) -> Any:
         return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     except OmegaConfBaseException as error:
         raise UserError(_one_line(error, f"dataset.{key}")) from None
-
-
-@functools.cache
-def _types() -> dict[str, Any]:
-    return typing.get_type_hints(RunConfig)
 
 
 def _single(config: DictConfig, key: str) -> Any:
@@ -291,7 +251,7 @@ def _kept(known: Hashable, make: Callable[[], Any]) -> Any:
 
 
 def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
-    _check_switches(cls, values, key)
+    check_shapes(cls, values, key)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cast(Any, cls))), values)
         options = cast(dict[str, Any], OmegaConf.to_container(merged, throw_on_missing=True))
@@ -306,7 +266,7 @@ def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
         said = shortened(str(values), 200)
         raise UserError(f"{key} has a number that is too large for any key: {said}.") from None
     check_limits(cls, options, f"{key}.")
-    return cast(T, _build(cls, options))
+    return cast(T, build(cls, options))
 
 
 def _typed_grid(grid: dict[str, Any], classes: Mapping[str, type]) -> dict[str, list[Any]]:
@@ -334,25 +294,6 @@ def _typed_item(cls: type, name: str, value: Any, key: str) -> Any:
         raise UserError(f"{key} is a number that is too large for any key.") from None
     check_limit(typing.get_type_hints(cls, include_extras=True)[name], typed, key)
     return typed
-
-
-def _check_switches(cls: Any, values: dict[str, Any], key: str) -> None:
-    """Refuse what is no boolean where one is meant: OmegaConf takes any number and some words."""
-    for name, hint in typing.get_type_hints(cls).items():
-        value = values.get(name)
-        if hint is bool and name in values and not isinstance(value, bool):
-            raise UserError(f"{key}.{name}={value} is not allowed: it must be true or false.")
-        if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-            _check_switches(hint, value, f"{key}.{name}")
-
-
-def _build(cls: Any, options: dict[str, Any]) -> Any:
-    """Build a dataclass from plain values, nested dataclasses first."""
-    hints = typing.get_type_hints(cls)
-    for field in dataclasses.fields(cls):
-        if dataclasses.is_dataclass(hints[field.name]):
-            options[field.name] = _build(hints[field.name], options[field.name])
-    return cls(**options)
 
 
 @functools.cache
@@ -385,7 +326,7 @@ def _check_value(kind: type[T], value: Any, key: str) -> T:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         typed = {None: "null", True: "true", False: "false"}
         shown = typed[value] if value is None or isinstance(value, bool) else value
-        raise UserError(f"{key}={shown} is not allowed: it must be {_NEEDED[kind.__name__]}.")
+        raise UserError(f"{key}={shown} is not allowed: it must be {SINGLE[kind]}.")
     return value
 
 
@@ -421,10 +362,6 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
     if wrong and wrong[2] in _KINDS:
         value = shortened(wrong[1], 100)
         return f"{key}={value} is not allowed: it must be {_KINDS[wrong[2]]}."
-    if none := re.fullmatch(r"Incompatible value 'None' for field of type '(\w+)'", reason):
-        return f"{key}=null is not allowed: it must be {_NEEDED.get(none[1], none[1])}."
-    if reason.startswith("Invalid value assigned: ") and "ListConfig" in reason:
-        return f"{key} is a single value where a list is meant: write it as {key}=[a,b]."
     return f"{key}: {reason}."
 
 

@@ -11,7 +11,8 @@ from typing import Any
 _INTERPOLATION = re.compile(r"\$\{[^'\"]*")
 #: the first name in it is itself an interpolation, or it calls a function that may look anywhere
 _ANYWHERE = re.compile(
-    r"\$\{[\s.\[]*\w*\$\{|\$\{(?!\s*(?:project_root|fastest_precision|in_proportion|prepared_weights|tuned_on)\s*:)[^}$]*:"
+    r"\$\{[\s.\[]*\w*\$\{|"
+    r"\$\{(?!\s*(?:project_root|in_proportion|prepared_weights|tuned_on)\s*:)[^}$]*:"
 )
 
 

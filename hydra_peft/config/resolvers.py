@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def register_resolvers() -> None:
-    """Make ``project_root``, the other functions here known to OmegaConf."""
+    """Make ``project_root`` and the other functions here known to OmegaConf."""
     OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
-    OmegaConf.register_new_resolver("fastest_precision", _fastest_precision, replace=True)
     OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
     OmegaConf.register_new_resolver("prepared_weights", prepared_weights, replace=True)
     OmegaConf.register_new_resolver("tuned_on", tuned_on, replace=True)
-
-
-@contextlib.contextmanager
-def without_devices() -> Iterator[None]:
-    """Let ``${fastest_precision:}`` give ``fp32`` in the block: asking for devices loads torch."""
-    OmegaConf.register_new_resolver("fastest_precision", lambda _: "fp32", replace=True)
-    try:
-        yield
-    finally:
-        register_resolvers()
-
-
-def _fastest_precision(device: object) -> str:
-    from hydra_peft.training.devices import fastest_precision
-
-    return fastest_precision(str(device))
 
 
 def in_proportion(length: Any, epochs: Any, recommended: Any) -> Any:

@@ -26,7 +26,8 @@ from hydra_peft.schedules._base import EndRate, Epochs, Schedule, WarmupEpochs
 from hydra_peft.tasks import Task, build_task
 
 DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("fp32", "bf16")
+#: ``auto``: what the device is fastest in, which :mod:`hydra_peft.runs.on_device` settles
+PRECISIONS = ("auto", "fp32", "bf16")
 #: what ``data.cache`` keeps on disk: the splits of labelled training data, all splits, none
 CACHES = ("train", "all", "none")
 NORMALIZATIONS = ("backbone", "imagenet")

@@ -165,15 +165,3 @@ def _check_plain(value: Any, where: str, key: str) -> None:
 
 def _in(key: str) -> str:
     return f"in '{shortened(key, 100)}'" if key else "at its top"
-
-
-def changed(text: str, changes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a config of :func:`to_yaml` with other values.
-
-    Args:
-        text: the config.
-        changes: by group, the values that replace its own of the same name.
-    """
-    values = yaml.safe_load(text)
-    groups = {group: {**values[group], **new} for group, new in changes.items()}
-    return to_yaml({**values, **groups})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from hydra_peft.cores import usable_cores
 from hydra_peft.errors import UserError
@@ -61,6 +61,8 @@ def read_image(path: Path, advice: str = _ADVICE) -> np.ndarray:
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is damaged, or none of {', '.join(FORMATS)}"
     return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
 
 

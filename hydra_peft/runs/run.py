@@ -15,7 +15,9 @@ from torch import nn
 from hydra_peft.adaptation.parameters import count_parameters
 from hydra_peft.adaptation.storage import take_adapter
 from hydra_peft.config.identity import config_id
+from hydra_peft.config.plain import as_configured
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.text import to_yaml
 from hydra_peft.data.split import Split
 from hydra_peft.runs import environment
 from hydra_peft.runs.assembly import AdaptedModel, build_model, load_backbone
@@ -28,6 +30,7 @@ from hydra_peft.runs.feed import choose_feed
 from hydra_peft.runs.folder import completed_record, set_aside
 from hydra_peft.runs.ledger import Ledger
 from hydra_peft.runs.new_record import new_record
+from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.outcome import Outcome, existing_outcome
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.resumption import carry_over, is_unfinished, origin_of, pick_up
@@ -46,11 +49,7 @@ from hydra_peft.training.interrupts import Interrupts
 log = logging.getLogger("hydra_peft")
 
 
-def run(
-    config: RunConfig,
-    config_yaml: str,
-    tuning: dict[str, object] | None = None,
-) -> Outcome:
+def run(config: RunConfig, tuning: dict[str, object] | None = None) -> Outcome:
     """Do the run that ``config`` describes, resume it, or skip it if it has been done.
 
     A run that did not complete goes on from its newest good checkpoint: one of the same science,
@@ -62,7 +61,6 @@ def run(
     Args:
         config: checked; see ``check_model`` of :mod:`hydra_peft.runs.assembly` and
             ``check_data`` of :mod:`hydra_peft.runs.first_look`.
-        config_yaml: the same, composed and resolved, for the run folder.
         tuning: what the record says of how hyper-parameters were chosen.
 
     Returns:
@@ -77,6 +75,7 @@ def run(
         KeyboardInterrupt, OSError, ...: as they come, after the record says so.
     """
     since = time.perf_counter()
+    config = on_device(config)
     world = current()
     check_together(config, world)
     backbone, weights = world.main_first(lambda: load_backbone(config.model, config.seed))
@@ -96,7 +95,7 @@ def run(
             config, weights, device=device, processes=world.size, tuning=tuning or {}
         )
         ledger = Ledger(record, folder, device, held, since)
-        record = _Run(config, config_yaml, ledger, world).execute(backbone)
+        record = _Run(config, ledger, world).execute(backbone)
         outcome = broadcast_outcome(Outcome(record, folder), world)
     assert outcome is not None, "it was broadcast"
     return outcome
@@ -114,9 +113,9 @@ def _claimed(config: RunConfig, folder: Path, world: World) -> AbstractContextMa
 class _Run:
     """One run in its folder: the order of events."""
 
-    def __init__(self, config: RunConfig, config_yaml: str, ledger: Ledger, world: World) -> None:
+    def __init__(self, config: RunConfig, ledger: Ledger, world: World) -> None:
         self.config = config
-        self.config_yaml = config_yaml
+        self.config_yaml = to_yaml(as_configured(config))
         self.ledger = ledger
         self.world = world
         self.ending = Ending(ledger)

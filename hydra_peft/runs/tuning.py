@@ -12,12 +12,12 @@ from typing import Any
 from hydra_peft.config.grid import Choice, choices, logarithmic, opened, used
 from hydra_peft.config.identity import TUNED, config_id, science
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.config.text import changed
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.metrics import find_metric, score_text
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.existing import folder_of
 from hydra_peft.runs.folder import TUNING, runs_of_task
+from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.outcome import Outcome, existing_outcome
 from hydra_peft.runs.record import Record, completed_score, read_record
 from hydra_peft.runs.run import run
@@ -35,7 +35,7 @@ from hydra_peft.training.seeding import derive_seed
 log = logging.getLogger("hydra_peft")
 
 
-def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
+def run_protocol(config: RunConfig) -> Outcome:
     """Do what ``config`` describes: one run, or with ``protocol.tune`` the search before it too.
 
     The search trains each combination of ``protocol.grid``, or those that ``protocol.search``
@@ -46,15 +46,15 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
 
     Args:
         config: checked.
-        config_yaml: the same, composed and resolved.
 
     Raises:
         UserError: as :func:`hydra_peft.runs.run.run`; or what ``protocol.search`` draws with is not
             installed.
         RunFailed: no combination gave a score, or one failed before and is not asked for again.
     """
+    config = on_device(config)
     if not config.protocol.tune:
-        return run(config, config_yaml)
+        return run(config)
     check_search(config.protocol)
     if current().size > 1:
         raise UserError(
@@ -67,7 +67,7 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
         return existing
     # Now, not after a search that may take days: only the last run needs the test set.
     check_images(config)
-    tried = _search(config, config_yaml)
+    tried = _search(config)
     scored = [
         (choice, outcome) for choice, outcome in tried if outcome.record.status == "completed"
     ]
@@ -83,8 +83,7 @@ def run_protocol(config: RunConfig, config_yaml: str) -> Outcome:
         if metric.better(completed_score(outcome.record), than=completed_score(reached.record)):
             best, reached = choice, outcome
     log.info("tuning of %s chose %s", config.dataset.name, best)
-    chosen_yaml = changed(config_yaml, best.changes())
-    return run(best.apply(config), chosen_yaml, tuning=_describe(config, tried, best))
+    return run(best.apply(config), tuning=_describe(config, tried, best))
 
 
 def tries(config: RunConfig) -> int:
@@ -98,10 +97,10 @@ def _space(config: RunConfig) -> dict[str, Dimension]:
     return search_space(used(config), logarithmic=logarithmic(config))
 
 
-def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]:
+def _search(config: RunConfig) -> list[tuple[Choice, Outcome]]:
     """Try what there is to try; return it in that order."""
     if config.protocol.search == "grid":
-        return [(choice, _try(config, config_yaml, choice)) for choice in choices(config)]
+        return [(choice, _try(config, choice)) for choice in choices(config)]
     tried: list[tuple[Choice, Outcome]] = []
     count = tries(config)
     # A search looks for the highest.
@@ -111,7 +110,7 @@ def _search(config: RunConfig, config_yaml: str) -> list[tuple[Choice, Outcome]]
         choice = Choice(values)
         # What is drawn twice is one run, also where complete ones are done again.
         known = next((outcome for earlier, outcome in tried if earlier == choice), None)
-        outcome = known or _try(config, config_yaml, choice)
+        outcome = known or _try(config, choice)
         tried.append((choice, outcome))
         reached = outcome.record.score
         said = outcome.record.status
@@ -191,14 +190,8 @@ def _left_open(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _try(config: RunConfig, config_yaml: str, choice: Choice) -> Outcome:
-    tried = candidate(config, choice)
-    changes = {
-        "protocol": dataclasses.asdict(tried.protocol),
-        "paths": dataclasses.asdict(tried.paths),
-        **choice.changes(),
-    }
-    outcome = run(tried, changed(config_yaml, changes))
+def _try(config: RunConfig, choice: Choice) -> Outcome:
+    outcome = run(candidate(config, choice))
     # That it diverged is what the trial was to find out; that it failed says nothing of its values.
     if outcome.record.status == "failed":
         raise RunFailed(

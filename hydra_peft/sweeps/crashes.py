@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
-from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id
-from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs import hparams
@@ -49,10 +44,8 @@ def record_crash(job: Job, sentence: str) -> None:
     A run that somebody else does by now, or that had not started, is left alone. A disk that does
     not take it is only warned about: the run then counts as interrupted.
     """
-    register_resolvers()
-    config = check_config(OmegaConf.create(json.loads(job.config)))
     try:
-        for runs, folder in _folders(config):
+        for runs, folder in _folders(job.run_config()):
             # The claim of a dead process is free; what is alive keeps its own.
             with contextlib.suppress(Claimed), claim(runs, folder):
                 _fail(folder, sentence)

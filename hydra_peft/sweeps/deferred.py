@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
-from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id
-from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.errors import UserError
 from hydra_peft.runs.claims import Claimed, Watch, claim
 from hydra_peft.runs.record import Record, read_record
@@ -86,8 +81,7 @@ def _ended_elsewhere(waiting: _Waiting) -> JobEnd | None:
 
 
 def _is_of(job: Job, record: Record) -> bool:
-    register_resolvers()
-    return config_id(check_config(OmegaConf.create(json.loads(job.config)))) == record.config_id
+    return config_id(job.run_config()) == record.config_id
 
 
 def _is_free(waiting: _Waiting) -> bool:

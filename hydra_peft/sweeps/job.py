@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.plain import as_plain, from_plain
+from hydra_peft.config.schema import RunConfig
 
 #: statuses of a :class:`JobEnd`: those a run ends with; ``skipped``: not started, for what its
 #: record says; ``claimed``: somebody else is doing it now
@@ -15,15 +16,28 @@ ENDS = ("completed", "failed", "interrupted", "diverged", "skipped", "claimed")
 
 @dataclass(frozen=True)
 class Job:
-    """One composed job.
+    """One composed job, as it crosses processes.
 
     Attributes:
         overrides: as typed for this job, ``dataset=mini/digits``.
-        config: the composed config as json, interpolations unresolved.
+        config: the checked config as json of plain values; empty where there is none.
     """
 
     overrides: tuple[str, ...]
-    config: str
+    config: str = ""
+
+    @classmethod
+    def of(cls, overrides: Sequence[str], config: RunConfig) -> Job:
+        """Return the job with the checked ``config``."""
+        return cls(tuple(overrides), json.dumps(as_plain(config)))
+
+    def run_config(self) -> RunConfig:
+        """Return the typed config.
+
+        Raises:
+            UserError: a value is none that its group may have.
+        """
+        return from_plain(json.loads(self.config))
 
     @property
     def name(self) -> str:
@@ -36,7 +50,7 @@ class Composition:
     """A job of a sweep, composed and checked.
 
     Attributes:
-        job: its overrides and its composed config.
+        job: its overrides and its config.
         config: the typed config; None where it cannot be.
         reason: why not, in one sentence.
     """
@@ -44,6 +58,11 @@ class Composition:
     job: Job
     config: RunConfig | None
     reason: str | None = None
+
+    @classmethod
+    def of(cls, overrides: Sequence[str], config: RunConfig) -> Composition:
+        """Return the job with the checked ``config``."""
+        return cls(Job.of(overrides, config), config)
 
 
 @dataclass(frozen=True)

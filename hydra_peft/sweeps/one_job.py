@@ -1,19 +1,14 @@
-"""One job from its composed config to its end, in this process."""
+"""One job from its checked config to its end, in this process."""
 
 from __future__ import annotations
 
 import atexit
 import gc
-import json
 import traceback
-from dataclasses import dataclass
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 
-from hydra_peft.config.check import check_and_resolve
-from hydra_peft.config.resolvers import register_resolvers
-from hydra_peft.config.text import to_yaml
+from hydra_peft.config.schema import RunConfig
 from hydra_peft.disk_errors import disk_sentence, takes_no_more
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_model
@@ -25,16 +20,6 @@ from hydra_peft.runs.tuning import run_protocol
 from hydra_peft.sweeps.job import ElsewhereRun, Job, JobEnd
 from hydra_peft.sweeps.lines import describe, speed
 
-
-@dataclass
-class _Last:
-    """The config of the job before, and its groups as text."""
-
-    config: DictConfig
-    texts: dict[str, str]
-
-
-_last = _Last(OmegaConf.create({}), {})
 #: not empty once what the first job has loaded is out of the collector's sight
 _frozen: list[bool] = []
 
@@ -50,9 +35,8 @@ def do_job(job: Job) -> JobEnd:
             better.
         KeyboardInterrupt, SystemExit: as they come.
     """
-    register_resolvers()
     try:
-        return _end_of(job, perform(_composed(job.config)))
+        return _end_of(job, perform(job.run_config()))
     except Claimed as error:
         return _claimed(job, error)
     except TakenOver:
@@ -71,37 +55,16 @@ def do_job(job: Job) -> JobEnd:
         _free_memory()
 
 
-def perform(config: DictConfig) -> Outcome:
-    """Check ``config`` and do what it describes.
+def perform(config: RunConfig) -> Outcome:
+    """Check that model and data are there, and do what ``config`` describes.
 
     Raises:
-        UserError: a mistake in it.
+        UserError: they are not, or do not fit.
         Exception: what ended the run, as it comes; its record says so too.
     """
-    checked, values = check_and_resolve(config)
-    check_model(checked)
-    check_data(checked)
-    return run_protocol(checked, to_yaml(values))
-
-
-def _composed(content: str) -> DictConfig:
-    """Return the config of a job.
-
-    That of the last one with other values in the groups that differ: jobs of a sweep share most of
-    them, and making a config of plain values takes as long as a small model's step.
-    """
-    values = json.loads(content)
-    texts = {key: json.dumps(value) for key, value in values.items()}
-    if _last.texts.keys() != texts.keys():
-        _last.texts.clear()
-        _last.config = OmegaConf.create(values)
-        _last.texts |= texts
-    for key, text in texts.items():
-        if text != _last.texts[key]:
-            del _last.texts[key]  # what cannot be replaced leaves nothing to go on from
-            _last.config[key] = values[key]
-            _last.texts[key] = text
-    return _last.config
+    check_model(config)
+    check_data(config)
+    return run_protocol(config)
 
 
 def described(outcome: Outcome) -> str:

@@ -6,12 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from omegaconf import OmegaConf
-
-from hydra_peft.config.check import check_section
-from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.config.schema import LauncherConfig
 from hydra_peft.cores import SHARED, VARIABLES, threads_are_given, usable_cores
 from hydra_peft.errors import UserError
@@ -40,26 +35,14 @@ def slots_for(jobs: Sequence[Job]) -> list[Slot]:
     Raises:
         UserError: they ask for different ones, or for a GPU that is not there.
     """
-    register_resolvers()
-    configs = [OmegaConf.create(values) for values in _asked(jobs)]
-    launchers = {check_section(LauncherConfig, one, "launcher") for one in configs}
-    return slots_of(launchers, {str(config.device) for config in configs})
+    asked = {_asked(job) for job in jobs}
+    return slots_of({launcher for launcher, _ in asked}, {device for _, device in asked})
 
 
-def _asked(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Return what ``jobs`` say of slots, each different thing once: the jobs of a sweep say one.
-
-    OmegaConf takes ten milliseconds for a config, of which a sweep may have thousands.
-    """
-    different: dict[str, dict[str, Any]] = {}
-    for job in jobs:
-        config = json.loads(job.config)
-        values = {key: config[key] for key in ("launcher", "device") if key in config}
-        text = json.dumps(values)
-        if "${" in text:  # it may depend on any other value
-            values, text = config, job.config
-        different.setdefault(text, values)
-    return list(different.values())
+def _asked(job: Job) -> tuple[LauncherConfig, str]:
+    """Return what ``job`` says of slots; of its config no more is built."""
+    values = json.loads(job.config)
+    return LauncherConfig(**values.get("launcher", {})), str(values.get("device"))
 
 
 def slots_of(launchers: set[LauncherConfig], devices: set[str]) -> list[Slot]:

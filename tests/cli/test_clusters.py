@@ -14,11 +14,11 @@ from typing import Any
 
 import fake_slurm
 import pytest
-from omegaconf import OmegaConf
 
 from hydra_peft.cli.clusters import check_for_nodes
+from hydra_peft.config.check import check_config
 from hydra_peft.errors import UserError
-from hydra_peft.sweeps.job import Composition, Job
+from hydra_peft.sweeps.job import Composition
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
 
@@ -200,8 +200,7 @@ def test_mistakes_start_nothing(
 def test_what_nodes_have_is_not_guessed(
     compose_train: Callable[..., Any], overrides: list[str], message: str
 ) -> None:
-    raw = OmegaConf.to_container(compose_train(*overrides), resolve=False)
-    composition = Composition(Job(tuple(overrides), json.dumps(raw)), None)
+    composition = Composition.of(overrides, check_config(compose_train(*overrides)))
     if not message:
         check_for_nodes([composition])
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,6 @@ from hydra_peft.cli import composing, train
 from hydra_peft.cli.composing import Composer, compositions, expand
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.config.check import check_config
-from hydra_peft.config.resolvers import without_devices
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.job import Composition
 
@@ -48,11 +46,11 @@ def composed(root: Path) -> Composed:
 
 
 def from_scratch(config: DictConfig, loader: ConfigLoader, job: tuple[str, ...]) -> Any:
-    """Return the composed values and the typed config, or the sentence why there is none."""
+    """Return the typed config, or the sentence why there is none."""
     try:
         whole = loader.load_sweep_config(config, list(job))
         composed = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
-        return OmegaConf.to_container(composed, resolve=False), check_config(composed)
+        return check_config(composed)
     except UserError as error:
         return str(error)
     except COMPOSITION_ERRORS as error:
@@ -77,10 +75,9 @@ def test_sharing_equals_composing_from_scratch(root: Path, words: tuple[str, ...
     with master(root / "conf", *words) as (config, loader):
         found = compositions(config, loader, expand(config, loader))
         assert len(found) >= 4
-        with without_devices():
-            for job, checked, reason in ((c.job, c.config, c.reason) for c in found):
-                right = from_scratch(config, loader, job.overrides)
-                assert (reason or (json.loads(job.config), checked)) == right
+        for composition in found:
+            right = from_scratch(config, loader, composition.job.overrides)
+            assert (composition.reason or composition.config) == right
 
 
 def test_a_grid_of_options_is_composed_of_its_first_row_and_column(
@@ -130,8 +127,8 @@ def test_the_environment_in_an_override_is_read_each_time(
         (("seed=0,1",), "bf16"),
         (("device=cpu",), "fp32"),
         (("precision=fp32",), "fp32"),
-        (("+model.arguments.x=${precision}",), "bf16"),
-        (("model.name=${fastest_precision:cuda}",), "bf16"),
+        (("precision=auto", "protocol=official"), "bf16"),
+        (("protocol=official",), "fp32"),
     ],
 )
 def test_the_devices_here_decide_the_precision_that_was_left_to_them(
@@ -141,9 +138,9 @@ def test_the_devices_here_decide_the_precision_that_was_left_to_them(
         return "fp32" if device == "cpu" else "bf16"
 
     jobs = composed(*words)
-    assert {job.config.precision for job in jobs if job.config} == {"fp32"}  # nobody was asked
-    monkeypatch.setattr("hydra_peft.training.devices.fastest_precision", fastest)
+    monkeypatch.setattr("hydra_peft.runs.on_device.fastest_precision", fastest)
     for job in composing.on_devices(jobs):
         assert job.config is not None
-        assert job.config.precision == expected
-        assert job.config == check_config(OmegaConf.create(json.loads(job.job.config)))
+        assert job.config.precision == job.config.settings["precision"] == expected
+        assert job.config.protocol.fills.precision != "auto"
+        assert job.config == job.job.run_config()

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from prepared_root import write_task
 
 from hydra_peft.cli import check_data, tables, train
+from hydra_peft.cli import tasks as tasks_module
 from hydra_peft.cli.composing import expand
 from hydra_peft.cli.tasks import benchmark_tasks
 from hydra_peft.data import decoding
@@ -175,6 +176,13 @@ def test_missing_data_stops_a_sweep_before_its_first_job(
     code, _, err = call(train.main, "dataset=dtd", *common, f"paths.cache={tmp_path}/cache")
     assert code == 2
     assert "has 12 images in train where its yaml says 1000" in err
+
+
+def test_only_the_tasks_that_are_named_are_composed(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed: list[str] = []
+    monkeypatch.setattr(tasks_module, "_composed", composed.append)
+    assert list(benchmark_tasks("vtab1k", ["svhn", "dtd"])) == ["dtd", "svhn"]
+    assert composed == ["vtab1k/dtd", "vtab1k/svhn"]
 
 
 def test_tasks_that_are_not_read_from_files_have_nothing_to_check(

@@ -18,7 +18,7 @@ from hydra_peft.config.check import CHOSEN, check_config, check_recorded, check_
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
-from hydra_peft.training import devices
+from hydra_peft.runs.on_device import on_device
 
 Compose = Callable[..., Any]
 
@@ -77,6 +77,11 @@ VALIDATION = "protocol=validation"
         (["optimizer.lr=null"], "optimizer.lr=null is not allowed: it must be a number"),
         (["method.init=null"], "method.init=null is not allowed: it must be a text"),
         (["method.targets=attn"], "a single value where a list is meant: write it as .*=.a,b."),
+        (["paths.runs=[a,b]"], "runs=.'a', 'b'. is not allowed: it must be a text"),
+        (["dataset.recipe=3"], "dataset.recipe=3 is not allowed: it must be a group of settings"),
+        (["dataset.recipe.lr.full=null"], "recipe.lr.full=null is not allowed: it must be a num"),
+        (["dataset.recipe.grid.lr.full=3"], "grid.lr.full is a single value where a list is meant"),
+        (["train.drop_last=1"], "train.drop_last=1 is not allowed: it must be true or false"),
         (["method.init=gausian"], "did you mean 'gaussian'"),
         (["method.name=loar"], "did you mean 'lora'"),
         (["method.recipe=foo"], "optimizer.lr points to something that is not there"),
@@ -85,7 +90,7 @@ VALIDATION = "protocol=validation"
         (["seed=null"], "seed=null is not allowed: it must be a whole number"),
         (["device=null"], "device=null is not allowed: it must be a text"),
         (["device=gpu"], "device=gpu is not allowed: it must be one of auto, cpu, cuda"),
-        (["precision=fp16"], "one of fp32, bf16"),
+        (["precision=fp16"], "one of auto, fp32, bf16"),
         (["optimizer.lr=-1"], "optimizer.lr=-1.0 is not allowed: it must be positive"),
         (["optimizer.lr=nan"], "optimizer.lr=nan is not allowed"),
         (["optimizer.lr=inf"], "optimizer.lr=inf is not allowed"),
@@ -250,10 +255,10 @@ def test_the_warm_up_of_a_recipe_shortens_with_the_run(
 def test_precision_is_the_protocols(
     compose_train: Compose, monkeypatch: pytest.MonkeyPatch, protocol: str, precision: str
 ) -> None:
-    monkeypatch.setattr(devices, "fastest_precision", lambda _device: "bf16")
-    assert check_config(compose_train(f"protocol={protocol}")).precision == precision
-    asked = check_config(compose_train(f"protocol={protocol}", "precision=fp32"))
-    assert asked.precision == "fp32"
+    monkeypatch.setattr("hydra_peft.runs.on_device.fastest_precision", lambda _device: "bf16")
+    assert on_device(check_config(compose_train(f"protocol={protocol}"))).precision == precision
+    asked = on_device(check_config(compose_train(f"protocol={protocol}", "precision=fp32")))
+    assert asked.precision == asked.settings["precision"] == "fp32"
 
 
 def test_configs_of_earlier_code_are_read(compose_train: Compose) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from hydra_peft.config.text import changed, to_yaml
+from hydra_peft.config.text import to_yaml
 
 WORDS = ["1e3", "1E-5", "007", "1_000", ".5", "-", "12:30:45", "yes", "null", "~", "", "a: b", "é"]
 
@@ -42,12 +42,3 @@ def test_numbers_stay_numbers(number: object) -> None:
 def test_what_is_there_twice_is_written_twice() -> None:
     both = [1, 2]
     assert "&" not in to_yaml({"a": both, "b": both})
-
-
-def test_changes_replace_values_of_their_group_alone() -> None:
-    text = to_yaml({"optimizer": {"lr": 1.0, "eps": 1e-8}, "seed": 3, "paths": {"runs": "1e3"}})
-    assert yaml.safe_load(changed(text, {"optimizer": {"lr": 0.5}})) == {
-        "optimizer": {"lr": 0.5, "eps": 1e-8},
-        "seed": 3,
-        "paths": {"runs": "1e3"},
-    }

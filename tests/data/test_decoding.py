@@ -84,8 +84,11 @@ def test_unreadable_images_are_named(tmp_path: Path, damage: str) -> None:
         Image.fromarray(noise(64, 64, 3)).save(file)
         content = {"truncated": file.read_bytes()[:900], "foreign": b"GIF87a??", "empty": b""}
         file.write_bytes(content[damage])
-    with pytest.raises(UserError, match=r"cannot read the image .*000000\.jpg: .+; fetch"):
+    with pytest.raises(UserError, match=r"cannot read the image .*000000\.jpg: .+; fetch") as told:
         read_image(file)
+    assert ("it is damaged, or none of JPEG, PNG, " in str(told.value)) == (
+        damage in ("foreign", "empty")
+    )
 
 
 def test_no_other_program_is_run_on_an_image(

@@ -10,9 +10,9 @@ import pytest
 from few_images import SIZES, shorten
 from prepared_root import write_task
 
-from hydra_peft.config.check import check_and_resolve
+from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.config.text import to_yaml
+from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.run import run
 
@@ -44,21 +44,20 @@ def small_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def configure(
     compose_train: Callable[..., Any], tmp_path: Path, shared_cache: Path
-) -> Callable[..., tuple[RunConfig, str]]:
-    """Compose a short run below ``tmp_path``: the checked config and its yaml."""
+) -> Callable[..., RunConfig]:
+    """Compose a short run below ``tmp_path``: its checked config."""
 
-    def compose(*overrides: str) -> tuple[RunConfig, str]:
+    def compose(*overrides: str) -> RunConfig:
         paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={shared_cache}", "device=cpu"]
         config = compose_train(*SHORT, *paths, *overrides)
         if config.dataset.source == "mini":
             config.dataset.sizes = SIZES
-        checked, values = check_and_resolve(config)
-        return checked, to_yaml(values)
+        return on_device(check_config(config))
 
     return compose
 
 
 @pytest.fixture
-def do(configure: Callable[..., tuple[RunConfig, str]]) -> Callable[..., Outcome]:
+def do(configure: Callable[..., RunConfig]) -> Callable[..., Outcome]:
     """Do a short run with overrides."""
-    return lambda *overrides: run(*configure(*overrides))
+    return lambda *overrides: run(configure(*overrides))

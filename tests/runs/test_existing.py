@@ -66,7 +66,7 @@ def test_no_file_can_take_the_place_of_a_folder(tmp_path: Path, name: str) -> No
 def test_a_folder_in_the_place_of_a_file_is_told_before_training(
     do: Do, configure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, _ = configure("method=linear")
+    config = configure("method=linear")
     folder = folder_of(config, load_backbone(config.model, config.seed)[1])
     (folder / "adapter.json" / "inside").mkdir(parents=True)
     monkeypatch.setattr("hydra_peft.runs.run.Training", lambda *_: pytest.fail("it trained"))

@@ -231,7 +231,7 @@ def test_of_a_tuned_run_the_chosen_rate_is_shown(
         "protocol.grid.optimizer.lr=[1e-2]",
         "protocol.grid.method.scale=[2]",
     ]
-    outcome = run_protocol(*configure(*tune, "protocol.grid.method.dropout=[0]", "train.epochs=1"))
+    outcome = run_protocol(configure(*tune, "protocol.grid.method.dropout=[0]", "train.epochs=1"))
     rows = tab()
     assert len(rows) == 2  # the one of the search, and the one that counts
     row = rows[place(outcome.folder, tmp_path)]

@@ -110,12 +110,12 @@ def test_it_is_in_tables_and_evaluated_by_its_script(
 
 
 def test_images_for_a_model_of_text_and_the_reverse_are_sentences(
-    configure: Callable[..., tuple[RunConfig, str]], extra_tasks: Path
+    configure: Callable[..., RunConfig], extra_tasks: Path
 ) -> None:
     place = f"hydra.searchpath=[file://{extra_tasks}]"
-    config, yaml = configure(place, "dataset=brightness", "model=tiny_text", "method=linear")
+    config = configure(place, "dataset=brightness", "model=tiny_text", "method=linear")
     with pytest.raises(UserError, match="has images, and the backbone takes none"):
-        run(config, yaml)
+        run(config)
 
 
 def test_only_a_head_is_trained_on_features_of_text(

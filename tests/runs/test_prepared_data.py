@@ -84,7 +84,7 @@ def test_scored_images_that_are_trained_on_are_refused(
 
 @pytest.fixture
 def tuned(
-    configure: Callable[..., tuple[RunConfig, str]], folder: Path, tmp_path: Path
+    configure: Callable[..., RunConfig], folder: Path, tmp_path: Path
 ) -> Callable[..., Outcome]:
     """Do a short search and run on the prepared task, with overrides."""
     overrides = (
@@ -93,7 +93,7 @@ def tuned(
         *("protocol.tune=true", "protocol.grid.optimizer.lr=[1e-3]"),
         *("protocol.grid.method.scale=[1]", "protocol.grid.method.dropout=[0]"),
     )
-    return lambda *more: run_protocol(*configure(*overrides, *more))
+    return lambda *more: run_protocol(configure(*overrides, *more))
 
 
 def test_a_tuned_run_is_not_skipped_when_the_data_of_its_search_changed(

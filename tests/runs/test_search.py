@@ -26,7 +26,7 @@ from hydra_peft.runs.tuning import run_protocol, tries
 
 optuna = pytest.importorskip("optuna")
 
-Configure = Callable[..., tuple[RunConfig, str]]
+Configure = Callable[..., RunConfig]
 Trials = list[tuple[dict[str, float], float | None]]
 GRID = {"optimizer.lr": [1e-5, 1e-1], "method.scale": [0.1, 4.5], "method.dropout": [0.0, 0.5]}
 LOGARITHMIC = {"optimizer.lr", "method.scale"}
@@ -179,14 +179,14 @@ def test_where_nothing_is_left_to_choose_there_is_one_trial() -> None:
 def test_without_optuna_it_is_one_sentence(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, yaml = configure(*DRAWN)
+    config = configure(*DRAWN)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"pip install 'hydra-peft\[search\]'"):
         check_search(config.protocol)
     with pytest.raises(UserError, match=r"pip install 'hydra-peft\[search\]'"):
-        run_protocol(config, yaml)
+        run_protocol(config)
     for override in ("protocol.tune=false", "protocol.search=grid"):
-        check_search(configure(*DRAWN, override)[0].protocol)
+        check_search(configure(*DRAWN, override).protocol)
 
 
 class Interrupting:
@@ -212,23 +212,23 @@ def test_a_search_that_was_cut_off_goes_on_as_one_that_was_not(
 ) -> None:
     runs = Interrupting(monkeypatch)
     drawn = (*DRAWN, "method=linear", "protocol.grid.optimizer.lr=[1e-3,1e-1]")
-    whole = run_protocol(*configure(*drawn))
+    whole = run_protocol(configure(*drawn))
     trained = runs.done
     assert len(trained) == 5
 
     runs.done, runs.at = [], 2
     cut = configure(*drawn, f"paths.runs={tmp_path}/cut")
     with pytest.raises(KeyboardInterrupt):
-        run_protocol(*cut)
+        run_protocol(cut)
     runs.at = None
-    resumed = run_protocol(*cut)
+    resumed = run_protocol(cut)
     # No trial was trained twice, and none was added.
     assert runs.done == trained
     assert len(list((tmp_path / "cut/tuning").rglob("result.json"))) == 4
     assert resumed.record.tuning == whole.record.tuning
     assert results(resumed.record) == results(whole.record)
     assert resumed.folder.name == whole.folder.name
-    assert run_protocol(*cut).skipped
+    assert run_protocol(cut).skipped
     assert read_record(resumed.folder).settings["protocol.search"] == "optuna"
     # Tensors, json, yaml and logs: no study, nothing that is unpickled.
     kept = {path.suffix for path in (tmp_path / "cut").rglob("*") if path.is_file()}
@@ -247,9 +247,9 @@ def fabricated(
     template: list[Any] = []
     original = tuning.run
 
-    def fake(config: RunConfig, yaml: str, **more: Any) -> Any:
+    def fake(config: RunConfig, **more: Any) -> Any:
         if not template:
-            template.append(original(config, yaml, **more))
+            template.append(original(config, **more))
         accuracy = next(left)
         scored = {"accuracy": accuracy, **ON_VAL}
         metrics = {} if accuracy is None else {**scored, "correct": int(2 * accuracy)}
@@ -266,9 +266,9 @@ def test_the_record_says_how_it_was_chosen(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = fabricated(monkeypatch, [55.0, 65.5, 60.0])
-    config, yaml = configure(*DRAWN)
+    config = configure(*DRAWN)
     assert tries(config) == 4
-    run_protocol(config, yaml)
+    run_protocol(config)
     said = done[-1][1]
     trials = said.pop("candidates")
     assert said == {
@@ -294,7 +294,7 @@ def test_trials_that_diverge_count_and_are_never_chosen(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = fabricated(monkeypatch, [None, 60.0, 60.0, None])
-    run_protocol(*configure(*DRAWN))
+    run_protocol(configure(*DRAWN))
     assert len(done) == 5
     chosen, said = done[-1]
     assert [one["status"] for one in said["candidates"]] == [
@@ -315,14 +315,14 @@ def test_a_trial_that_diverged_is_a_result_and_not_done_again(
         "protocol.grid.method.scale=[100]",
         "train.epochs=2",
     )
-    config, yaml = configure(*rates, "protocol.grid.method.dropout=[0]")
+    config = configure(*rates, "protocol.grid.method.dropout=[0]")
     runs = Interrupting(monkeypatch)
-    first = run_protocol(config, yaml)
+    first = run_protocol(config)
     assert {one["status"] for one in first.record.tuning["candidates"]} == {"completed", "diverged"}
     (first.folder / "result.json").unlink()
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs/tuning").rglob("*")}
     runs.done = []
-    again = run_protocol(config, yaml)
+    again = run_protocol(config)
     assert runs.done == [again.record.tuning["chosen"]["optimizer.lr"]]  # the last run alone
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "runs/tuning").rglob("*")} == before
     assert again.record.tuning == first.record.tuning
@@ -330,7 +330,7 @@ def test_a_trial_that_diverged_is_a_result_and_not_done_again(
     (first.folder / "result.json").unlink()
     runs.done = []
     anew = dataclasses.replace(config, sweep=dataclasses.replace(config.sweep, retry="all"))
-    run_protocol(anew, yaml)
+    run_protocol(anew)
     statuses = [one["status"] for one in first.record.tuning["candidates"]]
     assert len(runs.done) == statuses.count("diverged") + 1
 
@@ -344,7 +344,7 @@ def test_what_is_drawn_twice_is_run_once(
         "protocol.grid.method.scale=[0,1]",
         "protocol.grid.method.dropout=[0]",
     )
-    run_protocol(*configure(*DRAWN, *values, "protocol.trials=9"))
+    run_protocol(configure(*DRAWN, *values, "protocol.trials=9"))
     *trials, (_, said) = done
     assert len(trials) == 2
     assert len(said["candidates"]) == 9
@@ -362,9 +362,9 @@ def test_a_search_for_the_lowest_error_is_told_the_opposite(
     done = SimpleNamespace(record=SimpleNamespace(score=0.25, primary="mse", status="completed"))
     monkeypatch.setattr(tuning, "search", one_trial)
     monkeypatch.setattr(tuning, "_try", lambda *_: done)
-    config, text = configure(*DRAWN)
+    config = configure(*DRAWN)
     for metric in ("mse", "pearson"):
         dataset = dataclasses.replace(config.dataset, kind="regression", classes=1, metric=metric)
-        tuning._search(dataclasses.replace(config, dataset=dataset), text)
+        tuning._search(dataclasses.replace(config, dataset=dataset))
     # It looks for the highest.
     assert told == [-0.25, 0.25]

@@ -30,7 +30,7 @@ from hydra_peft.tables.rows import build_tables
 from hydra_peft.tensor_files import read_tensors
 
 Do = Callable[..., Outcome]
-Configure = Callable[..., tuple[RunConfig, str]]
+Configure = Callable[..., RunConfig]
 #: so slow that what was started from is still there after an epoch
 STILL = ["dataset=mini/cells", "optimizer.lr=1e-10", "train.epochs=1", "method=hydra"]
 
@@ -67,7 +67,7 @@ def test_the_adapter_is_taken_and_the_head_is_fresh(
     assert any(not torch.allclose(own[n], theirs[n]) for n in own if not n.startswith("head."))
 
     moved = shutil.copytree(origin.folder, tmp_path / "moved")
-    config, _ = configure(*STILL, start(moved))
+    config = configure(*STILL, start(moved))
     assert config_id(config) == record.config_id
     shutil.rmtree(moved)
     shutil.rmtree(origin.folder)
@@ -112,14 +112,14 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(
 def test_another_adapter_is_told_before_torch_is_needed(
     configure: Configure, origin: Outcome, words: list[str], told: str
 ) -> None:
-    config, _ = configure("method=hydra", start(origin.folder), *words)
+    config = configure("method=hydra", start(origin.folder), *words)
     with pytest.raises(UserError, match=told):
         look_first(config)
 
 
 def test_options_that_shape_no_adapter_may_differ(configure: Configure, origin: Outcome) -> None:
     words = ["method.scale=2", "method.dropout=0.1", "seed=5", "model.drop_path=0.1"]
-    look_first(configure("method=hydra", start(origin.folder), *words)[0])
+    look_first(configure("method=hydra", start(origin.folder), *words))
 
 
 def test_random_weights_of_another_seed_are_other_weights(do: Do) -> None:
@@ -155,19 +155,19 @@ def test_a_start_that_is_not_there_is_a_sentence(
 ) -> None:
     change(origin.folder)
     with pytest.raises(UserError, match=f"^init_from=.*{told}"):
-        look_first(configure("method=hydra", start(origin.folder))[0])
+        look_first(configure("method=hydra", start(origin.folder)))
 
 
 def test_a_start_that_is_changed_between_plan_and_run_is_told(
     configure: Configure, origin: Outcome
 ) -> None:
-    config, yaml = configure("method=hydra", start(origin.folder))
+    config = configure("method=hydra", start(origin.folder))
     path = origin.folder / "adapter.safetensors"
     content = bytearray(path.read_bytes())
     content[-4] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"adapter\.safetensors there is not what that run saved"):
-        run(config, yaml)
+        run(config)
 
 
 @pytest.mark.parametrize("value", ["3", "''", "[a]"])

@@ -20,7 +20,7 @@ from hydra_peft.runs.record import read_record
 from hydra_peft.runs.recorded import read_run_config
 from hydra_peft.runs.tuning import run_protocol
 
-Configure = Callable[..., tuple[RunConfig, str]]
+Configure = Callable[..., RunConfig]
 KEYS = ("optimizer.lr", "method.scale", "method.dropout")
 TUNE = (
     "protocol.tune=true",
@@ -43,8 +43,8 @@ def test_the_best_on_val200_is_run_and_recorded(
         return score
 
     monkeypatch.setattr(training_module, "evaluate", spy)
-    config, yaml = configure(*TUNE)
-    outcome = run_protocol(config, yaml)
+    config = configure(*TUNE)
+    outcome = run_protocol(config)
     # Four looks at val200, one at the test set.
     assert [count for count, _ in evaluated] == [25, 25, 25, 25, 50]
     tuning = outcome.record.tuning
@@ -69,15 +69,15 @@ def test_the_best_on_val200_is_run_and_recorded(
 
 
 def test_typed_again_nothing_is_done_again(configure: Configure, tmp_path: Path) -> None:
-    config, yaml = configure(*TUNE)
-    first = run_protocol(config, yaml)
-    assert run_protocol(config, yaml).skipped
+    config = configure(*TUNE)
+    first = run_protocol(config)
+    assert run_protocol(config).skipped
     assert read_record(first.folder) == first.record
     # Without the last run, the search is not done again.
     (first.folder / "result.json").unlink()
     stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs/tuning").rglob("result.json")}
     assert len(stamps) == 4
-    again = run_protocol(config, yaml)
+    again = run_protocol(config)
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
     assert results(again.record) == results(first.record)
     assert again.record.tuning == first.record.tuning
@@ -96,7 +96,7 @@ def test_identity_is_the_search(compose_train: Callable[..., object]) -> None:
 
 
 def test_methods_without_branches_choose_a_rate_only(configure: Configure) -> None:
-    config, _ = configure(*TUNE, "method=linear")
+    config = configure(*TUNE, "method=linear")
     assert [choice.values for choice in choices(config)] == [
         {"optimizer.lr": 1e-5},
         {"optimizer.lr": 1e-2},
@@ -109,9 +109,9 @@ def test_a_grid_that_diverges_is_one_sentence(configure: Configure, tmp_path: Pa
         "protocol.grid.method.scale=[100]",
         "protocol.grid.method.dropout=[0]",
     )
-    config, yaml = configure("protocol.tune=true", *grid, "train.epochs=2")
+    config = configure("protocol.tune=true", *grid, "train.epochs=2")
     with pytest.raises(UserError, match=r"all 1 combinations of protocol\.grid diverged"):
-        run_protocol(config, yaml)
+        run_protocol(config)
     (record,) = (tmp_path / "runs").rglob("result.json")
     assert json.loads(record.read_text())["status"] == "diverged"
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from few_images import SIZES, shorten
-from omegaconf import OmegaConf
 
+from hydra_peft.config.check import check_config
+from hydra_peft.runs.on_device import on_device
 from hydra_peft.sweeps.job import Job
 
 SHORT = (
@@ -42,13 +42,13 @@ def make_job(
     shared_cache: Path,
     compose_train: Callable[..., Any],
 ) -> Callable[..., Job]:
-    """Compose a job as a sweep does: overrides to a job whose interpolations are unresolved."""
+    """Compose a job as a sweep does: overrides to a job with its checked config."""
 
     def made(*overrides: str) -> Job:
         paths = (f"paths.runs={tmp_path}/runs", f"paths.cache={shared_cache}")
         config = compose_train(*SHORT, *paths, *overrides)
         if sizes is not None:
             config.dataset.sizes = sizes
-        return Job(tuple(overrides), json.dumps(OmegaConf.to_container(config, resolve=False)))
+        return Job.of(overrides, on_device(check_config(config)))
 
     return made

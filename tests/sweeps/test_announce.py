@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from hydra_peft.config.check import check_config
 from hydra_peft.sweeps.announce import announce
 from hydra_peft.sweeps.announced import read_sweep
 from hydra_peft.sweeps.job import Job
@@ -20,7 +17,7 @@ from hydra_peft.sweeps.plan import PlannedJob
 @pytest.fixture
 def planned(make_job: Callable[..., Job], tmp_path: Path) -> list[PlannedJob]:
     job = make_job("seed=3")
-    config = check_config(OmegaConf.create(json.loads(job.config)))
+    config = job.run_config()
     return [PlannedJob(job, config, tmp_path / "runs/mini/digits/x", "new")]
 
 

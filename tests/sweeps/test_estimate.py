@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 from fabricated_sweeps import fabricate
 from few_images import SIZES
-from omegaconf import OmegaConf
 
 from hydra_peft.backbones.backbones import Weights
-from hydra_peft.config.check import check_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.runs.assembly import load_backbone
 from hydra_peft.runs.existing import folder_of
@@ -27,7 +25,7 @@ from hydra_peft.sweeps.one_job import do_job
 
 @pytest.fixture
 def config(make_job: Callable[..., Job]) -> Callable[..., RunConfig]:
-    return lambda *words: check_config(OmegaConf.create(json.loads(make_job(*words).config)))
+    return lambda *words: make_job(*words).run_config()
 
 
 @pytest.fixture

@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 from fabricated_runs import record
 from fabricated_sweeps import fabricate
-from omegaconf import OmegaConf
 
-from hydra_peft.config.check import check_config
 from hydra_peft.runs.assembly import load_backbone
 from hydra_peft.runs.claims import claim
 from hydra_peft.runs.existing import folder_of
@@ -29,7 +27,7 @@ MakeJob = Callable[..., Job]
 
 
 def composition(job: Job) -> Composition:
-    return Composition(job, check_config(OmegaConf.create(json.loads(job.config))))
+    return Composition(job, job.run_config())
 
 
 def planned(*jobs: Job) -> list[PlannedJob]:

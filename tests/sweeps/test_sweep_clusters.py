@@ -9,9 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from omegaconf import OmegaConf
 
-from hydra_peft.config.check import check_config
 from hydra_peft.errors import UserError
 from hydra_peft.runs.claims import claim
 from hydra_peft.sweeps import clusters
@@ -209,10 +207,8 @@ def test_what_the_cluster_does_not_take_is_a_mistake(tmp_path: Path) -> None:
 def test_what_somebody_does_is_waited_for_and_then_submitted(
     tmp_path: Path, make_job: Callable[..., Job]
 ) -> None:
-    import json
-
     job = make_job()
-    config = check_config(OmegaConf.create(json.loads(job.config)))
+    config = job.run_config()
     runs = Path(config.paths.runs)
     folder = runs / "mini/digits/one"
     running = PlannedJob(job, config, folder, "running", "somebody")

@@ -115,7 +115,7 @@ def test_another_number_of_processes_resumes_with_a_warning(
     values = OmegaConf.load(config_yaml)
     monkeypatch.setattr(logging.getLogger("hydra_peft"), "propagate", True)
     config = check_config(values)
-    outcome = run(config, OmegaConf.to_yaml(values))
+    outcome = run(config)
     assert outcome.record.status == "completed"
     assert [entry["at_step"] for entry in outcome.record.resumed] == [3]
     assert outcome.record.hardware["processes"] == 1

@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from torch import nn
 from torch.nn import functional as F
 
@@ -146,7 +145,7 @@ def do(name: str, *overrides: str) -> Outcome:
     settings += ["train.epochs=2", "scheduler.warmup_epochs=0", "train.checkpoint_every=null"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", [*settings, *paths, *overrides])
-    return run(check_config(config), OmegaConf.to_yaml(config, resolve=True))
+    return run(check_config(config))
 
 
 def stopped(name: str, step: int, *overrides: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -14,8 +13,10 @@ from pathlib import Path
 import torch
 import yaml
 
+from hydra_peft.config.check import check_recorded
 from hydra_peft.config.resolvers import ROOT
 from hydra_peft.errors import UserError
+from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.sweeps.job import Job
 from hydra_peft.sweeps.local import launch_jobs
@@ -98,7 +99,7 @@ def _costs(sweep: _Sweep) -> list[str]:
 
 
 def _composed(device: torch.device, epochs: int, folder: Path) -> str:
-    """Return the config of a job as yaml; by a process of its own, since Hydra is not for here."""
+    """Return a job's config as yaml; by a process of its own, since Hydra is not for here."""
     words = [
         f"device={device.type}",
         f"train.epochs={epochs}",
@@ -106,7 +107,14 @@ def _composed(device: torch.device, epochs: int, folder: Path) -> str:
         "launcher.gpus=[0]",
         f"paths.cache={folder}/cache",
     ]
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--cfg", "job", *words]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "train.py"),
+        "--cfg",
+        "job",
+        "--resolve",
+        *words,
+    ]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -117,7 +125,7 @@ def _jobs(config: str, runs: Path, count: int, slots: int) -> list[Job]:
         values["seed"] = seed
         values["paths"]["runs"] = str(runs)
         values["launcher"] |= {"cpu_slots": slots, "jobs_per_gpu": slots}
-        jobs.append(Job((f"seed={seed}",), json.dumps(values)))
+        jobs.append(Job.of((f"seed={seed}",), on_device(check_recorded(values))))
     return jobs
 
 

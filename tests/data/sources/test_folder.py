@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -12,8 +13,9 @@ import pytest
 from class_folders import write_classes, write_images
 from PIL import Image
 
-from hydra_peft.config.check import check_and_resolve, check_config, check_recorded
+from hydra_peft.config.check import check_config, check_recorded
 from hydra_peft.config.identity import config_id, science
+from hydra_peft.config.plain import as_configured, as_plain, from_plain
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import folder as source
@@ -114,7 +116,10 @@ def test_what_a_record_keeps_needs_no_second_look(
 ) -> None:
     root = write_classes(tmp_path / "pets", {"dog": 20, "cat": 10})
     monkeypatch.chdir(tmp_path)
-    config, values = check_and_resolve(compose_train("dataset=folder", "dataset.root=pets"))
+    words = ["dataset=folder", "dataset.root=pets", "dataset.split=[0.5,0.3,0.2]"]
+    config = check_config(compose_train(*words))
+    assert from_plain(json.loads(json.dumps(as_plain(config)))) == config
+    values = as_configured(config)
     assert values["dataset"]["root"] == str(root)
     shutil.rmtree(root)
     assert config_id(check_recorded(values)) == config_id(config)

@@ -1,0 +1,65 @@
+"""Shapes of config values: single ones, lists and mappings, each where its type means one."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any
+
+from hydra_peft.errors import UserError
+from hydra_peft.plain_text import shortened
+
+#: types of single values in words
+SINGLE = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def check_shapes(cls: Any, values: dict[str, Any], key: str) -> None:
+    """Check that values are single, lists, mappings or null as the fields of ``cls`` have it.
+
+    Unknown names and single values of another type are left to OmegaConf, which converts some; but
+    it takes any number, and some words, for a boolean.
+
+    Args:
+        cls: a dataclass, perhaps with others in it.
+        values: by field.
+        key: what they are called in messages.
+
+    Raises:
+        UserError: one has another shape, or is no boolean where one is meant.
+    """
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if field.name in values:
+            _check(hints[field.name], values[field.name], f"{key}.{field.name}")
+
+
+def _check(hint: Any, value: Any, key: str) -> None:
+    inside = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        if value is None:
+            return
+        hint = inside[0]
+    origin = typing.get_origin(hint) or hint
+    if origin not in (list, dict, *SINGLE) and not dataclasses.is_dataclass(origin):
+        return  # anything, or a type that OmegaConf alone knows
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        check_shapes(hint, value, key)
+    elif origin is dict and isinstance(value, dict):
+        for name, item in value.items():
+            _check(inside[1], item, f"{key}.{name}")
+    elif origin is list and isinstance(value, list):
+        for place, item in enumerate(value):
+            _check(inside[0], item, f"{key}[{place}]")
+    elif origin is list and not isinstance(value, dict | None):
+        raise UserError(f"{key} is a single value where a list is meant: write it as {key}=[a,b].")
+    elif not _is_single(origin, value):
+        needed = "a list" if origin is list else SINGLE.get(origin, "a group of settings")
+        shown = "null" if value is None else shortened(str(value), 100)
+        raise UserError(f"{key}={shown} is not allowed: it must be {needed}.")
+
+
+def _is_single(kind: Any, value: Any) -> bool:
+    """Whether a single value is meant and ``value`` is one, for a boolean true or false."""
+    single = kind in SINGLE and not isinstance(value, list | dict | None)
+    return single and (kind is not bool or isinstance(value, bool))
