@@ -19,7 +19,7 @@ from hydra_peft.adaptation.fingerprint import (
     backbone_state_dict,
     frozen_hash,
 )
-from hydra_peft.adaptation.heads import find_head
+from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.injection import check_adaptable, inject
 from hydra_peft.adaptation.parameters import (
     adapter_state_dict,
@@ -165,6 +165,34 @@ def load_adapter(
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
     return done
+
+
+def take_adapter(model: nn.Module, folder: Path) -> None:
+    """Copy the saved adapter in ``folder`` into ``model``, adapted alike; its head stays as it is.
+
+    What the method trains of the backbone beside the adapter is taken too.
+
+    Raises:
+        UserError: a file is missing, truncated or of another format; or layers, names or shapes
+            are others than the model's, or a tensor holds no finite floats.
+    """
+    done, config = adaptation(model), _read_config(folder / CONFIG)
+    tensors, _ = read_tensors_and_metadata(folder / TENSORS)
+    if list(done.layers) != config["layers"]:
+        raise UserError(
+            f"the adapter in {folder} is on {len(config['layers'])} layers, and that of this model "
+            f"on {len(done.layers)}, or on others: start from one with the same targets."
+        )
+    own = {
+        name: tensor
+        for name, tensor in adapter_state_dict(model).items()
+        if not belongs_to(name, done.head)
+    }
+    taken = {n: tensor for n, tensor in tensors.items() if not belongs_to(n, config["head"])}
+    _check_tensors(model, own, taken, folder / TENSORS)
+    with torch.no_grad():
+        for name, tensor in taken.items():
+            own[name].copy_(tensor)
 
 
 def _tell_of_others(model: nn.Module) -> None:

@@ -1,4 +1,7 @@
-"""``~/`` in overrides of paths, which shells leave alone there and Hydra does not understand."""
+"""Paths in overrides as one types them: with ``~/``, and run folders, whose names have a ``=``.
+
+Shells leave both alone there, and Hydra does not understand them.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ import os
 
 from hydra_peft.config.quoting import quoted
 
-PATH_KEYS = ("model.checkpoint", "paths.runs", "paths.cache", "paths.data")
+PATH_KEYS = ("model.checkpoint", "paths.runs", "paths.cache", "paths.data", "init_from")
 
 
 def expand_home(word: str) -> str:
     """Return a word of the command line, with a ``~/`` that starts a path written out.
 
-    Other words come back as they are; of several paths with commas, as in a sweep, each is looked
-    at.
+    A path with a ``=`` in it comes in quotes. Other words come back as they are; of several paths
+    with commas, as in a sweep, each is looked at.
     """
     key, equals, value = word.partition("=")
     if not equals or key.lstrip("+") not in PATH_KEYS:
@@ -24,4 +27,6 @@ def expand_home(word: str) -> str:
 def _expanded(path: str) -> str:
     mark = path[:1]
     bare = path[1:-1] if mark in ("'", '"') and len(path) > 1 and path.endswith(mark) else path
-    return quoted(os.path.expanduser(bare)) if bare == "~" or bare.startswith("~/") else path
+    if bare == "~" or bare.startswith("~/"):
+        return quoted(os.path.expanduser(bare))
+    return quoted(path) if bare == path and "=" in path and not set("()[]{}") & set(path) else path

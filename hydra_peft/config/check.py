@@ -17,7 +17,7 @@ from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.plain import CHOSEN, build, types
 from hydra_peft.config.resolved import Resolved
-from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.schema import InitFrom, RunConfig
 from hydra_peft.config.shapes import SINGLE, check_shapes
 from hydra_peft.config.tunable import flattened, owner
 from hydra_peft.data.sources import describe, options_class
@@ -87,6 +87,8 @@ def check_config(config: DictConfig, resolved: Resolved | None = None) -> RunCon
             plain = raw[key] if is_plain else resolved.get(key, texts, resolve)
             _check_roles(key, raw[key], plain)
             values[key] = _group(kinds[key], plain, key)
+        elif key == "init_from":
+            values[key] = _start(single.get(key, raw[key]))
         else:
             values[key] = _check_value(kinds[key], single.get(key, raw[key]), key)
     classes = {key: type(value) for key, value in values.items()}
@@ -328,6 +330,19 @@ def _check_value(kind: type[T], value: Any, key: str) -> T:
     return value
 
 
+def _start(value: object) -> InitFrom | None:
+    """Return the start that ``init_from`` names: by a run's folder or, recorded, by all of it."""
+    from hydra_peft.runs.starting import origin_of_start  # records are read there
+
+    if isinstance(value, dict):
+        return _typed(InitFrom, value, "init_from")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise UserError(f"init_from={value!r} is not allowed: it must be the folder of a run.")
+    return origin_of_start(value)
+
+
 def _unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
     listed = ", ".join(known) or "none"
     return f"unknown key '{full}'{of}{did_you_mean(last, known)}; known here: {listed}."
@@ -355,6 +370,9 @@ def _as_configured(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
     groups = science(checked)
     del groups["dataset"], groups["seed"]
     settings: dict[str, Any] = {}
+    if start := groups.pop("init_from", None):
+        # Of one row each seed may start from that seed's run.
+        settings |= {f"init_from.{key}": start[key] for key in ("task", "settings")}
     for group, values in groups.items():
         if not isinstance(values, dict):
             settings[group] = values

@@ -67,6 +67,9 @@ def science(config: RunConfig) -> dict[str, Any]:
         groups["model"].pop("image_size", None)
     if (head := config.head.identity()) != _USUAL_HEAD:
         groups["head"] = head
+    if config.init_from is not None:
+        # Of that run what it is, not where it lies.
+        groups["init_from"] = {k: v for k, v in vars(config.init_from).items() if k != "folder"}
     if not config.dataset.draws:
         del groups["dataset"]["split_seed"]
     if (options := config.dataset.source_options) is not None:

@@ -467,6 +467,28 @@ def _is_count(value: object, least: int) -> bool:
 
 
 @dataclass(frozen=True)
+class InitFrom:
+    """``init_from``: the run whose trained adapter is started from, and what is known of it.
+
+    One types its folder; the rest is read from there before the run has its identity, so that
+    nobody who has the run needs the folder.
+
+    Attributes:
+        folder: of that run.
+        config_id: of that run.
+        adapter: sha256 of the file with its adapter.
+        task: benchmark and name of its task.
+        settings: hash of its settings, which runs with other seeds and tasks share.
+    """
+
+    folder: str
+    config_id: str
+    adapter: str
+    task: str
+    settings: str
+
+
+@dataclass(frozen=True)
 class RunConfig(_Group):
     """Everything about one run, typed and checked.
 
@@ -474,6 +496,7 @@ class RunConfig(_Group):
         settings: the science apart from task and seed, as configured: a value that comes from the
             task's recipe stands as the reference to it. Runs with equal settings make one table
             row, although the recipe gives each task its own learning rate.
+        init_from: the run whose adapter is started from; None starts from a fresh one.
     """
 
     model: ModelConfig
@@ -492,9 +515,12 @@ class RunConfig(_Group):
     settings: dict[str, Any]
     launcher: LauncherConfig = field(default_factory=LauncherConfig)
     head: Head = field(default_factory=Linear)
+    init_from: InitFrom | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(start := vars(self)["init_from"], dict):  # as plain values have it
+            object.__setattr__(self, "init_from", InitFrom(**start))
         _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, PRECISIONS)
         check_splits(self.protocol, self.dataset)

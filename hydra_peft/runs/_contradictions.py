@@ -187,6 +187,7 @@ def _of_science(record: Record) -> Iterator[str]:
         "split": (record.split, _at(science, "protocol", "evaluate_split")),
         "primary": (record.primary, _at(science, "dataset", "metric")),
         "selection.rule": (record.selection["rule"], _at(science, "protocol", "selection")),
+        "init_from": (record.init_from, science.get("init_from", {})),
         "method": (record.method, _as_it_acts(record, _at(science, "method"))),
         "weights": (record.weights.get("kind", "pretrained"), _weights(science)),
     }

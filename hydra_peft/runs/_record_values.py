@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MAX_DEPTH, _MAX_COUNT, _MAX_VALUES = 32, 10**15, 10_000
 _MAPPINGS = (
     *("settings", "method", "science", "weights", "inputs", "data", "tuning", "parameters"),
+    "init_from",
     *("scores", "selection", "counts", "training"),
     *("path", "times", "memory", "hardware", "versions", "code"),
 )

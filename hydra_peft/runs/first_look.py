@@ -28,6 +28,7 @@ from hydra_peft.methods._base import Method
 from hydra_peft.methods._low_rank import LowRankMethod
 from hydra_peft.runs.folder import run_folder
 from hydra_peft.runs.search import check_search
+from hydra_peft.runs.starting import check_start
 
 #: no linear layer of a vision transformer is wider on both its sides (the widest in timm: 4096)
 WIDEST = 16_384
@@ -39,7 +40,8 @@ def look_first(config: RunConfig) -> None:
     Raises:
         UserError: weights or data that are not there, classes that the data has not, a folder of
             runs or a cache that cannot be written to, a rank that no layer has room for, a target
-            that no layer has the name of, or a package that is needed and missing.
+            that no layer has the name of, an adapter to start from that does not fit, or a package
+            that is needed and missing.
     """
     check_search(config.protocol)
     check_ranks(config.model, config.method)
@@ -47,6 +49,7 @@ def look_first(config: RunConfig) -> None:
     if config.model.pretrained:
         model = config.model
         check_weights_exist(model.architecture, model.checkpoint, model.remedy)
+    check_start(config)
     check_data(config)
     if not _may_be_done(config):
         check_writable(Path(config.paths.runs))

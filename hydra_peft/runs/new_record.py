@@ -49,4 +49,5 @@ def new_record(
         code=environment.code_version(),
         weights=dataclasses.asdict(weights),
         tuning=tuning,
+        init_from=decides.get("init_from", {}),
     )

@@ -47,6 +47,8 @@ class Record:
             lineage, whether it is not the whole task (``partial``: a split has not its expected
             size, or the original was incomplete), and the manifest's ``notes``.
         tuning: what was tried on held-out images before, and chosen; empty without tuning.
+        init_from: the run whose adapter was started from: ``config_id``, sha256 of its ``adapter``,
+            ``task`` (benchmark and name), hash of its ``settings``; empty where it was fresh.
         scores: value in percent by split and metric; empty before the end, like the next four.
         primary: the metric that tables print and that selects epochs.
         selection: which score counts: ``rule`` (``last`` epoch or ``best`` of several), ``split``,
@@ -89,6 +91,7 @@ class Record:
     inputs: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
+    init_from: dict[str, str] = field(default_factory=dict)
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     primary: str = ""
     selection: dict[str, Any] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from hydra_peft.adaptation.parameters import count_parameters
+from hydra_peft.adaptation.storage import take_adapter
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.plain import as_configured
 from hydra_peft.config.schema import RunConfig
@@ -33,6 +34,7 @@ from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.outcome import Outcome, existing_outcome
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.resumption import carry_over, is_unfinished, origin_of, pick_up
+from hydra_peft.runs.starting import check_start
 from hydra_peft.runs.state import TrainingState
 from hydra_peft.runs.task_splits import load_splits
 from hydra_peft.runs.together import broadcast_outcome, check_no_batch_norm, check_together
@@ -83,6 +85,7 @@ def run(config: RunConfig, tuning: dict[str, object] | None = None) -> Outcome:
     existing = _existing(config, folder, world)
     if existing is not None:
         return existing
+    check_start(config, weights.sha256)
     with _claimed(config, folder, world) as held:
         existing = _existing(config, folder, world)  # done by somebody since we looked?
         if existing is not None:
@@ -157,6 +160,8 @@ class _Run:
             device=self.ledger.device,
             normalization=config.data.normalization,
         )
+        if config.init_from is not None:
+            take_adapter(adapted.model, Path(config.init_from.folder))
         check_no_batch_norm(adapted.model, config, self.world)
         if adapted.size is not None:
             self.ledger.update(inputs={"image_size": list(adapted.size)})

@@ -18,6 +18,7 @@ from hydra_peft.runs.existing import Existing, State, decide, folder_of, retry_o
 from hydra_peft.runs.first_look import check_data, splits_read
 from hydra_peft.runs.record import FILE, Record
 from hydra_peft.runs.search import check_search
+from hydra_peft.runs.starting import check_start
 from hydra_peft.runs.tuning import trials_begun, tries
 from hydra_peft.sweeps.job import Composition, Job
 
@@ -145,12 +146,14 @@ class _Planner:
                 state, reason = _state_of_search(config, weights, reason)
             if state in TO_START:
                 self._check_parts(config)
+                check_start(config, weights.sha256)
         except UserError as error:
             return replace(job, folder=folder, state="broken", reason=str(error))
         return replace(job, folder=folder, state=state, reason=reason, record=existing.record)
 
     def _check_parts(self, config: RunConfig) -> None:
         check_search(config.protocol)
+        check_start(config)
         # Tasks, seeds and rates do not decide whether the parts fit; models are built to find out.
         parts = repr((config.model, config.head, config.method, config.device))
         self._fits(parts, lambda: check_model(config, elsewhere=self._elsewhere))

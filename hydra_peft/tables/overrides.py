@@ -29,6 +29,8 @@ UNCHECKED = "SETTINGS NOT CHECKED"
 #: precision is usual may depend on the device, so it is named beside the label, never an override
 _SHOWN = frozenset(
     {
+        "init_from.settings",
+        "init_from.task",
         "method.name",
         "method.rank_parallel",
         "method.rank_sequential",
@@ -81,20 +83,23 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     """Return what the label of a row of ``record`` has to say of its settings.
 
     Returns:
-        ``tuned`` where it was (``tuned by optuna`` if not by grid), then ``key=value`` for each
+        ``tuned`` where it was (``tuned by optuna`` if not by grid), ``init_from=`` the task of the
+        adapter that was started from, then ``key=value`` for each
         setting that is not as by default. A setting that the record lacks is no difference: its
         code did not have the option yet.
     """
     origin = Origin.of(record)
     mark = TUNED if origin.search == _GRID else f"{TUNED} by {origin.search}"
-    tuned = (mark,) * origin.tuned
+    said = (mark,) * origin.tuned
+    if record.init_from:
+        said += (f"init_from={_text(str(record.init_from.get('task')))}",)
     if origin not in defaults:
-        return (*tuned, UNCHECKED)
+        return (*said, UNCHECKED)
     own, usual = by_role(record.settings, record.role), defaults[origin]
     changed: dict[str, Any] = {}
     for key in sorted(own.keys() - _SHOWN):
         changed |= _changed(_flat(key, own[key]), _flat(key, usual.get(key, {})))
-    return (*tuned, *(f"{_typed_key(key)}={_text(value)}" for key, value in changed.items()))
+    return (*said, *(f"{_typed_key(key)}={_text(value)}" for key, value in changed.items()))
 
 
 def _typed_key(key: str) -> str:

@@ -352,7 +352,9 @@ def _one_each(records: list[Record]) -> tuple[list[Record], list[str]]:
 
 
 def _training(record: Record) -> str:
-    decides = {k: v for k, v in record.science.items() if k not in ("seed", "dataset")}
+    # What seeds start from may be runs of their seeds; their settings are in the row's.
+    left_out = ("seed", "dataset", "init_from")
+    decides = {k: v for k, v in record.science.items() if k not in left_out}
     if isinstance(protocol := decides.get("protocol"), dict):
         decides["protocol"] = by_role(protocol, record.role)
     return short_hash(decides)

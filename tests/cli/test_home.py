@@ -1,4 +1,4 @@
-"""Overrides of paths that start with a tilde."""
+"""Overrides of paths that start with a tilde or have an equals sign."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hydra_peft.cli.home import expand_home
         ("/home/me", "paths.runs=~/x", ["/home/me/x"]),
         ("/home/me", "+paths.cache='~/x y'", ["/home/me/x y"]),
         ("/home/me", "paths.data=~", ["/home/me"]),
+        ("/home/me", "init_from=runs/lora-r=4-seed0", ["runs/lora-r=4-seed0"]),
         ("/my home/a,b", "paths.data=~/x", ["/my home/a,b/x"]),
         ("/home/me", "model.checkpoint=~/a.npz,/b.npz,~/c.npz", ["/home/me/a.npz", "/b.npz"]),
     ],

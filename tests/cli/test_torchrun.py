@@ -20,6 +20,7 @@ from prepared_root import write_task
 
 from hydra_peft.cli import torchrun
 from hydra_peft.config.check import check_config
+from hydra_peft.config.quoting import quoted
 from hydra_peft.errors import UserError
 from hydra_peft.runs import run as run_module
 from hydra_peft.runs import tuning
@@ -125,11 +126,13 @@ def check_same_result(two: Path, one: Path) -> None:
 def test_two_processes_give_what_one_gives(
     start: Callable[..., subprocess.Popen[str]], alone: Callable[..., Path], tmp_path: Path
 ) -> None:
-    code, out, err = end(start("method=lora"))
+    origin = alone("method=lora", "seed=1")
+    words = ("method=lora", f"init_from={quoted(str(origin))}")
+    code, out, err = end(start(*words))
     assert code == 0, err
     assert out.count("test (last epoch") == 1
     assert "process 1" not in err
-    check_same_result(tmp_path / "runs", alone("method=lora"))
+    check_same_result(tmp_path / "runs", alone(*words))
     assert list(record(tmp_path / "runs")["scores"]) == ["test", "odd"]
     assert len(list((tmp_path / "runs").rglob("tensorboard/*"))) == 1
     assert record(tmp_path / "runs")["hardware"]["processes"] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -49,6 +50,14 @@ def found(record: Record, defaults: dict[str, Any] = DEFAULTS) -> tuple[str, ...
 )
 def test_every_difference_is_named(changes: dict[str, Any], marked: tuple[str, ...]) -> None:
     assert found(run(**changes)) == marked
+
+
+def test_the_task_of_the_adapter_that_was_started_from_is_named() -> None:
+    start = {"task": "glue/mnli", "settings": "0" * 12}
+    settings = {f"init_from.{key}": value for key, value in start.items()}
+    started = dataclasses.replace(run(**settings), init_from=start)
+    assert found(started) == ("init_from=glue/mnli",)
+    assert marks(started, {}) == ("init_from=glue/mnli", "SETTINGS NOT CHECKED")
 
 
 def test_a_tuned_run_says_so_and_names_its_grid_only_where_it_is_another() -> None:

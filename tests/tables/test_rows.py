@@ -279,3 +279,23 @@ def test_an_epoch_selected_on_a_test_split_of_any_name_says_so() -> None:
     (table,), _ = build_tables([best])
     assert table.selected_on_test
     assert table.selection == "best of 10 evaluations on held"
+
+
+def test_seeds_that_start_from_runs_of_their_own_seeds_share_a_row() -> None:
+    def started(seed: int, settings: str) -> Record:
+        start = {"config_id": f"{seed}", "adapter": f"{seed}" * 64}
+        kept = {"task": "glue/mnli", "settings": settings}
+        return record(
+            "a",
+            seed,
+            50.0,
+            init_from=start | kept,
+            science={"init_from": start | kept},
+            settings={"m": 1, **{f"init_from.{key}": value for key, value in kept.items()}},
+        )
+
+    fresh = [record("a", seed, 50.0, settings={"m": 1}) for seed in (0, 1)]
+    runs = [*fresh, started(0, "x"), started(1, "x"), started(0, "y")]
+    (table,), _ = build_tables(runs)
+    assert sorted(len(row.scores["a"]) for row in table.rows) == [1, 2, 2]
+    assert len({row.label for row in table.rows}) == 3

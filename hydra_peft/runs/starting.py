@@ -1,0 +1,153 @@
+"""The start of a run from the trained adapter of another one (``init_from=<run folder>``).
+
+The adapter is taken, the head is fresh: so GLUE's small tasks start from MNLI. No torch is loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra_peft.config.identity import science, settings_id
+from hydra_peft.config.schema import InitFrom, RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.files import sha256_of
+from hydra_peft.methods import method_class
+from hydra_peft.plain_text import in_one_line
+from hydra_peft.runs.folder import ADAPTER, check_run_folder
+from hydra_peft.runs.record import FILE, Record, read_record
+
+#: options that neither shape an adapter nor are part of it: a run chooses them anew
+_FREE = ("dropout", "init", "scale")
+#: what of ``model`` says which layers there are and which weights are in them
+_BACKBONE = ("architecture", "arguments", "pretrained")
+
+
+def origin_of_start(folder: str) -> InitFrom:
+    """Return what a run that starts from the adapter in ``folder`` has of that run's identity.
+
+    Raises:
+        UserError: there is no run, or it did not complete; or it has no adapter to start from.
+    """
+    path = Path(os.path.abspath(os.path.expanduser(folder)))
+    with _said_of(folder):
+        record = _record(path)
+        saved = record.adapter or _hash(path / ADAPTER[1])  # older code recorded none
+    return InitFrom(
+        folder=str(path),
+        config_id=record.config_id,
+        adapter=saved,
+        task=f"{record.benchmark}/{record.task}",
+        settings=settings_id(record.settings),
+    )
+
+
+def check_start(config: RunConfig, weights: str | None = None) -> None:
+    """Check that a run can start from the adapter that ``init_from`` names, where it does.
+
+    Args:
+        config: of the run.
+        weights: sha256 of its backbone's weights, where they are loaded.
+
+    Raises:
+        UserError: the adapter is not there any more or was changed since; or it is of another
+            backbone, other weights or another method, or has other ranks or targets.
+    """
+    start = config.init_from
+    if start is None:
+        return
+    folder = Path(start.folder)
+    with _said_of(start.folder):
+        record = _record(folder)
+        if _hash(folder / ADAPTER[1]) != start.adapter or record.config_id != start.config_id:
+            raise UserError(
+                f"{ADAPTER[1]} there is not what that run saved (sha256 {start.adapter[:12]}): "
+                "changed since, or of another run?"
+            )
+        _check_alike(config, record, weights)
+
+
+def _check_alike(config: RunConfig, record: Record, weights: str | None) -> None:
+    own, theirs = _as_recorded(science(config)["model"]), record.science.get("model")
+    for key in _BACKBONE:
+        if isinstance(theirs, Mapping) and theirs.get(key, own.get(key)) != own.get(key):
+            raise UserError(
+                f"that adapter was trained on {record.model} (model.{key}="
+                f"{_shown(theirs.get(key))}), and this run is on {config.model.name} "
+                f"({_shown(own.get(key))}): start from a run on the same backbone."
+            )
+    method = _as_recorded(config.method.identity())
+    for key in ("name", *sorted({*method, *record.method} - {"name", *_FREE})):
+        if method.get(key) != record.method.get(key):
+            raise UserError(
+                f"that adapter is of {record.method_label} with method.{key}="
+                f"{_shown(record.method.get(key))}, and this run has {_shown(method.get(key))}: "
+                f"set method.{key}, or start from another run."
+            )
+    trained_on = str(record.weights.get("sha256"))
+    if weights not in (None, trained_on):
+        raise UserError(
+            f"that adapter was trained on other weights of {record.model} (sha256 "
+            f"{trained_on[:12]}) than this run's ({str(weights)[:12]}): start from a run on the "
+            "same weights."
+        )
+
+
+def _record(folder: Path) -> Record:
+    """Return the record of the completed run in ``folder``, which has an adapter."""
+    check_run_folder(folder)
+    status = (folder / FILE).stat()
+    record = _read(folder, status.st_mtime_ns, status.st_size)
+    if record.status != "completed":
+        raise UserError(f"that run is {record.status}: complete it first.")
+    for name in ADAPTER:
+        if not (folder / name).is_file():
+            raise UserError(f"that run has no {name}: there is nothing to start from.")
+    method = method_class(str(record.method.get("name")))
+    if method.trains_backbone or not record.parameters["adapter"]:
+        raise UserError(
+            f"that run's method, {record.method_label}, has no adapter: start from a run of a "
+            "method that has one, such as method=hydra."
+        )
+    return record
+
+
+@functools.lru_cache(maxsize=64)  # jobs of a sweep start from few
+def _read(folder: Path, _time: int, _size: int) -> Record:
+    return read_record(folder)
+
+
+def _hash(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
+    return _hashed(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _hashed(path: Path, _time: int, _size: int) -> str:
+    return sha256_of(path)
+
+
+@contextmanager
+def _said_of(folder: str) -> Iterator[None]:
+    """Within it a mistake says that it is about ``init_from``."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"init_from={in_one_line(folder)}: {error}") from None
+
+
+def _as_recorded(values: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(values)))
+
+
+def _shown(value: Any) -> str:
+    """Return ``value`` as one types it: ``true``, ``[attn.proj,mlp.fc2]``."""
+    return in_one_line(json.dumps(value, separators=(",", ":")).replace('"', ""))
