@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.cli.arguments import parse_arguments, parse_bool
 from hydra_peft.cli.guard import guarded
+from hydra_peft.cli.inspect_data import inspect_data, is_asked_for
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, did_you_mean
 
@@ -34,6 +35,14 @@ python scripts/check_data.py [benchmark=vtab1k] [task=all] [data=<folder>] [deco
              original, for a note, not for a fault
   cache      where file hashes are kept (default: results/cache)
   out        the report as json (default: results/data_check/<benchmark>.json)
+
+Of images of one's own, by dataset (docs/data.md):
+
+python scripts/check_data.py dataset=folder dataset.root=<folder> [out=<file>]
+
+prints counts by class and split, sizes, modes, files that cannot be read, copies within splits and
+across them, classes with one image; writes the whole report (default:
+results/data_check/own-<name>.json) and beside it a contact sheet, a few images of each class.
 
 Exit code 0: all is as it should be; 1: something is missing or wrong; 2: a mistake."""
 
@@ -60,6 +69,9 @@ def main() -> int:
 
 
 def _main() -> int:
+    help_wanted = any(word in ("-h", "--help", "help") for word in sys.argv[1:])
+    if is_asked_for(sys.argv[1:]) and not help_wanted:
+        return inspect_data(sys.argv[1:])
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     decode = parse_bool("decode", arguments.decode)
     partial = parse_bool("partial", arguments.partial)

@@ -5,6 +5,7 @@ What :mod:`hydra_peft.data.sources.folder` and :mod:`~hydra_peft.data.sources.cs
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections import Counter
@@ -17,6 +18,7 @@ from hydra_peft.data.list_files import ImageList
 from hydra_peft.data.promises import LabelRange, SeenLabels
 from hydra_peft.data.shares import PARTS, allot, by_content, wanted_shares
 from hydra_peft.data.sources._request import DataRequest
+from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -109,12 +111,14 @@ def described(data: OwnData, split: Sequence[float] | None) -> dict[str, Any]:
             "give it a share for test, such as [0.8,0.1,0.1], or more images a class."
         )
     held_out = bool(counts.get("val"))
-    roles = {"train": "train", "test": "test"}
+    roles: dict[str, Any] = {"train": "train", "test": "test"}
     roles |= {"fit": "train", "val": "val"} if held_out else {}
+    # All of them, as a record's science has them.
+    whole = dataclasses.asdict(SplitRoles(**roles))
     taken = set(_missing(data, split))
     return {
         "classes": len(data.names),
-        "splits": roles,
+        "splits": whole,
         "sizes": {name: counts[name] for name in PARTS if counts.get(name)},
         "split": list(split) if split is not None and taken else None,
     }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.config.grid import shortened_keys
 from hydra_peft.config.identity import TUNED, short_hash
 from hydra_peft.config.tunable import flattened
+from hydra_peft.data.split_roles import role_of
 from hydra_peft.errors import UserError
 from hydra_peft.finite import is_finite
 from hydra_peft.methods import build_method, method_class
@@ -70,6 +71,9 @@ def config_contradictions(record: Record, config: Mapping[str, Any]) -> str:
         for key, (expected, value) in pairs.items():
             if expected == TUNED:
                 expected = record.tuning.get("chosen", {}).get(key, value)
+            if key == "dataset.splits" and isinstance(value, dict) and isinstance(expected, dict):
+                # Roles that no split plays need not stand in a yaml.
+                expected = {role: name for role, name in expected.items() if role in value or name}
             for part, there, here in _unlike(key, value, expected, lambda a, b: _same(b, a)):
                 found.append(f"{part} is {there} there and {here} in the record")
     return _told(found)
@@ -133,9 +137,28 @@ def _of_data(record: Record) -> Iterator[str]:
     if there is not None and there != scored:
         yield f"{scored} images were scored, and {split} has {there}"
     for name, count in counts.items():
-        size = _at(record.science, "dataset", "sizes", name)
+        size = _size(record, name)
         if size not in (_MISSING, count) and record.data.get("partial") is False:
             yield f"{name} has {count} images of {size}, and the data is not called partial"
+
+
+def _size(record: Record, split: str) -> Any:
+    """Return how many images ``split`` should have, less what was not drawn of the training data.
+
+    Of a part of what they were drawn from that is not said.
+    """
+    size = _at(record.science, "dataset", "sizes", split)
+    drawn = {key: _at(record.science, "dataset", key) for key in ("train_size", "shots")}
+    if not any(isinstance(value, int) for value in drawn.values()):
+        return size
+    roles = _at(record.science, "dataset", "splits")
+    role = role_of(split, roles if isinstance(roles, dict) else None)
+    if role == "train":
+        classes = _at(record.science, "dataset", "classes")
+        every = isinstance(drawn["shots"], int) and isinstance(classes, int)
+        return drawn["shots"] * classes if every else drawn["train_size"]
+    apart = isinstance(roles, dict) and roles.get("fit") == roles.get("train")
+    return _MISSING if role in ("fit", "val") and not apart else size
 
 
 def _of_times(record: Record) -> Iterator[str]:

@@ -1,0 +1,134 @@
+"""``scripts/check_data.py dataset=...``: one's own data before anyone trains on it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra_peft.cli.home import expand_home
+from hydra_peft.disk_errors import check_writable
+from hydra_peft.errors import UserError
+
+if TYPE_CHECKING:
+    from hydra_peft.config.schema import RunConfig
+    from hydra_peft.data.inspection import Inspection
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+#: words of the config that a data set depends on
+_KEYS = ("dataset", "paths.", "extent@dataset", "hydra.searchpath", "recipe@dataset.recipe")
+#: lines printed of problems, notes and classes; the json has all
+_SHOWN, _CLASSES = 10, 60
+
+
+def is_asked_for(words: Sequence[str]) -> bool:
+    """Whether ``words`` choose a data set of the config, not a benchmark."""
+    return any(word.startswith(_KEYS[0]) for word in words)
+
+
+def inspect_data(words: Sequence[str]) -> int:
+    """Print what the chosen data set is like, write json and contact sheet; 1 if it is wrong.
+
+    Raises:
+        UserError: a word that is not understood, or data that is laid out otherwise.
+    """
+    out, chosen = _split(words)
+    config = _compose(chosen)
+    dataset = config.dataset
+    path = out or ROOT / "results" / "data_check" / f"{dataset.benchmark}-{dataset.name}.json"
+    check_writable(path.parent, "out")
+    from hydra_peft.data.contact_sheet import contact_sheet
+    from hydra_peft.data.images import FileImages
+    from hydra_peft.data.inspection import files_by_class, inspect
+    from hydra_peft.data.sources import load_task
+    from hydra_peft.files import atomic_write, write_json
+    from hydra_peft.runs.first_look import check_data, data_request
+
+    check_data(config)
+    names = tuple(dataset.sizes)
+    data = load_task(dataset.source, data_request(dataset, config.paths, names))
+    images = [part.inputs.get("image") for part in data.splits.values()]
+    if not data.classes or not all(isinstance(one, FileImages) for one in images):
+        raise UserError(
+            f"dataset {dataset.name} has no image files by class to look at: for prepared data "
+            "give benchmark=<name> task=<name>."
+        )
+    found = inspect(data, dataset.splits)
+    _print(found, names)
+    write_json(path, {"dataset": dataset.name, "splits": names, **dataclasses.asdict(found)})
+    sheet = path.with_suffix(".png")
+    atomic_write(sheet, contact_sheet(files_by_class(data, dataset.splits.train)))
+    print(f"\nwritten: {path}\n         {sheet}")
+    return 1 if found.problems else 0
+
+
+def _split(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Return the file that ``out=`` names, and the words of the config."""
+    out, chosen, folder = None, [], False
+    for word in words:
+        key, _, value = word.partition("=")
+        if folder or key == "--config-dir":
+            folder = not folder and not value
+            if place := (value if key == "--config-dir" else word):
+                chosen.append(f"hydra.searchpath=['file://{Path(place).expanduser().resolve()}']")
+        elif key == "out":
+            out = Path(value).expanduser()
+        elif word.startswith(_KEYS):
+            chosen.append(expand_home(word))
+        else:
+            raise UserError(
+                f"cannot understand '{word}': with dataset=... there are dataset.<key>=..., "
+                "paths.<key>=..., --config-dir=<folder> and out=<file>, see --help."
+            )
+    return out, chosen
+
+
+def _compose(words: Sequence[str]) -> RunConfig:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
+    from hydra_peft.cli.train import CONF, register
+    from hydra_peft.config.check import check_config
+    from hydra_peft.config.resolvers import without_devices
+
+    register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"), without_devices():
+        try:
+            return check_config(compose("train", [*words]))
+        except COMPOSITION_ERRORS as error:
+            raise UserError(one_sentence(error)) from None
+
+
+def _print(found: Inspection, splits: Sequence[str]) -> None:
+    import pandas as pd
+
+    from hydra_peft.plain_text import in_one_line
+
+    lines = [
+        {"class": in_one_line(name), **{s: counts.get(s, 0) for s in splits}}
+        for name, counts in found.counts.items()
+    ]
+    total = {s: sum(counts.get(s, 0) for counts in found.counts.values()) for s in splits}
+    shown = [*lines[:_CLASSES], {"class": "all", **total}]
+    print(pd.DataFrame(shown).to_markdown(index=False, disable_numparse=True))
+    if len(lines) > _CLASSES:
+        print(f"{len(lines) - _CLASSES} more classes, see the json.")
+    modes = ", ".join(f"{mode} {count:,}" for mode, count in found.modes.items())
+    print(f"\nwidth {_range(found.widths)}, height {_range(found.heights)} pixels; modes: {modes}")
+    print(f"content sha256 {found.sha256[:12]}")
+    for kind, sentences in (
+        ("", [*found.problems, *found.unreadable[1:]]),
+        ("note: ", found.notes),
+    ):
+        for sentence in sentences[:_SHOWN]:
+            print(f"{kind}{in_one_line(sentence)}")
+        if len(sentences) > _SHOWN:
+            print(f"{kind}{len(sentences) - _SHOWN} more, see the json.")
+
+
+def _range(values: tuple[int, int, int]) -> str:
+    least, median, greatest = values
+    return f"{least}" if least == greatest else f"{least} to {greatest} (median {median})"

@@ -1,0 +1,54 @@
+"""One's own images from a folder to a table, under a name of one's own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from class_folders import write_classes
+
+from hydra_peft.cli import check_data, tables
+
+
+@pytest.fixture
+def short() -> list[str]:
+    return ["train.epochs=1", "scheduler.warmup_epochs=0", "device=cpu"]
+
+
+def test_a_yaml_of_ones_own_is_swept_tabulated_and_checked(
+    cli: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    root = write_classes(tmp_path / "pictures", {"dog": 10, "cat": 10})
+    own = tmp_path / "conf" / "dataset"
+    own.mkdir(parents=True)
+    text = f"defaults: [folder, _self_]\nname: pets\nroot: {root}\nsplit: [0.5, 0, 0.5]\n"
+    (own / "pets.yaml").write_text(text)
+    folder = f"--config-dir={own.parent}"
+    code, _, err = cli(folder, "-m", "dataset=pets", "method=lora,linear", "dataset.shots=3")
+    assert (code, err) == (0, "")
+    files = sorted(tmp_path.glob("runs/**/result.json"))
+    records = [json.loads(file.read_text()) for file in files]
+    assert [record["method"]["name"] for record in records] == ["linear", "lora"]
+    assert {record["task"] for record in records} == {"pets"}
+    for record in records:
+        assert record["data"]["lineage"] == "folder"
+        assert record["data"]["classes"] == ["cat", "dog"]
+        assert record["data"]["counts"] == {"train": 6, "test": 10}
+
+    monkeypatch.setattr(sys, "argv", ["scripts/tables.py", f"runs={tmp_path}/runs"])
+    assert tables.main() == 0
+    out = capfd.readouterr().out
+    assert "pets" in out
+    assert "dataset.shots=3" in out
+    assert "NOT CHECKED" not in out
+
+    words = [folder, "dataset=pets", f"paths.cache={tmp_path}/cache", f"out={tmp_path}/c.json"]
+    monkeypatch.setattr(sys, "argv", ["scripts/check_data.py", *words])
+    assert check_data.main() == 0
+    assert (tmp_path / "c.png").is_file()
