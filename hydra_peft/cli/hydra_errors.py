@@ -6,7 +6,9 @@ import os.path
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import yaml
 from hydra.core.config_store import ConfigStore
@@ -25,6 +27,7 @@ from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.hydra_keys import unknown_key_of_hydra
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.config.interpolations import unresolved
+from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError, did_you_mean
 
 #: more options than this are not all listed in a message
@@ -206,8 +209,20 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
             last, node = key.split(".")[0], defaults
     if not isinstance(node, DictConfig):
         return f"unknown key '{key}': see python scripts/train.py --help."
+    if parent and last not in node and _may_be_left_out(key):
+        return f"'{key}' is not written in the yaml chosen: add it with a plus, as +{key}=..."
     known = [str(name) for name in node if str(name) != "hydra"]
     return f"unknown key '{key}'{did_you_mean(last, known)}; known here: {', '.join(known)}."
+
+
+def _may_be_left_out(key: str) -> bool:
+    """Return whether ``key`` has a value in a run's config where no yaml has one."""
+    cls: Any = RunConfig
+    *groups, last = key.split(".")
+    for group in groups:
+        cls = get_type_hints(cls).get(group) if is_dataclass(cls) else None
+    # A source's own options stand in dataset itself.
+    return is_dataclass(cls) and last != "source_options" and last in {f.name for f in fields(cls)}
 
 
 COMPOSITION_ERRORS = (

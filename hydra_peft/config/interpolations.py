@@ -34,6 +34,12 @@ def unresolved(error: Exception, key: str = "") -> str | None:
         return f"{named}: no function '{reason.rpartition(' ')[2]}' is known for ${{...}}."
     if "Recursive interpolation" in reason:
         return f"{named} points to itself: give it a value."
+    missing = re.fullmatch(r"Interpolation key '([\w.]+)' not found", reason)
+    if isinstance(error, InterpolationKeyError) and missing:
+        return (
+            f"{named} points to something that is not there: no yaml has a value for {missing[1]}; "
+            f"write it into the one that lacks it, or give {named} a value of its own."
+        )
     if isinstance(error, InterpolationKeyError | InterpolationResolutionError):
         return f"{named} points to something that is not there: {reason}."
     return None

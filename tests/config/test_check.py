@@ -85,6 +85,7 @@ VALIDATION = "protocol=validation"
         (["method.init=gausian"], "did you mean 'gaussian'"),
         (["method.name=loar"], "did you mean 'lora'"),
         (["method.recipe=foo"], "optimizer.lr points to something that is not there"),
+        (["~method.recipe"], "optimizer.lr points .* no yaml has a value for method.recipe; write"),
         (["seed=-1"], "seed=-1 is not allowed"),
         (["seed=true"], "seed=true is not allowed: it must be a whole number"),
         (["seed=null"], "seed=null is not allowed: it must be a whole number"),
