@@ -91,11 +91,10 @@ def _compose(words: Sequence[str]) -> RunConfig:
     from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
     from hydra_peft.cli.train import CONF, register
     from hydra_peft.config.check import check_config
-    from hydra_peft.config.resolvers import without_devices
 
     register()
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"), without_devices():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         try:
             return check_config(compose("train", [*words]))
         except COMPOSITION_ERRORS as error:

@@ -185,6 +185,7 @@ def test_its_folder_is_typed_as_it_was_printed_and_swept_over(
     assert "=" in origin.folder.name
     words = ["-m", f"init_from={origin.folder},null", "method=hydra", "sweep.dry_run=true"]
     words += [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache", "device=cpu"]
+    words += ["data.allow_partial=true"]
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
     assert train.main() == 0
     assert "2 jobs" in capsys.readouterr().out
