@@ -30,7 +30,7 @@ def usable_cores() -> int:
 
 
 def core_seconds() -> tuple[float, float] | None:
-    """Return how long the cores this process is scheduled on were idle, and counted, in seconds.
+    """Return the idle and the total seconds of the cores that this process may use.
 
     Both are sums over these cores since the machine started; time that a hypervisor gave to others
     counts and is not idle. None where the system does not tell (no Linux, or a sandbox).

@@ -1,4 +1,4 @@
-"""What the system says of a disk that does not take what is written, as a sentence."""
+"""Sentences about disks that refuse a write: full, read-only, over a quota."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def remedy(error: OSError, elsewhere: str) -> str:
 
 
 def disk_reason(error: OSError) -> str | None:
-    """Return what of a disk failed where, the beginning of a sentence; None for other errors."""
+    """Return the beginning of a sentence about a disk error and its file; None for other errors."""
     reason = _REASONS.get(error.errno or 0)
     if reason is None:
         return None

@@ -1,4 +1,4 @@
-"""The one exception that carries a sentence for the user."""
+"""User errors: the exception that carries one sentence for the user."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def open_regular(path: Path, *, links: bool = False) -> BinaryIO:
 
 
 def content_of(path: Path, most: int, *, links: bool = False, tail: bool = False) -> bytes | None:
-    """Return what is in the regular file ``path``, None where there is no such file.
+    """Read the regular file ``path``; None where there is no such file.
 
     Args:
         most: how many bytes it may have.

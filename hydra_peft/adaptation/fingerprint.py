@@ -29,7 +29,7 @@ def backbone_state_dict(model: nn.Module, head: tuple[str, ...] | None = None) -
 
 
 def untouched_name(name: str, layers: Iterable[str]) -> str | None:
-    """Return what the tensor ``name`` of an adapted model is called in the untouched one.
+    """Map a tensor's name in an adapted model to its name in the untouched backbone.
 
     ``blocks.0.attn.proj.base.bias`` is ``blocks.0.attn.proj.bias`` there; what lies beside ``base``
     is an adapter's own, and None.

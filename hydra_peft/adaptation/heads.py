@@ -1,4 +1,4 @@
-"""Where a model keeps its task head."""
+"""Location of the task head in a model, by the names that timm and torchvision use."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def find_head(model: nn.Module, head: str | Sequence[str] | None = None) -> tupl
 
 
 def _no_head(model: nn.Module) -> tuple[str, ...]:
-    """Return that there is no head, unless all parameters lie in one part that has one."""
+    """Return an empty list of head modules, unless all parameters lie in one part that has a
+    head."""
     holding = [
         (n, part) for n, part in model.named_children() if any(True for _ in part.parameters())
     ]

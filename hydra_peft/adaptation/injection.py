@@ -1,4 +1,4 @@
-"""The one door through which every method enters a model."""
+"""Injection of a fine-tuning method into a model: freeze, adapt, record what is trained."""
 
 from __future__ import annotations
 

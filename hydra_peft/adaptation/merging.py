@@ -98,7 +98,7 @@ def _tell_of_rounding(merged: list[tuple[str, Adapter, nn.Module]]) -> None:
 
 @torch.no_grad()
 def _lost_share(adapter: Adapter, plain: nn.Module) -> float:
-    """Return how much of an adapter's update the merged module has not: ``|W - W*| / |W* - W0|``.
+    """Relative error of merging in the layer's dtype: ``|W - W*| / |W* - W0|`` of merged weight W.
 
     W is the merged weight, W* the same in float64, W0 the frozen one; norms are Frobenius'. A bias
     is measured alone, and the larger share is what counts.

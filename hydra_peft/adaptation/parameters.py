@@ -1,4 +1,4 @@
-"""What an adapted model trains, told apart: adapter and head."""
+"""Trainable parameters of an adapted model, adapter and head apart: names, counts, state dict."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def trainable_parameters(model: nn.Module) -> TrainableParameters:
 
 
 def trained_parameters(model: nn.Module) -> TrainableParameters:
-    """Return what :func:`trainable_parameters` does, of a merged model too.
+    """Return the parameters of :func:`trainable_parameters`, also of a merged model.
 
     Raises:
         UserError: ``model`` has not been adapted, or lost what is trained of it.
@@ -116,8 +116,8 @@ def _parameters_by_name(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def adapter_state_dict(model: nn.Module, *, head: bool = True) -> dict[str, Tensor]:
-    """Return what a model has beyond its backbone: adapter tensors, what the method trains of the
-    backbone itself and, unless ``head=False``, the head's tensors.
+    """Return the state dict of everything beyond the frozen backbone: adapter tensors, the
+    backbone's own parameters that the method trains and, unless ``head=False``, the head's.
 
     Names are the model's own (``blocks.0.attn.proj.parallel.down.weight``); merged or not, they
     are the same, and what modules share comes once, under its first name. Full fine-tuning returns

@@ -1,4 +1,4 @@
-"""What was done to a model, kept on the model."""
+"""Record of an injected method, kept on the model: adapters, head, trained parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _ATTRIBUTE = "_hydra_peft_adaptation"
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What was done to a model, and so what is trained of it, whatever requires a gradient later.
+    """Names of the modules and parameters that :func:`hydra_peft.inject` added, unfroze or found as
+    head.
 
     Trained are the parameters ``trained`` and all of ``head``: by name, since names outlast
     copies, casts, heads that are replaced, and merging. A parameter that several modules share
@@ -48,13 +49,14 @@ class Adaptation:
 
 
 def find_adaptation(model: nn.Module) -> Adaptation | None:
-    """Return what was done to ``model`` itself, not to a part of it; None if nothing was."""
+    """Return the record of adaptation of ``model`` itself, not of a part of it; None if it has
+    none."""
     found: Adaptation | None = vars(unwrap(model)).get(_ATTRIBUTE)
     return found
 
 
 def adaptation(model: nn.Module) -> Adaptation:
-    """Return what :func:`hydra_peft.inject` did to ``model``.
+    """Return the record of adaptation that :func:`hydra_peft.inject` left on ``model``.
 
     Raises:
         UserError: ``model`` has not been adapted.

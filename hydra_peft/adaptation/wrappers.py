@@ -68,7 +68,8 @@ def _check_whole(module: nn.Module) -> None:
 
 @functools.cache
 def _home(kind: type) -> str:
-    """Return which of torch's packages that are no plain modules ``kind`` comes of; else ''."""
+    """Return the package of torch (quantisation, FSDP, ...) that defines ``kind``, '' for plain
+    modules."""
     # Known by the names of their homes: importing these takes a second, and they are rarely used.
     packages = ("torch.jit", "torch.distributed.fsdp", "torch.distributed.tensor")
     homes = [base.__module__ for base in kind.__mro__]

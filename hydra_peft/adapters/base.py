@@ -1,4 +1,4 @@
-"""What every adapter module has in common, whatever it computes."""
+"""Base class of adapter modules: a frozen ``base``, own parameters, and merging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How down-projections start. Up-projections always start at zero."""
+"""Initialisers of down-projections; up-projections always start at zero."""
 
 from __future__ import annotations
 

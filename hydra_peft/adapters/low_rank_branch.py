@@ -52,7 +52,7 @@ class LowRankBranch(nn.Module):
         return self.up(self.dropout(self.down(x)))
 
     def mask(self, like: Tensor) -> Tensor:
-        """Return what dropout multiplies the features of one call with: 0 or 1 / (1 - p).
+        """Draw the dropout mask for the features of one call: entries 0 or 1 / (1 - p).
 
         Args:
             like: input of that call, ``[..., in_features]``; the mask has its dtype and device.

@@ -29,7 +29,7 @@ def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether something hangs on ``module`` itself that each pass through it calls."""
+    """Whether hooks, forward or backward, are registered on ``module`` itself."""
     return any(
         (
             module._forward_hooks,

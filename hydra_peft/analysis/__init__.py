@@ -1,1 +1,1 @@
-"""What trained branches are like: numbers about weights and features that figures show."""
+"""Analysis of trained branches: subspace similarity, branch outputs, intervals; no files."""

@@ -1,4 +1,4 @@
-"""What each branch of an adapted layer adds to the layer's output, for real images."""
+"""Outputs of each branch of an adapted layer on real images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure a mean is, and a difference's sign."""
+"""Confidence intervals of means and the sign test."""
 
 from __future__ import annotations
 

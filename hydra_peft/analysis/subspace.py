@@ -113,7 +113,7 @@ SEQUENTIAL = "B W0"
 
 
 def top_count(weight: Tensor) -> int:
-    """Return how many directions are the top 10% of a ``[d, m]`` weight, at least 1.
+    """Number of singular directions in the top 10% of a ``[d, m]`` weight, at least 1.
 
     The paper does not say how it rounds; 768 give 77.
     """

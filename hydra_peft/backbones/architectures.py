@@ -117,7 +117,7 @@ def _own_class(architecture: str) -> type[nn.Module] | None:
 
 
 def described(architecture: str, arguments: Mapping[str, Any]) -> str:
-    """Return how messages name a model: by its keys and their values."""
+    """Name a model in messages by its config keys and their values."""
     told = f" with model.arguments={dict(arguments)}" if arguments else ""
     return shortened(f"model.architecture '{architecture}'{told}", 300)
 
@@ -149,7 +149,8 @@ def _check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
 
 
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
-    """Return what the constructor of ``cls`` takes, itself or by handing it to its base class."""
+    """Return the parameters of the constructor of ``cls``, those it hands to base classes
+    included."""
     found: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
         own = [*inspect.signature(base.__init__).parameters.values()][1:]  # type: ignore[misc]

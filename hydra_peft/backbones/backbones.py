@@ -36,7 +36,7 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 @dataclass(frozen=True)
 class Weights:
-    """Where a backbone's weights come from.
+    """Origin of a backbone's weights: a name, a file or random, with their sha256.
 
     Attributes:
         kind: ``pretrained`` or ``random``.

@@ -319,7 +319,7 @@ def _check_shape(file: _File, key: str, expected: Shape) -> None:
 
 
 def _unplaced(model: nn.Module) -> int:
-    """Return how many positions of ``model`` belong to no patch: 1 for a class token, or 0."""
+    """Number of position embeddings that belong to no patch: 1 for a class token, else 0."""
     vit = cast(Any, model)
     return int(vit.pos_embed.shape[1]) - math.prod(vit.patch_embed.grid_size)
 

@@ -19,7 +19,7 @@ class OwnInputs(Protocol):
     """A backbone that prepares its own inputs, such as padded token ids; others take images."""
 
     def prepare(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return what the model is called with, from a batch on its device."""
+        """Return the model's input for a batch on its device."""
         ...
 
     def probe(self) -> Batch:
@@ -33,7 +33,7 @@ def image_size(backbone: nn.Module) -> tuple[int, int] | None:
 
 
 def preparation(backbone: nn.Module, name: str, device: torch.device) -> Prepare:
-    """Return what turns a batch into the input of ``backbone``.
+    """Return the function that turns a batch into the input of ``backbone``.
 
     Args:
         name: of images: ``backbone`` takes mean and deviation that timm states for its weights,

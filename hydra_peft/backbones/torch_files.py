@@ -51,7 +51,7 @@ def _content(path: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Return what torch found, without its advice to read the file unsafely."""
+    """Reason torch gave for refusing a file, without its advice to load it unsafely."""
     found = re.search(r"Unsupported (?:global: GLOBAL|class|operand) [\w.]+", str(error))
     if found is not None:
         return found[0]

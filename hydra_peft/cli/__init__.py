@@ -1,1 +1,1 @@
-"""What the scripts call: one module for each."""
+"""Commands: one module for each script; Hydra is imported here only."""

@@ -83,7 +83,7 @@ Exit code: 0, or 1 if a test or a part of suite gpu failed."""
 
 @dataclass(frozen=True)
 class Arguments:
-    """What every suite takes."""
+    """Arguments common to all suites."""
 
     device: str = "auto"
     out: str = ""

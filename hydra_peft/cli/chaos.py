@@ -40,7 +40,7 @@ Exit code: 0 all held, 1 something did not (each named)."""
 
 @dataclass(frozen=True)
 class Settings:
-    """As in :data:`USAGE`."""
+    """Settings of a chaos run, explained in :data:`USAGE`."""
 
     jobs: int = 24
     kills: int = 100

@@ -1,4 +1,5 @@
-"""What runs without overrides have, composed from ``conf`` for tables to compare."""
+"""Default settings and hyper-parameters of runs, composed from ``conf``, for tables to compare
+with."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
 def default_hyperparameters(
     benchmark: str, *, protocol: str, method: str
 ) -> dict[str, dict[str, float]]:
-    """Return what runs without overrides take, by task and by the column of the paper's tables.
+    """Return the default hyper-parameters by task and by column of the paper's tables.
 
     Empty where ``conf`` has no such benchmark. A hyper-parameter that the method does not have is
     left out.
@@ -99,7 +100,8 @@ def has_benchmark(benchmark: str) -> bool:
 
 
 def _overrides(origin: Origin) -> list[str] | None:
-    """Return how to compose a run of ``origin``; None where ``conf`` lacks a part of it."""
+    """Return the overrides that compose the defaults of ``origin``; None where ``conf`` lacks a
+    part."""
     # Settings hold recipe values by reference, so any task of the benchmark will do.
     tasks = _tasks(origin.benchmark)
     known = origin.protocol in _options("protocol") and origin.method in _options("method")

@@ -46,7 +46,7 @@ python scripts/figures.py figure=<name> [run=<folder>[,<folder>]] [runs=<folder>
 
 @dataclass(frozen=True)
 class Arguments:
-    """What every figure takes; empty is not given."""
+    """Arguments common to all figures; empty means not given."""
 
     figure: str = ""
     run: str = ""
@@ -109,7 +109,7 @@ def _find(name: str) -> Figure:
 
 
 def _parse(words: list[str], figure: Figure | None) -> tuple[Arguments, Any]:
-    """Return what all figures take, and the settings of ``figure``."""
+    """Parse the command line into the arguments of all figures and the settings of ``figure``."""
     if figure is None:
         return parse_arguments(Arguments, words, usage()), None
     common, own = typing.get_type_hints(Arguments), typing.get_type_hints(figure.settings)
@@ -130,7 +130,7 @@ def _parse(words: list[str], figure: Figure | None) -> tuple[Arguments, Any]:
 
 
 def _source(figure: Figure, arguments: Arguments, settings: Any) -> Any:
-    """Return what ``figure`` is drawn from: folders, or a collection.
+    """Return the run folders, or the collection, that ``figure`` is drawn from.
 
     Raises:
         UserError: it is not given, or is not there.

@@ -1,4 +1,4 @@
-"""How every entry point ends: one sentence and an exit code, never a traceback for a mistake."""
+"""Guard around every entry point: mistakes end as one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Stopped(BaseException):
 
 
 def guarded(main: Callable[[], int]) -> int:
-    """Return what ``main`` returns, or the exit code of how it failed, with a sentence on stderr.
+    """Call ``main``; turn exceptions into a sentence on stderr and an exit code.
 
     A user's mistake or a full disk gives 2, a run that did not complete 1, Ctrl-C, SIGTERM and a
     terminal that is closed 130, a reader that leaves (``head``, ``grep -m1``) 141 and no sentence.

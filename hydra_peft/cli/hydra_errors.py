@@ -40,7 +40,7 @@ def one_sentence(
     defaults: Callable[[], DictConfig | None] = lambda: None,
     words: Sequence[str] = (),
 ) -> str:
-    """Return what a user needs to know of ``error``.
+    """Turn an error of Hydra's or OmegaConf's into one sentence for the user.
 
     Args:
         error: raised while Hydra composed a config.
@@ -121,7 +121,7 @@ def _is_open(text: str) -> bool:
 
 
 def _several(override: str, defaults: Callable[[], DictConfig | None]) -> str:
-    """Return what to do about several values where no sweep was asked for."""
+    """Return advice on several values given where no sweep was asked for."""
     key, _, value = override.partition("=")
     begun = f"'{override}' gives several values"
     name = key.lstrip("+")

@@ -84,7 +84,7 @@ def _missing_folder(paths: list[object]) -> str | None:
 
 
 def _settings_of(name: str) -> str | None:
-    """Return which settings the key ``name`` of Hydra's is a group of, None where it is none."""
+    """Return the settings that Hydra's key ``name`` groups, None where it is no group."""
     if name in _OF_PLUGINS:
         return ""
     node: object = OmegaConf.structured(HydraConf)

@@ -32,7 +32,7 @@ OTHER_SWEEPER = (
 
 
 class _JobsLauncher(Launcher):
-    """What both have in common."""
+    """Base of launchers that plan jobs and report their ends."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -51,7 +51,7 @@ class _JobsLauncher(Launcher):
         raise NotImplementedError
 
     def slots(self, configs: Sequence[RunConfig]) -> int:  # noqa: ARG002
-        """Return how many jobs of these configs are done at a time."""
+        """Number of jobs of these configs that run at a time."""
         return 1
 
     def launch(
@@ -95,7 +95,7 @@ class LocalLauncher(_JobsLauncher):
         return local.launch_jobs(jobs, fail_fast=fail_fast)
 
     def slots(self, configs: Sequence[RunConfig]) -> int:
-        """Return how many slots they ask for.
+        """Number of slots that the configs ask for.
 
         Raises:
             UserError: see :func:`hydra_peft.sweeps.slots.slots_for`.

@@ -84,6 +84,6 @@ def check_choices(words: Iterable[str]) -> None:
 
 
 def _values(override: Override) -> list[object]:
-    """Return what ``override`` sets its key to: several values in a sweep."""
+    """Return the values that ``override`` gives its key: several in a sweep."""
     value = override.value()
     return list(value.list) if isinstance(value, ChoiceSweep) else [value]

@@ -62,7 +62,7 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Order:
-    """What to do: the arguments, understood."""
+    """Parsed arguments of ``prepare_data.py``."""
 
     benchmark: str
     tasks: Sequence[DatasetConfig]
@@ -137,7 +137,8 @@ def _prepare(benchmark: str, arguments: Arguments) -> int:
 
 
 def _mention_remains(order: Order) -> None:
-    """Say what killed runs have left; another machine may be at it, so nothing is deleted here."""
+    """Name the leftovers of killed preparations; another machine may be at work, so none is
+    deleted."""
     from hydra_peft.workshop.prepare.originals._source import UNPACKED
 
     remains = _remains(order.out)
@@ -147,7 +148,7 @@ def _mention_remains(order: Order) -> None:
 
 
 def _remains(out: Path) -> set[Path]:
-    """Return what is left in ``out`` of tasks and of archives that were being put there."""
+    """Return the leftovers in ``out`` of tasks and archives that were being written."""
     return {path for pattern in (".*.partial-*", ".*.unpacked-*") for path in out.glob(pattern)}
 
 
@@ -242,7 +243,7 @@ def _spec(benchmark: str, task: DatasetConfig, folder: str) -> TaskSpec:
 
 
 def _folder(order: Order, task: DatasetConfig, original: Original) -> Path:
-    """Return where the original's files are, or are to be fetched to."""
+    """Return the folder that holds the original's files, or that they are downloaded to."""
     from hydra_peft.workshop.prepare.originals._prepare import open_source, own_name, source_folder
 
     names = [task.name, *([task.folder] if task.folder else []), *task.aliases]

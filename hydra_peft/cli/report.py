@@ -180,7 +180,7 @@ def _pictures(collection: Collection) -> tuple[list[Picture], list[str]]:
 
 
 def _options() -> Options:
-    """Return what the command line calls tasks and models, from ``conf``."""
+    """Return the tasks and models known to the command line, from ``conf``."""
     import yaml
 
     from hydra_peft.report.missing import Options

@@ -76,7 +76,7 @@ def _main() -> int:
 
 
 def _columns() -> int | None:
-    """Return how wide the terminal is; None where there is none, and nothing is to be cut."""
+    """Width of the terminal in columns; None without a terminal, where nothing is cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
@@ -128,7 +128,7 @@ def _counts(title: str, counts: dict[str, int]) -> str:
 
 
 def _sweep(sweep: Remaining, now: datetime) -> str:
-    """Return how far a sweep is and, where it is going on, when it ends (local time)."""
+    """Return the progress of a sweep and, while it runs, its expected end (local time)."""
     failed = f", {sweep.failed} failed" if sweep.failed else ""
     text = (
         f"sweep of {clean(_when(sweep.started))} UTC: {sweep.done} of {sweep.jobs} done{failed}, "

@@ -99,7 +99,7 @@ class Sweeps(Sweeper):
         return self._launch(planned, executor, slots if unknown else None) if to_start else []
 
     def plan(self) -> list[PlannedJob]:
-        """Return what is to be done about each job.
+        """Decide for each job of the sweep: new, done, resumed, failed.
 
         Raises:
             UserError: some job cannot work, which is told before torch is loaded if it can be.
@@ -123,7 +123,7 @@ class Sweeps(Sweeper):
         return plan(on_devices(found), thorough=dry_run, elsewhere=elsewhere)
 
     def _slots(self, planned: Sequence[PlannedJob]) -> int:
-        """Return how many jobs are done at a time; 1 where only the launcher knows."""
+        """Number of jobs that run at a time; 1 where only the launcher knows."""
         configs = [job.config for job in planned if job.config and job.starts]
         count = getattr(self.launcher, "slots", None)
         return count(configs) if count is not None and configs else 1

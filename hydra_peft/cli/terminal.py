@@ -24,7 +24,7 @@ def clean(text: str) -> str:
 
 
 def width(text: str) -> int:
-    """Return how many columns of a terminal ``text`` takes."""
+    """Width of ``text`` in columns of a terminal."""
     if text.isascii():
         return len(text)
     return sum(_width(char) for char in text)

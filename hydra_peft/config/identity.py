@@ -43,7 +43,7 @@ _USUAL_HEAD = {"name": "linear"}
 
 
 def science(config: RunConfig) -> dict[str, Any]:
-    """Return what decides the result of a run, apart from code, data and weights.
+    """Return the part of a config that decides the result of a run, besides code, data and weights.
 
     Paths, device, logging and what to do about existing runs are left out; the hashes of code,
     data and weights are recorded beside the id, that of the weights also in the folder's name. The

@@ -256,7 +256,7 @@ class DatasetConfig(_Group, key="dataset"):
             )
 
     def task(self, label_smoothing: float = 0.0) -> Task:
-        """Return what is asked of a model: see :func:`hydra_peft.tasks.build_task`."""
+        """Build the task: see :func:`hydra_peft.tasks.build_task`."""
         metrics = [self.metric, *self.metrics]
         return build_task(
             self.kind, outputs=self.classes, metrics=metrics, label_smoothing=label_smoothing
@@ -539,7 +539,7 @@ class RunConfig(_Group):
             self.task()
 
     def task(self) -> Task:
-        """Return what is asked of the model: loss, metrics and the width of its head.
+        """Build the task: loss, metrics and the width of its head.
 
         Raises:
             UserError: the kind of task has no use for label smoothing.

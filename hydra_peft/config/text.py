@@ -95,7 +95,7 @@ def from_yaml(text: str, where: str) -> dict[str, Any]:
 
 
 def from_own_yaml(text: str) -> dict[str, Any] | None:
-    """Return what :func:`from_yaml` does of a text just as :func:`to_yaml` writes it, else None.
+    """Parse a text exactly as :func:`to_yaml` writes it, without a YAML parser; None for others.
 
     A thousand configs of a sweep consist of a few different groups, each of which is read once;
     the values are shared, so they are not to be changed.

@@ -26,7 +26,7 @@ from hydra_peft.errors import UserError
 
 @dataclass
 class SplitReport:
-    """What was found of one split.
+    """Findings about one split of a prepared task.
 
     Attributes:
         count: images listed.
@@ -45,7 +45,7 @@ class SplitReport:
 
 @dataclass
 class TaskReport:
-    """What was found of one task.
+    """Findings about one prepared task.
 
     Attributes:
         task: its name.
@@ -83,7 +83,7 @@ def check_prepared(
     decode: bool,
     allow_partial: bool = False,
 ) -> TaskReport:
-    """Return what is right and wrong with the prepared data of a task.
+    """Check the prepared data of a task: counts, labels, hashes, images, overlaps.
 
     Args:
         request: the task; of its splits, those it names are checked.

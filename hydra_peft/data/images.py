@@ -75,7 +75,7 @@ class FileImages(Images):
 
     @property
     def decodable(self) -> Path:
-        """Where is kept which of them could be decoded."""
+        """File that keeps which images could be decoded."""
         return self.index.with_name(f"{self.index.stem}-decodable.safetensors")
 
     def check_decodable(self) -> None:

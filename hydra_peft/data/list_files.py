@@ -27,7 +27,7 @@ MAX_BYTES = 16 * 2**20
 
 @dataclass(frozen=True)
 class ImageList:
-    """What list files say: paths below the task's folder, and labels."""
+    """Parsed list file: image paths below the task's folder, and labels."""
 
     paths: list[str]
     labels: list[int]

@@ -20,7 +20,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a check needs of a manifest.
+    """Fields of a manifest that checks need.
 
     Attributes:
         partial: whether the task was prepared with other sizes than it should have.

@@ -45,7 +45,7 @@ class Overlap:
 
     @property
     def too_large(self) -> bool:
-        """Whether it is more than public data sets have by themselves."""
+        """Whether two splits share more images than public data sets do by chance."""
         return self.shared > MAX_OVERLAP * self.count
 
     def __str__(self) -> str:

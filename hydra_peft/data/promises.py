@@ -1,4 +1,4 @@
-"""What a task's yaml promises of its data, images and classes, and whether labels keep it."""
+"""Check of labels against the counts and classes that a task's yaml promises."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hydra_peft.errors import UserError
 
 @dataclass(frozen=True)
 class LabelRange:
-    """How many targets a split has, and the least and the greatest label where they are classes."""
+    """Number of targets of a split, with the least and the greatest label of classes."""
 
     count: int
     lowest: int | None = None
@@ -18,7 +18,7 @@ class LabelRange:
 
     @classmethod
     def of(cls, labels: Sequence[int]) -> LabelRange:
-        """Return that of ``labels``, of which there are some."""
+        """Return the range of ``labels``, which are not empty."""
         return cls(len(labels), min(labels), max(labels))
 
 

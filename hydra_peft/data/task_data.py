@@ -44,7 +44,7 @@ class TaskData:
         return SeenLabels(ranges, self.lineage, self.partial)
 
     def describe(self) -> dict[str, object]:
-        """Return what a record says of the data: hashes, counts, lineage, and what is amiss."""
+        """Describe the data for a record: hashes, counts, lineage and defects."""
         hashes = {name: split.sha256() for name, split in sorted(self.splits.items())}
         whole = hashlib.sha256(" ".join(hashes.values()).encode()).hexdigest()
         counts = {name: len(split) for name, split in sorted(self.splits.items())}

@@ -38,7 +38,7 @@ _SAVED = ("pdf", "png")
 
 @dataclass(frozen=True)
 class FigureData:
-    """What a figure is drawn from, and what belongs beside it.
+    """Data of a figure, and the notes that belong beside it.
 
     Attributes:
         tables: all numbers in the picture. Table ``""`` is saved as ``<file>.csv``, another one,

@@ -1,4 +1,4 @@
-"""What a picture must say of the runs behind it."""
+"""Captions of figures: what the runs behind a picture were trained and scored on."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def describe_runs(records: Iterable[Record]) -> str:
 
 
 def warnings(records: Iterable[Record]) -> list[str]:
-    """Return what a picture of ``records`` must say itself: random weights, partial data."""
+    """Return the warnings that a picture of ``records`` must show: random weights, partial data."""
     found = list(records)
     random = any(weights_label(record) == RANDOM for record in found)
     partial = any(record.data.get("partial") for record in found)

@@ -109,7 +109,7 @@ def _scale(axes: Axes, x: list[float], logarithmic: bool) -> None:
 
 
 def points(values: Sequence[float], inches: float, span: float = 0.0) -> list[float]:
-    """Return where ``values`` lie on an axis of that many inches, in points from its lowest.
+    """Map ``values`` to positions on an axis of that many inches, in points from its lowest.
 
     Args:
         values: as the axis is scaled, so logarithms for a logarithmic one.
@@ -142,7 +142,7 @@ def side_by_side(
 
 
 def _rising(values: Sequence[float]) -> list[float]:
-    """Return what is nearest to ``values`` and never falls: means of blocks that are pooled.
+    """Return the nearest non-decreasing sequence to ``values`` (pooled adjacent violators).
 
     This is isotonic regression, by pooling adjacent violators (Ayer et al., 1955).
     """

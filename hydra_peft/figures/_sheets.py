@@ -54,7 +54,7 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Sheet:
-    """What one picture shows.
+    """Content of one picture of a sheet.
 
     Attributes:
         part: the rows that may stand in it, their tasks, what they share and are called.
@@ -85,7 +85,7 @@ class Sheet:
 
     @property
     def marks(self) -> list[str]:
-        """What must be seen at once: random weights, partial data, a test set that chose."""
+        """Marks of a picture: random weights, partial data, epochs selected on the test set."""
         row = self.table.rows[0]
         marks = [RANDOM] * (row.weights == RANDOM) + [PARTIAL] * row.partial
         return marks + ["EPOCH SELECTED ON THE TEST SET"] * self.table.selected_on_test
@@ -98,7 +98,7 @@ class Sheet:
 
     @property
     def tasks_in_words(self) -> str:
-        """Which tasks there are, or how many of each group."""
+        """Names of the tasks, or their number by group."""
         tasks = self.table.tasks
         if len(tasks) <= _FEW:
             return ", ".join(tasks)
@@ -118,7 +118,7 @@ class Sheet:
 
     @property
     def caption(self) -> str:
-        """What was measured on what."""
+        """Caption of a sheet: the data, weights and protocol of its runs."""
         from hydra_peft.tables.parts import common_in_words
 
         seeds = ", ".join(map(str, self.seeds))
@@ -128,12 +128,12 @@ class Sheet:
         return f"Measured on {describe(self.table)}; {kind} {seeds}{overrides}."
 
     def look(self, *rows: Row) -> dict[str, Any]:
-        """Return how a series of ``rows`` is drawn: like the one of them with most runs."""
+        """Return colour and mark of a series of ``rows``: those of the row with most runs."""
         own = {id(row) for row in rows}
         return next(look for key, look in self.looks.items() if key in own)
 
     def label(self, row: Row, *, rank: bool = True) -> str:
-        """Return what tables call the row; without its rank if need be."""
+        """Return the row's name in tables, without its rank if need be."""
         label = self.part.names[id(row)]
         method = row.records[0].method_label
         return in_one_line(label if rank else label.replace(method, method_of(row), 1))
@@ -170,7 +170,7 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
 
 
 def describe(table: Table) -> str:
-    """Return what all runs of ``table`` share, marks included."""
+    """Describe the properties that all runs of ``table`` share, marks included."""
     row = table.rows[0]
     partial = f", {PARTIAL}" if row.partial else ""
     return (
@@ -203,7 +203,7 @@ def half_width(summary: Summary) -> float:
 
 
 def in_words(counts: Sequence[int]) -> str:
-    """Return how many seeds there are, such as ``3 seeds`` or ``1 to 3 seeds``."""
+    """Number of seeds in words, such as ``3 seeds`` or ``1 to 3 seeds``."""
     least, most = min(counts), max(counts)
     if least == most:
         return f"{most} seed" + "s" * (most != 1)
@@ -280,7 +280,7 @@ def part(sheet: Sheet, rows: Sequence[Row], tasks: Sequence[str]) -> Sheet:
 
 
 def left_out(gone: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return what says that names are left out, by reason; nothing where there are none."""
+    """Return a sentence that names what is left out, by reason; empty where nothing is."""
     parts = [f"{some(names)} [{reason}]" for reason, names in gone.items() if names]
     return [f"Left out: {'; '.join(parts)}."] if parts else []
 
@@ -310,7 +310,7 @@ def series_of(sheet: Sheet) -> dict[str, list[Row]]:
 
 
 def _shape(row: Row) -> str:
-    """Say how the branches share the rank, where not equally."""
+    """Describe how the branches share the rank, where not equally."""
     parallel, sequential = ranks_of(row)
     if not parallel or not sequential or parallel == sequential:
         return ""

@@ -258,7 +258,7 @@ def _intervals(
 
 
 def _sentence(rows: pd.DataFrame) -> str:
-    """Say in one line what a measure gives over all tasks of a setting."""
+    """Summarise a measure over all tasks of a setting in one line."""
     total = rows[rows["task"] == ALL_TASKS].iloc[0]
     if not total["of"]:
         return f"{total['setting']}: {total['measure']} is undefined for all runs"
@@ -303,7 +303,7 @@ def _settings(table: pd.DataFrame) -> list[str]:
 
 
 def _further(table: pd.DataFrame) -> str:
-    """Say that panels have scales of their own, and which settings have no panel."""
+    """Note panels with scales of their own, and settings without a panel."""
     count = len(_settings(table))
     scales = " Each panel has a scale of its own." if count > 1 else ""
     hidden = f" {count - _DRAWN} more settings are in the table." if count > _DRAWN else ""

@@ -82,7 +82,7 @@ def data(folders: Sequence[Path], settings: Settings) -> FigureData:
 
 @dataclass(frozen=True)
 class _Outputs:
-    """What the branches of one layer put out, ``[n, d]`` each, on ``sample``."""
+    """Outputs of the branches of one layer on ``sample``, ``[n, d]`` each."""
 
     record: Record
     layer: str
@@ -101,7 +101,7 @@ def _outputs(folder: Path, settings: Settings) -> _Outputs:
 
 
 def _run_labels(records: list[Record]) -> list[str]:
-    """Return what tells each run from the others: its seed, or more where that does not."""
+    """Return labels that tell runs apart: the seed, or more where seeds repeat."""
     seeds = [f"seed {record.seed}" for record in records]
     one = len({(r.benchmark, r.task, r.method_label, r.model, r.protocol) for r in records}) == 1
     if one and len(set(seeds)) == len(seeds):

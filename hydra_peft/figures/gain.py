@@ -1,4 +1,4 @@
-"""What methods gain over a baseline on each task, by group, seed against the same seed."""
+"""Figure ``gain``: gains of methods over a baseline by task and group, paired by seed."""
 
 from __future__ import annotations
 
@@ -302,7 +302,7 @@ def _name(axes: Axes, places: Mapping[str, float], titles: Mapping[str, float]) 
 def _places(
     groups: Mapping[str, str], step: float
 ) -> tuple[dict[str, float], dict[str, float], float]:
-    """Return where names and the titles of their groups stand, in marks from the top; the end."""
+    """Return positions of task names and group titles, in marks from the top, and the end."""
     places: dict[str, float] = {}
     titles: dict[str, float] = {}
     at = 0.0

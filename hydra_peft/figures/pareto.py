@@ -264,7 +264,7 @@ def _crowd(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _names(table: pd.DataFrame) -> list[str]:
-    """Return what the legend says of each line: its label, or the series of several ranks."""
+    """Return the legend's name of each line: its label, or the series of several ranks."""
     counts = table["series"].value_counts()
     return [
         label if counts[name] == 1 else f"{name}, {counts[name]} ranks"

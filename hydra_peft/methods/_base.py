@@ -1,4 +1,4 @@
-"""What a fine-tuning method is: options, and what it does to a model."""
+"""Base class of fine-tuning methods: typed options, and the change they make to a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What LoRA, SeqLoRA and Hydra share: low-rank branches on chosen linear layers."""
+"""Shared part of LoRA, SeqLoRA and Hydra: low-rank branches on chosen linear layers."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def build_page(
     undrawn: list[str],
     fill: Path | None,
 ) -> Page:
-    """Return what the report on ``collection`` shows.
+    """Compute the content of the report on ``collection``.
 
     Args:
         runs: where the run folders are.

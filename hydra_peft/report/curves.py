@@ -19,7 +19,7 @@ MOST_POINTS = 100
 
 @dataclass(frozen=True)
 class Curves:
-    """What training went through.
+    """Training curves of one run.
 
     Attributes:
         epochs: from 1.

@@ -1,4 +1,4 @@
-"""What a report shows of one run when it is opened; what many runs share is kept once."""
+"""Details of a run that the report shows when a row is opened; shared texts are stored once."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ class Pool:
 def run_details(
     lines: Iterable[RunLine], fill: Path | None = None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return what the page's script opens runs from, and a sentence for each unreadable file.
+    """Return the json from which the page's script opens runs, and a sentence for each unreadable
+    file.
 
     Args:
         fill: the folder that commands name; None where the runs are in the usual one.

@@ -33,6 +33,6 @@ def data_uri(kind: str, content: str) -> Markup:
 
 
 def hash_source(content: str) -> str:
-    """Return what a content security policy allows the inline ``content`` by."""
+    """Return the hash by which a content security policy allows the inline ``content``."""
     digest = hashlib.sha256(content.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

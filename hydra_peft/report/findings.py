@@ -1,4 +1,4 @@
-"""What a reader should know before the numbers, the gravest first."""
+"""Warnings that a reader of the report needs before its numbers, gravest first."""
 
 from __future__ import annotations
 

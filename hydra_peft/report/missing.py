@@ -1,4 +1,4 @@
-"""What a table lacks, the command that trains it, and what stands beside the others."""
+"""Missing runs of a table with the command that trains them, and stray ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PATH = re.compile(r"[A-Za-z0-9_./ +=:@-]+")
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line knows.
+    """Tasks, methods and models that the command line knows.
 
     Attributes:
         datasets: option of ``conf/dataset`` by benchmark and task.

@@ -29,7 +29,7 @@ _MAX_PROSE = 6000
 
 @dataclass(frozen=True)
 class Page:
-    """What a report shows.
+    """Content of a report's page.
 
     Attributes:
         written: when, for the head of the page.

@@ -1,4 +1,4 @@
-"""What was run, and which row of each table is ahead, as far as its seeds can say."""
+"""Summary of a collection: its runs, and the leading row of each table as far as seeds tell."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Leader:
 
     @property
     def verdict(self) -> str:
-        """What may be said of the order, one sentence."""
+        """Sentence on the order of the rows that the seeds support."""
         if not self.measure.sign:
             return (
                 f"Whether a higher {self.measure.title} is better is not known: no order is shown."
@@ -122,7 +122,7 @@ class Leader:
 
 
 def facts(lines: Iterable[RunLine]) -> list[Fact]:
-    """Return what the runs are made of, most frequent values first."""
+    """Return backbones, protocols, code, hardware of the runs, most frequent values first."""
     counts: dict[str, Counter[str]] = {}
 
     def count(name: str, value: object) -> None:

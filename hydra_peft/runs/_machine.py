@@ -1,4 +1,4 @@
-"""Which process on which machine, and whether it is gone: told only where it can be known."""
+"""Identity of a process on its machine, and whether it has ended, as far as can be known."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ def keeps(cache: str, split: str, roles: SplitRoles) -> bool:
 
 
 def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) -> dict[str, object]:
-    """Return what a record says of ``loaded``, after checking it against yaml and manifest.
+    """Describe loaded data for a record, after checking it against yaml and manifest.
 
     Raises:
         UserError: see :func:`hydra_peft.data.promises.check_promises` and

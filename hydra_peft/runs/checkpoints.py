@@ -31,7 +31,7 @@ log = logging.getLogger("hydra_peft")
 
 @dataclass(frozen=True)
 class Origin:
-    """What a checkpoint belongs to; one of another origin is not resumed from.
+    """Origin of a checkpoint: config, data and code; another origin is not resumed from.
 
     Attributes:
         config_id: the run's science.

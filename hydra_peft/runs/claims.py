@@ -173,7 +173,7 @@ def claim(
 
 
 def holder(runs: Path, folder: Path) -> Holder | None:
-    """Return who holds ``folder`` by the files, None if nobody does or the process has ended.
+    """Return the holder of ``folder`` by its claim files; None if nobody holds it or it has ended.
 
     One look, for plans and tables: a holder on another machine may be dead; :class:`Watch` finds
     that out.
@@ -275,7 +275,7 @@ def _may_live(found: Holder) -> bool:
 
 
 def _place(runs: Path, folder: Path) -> Path:
-    """Return where claims of ``folder`` are kept: absolute, for the process may change folders."""
+    """Return the folder of claims on ``folder``, absolute since a process may change folders."""
     top, inner = os.path.abspath(runs), os.path.abspath(folder)
     if inner == top or not Path(inner).is_relative_to(top):
         raise ValueError(f"{folder} is not below {runs}")

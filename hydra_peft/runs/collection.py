@@ -25,7 +25,7 @@ class FoundRun:
 
 @dataclass(frozen=True)
 class Collection:
-    """What tables, figures and reports are made of.
+    """Collection of runs for tables, figures and reports.
 
     Attributes:
         completed: one run each identity (config_id, weights, data), the latest.

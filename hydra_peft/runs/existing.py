@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class State(Enum):
-    """What is to be done about a run, and why."""
+    """State of an existing run's folder (new, done, to resume, failed, of other data), with the
+    reason."""
 
     NEW = auto()  # nothing is there
     DAMAGED = auto()  # to be done anew: its record cannot be read

@@ -159,7 +159,7 @@ def splits_scored(config: RunConfig) -> list[str]:
 
 
 def data_request(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[str]) -> DataRequest:
-    """Return what a source needs to know to find ``splits`` of a task."""
+    """Return the request by which a source finds ``splits`` of a task."""
     return DataRequest(
         benchmark=dataset.benchmark,
         name=dataset.name,

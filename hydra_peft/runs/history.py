@@ -1,4 +1,4 @@
-"""What ``metrics.csv`` says of each epoch of a run, and what is missing from the file."""
+"""Reading of ``metrics.csv``: values of each epoch of a run, and gaps in the file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class History:
 
 
 def read_history(folder: Path, record: Record | None = None) -> History | None:
-    """Return what the run in ``folder`` went through; None where no epoch was over.
+    """Read the epochs of the run in ``folder``; None where no epoch had ended.
 
     Args:
         folder: the run's.

@@ -1,4 +1,4 @@
-"""The record of one run on disk, from its beginning to whatever end it takes."""
+"""Ledger of one run: its record on disk, from the beginning to whatever end."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ class Ledger:
             log.warning("TensorBoard does not show how %s ended: %s", self.folder, error)
 
     def finish_badly(self, status: str, epochs: list[EpochRecord], error: str) -> None:
-        """Say how the run ended; if even that cannot be written, the error at hand stands."""
+        """Write how the run ended; if that fails too, the error at hand stands."""
         if self.held is None or not self.begun or self.ended or self._is_on_disk("completed"):
             return
         try:
@@ -246,7 +246,7 @@ class Ledger:
 
 
 def _content(path: Path) -> bytes | None:
-    """Return what is in a file of ours; None for what is none, which is not put back either."""
+    """Read one of the run's own files; None for other kinds of file, which are not restored."""
     with contextlib.suppress(UserError):
         return content_of(path, MAX_JSON_BYTES)
     return None

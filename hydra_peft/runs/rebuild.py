@@ -59,7 +59,7 @@ class Rescored:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a run recorded, and what its rebuilt model scores now.
+    """Comparison of recorded scores with those of the rebuilt model.
 
     Attributes:
         recorded: the run's record.

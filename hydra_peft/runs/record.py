@@ -134,7 +134,7 @@ class Record:
 
     @property
     def rule(self) -> str:
-        """Which epoch's score counts, in words."""
+        """Selection rule in words: the epoch whose score counts."""
         return self.rule_on(self.chosen_on)
 
     def rule_on(self, split: str) -> str:

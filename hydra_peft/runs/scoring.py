@@ -1,4 +1,4 @@
-"""Which evaluation of a run counts."""
+"""Selection of the epoch whose score counts."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ SAMPLER = "TPESampler"
 
 @dataclass(frozen=True)
 class Dimension:
-    """What one hyper-parameter is drawn from.
+    """Values or range that a search draws one hyper-parameter from.
 
     Attributes:
         kind: ``fixed`` (one value), ``values`` (any of several), ``uniform`` or ``log_uniform``
@@ -92,7 +92,7 @@ def _dimension(values: Sequence[Any], *, log: bool) -> Dimension:
 
 
 def trials_of(space: Mapping[str, Dimension], trials: int) -> int:
-    """Return how many trials a search does: as asked, but one where nothing is left to choose."""
+    """Number of trials of a search: as asked, or one where nothing is left to choose."""
     return trials if any(one.kind != "fixed" for one in space.values()) else 1
 
 

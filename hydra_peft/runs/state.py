@@ -158,7 +158,8 @@ class TrainingState:
         return min(step * self.batch_size, self.images)
 
     def _layout(self, tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
-        """Return what the state has to hold, given which optional parts ``tensors`` has."""
+        """Return names and shapes of a training state, given the optional parts that ``tensors``
+        has."""
         model = {n: (t.shape, t.dtype) for n, t in adapter_state_dict(self.model).items()}
         layout = {f"model/{name}": kind for name, kind in model.items()}
         if any(name.startswith("best/") for name in tensors):
@@ -220,7 +221,7 @@ def _of_all(states: dict[str, Tensor], world: World) -> list[dict[str, Tensor]]:
 
 
 def _processes(tensors: Mapping[str, Tensor]) -> int:
-    """Return how many processes wrote ``tensors``."""
+    """Number of processes that wrote ``tensors``."""
     return 1 + sum(re.fullmatch(r"process/\d+/torch", name) is not None for name in tensors)
 
 

@@ -87,7 +87,7 @@ def run_protocol(config: RunConfig) -> Outcome:
 
 
 def tries(config: RunConfig) -> int:
-    """Return how many combinations the search of ``config`` tries."""
+    """Number of combinations that the search of ``config`` tries."""
     if config.protocol.search == "grid":
         return len(choices(config))
     return trials_of(_space(config), config.protocol.trials)

@@ -1,4 +1,4 @@
-"""What a run writes while it is going on: log, metrics, TensorBoard, progress bar."""
+"""Writers of a running run: log, metrics, TensorBoard, progress bar."""
 
 from __future__ import annotations
 

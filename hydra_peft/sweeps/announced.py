@@ -1,4 +1,4 @@
-"""What sweeps said at their start that they would do: ``<runs>/.sweeps/<time>-<token>.json``."""
+"""Announcement of a sweep's jobs at its start: ``<runs>/.sweeps/<time>-<token>.json``."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class _Cluster:
             self.queue.ask_anew()
 
     def poll(self) -> list[JobEnd]:
-        """Return what has ended since."""
+        """Return the jobs that ended since the last call."""
         ends: list[JobEnd] = []
         for one in list(self.submitted):
             end = self._end_of(one)

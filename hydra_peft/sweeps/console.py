@@ -1,4 +1,4 @@
-"""What of a run's log the console shows."""
+"""Filter of a run's log for the console."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left to do for a job whose process has died under it: to say so in its record."""
+"""Record of a job whose process died: failed, with the signal or exit code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WHY = {
 
 
 def ended_by(code: int) -> str:
-    """Return how a process of exit code ``code``, negative for a signal, has ended."""
+    """Describe how a process with exit code ``code``, negative for a signal, ended."""
     if code >= 0:
         return f"the process ended with exit code {code}"
     with contextlib.suppress(ValueError):

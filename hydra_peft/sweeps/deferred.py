@@ -46,7 +46,8 @@ class Deferred:
         self._waiting.append(_Waiting(end.job, run, watch, _record(folder)))
 
     def poll(self) -> tuple[list[JobEnd], list[Job]]:
-        """Return what others have ended since, and the jobs that are to be done here after all.
+        """Return the jobs that others have ended since, and those that are to be done here after
+        all.
 
         To be called every :data:`POLL_SECONDS`: see :class:`hydra_peft.runs.claims.Watch`.
         """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def in_slots(times: Sequence[float], slots: int) -> float:
-    """Return how long jobs take together, each begun in its turn in the slot that is free first."""
+    """Simulate the total time of jobs, each started in the slot that is free first."""
     free = [0.0] * slots
     for seconds in times:
         heapq.heapreplace(free, free[0] + seconds)

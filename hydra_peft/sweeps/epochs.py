@@ -1,4 +1,4 @@
-"""How far a run has come, from the end of its ``metrics.csv``."""
+"""Progress of a run, from the end of its ``metrics.csv``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Progress:
 
 
 def read_progress(folder: Path) -> Progress | None:
-    """Return how far the run in ``folder`` has come, None where no epoch can be read.
+    """Return the progress of the run in ``folder``, None where no epoch can be read.
 
     However long the file is, only its first and last few lines are read; a last line that is only
     half written and damaged lines are passed over.

@@ -1,4 +1,4 @@
-"""How long jobs will take, from the records of runs like them."""
+"""Estimate of how long jobs will take, from the records of similar runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX_IMAGES = 10**15
 
 
 def job_times(planned: Sequence[PlannedJob]) -> list[float | None]:
-    """Return how many seconds each job will take; None if it is not started, or no run tells."""
+    """Estimate the seconds of each job; None if it is not started, or no run tells."""
     if not any(job.starts for job in planned):
         return [None] * len(planned)
     past = PastTimes({Path(job.config.paths.runs) for job in planned if job.config})
@@ -65,7 +65,7 @@ class PastTimes:
         self._rates[kind].append(seconds / images)
 
     def seconds(self, config: RunConfig) -> float | None:
-        """Return how long the run of ``config`` will take; None if no run tells.
+        """Estimate the seconds of the run of ``config``; None if no run tells.
 
         The median of runs of the same model, task, method, epochs and hardware; where there are
         none, of those of the same model, method and hardware, per training image and epoch.

@@ -23,7 +23,7 @@ WORDS = {
 
 
 def grid_text(planned: Sequence[PlannedJob], slots: int = 1) -> str:
-    """Return what ``sweep.dry_run=true`` prints: state, time, overrides and folder of each job.
+    """Print of ``sweep.dry_run=true``: state, time, overrides and folder of each job.
 
     Args:
         planned: the jobs.
@@ -78,7 +78,7 @@ def _about(job: PlannedJob) -> str:
 def first_line(
     planned: Sequence[PlannedJob], times: Sequence[float | None], slots: int | None
 ) -> str:
-    """Return what a sweep says before anything else: ``16 jobs, 0 done, 16 to run, about 9 min``.
+    """First line of a sweep: ``16 jobs, 0 done, 16 to run, about 9 min``.
 
     Args:
         planned: the jobs.
@@ -98,7 +98,7 @@ def first_line(
 
 
 def next_line(planned: Sequence[PlannedJob], left: Sequence[PlannedJob], slots: int) -> str | None:
-    """Return what there is to say once a run tells how long others take; None if none does.
+    """Estimate line once a finished run tells how long others take; None if none does.
 
     Such as ``16 jobs, 1 done, 15 left, about 9 min``. A job that no run is like takes the median of
     the others.
@@ -125,7 +125,7 @@ def _jobs(count: int) -> str:
 def _total(
     planned: Sequence[PlannedJob], times: Sequence[float | None], slots: int
 ) -> tuple[str | None, int]:
-    """Return how long the jobs of known time take together, in words, and how many others are."""
+    """Total time of the jobs of known time in words, and the number of others."""
     wanted = [time for job, time in zip(planned, times, strict=True) if job.starts]
     known = [time for time in wanted if time is not None]
     return (duration(in_slots(known, slots)) if known else None), len(wanted) - len(known)

@@ -82,7 +82,7 @@ class ElsewhereRun:
 
 @dataclass(frozen=True)
 class JobEnd:
-    """What became of a job.
+    """End of a job.
 
     Attributes:
         status: one of :data:`ENDS`.

@@ -1,4 +1,4 @@
-"""What is printed about a run; no text of its record ends a line or steers the terminal."""
+"""Printed lines about a run; texts of its record end no line and steer no terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hydra_peft.runs.record import Record, completed_score
 
 
 def describe(record: Record, folder: Path, done: str) -> str:
-    """Return what was run, what it gave and where it is.
+    """Describe a run in a line: what was trained, its score, its folder.
 
     Args:
         done: how a completed run came to be: how fast, or when before, or by whom.

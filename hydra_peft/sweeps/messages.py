@@ -1,4 +1,4 @@
-"""What the parent and a worker say to each other: lines of json, of bounded length, and no more."""
+"""Messages between a parent and its workers: lines of json of bounded length."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def encode_disk_error(error: OSError) -> bytes:
 
 
 def decode_answer(line: bytes, job: Job | None) -> Ready | JobEnd | DiskError:
-    """Return what a worker that does ``job`` has said.
+    """Decode the answer of a worker that does ``job``.
 
     Raises:
         MessageError: the line is none of ours, or an end without a job.

@@ -68,7 +68,7 @@ def perform(config: RunConfig) -> Outcome:
 
 
 def described(outcome: Outcome) -> str:
-    """Return what is printed of ``outcome``: what was run, what it gave, and where it is."""
+    """Describe ``outcome`` for the terminal: run, score, folder."""
     record = outcome.record
     done = f"done {record.when}, skipped" if outcome.skipped else speed(record)
     return describe(record, outcome.folder, done)

@@ -1,4 +1,4 @@
-"""What is to be done about each job of a sweep, from its config and from what its folder holds."""
+"""Plan of a sweep: the action for each job, from its config and its run folder."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class PlannedJob:
 def plan(
     compositions: Sequence[Composition], *, thorough: bool = False, elsewhere: bool = False
 ) -> list[PlannedJob]:
-    """Return what is to be done about each job; nothing is written.
+    """Plan the action for each job of a sweep; nothing is written.
 
     What jobs share (weights, data, how model and method fit) is looked at once.
 

@@ -1,4 +1,4 @@
-"""How much of a sweep is left and how long that takes, from its announcement and its runs."""
+"""Remaining jobs of a sweep and their time, from its announcement and its runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEFT = ("running", "waiting", "to resume")
 
 @dataclass(frozen=True)
 class Remaining:
-    """What is left of a sweep.
+    """Remaining part of a sweep.
 
     Attributes:
         started: when it started, ISO 8601.
@@ -39,7 +39,7 @@ class Remaining:
 
 
 def what_remains(sweeps: Iterable[AnnouncedSweep], runs: Mapping[str, SeenRun]) -> list[Remaining]:
-    """Return what is left of each sweep that has something left.
+    """Return the remaining part of each unfinished sweep.
 
     A job that several announced, as those typed again do, is the newest one's.
 
@@ -83,7 +83,7 @@ def _seconds(
     runs: Mapping[str, SeenRun],
     slots: int,
 ) -> float | None:
-    """Return how long the jobs ``left`` take together, by what others of ``jobs`` took."""
+    """Estimate the seconds of the jobs ``left`` by what others of ``jobs`` took."""
     taken: dict[tuple[str, str], list[float]] = defaultdict(list)
     for job in jobs:
         seconds = runs[job.folder].seconds

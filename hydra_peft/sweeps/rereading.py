@@ -25,7 +25,7 @@ class Rereader(Generic[T]):
         self._known: dict[str, tuple[tuple[int, ...], T]] = {}
 
     def __call__(self, path: str) -> T | None:
-        """Return what ``path`` holds; None where there is no such file.
+        """Read ``path`` again if it changed; None where there is no such file.
 
         Raises:
             UserError: it cannot be read, or ``read`` raised this.

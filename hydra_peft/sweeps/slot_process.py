@@ -68,7 +68,7 @@ class SlotProcess:
 
     @property
     def idle(self) -> bool:
-        """Whether it waits for a job."""
+        """Whether the process waits for a job."""
         return self.ready and self.job is None and not self._dismissed and not self.mute
 
     def give(self, job: Job) -> bool:

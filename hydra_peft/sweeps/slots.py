@@ -1,4 +1,4 @@
-"""What a machine is divided into: each slot does one job at a time with a share of it."""
+"""Slots of a machine: each runs one job at a time with a share of GPUs or cores."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class SlurmQueue:
         self._held: set[str] = set()
 
     def over(self, job_id: str) -> str | None:
-        """Return how a job has ended, None while it waits or runs, or while nobody can tell.
+        """Return the end of a SLURM job; None while it waits, runs, or while nobody can tell.
 
         Args:
             job_id: as ``sbatch`` gave it, ``123`` or, of an array, ``123_4``.

@@ -1,4 +1,4 @@
-"""What the folders below the runs say: what is done, running, to resume, failed, waiting.
+"""Status of all run folders: done, running, to resume, failed, waiting.
 
 Reads files alone, loads neither torch nor Hydra, and takes nothing that it finds on trust: a record
 that cannot be read is named and the rest goes on.
@@ -91,7 +91,7 @@ class SeenRun:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one look gave.
+    """Snapshot of the run folders at one moment.
 
     Attributes:
         runs: those with a record in order of their folders, then those that were announced, of the
@@ -117,7 +117,7 @@ class Snapshot:
         ]
 
     def counts(self, *, searching: bool = False) -> dict[str, int]:
-        """Return how many jobs are in each state: those of sweeps, or those of searches."""
+        """Count jobs by state: those of sweeps, or those of searches."""
         counts = Counter(run.state for run in self.runs if run.searching == searching)
         return {state: counts[state] for state in STATES}
 
@@ -136,7 +136,7 @@ class Survey:
         self._liveness = Liveness()
 
     def look(self) -> Snapshot:
-        """Return what there is now."""
+        """Read the run folders as they are now."""
         warnings: list[str] = []
         begun: set[str] = set()
         seen: list[SeenRun] = []
@@ -235,7 +235,7 @@ def _below(
 
 
 def _entries(folder: str, warnings: list[str]) -> list[os.DirEntry[str]]:
-    """Return what is in ``folder`` by name; nothing where there is no such folder."""
+    """Return the entries of ``folder`` by name; empty where there is no such folder."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
@@ -247,7 +247,7 @@ def _entries(folder: str, warnings: list[str]) -> list[os.DirEntry[str]]:
 
 
 def _summary(path: Path) -> SeenRun:
-    """Return what is shown of the record in ``path``.
+    """Return the line that status shows of the record in ``path``.
 
     Raises:
         UserError: it is damaged or of another schema.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SubmittedJob:
-    """What submitit pickles, with a :class:`Job`, and calls on a node.
+    """Callable that submitit pickles, with a :class:`Job`, and calls on a node.
 
     The job is the config that was planned: nothing is composed again, so that what is edited in
     ``conf`` while it waits in the queue changes nothing. :meth:`checkpoint` is what submitit asks
@@ -47,7 +47,7 @@ class SubmittedJob:
             return JobEnd(job, "failed", f"{job.name}: {disk}", error=disk)
 
     def checkpoint(self, job: Job) -> DelayedSubmission:
-        """Return what is to be done when the job is started again: the same, which resumes."""
+        """Return the resubmission of a requeued job: the same call, which resumes."""
         from submitit.core.utils import DelayedSubmission
 
         return DelayedSubmission(self, job)

@@ -1,4 +1,4 @@
-"""Where a published row does not agree with itself: averages and PE scores against the cells."""
+"""Deviations inside published rows: printed averages and PE scores against their cells."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fixed(value: float, decimals: int) -> str:
 
 
 def decimals_of(number: Number) -> int:
-    """Return how many digits are printed behind the point."""
+    """Number of digits printed behind the decimal point."""
     return len(number.text.partition(".")[2])
 
 

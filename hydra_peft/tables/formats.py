@@ -114,7 +114,7 @@ def _latex(sheets: Iterable[Sheet], notes: Iterable[str]) -> str:
 
 
 def _label(sheet: Sheet) -> str:
-    """Return what a document may refer to ``sheet`` by."""
+    """Return a LaTeX label for ``sheet``."""
     return re.sub(r"[^a-z0-9]+", "-", (sheet.name or sheet.title).lower()).strip("-")[:80]
 
 

@@ -142,7 +142,7 @@ def _differences(
     columns: list[str],
     found: Found,
 ) -> tuple[int, list[str]]:
-    """Return how many values both have, and a sentence for each that differs."""
+    """Return the number of common values, and a sentence for each that differs."""
     compared, sentences = 0, []
     for column in columns:
         for task, title in benchmark.titles.items():

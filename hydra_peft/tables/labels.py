@@ -1,4 +1,4 @@
-"""What tables, figures and reports alike say of the weights and the data that a run was on."""
+"""Labels of weights and data that tables, figures and reports share."""
 
 from __future__ import annotations
 

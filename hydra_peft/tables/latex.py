@@ -107,7 +107,7 @@ def _blocks(sheet: Sheet) -> list[_Block]:
 
 
 def _below(columns: Sequence[_Column]) -> list[range]:
-    """Return which rows stand below each other on a page."""
+    """Return the rows that stand below each other on a page."""
     room = _PAGE - _HEAD - max(len(column.title) for column in columns)
     starts, used = [0], 0
     for row, height in enumerate(_heights(columns)):

@@ -1,4 +1,4 @@
-"""What a row's runs were told beside their protocol, method and model: what its label has to say.
+"""Overrides of a row: settings that differ from those of its protocol, method and model.
 
 The defaults that settings are held against come from outside, composed from today's ``conf`` (see
 :mod:`hydra_peft.cli.defaults`). They are not taken from records: a record would vouch for itself,
@@ -44,7 +44,7 @@ _SHOWN = frozenset(
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run's defaults depend on.
+    """Origin of a run's default settings: protocol, method, model, task.
 
     Attributes:
         benchmark: name of the benchmark.
@@ -80,7 +80,7 @@ Defaults = Mapping[Origin, Mapping[str, Any]]
 
 
 def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
-    """Return what the label of a row of ``record`` has to say of its settings.
+    """Return the marks that the label of a row of ``record`` must carry.
 
     Returns:
         ``tuned`` where it was (``tuned by optuna`` if not by grid), ``init_from=`` the task of the

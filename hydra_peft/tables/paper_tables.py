@@ -1,4 +1,4 @@
-"""Which table of scores is compared with which runs: one short spec a table.
+"""Specs of the paper's score tables: which runs each is compared with.
 
 A further table is one entry of :data:`PAPER_TABLES`, and a :class:`Benchmark` if it brings one;
 everything else (:mod:`side_by_side`, the renderers, ``scripts/tables.py``) reads the spec.
@@ -16,7 +16,7 @@ from hydra_peft.tables.summaries import group_weights, task_weights
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What the tables of one benchmark share.
+    """Shared part of the tables of one benchmark.
 
     Attributes:
         name: ``benchmark`` of the records.
@@ -58,7 +58,7 @@ class Benchmark:
 
     @property
     def average_rule(self) -> str:
-        """What that average is, in words."""
+        """Averaging rule of the table, in words."""
         return "mean over groups" if len(self.groups) > 1 else "mean over tasks"
 
 
@@ -95,7 +95,7 @@ class PaperTable:
 
     @property
     def command(self) -> str:
-        """What trains the whole table."""
+        """Command that trains the whole table."""
         return f"python scripts/train.py -m +experiment={self.experiment}"
 
 
@@ -158,7 +158,7 @@ GLUE = _benchmark(
 
 
 def _low_rank(name: str, parallel: int, sequential: int, *targets: str) -> dict[str, Any]:
-    """Return what ``LowRankMethod.identity`` has of a method with biases on ``targets``."""
+    """Return the entries of ``LowRankMethod.identity`` for a method with biases on ``targets``."""
     return {
         "name": name,
         "rank_parallel": parallel,

@@ -47,7 +47,7 @@ class Part:
 
     @property
     def labels(self) -> list[str]:
-        """What the rows are called, in their order."""
+        """Names of the rows, in order."""
         return [self.names[id(row)] for row in self.table.rows]
 
     def only(self, rows: Sequence[Row], tasks: Collection[str]) -> Part:
@@ -103,17 +103,17 @@ class Part:
 
     @property
     def sentences(self) -> list[str]:
-        """What all rows share in settings, and what their means are over where not over all."""
+        """Sentences on the shared settings, and on the tasks of the means where not all count."""
         return [*self.settings_sentence, *self.means_sentence]
 
     @property
     def settings_sentence(self) -> list[str]:
-        """What all rows share in settings; nothing where there is none of it."""
+        """Sentence on the settings that all rows share; empty without any."""
         return common_sentence(self.table.rows, self.common)
 
     @property
     def means_sentence(self) -> list[str]:
-        """What means are over and who has none; nothing where they are over all tasks."""
+        """Sentence on the tasks of the means and the rows without; empty where all tasks count."""
         if len(self.averaged) == len(self.table.tasks):
             return []
         without = [task for task in self.table.tasks if task not in self.averaged]
@@ -211,12 +211,13 @@ def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def own_overrides(row: Row, common: Sequence[str]) -> list[str]:
-    """Return what the label of ``row`` still has to say where ``common`` is said above."""
+    """Return the overrides that the label of ``row`` names where ``common`` ones are named
+    above."""
     return [override for override in row.overrides if override not in common]
 
 
 def common_sentence(rows: Sequence[Row], common: Sequence[str], kind: str = "") -> list[str]:
-    """Return what to say once of ``common``; nothing where there is none.
+    """Return the sentence about ``common`` overrides; empty where there are none.
 
     ``kind`` is an adjective, with a space behind it, for the rows that it is said of.
     """
@@ -225,7 +226,8 @@ def common_sentence(rows: Sequence[Row], common: Sequence[str], kind: str = "") 
 
 
 def common_in_words(rows: Sequence[Row], common: Sequence[str]) -> str:
-    """Return what of ``common`` is true of ``rows``, and of which rows it is not."""
+    """Return the overrides of ``common`` that hold for ``rows``, with the rows they do not hold
+    for."""
     there = [o for o in common if any(o in row.overrides for row in rows)]
     keys = {_key(override) for override in there}
     own = {_key(o) for row in rows for o in own_overrides(row, there)} & keys

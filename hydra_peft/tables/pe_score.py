@@ -9,7 +9,7 @@ USUAL_PARAMETERS = 1e8
 
 
 def pe_factor(parameters: float) -> float:
-    r"""Return what an accuracy is multiplied by for ``parameters`` trained parameters.
+    r"""Return the factor of the PE score for ``parameters`` trained parameters.
 
     .. math:: PE = accuracy \cdot \exp(-\log_{10}(p / M_0 + 1)), \qquad M_0 = 10^8
 

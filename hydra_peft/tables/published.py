@@ -77,7 +77,7 @@ class PublishedTable:
     rows: tuple[PublishedRow, ...]
 
     def key(self, row: PublishedRow) -> str:
-        """Return what names ``row`` alone: its label, with its parameters where others share it."""
+        """Return a unique name of ``row``: its label, with its parameters where others share it."""
         parameters = row.numbers.get("params_m")
         alone = sum(other.label == row.label for other in self.rows) == 1
         return row.label if alone or not parameters else f"{row.label}, {parameters.text} M"

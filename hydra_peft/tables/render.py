@@ -62,7 +62,7 @@ def sheet(part: Part) -> Sheet:
 
 
 def title(table: Table) -> str:
-    """Return what the table shows in one line."""
+    """Title of the table, in one line."""
     warning = " (selected on the test set)" if table.selected_on_test else ""
     return (
         f"{table.benchmark}{warning}: {axis(table.own_measures, f' on {table.split}')}, trained on "
@@ -71,7 +71,7 @@ def title(table: Table) -> str:
 
 
 def part_title(part: Part) -> str:
-    """Return what a part of a table shows in one line."""
+    """Title of a part of a table, in one line."""
     return f"{title(part.table)}; {part.backbone}"
 
 

@@ -134,7 +134,7 @@ def _measured_line(
 
 
 def _decimals(quantity: Quantity, block: Block) -> int:
-    """Return how many digits to print: as many as the paper has in this very cell."""
+    """Number of digits to print: as many as the paper has in this cell."""
     number = block.published.numbers.get(quantity.column)
     return decimals_of(number) if number else quantity.decimals
 

@@ -1,4 +1,4 @@
-"""Which runs make one row of a table, and what may be averaged.
+"""Rows of a table: the runs that belong together, and their averages.
 
 A row is one setting (method, training, protocol) on one backbone with one set of weights, on whole
 or on partial data. Its cells are tasks, its samples seeds. Whatever differs otherwise goes into
@@ -234,7 +234,7 @@ def _measure(record: Record) -> Measure:
 
 
 def _lineages(records: list[Record], where: str) -> list[str]:
-    """Say which tasks' data came which way, if there is more than one way."""
+    """Name the tasks whose data has different lineages."""
     tasks: dict[str, set[str]] = defaultdict(set)
     for record in records:
         tasks[str(record.data.get("lineage") or "not stated")].add(record.task)
@@ -246,7 +246,7 @@ def _lineages(records: list[Record], where: str) -> list[str]:
 
 
 def _contents(records: list[Record], where: str) -> list[str]:
-    """Say on which tasks rows were trained or scored on other images than their neighbours."""
+    """Name the tasks on which rows were trained or scored on other images than their neighbours."""
     found: dict[tuple[str, bool, str], dict[str, dict[str, None]]] = defaultdict(dict)
     for record in records:
         splits = record.data.get("splits")
@@ -265,7 +265,7 @@ def _contents(records: list[Record], where: str) -> list[str]:
 
 
 def _data_notes(records: list[Record]) -> list[str]:
-    """Return what the manifests of the runs' data say of it, once a task."""
+    """Return the notes of the manifests of the runs' data, once a task."""
     notes: dict[str, None] = {}
     for record in sorted(records, key=lambda record: (record.benchmark, record.task)):
         said = record.data.get("notes")

@@ -1,4 +1,4 @@
-"""Which tasks the means of a table are over, where not every row has a run on every task."""
+"""Tasks that the means of a table are over, where not every row has a run on every task."""
 
 from __future__ import annotations
 

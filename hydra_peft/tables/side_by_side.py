@@ -54,13 +54,13 @@ class Quantity:
 
     @property
     def is_mean(self) -> bool:
-        """Whether it is a mean over several tasks."""
+        """Whether the column is a mean over several tasks."""
         return len(self.weights) > 1
 
 
 @dataclass(frozen=True)
 class PaperValue:
-    """What the paper says of a quantity: ``printed`` there, or computed ``from cells`` of it."""
+    """Value of the paper: ``printed`` there, or computed ``from cells`` of it."""
 
     value: float
     text: str
@@ -326,7 +326,8 @@ def _is_like_paper(row: Row, spec: PaperTable) -> bool:
 
 
 def _labels(name: str, rows: list[Row], spec: PaperTable, common: tuple[str, ...]) -> list[str]:
-    """Return what each row is called: what is unusual about it, or all of it to tell rows apart."""
+    """Return labels of rows: their unusual settings, or all settings where that tells none
+    apart."""
     labels = []
     for row in rows:
         marks = [row.model] * (row.model != spec.benchmark.backbone)
@@ -367,7 +368,7 @@ def _measured(
 
 
 def covered(row: Row, spec: PaperTable) -> int:
-    """Return how many of the table's tasks have a run in ``row``."""
+    """Number of the table's tasks that have a run in ``row``."""
     return sum(task in row.scores for task in spec.benchmark.tasks)
 
 
@@ -378,7 +379,7 @@ def _count(
     runs: Path | None,
     trainable: bool,
 ) -> str:
-    """Say how many of the table's runs exist, and what trains the rest."""
+    """Count the existing runs of the table and name the command for the rest."""
     tasks = len(spec.benchmark.tasks)
     wanted = trained_rows(spec)
     total = len(wanted) * tasks

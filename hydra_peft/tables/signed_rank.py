@@ -18,7 +18,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class SignedRank:
-    """What the test found.
+    """Result of the signed-rank test.
 
     Attributes:
         pairs: differences that are not zero; zeros are left out, as Wilcoxon does.

@@ -1,4 +1,4 @@
-"""How sure measured differences are: intervals over seeds, tests over tasks, wins by task."""
+"""Significance of measured differences: intervals over seeds, tests over tasks, wins by task."""
 
 from __future__ import annotations
 

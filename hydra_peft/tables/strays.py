@@ -12,7 +12,7 @@ from hydra_peft.tables.rows import Row
 
 @dataclass(frozen=True)
 class Strays:
-    """What a part of a table has beside the others.
+    """Stray rows, tasks and seeds of a part of a table.
 
     Attributes:
         shared: the part without it.
@@ -27,7 +27,7 @@ class Strays:
 
     @property
     def sentence(self) -> list[str]:
-        """What is left out of a table of :attr:`shared`; nothing where nothing is."""
+        """Sentence on the strays left out of a table of :attr:`shared`; empty without any."""
         names = self.shared.names
         said = [f"{names[id(row)]} (only on {', '.join(row.scores)})" for row in self.rows]
         said += [
@@ -40,7 +40,7 @@ class Strays:
 
 
 def strays(part: Part, asked: Collection[int] = (), least: int = 1) -> Strays:
-    """Return what of ``part`` stands beside the others; of fewer than two others nothing does.
+    """Return the strays of ``part``; with fewer than two other rows there are none.
 
     Args:
         part: rows that compare.

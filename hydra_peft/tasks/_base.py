@@ -82,7 +82,8 @@ class Task(ABC):
         """
 
     def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return which examples are right, bool ``[b]``; none where ``has_hits`` is false."""
+        """Return which examples are predicted right, bool ``[b]``; none where ``has_hits`` is
+        false."""
         import torch
 
         return torch.zeros(len(outputs), dtype=torch.bool, device=targets.device)

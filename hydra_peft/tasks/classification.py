@@ -42,7 +42,7 @@ class Classification(Task):
         return [names[index] for index in probabilities.argmax(dim=1).tolist()]
 
     def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return whether the largest output is the target's, bool ``[b]``."""
+        """Return which examples have their largest output at the target, bool ``[b]``."""
         return outputs.argmax(dim=1) == targets
 
     def check_targets(self, targets: Tensor, name: str) -> None:

@@ -1,4 +1,4 @@
-"""How a CPU process gets memory for activations."""
+"""Allocator settings by which a CPU process keeps freed memory for activations."""
 
 from __future__ import annotations
 

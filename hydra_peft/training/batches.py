@@ -17,7 +17,7 @@ Prepare = Callable[[Batch], Any]
 
 @dataclass(frozen=True)
 class Feed:
-    """What is called in each step, and what with: all of a model, or its head on features.
+    """Input of the training steps: the whole model on images, or its head on frozen features.
 
     Attributes:
         module: what is trained and scored.

@@ -58,7 +58,8 @@ def _allow_recompilations() -> None:
 
 
 def _begin_pass(_model: nn.Module, _inputs: object) -> None:
-    """Say that one pass through the model begins, so that its blocks' outputs live until the next.
+    """Tell torch that a pass through the model begins, so that outputs of its blocks live until the
+    next.
 
     Left alone, and without a backward pass to come, torch takes each block for a pass of its own
     and gives the memory of a block's output away as the next block starts to read it.

@@ -1,4 +1,4 @@
-"""Where and in which precision to compute."""
+"""Device and precision of a run."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Share:
 
 
 class World:
-    """The processes of one run, seen from one of them. This one is alone.
+    """Group of processes that train one run, seen from one of them; by default a single process.
 
     All of them call the methods in the same order; those that have to wait for another raise
     ``PeerLost`` of :mod:`hydra_peft.training.peers`, or KeyboardInterrupt, when one of the others
@@ -94,7 +94,7 @@ class World:
         return torch.cat(list(batches)).cpu()
 
     def any(self, flag: bool) -> bool:
-        """Return whether one of the processes says so."""
+        """Return whether ``flag`` is true in any process."""
         return self.total(int(flag)) > 0
 
     def broadcast(self, value: T) -> T:

@@ -1,4 +1,4 @@
-"""What a head reads from a frozen backbone: computed once, since it never changes."""
+"""Features of a frozen backbone, computed once as input of the head."""
 
 from __future__ import annotations
 

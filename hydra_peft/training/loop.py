@@ -24,7 +24,7 @@ from hydra_peft.training.seeding import RandomStreams, generator
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained.
+    """Training recipe: epochs, learning rate, schedule, regularisation.
 
     Attributes:
         epochs: number of epochs.

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, for people to read."""
+"""Profile of training steps: where their time goes, for people to read."""
 
 from __future__ import annotations
 

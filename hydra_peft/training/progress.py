@@ -1,4 +1,4 @@
-"""What a training has come to: its steps and epochs as values, and the state between them."""
+"""Progress of training: steps and epochs as values, and the state between them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class EpochRecord:
 
 @dataclass
 class Progress:
-    """How far training has come; kept up to date by :func:`hydra_peft.training.loop.train`.
+    """Progress of a training, kept up to date by :func:`hydra_peft.training.loop.train`.
 
     With the model and the optimizer this is all that training depends on: with them as they were
     after any step, ``train`` goes on as if it had never stopped.

@@ -109,7 +109,7 @@ def _free_cores(
     before: tuple[float, float, tuple[float, float] | None],
     after: tuple[float, float, tuple[float, float] | None],
 ) -> float | None:
-    """Return how many cores were idle or used by this process; None where that is not known."""
+    """Number of cores that were idle or used by this process; None where not known."""
     if before[2] is None or after[2] is None:
         return None
     seconds = after[0] - before[0]

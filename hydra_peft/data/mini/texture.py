@@ -65,7 +65,7 @@ CLASSES = len(_PATTERNS)
 
 
 def _pattern_cover(rng: np.random.RandomState, labels: NDArray[np.int64]) -> FloatArray:
-    """Return how far each pixel shows the second colour, float64 [n, size, size], 0 to 1."""
+    """Coverage of each pixel by the second colour, float64 [n, size, size], 0 to 1."""
     count = len(labels)
     x, y = pixel_centres(IMAGE_SIZE)
     period = _SHORTEST_PERIOD * (_LONGEST_PERIOD / _SHORTEST_PERIOD) ** rng.random_sample(count)

@@ -1,4 +1,4 @@
-"""Where an object sits in its image, and the change from pixel to object coordinates."""
+"""Pose of an object in its image, and the change from pixel to object coordinates."""
 
 from __future__ import annotations
 

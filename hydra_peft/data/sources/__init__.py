@@ -1,4 +1,4 @@
-"""Where tasks come from: one module for each way of reading a benchmark.
+"""Data sources, one module for each way of reading a benchmark.
 
 A dataset yaml names a module as ``source``. The module offers two functions:
 
@@ -48,7 +48,7 @@ def describe(source: str, options: Any) -> dict[str, Any]:
 
 
 def labels_of(source: str, request: DataRequest) -> SeenLabels:
-    """Return what ``source`` knows of the labels of a task; no torch, no image is read.
+    """Return the label ranges of a task as ``source`` knows them, without torch or images.
 
     Raises:
         UserError: an unknown source or task, or data that is missing.

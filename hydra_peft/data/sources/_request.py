@@ -1,4 +1,4 @@
-"""What a source is asked for: splits of a task, and where to look for them."""
+"""Request to a data source: splits of a task, and the folder to look in."""
 
 from __future__ import annotations
 

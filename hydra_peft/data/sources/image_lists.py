@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def labels_of(request: DataRequest) -> SeenLabels:
-    """Return what the lists say of the labels of a task; no image is looked at.
+    """Return the label ranges of a task from its list files, without opening images.
 
     Raises:
         UserError: the folder or a list is missing, or a list or the manifest is malformed.

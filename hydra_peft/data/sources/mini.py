@@ -43,7 +43,7 @@ def labels_of(request: DataRequest) -> SeenLabels:
 
 
 def sizes_of(module: ModuleType) -> dict[str, int]:
-    """Return how many images each split has of the task that ``module`` generates."""
+    """Return the number of images in each split of the task that ``module`` generates."""
     labelled = {"train800": TRAIN_SIZE, "val200": VAL_SIZE, "train": LABELLED_SIZE}
     return {**labelled, "test": module.TEST_SIZE}
 

@@ -33,7 +33,7 @@ LOOK_SECONDS = 0.2
 
 @dataclass
 class Story:
-    """What happened: kills by kind of process, starts of the command, seconds, faults."""
+    """Report of a chaos run: kills by kind of process, starts, seconds, faults."""
 
     kills: Counter[str] = field(default_factory=Counter)
     starts: int = 0

@@ -1,4 +1,4 @@
-"""What must hold after a disturbed sweep: everything done once, equal to the undisturbed one."""
+"""Verdict on a disturbed sweep: every job done once, equal to the undisturbed sweep."""
 
 from __future__ import annotations
 

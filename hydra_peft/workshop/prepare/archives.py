@@ -222,7 +222,7 @@ class _Output:
 
 
 class _Forward(io.RawIOBase):
-    """What ``tarfile`` reads: only forwards, in bounded pieces; remembers the last piece.
+    """Forward-only file for ``tarfile``: bounded reads, remembers the last piece.
 
     Args:
         content: unpacked bytes.

@@ -112,7 +112,7 @@ def _complete(
 
 
 def _difference(path: Path, remote: RemoteFile) -> str | None:
-    """Return how the file differs from what was published, None if it does not."""
+    """Describe how a file differs from what was published, None if it does not."""
     size = path.stat().st_size
     if size == 0:
         return "is empty"

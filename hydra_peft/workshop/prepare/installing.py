@@ -21,7 +21,7 @@ _NESTED = 2
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task.
+    """Outcome of installing a task.
 
     Attributes:
         status: ``installed``, ``there already``, ``refused`` or ``not in the archive``.

@@ -1,4 +1,4 @@
-"""What a task's yaml says of its prepared data."""
+"""Spec of prepared data, from a task's yaml."""
 
 from __future__ import annotations
 

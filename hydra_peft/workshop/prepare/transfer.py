@@ -34,16 +34,16 @@ _PASSING = (408, 425, 429, 500, 502, 503, 504)
 
 
 class BrokenError(Exception):
-    """It failed in a way that may pass; the message is a reason, to go into a sentence."""
+    """Failure of a transfer that may pass; the message is a reason, to go into a sentence."""
 
 
 class RefusedError(Exception):
-    """It failed in a way that will not pass; the message is a reason, to go into a sentence."""
+    """Failure of a transfer that will not pass; the message is a reason, to go into a sentence."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """Which version of a file a part belongs to.
+    """Version of the remote file that a part belongs to.
 
     Attributes:
         url: where the file is.
@@ -57,7 +57,7 @@ class Version:
 
 
 class Part:
-    """What has come of a file so far.
+    """Part of a file downloaded so far.
 
     Args:
         path: the whole file's place; the part lies beside it.
@@ -86,7 +86,8 @@ class Part:
         self.joined = False
 
     def version(self, url: str) -> Version | None:
-        """Return what it is a part of, None where it cannot be continued from ``url``."""
+        """Return the version that a part belongs to, None where it cannot be continued from
+        ``url``."""
         if self.size == 0 or not self.note.exists():
             return None
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """What a pretraining run may vary; times and files aside, it fixes the result.
+    """Options of a pretraining run; times and files aside, they fix the result.
 
     The same seed, step count, batch size and number of threads give the same weights on the same
     machine and library versions; other machines may differ in the last bits and then drift apart.

@@ -1,1 +1,1 @@
-"""What ``scripts/bench.py`` measures: one module a suite, with ``Settings`` and ``run``."""
+"""Suites of ``scripts/bench.py``: one module each, with ``Settings`` and ``run``."""

@@ -61,7 +61,7 @@ def plain_loader(
     shuffle: bool,
     workers: int,
 ) -> DataLoader[tuple[Tensor, int]]:
-    """Return what the released code feeds training from: workers that decode every epoch.
+    """Return the released code's loader: workers that decode every epoch.
 
     Args:
         size: height and width of what it feeds, in pixels.

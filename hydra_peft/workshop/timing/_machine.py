@@ -1,4 +1,4 @@
-"""What figures of speed were measured on: a device's short name, its driver and compiler."""
+"""Description of the machine behind figures of speed: device name, driver, compiler."""
 
 from __future__ import annotations
 

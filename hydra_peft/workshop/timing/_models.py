@@ -42,7 +42,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What suites of whole models are measured on.
+    """Settings of suites that time whole models.
 
     Attributes:
         architecture: timm's name of the model.

@@ -20,7 +20,7 @@ KEPT_LINES = 30
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended.
+    """End of a command.
 
     Attributes:
         code: exit code; minus the signal's number where one ended it.

@@ -28,7 +28,7 @@ SIZE = (32, 32)
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured on: ``vit_mini`` on task ``digits`` of benchmark ``mini``.
+    """Settings of the agreement suite: ``vit_mini`` on task ``digits`` of benchmark ``mini``.
 
     Attributes:
         steps: training steps of 16 images, at least; the last epoch is finished.

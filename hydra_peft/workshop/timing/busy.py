@@ -26,7 +26,8 @@ _THREADS = {"follow": "threads that follow the load", "fixed": "a thread for eac
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured: runs of ``vit_mini`` on ``mini/digits``, each a process of its own.
+    """Settings of the busy suite: runs of ``vit_mini`` on ``mini/digits``, each a process of its
+    own.
 
     Attributes:
         neighbours: programs that keep a core busy each.

@@ -25,7 +25,7 @@ ALSO = ("test_low_rank_update",)
 
 @dataclass(frozen=True)
 class Settings:
-    """What is tested.
+    """Settings of the correctness suite.
 
     Attributes:
         only: names of test files without ``.py``, or ``all`` that have tests for a GPU.

@@ -33,7 +33,7 @@ WORKERS = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured on.
+    """Settings of the data suite.
 
     Attributes:
         images: number of files; VTAB-1k trains on 1000.

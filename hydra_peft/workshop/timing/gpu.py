@@ -89,7 +89,7 @@ PARTS: dict[str, _Part] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What is done.
+    """Settings of the GPU suite.
 
     Attributes:
         parts: names out of :data:`PARTS`; they are done in its order.

@@ -40,7 +40,7 @@ GOALS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured on.
+    """Settings of the layer suite.
 
     Attributes:
         batch_sizes: images of 197 tokens.

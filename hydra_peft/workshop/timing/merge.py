@@ -20,7 +20,7 @@ PLAIN, MERGED, UNMERGED = "plain backbone", f"{HYDRA}, merged", f"{HYDRA}, unmer
 
 @dataclass(frozen=True)
 class Settings(ModelSettings):
-    """What is measured on; a pass is short, so more rounds than other suites take."""
+    """Settings of the merge suite; a pass is short, so it takes more rounds than others."""
 
     repeats: int = 9
 

@@ -25,7 +25,8 @@ from hydra_peft.workshop.timing._report import Report, median, readable, scratch
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured on: runs of ``vit_mini`` on ``mini/digits`` that differ in their seed.
+    """Settings of the slots suite: runs of ``vit_mini`` on ``mini/digits`` that differ in their
+    seed.
 
     Attributes:
         slots: how many are held against one.
@@ -83,7 +84,7 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
 
 
 def _costs(sweep: _Sweep) -> list[str]:
-    """Return what the time between the ends of two jobs in one warm slot is made of."""
+    """Break down the time between the ends of two jobs in one warm slot."""
     gaps, beside = [], []
     pairs = zip(sweep.ended, sweep.ended[1:], sweep.records[1:], strict=False)
     for before, after, record in pairs:

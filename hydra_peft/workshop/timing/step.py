@@ -53,7 +53,7 @@ GOALS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured on.
+    """Settings of the step suite.
 
     Attributes:
         architecture: timm's name of the model.
@@ -77,7 +77,7 @@ class Settings:
 
 @dataclass
 class _Work:
-    """One step that is measured.
+    """Timed step of one form of a model.
 
     Attributes:
         step: does it.

@@ -38,7 +38,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured on.
+    """Settings of the table 4 suite.
 
     Attributes:
         architecture: timm's name of the model, with random weights.

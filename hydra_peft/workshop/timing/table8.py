@@ -45,7 +45,7 @@ Sizes = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured on.
+    """Settings of the table 8 suite.
 
     Attributes:
         architecture: timm's name of the model.

@@ -45,7 +45,7 @@ TRAIN, SCORE = "train", "score"
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured on; VTAB-1k has 1000 images, some 10,000 test images and 100 epochs.
+    """Settings of the task suite; VTAB-1k has 1000 images, some 10,000 test images and 100 epochs.
 
     Attributes:
         images: training images.

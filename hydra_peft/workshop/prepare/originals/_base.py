@@ -1,4 +1,4 @@
-"""What every original data set offers: pools of examples, and which slices of them make a task."""
+"""Base class of original data sets: pools of examples, and the slices that make a task."""
 
 from __future__ import annotations
 

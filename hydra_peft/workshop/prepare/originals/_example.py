@@ -27,7 +27,7 @@ class MalformedError(ValueError):
 
 
 class Span(NamedTuple):
-    """Where a value of type bytes lies in the message."""
+    """Position of a bytes value in the message."""
 
     start: int
     stop: int

@@ -1,4 +1,4 @@
-"""What a prepared task says of itself: which examples, of what, made by what."""
+"""Manifest of a prepared task: its examples, their origin, and the code that made it."""
 
 from __future__ import annotations
 

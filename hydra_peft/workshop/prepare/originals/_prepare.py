@@ -15,7 +15,8 @@ from hydra_peft.workshop.prepare.spec import TaskSpec
 
 
 def source_folder(source: Path, original: Original, names: Iterable[str]) -> Path:
-    """Return where the files of ``original`` are: a sub-folder of ``source``, or ``source`` itself.
+    """Return the folder of the files of ``original``: a sub-folder of ``source``, or ``source``
+    itself.
 
     Args:
         source: as the user gave it.

@@ -22,7 +22,7 @@ _OPENED = [name for name in ENDINGS if name != "MPO"]
 
 
 class NoImageError(ValueError):
-    """It cannot be stored; the message is a reason, to go into a sentence."""
+    """Image that cannot be stored; the message is a reason, to go into a sentence."""
 
 
 def stored(image: Image.Image | bytes) -> tuple[bytes, str]:

@@ -36,7 +36,7 @@ JOINED, PARTS = "train800val200", ("train800", "val200")
 
 @dataclass(frozen=True)
 class Written:
-    """What was written.
+    """Counts and hashes of written splits.
 
     Attributes:
         folder: the task's folder.
@@ -154,7 +154,8 @@ def check_absent(target: Path, *, overwrite: bool) -> None:
 def _check_sizes(
     task: TaskSpec, chosen: Mapping[str, _Chosen], source: SourceFolder, *, partial: bool
 ) -> bool:
-    """Return whether a split has not its expected size, or the source is not complete."""
+    """Check split sizes; return whether a split is not of its expected size, or the source not
+    whole."""
     # With an example missing the splits may still be full, but not of the same examples.
     incomplete = bool(source.incomplete)
     if incomplete and not partial:

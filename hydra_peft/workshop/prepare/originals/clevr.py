@@ -113,7 +113,7 @@ def _distances(objects: Any) -> list[float]:
 
 
 def _wrong(scene: Any) -> str | None:
-    """Return what is wrong with a scene, if anything."""
+    """Describe the fault of a scene, if any."""
     if not isinstance(scene, _Scene) or not isinstance(scene.image, str):
         return "names no image"
     if not _FEWEST <= len(scene.distances) <= _MOST:

@@ -47,7 +47,7 @@ def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
 
 
 class _Frame(NamedTuple):
-    """What is kept of a record: where its JPEG lies."""
+    """Frame of a record: the position of its JPEG."""
 
     path: Path
     place: int

@@ -27,7 +27,7 @@ _SLICES = one_pool(80, 90)
 
 
 def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:
-    """Return the one pool, train; the images are RGB.
+    """Return the only pool, train; images are RGB.
 
     Raises:
         UserError: the file is missing, truncated or of another format, counts differ, or a
