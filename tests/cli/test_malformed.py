@@ -264,7 +264,7 @@ def test_random_mistakes(refused: Refused, count: int) -> None:
         (["-m", "hydra.launcher._target_=os.system"], "not the hydra_plugins package"),
         (["-m", "hydra.sweeper.params=1"], "is no mapping"),
         (["-m", "hydra.sweeper.max_batch_size=0"], "null or at least 1"),
-        (["-m", "hydra.sweep.dir=${zq}"], "'zq' not found"),
+        (["-m", "hydra.sweep.dir=${zq}"], "no yaml has a value for zq"),
         (["-m", "hydra.sweep.dir=/proc/zq"], "cannot write at /proc/zq"),
         (["--experimental-rerun=a.pickle"], "unpickles a file"),
         (["--zq"], "unrecognized arguments: --zq"),
