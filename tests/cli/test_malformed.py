@@ -111,7 +111,7 @@ OPTION = st.one_of(
     st.builds(lambda group, name: f"{group}={name}", st.sampled_from(GROUPS), UNKNOWN),
     st.builds(lambda group, name: f"+{name}={group}", st.sampled_from(GROUPS), UNKNOWN),
     st.builds(lambda group: f"+{group}=zq", st.sampled_from(GROUPS)),
-    st.builds(lambda group: f"~{group}", st.sampled_from(GROUPS)),
+    st.builds(lambda group: f"~{group}", st.sampled_from([g for g in GROUPS if g != "head"])),
     st.builds(lambda group: f"{group}=null", st.sampled_from(GROUPS)),
     st.builds(lambda group, name: f"{group}@{name}=x", st.sampled_from(GROUPS), UNKNOWN),
     st.sampled_from(["method=../../x", "method=/etc/passwd", "+experiment=../../x"]),
