@@ -72,9 +72,7 @@ def steps(model: nn.Module, count: int) -> None:
     model.eval()
 
 
-def test_what_is_trained_moves_and_nothing_else(
-    stock: VisionTransformer, adapted: nn.Module, name: str
-) -> None:
+def test_what_is_trained_moves_and_nothing_else(adapted: nn.Module, name: str) -> None:
     before = {n: t.detach().clone() for n, t in adapted.state_dict().items()}
     trained = hydra_peft.trainable_parameters(adapted)
     names = {*trained.adapter, *trained.head}
