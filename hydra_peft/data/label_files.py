@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hydra_peft.data.list_files import MAX_BYTES, ImageList
-from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, check_own_data, is_image
+from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, is_image, listed_files
 from hydra_peft.errors import UserError, did_you_mean
 
 LINEAGE = "csv"
@@ -80,9 +80,7 @@ def read_label_file(file: Path, folder: Path, columns: Columns) -> OwnData:
         name: ImageList(rows.paths, [numbers[one] for one in rows.labels])
         for name, rows in found.items()
     }
-    data = OwnData(file, folder, names, given, LINEAGE)
-    check_own_data(data)
-    return data
+    return listed_files(file, folder, names, given, LINEAGE)
 
 
 def _table(file: Path) -> list[tuple[int, list[str]]]:
