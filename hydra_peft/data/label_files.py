@@ -74,7 +74,7 @@ def read_label_file(file: Path, folder: Path, columns: Columns) -> OwnData:
         rows = found.setdefault(name, _Rows())
         rows.paths.append(path)
         rows.labels.append(cells[label])
-    names = _in_order({one for rows in found.values() for one in rows.labels})
+    names = in_order({one for rows in found.values() for one in rows.labels})
     numbers = {name: number for number, name in enumerate(names)}
     given = {
         name: ImageList(rows.paths, [numbers[one] for one in rows.labels])
@@ -187,7 +187,8 @@ def _split(text: str, where: str) -> str:
     return name
 
 
-def _in_order(labels: set[str]) -> tuple[str, ...]:
+def in_order(labels: set[str]) -> tuple[str, ...]:
+    """Return names of classes in order: of numbers where all are whole ones, else of texts."""
     if all(re.fullmatch(r"[+-]?[0-9]{1,18}", one) for one in labels):
         return tuple(sorted(labels, key=lambda one: (int(one), one)))
     return tuple(sorted(labels))
