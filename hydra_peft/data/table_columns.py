@@ -98,8 +98,10 @@ def _names_classes(feature: Any) -> bool:
 
 
 def _kind(feature: Any) -> str:
-    kind = getattr(feature, "dtype", None)
-    return f"{kind} values" if isinstance(kind, str) else f"values of {type(feature).__name__}"
+    kind = type(feature).__name__
+    if kind == "Value":
+        return f"{feature.dtype} values"
+    return {"Image": "images", "ClassLabel": "classes"}.get(kind, f"values of type {kind}")
 
 
 def _listed(features: Mapping[str, Any]) -> str:
