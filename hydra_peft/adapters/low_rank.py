@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.jit._trace import is_tracing
 from torch.nn import functional
 
 from hydra_peft.adapters.base import Adapter, NotMergeable
@@ -192,7 +193,7 @@ class LowRankLinear(Adapter):
     def _is_watched(self) -> bool:
         """Whether someone looks on for the modules and plain operations that forward consists of:
         hooks, torch's tracer, forward-mode differentiation."""
-        if torch.jit.is_tracing() or forward_ad._current_level >= 0:
+        if is_tracing() or forward_ad._current_level >= 0:
             return True
         return any(is_intercepted(part) for part in self.modules() if part is not self)
 
