@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from hydra_peft.adapters.patterns import matches
-from hydra_peft.adapters.surgery import has_hooks
+from hydra_peft.adapters.surgery import is_intercepted
 from hydra_peft.errors import UserError, near
 
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -96,7 +96,7 @@ def check_layer(layer: nn.Linear) -> None:
     weight = layer.weight
     if is_lazy(weight):
         raise UserError("a lazy layer has no weight yet: pass one batch through the model first.")
-    if has_hooks(layer) or "forward" in vars(layer) or is_parametrized(layer):
+    if is_intercepted(layer) or is_parametrized(layer):
         raise UserError(
             f"a {type(layer).__name__} with hooks, parametrizations or a forward of its own "
             "(pruning, weight normalisation, logging) would lose them to the adapter in its place: "
