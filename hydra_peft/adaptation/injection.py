@@ -80,10 +80,8 @@ def inject(
         _check_layers(model, method, layers)
     except BaseException:
         # The outermost first: those inside it are then where they were.
-        while (
-            one := next((m for m in model.modules() if isinstance(m, Adapter)), None)
-        ) is not None:
-            replace_module(model, one, one.base)
+        while found := [module for module in model.modules() if isinstance(module, Adapter)]:
+            replace_module(model, found[0], found[0].base)
         for parameter, trainable in trainable_before.items():
             parameter.requires_grad_(trainable)
         raise

@@ -112,11 +112,10 @@ def check_grouped(layer: nn.Linear, rank: int, groups: int) -> None:
             f"rank {rank} does not fit a linear layer that reads {layer.in_features} features: it "
             f"must lie between 1 and {layer.in_features}."
         )
-    for what, width in (
-        ("rank", rank),
-        ("the number of features that it reads,", layer.in_features),
-    ):
+    read = ("the number of features that it reads,", layer.in_features)
+    for what, width in (("rank", rank), read):
         if width % groups:
             raise UserError(
-                f"{what} {width} is not divisible by groups={groups}: choose groups that divide both."
+                f"{what} {width} is not divisible by groups={groups}: choose groups that divide "
+                "both."
             )

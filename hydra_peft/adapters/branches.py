@@ -36,7 +36,7 @@ class _Known:
 
 
 class Branches(Adapter):
-    """``h = f + (P(x) - f) + (S(x) - f)`` with ``f`` of the frozen layer and adapters P and S of it.
+    """``h = f + (P(x) - f) + (S(x) - f)``: f of the frozen layer, P and S adapters of it.
 
     With LoRA as P and SeqLoRA as S that is Hydra (paper eq. 10): what P adds, it adds beside the
     layer, and S reads the frozen layer's output, not the sum.

@@ -37,7 +37,7 @@ class ScaleShift(Adapter):
         self.base = base.requires_grad_(False)
         weight = base.weight
         assert isinstance(weight, Tensor)
-        self.gamma = nn.Parameter(torch.empty_like(weight[:, *(0,) * (weight.dim() - 1)]))
+        self.gamma = nn.Parameter(weight.new_empty(len(weight)))
         self.beta = nn.Parameter(torch.empty_like(self.gamma))
         nn.init.normal_(self.gamma, mean=1.0, std=STD)
         nn.init.normal_(self.beta, std=STD)
@@ -82,7 +82,7 @@ def check_scalable(layer: nn.Module) -> None:
     """Check that a scale and a shift can be written into the weights of ``layer``.
 
     Raises:
-        UserError: it is no linear layer, convolution or norm, or one without weights, or with hooks.
+        UserError: it is no linear layer, convolution or norm, has no weights, or has hooks.
     """
     check_own_forward(layer)
     kind = type(layer).__name__

@@ -135,7 +135,7 @@ def check_own_forward(layer: nn.Module) -> None:
     Raises:
         UserError: it has hooks or a patched ``forward``.
     """
-    if has_hooks(layer) or "forward" in vars(layer):
+    if is_intercepted(layer):
         raise UserError(
             f"a {type(layer).__name__} with hooks or a forward of its own would lose them to the "
             "adapter in its place: remove them before inject()."

@@ -84,8 +84,8 @@ def _blocks(model: nn.Module) -> tuple[list[str], int, int]:
     kind = type(model).__name__
     if not names or not isinstance(width, int) or not isinstance(prefix, int):
         raise UserError(
-            f"a {kind} has no row of blocks over a sequence of tokens into which learned ones could "
-            "be put: prompts are for vision transformers, such as timm's vit_* and deit_*."
+            f"a {kind} has no row of blocks over a sequence of tokens into which learned ones "
+            "could be put: prompts are for vision transformers, such as timm's vit_* and deit_*."
         )
     if getattr(model, "rope", None) is not None or _relative(model):
         raise UserError(

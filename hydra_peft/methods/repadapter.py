@@ -19,8 +19,9 @@ class RepAdapter(Method):
 
     .. math:: h = W \bigl(x + s (B (A x + a) + b)\bigr) + c
 
-    B is block-diagonal. As the release (luogen1996/RepAdapter, ``repadapter.py``): A Xavier uniform,
-    B and biases zero, dropout on the bottleneck. Merging into the layer that follows is exact.
+    B is block-diagonal. As in the release (luogen1996/RepAdapter, ``repadapter.py``) A starts
+    Xavier uniform, B and the biases zero, and dropout is on the bottleneck. It merges exactly into
+    the layer that follows.
 
     Attributes:
         targets: name patterns of the layers before which an adapter stands.

@@ -28,6 +28,6 @@ def test_some_of_them() -> None:
 
 def test_no_bias_there() -> None:
     model = small_vit(qkv_bias=False)
-    with pytest.raises(UserError, match="'attn.qkv' matches no module of Vis.* with a bias"):
+    with pytest.raises(UserError, match=r"'attn\.qkv' matches no module of Vis.* with a bias"):
         hydra_peft.inject(model, "bitfit", targets=["attn.qkv"])
     assert all(parameter.requires_grad for parameter in model.parameters())

@@ -16,6 +16,7 @@ from hydra_peft import UserError
 from hydra_peft.adapters.base import NotMergeable
 from hydra_peft.adapters.scale_shift import ScaleShift
 
+SWIN = {"img_size": 28, "window_size": 7, "embed_dim": 16}
 SITES = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
 
 
@@ -73,7 +74,7 @@ def test_outputs_and_gradients_are_the_formulas() -> None:
 @pytest.mark.parametrize(
     ("name", "sizes"),
     [
-        ("swin_tiny_patch4_window7_224", {"img_size": 28, "window_size": 7, "depths": (1, 1), "num_heads": (2, 2), "embed_dim": 16}),
+        ("swin_tiny_patch4_window7_224", {**SWIN, "depths": (1, 1), "num_heads": (2, 2)}),
         ("convnext_tiny", {"depths": (1, 1, 1, 1), "dims": (8, 8, 8, 8)}),
         ("mixer_s32_224", {"img_size": 32}),
     ],
