@@ -56,8 +56,8 @@ class Branches(Adapter):
             assert adapter.base is base, "both adapters are of the same layer"
             del adapter._modules["base"]
             object.__setattr__(adapter, "base", known)
-            if hasattr(adapter, "fused"):
-                adapter.fused = False  # it would compute the layer again
+            if hasattr(adapter, "fused"):  # it would compute the layer again
+                object.__setattr__(adapter, "fused", False)
         object.__setattr__(self, "_known", known)
         self.train(base.training)
 

@@ -38,7 +38,7 @@ def with_weights(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Mo
         raise NotMergeable(f"a {type(layer).__name__} without bias has no place for the constant")
     # Values are replaced, so they are not copied first.
     memo = {id(tensor): None for tensor in old.values() if tensor is not None}
-    plain = copy.deepcopy(layer, memo)  # type: ignore[arg-type]
+    plain = copy.deepcopy(layer, memo)
     for name, value in (("weight", weight), ("bias", bias)):
         before = old[name]
         if value is not None and before is not None:
