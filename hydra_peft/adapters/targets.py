@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -33,9 +33,7 @@ def find_modules(
         UserError: no pattern, or one that matches no module; near names are listed.
     """
     found = _find(model, targets, exclude, nn.Module)
-    return {
-        n: m for n, m in found.items() if not any(_lies_in(n, top) for top in found if top != n)
-    }
+    return {n: m for n, m in found.items() if not any(lies_in(n, top) for top in found if top != n)}
 
 
 def find_linear_layers(
@@ -73,7 +71,7 @@ def _find(
     layers = {
         name: module
         for name, module in model.named_modules(remove_duplicate=False)
-        if name and isinstance(module, kind) and not any(_lies_in(name, top) for top in exclude)
+        if name and isinstance(module, kind) and not any(lies_in(name, top) for top in exclude)
     }
     for pattern in targets:
         if not any(matches(name, pattern) for name in layers):
@@ -114,6 +112,36 @@ def check_layer(layer: nn.Linear) -> None:
         )
 
 
+def check_each(layers: Mapping[str, nn.Module], check: Callable[[Any], None]) -> None:
+    """Check every layer before the first is changed, so that a refusal changes nothing.
+
+    Args:
+        layers: by name, which the message begins with.
+        check: raises UserError for a layer that cannot be adapted.
+
+    Raises:
+        UserError: ``check`` refuses one.
+    """
+    for name, layer in layers.items():
+        try:
+            check(layer)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+
+
+def check_own_forward(layer: nn.Module) -> None:
+    """Check that a module in the place of ``layer`` loses nothing that was put on it.
+
+    Raises:
+        UserError: it has hooks or a patched ``forward``.
+    """
+    if is_intercepted(layer):
+        raise UserError(
+            f"a {type(layer).__name__} with hooks or a forward of its own would lose them to the "
+            "adapter in its place: remove them before inject()."
+        )
+
+
 def _ending(name: str) -> str:
     """Return the last two dotted parts of ``name``."""
     return ".".join(name.split(".")[-2:])
@@ -127,7 +155,7 @@ def _unmatched(
     wanted: type[nn.Module],
 ) -> str:
     others = [name for name, _ in model.named_modules() if name and matches(name, pattern)]
-    if others and any(_lies_in(others[0], top) for top in exclude):
+    if others and any(lies_in(others[0], top) for top in exclude):
         hint = f"it matches '{others[0]}', part of the head, which is trained without an adapter"
     elif others:
         kind = type(model.get_submodule(others[0]))
@@ -144,5 +172,6 @@ def _unmatched(
     return f"target '{pattern}' matches no {what} of {type(model).__name__}; {hint}."
 
 
-def _lies_in(name: str, top: str) -> bool:
+def lies_in(name: str, top: str) -> bool:
+    """Whether the module ``name`` is ``top`` or a part of it."""
     return name == top or name.startswith(f"{top}.")
