@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
-from vtab1k_records import METHODS
+from vtab1k_records import METHODS, PAPER_TABLES, VTAB1K
 
 from hydra_peft.methods import method_class
-from hydra_peft.tables.paper_tables import PAPER_TABLES, VTAB1K
 from hydra_peft.tables.published import read_published
 from hydra_peft.tables.side_by_side import trained_rows
 
@@ -41,5 +40,5 @@ def test_columns_are_those_of_the_transcribed_tables(root: Path) -> None:
 
 
 def test_the_backbone_is_one_that_can_be_chosen(root: Path) -> None:
-    path = root / "conf" / "model" / f"{VTAB1K.backbone}.yaml"
-    assert yaml.safe_load(path.read_text())["name"] == VTAB1K.backbone
+    path = root / "conf" / "model" / f"{VTAB1K.paper.model}.yaml"
+    assert yaml.safe_load(path.read_text())["name"] == VTAB1K.paper.model
