@@ -7,11 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.jit._trace import is_tracing
 from torch.nn import functional
 
 from hydra_peft.adapters.base import Adapter, NotMergeable
 from hydra_peft.adapters.low_rank_branch import LowRankBranch
 from hydra_peft.adapters.low_rank_update import low_rank_linear
+from hydra_peft.adapters.surgery import is_intercepted
 from hydra_peft.adapters.targets import check_layer
 from hydra_peft.errors import UserError
 from hydra_peft.finite import is_finite
@@ -42,8 +45,10 @@ class LowRankLinear(Adapter):
     Attributes:
         fused: whether forward computes both branches as one low-rank update, see :meth:`update`,
             or branch by branch as in the paper, the slower form that it is checked against.
-            Fused, ``base`` itself is not called (hooks on it see nothing); so a ``base`` whose
-            class has a forward of its own starts with False.
+            A ``base`` whose class has a forward of its own starts with False. Fused, neither
+            ``base`` nor a branch is called as a module, so forward takes the slower form by itself
+            where that shows: hooks on one of them, ``torch.jit.trace``, ``torch.fx``, forward-mode
+            differentiation (``torch.func.jvp``), sparse and nested inputs.
 
     Raises:
         UserError: ``base`` is no linear layer, or quantised or lazy; no branch, a rank that is
@@ -103,9 +108,8 @@ class LowRankLinear(Adapter):
 
         Under autocast the result has autocast's dtype, as that of ``nn.Linear``.
         """
-        # Autocast does not know tensors without storage, on which models are checked before a run.
         # What nn.Linear refuses is refused there, by torch and in its words.
-        if not self.fused or x.is_meta or not self._takes(x):
+        if not self.fused or self._is_watched() or not self._takes(x):
             return self.three_branches(x)
         dtype = _compute_dtype(x)
         # What is of a weight's size is computed in the weight's dtype, whatever x is in.
@@ -173,11 +177,25 @@ class LowRankLinear(Adapter):
         return dtype == torch.float64 or (dtype == torch.float32 and _float32_is_exact())
 
     def _takes(self, x: Tensor) -> bool:
-        """Whether autocast, or no cast at all, gives ``x`` and the weights one dtype."""
+        """Whether the fused operation does: ``x`` is an ordinary tensor with storage and of the
+        layer's width, and autocast, or no cast at all, gives it and the weights one dtype."""
+        # Autocast does not know tensors without storage, on which models are checked before a run.
+        # torch.fx calls with what is no tensor.
+        if not isinstance(x, Tensor) or x.is_meta or x.is_nested or x.layout != torch.strided:
+            return False
+        if x.ndim == 0 or x.shape[-1] != self.base.in_features:
+            return False
         if x.dtype == self.base.weight.dtype:
             return True
         cast = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
         return cast and x.is_floating_point()
+
+    def _is_watched(self) -> bool:
+        """Whether someone looks on for the modules and plain operations that forward consists of:
+        hooks, torch's tracer, forward-mode differentiation."""
+        if is_tracing() or forward_ad._current_level >= 0:
+            return True
+        return any(is_intercepted(part) for part in self.modules() if part is not self)
 
     def _base_is_plain(self) -> bool:
         return type(self.base).forward is nn.Linear.forward

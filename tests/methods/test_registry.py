@@ -33,5 +33,5 @@ def test_two_spellings_of_one_setting_are_one_identity() -> None:
 
 @pytest.mark.parametrize("name", ["_base", "hydr", "../os", ""])
 def test_unknown_names(name: str) -> None:
-    with pytest.raises(UserError, match="choose one of full, hydra, linear, lora, seqlora"):
+    with pytest.raises(UserError, match=r"choose one of .*full, hydra"):
         method_class(name)
