@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from hydra_peft.config.benchmarks import Benchmark, all_benchmarks
 from hydra_peft.config.paper_tables import DatasetTable, HyperparameterTable, ScoreTable
 from hydra_peft.config.resolvers import ROOT
 from hydra_peft.errors import UserError
+from hydra_peft.methods import method_names
 from hydra_peft.tables.summaries import weights_over
 
 #: where the published numbers are
@@ -39,6 +44,16 @@ class PaperTable(ScoreTable):
     def average_weights(self) -> dict[str, float]:
         """Weights of the tasks in the paper's average, which is the benchmark's main mean."""
         return weights_over(self.benchmark.main_mean[1], self.benchmark.tasks)
+
+    @functools.cached_property
+    def trained(self) -> list[str]:
+        """Keys of the rows whose methods its experiment trains.
+
+        Before there is such an experiment, those with a method that is here.
+        """
+        methods = _methods_of(self.experiment) or set(method_names())
+        rows = ((key, items["name"]) for key, items in self.rows.items())
+        return [key for key, name in rows if name in methods and key not in self.apart]
 
     @property
     def published(self) -> Path:
@@ -77,6 +92,21 @@ def score_tables(folders: Sequence[Path] = ()) -> dict[int, PaperTable]:
     """Return the tables of scores of :func:`paper_tables` by number."""
     tables = ((number, table) for number, (_, table) in paper_tables(folders).items())
     return {number: table for number, table in tables if isinstance(table, PaperTable)}
+
+
+def _methods_of(experiment: str) -> set[str]:
+    """Return the names of the methods that an experiment's sweep is over; none if absent."""
+    path = ROOT / "conf" / "experiment" / f"{experiment}.yaml"
+    if not path.is_file():
+        return set()
+    sweep = _yaml(path)["hydra"]["sweeper"]["params"].get("method", "")
+    options = (ROOT / "conf" / "method" / f"{option}.yaml" for option in str(sweep).split(","))
+    return {str(_yaml(option)["name"]) for option in options if option.is_file()}
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _of(benchmark: Benchmark, number: int, spec: ScoreTable) -> PaperTable:

@@ -296,18 +296,8 @@ def _block(
             _measured(row, label, spec, columns, paper)
             for row, label in zip(rows, _labels(key, rows, spec, common), strict=True)
         ],
-        awaited=f"{key} (measured)" if measured and key in trained_rows(spec) and not rows else "",
+        awaited=f"{key} (measured)" if measured and key in spec.trained and not rows else "",
     )
-
-
-def trained_rows(spec: PaperTable) -> list[str]:
-    """Return the keys of the rows that the table's command trains, with the methods there are."""
-    methods = method_names()
-    return [
-        key
-        for key, items in spec.rows.items()
-        if items["name"] in methods and key not in spec.apart
-    ]
 
 
 def _paper_value(column: Quantity, published: PublishedRow) -> PaperValue | None:
@@ -379,7 +369,7 @@ def _count(
 ) -> str:
     """Count the existing runs of the table and name the command for the rest."""
     tasks = len(spec.benchmark.tasks)
-    wanted = trained_rows(spec)
+    wanted = spec.trained
     total = len(wanted) * tasks
     counted: list[Row] = []
     rules = []

@@ -14,7 +14,7 @@ from hydra_peft.runs.record import Record
 from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.published import PublishedTable, read_published
 from hydra_peft.tables.render_side_by_side import sheet
-from hydra_peft.tables.side_by_side import Block, SideBySide, compare, trained_rows
+from hydra_peft.tables.side_by_side import Block, SideBySide, compare
 
 PAPER = Path(__file__).resolve().parents[2] / "results" / "paper"
 ON_TEST = {
@@ -35,7 +35,7 @@ def fed_back(number: int, **changes: Any) -> list[Record]:
     return [
         vtab_record(row.label, task, row.numbers[task].value, **changes)
         for row in published(number).rows
-        if row.label in trained_rows(PAPER_TABLES[number])
+        if row.label in PAPER_TABLES[number].trained
         for task in VTAB1K.tasks
     ]
 
@@ -54,7 +54,7 @@ def block(side: SideBySide, label: str) -> Block:
 def test_published_cells_fed_back_come_out_with_no_difference(number: int) -> None:
     (side,), warnings = side_by_side(fed_back(number), number)
     assert warnings == []
-    assert [b.key for b in side.blocks if b.measured] == trained_rows(PAPER_TABLES[number])
+    assert [b.key for b in side.blocks if b.measured] == PAPER_TABLES[number].trained
     for one in side.blocks:
         for measured in one.measured:
             assert measured.label == f"{one.published.label} (measured)"
