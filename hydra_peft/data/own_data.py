@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -168,7 +169,7 @@ def load(data: OwnData, request: DataRequest) -> TaskData:
     from hydra_peft.data.task_data import TaskData
 
     place = data.place.resolve() if isinstance(data.place, Path) else data.place
-    where = hashlib.sha256(str(place).encode()).hexdigest()[:16]
+    where = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
 
     def images(split: str) -> EncodedImages:
         index = request.cache / "hashes" / f"{request.name}-{split}-{where}.safetensors"
