@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from hydra_peft.config.check import check_config
 from hydra_peft.errors import UserError
 from hydra_peft.methods import build_method, method_class, method_names
 
 
-def test_every_method_has_a_yaml_of_its_name_and_the_other_way_round(root: Path) -> None:
-    assert method_names() == sorted(path.stem for path in (root / "conf/method").glob("*.yaml"))
+def test_every_method_has_a_yaml_of_its_name(root: Path) -> None:
     assert all(method_class(name).name == name for name in method_names())
+    for name in method_names():
+        content = yaml.safe_load((root / f"conf/method/{name}.yaml").read_text(encoding="utf-8"))
+        assert content["name"] == name
+
+
+def test_every_other_yaml_is_a_preset_of_a_method(
+    root: Path, compose_train: Callable[..., object]
+) -> None:
+    stems = {path.stem for path in (root / "conf/method").glob("*.yaml")}
+    for preset in sorted(stems - set(method_names())):
+        method = check_config(compose_train(f"method={preset}")).method
+        assert preset.startswith(f"{method.name}_")
+        assert method != build_method(method.name)
 
 
 def test_labels_and_identity() -> None:
@@ -33,5 +48,5 @@ def test_two_spellings_of_one_setting_are_one_identity() -> None:
 
 @pytest.mark.parametrize("name", ["_base", "hydr", "../os", ""])
 def test_unknown_names(name: str) -> None:
-    with pytest.raises(UserError, match="choose one of full, hydra, linear, lora, seqlora"):
+    with pytest.raises(UserError, match=f"choose one of {', '.join(method_names())}"):
         method_class(name)
