@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from hydra_peft.adapters.patterns import matches
-from hydra_peft.adapters.surgery import has_hooks
+from hydra_peft.adapters.surgery import is_intercepted
 from hydra_peft.errors import UserError, near
 
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -33,9 +33,7 @@ def find_modules(
         UserError: no pattern, or one that matches no module; near names are listed.
     """
     found = _find(model, targets, exclude, nn.Module)
-    return {
-        n: m for n, m in found.items() if not any(_lies_in(n, top) for top in found if top != n)
-    }
+    return {n: m for n, m in found.items() if not any(lies_in(n, top) for top in found if top != n)}
 
 
 def find_linear_layers(
@@ -73,7 +71,7 @@ def _find(
     layers = {
         name: module
         for name, module in model.named_modules(remove_duplicate=False)
-        if name and isinstance(module, kind) and not any(_lies_in(name, top) for top in exclude)
+        if name and isinstance(module, kind) and not any(lies_in(name, top) for top in exclude)
     }
     for pattern in targets:
         if not any(matches(name, pattern) for name in layers):
@@ -98,7 +96,7 @@ def check_layer(layer: nn.Linear) -> None:
     weight = layer.weight
     if is_lazy(weight):
         raise UserError("a lazy layer has no weight yet: pass one batch through the model first.")
-    if has_hooks(layer) or "forward" in vars(layer) or is_parametrized(layer):
+    if is_intercepted(layer) or is_parametrized(layer):
         raise UserError(
             f"a {type(layer).__name__} with hooks, parametrizations or a forward of its own "
             "(pruning, weight normalisation, logging) would lose them to the adapter in its place: "
@@ -111,6 +109,36 @@ def check_layer(layer: nn.Linear) -> None:
             f"a {type(layer).__name__} with a {type(weight).__name__} of {weight.dtype} and shape "
             f"{tuple(weight.shape)} in the place of a floating-point weight {shape} (quantised?) "
             "cannot be adapted: inject into the model as it was before that."
+        )
+
+
+def check_each(layers: Mapping[str, nn.Module], check: Callable[[Any], None]) -> None:
+    """Check every layer before the first is changed, so that a refusal changes nothing.
+
+    Args:
+        layers: by name, which the message begins with.
+        check: raises UserError for a layer that cannot be adapted.
+
+    Raises:
+        UserError: ``check`` refuses one.
+    """
+    for name, layer in layers.items():
+        try:
+            check(layer)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+
+
+def check_own_forward(layer: nn.Module) -> None:
+    """Check that a module in the place of ``layer`` loses nothing that was put on it.
+
+    Raises:
+        UserError: it has hooks or a patched ``forward``.
+    """
+    if is_intercepted(layer):
+        raise UserError(
+            f"a {type(layer).__name__} with hooks or a forward of its own would lose them to the "
+            "adapter in its place: remove them before inject()."
         )
 
 
@@ -127,7 +155,7 @@ def _unmatched(
     wanted: type[nn.Module],
 ) -> str:
     others = [name for name, _ in model.named_modules() if name and matches(name, pattern)]
-    if others and any(_lies_in(others[0], top) for top in exclude):
+    if others and any(lies_in(others[0], top) for top in exclude):
         hint = f"it matches '{others[0]}', part of the head, which is trained without an adapter"
     elif others:
         kind = type(model.get_submodule(others[0]))
@@ -144,5 +172,6 @@ def _unmatched(
     return f"target '{pattern}' matches no {what} of {type(model).__name__}; {hint}."
 
 
-def _lies_in(name: str, top: str) -> bool:
+def lies_in(name: str, top: str) -> bool:
+    """Whether the module ``name`` is ``top`` or a part of it."""
     return name == top or name.startswith(f"{top}.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from stock_vit import images, small_vit
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,7 +20,9 @@ from hydra_peft.adapters.base import NotMergeable
 from hydra_peft.methods import method_class, method_names
 
 #: methods that no plain backbone computes, and the reason that merging gives
-UNMERGEABLE = {
+UNMERGEABLE: dict[str, str] = {
+    "vpt_shallow": "learned tokens lengthen the sequence",
+    "vpt_deep": "learned tokens lengthen the sequence",
     "adapter": "the activation of its adapter cannot be written into",
     "adapter_plus": "the activation of its adapter cannot be written into",
 }
@@ -34,14 +37,7 @@ CASES = {**{name: (name, {}) for name in method_names()}, **VARIANTS}
 
 @pytest.fixture(scope="module")
 def stock() -> VisionTransformer:
-    """A ViT of timm: two blocks, width 24, images of 16 x 16 in patches of 8."""
-    torch.manual_seed(1)
-    sizes = {"img_size": 16, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
-    model = VisionTransformer(**sizes, num_classes=3, init_values=None)
-    with torch.no_grad():
-        for parameter in model.parameters():  # biases and norms are none of a fresh model's
-            parameter.add_(torch.randn_like(parameter) * 0.05)
-    return model.eval()
+    return small_vit()
 
 
 @pytest.fixture(params=CASES)
@@ -72,10 +68,6 @@ def trained(adapted: nn.Module, randomize: Callable[[nn.Module], None]) -> nn.Mo
         for n, p in adapted.named_parameters():
             p.copy_(before[n] + 0.3 * p if p.requires_grad else p)
     return adapted
-
-
-def images(count: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(4)).to(dtype)
 
 
 def steps(model: nn.Module, count: int) -> None:
