@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,14 @@ UNMERGEABLE: dict[str, str] = {
     "vpt_shallow": "learned tokens lengthen the sequence",
     "vpt_deep": "learned tokens lengthen the sequence",
 }
-NAMES = method_names()
+#: options of methods whose defaults do not fit a model as small as this
+FITTING: dict[str, dict[str, Any]] = {}
+#: options that change what a method computes and where, beside its defaults
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lora q v": ("lora", {"targets": ["qkv"], "parts": ["q", "v"], "dropout_at": "input"}),
+    "lora pissa": ("lora", {"targets": ["qkv"], "init": "pissa", "dropout": 0.1}),
+}
+CASES = {**{name: (name, FITTING.get(name, {})) for name in method_names()}, **VARIANTS}
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +39,22 @@ def stock() -> VisionTransformer:
     return small_vit()
 
 
-@pytest.fixture(params=NAMES)
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """A method's name, and options."""
+    return CASES[request.param]
 
 
 @pytest.fixture
-def adapted(stock: VisionTransformer, name: str) -> nn.Module:
-    """A copy that carries the method with its default options."""
+def name(case: tuple[str, dict[str, Any]]) -> str:
+    return case[0]
+
+
+@pytest.fixture
+def adapted(stock: VisionTransformer, case: tuple[str, dict[str, Any]]) -> nn.Module:
+    """A copy that carries the method."""
     model = copy.deepcopy(stock)
-    hydra_peft.inject(model, name)
+    hydra_peft.inject(model, case[0], **case[1])
     return model
 
 
@@ -152,6 +166,7 @@ def test_with_gradient_checkpointing(trained: nn.Module) -> None:
         torch.testing.assert_close(own, other, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", method_names())
 def test_defaults_are_those_of_its_yaml(name: str, compose_train: Callable[..., object]) -> None:
     from hydra_peft.config.check import check_config
 
