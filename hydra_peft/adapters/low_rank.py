@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from hydra_peft.adapters.initializers import PISSA
 from hydra_peft.adapters.linear_adapter import LinearAdapter, cast
-from hydra_peft.adapters.low_rank_branch import LowRankBranch
+from hydra_peft.adapters.low_rank_branch import LowRankBranch, joined
 from hydra_peft.adapters.low_rank_update import low_rank_linear
 from hydra_peft.adapters.packed_qkv import starts_of
 from hydra_peft.adapters.parted_branch import PartedBranch
@@ -95,7 +95,10 @@ class LowRankLinear(LinearAdapter):
             )
         if rank_sequential and (parts or init == PISSA):
             raise UserError(f"a sequential branch has no parts={list(parts)} and no init={init!r}.")
-        options = {"dropout": dropout, "dropout_at": dropout_at, "bias": bias, "zero_up": zero_up}
+        if dropout_at not in ("rank", "input"):
+            raise UserError(f"dropout_at={dropout_at!r} is neither 'rank' nor 'input'.")
+        options: dict[str, Any] = {"dropout": dropout, "dropout_at": dropout_at, "bias": bias}
+        options["zero_up"] = zero_up
         self.base = base.requires_grad_(False)
         self.parallel: LowRankBranch | PartedBranch | None = None
         self.sequential: LowRankBranch | None = None
@@ -104,15 +107,10 @@ class LowRankLinear(LinearAdapter):
                 base.weight, rank_parallel, parts, init=init, scale=scale, **options
             )
         if rank_sequential:
-            width, weight = base.out_features, base.weight
+            width = base.out_features
+            like: dict[str, Any] = {"device": base.weight.device, "dtype": base.weight.dtype}
             self.sequential = LowRankBranch(
-                width,
-                width,
-                rank_sequential,
-                init=init,
-                device=weight.device,
-                dtype=weight.dtype,
-                **options,
+                width, width, rank_sequential, init=init, **like, **options
             )
         self.scale = scale
         self.dropout_at = dropout_at
@@ -180,8 +178,7 @@ class LowRankLinear(LinearAdapter):
             if own is not None:
                 own = self.scale * own
                 offset = own if offset is None else offset + own
-        shift = None if shifts[0] is None else torch.cat(shifts)
-        return torch.cat(downs), shift, torch.cat(ups, dim=1), offset
+        return torch.cat(downs), joined(shifts), torch.cat(ups, dim=1), offset
 
     def _may_fold(self, dtype: torch.dtype) -> bool:
         """Whether one product with the folded weight is as good: nothing to learn or to round away.
@@ -266,8 +263,8 @@ def _parallel(
         if init == PISSA:
             return PrincipalBranch(rows, rank, scale=scale, **options)
         width_out, width_in = rows.shape
-        own = {"init": init, "device": rows.device, "dtype": rows.dtype}
-        return LowRankBranch(width_in, width_out, rank, **own, **options)
+        like: dict[str, Any] = {"device": rows.device, "dtype": rows.dtype}
+        return LowRankBranch(width_in, width_out, rank, init=init, **like, **options)
 
     if not parts:
         return branch(weight)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,12 @@ from hydra_peft.adapters.linear_adapter import cast
 
 #: down, shift, up and offset of ``up (down x + shift) + offset``; None for a bias that is absent
 Factors = tuple[Tensor, Tensor | None, Tensor, Tensor | None]
+
+
+def joined(shifts: Sequence[Tensor | None]) -> Tensor | None:
+    """Return ``shifts`` one behind the other; None where there are none."""
+    there = [shift for shift in shifts if shift is not None]
+    return torch.cat(there) if there else None
 
 
 class LowRankBranch(nn.Module):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hydra_peft.adapters.low_rank_branch import Factors, LowRankBranch
+from hydra_peft.adapters.low_rank_branch import Factors, LowRankBranch, joined
 
 
 class PartedBranch(nn.ModuleDict):
@@ -32,13 +34,13 @@ class PartedBranch(nn.ModuleDict):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[..., in_features]`` to ``[..., out_features]``."""
-        out: Tensor = sum(self._placed(name, branch(x)) for name, branch in self.items())
-        return out
+        written = (self._placed(name, branch(x)) for name, branch in self._parts())
+        return functools.reduce(torch.add, written)
 
     def factors(self, dtype: torch.dtype) -> Factors:
         """Return the factors of all branches as those of one, whose rank is the sum of theirs."""
         downs, shifts, ups, offset = [], [], [], None
-        for name, branch in self.items():
+        for name, branch in self._parts():
             down, shift, up, own = branch.factors(dtype)
             downs.append(down)
             shifts.append(shift)
@@ -46,16 +48,18 @@ class PartedBranch(nn.ModuleDict):
             if own is not None:
                 own = self._placed(name, own)
                 offset = own if offset is None else offset + own
-        shift = None if shifts[0] is None else torch.cat(shifts)
-        return torch.cat(downs), shift, torch.cat(ups, dim=1), offset
+        return torch.cat(downs), joined(shifts), torch.cat(ups, dim=1), offset
 
     def drops(self) -> bool:
         """Whether dropout acts in the current mode."""
-        return any(branch.drops() for branch in self.values())
+        return any(branch.drops() for _, branch in self._parts())
 
     def mask(self, like: Tensor) -> Tensor:
         """Draw the dropout masks for the features of one call, side by side."""
-        return torch.cat([branch.mask(like) for branch in self.values()], dim=-1)
+        return torch.cat([branch.mask(like) for _, branch in self._parts()], dim=-1)
+
+    def _parts(self) -> list[tuple[str, LowRankBranch]]:
+        return [(name, cast(LowRankBranch, branch)) for name, branch in self.items()]
 
     def _placed(self, name: str, part: Tensor) -> Tensor:
         """Return ``part``, ``[..., rows of it]``, with zeros around it: ``[..., out_features]``."""

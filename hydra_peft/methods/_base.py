@@ -98,13 +98,12 @@ class Method(ABC):
     @classmethod
     def added_options(cls) -> dict[str, Any]:
         """Return the defaults of :attr:`added`: what older files, which lack these, mean."""
-        options = {option.name: option for option in fields(cls)}
-        return {
-            name: options[name].default_factory()  # type: ignore[misc] # mypy: it may be MISSING
-            if options[name].default is MISSING
-            else options[name].default
-            for name in cls.added
-        }
+        found: dict[str, Any] = {}
+        for option in fields(cls):
+            if option.name in cls.added:
+                make = option.default_factory
+                found[option.name] = option.default if make is MISSING else make()
+        return found
 
     @classmethod
     def options_of(cls, identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,8 +54,12 @@ class Dora(LinearMethod):
         """Return a :class:`~hydra_peft.adapters.dora.DoraLinear` around each layer."""
         from hydra_peft.adapters.dora import DoraLinear
 
-        options = {"rank": self.rank, "scale": self.scale, "dropout": self.dropout}
-        return {n: DoraLinear(layer, **options, init=self.init) for n, layer in layers.items()}
+        return {
+            name: DoraLinear(
+                layer, rank=self.rank, scale=self.scale, dropout=self.dropout, init=self.init
+            )
+            for name, layer in layers.items()
+        }
 
     @property
     def label(self) -> str:

@@ -104,6 +104,6 @@ def test_count() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(UserError, match="fc: rank 8 of the parallel branch does not fit"):
-        hydra_peft.inject(Net(), "dora", targets=["fc"], rank=8)
+        hydra_peft.inject(Net(), "dora", head=(), targets=["fc"], rank=8)
     with pytest.raises(UserError, match="init 'pissa' is unknown"):
         hydra_peft.inject(Net(), "dora", init="pissa")
