@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from hydra_peft.adapters.initializers import initializer
+from hydra_peft.errors import UserError
 from hydra_peft.limits import Rank, Scale, Share
 from hydra_peft.methods._linear import LinearMethod
 
@@ -45,10 +46,17 @@ class Dora(LinearMethod):
         return (self.rank,)
 
     def check_fit(self, layer: nn.Linear) -> None:
-        """Check the rank against one layer."""
+        """Check the rank against one layer, and that the layer is what its weight says."""
+        from torch import nn
+
         from hydra_peft.adapters.low_rank import check_ranks
 
         check_ranks(layer, self.rank, 0)
+        if type(layer).forward is not nn.Linear.forward:
+            raise UserError(
+                f"a {type(layer).__name__} has a forward of its own, whose output is not that of "
+                "its weight, which dora takes apart: leave it out of targets, or use lora."
+            )
 
     def adapters(self, layers: Mapping[str, nn.Linear]) -> dict[str, Adapter]:
         """Return a :class:`~hydra_peft.adapters.dora.DoraLinear` around each layer."""

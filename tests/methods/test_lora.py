@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
+from stock_vit import small_vit
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import hydra_peft
 from hydra_peft import UserError
 from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.config.check import check_config
 from hydra_peft.methods import build_method
 
 WIDTH = 12
@@ -307,3 +310,16 @@ def test_dropout_at_the_input_of_both_branches() -> None:
     read = F.dropout(features, 0.5)
     expected = features + read @ twin.sequential.down.weight.T @ twin.sequential.up.weight.T
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_the_preset_of_noahs_row(compose_train: Callable[..., object]) -> None:
+    method = check_config(compose_train("method=lora_qkv")).method
+    with torch.device("meta"):
+        model = timm.create_model("vit_base_patch16_224", num_classes=0)
+    hydra_peft.inject(model, method)
+    assert hydra_peft.count_parameters(model).adapter == 294_912
+    small = small_vit(classes=0)
+    hydra_peft.inject(small, method)
+    up = small.blocks[0].attn.qkv.parallel.up.weight
+    # reference: methods.md 2.2 (ii), where the released code's up-projection has 0.0199
+    assert up.std().item() == pytest.approx(0.02, rel=0.15)
