@@ -10,7 +10,7 @@ from hydra_peft.adapters.targets import find_linear_layers
 from hydra_peft.errors import UserError
 
 #: modules of timm whose layer of that name has queries, keys and values of each head side by side
-_BY_HEAD = ("timm.models.tiny_vit", "timm.models.levit")
+_BY_HEAD = ("timm.models.tiny_vit", "timm.models.efficientformer")
 
 
 def is_packed(name: str) -> bool:
