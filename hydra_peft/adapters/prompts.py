@@ -15,7 +15,8 @@ class PromptedBlock(Adapter):
     """A frozen block that sees learned tokens among those of the image.
 
     Args:
-        base: the block, from ``[batch, tokens, width]`` to the same shape.
+        base: the block, from ``[batch, tokens, width]`` to the same shape; left as it is, since
+            layers in it may carry adapters.
         prompts: learned tokens ``[count, width]`` that it sees, in the place of those that arrive;
             None where it sees the latter.
         arriving: number of learned tokens that arrive with its input.
@@ -37,7 +38,7 @@ class PromptedBlock(Adapter):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.base = base.requires_grad_(False)
+        self.base = base
         self.prompts = prompts
         self.dropout = nn.Dropout(dropout)
         self.arriving, self.prefix, self.leave = arriving, prefix, leave
