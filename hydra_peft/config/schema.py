@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from hydra_peft.augmentations import Augmentation, augmentation_class
 from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
 from hydra_peft.config.grid import check_choices
 from hydra_peft.config.split_checks import check_splits
@@ -273,15 +274,24 @@ class DataConfig:
         normalization: ``backbone`` (what its weights were trained with) or ``imagenet``.
         allow_partial: accept other split sizes than the task's, or a task that was prepared from
             an incomplete original; records and tables then say so.
+        augment: random changes of training images, a module of :mod:`hydra_peft.augmentations`.
+        augment_options: its options; checked and completed by :mod:`hydra_peft.config.check`.
     """
 
     cache: str
     normalization: str
     allow_partial: bool
+    augment: str = "none"
+    augment_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _one_of("data.cache", self.cache, CACHES)
         _one_of("data.normalization", self.normalization, NORMALIZATIONS)
+        augmentation_class(self.augment)
+
+    def augmentation(self) -> Augmentation:
+        """Build what changes training images."""
+        return augmentation_class(self.augment)(**self.augment_options)
 
 
 @dataclass(frozen=True)
