@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra_peft.config.benchmarks import find_benchmark
-from hydra_peft.methods._low_rank import VTAB_TARGETS
+from hydra_peft.methods._linear import VTAB_TARGETS
 from hydra_peft.tables.summaries import group_weights, task_weights
 
 
