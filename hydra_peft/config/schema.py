@@ -34,6 +34,7 @@ CACHES = ("train", "all", "none")
 NORMALIZATIONS = ("backbone", "imagenet")
 INITS = ("gaussian", "xavier", "kaiming")
 COMPILE = ("auto", "true", "false")
+PREDICTIONS = ("auto", "true", "false")
 SELECTIONS = ("last", "best")
 #: how tuning goes through ``protocol.grid``
 SEARCHES = ("grid", "optuna")
@@ -446,6 +447,24 @@ class SweepConfig:
 
 
 @dataclass(frozen=True)
+class SaveConfig(_Group, key="save"):
+    """``save``: what a run keeps beside its record and what it trained.
+
+    Attributes:
+        predictions: what the model says of each example of the scored splits: ``true``, ``false``,
+            or ``auto``, of splits of up to 50,000 examples.
+    """
+
+    predictions: str = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # yaml's true comes as "True"
+        object.__setattr__(self, "predictions", self.predictions.lower())
+        _one_of("save.predictions", self.predictions, PREDICTIONS)
+
+
+@dataclass(frozen=True)
 class LauncherConfig(_Group, key="launcher"):
     """``launcher``: what ``hydra/launcher=local`` makes of this machine.
 
@@ -524,6 +543,7 @@ class RunConfig(_Group):
     precision: str
     settings: dict[str, Any]
     launcher: LauncherConfig = field(default_factory=LauncherConfig)
+    save: SaveConfig = field(default_factory=SaveConfig)
     head: Head = field(default_factory=Linear)
     init_from: InitFrom | None = None
 
