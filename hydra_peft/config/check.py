@@ -172,7 +172,7 @@ def _group(cls: Any, values: dict[str, Any], key: str) -> Any:
 def _with_augment_options(data: DataConfig) -> DataConfig:
     """Return ``data`` with every option of its augmentation, typed."""
     cls: Any = augmentation_class(data.augment)
-    options: Any = _typed(cls, data.augment_options, "data.augment_options")
+    options: Any = typed(cls, data.augment_options, "data.augment_options")
     return dataclasses.replace(data, augment_options=dataclasses.asdict(options))
 
 
