@@ -109,7 +109,7 @@ def _stored_doubt(record: Record, split: str, stored: Score | None) -> list[str]
     """Print the score of the outputs that the run stored; return what contradicts the record."""
     if stored is None:
         if why := why_none(record, split):
-            print(in_one_line(f"  stored    none: {why}"))
+            print(in_short(f"  stored    none: {why}"))
         return []
     _print("stored", stored.values, stored.count)
     # A run that went on after its scoring stored what it computed anew.

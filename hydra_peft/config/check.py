@@ -159,7 +159,7 @@ def _group(cls: Any, values: dict[str, Any], key: str) -> Any:
     if key == "dataset" and "source_options" in values:
         raise UserError("unknown key 'dataset.source_options': its keys stand in dataset itself.")
     if key == "data":
-        return _with_augment_options(_typed(DataConfig, values, key))
+        return _with_augment_options(typed(DataConfig, values, key))
     own = options_class(values.get("source")) if key == "dataset" else None
     if own is None:
         return _chosen(key, values) or typed(cls, values, key)
