@@ -28,15 +28,15 @@ class Noah(Method):
     average.
 
     Attributes:
-        widths: bottleneck of each block's adapter; one number is that of every block.
-        ranks: rank of each block's LoRA, likewise.
+        adapter_widths: bottleneck of each block's adapter; one number is that of every block.
+        lora_ranks: rank of each block's LoRA, likewise.
         prompts: learned tokens of each block, likewise.
         dropout: dropout probability in all three.
     """
 
     name: ClassVar[str] = "noah"
-    widths: list[Size] = field(default_factory=lambda: [5])
-    ranks: list[Size] = field(default_factory=lambda: [5])
+    adapter_widths: list[Size] = field(default_factory=lambda: [5])
+    lora_ranks: list[Size] = field(default_factory=lambda: [5])
     prompts: list[Size] = field(default_factory=lambda: [5])
     dropout: Share = 0.1
 
@@ -48,10 +48,16 @@ class Noah(Method):
         from hydra_peft.methods.lora import Lora
 
         names, width, _ = token_blocks(model)
-        sizes = {key: self._sizes(key, len(names)) for key in ("widths", "ranks", "prompts")}
+        sizes = {
+            key: self._sizes(key, len(names)) for key in ("adapter_widths", "lora_ranks", "prompts")
+        }
         if not any(size for each in sizes.values() for size in each):
-            raise UserError("widths, ranks and prompts are all 0: there is nothing to train.")
-        for name, wide, rank in zip(names, sizes["widths"], sizes["ranks"], strict=True):
+            raise UserError(
+                "adapter_widths, lora_ranks and prompts are all 0: there is nothing to train."
+            )
+        for name, wide, rank in zip(
+            names, sizes["adapter_widths"], sizes["lora_ranks"], strict=True
+        ):
             if wide:
                 Adapter(
                     targets=[f"{name}.mlp"],
@@ -82,10 +88,16 @@ class Noah(Method):
             )
         return values * (blocks if len(values) == 1 else 1)
 
+    def ranks(self) -> tuple[int, ...]:
+        """Ranks of LoRA in the blocks that have one."""
+        return tuple(rank for rank in self.lora_ranks if rank)
+
     @property
     def label(self) -> str:
         """Name and mean sizes: ``noah 5/5/5``."""
-        means = (sum(v) / max(len(v), 1) for v in (self.widths, self.ranks, self.prompts))
+        means = (
+            sum(v) / max(len(v), 1) for v in (self.adapter_widths, self.lora_ranks, self.prompts)
+        )
         return f"{self.name} {'/'.join(f'{mean:.3g}' for mean in means)}"
 
 

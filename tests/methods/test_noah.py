@@ -15,8 +15,8 @@ from hydra_peft import UserError
 
 #: the released subnet of CIFAR-100 (ZhangYuanhan-AI/NOAH, experiments/NOAH/subnet/VTAB)
 CIFAR100 = {
-    "widths": [5, 10, 10, 10, 5, 1, 1, 1, 10, 10, 10, 1],
-    "ranks": [10, 1, 5, 5, 1, 10, 1, 1, 1, 10, 1, 1],
+    "adapter_widths": [5, 10, 10, 10, 5, 1, 1, 1, 10, 10, 10, 1],
+    "lora_ranks": [10, 1, 5, 5, 1, 10, 1, 1, 1, 10, 1, 1],
     "prompts": [10, 5, 10, 1, 5, 1, 10, 1, 10, 5, 1, 10],
 }
 
@@ -65,8 +65,8 @@ def block(fresh: nn.Module, adapted: nn.Module, x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     "sizes",
     [
-        {"widths": [3, 2], "ranks": [2, 4], "prompts": [1, 5]},
-        {"widths": [0, 2], "ranks": [2, 0], "prompts": [3, 0]},
+        {"adapter_widths": [3, 2], "lora_ranks": [2, 4], "prompts": [1, 5]},
+        {"adapter_widths": [0, 2], "lora_ranks": [2, 0], "prompts": [3, 0]},
     ],
 )
 def test_outputs_are_the_formulas(sizes: dict[str, list[int]]) -> None:
@@ -84,9 +84,9 @@ def test_outputs_are_the_formulas(sizes: dict[str, list[int]]) -> None:
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"widths": [1, 2, 3]}, "has 3 sizes for the 2 blocks of this backbone"),
-        ({"widths": [0], "ranks": [0], "prompts": [0]}, "there is nothing to train"),
-        ({"ranks": [40]}, "rank 40 of the parallel branch does not fit"),
+        ({"adapter_widths": [1, 2, 3]}, "has 3 sizes for the 2 blocks of this backbone"),
+        ({"adapter_widths": [0], "lora_ranks": [0], "prompts": [0]}, "there is nothing to train"),
+        ({"lora_ranks": [40]}, "rank 40 of the parallel branch does not fit"),
     ],
 )
 def test_refusals_change_nothing(sizes: dict[str, list[int]], message: str) -> None:
