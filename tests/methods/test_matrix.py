@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 import hydra_peft
 from hydra_peft.adaptation.merging import merge, unmerge
+from hydra_peft.adaptation.record import adaptation
 from hydra_peft.adapters.base import NotMergeable
 from hydra_peft.methods import method_class, method_names
 
@@ -88,6 +89,7 @@ def test_what_is_trained_moves_and_nothing_else(adapted: nn.Module, name: str) -
     before = {n: t.detach().clone() for n, t in adapted.state_dict().items()}
     trained = hydra_peft.trainable_parameters(adapted)
     names = {*trained.adapter, *trained.head}
+    names.update(*adaptation(adapted).shared)  # under each of their names
     steps(adapted, 2)  # those behind a zero up-projection move from the second step on
     after = adapted.state_dict()
     still = [n for n in names if torch.equal(before[n], after[n])]
