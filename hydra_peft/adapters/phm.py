@@ -61,8 +61,8 @@ class PhmBottleneck(nn.Module):
         self, width: int, rank: int, rule: nn.Parameter, *, norm: bool = False, bias: bool = True
     ) -> None:
         super().__init__()
-        like = {"device": rule.device, "dtype": rule.dtype}
-        self.norm = nn.LayerNorm(width, **like) if norm else nn.Identity()
+        device, dtype = rule.device, rule.dtype
+        self.norm = nn.LayerNorm(width, device=device, dtype=dtype) if norm else nn.Identity()
         self.down = PhmLinear(width, rank, rule, bias=bias)
         self.up = PhmLinear(rank, width, rule, bias=bias)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Limits, Rank
 from hydra_peft.methods._base import Method
-from hydra_peft.methods._bottleneck import check_choice, check_mlps
+from hydra_peft.methods._bottleneck import check_mlps
+from hydra_peft.methods._choices import check_choice
 
 if TYPE_CHECKING:
     import torch
