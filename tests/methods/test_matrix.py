@@ -27,6 +27,9 @@ UNMERGEABLE: dict[str, str] = {
     "vpt_deep": "learned tokens lengthen the sequence",
     "adapter": "the activation of its adapter cannot be written into",
     "adapter_plus": "the activation of its adapter cannot be written into",
+    "adapterdrop": "the activation of its adapter cannot be written into",
+    "adaptformer": "the activation of its adapter cannot be written into",
+    "compacter": "the activation of its adapter cannot be written into",
 }
 #: options of methods whose defaults do not fit a model as small as this
 FITTING: dict[str, dict[str, Any]] = {"kadaptation": {"terms": 8}}
@@ -37,6 +40,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "adapter houlsby": ("adapter", {"position": "houlsby", "norm": True, "bias": False}),
     "adapter pre": ("adapter", {"position": "pre", "scaling": "learned"}),
     "adapter parallel": ("adapter", {"position": "parallel", "zero_up": True}),
+    "compacter frozen": ("compacter", {"rule": "frozen", "norm": True}),
 }
 CASES = {**{name: (name, FITTING.get(name, {})) for name in method_names()}, **VARIANTS}
 
