@@ -16,7 +16,7 @@ from hydra_peft.cli.tables import config_dirs
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.figures import CollectionFigure, Figure, FigureData, RunFigure, why_not
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.plain_text import in_short
 from hydra_peft.runs.folder import check_run_folder
 from hydra_peft.runs.recorded import look_at_run
 
@@ -169,7 +169,7 @@ def _collected(arguments: Arguments) -> Collection:
 
     collection = collect(Path(arguments.runs).expanduser())
     for warning in collection.warnings:
-        print(in_one_line(f"note: {warning}"))
+        print(in_short(f"note: {warning}"))
     origins = {Origin.of(record) for record in collection.records}
     return dataclasses.replace(
         collection,
@@ -187,9 +187,9 @@ def _publish(figure: Figure, picture: Picture, data: FigureData, path: Path) -> 
     from hydra_peft.figures import save
 
     files = save(picture, data, path)
-    print(in_one_line(f"figure {figure.name}: {data.caption}"))
+    print(in_short(f"figure {figure.name}: {data.caption}"))
     for note in data.notes:
-        print(in_one_line(f"  {note}"))
+        print(in_short(f"  {note}"))
     first, *others = [file.name for file in files]
     print(f"written: {path.with_name(first)}, {', '.join(others)}", flush=True)
 
@@ -218,7 +218,7 @@ def _draw_all(arguments: Arguments, out: Path) -> None:
             raise  # no disk takes the others either
         # One that fails, for whatever reason, is not the end of the others.
         except Exception as error:
-            print(in_one_line(f"figure {figure.name} is not drawn: {why_not(error)}"), flush=True)
+            print(in_short(f"figure {figure.name} is not drawn: {why_not(error)}"), flush=True)
             continue
         drawn += 1
     if drawn == 0:

@@ -12,7 +12,7 @@ from hydra_peft.cli.arguments import check_name, parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.plain_text import in_short
 
 if TYPE_CHECKING:
     from hydra_peft.config.benchmarks import Benchmark
@@ -325,5 +325,5 @@ def _publish(documents: dict[str, str], notes: list[str], path: Path) -> None:
     # What programs read is printed alone, so that it can be piped; csv has no place for notes, and
     # those of tex are comments.
     if first in ("csv", "tex") and notes:
-        print("\n".join(f"note: {in_one_line(note)}" for note in notes), file=sys.stderr)
+        print("\n".join(f"note: {in_short(note)}" for note in notes), file=sys.stderr)
     print(written, file=sys.stdout if first == "md" else sys.stderr)

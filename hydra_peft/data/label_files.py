@@ -8,13 +8,14 @@ from __future__ import annotations
 import csv
 import io
 import os
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from hydra_peft.data.list_files import MAX_BYTES, ImageList
-from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, check_own_data, is_image
+from hydra_peft.data.list_files import MAX_BYTES, ImageList, text_of
+from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, is_image, listed_files
 from hydra_peft.errors import UserError, did_you_mean
 
 LINEAGE = "csv"
@@ -74,15 +75,13 @@ def read_label_file(file: Path, folder: Path, columns: Columns) -> OwnData:
         rows = found.setdefault(name, _Rows())
         rows.paths.append(path)
         rows.labels.append(cells[label])
-    names = _in_order({one for rows in found.values() for one in rows.labels})
+    names = in_order({one for rows in found.values() for one in rows.labels})
     numbers = {name: number for number, name in enumerate(names)}
     given = {
         name: ImageList(rows.paths, [numbers[one] for one in rows.labels])
         for name, rows in found.items()
     }
-    data = OwnData(file, folder, names, given, LINEAGE)
-    check_own_data(data)
-    return data
+    return listed_files(file, folder, names, given, LINEAGE)
 
 
 def _table(file: Path) -> list[tuple[int, list[str]]]:
@@ -92,7 +91,7 @@ def _table(file: Path) -> list[tuple[int, list[str]]]:
     if file.stat().st_size > MAX_BYTES:
         raise UserError(f"{file} is larger than {MAX_BYTES:,} bytes: is it a file of labels?")
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = text_of(file)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}.") from None
     except UnicodeDecodeError:
@@ -162,11 +161,14 @@ def _path(text: str, folder: Path, where: str) -> str:
         raise UserError(f"{where}: no image is named.")
     if path.is_absolute() and path.is_relative_to(folder):
         path = path.relative_to(folder)
-    if path.is_absolute() or ".." in path.parts:
+    plain = posixpath.normpath(path)
+    if path.is_absolute() or plain.split("/")[0] == "..":
         raise UserError(
             f"{where}: '{path}' leads out of {folder}: set dataset.root to a folder that "
             "all images are below."
         )
+    if ".." in path.parts:
+        raise UserError(f"{where}: '{path}' has '..' in it: write it as '{plain}'.")
     if not os.path.isfile(folder / path):
         raise UserError(f"{where}: there is no file {folder / path}{_near(folder / path)}.")
     return str(path)
@@ -189,7 +191,8 @@ def _split(text: str, where: str) -> str:
     return name
 
 
-def _in_order(labels: set[str]) -> tuple[str, ...]:
+def in_order(labels: set[str]) -> tuple[str, ...]:
+    """Return names of classes in order: of numbers where all are whole ones, else of texts."""
     if all(re.fullmatch(r"[+-]?[0-9]{1,18}", one) for one in labels):
         return tuple(sorted(labels, key=lambda one: (int(one), one)))
     return tuple(sorted(labels))
