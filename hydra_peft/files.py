@@ -123,6 +123,23 @@ def written_by_name(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
 
 
+def open_own(path: Path) -> int:
+    """Open ``path`` to read and write in it; return the descriptor.
+
+    A new, empty file takes the place of a link, a pipe or a second name of a file elsewhere.
+
+    Raises:
+        OSError: the disk is full, the folder not writable, or a folder has that name.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        state = os.lstat(path)
+        if stat.S_ISDIR(state.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
+            os.unlink(path)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
 def own_folder(path: Path) -> None:
     """Make the folder ``path``; a link or a file of that name goes first, not what it leads to.
 

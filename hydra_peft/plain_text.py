@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: characters of a long sentence that are shown of its begin and of its end
+_BEGIN, _END = 1200, 800
+
 
 def in_one_line(text: str) -> str:
     """Return ``text`` with what would end a line, or steer a terminal, made visible.
@@ -10,6 +13,17 @@ def in_one_line(text: str) -> str:
     """
     joined = " ".join(text.splitlines())
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in joined)
+
+
+def in_short(text: str) -> str:
+    """Return ``text`` as one line, without its middle where it has over two thousand characters.
+
+    A sentence that quotes a value without end says in its end what to do about it.
+    """
+    if len(text) > _BEGIN + _END:
+        left_out = len(text) - _BEGIN - _END
+        text = f"{text[:_BEGIN]} ... ({left_out:,} characters) ... {text[-_END:]}"
+    return in_one_line(text)
 
 
 def shortened(text: str, limit: int) -> str:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hydra_peft.plain_text import rounded
+from hydra_peft.plain_text import in_short, rounded
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,13 @@ from hydra_peft.plain_text import rounded
 def test_zero_has_no_sign(value: float, decimals: int, text: str, signed: str) -> None:
     assert rounded(value, decimals) == text
     assert rounded(value, decimals, sign=True) == signed
+
+
+def test_a_long_sentence_keeps_its_begin_and_its_end() -> None:
+    assert in_short("a\nsentence") == "a sentence"
+    assert in_short("x" * 2000) == "x" * 2000
+    cut = in_short("runs=" + "y\x1b" * 500_000 + " is not a folder: name one.")
+    assert cut.startswith("runs=y\\x1by")
+    assert cut.endswith("y\\x1b is not a folder: name one.")
+    assert "... (998,032 characters) ..." in cut
+    assert len(cut) < 6000

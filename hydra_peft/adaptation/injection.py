@@ -79,8 +79,9 @@ def inject(
         layers = method.apply(model, head_names)
         _check_layers(model, method, layers)
     except BaseException:
-        for module in [module for module in model.modules() if isinstance(module, Adapter)]:
-            replace_module(model, module, module.base)
+        # The outermost first: those inside it are then where they were.
+        while found := [module for module in model.modules() if isinstance(module, Adapter)]:
+            replace_module(model, found[0], found[0].base)
         for parameter, trainable in trainable_before.items():
             parameter.requires_grad_(trainable)
         raise
@@ -172,7 +173,8 @@ def _fixed(model: nn.Module) -> tuple[str, ...]:
 
 
 def set_training_mode(model: nn.Module) -> None:
-    """Put ``model`` into training mode as its method wants it (linear probing: head only).
+    """Put ``model`` into training mode as its method wants it (linear probing: head only; prompts:
+    adapters and head).
 
     Where the backbone is frozen so are the running statistics of its normalisation layers (batch
     normalisation): they are no part of what is saved, and a layer that moves them trains.
@@ -184,6 +186,11 @@ def set_training_mode(model: nn.Module) -> None:
         for module in model.modules():
             if has_running_statistics(module):
                 module.eval()
+    for _, _, adapter in carriers(model):
+        adapter.training = True
+        for name, part in adapter.named_children():
+            if name != "base":
+                part.train()
     for name in find_head(model, done.head):
         model.get_submodule(name).train()
 

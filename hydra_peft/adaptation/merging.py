@@ -13,7 +13,7 @@ from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.record import adaptation, find_adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.base import Adapter, NotMergeable
-from hydra_peft.adapters.surgery import has_hooks, replace_module
+from hydra_peft.adapters.surgery import is_intercepted, replace_module
 from hydra_peft.errors import UserError
 
 #: floating-point types of weights, those of fewest digits first
@@ -72,11 +72,12 @@ def merge(model: nn.Module) -> list[str]:
 
 
 def _check_hooks(name: str, module: nn.Module, verb: str) -> None:
-    if has_hooks(module):
-        raise UserError(
-            f"{name} has hooks, which the layer that takes its place would not run: remove them "
-            f"before {verb}()."
-        )
+    for part, inner in module.named_modules(prefix=name):
+        if is_intercepted(inner):
+            raise UserError(
+                f"{part} has hooks, or a forward of its own, which the layer that takes the place "
+                f"of {name} would not run: remove them before {verb}()."
+            )
 
 
 def _tell_of_rounding(merged: list[tuple[str, Adapter, nn.Module]]) -> None:

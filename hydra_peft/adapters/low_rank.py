@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Any
-
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.jit._trace import is_tracing
 from torch.nn import functional
 
-from hydra_peft.adapters.base import Adapter, NotMergeable
+from hydra_peft.adapters.linear_adapter import LinearAdapter, cast
 from hydra_peft.adapters.low_rank_branch import LowRankBranch
 from hydra_peft.adapters.low_rank_update import low_rank_linear
+from hydra_peft.adapters.surgery import is_intercepted
 from hydra_peft.adapters.targets import check_layer
 from hydra_peft.errors import UserError
 from hydra_peft.finite import is_finite
 
 
-class LowRankLinear(Adapter):
+class LowRankLinear(LinearAdapter):
     r"""A frozen linear layer with optional low-rank branches beside and behind it.
 
     .. math:: h = f + s\,A_{up} A_{down} x + s\,B_{up} B_{down} f, \qquad f = W_0 x + b_0
@@ -42,16 +42,16 @@ class LowRankLinear(Adapter):
     Attributes:
         fused: whether forward computes both branches as one low-rank update, see :meth:`update`,
             or branch by branch as in the paper, the slower form that it is checked against.
-            Fused, ``base`` itself is not called (hooks on it see nothing); so a ``base`` whose
-            class has a forward of its own starts with False.
+            A ``base`` whose class has a forward of its own starts with False. Fused, neither
+            ``base`` nor a branch is called as a module, so forward takes the slower form by itself
+            where that shows: hooks on one of them, ``torch.jit.trace``, ``torch.fx``, forward-mode
+            differentiation (``torch.func.jvp``), sparse and nested inputs.
 
     Raises:
         UserError: ``base`` is no linear layer, or quantised or lazy; no branch, a rank that is
             no whole number or does not fit, a scale that is not finite, a dropout outside [0, 1),
             or branch biases on a layer without bias.
     """
-
-    base: nn.Linear
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class LowRankLinear(Adapter):
         self.parallel = branch(width_in, rank_parallel)
         self.sequential = branch(width_out, rank_sequential)
         self.scale = scale
-        self.fused = self._base_is_plain()
+        self.fused = self.base_is_plain()
         self.train(base.training)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,17 +103,16 @@ class LowRankLinear(Adapter):
 
         Under autocast the result has autocast's dtype, as that of ``nn.Linear``.
         """
-        # Autocast does not know tensors without storage, on which models are checked before a run.
         # What nn.Linear refuses is refused there, by torch and in its words.
-        if not self.fused or x.is_meta or not self._takes(x):
+        if not self.fused or self._is_watched() or not self._takes(x):
             return self.three_branches(x)
         dtype = _compute_dtype(x)
         # What is of a weight's size is computed in the weight's dtype, whatever x is in.
         with torch.autocast(x.device.type, enabled=False):
             if self._may_fold(dtype):
-                return functional.linear(x, *self._folded(dtype))
-            weight, mask = _cast(self.base.weight, dtype), _cast(self._mask(x), dtype)
-            down, shift, up, offset = (_cast(part, dtype) for part in self.update())
+                return functional.linear(x, *self.folded(dtype))
+            weight, mask = cast(self.base.weight, dtype), cast(self._mask(x), dtype)
+            down, shift, up, offset = (cast(part, dtype) for part in self.update())
             return low_rank_linear(
                 x.to(dtype), weight, self.base.bias, down, shift, up, offset, mask
             )
@@ -142,12 +141,12 @@ class LowRankLinear(Adapter):
             dtype: what to compute in; None is the parameters' own.
         """
         dtype = dtype or self.base.weight.dtype
-        weight, bias = _cast(self.base.weight, dtype), _cast(self.base.bias, dtype)
+        weight, bias = cast(self.base.weight, dtype), cast(self.base.bias, dtype)
         downs, shifts, ups, offset = [], [], [], None
         for branch in (self.parallel, self.sequential):
             if branch is None:
                 continue
-            down, shift = _cast(branch.down.weight, dtype), _cast(branch.down.bias, dtype)
+            down, shift = cast(branch.down.weight, dtype), cast(branch.down.bias, dtype)
             if branch is self.sequential:
                 # Without biases of its own it still passes on the frozen layer's.
                 shift = shift if bias is None else functional.linear(bias, down, shift)
@@ -156,9 +155,9 @@ class LowRankLinear(Adapter):
                 shift = down.new_zeros(len(down))
             downs.append(down)
             shifts.append(shift)
-            ups.append(self.scale * _cast(branch.up.weight, dtype))
+            ups.append(self.scale * cast(branch.up.weight, dtype))
             if branch.up.bias is not None:
-                own = self.scale * _cast(branch.up.bias, dtype)
+                own = self.scale * cast(branch.up.bias, dtype)
                 offset = own if offset is None else offset + own
         shift = None if shifts[0] is None else torch.cat(shifts)
         return torch.cat(downs), shift, torch.cat(ups, dim=1), offset
@@ -168,102 +167,53 @@ class LowRankLinear(Adapter):
 
         In half precision, and in the ten bits of TF32, W0 + sU D would lose small updates.
         """
-        if torch.is_grad_enabled() or self._drops():
+        if torch.is_grad_enabled() or self.drops():
             return False
         return dtype == torch.float64 or (dtype == torch.float32 and _float32_is_exact())
 
     def _takes(self, x: Tensor) -> bool:
-        """Whether autocast, or no cast at all, gives ``x`` and the weights one dtype."""
+        """Whether the fused operation does: ``x`` is an ordinary tensor with storage and of the
+        layer's width, and autocast, or no cast at all, gives it and the weights one dtype."""
+        # Autocast does not know tensors without storage, on which models are checked before a run.
+        # torch.fx calls with what is no tensor.
+        if not isinstance(x, Tensor) or x.is_meta or x.is_nested or x.layout != torch.strided:
+            return False
+        if x.ndim == 0 or x.shape[-1] != self.base.in_features:
+            return False
         if x.dtype == self.base.weight.dtype:
             return True
         cast = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
         return cast and x.is_floating_point()
 
-    def _base_is_plain(self) -> bool:
-        return type(self.base).forward is nn.Linear.forward
+    def _is_watched(self) -> bool:
+        """Whether someone looks on for the modules and plain operations that forward consists of:
+        hooks, torch's tracer, forward-mode differentiation."""
+        if is_tracing() or forward_ad._current_level >= 0:
+            return True
+        return any(is_intercepted(part) for part in self.modules() if part is not self)
 
-    def _drops(self) -> bool:
+    def drops(self) -> bool:
+        """Whether dropout on the rank-r features acts in the current mode."""
         branches = [b for b in (self.parallel, self.sequential) if b is not None]
         return self.training and any(branch.dropout.p > 0 for branch in branches)
 
     def _mask(self, x: Tensor) -> Tensor | None:
-        if not self._drops():
+        if not self.drops():
             return None
         branches = [b for b in (self.parallel, self.sequential) if b is not None]
         return torch.cat([branch.mask(x) for branch in branches], dim=-1)
 
-    @property
-    def in_features(self) -> int:
-        """Width of the input."""
-        return self.base.in_features
+    def folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Return W0 + s (A + B W0) and b0 + s (a + B b0 + b), a and b the branches' constant terms.
 
-    @property
-    def out_features(self) -> int:
-        """Width of the output."""
-        return self.base.out_features
-
-    @property
-    def weight(self) -> Tensor:
-        """The folded ``[out, in]`` weight, differentiable in the branches.
-
-        Some modules (``nn.MultiheadAttention``, the fast path of ``nn.TransformerEncoderLayer``)
-        read ``layer.weight`` instead of calling the layer; with this they see the adapter too.
+        Paper eqs. 4, 8 and 12, extended by scale and branch biases.
         """
-        return self._folded_as_read()[0]
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The folded ``[out]`` bias, the companion of :attr:`weight`."""
-        return self._folded_as_read()[1]
-
-    def merged(self) -> nn.Linear:
-        """Return the plain ``nn.Linear`` that this layer equals in evaluation mode.
-
-        W = W0 + s (A + B W0), b = b0 + s (a + B b0 + b) with a, b the branches' constant terms
-        (paper eqs. 4, 8 and 12, extended by scale and branch biases). Computed in float64 and
-        rounded once to the dtype of ``base``.
-
-        Raises:
-            NotMergeable: ``base`` has a forward of its own, so no ``nn.Linear`` equals it.
-        """
-        if not self._base_is_plain():
-            kind = type(self.base)
-            raise NotMergeable(
-                f"a {kind.__module__}.{kind.__qualname__} computes something else than a plain "
-                "nn.Linear"
-            )
-        with torch.no_grad():
-            weight, bias = self._folded(torch.float64)
-        base = self.base
-        plain = nn.Linear(base.in_features, base.out_features, bias is not None, device="meta")
-        plain.weight = nn.Parameter(weight.to(base.weight.dtype), requires_grad=False)
-        if bias is not None:
-            plain.bias = nn.Parameter(bias.to(base.weight.dtype), requires_grad=False)
-        return plain.train(self.training)
-
-    def _folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         down, shift, up, offset = self.update(dtype)
-        weight = torch.addmm(_cast(self.base.weight, dtype), up, down)
-        bias = _cast(self.base.bias, dtype)
+        weight = torch.addmm(cast(self.base.weight, dtype), up, down)
+        bias = cast(self.base.bias, dtype)
         if bias is not None and shift is not None:
             bias = torch.addmv(bias, up, shift)
         return weight, bias if offset is None else bias + offset
-
-    def _folded_as_read(self) -> tuple[Tensor, Tensor | None]:
-        """Return weight and bias for a module that reads them, as precise as ``base`` holds them.
-
-        Raises:
-            RuntimeError: dropout is on, which a weight cannot carry.
-        """
-        if self._drops():
-            raise RuntimeError(
-                "this model reads the weight of an adapted layer instead of calling the layer, "
-                "where dropout on the branches has no place: set dropout=0 or adapt another layer"
-            )
-        device = self.base.weight.device.type
-        # Autocast would compute the update in half precision, and it does not know "meta".
-        with nullcontext() if device == "meta" else torch.autocast(device, enabled=False):
-            return self._folded(self.base.weight.dtype)
 
     def extra_repr(self) -> str:
         """One line for ``print(model)``."""
@@ -275,10 +225,6 @@ class LowRankLinear(Adapter):
 def _float32_is_exact() -> bool:
     """Whether products in float32 are; lower settings allow TF32, on a CPU bfloat16."""
     return torch.get_float32_matmul_precision() == "highest"
-
-
-def _cast(tensor: Tensor | None, dtype: torch.dtype) -> Any:
-    return None if tensor is None else tensor.to(dtype)
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:

@@ -28,9 +28,10 @@ def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
         setattr(parent, name, new)
 
 
-def has_hooks(module: nn.Module) -> bool:
-    """Whether hooks, forward or backward, are registered on ``module`` itself."""
-    return any(
+def is_intercepted(module: nn.Module) -> bool:
+    """Whether calling ``module`` itself runs more than its class says: hooks, forward or backward,
+    or a ``forward`` that was put onto the object."""
+    return "forward" in vars(module) or any(
         (
             module._forward_hooks,
             module._forward_pre_hooks,

@@ -1,9 +1,10 @@
-"""From name patterns to the linear layers they mean."""
+"""From name patterns to the layers they mean."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -11,11 +12,28 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from hydra_peft.adapters.patterns import matches
-from hydra_peft.adapters.surgery import has_hooks
+from hydra_peft.adapters.surgery import is_intercepted
 from hydra_peft.errors import UserError, near
+
+Kind = TypeVar("Kind", bound=nn.Module)
 
 #: what weights that are trained beside may be stored in
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+def find_modules(
+    model: nn.Module, targets: Sequence[str], exclude: Sequence[str] = ()
+) -> dict[str, nn.Module]:
+    """Return the modules of ``model`` that ``targets`` name, of any class, in the model's order.
+
+    ``blocks.*`` would name what lies in the blocks too: of modules that lie in each other only the
+    outermost is returned. Otherwise as :func:`find_linear_layers`.
+
+    Raises:
+        UserError: no pattern, or one that matches no module; near names are listed.
+    """
+    found = _find(model, targets, exclude, nn.Module)
+    return {n: m for n, m in found.items() if not any(lies_in(n, top) for top in found if top != n)}
 
 
 def find_linear_layers(
@@ -34,6 +52,12 @@ def find_linear_layers(
     Raises:
         UserError: no pattern, or one that matches no linear layer; near names are listed.
     """
+    return _find(model, targets, exclude, nn.Linear)
+
+
+def _find(
+    model: nn.Module, targets: Sequence[str], exclude: Sequence[str], kind: type[Kind]
+) -> dict[str, Kind]:
     if isinstance(targets, str) or not targets:
         raise UserError(
             f"targets={targets!r} is not a list of name patterns, such as ['attn.proj', 'mlp.fc2']."
@@ -47,11 +71,11 @@ def find_linear_layers(
     layers = {
         name: module
         for name, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, nn.Linear) and not any(_lies_in(name, top) for top in exclude)
+        if name and isinstance(module, kind) and not any(lies_in(name, top) for top in exclude)
     }
     for pattern in targets:
         if not any(matches(name, pattern) for name in layers):
-            raise UserError(_unmatched(model, pattern, list(layers), exclude))
+            raise UserError(_unmatched(model, pattern, list(layers), exclude, kind))
     meant = {id(m) for n, m in layers.items() if any(matches(n, pattern) for pattern in targets)}
     first = {id(module): name for name, module in reversed(layers.items())}
     return {n: m for n, m in layers.items() if id(m) in meant and first[id(m)] == n}
@@ -72,7 +96,7 @@ def check_layer(layer: nn.Linear) -> None:
     weight = layer.weight
     if is_lazy(weight):
         raise UserError("a lazy layer has no weight yet: pass one batch through the model first.")
-    if has_hooks(layer) or "forward" in vars(layer) or is_parametrized(layer):
+    if is_intercepted(layer) or is_parametrized(layer):
         raise UserError(
             f"a {type(layer).__name__} with hooks, parametrizations or a forward of its own "
             "(pruning, weight normalisation, logging) would lose them to the adapter in its place: "
@@ -88,14 +112,50 @@ def check_layer(layer: nn.Linear) -> None:
         )
 
 
+def check_each(layers: Mapping[str, nn.Module], check: Callable[[Any], None]) -> None:
+    """Check every layer before the first is changed, so that a refusal changes nothing.
+
+    Args:
+        layers: by name, which the message begins with.
+        check: raises UserError for a layer that cannot be adapted.
+
+    Raises:
+        UserError: ``check`` refuses one.
+    """
+    for name, layer in layers.items():
+        try:
+            check(layer)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+
+
+def check_own_forward(layer: nn.Module) -> None:
+    """Check that a module in the place of ``layer`` loses nothing that was put on it.
+
+    Raises:
+        UserError: it has hooks or a patched ``forward``.
+    """
+    if is_intercepted(layer):
+        raise UserError(
+            f"a {type(layer).__name__} with hooks or a forward of its own would lose them to the "
+            "adapter in its place: remove them before inject()."
+        )
+
+
 def _ending(name: str) -> str:
     """Return the last two dotted parts of ``name``."""
     return ".".join(name.split(".")[-2:])
 
 
-def _unmatched(model: nn.Module, pattern: str, layers: list[str], exclude: Sequence[str]) -> str:
+def _unmatched(
+    model: nn.Module,
+    pattern: str,
+    layers: list[str],
+    exclude: Sequence[str],
+    wanted: type[nn.Module],
+) -> str:
     others = [name for name, _ in model.named_modules() if name and matches(name, pattern)]
-    if others and any(_lies_in(others[0], top) for top in exclude):
+    if others and any(lies_in(others[0], top) for top in exclude):
         hint = f"it matches '{others[0]}', part of the head, which is trained without an adapter"
     elif others:
         kind = type(model.get_submodule(others[0]))
@@ -108,8 +168,10 @@ def _unmatched(model: nn.Module, pattern: str, layers: list[str], exclude: Seque
         endings = list(dict.fromkeys(re.sub(r"^\d+\.", "", _ending(name)) for name in layers))
         close = near(pattern, endings) or near(pattern, layers) or endings[:5]
         hint = f"near names: {', '.join(close)}" if close else "it has none"
-    return f"target '{pattern}' matches no linear layer of {type(model).__name__}; {hint}."
+    what = "linear layer" if wanted is nn.Linear else "module"
+    return f"target '{pattern}' matches no {what} of {type(model).__name__}; {hint}."
 
 
-def _lies_in(name: str, top: str) -> bool:
+def lies_in(name: str, top: str) -> bool:
+    """Whether the module ``name`` is ``top`` or a part of it."""
     return name == top or name.startswith(f"{top}.")

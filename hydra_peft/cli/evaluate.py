@@ -14,8 +14,8 @@ from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.data.sources import labels_of
 from hydra_peft.errors import UserError
-from hydra_peft.metrics import value_text
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.metrics import find_metric, value_text
+from hydra_peft.plain_text import in_short
 from hydra_peft.runs.first_look import data_request, splits_scored
 from hydra_peft.runs.folder import check_run_folder, predictions_name
 from hydra_peft.runs.record import Record
@@ -76,18 +76,18 @@ def _main() -> int:
     record, doubts, failed = compared.recorded, list(compared.doubts), []
     name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
     for split, scores in compared.scores.items():
-        print(in_one_line(f"{name}, {split} of {scores.unmerged.count} examples"))
+        print(in_short(f"{name}, {split} of {scores.unmerged.count} examples"))
         recorded, count = record.scores[split], _count(record, split)
         _print("recorded", recorded, count)
         doubts += _stored_doubt(record, split, scores.stored)
         _print("unmerged", scores.unmerged.values, scores.unmerged.count)
-        agrees = scores.unmerged.count == count and _agree(scores.unmerged.values, recorded, 1e-9)
+        agrees = scores.unmerged.count == count and _agree(scores.unmerged.values, recorded)
         if scores.merged is None:
-            print(in_one_line(f"  merged    {compared.unmergeable}"))
+            print(in_short(f"  merged    {compared.unmergeable}"))
         else:
             _print("merged", scores.merged.values, scores.merged.count)
             # Merging rounds, which may turn one example over; more of them in other metrics.
-            agrees = agrees and _agree(scores.merged.values, recorded, 100.5 / max(count, 1))
+            agrees = agrees and _agree(scores.merged.values, recorded, 1 / max(count, 1))
         if not agrees:
             before, now = _texts(record, split, scores.unmerged)
             on = "" if split == record.split else f" on {split}"
@@ -110,8 +110,8 @@ def _stored_doubt(record: Record, split: str, stored: Score | None) -> list[str]
         return []
     _print("stored", stored.values, stored.count)
     # A run that went on after its scoring stored what it computed anew.
-    tolerance = 100.5 / stored.count if record.resumed else 1e-9
-    if _agree(stored.values, record.scores[split], tolerance):
+    share = 1 / stored.count if record.resumed else 0.0
+    if _agree(stored.values, record.scores[split], share):
         return []
     before, now = _texts(record, split, stored)
     name = predictions_name(split, record.split)
@@ -131,14 +131,25 @@ def _print(name: str, values: Mapping[str, float], count: int) -> None:
         + (f"{round(value * count / 100)} correct" if metric == "accuracy" else metric)
         for metric, value in values.items()
     ]
-    print(in_one_line(f"  {name:9} {', '.join(texts)}"))
+    print(in_short(f"  {name:9} {', '.join(texts)}"))
 
 
-def _agree(some: Mapping[str, float], others: Mapping[str, float], tolerance: float) -> bool:
-    """Whether two scores have the same metrics, with values (percent) that near each other."""
+def _agree(some: Mapping[str, float], others: Mapping[str, float], share: float = 0.0) -> bool:
+    """Whether two scores have the same metrics, with values that near each other.
+
+    Args:
+        share: of the examples that may be scored otherwise; of an error, which has no bound, the
+            share of its value that an average example has.
+    """
+
+    def near(name: str, value: float, other: float) -> bool:
+        whole = 100.0 if find_metric(name).unit else abs(other)
+        # A little more than the share, which is computed in floating point.
+        tolerance = max(1.005 * share * whole, 1e-9)
+        return math.isclose(value, other, rel_tol=1e-9, abs_tol=tolerance)
+
     return some.keys() == others.keys() and all(
-        math.isclose(value, others[name], rel_tol=1e-9, abs_tol=tolerance)
-        for name, value in some.items()
+        near(name, value, others[name]) for name, value in some.items()
     )
 
 

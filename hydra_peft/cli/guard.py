@@ -13,7 +13,7 @@ from typing import TextIO
 
 from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import RunFailed, UserError
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.plain_text import in_short
 
 FAILED = 1
 MISTAKE = 2
@@ -93,7 +93,7 @@ def _ending(main: Callable[[], int]) -> int:
 
 def complain(sentence: str) -> None:
     """Print ``sentence`` to stderr in one line, marked as an error."""
-    print(f"error: {in_one_line(sentence)}", file=sys.stderr)
+    print(f"error: {in_short(sentence)}", file=sys.stderr)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -23,6 +23,7 @@ from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.launchers import OTHER_SWEEPER
 from hydra_peft.cli.plugins import MODULE, plug_in
 from hydra_peft.errors import UserError
+from hydra_peft.files import atomic_write
 from hydra_peft.sweeps.job import Job, JobEnd
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Sweeps(Sweeper):
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         announce(planned, shlex.join(["python", *sys.argv]), times=times, slots=slots)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+        atomic_write(folder / "multirun.yaml", OmegaConf.to_yaml(self.config).encode())
 
     def _launch(
         self, planned: Sequence[PlannedJob], executor: Any, unknown_in: int | None

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from hydra_peft.disk_errors import remedy
@@ -48,7 +49,9 @@ def _read(path: Path) -> tuple[Tensor, Tensor] | None:
     try:
         content, metadata = read_tensors_and_metadata(path)
         images, labels = content["images"], content["labels"]
-        if _content_hash(images, labels) == metadata.get("sha256"):
+        right = (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
+        right = right and images.ndim == 4 and labels.shape == images.shape[:1]
+        if right and _content_hash(images, labels) == metadata.get("sha256"):
             return images, labels
         log.warning("the image cache %s is damaged: it is made anew", path)
     except (UserError, KeyError):

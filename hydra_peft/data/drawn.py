@@ -72,12 +72,12 @@ def load_drawn(source: str, request: DataRequest, roles: SplitRoles, drawing: Dr
     data = load_task(source, dataclasses.replace(request, splits=needed))
     splits = dict(data.splits)
     splits[roles.train] = _take(splits[roles.train], drawing.rows(splits[roles.train]))
-    left = Counter(rows(splits[roles.train].hashes()))
+    left = Counter(_examples(splits[roles.train]))
     for name in roles.parts() or ():
         places = []
-        for row, content in enumerate(rows(splits[name].hashes())):
-            if left[content]:
-                left[content] -= 1
+        for row, example in enumerate(_examples(splits[name])):
+            if left[example]:
+                left[example] -= 1
                 places.append(row)
         splits[name] = _take(splits[name], torch.tensor(places, dtype=torch.int64))
     drawn = {name: splits[name] for name in wanted}
@@ -88,6 +88,12 @@ def load_drawn(source: str, request: DataRequest, roles: SplitRoles, drawing: Dr
                 "it: raise dataset.train_size or dataset.shots."
             )
     return dataclasses.replace(data, splits=drawn, whole=data.seen_labels())
+
+
+def _examples(split: Split) -> list[tuple[bytes, bytes]]:
+    """Return content and target of each example: copies of one image may have several labels."""
+    targets = [target.numpy().tobytes() for target in split.targets]
+    return list(zip(rows(split.hashes()), targets, strict=True))
 
 
 def _take(split: Split, chosen: Tensor) -> Split:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def file_hashes(files: Sequence[Path], folder: Path, index: Path, title: str) ->
     found = [task.status(file) for file in files]
     stamps = torch.tensor([(one.st_size, one.st_mtime_ns) for one in found], dtype=torch.int64)
     stamps = stamps.view(-1, 2)
-    names = hashlib.sha256("\0".join(map(str, files)).encode()).hexdigest()
+    names = hashlib.sha256(b"\0".join(map(os.fsencode, files))).hexdigest()
     hashes = torch.zeros(len(files), 32, dtype=torch.uint8)
     known = torch.zeros(len(files), dtype=torch.bool)
     kept = _read(index, names, len(files))

@@ -14,6 +14,7 @@ import hashlib
 import logging
 import os
 import re
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from hydra_peft.data.decoding import TRANSFORM, decode, in_threads
 from hydra_peft.data.split import Images
 from hydra_peft.disk_errors import remedy
 from hydra_peft.errors import UserError
-from hydra_peft.files import read_json, write_json
+from hydra_peft.files import content_of, open_own, open_to_append, read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class CachedPixels:
                 self.path,
             )
             fresh = decode(self.images, first, end, self.size)
-            with _writing(self.path), self.path.open("r+b") as file:
+            with _writing(self.path), open(self.path, "r+b", opener=_no_link) as file:
                 _write_block(file.fileno(), first, fresh)
             self.sums[block] = zlib.crc32(fresh.data)
             _write_header(self.path, self.shape, self.sums)
@@ -115,7 +116,7 @@ def _build(images: Images, size: tuple[int, int], path: Path, title: str) -> lis
     shape = (len(images), *size, 3)
     partial, journal = path.with_suffix(".partial"), path.with_suffix(".journal")
     blocks = range(-(-len(images) // BLOCK))
-    handle = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
+    handle = open_own(partial)
     try:
         _reserve(handle, partial, int(np.prod(shape)))
         done = _finished_blocks(journal, handle, shape)
@@ -128,13 +129,13 @@ def _build(images: Images, size: tuple[int, int], path: Path, title: str) -> lis
 
         missing = [block for block in blocks if block not in done]
         with (
-            journal.open("a") as notes,
+            open_to_append(journal) as notes,
             tqdm(total=len(images), desc=f"decoding {title}", leave=False, disable=None) as bar,
         ):
             bar.update(min(len(images), len(done) * BLOCK))
             for block, checksum in in_threads(work, missing):
                 done[block] = checksum
-                notes.write(f"{block} {checksum}\n")
+                notes.write(f"{block} {checksum}\n".encode())
                 notes.flush()
                 bar.update(BLOCK)
         os.fsync(handle)
@@ -162,11 +163,11 @@ def _reserve(handle: int, partial: Path, size: int) -> None:
 def _finished_blocks(journal: Path, handle: int, shape: tuple[int, ...]) -> dict[int, int]:
     """Return checksums of the blocks that an earlier build finished and that are still right."""
     done: dict[int, int] = {}
-    if not journal.is_file():
+    try:
+        lines = (content_of(journal, _MAX_JOURNAL_BYTES, tail=True) or b"").splitlines()
+    except UserError:  # a link or a pipe, which a journal takes the place of
         return done
     size = int(np.prod(shape[1:]))
-    with journal.open("rb") as file:
-        lines = file.read(_MAX_JOURNAL_BYTES).splitlines()
     for line in lines:
         words = re.fullmatch(rb"([0-9]{1,12}) ([0-9]{1,12})", line)
         if words is None:
@@ -179,6 +180,10 @@ def _finished_blocks(journal: Path, handle: int, shape: tuple[int, ...]) -> dict
         ):
             done[block] = checksum
     return done
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def _rows(block: int, count: int) -> tuple[int, int]:
@@ -209,7 +214,7 @@ def _write_header(path: Path, shape: tuple[int, ...], sums: list[int]) -> None:
 def _read_header(path: Path, shape: tuple[int, ...]) -> list[int] | None:
     """Return the checksums of the blocks, or None where there is no cache of that shape."""
     header = path.with_suffix(".json")
-    if not header.is_file() or not path.is_file():
+    if not os.path.lexists(header) or not os.path.lexists(path):
         return None
     try:
         values = read_json(header)
@@ -218,11 +223,13 @@ def _read_header(path: Path, shape: tuple[int, ...]) -> list[int] | None:
     sums = values.get("crc32")
     blocks = -(-shape[0] // BLOCK)
     right = (
-        values.get("schema") == _SCHEMA
+        stat.S_ISREG((found := os.lstat(path)).st_mode)
+        and found.st_nlink == 1  # a damaged block is written anew in the file itself
+        and values.get("schema") == _SCHEMA
         and values.get("shape") == list(shape)
         and isinstance(sums, list)
         and len(sums) == blocks
-        and path.stat().st_size == int(np.prod(shape))
+        and found.st_size == int(np.prod(shape))
     )
     if not right:
         log.warning("the image cache %s is damaged: it is made anew", path)
@@ -233,7 +240,7 @@ def _read_header(path: Path, shape: tuple[int, ...]) -> list[int] | None:
 @contextmanager
 def _locked(path: Path, title: str) -> Iterator[None]:
     """Hold the right to build ``path``; the system gives it back if the process dies."""
-    with path.with_suffix(".lock").open("w") as lock:
+    with os.fdopen(open_own(path.with_suffix(".lock")), "r+b") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

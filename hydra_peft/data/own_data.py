@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -149,7 +150,7 @@ def load(data: OwnData, request: DataRequest) -> TaskData:
     from hydra_peft.data.split import Split
     from hydra_peft.data.task_data import TaskData
 
-    where = hashlib.sha256(str(data.place.resolve()).encode()).hexdigest()[:16]
+    where = hashlib.sha256(os.fsencode(data.place.resolve())).hexdigest()[:16]
     kept = request.cache / "hashes"
 
     def images(listed: ImageList, split: str) -> FileImages:

@@ -71,6 +71,14 @@ class Method(ABC):
                 process and after resuming: what is drawn from it needs no saving.
         """
 
+    def ranks(self) -> tuple[int, ...]:
+        """Ranks that every adapted layer has to have room for, for a first look without torch."""
+        return ()
+
+    def linear_targets(self) -> tuple[str, ...]:
+        """Name patterns that each have to match a linear layer, for a first look without torch."""
+        return ()
+
     @property
     def label(self) -> str:
         """Short name with the options that tell sizes apart, for tables: ``hydra r=2+2``."""

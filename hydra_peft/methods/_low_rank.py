@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.adapters.initializers import initializer
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Scale, Share
-from hydra_peft.methods._base import Method
+from hydra_peft.methods._linear import LinearMethod
 
 if TYPE_CHECKING:
     from torch import nn
 
-#: both projections of the paper's VTAB experiments, by their timm names
-VTAB_TARGETS = ("attn.proj", "mlp.fc2")
+    from hydra_peft.adapters.base import Adapter
 
 
 @dataclass(frozen=True)
-class LowRankMethod(Method):
+class LowRankMethod(LinearMethod):
     """Options of every low-rank method; see :class:`hydra_peft.adapters.low_rank.LowRankLinear`.
 
     Attributes:
@@ -31,7 +30,6 @@ class LowRankMethod(Method):
         init: initialiser of the down-projections.
     """
 
-    targets: list[str] = field(default_factory=lambda: list(VTAB_TARGETS))
     scale: Scale = 1.0
     dropout: Share = 0.0
     bias: bool = True
@@ -40,48 +38,39 @@ class LowRankMethod(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         initializer(self.init)
-        if not self.targets or not all(isinstance(t, str) and t for t in self.targets):
-            raise UserError(
-                f"targets={self.targets} is not a list of name patterns, such as "
-                "[attn.proj, mlp.fc2]."
-            )
 
     @abstractmethod
     def ranks(self) -> tuple[int, int]:
         """Ranks of the parallel and the sequential branch; 0 where the method has no such one."""
 
-    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
-        """Put a :class:`LowRankLinear` in the place of every target."""
-        from hydra_peft.adapters.low_rank import LowRankLinear, check_ranks
-        from hydra_peft.adapters.surgery import replace_module
-        from hydra_peft.adapters.targets import check_layer, find_linear_layers
+    def check_fit(self, layer: nn.Linear) -> None:
+        """Check ranks and biases against one layer."""
+        from hydra_peft.adapters.low_rank import check_ranks
 
-        layers = find_linear_layers(model, self.targets, exclude=head)
-        rank_parallel, rank_sequential = self.ranks()
-        # Every layer is checked before the first is changed, so that a refusal changes nothing.
-        for name, layer in layers.items():
-            try:
-                check_layer(layer)
-                check_ranks(layer, rank_parallel, rank_sequential)
-            except UserError as error:
-                raise UserError(f"{name}: {error}") from None
-            if self.bias and layer.bias is None:
-                raise UserError(
-                    f"{name} has no bias, so branch biases could not be merged into it: "
-                    "set bias=false for this method."
-                )
-        for layer in layers.values():
-            adapter = LowRankLinear(
+        check_ranks(layer, *self.ranks())
+        if self.bias and layer.bias is None:
+            raise UserError(
+                "it has no bias, so branch biases could not be merged into it: "
+                "set bias=false for this method."
+            )
+
+    def adapters(self, layers: Mapping[str, nn.Linear]) -> dict[str, Adapter]:
+        """Return a :class:`LowRankLinear` around each layer."""
+        from hydra_peft.adapters.low_rank import LowRankLinear
+
+        parallel, sequential = self.ranks()
+        return {
+            name: LowRankLinear(
                 layer,
-                rank_parallel=rank_parallel,
-                rank_sequential=rank_sequential,
+                rank_parallel=parallel,
+                rank_sequential=sequential,
                 scale=self.scale,
                 dropout=self.dropout,
                 bias=self.bias,
                 init=self.init,
             )
-            replace_module(model, layer, adapter)
-        return list(layers)
+            for name, layer in layers.items()
+        }
 
     @property
     def label(self) -> str:
@@ -93,7 +82,6 @@ class LowRankMethod(Method):
         options = super().identity()
         options.pop("rank", None)
         options["rank_parallel"], options["rank_sequential"] = self.ranks()
-        options["targets"] = sorted(set(self.targets))
         return options
 
     @classmethod

@@ -11,6 +11,7 @@ import json
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ _SHOWN = 60
 _TOLERANCE = 1e-6
 #: seconds by which sums of measured times may differ
 _CLOCKS = 1.0
+#: by which a machine's clock may be set back while it trains
+_CLOCK_SET = timedelta(minutes=1)
 _MISSING = object()
 
 
@@ -167,6 +170,10 @@ def _of_times(record: Record) -> Iterator[str]:
     for phase, seconds in record.times.items():
         if seconds > total + _CLOCKS:
             yield f"{phase} took {seconds:g} s of {total:g} s in all"
+    if record.ended is not None:
+        begun, over = map(datetime.fromisoformat, (record.started, record.ended))
+        if over < begun - _CLOCK_SET:
+            yield f"it ended {record.ended}, before it started {record.started}"
     epochs = _at(record.science, "train", "epochs")
     for entry in record.resumed:
         if isinstance(epochs, int) and entry.get("epoch", 1) > epochs:

@@ -25,7 +25,6 @@ from hydra_peft.data.sources import DataRequest, labels_of
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
-from hydra_peft.methods._low_rank import LowRankMethod
 from hydra_peft.runs.folder import run_folder
 from hydra_peft.runs.search import check_search
 from hydra_peft.runs.starting import check_start
@@ -100,7 +99,7 @@ def check_ranks(model: ModelConfig, method: Method) -> None:
     own = EMBEDDED.get(model.architecture, ("", {}))[1]
     width = model.arguments.get("embed_dim", own.get("embed_dim"))
     widest, whose = (width, "its layers") if type(width) is int else (WIDEST, "the widest of all")
-    for rank in method.ranks() if isinstance(method, LowRankMethod) else ():
+    for rank in method.ranks():
         if rank > widest:
             raise UserError(
                 f"rank {rank} of method '{method.name}' does not fit {model.architecture}: it must "
@@ -115,7 +114,7 @@ def check_targets(model: ModelConfig, method: Method) -> None:
         UserError: one is not.
     """
     known = linear_layers(model.architecture, model.arguments)
-    for pattern in method.targets if isinstance(method, LowRankMethod) and known else ():
+    for pattern in method.linear_targets() if known else ():
         if not any(matches(name, pattern) for name in known or ()):
             last = len(known or ()) // len(BLOCK_LAYERS) - 1
             raise UserError(

@@ -16,7 +16,7 @@ from hydra_peft.data.split import Images
 from hydra_peft.errors import UserError
 from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.folder import PREDICTIONS
-from hydra_peft.runs.rebuild import check_same
+from hydra_peft.runs.rebuild import check_same, split_hash
 from hydra_peft.runs.record import Record, class_names
 from hydra_peft.runs.recorded import read_completed
 from hydra_peft.runs.stored_outputs import read_outputs
@@ -107,5 +107,6 @@ def scored_images(run: ClassPredictions, *, cache: Path, data: str | None = None
     if not isinstance(images, Images):
         raise UserError(f"the examples of {config.dataset.name} are no images: nothing to show.")
     described: Any = loaded.describe()["splits"]
-    check_same(f"{split} images", described[split], run.record.data["splits"][split], run.folder)
+    recorded = split_hash(run.record.data, split)
+    check_same(f"{split} images", described[split], recorded, run.folder)
     return images

@@ -208,8 +208,8 @@ def load_scored_splits(
     for split in names:
         check_same(
             f"{split} images",
-            _split_hash(loaded.description, split),
-            _split_hash(run.record.data, split),
+            split_hash(loaded.description, split),
+            split_hash(run.record.data, split),
             run.folder,
         )
     return {name: loaded.splits[name] for name in names}
@@ -268,7 +268,8 @@ def reevaluate(
     return Comparison(run.record, scores, tuple(doubts), why)
 
 
-def _split_hash(description: Mapping[str, Any], split: str) -> str:
+def split_hash(description: Mapping[str, Any], split: str) -> str:
+    """Return the hash of ``split`` that data is described with, in a record or now."""
     splits = description.get("splits")
     return str(splits.get(split)) if isinstance(splits, Mapping) else "not recorded"
 

@@ -333,3 +333,17 @@ def test_hooks_are_not_lost_by_merging_and_unmerging(tiny: nn.Module) -> None:
         assert tiny.get_submodule(name) is layer
         hook.remove()
         assert name in verb(tiny)
+
+
+@pytest.mark.parametrize("part", ["base", "parallel.down"])
+def test_hooks_inside_an_adapter_are_not_lost_by_merging(tiny: nn.Module, part: str) -> None:
+    hydra_peft.inject(tiny, "lora")
+    name = f"blocks.0.mlp.fc2.{part}"
+    hook = tiny.get_submodule(name).register_forward_pre_hook(lambda _layer, _inputs: None)
+    with pytest.raises(UserError, match=rf"^{name} has hooks, .* before merge\(\)"):
+        hydra_peft.merge(tiny)
+    hook.remove()
+    layer = tiny.get_submodule(name)
+    layer.forward = layer.forward  # as accelerate does
+    with pytest.raises(UserError, match=rf"^{name} has hooks, or a forward of its own"):
+        hydra_peft.merge(tiny)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from devices import DEVICES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from hydra_peft.adapters.low_rank import LowRankLinear
@@ -319,14 +321,95 @@ def test_shapes_without_storage() -> None:
         assert layer(torch.empty(3, 8)).shape == (3, 6)
 
 
-def test_inputs_that_the_frozen_layer_refuses_are_refused() -> None:
+def test_inputs_that_the_frozen_layer_refuses_are_refused_in_its_words() -> None:
     layer = adapted(6, 5, bias=False)
-    for dtype in (torch.int64, torch.float16, torch.float64):
-        x = torch.ones(2, 6, dtype=dtype)
-        with pytest.raises(RuntimeError):
+    dtypes = (torch.int64, torch.float16, torch.float64)
+    refused = [torch.ones(2, 6, dtype=dtype) for dtype in dtypes]
+    for x in (*refused, torch.ones(2, 7), torch.ones(()), [1.0] * 6):
+        with pytest.raises((RuntimeError, TypeError)) as expected:
             layer.base(x)
-        with pytest.raises(RuntimeError, match="same dtype"):
+        with pytest.raises(expected.type, match=re.escape(str(expected.value))):
             layer(x)
+
+
+def test_inputs_of_other_layouts() -> None:
+    layer, x = adapted(6, 5), torch.randn(4, 6)
+    torch.testing.assert_close(layer(x.to_sparse()), layer(x))
+    ragged = torch.nested.nested_tensor([x[:1], x[1:]], layout=torch.jagged)
+    torch.testing.assert_close(layer(ragged).values(), layer(x))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "error::torch.jit.TracerWarning")
+def test_torch_traces_and_exports_it() -> None:
+    for dropout in (0.0, 0.5):
+        layer = adapted(6, 5, dropout=dropout).double().eval()
+        x, other = torch.randn(4, 6).double(), torch.randn(2, 3, 6).double()
+        expected = layer.three_branches(x)
+        traced, graph = torch.jit.trace(layer, x), torch.fx.symbolic_trace(layer)
+        exported = torch.export.export(layer, (x,)).module()
+        for call in (traced, graph, exported):
+            torch.testing.assert_close(call(x), expected, rtol=0, atol=1e-12)
+        for call in (traced, graph):
+            torch.testing.assert_close(call(other), layer(other), rtol=0, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore:.*batching rule")
+def test_forward_mode_derivatives_are_those_of_reverse_mode() -> None:
+    layer, x = adapted(6, 5).double(), torch.randn(4, 6).double()
+    reverse = torch.func.jacrev(layer)(x)
+    torch.testing.assert_close(torch.func.jacfwd(layer)(x), reverse, rtol=0, atol=1e-12)
+    tangent = torch.randn_like(x)
+    expected = torch.einsum("bobi,bi->bo", reverse, tangent)
+    torch.testing.assert_close(torch.func.jvp(layer, (x,), (tangent,))[1], expected)
+    with forward_ad.dual_level():
+        out = layer(forward_ad.make_dual(x, tangent))
+        torch.testing.assert_close(forward_ad.unpack_dual(out).tangent, expected)
+    names, parameters = zip(*layer.named_parameters(), strict=True)
+
+    def loss(*values: Tensor) -> Tensor:
+        called = torch.func.functional_call(layer, dict(zip(names, values, strict=True)), x)
+        return called.square().sum()
+
+    numbers = tuple(range(len(names)))
+    hessian = torch.func.jacfwd(torch.func.jacrev(loss, numbers), numbers)(*parameters)
+    expected = torch.func.jacrev(torch.func.jacrev(loss, numbers), numbers)(*parameters)
+    torch.testing.assert_close(hessian, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("part", ["base", "parallel", "parallel.down", "sequential.up"])
+def test_hooks_on_what_it_consists_of_are_called(part: str) -> None:
+    layer, x = adapted(6, 5).double(), torch.randn(4, 6).double()
+    seen: list[Tensor] = []
+    handle = layer.get_submodule(part).register_forward_hook(lambda _, __, out: seen.append(out))
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad):
+            torch.testing.assert_close(layer(x), layer.three_branches(x))
+    assert len(seen) == 4
+    if part == "base":
+        assert torch.equal(seen[0], layer.base(x))
+    handle.remove()
+    layer(x)
+    assert len(seen) == 4 + (part == "base")
+
+
+def test_a_forward_put_onto_what_it_consists_of_is_called() -> None:
+    layer, x = adapted(6, 5), torch.randn(4, 6)
+    before, plain = layer(x), layer.sequential.forward
+    layer.sequential.forward = lambda f: plain(f) + 1
+    torch.testing.assert_close(layer(x), before + layer.scale)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_normed_weights_of_a_branch_are_computed_anew_for_each_call() -> None:
+    layer, x = adapted(6, 5), torch.randn(4, 6)
+    torch.nn.utils.weight_norm(layer.parallel.down)
+    with torch.no_grad():
+        layer.parallel.down.weight_g.mul_(2)
+        layer.parallel.down.bias.zero_()
+        out = layer(x)
+        torch.testing.assert_close(out, layer.three_branches(x))
+    (gradient,) = torch.autograd.grad(layer(x).square().sum(), layer.parallel.down.weight_g)
+    assert gradient.abs().min() > 0
 
 
 def test_a_frozen_layer_with_a_forward_of_its_own_is_called() -> None:

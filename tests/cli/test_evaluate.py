@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,43 @@ def test_what_is_recorded_is_what_is_measured(
     assert ("  stored  " in printed.out) == (stored is not None)
     assert told in printed.err
     assert bool(printed.err) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("metric", "recorded", "merged", "agree"),
+    [
+        ("accuracy", 98.25, 98.5, True),  # one of 400 examples
+        ("accuracy", 98.25, 98.75, False),
+        ("pearson", -12.0, -12.2, True),
+        # An error has no percent: what one example in 400 weighs is a share of the value.
+        ("mse", 0.05, 0.0501, True),
+        ("mse", 0.05, 0.0502, False),
+        ("mse", 4e6, 4.009e6, True),
+        ("mse", 0.0, 1e-12, True),
+    ],
+)
+def test_merging_may_turn_one_example_over(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    metric: str,
+    recorded: float,
+    merged: float,
+    agree: bool,
+) -> None:
+    run = dataclasses.replace(
+        read_record(put(tmp_path)),
+        scores={"test": {metric: recorded}},
+        primary=metric,
+        counts={"scored": 400},
+    )
+    scores = [Score({metric: value}, 400) for value in (recorded, merged)]
+    compared = rebuild.Comparison(run, {"test": rebuild.Rescored(*scores, None)}, ())
+    monkeypatch.setattr(rebuild, "reevaluate", lambda *_, **__: compared)
+    monkeypatch.setattr(evaluate, "_look_first", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", f"run={tmp_path}"])
+    assert evaluate.main() == (0 if agree else 1)
+    assert ("not reproduced" in capsys.readouterr().err) == (not agree)
 
 
 def test_what_is_damaged_or_missing_is_told_before_torch_is_loaded(

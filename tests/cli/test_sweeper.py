@@ -43,6 +43,9 @@ def test_the_same_command_twice_does_nothing_new(cli: Cli, tmp_path: Path) -> No
 
 
 def test_a_sweep_announces_its_jobs(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "other").write_text("somebody's")
+    (tmp_path / "runs" / "multirun.yaml").symlink_to(tmp_path / "other")
     _, out, _ = cli("-m", "seed=0,1")
     assert out.startswith("2 jobs, 0 done, 2 to run, time unknown\n")
     assert re.search(r"^2 jobs, 1 done, 1 left, about \d+ s$", out, re.MULTILINE)
@@ -54,6 +57,8 @@ def test_a_sweep_announces_its_jobs(cli: Cli, tmp_path: Path) -> None:
     done = [str(folder.relative_to(tmp_path / "runs")) for folder in folders(tmp_path)]
     assert [job["folder"] for job in announced["jobs"]] == done
     assert "seed=1" in announced["jobs"][1]["overrides"]
+    assert "optimizer:" in (tmp_path / "runs" / "multirun.yaml").read_text()
+    assert (tmp_path / "other").read_text() == "somebody's"
 
 
 @pytest.mark.parametrize("many", [True, False])

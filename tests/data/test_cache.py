@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from hydra_peft.data.cache import cached_arrays
 from hydra_peft.errors import UserError
+from hydra_peft.tensor_files import write_tensors
 
 
 class Maker:
@@ -63,3 +65,17 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write the image cache .* set paths.cache"):
         cached_arrays(tmp_path / "file" / "task.safetensors", Maker())
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32, "shape"])
+def test_a_cache_of_other_types_is_made_anew(
+    tmp_path: Path, kind: torch.dtype | str, caplog: pytest.LogCaptureFixture
+) -> None:
+    make, path = Maker(), tmp_path / "task.safetensors"
+    images, labels = make()
+    images = images.to(kind) if isinstance(kind, torch.dtype) else images[:7]
+    content = b"".join(bytes(one.flatten().view(torch.uint8).tolist()) for one in (images, labels))
+    stated = {"sha256": hashlib.sha256(content).hexdigest()}
+    write_tensors(path, {"images": images, "labels": labels}, stated)
+    assert cached_arrays(path, make)[0].dtype == torch.uint8
+    assert "it is made anew" in caplog.text

@@ -59,3 +59,10 @@ def test_a_damaged_index_costs_time_only(files: list[Path], tmp_path: Path, cont
 def test_missing_files_are_named(files: list[Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read .*9\.bin: no such file"):
         ours([*files, tmp_path / "9.bin"], tmp_path / "index")
+
+
+def test_names_that_are_no_text_are_hashed_too(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"\xff.png")
+    file.write_bytes(b"content")
+    (found,) = file_hashes([file], tmp_path, tmp_path / "index.safetensors", "x")
+    assert bytes(found.tolist()) == hashlib.sha256(b"content").digest()

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -211,3 +212,29 @@ def test_a_journal_that_is_none_of_ours(tmp_path: Path, line: bytes) -> None:
     header.with_suffix(".journal").write_bytes(line + b"\n")
     header.unlink()
     assert torch.equal(read(images, tmp_path), expected)
+
+
+@pytest.mark.parametrize("suffix", [".partial", ".journal", ".lock", ".u8", ".json"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "second name"])
+def test_nothing_is_read_or_written_through_what_others_put_there(
+    tmp_path: Path, suffix: str, kind: str
+) -> None:
+    images, other = Counted(), tmp_path / "other"
+    other.write_bytes(b"somebody's" * 1080)  # as many bytes as the images have
+    read(images, tmp_path / "first")
+    name = only(tmp_path / "first", ".u8").stem
+    place = tmp_path / "images" / f"{name}{suffix}"
+    place.parent.mkdir()
+    if suffix in (".u8", ".json"):
+        for beside in (".u8", ".json"):
+            shutil.copy(only(tmp_path / "first", beside), place.parent)
+        place.unlink()
+    if kind == "link":
+        place.symlink_to(other)
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.hardlink_to(other)
+    assert torch.equal(read(images, tmp_path), torch.from_numpy(images.array))
+    assert other.read_bytes() == b"somebody's" * 1080
+    assert only(tmp_path, ".u8").read_bytes() == images.array.tobytes()

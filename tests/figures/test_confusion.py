@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,14 @@ def test_what_cannot_be_drawn_is_a_sentence(
 
     assert "test images (sha256 " in refused(MISTAKES, cache=str(tmp_path / "cache"))
     assert "images=121 is not allowed" in refused(MISTAKES, images=121)
+    said = (folder / "result.json").read_text()
+    values = json.loads(said)
+    del values["data"]["splits"]
+    try:
+        (folder / "result.json").write_text(json.dumps(values))
+        assert "(not recorded)" in refused(MISTAKES, cache=str(tmp_path / "cache"))
+    finally:
+        (folder / "result.json").write_text(said)
     file = folder / "predictions.safetensors"
     content = file.read_bytes()
     tensors = made_up(10, 300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import html
 import json
@@ -19,11 +20,12 @@ import pytest
 from study import SCRIPT, grid, put, run_record
 
 from hydra_peft.cli.report import write_report
-from hydra_peft.report.details import run_details
+from hydra_peft.report.details import PARTS, run_details
 from hydra_peft.report.embedding import script_json
 from hydra_peft.report.plain import MAX_TEXT, bounded, plain
 from hydra_peft.report.run_lines import run_lines
 from hydra_peft.runs.collection import collect
+from hydra_peft.runs.record import Record
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -168,6 +170,15 @@ def test_links_and_pipes_in_a_run_folder_are_not_read(tmp_path: Path) -> None:
     assert "the secret words" not in text
     assert "metrics.csv is no ordinary file" in text
     assert "config.yaml" in text.split("<h2")[1]
+
+
+def test_the_details_of_a_run_show_all_of_its_record() -> None:
+    # in the title, beside the score, or as a sentence
+    apart = {"status", "config_id", "benchmark", "group", "task", "model", "method_label"}
+    apart |= {"protocol", "seed", "started", "ended", "primary", "error", "traceback"}
+    # the config says the one, and the other is about the file
+    apart |= {"science", "schema"}
+    assert {field.name for field in dataclasses.fields(Record)} == apart | PARTS.keys()
 
 
 def test_half_a_history_is_a_warning(tmp_path: Path) -> None:

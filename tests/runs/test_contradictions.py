@@ -43,6 +43,8 @@ def science(**changes: Any) -> dict[str, Any]:
         {},
         {"metrics": {**flat(RIGHT), "accuracy": 100 / 3, "correct": 1, "count": 3}},
         {"metrics": {**flat(RIGHT), "epoch": 30}},
+        {"ended": "2026-01-01T12:29:59+00:00"},  # the clock was set back a second
+        {"ended": "2026-01-01T14:00:00+01:00"},
         {"tuning": TUNED},
         {"tuning": {"trials": 1}},  # an older one
         {"data": {"counts": {"test": 400, "train": 1000}, "lineage": "generated"}},
@@ -123,6 +125,11 @@ def test_what_agrees(changes: dict[str, Any]) -> None:
             "test has 400 images of 800, and the data is not called partial",
         ),
         ({"times": {"train": 60.0, "total": 49.0}}, "train took 60 s of 49 s in all"),
+        (
+            {"ended": "2026-01-01T12:28:59+00:00"},
+            "it ended 2026-01-01T12:28:59+00:00, before it started 2026-01-01T12:30:00+00:00",
+        ),
+        ({"ended": "2026-01-01T23:59:00+12:00"}, "before it started"),
         ({"resumed": [{"epoch": 31}]}, "it was picked up in epoch 31 of 30"),
         ({"tuning": {**TUNED, "trials": 2}}, "tried 2 combinations and lists 3"),
         ({"tuning": {**TUNED, "chosen": {"optimizer.lr": 0.01}}}, "not the best of what it tried"),

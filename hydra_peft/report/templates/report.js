@@ -215,6 +215,7 @@
     const facts = {};
     if (run.score) facts[run.metric] = `${run.score}, measured`;
     Object.assign(facts, { backbone: run.model, folder: run.folder, config_id: run.id, started: run.started });
+    if (run.ended) facts.ended = run.ended;
     if (run.confusion) facts.confusion_matrix = run.confusion;
     body.append(listing(facts));
     if (run.curves) {

@@ -1,0 +1,121 @@
+"""A grouped low-rank adapter before a frozen linear layer (RepAdapter)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hydra_peft.adapters.base import Adapter
+from hydra_peft.adapters.plain import in_float64, with_weights
+from hydra_peft.adapters.targets import check_layer
+from hydra_peft.errors import UserError
+
+
+class GroupedBefore(Adapter):
+    r"""``h = W (x + s (B drop(A x + a) + b)) + c``, B block-diagonal in ``groups`` blocks.
+
+    Args:
+        base: the linear layer that reads the adapted features; kept as ``self.base`` and frozen.
+        rank: rows of A, the bottleneck.
+        groups: blocks of B; block g maps the g-th part of the bottleneck to that of the features.
+        scale: factor s.
+        dropout: dropout probability on the bottleneck.
+        bias: whether there are a and b.
+
+    Shapes: ``[..., in]`` to ``[..., out]``; ``down.weight`` is ``[rank, in]``, ``up``
+    ``[groups, in / groups, rank / groups]``, ``shift`` ``[in]``.
+
+    Raises:
+        UserError: ``base`` is no plain linear layer, or its input width or the rank is not
+            divisible by ``groups``.
+    """
+
+    base: nn.Linear
+
+    def __init__(
+        self,
+        base: nn.Linear,
+        *,
+        rank: int,
+        groups: int = 2,
+        scale: float = 1.0,
+        dropout: float = 0.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        check_grouped(base, rank, groups)
+        width, like = base.in_features, base.weight
+        self.base = base.requires_grad_(False)
+        self.down = nn.Linear(width, rank, bias=bias, device=like.device, dtype=like.dtype)
+        self.up = nn.Parameter(like.new_zeros(groups, width // groups, rank // groups))
+        self.shift = nn.Parameter(like.new_zeros(width)) if bias else None
+        self.dropout, self.scale = nn.Dropout(dropout), scale
+        nn.init.xavier_uniform_(self.down.weight)
+        if self.down.bias is not None:
+            nn.init.zeros_(self.down.bias)
+        self.train(base.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[..., in_features]`` to ``[..., out_features]``."""
+        features = self.dropout(self.down(x)).unflatten(-1, (len(self.up), -1))
+        change = torch.einsum("...gr,gor->...go", features, self.up.to(features.dtype)).flatten(-2)
+        if self.shift is not None:
+            change = change + self.shift
+        return self.base((x + self.scale * change).to(x.dtype))
+
+    def update(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Return ``s B A`` as ``[in, in]`` and ``s (B a + b)`` as ``[in]``, None without biases."""
+        up = torch.block_diag(*self.up.to(dtype))
+        change = self.scale * up @ self.down.weight.to(dtype)
+        if self.shift is None or self.down.bias is None:
+            return change, None
+        return change, self.scale * (up @ self.down.bias.to(dtype) + self.shift.to(dtype))
+
+    @property
+    def weight(self) -> Tensor:
+        """The folded weight, for modules that read ``layer.weight`` instead of calling it."""
+        return self._folded(self.base.weight, self.base.bias)[0]
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The folded bias, the companion of :attr:`weight`."""
+        return self._folded(self.base.weight, self.base.bias)[1]
+
+    def merged(self) -> nn.Module:
+        """Return the linear layer ``W' = W (I + s B A)``, ``c' = c + s W (B a + b)``.
+
+        Raises:
+            NotMergeable: the adapter has biases and ``base`` has none.
+        """
+        weight, bias = in_float64(self.base.weight), in_float64(self.base.bias)
+        assert weight is not None
+        with torch.no_grad():
+            return with_weights(self.base, *self._folded(weight, bias)).train(self.training)
+
+    def _folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        change, offset = self.update(weight.dtype)
+        moved = None if offset is None else F.linear(offset, weight)
+        parts = [part for part in (bias, moved) if part is not None]
+        return weight + weight @ change, sum(parts[1:], parts[0]) if parts else None
+
+
+def check_grouped(layer: nn.Linear, rank: int, groups: int) -> None:
+    """Check that ``layer`` can be adapted with this rank in so many groups.
+
+    Raises:
+        UserError: it is no plain linear layer, or widths are not divisible.
+    """
+    check_layer(layer)
+    if rank > layer.in_features:
+        raise UserError(
+            f"rank {rank} does not fit a linear layer that reads {layer.in_features} features: it "
+            f"must lie between 1 and {layer.in_features}."
+        )
+    read = ("the number of features that it reads,", layer.in_features)
+    for what, width in (("rank", rank), read):
+        if width % groups:
+            raise UserError(
+                f"{what} {width} is not divisible by groups={groups}: choose groups that divide "
+                "both."
+            )

@@ -1,0 +1,108 @@
+"""Base class of adapters in the place of a linear layer that amount to another weight and bias."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hydra_peft.adapters.base import Adapter, NotMergeable
+
+
+class LinearAdapter(Adapter):
+    """A frozen linear layer with something beside it that is linear too in evaluation mode.
+
+    Subclasses define ``forward`` and :meth:`folded`; merging, and what modules read that use a
+    layer's weight instead of calling it, follow from that.
+    """
+
+    base: nn.Linear
+
+    @abstractmethod
+    def folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Return weight ``[out, in]`` and bias ``[out]`` of the linear layer that this one equals.
+
+        They are differentiable in the adapter's parameters; the bias is None where there is none.
+
+        Args:
+            dtype: what to compute in.
+        """
+
+    def drops(self) -> bool:
+        """Whether dropout acts in the current mode."""
+        return False
+
+    def base_is_plain(self) -> bool:
+        """Whether ``base`` computes what an ``nn.Linear`` does, and nothing else."""
+        return type(self.base).forward is nn.Linear.forward
+
+    @property
+    def in_features(self) -> int:
+        """Width of the input."""
+        return self.base.in_features
+
+    @property
+    def out_features(self) -> int:
+        """Width of the output."""
+        return self.base.out_features
+
+    @property
+    def weight(self) -> Tensor:
+        """The folded ``[out, in]`` weight, differentiable in the adapter's parameters.
+
+        Some modules (``nn.MultiheadAttention``, the fast path of ``nn.TransformerEncoderLayer``)
+        read ``layer.weight`` instead of calling the layer; with this they see the adapter too.
+        """
+        return self._folded_as_read()[0]
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The folded ``[out]`` bias, the companion of :attr:`weight`."""
+        return self._folded_as_read()[1]
+
+    def merged(self) -> nn.Linear:
+        """Return the plain ``nn.Linear`` that this layer equals in evaluation mode.
+
+        Computed in float64 and rounded once to the dtype of ``base``.
+
+        Raises:
+            NotMergeable: ``base`` has a forward of its own, so no ``nn.Linear`` equals it.
+        """
+        if not self.base_is_plain():
+            kind = type(self.base)
+            raise NotMergeable(
+                f"a {kind.__module__}.{kind.__qualname__} computes something else than a plain "
+                "nn.Linear"
+            )
+        with torch.no_grad():
+            weight, bias = self.folded(torch.float64)
+        base = self.base
+        plain = nn.Linear(base.in_features, base.out_features, bias is not None, device="meta")
+        plain.weight = nn.Parameter(weight.to(base.weight.dtype), requires_grad=False)
+        if bias is not None:
+            plain.bias = nn.Parameter(bias.to(base.weight.dtype), requires_grad=False)
+        return plain.train(self.training)
+
+    def _folded_as_read(self) -> tuple[Tensor, Tensor | None]:
+        """Return weight and bias for a module that reads them, as precise as ``base`` holds them.
+
+        Raises:
+            RuntimeError: dropout is on, which a weight cannot carry.
+        """
+        if self.drops():
+            raise RuntimeError(
+                "this model reads the weight of an adapted layer instead of calling the layer, "
+                "where dropout on the branches has no place: set dropout=0 or adapt another layer"
+            )
+        device = self.base.weight.device.type
+        # Autocast would compute the update in half precision, and it does not know "meta".
+        with nullcontext() if device == "meta" else torch.autocast(device, enabled=False):
+            return self.folded(self.base.weight.dtype)
+
+
+def cast(tensor: Tensor | None, dtype: torch.dtype) -> Any:
+    """Return ``tensor`` in ``dtype``; None where there is none."""
+    return None if tensor is None else tensor.to(dtype)

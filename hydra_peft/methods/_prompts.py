@@ -1,0 +1,102 @@
+"""Shared part of VPT-Shallow and VPT-Deep: learned tokens in a vision transformer's blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from hydra_peft.errors import UserError
+from hydra_peft.limits import Limits, Share
+from hydra_peft.methods._base import Method
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class PromptMethod(Method):
+    """Visual prompt tuning (Jia et al., arXiv 2203.12119): learned tokens between class token and
+    patches, without a position; they leave before the last norm, so any pooling works as it did.
+
+    The frozen backbone stays in evaluation mode, as in the release (KMnP/vpt). Uniform start, see
+    :func:`~hydra_peft.adapters.prompts.prompt_bound`. Tokens lengthen the sequence: no merging.
+
+    Attributes:
+        prompts: learned tokens in each block that has its own; the paper's runs choose it by task,
+            between 1 and 200.
+        dropout: dropout probability on them.
+    """
+
+    backbone_in_eval: ClassVar[bool] = True
+    #: whether each block has tokens of its own, or the first alone
+    deep: ClassVar[bool] = False
+
+    prompts: Annotated[int, Limits(least=1, most=4096, logarithmic=True)] = 10
+    dropout: Share = 0.0
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:  # noqa: ARG002
+        """Put a :class:`~hydra_peft.adapters.prompts.PromptedBlock` around every block."""
+        import torch
+        from torch import nn
+
+        from hydra_peft.adapters.prompts import PromptedBlock, prompt_bound
+        from hydra_peft.adapters.surgery import replace_module
+        from hydra_peft.adapters.targets import check_each, check_own_forward
+
+        names, width, patch = _blocks(model)
+        blocks = {name: model.get_submodule(name) for name in names}
+        check_each(blocks, check_own_forward)
+        like = next(blocks[names[0]].parameters())
+        for name, block in blocks.items():
+            first = name == names[0]
+            own = None
+            if first or self.deep:
+                tokens = torch.empty(self.prompts, width, dtype=like.dtype, device=like.device)
+                bound = prompt_bound(patch, width)
+                own = nn.Parameter(nn.init.uniform_(tokens, -bound, bound))
+            adapter = PromptedBlock(
+                block,
+                prompts=own,
+                count=self.prompts,
+                prefix=int(model.num_prefix_tokens),  # type: ignore[arg-type]
+                arrive=not first,
+                leave=name != names[-1],
+                dropout=self.dropout,
+            )
+            replace_module(model, block, adapter)
+        return list(blocks)
+
+    @property
+    def label(self) -> str:
+        """Name and number of tokens: ``vpt_deep p=10``."""
+        return f"{self.name} p={self.prompts}"
+
+
+def _blocks(model: nn.Module) -> tuple[list[str], int, int]:
+    """Return the names of the blocks of a vision transformer, its width, and its patch size.
+
+    Raises:
+        UserError: ``model`` has no row of blocks that take any number of tokens.
+    """
+    blocks, width = getattr(model, "blocks", None), getattr(model, "embed_dim", None)
+    prefix, embed = getattr(model, "num_prefix_tokens", None), getattr(model, "patch_embed", None)
+    names = [] if blocks is None else [f"blocks.{name}" for name, _ in blocks.named_children()]
+    kind = type(model).__name__
+    if not names or not isinstance(width, int) or not isinstance(prefix, int):
+        raise UserError(
+            f"a {kind} has no row of blocks over a sequence of tokens into which learned ones "
+            "could be put: prompts are for vision transformers, such as timm's vit_* and deit_*."
+        )
+    if getattr(model, "rope", None) is not None or _relative(model):
+        raise UserError(
+            f"this {kind} gives its patches positions inside attention (rotary or relative), "
+            "where learned tokens have none: prompts need absolute position embeddings."
+        )
+    patch = getattr(embed, "patch_size", (16, 16))
+    return names, width, int(patch[0])
+
+
+def _relative(model: nn.Module) -> bool:
+    return any(
+        "rel_pos" in name or "relative_position" in name for name, _ in model.named_modules()
+    )
