@@ -26,17 +26,17 @@ def results(tmp_path: Path) -> list[dict]:
     return [json.loads(p.read_text()) for p in sorted(tmp_path.glob("runs/**/result.json"))]
 
 
-def test_a_sweep_over_methods_ranks_and_seeds(cli: Cli, tmp_path: Path) -> None:
-    arguments = ("-m", "method=lora,hydra", "method.rank=2,3", "seed=0,1", "train.batch_size=64")
+def test_a_sweep_over_methods_and_ranks(cli: Cli, tmp_path: Path) -> None:
+    arguments = ("-m", "method=lora,hydra", "method.rank=2,3", "seed=1")
     code, out, _ = cli(*arguments)
     assert code == 0
     done = {(r["method_label"], r["seed"]) for r in results(tmp_path)}
     labels = ("lora r=2", "lora r=3", "hydra r=2+2", "hydra r=3+3")
-    assert done == {(label, seed) for label in labels for seed in (0, 1)}
-    assert out.count("test (last epoch") == 8
+    assert done == {(label, 1) for label in labels}
+    assert out.count("test (last epoch") == 4
     code, out, _ = cli(*arguments)
     assert code == 0
-    assert out.count("skipped") == 8
+    assert out.count("skipped") == 4
 
 
 def test_one_failing_job_does_not_stop_the_others(
@@ -189,7 +189,7 @@ def test_weights_of_another_model_stop_a_sweep_before_its_first_job(
 def test_every_experiment_composes_and_its_jobs_fit(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each preset's grid (of long ones a sample) passes the checks before its first job.
+    """Each preset's grid (its first and last job) passes the checks before its first job.
 
     But for those on data and weights: what VTAB-1k needs is not here.
     """
@@ -220,7 +220,7 @@ def test_every_experiment_composes_and_its_jobs_fit(
             config = loader.load_configuration("train", words, RunMode.MULTIRUN)
             jobs = expand(config, loader)
             assert len(jobs) > 1
-            some = [jobs[0], jobs[len(jobs) // 2], jobs[-1]]
+            some = [jobs[0], jobs[-1]]  # which differ in all that is swept
             planned = plan(compositions(config, loader, some))
         assert {(job.state, job.reason) for job in planned} == {("new", None)}, name
 
@@ -234,7 +234,8 @@ def test_ctrl_c_in_the_middle_of_a_run(root: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,
         str(root / "scripts/train.py"),
-        *("dataset=svhn", "data.allow_partial=true", f"paths.data={tmp_path}", "train.epochs=10000"),
+        *("dataset=svhn", "data.allow_partial=true", f"paths.data={tmp_path}"),
+        "train.epochs=10000",
         f"paths.runs={tmp_path}/runs",
         f"paths.cache={tmp_path}/cache",
         "device=cpu",
