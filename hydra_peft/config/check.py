@@ -16,7 +16,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.interpolations import unresolved
-from hydra_peft.config.plain import CHOSEN, build, types
+from hydra_peft.config.plain import CHOSEN, apart, build, types
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import InitFrom, RunConfig
 from hydra_peft.config.shapes import SINGLE, check_shapes
@@ -159,9 +159,8 @@ def _group(cls: Any, values: dict[str, Any], key: str) -> Any:
     own = options_class(values.get("source")) if key == "dataset" else None
     if own is None:
         return _chosen(key, values) or typed(cls, values, key)
-    names = {field.name for field in dataclasses.fields(own)}
-    options: Any = typed(own, {k: v for k, v in values.items() if k in names}, key)
-    rest = {k: v for k, v in values.items() if k not in names}
+    mine, rest = apart(own, values)
+    options: Any = typed(own, mine, key)
     return dataclasses.replace(typed(cls, rest, key), source_options=options)
 
 
