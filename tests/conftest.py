@@ -33,6 +33,7 @@ os.fsync = lambda _: None
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST = {"test_suites.py", "test_train.py", "test_torchrun.py", "test_resume.py"}
 
 
 @pytest.fixture
@@ -120,6 +121,11 @@ def compose_train() -> Callable[..., object]:
             return compose("train", list(overrides))
 
     return composed
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, which one worker would be left alone with at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -14,6 +14,7 @@ from hydra_peft.data.images import ArrayImages
 from hydra_peft.data.sources import mini
 from hydra_peft.data.split import Split
 
+find_generator = mini._generator
 #: what is kept, by split
 SIZES = {"train800": 64, "val200": 25, "train": 89, "test": 50}
 
@@ -25,9 +26,6 @@ def few_images(images: Tensor, labels: Tensor) -> dict[str, Split]:
     rows["test"] = torch.arange(1000, 1050)
     assert {name: len(found) for name, found in rows.items()} == SIZES
     return {name: Split({"image": ArrayImages(images[i])}, labels[i]) for name, i in rows.items()}
-
-
-find_generator = mini._generator
 
 
 @functools.cache

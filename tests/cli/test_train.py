@@ -67,7 +67,7 @@ def test_one_failing_job_does_not_stop_the_others(
         (["method.rnak=3"], "unknown key 'method.rnak' (did you mean 'rank'?); known here: "),
         (["optimiser.lr=1"], "unknown key 'optimiser.lr' (did you mean 'optimizer'?)"),
         (["sed=1"], "unknown key 'sed' (did you mean 'seed'?)"),
-        (["method=loar"], "unknown method 'loar' (did you mean 'lora'?): choose one of full, "),
+        (["method=loar"], "unknown method 'loar' (did you mean 'lora'?): choose one of "),
         (["dataset=mini/digts"], "unknown dataset 'mini/digts' (did you mean 'mini/digits'?)"),
         (["dataset=digits"], "unknown dataset 'digits' (did you mean 'mini/digits'?)"),
         (["model=vit_maxi"], "unknown model 'vit_maxi' (did you mean 'vit_mini'?)"),

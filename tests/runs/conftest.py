@@ -17,8 +17,8 @@ from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.run import run
 
 SHORT = ["train.epochs=2", "scheduler.warmup_epochs=0", "train.batch_size=16"]
-#: one block with random weights
-SHALLOW = ["model.pretrained=false", "+model.arguments.depth=1"]
+#: two blocks with random weights: a run on them takes half of the time
+SHALLOW = ["model.pretrained=false", "+model.arguments.depth=2"]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -44,9 +44,15 @@ def small_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def model() -> list[str]:
-    """Words that choose the model: a small one, quickly trained; a module may have its own."""
+def shallow() -> list[str]:
+    """Words that choose a small model."""
     return SHALLOW
+
+
+@pytest.fixture
+def model() -> list[str]:
+    """Words that choose the model; a module that is not about it may take ``shallow``."""
+    return []
 
 
 @pytest.fixture

@@ -44,6 +44,11 @@ METHODS = {
 }
 
 
+@pytest.fixture
+def model(shallow: list[str]) -> list[str]:
+    return shallow
+
+
 @pytest.fixture(scope="module")
 def small_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared root with one small task, svhn."""
