@@ -31,11 +31,6 @@ TUNE = (
 )
 
 
-@pytest.fixture
-def model(shallow: list[str]) -> list[str]:
-    return shallow
-
-
 def test_the_best_on_val200_is_run_and_recorded(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
