@@ -18,6 +18,7 @@ from hydra_peft.metrics import find_metric, value_text
 from hydra_peft.plain_text import in_short
 from hydra_peft.runs.first_look import data_request, splits_scored
 from hydra_peft.runs.folder import check_run_folder, predictions_name
+from hydra_peft.runs.kept_predictions import why_none
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import look_at_run
 
@@ -107,6 +108,8 @@ def _count(record: Record, split: str) -> int:
 def _stored_doubt(record: Record, split: str, stored: Score | None) -> list[str]:
     """Print the score of the outputs that the run stored; return what contradicts the record."""
     if stored is None:
+        if why := why_none(record, split):
+            print(in_short(f"  stored    none: {why}"))
         return []
     _print("stored", stored.values, stored.count)
     # A run that went on after its scoring stored what it computed anew.
