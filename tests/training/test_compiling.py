@@ -34,11 +34,9 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     torch._dynamo.reset()
 
 
-def adapted(
-    scale: float = 1.0, dropout: float = 0.0, classes: int = 3, depth: int = 2
-) -> nn.Module:
+def adapted(scale: float = 1.0, dropout: float = 0.0, classes: int = 3) -> nn.Module:
     torch.manual_seed(0)
-    model = build_architecture("vit_mini", {"depth": depth})
+    model = build_architecture("vit_mini", {"depth": 2})
     model.reset_classifier(classes)
     hydra_peft.inject(model, "hydra", scale=scale, dropout=dropout)
     for parameter in model.parameters():
@@ -73,11 +71,11 @@ def test_the_next_runs_find_the_graphs_there() -> None:
             step(model, batch)
         return counters["stats"]["unique_graphs"]
 
-    graphs(adapted(depth=1))
-    seen = graphs(adapted(scale=2.0, depth=1))
+    graphs(adapted())
+    seen = graphs(adapted(scale=2.0))
     assert seen <= 8
-    assert graphs(adapted(scale=3.0, classes=7, depth=1)) == seen
-    assert graphs(adapted(scale=4.5, classes=5, depth=1)) == seen
+    assert graphs(adapted(scale=3.0, classes=7)) == seen
+    assert graphs(adapted(scale=4.5, classes=5)) == seen
 
 
 def test_cuda_graphs_are_asked_of_torch(compiled: list[dict[str, Any]]) -> None:
