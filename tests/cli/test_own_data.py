@@ -63,7 +63,7 @@ def test_data_that_is_wrong_ends_in_a_sentence_before_anything_is_written(
     assert (code, out) == (2, "")
     assert err == f"error: {root}/emu is empty: put images of its class there, or remove it.\n"
     (tmp_path / "pets.parquet").write_text("nothing of the kind")
-    code, out, err = cli("-m", "dataset=parquet", f"dataset.file={tmp_path}/pets.parquet")
+    code, out, err = cli("dataset=parquet", f"dataset.file={tmp_path}/pets.parquet")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"error: cannot load {tmp_path}/pets.parquet: ")
     assert not (tmp_path / "runs").exists()
