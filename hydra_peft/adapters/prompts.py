@@ -47,7 +47,7 @@ class PromptedBlock(Adapter):
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Map ``[batch, tokens, width]`` to the same, with or without the learned tokens."""
         if self.prompts is not None:
-            own = self.dropout(self.prompts).to(x.dtype).expand(len(x), -1, -1)
+            own = self.dropout(self.prompts).to(x.dtype).expand(x.shape[0], -1, -1)
             patches = self.prefix + (self.count if self.arrive else 0)
             x = torch.cat((x[:, : self.prefix], own, x[:, patches:]), dim=1)
         out: Tensor = self.base(x, *args, **kwargs)
