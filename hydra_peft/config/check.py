@@ -343,7 +343,7 @@ def _start(value: object) -> InitFrom | None:
     """Return the start that ``init_from`` names: by a run's folder or, recorded, by all of it."""
     from hydra_peft.runs.starting import origin_of_start  # records are read there
 
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value.keys() == {f.name for f in dataclasses.fields(InitFrom)}:
         return typed(InitFrom, value, "init_from")
     if value is None:
         return None
