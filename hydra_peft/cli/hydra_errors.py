@@ -204,8 +204,8 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
         return f"'{key}' is not part of the defaults: add it with a plus, as +{key}=..."
     if os.path.isdir(CONF / key):
         return (
-            f"'{key}' is nothing to choose here: each data set names its own (conf/dataset). Choose "
-            "dataset=..., or a preset of several as +experiment=..."
+            f"'{key}' is nothing to choose here: each data set names its own (conf/dataset). "
+            "Choose dataset=..., or a preset of several as +experiment=..."
         )
     parent, _, last = key.rpartition(".")
     node = None
