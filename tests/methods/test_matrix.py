@@ -170,14 +170,16 @@ def test_compiled_without_a_break(trained: nn.Module) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore::torch.jit.TracerWarning")
-def test_traced_by_torch(trained: nn.Module) -> None:
+def test_traced_by_torch(trained: nn.Module, name: str) -> None:
     for block in trained.modules():  # its fused attention has no forward-mode derivative
         if hasattr(block, "fused_attn"):
             block.fused_attn = False
     x, fewer = images(), images()[:2]
     expected = trained(fewer)
-    traced, graph = torch.jit.trace(trained, x, check_trace=False), torch.fx.symbolic_trace(trained)
-    for call in (traced, graph):
+    calls: list[Callable[[Tensor], Tensor]] = [torch.jit.trace(trained, x, check_trace=False)]
+    if name != "dora":  # it asks weights for their device and dtype, which torch.fx cannot
+        calls.append(torch.fx.symbolic_trace(trained))
+    for call in calls:
         torch.testing.assert_close(call(fewer), expected, rtol=0, atol=1e-5)
     change = torch.randn_like(fewer)
     (gradient,) = torch.autograd.grad(trained(fewer.requires_grad_()).sum(), fewer)
