@@ -14,11 +14,12 @@ from typing import Any, TypeVar, cast
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from hydra_peft.augmentations import augmentation_class
 from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.plain import CHOSEN, apart, build, types
 from hydra_peft.config.resolved import Resolved
-from hydra_peft.config.schema import InitFrom, RunConfig
+from hydra_peft.config.schema import DataConfig, InitFrom, RunConfig
 from hydra_peft.config.shapes import SINGLE, check_shapes
 from hydra_peft.config.tunable import flattened, owner
 from hydra_peft.data.sources import describe, options_class
@@ -153,15 +154,25 @@ def _is_needed(field: dataclasses.Field[Any]) -> bool:
 
 
 def _group(cls: Any, values: dict[str, Any], key: str) -> Any:
-    """Return the typed group ``key``, with the keys of its own that a data set's source has."""
+    """Return the typed group ``key``, with the keys of their own that a data set's source and an
+    augmentation have."""
     if key == "dataset" and "source_options" in values:
         raise UserError("unknown key 'dataset.source_options': its keys stand in dataset itself.")
+    if key == "data":
+        return _with_augment_options(typed(DataConfig, values, key))
     own = options_class(values.get("source")) if key == "dataset" else None
     if own is None:
         return _chosen(key, values) or typed(cls, values, key)
     mine, rest = apart(own, values)
     options: Any = typed(own, mine, key)
     return dataclasses.replace(typed(cls, rest, key), source_options=options)
+
+
+def _with_augment_options(data: DataConfig) -> DataConfig:
+    """Return ``data`` with every option of its augmentation, typed."""
+    cls: Any = augmentation_class(data.augment)
+    options: Any = typed(cls, data.augment_options, "data.augment_options")
+    return dataclasses.replace(data, augment_options=dataclasses.asdict(options))
 
 
 def _chosen(key: str, values: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from hydra_peft.adaptation.injection import inject
+from hydra_peft.augmentations import Augmentation
 from hydra_peft.backbones.architectures import build_architecture, described, reason
 from hydra_peft.backbones.backbones import Weights, build_backbone
 from hydra_peft.backbones.inputs import image_size, preparation, probe_input
@@ -59,9 +60,10 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
         resolve_device(config.device)
     model = config.model
     shape = (model.architecture, model.arguments, model.image_size, model.drop_path)
-    parts = repr((*shape, config.head, config.method))
+    augmentation = config.data.augmentation()
+    parts = repr((*shape, config.head, config.method, augmentation.acts))
     if parts not in _fitting:
-        _check_fit(model, config.head, config.method, config.dataset.classes)
+        _check_fit(model, config.head, config.method, augmentation, config.dataset.classes)
         _fitting.add(parts)
     if model.pretrained:
         check_weights_exist(model.architecture, model.checkpoint, model.remedy)
@@ -85,8 +87,15 @@ def build_skeleton(model: ModelConfig, head: Head, method: Method, classes: int)
     return skeleton
 
 
-def _check_fit(model: ModelConfig, head: Head, method: Method, classes: int) -> None:
+def _check_fit(
+    model: ModelConfig, head: Head, method: Method, augmentation: Augmentation, classes: int
+) -> None:
     skeleton = build_skeleton(model, head, method, classes)
+    if augmentation.acts and image_size(skeleton) is None:
+        raise UserError(
+            f"data.augment={augmentation.name} changes images, and {model.architecture} takes "
+            "none: set data.augment=none."
+        )
     with torch.device("meta"), _told_in_a_sentence(model, classes):
         inputs, count = probe_input(skeleton, torch.device("meta"))
         logits = skeleton.eval()(inputs)

@@ -16,6 +16,7 @@ from hydra_peft.data.split import Images
 from hydra_peft.errors import UserError
 from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.folder import PREDICTIONS
+from hydra_peft.runs.kept_predictions import why_none
 from hydra_peft.runs.rebuild import check_same, split_hash
 from hydra_peft.runs.record import Record, class_names
 from hydra_peft.runs.recorded import read_completed
@@ -62,8 +63,9 @@ def read_class_predictions(folder: Path) -> ClassPredictions:
             f"the run in {folder} is a {task.kind}: only classification has one class an example."
         )
     if not os.path.lexists(path):
+        why = why_none(record, record.split) or "removed, or of older code, which kept none"
         raise UserError(
-            f"{folder} has no {PREDICTIONS}: runs of older code kept none; do it again with "
+            f"{folder} has no {PREDICTIONS}: {why}; do the run again with save.predictions=true "
             "sweep.on_existing=rerun."
         )
     tensors = read_outputs(path, (record.counts["scored"], task.outputs))

@@ -12,6 +12,8 @@ from torch.autograd.profiler import record_function
 
 from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.adaptation.record import adaptation
+from hydra_peft.augmentations import Augmentation
+from hydra_peft.data.split import Batch
 from hydra_peft.methods._base import Method
 from hydra_peft.schedules import LearningRate
 from hydra_peft.tasks import Task
@@ -99,7 +101,7 @@ def train(
                 group["lr"] = rate
             with progress.random:
                 _prepare_method(model, number, recipe.seed)
-                loss, right = _step(feed, task, rows, optimizer, recipe, world)
+                loss, right = _step(feed, task, rows, number, optimizer, recipe, world)
             progress.add(loss, right, len(rows))
             ends = progress.step == steps
             yield Step(epoch + 1, number + 1, loss, rate, progress.seconds, ends)
@@ -115,20 +117,44 @@ def _prepare_method(model: nn.Module, step: int, seed: int) -> None:
         method.before_step(model, step, generator(seed, f"step/{step}"))
 
 
+def _augmented(
+    batch: Batch, augmentation: Augmentation, count: int, numbers: torch.Generator, world: World
+) -> Batch:
+    """Return this process's ``batch`` with changed images.
+
+    Numbers are drawn for the whole batch, so that those of an image do not depend on how many
+    processes share it.
+
+    Args:
+        count: images of all processes' batches.
+    """
+    images = batch.inputs["image"]
+    assert isinstance(images, Tensor), "images are no ragged rows"
+    height, width = images.shape[-2:]
+    draws = world.share(augmentation.draw(count, (height, width), numbers)).rows
+    changed = augmentation.apply(images, draws)
+    return Batch({**batch.inputs, "image": changed}, batch.targets)
+
+
 @exact_float32()
 def _step(
     feed: Feed,
     task: Task,
     rows: Tensor,
+    number: int,
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     world: World,
 ) -> tuple[Tensor, Tensor]:
-    """Do one step on ``rows``; return its mean loss and how many were right, on the device."""
+    """Do step ``number`` on ``rows``; return its mean loss and how many were right, on the
+    device."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     share = world.share(rows)
     with record_function("batch"):
         batch = feed.train_split.take(share.rows)
+        if feed.augmentation is not None:
+            numbers = generator(recipe.seed, f"augment/{number}")
+            batch = _augmented(batch, feed.augmentation, len(rows), numbers, world)
         inputs = feed.prepare(batch)
     with record_function("forward"), autocast(rows.device, recipe.precision):
         outputs = feed.module(inputs)

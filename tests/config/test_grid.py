@@ -153,6 +153,11 @@ def test_words_about_anything_else_stay_as_they_are() -> None:
         OverridesParser.create().parse_override(word)
 
 
+def test_options_of_an_augmentation_need_no_plus() -> None:
+    for option in ("data.augment_options.scale=[0.5,1]", "data.augment_options={scale:[0.5,1]}"):
+        assert grid_words([option, f"+{option}"]) == [f"++{option}"] * 2
+
+
 def test_a_label_names_the_key_as_one_types_it() -> None:
     usual = {"protocol.tune": True, "protocol.grid": {"lr": [1.0]}}
     grid = {"lr": [2.0], "train.epochs": [3]}

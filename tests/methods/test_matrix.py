@@ -22,10 +22,14 @@ from hydra_peft.methods import method_class, method_names
 
 #: methods that no plain backbone computes, and the reason that merging gives
 UNMERGEABLE: dict[str, str] = {
+    "noah": "learned tokens lengthen the sequence",
     "vpt_shallow": "learned tokens lengthen the sequence",
     "vpt_deep": "learned tokens lengthen the sequence",
     "adapter": "the activation of its adapter cannot be written into",
     "adapter_plus": "the activation of its adapter cannot be written into",
+    "adapterdrop": "the activation of its adapter cannot be written into",
+    "adaptformer": "the activation of its adapter cannot be written into",
+    "compacter": "the activation of its adapter cannot be written into",
 }
 #: options of methods whose defaults do not fit a model as small as this
 FITTING: dict[str, dict[str, Any]] = {"kadaptation": {"terms": 8}}
@@ -36,6 +40,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "adapter houlsby": ("adapter", {"position": "houlsby", "norm": True, "bias": False}),
     "adapter pre": ("adapter", {"position": "pre", "scaling": "learned"}),
     "adapter parallel": ("adapter", {"position": "parallel", "zero_up": True}),
+    "compacter frozen": ("compacter", {"rule": "frozen", "norm": True}),
 }
 CASES = {**{name: (name, FITTING.get(name, {})) for name in method_names()}, **VARIANTS}
 
