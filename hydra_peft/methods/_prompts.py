@@ -43,7 +43,7 @@ class PromptMethod(Method):
         from hydra_peft.adapters.surgery import replace_module
         from hydra_peft.adapters.targets import check_each, check_own_forward
 
-        names, width, patch = _blocks(model)
+        names, width, patch = prompted_blocks(model)
         blocks = {name: model.get_submodule(name) for name in names}
         check_each(blocks, check_own_forward)
         like = next(blocks[names[0]].parameters())
@@ -72,7 +72,7 @@ class PromptMethod(Method):
         return f"{self.name} p={self.prompts}"
 
 
-def _blocks(model: nn.Module) -> tuple[list[str], int, int]:
+def prompted_blocks(model: nn.Module) -> tuple[list[str], int, int]:
     """Return the names of the blocks of a vision transformer, its width, and its patch size.
 
     Raises:

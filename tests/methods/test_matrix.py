@@ -29,6 +29,7 @@ UNMERGEABLE: dict[str, str] = {
     "adapterdrop": "the activation of its adapter cannot be written into",
     "adaptformer": "the activation of its adapter cannot be written into",
     "compacter": "the activation of its adapter cannot be written into",
+    "noah": "learned tokens lengthen the sequence",
 }
 #: options of methods whose defaults do not fit a model as small as this
 FITTING: dict[str, dict[str, Any]] = {"kadaptation": {"terms": 8}}
