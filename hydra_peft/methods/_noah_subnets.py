@@ -31,7 +31,7 @@ smallnorb_elev   111x11xxxxx1 x11155x51x11 x11115xxxx1x
 
 
 def _read() -> dict[str, dict[str, list[int]]]:
-    keys = ("adapter_rank", "lora_rank", "prompts")
+    keys = ("adapter_widths", "lora_ranks", "prompts")
     found = {}
     for line in _LISTED.strip().splitlines():
         task, *sizes = line.split()
@@ -40,5 +40,5 @@ def _read() -> dict[str, dict[str, list[int]]]:
     return found
 
 
-#: options ``adapter_rank``, ``lora_rank`` and ``prompts`` by task
+#: options ``adapter_widths``, ``lora_ranks`` and ``prompts`` by task
 SUBNETS = _read()

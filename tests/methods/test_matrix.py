@@ -22,6 +22,7 @@ from hydra_peft.methods import method_class, method_names
 
 #: methods that no plain backbone computes, and the reason that merging gives
 UNMERGEABLE: dict[str, str] = {
+    "noah": "learned tokens lengthen the sequence",
     "vpt_shallow": "learned tokens lengthen the sequence",
     "vpt_deep": "learned tokens lengthen the sequence",
     "adapter": "the activation of its adapter cannot be written into",
@@ -29,7 +30,6 @@ UNMERGEABLE: dict[str, str] = {
     "adapterdrop": "the activation of its adapter cannot be written into",
     "adaptformer": "the activation of its adapter cannot be written into",
     "compacter": "the activation of its adapter cannot be written into",
-    "noah": "learned tokens lengthen the sequence",
 }
 #: options of methods whose defaults do not fit a model as small as this
 FITTING: dict[str, dict[str, Any]] = {"kadaptation": {"terms": 8}}
