@@ -16,6 +16,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.figures._style import style
 from hydra_peft.files import atomic_write
 from hydra_peft.plain_text import in_one_line
+from hydra_peft.tables.formats import to_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,8 +164,7 @@ def save(picture: Picture, data: FigureData, path: Path) -> list[Path]:
     files[path.with_name(f"{path.name}.txt")] = f"{text}\n".encode()
     for name, table in data.tables.items():
         ending = f"-{name}.csv" if name else ".csv"
-        text = table.to_csv(index=False, lineterminator="\n")
-        files[path.with_name(f"{path.name}{ending}")] = text.encode()
+        files[path.with_name(f"{path.name}{ending}")] = to_csv(table).encode()
     for file, content in files.items():
         atomic_write(file, content)
     return list(files)

@@ -61,6 +61,18 @@ def test_ranks_stay_within_a_backbone() -> None:
     assert [line.cells[0].rank for line in random.lines] == [0], "alone it is not the best"
 
 
+def test_parts_whose_means_are_over_other_tasks_say_so() -> None:
+    whole = [scored(m, t, 0, 80.0) for m in ("lora", "hydra") for t in ("digits", "cells")]
+    half = scored("lora", "cells", 0, 91.0, weights={"kind": "random", "sha256": "0" * 64})
+    view = shown(*whole, half)
+    assert view.columns[-2][0] == "mean over tasks"
+    assert [part.sentences for part in view.parts] == [
+        ["Means are over digits, cells."],
+        ["Means are over cells."],
+    ]
+    assert [part.sentences for part in shown(*whole).parts] == [[]]
+
+
 def test_cells() -> None:
     view = shown(
         scored("lora", "digits", 0, 90.0),
