@@ -6,6 +6,8 @@ import re
 
 #: a spreadsheet takes a text that begins so for a formula; a number is none
 _FORMULA = re.compile(r"\s*(?:[=@\t\r]|[+-](?!\d*\.?\d+(?:e[+-]?\d+)?\Z))")
+#: characters of a long sentence that are shown of its begin and of its end
+_BEGIN, _END = 1200, 800
 
 
 def in_one_line(text: str) -> str:
@@ -21,6 +23,17 @@ def csv_text(text: str) -> str:
     """Return ``text`` as a cell of a CSV file: one line, and none that a spreadsheet computes."""
     line = in_one_line(text)
     return f"'{line}" if _FORMULA.match(line) else line
+
+
+def in_short(text: str) -> str:
+    """Return ``text`` as one line, without its middle where it has over two thousand characters.
+
+    A sentence that quotes a value without end says in its end what to do about it.
+    """
+    if len(text) > _BEGIN + _END:
+        left_out = len(text) - _BEGIN - _END
+        text = f"{text[:_BEGIN]} ... ({left_out:,} characters) ... {text[-_END:]}"
+    return in_one_line(text)
 
 
 def shortened(text: str, limit: int) -> str:

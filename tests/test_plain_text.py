@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hydra_peft.plain_text import csv_text, rounded
+from hydra_peft.plain_text import csv_text, in_short, rounded
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,13 @@ def test_zero_has_no_sign(value: float, decimals: int, text: str, signed: str) -
 )
 def test_no_cell_of_csv_is_a_formula_but_numbers_stay(text: str, cell: str) -> None:
     assert csv_text(text) == cell
+
+
+def test_a_long_sentence_keeps_its_begin_and_its_end() -> None:
+    assert in_short("a\nsentence") == "a sentence"
+    assert in_short("x" * 2000) == "x" * 2000
+    cut = in_short("runs=" + "y\x1b" * 500_000 + " is not a folder: name one.")
+    assert cut.startswith("runs=y\\x1by")
+    assert cut.endswith("y\\x1b is not a folder: name one.")
+    assert "... (998,032 characters) ..." in cut
+    assert len(cut) < 6000

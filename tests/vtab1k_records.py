@@ -7,10 +7,13 @@ from typing import Any
 from fabricated_runs import agreeing
 from flat_results import in_fields
 
+from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.methods import method_class
 from hydra_peft.runs.record import Record
-from hydra_peft.tables.paper_tables import VTAB1K
+from hydra_peft.tables.paper_tables import score_tables
 
+VTAB1K = find_benchmark("vtab1k")
+PAPER_TABLES = score_tables()
 #: classes by task, so that heads have 769 parameters for each
 CLASSES = dict(
     zip(
@@ -41,7 +44,7 @@ def vtab_record(row: str, task: str, accuracy: float, seed: int = 0, **changes: 
         "benchmark": "vtab1k",
         "group": VTAB1K.tasks.get(task, "natural"),
         "task": task,
-        "model": VTAB1K.backbone,
+        "model": VTAB1K.paper.model,
         "method": method.identity(),
         "method_label": method.label,
         "protocol": protocol,

@@ -1,4 +1,4 @@
-"""Confidence intervals of means and the sign test."""
+"""Confidence intervals of means and medians, and the sign test."""
 
 from __future__ import annotations
 
@@ -55,6 +55,20 @@ def bounded_interval(
     half = math.sqrt(ratio * spread + ratio * ratio / 4)
     low, high = ((share + ratio / 2 + sign * half) / (1 + ratio) for sign in (-1, 1))
     return least + width * max(0.0, low), least + width * min(1.0, high)
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return two of ``values`` between which the median of their distribution lies, at 95% or more.
+
+    Order statistics with binomial ranks, whatever the distribution (David and Nagaraja, Order
+    Statistics, 3rd edition, section 7.1). None for fewer than six values, which give no such two.
+    """
+    from scipy.special import bdtr
+
+    ordered, count = sorted(values), len(values)
+    # The values below place k lie all on one side of the median with probability 2 P(X <= k).
+    places = [k for k in range(count // 2) if 2 * bdtr(k, count, 0.5) <= 0.05]
+    return (ordered[places[-1]], ordered[-1 - places[-1]]) if places else None
 
 
 def t_interval(values: Sequence[float]) -> Interval:

@@ -50,15 +50,26 @@ def parse_bool(key: str, value: str) -> bool:
     Raises:
         UserError: neither ``true`` nor ``false``.
     """
-    if value not in ("true", "false"):
-        raise UserError(f"{key}={value} is not allowed: it must be true or false.")
-    return value == "true"
+    return one_of(key, value, ("true", "false")) == "true"
+
+
+def one_of(key: str, value: str, known: Sequence[str]) -> str:
+    """Return ``value``, which has to be one of ``known``.
+
+    Raises:
+        UserError: it is another.
+    """
+    if value not in known:
+        *others, last = known
+        raise UserError(f"{key}={value} is not allowed: it must be {', '.join(others)} or {last}.")
+    return value
 
 
 def parse_settings(cls: type[T], words: Sequence[str], usage: str) -> T:
     """Return an instance of dataclass ``cls`` with typed fields from ``key=value`` words.
 
-    Fields are ``int``, ``bool``, ``str`` or ``tuple[int, ...]`` and have defaults.
+    Fields are ``int``, ``bool``, ``str``, ``Literal`` of texts or ``tuple[int, ...]`` and have
+    defaults.
 
     Raises:
         UserError: as :func:`parse_arguments`, or a value of another type.
@@ -74,6 +85,8 @@ def _typed(key: str, text: str, kind: Any) -> Any:
         return parse_bool(key, text)
     if kind is str:
         return text
+    if typing.get_origin(kind) is typing.Literal:
+        return one_of(key, text, typing.get_args(kind))
     parts = text.split(",") if kind is not int else [text]
     if not all(re.fullmatch(r"0*[1-9][0-9]{,99}", part) for part in parts):
         expected = "a positive whole number" if kind is int else "positive whole numbers"

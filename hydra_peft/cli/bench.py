@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 from hydra_peft.cli.arguments import parse_arguments, parse_settings
 from hydra_peft.cli.guard import FAILED, complain, guarded
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.workshop.timing.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SUITES = (
-    "data",
-    "layer",
-    "step",
-    "task",
-    "table4",
-    "table8",
-    "merge",
-    "agreement",
-    "slots",
-    "busy",
-    "correctness",
-    "gpu",
-)
-
 USAGE = """\
 Measure speed, side by side in one run; print a table with ratios, write it as json. What is
 measured is told and written at once: interrupted, it is in <suite>-<device>.incomplete.json.
@@ -99,21 +84,19 @@ def _main() -> int:
     suite = words[0] if words and "=" not in words[0] and not words[0].startswith("-") else ""
     common = [word for word in words[1:] if word.split("=")[0] in ("device", "out")]
     arguments = parse_arguments(Arguments, common if suite else words, USAGE)
-    if suite not in SUITES:
+    if suite not in SETTINGS:
         raise UserError(
-            f"suite '{suite}' is unknown{did_you_mean(suite, SUITES)}: choose one of "
-            f"{', '.join(SUITES)}, see --help."
+            f"suite '{suite}' is unknown{did_you_mean(suite, SETTINGS)}: choose one of "
+            f"{', '.join(SETTINGS)}, see --help."
         )
+    others = [word for word in words[1:] if word not in common]
+    settings = parse_settings(SETTINGS[suite], others, USAGE)
     if arguments.out:
         check_writable(Path(arguments.out).expanduser().parent, "out")
     from hydra_peft.training.devices import resolve_device
     from hydra_peft.workshop.timing._machine import short_name
     from hydra_peft.workshop.timing._report import measure
 
-    others = [word for word in words[1:] if word not in common]
-    settings = parse_settings(
-        import_module(f"hydra_peft.workshop.timing.{suite}").Settings, others, USAGE
-    )
     device = resolve_device(arguments.device)
     folder = ROOT / "results" / "benchmarks"
     folder = folder / "dry" if getattr(settings, "dry", False) else folder

@@ -15,7 +15,7 @@ from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.data.sources import labels_of
 from hydra_peft.errors import UserError
 from hydra_peft.metrics import find_metric, value_text
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.plain_text import in_short
 from hydra_peft.runs.first_look import data_request, splits_scored
 from hydra_peft.runs.folder import check_run_folder, predictions_name
 from hydra_peft.runs.record import Record
@@ -76,14 +76,14 @@ def _main() -> int:
     record, doubts, failed = compared.recorded, list(compared.doubts), []
     name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
     for split, scores in compared.scores.items():
-        print(in_one_line(f"{name}, {split} of {scores.unmerged.count} examples"))
+        print(in_short(f"{name}, {split} of {scores.unmerged.count} examples"))
         recorded, count = record.scores[split], _count(record, split)
         _print("recorded", recorded, count)
         doubts += _stored_doubt(record, split, scores.stored)
         _print("unmerged", scores.unmerged.values, scores.unmerged.count)
         agrees = scores.unmerged.count == count and _agree(scores.unmerged.values, recorded)
         if scores.merged is None:
-            print(in_one_line(f"  merged    {compared.unmergeable}"))
+            print(in_short(f"  merged    {compared.unmergeable}"))
         else:
             _print("merged", scores.merged.values, scores.merged.count)
             # Merging rounds, which may turn one example over; more of them in other metrics.
@@ -131,7 +131,7 @@ def _print(name: str, values: Mapping[str, float], count: int) -> None:
         + (f"{round(value * count / 100)} correct" if metric == "accuracy" else metric)
         for metric, value in values.items()
     ]
-    print(in_one_line(f"  {name:9} {', '.join(texts)}"))
+    print(in_short(f"  {name:9} {', '.join(texts)}"))
 
 
 def _agree(some: Mapping[str, float], others: Mapping[str, float], share: float = 0.0) -> bool:

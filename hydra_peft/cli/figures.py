@@ -12,10 +12,11 @@ from typing import Any
 
 from hydra_peft.cli.arguments import check_name, parse_arguments, parse_settings
 from hydra_peft.cli.guard import guarded
+from hydra_peft.cli.tables import config_dirs
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.figures import CollectionFigure, Figure, FigureData, RunFigure, why_not
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.plain_text import in_short
 from hydra_peft.runs.folder import check_run_folder
 from hydra_peft.runs.recorded import look_at_run
 
@@ -31,7 +32,8 @@ USAGE = """\
 Draw a figure from run folders; write it as PDF and PNG, its caption and its numbers beside it.
 
 python scripts/figures.py figure=<name> [run=<folder>[,<folder>]] [runs=<folder>]
-                          [out=<folder>] [name=<file name>] [<option>=<value> ...]
+                          [out=<folder>] [name=<file name>] [config_dir=<folder>]
+                          [<option>=<value> ...]
 
   figure  one of those below; all: every one that these runs give (the others are named, with the
           reason), with the options as they are by default
@@ -40,6 +42,7 @@ python scripts/figures.py figure=<name> [run=<folder>[,<folder>]] [runs=<folder>
   runs    where to look for run folders (default: results/runs)
   out     where the files go (default: results/figures)
   name    their name without ending (default: such as figure3)
+  config_dir  a folder of your own yaml files that has benchmark/*.yaml, as tables.py takes it
 
 """
 
@@ -53,6 +56,7 @@ class Arguments:
     runs: str = str(ROOT / "results" / "runs")
     out: str = str(ROOT / "results" / "figures")
     name: str = ""
+    config_dir: str = ""
 
 
 def main() -> int:
@@ -165,9 +169,13 @@ def _collected(arguments: Arguments) -> Collection:
 
     collection = collect(Path(arguments.runs).expanduser())
     for warning in collection.warnings:
-        print(in_one_line(f"note: {warning}"))
+        print(in_short(f"note: {warning}"))
     origins = {Origin.of(record) for record in collection.records}
-    return dataclasses.replace(collection, defaults=default_settings(origins))
+    return dataclasses.replace(
+        collection,
+        defaults=default_settings(origins),
+        benchmarks=config_dirs(arguments.config_dir),
+    )
 
 
 def _data(figure: Figure, source: Any, settings: Any) -> FigureData:
@@ -179,9 +187,9 @@ def _publish(figure: Figure, picture: Picture, data: FigureData, path: Path) -> 
     from hydra_peft.figures import save
 
     files = save(picture, data, path)
-    print(in_one_line(f"figure {figure.name}: {data.caption}"))
+    print(in_short(f"figure {figure.name}: {data.caption}"))
     for note in data.notes:
-        print(in_one_line(f"  {note}"))
+        print(in_short(f"  {note}"))
     first, *others = [file.name for file in files]
     print(f"written: {path.with_name(first)}, {', '.join(others)}", flush=True)
 
@@ -210,7 +218,7 @@ def _draw_all(arguments: Arguments, out: Path) -> None:
             raise  # no disk takes the others either
         # One that fails, for whatever reason, is not the end of the others.
         except Exception as error:
-            print(in_one_line(f"figure {figure.name} is not drawn: {why_not(error)}"), flush=True)
+            print(in_short(f"figure {figure.name} is not drawn: {why_not(error)}"), flush=True)
             continue
         drawn += 1
     if drawn == 0:

@@ -13,15 +13,13 @@ from typing import TextIO
 
 from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import RunFailed, UserError
-from hydra_peft.plain_text import shortened
+from hydra_peft.plain_text import in_short
 
 FAILED = 1
 MISTAKE = 2
 INTERRUPTED = 130
 #: what a shell reports of a program whose reader left: 128 + SIGPIPE
 UNREAD = 141
-#: characters of a sentence that are printed: it may quote what is in a file
-LONGEST = 4000
 
 
 class Stopped(BaseException):
@@ -94,8 +92,8 @@ def _ending(main: Callable[[], int]) -> int:
 
 
 def complain(sentence: str) -> None:
-    """Print ``sentence`` to stderr in one line of bounded length, marked as an error."""
-    print(f"error: {shortened(sentence, LONGEST)}", file=sys.stderr)
+    """Print ``sentence`` to stderr in one line, marked as an error."""
+    print(f"error: {in_short(sentence)}", file=sys.stderr)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

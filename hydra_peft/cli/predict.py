@@ -17,7 +17,7 @@ from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
-from hydra_peft.plain_text import csv_text, in_one_line
+from hydra_peft.plain_text import csv_text, in_one_line, in_short
 from hydra_peft.runs.folder import check_run_folder
 from hydra_peft.runs.recorded import look_at_run
 
@@ -89,7 +89,7 @@ def _main() -> int:
     atomic_write(output, _table(run, read).encode())
     left_out = len(files) - len(read)
     missing = f", {left_out} could not be read" if left_out else ""
-    print(in_one_line(f"written: {output} ({len(read)} of {len(files)} images{missing})"))
+    print(in_short(f"written: {output} ({len(read)} of {len(files)} images{missing})"))
     return 1 if left_out else 0
 
 

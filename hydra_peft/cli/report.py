@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
-from hydra_peft.cli.tables import CONF, PAPER, ROOT, RUNS
+from hydra_peft.cli.tables import CONF, ROOT, RUNS, config_dirs
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 
@@ -26,11 +26,13 @@ USAGE = """\
 Write one web page on all runs: warnings, summary, tables, figures, and every run to look into.
 
 python scripts/report.py [tasks=<a>,<b>] [methods=<a>,<b>] [runs=<folder>] [out=<file.html>]
+                         [config_dir=<folder>]
 
-  tasks    only runs on these tasks, such as tasks=digits,cells (default: all)
-  methods  only runs of these methods, such as methods=lora,hydra (default: all)
-  runs     where to look for run folders (default: results/runs)
-  out      the page; it needs no other file and no network (default: results/report.html)"""
+  tasks       only runs on these tasks, such as tasks=digits,cells (default: all)
+  methods     only runs of these methods, such as methods=lora,hydra (default: all)
+  runs        where to look for run folders (default: results/runs)
+  out         the page; it needs no other file and no network (default: results/report.html)
+  config_dir  a folder of your own yaml files that has benchmark/*.yaml, as tables.py takes it"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Arguments:
     methods: str = ""
     runs: str = str(RUNS)
     out: str = str(ROOT / "results" / "report.html")
+    config_dir: str = ""
 
 
 def main() -> int:
@@ -55,20 +58,26 @@ def _main() -> int:
         raise UserError(f"out={out} is not allowed: name a file that ends in .html.")
     check_writable(out.parent, "out")
     only = {"tasks": arguments.tasks, "methods": arguments.methods}
-    size, problems = write_report(runs, out, only)
+    size, problems = write_report(runs, out, only, config_dirs(arguments.config_dir))
     print(f"written: {out} ({size / 1e6:.1f} MB); open it in a browser.")
     if problems:
         print(f"it begins with {problems} kind{'s' * (problems != 1)} of warning.")
     return 0
 
 
-def write_report(runs: Path, out: Path, only: Mapping[str, str] | None = None) -> tuple[int, int]:
+def write_report(
+    runs: Path,
+    out: Path,
+    only: Mapping[str, str] | None = None,
+    benchmarks: Sequence[Path] = (),
+) -> tuple[int, int]:
     """Write the report on the runs below ``runs`` to ``out``.
 
     Args:
         runs: where the run folders are.
         out: the page.
         only: as of :func:`~hydra_peft.runs.selection.select`.
+        benchmarks: config roots that have benchmarks beside those of ``conf``.
 
     Returns:
         Its size in bytes, and how many kinds of warnings it begins with.
@@ -92,7 +101,7 @@ def write_report(runs: Path, out: Path, only: Mapping[str, str] | None = None) -
     going_on, unknown = _going_on(runs, collection)  # before figures, which take a while
     records = collection.records
     defaults = default_settings({Origin.of(record) for record in records}) if records else {}
-    collection = dataclasses.replace(collection, defaults=defaults)
+    collection = dataclasses.replace(collection, defaults=defaults, benchmarks=benchmarks)
     fill = None if runs.resolve() == RUNS.resolve() else runs.resolve()
     sides, notes = _sides(collection, defaults, fill)
     pictures, undrawn = _pictures(collection)
@@ -136,25 +145,24 @@ def _sides(
 ) -> tuple[list[SideBySide], list[str]]:
     """Return the paper's tables of the benchmarks that have runs, and what they left out."""
     from hydra_peft.cli.defaults import has_benchmark
-    from hydra_peft.tables.paper_tables import PAPER_TABLES
+    from hydra_peft.tables.paper_tables import score_tables
     from hydra_peft.tables.published import read_published
     from hydra_peft.tables.side_by_side import compare
 
     sides: list[SideBySide] = []
     notes: list[str] = []
-    for number, spec in PAPER_TABLES.items():
+    for number, spec in score_tables(collection.benchmarks).items():
         records = [r for r in collection.records if r.benchmark == spec.benchmark.name]
         if records:
-            published = read_published(PAPER / spec.csv)
             experiment = CONF / "experiment" / f"{spec.experiment}.yaml"
             found, apart = compare(
-                number,
                 spec,
-                published,
+                read_published(spec.published),
                 records,
                 defaults=defaults,
                 runs=fill,
                 trainable=experiment.is_file() and has_benchmark(spec.benchmark.name),
+                benchmarks=collection.benchmarks,
             )
             sides += found
             notes += [f"Table {number}: {sentence}" for sentence in apart]

@@ -12,21 +12,23 @@ from hydra_peft.cli.arguments import check_name, parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.plain_text import in_short
 
 if TYPE_CHECKING:
+    from hydra_peft.config.benchmarks import Benchmark
+    from hydra_peft.config.paper_tables import DatasetTable, HyperparameterTable
     from hydra_peft.runs.record import Record
     from hydra_peft.tables.overrides import Defaults
+    from hydra_peft.tables.paper_tables import PaperTable
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONF = ROOT / "conf"
-PAPER = ROOT / "results" / "paper"
 #: where train.py puts run folders
 RUNS = ROOT / "results" / "runs"
 #: where bench.py puts its figures
 TIMINGS = ROOT / "results" / "benchmarks"
-#: the paper's tables
-NUMBERS = range(1, 16)
+#: the paper's table of training time, which is of no benchmark
+_TIMES = 4
 
 USAGE = """\
 Print tables of the completed runs; write them as Markdown and CSV, as LaTeX, or as HTML.
@@ -54,7 +56,8 @@ python scripts/tables.py [table=1..15] [compare=<a>,<b>] [format=markdown|csv|la
   out       where the files go (default: results/tables)
   name      their name without ending (default: accuracy, or such as table8, or compare)
   config_dir  a folder of your own yaml files, as train.py --config-dir has it: its benchmark/*.yaml
-            say in which order tasks come and which means are reported"""
+            say in which order tasks come, which means are reported and which tables of a paper
+            are theirs"""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def _main() -> int:
     check_name(arguments.name)
     check_writable(out, "out")
     form, protocol, name = arguments.format, arguments.protocol, arguments.name
+    configs = config_dirs(arguments.config_dir)
     if arguments.table is None:
         name = name or ("accuracy" if arguments.compare is None else "compare")
         only = {"tasks": arguments.tasks, "methods": arguments.methods}
@@ -96,7 +100,7 @@ def _main() -> int:
             protocol=protocol,
             compare=arguments.compare,
             only=only,
-            configs=_config_dirs(arguments.config_dir),
+            configs=configs,
             split=arguments.split,
         )
     elif arguments.compare is not None:
@@ -107,7 +111,9 @@ def _main() -> int:
             "table= for a table of some runs."
         )
     else:
-        print_paper_table(arguments.table, runs, out, name, form=form, protocol=protocol)
+        print_paper_table(
+            arguments.table, runs, out, name, form=form, protocol=protocol, configs=configs
+        )
     return 0
 
 
@@ -166,7 +172,12 @@ def print_tables(
     _publish(documents, notes, out / name)
 
 
-def _config_dirs(folder: str) -> list[Path]:
+def config_dirs(folder: str) -> list[Path]:
+    """Return the config roots that ``config_dir=`` names beside ``conf``; none where it is empty.
+
+    Raises:
+        UserError: it is no folder.
+    """
     if not folder:
         return []
     path = Path(folder).expanduser()
@@ -183,6 +194,7 @@ def print_paper_table(
     *,
     form: str = "markdown",
     protocol: str | None = None,
+    configs: Sequence[Path] = (),
 ) -> None:
     """Print the paper's table of that number beside what there is of ours; write the files.
 
@@ -193,86 +205,92 @@ def print_paper_table(
         UserError: no such table, format or protocol; or the published numbers are missing.
         OSError: the files cannot be written.
     """
-    from hydra_peft.tables.datasets import DATASET_TABLES
+    from hydra_peft.config.paper_tables import HyperparameterTable
     from hydra_peft.tables.formats import endings
-    from hydra_peft.tables.hyperparameters import HYPERPARAMETER_TABLES
-    from hydra_peft.tables.paper_tables import PAPER_TABLES
+    from hydra_peft.tables.paper_tables import PaperTable, paper_tables
 
-    known = {str(number): number for number in NUMBERS}
+    tables = paper_tables(configs)
+    known = {str(number): number for number in sorted({*tables, _TIMES})}
     if table not in known:
         raise UserError(f"table={table} is not known: it must be one of {', '.join(known)}.")
     endings(form)
     number, notes = known[table], list[str]()
-    if number in PAPER_TABLES:
-        documents, notes = _scores(number, runs, form, protocol)
-    elif number in HYPERPARAMETER_TABLES:
-        documents = _hyperparameters(number, form, protocol)
-    elif number in DATASET_TABLES:
-        documents = _datasets(number, form)
-    else:
+    if number not in tables:
         documents, notes = _training_time(form)
+    else:
+        benchmark, spec = tables[number]
+        if isinstance(spec, PaperTable):
+            documents, notes = _scores(spec, runs, form, protocol, configs)
+        elif isinstance(spec, HyperparameterTable):
+            documents = _hyperparameters(number, benchmark, spec, form, protocol)
+        else:
+            documents = _datasets(number, benchmark, spec, form)
     _publish(documents, notes, out / (name or f"table{number}"))
 
 
 def _scores(
-    number: int, runs: Path, form: str, protocol: str | None
+    spec: PaperTable, runs: Path, form: str, protocol: str | None, configs: Sequence[Path]
 ) -> tuple[dict[str, str], list[str]]:
     from hydra_peft.cli.defaults import has_benchmark
     from hydra_peft.runs.collection import collect
-    from hydra_peft.tables.paper_tables import PAPER_TABLES
     from hydra_peft.tables.published import read_published
     from hydra_peft.tables.render_side_by_side import documents
     from hydra_peft.tables.side_by_side import compare
 
-    spec = PAPER_TABLES[number]
-    published = read_published(PAPER / spec.csv)
     collection = collect(runs, may_be_empty=True)
     _check_protocol(protocol, collection.records)
     records = [r for r in collection.records if r.benchmark == spec.benchmark.name]
     experiment = CONF / "experiment" / f"{spec.experiment}.yaml"
     sides, apart = compare(
-        number,
         spec,
-        published,
+        read_published(spec.published),
         records,
         protocol=protocol,
         defaults=_defaults(records),
         runs=None if runs.resolve() == RUNS.resolve() else runs.resolve(),
         trainable=experiment.is_file() and has_benchmark(spec.benchmark.name),
+        benchmarks=configs,
     )
     notes = [*collection.warnings, *apart]
     return documents(sides, notes, form), notes
 
 
-def _hyperparameters(number: int, form: str, protocol: str | None) -> dict[str, str]:
+def _hyperparameters(
+    number: int,
+    benchmark: Benchmark,
+    spec: HyperparameterTable,
+    form: str,
+    protocol: str | None,
+) -> dict[str, str]:
     from hydra_peft.cli.defaults import default_hyperparameters
-    from hydra_peft.tables.hyperparameters import HYPERPARAMETER_TABLES, documents
+    from hydra_peft.tables.hyperparameters import documents
+    from hydra_peft.tables.paper_tables import PUBLISHED
     from hydra_peft.tables.published import read_published
 
-    spec = HYPERPARAMETER_TABLES[number]
-    published = read_published(PAPER / spec.csv)
+    published = read_published(PUBLISHED / spec.csv)
     _check_protocol(protocol, [])
-    protocol, method = protocol or "clean", "hydra"
-    found = default_hyperparameters(spec.benchmark.name, protocol=protocol, method=method)
+    protocol, method = protocol or benchmark.protocols[0], "hydra"
+    found = default_hyperparameters(benchmark.name, protocol=protocol, method=method)
     where = f"protocol {protocol}, method {method}"
-    return documents(number, spec, published, found, where, form)
+    return documents(number, benchmark, spec, published, found, where, form)
 
 
-def _datasets(number: int, form: str) -> dict[str, str]:
+def _datasets(number: int, benchmark: Benchmark, spec: DatasetTable, form: str) -> dict[str, str]:
     from hydra_peft.cli.defaults import expected_sizes
-    from hydra_peft.tables.datasets import DATASET_TABLES, documents
+    from hydra_peft.tables.datasets import documents
+    from hydra_peft.tables.paper_tables import PUBLISHED
     from hydra_peft.tables.published import read_published
 
-    spec = DATASET_TABLES[number]
-    published = read_published(PAPER / spec.csv)
-    return documents(number, spec, published, expected_sizes(spec.benchmark), form)
+    published = read_published(PUBLISHED / spec.csv)
+    return documents(number, benchmark, spec, published, expected_sizes(benchmark.name), form)
 
 
 def _training_time(form: str) -> tuple[dict[str, str], list[str]]:
+    from hydra_peft.tables.paper_tables import PUBLISHED
     from hydra_peft.tables.published import read_published
     from hydra_peft.tables.training_time import CSV, documents, newest_timing
 
-    published = read_published(PAPER / CSV)
+    published = read_published(PUBLISHED / CSV)
     timing, notes = newest_timing(TIMINGS)
     return documents(published, timing, notes, form), notes
 
@@ -307,5 +325,5 @@ def _publish(documents: dict[str, str], notes: list[str], path: Path) -> None:
     # What programs read is printed alone, so that it can be piped; csv has no place for notes, and
     # those of tex are comments.
     if first in ("csv", "tex") and notes:
-        print("\n".join(f"note: {in_one_line(note)}" for note in notes), file=sys.stderr)
+        print("\n".join(f"note: {in_short(note)}" for note in notes), file=sys.stderr)
     print(written, file=sys.stdout if first == "md" else sys.stderr)

@@ -1,4 +1,4 @@
-"""A benchmark: its tasks in groups and the means that tables report (``conf/benchmark``).
+"""A benchmark: its tasks in groups, means, seeds, protocols and paper tables (``conf/benchmark``).
 
 Plain yaml, read without Hydra and torch: tables need it for records of any age.
 """
@@ -6,11 +6,13 @@ Plain yaml, read without Hydra and torch: tables need it for records of any age.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from hydra_peft.config.check import typed
+from hydra_peft.config.paper_tables import Paper
 from hydra_peft.config.resolvers import ROOT
 from hydra_peft.config.text import from_yaml
 from hydra_peft.errors import UserError
@@ -19,6 +21,8 @@ from hydra_peft.errors import UserError
 FOLDER = "benchmark"
 #: what a mean may be over: all tasks alike, or the means of groups
 OVER = ("tasks", "groups")
+#: how scores of several seeds are summed up
+OVER_SEEDS = ("mean", "median")
 _MEANS = {"mean over tasks": "tasks", "mean over groups": "groups"}
 
 
@@ -29,17 +33,54 @@ class Benchmark:
     Attributes:
         name: ``benchmark`` of its data sets and of records.
         title: what readers call it.
-        groups: task name to title, by group; both in the order of tables.
+        groups: task name to title (null where that is the name), by group; both in the order of
+            tables.
         means: what tables report beside the tasks: name of the mean to what it is over, ``tasks``
-            or ``groups``.
+            or ``groups``. By the last one pictures and summaries compare methods.
         prepared: whether its tasks can be made from original data sets.
+        seeds: those of a complete sweep: a row lacks those that another row has, and commands that
+            train a whole table ask for them; empty where runs alone decide.
+        over_seeds: ``mean`` or ``median``: what a cell of a table is of the scores of its seeds.
+        protocols: its own, in the order of tables; a run takes the first by default.
+        paper: tables of a paper that are of it.
     """
 
     name: str
     title: str
-    groups: Mapping[str, Mapping[str, str]]
-    means: Mapping[str, str] = field(default_factory=lambda: dict(_MEANS))
+    groups: dict[str, dict[str, str | None]]
+    means: dict[str, str]
     prepared: bool = False
+    seeds: list[int] = field(default_factory=list)
+    over_seeds: str = "mean"
+    protocols: list[str] = field(default_factory=lambda: ["clean"])
+    paper: Paper = field(default_factory=Paper)
+
+    def __post_init__(self) -> None:
+        """Check what types do not say.
+
+        Raises:
+            UserError: an empty group, a task in two groups, a mean over something else, ...
+        """
+        if empty := [group for group, tasks in self.groups.items() if not tasks]:
+            raise UserError(
+                f"benchmark.groups.{empty[0]} has no task: name some, as in digits: null."
+            )
+        counts = Counter(task for tasks in self.groups.values() for task in tasks)
+        if twice := [task for task, count in counts.items() if count > 1]:
+            raise UserError(f"task '{twice[0]}' is in two groups: name each task once.")
+        if not self.means or not set(self.means.values()) <= set(OVER):
+            raise UserError(
+                f"benchmark.means needs names of means, each over one of: {', '.join(OVER)}."
+            )
+        if not self.protocols:
+            raise UserError("benchmark.protocols is empty: name one at least, such as [clean].")
+        if self.over_seeds not in OVER_SEEDS:
+            raise UserError(
+                f"benchmark.over_seeds={self.over_seeds} is not allowed: it must be one of "
+                f"{', '.join(OVER_SEEDS)}."
+            )
+        if unknown := sorted(self.paper.metrics.keys() - counts.keys()):
+            raise UserError(f"benchmark.paper.metrics has no task of it: {', '.join(unknown)}.")
 
     @property
     def tasks(self) -> dict[str, str]:
@@ -49,7 +90,12 @@ class Benchmark:
     @property
     def titles(self) -> dict[str, str]:
         """Task name to title, in order."""
-        return {task: title for tasks in self.groups.values() for task, title in tasks.items()}
+        return {t: title or t for tasks in self.groups.values() for t, title in tasks.items()}
+
+    @property
+    def main_mean(self) -> tuple[str, str]:
+        """Name of the mean that methods are compared by, and what it is over."""
+        return list(self.means.items())[-1]
 
     def in_order(self, tasks: Mapping[str, str]) -> dict[str, str]:
         """Return ``tasks`` (task name to group) by group, then name; unknown groups at the end."""
@@ -75,7 +121,7 @@ def find_benchmark(name: str, folders: Sequence[Path] = ()) -> Benchmark:
     for path in _files(folders):
         if path.stem == name:
             return _read(path)
-    return Benchmark(name, name, {})
+    return Benchmark(name, name, {}, dict(_MEANS))
 
 
 def all_benchmarks(folders: Sequence[Path] = ()) -> dict[str, Benchmark]:
@@ -97,29 +143,10 @@ def _files(folders: Sequence[Path]) -> list[Path]:
 @functools.cache
 def _read(path: Path) -> Benchmark:
     values = from_yaml(path.read_text(encoding="utf-8"), str(path))
-    unknown = values.keys() - {"title", "groups", "means", "prepared"}
-    if unknown:
-        raise UserError(
-            f"{path} has the unknown key '{min(unknown)}'; known here: title, groups, means, "
-            "prepared."
-        )
-    groups, means = values.get("groups"), values.get("means", dict(_MEANS))
-    prepared = values.get("prepared", False)
-    if not isinstance(groups, dict) or not all(map(_is_mapping, [groups, *groups.values()])):
-        raise UserError(f"{path} needs 'groups': for each group its tasks, as in 'digits: null'.")
-    if not isinstance(means, dict) or not set(means.values()) <= set(OVER):
-        raise UserError(f"{path} needs in 'means' names of means, each over one of: tasks, groups.")
-    if not isinstance(prepared, bool):
-        raise UserError(f"{path} has prepared={prepared}: it must be true or false.")
-    titles = {
-        group: {task: str(task if title is None else title) for task, title in tasks.items()}
-        for group, tasks in groups.items()
-    }
-    found = Benchmark(path.stem, str(values.get("title", path.stem)), titles, means, prepared)
-    if len(found.tasks) < sum(map(len, titles.values())):
-        raise UserError(f"{path} has a task in two groups: name each task once.")
-    return found
-
-
-def _is_mapping(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value)
+    usual = {"name": path.stem, "title": path.stem, "means": dict(_MEANS)}
+    if values.get("name", path.stem) != path.stem:
+        raise UserError(f"{path} says name: {values['name']}: a benchmark is called as its file.")
+    try:
+        return typed(Benchmark, usual | values, FOLDER)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None

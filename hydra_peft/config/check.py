@@ -8,6 +8,7 @@ import functools
 import re
 import typing
 from collections.abc import Callable, Hashable, Mapping
+from types import GenericAlias
 from typing import Any, TypeVar, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -117,7 +118,7 @@ def _described(config: DictConfig, resolved: Resolved) -> DictConfig:
         return config
     section, source = _section(config, "dataset"), dataset["source"]
     own = {f.name: _value(section, f.name) for f in dataclasses.fields(cls) if f.name in dataset}
-    options: Any = _typed(cls, own, "dataset")
+    options: Any = typed(cls, own, "dataset")
     found = resolved.once(repr((source, options)), functools.partial(describe, source, options))
     config = copy.deepcopy(config)
     for key, value in found.items():
@@ -157,11 +158,11 @@ def _group(cls: Any, values: dict[str, Any], key: str) -> Any:
         raise UserError("unknown key 'dataset.source_options': its keys stand in dataset itself.")
     own = options_class(values.get("source")) if key == "dataset" else None
     if own is None:
-        return _chosen(key, values) or _typed(cls, values, key)
+        return _chosen(key, values) or typed(cls, values, key)
     names = {field.name for field in dataclasses.fields(own)}
-    options: Any = _typed(own, {k: v for k, v in values.items() if k in names}, key)
+    options: Any = typed(own, {k: v for k, v in values.items() if k in names}, key)
     rest = {k: v for k, v in values.items() if k not in names}
-    return dataclasses.replace(_typed(cls, rest, key), source_options=options)
+    return dataclasses.replace(typed(cls, rest, key), source_options=options)
 
 
 def _chosen(key: str, values: dict[str, Any]) -> Any:
@@ -173,7 +174,7 @@ def _chosen(key: str, values: dict[str, Any]) -> Any:
     if not isinstance(name, str):
         raise UserError(f"{key}.name is missing: choose one, such as {example}.")
     options = {option: value for option, value in values.items() if option not in _NO_OPTIONS}
-    return _typed(find(name), options, key)
+    return typed(find(name), options, key)
 
 
 def check_recorded(values: Mapping[str, Any]) -> RunConfig:
@@ -203,7 +204,7 @@ def check_section(cls: type[T], config: DictConfig, key: str) -> T:
     """
     if key not in config:
         return cls()
-    return _typed(cls, _resolved(_section(config, key), key), key)
+    return typed(cls, _resolved(_section(config, key), key), key)
 
 
 def _section(config: DictConfig, key: str) -> DictConfig:
@@ -236,7 +237,12 @@ def _no_split(key: str, role: str) -> str:
     )
 
 
-def _typed(cls: type[T], values: dict[str, Any], key: str) -> T:
+def typed(cls: type[T], values: dict[str, Any], key: str) -> T:
+    """Return the dataclass ``cls`` of plain ``values``, which messages call ``key``.
+
+    Raises:
+        UserError: see :func:`check_config`.
+    """
     # repr and not json: it tells 1 from 1.0 and "1", in keys too
     known = (cls, repr(values))
     return cast(T, _kept(known, functools.partial(_newly_typed, cls, values, key)))
@@ -307,6 +313,9 @@ def _with_missing(cls: type) -> type:
     fields = []
     for field in dataclasses.fields(cast(Any, cls)):
         hint = hints[field.name]
+        inside = typing.get_args(hint)
+        if typing.get_origin(hint) is dict and dataclasses.is_dataclass(inside[1]):
+            hint = GenericAlias(dict, (inside[0], _with_missing(cast(type, inside[1]))))
         if dataclasses.is_dataclass(hint):
             hint = _with_missing(cast(type, hint))
             fields.append((field.name, hint, dataclasses.field(default_factory=hint)))
@@ -335,7 +344,7 @@ def _start(value: object) -> InitFrom | None:
     from hydra_peft.runs.starting import origin_of_start  # records are read there
 
     if isinstance(value, dict):
-        return _typed(InitFrom, value, "init_from")
+        return typed(InitFrom, value, "init_from")
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip() or "\0" in value:

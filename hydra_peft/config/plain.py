@@ -51,13 +51,18 @@ def from_plain(values: Mapping[str, Any]) -> RunConfig:
 
 
 def build(cls: Any, options: Mapping[str, Any]) -> Any:
-    """Build a dataclass from plain values, nested dataclasses first."""
+    """Build a dataclass from plain values, nested dataclasses and mappings to such first."""
     hints = typing.get_type_hints(cls)
-    values = {
-        key: build(hints[key], value) if dataclasses.is_dataclass(hints[key]) else value
-        for key, value in options.items()
-    }
-    return cls(**values)
+    return cls(**{key: _built(hints[key], value) for key, value in options.items()})
+
+
+def _built(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return build(hint, value)
+    inside = typing.get_args(hint)
+    if typing.get_origin(hint) is dict and dataclasses.is_dataclass(inside[1]):
+        return {name: build(inside[1], item) for name, item in value.items()}
+    return value
 
 
 @functools.cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,25 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 def register_resolvers() -> None:
     """Make ``project_root`` and the other functions here known to OmegaConf."""
     OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
+    OmegaConf.register_new_resolver("first_protocol", first_protocol, replace=True)
     OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
     OmegaConf.register_new_resolver("prepared_weights", prepared_weights, replace=True)
     OmegaConf.register_new_resolver("tuned_on", tuned_on, replace=True)
+
+
+@functools.cache
+def first_protocol(dataset: str) -> str:
+    """Return the protocol that runs of ``conf/dataset/<dataset>.yaml`` take by default.
+
+    That is the first of its benchmark's. Of a data set of a user's own folder it is ``clean``: its
+    yaml names another with ``override /protocol`` in its defaults list.
+    """
+    from hydra_peft.config.benchmarks import find_benchmark  # which needs this module
+
+    path = ROOT / "conf" / "dataset" / f"{dataset}.yaml"
+    text = path.read_text("utf-8") if path.is_file() else ""
+    found = re.search(r"^benchmark: *([\w-]+)", text, re.MULTILINE)
+    return find_benchmark(found[1] if found else "").protocols[0]
 
 
 def in_proportion(length: Any, epochs: Any, recommended: Any) -> Any:

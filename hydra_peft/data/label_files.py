@@ -8,12 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import os
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from hydra_peft.data.list_files import MAX_BYTES, ImageList
+from hydra_peft.data.list_files import MAX_BYTES, ImageList, text_of
 from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, check_own_data, is_image
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import shortened
@@ -93,7 +94,7 @@ def _table(file: Path) -> list[tuple[int, list[str]]]:
     if file.stat().st_size > MAX_BYTES:
         raise UserError(f"{file} is larger than {MAX_BYTES:,} bytes: is it a file of labels?")
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = text_of(file)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}.") from None
     except UnicodeDecodeError:
@@ -163,11 +164,14 @@ def _path(text: str, folder: Path, where: str) -> str:
         raise UserError(f"{where}: no image is named.")
     if path.is_absolute() and path.is_relative_to(folder):
         path = path.relative_to(folder)
-    if path.is_absolute() or ".." in path.parts:
+    plain = posixpath.normpath(path)
+    if path.is_absolute() or plain.split("/")[0] == "..":
         raise UserError(
             f"{where}: '{path}' leads out of {folder}: set dataset.root to a folder that "
             "all images are below."
         )
+    if ".." in path.parts:
+        raise UserError(f"{where}: '{path}' has '..' in it: write it as '{plain}'.")
     if not os.path.isfile(folder / path):
         raise UserError(f"{where}: there is no file {folder / path}{_near(folder / path)}.")
     return str(path)

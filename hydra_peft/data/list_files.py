@@ -5,6 +5,8 @@ No torch is loaded and no image is read.
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
 import stat
 from dataclasses import dataclass
@@ -50,7 +52,7 @@ def read_list(file: Path, classes: int) -> ImageList:
             raise UserError(f"{file} is no ordinary file: not a list of images.")
         if status.st_size > MAX_BYTES:
             raise UserError(f"{file} is larger than {MAX_BYTES} bytes: not a list of images.")
-        text = file.read_text(encoding="utf-8-sig")
+        text = text_of(file)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}.") from None
     except UnicodeDecodeError:
@@ -75,6 +77,18 @@ def read_list(file: Path, classes: int) -> ImageList:
     if not lines:
         raise UserError(f"{file} lists no image.")
     return ImageList(list(lines), labels)
+
+
+def text_of(file: Path) -> str:
+    """Return the UTF-8 text of ``file`` without the byte-order marks, one or several, at its begin.
+
+    Programs that add one do not always see that there is one already.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is no UTF-8.
+    """
+    return file.read_text(encoding="utf-8").lstrip("\ufeff")
 
 
 def task_folder(request: DataRequest) -> Path:
@@ -115,12 +129,13 @@ def list_files(folder: Path, split: str) -> list[Path]:
         UserError: it is missing; of a folder with none at all, that it is no prepared task.
     """
     own = folder / LISTS.get(split, f"{split}.txt")
-    if own.is_file():
+    # What is no ordinary file is told where it is read.
+    if os.path.lexists(own):
         return [own]
     parts = [folder / LISTS[part] for part in ("train800", "val200")]
-    if split == "train" and all(part.is_file() for part in parts):
+    if split == "train" and all(os.path.lexists(part) for part in parts):
         return parts
-    if (plain := folder / f"{split}.txt").is_file():
+    if os.path.lexists(plain := folder / f"{split}.txt"):
         return [plain]
     if not _is_prepared(folder):
         raise UserError(
@@ -160,10 +175,13 @@ def _parse(line: str, where: str) -> tuple[str, int]:
         )
     path = words[0].replace("\\", "/")
     pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or re.match(r"[A-Za-z]:", path):
+    plain = posixpath.normpath(path)
+    if pure.is_absolute() or plain.split("/")[0] == ".." or re.match(r"[A-Za-z]:", path):
         raise UserError(
             f"{where}: the path '{path}' leads out of the task's folder, which is refused."
         )
+    if ".." in pure.parts:
+        raise UserError(f"{where}: the path '{path}' has '..' in it: write it as '{plain}'.")
     if "\0" in path:
         raise UserError(f"{where}: the path {path!r} holds a zero byte, as no file's name does.")
     return str(pure), int(words[1])

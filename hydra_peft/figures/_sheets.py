@@ -8,7 +8,6 @@ one sheet: within it everything but methods and their settings is the same.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,6 @@ from hydra_peft.tables.labels import PARTIAL, RANDOM
 if TYPE_CHECKING:
     from hydra_peft.tables.parts import Part
     from hydra_peft.tables.rows import Row, Table
-    from hydra_peft.tables.summaries import Summary
 
 
 #: so many tasks are named in a caption, and so many names in a sentence
@@ -153,7 +151,11 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
     wanted = {key: getattr(selection, key) for key in NAMES}
     chosen = select(dataclasses.replace(collection, others=[]), wanted)
     drawn = [(run.folder, drawable(run.record)) for run in chosen.completed]
-    tables, notes = build_tables([record for _, record in drawn], defaults=collection.defaults)
+    tables, notes = build_tables(
+        [record for _, record in drawn],
+        defaults=collection.defaults,
+        benchmarks=collection.benchmarks,
+    )
     found = [part for table in tables for part in parts(table)]
     found.sort(key=lambda part: (-_runs(part.table), part.table.selected_on_test))
     if selection.sheet > len(found):
@@ -193,13 +195,6 @@ def _runs(table: Table) -> int:
 def method_of(row: Row) -> str:
     """Return the name of the row's method."""
     return str(row.method.get("name"))
-
-
-def half_width(summary: Summary) -> float:
-    """Return half of Student's 95% interval of a mean over seeds; NaN for a single one."""
-    from hydra_peft.analysis.intervals import t_half_width
-
-    return math.nan if summary.std is None else t_half_width(summary.std, summary.count)
 
 
 def in_words(counts: Sequence[int]) -> str:

@@ -158,7 +158,7 @@ def _lines(
     sheet: Sheet, row: Row, baseline: Row, shared: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield the lines of ``row``: each task, and means over those that are ``shared``."""
-    from hydra_peft.tables.summaries import group_weights, task_weights
+    from hydra_peft.tables.summaries import task_weights, weights_over
 
     tasks = sheet.table.tasks
     groups: dict[str, list[str]] = {}
@@ -173,9 +173,10 @@ def _lines(
             weights = task_weights(own)
             yield {**start, **_line(sheet, row, baseline, group, f"{group} mean", weights)}
     averaged = {task: group for task, group in tasks.items() if task in shared}
-    if len(set(averaged.values())) > 1:
-        weights = group_weights(averaged)
-        yield {**start, **_line(sheet, row, baseline, "", "mean over groups", weights)}
+    name, over = sheet.table.about.main_mean
+    if len(averaged if over == "tasks" else set(averaged.values())) > 1:
+        weights = weights_over(over, averaged)
+        yield {**start, **_line(sheet, row, baseline, "", name, weights)}
 
 
 def _line(
@@ -196,7 +197,7 @@ def _line(
     low, high = found.interval or (math.nan, math.nan)
     return {
         **line,
-        "gain": found.mean,
+        "gain": found.value,
         "std": math.nan if found.std is None else found.std,
         "low": low,
         "high": high,
@@ -239,8 +240,9 @@ def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame, tasks: Sequence[s
     means = set(table[table["is_mean"]]["name"])
     if means:
         parts.append("Means, shaded, are taken within each seed.")
-    if "mean over groups" in means:
-        parts.append("That over groups is the mean of the groups' means.")
+    name, over = sheet.table.about.main_mean
+    if name in means and over == "groups":
+        parts.append(f"{name[:1].upper()}{name[1:]}: the mean of the groups' means.")
     if means and len(tasks) < len(sheet.table.tasks):
         parts.append(f"Means are over {some(tasks)}.")
     return " ".join(filter(None, parts))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.config.benchmarks import OVER
 from hydra_peft.errors import UserError
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._looks import looks
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
     from hydra_peft.tables.rows import Row
     from hydra_peft.tables.summaries import Summary
 
-_PAPER = Path(__file__).resolve().parent.parent.parent / "results" / "paper"
-#: tables of a benchmark and those of their rows whose printed parameters count the mean head.
-#: Table 2 leaves it out for most methods; next to all of a backbone it does not show.
-_WITH_HEAD = {"vtab1k": {8: ("LoRA", "SeqLoRA", "Hydra"), 2: ("Full tuning", "Linear-probing")}}
-_MEANS = ("groups", "tasks")
 #: so many points within such a share of the axis are a crowd
 _MANY, _NEAR = 3, 0.05
 _HOLLOW = {"fillstyle": "none", "markersize": 5.5}
@@ -50,7 +45,7 @@ class Settings(Selection):
     """Settings of this figure."""
 
     head: bool = True
-    mean: str = "groups"
+    mean: str = ""
     bars: str = "interval"
 
 
@@ -71,16 +66,17 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     import pandas as pd
 
     from hydra_peft.tables.measures import mean_measure
-    from hydra_peft.tables.summaries import group_weights, task_weights
+    from hydra_peft.tables.summaries import weights_over
 
-    for key, known in (("mean", _MEANS), ("bars", _BARS)):
+    for key, known in (("mean", ("", *OVER)), ("bars", _BARS)):
         value = getattr(settings, key)
         if value not in known:
-            raise UserError(f"{key}={value} is not known: it must be one of {', '.join(known)}.")
+            listed = ", ".join(filter(None, known))
+            raise UserError(f"{key}={value} is not known: it must be one of {listed}.")
     chosen = of_one_scale(choose(collection, settings))
     sheet = complete_part(chosen, asked=bool(settings.tasks))
-    weigh = group_weights if settings.mean == "groups" else task_weights
-    weights = weigh(sheet.table.tasks)
+    over = settings.mean or sheet.table.about.main_mean[1]
+    weights = weights_over(over, sheet.table.tasks)
     series = series_of(sheet)
     names = {id(row): name for name, rows in series.items() for row in rows}
     lines = [
@@ -96,7 +92,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     table["on_front"] = _on_front(table, _column(settings.head), measure.sign)
     facts = {
         "head": settings.head,
-        "y": _y_label(sheet, settings),
+        "y": _y_label(sheet, over),
         "looks": {name: sheet.look(*rows) for name, rows in series.items()} | _paper_looks(table),
     }
     caption = _caption(sheet, settings, table)
@@ -114,7 +110,7 @@ def _line(sheet: Sheet, row: Row, weights: dict[str, float], settings: Settings)
         "method": method_of(row),
         "parameters_without_head": row.adapter,
         "parameters_with_mean_head": row.adapter + head,
-        "score": found.mean,
+        "score": found.value,
         "std": math.nan if found.std is None else found.std,
         "low": low,
         "high": high,
@@ -127,7 +123,7 @@ def _reach(found: Summary, bars: str) -> tuple[float, float]:
     if found.std is None:
         return math.nan, math.nan
     if bars == "sd":
-        return found.mean - found.std, found.mean + found.std
+        return found.value - found.std, found.value + found.std
     return found.interval or (math.nan, math.nan)
 
 
@@ -151,16 +147,16 @@ def _paper_lines(sheet: Sheet, weights: dict[str, float], head: bool) -> list[di
         UserError: the published table is missing or damaged.
     """
     from hydra_peft.tables.measures import measure_of
-    from hydra_peft.tables.paper_tables import PAPER_TABLES  # loads torch
+    from hydra_peft.tables.paper_tables import PUBLISHED
 
+    paper, table = sheet.table.about.paper, sheet.table
+    alike = head and not sheet.marks and table.rows[0].model == paper.model
+    alike = alike and all(table.measures[t] == measure_of(paper.metric(t)) for t in table.tasks)
     lines: list[dict[str, Any]] = []
-    for number, labels in _WITH_HEAD.get(sheet.table.benchmark, {}).items():
-        spec = PAPER_TABLES[number]
-        alike = head and not sheet.marks and sheet.table.rows[0].model == spec.benchmark.backbone
-        alike = alike and sheet.table.own_measures == [measure_of("accuracy")]
-        for row in read_published(_PAPER / spec.csv).rows if alike else ():
+    for spec in paper.scores.values():
+        for row in read_published(PUBLISHED / spec.csv).rows if alike and spec.with_head else ():
             parameters, score = row.numbers["params_m"], row.mean(weights)
-            if row.label in labels and parameters and score is not None:
+            if row.label in spec.with_head and parameters and score is not None:
                 label = f"{row.label} (paper)"
                 line = {"source": "paper", "label": label, "series": label}
                 line |= {"method": str(spec.rows[row.label]["name"])}
@@ -185,11 +181,11 @@ def _on_front(table: pd.DataFrame, column: str, sign: int) -> list[bool]:
     return front
 
 
-def _y_label(sheet: Sheet, settings: Settings) -> str:
+def _y_label(sheet: Sheet, over: str) -> str:
     tasks, measures = sheet.table.tasks, sheet.table.own_measures
     if len(tasks) == 1:
         return axis(measures, f" on {next(iter(tasks))}")
-    return axis(measures, f", mean over {settings.mean}")
+    return axis(measures, f", mean over {over}")
 
 
 def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
@@ -202,10 +198,15 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
         f"Mean over {sheet.tasks_in_words}.",
         *sheet.left_out,
     ]
-    if max(counts) > 1:
+    if sheet.table.about.over_seeds == "median":
+        parts.append("Points: medians over seeds.")
+    barred = measured["low"].notna()
+    if barred.any():
         parts.append(f"Bars: {_BARS[settings.bars]} over {in_words(counts)}.")
     if min(counts) == 1:
         parts.append("Without a bar: one seed.")
+    elif not barred.all():
+        parts.append("Without a bar: too few seeds for an interval of their median.")
     if (table["on_front"] & (x > 0)).sum() > 1:
         parts.append("Front: of the measured means, however wide their bars.")
     if (measured["series"].value_counts() > 1).any():
@@ -281,7 +282,8 @@ FIGURE = CollectionFigure(
     options=(
         *OPTIONS,
         "head=false         count parameters without the head (default: with, as the paper counts)",
-        "mean=tasks         plain mean over tasks (default: groups, the mean of their means)",
+        "mean=tasks         plain mean over tasks; groups: mean of their means (default: what the",
+        "                   last of the benchmark's means is over)",
         "bars=sd            sample standard deviation (default: interval, 95% over seeds)",
     ),
 )

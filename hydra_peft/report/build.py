@@ -47,7 +47,9 @@ def build_page(
         fill: the folder that commands name; None where they need not.
     """
     lines = run_lines(runs, collection, is_alive)
-    tables, apart = build_tables(collection.records, defaults=collection.defaults)
+    tables, apart = build_tables(
+        collection.records, defaults=collection.defaults, benchmarks=collection.benchmarks
+    )
     details, unread = run_details(lines, fill)
     # How many did not complete is said in more words; paths are told from the runs' folder on.
     reading = [

@@ -13,7 +13,7 @@ from hydra_peft.tables.labels import RANDOM
 from hydra_peft.tables.overrides import TUNED, UNCHECKED
 from hydra_peft.tables.parts import Part, parts
 from hydra_peft.tables.rows import Row, Table, reduced_precision
-from hydra_peft.tables.strays import strays, usual_seeds
+from hydra_peft.tables.strays import strays, wanted_seeds
 
 #: settings that a command may repeat: none of them can name code or leave the run's own keys
 _KEY = re.compile(r"(model|data|head|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+")
@@ -80,7 +80,7 @@ def gaps(tables: list[Table], options: Options, runs: Path | None) -> list[Gap]:
     found = []
     for part in (strays(part).shared for table in tables for part in parts(table)):
         for row in part.table.rows:
-            lacking = missing_cells(row, part.table.tasks, usual_seeds(part, row))
+            lacking = missing_cells(row, part.table.tasks, wanted_seeds(part, row))
             if lacking:
                 cells = sum(len(seeds) for seeds in lacking.values())
                 command = fill_command(row, part.table, lacking, options, runs)
@@ -118,7 +118,7 @@ def beside(tables: list[Table], options: Options, runs: Path | None) -> list[Bes
 def _seeds_beside(part: Part) -> Iterator[tuple[Row, int]]:
     for row in part.table.rows:
         own = {seed for scores in row.scores.values() for seed in scores}
-        for seed in sorted(own - usual_seeds(part, row)):
+        for seed in sorted(own - wanted_seeds(part, row)):
             yield row, seed
 
 

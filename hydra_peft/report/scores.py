@@ -72,7 +72,7 @@ class ScoreTable:
         title: benchmark and protocol.
         badges: what all of its runs share.
         columns: titles and what is said below them: group, and metric where tasks differ in it; the
-            two means last.
+            benchmark's means last.
         sentences: what is to be known of the metrics.
         spread: whether a cell has a deviation.
         count: number of seeds of most cells.
@@ -123,7 +123,8 @@ def score_table(table: Table, lineages: list[str]) -> ScoreTable:
     uneven = [
         any(cell.count not in (0, usual) for cell in column) for column in zip(*cells, strict=True)
     ]
-    said = measures_sentence(table)
+    over = table.about.over_seeds
+    said = [f"Cells: {over} over seeds."] * (over != "mean") + measures_sentence(table)
     return ScoreTable(title, badges, columns, said, bodies, max(counts) > 1, usual, uneven)
 
 
@@ -147,18 +148,16 @@ def _lines(part: Part, table: Table) -> list[Line]:
     lines = []
     rows = zip(part.table.rows, part.labels, part.ranked_cells(_DECIMALS), strict=True)
     for row, label, found in rows:
-        *cells, over_tasks, over_groups = found
-        by_task = dict(zip(part.table.tasks, cells, strict=True))
+        own = len(part.table.tasks)
+        by_task = dict(zip(part.table.tasks, found[:own], strict=True))
         wide = [by_task.get(task, (None, None)) for task in table.tasks]
-        measures = [*(table.measures[task] for task in table.tasks), *part.measures[-2:]]
+        measures = [*(table.measures[task] for task in table.tasks), *part.measures[own:]]
         lines.append(
             Line(
                 label=label,
                 cells=[
                     _cell(x, rank or 0, measure)
-                    for measure, (x, rank) in zip(
-                        measures, [*wide, over_tasks, over_groups], strict=True
-                    )
+                    for measure, (x, rank) in zip(measures, [*wide, *found[own:]], strict=True)
                 ],
                 seeds=seeds(row),
                 adapter=row.adapter,
@@ -173,4 +172,4 @@ def _cell(found: Summary | None, rank: int, measure: Measure) -> Cell:
         return Cell(None, MISSING, "", 0, 0)
     digits = measure.decimals(_DECIMALS)
     deviation = "" if found.std is None else f"{found.std:.{digits}f}"
-    return Cell(found.mean, rounded(found.mean, digits), deviation, found.count, rank)
+    return Cell(found.value, rounded(found.value, digits), deviation, found.count, rank)

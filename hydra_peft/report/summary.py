@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from hydra_peft.tables.rows import Table
 from hydra_peft.tables.summaries import (
     Difference,
     Summary,
-    group_weights,
     summarize,
     summarize_differences,
 )
@@ -55,7 +53,7 @@ class Leader:
         where: the table, in a few words.
         backbone: model and weights.
         label: the row's; empty where no row has all tasks.
-        mean: over the groups of tasks, as tables have it.
+        mean: the benchmark's main mean, as tables have it.
         measure: what the mean is of.
         rivals: the other complete rows with a common seed, nearest first.
         strangers: labels of the complete rows without one.
@@ -63,6 +61,7 @@ class Leader:
         unchecked: labels of rows that do not compete: nothing was there to hold their settings
             against. Only where no other row is there may one of them lead.
         checked: whether the leader is none of those.
+        mean_title: what the mean is called.
     """
 
     where: str
@@ -76,6 +75,7 @@ class Leader:
     sentences: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
     checked: bool = True
+    mean_title: str = ""
 
     @property
     def verdict(self) -> str:
@@ -159,14 +159,19 @@ def _leader(part: Part) -> Leader:
     rows = list(zip(part.labels, table.rows, strict=True))
     checked = [(label, row) for label, row in rows if row.checked]
     unchecked = tuple(label for label, row in rows if not row.checked and checked)
-    weights = group_weights(part.averaged)
-    by_seed = {label: row.by_seed(weights) for label, row in checked or rows}
+    by_seed = {label: row.by_seed(part.main_weights) for label, row in checked or rows}
     means = {label: found for label, found in by_seed.items() if found}
     on_test, sentences = table.selected_on_test, tuple(part.sentences)
     measure = part.measures[-1]
     if not means or not measure.sign:
         return Leader(where, part.backbone, "", None, [], on_test, measure, checked=bool(checked))
-    best = max(means, key=lambda label: measure.sign * statistics.fmean(means[label].values()))
+    summed = {
+        label: summarize(
+            found.values(), measure.least, measure.most, over_seeds=table.about.over_seeds
+        )
+        for label, found in means.items()
+    }
+    best = max(means, key=lambda label: measure.sign * summed[label].value)
     rivals, strangers = [], []
     for label, found in means.items():
         shared = sorted(means[best].keys() & found.keys())
@@ -175,12 +180,12 @@ def _leader(part: Part) -> Leader:
         elif label != best:
             differences = [measure.sign * (means[best][seed] - found[seed]) for seed in shared]
             rivals.append(Rival(label, summarize_differences(differences, measure.width)))
-    rivals.sort(key=lambda rival: rival.difference.mean)
+    rivals.sort(key=lambda rival: rival.difference.value)
     return Leader(
         where,
         part.backbone,
         best,
-        summarize(means[best].values(), measure.least, measure.most),
+        summed[best],
         rivals,
         on_test,
         measure,
@@ -188,4 +193,5 @@ def _leader(part: Part) -> Leader:
         sentences,
         unchecked,
         bool(checked),
+        part.mean_titles[-1],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,12 +34,14 @@ class Collection:
         warnings: one sentence for each thing a reader should know.
         defaults: what settings are by default, so that labels name those that are otherwise; None
             where that is not to be looked at. Not read here: ``conf`` is the command line's.
+        benchmarks: config roots that have benchmarks beside those of ``conf``.
     """
 
     completed: list[FoundRun]
     others: list[FoundRun]
     warnings: list[str]
     defaults: Defaults | None = None
+    benchmarks: Sequence[Path] = ()
 
     @property
     def records(self) -> list[Record]:

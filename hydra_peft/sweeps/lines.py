@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hydra_peft.metrics import score_text
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.plain_text import in_short
 from hydra_peft.runs.record import Record, completed_score
 
 
@@ -17,14 +17,14 @@ def describe(record: Record, folder: Path, done: str) -> str:
     """
     name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
     if record.status != "completed":
-        return in_one_line(f"{name}: {record.status}: {record.error}")
+        return in_short(f"{name}: {record.status}: {record.error}")
     random = ", RANDOM WEIGHTS" if record.random_weights else ""
     line = (
         f"{name}: {score_text(record.primary, completed_score(record))} {record.split} "
         f"({record.rule}{random}), {record.parameters['adapter']:,}+"
         f"{record.parameters['head']:,} parameters, {done}"
     )
-    return f"{in_one_line(line)}\n    {folder}"
+    return f"{in_short(line)}\n    {folder}"
 
 
 def speed(record: Record) -> str:

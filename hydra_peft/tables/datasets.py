@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pandas as pd
 
+from hydra_peft.config.benchmarks import Benchmark
+from hydra_peft.config.paper_tables import DatasetTable
 from hydra_peft.errors import UserError
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.published import Number, PublishedRow, PublishedTable
@@ -18,90 +19,19 @@ TITLES = {"labels": "#labels", "train_size": "Train size", "test_size": "Test si
 Found = Mapping[str, Mapping[str, int]]
 
 
-@dataclass(frozen=True)
-class DatasetTable:
-    """One table of data sets.
-
-    Attributes:
-        title: what it shows.
-        csv: file in ``results/paper``.
-        benchmark: name of the benchmark.
-        tasks: printed name to the task's; empty where no table of scores has it.
-    """
-
-    title: str
-    csv: str
-    benchmark: str
-    tasks: dict[str, str]
-
-
-DATASET_TABLES = {
-    14: DatasetTable(
-        "data sets of the few-shot experiments",
-        "table14_elevater_datasets.csv",
-        "elevater",
-        {
-            "Hateful Memes": "hateful_memes",
-            "PatchCamelyon": "patch_camelyon",
-            "Rendered-SST2": "rendered_sst2",
-            "KITTI Distance": "kitti_distance",
-            "FER 2013": "fer2013",
-            "CIFAR10": "cifar10",
-            "EuroSAT": "eurosat",
-            "MNIST": "mnist",
-            "STL10": "",
-            "SVHN": "",
-            "VOC 2007 Classification": "voc2007",
-            "Oxford-IIIT-Pets": "oxford_pets",
-            "GTSRB": "gtsrb",
-            "Resisc45": "resisc45",
-            "Describable Textures": "dtd",
-            "CIFAR100": "cifar100",
-            "FGVC Aircraft": "fgvc_aircraft",
-            "Food101": "food101",
-            "Caltech101": "caltech101",
-            "Oxford-Flowers102": "flowers102",
-            "Stanford Cars": "stanford_cars",
-            "Country-211": "country211",
-            "SUN397": "",
-        },
-    ),
-    15: DatasetTable(
-        "data sets of VTAB-1k",
-        "table15_vtab1k_datasets.csv",
-        "vtab1k",
-        {
-            "CIFAR100": "cifar100",
-            "Caltech101": "caltech101",
-            "Describable Textures": "dtd",
-            "Oxford-Flowers102": "flowers102",
-            "Oxford-IIIT-Pets": "oxford_pets",
-            "SVHN": "svhn",
-            "Sun397": "sun397",
-            "PatchCamelyon": "patch_camelyon",
-            "EuroSAT": "eurosat",
-            "Resisc45": "resisc45",
-            "Retinopathy": "retinopathy",
-            "Clevr/count": "clevr_count",
-            "Clevr/distance": "clevr_dist",
-            "DMLab": "dmlab",
-            "KITTI Distance": "kitti_dist",
-            "dSprites/location": "dsprites_loc",
-            "dSprites/orientataion": "dsprites_ori",
-            "SmallNORB/azimuth": "smallnorb_azim",
-            "SmallNORB/elevation": "smallnorb_elev",
-        },
-    ),
-}
-
-
 def documents(
-    number: int, spec: DatasetTable, published: PublishedTable, found: Found, form: str
+    number: int,
+    benchmark: Benchmark,
+    spec: DatasetTable,
+    published: PublishedTable,
+    found: Found,
+    form: str,
 ) -> dict[str, str]:
     """Return the whole text of each file of ``form``, by ending; the first is to be printed.
 
     Args:
         number: the table's number in the paper.
+        benchmark: whose data sets it has.
         spec: the table.
         published: its numbers.
         found: what the task definitions say, by task; empty where there are none.
@@ -113,18 +43,20 @@ def documents(
     if [row.label for row in published.rows] != list(spec.tasks):
         raise UserError(f"{published.path} has not the data sets of Table {number}: edited?")
     return render(
-        [_sheet(number, spec, published, found)],
-        lambda: _frame(number, spec, published, found),
+        [_sheet(number, benchmark, spec, published, found)],
+        lambda: _frame(number, benchmark, spec, published, found),
         [],
         form,
     )
 
 
-def _sheet(number: int, spec: DatasetTable, published: PublishedTable, found: Found) -> Sheet:
+def _sheet(
+    number: int, benchmark: Benchmark, spec: DatasetTable, published: PublishedTable, found: Found
+) -> Sheet:
     lines = []
     differing: list[str] = []
     for row in published.rows:
-        ours = found.get(spec.tasks[row.label], {})
+        ours = found.get(spec.tasks[row.label] or "", {})
         line = {"dataset": row.label}
         for column, title in TITLES.items():
             cell, value = _cell(row, column), ours.get(column)
@@ -141,7 +73,7 @@ def _sheet(number: int, spec: DatasetTable, published: PublishedTable, found: Fo
         lines.append(line)
     here = "what conf/dataset says and runs check."
     if not found:
-        here = f"conf has no benchmark {spec.benchmark} yet to compare with."
+        here = f"conf has no benchmark {benchmark.name} yet to compare with."
     below = [f"paper: arXiv 2309.06922 as printed. here: {here}", *differing]
     strange = [name for name, task in spec.tasks.items() if not task]
     if strange:
@@ -158,7 +90,7 @@ def _count(value: float) -> str:
 
 
 def _frame(
-    number: int, spec: DatasetTable, published: PublishedTable, found: Found
+    number: int, benchmark: Benchmark, spec: DatasetTable, published: PublishedTable, found: Found
 ) -> pd.DataFrame:
     lines = []
     for row in published.rows:
@@ -168,12 +100,12 @@ def _frame(
             lines.append(
                 {
                     "table": number,
-                    "benchmark": spec.benchmark,
+                    "benchmark": benchmark.name,
                     "dataset": row.label,
-                    "task": task or None,
+                    "task": task,
                     "quantity": column,
                     "paper": int(cell.value) if cell else None,
-                    "here": found.get(task, {}).get(column),
+                    "here": found.get(task or "", {}).get(column),
                 }
             )
     return pd.DataFrame(lines).astype({"paper": "Int64", "here": "Int64"})

@@ -30,7 +30,7 @@ def deviations(row: PublishedRow, label: str, spec: PaperTable) -> Iterator[str]
         label: what the row is called.
         spec: its table.
     """
-    average, weights = row.numbers.get(spec.average), spec.benchmark.average
+    average, weights = row.numbers.get(spec.average), spec.average_weights
     mean = row.mean(weights)
     if average and mean is not None and fixed(mean, decimals_of(average)) != average.text:
         why = (

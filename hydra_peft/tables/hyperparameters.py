@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pandas as pd
 
+from hydra_peft.config.benchmarks import Benchmark
+from hydra_peft.config.paper_tables import HyperparameterTable
 from hydra_peft.errors import UserError
 from hydra_peft.tables.formats import render
-from hydra_peft.tables.paper_tables import ELEVATER, GLUE, VTAB1K, Benchmark
 from hydra_peft.tables.published import Number, PublishedTable
 from hydra_peft.tables.sheet import Sheet
 
@@ -25,44 +25,9 @@ TITLES = {
 Found = Mapping[str, Mapping[str, float]]
 
 
-@dataclass(frozen=True)
-class HyperparameterTable:
-    """One table of hyper-parameters.
-
-    Attributes:
-        title: what it shows.
-        csv: file in ``results/paper``, a line for each task.
-        benchmark: whose tasks its columns are.
-        notes: what a reader should know.
-    """
-
-    title: str
-    csv: str
-    benchmark: Benchmark
-    notes: tuple[str, ...] = ()
-
-
-HYPERPARAMETER_TABLES = {
-    11: HyperparameterTable(
-        "hyper-parameters of the few-shot experiments",
-        "table11_hparams_elevater.csv",
-        ELEVATER,
-        ("the paper's weight decays were searched in log space.",),
-    ),
-    12: HyperparameterTable(
-        "hyper-parameters of the VTAB-1k experiments", "table12_hparams_vtab1k.csv", VTAB1K
-    ),
-    13: HyperparameterTable(
-        "hyper-parameters of the GLUE experiments",
-        "table13_hparams_glue.csv",
-        GLUE,
-        ("the paper trained on four GPUs; whether its batch size is that of one is not said.",),
-    ),
-}
-
-
 def documents(
     number: int,
+    benchmark: Benchmark,
     spec: HyperparameterTable,
     published: PublishedTable,
     found: Found,
@@ -73,6 +38,7 @@ def documents(
 
     Args:
         number: the table's number in the paper.
+        benchmark: whose tasks its columns are.
         spec: the table.
         published: its numbers.
         found: what ``conf`` has; tasks that it does not have are left out.
@@ -83,16 +49,17 @@ def documents(
         UserError: the published table lacks a task.
     """
     numbers = {row.label: row.numbers for row in published.rows}
-    lacking = [task for task in spec.benchmark.tasks if task not in numbers]
+    lacking = [task for task in benchmark.tasks if task not in numbers]
     if lacking:
         raise UserError(f"{published.path} lacks {', '.join(lacking)}: edited?")
     columns = [column for column in published.columns if column in TITLES]
-    sheet = _sheet(number, spec, numbers, columns, found, where)
-    return render([sheet], lambda: _frame(number, spec, numbers, columns, found), [], form)
+    sheet = _sheet(number, benchmark, spec, numbers, columns, found, where)
+    return render([sheet], lambda: _frame(number, benchmark, numbers, columns, found), [], form)
 
 
 def _sheet(
     number: int,
+    benchmark: Benchmark,
     spec: HyperparameterTable,
     numbers: Mapping[str, Mapping[str, Number | None]],
     columns: list[str],
@@ -101,16 +68,16 @@ def _sheet(
 ) -> Sheet:
     lines = []
     for column in columns:
-        paper, ours = _line_pair(column, spec.benchmark, numbers, found)
+        paper, ours = _line_pair(column, benchmark, numbers, found)
         lines += [paper, ours] if found else [paper]
     below = ["paper: arXiv 2309.06922 as printed. conf: what a run without overrides takes today."]
     if found:
-        compared, differing = _differences(spec.benchmark, numbers, columns, found)
+        compared, differing = _differences(benchmark, numbers, columns, found)
         below.append(f"conf ({where}): {compared - len(differing)} of {compared} values agree.")
         below += differing
     else:
         below.append(
-            f"conf has no benchmark {spec.benchmark.name} yet: there is nothing to compare with."
+            f"conf has no benchmark {benchmark.name} yet: there is nothing to compare with."
         )
     below += [f"note: {note}" for note in spec.notes]
     title = f"Table {number} of the paper ({spec.title})"
@@ -158,19 +125,19 @@ def _differences(
 
 def _frame(
     number: int,
-    spec: HyperparameterTable,
+    benchmark: Benchmark,
     numbers: Mapping[str, Mapping[str, Number | None]],
     columns: list[str],
     found: Found,
 ) -> pd.DataFrame:
     lines = []
     for column in columns:
-        for task in spec.benchmark.tasks:
+        for task in benchmark.tasks:
             cell, value = numbers[task].get(column), found.get(task, {}).get(column)
             lines.append(
                 {
                     "table": number,
-                    "benchmark": spec.benchmark.name,
+                    "benchmark": benchmark.name,
                     "task": task,
                     "hyperparameter": column,
                     "paper": cell.value if cell else None,

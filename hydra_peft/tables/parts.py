@@ -18,7 +18,7 @@ from hydra_peft.tables.measures import Measure, mean_measure, one_scale
 from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.shared_tasks import shared_tasks
 from hydra_peft.tables.sheet import ranks
-from hydra_peft.tables.summaries import Summary, task_weights
+from hydra_peft.tables.summaries import Summary, task_weights, weights_over
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,13 @@ class Part:
 
     def means(self, row: Row) -> tuple[Summary | None, ...]:
         """Return the benchmark's means in their order; None where the row lacks a task."""
-        over = {"tasks": row.mean_over_tasks, "groups": row.mean_over_groups}
-        return tuple(over[what](self.averaged) for what in self.table.means.values())
+        means = self.table.means.values()
+        return tuple(row.mean(weights_over(over, self.averaged)) for over in means)
+
+    @property
+    def main_weights(self) -> dict[str, float]:
+        """Weights of the tasks in the mean that methods are compared by."""
+        return weights_over(self.table.about.main_mean[1], self.averaged)
 
     @property
     def mean_titles(self) -> tuple[str, ...]:
@@ -85,7 +90,7 @@ class Part:
         columns = []
         for measure, column in zip(self.measures, zip(*lines, strict=True), strict=True):
             pairs, digits = zip(column, rated, strict=True), measure.decimals(decimals)
-            shown = [round(x.mean, digits) if x and rates else None for x, rates in pairs]
+            shown = [round(x.value, digits) if x and rates else None for x, rates in pairs]
             columns.append(zip(column, ranks(shown, measure.sign), strict=True))
         return [list(line) for line in zip(*columns, strict=True)]
 

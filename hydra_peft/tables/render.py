@@ -86,7 +86,7 @@ def _shown(summary: Summary | None, measure: Measure) -> str:
         return "-"
     digits = measure.decimals(_DECIMALS)
     spread = "" if summary.std is None else f" ± {summary.std:.{digits}f}"
-    return f"{rounded(summary.mean, digits)}{spread}"
+    return f"{rounded(summary.value, digits)}{spread}"
 
 
 def seeds(row: Row) -> str:
@@ -104,8 +104,8 @@ def _legend(table: Table) -> str:
     means = "".join(f"{n[:1].upper()}{n[1:]}: {rules[over]}. " for n, over in table.means.items())
     means += {0: "Scores are ", 1: "It is ", 2: "Both are "}.get(len(table.means), "All are ")
     return (
-        f"Groups: {listed}. Cells: mean ± sample standard deviation over seeds. {means}taken per "
-        "seed; '-' where a run is missing."
+        f"Groups: {listed}. Cells: {table.about.over_seeds} ± sample standard deviation over "
+        f"seeds. {means}taken per seed; '-' where a run is missing."
     )
 
 
@@ -137,7 +137,7 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                     "group": over.get(name, ""),
                     "metric": mean_measure(table.measures, task_weights(dict(over))).title,
                     "tasks": ",".join(over),
-                    "mean": cell.mean if cell else None,
+                    table.about.over_seeds: cell.value if cell else None,
                     "std": cell.std if cell else None,
                     **interval_columns("", cell),
                     "seeds": cell.count if cell else 0,

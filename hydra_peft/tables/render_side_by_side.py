@@ -66,7 +66,7 @@ def sheet(side: SideBySide) -> Sheet:
         ends,
         above=common_sentence(side.measured, side.common, "measured "),
         below=_below(side),
-        name=f"table{side.number} {protocol}",
+        name=f"table{side.spec.number} {protocol}",
     )
 
 
@@ -141,7 +141,7 @@ def _decimals(quantity: Quantity, block: Block) -> int:
 
 def _mean(summary: Summary, quantity: Quantity, decimals: int) -> str:
     """Return a cell rounded as in the plain tables, and a mean rounded as the paper's means."""
-    value = summary.mean
+    value = summary.value
     return fixed(value, decimals) if quantity.is_mean else f"{value:.{decimals}f}"
 
 
@@ -160,7 +160,7 @@ def _signed(difference: float | None, quantity: Quantity, block: Block) -> str:
 
 
 def _title(side: SideBySide) -> str:
-    shown = f"Table {side.number} of the paper ({side.spec.title})"
+    shown = f"Table {side.spec.number} of the paper ({side.spec.title})"
     if side.table is None:
         return f"{shown}: nothing measured yet"
     return f"{shown} beside measured {title(side.table)}"
@@ -182,7 +182,7 @@ def _legend(side: SideBySide) -> str:
     benchmark = side.spec.benchmark
     groups = benchmark.groups
     rule = "Average: plain mean over tasks."
-    if len(groups) > 1:
+    if benchmark.main_mean[1] == "groups":
         sizes = ", ".join(f"{group} {len(tasks)}" for group, tasks in groups.items())
         rule = (
             f"Average, and mean over groups: mean of the groups' means ({sizes}), which the "
@@ -190,7 +190,8 @@ def _legend(side: SideBySide) -> str:
         )
     return (
         "paper: arXiv 2309.06922 as printed; (from cells): computed from the printed cells. "
-        "measured: mean ± sample standard deviation over seeds; means are taken per seed, over "
+        f"measured: {benchmark.over_seeds} ± sample standard deviation over seeds; means are taken "
+        "per seed, over "
         "the seeds that all of their tasks have; '-' where a run is missing. difference: measured "
         f"- paper. {rule} Measured parameters: without head / with mean head. Bold is the best of "
         "a column, underlined the second, among the paper's rows as printed (the published text "
@@ -210,7 +211,7 @@ def to_frame(sides: list[SideBySide]) -> pd.DataFrame:
                 lines += [
                     _frame_context(side)
                     | _frame_paper(block, q, ranked)
-                    | _frame_measured(measured, q, ranked)
+                    | _frame_measured(measured, q, ranked, side.spec.benchmark.over_seeds)
                     for q in side.quantities
                 ]
     frame = pd.DataFrame(lines)
@@ -222,7 +223,7 @@ def to_frame(sides: list[SideBySide]) -> pd.DataFrame:
 def _frame_context(side: SideBySide) -> dict[str, Any]:
     table = side.table
     return {
-        "table": side.number,
+        "table": side.spec.number,
         "benchmark": side.spec.benchmark.name,
         "protocol": table.protocol if table else None,
         "trained_on": table.trained_on if table else None,
@@ -247,7 +248,7 @@ def _frame_paper(block: Block, quantity: Quantity, ranked: _Ranks) -> dict[str, 
 
 
 def _frame_measured(
-    measured: MeasuredRow | None, quantity: Quantity, ranked: _Ranks
+    measured: MeasuredRow | None, quantity: Quantity, ranked: _Ranks, over: str
 ) -> dict[str, Any]:
     value = measured.values[quantity.name] if measured else None
     return {
@@ -255,7 +256,7 @@ def _frame_measured(
         "measured_method": measured.row.label if measured else None,
         "measured_model": measured.row.model if measured else None,
         "measured_weights": measured.row.weights if measured else None,
-        "measured_mean": value.mean if value else None,
+        f"measured_{over}": value.value if value else None,
         "measured_std": value.std if value else None,
         **interval_columns("measured_", value),
         "measured_seeds": value.count if value else 0,

@@ -19,7 +19,7 @@ def rest_command(
     Args:
         spec: the table.
         rows: the measured rows that count, the fullest first; the same weights and seeds are
-            asked for again.
+            asked for again; without any, the benchmark's seeds.
         protocol: its name, if one is meant.
         runs: where the run folders are; None is where ``train.py`` puts them.
     """
@@ -27,6 +27,7 @@ def rest_command(
     checkpoint = _checkpoint(spec, rows)
     words += [f"model.checkpoint={quoted(checkpoint)}"] if checkpoint else []
     seeds = sorted({seed for row in rows for scores in row.scores.values() for seed in scores})
+    seeds = seeds or spec.benchmark.seeds
     words += [f"seed={','.join(map(str, seeds))}"] if seeds else []
     words += [f"paths.runs={quoted(str(runs))}"] if runs else []
     return " ".join([spec.command, *(shlex.quote(word) for word in words)])
@@ -36,5 +37,5 @@ def _checkpoint(spec: PaperTable, rows: Sequence[Row]) -> str | None:
     """Return the weights' file; None where they come from the hub."""
     sources = [source for row in rows for source in row.sources]
     if not sources:
-        return spec.benchmark.checkpoint
+        return spec.benchmark.paper.checkpoint
     return sources[0] if Path(sources[0]).is_absolute() else None

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra_peft.config.benchmarks import find_benchmark
+from hydra_peft.config.benchmarks import Benchmark, find_benchmark
 from hydra_peft.config.identity import settings_id, short_hash
 from hydra_peft.runs.record import Record, completed_score
 from hydra_peft.tables.labels import PARTIAL, weights_label
 from hydra_peft.tables.measures import Measure, mean_measure, measure_of
 from hydra_peft.tables.overrides import UNCHECKED, Defaults, by_role, marks
-from hydra_peft.tables.summaries import Summary, group_weights, summarize, task_weights
+from hydra_peft.tables.summaries import Summary, summarize
 
 
 @dataclass
@@ -42,6 +42,7 @@ class Row:
         heads: parameters of the head by task.
         adapter: parameters of the adapter, averaged over runs whose size was tuned.
         records: its runs.
+        over_seeds: what its cells are of the scores of their seeds: ``mean`` or ``median``.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Row:
     heads: dict[str, int] = field(default_factory=dict)
     adapter: int = 0
     records: list[Record] = field(default_factory=list)
+    over_seeds: str = "mean"
 
     @property
     def label(self) -> str:
@@ -77,17 +79,6 @@ class Row:
         """Return the summary over seeds of one task; None where there is no run."""
         return self.mean({task: 1.0}) if task in self.scores else None
 
-    def mean_over_tasks(self, tasks: dict[str, str]) -> Summary | None:
-        """Return the plain mean over all ``tasks``, taken per seed, then summarised over seeds.
-
-        None unless every task has a run, and all share at least one seed.
-        """
-        return self.mean(task_weights(tasks))
-
-    def mean_over_groups(self, tasks: dict[str, str]) -> Summary | None:
-        """Return the mean of the means of the groups; ``tasks`` maps task to group."""
-        return self.mean(group_weights(tasks))
-
     def mean(self, weights: dict[str, float]) -> Summary | None:
         """Return the weighted mean of tasks, taken per seed, then summarised over seeds.
 
@@ -97,7 +88,7 @@ class Row:
         if not means:
             return None
         measure = mean_measure(self.measures, weights)
-        return summarize(means.values(), measure.least, measure.most)
+        return summarize(means.values(), measure.least, measure.most, over_seeds=self.over_seeds)
 
     def by_seed(self, weights: dict[str, float]) -> dict[int, float]:
         """Return the weighted mean of tasks by seed, of the seeds that all of them have."""
@@ -123,7 +114,7 @@ class Table:
             where tasks name it differently.
         tasks: task name to group, in the order of the columns.
         measures: what the scores of each task are; all rows have the same.
-        means: what its columns of means are called, and whether over ``tasks`` or ``groups``.
+        about: the benchmark's means, seeds and protocols.
     """
 
     benchmark: str
@@ -134,7 +125,12 @@ class Table:
     tasks: dict[str, str]
     rows: list[Row]
     measures: dict[str, Measure]
-    means: Mapping[str, str] = field(default_factory=lambda: find_benchmark("").means)
+    about: Benchmark
+
+    @property
+    def means(self) -> Mapping[str, str]:
+        """What its columns of means are called, and whether over ``tasks`` or ``groups``."""
+        return self.about.means
 
     @property
     def own_measures(self) -> list[Measure]:
@@ -173,14 +169,21 @@ def build_tables(
         trained_on, scored = record.role(record.trained_on), record.role(record.split)
         rule = record.rule_on(record.role(record.chosen_on))
         tables[record.benchmark, record.protocol, trained_on, scored, rule].append(record)
+    about = {key[0]: find_benchmark(key[0], benchmarks) for key in tables}
+
+    def order(key: tuple[str, ...]) -> tuple[object, ...]:
+        own = about[key[0]].protocols
+        return (key[0], own.index(key[1]) if key[1] in own else len(own), *key[1:])
+
     built: list[Table] = []
     warnings = _data_notes(records)
-    for key, found in sorted(tables.items()):
-        where = f"{key[0]}, protocol {key[1]}"
+    for key, found in sorted(tables.items(), key=lambda item: order(item[0])):
+        where, benchmark = f"{key[0]}, protocol {key[1]}", about[key[0]]
         warnings += _metrics(found, where)
-        benchmark = find_benchmark(key[0], benchmarks)
         for members in _by_metric(found):
             rows, apart = _rows(members, defaults)
+            for row in rows:
+                row.over_seeds = benchmark.over_seeds
             warnings += [*apart, *_lineages(members, where), *_contents(members, where)]
             measures = {record.task: _measure(record) for record in members}
             learnt = _name_or_role({record.trained_on for record in members}, key[2])
@@ -189,7 +192,7 @@ def build_tables(
             rule = members[0].rule if len(chosen_on) == 1 else key[4]
             tasks = benchmark.in_order({record.task: record.group for record in members})
             parts = (*key[:2], learnt, scored, rule)
-            built.append(Table(*parts, tasks, rows, measures, benchmark.means))
+            built.append(Table(*parts, tasks, rows, measures, benchmark))
     if len({table.protocol for table in built}) > 1:
         warnings.append("runs of different protocols are in different tables, never averaged.")
     return built, warnings

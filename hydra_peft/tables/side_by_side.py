@@ -6,7 +6,7 @@ Tables and rows are those of :mod:`rows`: what was not averaged there is not ave
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from hydra_peft.tables.pe_score import pe_factor
 from hydra_peft.tables.published import Number, PublishedRow, PublishedTable
 from hydra_peft.tables.rest import rest_command
 from hydra_peft.tables.rows import Row, Table, build_tables, reduced_precision
-from hydra_peft.tables.summaries import Summary, task_weights
+from hydra_peft.tables.summaries import Summary, task_weights, weights_over
 
 PRINTED: Literal["printed"] = "printed"
 FROM_CELLS: Literal["from cells"] = "from cells"
@@ -123,7 +123,6 @@ class SideBySide:
             :func:`~hydra_peft.tables.parts.common_overrides`.
     """
 
-    number: int
     spec: PaperTable
     table: Table | None
     quantities: list[Quantity]
@@ -138,7 +137,6 @@ class SideBySide:
 
 
 def compare(
-    number: int,
     spec: PaperTable,
     published: PublishedTable,
     records: list[Record],
@@ -147,16 +145,16 @@ def compare(
     defaults: Defaults | None = None,
     runs: Path | None = None,
     trainable: bool = True,
+    benchmarks: Sequence[Path] = (),
 ) -> tuple[list[SideBySide], list[str]]:
     """Put the runs of ``records`` beside the published rows they belong to.
 
     Args:
-        number: the table's number in the paper.
         spec: the table.
         published: its numbers.
         records: completed runs, of any benchmark.
         protocol: leave other protocols out.
-        defaults: as of :func:`~hydra_peft.tables.rows.build_tables`.
+        defaults, benchmarks: as of :func:`~hydra_peft.tables.rows.build_tables`.
         runs: as of :func:`~hydra_peft.tables.rest.rest_command`.
         trainable: whether ``conf`` has the table's experiment and its benchmark.
 
@@ -172,50 +170,49 @@ def compare(
     chosen = [r for r in chosen if protocol in (None, r.protocol)]
     others = {r.task: measure_of(r.primary).title for r in chosen if not _is_scored_so(r, spec)}
     chosen = [r for r in chosen if _is_scored_so(r, spec)]
-    tables, warnings = build_tables(chosen, defaults=defaults)
+    tables, warnings = build_tables(chosen, defaults=defaults, benchmarks=benchmarks)
     warnings += [
-        f"runs of {task} with {title} are left out: Table {number} has "
-        f"{measure_of(spec.benchmark.metric(task)).title} of it."
+        f"runs of {task} with {title} are left out: Table {spec.number} has "
+        f"{measure_of(spec.benchmark.paper.metric(task)).title} of it."
         for task, title in sorted(others.items())
     ]
     sides = []
     for table in tables:
         fitting = _fitting(table, spec)
-        warnings += _left_out(number, spec, table, [r for r in table.rows if r not in fitting])
+        warnings += _left_out(spec, table, [r for r in table.rows if r not in fitting])
         if fitting:
             place = (table.protocol, runs, trainable)
-            sides.append(_side_by_side(number, spec, published, table, *place))
+            sides.append(_side_by_side(spec, published, table, *place))
     if not sides:
-        sides = [_side_by_side(number, spec, published, None, protocol, runs, trainable)]
+        sides = [_side_by_side(spec, published, None, protocol, runs, trainable)]
     return sides, warnings
 
 
 def _is_scored_so(record: Record, spec: PaperTable) -> bool:
     """Whether the score of ``record`` is of the metric that the paper prints of its task."""
-    return record.primary == spec.benchmark.metric(record.task)
+    return record.primary == spec.benchmark.paper.metric(record.task)
 
 
 def quantities(spec: PaperTable) -> list[Quantity]:
     """Return the columns of a comparison: as the paper prints them, then means of ours."""
     benchmark = spec.benchmark
-    tasks, average = benchmark.tasks, benchmark.average
-    name = f"average ({benchmark.average_rule})"
-    columns = [Quantity(name, "", average, benchmark.average_decimals, name, spec.average)]
+    tasks, decimals = benchmark.tasks, benchmark.paper.decimals
+    average, name = spec.average_weights, f"average ({benchmark.main_mean[0]})"
+    columns = [Quantity(name, "", average, decimals, name, spec.average)]
     if spec.pe:
         columns.append(Quantity("PE", "", average, 3, "PE", spec.pe, pe=True))
     if spec.summary:
         return columns
     columns += [
-        Quantity(task, group, {task: 1.0}, benchmark.decimals, benchmark.titles[task], task)
+        Quantity(task, group, {task: 1.0}, decimals, benchmark.titles[task], task)
         for task, group in tasks.items()
     ]
-    means = {"mean over tasks": task_weights(tasks)}
-    if len(benchmark.groups) > 1:
-        by_group = {
-            f"{group} mean": task_weights(dict.fromkeys(members, group))
-            for group, members in benchmark.groups.items()
-        }
-        means = {**by_group, **means, "mean over groups": average}
+    means = {
+        f"{group} mean": task_weights(dict.fromkeys(members, group))
+        for group, members in benchmark.groups.items()
+        if len(benchmark.groups) > 1
+    }
+    means |= {mean: weights_over(over, tasks) for mean, over in benchmark.means.items()}
     return [*columns, *(Quantity(n, "", weights, 2, n) for n, weights in means.items())]
 
 
@@ -235,17 +232,18 @@ def _fitting(table: Table, spec: PaperTable) -> list[Row]:
     return [row for row in table.rows if any(_fits(row, items) for items in spec.rows.values())]
 
 
-def _left_out(number: int, spec: PaperTable, table: Table, rows: list[Row]) -> Iterator[str]:
+def _left_out(spec: PaperTable, table: Table, rows: list[Row]) -> Iterator[str]:
     if rows:
         labels = ", ".join(dict.fromkeys(row.label for row in rows))
-        yield f"protocol {table.protocol}: no row of Table {number} is like {labels}: left out."
+        yield (
+            f"protocol {table.protocol}: no row of Table {spec.number} is like {labels}: left out."
+        )
     unknown = [task for task in table.tasks if task not in spec.benchmark.tasks]
     if unknown:
-        yield f"tasks that Table {number} does not have are left out: {', '.join(unknown)}."
+        yield f"tasks that Table {spec.number} does not have are left out: {', '.join(unknown)}."
 
 
 def _side_by_side(
-    number: int,
     spec: PaperTable,
     published: PublishedTable,
     table: Table | None,
@@ -271,7 +269,7 @@ def _side_by_side(
         )
     for block in blocks:
         notes += deviations(block.published, block.label, spec)
-    return SideBySide(number, spec, table, columns, blocks, notes, common)
+    return SideBySide(spec, table, columns, blocks, notes, common)
 
 
 def _block(
@@ -298,18 +296,8 @@ def _block(
             _measured(row, label, spec, columns, paper)
             for row, label in zip(rows, _labels(key, rows, spec, common), strict=True)
         ],
-        awaited=f"{key} (measured)" if measured and key in trained_rows(spec) and not rows else "",
+        awaited=f"{key} (measured)" if measured and key in spec.trained and not rows else "",
     )
-
-
-def trained_rows(spec: PaperTable) -> list[str]:
-    """Return the keys of the rows that the table's command trains, with the methods there are."""
-    methods = method_names()
-    return [
-        key
-        for key, items in spec.rows.items()
-        if items["name"] in methods and key not in spec.apart
-    ]
 
 
 def _paper_value(column: Quantity, published: PublishedRow) -> PaperValue | None:
@@ -321,7 +309,7 @@ def _paper_value(column: Quantity, published: PublishedRow) -> PaperValue | None
 
 
 def _is_like_paper(row: Row, spec: PaperTable) -> bool:
-    pretrained = row.model == spec.benchmark.backbone and row.weights != RANDOM
+    pretrained = row.model == spec.benchmark.paper.model and row.weights != RANDOM
     return pretrained and not row.partial and not row.overrides
 
 
@@ -330,7 +318,7 @@ def _labels(name: str, rows: list[Row], spec: PaperTable, common: tuple[str, ...
     apart."""
     labels = []
     for row in rows:
-        marks = [row.model] * (row.model != spec.benchmark.backbone)
+        marks = [row.model] * (row.model != spec.benchmark.paper.model)
         marks += [RANDOM] * (row.weights == RANDOM) + [PARTIAL] * row.partial
         marks += [*reduced_precision(row.settings), *own_overrides(row, common)]
         labels.append(f"{name} ({', '.join(['measured', *marks])})")
@@ -363,7 +351,7 @@ def _measured(
             value = value.scaled(pe_factor(row.adapter + (mean_head or 0.0)) / 100.0)
         published = paper[column.name]
         values[column.name] = value
-        differences[column.name] = value.mean - published.value if value and published else None
+        differences[column.name] = value.value - published.value if value and published else None
     return MeasuredRow(label, row, values, differences, mean_head, _is_like_paper(row, spec))
 
 
@@ -381,7 +369,7 @@ def _count(
 ) -> str:
     """Count the existing runs of the table and name the command for the rest."""
     tasks = len(spec.benchmark.tasks)
-    wanted = trained_rows(spec)
+    wanted = spec.trained
     total = len(wanted) * tasks
     counted: list[Row] = []
     rules = []

@@ -116,10 +116,11 @@ def _spread(chosen: Strays) -> Sheet:
         cells = _summaries(part, row, part.mean_titles).values()
         shown = zip(part.titles, part.measures, cells, strict=True)
         lines.append({"method": label, **{n: _with_interval(cell, m) for n, m, cell in shown}})
+    over = part.table.about.over_seeds
     below = (
-        "Cells: mean ± sample standard deviation [95% interval of the mean] (number of seeds). "
-        f"{bounds_sentence(part.table)} They are over seeds alone: they say nothing of other test "
-        "images."
+        f"Cells: {over} ± sample standard deviation [95% interval of the {over}] (number of "
+        f"seeds). {bounds_sentence(part.table)} They are over seeds alone: they say nothing of "
+        "other test images."
     )
     said = [*chosen.sentence, *part.means_sentence, below, *measures_sentence(part.table)]
     return _sheet(part, "spread over seeds", lines, said)
@@ -145,11 +146,12 @@ def _with_interval(summary: Summary | None, measure: Measure) -> str:
     if summary is None:
         return "-"
     digits = measure.decimals()
-    mean = rounded(summary.mean, digits)
-    if summary.std is None or summary.interval is None:
-        return f"{mean} (1)"
-    low, high = (rounded(end, digits) for end in summary.interval)
-    return f"{mean} ± {summary.std:.{digits}f} [{low}, {high}] ({summary.count})"
+    mean = rounded(summary.value, digits)
+    said = [mean, *([f"± {summary.std:.{digits}f}"] if summary.std is not None else [])]
+    if summary.interval:
+        low, high = (rounded(end, digits) for end in summary.interval)
+        said.append(f"[{low}, {high}]")
+    return " ".join([*said, f"({summary.count})"])
 
 
 def _interval(ends: tuple[float, float], digits: int) -> str:
@@ -167,7 +169,7 @@ def _tests(part: Part, members: list[Pair]) -> Sheet:
             {
                 "pair": _vs(pair),
                 "tasks": f"{len(pair.compared)}",
-                "mean difference": rounded(over.mean, digits, sign=True) if over else "-",
+                "mean difference": rounded(over.value, digits, sign=True) if over else "-",
                 "95% interval": _interval(interval, digits) if interval else "-",
                 "seeds": f"{over.count}" if over else "0",
                 "wins-ties-losses": _score(pair.tasks_won),
@@ -302,7 +304,7 @@ def _pair_lines(pair: Pair) -> list[dict[str, Any]]:
 
 def _numbers(summary: Summary | None) -> dict[str, Any]:
     return {
-        "value": summary.mean if summary else None,
+        "value": summary.value if summary else None,
         "std": summary.std if summary else None,
         **interval_columns("", summary),
         "seeds": summary.count if summary else 0,

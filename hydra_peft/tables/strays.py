@@ -65,13 +65,15 @@ def strays(part: Part, asked: Collection[int] = (), least: int = 1) -> Strays:
     )
 
 
-def usual_seeds(part: Part, row: Row) -> set[int]:
-    """Return the seeds of ``row`` that it or another row has on at least half of the tasks.
+def wanted_seeds(part: Part, row: Row) -> set[int]:
+    """Return the seeds that ``row`` should have on every task.
 
-    All of its seeds where there is no such one.
+    Those of the benchmark that any row of ``part`` has, and of its own those that it or another row
+    has on at least half of the tasks; all of its own where there is no such one.
     """
     tasks = part.table.tasks
+    there = {seed for r in part.table.rows for task in tasks for seed in r.scores.get(task, ())}
     counts = [Counter(s for task in tasks for s in r.scores.get(task, ())) for r in part.table.rows]
     usual = {seed for count in counts for seed, n in count.items() if 2 * n >= len(tasks)}
     own = {seed for task in tasks for seed in row.scores.get(task, ())}
-    return own & usual or own
+    return (own & usual or own) | there.intersection(part.table.about.seeds)

@@ -1,13 +1,14 @@
-"""Means over seeds with their spread and their intervals, and how tasks weigh in a mean."""
+"""Means and medians over seeds, their spread and intervals, and how tasks weigh in a mean."""
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hydra_peft.analysis.intervals import bounded_interval, t_half_width
+from hydra_peft.analysis.intervals import bounded_interval, median_interval, t_half_width
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Summary:
             percent.
     """
 
-    mean: float
+    value: float
     std: float | None
     count: int
     least: float = 0.0
@@ -33,13 +34,34 @@ class Summary:
         """
         if self.std is None:
             return None
-        return bounded_interval(self.mean, self.std, self.count, self.least, self.most)
+        return bounded_interval(self.value, self.std, self.count, self.least, self.most)
 
     def scaled(self, factor: float) -> Summary:
         """Return the summary of all values times ``factor``, which is positive."""
         std = None if self.std is None else self.std * factor
-        bounds = (self.least * factor, self.most * factor)
-        return Summary(self.mean * factor, std, self.count, *bounds)
+        least, most = self.least * factor, self.most * factor
+        value = self.value * factor
+        return dataclasses.replace(self, value=value, std=std, least=least, most=most)
+
+
+@dataclass(frozen=True)
+class Median(Summary):
+    """The same with the median of ``values`` in the place of their mean."""
+
+    values: tuple[float, ...] = ()
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """An interval of the median, at 95% at least; None for fewer than six seeds.
+
+        See :func:`~hydra_peft.analysis.intervals.median_interval`.
+        """
+        return median_interval(self.values)
+
+    def scaled(self, factor: float) -> Median:
+        """Return the summary of all values times ``factor``, which is positive."""
+        values = tuple(value * factor for value in self.values)
+        return Median(**{**vars(super().scaled(factor)), "values": values})
 
 
 class Difference(Summary):
@@ -51,14 +73,22 @@ class Difference(Summary):
         if self.std is None:
             return None
         half = t_half_width(self.std, self.count)
-        return max(self.least, self.mean - half), min(self.most, self.mean + half)
+        return max(self.least, self.value - half), min(self.most, self.value + half)
 
 
-def summarize(values: Iterable[float], least: float = 0.0, most: float = 100.0) -> Summary:
-    """Return the :class:`Summary` of scores between ``least`` and ``most``, at least one."""
-    numbers = list(values)
+def summarize(
+    values: Iterable[float], least: float = 0.0, most: float = 100.0, *, over_seeds: str = "mean"
+) -> Summary:
+    """Return the :class:`Summary` of scores between ``least`` and ``most``, at least one.
+
+    ``over_seeds`` is ``mean``, or ``median`` for a :class:`Median`.
+    """
+    numbers = tuple(values)
     std = statistics.stdev(numbers) if len(numbers) > 1 else None
-    return Summary(statistics.fmean(numbers), std, len(numbers), least, most)
+    rest = (std, len(numbers), least, most)
+    if over_seeds == "median":
+        return Median(statistics.median(numbers), *rest, numbers)
+    return Summary(statistics.fmean(numbers), *rest)
 
 
 def summarize_differences(values: Iterable[float], width: float = 100.0) -> Difference:
@@ -66,12 +96,17 @@ def summarize_differences(values: Iterable[float], width: float = 100.0) -> Diff
     return Difference(**vars(summarize(values, -width, width)))
 
 
-def task_weights(tasks: dict[str, str]) -> dict[str, float]:
+def weights_over(over: str, tasks: Mapping[str, str]) -> dict[str, float]:
+    """Return the weight of each task in a mean over ``tasks`` or over their ``groups``."""
+    return {"tasks": task_weights, "groups": group_weights}[over](tasks)
+
+
+def task_weights(tasks: Mapping[str, str]) -> dict[str, float]:
     """Return the weight of each task in the plain mean over all ``tasks``."""
     return {task: 1.0 / len(tasks) for task in tasks}
 
 
-def group_weights(tasks: dict[str, str]) -> dict[str, float]:
+def group_weights(tasks: Mapping[str, str]) -> dict[str, float]:
     """Return the weight of each task in the mean of the groups' means; task to group is given."""
     sizes = Counter(tasks.values())
     return {task: 1.0 / (len(sizes) * sizes[group]) for task, group in tasks.items()}

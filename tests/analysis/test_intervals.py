@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hydra_peft.analysis.intervals import Sign, sign_test, t_interval
+from hydra_peft.analysis.intervals import Sign, median_interval, sign_test, t_interval
 
 
 def test_interval_by_hand() -> None:
@@ -31,3 +31,18 @@ def test_sign_by_hand() -> None:
     assert sign_test([1, 2, 3, 4, 5]) == Sign(5, 5, pytest.approx(2 / 32))
     assert sign_test([1, 2, 3, 4, -5, 0, math.nan]) == Sign(4, 5, pytest.approx(12 / 32))
     assert sign_test([0.0]) == Sign(0, 0, 1.0)
+
+
+@pytest.mark.parametrize(("count", "place"), [(6, 1), (8, 1), (9, 2), (12, 3), (17, 5), (20, 6)])
+def test_interval_of_a_median_is_between_the_order_statistics_of_printed_tables(
+    count: int, place: int
+) -> None:
+    # Ranks of the 95% interval of a median, as printed in tables of the sign test.
+    values = [float((7 * i) % count) for i in range(count)]  # 0 to count - 1 in another order
+    assert median_interval(values) == (place - 1, count - place)
+
+
+def test_fewer_than_six_values_have_no_interval_of_their_median() -> None:
+    # Of five, all lie on one side of it with probability 2 / 2^5 = 6.25%.
+    assert median_interval([1.0, 2.0, 3.0, 4.0, 5.0]) is None
+    assert median_interval([]) is None

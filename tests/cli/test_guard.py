@@ -139,12 +139,3 @@ def test_where_nothing_can_be_written_is_told_before_anything_is_done(
     assert told.out == ""
     assert f"cannot write at {tmp_path}/file: there is a file of that name" in told.err
     assert "set out to another folder" in told.err
-
-
-def test_a_sentence_that_quotes_a_file_is_one_line_of_bounded_length(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    complain("a\n\x1b[31m" + "b" * 100_000)
-    printed = capsys.readouterr().err
-    assert printed.startswith("error: a \\x1b[31mbbb")
-    assert len(printed) < 5000

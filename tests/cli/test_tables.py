@@ -13,6 +13,7 @@ from flat_results import fields, flat
 from hydra_peft.cli import tables
 from hydra_peft.methods import method_class
 from hydra_peft.runs.record import Record, read_record, write_record
+from hydra_peft.tables import paper_tables
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -209,6 +210,6 @@ def test_mistakes_are_one_sentence(
 def test_missing_published_numbers_are_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tables, "PAPER", tmp_path)
+    monkeypatch.setattr(paper_tables, "PUBLISHED", tmp_path)
     assert call(monkeypatch, "table=8", f"runs={tmp_path}", f"out={tmp_path}/out") == 2
     assert "cannot read the published table" in capsys.readouterr().err

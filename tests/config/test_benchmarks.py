@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 from vtab1k_records import vtab_record
 
+from hydra_peft.cli.train import register
 from hydra_peft.config.benchmarks import all_benchmarks, find_benchmark
+from hydra_peft.config.resolvers import first_protocol
 from hydra_peft.errors import UserError
+from hydra_peft.report.scores import score_table
+from hydra_peft.report.summary import leaders
+from hydra_peft.tables.paper_tables import paper_tables
 from hydra_peft.tables.published import read_published
 from hydra_peft.tables.render import documents, to_frame
 from hydra_peft.tables.rows import build_tables
@@ -24,6 +32,8 @@ groups:
 means:
   average: tasks
 """
+
+TABLE = "{title: x, csv: x.csv, average: avg, experiment: x, rows: {A: {name: lora}}}"
 
 
 @pytest.fixture
@@ -41,7 +51,8 @@ def test_each_data_set_is_in_its_benchmark_and_group(root: Path) -> None:
         if task["benchmark"] == "own":
             continue  # named by who brings the data
         found.setdefault(task["benchmark"], {})[task["name"]] = task["group"]
-    assert found == {name: one.tasks for name, one in all_benchmarks().items()}
+    of_paper = {"elevater", "glue"}  # only the paper's tables of them are here
+    assert found == {n: one.tasks for n, one in all_benchmarks().items() if n not in of_paper}
 
 
 def test_vtab1k_has_the_order_and_titles_of_the_published_table(root: Path) -> None:
@@ -75,20 +86,108 @@ def test_a_benchmark_of_a_users_folder_has_its_own_groups_and_means(mine: Path) 
     assert list(unknown.means) == ["mean over tasks", "mean over groups"]
 
 
+def test_a_benchmark_of_medians_is_shown_by_them(mine: Path) -> None:
+    path = mine / "benchmark" / "mine.yaml"
+    path.write_text(f"{MINE}over_seeds: median\nprotocols: [validation, clean]\n", encoding="utf-8")
+    scores = (60.0, 61.0, 95.0)
+    runs = [
+        vtab_record("LoRA", "dtd", score, seed, benchmark="mine", group="textures", protocol=name)
+        for name in ("clean", "validation")
+        for seed, score in enumerate(scores)
+    ]
+    tables, _ = build_tables(runs, benchmarks=[mine])
+    assert [table.protocol for table in tables] == ["validation", "clean"]
+    frame = to_frame(tables)
+    assert set(frame["median"]) == {61.0}
+    assert "mean" not in frame
+    text = documents(tables, [], "markdown")["md"]
+    assert "61.0 ± 19.9" in text
+    assert "Cells: median ± sample standard deviation over seeds." in text
+    view = score_table(tables[0], [])
+    assert [cell.mean for cell in view.parts[0].lines[0].cells] == ["61.0", "61.0"]
+    assert "Cells: median over seeds." in view.sentences
+    (leader, _) = leaders(tables)
+    assert (leader.mean.value, leader.mean_title) == (61.0, "average")
+
+
+def test_runs_take_the_first_protocol_of_their_benchmark() -> None:
+    for dataset in ("mini/digits", "svhn", "folder", "not/there"):
+        assert first_protocol(dataset) == "clean"
+
+
+def test_the_default_protocol_follows_the_data_set(compose_train: Callable[..., Any]) -> None:
+    own = {"mini/cells": "validation"}
+    register()
+    OmegaConf.register_new_resolver("first_protocol", lambda d: own.get(d, "clean"), replace=True)
+    try:
+        words = "dataset=mini/cells", "seed=77"  # composed for this test alone
+        assert compose_train(*words).protocol.name == "validation"
+        assert compose_train("dataset=mini/digits", "seed=77").protocol.name == "clean"
+        assert compose_train(*words, "protocol=paper").protocol.name == "paper"
+    finally:
+        register()
+
+
+def test_protocols_and_experiments_are_there(root: Path) -> None:
+    there = {path.stem for path in (root / "conf" / "protocol").glob("*.yaml")}
+    for benchmark in all_benchmarks().values():
+        assert set(benchmark.protocols) <= there
+
+
+def test_a_number_is_one_tables(mine: Path) -> None:
+    path = mine / "benchmark" / "mine.yaml"
+    table = f"paper: {{scores: {{table16: {TABLE}}}}}\n"
+    path.write_text(MINE + table, encoding="utf-8")
+    benchmark, spec = paper_tables([mine])[16]
+    assert (benchmark.name, spec.csv) == ("mine", "x.csv")
+    assert 16 not in paper_tables()
+    path.with_name("other.yaml").write_text(MINE + table, encoding="utf-8")
+    with pytest.raises(UserError, match="benchmarks 'mine' and 'other' both have a table16"):
+        paper_tables([mine])
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("groups: {a: {b: null}}\nmean: {}", "unknown key 'mean'; known here: title, groups"),
-        ("title: x", "needs 'groups'"),
-        ("groups: {a: [b]}", "needs 'groups'"),
-        ("groups: {a: {b: null}}\nmeans: {best: max}", "each over one of: tasks, groups"),
-        ("groups: {a: {b: null}, c: {b: null}}", "a task in two groups"),
-        ("groups: {a: {b: null}}\nprepared: 1", "must be true or false"),
+        (
+            "mean: {}",
+            r"bad\.yaml: unknown key 'benchmark.mean' .*; known here: name, title",
+        ),
+        ("name: other", "says name: other: a benchmark is called as its file"),
+        ("groups: null", "benchmark.groups=null is not allowed: it must be a group of settings"),
+        ("groups: {a: [b]}", "benchmark.groups.a=.* must be a group of settings"),
+        ("groups: {a: {}}", "benchmark.groups.a has no task"),
+        ("means: {best: max}", "each over one of: tasks, groups"),
+        ("means: {}", "each over one of: tasks, groups"),
+        ("groups: {a: {b: null}, c: {b: null}}", "task 'b' is in two groups"),
+        ("prepared: 1", "benchmark.prepared=1 is not allowed: it must be true or false"),
+        ("seeds: [0, one]", r"benchmark.seeds\[1\]=one is not allowed: it must be a whole number"),
+        ("over_seeds: best", "benchmark.over_seeds=best is not allowed: .* mean, median"),
+        ("protocols: []", "benchmark.protocols is empty: name one"),
+        ("paper: {decimals: -1}", "paper.decimals=-1 is not allowed: it must be at least 0"),
+        ("paper: {metrics: {c: mae}}", "paper.metrics has no task of it: c"),
+        (
+            "paper: {scores: {table8: {titel: x}}}",
+            "unknown key .*scores.table8.titel",
+        ),
+        (f"paper: {{scores: {{eight: {TABLE}}}}}", "'eight' names no table of a paper"),
+        ("paper: {data_sets: {table8: {title: x}}}", r"table8.csv has no value"),
+        (
+            "paper: {scores: {table5: {title: x, csv: x.csv}}}",
+            "either rows and experiment, or",
+        ),
+        (
+            "paper: {scores: {table5: {title: x, csv: x.csv, summary_of: table8}}}",
+            "table5 is summary_of=table8: it must be one of paper.scores that has rows",
+        ),
+        (f"paper: {{scores: {{table8: {{apart: [LoRA], {TABLE[1:]}}}}}", "has no row 'LoRA'"),
+        ("paper: {scores: {table8: {title: x, csv: x, experiment: x, rows: {A: {}}}}}", "row 'A'"),
         ("groups: [", "is not valid yaml"),
     ],
 )
 def test_a_malformed_benchmark_is_one_sentence(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "benchmark").mkdir()
+    text = text if "groups" in text else f"groups: {{a: {{b: null}}}}\n{text}"
     (tmp_path / "benchmark" / "bad.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=told):
         find_benchmark("bad", [tmp_path])

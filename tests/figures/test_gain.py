@@ -135,7 +135,7 @@ def test_a_stray_run_beside_a_sweep_is_left_out_and_named(
 def test_names_stand_beside_the_axes_and_means_are_what_they_are_called(tmp_path: Path) -> None:
     collection = put(tmp_path, *scores("lora", LORA), *scores("hydra", HYDRA))
     data = FIGURE.data(collection, Settings())
-    assert "That over groups is the mean of the groups' means." in data.caption
+    assert "Mean over groups: the mean of the groups' means." in data.caption
     made = FIGURE.draw(data)
     made.canvas.draw()
     (axes,) = made.axes
@@ -149,7 +149,7 @@ def test_names_stand_beside_the_axes_and_means_are_what_they_are_called(tmp_path
     # One group has one mean: there is nothing else to average.
     one = FIGURE.data(collection, Settings(tasks="b,c"))
     assert list(one.table["name"]) == ["b", "c", "structured mean"]
-    assert "That over groups" not in one.caption
+    assert "Mean over groups" not in one.caption
 
 
 def test_a_lower_error_is_a_gain(tmp_path: Path) -> None:

@@ -17,12 +17,11 @@ from hydra_peft.figures import find_figure
 from hydra_peft.figures._looks import MARKERS
 from hydra_peft.runs.collection import Collection, FoundRun
 from hydra_peft.runs.record import Record
-from hydra_peft.tables.paper_tables import VTAB1K
 from hydra_peft.tables.published import read_published
 from hydra_peft.tables.rows import summarize
 
 sys.path.append(str(Path(__file__).parent.parent / "tables"))
-from vtab1k_records import vtab_record
+from vtab1k_records import VTAB1K, vtab_record
 
 FIGURE = find_figure("pareto")
 Settings = FIGURE.settings

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,12 @@ from made_up import made_up, put, scores
 from hydra_peft.errors import UserError
 from hydra_peft.figures import all_figures, find_figure
 from hydra_peft.figures._base import CollectionFigure
-from hydra_peft.figures._sheets import Selection, choose, complete_part, half_width
+from hydra_peft.figures._sheets import Selection, choose, complete_part
 from hydra_peft.runs.collection import Collection
 from hydra_peft.tables.labels import RANDOM
 from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.parts import parts
-from hydra_peft.tables.rows import build_tables, summarize
+from hydra_peft.tables.rows import build_tables
 
 #: everything that is never compared, and how a run has it
 APART: dict[str, dict[str, Any]] = {
@@ -136,11 +134,3 @@ def test_rows_are_called_as_in_tables_where_a_stray_has_other_settings(tmp_path:
     assert sorted(drawn.label(row) for row in drawn.table.rows) == sorted(labels[:1] + labels[2:])
     assert drawn.caption.endswith("; all with train.epochs=5.")
     assert drawn.left_out == ("Left out: lora r=4 (train.epochs=9) [no run on b].",)
-
-
-def test_students_interval_by_the_book() -> None:
-    # Quantiles 0.975 of Student's t as printed in tables, with one and two degrees of freedom.
-    for values, quantile in (([1.0, 3.0], 12.706), ([1.0, 2.0, 6.0], 4.303)):
-        expected = quantile * statistics.stdev(values) / math.sqrt(len(values))
-        assert half_width(summarize(values)) == pytest.approx(expected, rel=1e-3)
-    assert math.isnan(half_width(summarize([5.0])))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from study import put
-from vtab1k_records import vtab_record
+from vtab1k_records import VTAB1K, vtab_record
 
 from hydra_peft.cli.report import write_report
-from hydra_peft.tables.paper_tables import VTAB1K
 
 
 def test_side_by_side(browser: object, tmp_path: Path) -> None:

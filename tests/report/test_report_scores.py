@@ -99,8 +99,8 @@ def test_leader_ahead_and_not_separated() -> None:
     assert found.label == "lora r=4"
     assert found.verdict == "Highest mean; ahead of linear and not separated from hydra r=2+2."
     near, far = found.rivals
-    assert near.difference.mean == pytest.approx((0.1 - 0.2 + 0.4) / 3)
-    assert far.difference.mean == pytest.approx((20.0 + 19.9 + 20.0) / 3)
+    assert near.difference.value == pytest.approx((0.1 - 0.2 + 0.4) / 3)
+    assert far.difference.value == pytest.approx((20.0 + 19.9 + 20.0) / 3)
     assert far.difference.count == 3
     # t(0.975, 2) = 4.302653; the deviation of 20, 19.9 and 20 is 0.057735.
     assert far.difference.interval == pytest.approx(
@@ -116,7 +116,7 @@ def test_leader_of_other_seeds_is_not_called_ahead() -> None:
     found = leader(*(scored(m, "digits", s, x) for m, xs in scores.items() for s, x in xs.items()))
     assert found.label == "lora r=4"
     (rival,) = found.rivals
-    assert rival.difference.mean == pytest.approx(-2.0)
+    assert rival.difference.value == pytest.approx(-2.0)
     assert found.verdict == (
         "Highest mean; in common seeds behind hydra r=2+2 and without a common seed with linear."
     )
@@ -137,7 +137,7 @@ def test_a_stray_run_leaves_everybody_else_a_mean() -> None:
     ]
     stray = scored("hydra", "shapes_count", 0, 10.0)
     found = leader(*sweep, stray)
-    assert (found.label, found.mean.mean) == ("lora r=4", 90.5)
+    assert (found.label, found.mean.value) == ("lora r=4", 90.5)
     assert found.verdict == "Highest mean; ahead of linear."
     assert found.sentences == (
         "Means are over the tasks that rows share: digits, cells. Not in them: shapes_count (only "
@@ -195,10 +195,17 @@ def test_of_errors_the_lowest_leads() -> None:
     (found,) = leaders([table])
     assert found.label.startswith("lora")
     assert found.verdict.startswith("Lowest mean; ahead of hydra")
-    assert found.rivals[0].difference.mean == pytest.approx(0.2)
-    assert found.shown(found.mean.mean) == "0.2100"
+    assert found.rivals[0].difference.value == pytest.approx(0.2)
+    assert found.shown(found.mean.value) == "0.2100"
     page = score_table(table, [])
     assert page.badges[0].text == "mean squared error (lower is better)"
     assert page.sentences == ["mean squared error: lower is better, not in percent."]
     best = [line.label for line in page.parts[0].lines if line.cells[0].rank == 1]
     assert best == [found.label]
+
+
+def test_a_benchmark_with_one_mean_has_one_column_of_it() -> None:
+    names = ("elpv", "elpv_type")
+    view = shown(*(scored("lora", task, 0, 90.0, benchmark="real") for task in names))
+    assert [name for name, _ in view.columns] == ["elpv", "elpv_type", "mean over tasks"]
+    assert [cell.mean for cell in view.parts[0].lines[0].cells] == ["90.0"] * 3

@@ -10,11 +10,11 @@ import pytest
 from fabricated_runs import agreeing
 from flat_results import fields, flat
 from scored_records import scored
-from vtab1k_records import vtab_record
+from vtab1k_records import PAPER_TABLES, vtab_record
 
 from hydra_peft.runs.collection import collect
 from hydra_peft.runs.record import write_record
-from hydra_peft.tables.paper_tables import PAPER_TABLES, PaperTable
+from hydra_peft.tables.paper_tables import PaperTable
 from hydra_peft.tables.published import PublishedTable, read_published
 from hydra_peft.tables.render_side_by_side import texts, to_frame
 from hydra_peft.tables.side_by_side import SideBySide, compare
@@ -45,14 +45,14 @@ def write_runs(runs: Path, spec: PaperTable, table: PublishedTable) -> None:
                 benchmark=spec.benchmark.name,
                 group=group,
                 task=task,
-                model=spec.benchmark.backbone,
+                model=spec.benchmark.paper.model,
                 method=dict(spec.rows[key]),
                 method_label=key,
                 data={"sha256": task},
                 **fields(flat(base) | {"accuracy": row.numbers[task].value}),
                 parameters=parameters,
             )
-            metric, record = spec.benchmark.metric(task), agreeing(record)
+            metric, record = spec.benchmark.paper.metric(task), agreeing(record)
             if metric != "accuracy":
                 record = scored(record, metric, row.numbers[task].value)
             write_record(record, runs / spec.benchmark.name / task / key.replace(" ", "-"))
@@ -62,7 +62,7 @@ def fed_back(number: int, tmp_path: Path) -> SideBySide:
     spec, detailed = PAPER_TABLES[number], DETAILED.get(number, number)
     write_runs(tmp_path / "runs", spec, published(detailed))
     collection = collect(tmp_path / "runs")
-    (side,), warnings = compare(number, spec, published(number), collection.records)
+    (side,), warnings = compare(spec, published(number), collection.records)
     assert collection.warnings == warnings == []
     return side
 
@@ -122,10 +122,10 @@ def test_averages_follow_the_rule_of_their_benchmark(tmp_path: Path) -> None:
     vtab = fed_back(2, tmp_path / "2")
     hydra = next(block for block in vtab.blocks if block.key == "Hydra").measured[0]
     groups = (572.8 / 7, 343.8 / 4, 493.3 / 8)
-    assert hydra.values[vtab.quantities[0].name].mean == pytest.approx(sum(groups) / 3)
+    assert hydra.values[vtab.quantities[0].name].value == pytest.approx(sum(groups) / 3)
     elevater = fed_back(1, tmp_path / "1")
     hydra = next(block for block in elevater.blocks if block.key == "Hydra").measured[0]
-    assert hydra.values["mean over tasks"].mean == pytest.approx(1419.02 / 20)
+    assert hydra.values["mean over tasks"].value == pytest.approx(1419.02 / 20)
     assert [q.name for q in elevater.quantities][-1] == "mean over tasks"
 
 

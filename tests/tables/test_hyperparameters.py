@@ -11,22 +11,22 @@ import pytest
 from hydra_peft.cli.defaults import default_hyperparameters, expected_sizes, has_benchmark
 from hydra_peft.errors import UserError
 from hydra_peft.tables import datasets, hyperparameters
-from hydra_peft.tables.datasets import DATASET_TABLES
-from hydra_peft.tables.hyperparameters import HYPERPARAMETER_TABLES
+from hydra_peft.tables.paper_tables import paper_tables
 from hydra_peft.tables.published import read_published
 
 PAPER = Path(__file__).resolve().parents[2] / "results" / "paper"
 
 
 def hyperparameter_texts(number: int, found: hyperparameters.Found) -> dict[str, str]:
-    spec = HYPERPARAMETER_TABLES[number]
+    benchmark, spec = paper_tables()[number]
     published = read_published(PAPER / spec.csv)
-    return hyperparameters.documents(number, spec, published, found, "clean", "markdown")
+    return hyperparameters.documents(number, benchmark, spec, published, found, "clean", "markdown")
 
 
 def dataset_texts(number: int, found: datasets.Found) -> dict[str, str]:
-    spec = DATASET_TABLES[number]
-    return datasets.documents(number, spec, read_published(PAPER / spec.csv), found, "markdown")
+    benchmark, spec = paper_tables()[number]
+    published = read_published(PAPER / spec.csv)
+    return datasets.documents(number, benchmark, spec, published, found, "markdown")
 
 
 def test_conf_has_the_papers_hyperparameters_of_vtab1k() -> None:
@@ -66,12 +66,11 @@ def test_has_benchmark() -> None:
 
 
 def test_a_table_of_other_tasks_is_refused() -> None:
-    spec = HYPERPARAMETER_TABLES[12]
-    other = read_published(PAPER / HYPERPARAMETER_TABLES[13].csv)
+    other = read_published(PAPER / paper_tables()[13][1].csv)
     with pytest.raises(UserError, match="lacks cifar100, caltech101"):
-        hyperparameters.documents(12, spec, other, {}, "", "markdown")
+        hyperparameters.documents(12, *paper_tables()[12], other, {}, "", "markdown")
     with pytest.raises(UserError, match="has not the data sets of Table 14"):
-        datasets.documents(14, DATASET_TABLES[14], other, {}, "markdown")
+        datasets.documents(14, *paper_tables()[14], other, {}, "markdown")
 
 
 def test_sizes_of_vtab1k_differ_in_two_places() -> None:

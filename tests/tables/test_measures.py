@@ -17,7 +17,7 @@ from hydra_peft.tables.parts import Part, parts
 from hydra_peft.tables.render import sheet, to_frame
 from hydra_peft.tables.rows import build_tables
 from hydra_peft.tables.significance import documents
-from hydra_peft.tables.summaries import summarize
+from hydra_peft.tables.summaries import summarize, weights_over
 
 
 def runs(method: str, metric: str, task: str, *values: float) -> list[Record]:
@@ -72,7 +72,7 @@ def test_each_task_says_its_metric_and_means_are_of_one_scale() -> None:
     assert list(part.averaged) == ["b", "c"]
     assert "a (mean squared error, of another scale)" in text
     hydra = next(row for row in part.table.rows if row.label.startswith("hydra"))
-    assert hydra.mean_over_tasks(part.averaged).mean == 25.0
+    assert hydra.mean(weights_over("tasks", part.averaged)).value == 25.0
     lines = to_frame([part.table]).set_index(["method", "task"])["metric"]
     assert lines[hydra.label, "c"] == "Pearson"
     assert lines[hydra.label, "mean over tasks"] == "score"

@@ -5,25 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
-from vtab1k_records import METHODS
+from vtab1k_records import METHODS, PAPER_TABLES, VTAB1K
 
 from hydra_peft.methods import method_class
-from hydra_peft.tables.paper_tables import PAPER_TABLES, VTAB1K
 from hydra_peft.tables.published import read_published
-from hydra_peft.tables.side_by_side import trained_rows
 
 
 def test_rows_are_recognised_by_what_the_methods_say_they_are() -> None:
     for number in (2, 5, 8):
         spec = PAPER_TABLES[number]
-        for label in trained_rows(spec):
+        for label in spec.trained:
             name, options, _ = METHODS[label]
             identity = method_class(name)(**options).identity()
             assert spec.rows[label].items() <= identity.items()
     attention = {"rank": 8, "targets": ["attn.qkv"], "bias": False}
     quoted = method_class("lora")(**attention).identity()
     assert PAPER_TABLES[2].rows["LoRA"].items() <= quoted.items()
-    assert "LoRA" not in trained_rows(PAPER_TABLES[2])
+    assert "LoRA" not in PAPER_TABLES[2].trained
 
 
 def test_columns_are_those_of_the_transcribed_tables(root: Path) -> None:
@@ -41,5 +39,5 @@ def test_columns_are_those_of_the_transcribed_tables(root: Path) -> None:
 
 
 def test_the_backbone_is_one_that_can_be_chosen(root: Path) -> None:
-    path = root / "conf" / "model" / f"{VTAB1K.backbone}.yaml"
-    assert yaml.safe_load(path.read_text())["name"] == VTAB1K.backbone
+    path = root / "conf" / "model" / f"{VTAB1K.paper.model}.yaml"
+    assert yaml.safe_load(path.read_text())["name"] == VTAB1K.paper.model

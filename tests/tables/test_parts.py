@@ -100,8 +100,8 @@ def test_a_stray_run_costs_nobody_the_mean_and_is_named(form: str) -> None:
     )
     hydra = next(row for row in found.table.rows if row.label == "hydra r=2+2")
     # By hand: dtd 63 and 64, svhn 64 and 65, eurosat 67 and 68; of two groups.
-    assert found.means(hydra)[0].mean == pytest.approx((63.5 + 64.5 + 67.5) / 3)
-    assert found.means(hydra)[1].mean == pytest.approx(((63.5 + 64.5) / 2 + 67.5) / 2)
+    assert found.means(hydra)[0].value == pytest.approx((63.5 + 64.5 + 67.5) / 3)
+    assert found.means(hydra)[1].value == pytest.approx(((63.5 + 64.5) / 2 + 67.5) / 2)
     assert found.mean_titles == ("mean over 3 of 4 tasks", "mean over their groups")
     assert found.means_sentence == [
         "Means are over the tasks that rows share: dtd, svhn, eurosat. Not in them: dmlab (only "

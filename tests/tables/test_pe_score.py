@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 
 import pytest
+from vtab1k_records import PAPER_TABLES
 
 from hydra_peft.tables.deviations import deviations, fixed
-from hydra_peft.tables.paper_tables import PAPER_TABLES
 from hydra_peft.tables.pe_score import pe_factor, pe_score
 from hydra_peft.tables.published import Number, PublishedRow, read_published
 

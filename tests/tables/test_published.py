@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from vtab1k_records import PAPER_TABLES, VTAB1K
 
 from hydra_peft.errors import UserError
-from hydra_peft.tables.paper_tables import PAPER_TABLES, VTAB1K
 from hydra_peft.tables.published import Number, PublishedRow, read_published
-from hydra_peft.tables.rows import group_weights, task_weights
+from hydra_peft.tables.summaries import group_weights, task_weights
 
 PAPER = Path(__file__).resolve().parents[2] / "results" / "paper"
 #: csv: column of the average, columns before the cells

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from vtab1k_records import vtab_record
+from vtab1k_records import PAPER_TABLES, VTAB1K, vtab_record
 
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.formats import to_markdown
-from hydra_peft.tables.paper_tables import PAPER_TABLES, VTAB1K
 from hydra_peft.tables.published import read_published
 from hydra_peft.tables.render_side_by_side import documents, sheet, texts, to_frame
 from hydra_peft.tables.side_by_side import SideBySide, compare
@@ -34,7 +33,7 @@ HYDRA = [
 
 def sides(records: list[Record], number: int = 8) -> list[SideBySide]:
     spec = PAPER_TABLES[number]
-    return compare(number, spec, read_published(PAPER / spec.csv), records)[0]
+    return compare(spec, read_published(PAPER / spec.csv), records)[0]
 
 
 def test_the_shape_is_the_papers() -> None:

@@ -17,6 +17,7 @@ from hydra_peft.tables.formats import to_markdown as markdown
 from hydra_peft.tables.parts import parts
 from hydra_peft.tables.render import sheet, to_frame
 from hydra_peft.tables.rows import Table, build_tables
+from hydra_peft.tables.summaries import weights_over
 
 GROUPS = {"a": "natural", "b": "structured", "c": "structured"}
 
@@ -83,13 +84,17 @@ def test_means_and_deviations_by_hand() -> None:
     assert warnings == []
     assert list(table.tasks) == ["a", "b", "c"]
     cell = row.cell("b")
-    assert (cell.mean, cell.std, cell.count) == (55.0, pytest.approx(statistics.stdev([50, 60])), 2)
-    tasks = row.mean_over_tasks(table.tasks)
-    assert tasks.mean == pytest.approx((70 + 226 / 3) / 2)
+    assert (cell.value, cell.std, cell.count) == (
+        55.0,
+        pytest.approx(statistics.stdev([50, 60])),
+        2,
+    )
+    tasks = row.mean(weights_over("tasks", table.tasks))
+    assert tasks.value == pytest.approx((70 + 226 / 3) / 2)
     assert tasks.std == pytest.approx(statistics.stdev([70, 226 / 3]))
-    groups = row.mean_over_groups(table.tasks)
+    groups = row.mean(weights_over("groups", table.tasks))
     # Per seed: (natural + mean of the two structured ones) / 2.
-    assert groups.mean == pytest.approx(((90 + 60) / 2 + (92 + 67) / 2) / 2)
+    assert groups.value == pytest.approx(((90 + 60) / 2 + (92 + 67) / 2) / 2)
     assert row.mean_head() == 20
 
 
@@ -120,8 +125,8 @@ def test_no_mean_over_an_incomplete_row() -> None:
     other = [record("a", 0, 80.0, settings={"method.name": "hydra"}, method={"name": "hydra"})]
     (table,), _ = build_tables(FULL + other)
     row = next(row for row in table.rows if row.label == "hydra r=2+2")
-    assert row.mean_over_tasks(table.tasks) is None
-    assert row.mean_over_groups(table.tasks) is None
+    assert row.mean(weights_over("tasks", table.tasks)) is None
+    assert row.mean(weights_over("groups", table.tasks)) is None
     assert row.cell("b") is None
     assert "| -" in to_markdown(table)
 
@@ -141,7 +146,7 @@ def test_what_differs_is_never_averaged(change: dict[str, Any], message: str) ->
     odd = record("a", 2, 10.0, **change)
     tables, warnings = build_tables([*FULL, odd])
     cells = [row.cell("a") for table in tables for row in table.rows]
-    assert sorted(cell.mean for cell in cells) == [10.0, 91.0]
+    assert sorted(cell.value for cell in cells) == [10.0, 91.0]
     assert any(message in warning for warning in warnings)
 
 
@@ -154,7 +159,7 @@ def test_two_recipes_on_each_task_are_never_joined_into_one_mean() -> None:
                 record(task, s, accuracy, science={**science, "seed": s}) for s in range(count)
             ]
     (table,), warnings = build_tables(runs)
-    means = sorted(row.mean_over_tasks(table.tasks).mean for row in table.rows)
+    means = sorted(row.mean(weights_over("tasks", table.tasks)).value for row in table.rows)
     assert means == [pytest.approx(10.0), pytest.approx(90.0)]
     assert any("not averaged together" in warning for warning in warnings)
 

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vtab1k_records import METHODS, vtab_record
+from vtab1k_records import METHODS, PAPER_TABLES, VTAB1K, vtab_record
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.overrides import Origin
-from hydra_peft.tables.paper_tables import PAPER_TABLES, VTAB1K
 from hydra_peft.tables.published import PublishedTable, read_published
 from hydra_peft.tables.render_side_by_side import sheet
-from hydra_peft.tables.side_by_side import Block, SideBySide, compare, trained_rows
+from hydra_peft.tables.side_by_side import Block, SideBySide, compare
 
 PAPER = Path(__file__).resolve().parents[2] / "results" / "paper"
 ON_TEST = {
@@ -36,7 +35,7 @@ def fed_back(number: int, **changes: Any) -> list[Record]:
     return [
         vtab_record(row.label, task, row.numbers[task].value, **changes)
         for row in published(number).rows
-        if row.label in trained_rows(PAPER_TABLES[number])
+        if row.label in PAPER_TABLES[number].trained
         for task in VTAB1K.tasks
     ]
 
@@ -44,7 +43,7 @@ def fed_back(number: int, **changes: Any) -> list[Record]:
 def side_by_side(
     records: list[Record], number: int = 8, **options: Any
 ) -> tuple[list[SideBySide], list[str]]:
-    return compare(number, PAPER_TABLES[number], published(number), records, **options)
+    return compare(PAPER_TABLES[number], published(number), records, **options)
 
 
 def block(side: SideBySide, label: str) -> Block:
@@ -55,14 +54,14 @@ def block(side: SideBySide, label: str) -> Block:
 def test_published_cells_fed_back_come_out_with_no_difference(number: int) -> None:
     (side,), warnings = side_by_side(fed_back(number), number)
     assert warnings == []
-    assert [b.key for b in side.blocks if b.measured] == trained_rows(PAPER_TABLES[number])
+    assert [b.key for b in side.blocks if b.measured] == PAPER_TABLES[number].trained
     for one in side.blocks:
         for measured in one.measured:
             assert measured.label == f"{one.published.label} (measured)"
             average, *others = side.quantities
             assert abs(measured.differences[average.name]) < 0.1
             for quantity in others:
-                assert measured.values[quantity.name].mean == one.paper[quantity.name].value
+                assert measured.values[quantity.name].value == one.paper[quantity.name].value
                 assert measured.differences[quantity.name] == 0.0
     assert side.notes[0].startswith("runs: 57 of 57")
     assert "train.py" not in side.notes[0]
@@ -74,7 +73,7 @@ def test_a_summary_compares_with_the_printed_average() -> None:
     assert average == "average (mean over groups)"
     hydra = block(side, "Hydra")
     assert hydra.paper[average].text == "76.5"
-    assert hydra.measured[0].values[average].mean == pytest.approx(76.4804, abs=1e-4)
+    assert hydra.measured[0].values[average].value == pytest.approx(76.4804, abs=1e-4)
     assert hydra.measured[0].differences[average] == pytest.approx(-0.0196, abs=1e-4)
 
 
@@ -137,7 +136,7 @@ def test_without_runs_the_published_table_stands_alone(number: int, experiment: 
     assert warnings == []
     assert not any(one.measured or one.awaited for one in side.blocks)
     command = f"python scripts/train.py -m +experiment={experiment} model.checkpoint=ViT-B_16.npz"
-    assert f"`{command}`" in side.notes[0]
+    assert f"`{command} seed=0,1,2`" in side.notes[0]
 
 
 def test_each_protocol_has_its_own_comparison() -> None:
@@ -146,14 +145,14 @@ def test_each_protocol_has_its_own_comparison() -> None:
     assert [side.table.protocol for side in sides] == ["clean", "official"]
     assert [side.table.selected_on_test for side in sides] == [False, True]
     (clean,), (official,) = (block(side, "Hydra").measured for side in sides)
-    assert clean.values["mean over tasks"].mean == pytest.approx(74.2053, abs=1e-4)
-    assert official.values["mean over tasks"].mean == pytest.approx(70.0)
+    assert clean.values["mean over tasks"].value == pytest.approx(74.2053, abs=1e-4)
+    assert official.values["mean over tasks"].value == pytest.approx(70.0)
     assert any("different protocols" in warning for warning in warnings)
     (only,), _ = side_by_side(records, protocol="official")
     assert only.table.protocol == "official"
     (none,), _ = side_by_side(records, protocol="paper")
     assert none.table is None
-    assert "protocol=paper model.checkpoint=ViT-B_16.npz`" in none.notes[0]
+    assert "protocol=paper model.checkpoint=ViT-B_16.npz seed=0,1,2`" in none.notes[0]
 
 
 def test_two_seeds_are_averaged_within_a_row() -> None:
@@ -163,7 +162,7 @@ def test_two_seeds_are_averaged_within_a_row() -> None:
     (side,), _ = side_by_side(records)
     (hydra,) = block(side, "Hydra").measured
     cell = hydra.values["cifar100"]
-    assert (cell.mean, cell.count) == (pytest.approx((72.7 + 50) / 2), 2)
+    assert (cell.value, cell.count) == (pytest.approx((72.7 + 50) / 2), 2)
     assert cell.std == pytest.approx(22.7 / 2**0.5)
     assert hydra.differences["cifar100"] == pytest.approx(-11.35)
 
@@ -177,7 +176,7 @@ def test_variants_stand_beside_each_other_never_averaged() -> None:
             vtab_record("Hydra", task, 7.0, model="vit_mini", settings={"model": "mini"}),
         ]
     (side,), warnings = side_by_side(records)
-    means = {m.label: m.values["mean over tasks"].mean for m in block(side, "Hydra").measured}
+    means = {m.label: m.values["mean over tasks"].value for m in block(side, "Hydra").measured}
     assert means == {
         "Hydra (measured)": pytest.approx(74.2053, abs=1e-4),
         "Hydra (measured, RANDOM WEIGHTS)": pytest.approx(9.0),
@@ -315,6 +314,6 @@ def test_tasks_that_the_paper_does_not_have_are_named() -> None:
 def test_a_table_without_the_rows_of_the_spec_is_refused() -> None:
     glue = read_published(PAPER / "table9_glue_head_to_head.csv")
     with pytest.raises(UserError, match=r"lacks avg_acc, caltech101, cifar100"):
-        compare(8, PAPER_TABLES[8], glue, [])
+        compare(PAPER_TABLES[8], glue, [])
     with pytest.raises(UserError, match="lacks SeqLoRA: edited"):
-        compare(8, PAPER_TABLES[8], published(2), [])
+        compare(PAPER_TABLES[8], published(2), [])

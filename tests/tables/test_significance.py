@@ -55,7 +55,7 @@ def test_a_pair_by_hand() -> None:
     assert [pair.seeds_won(task) for task in TASKS] == [(2, 0, 0), (0, 0, 2), (0, 2, 0)]
     assert pair.tasks_won == (1, 1, 1)
     # Seed 0: (1 - 1 + 0) / 3; seed 1: (2 - 1 + 0) / 3.
-    assert (pair.over_tasks.mean, pair.over_tasks.count) == (pytest.approx(1 / 6), 2)
+    assert (pair.over_tasks.value, pair.over_tasks.count) == (pytest.approx(1 / 6), 2)
     assert pair.over_tasks.std == pytest.approx((1 / 3) / math.sqrt(2))
     assert (pair.test.pairs, pair.test.statistic, pair.test.p) == (2, 1, 1.0)
 

@@ -83,10 +83,22 @@ def test_interval_of_a_difference_is_that_of_a_paired_t_test() -> None:
     found = summarize_differences(a - b for a, b in zip(first, second, strict=True))
     truth = stats.ttest_rel(first, second).confidence_interval(0.95)
     assert found.interval == pytest.approx((truth.low, truth.high), abs=1e-9)
-    assert found.mean == pytest.approx(statistics.fmean(first) - statistics.fmean(second))
+    assert found.value == pytest.approx(statistics.fmean(first) - statistics.fmean(second))
 
 
 def test_interval_of_a_difference_ends_at_what_can_be() -> None:
     low, high = summarize_differences([80.0, 84.0]).interval
     assert (low, high) == (pytest.approx(82 - 12.7062 * 2, abs=1e-3), 100.0)
     assert summarize_differences([60.0, -70.0]).interval == (-100.0, 100.0)
+
+
+def test_median_has_its_own_interval_and_scales() -> None:
+    values = [60.0, 61.0, 62.0, 90.0, 63.0, 64.0]
+    found = summarize(values, over_seeds="median")
+    assert (found.value, found.std, found.count) == (62.5, statistics.stdev(values), 6)
+    assert found.interval == (60.0, 90.0)
+    half = found.scaled(0.5)
+    assert (half.value, half.interval, half.most) == (31.25, (30.0, 45.0), 50.0)
+    assert half.std == pytest.approx(found.std / 2)
+    assert summarize(values[:5], over_seeds="median").interval is None
+    assert summarize([5.0], over_seeds="median").std is None

@@ -1,1 +1,1 @@
-"""Suites of ``scripts/bench.py``: one module each, with ``Settings`` and ``run``."""
+"""Suites of ``scripts/bench.py``: one module each with ``run``, and the settings of all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, cast
 
@@ -15,7 +15,6 @@ from hydra_peft.adaptation.injection import inject
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.backbones.architectures import build_architecture, input_size
 from hydra_peft.data.split import Split
-from hydra_peft.errors import UserError
 from hydra_peft.optimizers.adamw import AdamW
 from hydra_peft.tasks import Task, build_task
 from hydra_peft.training.batches import Feed, Prepare
@@ -40,41 +39,9 @@ NO_PEFT = f"{PEFT} is left out: it is not installed (pip install peft)"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-@dataclass(frozen=True)
-class ModelSettings:
-    """Settings of suites that time whole models.
-
-    Attributes:
-        architecture: timm's name of the model.
-        batch_size: images a step or a pass.
-        repeats: rounds; the median is reported.
-    """
-
-    architecture: str = "vit_base_patch16_224"
-    batch_size: int = 16
-    repeats: int = 5
-
-    def described(self, precision: str) -> dict[str, Any]:
-        """Return these, without what a suite adds, as a report has them."""
-        own = {field.name: getattr(self, field.name) for field in fields(ModelSettings)}
-        return {**own, "precision": precision}
-
-
 def precisions(asked: str, device: torch.device) -> tuple[str, ...]:
-    """Return the precisions that ``asked`` names; ``auto`` is the device's fastest one.
-
-    Raises:
-        UserError: one of them is unknown.
-    """
-    if asked == "auto":
-        return (fastest_precision(device.type),)
-    names = tuple(asked.split(","))
-    if not set(names) <= {*DTYPES}:
-        raise UserError(
-            f"precisions={asked} is not allowed: it must be auto, or names out of "
-            f"{', '.join(DTYPES)}."
-        )
-    return names
+    """Return the precisions that ``asked`` names; ``auto`` is the device's fastest one."""
+    return (fastest_precision(device.type),) if asked == "auto" else tuple(asked.split(","))
 
 
 def compared_rows() -> tuple[str, ...]:

@@ -243,7 +243,7 @@ def measure(
     """Run ``suite`` on ``device`` and write its report to ``path``, if one is given.
 
     Args:
-        settings: the suite's own, ``Settings()`` of its module or another instance.
+        settings: the suite's own, see :mod:`hydra_peft.workshop.timing.settings`.
         say: takes a line for each thing measured, at once.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from hydra_peft.methods import build_method
 from hydra_peft.runs.assembly import AdaptedModel, build_model
 from hydra_peft.workshop.timing._models import Training, adamw, set_fused
 from hydra_peft.workshop.timing._report import Report, scratch_folder
+from hydra_peft.workshop.timing.settings import AgreementSettings
 
 CLASSES = 10
 BATCH_SIZE = 16
@@ -26,20 +26,7 @@ LR = 3e-3
 SIZE = (32, 32)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the agreement suite: ``vit_mini`` on task ``digits`` of benchmark ``mini``.
-
-    Attributes:
-        steps: training steps of 16 images, at least; the last epoch is finished.
-        seeds: runs in bfloat16, of each form.
-    """
-
-    steps: int = 200
-    seeds: int = 5
-
-
-def run(device: torch.device, settings: Settings, report: Report) -> None:
+def run(device: torch.device, settings: AgreementSettings, report: Report) -> None:
     """Train in both forms on ``device`` and compare losses and accuracies."""
     report.settings = {**vars(settings), "batch_size": BATCH_SIZE, "lr": LR}
     with scratch_folder() as cache:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,33 +18,13 @@ from hydra_peft.cores import VARIABLES, usable_cores
 from hydra_peft.errors import UserError
 from hydra_peft.runs.folder import METRICS
 from hydra_peft.workshop.timing._report import Report, median, readable, scratch_folder, spread
+from hydra_peft.workshop.timing.settings import BusySettings
 
 #: how threads are chosen, and how a table says it
 _THREADS = {"follow": "threads that follow the load", "fixed": "a thread for each core"}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the busy suite: runs of ``vit_mini`` on ``mini/digits``, each a process of its
-    own.
-
-    Attributes:
-        neighbours: programs that keep a core busy each.
-        rounds: runs of each kind.
-        slow_rounds: those of them in which a fixed number of threads runs beside others.
-        epochs: of each run.
-        seconds: after which a run that is not through is ended; its epochs so far count, and
-            without any it has 0 images a second.
-    """
-
-    neighbours: int = 1
-    rounds: int = 10
-    slow_rounds: int = 3
-    epochs: int = 4
-    seconds: int = 90
-
-
-def run(device: torch.device, settings: Settings, report: Report) -> None:
+def run(device: torch.device, settings: BusySettings, report: Report) -> None:
     """Measure images a second with threads that follow the load and with a fixed number.
 
     Raises:

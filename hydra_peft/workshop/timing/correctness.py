@@ -6,7 +6,6 @@ import json
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,28 +16,14 @@ from hydra_peft.errors import UserError
 from hydra_peft.workshop.timing._processes import Ended, run_limited
 from hydra_peft.workshop.timing._report import Report
 from hydra_peft.workshop.timing._told_tests import MARK
+from hydra_peft.workshop.timing.settings import CorrectnessSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 #: tests of other things beside which there is one for a GPU
 ALSO = ("test_low_rank_update",)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the correctness suite.
-
-    Attributes:
-        only: names of test files without ``.py``, or ``all`` that have tests for a GPU.
-        marked: which tests of them, as pytest's ``-m`` takes it.
-        seconds: that a file's tests get.
-    """
-
-    only: str = "all"
-    marked: str = "gpu"
-    seconds: int = 600
-
-
-def run(device: torch.device, settings: Settings, report: Report) -> None:
+def run(device: torch.device, settings: CorrectnessSettings, report: Report) -> None:
     """Run the tests, those of each file in a process of its own, several at a time.
 
     A CUDA error spoils the process that it happened in: tests of other files stay out of it.
@@ -79,7 +64,7 @@ def test_files(only: str) -> list[Path]:
     return [found[name] for name in names]
 
 
-def _test(file: Path, settings: Settings, report: Report, lock: threading.Lock) -> None:
+def _test(file: Path, settings: CorrectnessSettings, report: Report, lock: threading.Lock) -> None:
     count = 0
 
     def hear(line: str) -> None:

@@ -6,7 +6,6 @@ every JPEG file in every epoch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -27,26 +26,12 @@ from hydra_peft.workshop.timing._files import (
 )
 from hydra_peft.workshop.timing._models import HYDRA, build, training_step
 from hydra_peft.workshop.timing._report import Report, median, scratch_folder, spread, timed
+from hydra_peft.workshop.timing.settings import DataSettings
 
 WORKERS = 2
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the data suite.
-
-    Attributes:
-        images: number of files; VTAB-1k trains on 1000.
-        batch_size: images a batch.
-        repeats: times each figure is taken; the median is reported.
-    """
-
-    images: int = 1000
-    batch_size: int = 16
-    repeats: int = 5
-
-
-def run(device: torch.device, settings: Settings, report: Report) -> None:
+def run(device: torch.device, settings: DataSettings, report: Report) -> None:
     """Measure the way of JPEG files (500 x 375 pixels) into training on ``device``."""
     images, batch_size, repeats = settings.images, settings.batch_size, settings.repeats
     report.settings = {

@@ -11,12 +11,20 @@ from typing import Any
 
 import torch
 
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
-from hydra_peft.workshop.timing import correctness, layer, step, table4, table8, task
 from hydra_peft.workshop.timing._machine import short_name
 from hydra_peft.workshop.timing._processes import run_limited
 from hydra_peft.workshop.timing._report import Report, measure
+from hydra_peft.workshop.timing.settings import (
+    CorrectnessSettings,
+    GpuSettings,
+    LayerSettings,
+    StepSettings,
+    Table4Settings,
+    Table8Settings,
+    TaskSettings,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 #: what a part needs beside the seconds that its own settings limit: imports, models, compiling
@@ -46,29 +54,29 @@ class _Part:
 PARTS: dict[str, _Part] = {
     "correctness": _Part(
         0.22,
-        correctness.Settings(),
-        correctness.Settings(only="test_gpu_processes", marked="not gpu"),
+        CorrectnessSettings(),
+        CorrectnessSettings(only="test_gpu_processes", marked="not gpu"),
         limit="seconds",
     ),
     "layer": _Part(
         0.08,
-        layer.Settings(batch_sizes=(16, 64), precisions="bf16,fp32", repeats=7, calls=20),
-        layer.Settings(batch_sizes=(1,), repeats=1),
+        LayerSettings(batch_sizes=(16, 64), precisions="bf16,fp32", repeats=7, calls=20),
+        LayerSettings(batch_sizes=(1,), repeats=1),
     ),
     "step": _Part(
         0.26,
-        step.Settings(batch_sizes=(16, 64), precisions="bf16,fp32", repeats=3, calls=3),
-        step.Settings(TINY, batch_sizes=(2,), precisions="fp32,bf16", repeats=1, memory=False),
+        StepSettings(batch_sizes=(16, 64), precisions="bf16,fp32", repeats=3, calls=3),
+        StepSettings(TINY, batch_sizes=(2,), precisions="fp32,bf16", repeats=1, memory=False),
     ),
     "table4": _Part(
         0.12,
-        table4.Settings(timed="false"),
-        table4.Settings(TINY, batch_size=4, images=10, epochs=1, repeats=1),
+        Table4Settings(timed="false"),
+        Table4Settings(TINY, batch_size=4, images=10, epochs=1, repeats=1),
     ),
     "task": _Part(
         0.18,
-        task.Settings(images=1000, test_images=10_000, epochs=100, batch_size=64, plain_seconds=40),
-        task.Settings(
+        TaskSettings(images=1000, test_images=10_000, epochs=100, batch_size=64, plain_seconds=40),
+        TaskSettings(
             images=4,
             test_images=3,
             epochs=2,
@@ -80,38 +88,24 @@ PARTS: dict[str, _Part] = {
     ),
     "table8": _Part(
         0.14,
-        table8.Settings(),
-        table8.Settings(TINY, epochs=2, repeats=1, divide=500, batch_size=2),
+        Table8Settings(),
+        Table8Settings(TINY, epochs=2, repeats=1, divide=500, batch_size=2),
         limit="seconds",
     ),
 }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the GPU suite.
-
-    Attributes:
-        parts: names out of :data:`PARTS`; they are done in its order.
-        dry: whether to go through them with tiny sizes, on any device; figures then say nothing.
-        minutes: that all of it may take.
-    """
-
-    parts: str = ",".join(PARTS)
-    dry: bool = False
-    minutes: int = 8
-
-
-def run(device: torch.device, settings: Settings, report: Report) -> None:
+def run(device: torch.device, settings: GpuSettings, report: Report) -> None:
     """Do the parts one after the other, each in a process of its own but in a dry run.
 
     Each writes ``<part>-<card>.json`` beside this report's file as soon as it is done. One that
     fails, or is not through when its share of the time is, does not stop the next.
 
     Raises:
-        UserError: there is no GPU, or no such part.
+        UserError: there is no GPU.
     """
-    names = _asked(settings.parts)
+    asked = settings.parts.split(",")
+    names = [name for name in PARTS if name in asked]
     if device.type != "cuda" and not settings.dry:
         raise UserError(
             "bench.py gpu measures a GPU, and torch finds none that it may use here: dry=true goes "
@@ -125,22 +119,6 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
         shares = sum(PARTS[other].share for other in names[position:])
         seconds = (end - time.perf_counter()) * PARTS[name].share / shares
         _do(name, seconds, settings.dry, report)
-
-
-def _asked(parts: str) -> list[str]:
-    """Return the named parts in their order.
-
-    Raises:
-        UserError: one of them is unknown.
-    """
-    asked = parts.split(",")
-    for name in asked:
-        if name not in PARTS:
-            raise UserError(
-                f"parts={name} is unknown{did_you_mean(name, PARTS)}: name some of "
-                f"{', '.join(PARTS)}."
-            )
-    return [name for name in PARTS if name in asked]
 
 
 def _do(name: str, seconds: float, dry: bool, report: Report) -> None:

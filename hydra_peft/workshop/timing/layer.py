@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -26,6 +25,7 @@ from hydra_peft.workshop.timing._models import (
     with_peft,
 )
 from hydra_peft.workshop.timing._report import Report, Seconds, in_ms, median, ratio
+from hydra_peft.workshop.timing.settings import LayerSettings
 
 TOKENS = 197
 #: attn.proj and mlp.fc2 of ViT-B/16
@@ -38,24 +38,7 @@ GOALS = (
 )
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the layer suite.
-
-    Attributes:
-        batch_sizes: images of 197 tokens.
-        precisions: ``auto`` is the device's fastest; or several of ``fp32``, ``bf16``.
-        repeats: rounds; the median is reported.
-        calls: passes in a row in each round; a GPU is waited for after them.
-    """
-
-    batch_sizes: tuple[int, ...] = (16, 64, 256)
-    precisions: str = "auto"
-    repeats: int = 5
-    calls: int = 1
-
-
-def run(device: torch.device, settings: Settings, report: Report) -> None:
+def run(device: torch.device, settings: LayerSettings, report: Report) -> None:
     """Measure one layer of each kind side by side on ``device``."""
     asked = precisions(settings.precisions, device)
     report.settings = {**vars(settings), "tokens": TOKENS, "precisions": list(asked)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,23 +11,17 @@ from torch import nn
 from hydra_peft.adaptation.merging import merge
 from hydra_peft.backbones.architectures import input_size
 from hydra_peft.training.devices import autocast, fastest_precision
-from hydra_peft.workshop.timing._models import HYDRA, ModelSettings, build
+from hydra_peft.workshop.timing._models import HYDRA, build
 from hydra_peft.workshop.timing._report import Report, Seconds, in_ms, median
+from hydra_peft.workshop.timing.settings import MergeSettings
 
 PLAIN, MERGED, UNMERGED = "plain backbone", f"{HYDRA}, merged", f"{HYDRA}, unmerged"
 
 
-@dataclass(frozen=True)
-class Settings(ModelSettings):
-    """Settings of the merge suite; a pass is short, so it takes more rounds than others."""
-
-    repeats: int = 9
-
-
-def run(device: torch.device, settings: Settings, report: Report) -> None:
+def run(device: torch.device, settings: MergeSettings, report: Report) -> None:
     """Measure one forward pass of each model side by side on ``device``."""
     precision = fastest_precision(device.type)
-    report.settings = settings.described(precision)
+    report.settings = {**vars(settings), "precision": precision}
     models = {
         PLAIN: build("full", settings.architecture, device),
         MERGED: build(HYDRA, settings.architecture, device),

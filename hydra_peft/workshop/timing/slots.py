@@ -21,22 +21,7 @@ from hydra_peft.runs.record import Record, read_record
 from hydra_peft.sweeps.job import Job
 from hydra_peft.sweeps.local import launch_jobs
 from hydra_peft.workshop.timing._report import Report, median, readable, scratch_folder, spread
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the slots suite: runs of ``vit_mini`` on ``mini/digits`` that differ in their
-    seed.
-
-    Attributes:
-        slots: how many are held against one.
-        jobs: in each of both.
-        epochs: of each job.
-    """
-
-    slots: int = 2
-    jobs: int = 12
-    epochs: int = 2
+from hydra_peft.workshop.timing.settings import SlotsSettings
 
 
 @dataclass
@@ -51,7 +36,7 @@ class _Sweep:
         return (len(self.ended) - slots) / (self.ended[-1] - self.ended[slots - 1])
 
 
-def run(device: torch.device, settings: Settings, report: Report) -> None:
+def run(device: torch.device, settings: SlotsSettings, report: Report) -> None:
     """Measure the local launcher on ``device``.
 
     Raises:

@@ -38,6 +38,7 @@ from hydra_peft.workshop.timing._report import (
     timed,
     wanted,
 )
+from hydra_peft.workshop.timing.settings import StepSettings
 
 COMPILED = ", compiled"
 LINEAR = "linear, on features computed once"
@@ -49,30 +50,6 @@ GOALS = (
     (HYDRA + COMPILED, LORA + COMPILED, "at most 1.00"),
     (LORA + COMPILED, PEFT, "none, the second is eager"),
 )
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the step suite.
-
-    Attributes:
-        architecture: timm's name of the model.
-        batch_sizes: images a step.
-        precisions: ``auto`` is the device's fastest; or several of ``fp32``, ``bf16``.
-        repeats: rounds; the median is reported.
-        calls: steps in a row in each round; a GPU is waited for after them.
-        compile: ``auto`` adds compiled models where it pays: on CUDA, in the fastest precision;
-            ``true``, ``false``.
-        memory: whether to measure peak memory, which on a CPU takes a process for each method.
-    """
-
-    architecture: str = "vit_base_patch16_224"
-    batch_sizes: tuple[int, ...] = (16,)
-    precisions: str = "auto"
-    repeats: int = 5
-    calls: int = 1
-    compile: str = "auto"
-    memory: bool = True
 
 
 @dataclass
@@ -90,7 +67,7 @@ class _Work:
     peak: float | None = None
 
 
-def run(device: torch.device, settings: Settings, report: Report) -> None:
+def run(device: torch.device, settings: StepSettings, report: Report) -> None:
     """Measure a step of each method side by side on ``device``."""
     asked = precisions(settings.precisions, device)
     report.settings = {**vars(settings), "precisions": list(asked), "gemm_flops_per_second": {}}
@@ -115,7 +92,7 @@ def run(device: torch.device, settings: Settings, report: Report) -> None:
 
 
 def _models(
-    device: torch.device, settings: Settings, say: Callable[[str], None]
+    device: torch.device, settings: StepSettings, say: Callable[[str], None]
 ) -> dict[str, nn.Module]:
     """Return the models by name; those that are compiled, which is at their first step, as well."""
     models = {}
@@ -129,7 +106,7 @@ def _models(
     return models
 
 
-def _is_compiled_in(precision: str, device: torch.device, settings: Settings) -> bool:
+def _is_compiled_in(precision: str, device: torch.device, settings: StepSettings) -> bool:
     pays_off = pays(device) and precision == fastest_precision(device.type)
     return wanted(settings.compile, pays_off)
 
@@ -137,7 +114,7 @@ def _is_compiled_in(precision: str, device: torch.device, settings: Settings) ->
 def _compare(
     models: dict[str, nn.Module],
     device: torch.device,
-    settings: Settings,
+    settings: StepSettings,
     precision: str,
     batch_size: int,
     rate: float,
@@ -184,7 +161,7 @@ def _work(
     model: nn.Module,
     before: dict[str, _Work],
     device: torch.device,
-    settings: Settings,
+    settings: StepSettings,
     precision: str,
     batch_size: int,
 ) -> _Work:

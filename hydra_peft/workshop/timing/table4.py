@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from hydra_peft.workshop.timing._report import (
     synchronize,
     wanted,
 )
+from hydra_peft.workshop.timing.settings import Table4Settings
 
 CLASSES = 10
 #: "applied to MLP blocks", which section 3.4 makes the last layer of each
@@ -36,29 +36,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the table 4 suite.
-
-    Attributes:
-        architecture: timm's name of the model, with random weights.
-        batch_size: images a step.
-        images: of an epoch, CIFAR10's by default.
-        epochs: epochs that are timed whole, of which the mean is reported.
-        repeats: steps that are timed for a prediction, of which the median is used.
-        timed: ``auto`` times whole epochs where there is CUDA and predicts elsewhere; ``true``,
-            ``false``.
-    """
-
-    architecture: str = "vit_base_patch32_224"
-    batch_size: int = 128
-    images: int = 50_000
-    epochs: int = 10
-    repeats: int = 5
-    timed: str = "auto"
-
-
-def run(device: torch.device, settings: Settings, report: Report) -> None:
+def run(device: torch.device, settings: Table4Settings, report: Report) -> None:
     """Time or predict an epoch of each method on ``device``; images are random and in memory."""
     precision = fastest_precision(device.type)
     really = wanted(settings.timed, device.type == "cuda")
@@ -95,7 +73,7 @@ def _work(
     model: nn.Module,
     device: torch.device,
     precision: str,
-    settings: Settings,
+    settings: Table4Settings,
     *,
     whole_epoch: bool,
 ) -> Callable[[], None]:
@@ -127,7 +105,7 @@ def _trained(model: nn.Module) -> int:
     )
 
 
-def _notes(report: Report, seconds: Seconds, settings: Settings) -> list[str]:
+def _notes(report: Report, seconds: Seconds, settings: Table4Settings) -> list[str]:
     notes = []
     for row in seconds:
         if row != FULL:

@@ -36,35 +36,12 @@ from hydra_peft.workshop.timing._report import (
     timed,
     wanted,
 )
+from hydra_peft.workshop.timing.settings import Table8Settings
 
 DATASETS = Path(__file__).resolve().parents[3] / "conf" / "dataset"
 ROWS = (LORA, SEQLORA, HYDRA)
 #: images of a split, by the task's name: to train on and to score
 Sizes = dict[str, tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the table 8 suite.
-
-    Attributes:
-        architecture: timm's name of the model.
-        epochs: passes over the 1000 images.
-        batch_size: images a step.
-        repeats: times each part is taken for a prediction; the median is used.
-        timed: ``auto`` does whole runs where there is CUDA and predicts elsewhere; ``true``,
-            ``false``.
-        seconds: for whole runs; those that do not fit are predicted.
-        divide: takes only this fraction of each number of images; for trying the suite out.
-    """
-
-    architecture: str = "vit_base_patch16_224"
-    epochs: int = 100
-    batch_size: int = 64
-    repeats: int = 3
-    timed: str = "auto"
-    seconds: int = 24 * 3600
-    divide: int = 1
 
 
 @dataclass
@@ -87,7 +64,7 @@ class _Method:
         return epochs * sizes[0] * self.train + sizes[1] * self.score
 
 
-def run(device: torch.device, settings: Settings, report: Report) -> None:
+def run(device: torch.device, settings: Table8Settings, report: Report) -> None:
     """Measure the parts of all 57 runs, and as many whole runs as fit; predict the others.
 
     Images are random and in memory.
@@ -133,7 +110,7 @@ def _all_predicted(name: str, method: _Method, sizes: Sizes, epochs: int) -> dic
 
 
 def _arithmetic(
-    name: str, method: _Method, sizes: Sizes, device: torch.device, settings: Settings
+    name: str, method: _Method, sizes: Sizes, device: torch.device, settings: Table8Settings
 ) -> str:
     """Return the sentence that says how the seconds of a method's runs are predicted."""
     trained = settings.epochs * sum(train for train, _ in sizes.values())
@@ -147,7 +124,7 @@ def _arithmetic(
     )
 
 
-def _batches(device: torch.device, settings: Settings) -> tuple[int, int]:
+def _batches(device: torch.device, settings: Table8Settings) -> tuple[int, int]:
     """Return the images of a step and of a pass of scoring from which runs are predicted."""
     if device.type == "cpu":
         few = min(settings.batch_size, 16)
@@ -155,7 +132,9 @@ def _batches(device: torch.device, settings: Settings) -> tuple[int, int]:
     return settings.batch_size, EVALUATION_BATCH
 
 
-def _measure_parts(name: str, device: torch.device, precision: str, settings: Settings) -> _Method:
+def _measure_parts(
+    name: str, device: torch.device, precision: str, settings: Table8Settings
+) -> _Method:
     model = compiled_where_it_pays(build(name, settings.architecture, device), device)
     batch, scored = _batches(device, settings)
     step = training_step(model, batch, device, precision)
@@ -178,7 +157,7 @@ def _time(
     report: Report,
     methods: dict[str, _Method],
     sizes: Sizes,
-    settings: Settings,
+    settings: Table8Settings,
     limit: float,
 ) -> None:
     """Do whole runs, those that are short first, until ``limit``; add a row for each run."""
@@ -201,7 +180,7 @@ def _time(
     ]
 
 
-def _one_run(training: Training, sizes: tuple[int, int], settings: Settings) -> float:
+def _one_run(training: Training, sizes: tuple[int, int], settings: Table8Settings) -> float:
     """Return the seconds of training and scoring."""
     size = input_size(training.model)
     images, test = (_random(count, size) for count in sizes)

@@ -37,36 +37,11 @@ from hydra_peft.workshop.timing._models import (
     compiled_where_it_pays,
 )
 from hydra_peft.workshop.timing._report import Report, readable, scratch_folder, synchronize
+from hydra_peft.workshop.timing.settings import TaskSettings
 
 #: the released code has four, and no more are of use than there are cores
 WORKERS = min(4, usable_cores())
 TRAIN, SCORE = "train", "score"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the task suite; VTAB-1k has 1000 images, some 10,000 test images and 100 epochs.
-
-    Attributes:
-        images: training images.
-        test_images: test images.
-        epochs: passes over the training images.
-        evaluations: how often the plain loop scores the test set; ours does once.
-        batch_size: images a step.
-        architecture: timm's name of the model.
-        pixels: height and width that images are resized to, which the model takes.
-        plain_seconds: that the plain loop gets, half of them for training, at least an epoch of it,
-            and half for scoring; what does not fit is predicted from what did.
-    """
-
-    images: int = 16
-    test_images: int = 160
-    epochs: int = 10
-    evaluations: int = 10
-    batch_size: int = 16
-    architecture: str = "vit_base_patch16_224"
-    pixels: int = 224
-    plain_seconds: int = 24 * 3600
 
 
 @dataclass
@@ -122,7 +97,7 @@ class _Clock:
         optimizer.register_step_post_hook(stop)
 
 
-def run(device: torch.device, settings: Settings, report: Report) -> None:
+def run(device: torch.device, settings: TaskSettings, report: Report) -> None:
     """Measure both on ``device``, one after the other."""
     report.settings = {
         **vars(settings),
@@ -151,7 +126,7 @@ def _row(loop: str, phase: str, seconds: float, label: str = "measured") -> dict
     return {"loop": loop, "phase": phase, "s": seconds, "label": label}
 
 
-def _tell_plain(phase: str, found: _Phase, settings: Settings, report: Report) -> None:
+def _tell_plain(phase: str, found: _Phase, settings: TaskSettings, report: Report) -> None:
     """Add a phase of the plain loop to ``report``, predicted where it did not get through."""
     each, times = {
         TRAIN: (settings.images, settings.epochs),
@@ -169,7 +144,7 @@ def _tell_plain(phase: str, found: _Phase, settings: Settings, report: Report) -
 
 
 def _ours(
-    files: list[Path], folder: Path, device: torch.device, settings: Settings, report: Report
+    files: list[Path], folder: Path, device: torch.device, settings: TaskSettings, report: Report
 ) -> _Clock:
     clock = _Clock(device, lambda phase, found: report.add(_row("ours", phase, found.seconds)))
     model = compiled_where_it_pays(build(HYDRA, settings.architecture, device), device)
@@ -199,7 +174,9 @@ def _split(files: list[Path], cache: Path | None, pixels: int) -> Split:
     return prepare_split(Split({"image": images}, labels), size=size, cache=cache, title="bench")
 
 
-def _plain(files: list[Path], device: torch.device, settings: Settings, report: Report) -> float:
+def _plain(
+    files: list[Path], device: torch.device, settings: TaskSettings, report: Report
+) -> float:
     """Do the plain loop, or as much of it as gets done; return the seconds of all of it."""
     clock = _Clock(device, lambda phase, found: _tell_plain(phase, found, settings, report))
     model = build(THREE_BRANCHES, settings.architecture, device)

@@ -70,7 +70,7 @@ def test_numbers_are_in_the_order_of_numbers_and_blanks_do_not_count(
 
 
 def test_columns_by_name_and_splits_of_ones_own(own: Callable[..., RunConfig]) -> None:
-    header = "﻿id,kind,file,age,part"
+    header = "﻿﻿id,kind,file,age,part"
     parts = ["train"] * 6 + ["Valid"] * 2 + ["TEST"] * 4
     rows = [f"{n},{'ab'[n % 2]},{n:03d}.png,{n // 3},{parts[n]}" for n in range(12)]
     text = "\n".join([header, *rows, "", ""])
@@ -119,6 +119,11 @@ def changed(old: str, new: str) -> Callable[[str], str]:
         (changed("images/003.png", "images/003"), [], r"line 5: .*003, but '003\.png' is there"),
         (changed("003.png", "002.png"), [], r"line 5: 'images/002\.png' stands already in line 4"),
         (changed("images/003", "../003"), [], r"line 5: .* leads out of .* set dataset\.root"),
+        (
+            changed("images/003", "images/../images/003"),
+            [],
+            r"line 5: .* has '\.\.' in it: write it as 'images/003\.png'",
+        ),
         (changed("003.png,cat", "003.png, "), [], r"line 5: 'images/003\.png' has no label"),
         (changed("003.png,cat", "003.png"), [], "line 5: 1 values where the first line names 2"),
         (changed("cat", "dog"), [], "one class only, 'dog'"),

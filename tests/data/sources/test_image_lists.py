@@ -131,11 +131,13 @@ def test_folders_that_are_given_by_mistake(tmp_path: Path) -> None:
         labels_of("image_lists", task(tmp_path))
 
 
-def test_lists_as_people_write_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("marks", [0, 1, 2])
+def test_lists_as_people_write_them(tmp_path: Path, marks: int) -> None:
     file = tmp_path / "list.txt"
     file.write_bytes(
-        b"\xef\xbb\xbfimages/a.jpg 0\r\n\r\nimages/b.jpg\t3\r\n  images/c d.jpg   +2  \n"
-        b"images\\test\\e.jpg 1"
+        b"\xef\xbb\xbf" * marks
+        + b"images/a.jpg 0\r\n\r\nimages/b.jpg\t3\r\n  images/c d.jpg   +2  \n"
+        + b"images\\test\\e.jpg 1"
     )
     found = read_list(file, 4)
     assert found.paths == ["images/a.jpg", "images/b.jpg", "images/c d.jpg", "images/test/e.jpg"]
@@ -151,6 +153,7 @@ def test_lists_as_people_write_them(tmp_path: Path) -> None:
         (b"a.jpg\n", r"line 1: expected"),
         (b"../a.jpg 0\n", r"line 1: the path '\.\./a\.jpg' leads out of the task's folder"),
         (b"images/../../a.jpg 0\n", r"leads out"),
+        (b"images/../images/a.jpg 0\n", r"line 1: .* has '\.\.' in it: write it as 'images/a.jpg'"),
         (b"..\\a.jpg 0\n", r"leads out"),
         (b"/etc/passwd 0\n", r"leads out"),
         (b"a.jpg " + b"1" * 5000 + b"\n", r"line 1: expected an image path and an integer label"),
@@ -194,6 +197,16 @@ def list_linked(folder: Path) -> None:
     (folder / "test.txt").symlink_to(folder.parent / "test.txt")
 
 
+def list_is_a_pipe(folder: Path) -> None:
+    (folder / "test.txt").unlink()
+    os.mkfifo(folder / "test.txt")
+
+
+def list_dangling(folder: Path) -> None:
+    (folder / "test.txt").unlink()
+    (folder / "test.txt").symlink_to(folder / "none.txt")
+
+
 def manifest_linked(folder: Path) -> None:
     (folder / "manifest.json").symlink_to("/etc/passwd")
 
@@ -207,6 +220,8 @@ def manifest_dangling(folder: Path) -> None:
     [
         (listed_in_two_splits, r"1 files are listed with two labels, such as .*000000\.jpg"),
         (list_linked, r"test\.txt is, or lies behind, a link that leads out"),
+        (list_is_a_pipe, r"test\.txt is no ordinary file"),
+        (list_dangling, r"test\.txt: no such file"),
         (manifest_linked, r"manifest\.json is, or lies behind, a link that leads out"),
         (manifest_dangling, r"manifest\.json: no such file"),
         (lambda folder: os.mkfifo(folder / "manifest.json"), "no ordinary file"),

@@ -14,6 +14,7 @@ from hydra_peft.workshop.timing import _report, gpu, merge
 from hydra_peft.workshop.timing._machine import card
 from hydra_peft.workshop.timing._processes import run_limited
 from hydra_peft.workshop.timing._report import Report, measure
+from hydra_peft.workshop.timing.settings import GPU_PARTS, MergeSettings
 
 CPU = torch.device("cpu")
 
@@ -53,7 +54,7 @@ def test_what_was_measured_before_an_end_is_kept(
     monkeypatch.setattr(merge, "run", run)
     said: list[str] = []
     with pytest.raises(type(error)):
-        measure("merge", merge.Settings(), CPU, path, said.append)
+        measure("merge", MergeSettings(), CPU, path, said.append)
     partial = tmp_path / "merge-cpu.incomplete.json"
     content = json.loads(partial.read_text())
     assert content["complete"] is False
@@ -111,6 +112,7 @@ def test_the_command_line_of_a_part_is_read_back_as_its_settings() -> None:
             assert suite == name
             assert parse_settings(type(settings), words, "") == settings
     assert sum(part.share for part in gpu.PARTS.values()) == pytest.approx(1)
+    assert tuple(gpu.PARTS) == GPU_PARTS
 
 
 def test_short_names_of_cards() -> None:

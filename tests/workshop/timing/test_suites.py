@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,6 @@ from hydra_peft.workshop.timing import (
     gpu,
     layer,
     merge,
-    slots,
     step,
     table4,
     table8,
@@ -31,6 +31,17 @@ from hydra_peft.workshop.timing import (
 from hydra_peft.workshop.timing._memory import peak_of_process
 from hydra_peft.workshop.timing._models import METHODS, PEFT, THREE_BRANCHES, build
 from hydra_peft.workshop.timing._report import Report, measure
+from hydra_peft.workshop.timing.settings import (
+    AgreementSettings,
+    BusySettings,
+    GpuSettings,
+    LayerSettings,
+    MergeSettings,
+    SlotsSettings,
+    Table4Settings,
+    Table8Settings,
+    TaskSettings,
+)
 
 CPU = torch.device("cpu")
 TINY = "vit_mini"
@@ -45,7 +56,7 @@ def dry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what ``bench.py gpu dry=true`` writes, and all that it says in ``said``."""
     folder = tmp_path_factory.mktemp("dry")
     said: list[str] = []
-    report = measure("gpu", gpu.Settings(dry=True), CPU, folder / "gpu-cpu.json", said.append)
+    report = measure("gpu", GpuSettings(dry=True), CPU, folder / "gpu-cpu.json", said.append)
     (folder / "said").write_text("\n".join([*said, report.to_markdown()]))
     return folder
 
@@ -126,7 +137,7 @@ def test_without_the_peft_library_its_row_is_left_out_and_that_is_said(
 ) -> None:
     monkeypatch.setattr(layer, "has_peft", lambda: False)
     monkeypatch.setattr(layer, "SHAPES", ((8, 8),))
-    report = measured("layer", layer.Settings(batch_sizes=(1,), repeats=1))
+    report = measured("layer", LayerSettings(batch_sizes=(1,), repeats=1))
     assert layer.PEFT not in {row["kind"] for row in report.rows}
     assert "not installed" in report.notes[0]
 
@@ -153,7 +164,7 @@ def test_task(dry: Path) -> None:
 
 def test_what_the_plain_loop_does_not_get_done_is_predicted() -> None:
     report = Report("task", CPU)
-    settings = task.Settings(images=100, test_images=50, epochs=10, evaluations=2)
+    settings = TaskSettings(images=100, test_images=50, epochs=10, evaluations=2)
     task._tell_plain(task.TRAIN, task._Phase(6.0, 200), settings, report)
     task._tell_plain(task.SCORE, task._Phase(5.0, 100), settings, report)
     assert [(row["s"], row["label"]) for row in report.rows] == [
@@ -187,7 +198,7 @@ def test_table8_does_whole_runs_while_there_is_time(
 
     monkeypatch.setattr(table8, "_one_run", one_run)
     monkeypatch.setattr(table8.time, "perf_counter", lambda: clock[0])
-    settings = table8.Settings(TINY, epochs=2, divide=500, timed="true", seconds=seconds)
+    settings = Table8Settings(TINY, epochs=2, divide=500, timed="true", seconds=seconds)
     report = measured("table8", settings)
     assert len(report.rows) == 3 * 19
     assert len({row["task"] for row in report.rows}) == 19
@@ -201,7 +212,7 @@ def test_table8_does_whole_runs_while_there_is_time(
 def test_table4_predicts_or_times_an_epoch_for_the_papers_rows(tmp_path: Path) -> None:
     small = {"architecture": TINY, "batch_size": 4, "images": 10, "epochs": 2, "repeats": 1}
     predicted, timed = (
-        measured("table4", table4.Settings(**small, timed=timed), tmp_path / f"table4-{timed}.json")
+        measured("table4", Table4Settings(**small, timed=timed), tmp_path / f"table4-{timed}.json")
         for timed in ("false", "true")
     )
     assert (predicted.label, timed.label) == ("predicted", "measured")
@@ -227,7 +238,7 @@ def test_table4_does_whole_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
         return lambda: sizes.append(size)
 
     monkeypatch.setattr(table4, "training_step", step)
-    settings = table4.Settings(architecture=TINY, batch_size=4, images=10, epochs=2, timed="true")
+    settings = Table4Settings(architecture=TINY, batch_size=4, images=10, epochs=2, timed="true")
     measured("table4", settings)
     # Four methods, two epochs and one that does not count.
     assert sizes == [4, 4, 2] * 4 * 3
@@ -252,7 +263,7 @@ def test_agreement_counts_the_steps_it_did(monkeypatch: pytest.MonkeyPatch) -> N
     images = torch.randint(0, 256, (50, 3, 32, 32), dtype=torch.uint8)
     few = Split({"image": images}, torch.arange(50) % 10)
     monkeypatch.setattr(agreement, "_splits", lambda _: {"train": few, "test": few})
-    report = measured("agreement", agreement.Settings(steps=4, seeds=1))
+    report = measured("agreement", AgreementSettings(steps=4, seeds=1))
     (note,) = report.notes
     assert "the 6 losses differ" in note  # two epochs of three whole batches
     assert float(note.split("at most ")[1].split()[0]) < 1e-4
@@ -265,7 +276,7 @@ def test_the_other_librarys_layer_is_measured_without_its_model() -> None:
 
 
 def test_merge() -> None:
-    report = measured("merge", merge.Settings(architecture=TINY, batch_size=2, repeats=1))
+    report = measured("merge", MergeSettings(architecture=TINY, batch_size=2, repeats=1))
     assert [row["forward pass"] for row in report.rows] == [
         merge.PLAIN,
         merge.MERGED,
@@ -275,14 +286,14 @@ def test_merge() -> None:
 
 @pytest.mark.long
 def test_slots() -> None:
-    report = measured("slots", slots.Settings(slots=1, jobs=2, epochs=1))
+    report = measured("slots", SlotsSettings(slots=1, jobs=2, epochs=1))
     assert [row["slots"] for row in report.rows] == [1, 1]
     assert all(0 < row["jobs/s"] < math.inf for row in report.rows)
     gap, beside = report.notes[1:]
     assert 0 < float(gap.split(": ")[1].split()[0]) < 60
     assert float(beside.split("): ")[1].split()[0].replace(",", "")) > 0
     with pytest.raises(UserError, match="more jobs than slots"):
-        measured("slots", slots.Settings(slots=2, jobs=2))
+        measured("slots", SlotsSettings(slots=2, jobs=2))
 
 
 def test_the_compared_models_are_what_their_titles_say() -> None:
@@ -322,6 +333,8 @@ def test_command_line(
         (["merge", "repeats=0"], "repeats=0 is not allowed: it must be a positive whole number"),
         (["layer", "batch_sizes=1,x"], "it must be positive whole numbers"),
         (["step", "memory=no"], "memory=no is not allowed: it must be true or false"),
+        (["step", "compile=yes"], "compile=yes is not allowed: it must be auto, true or false"),
+        (["table8", "timed=True"], "timed=True is not allowed: it must be auto, true or false"),
         (["step", "precisions=fp8"], "precisions=fp8 is not allowed: it must be auto, or names"),
         (["gpu", "dry=true", "parts=stop"], "parts=stop is unknown (did you mean 'step'?)"),
         (["gpu", "device=cpu"], "measures a GPU, and torch finds none that it may use here"),
@@ -331,9 +344,26 @@ def test_command_line(
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words", [["step", "batch=0"], ["layer", "repeats=0"], ["gpu", "parts=no"], ["stop"]]
+)
+def test_a_mistake_is_told_before_torch_is_loaded(words: list[str]) -> None:
+    code = (
+        f"import sys; sys.argv = ['bench.py', *{words!r}]\n"
+        "from hydra_peft.cli import bench\n"
+        "code = bench.main()\n"
+        "assert 'torch' not in sys.modules\n"
+        "sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.long
 def test_busy() -> None:
-    report = measured("busy", busy.Settings(rounds=1, epochs=1))
+    report = measured("busy", BusySettings(rounds=1, epochs=1))
     assert [row["busy programs beside"] for row in report.rows] == [0, 0, 1, 1]
     # A thread a core beside a busy program: perhaps no epoch is over in time, as it is to show.
     follows = [row for row in report.rows if str(row["threads"]).startswith("threads that follow")]
@@ -343,6 +373,6 @@ def test_busy() -> None:
 
 def test_busy_is_about_a_cpu_and_something_to_measure() -> None:
     with pytest.raises(UserError, match="at least 1"):
-        measured("busy", busy.Settings(rounds=0))
+        measured("busy", BusySettings(rounds=0))
     with pytest.raises(UserError, match="give device=cpu"):
-        busy.run(torch.device("cuda"), busy.Settings(), Report("busy", torch.device("cuda")))
+        busy.run(torch.device("cuda"), BusySettings(), Report("busy", torch.device("cuda")))

@@ -1,0 +1,280 @@
+"""Settings of each suite of ``scripts/bench.py``: typed, and checked before torch is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hydra_peft.errors import UserError, did_you_mean
+
+PRECISIONS = ("fp32", "bf16")
+#: the suites that suite ``gpu`` consists of, in its order
+GPU_PARTS = ("correctness", "layer", "step", "table4", "task", "table8")
+AutoOr = Literal["auto", "true", "false"]
+
+
+def check_precisions(asked: str) -> None:
+    """Check that ``asked`` is ``auto``, or names precisions, separated by commas.
+
+    Raises:
+        UserError: one of them is unknown.
+    """
+    if asked != "auto" and not set(asked.split(",")) <= set(PRECISIONS):
+        raise UserError(
+            f"precisions={asked} is not allowed: it must be auto, or names out of "
+            f"{', '.join(PRECISIONS)}."
+        )
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Settings of the data suite.
+
+    Attributes:
+        images: number of files; VTAB-1k trains on 1000.
+        batch_size: images a batch.
+        repeats: times each figure is taken; the median is reported.
+    """
+
+    images: int = 1000
+    batch_size: int = 16
+    repeats: int = 5
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """Settings of the layer suite.
+
+    Attributes:
+        batch_sizes: images of 197 tokens.
+        precisions: ``auto`` is the device's fastest; or several of ``fp32``, ``bf16``.
+        repeats: rounds; the median is reported.
+        calls: passes in a row in each round; a GPU is waited for after them.
+    """
+
+    batch_sizes: tuple[int, ...] = (16, 64, 256)
+    precisions: str = "auto"
+    repeats: int = 5
+    calls: int = 1
+
+    def __post_init__(self) -> None:
+        check_precisions(self.precisions)
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """Settings of the step suite.
+
+    Attributes:
+        architecture: timm's name of the model.
+        batch_sizes: images a step.
+        precisions: ``auto`` is the device's fastest; or several of ``fp32``, ``bf16``.
+        repeats: rounds; the median is reported.
+        calls: steps in a row in each round; a GPU is waited for after them.
+        compile: ``auto`` adds compiled models where it pays: on CUDA, in the fastest precision;
+            ``true``, ``false``.
+        memory: whether to measure peak memory, which on a CPU takes a process for each method.
+    """
+
+    architecture: str = "vit_base_patch16_224"
+    batch_sizes: tuple[int, ...] = (16,)
+    precisions: str = "auto"
+    repeats: int = 5
+    calls: int = 1
+    compile: AutoOr = "auto"
+    memory: bool = True
+
+    def __post_init__(self) -> None:
+        check_precisions(self.precisions)
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """Settings of the task suite; VTAB-1k has 1000 images, some 10,000 test images and 100 epochs.
+
+    Attributes:
+        images: training images.
+        test_images: test images.
+        epochs: passes over the training images.
+        evaluations: how often the plain loop scores the test set; ours does once.
+        batch_size: images a step.
+        architecture: timm's name of the model.
+        pixels: height and width that images are resized to, which the model takes.
+        plain_seconds: that the plain loop gets, half of them for training, at least an epoch of it,
+            and half for scoring; what does not fit is predicted from what did.
+    """
+
+    images: int = 16
+    test_images: int = 160
+    epochs: int = 10
+    evaluations: int = 10
+    batch_size: int = 16
+    architecture: str = "vit_base_patch16_224"
+    pixels: int = 224
+    plain_seconds: int = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Table4Settings:
+    """Settings of the table 4 suite.
+
+    Attributes:
+        architecture: timm's name of the model, with random weights.
+        batch_size: images a step.
+        images: of an epoch, CIFAR10's by default.
+        epochs: epochs that are timed whole, of which the mean is reported.
+        repeats: steps that are timed for a prediction, of which the median is used.
+        timed: ``auto`` times whole epochs where there is CUDA and predicts elsewhere; ``true``,
+            ``false``.
+    """
+
+    architecture: str = "vit_base_patch32_224"
+    batch_size: int = 128
+    images: int = 50_000
+    epochs: int = 10
+    repeats: int = 5
+    timed: AutoOr = "auto"
+
+
+@dataclass(frozen=True)
+class Table8Settings:
+    """Settings of the table 8 suite.
+
+    Attributes:
+        architecture: timm's name of the model.
+        epochs: passes over the 1000 images.
+        batch_size: images a step.
+        repeats: times each part is taken for a prediction; the median is used.
+        timed: ``auto`` does whole runs where there is CUDA and predicts elsewhere; ``true``,
+            ``false``.
+        seconds: for whole runs; those that do not fit are predicted.
+        divide: takes only this fraction of each number of images; for trying the suite out.
+    """
+
+    architecture: str = "vit_base_patch16_224"
+    epochs: int = 100
+    batch_size: int = 64
+    repeats: int = 3
+    timed: AutoOr = "auto"
+    seconds: int = 24 * 3600
+    divide: int = 1
+
+
+@dataclass(frozen=True)
+class MergeSettings:
+    """Settings of the merge suite; a pass is short, so it takes more rounds than others.
+
+    Attributes:
+        architecture: timm's name of the model.
+        batch_size: images a pass.
+        repeats: rounds; the median is reported.
+    """
+
+    architecture: str = "vit_base_patch16_224"
+    batch_size: int = 16
+    repeats: int = 9
+
+
+@dataclass(frozen=True)
+class AgreementSettings:
+    """Settings of the agreement suite: ``vit_mini`` on task ``digits`` of benchmark ``mini``.
+
+    Attributes:
+        steps: training steps of 16 images, at least; the last epoch is finished.
+        seeds: runs in bfloat16, of each form.
+    """
+
+    steps: int = 200
+    seeds: int = 5
+
+
+@dataclass(frozen=True)
+class SlotsSettings:
+    """Settings of the slots suite: runs of ``vit_mini`` on ``mini/digits`` that differ in their
+    seed.
+
+    Attributes:
+        slots: how many are held against one.
+        jobs: in each of both.
+        epochs: of each job.
+    """
+
+    slots: int = 2
+    jobs: int = 12
+    epochs: int = 2
+
+
+@dataclass(frozen=True)
+class BusySettings:
+    """Settings of the busy suite: runs of ``vit_mini`` on ``mini/digits``, each a process of its
+    own.
+
+    Attributes:
+        neighbours: programs that keep a core busy each.
+        rounds: runs of each kind.
+        slow_rounds: those of them in which a fixed number of threads runs beside others.
+        epochs: of each run.
+        seconds: after which a run that is not through is ended; its epochs so far count, and
+            without any it has 0 images a second.
+    """
+
+    neighbours: int = 1
+    rounds: int = 10
+    slow_rounds: int = 3
+    epochs: int = 4
+    seconds: int = 90
+
+
+@dataclass(frozen=True)
+class CorrectnessSettings:
+    """Settings of the correctness suite.
+
+    Attributes:
+        only: names of test files without ``.py``, or ``all`` that have tests for a GPU.
+        marked: which tests of them, as pytest's ``-m`` takes it.
+        seconds: that a file's tests get.
+    """
+
+    only: str = "all"
+    marked: str = "gpu"
+    seconds: int = 600
+
+
+@dataclass(frozen=True)
+class GpuSettings:
+    """Settings of the GPU suite.
+
+    Attributes:
+        parts: names out of :data:`GPU_PARTS`; they are done in its order.
+        dry: whether to go through them with tiny sizes, on any device; figures then say nothing.
+        minutes: that all of it may take.
+    """
+
+    parts: str = ",".join(GPU_PARTS)
+    dry: bool = False
+    minutes: int = 8
+
+    def __post_init__(self) -> None:
+        for name in self.parts.split(","):
+            if name not in GPU_PARTS:
+                raise UserError(
+                    f"parts={name} is unknown{did_you_mean(name, GPU_PARTS)}: name some of "
+                    f"{', '.join(GPU_PARTS)}."
+                )
+
+
+#: class of each suite, in the order in which they are shown
+SETTINGS: dict[str, type[Any]] = {
+    "data": DataSettings,
+    "layer": LayerSettings,
+    "step": StepSettings,
+    "task": TaskSettings,
+    "table4": Table4Settings,
+    "table8": Table8Settings,
+    "merge": MergeSettings,
+    "agreement": AgreementSettings,
+    "slots": SlotsSettings,
+    "busy": BusySettings,
+    "correctness": CorrectnessSettings,
+    "gpu": GpuSettings,
+}

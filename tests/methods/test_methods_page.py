@@ -1,0 +1,39 @@
+"""docs/methods.md says of each method what the code counts and merges."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from stock_vit import small_vit, vit_b16
+from test_matrix import UNMERGEABLE
+
+import hydra_peft
+from hydra_peft.methods import method_names
+
+
+def rows(root: Path) -> dict[str, tuple[str, str]]:
+    """Return count and merging, as the page has them, by method."""
+    text = (root / "docs" / "methods.md").read_text()
+    found = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([\d,]+) \| ([^|]+) \|", text, re.MULTILINE)
+    return {name: (count, merges) for name, count, merges in found}
+
+
+def test_every_method_has_a_row_and_a_paragraph(root: Path) -> None:
+    text = (root / "docs" / "methods.md").read_text()
+    assert sorted(rows(root)) == method_names()
+    for name in method_names():
+        assert re.search(rf"^\*\*[^\n]*\b{name}\*\*", text, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_counts_and_merging_are_the_codes(root: Path, name: str) -> None:
+    count, merges = rows(root)[name]
+    model = vit_b16()
+    hydra_peft.inject(model, name)
+    assert f"{hydra_peft.count_parameters(model).adapter:,}" == count
+    assert merges.startswith("no:") == (name in UNMERGEABLE)
+    small = small_vit()
+    without = not hydra_peft.inject(small, name).layers
+    assert (merges == "nothing to merge") == without
