@@ -150,6 +150,6 @@ def _table(run: TrainedRun, said: list[OfFile]) -> str:
     for one in said:
         assert one.probabilities is not None, "it was read"
         values = one.probabilities[: len(run.class_names)].tolist()
-        texts = (csv_text(str(one.file)), csv_text(one.name))
+        texts = (csv_text(str(one.file)), csv_text(one.name or ""))
         writer.writerow([*texts, *(f"{value:.6g}" for value in values)])
     return text.getvalue()
