@@ -16,7 +16,6 @@ from hydra_peft.errors import UserError
 from hydra_peft.figures._style import style
 from hydra_peft.files import atomic_write
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.tables.formats import to_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,6 +155,8 @@ def save(picture: Picture, data: FigureData, path: Path) -> list[Path]:
     Raises:
         OSError: the files cannot be written.
     """
+    from hydra_peft.tables.formats import to_csv
+
     files = {
         path.with_name(f"{path.name}.{form}"): render(picture, form, data.caption)
         for form in _SAVED

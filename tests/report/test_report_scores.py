@@ -127,6 +127,20 @@ def test_one_seed_shows_no_order() -> None:
     assert found.verdict == "Highest in one seed. One seed has no interval, so no order is shown."
 
 
+def test_a_sentence_on_the_order_names_few_rows() -> None:
+    found = leader(
+        *(
+            scored("lora", "digits", seed, 50.0 + seed + rate, settings={"optimizer.lr": rate})
+            for rate in range(1, 9)
+            for seed in (0, 1)
+        )
+    )
+    assert len(found.rivals) == 7
+    assert found.verdict.startswith("Highest mean; ahead of lora r=4 (optimizer.lr=7), lora r=4")
+    assert found.verdict.endswith("lora r=4 (optimizer.lr=4) and 3 more.")
+    assert found.verdict.count("lora") == 4
+
+
 def test_a_stray_run_leaves_everybody_else_a_mean() -> None:
     scores = {"lora": (90.0, 91.0), "linear": (70.0, 71.5)}
     sweep = [
