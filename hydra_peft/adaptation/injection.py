@@ -78,6 +78,7 @@ def inject(
             parameter.requires_grad_(belongs_to(name, head_names))
         layers = method.apply(model, head_names)
         _check_layers(model, method, layers)
+        _take_modes(model)
     except BaseException:
         # The outermost first: those inside it are then where they were.
         while found := [module for module in model.modules() if isinstance(module, Adapter)]:
@@ -150,6 +151,15 @@ def _check_layers(model: nn.Module, method: Method, layers: object) -> None:
                 f"method '{method.name}' says that it adapted '{name}', where no Adapter (of "
                 "hydra_peft.adapters.base) is: 'apply' is to return the layers that carry one."
             )
+
+
+def _take_modes(model: nn.Module) -> None:
+    """Put what adapters hold beside ``base`` into the mode, training or evaluation, of ``base``."""
+    for _, _, adapter in carriers(model):
+        adapter.training = adapter.base.training
+        for name, child in adapter.named_children():
+            if name != "base":
+                child.train(adapter.base.training)
 
 
 def _trained(model: nn.Module, head: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Initialisers of down-projections; up-projections always start at zero."""
+"""Initialisers of projections by name; those of low-rank branches go up from zero."""
 
 from __future__ import annotations
 
@@ -36,10 +36,35 @@ def kaiming(weight: Tensor) -> None:
     nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
 
 
+def trunc_normal(weight: Tensor) -> None:
+    """N(0, 0.02^2) cut at 2, a hundred deviations: how timm's transformers start, and NOAH's
+    adapters with them (ZhangYuanhan-AI/NOAH, whose model draws over what its modules drew)."""
+    _truncated(weight, std=0.02, cut=2.0)
+
+
+def houlsby(weight: Tensor) -> None:
+    """N(0, 0.01^2) cut at two deviations, near the identity (Houlsby et al., arXiv 1902.00751,
+    section 3.6; their code draws a tenth of it)."""
+    _truncated(weight, std=0.01, cut=0.02)
+
+
+def _truncated(weight: Tensor, *, std: float, cut: float) -> None:
+    import torch
+    from torch import nn
+
+    # Drawn in float32: half precision lacks the digits of the inverse error function.
+    drawn = torch.empty_like(weight, dtype=torch.float32, requires_grad=False)
+    nn.init.trunc_normal_(drawn, std=std, a=-cut, b=cut)
+    with torch.no_grad():
+        weight.copy_(drawn)
+
+
 INITIALIZERS: dict[str, Callable[[Tensor], None]] = {
     "gaussian": gaussian,
     "xavier": xavier,
     "kaiming": kaiming,
+    "trunc_normal": trunc_normal,
+    "houlsby": houlsby,
 }
 
 

@@ -1,0 +1,114 @@
+"""Shared part of the methods that put non-linear bottleneck adapters into transformer blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.adapters.activations import activation
+from hydra_peft.adapters.initializers import initializer
+from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.limits import Rank, Scale, Share
+from hydra_peft.methods._base import Method
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+#: where adapters stand in a block, see :mod:`hydra_peft.adapters.block_adapters`
+POSITIONS = ("intermediate", "houlsby", "post", "pfeiffer", "pre", "parallel")
+#: how a branch is scaled: by a fixed number, by a trained one, by one trained for each channel
+SCALINGS = ("fixed", "learned", "channel")
+
+
+@dataclass(frozen=True)
+class BottleneckMethod(Method):
+    """Options of adapters of the form ``s (W_up sigma(W_down N(x) + b_down) + b_up)``; see
+    :class:`hydra_peft.adapters.bottleneck.Bottleneck`.
+
+    Attributes:
+        targets: name patterns of the MLPs whose blocks are adapted.
+        position: where in the block, see :mod:`hydra_peft.adapters.block_adapters`.
+        rank: width of the bottleneck.
+        activation: ``relu``, ``gelu``, ``gelu_tanh``, ``quick_gelu`` or ``swish``.
+        norm: whether the branch normalises its input by a LayerNorm of its own.
+        scale: factor of the branch, or the value from which it is trained.
+        scaling: ``fixed``, ``learned`` (one number a branch) or ``channel`` (one a feature).
+        dropout: dropout probability on the activated features.
+        drop_path: probability of leaving a branch out of an example in training.
+        init: initialiser of both weights.
+        zero_up: whether the up-projections start at zero instead.
+        bias: whether both projections have biases.
+    """
+
+    targets: list[str] = field(default_factory=lambda: ["mlp"])
+    position: str = "intermediate"
+    rank: Rank = 8
+    activation: str = "gelu"
+    norm: bool = False
+    scale: Scale = 1.0
+    scaling: str = "fixed"
+    dropout: Share = 0.0
+    drop_path: Share = 0.0
+    init: str = "houlsby"
+    zero_up: bool = False
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        activation(self.activation)
+        initializer(self.init)
+        check_choice("position", self.position, POSITIONS)
+        check_choice("scaling", self.scaling, SCALINGS)
+        check_mlps(self.targets)
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
+        """Put adapters into the block of every MLP that ``targets`` names."""
+        from hydra_peft.adapters.block_adapters import adapt_blocks
+        from hydra_peft.adapters.bottleneck import Bottleneck
+
+        options = {
+            name: getattr(self, name)
+            for name in ("activation", "norm", "scale", "scaling", "dropout", "drop_path")
+        }
+        options |= {"init": self.init, "zero_up": self.zero_up, "bias": self.bias}
+
+        def branch(like: Tensor) -> Bottleneck:
+            return Bottleneck(len(like), self.rank, device=like.device, dtype=like.dtype, **options)
+
+        return adapt_blocks(model, self.targets, head, self.position, branch)
+
+    @property
+    def label(self) -> str:
+        """Name and width, such as ``adapter r=8``."""
+        return f"{self.name} r={self.rank}"
+
+    def identity(self) -> dict[str, Any]:
+        """Options; ``pfeiffer`` computes what ``post`` does, so it is that."""
+        options = super().identity()
+        if self.position == "pfeiffer":
+            options["position"] = "post"
+        options["targets"] = sorted(set(self.targets))
+        return options
+
+
+def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    """Check that ``value`` of ``option`` is one of ``choices``.
+
+    Raises:
+        UserError: it is not; the message offers near names.
+    """
+    if value not in choices:
+        raise UserError(
+            f"{option} '{value}' is unknown{did_you_mean(value, choices)}: "
+            f"choose one of {', '.join(choices)}."
+        )
+
+
+def check_mlps(targets: list[str]) -> None:
+    """Check that ``targets`` is a list of name patterns of MLPs.
+
+    Raises:
+        UserError: it is empty, or holds something else.
+    """
+    if not targets or not all(isinstance(target, str) and target for target in targets):
+        raise UserError(f"targets={targets} is not a list of name patterns of MLPs, such as [mlp].")
