@@ -228,6 +228,7 @@ def _method(
     if not isinstance(built, Method) or built.name != name:
         raise UserError(f"{path} was saved with method {name!r}, and {built!r} was given.")
     own = json.loads(json.dumps(dataclasses.asdict(built)))
+    options = {**type(built).added_options(), **options}
     if missing := sorted(own.keys() - options.keys()):
         raise UserError(
             f"{path} lacks the option '{missing[0]}' of method {name!r}: the file was edited, or "

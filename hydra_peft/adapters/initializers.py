@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor  # names are checked before torch is loaded
 
 GAUSSIAN_STD = 0.02
+#: no initialiser of a projection alone, see :mod:`hydra_peft.adapters.principal_branch`
+PISSA = "pissa"
 
 
 def gaussian(weight: Tensor) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -97,10 +97,14 @@ class LinearAdapter(Adapter):
                 "this model reads the weight of an adapted layer instead of calling the layer, "
                 "where dropout on the branches has no place: set dropout=0 or adapt another layer"
             )
-        device = self.base.weight.device.type
-        # Autocast would compute the update in half precision, and it does not know "meta".
-        with nullcontext() if device == "meta" else torch.autocast(device, enabled=False):
+        with without_autocast(self.base.weight):
             return self.folded(self.base.weight.dtype)
+
+
+def without_autocast(tensor: Tensor) -> AbstractContextManager[Any]:
+    """Return a context in which products on the device of ``tensor`` keep their precision."""
+    device = tensor.device.type  # autocast does not know "meta"
+    return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
 
 
 def cast(tensor: Tensor | None, dtype: torch.dtype) -> Any:

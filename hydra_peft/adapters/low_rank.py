@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.jit._trace import is_tracing
 from torch.nn import functional
 
+from hydra_peft.adapters.initializers import PISSA
 from hydra_peft.adapters.linear_adapter import LinearAdapter, cast
-from hydra_peft.adapters.low_rank_branch import LowRankBranch
+from hydra_peft.adapters.low_rank_branch import LowRankBranch, joined
 from hydra_peft.adapters.low_rank_update import low_rank_linear
+from hydra_peft.adapters.packed_qkv import starts_of
+from hydra_peft.adapters.parted_branch import PartedBranch
+from hydra_peft.adapters.principal_branch import PrincipalBranch
 from hydra_peft.adapters.surgery import is_intercepted
 from hydra_peft.adapters.targets import check_layer
 from hydra_peft.errors import UserError
@@ -32,9 +39,17 @@ class LowRankLinear(LinearAdapter):
         rank_parallel: rank of the parallel branch, 0 for none.
         rank_sequential: rank of the sequential branch, 0 for none.
         scale: factor s of both branches.
-        dropout: dropout probability on the rank-r features of both branches.
+        dropout: dropout probability in both branches.
         bias: whether the branches have biases; needs a ``base`` with a bias to merge into.
-        init: initialiser of the down-projections: ``gaussian``, ``xavier`` or ``kaiming``.
+        init: initialiser of the down-projections, see :mod:`hydra_peft.adapters.initializers`; or,
+            where there is no sequential branch, ``pissa``: see
+            :class:`~hydra_peft.adapters.principal_branch.PrincipalBranch`.
+        zero_up: whether the up-projections start at zero, or are drawn likewise.
+        dropout_at: what dropout acts on: ``rank``, the rank-r features, or ``input``, what the
+            down-projections read (microsoft/LoRA, peft), computed branch by branch.
+        parts: of a layer that computes queries, keys and values together those that the parallel
+            branch writes, each with projections of its own: some of ``q``, ``k``, ``v``. Empty for
+            all of the layer by one branch.
 
     Shapes: ``[..., in_features]`` to ``[..., out_features]``. Branch parameters take the dtype and
     the device of ``base.weight``.
@@ -50,7 +65,7 @@ class LowRankLinear(LinearAdapter):
     Raises:
         UserError: ``base`` is no linear layer, or quantised or lazy; no branch, a rank that is
             no whole number or does not fit, a scale that is not finite, a dropout outside [0, 1),
-            or branch biases on a layer without bias.
+            branch biases on a layer without bias, or a sequential branch with ``pissa`` or parts.
     """
 
     def __init__(
@@ -63,10 +78,13 @@ class LowRankLinear(LinearAdapter):
         dropout: float = 0.0,
         bias: bool = True,
         init: str = "gaussian",
+        zero_up: bool = True,
+        dropout_at: str = "rank",
+        parts: Sequence[str] = (),
     ) -> None:
         super().__init__()
         check_layer(base)
-        check_ranks(base, rank_parallel, rank_sequential)
+        check_ranks(base, rank_parallel, rank_sequential, parts)
         if not is_finite(scale):
             raise UserError(f"scale={scale!r} is not a finite number.")
         if not is_finite(dropout) or not 0.0 <= dropout < 1.0:
@@ -75,26 +93,27 @@ class LowRankLinear(LinearAdapter):
             raise UserError(
                 "branch biases cannot be merged into a linear layer without bias: set bias=False."
             )
-        width_in, width_out = base.in_features, base.out_features
-
-        def branch(source: int, rank: int) -> LowRankBranch | None:
-            if rank == 0:
-                return None
-            return LowRankBranch(
-                source,
-                width_out,
-                rank,
-                dropout=dropout,
-                bias=bias,
-                init=init,
-                device=base.weight.device,
-                dtype=base.weight.dtype,
-            )
-
+        if rank_sequential and (parts or init == PISSA):
+            raise UserError(f"a sequential branch has no parts={list(parts)} and no init={init!r}.")
+        if dropout_at not in ("rank", "input"):
+            raise UserError(f"dropout_at={dropout_at!r} is neither 'rank' nor 'input'.")
+        options: dict[str, Any] = {"dropout": dropout, "dropout_at": dropout_at, "bias": bias}
+        options["zero_up"] = zero_up
         self.base = base.requires_grad_(False)
-        self.parallel = branch(width_in, rank_parallel)
-        self.sequential = branch(width_out, rank_sequential)
+        self.parallel: LowRankBranch | PartedBranch | None = None
+        self.sequential: LowRankBranch | None = None
+        if rank_parallel:
+            self.parallel = _parallel(
+                base.weight, rank_parallel, parts, init=init, scale=scale, **options
+            )
+        if rank_sequential:
+            width = base.out_features
+            like: dict[str, Any] = {"device": base.weight.device, "dtype": base.weight.dtype}
+            self.sequential = LowRankBranch(
+                width, width, rank_sequential, init=init, **like, **options
+            )
         self.scale = scale
+        self.dropout_at = dropout_at
         self.fused = self.base_is_plain()
         self.train(base.training)
 
@@ -105,6 +124,8 @@ class LowRankLinear(LinearAdapter):
         """
         # What nn.Linear refuses is refused there, by torch and in its words.
         if not self.fused or self._is_watched() or not self._takes(x):
+            return self.three_branches(x)
+        if self.dropout_at == "input" and self.drops():
             return self.three_branches(x)
         dtype = _compute_dtype(x)
         # What is of a weight's size is computed in the weight's dtype, whatever x is in.
@@ -143,10 +164,8 @@ class LowRankLinear(LinearAdapter):
         dtype = dtype or self.base.weight.dtype
         weight, bias = cast(self.base.weight, dtype), cast(self.base.bias, dtype)
         downs, shifts, ups, offset = [], [], [], None
-        for branch in (self.parallel, self.sequential):
-            if branch is None:
-                continue
-            down, shift = cast(branch.down.weight, dtype), cast(branch.down.bias, dtype)
+        for branch in self._branches():
+            down, shift, up, own = branch.factors(dtype)
             if branch is self.sequential:
                 # Without biases of its own it still passes on the frozen layer's.
                 shift = shift if bias is None else functional.linear(bias, down, shift)
@@ -155,12 +174,11 @@ class LowRankLinear(LinearAdapter):
                 shift = down.new_zeros(len(down))
             downs.append(down)
             shifts.append(shift)
-            ups.append(self.scale * cast(branch.up.weight, dtype))
-            if branch.up.bias is not None:
-                own = self.scale * cast(branch.up.bias, dtype)
+            ups.append(self.scale * up)
+            if own is not None:
+                own = self.scale * own
                 offset = own if offset is None else offset + own
-        shift = None if shifts[0] is None else torch.cat(shifts)
-        return torch.cat(downs), shift, torch.cat(ups, dim=1), offset
+        return torch.cat(downs), joined(shifts), torch.cat(ups, dim=1), offset
 
     def _may_fold(self, dtype: torch.dtype) -> bool:
         """Whether one product with the folded weight is as good: nothing to learn or to round away.
@@ -182,8 +200,8 @@ class LowRankLinear(LinearAdapter):
             return False
         if x.dtype == self.base.weight.dtype:
             return True
-        cast = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
-        return cast and x.is_floating_point()
+        casts = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
+        return casts and x.is_floating_point()
 
     def _is_watched(self) -> bool:
         """Whether someone looks on for the modules and plain operations that forward consists of:
@@ -193,15 +211,16 @@ class LowRankLinear(LinearAdapter):
         return any(is_intercepted(part) for part in self.modules() if part is not self)
 
     def drops(self) -> bool:
-        """Whether dropout on the rank-r features acts in the current mode."""
-        branches = [b for b in (self.parallel, self.sequential) if b is not None]
-        return self.training and any(branch.dropout.p > 0 for branch in branches)
+        """Whether dropout acts in the current mode."""
+        return self.training and any(branch.drops() for branch in self._branches())
+
+    def _branches(self) -> list[LowRankBranch | PartedBranch]:
+        return [b for b in (self.parallel, self.sequential) if b is not None]
 
     def _mask(self, x: Tensor) -> Tensor | None:
         if not self.drops():
             return None
-        branches = [b for b in (self.parallel, self.sequential) if b is not None]
-        return torch.cat([branch.mask(x) for branch in branches], dim=-1)
+        return torch.cat([branch.mask(x) for branch in self._branches()], dim=-1)
 
     def folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """Return W0 + s (A + B W0) and b0 + s (a + B b0 + b), a and b the branches' constant terms.
@@ -235,14 +254,46 @@ def _compute_dtype(x: Tensor) -> torch.dtype:
     return x.dtype
 
 
-def check_ranks(base: nn.Linear, rank_parallel: int, rank_sequential: int) -> None:
+def _parallel(
+    weight: Tensor, rank: int, parts: Sequence[str], *, init: str, scale: float, **options: Any
+) -> LowRankBranch | PartedBranch:
+    """Return the branch beside a layer with ``weight``, or one for each of its ``parts``."""
+
+    def branch(rows: Tensor) -> LowRankBranch:
+        if init == PISSA:
+            return PrincipalBranch(rows, rank, scale=scale, **options)
+        width_out, width_in = rows.shape
+        like: dict[str, Any] = {"device": rows.device, "dtype": rows.dtype}
+        return LowRankBranch(width_in, width_out, rank, init=init, **like, **options)
+
+    if not parts:
+        return branch(weight)
+    starts, width = starts_of(len(weight), parts), len(weight) // 3
+    branches = {part: branch(weight[start : start + width]) for part, start in starts.items()}
+    return PartedBranch(branches, starts, len(weight))
+
+
+def check_ranks(
+    base: nn.Linear, rank_parallel: int, rank_sequential: int, parts: Sequence[str] = ()
+) -> None:
     """Check both ranks against a layer: at least one branch, none above the layer's own rank.
+
+    Args:
+        base: the layer.
+        rank_parallel, rank_sequential: 0 for no such branch.
+        parts: where the parallel branch writes thirds of the layer, which.
 
     Raises:
         UserError: the ranks do not fit; the message names the limits.
     """
+    written = base.out_features // 3 if parts else base.out_features
+    if parts and base.out_features % 3:
+        raise UserError(
+            f"a linear layer {base.in_features}->{base.out_features} does not compute queries, "
+            f"keys and values together, so it has no parts={list(parts)}."
+        )
     limits = {
-        "parallel": (rank_parallel, min(base.in_features, base.out_features)),
+        "parallel": (rank_parallel, min(base.in_features, written)),
         "sequential": (rank_sequential, base.out_features),
     }
     for branch, (rank, limit) in limits.items():

@@ -141,9 +141,10 @@ def branch_similarities(
     for name, branch in ((PARALLEL, layer.parallel), (SEQUENTIAL, layer.sequential)):
         if branch is None:
             continue
-        down = branch.down.weight.detach().to("cpu", torch.float64)
+        down, _, up, _ = branch.factors(torch.float64)
+        down = down.detach().cpu()
         down = down if name == PARALLEL else down @ weight
-        update = product_directions(branch.up.weight, down, count)
+        update = product_directions(up, down, count)
         similarity = subspace_similarity(leading, update)
         missing = similarity.new_full((len(similarity), count - similarity.shape[1]), torch.nan)
         found[name] = torch.cat([similarity, missing], dim=1)

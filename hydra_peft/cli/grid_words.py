@@ -1,4 +1,7 @@
-"""Words of the command line about ``protocol.grid``, in the form that Hydra needs."""
+"""Words of the command line about keys that no yaml lists, in the form that Hydra needs.
+
+These are the keys of ``protocol.grid``, and the options of an augmentation.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,17 @@ from hydra.errors import HydraException
 from hydra_peft.config.grid import dotted
 
 _GRID = "protocol.grid"
+_OPTIONS = "data.augment_options"
 
 
 def grid_words(words: Iterable[str]) -> list[str]:
-    """Return ``words``; those about ``protocol.grid`` so that Hydra does what they say.
+    """Return ``words``; those about such keys so that Hydra does what they say.
 
     ``protocol.grid={...}`` replaces the whole grid, which Hydra would merge with the protocol's;
     ``protocol.grid.<key>=[...]`` sets a key, with or without a plus, whether or not the protocol
     has it, and under the names ``lr``, ``scale`` and ``dropout`` of older commands too.
+    ``data.augment_options.<key>=...`` and ``data.augment_options={...}`` set options with or
+    without a plus.
     """
     return [form for word in words for form in _forms(word)]
 
@@ -25,6 +31,8 @@ def grid_words(words: Iterable[str]) -> list[str]:
 def _forms(word: str) -> list[str]:
     key, equals, value = word.partition("=")
     name = key.lstrip("+")
+    if equals and f"{name}.".startswith(f"{_OPTIONS}."):
+        return [f"++{name}={value}"]
     if not equals or not f"{name}.".startswith(f"{_GRID}."):
         return [word]
     if name != _GRID:

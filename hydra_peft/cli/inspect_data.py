@@ -39,7 +39,7 @@ def inspect_data(words: Sequence[str]) -> int:
     path = out or ROOT / "results" / "data_check" / f"{dataset.benchmark}-{dataset.name}.json"
     check_writable(path.parent, "out")
     from hydra_peft.data.contact_sheet import contact_sheet
-    from hydra_peft.data.images import FileImages
+    from hydra_peft.data.images import EncodedImages
     from hydra_peft.data.inspection import files_by_class, inspect
     from hydra_peft.data.sources import load_task
     from hydra_peft.files import atomic_write, write_json
@@ -49,9 +49,9 @@ def inspect_data(words: Sequence[str]) -> int:
     names = tuple(dataset.sizes)
     data = load_task(dataset.source, data_request(dataset, config.paths, names))
     images = [part.inputs.get("image") for part in data.splits.values()]
-    if not data.classes or not all(isinstance(one, FileImages) for one in images):
+    if not data.classes or not all(isinstance(one, EncodedImages) for one in images):
         raise UserError(
-            f"dataset {dataset.name} has no image files by class to look at: for prepared data "
+            f"dataset {dataset.name} has no encoded images by class to look at: for prepared data "
             "give benchmark=<name> task=<name>."
         )
     found = inspect(data, dataset.splits)

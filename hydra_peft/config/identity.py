@@ -37,6 +37,7 @@ _USUAL: dict[str, dict[str, Any]] = {
         "shots": None,
     },
     "model": {"image_size": None, "antialias": True},
+    "data": {"augment": "none", "augment_options": {}},
 }
 #: the same of a whole group: every run had a linear head before there were others
 _USUAL_HEAD = {"name": "linear"}

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.schema import DatasetConfig, RunConfig
 from hydra_peft.data.sources import options_class
 from hydra_peft.errors import UserError
 from hydra_peft.heads import head_class
@@ -86,7 +86,17 @@ def _with_source_options(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of ``dataset``, those keys built that its source has of its own."""
     if (own := options_class(values.get("source"))) is None:
         return dict(values)
+    mine, rest = apart(own, values)
+    return {**rest, "source_options": build(own, mine)}
+
+
+def apart(own: Any, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of ``dataset`` that a source's options ``own`` have, and the others.
+
+    A key of ``dataset`` that the source reads too, such as ``name``, is in both.
+    """
     names = {field.name for field in dataclasses.fields(own)}
-    options = build(own, {key: value for key, value in values.items() if key in names})
-    rest = {key: value for key, value in values.items() if key not in names}
-    return {**rest, "source_options": options}
+    common = {field.name for field in dataclasses.fields(DatasetConfig)}
+    mine = {key: value for key, value in values.items() if key in names}
+    rest = {key: value for key, value in values.items() if key in common or key not in names}
+    return mine, rest

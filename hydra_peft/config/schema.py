@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from hydra_peft.augmentations import Augmentation, augmentation_class
 from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
 from hydra_peft.config.grid import check_choices
 from hydra_peft.config.split_checks import check_splits
@@ -33,6 +34,7 @@ CACHES = ("train", "all", "none")
 NORMALIZATIONS = ("backbone", "imagenet")
 INITS = ("gaussian", "xavier", "kaiming")
 COMPILE = ("auto", "true", "false")
+PREDICTIONS = ("auto", "true", "false")
 SELECTIONS = ("last", "best")
 #: how tuning goes through ``protocol.grid``
 SEARCHES = ("grid", "optuna")
@@ -121,15 +123,6 @@ class ModelConfig(_Group, key="model"):
 
 
 @dataclass(frozen=True)
-class RecipeGridConfig(_Group, key="dataset.recipe.grid"):
-    """``dataset.recipe.grid``: what tuning tries; ``lr`` by kind of method."""
-
-    lr: dict[str, list[LearningRate]]
-    scale: list[Scale]
-    dropout: list[Share]
-
-
-@dataclass(frozen=True)
 class RecipeConfig(_Group, key="dataset.recipe"):
     """``dataset.recipe``: the hyper-parameters recommended for a task.
 
@@ -138,7 +131,9 @@ class RecipeConfig(_Group, key="dataset.recipe"):
 
     Attributes:
         lr: learning rate by kind of method: ``adapter``, ``linear``, ``full``.
-        grid: what ``protocol.tune=true`` chooses from.
+        grid: what ``protocol.tune=true`` chooses from: values of dotted keys, or for each kind of
+            method its own. Protocols point to ``lr``, ``scale`` and ``dropout``; others are tried
+            beside what ``protocol.grid`` has.
         tuned_on: architectures, without timm's tag, that the learning rates were chosen on; empty
             where nobody chose them.
     """
@@ -150,7 +145,7 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     weight_decay: WeightDecay
     dropout: Share
     scale: Scale
-    grid: RecipeGridConfig
+    grid: dict[str, Any]
     tuned_on: list[str] = field(default_factory=list)
 
 
@@ -273,15 +268,24 @@ class DataConfig:
         normalization: ``backbone`` (what its weights were trained with) or ``imagenet``.
         allow_partial: accept other split sizes than the task's, or a task that was prepared from
             an incomplete original; records and tables then say so.
+        augment: random changes of training images, a module of :mod:`hydra_peft.augmentations`.
+        augment_options: its options; checked and completed by :mod:`hydra_peft.config.check`.
     """
 
     cache: str
     normalization: str
     allow_partial: bool
+    augment: str = "none"
+    augment_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _one_of("data.cache", self.cache, CACHES)
         _one_of("data.normalization", self.normalization, NORMALIZATIONS)
+        augmentation_class(self.augment)
+
+    def augmentation(self) -> Augmentation:
+        """Build what changes training images."""
+        return augmentation_class(self.augment)(**self.augment_options)
 
 
 @dataclass(frozen=True)
@@ -436,6 +440,24 @@ class SweepConfig:
 
 
 @dataclass(frozen=True)
+class SaveConfig(_Group, key="save"):
+    """``save``: what a run keeps beside its record and what it trained.
+
+    Attributes:
+        predictions: what the model says of each example of the scored splits: ``true``, ``false``,
+            or ``auto``, of splits of up to 50,000 examples.
+    """
+
+    predictions: str = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # yaml's true comes as "True"
+        object.__setattr__(self, "predictions", self.predictions.lower())
+        _one_of("save.predictions", self.predictions, PREDICTIONS)
+
+
+@dataclass(frozen=True)
 class LauncherConfig(_Group, key="launcher"):
     """``launcher``: what ``hydra/launcher=local`` makes of this machine.
 
@@ -514,6 +536,7 @@ class RunConfig(_Group):
     precision: str
     settings: dict[str, Any]
     launcher: LauncherConfig = field(default_factory=LauncherConfig)
+    save: SaveConfig = field(default_factory=SaveConfig)
     head: Head = field(default_factory=Linear)
     init_from: InitFrom | None = None
 

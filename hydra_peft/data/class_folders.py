@@ -12,9 +12,9 @@ from hydra_peft.data.list_files import ImageList
 from hydra_peft.data.own_data import (
     SPLIT_NAMES,
     OwnData,
-    check_own_data,
     is_hidden,
     is_image,
+    listed_files,
 )
 from hydra_peft.errors import UserError
 
@@ -41,9 +41,7 @@ def read_folder(root: Path) -> OwnData:
         prefix = "" if splits[split] == root else f"{splits[split].name}/"
         pairs = [(f"{prefix}{c}/{f}", label[c]) for c, files in classes.items() for f in files]
         given[split] = ImageList([path for path, _ in pairs], [number for _, number in pairs])
-    data = OwnData(root, root, names, given, LINEAGE)
-    check_own_data(data)
-    return data
+    return listed_files(root, root, names, given, LINEAGE)
 
 
 def _splits(root: Path) -> dict[str, Path]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from hydra_peft.data.decoding import read_image
+from hydra_peft.data.decoding import Encoded, read_image
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line, shortened
 
@@ -19,7 +18,7 @@ _SIDE, _GAP, _NAMES = 96, 4, 150
 MAX_CLASSES = 100
 
 
-def contact_sheet(files: Mapping[str, Sequence[Path]], each: int = 8) -> bytes:
+def contact_sheet(files: Mapping[str, Sequence[Encoded]], each: int = 8) -> bytes:
     """Return a PNG with a row for each class: its name, and ``each`` of its images.
 
     Images keep their proportions; those that cannot be read are left out.
@@ -45,7 +44,7 @@ def contact_sheet(files: Mapping[str, Sequence[Path]], each: int = 8) -> bytes:
     return file.getvalue()
 
 
-def _small(files: Sequence[Path], each: int) -> list[Image.Image]:
+def _small(files: Sequence[Encoded], each: int) -> list[Image.Image]:
     """Return ``each`` images spread over ``files``, in the size they have on the sheet."""
     places = np.linspace(0, len(files) - 1, min(each, len(files))).round().astype(int)
     found = []

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from hydra_peft.data.decoding import TRANSFORM, in_threads, read_image
+from hydra_peft.data.decoding import TRANSFORM, Encoded, in_threads, read_image
 from hydra_peft.data.overlap import rows
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
@@ -22,18 +22,18 @@ log = logging.getLogger(__name__)
 _DECODER = f"{TRANSFORM}, pillow {PIL.__version__}"
 
 
-def check_decodable(files: Sequence[Path], hashes: Tensor, memory: Path, title: str) -> None:
-    """Check that every file can be decoded; those whose content has been are not decoded again.
+def check_decodable(files: Sequence[Encoded], hashes: Tensor, memory: Path, title: str) -> None:
+    """Check that every image can be decoded; those whose content has been are not decoded again.
 
     Args:
         files: the images.
-        hashes: sha256 of each file, uint8 ``[n, 32]``.
+        hashes: sha256 of each, uint8 ``[n, 32]``.
         memory: safetensors file that remembers the contents that can be decoded. One that cannot
             be read or written costs time, nothing else.
         title: for the progress bar.
 
     Raises:
-        UserError: a file cannot be decoded; the message names it.
+        UserError: one cannot be decoded; the message names it.
     """
     contents = rows(hashes)
     known = _recall(memory)

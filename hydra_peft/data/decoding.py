@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+
+class Encoded(Protocol):
+    """Image as it is stored: a file's path, or a row of a table. As text it says where it is."""
+
+    def read_bytes(self) -> bytes:
+        """Return the encoded image."""
+        ...
+
 
 #: what was done to an image between its file and a cache of decoded images
 TRANSFORM = "RGB, PIL bicubic, aspect ignored"
@@ -37,25 +47,32 @@ def image_endings() -> frozenset[str]:
     return frozenset(ending for ending, form in known.items() if form in FORMATS)
 
 
-def read_image(path: Path, advice: str = _ADVICE) -> np.ndarray:
-    """Return the image in ``path`` as PIL opens it and converts it to RGB, uint8 ``[h, w, 3]``.
+def open_image(stored: Encoded) -> Image.Image:
+    """Return the image as PIL opens it, not decoded yet; a context manager."""
+    file = stored if isinstance(stored, Path) else BytesIO(stored.read_bytes())
+    return Image.open(file, formats=FORMATS)
+
+
+def read_image(stored: Encoded, advice: str = _ADVICE) -> np.ndarray:
+    """Return an image as PIL opens it and converts it to RGB, uint8 ``[h, w, 3]``.
 
     EXIF orientation is not applied, a palette or CMYK image is converted, 16-bit gray is clipped:
     what ``Image.open(path).convert("RGB")`` gives, which is what the field's loaders do. Its format
     is one of :data:`FORMATS`, whatever its name.
 
     Args:
-        advice: what the message says is to be done about a file that cannot be read.
+        stored: a file's path, or a row of a table.
+        advice: what the message says is to be done about an image that cannot be read.
 
     Raises:
-        UserError: the file is missing, truncated or no image.
+        UserError: the image is missing, truncated or no image.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_image(stored) as image:
             return np.asarray(image.convert("RGB"))
     # PIL's decoders raise a dozen kinds: OSError, SyntaxError, struct.error, DecompressionBombError
     except Exception as error:
-        raise UserError(f"cannot read the image {path}: {_reason(error)}; {advice}.") from None
+        raise UserError(f"cannot read the image {stored}: {_reason(error)}; {advice}.") from None
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from hydra_peft.data.decoding import in_threads
+from hydra_peft.data.decoding import Encoded, in_threads
 from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
@@ -41,6 +41,26 @@ def file_hashes(files: Sequence[Path], folder: Path, index: Path, title: str) ->
     stamps = torch.tensor([(one.st_size, one.st_mtime_ns) for one in found], dtype=torch.int64)
     stamps = stamps.view(-1, 2)
     names = hashlib.sha256(b"\0".join(map(os.fsencode, files))).hexdigest()
+    return kept_hashes(files, names, stamps, index, title)
+
+
+def kept_hashes(
+    files: Sequence[Encoded], names: str, stamps: Tensor, index: Path, title: str
+) -> Tensor:
+    """Return the sha256 of each of ``files``, uint8 ``[n, 32]``.
+
+    Those that ``index`` has under the same ``names`` with the same stamps are not computed again.
+
+    Args:
+        files: what to hash.
+        names: which files these are.
+        stamps: int64 ``[n, 2]``, another one where a file has changed.
+        index: safetensors file to keep the hashes in.
+        title: for the progress bar.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
     hashes = torch.zeros(len(files), 32, dtype=torch.uint8)
     known = torch.zeros(len(files), dtype=torch.bool)
     kept = _read(index, names, len(files))
@@ -60,7 +80,7 @@ def file_hashes(files: Sequence[Path], folder: Path, index: Path, title: str) ->
     return hashes
 
 
-def _sha256(file: Path) -> bytes:
+def _sha256(file: Encoded) -> bytes:
     try:
         return hashlib.sha256(file.read_bytes()).digest()
     except OSError as error:

@@ -1,8 +1,10 @@
-"""Images of a source, in their own sizes: in memory, or files decoded one by one."""
+"""Images of a source, in their own sizes: in memory, or encoded and decoded one by one."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hydra_peft.data.decodable import check_decodable
-from hydra_peft.data.decoding import read_image
+from hydra_peft.data.decoding import Encoded, read_image
 from hydra_peft.data.file_hashes import file_hashes
 from hydra_peft.data.list_files import read_split
 from hydra_peft.data.sources._request import DataRequest
@@ -49,22 +51,20 @@ class ArrayImages(Images):
 
 
 @dataclass(frozen=True)
-class FileImages(Images):
-    """Image files, decoded one by one.
+class EncodedImages(Images):
+    """Encoded images, decoded one by one.
 
     Attributes:
-        files: the files, in the split's order.
-        folder: the task's.
+        files: where each is, in the split's order; as text, for messages.
         index: where their hashes are kept.
         title: for progress bars.
         known: their hashes, uint8 ``[n, 32]``, where they have been computed already.
     """
 
-    files: Sequence[Path] = field(repr=False)
-    folder: Path
+    files: Sequence[Encoded] = field(repr=False)
     index: Path
     title: str
-    known: Tensor | None = field(default=None, repr=False, compare=False)
+    known: Tensor | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -84,23 +84,45 @@ class FileImages(Images):
 
     @cached_property
     def hashes(self) -> Tensor:
-        """The sha256 of each file, uint8 ``[n, 32]``."""
-        if self.known is not None:
-            return self.known
-        return file_hashes(self.files, self.folder, self.index, self.title)
+        """The sha256 of each encoded image, uint8 ``[n, 32]``."""
+        return self.computed_hashes() if self.known is None else self.known
 
-    def part(self, rows: Sequence[int], name: str) -> FileImages:
-        """Return the images at ``rows``; no file is hashed again."""
+    @abstractmethod
+    def computed_hashes(self) -> Tensor:
+        """Return the sha256 of each encoded image, or those that are kept."""
+
+    def part(self, rows: Sequence[int], name: str) -> EncodedImages:
+        """Return the images at ``rows``; none is hashed again."""
         title = self.title.rsplit(" ", 1)[0]
-        index = self.index.with_name(f"{self.index.stem}-{name}.safetensors")
-        files = [self.files[row] for row in rows]
-        known = self.hashes[torch.tensor(rows, dtype=torch.int64)]
-        return FileImages(files, self.folder, index, f"{title} {name}", known)
+        return dataclasses.replace(
+            self,
+            files=[self.files[row] for row in rows],
+            index=self.index.with_name(f"{self.index.stem}-{name}.safetensors"),
+            title=f"{title} {name}",
+            known=self.hashes[torch.tensor(rows, dtype=torch.int64)],
+        )
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the files' hashes, in order; names do not count."""
+        """Hash of the images' hashes, in order; names do not count."""
         return hashlib.sha256(self.hashes.numpy().data).hexdigest()
+
+
+@dataclass(frozen=True)
+class FileImages(EncodedImages):
+    """Image files, decoded one by one.
+
+    Attributes:
+        files: the files, in the split's order.
+        folder: the task's.
+    """
+
+    files: Sequence[Path] = field(repr=False)
+    folder: Path
+
+    def computed_hashes(self) -> Tensor:
+        """See :func:`hydra_peft.data.file_hashes.file_hashes`."""
+        return file_hashes(self.files, self.folder, self.index, self.title)
 
 
 def load_split(folder: Path, name: str, request: DataRequest) -> Split:
@@ -113,7 +135,7 @@ def load_split(folder: Path, name: str, request: DataRequest) -> Split:
     where = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     index = request.cache / "hashes" / f"{request.name}-{name}-{where}.safetensors"
     paths = [folder / path for path in joined.paths]
-    images = FileImages(paths, folder, index, f"{request.name} {name}")
+    images = FileImages(paths, index, f"{request.name} {name}", folder)
     return Split({"image": images}, torch.tensor(joined.labels, dtype=torch.int64))
 
 

@@ -1,6 +1,6 @@
 """Images of a data set as they are: counts, sizes, modes, what cannot be read, what is there twice.
 
-Of any source whose images are files; :mod:`hydra_peft.data.checking` compares prepared data with
+Of any source whose images are encoded; :mod:`hydra_peft.data.checking` compares prepared data with
 what its yaml promises.
 """
 
@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from hydra_peft.data.decodable import remember
-from hydra_peft.data.decoding import in_threads, read_image
-from hydra_peft.data.images import FileImages
+from hydra_peft.data.decoding import Encoded, in_threads, open_image, read_image
+from hydra_peft.data.images import EncodedImages
 from hydra_peft.data.overlap import overlaps, rows
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
@@ -53,7 +51,7 @@ def inspect(data: TaskData, roles: SplitRoles) -> Inspection:
     """Return what is right and wrong with the images of ``data``; each is decoded.
 
     Args:
-        data: images are files, targets classes.
+        data: images are encoded, targets classes.
         roles: which splits should have no image in common.
 
     Raises:
@@ -70,18 +68,18 @@ def inspect(data: TaskData, roles: SplitRoles) -> Inspection:
     return found
 
 
-def files_by_class(data: TaskData, split: str) -> dict[str, list[Path]]:
-    """Return the files of each class in ``split``, in their order."""
-    files: dict[str, list[Path]] = {name: [] for name in data.classes}
+def files_by_class(data: TaskData, split: str) -> dict[str, list[Encoded]]:
+    """Return the images of each class in ``split``, in their order."""
+    files: dict[str, list[Encoded]] = {name: [] for name in data.classes}
     targets = data.splits[split].targets.tolist()
     for file, label in zip(_images(data, split).files, targets, strict=True):
         files[data.classes[label]].append(file)
     return files
 
 
-def _images(data: TaskData, split: str) -> FileImages:
+def _images(data: TaskData, split: str) -> EncodedImages:
     images = data.splits[split].inputs.get("image")
-    assert isinstance(images, FileImages), "checked by who asks"
+    assert isinstance(images, EncodedImages), "checked by who asks"
     return images
 
 
@@ -118,13 +116,13 @@ def _read(data: TaskData, found: Inspection) -> None:
         found.problems.append(f"{count} images cannot be read: {found.unreadable[0]}")
 
 
-def _look(file: Path) -> tuple[int, int, str] | str:
-    """Return width, height and mode of the image in ``file``, or why it cannot be read."""
+def _look(file: Encoded) -> tuple[int, int, str] | str:
+    """Return width, height and mode of an image, or why it cannot be read."""
     try:
         height, width = read_image(file).shape[:2]
     except UserError as error:
         return str(error)
-    with Image.open(file) as image:
+    with open_image(file) as image:
         return width, height, image.mode
 
 
@@ -138,7 +136,7 @@ def _compare(data: TaskData, roles: SplitRoles, found: Inspection) -> None:
     hashes = {split: rows(part.hashes()) for split, part in data.splits.items()}
     for shared in overlaps(hashes, roles.apart()):
         (found.problems if shared.too_large else found.notes).append(f"{shared}.")
-    places: Mapping[bytes, list[tuple[str, Path, int]]] = defaultdict(list)
+    places: Mapping[bytes, list[tuple[str, Encoded, int]]] = defaultdict(list)
     for split, part in data.splits.items():
         files, labels = _images(data, split).files, part.targets.tolist()
         for content, file, label in zip(hashes[split], files, labels, strict=True):
@@ -158,7 +156,7 @@ def _compare(data: TaskData, roles: SplitRoles, found: Inspection) -> None:
 
 
 def _two_labels(
-    copies: list[tuple[str, Path, int]],
-) -> tuple[tuple[str, Path, int], tuple[str, Path, int]]:
+    copies: list[tuple[str, Encoded, int]],
+) -> tuple[tuple[str, Encoded, int], tuple[str, Encoded, int]]:
     first = copies[0]
     return first, next(copy for copy in copies if copy[2] != first[2])

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hydra_peft.data.list_files import MAX_BYTES, ImageList, text_of
-from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, check_own_data, is_image
+from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, is_image, listed_files
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import shortened
 
@@ -76,15 +76,13 @@ def read_label_file(file: Path, folder: Path, columns: Columns) -> OwnData:
         rows = found.setdefault(name, _Rows())
         rows.paths.append(path)
         rows.labels.append(cells[label])
-    names = _in_order({one for rows in found.values() for one in rows.labels})
+    names = in_order({one for rows in found.values() for one in rows.labels})
     numbers = {name: number for number, name in enumerate(names)}
     given = {
         name: ImageList(rows.paths, [numbers[one] for one in rows.labels])
         for name, rows in found.items()
     }
-    data = OwnData(file, folder, names, given, LINEAGE)
-    check_own_data(data)
-    return data
+    return listed_files(file, folder, names, given, LINEAGE)
 
 
 def _table(file: Path) -> list[tuple[int, list[str]]]:
@@ -194,7 +192,8 @@ def _split(text: str, where: str) -> str:
     return name
 
 
-def _in_order(labels: set[str]) -> tuple[str, ...]:
+def in_order(labels: set[str]) -> tuple[str, ...]:
+    """Return names of classes in order: of numbers where all are whole ones, else of texts."""
     if all(re.fullmatch(r"[+-]?[0-9]{1,18}", one) for one in labels):
         return tuple(sorted(labels, key=lambda one: (int(one), one)))
     return tuple(sorted(labels))

@@ -1,6 +1,6 @@
-"""One's own image files with their classes: described, split where that is missing, loaded.
+"""One's own images with their classes: described, split where that is missing, loaded.
 
-What :mod:`hydra_peft.data.sources.folder` and :mod:`~hydra_peft.data.sources.csv` have in common.
+What the sources ``folder``, ``csv``, ``parquet`` and ``hf`` have in common.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,8 @@ from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from hydra_peft.data.task_data import TaskData  # loads torch
+    from hydra_peft.data.images import EncodedImages  # loads torch
+    from hydra_peft.data.task_data import TaskData
 
 #: what splits are called by those who made them
 SPLIT_NAMES = {
@@ -44,17 +45,18 @@ class OwnData:
     """Images and classes as they were found.
 
     Attributes:
-        place: where, for messages: a folder or a file.
-        folder: what paths start from.
+        place: where, for messages: a folder, a file, a name.
         names: of the classes, by label.
-        given: images and labels by split, ``train`` among them.
+        given: the label of each image by split, ``train`` among them.
+        images: returns the images of a split, as encoded; called with the split, the file to keep
+            their hashes in, and a title for progress bars.
         lineage: how the data came here.
     """
 
-    place: Path
-    folder: Path
+    place: Path | str
     names: tuple[str, ...]
-    given: Mapping[str, ImageList]
+    given: Mapping[str, Sequence[int]]
+    images: Callable[[str, Path, str], EncodedImages]
     lineage: str
 
 
@@ -77,9 +79,9 @@ def check_own_data(data: OwnData) -> None:
     if "train" not in data.given:
         found = " and ".join(data.given)
         raise UserError(f"{data.place} has {found} and no train: there is nothing to train on.")
-    learnt = set(data.given["train"].labels)
-    for split, listed in data.given.items():
-        for label in sorted(set(listed.labels) - learnt):
+    learnt = set(data.given["train"])
+    for split, labels in data.given.items():
+        for label in sorted(set(labels) - learnt):
             known = [data.names[one] for one in sorted(learnt)]
             name = data.names[label]
             raise UserError(
@@ -125,6 +127,23 @@ def described(data: OwnData, split: Sequence[float] | None) -> dict[str, Any]:
     }
 
 
+def listed_files(
+    place: Path, folder: Path, names: tuple[str, ...], given: Mapping[str, ImageList], lineage: str
+) -> OwnData:
+    """Return the image files below ``folder`` that are ``given`` by split, with their labels."""
+
+    def images(split: str, index: Path, title: str) -> EncodedImages:
+        from hydra_peft.data.images import FileImages
+
+        paths = [folder / path for path in given[split].paths]
+        return FileImages(paths, index, title, folder)
+
+    labels = {name: listed.labels for name, listed in given.items()}
+    data = OwnData(place, names, labels, images, lineage)
+    check_own_data(data)
+    return data
+
+
 def plain_name(text: str) -> str:
     """Return ``text`` as the name of a task: letters, digits and ``_.+-``."""
     return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text).strip("_.+-") or "own"
@@ -145,21 +164,19 @@ def load(data: OwnData, request: DataRequest) -> TaskData:
     """
     import torch
 
-    from hydra_peft.data.images import FileImages
     from hydra_peft.data.overlap import rows
     from hydra_peft.data.split import Split
     from hydra_peft.data.task_data import TaskData
 
-    where = hashlib.sha256(os.fsencode(data.place.resolve())).hexdigest()[:16]
-    kept = request.cache / "hashes"
+    place = data.place.resolve() if isinstance(data.place, Path) else data.place
+    where = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
 
-    def images(listed: ImageList, split: str) -> FileImages:
-        paths = [data.folder / path for path in listed.paths]
-        index = kept / f"{request.name}-{split}-{where}.safetensors"
-        return FileImages(paths, data.folder, index, f"{request.name} {split}")
+    def images(split: str) -> EncodedImages:
+        index = request.cache / "hashes" / f"{request.name}-{split}-{where}.safetensors"
+        return data.images(split, index, f"{request.name} {split}")
 
-    found = {name: images(listed, name) for name, listed in data.given.items()}
-    labels = {name: listed.labels for name, listed in data.given.items()}
+    found = {name: images(name) for name in data.given}
+    labels = {name: list(given) for name, given in data.given.items()}
     if missing := _missing(data, request.options.split):
         pool, pooled = found["train"], labels["train"]
         shares = {"train": 1 - sum(missing.values()), **missing}
@@ -182,7 +199,7 @@ def _missing(data: OwnData, split: Sequence[float] | None) -> dict[str, float]:
 
 def _labels(data: OwnData, split: Sequence[float] | None) -> dict[str, list[int]]:
     """Return the labels of each part, in no order of any meaning."""
-    labels = {name: listed.labels for name, listed in data.given.items()}
+    labels = {name: list(given) for name, given in data.given.items()}
     if missing := _missing(data, split):
         shares = {"train": 1 - sum(missing.values()), **missing}
         parts: dict[str, list[int]] = {name: [] for name in shares}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hydra_peft.limits import check_limits
@@ -32,6 +32,8 @@ class Method(ABC):
     name: ClassVar[str]
     #: whether the backbone stays in evaluation mode while the rest trains
     backbone_in_eval: ClassVar[bool] = False
+    #: options that came after runs of the method were recorded; their defaults are what held before
+    added: ClassVar[tuple[str, ...]] = ()
     #: whether all of the backbone is trained, running statistics included, and saved
     trains_backbone: ClassVar[bool] = False
 
@@ -85,8 +87,23 @@ class Method(ABC):
         return self.name
 
     def identity(self) -> dict[str, Any]:
-        """The options as they act, so that two spellings of one setting are the same setting."""
-        return {"name": self.name, **asdict(self)}
+        """The options as they act, so that two spellings of one setting are the same setting.
+
+        Options that came later are in it where they differ from what held before.
+        """
+        before = self.added_options()
+        own = asdict(self).items()
+        return {"name": self.name, **{k: v for k, v in own if k not in before or v != before[k]}}
+
+    @classmethod
+    def added_options(cls) -> dict[str, Any]:
+        """Return the defaults of :attr:`added`: what older files, which lack these, mean."""
+        found: dict[str, Any] = {}
+        for option in fields(cls):
+            if option.name in cls.added:
+                make = option.default_factory
+                found[option.name] = option.default if make is MISSING else make()
+        return found
 
     @classmethod
     def options_of(cls, identity: Mapping[str, Any]) -> dict[str, Any]:

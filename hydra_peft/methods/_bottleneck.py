@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from hydra_peft.adapters.activations import activation
 from hydra_peft.adapters.initializers import initializer
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import UserError
 from hydra_peft.limits import Rank, Scale, Share
 from hydra_peft.methods._base import Method
+from hydra_peft.methods._choices import check_choice
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -89,19 +90,6 @@ class BottleneckMethod(Method):
             options["position"] = "post"
         options["targets"] = sorted(set(self.targets))
         return options
-
-
-def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    """Check that ``value`` of ``option`` is one of ``choices``.
-
-    Raises:
-        UserError: it is not; the message offers near names.
-    """
-    if value not in choices:
-        raise UserError(
-            f"{option} '{value}' is unknown{did_you_mean(value, choices)}: "
-            f"choose one of {', '.join(choices)}."
-        )
 
 
 def check_mlps(targets: list[str]) -> None:

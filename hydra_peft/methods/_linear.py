@@ -54,16 +54,11 @@ class LinearMethod(Method):
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put an adapter in the place of every target; return the names of the layers."""
         from hydra_peft.adapters.surgery import replace_module
-        from hydra_peft.adapters.targets import check_layer, find_linear_layers
+        from hydra_peft.adapters.targets import check_each, check_layer, find_linear_layers
 
         layers = find_linear_layers(model, self.targets, exclude=head)
-        # Every layer is checked before the first is changed, so that a refusal changes nothing.
-        for name, layer in layers.items():
-            try:
-                check_layer(layer)
-                self.check_fit(layer)
-            except UserError as error:
-                raise UserError(f"{name}: {error}") from None
+        check_each(layers, check_layer)
+        check_each(layers, self.check_fit)
         for name, adapter in self.adapters(layers).items():
             replace_module(model, layers[name], adapter)
         return list(layers)

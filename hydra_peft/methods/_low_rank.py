@@ -5,17 +5,21 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from hydra_peft.adapters.initializers import initializer
+from hydra_peft.adapters.initializers import INITIALIZERS
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Scale, Share
+from hydra_peft.methods._choices import check_choice
 from hydra_peft.methods._linear import LinearMethod
 
 if TYPE_CHECKING:
     from torch import nn
 
     from hydra_peft.adapters.base import Adapter
+
+#: what ``scale`` is divided by, as a power of the rank
+RANK_SCALES = {"none": 0.0, "alpha_over_r": 1.0, "alpha_over_sqrt_r": 0.5}
 
 
 @dataclass(frozen=True)
@@ -25,19 +29,41 @@ class LowRankMethod(LinearMethod):
     Attributes:
         targets: name patterns of the layers to adapt.
         scale: factor of the branches.
-        dropout: dropout probability on the rank-r features.
+        dropout: dropout probability in the branches.
         bias: whether the branches have biases.
         init: initialiser of the down-projections.
+        dropout_at: what dropout acts on: ``rank``, the rank-r features (the paper's code), or
+            ``input``, what the down-projections read (microsoft/LoRA, peft).
+        zero_up: whether the up-projections start at zero; false draws them like the
+            down-projections, as NOAH's code does with truncated normals.
+        rank_scale: what ``scale`` is divided by: ``none``, nothing (the paper's code);
+            ``alpha_over_r``, the rank (LoRA: ``scale`` is alpha then); ``alpha_over_sqrt_r``, its
+            root (rsLoRA, Kalajdzievski, arXiv 2312.03732).
     """
+
+    added: ClassVar[tuple[str, ...]] = ("dropout_at", "zero_up", "rank_scale")
+    #: what ``init`` may be
+    inits: ClassVar[tuple[str, ...]] = tuple(INITIALIZERS)
 
     scale: Scale = 1.0
     dropout: Share = 0.0
     bias: bool = True
     init: str = "gaussian"
+    dropout_at: str = "rank"
+    zero_up: bool = True
+    rank_scale: str = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        initializer(self.init)
+        check_choice("init", self.init, self.inits)
+        check_choice("dropout_at", self.dropout_at, ("rank", "input"))
+        check_choice("rank_scale", self.rank_scale, tuple(RANK_SCALES))
+        ranks = sorted({rank for rank in self.ranks() if rank})
+        if self.rank_scale != "none" and len(ranks) > 1:
+            raise UserError(
+                f"rank_scale={self.rank_scale} divides by one rank, and the branches have "
+                f"{' and '.join(map(str, ranks))}: set rank_scale=none, and scale as it is to be."
+            )
 
     @abstractmethod
     def ranks(self) -> tuple[int, int]:
@@ -47,30 +73,34 @@ class LowRankMethod(LinearMethod):
         """Check ranks and biases against one layer."""
         from hydra_peft.adapters.low_rank import check_ranks
 
-        check_ranks(layer, *self.ranks())
+        options = self.branch_options()
+        check_ranks(layer, *self.ranks(), options.get("parts", ()))
         if self.bias and layer.bias is None:
             raise UserError(
                 "it has no bias, so branch biases could not be merged into it: "
                 "set bias=false for this method."
             )
 
+    def branch_options(self) -> dict[str, Any]:
+        """Return what every adapted layer is built with."""
+        parallel, sequential = self.ranks()
+        return {
+            "rank_parallel": parallel,
+            "rank_sequential": sequential,
+            "scale": self.scale / max(parallel, sequential) ** RANK_SCALES[self.rank_scale],
+            "dropout": self.dropout,
+            "bias": self.bias,
+            "init": self.init,
+            "dropout_at": self.dropout_at,
+            "zero_up": self.zero_up,
+        }
+
     def adapters(self, layers: Mapping[str, nn.Linear]) -> dict[str, Adapter]:
         """Return a :class:`LowRankLinear` around each layer."""
         from hydra_peft.adapters.low_rank import LowRankLinear
 
-        parallel, sequential = self.ranks()
-        return {
-            name: LowRankLinear(
-                layer,
-                rank_parallel=parallel,
-                rank_sequential=sequential,
-                scale=self.scale,
-                dropout=self.dropout,
-                bias=self.bias,
-                init=self.init,
-            )
-            for name, layer in layers.items()
-        }
+        options = self.branch_options()
+        return {name: LowRankLinear(layer, **options) for name, layer in layers.items()}
 
     @property
     def label(self) -> str:

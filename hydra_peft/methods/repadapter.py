@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from hydra_peft.limits import Limits, Rank, Scale, Share
-from hydra_peft.methods._base import Method
+from hydra_peft.methods._linear import LinearMethod
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from hydra_peft.adapters.base import Adapter
+
 
 @dataclass(frozen=True)
-class RepAdapter(Method):
+class RepAdapter(LinearMethod):
     r"""RepAdapter; rank 8 in two groups before qkv and fc1 is the paper's (239,808 on ViT-B/16;
     221,184 without the biases, which published counts leave out).
 
@@ -40,16 +43,18 @@ class RepAdapter(Method):
     dropout: Share = 0.1
     bias: bool = True
 
-    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
-        """Put a :class:`~hydra_peft.adapters.before.GroupedBefore` before every target."""
-        from hydra_peft.adapters.before import GroupedBefore, check_grouped
-        from hydra_peft.adapters.surgery import replace_module
-        from hydra_peft.adapters.targets import check_each, find_linear_layers
+    def check_fit(self, layer: nn.Linear) -> None:
+        """Check rank and groups against one layer."""
+        from hydra_peft.adapters.before import check_grouped
 
-        layers = find_linear_layers(model, self.targets, exclude=head)
-        check_each(layers, lambda layer: check_grouped(layer, self.rank, self.groups))
-        for layer in layers.values():
-            adapter = GroupedBefore(
+        check_grouped(layer, self.rank, self.groups)
+
+    def adapters(self, layers: Mapping[str, nn.Linear]) -> dict[str, Adapter]:
+        """Return a :class:`~hydra_peft.adapters.before.GroupedBefore` before each layer."""
+        from hydra_peft.adapters.before import GroupedBefore
+
+        return {
+            name: GroupedBefore(
                 layer,
                 rank=self.rank,
                 groups=self.groups,
@@ -57,8 +62,8 @@ class RepAdapter(Method):
                 dropout=self.dropout,
                 bias=self.bias,
             )
-            replace_module(model, layer, adapter)
-        return list(layers)
+            for name, layer in layers.items()
+        }
 
     @property
     def label(self) -> str:

@@ -23,6 +23,7 @@ PARTS = {
     "selection": "Selection",
     "counts": "Examples",
     "training": "End of training",
+    "predictions": "Predictions",
     "parameters": "Parameters",
     "times": "Times (s)",
     "images_per_second": "Training (images a second)",

@@ -21,7 +21,7 @@ _MAX_DEPTH, _MAX_COUNT, _MAX_VALUES = 32, 10**15, 10_000
 _MAPPINGS = (
     *("settings", "method", "science", "weights", "inputs", "data", "tuning", "parameters"),
     "init_from",
-    *("scores", "selection", "counts", "training"),
+    *("scores", "selection", "counts", "training", "predictions"),
     *("path", "times", "memory", "hardware", "versions", "code"),
 )
 _TEXTS = (
@@ -55,6 +55,8 @@ def wrong_values(record: Record) -> list[str]:
         wrong.append("times")
     if isinstance(record.data, dict):
         wrong += [f"data.{key}" for key in _wrong_data(record.data)]
+    if isinstance(record.predictions, dict) and not all(map(_is_text, record.predictions.values())):
+        wrong.append("predictions")
     wrong += [name for name, value in vars(record).items() if not _is_bounded(value)]
     if not {"scores", "selection", "counts", "training", "parameters"} & set(wrong):
         wrong += _wrong_results(record)

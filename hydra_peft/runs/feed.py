@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import torch
 
+from hydra_peft.augmentations import Augmentation
 from hydra_peft.backbones.inputs import probe_input
 from hydra_peft.config.schema import TrainConfig
 from hydra_peft.data.split import Split
@@ -14,6 +16,8 @@ from hydra_peft.training.batches import Feed
 from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.features import features_of, head_alone, head_inputs
 
+log = logging.getLogger("hydra_peft")
+
 
 def choose_feed(
     adapted: AdaptedModel,
@@ -21,14 +25,26 @@ def choose_feed(
     scored: Mapping[str, Split],
     *,
     train: TrainConfig,
+    augmentation: Augmentation,
     device: torch.device,
     precision: str,
 ) -> Feed:
-    """Choose how to train ``adapted``: on features that are computed now, compiled, or as it is."""
+    """Choose how to train ``adapted``: on features that are computed now, compiled, or as it is.
+
+    Args:
+        augmentation: of the images of ``train_split``; features of images that change in each step
+            are computed in each step.
+    """
     model = adapted.model
     probe = probe_input(model, device)[0]
     head = head_alone(model, probe) if adapted.takes_features else None
-    if head is not None:
+    if head is not None and augmentation.acts:
+        log.warning(
+            "data.augment=%s changes images in each step, so the frozen backbone's features cannot "
+            "be computed once: each step computes them, which takes longer",
+            augmentation.name,
+        )
+    elif head is not None:
 
         def features(split: Split) -> Split:
             return head_inputs(
@@ -52,4 +68,5 @@ def choose_feed(
         # Elsewhere torch compiles the same blocks and makes no graphs of them.
         "cuda_graph": compiled is not None and train.cuda_graph and device.type == "cuda",
     }
-    return Feed(model, train_split, scored, adapted.prepare, path)
+    changing = augmentation if augmentation.acts else None
+    return Feed(model, train_split, scored, adapted.prepare, path, changing)

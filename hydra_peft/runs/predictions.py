@@ -16,6 +16,7 @@ from hydra_peft.data.split import Images
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.folder import predictions_name
+from hydra_peft.runs.kept_predictions import why_none
 from hydra_peft.runs.rebuild import check_same, split_hash
 from hydra_peft.runs.record import Record, class_names
 from hydra_peft.runs.recorded import read_completed
@@ -74,8 +75,9 @@ def read_class_predictions(folder: Path, split: str = "") -> ClassPredictions:
             f"{did_you_mean(split, record.scores)}: choose {' or '.join(record.scores)}."
         )
     if not os.path.lexists(path):
+        why = why_none(record, split) or "removed, or of older code, which kept none"
         raise UserError(
-            f"{folder} has no {path.name}: runs of older code kept none; do it again with "
+            f"{folder} has no {path.name}: {why}; do the run again with save.predictions=true "
             "sweep.on_existing=rerun."
         )
     tensors = read_outputs(path, (_count(record, split), task.outputs))

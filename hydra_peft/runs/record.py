@@ -56,6 +56,8 @@ class Record:
         counts: examples ``scored`` and, where an example is right or wrong, ``correct``.
         training: mean ``loss`` of the last epoch, and its ``accuracy`` (percent) or None.
         adapter: sha256 of the file with the trained tensors; "" before the end, and of older code.
+        predictions: by scored split whether what the model said of each example was kept, see
+            :mod:`hydra_peft.runs.kept_predictions`; empty before the end, and of older code.
         parameters: adapter, head, trainable and total.
         path: which of the ways to compute the same was taken: what was compiled, whether frozen
             features were computed once.
@@ -98,6 +100,7 @@ class Record:
     counts: dict[str, int] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     adapter: str = ""
+    predictions: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     path: dict[str, Any] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)

@@ -177,7 +177,12 @@ class _Run:
         world.check_same("data", str(ledger.record.data["sha256"]))
         ledger.update(parameters=dataclasses.asdict(count_parameters(adapted.model)))
         feed = choose_feed(
-            adapted, *splits, train=config.train, device=ledger.device, precision=config.precision
+            adapted,
+            *splits,
+            train=config.train,
+            augmentation=config.data.augmentation(),
+            device=ledger.device,
+            precision=config.precision,
         )
         ledger.update(path=dict(feed.path))
         ledger.prepared()

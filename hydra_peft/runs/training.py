@@ -23,6 +23,7 @@ from hydra_peft.cores import threads_are_given
 from hydra_peft.errors import UserError
 from hydra_peft.runs.checkpoints import Checkpoints
 from hydra_peft.runs.folder import predictions_name
+from hydra_peft.runs.kept_predictions import KEPT, fate
 from hydra_peft.runs.ledger import Ledger
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.state import TrainingState, is_number
@@ -272,12 +273,19 @@ class Training:
         return scores
 
     def _save_predictions(self, split: str, score: Score) -> None:
-        self.ledger.may_write()
-        if self.world.is_main:
-            assert score.outputs is not None, "of a score of now"
-            tensors = {"outputs": score.outputs, "targets": self.feed.scored[split].targets}
-            name = predictions_name(split, self.config.protocol.evaluate_split)
-            write_tensors(self.ledger.folder / name, tensors, {"split": split})
+        ledger = self.ledger
+        ledger.may_write()
+        becomes = fate(self.config.save.predictions, score.count)
+        ledger.update(predictions={**ledger.record.predictions, split: becomes})
+        if not self.world.is_main:
+            return
+        name = predictions_name(split, self.config.protocol.evaluate_split)
+        if becomes != KEPT:
+            (ledger.folder / name).unlink(missing_ok=True)  # of a run that was taken up again
+            return
+        assert score.outputs is not None, "of a score of now"
+        tensors = {"outputs": score.outputs, "targets": self.feed.scored[split].targets}
+        write_tensors(ledger.folder / name, tensors, {"split": split})
 
     def _save_adapter(self) -> None:
         self.ledger.may_write()

@@ -7,12 +7,15 @@ and those of older code have nothing of the kind.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hydra_peft.augmentations import augmentation_class
 from hydra_peft.config.grid import dotted
+from hydra_peft.errors import UserError
 from hydra_peft.plain_text import shortened
 from hydra_peft.runs.record import Record
 
@@ -23,6 +26,8 @@ _LONGEST = 120
 TUNED = "tuned"
 #: what a search is without a setting that says so
 _GRID = "grid"
+#: settings of runs that change their training images
+_AUGMENT, _OPTIONS = "data.augment", "data.augment_options"
 #: mark of a row whose protocol, method or benchmark has no yaml to hold its settings against
 UNCHECKED = "SETTINGS NOT CHECKED"
 #: settings that a table shows otherwise: in the method's label, as RANDOM WEIGHTS, as TUNED; what
@@ -95,11 +100,24 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
         said += (f"init_from={_text(str(record.init_from.get('task')))}",)
     if origin not in defaults:
         return (*said, UNCHECKED)
-    own, usual = by_role(record.settings, record.role), defaults[origin]
+    own = by_role(record.settings, record.role)
+    usual = {**defaults[origin], _AUGMENT: "none", _OPTIONS: _usual_options(own)}
     changed: dict[str, Any] = {}
     for key in sorted(own.keys() - _SHOWN):
         changed |= _changed(_flat(key, own[key]), _flat(key, usual.get(key, {})))
     return (*said, *(f"{_typed_key(key)}={_text(value)}" for key, value in changed.items()))
+
+
+def _usual_options(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of the options that settings have of their augmentation; none of one that
+    today's code has not."""
+    try:
+        usual = dataclasses.asdict(augmentation_class(own.get(_AUGMENT, "none"))())
+    except UserError:
+        return {}
+    options = own.get(_OPTIONS)
+    known = options if isinstance(options, Mapping) else {}
+    return {key: value for key, value in usual.items() if key in known}
 
 
 def _typed_key(key: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hydra_peft.augmentations import Augmentation
 from hydra_peft.data.split import Batch, Split
 
 #: from a batch, on the device that computes, to a model's input: a tensor, or tensors by name
@@ -25,6 +26,7 @@ class Feed:
         scored: the splits that are scored, by name; likewise.
         prepare: from a batch of these to its input.
         path: which way it is, for the record.
+        augmentation: changes the images of training batches; None leaves them as they are.
     """
 
     module: nn.Module
@@ -32,6 +34,7 @@ class Feed:
     scored: Mapping[str, Split]
     prepare: Prepare
     path: Mapping[str, object] = field(default_factory=dict)
+    augmentation: Augmentation | None = None
 
 
 class Normalizer:

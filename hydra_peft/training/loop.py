@@ -12,6 +12,8 @@ from torch.autograd.profiler import record_function
 
 from hydra_peft.adaptation.injection import set_training_mode
 from hydra_peft.adaptation.record import adaptation
+from hydra_peft.augmentations import Augmentation
+from hydra_peft.data.split import Batch
 from hydra_peft.methods._base import Method
 from hydra_peft.schedules import LearningRate
 from hydra_peft.tasks import Task
@@ -78,7 +80,7 @@ def train(
     progress, world = progress or Progress(), world or World()
     size, device = len(feed.train_split), optimizer.param_groups[0]["params"][0].device
     steps = batch_count(size, recipe.batch_size, recipe.drop_last)
-    order = generator(recipe.seed, "batches")
+    order, method = generator(recipe.seed, "batches"), adaptation(model).method
     if progress.random is None:
         done = progress.epoch * steps + progress.step
         progress.random = RandomStreams.seeded(recipe.seed, world.rank, done, device)
@@ -98,8 +100,8 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             with progress.random:
-                _prepare_method(model, number, recipe.seed)
-                loss, right = _step(feed, task, rows, optimizer, recipe, world)
+                _prepare(model, method, number, recipe.seed)
+                loss, right = _step(feed, task, rows, number, optimizer, recipe, world)
             progress.add(loss, right, len(rows))
             ends = progress.step == steps
             yield Step(epoch + 1, number + 1, loss, rate, progress.seconds, ends)
@@ -108,11 +110,29 @@ def train(
         progress.end_epoch()
 
 
-def _prepare_method(model: nn.Module, step: int, seed: int) -> None:
+def _prepare(model: nn.Module, method: Method, step: int, seed: int) -> None:
     """Let the method act before ``step``, counted from 0 over all epochs, with its own numbers."""
-    method = adaptation(model).method
     if type(method).before_step is not Method.before_step:
         method.before_step(model, step, generator(seed, f"step/{step}"))
+
+
+def _augmented(
+    batch: Batch, augmentation: Augmentation, count: int, numbers: torch.Generator, world: World
+) -> Batch:
+    """Return this process's ``batch`` with changed images.
+
+    Numbers are drawn for the whole batch, so that those of an image do not depend on how many
+    processes share it.
+
+    Args:
+        count: images of all processes' batches.
+    """
+    images = batch.inputs["image"]
+    assert isinstance(images, Tensor), "images are no ragged rows"
+    height, width = images.shape[-2:]
+    draws = world.share(augmentation.draw(count, (height, width), numbers)).rows
+    changed = augmentation.apply(images, draws)
+    return Batch({**batch.inputs, "image": changed}, batch.targets)
 
 
 @exact_float32()
@@ -120,15 +140,20 @@ def _step(
     feed: Feed,
     task: Task,
     rows: Tensor,
+    number: int,
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     world: World,
 ) -> tuple[Tensor, Tensor]:
-    """Do one step on ``rows``; return its mean loss and how many were right, on the device."""
+    """Do step ``number`` on ``rows``; return its mean loss and how many were right, on the
+    device."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     share = world.share(rows)
     with record_function("batch"):
         batch = feed.train_split.take(share.rows)
+        if feed.augmentation is not None:
+            numbers = generator(recipe.seed, f"augment/{number}")
+            batch = _augmented(batch, feed.augmentation, len(rows), numbers, world)
         inputs = feed.prepare(batch)
     with record_function("forward"), autocast(rows.device, recipe.precision):
         outputs = feed.module(inputs)

@@ -9,6 +9,8 @@ import pytest
 
 from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id, settings_id
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
 
 Compose = Callable[..., Any]
 
@@ -67,6 +69,7 @@ def test_what_is_not_science_keeps_the_id(compose_train: Compose, overrides: lis
         "train.drop_last=true",
         "train.clip_grad=1",
         "train.label_smoothing=0.1",
+        "data.augment=flip",
     ],
 )
 def test_science_changes_the_id(compose_train: Compose, override: str) -> None:
@@ -103,6 +106,45 @@ def test_ids_of_before_optuna_are_what_they_were(
     config = check_config(compose_train(*overrides, *unused, "precision=fp32"))
     assert config_id(config) == id
     assert not {"protocol.search", "protocol.trials"} & set(config.settings)
+
+
+def test_augmentation_counts_with_all_its_options_where_there_is_one(
+    compose_train: Compose,
+) -> None:
+    def config(*overrides: str) -> RunConfig:
+        return check_config(compose_train(*overrides))
+
+    assert "data.augment" not in config("data.augment=none").settings
+    crop = config("data.augment=crop", "+data.augment_options.scale=[0.5,1]")
+    options = {"scale": [0.5, 1.0], "ratio": [3 / 4, 4 / 3], "flip": 0.0}
+    assert crop.settings["data.augment_options"] == options
+    by_hand = {f"+data.augment_options.{key}={value}" for key, value in options.items()}
+    assert config_id(config("data.augment=crop", *by_hand)) == config_id(crop)
+    others = [["data.augment=crop"], ["data.augment=flip"], ["data.augment=randaugment"]]
+    assert len({config_id(crop), *(config_id(config(*words)) for words in others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data.augment=flp"], "data.augment 'flp' is unknown .did you mean 'flip'"),
+        (
+            ["+data.augment_options.flip=1"],
+            "data.augment_options.flip.; known here: none",
+        ),
+        (["data.augment=crop", "+data.augment_options.scal=1"], "did you mean 'scale'"),
+        (["data.augment=crop", "+data.augment_options.scale=1"], "single value where a list"),
+        (["data.augment=flip", "+data.augment_options.flip=often"], "must be a number"),
+        (["data.augment=flip", "+data.augment_options.flip=2"], "at least 0 and at most 1"),
+        (["data.augment=[flip]"], "data.augment=.* must be a text"),
+        (["data.augment_options=3"], "must be a group of settings"),
+    ],
+)
+def test_augmentations_that_cannot_be_are_sentences(
+    compose_train: Compose, words: list[str], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        check_config(compose_train(*words))
 
 
 def test_a_search_by_optuna_counts_with_its_trials(compose_train: Compose) -> None:

@@ -56,7 +56,7 @@ def test_equals_the_plain_pipeline(
     files = write_kinds(tmp_path)
     plain = Compose([Resize((24, 16), InterpolationMode.BICUBIC), ToTensor(), Normalize(mean, std)])
     expected = torch.stack([plain(Image.open(file).convert("RGB")) for file in files])
-    images = FileImages(files, tmp_path, tmp_path / "index.safetensors", "kinds")
+    images = FileImages(files, tmp_path / "index.safetensors", "kinds", tmp_path)
     split = prepare_split(
         Split({"image": images}, torch.arange(len(files))),
         size=(24, 16),

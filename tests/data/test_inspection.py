@@ -95,7 +95,7 @@ def test_a_contact_sheet_has_a_row_for_each_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("dataset=mini/digits",), "digits has no image files by class"),
+        (("dataset=mini/digits",), "digits has no encoded images by class"),
         (("dataset=folder",), "dataset.root has no value"),
         (("dataset=folder", "task=svhn"), "cannot understand 'task=svhn'"),
         (("dataset=folders",), "folders"),

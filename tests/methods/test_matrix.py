@@ -16,23 +16,33 @@ from torch.nn import functional as F
 
 import hydra_peft
 from hydra_peft.adaptation.merging import merge, unmerge
+from hydra_peft.adaptation.record import adaptation
 from hydra_peft.adapters.base import NotMergeable
 from hydra_peft.methods import method_class, method_names
 
 #: methods that no plain backbone computes, and the reason that merging gives
 UNMERGEABLE: dict[str, str] = {
+    "noah": "learned tokens lengthen the sequence",
     "vpt_shallow": "learned tokens lengthen the sequence",
     "vpt_deep": "learned tokens lengthen the sequence",
     "adapter": "the activation of its adapter cannot be written into",
     "adapter_plus": "the activation of its adapter cannot be written into",
+    "adapterdrop": "the activation of its adapter cannot be written into",
+    "adaptformer": "the activation of its adapter cannot be written into",
+    "compacter": "the activation of its adapter cannot be written into",
 }
+#: options of methods whose defaults do not fit a model as small as this
+FITTING: dict[str, dict[str, Any]] = {"kadaptation": {"terms": 8}}
 #: options that change what a method computes and where, beside its defaults
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lora q v": ("lora", {"targets": ["qkv"], "parts": ["q", "v"], "dropout_at": "input"}),
+    "lora pissa": ("lora", {"targets": ["qkv"], "init": "pissa", "dropout": 0.1}),
     "adapter houlsby": ("adapter", {"position": "houlsby", "norm": True, "bias": False}),
     "adapter pre": ("adapter", {"position": "pre", "scaling": "learned"}),
     "adapter parallel": ("adapter", {"position": "parallel", "zero_up": True}),
+    "compacter frozen": ("compacter", {"rule": "frozen", "norm": True}),
 }
-CASES = {**{name: (name, {}) for name in method_names()}, **VARIANTS}
+CASES = {**{name: (name, FITTING.get(name, {})) for name in method_names()}, **VARIANTS}
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +81,22 @@ def trained(adapted: nn.Module, randomize: Callable[[nn.Module], None]) -> nn.Mo
 
 
 def steps(model: nn.Module, count: int) -> None:
+    dtype = next(model.parameters()).dtype
     hydra_peft.set_training_mode(model)
     optimizer = torch.optim.SGD(hydra_peft.trainable_parameters(model), lr=0.05)
     for _ in range(count):
         optimizer.zero_grad()
-        F.cross_entropy(model(images()), torch.tensor([0, 1, 2])).backward()
+        F.cross_entropy(model(images(dtype=dtype)), torch.tensor([0, 1, 2])).backward()
         optimizer.step()
     model.eval()
 
 
 def test_what_is_trained_moves_and_nothing_else(adapted: nn.Module, name: str) -> None:
+    adapted.double()  # in which small steps show
     before = {n: t.detach().clone() for n, t in adapted.state_dict().items()}
     trained = hydra_peft.trainable_parameters(adapted)
     names = {*trained.adapter, *trained.head}
+    names.update(*adaptation(adapted).shared)  # under each of their names
     steps(adapted, 2)  # those behind a zero up-projection move from the second step on
     after = adapted.state_dict()
     still = [n for n in names if torch.equal(before[n], after[n])]

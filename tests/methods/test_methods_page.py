@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from stock_vit import small_vit, vit_b16
-from test_matrix import UNMERGEABLE
+from test_matrix import FITTING, UNMERGEABLE
 
 import hydra_peft
 from hydra_peft.methods import method_names
@@ -35,5 +35,5 @@ def test_counts_and_merging_are_the_codes(root: Path, name: str) -> None:
     assert f"{hydra_peft.count_parameters(model).adapter:,}" == count
     assert merges.startswith("no:") == (name in UNMERGEABLE)
     small = small_vit()
-    without = not hydra_peft.inject(small, name).layers
+    without = not hydra_peft.inject(small, name, **FITTING.get(name, {})).layers
     assert (merges == "nothing to merge") == without

@@ -44,6 +44,15 @@ def found(record: Record, defaults: dict[str, Any] = DEFAULTS) -> tuple[str, ...
         ({"model.arguments": {"img_size": 32}}, ("model.arguments.img_size=32",)),
         ({"train.epochs": 2, "optimizer.lr": 1e-2}, ("optimizer.lr=0.01", "train.epochs=2")),
         ({"optimizer.of_old": 1}, ("optimizer.of_old=1",)),
+        ({"data.augment": "flip", "data.augment_options": {"flip": 0.5}}, ("data.augment=flip",)),
+        (
+            {"data.augment": "randaugment", "data.augment_options": {"number": 2, "magnitude": 5}},
+            ("data.augment=randaugment", "data.augment_options.magnitude=5"),
+        ),
+        (
+            {"data.augment": "of_old", "data.augment_options": {"x": 5}},
+            ("data.augment=of_old", "data.augment_options.x=5"),
+        ),
         # What tables show in another place.
         ({"method.rank_parallel": 8, "model.pretrained": False}, ()),
     ],

@@ -16,15 +16,18 @@ from torch.nn import functional as F
 
 import hydra_peft
 from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.augmentations.crop import Crop
 from hydra_peft.backbones.architectures import build_architecture
-from hydra_peft.data.split import Split
+from hydra_peft.data.split import Batch, Split
 from hydra_peft.schedules.cosine import Cosine
 from hydra_peft.tasks import build_task
 from hydra_peft.training.batches import Feed, Normalizer
+from hydra_peft.training.distributed import World
 from hydra_peft.training.evaluation import evaluate
 from hydra_peft.training.loop import Recipe, train
 from hydra_peft.training.progress import DivergedError, EpochRecord, Progress, Step
 from hydra_peft.training.seeding import generator, seed_everything
+from hydra_peft.training.torchrun import Torchrun
 
 CPU = torch.device("cpu")
 TASK = build_task("classification", outputs=3, metrics=["accuracy"])
@@ -70,6 +73,46 @@ def stream(
 
 def run(model: nn.Module, split: Split, lr: float = 0.01, **changes: object) -> list[EpochRecord]:
     return [e for e in stream(model, split, lr, **changes) if isinstance(e, EpochRecord)]
+
+
+class Part(World):
+    """One of several processes that share a batch, without the others."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
+
+    share = Torchrun.share
+
+
+def test_each_image_is_changed_alike_however_many_processes_share_the_batch() -> None:
+    split, seen = data(), list[Tensor]()
+
+    def images_of(world: World, seed: int = 0) -> Tensor:
+        seen.clear()
+        feed = Feed(Net(), split, {}, note, augmentation=Crop(flip=0.5))
+        hydra_peft.inject(feed.module, "full")
+        rates = Cosine(warmup_epochs=0, warmup_lr=0.0, min_lr=0.0).rates(0.1, 2)
+        recipe = Recipe(epochs=2, batch_size=5, drop_last=True, learning_rate=rates, seed=seed)
+        sgd = torch.optim.SGD(feed.module.parameters(), lr=0.1)
+        for _ in train(feed.module, TASK, feed, recipe, optimizer=sgd, world=world):
+            pass
+        return torch.stack(seen)
+
+    def note(batch: Batch) -> Tensor:
+        images = batch.inputs["image"]
+        assert isinstance(images, Tensor)
+        seen.append(images)
+        return NORMALIZE(batch)
+
+    whole = images_of(World())
+    shared = [images_of(Part(rank, 2)) for rank in range(2)]
+    assert torch.equal(whole, torch.cat(shared, dim=1))
+    assert torch.equal(whole, images_of(World()))
+    assert not torch.equal(whole, images_of(World(), seed=1))
+    # The two epochs have the same images in another order, each changed otherwise.
+    plain = {image.numpy().tobytes() for image in split.take(slice(None)).inputs["image"]}
+    made = [image.numpy().tobytes() for image in whole.flatten(0, 1)]
+    assert len(set(made) - plain) > 30
 
 
 def losses_of(events: Iterable[Step | EpochRecord]) -> list[Tensor]:
@@ -226,7 +269,7 @@ def test_fast_and_plain_form_end_in_the_same_place() -> None:
     losses = {}
     for fused in (True, False):
         torch.manual_seed(0)
-        model = build_architecture("vit_mini", {"depth": 3}, drop_path=0.1)
+        model = build_architecture("vit_mini", {"depth": 2}, drop_path=0.1)
         model.reset_classifier(3)
         hydra_peft.inject(model, "hydra", rank=2, dropout=0.1)
         for layer in model.modules():

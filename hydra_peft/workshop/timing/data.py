@@ -63,7 +63,7 @@ def run(device: torch.device, settings: DataSettings, report: Report) -> None:
 
 
 def _prepare(files: list[Path], folder: Path, cache: Path) -> Split:
-    images = FileImages(files, files[0].parent, folder / "hashes.safetensors", "bench")
+    images = FileImages(files, folder / "hashes.safetensors", "bench", files[0].parent)
     split = Split({"image": images}, torch.zeros(len(files), dtype=torch.int64))
     return prepare_split(split, size=SIZE, cache=cache, title="bench")
 

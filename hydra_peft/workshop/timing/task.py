@@ -168,7 +168,7 @@ def _ours(
 
 def _split(files: list[Path], cache: Path | None, pixels: int) -> Split:
     folder = files[0].parent
-    images = FileImages(files, folder, folder / f"{files[0].stem}.safetensors", "bench")
+    images = FileImages(files, folder / f"{files[0].stem}.safetensors", "bench", folder)
     labels = torch.arange(len(files)) % CLASSES
     size = (pixels, pixels)
     return prepare_split(Split({"image": images}, labels), size=size, cache=cache, title="bench")

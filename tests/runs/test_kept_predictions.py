@@ -1,0 +1,73 @@
+"""What a run keeps of its predictions, and what is said where it keeps none."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flat_results import results
+
+from hydra_peft.cli import evaluate
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.runs.kept_predictions import fate
+from hydra_peft.runs.outcome import Outcome
+from hydra_peft.runs.predictions import read_class_predictions
+from hydra_peft.runs.record import read_record
+
+Do = Callable[..., Outcome]
+RUN = ["dataset=mini/digits", "method=linear", "train.epochs=1"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "count", "becomes"),
+    [
+        ("auto", 50_000, "kept"),
+        ("auto", 50_001, "too many examples"),
+        ("true", 10**6, "kept"),
+        ("false", 1, "not wanted"),
+    ],
+)
+def test_large_splits_are_kept_only_where_it_is_asked_for(
+    asked: str, count: int, becomes: str
+) -> None:
+    assert fate(asked, count) == becomes
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["save.predictions=false"], "the run had save.predictions=false"),
+        ([], "save.predictions=auto keeps none of splits of more than 10 examples"),
+    ],
+)
+def test_a_run_without_predictions_says_so_everywhere(
+    do: Do,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    why: str,
+) -> None:
+    whole = do(*RUN)
+    assert whole.record.predictions == {"test": "kept"}
+    monkeypatch.setattr("hydra_peft.runs.kept_predictions.MOST", 10)
+    outcome = do(*RUN, *words, "sweep.on_existing=rerun")
+    assert outcome.folder == whole.folder  # what is kept is no science
+    assert results(outcome.record) == results(whole.record)
+    assert not list(outcome.folder.glob("predictions*"))
+    assert read_record(outcome.folder).predictions == outcome.record.predictions != {"test": "kept"}
+    with pytest.raises(UserError, match=f"has no predictions.safetensors: {why}; do the run again"):
+        read_class_predictions(outcome.folder)
+    call = ["evaluate.py", f"run={outcome.folder}", f"cache={tmp_path}/cache", "device=cpu"]
+    monkeypatch.setattr(sys, "argv", call)
+    assert evaluate.main() == 0
+    assert f"  stored    none: {why}\n" in capsys.readouterr().out
+
+
+def test_another_value_is_a_sentence(configure: Callable[..., RunConfig]) -> None:
+    with pytest.raises(UserError, match=r"save.predictions=5 is not allowed: it must be one of"):
+        configure("save.predictions=5")
+    assert configure("save.predictions=true").save.predictions == "true"
