@@ -32,7 +32,7 @@ UNMERGEABLE: dict[str, str] = {
     "compacter": "the activation of its adapter cannot be written into",
 }
 #: options of methods whose defaults do not fit a model as small as this
-FITTING: dict[str, dict[str, Any]] = {"kadaptation": {"terms": 8}}
+FITTING: dict[str, dict[str, Any]] = {"kadaptation": {"phm_dim": 8}}
 #: options that change what a method computes and where, beside its defaults
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "lora q v": ("lora", {"targets": ["qkv"], "parts": ["q", "v"], "dropout_at": "input"}),
