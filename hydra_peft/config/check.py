@@ -392,7 +392,7 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
     reason = str(error).splitlines()[0].rstrip(".")
     if "Missing mandatory value: " in reason:
         missing = reason.rsplit(": ", 1)[1]
-        missing = missing if "." in missing else key
+        missing = missing if "." in missing else str(error.full_key or key)
         return f"{missing} has no value: it must be set here, as {missing}=..."
     if (role := _ROLE.search(reason)) and "not found" in reason:
         return _no_split(str(error.full_key or key), role[1])
