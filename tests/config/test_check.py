@@ -153,8 +153,8 @@ NULLABLE = {"clip_grad", "period_epochs", "evaluate_every", "rank_parallel", "ra
 def numbers_and_switches(
     node: Any, path: tuple[Any, ...] = ()
 ) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yield the place of every number and boolean of a config, and its value."""
-    items = node.items() if isinstance(node, dict) else enumerate(node)
+    """Yield the place of every number and boolean of a config, and its value; of a list one."""
+    items = node.items() if isinstance(node, dict) else list(enumerate(node))[-1:]
     for key, value in items:
         if isinstance(value, dict | list):
             yield from numbers_and_switches(value, (*path, key))
