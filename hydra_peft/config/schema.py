@@ -141,6 +141,7 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     Attributes:
         lr: learning rate by kind of method: ``adapter``, ``linear``, ``full``.
         grid: what ``protocol.tune=true`` chooses from.
+        method: options that a method's own recipe states for the task.
         tuned_on: architectures, without timm's tag, that the learning rates were chosen on; empty
             where nobody chose them.
     """
@@ -154,6 +155,7 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     scale: Scale
     grid: RecipeGridConfig
     tuned_on: list[str] = field(default_factory=list)
+    method: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
