@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Limits, Share
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 #: a size of a part in a block; 0 leaves the part out of it
 Size = Annotated[int, Limits(least=0, most=2**12)]
+_PARTS = ("adapter_widths", "lora_ranks", "prompts")
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Noah(Method):
     learned tokens behind the patches, which leave with the block. As in the release
     (ZhangYuanhan-AI/NOAH, ``experiments/NOAH/subnet``) adapters and LoRA have both factors drawn,
     so that training does not start at the frozen backbone; its extra tokens at the input, which
-    published counts leave out, are left out. The 19 released subnets have 360,134 parameters on
-    average.
+    published counts leave out, are left out. The 19 released subnets (``protocol=released``:
+    conf/method_recipe/released_noah.yaml) have 360,134 parameters on average.
 
     Attributes:
         adapter_widths: bottleneck of each block's adapter; one number is that of every block.
@@ -40,6 +41,10 @@ class Noah(Method):
     prompts: list[Size] = field(default_factory=lambda: [5])
     dropout: Share = 0.1
 
+    def sizes(self) -> dict[str, list[int]]:
+        """Return adapters' widths, LoRA's ranks and prompts, by block or for all."""
+        return {key: list(getattr(self, key)) for key in _PARTS}
+
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put the parts into every block."""
         from hydra_peft.adapters.base import Adapter as AdapterModule
@@ -48,9 +53,7 @@ class Noah(Method):
         from hydra_peft.methods.lora import Lora
 
         names, width, _ = token_blocks(model)
-        sizes = {
-            key: self._sizes(key, len(names)) for key in ("adapter_widths", "lora_ranks", "prompts")
-        }
+        sizes = {key: self._wide(key, len(names)) for key in _PARTS}
         if not any(size for each in sizes.values() for size in each):
             raise UserError(
                 "adapter_widths, lora_ranks and prompts are all 0: there is nothing to train."
@@ -79,8 +82,8 @@ class Noah(Method):
         put_prompts(model, dict(zip(names, sizes["prompts"], strict=True)), width, self.dropout)
         return [name for name, module in model.named_modules() if isinstance(module, AdapterModule)]
 
-    def _sizes(self, key: str, blocks: int) -> list[int]:
-        values = list(getattr(self, key))
+    def _wide(self, key: str, blocks: int) -> list[int]:
+        values = self.sizes()[key]
         if len(values) not in (1, blocks):
             raise UserError(
                 f"{key}={values} has {len(values)} sizes for the {blocks} blocks of this backbone: "
@@ -90,14 +93,18 @@ class Noah(Method):
 
     def ranks(self) -> tuple[int, ...]:
         """Ranks of LoRA in the blocks that have one."""
-        return tuple(rank for rank in self.lora_ranks if rank)
+        return tuple(rank for rank in self.sizes()["lora_ranks"] if rank)
+
+    def identity(self) -> dict[str, Any]:
+        """Sizes as they act: one number where all blocks have the same."""
+        options = super().identity()
+        alike = {k: v[:1] if len(set(v)) == 1 else v for k, v in self.sizes().items()}
+        return {**options, **alike}
 
     @property
     def label(self) -> str:
         """Name and mean sizes: ``noah 5/5/5``."""
-        means = (
-            sum(v) / max(len(v), 1) for v in (self.adapter_widths, self.lora_ranks, self.prompts)
-        )
+        means = (sum(values) / max(len(values), 1) for values in self.sizes().values())
         return f"{self.name} {'/'.join(f'{mean:.3g}' for mean in means)}"
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import hydra_peft
 from hydra_peft import UserError
+from hydra_peft.methods import build_method
 
 #: the released subnet of CIFAR-100 (ZhangYuanhan-AI/NOAH, experiments/NOAH/subnet/VTAB)
 CIFAR100 = {
@@ -98,5 +99,12 @@ def test_refusals_change_nothing(sizes: dict[str, list[int]], message: str) -> N
 
 
 def test_label() -> None:
-    assert hydra_peft.methods.build_method("noah").label == "noah 5/5/5"
-    assert hydra_peft.methods.build_method("noah", **CIFAR100).label == "noah 6.17/3.92/5.75"
+    assert build_method("noah").label == "noah 5/5/5"
+    assert build_method("noah", **CIFAR100).label == "noah 6.17/3.92/5.75"
+
+
+def test_two_spellings_are_one_setting() -> None:
+    one = build_method("noah", **CIFAR100)
+    again = build_method("noah", **type(one).options_of(one.identity()))
+    assert again.identity() == one.identity()
+    assert build_method("noah", prompts=[5] * 12).identity() == build_method("noah").identity()
