@@ -24,9 +24,6 @@ from hydra_peft.errors import UserError
 from hydra_peft.runs.first_look import look_first
 from hydra_peft.sweeps.job import Composition, Job
 
-#: groups whose options together choose one of another group (conf/train.yaml)
-_TOGETHER = ({"protocol", "method"},)
-
 #: more values than this in one range are a slip of the keyboard
 MAX_JOBS = 100_000
 
@@ -264,9 +261,6 @@ class Composer:
         first = next(iter(self._composed), ())
         places = [i for i, pair in enumerate(zip(words, first, strict=False)) if len(set(pair)) > 1]
         if len(words) != len(first) or len(places) < 2:
-            return None
-        groups = [self._parse(words[place]).key_or_group for place in places]
-        if any(pair <= set(groups) for pair in _TOGETHER):
             return None
         base = self._composed[first]
         config, choices = copy.deepcopy(base.config), dict(base.choices)

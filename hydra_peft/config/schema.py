@@ -137,6 +137,7 @@ class RecipeConfig(_Group, key="dataset.recipe"):
         tuned_on: architectures, without timm's tag, that the learning rates were chosen on; empty
             where nobody chose them.
         method: options that a method's own recipe states for the task.
+        by_task: values by option and task that the keys above point to.
     """
 
     epochs: Epochs
@@ -149,6 +150,7 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     grid: dict[str, Any]
     tuned_on: list[str] = field(default_factory=list)
     method: dict[str, Any] = field(default_factory=dict)
+    by_task: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Recipes that methods' own releases state: complete, of published sizes, composed as they should."""
+"""Recipes that methods' own releases state: complete, of published sizes, composed by protocol."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from hydra_peft.config.check import check_config
 def by_task(root: Path, method: str) -> dict[str, dict[str, Any]]:
     """Return what the release of ``method`` chose for each task, by option."""
     file = root / "conf" / "method_recipe" / f"released_{method}.yaml"
-    found: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text())["dataset"]["versions"][
-        "by_task"
-    ]
+    dataset = yaml.safe_load(file.read_text())["dataset"]
+    found: dict[str, dict[str, Any]] = dataset["recipe"]["by_task"]
     return found
 
 
@@ -72,36 +71,6 @@ def test_they_act_under_the_protocol_alone(compose_train: Callable[..., Any]) ->
     other = check_config(compose_train("method=ssf", "dataset=clevr_dist", "protocol=released"))
     assert (other.optimizer.lr, other.optimizer.weight_decay) == (5e-2, 5e-2)
     assert (other.model.drop_path, other.scheduler.min_lr) == (0.1, 1e-8)
-
-
-def test_a_sweep_over_protocols_and_methods_takes_the_recipe_of_each(root: Path) -> None:
-    from hydra._internal.hydra import Hydra
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.types import RunMode
-
-    from hydra_peft.cli.composing import Composer
-    from hydra_peft.cli.train import register
-
-    register()
-    GlobalHydra.instance().clear()
-    hydra = Hydra.create_main_hydra_file_or_module(
-        calling_file=None,
-        calling_module=None,
-        config_path=str(root / "conf"),
-        job_name="train",
-    )
-    loader = hydra.config_loader
-    config = loader.load_configuration("train", [], run_mode=RunMode.MULTIRUN)
-    composer = Composer(loader, config)
-    ranks = {}
-    for protocol in ("clean", "released"):
-        for method in ("hydra", "fact_tk"):
-            words = ["dataset=svhn", f"protocol={protocol}", f"method={method}"]
-            found = composer.compose(words).config
-            assert found is not None
-            ranks[protocol, method] = found.method.identity().get("rank")
-    assert ranks["clean", "fact_tk"] == 16
-    assert ranks["released", "fact_tk"] == 32
 
 
 def test_a_task_without_a_value_is_told(compose_train: Callable[..., Any]) -> None:
