@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from hydra_peft.errors import UserError
 from hydra_peft.report.embedding import data_uri
+from hydra_peft.tables.formats import to_csv
 
 if TYPE_CHECKING:
     from hydra_peft.figures import CollectionFigure
@@ -72,7 +73,7 @@ def draw(figure: CollectionFigure, collection: Collection) -> Picture:
 
     data = figure.data(collection, figure.settings())
     svg = render(figure.draw(data), "svg", data.caption).decode()
-    numbers = data.table.to_csv(index=False, lineterminator="\n")
+    numbers = to_csv(data.table)
     if len(svg) > MAX_SVG:
         raise UserError(
             f"it is too large for a page; `scripts/figures.py figure={figure.name}` draws it."
