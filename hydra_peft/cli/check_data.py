@@ -38,7 +38,7 @@ python scripts/check_data.py [benchmark=<name>] [task=all] [data=<folder>] [deco
   cache      where file hashes are kept (default: results/cache)
   out        the report as json (default: results/data_check/<benchmark>.json)
 
-Of images of one's own, by dataset (docs/data.md):
+Of images of one's own, by dataset (folder, csv, parquet or hf: docs/data.md):
 
 python scripts/check_data.py dataset=folder dataset.root=<folder> [out=<file>]
 
