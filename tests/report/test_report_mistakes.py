@@ -67,7 +67,7 @@ def test_of_each_task_the_best_run_is_shown(
     assert "mini/texture: hydra r=2+2, seed 0 confusion matrix" in text
     assert "10 of 10 mistakes among 40 examples of test" in text
     # Accuracy by class, in the numbers below the matrix.
-    assert "class name examples correct accuracy 0 0 5 4 80 1 1 5 4 80" in text
+    assert "class name examples correct accuracy 0 0 5 4 80.0 1 1 5 4 80.0" in text
     assert "Left out" not in text
 
 
