@@ -28,7 +28,7 @@ test-real: install
 
 lint: install
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
-	@$(RUN) -m mypy
+	@$(RUN) -m mypy --cache-dir "$(abspath $(VENV))/mypy_cache"
 
 install:
 	@bash scripts/install.sh "$(PYTHON)" "$(VENV)"

@@ -105,6 +105,8 @@ def check_limit(hint: Any, value: Any, key: str) -> None:
             if not limits.admit(value):
                 raise UserError(f"{key}={_shown(value)} is not allowed: it must be {limits}.")
     elif origin in (typing.Union, types.UnionType) and value is not None:
+        if isinstance(value, str) and str in arguments:
+            return  # a word in the place of a number
         for part in arguments:
             check_limit(part, value, key)
     elif origin is list and isinstance(value, list | tuple):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -10,6 +14,7 @@ from hydra_peft.data.images import ArrayImages
 from hydra_peft.data.sources import mini
 from hydra_peft.data.split import Split
 
+find_generator = mini._generator
 #: what is kept, by split
 SIZES = {"train800": 64, "val200": 25, "train": 89, "test": 50}
 
@@ -23,7 +28,20 @@ def few_images(images: Tensor, labels: Tensor) -> dict[str, Split]:
     return {name: Split({"image": ArrayImages(images[i])}, labels[i]) for name, i in rows.items()}
 
 
+@functools.cache
+def generated(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return images and labels of a task; each process makes them once, which takes seconds."""
+    return find_generator(name).generate()
+
+
+def remembering(name: str) -> SimpleNamespace:
+    """Return the generator of a task, which makes it once."""
+    module = find_generator(name)
+    return SimpleNamespace(**{**vars(module), "generate": lambda: generated(name)})
+
+
 def shorten(patch: pytest.MonkeyPatch) -> None:
     """Make tasks of benchmark mini small, also in what is known of them before they are made."""
+    patch.setattr(mini, "_generator", remembering)
     patch.setattr(mini, "split_arrays", few_images)
     patch.setattr(mini, "sizes_of", lambda _: SIZES)

@@ -18,6 +18,7 @@ class Example:
     maybe: Annotated[float, Limits(above=0, below=1)] | None
     many: list[Annotated[float, Limits(least=0, below=1)]]
     named: dict[str, list[Annotated[float, Limits(above=2.5)]]]
+    word: Annotated[int, Limits(least=0)] | str
     free: str
 
 
@@ -27,6 +28,8 @@ class Example:
         {"one": 1, "maybe": None, "many": [], "named": {}},
         {"one": 2000, "maybe": 0.5, "many": [0, 0.999], "named": {"a": [3], "b": []}},
         {"free": 10**9, "unknown": math.nan},
+        {"word": 0},
+        {"word": "robust"},
     ],
 )
 def test_what_lies_in_its_range_passes(values: dict[str, Any]) -> None:
@@ -43,6 +46,7 @@ def test_what_lies_in_its_range_passes(values: dict[str, Any]) -> None:
         ("maybe", 0, "x.maybe=0 is not allowed: it must be positive and below 1."),
         ("maybe", 1, "x.maybe=1 is"),
         ("maybe", math.nan, "x.maybe=nan is"),
+        ("word", -1, "x.word=-1 is not allowed: it must be at least 0."),
         ("many", [0.1, 1.0], "x.many[1]=1.0 is not allowed: it must be at least 0 and below 1."),
         ("named", {"a": [3.0, 2.5]}, "x.named.a[1]=2.5 is not allowed: it must be above 2.5."),
         ("named", {"a": [math.inf]}, "x.named.a[0]=inf is"),

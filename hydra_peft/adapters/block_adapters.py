@@ -1,7 +1,7 @@
 """Adapters of whole transformer blocks: branches that read and change the residual stream.
 
 With the block ``y = x + attention(norm1(x))``, ``z = y + m``, ``m = mlp(norm2(y))`` and a branch A,
-``position`` says what the block computes (Steitz and Roth, CVPR 2024, figure 2):
+``position`` says what the block computes (Steitz and Roth, arXiv 2406.06820, figure 3):
 
 =================  ============================================================
 ``intermediate``   ``z = y + m + A(m)``

@@ -15,7 +15,7 @@ class Bottleneck(nn.Module):
 
     Houlsby et al., arXiv 1902.00751, with what later adapters added: dropout on the activated
     features, a LayerNorm N of the branch's own (eric-ai-lab/PEViT), a trained scale and drop path
-    (Steitz and Roth, CVPR 2024). What it is added to is said by where it stands, see
+    (Steitz and Roth, arXiv 2406.06820). What it is added to is said by where it stands, see
     :mod:`hydra_peft.adapters.block_adapters`.
 
     Args:

@@ -68,7 +68,8 @@ class KroneckerLinear(LinearAdapter):
     .. math:: h = W_0 x + b_0 + s H^T x + b \quad \text{in the rows of each part}
 
     (He et al., arXiv 2203.16329). Dropout acts on the elements of H, as in the release
-    (eric-ai-lab/PEViT); the bias b, which has no scale, may be shared with other layers.
+    (eric-ai-lab/PEViT): while it does, H is formed, and its product costs what the layer's own rows
+    do. The bias b, which has no scale, may be shared with other layers.
 
     Args:
         base: the layer to adapt; kept as ``self.base`` and frozen.

@@ -36,12 +36,19 @@ class PrincipalBranch(LowRankBranch):
         width_out, width_in = weight.shape
         options |= {"device": weight.device, "dtype": weight.dtype}
         super().__init__(width_in, width_out, rank, **options)
+        down, up = (part.to(weight.dtype) for part in principal_factors(weight, rank, scale))
+        self.first_down = nn.Parameter(down, requires_grad=False)
+        self.first_up = nn.Parameter(up, requires_grad=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set both projections to those of the start, and both biases to zero."""
+        super().reset_parameters()
+        if "first_up" not in self._parameters:  # called while the projections are made
+            return
         with torch.no_grad():
-            down, up = principal_factors(weight, rank, scale)
-            self.down.weight.copy_(down)
-            self.up.weight.copy_(up)
-        self.first_down = nn.Parameter(self.down.weight.detach().clone(), requires_grad=False)
-        self.first_up = nn.Parameter(self.up.weight.detach().clone(), requires_grad=False)
+            self.down.weight.copy_(self.first_down)
+            self.up.weight.copy_(self.first_up)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[..., in_features]`` to ``[..., out_features]``."""

@@ -12,15 +12,16 @@ from hydra_peft.adapters.base import Adapter, NotMergeable
 
 
 class PromptedBlock(Adapter):
-    """A frozen block that sees learned tokens behind the class token.
+    """A frozen block that sees learned tokens among those of the image.
 
     Args:
-        base: the block, from ``[batch, tokens, width]`` to the same shape.
-        prompts: learned tokens ``[count, width]`` that it sees; None where it sees those that
-            another block was given.
-        count: number of learned tokens.
-        prefix: number of tokens before the patches: class token, registers.
-        arrive: whether tokens of an earlier block arrive; ``prompts`` take their place.
+        base: the block, from ``[batch, tokens, width]`` to the same shape; left as it is, since
+            layers in it may carry adapters.
+        prompts: learned tokens ``[count, width]`` that it sees, in the place of those that arrive;
+            None where it sees the latter.
+        arriving: number of learned tokens that arrive with its input.
+        prefix: number of tokens before the learned ones, class token and registers; None where the
+            learned ones come last, behind the patches.
         leave: whether they leave with the output; False takes them out, so that norm, pooling and
             head see what they see of the frozen backbone.
         dropout: dropout probability on ``prompts``.
@@ -31,29 +32,32 @@ class PromptedBlock(Adapter):
         base: nn.Module,
         *,
         prompts: nn.Parameter | None,
-        count: int,
-        prefix: int,
-        arrive: bool,
+        arriving: int,
+        prefix: int | None,
         leave: bool,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.base = base.requires_grad_(False)
+        self.base = base
         self.prompts = prompts
         self.dropout = nn.Dropout(dropout)
-        self.count, self.prefix, self.arrive, self.leave = count, prefix, arrive, leave
+        self.arriving, self.prefix, self.leave = arriving, prefix, leave
+        self.count = arriving if prompts is None else len(prompts)
         self.train(base.training)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Map ``[batch, tokens, width]`` to the same, with or without the learned tokens."""
         if self.prompts is not None:
-            own = self.dropout(self.prompts).to(x.dtype).expand(len(x), -1, -1)
-            patches = self.prefix + (self.count if self.arrive else 0)
-            x = torch.cat((x[:, : self.prefix], own, x[:, patches:]), dim=1)
+            before, after = self._split(x, self.arriving)
+            own = self.dropout(self.prompts).to(x.dtype).expand(x.shape[0], -1, -1)
+            x = torch.cat((before, own, after), dim=1)
         out: Tensor = self.base(x, *args, **kwargs)
-        if self.leave:
-            return out
-        return torch.cat((out[:, : self.prefix], out[:, self.prefix + self.count :]), dim=1)
+        return out if self.leave else torch.cat(self._split(out, self.count), dim=1)
+
+    def _split(self, x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Return the tokens before and behind ``count`` learned ones."""
+        place = x.shape[1] - count if self.prefix is None else self.prefix
+        return x[:, :place], x[:, place + count :]
 
     def merged(self) -> nn.Module:
         """Refuse: learned tokens are no weights of a block.

@@ -6,8 +6,7 @@ import copy
 import json
 import os
 import socket
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from hydra_peft.backbones.weight_files import (
 )
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path
+from hydra_peft.memo import memo
 
 #: backbones kept in memory at once; a sweep over more loads them in turn
 KEPT = 2
@@ -49,9 +49,6 @@ class Weights:
     source: str
     sha256: str
     origin: str = ""
-
-
-_loaded: OrderedDict[str, tuple[nn.Module, Weights]] = OrderedDict()
 
 
 def weights_source(architecture: str, checkpoint: str | None, pretrained: bool, seed: int) -> str:
@@ -99,8 +96,8 @@ def build_backbone(
     there = file is not None and os.path.isfile(file)
     stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and there else None
     shape = [architecture, dict(arguments), drop_path, image_size, antialias]
-    key = json.dumps([*shape, source, stamp], sort_keys=True)
-    if key not in _loaded:
+
+    def load() -> tuple[nn.Module, Weights]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = build_architecture(
@@ -112,16 +109,20 @@ def build_backbone(
             _load_from_hub(model, architecture, arguments, remedy, image_size, antialias)
         kind = "pretrained" if pretrained else "random"
         origin = stated_origin(file) if file is not None else ""
-        _loaded[key] = (model, Weights(kind, source, weights_hash(model.state_dict()), origin))
-        while len(_loaded) > KEPT:
-            _loaded.popitem(last=False)
-    template, weights = _loaded[key]
+        return model, Weights(kind, source, weights_hash(model.state_dict()), origin)
+
+    template, weights = _template(load, json.dumps([*shape, source, stamp], sort_keys=True))
     return copy.deepcopy(template), weights
+
+
+@memo(KEPT, key=lambda load, of: of)  # noqa: ARG005
+def _template(load: Callable[[], tuple[nn.Module, Weights]], of: str) -> tuple[nn.Module, Weights]:  # noqa: ARG001
+    return load()
 
 
 def forget_backbones() -> None:
     """Free what :func:`build_backbone` keeps in memory: this process needs no more models."""
-    _loaded.clear()
+    _template.found.clear()
 
 
 def check_weights(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hydra_peft.cli.arguments import parse_arguments, parse_bool
 from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.inspect_data import inspect_data, is_asked_for
+from hydra_peft.config.benchmarks import all_benchmarks
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, did_you_mean
 
@@ -24,10 +25,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 USAGE = """\
 Check prepared data before anyone trains on it.
 
-python scripts/check_data.py [benchmark=vtab1k] [task=all] [data=<folder>] [decode=true]
+python scripts/check_data.py [benchmark=<name>] [task=all] [data=<folder>] [decode=true]
                              [partial=false] [cache=<folder>] [out=<file>]
 
-  benchmark  whose tasks to check (default: vtab1k)
+  benchmark  whose tasks to check (default: of those that are prepared from files and have the task
+             the largest)
   task       one task, several with commas, or all (default: all)
   data       the folder of prepared data (default: data)
   decode     false leaves out decoding every image, which takes most of the time
@@ -54,7 +56,7 @@ _SHOWN = 3
 class Arguments:
     """The script's arguments."""
 
-    benchmark: str = "vtab1k"
+    benchmark: str = ""
     task: str = "all"
     data: str = str(ROOT / "data")
     decode: str = "true"
@@ -73,6 +75,8 @@ def _main() -> int:
     if is_asked_for(sys.argv[1:]) and not help_wanted:
         return inspect_data(sys.argv[1:])
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
+    if not arguments.benchmark:
+        arguments = dataclasses.replace(arguments, benchmark=usual_benchmark(arguments.task))
     decode = parse_bool("decode", arguments.decode)
     partial = parse_bool("partial", arguments.partial)
     out = Path(arguments.out or ROOT / "results" / "data_check" / f"{arguments.benchmark}.json")
@@ -95,6 +99,17 @@ def _main() -> int:
     return 0 if all(report.status == "ok" for report in reports) else 1
 
 
+def usual_benchmark(task: str) -> str:
+    """Return the largest benchmark that is prepared from files and has ``task``, if one has it."""
+    prepared = [one for one in all_benchmarks().values() if one.prepared]
+    having = [one for one in prepared if set(_names(task)) <= one.tasks.keys()]
+    return max(having or prepared, key=lambda one: len(one.tasks)).name
+
+
+def _names(text: str) -> list[str]:
+    return [] if text == "all" else [name.strip() for name in text.split(",") if name.strip()]
+
+
 def choose_tasks(tasks: Mapping[str, object], text: str) -> list[str]:
     """Return the names in ``text``: ``all``, or some separated by commas.
 
@@ -103,7 +118,7 @@ def choose_tasks(tasks: Mapping[str, object], text: str) -> list[str]:
     """
     if text == "all":
         return list(tasks)
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = _names(text)
     for name in names:
         if name not in tasks:
             raise UserError(

@@ -33,13 +33,15 @@ Rebuild a finished run's model from its folder and score it again, unmerged and 
 the outputs that it stored, too.
 
 python scripts/evaluate.py run=<folder> [device=auto] [checkpoint=<file>]
-                           [cache=<folder>] [data=<folder>]
+                           [cache=<folder>] [data=<folder>] [drop=<m>,<m>]
 
   run         a run folder, as train.py printed it
   device      auto, cpu or cuda (the recorded score is reproduced exactly on the same kind)
   checkpoint  the backbone's weights, if they have moved since
   cache       where decoded and generated images are kept (default: results/cache)
   data        the folder of prepared data, if it has moved since
+  drop        of a run of method=adapterdrop method.drop=robust: score it without the adapters of
+              the first m layers, too
 
 Exit code 0: reproduced (merged: to within one image); 1: not, or the folder contradicts itself;
 2: a mistake."""
@@ -54,6 +56,7 @@ class Arguments:
     checkpoint: str = ""
     data: str = ""
     cache: str = str(ROOT / "results" / "cache")
+    drop: str = ""
 
 
 def main() -> int:
@@ -73,6 +76,7 @@ def _main() -> int:
         checkpoint=arguments.checkpoint or None,
         data=arguments.data or None,
         device=arguments.device,
+        drop=_counts(arguments.drop),
     )
     record, doubts, failed = compared.recorded, list(compared.doubts), []
     name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
@@ -89,6 +93,8 @@ def _main() -> int:
             _print("merged", scores.merged.values, scores.merged.count)
             # Merging rounds, which may turn one example over; more of them in other metrics.
             agrees = agrees and _agree(scores.merged.values, recorded, 1 / max(count, 1))
+        for number, score in scores.dropped.items():
+            _print(f"drop={number}", score.values, score.count)
         if not agrees:
             before, now = _texts(record, split, scores.unmerged)
             on = "" if split == record.split else f" on {split}"
@@ -96,6 +102,18 @@ def _main() -> int:
     for sentence in [*doubts, *(f"{text} measured." for text in failed)]:
         complain(sentence)
     return 1 if doubts or failed else 0
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """Return the numbers of layers that ``drop=`` names.
+
+    Raises:
+        UserError: one is no whole number from 0.
+    """
+    parts = text.split(",") if text else []
+    if not all(part.isascii() and part.isdigit() and len(part) < 5 for part in parts):
+        raise UserError(f"drop={text} is not allowed: it must be whole numbers, as in drop=0,5.")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def _count(record: Record, split: str) -> int:
@@ -170,6 +188,11 @@ def _look_first(folder: Path, arguments: Arguments) -> None:
     if arguments.checkpoint and not Path(arguments.checkpoint).expanduser().is_file():
         raise UserError(f"checkpoint={arguments.checkpoint} is not there, or is no file.")
     config = look_at_run(folder, checkpoint=arguments.checkpoint or None, doubts=[])
+    if _counts(arguments.drop) and getattr(config.method, "drop", None) != "robust":
+        raise UserError(
+            f"drop={arguments.drop}: the run's method, {config.method.label}, leaves no adapters "
+            "out: that takes a run of method=adapterdrop method.drop=robust."
+        )
     paths = dataclasses.replace(config.paths, data=arguments.data or config.paths.data)
     request = data_request(config.dataset, paths, splits_scored(config))
     labels_of(config.dataset.source, request)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from hydra_peft.sweeps.job import Composition
     from hydra_peft.sweeps.plan import PlannedJob
 
-#: overrides of runs that did not complete; Hydra hands nothing of a sweep back to who started it
+#: overrides of runs that did not complete; Hydra makes the sweeper itself, hands nothing of a sweep
+#: back to who started it, and would not call a user's callbacks at the end of one that raises
 unfinished: list[str] = []
 
 

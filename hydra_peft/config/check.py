@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import re
 import typing
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from types import GenericAlias
 from typing import Any, TypeVar, cast
 
@@ -15,17 +15,19 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from hydra_peft.augmentations import augmentation_class
+from hydra_peft.config.grid import SHORT
 from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.plain import CHOSEN, apart, build, types
 from hydra_peft.config.resolved import Resolved
-from hydra_peft.config.schema import DataConfig, InitFrom, RunConfig
+from hydra_peft.config.schema import DataConfig, InitFrom, RecipeConfig, RunConfig
 from hydra_peft.config.shapes import SINGLE, check_shapes
-from hydra_peft.config.tunable import flattened, owner
+from hydra_peft.config.tunable import flattened, leaves_of_recipe, owner
 from hydra_peft.data.sources import describe, options_class
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.limits import check_limit, check_limits
+from hydra_peft.memo import memo
 from hydra_peft.plain_text import shortened
 
 T = TypeVar("T")
@@ -43,9 +45,8 @@ _FOUND_OUT = ("name", "classes", "splits", "sizes")
 _ROLE = re.compile(r"\bdataset\.splits\.(\w+)")
 #: what OmegaConf calls its types
 _KINDS = {"Integer": SINGLE[int], "Float": SINGLE[float], "Boolean": SINGLE[bool]}
-#: groups and grids that passed, by class and values as text: jobs of a sweep share most of theirs
-_passed: dict[Hashable, Any] = {}
-_PASSED_MAX = 4096
+#: groups and grids that passed and are kept: jobs of a sweep share most of theirs
+_KEPT = 4096
 
 
 def check_config(config: DictConfig, resolved: Resolved | None = None) -> RunConfig:
@@ -94,9 +95,10 @@ def check_config(config: DictConfig, resolved: Resolved | None = None) -> RunCon
         else:
             values[key] = _check_value(kinds[key], single.get(key, raw[key]), key)
     classes = {key: type(value) for key, value in values.items()}
-    given = values["protocol"].grid
-    known = (repr(given), *classes.values())
-    grid = _kept(known, functools.partial(_typed_grid, given, classes))
+    given, recipe = values["protocol"].grid, values["dataset"].recipe
+    # What is rebuilt has no recipe for its method: its grid is whole.
+    kind = raw["method"].get("recipe", "")
+    grid = _whole_grid(given, recipe, kind, classes)
     values["protocol"] = dataclasses.replace(values["protocol"], grid=grid)
     checked = RunConfig(**values, settings={})
     return dataclasses.replace(checked, settings=_as_configured(checked, raw))
@@ -253,20 +255,11 @@ def typed(cls: type[T], values: dict[str, Any], key: str) -> T:
     Raises:
         UserError: see :func:`check_config`.
     """
-    # repr and not json: it tells 1 from 1.0 and "1", in keys too
-    known = (cls, repr(values))
-    return cast(T, _kept(known, functools.partial(_newly_typed, cls, values, key)))
+    return cast(T, _typed(cls, values, key))
 
 
-def _kept(known: Hashable, make: Callable[[], Any]) -> Any:
-    if known not in _passed:
-        if len(_passed) >= _PASSED_MAX:
-            _passed.clear()
-        _passed[known] = make()
-    return _passed[known]
-
-
-def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
+@memo(_KEPT)
+def _typed(cls: type, values: dict[str, Any], key: str) -> Any:
     check_shapes(cls, values, key)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(_with_missing(cast(Any, cls))), values)
@@ -282,13 +275,41 @@ def _newly_typed(cls: type[T], values: dict[str, Any], key: str) -> T:
         said = shortened(str(values), 200)
         raise UserError(f"{key} has a number that is too large for any key: {said}.") from None
     check_limits(cls, options, f"{key}.")
-    return cast(T, build(cls, options))
+    return build(cls, options)
+
+
+@memo(
+    _KEPT,
+    key=lambda grid, recipe, kind, classes: (
+        (grid, recipe.grid, list(recipe.lr), kind),
+        *classes.values(),
+    ),
+)
+def _whole_grid(
+    grid: dict[str, Any], recipe: RecipeConfig, kind: str, classes: Mapping[str, type]
+) -> dict[str, list[Any]]:
+    """Return ``protocol.grid``, and beside it what the recipe's has of keys it says nothing of.
+
+    Raises:
+        UserError: a value of either is wrong, in the recipe's of any kind of method.
+    """
+    beside = {}
+    for leaf in leaves_of_recipe(recipe.grid, recipe.lr):
+        try:
+            _typed_grid(flattened({leaf.key: leaf.values}), classes)
+        except UserError as error:
+            written = f"dataset.recipe.grid.{leaf.path}"
+            raise UserError(str(error).replace(f"protocol.grid.{leaf.key}", written)) from None
+        # To these three each protocol points, or leaves them out.
+        if leaf.key not in SHORT and kind and leaf.kind in ("", kind):
+            beside[leaf.key] = leaf.values
+    return _typed_grid(flattened(grid, beside), classes)
 
 
 def _typed_grid(grid: dict[str, Any], classes: Mapping[str, type]) -> dict[str, list[Any]]:
-    """Return ``protocol.grid`` by dotted key, each value of the type that its key has."""
+    """Return a flat grid with each value of the type that its key has."""
     typed = {}
-    for key, given in flattened(grid).items():
+    for key, given in grid.items():
         cls, name = owner(key, classes)
         where = f"protocol.grid.{key}"
         typed[key] = [_typed_item(cls, name, v, f"{where}[{i}]") for i, v in enumerate(given)]
@@ -353,7 +374,7 @@ def _start(value: object) -> InitFrom | None:
     """Return the start that ``init_from`` names: by a run's folder or, recorded, by all of it."""
     from hydra_peft.runs.starting import origin_of_start  # records are read there
 
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value.keys() == {f.name for f in dataclasses.fields(InitFrom)}:
         return typed(InitFrom, value, "init_from")
     if value is None:
         return None
@@ -371,7 +392,7 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
     reason = str(error).splitlines()[0].rstrip(".")
     if "Missing mandatory value: " in reason:
         missing = reason.rsplit(": ", 1)[1]
-        missing = missing if "." in missing else key
+        missing = missing if "." in missing else str(error.full_key or key)
         return f"{missing} has no value: it must be set here, as {missing}=..."
     if (role := _ROLE.search(reason)) and "not found" in reason:
         return _no_split(str(error.full_key or key), role[1])

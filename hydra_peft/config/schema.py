@@ -123,15 +123,6 @@ class ModelConfig(_Group, key="model"):
 
 
 @dataclass(frozen=True)
-class RecipeGridConfig(_Group, key="dataset.recipe.grid"):
-    """``dataset.recipe.grid``: what tuning tries; ``lr`` by kind of method."""
-
-    lr: dict[str, list[LearningRate]]
-    scale: list[Scale]
-    dropout: list[Share]
-
-
-@dataclass(frozen=True)
 class RecipeConfig(_Group, key="dataset.recipe"):
     """``dataset.recipe``: the hyper-parameters recommended for a task.
 
@@ -140,7 +131,9 @@ class RecipeConfig(_Group, key="dataset.recipe"):
 
     Attributes:
         lr: learning rate by kind of method: ``adapter``, ``linear``, ``full``.
-        grid: what ``protocol.tune=true`` chooses from.
+        grid: what ``protocol.tune=true`` chooses from: values of dotted keys, or for each kind of
+            method its own. Protocols point to ``lr``, ``scale`` and ``dropout``; others are tried
+            beside what ``protocol.grid`` has.
         tuned_on: architectures, without timm's tag, that the learning rates were chosen on; empty
             where nobody chose them.
     """
@@ -152,7 +145,7 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     weight_decay: WeightDecay
     dropout: Share
     scale: Scale
-    grid: RecipeGridConfig
+    grid: dict[str, Any]
     tuned_on: list[str] = field(default_factory=list)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import hydra_peft.methods
 import hydra_peft.optimizers
@@ -43,11 +43,38 @@ _REASONS = {
 _PREFIX = "protocol.grid"
 
 
-def flattened(grid: Mapping[str, Any]) -> dict[str, Any]:
+class RecipeLeaf(NamedTuple):
+    """One entry of ``dataset.recipe.grid``.
+
+    Attributes:
+        path: as it is written there.
+        key: which key of the config its values are of.
+        kind: of the methods that they are for, such as ``adapter``; empty for all.
+        values: unchecked.
+    """
+
+    path: str
+    key: str
+    kind: str
+    values: Any
+
+
+def leaves_of_recipe(grid: Mapping[str, Any], kinds: Collection[str]) -> list[RecipeLeaf]:
+    """Return the entries of ``dataset.recipe.grid``, for all methods or one of ``kinds``."""
+    found = []
+    for path, values in _leaves(grid):
+        key, _, kind = path.rpartition(".")
+        key, kind = (key, kind) if kind in kinds else (path, "")
+        found.append(RecipeLeaf(path, next(iter(dotted({key: None}))), kind, values))
+    return found
+
+
+def flattened(grid: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return ``grid`` by dotted key, in the order in which it is tried; its values unchecked.
 
     Groups may be nested (``optimizer: {lr: [...]}``), a null leaves a key out, and older code's
-    ``lr``, ``scale`` and ``dropout`` are understood.
+    ``lr``, ``scale`` and ``dropout`` are understood. Keys of ``beside`` are added where ``grid``
+    does not have them.
 
     Raises:
         UserError: a key stands there twice, or a value is no list of at least one.
@@ -61,7 +88,8 @@ def flattened(grid: Mapping[str, Any]) -> dict[str, Any]:
                 "protocol does, which replaces its values."
             )
         found[key] = values
-    grid = {key: values for key, values in found.items() if values is not None}
+    whole = {**(beside or {}), **found}
+    grid = {key: values for key, values in whole.items() if values is not None}
     for key, values in grid.items():
         if not isinstance(values, list):
             raise UserError(

@@ -43,7 +43,7 @@ class PromptMethod(Method):
         from hydra_peft.adapters.surgery import replace_module
         from hydra_peft.adapters.targets import check_each, check_own_forward
 
-        names, width, patch = _blocks(model)
+        names, width, patch = token_blocks(model)
         blocks = {name: model.get_submodule(name) for name in names}
         check_each(blocks, check_own_forward)
         like = next(blocks[names[0]].parameters())
@@ -57,9 +57,8 @@ class PromptMethod(Method):
             adapter = PromptedBlock(
                 block,
                 prompts=own,
-                count=self.prompts,
+                arriving=0 if first else self.prompts,
                 prefix=int(model.num_prefix_tokens),  # type: ignore[arg-type]
-                arrive=not first,
                 leave=name != names[-1],
                 dropout=self.dropout,
             )
@@ -72,7 +71,31 @@ class PromptMethod(Method):
         return f"{self.name} p={self.prompts}"
 
 
-def _blocks(model: nn.Module) -> tuple[list[str], int, int]:
+def put_prompts(model: nn.Module, counts: dict[str, int], width: int, dropout: float) -> None:
+    """Give each block of ``counts`` that many learned tokens behind the patches.
+
+    They leave with the block, and start Xavier uniform as ``[count, width]``
+    (ZhangYuanhan-AI/NOAH).
+    """
+    import torch
+    from torch import nn
+
+    from hydra_peft.adapters.prompts import PromptedBlock
+    from hydra_peft.adapters.surgery import replace_module
+
+    for name, count in counts.items():
+        if count:
+            block = model.get_submodule(name)
+            like = next(block.parameters())
+            tokens = torch.empty(count, width, dtype=like.dtype, device=like.device)
+            prompts = nn.Parameter(nn.init.xavier_uniform_(tokens))
+            adapter = PromptedBlock(
+                block, prompts=prompts, arriving=0, prefix=None, leave=False, dropout=dropout
+            )
+            replace_module(model, block, adapter)
+
+
+def token_blocks(model: nn.Module) -> tuple[list[str], int, int]:
     """Return the names of the blocks of a vision transformer, its width, and its patch size.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Adapter+: adapters behind whole blocks, scaled by channel (Steitz and Roth, CVPR 2024)."""
+"""Adapter+: adapters behind whole blocks, scaled by channel (Steitz and Roth, arXiv 2406.06820)."""
 
 from __future__ import annotations
 

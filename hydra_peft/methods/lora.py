@@ -59,6 +59,16 @@ class Lora(LowRankMethod):
             check_all_packed(model, self.targets, head)
         return super().apply(model, head)
 
+    def check_fit(self, layer: nn.Linear) -> None:
+        """Check ranks, biases and, where it is decomposed, the weight of one layer."""
+        super().check_fit(layer)
+        weight = layer.weight
+        if self.init == PISSA and not weight.is_meta and not bool(weight.isfinite().all()):
+            raise UserError(
+                "its weight holds values that are not finite, which init=pissa cannot decompose: "
+                "load sound weights first."
+            )
+
     def branch_options(self) -> dict[str, Any]:
         """Those of every low-rank method, and the parts."""
         return {**super().branch_options(), "parts": in_order(self.parts)}

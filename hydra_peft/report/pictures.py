@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from hydra_peft.errors import UserError
 from hydra_peft.report.embedding import data_uri
+from hydra_peft.tables.formats import to_csv
 
 if TYPE_CHECKING:
     from hydra_peft.figures import CollectionFigure, Figure, FigureData
@@ -87,7 +88,7 @@ def picture_of(
     from hydra_peft.figures import render
 
     svg = render(figure.draw(data), "svg", data.caption).decode()
-    numbers = data.tables[table].to_csv(index=False, lineterminator="\n")
+    numbers = to_csv(data.tables[table])
     if len(svg) > MAX_SVG:
         command = f"scripts/figures.py figure={figure.name} {of}".rstrip()
         raise UserError(f"it is too large for a page; `{command}` draws it.")

@@ -31,16 +31,15 @@ from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
 from hydra_peft.heads._base import Head
+from hydra_peft.memo import memo
 from hydra_peft.methods._base import Method
 from hydra_peft.runs.first_look import data_request, splits_read, splits_scored
 from hydra_peft.training.batches import Prepare
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.seeding import derive_seed, seed_everything
 
-#: splits that were found to share no images, by the task's name and their hashes
-_apart: set[tuple[str, str]] = set()
-#: models with heads and methods that were found to fit each other
-_fitting: set[str] = set()
+#: checks that passed and are not done again in this process
+_PASSED = 4096
 
 
 def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
@@ -59,12 +58,8 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
     if not elsewhere:
         resolve_device(config.device)
     model = config.model
-    shape = (model.architecture, model.arguments, model.image_size, model.drop_path)
     augmentation = config.data.augmentation()
-    parts = repr((*shape, config.head, config.method, augmentation.acts))
-    if parts not in _fitting:
-        _check_fit(model, config.head, config.method, augmentation, config.dataset.classes)
-        _fitting.add(parts)
+    _check_fit(model, config.head, config.method, augmentation, config.dataset.classes)
     if model.pretrained:
         check_weights_exist(model.architecture, model.checkpoint, model.remedy)
 
@@ -87,6 +82,14 @@ def build_skeleton(model: ModelConfig, head: Head, method: Method, classes: int)
     return skeleton
 
 
+def _parts(
+    model: ModelConfig, head: Head, method: Method, augmentation: Augmentation, *_: object
+) -> tuple[object, ...]:
+    shape = (model.architecture, model.arguments, model.image_size, model.drop_path)
+    return (*shape, head, method, augmentation.acts)  # whatever the task
+
+
+@memo(_PASSED, key=_parts)
 def _check_fit(
     model: ModelConfig, head: Head, method: Method, augmentation: Augmentation, classes: int
 ) -> None:
@@ -283,11 +286,13 @@ def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) ->
     for split, found in loaded.splits.items():
         dataset.task().check_targets(found.targets, f"{name} {split}")
     description = loaded.describe()
-    splits = (name, repr((description["splits"], dataset.splits)))
-    if splits not in _apart:
-        check_apart(loaded, name, dataset.splits)
-        _apart.add(splits)
+    _check_apart(loaded, name, dataset.splits, description["splits"])
     return {**description, "partial": partial}
+
+
+@memo(_PASSED, key=lambda loaded, *known: known)  # noqa: ARG005
+def _check_apart(loaded: TaskData, name: str, roles: SplitRoles, hashes: object) -> None:  # noqa: ARG001
+    check_apart(loaded, name, roles)
 
 
 def data_sha256(config: RunConfig) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hydra_peft.adaptation.merging import merge
 from hydra_peft.adaptation.parameters import adapter_state_dict, count_parameters
 from hydra_peft.adaptation.storage import TENSORS, load_adapter
 from hydra_peft.adapters.base import NotMergeable
+from hydra_peft.adapters.droppable import drop_layers
 from hydra_peft.backbones.inputs import image_size, preparation
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.split import Split
@@ -50,11 +51,13 @@ class Rescored:
         unmerged: score with the branches in place.
         merged: score of the merged model; None where there is none.
         stored: score of the outputs that the run kept; None where there are none, or damaged ones.
+        dropped: scores without the adapters of the first m layers, by m.
     """
 
     unmerged: Score
     merged: Score | None
     stored: Score | None
+    dropped: Mapping[int, Score] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,13 @@ def load_scored_splits(
 
 
 def reevaluate(
-    folder: Path, *, cache: Path, checkpoint: str | None, data: str | None, device: str
+    folder: Path,
+    *,
+    cache: Path,
+    checkpoint: str | None,
+    data: str | None,
+    device: str,
+    drop: Sequence[int] = (),
 ) -> Comparison:
     """Rebuild the model of the run in ``folder`` and score it again, unmerged and merged.
 
@@ -228,9 +237,11 @@ def reevaluate(
         checkpoint: the backbone's weights, where they have moved since; None takes the recorded.
         data: folder of prepared data, where it has moved since; None takes the recorded.
         device: ``auto``, ``cpu`` or ``cuda``.
+        drop: numbers of first layers without whose adapters the model is scored too.
 
     Raises:
-        UserError: the run did not complete, or weights or data are not those of the record.
+        UserError: the run did not complete, weights or data are not those of the record, or no
+            adapters can be dropped, or not so many.
     """
     where = resolve_device(device)
     doubts: list[str] = []
@@ -257,14 +268,24 @@ def reevaluate(
     def score() -> dict[str, Score]:
         return {name: evaluate(model, task, split, **arguments) for name, split in splits.items()}
 
-    unmerged, merged = score(), dict[str, Score]()
+    unmerged, merged, dropped = score(), dict[str, Score](), dict[int, dict[str, Score]]()
+    for count in drop:
+        drop_layers(model, count)
+        dropped[count] = score()
+    if drop:
+        drop_layers(model, 0)
     why = f"nothing to merge for method {run.config.method.name}"
     try:
         if merge(model):
             merged = score()
     except NotMergeable as error:
         why = str(error)
-    scores = {n: Rescored(unmerged[n], merged.get(n), stored.get(n)) for n in splits}
+    scores = {
+        n: Rescored(
+            unmerged[n], merged.get(n), stored.get(n), {m: one[n] for m, one in dropped.items()}
+        )
+        for n in splits
+    }
     return Comparison(run.record, scores, tuple(doubts), why)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
+from hydra_peft.config.grid import used
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs.environment import hardware
@@ -84,10 +85,12 @@ class PastTimes:
             return None
         sizes = config.dataset.sizes
         images = sizes[config.protocol.train_split]
-        if config.protocol.tune:
-            assert config.dataset.splits.fit is not None, "checked where tuning is asked for"
-            images += sizes[config.dataset.splits.fit] * tries(config)
-        return median(rates) * images * epochs
+        if not config.protocol.tune:
+            return median(rates) * images * epochs
+        assert config.dataset.splits.fit is not None, "checked where tuning is asked for"
+        # A search that chooses the epochs tries few and many; which it will choose is not known.
+        usual = fmean(used(config).get("train.epochs", [epochs]))
+        return median(rates) * (images + sizes[config.dataset.splits.fit] * tries(config)) * usual
 
 
 def _images(dataset: dict[str, Any], protocol: dict[str, Any]) -> Any:

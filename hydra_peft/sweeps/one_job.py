@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import traceback
 
@@ -19,9 +20,6 @@ from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.tuning import run_protocol
 from hydra_peft.sweeps.job import ElsewhereRun, Job, JobEnd
 from hydra_peft.sweeps.lines import describe, speed
-
-#: not empty once what the first job has loaded is out of the collector's sight
-_frozen: list[bool] = []
 
 
 def do_job(job: Job) -> JobEnd:
@@ -96,11 +94,14 @@ def _claimed(job: Job, error: Claimed) -> JobEnd:
 def _free_memory() -> None:
     """Give back what a job left: models whose parts refer to each other go only so."""
     gc.collect()
-    if not _frozen:
-        _frozen.append(True)
-        # What is alive after the first job are modules and caches: later collections pass them by.
-        gc.freeze()
-        # Libraries find leaks at exit in what is hidden from collection.
-        atexit.register(gc.unfreeze)
+    _freeze_once()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+@functools.cache
+def _freeze_once() -> None:
+    # What is alive after the first job are modules and caches: later collections pass them by.
+    gc.freeze()
+    # Libraries find leaks at exit in what is hidden from collection.
+    atexit.register(gc.unfreeze)

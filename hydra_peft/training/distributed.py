@@ -135,6 +135,7 @@ class World:
             )
 
 
+#: joined before Hydra starts, which hands a job its config and nothing else
 _current = World()
 
 

@@ -80,7 +80,7 @@ def train(
     progress, world = progress or Progress(), world or World()
     size, device = len(feed.train_split), optimizer.param_groups[0]["params"][0].device
     steps = batch_count(size, recipe.batch_size, recipe.drop_last)
-    order = generator(recipe.seed, "batches")
+    order, method = generator(recipe.seed, "batches"), adaptation(model).method
     if progress.random is None:
         done = progress.epoch * steps + progress.step
         progress.random = RandomStreams.seeded(recipe.seed, world.rank, done, device)
@@ -100,7 +100,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             with progress.random:
-                _prepare_method(model, number, recipe.seed)
+                _prepare(model, method, number, recipe.seed)
                 loss, right = _step(feed, task, rows, number, optimizer, recipe, world)
             progress.add(loss, right, len(rows))
             ends = progress.step == steps
@@ -110,9 +110,8 @@ def train(
         progress.end_epoch()
 
 
-def _prepare_method(model: nn.Module, step: int, seed: int) -> None:
+def _prepare(model: nn.Module, method: Method, step: int, seed: int) -> None:
     """Let the method act before ``step``, counted from 0 over all epochs, with its own numbers."""
-    method = adaptation(model).method
     if type(method).before_step is not Method.before_step:
         method.before_step(model, step, generator(seed, f"step/{step}"))
 

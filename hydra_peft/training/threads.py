@@ -118,5 +118,6 @@ def _free_cores(
     return (idle + after[1] - before[1]) / seconds if counted > 0.5 * seconds else None
 
 
-#: of this process
+#: the one of this process, as torch's number of threads is: streams of steps that take turns in it
+#: follow the load together
 FOLLOWER = LoadFollower()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -170,3 +172,20 @@ def test_directions_of_vit_b_are_as_good_as_those_of_a_full_svd() -> None:
     expected = torch.linalg.svd(weight.double(), full_matrices=False).U[:, :77]
     overlap = subspace_similarity(found, Directions(expected, torch.ones(77, dtype=torch.bool)))
     torch.testing.assert_close(overlap.diagonal(), torch.ones(77).double(), atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("options", [{"parts": ["q", "v"]}, {"init": "pissa"}])
+def test_the_update_is_the_whole_one_of_a_branch_that_is_put_together(
+    options: dict[str, Any],
+) -> None:
+    layer = LowRankLinear(nn.Linear(9, 12), rank_parallel=2, bias=False, **options)
+    with torch.no_grad():
+        for _, parameter in layer.adapter_parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter))
+        update = layer.folded(torch.float64)[0] - layer.base.weight.double()
+    found = branch_similarities(layer, count=4)[PARALLEL]
+    weight = layer.base.weight.detach().double().numpy()
+    for j in range(1, 5):
+        expected = plain(weight, update.numpy(), 1, j)
+        assert found[0, j - 1].item() == pytest.approx(expected, abs=1e-8)

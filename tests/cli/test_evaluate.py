@@ -100,6 +100,26 @@ def test_merging_may_turn_one_example_over(
     assert ("not reproduced" in capsys.readouterr().err) == (not agree)
 
 
+def test_scores_without_some_adapters_are_printed_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = put(tmp_path)
+    score, asked = Score({"accuracy": 98.25}, 400), []
+
+    def reevaluate(run: Path, *, drop: tuple[int, ...], **_: object) -> rebuild.Comparison:
+        asked.append(drop)
+        dropped = {count: Score({"accuracy": 90.0 + count}, 400) for count in drop}
+        scores = {"test": rebuild.Rescored(score, score, None, dropped)}
+        return rebuild.Comparison(read_record(run), scores, ())
+
+    monkeypatch.setattr(rebuild, "reevaluate", reevaluate)
+    monkeypatch.setattr(evaluate, "_look_first", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", f"run={folder}", "drop=0,5,5"])
+    assert evaluate.main() == 0
+    assert asked == [(0, 5)]
+    assert "  drop=5    95.0000%  380 correct\n" in capsys.readouterr().out
+
+
 def test_what_is_damaged_or_missing_is_told_before_torch_is_loaded(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -127,6 +147,8 @@ def test_what_is_damaged_or_missing_is_told_before_torch_is_loaded(
         (folder / name).touch()
     assert f"{folder / ADAPTER[0]} is not valid json" in refused()
     (folder / ADAPTER[0]).write_text("{}")
+    assert "method, hydra r=2+2, leaves no adapters out" in refused("drop=1,2")
+    assert "drop=1,x is not allowed: it must be whole numbers" in refused("drop=1,x")
     words = ("dataset=svhn", f"paths.data={tmp_path}")
     config.write_text(OmegaConf.to_yaml(compose_train(*words), resolve=True))
     assert "there is no folder 'svhn'" in refused()

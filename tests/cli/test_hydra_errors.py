@@ -48,7 +48,7 @@ def test_special_characters_are_shown_as_a_shell_takes_them(value: str) -> None:
     assert OverridesParser.create().parse_override(typed).value() == value
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, database=None)
+@settings(max_examples=25, derandomize=True, deadline=None, database=None)
 @given(st.text(max_size=12))
 def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str) -> None:
     shown = as_typed("paths.runs", value)

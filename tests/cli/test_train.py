@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from prepared_root import write_task
 
 from hydra_peft.cli import train
 
@@ -25,17 +26,17 @@ def results(tmp_path: Path) -> list[dict]:
     return [json.loads(p.read_text()) for p in sorted(tmp_path.glob("runs/**/result.json"))]
 
 
-def test_a_sweep_over_methods_ranks_and_seeds(cli: Cli, tmp_path: Path) -> None:
-    arguments = ("-m", "method=lora,hydra", "method.rank=2,3", "seed=0,1")
+def test_a_sweep_over_methods_and_ranks(cli: Cli, tmp_path: Path) -> None:
+    arguments = ("-m", "method=lora,hydra", "method.rank=2,3", "seed=1")
     code, out, _ = cli(*arguments)
     assert code == 0
     done = {(r["method_label"], r["seed"]) for r in results(tmp_path)}
     labels = ("lora r=2", "lora r=3", "hydra r=2+2", "hydra r=3+3")
-    assert done == {(label, seed) for label in labels for seed in (0, 1)}
-    assert out.count("test (last epoch") == 8
+    assert done == {(label, 1) for label in labels}
+    assert out.count("test (last epoch") == 4
     code, out, _ = cli(*arguments)
     assert code == 0
-    assert out.count("skipped") == 8
+    assert out.count("skipped") == 4
 
 
 def test_one_failing_job_does_not_stop_the_others(
@@ -66,7 +67,7 @@ def test_one_failing_job_does_not_stop_the_others(
         (["method.rnak=3"], "unknown key 'method.rnak' (did you mean 'rank'?); known here: "),
         (["optimiser.lr=1"], "unknown key 'optimiser.lr' (did you mean 'optimizer'?)"),
         (["sed=1"], "unknown key 'sed' (did you mean 'seed'?)"),
-        (["method=loar"], "unknown method 'loar' (did you mean 'lora'?): choose one of full, "),
+        (["method=loar"], "unknown method 'loar' (did you mean 'lora'?): choose one of "),
         (["dataset=mini/digts"], "unknown dataset 'mini/digts' (did you mean 'mini/digits'?)"),
         (["dataset=digits"], "unknown dataset 'digits' (did you mean 'mini/digits'?)"),
         (["model=vit_maxi"], "unknown model 'vit_maxi' (did you mean 'vit_mini'?)"),
@@ -84,6 +85,7 @@ def test_one_failing_job_does_not_stop_the_others(
         (["model.architecture=vit_bse"], "is unknown to timm; near names"),
         (["method=null"], "a group needs the name of an option"),
         (["experiment=demo"], "add it with a plus, as +experiment=..."),
+        (["recipe=mini"], "'recipe' is nothing to choose here: each data set names its own"),
         (["dataset.metrics=[f1]"], "add it with a plus, as +dataset.metrics=..."),
         (["dataset.source_options=1"], "unknown key 'dataset.source_options'"),
         (["dataset.recipe.lr.adapter=1"], "would change the task's recommendation"),
@@ -188,7 +190,7 @@ def test_weights_of_another_model_stop_a_sweep_before_its_first_job(
 def test_every_experiment_composes_and_its_jobs_fit(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each preset's grid (of long ones a sample) passes the checks before its first job.
+    """Each preset's grid (its first and last job) passes the checks before its first job.
 
     But for those on data and weights: what VTAB-1k needs is not here.
     """
@@ -219,7 +221,7 @@ def test_every_experiment_composes_and_its_jobs_fit(
             config = loader.load_configuration("train", words, RunMode.MULTIRUN)
             jobs = expand(config, loader)
             assert len(jobs) > 1
-            some = jobs[:: 1 + len(jobs) // 4]
+            some = [jobs[0], jobs[-1]]  # which differ in all that is swept
             planned = plan(compositions(config, loader, some))
         assert {(job.state, job.reason) for job in planned} == {("new", None)}, name
 
@@ -229,9 +231,11 @@ def environment() -> dict[str, str]:
 
 
 def test_ctrl_c_in_the_middle_of_a_run(root: Path, tmp_path: Path) -> None:
+    write_task(tmp_path / "svhn", classes=10)
     command = [
         sys.executable,
         str(root / "scripts/train.py"),
+        *("dataset=svhn", "data.allow_partial=true", f"paths.data={tmp_path}"),
         "train.epochs=10000",
         f"paths.runs={tmp_path}/runs",
         f"paths.cache={tmp_path}/cache",

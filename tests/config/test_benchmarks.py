@@ -11,6 +11,7 @@ import yaml
 from omegaconf import OmegaConf
 from vtab1k_records import vtab_record
 
+from hydra_peft.cli.check_data import usual_benchmark
 from hydra_peft.cli.train import register
 from hydra_peft.config.benchmarks import all_benchmarks, find_benchmark
 from hydra_peft.config.resolvers import first_protocol
@@ -126,6 +127,11 @@ def test_the_default_protocol_follows_the_data_set(compose_train: Callable[..., 
         assert compose_train(*words, "protocol=paper").protocol.name == "paper"
     finally:
         register()
+
+
+def test_prepared_data_is_checked_of_the_benchmark_that_has_the_task() -> None:
+    assert {usual_benchmark(task) for task in ("all", "svhn", "none such")} == {"vtab1k"}
+    assert usual_benchmark("elpv, elpv_type") == "real"
 
 
 def test_protocols_and_experiments_are_there(root: Path) -> None:

@@ -81,6 +81,12 @@ VALIDATION = "protocol=validation"
         (["dataset.recipe=3"], "dataset.recipe=3 is not allowed: it must be a group of settings"),
         (["dataset.recipe.lr.full=null"], "recipe.lr.full=null is not allowed: it must be a num"),
         (["dataset.recipe.grid.lr.full=3"], "grid.lr.full is a single value where a list is meant"),
+        (["dataset.recipe.grid.lr.full=[-1]"], "recipe.grid.lr.full.0.=-1.0 is not allowed"),
+        (
+            ["+dataset.recipe.grid.train.epoch=[1]"],
+            "key 'dataset.recipe.grid.train.epoch' .did you",
+        ),
+        (["+dataset.recipe.grid.seed=[1]"], "recipe.grid.seed is no hyper-parameter: a seed"),
         (["train.drop_last=1"], "train.drop_last=1 is not allowed: it must be true or false"),
         (["method.init=gausian"], "did you mean 'gaussian'"),
         (["method.name=loar"], "did you mean 'lora'"),
@@ -106,6 +112,7 @@ VALIDATION = "protocol=validation"
         (["train.clip_grad=0"], "train.clip_grad"),
         (["train=3"], "'train' is a group of settings"),
         (["model=timm"], "model.architecture has no value"),
+        (["optimizer=sgd"], "optimizer.lr has no value: it must be set here, as optimizer.lr="),
         (["model.pretrained=false", "model.checkpoint=a.npz"], "random weights have no"),
         (["model.drop_path=1"], "model.drop_path"),
         (["protocol.selection=best"], "needs protocol.evaluate_every"),
@@ -153,8 +160,8 @@ NULLABLE = {"clip_grad", "period_epochs", "evaluate_every", "rank_parallel", "ra
 def numbers_and_switches(
     node: Any, path: tuple[Any, ...] = ()
 ) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yield the place of every number and boolean of a config, and its value."""
-    items = node.items() if isinstance(node, dict) else enumerate(node)
+    """Yield the place of every number and boolean of a config, and its value; of a list one."""
+    items = node.items() if isinstance(node, dict) else list(enumerate(node))[-1:]
     for key, value in items:
         if isinstance(value, dict | list):
             yield from numbers_and_switches(value, (*path, key))
@@ -162,11 +169,12 @@ def numbers_and_switches(
             yield (*path, key), value
 
 
-def refusal(group: str, values: dict[str, Any]) -> str:
-    """Return what is said of a group's values; nothing where they are accepted."""
+def refusal(path: tuple[Any, ...], values: dict[str, Any]) -> str:
+    """Return what is said of the group that ``path`` is in; nothing where it is accepted."""
+    group, whole = path[0], "grid" in path  # grids take their types from other groups
     cls = typing.get_type_hints(RunConfig)[group]
     try:
-        if dataclasses.is_dataclass(cls) and group not in (*CHOSEN, "protocol"):
+        if dataclasses.is_dataclass(cls) and group not in CHOSEN and not whole:
             check_section(cast(Any, cls), OmegaConf.create({group: values[group]}), group)
         else:
             check_config(OmegaConf.create(values))
@@ -186,7 +194,7 @@ def test_every_number_and_switch_refuses_what_nobody_means(compose_train: Compos
         named = [key for key in path if isinstance(key, str)][-1]
         for absurd in ABSURD[type(value)]:
             parent[last] = absurd
-            said = refusal(path[0], plain)
+            said = refusal(path, plain)
             a_seed = named in ("seed", "split_seed") and absurd == 10**9
             if named not in said and not a_seed:
                 wrong.append((path, absurd, said))

@@ -13,6 +13,7 @@ from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.config.check import check_config, check_recorded
 from hydra_peft.config.grid import choices, logarithmic, used
 from hydra_peft.config.identity import config_id, science
+from hydra_peft.config.plain import as_configured
 from hydra_peft.config.text import from_yaml, to_yaml
 from hydra_peft.errors import UserError
 from hydra_peft.tables.overrides import Origin, marks
@@ -165,3 +166,32 @@ def test_a_label_names_the_key_as_one_types_it() -> None:
     assert marks(run, {Origin.of(run): usual}) == (
         *("tuned", "protocol.grid.optimizer.lr=[2.0]", "protocol.grid.train.epochs=[3]"),
     )
+
+
+def test_a_recipe_may_have_values_of_any_key_for_all_methods_or_one_kind(
+    compose_train: Compose,
+) -> None:
+    words = (
+        "dataset=mini/digits",
+        "protocol.tune=true",
+        "+dataset.recipe.grid.optimizer.weight_decay.adapter=[0.0,0.1]",
+        "+dataset.recipe.grid.train.epochs=[3,4]",
+    )
+    own = check_config(compose_train(*words, "method=lora"))
+    assert own.protocol.grid["optimizer.weight_decay"] == [0.0, 0.1]
+    assert own.protocol.grid["train.epochs"] == [3, 4]
+    linear = check_config(compose_train(*words, "method=linear"))
+    assert "optimizer.weight_decay" not in linear.protocol.grid
+    assert linear.protocol.grid["train.epochs"] == [3, 4]
+    # A protocol's values, or its null, come before the recipe's; a rebuilt run has its own grid.
+    decided = check_config(
+        compose_train(
+            *words,
+            "method=lora",
+            "+protocol.grid.train.epochs=[5]",
+            "+protocol.grid.optimizer.weight_decay=null",
+        )
+    )
+    assert decided.protocol.grid["train.epochs"] == [5]
+    assert "optimizer.weight_decay" not in decided.protocol.grid
+    assert check_recorded(as_configured(decided)).protocol.grid == decided.protocol.grid

@@ -120,6 +120,10 @@ def test_pissa_is_that_of_peft(net: Net, tmp_path: Path) -> None:
             torch.testing.assert_close(own.weight, its["default"].weight, rtol=0, atol=1e-6)
     x = torch.randn(4, WIDTH)
     torch.testing.assert_close(ours(x), net(x), rtol=0, atol=1e-5)  # nothing is trained yet
+    first = copy.deepcopy(ours.attn.query.parallel.state_dict())
+    nn.init.normal_(ours.attn.query.parallel.down.weight)
+    ours.attn.query.parallel.reset_parameters()
+    assert all(torch.equal(t, first[n]) for n, t in ours.attn.query.parallel.state_dict().items())
     copy_weights(ours, theirs)
     compare(ours, theirs, atol=1e-5)
     # The frozen weight is the stock one, so the adapter goes onto a fresh backbone.
@@ -263,12 +267,14 @@ def test_an_adapter_saved_before_an_option_came_is_loaded(net: Net, tmp_path: Pa
         ("lora", {"dropout_at": "inputs"}, "dropout_at 'inputs' is unknown (did you mean 'input"),
         ("lora", {"rank_scale": "r"}, "choose one of none, alpha_over_r, alpha_over_sqrt_r"),
         ("lora", {"init": "pissa", "scale": -1.0}, "scale=-1.0 is not allowed with init=pissa"),
+        ("lora", {"targets": ["query"], "init": "pissa"}, "query: its weight holds values th"),
         ("hydra", {"init": "pissa"}, "init 'pissa' is unknown: choose one of gaussian, xavier"),
         ("hydra", {"parts": ["q"]}, "method 'hydra' has no option 'parts'"),
         ("hydra", {"rank_parallel": 4, "rank_scale": "alpha_over_r"}, "the branches have 2 and 4"),
     ],
 )  # fmt: skip
 def test_refusals(net: Net, method: str, options: dict[str, Any], message: str) -> None:
+    net.attn.query.weight.data[1, 2] = torch.nan
     with pytest.raises(UserError) as caught:
         hydra_peft.inject(net, method, **options)
     assert message in str(caught.value)
@@ -276,7 +282,8 @@ def test_refusals(net: Net, method: str, options: dict[str, Any], message: str) 
 
 
 def test_layers_with_other_rows_are_refused() -> None:
-    model = timm.create_model("tiny_vit_5m_224", num_classes=0)
+    with torch.device("meta"):
+        model = timm.create_model("tiny_vit_5m_224", num_classes=0)
     with pytest.raises(UserError, match="of each head side by side in a Attention"):
         hydra_peft.inject(model, "lora", targets=["attn.qkv"], parts=["q"])
 

@@ -17,6 +17,8 @@ from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.run import run
 
 SHORT = ["train.epochs=2", "scheduler.warmup_epochs=0", "train.batch_size=16"]
+#: two blocks with random weights: a run on them takes half of the time
+SHALLOW = ["model.pretrained=false", "+model.arguments.depth=2"]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -42,14 +44,26 @@ def small_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def shallow() -> list[str]:
+    """Words that choose a small model."""
+    return SHALLOW
+
+
+@pytest.fixture
+def model() -> list[str]:
+    """Words that choose the model; a module that is not about it may take ``shallow``."""
+    return []
+
+
+@pytest.fixture
 def configure(
-    compose_train: Callable[..., Any], tmp_path: Path, shared_cache: Path
+    compose_train: Callable[..., Any], tmp_path: Path, shared_cache: Path, model: list[str]
 ) -> Callable[..., RunConfig]:
     """Compose a short run below ``tmp_path``: its checked config."""
 
     def compose(*overrides: str) -> RunConfig:
         paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={shared_cache}", "device=cpu"]
-        config = compose_train(*SHORT, *paths, *overrides)
+        config = compose_train(*SHORT, *model, *paths, *overrides)
         if config.dataset.source == "mini":
             config.dataset.sizes = SIZES
         return on_device(check_config(config))

@@ -54,6 +54,19 @@ def test_same_score(do: Do, shared_cache: Path, tmp_path: Path, overrides: list[
         assert abs(correct(again.merged) - correct(again.unmerged)) <= tolerance
 
 
+def test_a_run_that_may_drop_adapters_is_scored_without_some(do: Do, shared_cache: Path) -> None:
+    folder = do("method=adapterdrop").folder
+    again = reevaluate(
+        folder, cache=shared_cache, checkpoint=None, data=None, device="cpu", drop=(5, 0)
+    )
+    (scores,) = again.scores.values()
+    assert list(scores.dropped) == [5, 0]
+    assert scores.dropped[0] == scores.unmerged
+    assert scores.dropped[5] != scores.unmerged
+    assert scores.merged is None
+    assert "the activation of its adapter" in again.unmergeable
+
+
 def test_other_weights_or_data_are_refused(do: Do, shared_cache: Path) -> None:
     folder = do().folder
     record = json.loads((folder / "result.json").read_text())

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from flat_results import results
+from prepared_root import write_task
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs import training as training_module
@@ -24,8 +25,8 @@ from hydra_peft.runs.record import read_record
 from hydra_peft.runs.writer import RunWriter
 
 Do = Callable[..., Outcome]
-#: 83 images: 4 steps an epoch, 12 in all; 40 test images
-LENGTH = ["train.epochs=3", "train.batch_size=21", "train.checkpoint_every=null"]
+#: 27 images: 4 steps an epoch, 12 in all; 15 test images
+LENGTH = ["train.epochs=3", "train.batch_size=7", "train.checkpoint_every=null"]
 METHODS = {
     "lora": ["method=lora", "method.dropout=0.3", "model.drop_path=0.2"],
     "hydra": ["method=hydra", "method.dropout=0.3", "model.drop_path=0.2"],
@@ -45,12 +46,25 @@ METHODS = {
 
 
 @pytest.fixture
+def model(shallow: list[str]) -> list[str]:
+    return shallow
+
+
+@pytest.fixture(scope="module")
+def small_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared root with one small task, svhn."""
+    root = tmp_path_factory.mktemp("data")
+    write_task(root / "svhn", classes=10, train800=20, val200=7, test=15)
+    return root
+
+
+@pytest.fixture
 def do(do: Do, small_task: Path, monkeypatch: pytest.MonkeyPatch) -> Do:
     """Do a run on the small task, which is scored in five batches."""
     task = ["dataset=svhn", "data.allow_partial=true", f"paths.data={small_task}"]
 
     def run(*overrides: str) -> Outcome:
-        monkeypatch.setattr("hydra_peft.training.evaluation.EVALUATION_BATCH", 8)
+        monkeypatch.setattr("hydra_peft.training.evaluation.EVALUATION_BATCH", 3)
         return do(*task, *overrides)
 
     return run

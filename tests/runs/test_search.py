@@ -61,6 +61,11 @@ def searched(
     return found
 
 
+@pytest.fixture
+def model(shallow: list[str]) -> list[str]:
+    return shallow
+
+
 def test_a_grid_is_read_as_ranges() -> None:
     values = {"lr": [1e-2, 1e-4, 1e-3], "scale": [2.0, 2.0], "dropout": [0.2, 0.0]}
     space = search_space(

@@ -62,6 +62,14 @@ def test_a_search_before_the_run_counts(
     # Two more runs on fewer images each.
     each = 10.0 * SIZES["train800"] / SIZES["train"]
     assert PastTimes([tmp_path / "runs"]).seconds(tuned) == pytest.approx(10.0 + 2 * each)
+    # Of epochs that are chosen too, as long as their mean on average: eight tries of 1 or 3.
+    chosen = config(
+        "protocol.tune=true",
+        "protocol.grid.optimizer.lr=[1,0.1,0.01,0.001]",
+        "+protocol.grid.train.epochs=[1,3]",
+    )
+    expected = 2 * (10.0 + 8 * each)
+    assert PastTimes([tmp_path / "runs"]).seconds(chosen) == pytest.approx(expected)
 
 
 def _weights(config: RunConfig) -> Weights:

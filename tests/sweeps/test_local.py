@@ -55,7 +55,7 @@ def children() -> list[int]:
 def test_the_parent_keeps_no_backbone_while_workers_run(make_job: MakeJob) -> None:
     values = {"arguments": {}, "drop_path": 0.0, "checkpoint": None, "pretrained": True, "seed": 0}
     model, _ = backbones.build_backbone("vit_mini", **values)
-    kept = [weakref.ref(template) for template, _ in backbones._loaded.values()]
+    kept = [weakref.ref(template) for template, _ in backbones._template.found.values()]
     assert kept
     with closing(local.launch_jobs([make_job()])):
         gc.collect()

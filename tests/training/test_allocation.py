@@ -22,30 +22,32 @@ class MallInfo(ctypes.Structure):  # of glibc's malloc.h
         "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split())]
 
 libc.mallinfo2.restype = MallInfo
-if sys.argv[1] == "kept":
-    assert keep_freed_memory()
-before = libc.mallinfo2()
-tensor = torch.ones(2**24)  # 64 MB
-held = libc.mallinfo2()
-del tensor
-after = libc.mallinfo2()
-print(json.dumps({
-    "mapped": held.hblkhd - before.hblkhd,
-    "kept": after.arena + after.hblkhd - before.arena - before.hblkhd,
-}))
+
+def measured():
+    before = libc.mallinfo2()
+    tensor = torch.ones(2**24)  # 64 MB
+    held = libc.mallinfo2()
+    del tensor
+    after = libc.mallinfo2()
+    return {
+        "mapped": held.hblkhd - before.hblkhd,
+        "kept": after.arena + after.hblkhd - before.arena - before.hblkhd,
+    }
+
+plain = measured()
+assert keep_freed_memory()
+print(json.dumps({"plain": plain, "kept": measured()}))
 """
 
 
 def test_where_a_large_tensor_lies_and_what_is_left_of_it() -> None:
-    found = {}
-    for way in ("plain", "kept"):
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, way], capture_output=True, text=True, check=False
-        )
-        if done.returncode == 3:
-            pytest.skip("the C library is not glibc 2.33 or newer")
-        assert done.returncode == 0, done.stderr
-        found[way] = json.loads(done.stdout)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
+    )
+    if done.returncode == 3:
+        pytest.skip("the C library is not glibc 2.33 or newer")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
     # An allocator rounds, and keeps some of its own: which way, not to the byte.
     tensor = 2**26
     assert found["plain"]["mapped"] > 0.9 * tensor

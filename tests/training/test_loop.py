@@ -269,7 +269,7 @@ def test_fast_and_plain_form_end_in_the_same_place() -> None:
     losses = {}
     for fused in (True, False):
         torch.manual_seed(0)
-        model = build_architecture("vit_mini", {"depth": 3}, drop_path=0.1)
+        model = build_architecture("vit_mini", {"depth": 2}, drop_path=0.1)
         model.reset_classifier(3)
         hydra_peft.inject(model, "hydra", rank=2, dropout=0.1)
         for layer in model.modules():

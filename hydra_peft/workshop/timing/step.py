@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.backbones.architectures import build_architecture, input_size
 from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import fastest_precision
 from hydra_peft.workshop.timing._memory import peak_of_process, peak_of_step
@@ -42,7 +44,9 @@ from hydra_peft.workshop.timing.settings import StepSettings
 
 COMPILED = ", compiled"
 LINEAR = "linear, on features computed once"
-WIDTH, HIDDEN, TOKENS = 768, 3072, 197
+WIDTH = 768
+#: a product of square matrices that fills a GPU
+SQUARE = (8192, 8192, 8192)
 GOALS = (
     (HYDRA, LORA, "at most 1.00"),
     (HYDRA, THREE_BRANCHES, "at most 0.85"),
@@ -74,12 +78,14 @@ def run(device: torch.device, settings: StepSettings, report: Report) -> None:
     if not has_peft():
         report.notes.append(NO_PEFT)
     models = _models(device, settings, report.say)
+    square = device.type == "cuda"
+    product = SQUARE if square else largest_product(settings.architecture, settings.batch_sizes[0])
     for precision in asked:
-        rate = gemm_rate(device, precision, settings.batch_sizes[0], settings.repeats)
+        rate = gemm_rate(device, precision, product, settings.repeats)
         report.settings["gemm_flops_per_second"][precision] = rate
         report.notes.append(
-            f"{precision}: the machine's own matrix product ({_described(device)}) ran at "
-            f"{rate / 1e9:,.0f} GFLOP/s"
+            f"{precision}: the machine's own matrix product ({' x '.join(map(str, product))}) ran "
+            f"at {rate / 1e9:,.0f} GFLOP/s"
         )
         chosen = {
             name: model
@@ -220,20 +226,40 @@ def _linear(batch_size: int, device: torch.device) -> _Work:
     return _Work(step, 4.0 * batch_size * WIDTH * CLASSES)
 
 
-def gemm_rate(device: torch.device, precision: str, batch_size: int, repeats: int) -> float:
-    """Return the floating-point operations a second of the machine's own matrix product.
+def gemm_rate(
+    device: torch.device, precision: str, product: tuple[int, int, int], repeats: int
+) -> float:
+    """Return the floating-point operations a second of a matrix product on random data.
 
-    On a GPU it is the product of two square matrices that fill it, on random data; on a CPU its
-    shape is that of the model's largest product: tokens x 768 by 768 x 3072.
+    Args:
+        product: rows, inner dimension and columns: on a GPU those of square matrices that fill it,
+            on a CPU :func:`largest_product`.
+        repeats: rounds; the median counts.
     """
     dtype = DTYPES[precision]
-    square = device.type == "cuda"
-    rows, inner, columns = (8192,) * 3 if square else (TOKENS * batch_size, WIDTH, HIDDEN)
+    rows, inner, columns = product
     left = torch.randn(rows, inner, device=device, dtype=dtype)
     right = torch.randn(inner, columns, device=device, dtype=dtype)
     found = timed(lambda: left @ right, device, repeats + 1, calls=10)[1:]
     return 2.0 * rows * inner * columns / median(found)
 
 
-def _described(device: torch.device) -> str:
-    return "8192 x 8192 x 8192" if device.type == "cuda" else "tokens x 768 x 3072"
+def largest_product(architecture: str, batch_size: int) -> tuple[int, int, int]:
+    """Return rows, inner dimension and columns of a model's largest product with its weights.
+
+    Of ViT-B/16 it is tokens x 768 by 768 x 3072.
+    """
+    found: list[tuple[int, int, int]] = []
+
+    def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        columns, inner = cast(torch.Tensor, layer.weight).shape
+        found.append((inputs[0].numel() // inner, inner, columns))
+
+    with torch.device("meta"):
+        model = build_architecture(architecture, {})
+        images = torch.empty(batch_size, 3, *input_size(model))
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear):
+                layer.register_forward_pre_hook(note)
+        model(images)
+    return max(found, key=math.prod)

@@ -130,6 +130,7 @@ def changed(old: str, new: str) -> Callable[[str], str]:
         (lambda _: "image,label\n", [], "has no line of an image"),
         (lambda _: "", [], "has no line of an image"),
         (lambda _: "a,b\nx,y\n", [], r"which column names the images\? .* a, b"),
+        (lambda text: text.replace("\n", ",x" * 999 + "\n"), [], "which column has the labels"),
         (
             str,
             ["dataset.label_column=lable"],
@@ -149,6 +150,7 @@ def test_a_file_that_is_wrong_is_told_in_a_sentence(
     with pytest.raises(UserError, match=said) as told:
         own(change(text), *words)
     assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 1000
 
 
 def test_a_class_of_the_test_split_alone_is_told(own: Callable[..., RunConfig]) -> None:

@@ -115,7 +115,12 @@ def test_step_compares_methods_in_each_precision(dry: Path) -> None:
             in content["notes"][0 if precision == "fp32" else 4]
         )
         assert 0 < rate < math.inf
+    assert "matrix product (34 x 128 x 512) ran at" in content["notes"][0]
     assert "batch 2, bf16: hydra r=2+2 / lora r=4: " in "\n".join(content["notes"])
+
+
+def test_the_largest_product_is_that_of_the_hidden_layer() -> None:
+    assert step.largest_product("vit_base_patch16_224", 16) == (197 * 16, 768, 3072)
 
 
 def test_peaks_are_of_whole_models(monkeypatch: pytest.MonkeyPatch) -> None:
