@@ -67,7 +67,7 @@ class TableImages(EncodedImages):
         found = [stamp_of(os.stat(source)) for source in self.sources]
         stamp = [sum(one) % 2**63 for one in zip(*found, strict=True)]
         fresh = any(is_fresh(one, now) for one in found)
-        names = hashlib.sha256("\0".join((*self.sources, *map(str, self.files))).encode())
+        names = hashlib.sha256(b"\0".join(map(os.fsencode, (*self.sources, *map(str, self.files)))))
         stamps = torch.tensor([stamp] * len(self.files), dtype=torch.int64)
         return kept_hashes(
             self.files,
