@@ -68,8 +68,9 @@ class CachedPixels:
         # Turned block by block, which stays in a processor's cache, and no second copy of all.
         pixels = torch.empty(stop - start, 3, *self.size, dtype=torch.uint8)
         for first in range(start, stop, BLOCK):
-            block = torch.from_numpy(np.array(self.map[first : min(stop, first + BLOCK)]))
-            pixels[first - start : first - start + len(block)] = block.permute(0, 3, 1, 2)
+            end = min(stop, first + BLOCK)
+            read = torch.from_numpy(np.array(self.map[first:end]))
+            pixels[first - start : end - start] = read.permute(0, 3, 1, 2)
         return pixels
 
     def _check(self, block: int) -> None:
