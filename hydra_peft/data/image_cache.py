@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from hydra_peft.data.cache import ELSEWHERE
 from hydra_peft.data.decoding import TRANSFORM, decode, in_threads
 from hydra_peft.data.split import Images
 from hydra_peft.disk_errors import remedy
@@ -258,5 +259,5 @@ def _writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"cannot write the image cache {path}: {error.strerror or error}; "
-            f"{remedy(error, 'set paths.cache to another folder, or data.cache=none')}."
+            f"{remedy(error, f'{ELSEWHERE}, or data.cache=none of train.py')}."
         ) from None

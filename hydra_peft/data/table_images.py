@@ -64,6 +64,6 @@ class TableImages(EncodedImages):
         """Return the sha256 of each encoded image; computed again where a source has changed."""
         found = [os.stat(source) for source in self.sources]
         stamp = [sum(one.st_size for one in found), max(one.st_mtime_ns for one in found)]
-        names = hashlib.sha256("\0".join((*self.sources, *map(str, self.files))).encode())
+        names = hashlib.sha256(b"\0".join(map(os.fsencode, (*self.sources, *map(str, self.files)))))
         stamps = torch.tensor([stamp] * len(self.files), dtype=torch.int64)
         return kept_hashes(self.files, names.hexdigest(), stamps, self.index, self.title)

@@ -169,6 +169,24 @@ def test_compiled_without_a_break(trained: nn.Module) -> None:
     torch.testing.assert_close(compiled(images()), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore::torch.jit.TracerWarning")
+def test_traced_by_torch(trained: nn.Module, name: str) -> None:
+    for block in trained.modules():  # its fused attention has no forward-mode derivative
+        if hasattr(block, "fused_attn"):
+            block.fused_attn = False
+    x, fewer = images(), images()[:2]
+    expected = trained(fewer)
+    calls: list[Callable[[Tensor], Tensor]] = [torch.jit.trace(trained, x, check_trace=False)]
+    if name != "dora":  # it asks weights for their device and dtype, which torch.fx cannot
+        calls.append(torch.fx.symbolic_trace(trained))
+    for call in calls:
+        torch.testing.assert_close(call(fewer), expected, rtol=0, atol=1e-5)
+    change = torch.randn_like(fewer)
+    (gradient,) = torch.autograd.grad(trained(fewer.requires_grad_()).sum(), fewer)
+    _, forward = torch.func.jvp(trained, (fewer.detach(),), (change,))
+    torch.testing.assert_close(forward.sum(), (gradient * change).sum(), rtol=1e-3, atol=1e-4)
+
+
 def test_with_gradient_checkpointing(trained: nn.Module) -> None:
     def gradients(model: nn.Module) -> list[Tensor]:
         F.cross_entropy(model(images()), torch.tensor([0, 1, 2])).backward()

@@ -157,3 +157,16 @@ def test_a_class_of_the_test_split_alone_is_told(own: Callable[..., RunConfig]) 
     text = "image,label,split\nimages/000.png,a,train\nimages/001.png,b,train\n"
     with pytest.raises(UserError, match="class 'c' is in test and not in train"):
         own(text + "images/002.png,c,test\n", "dataset.split_column=split")
+
+
+def test_upper_case_endings_and_files_that_are_no_images(
+    own: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    config = own(lines(",", "dog", "cat"))
+    (tmp_path / "images" / "003.png").rename(tmp_path / "images" / "003.PNG")
+    written = lines(",", "dog", "cat").replace("003.png", "003.PNG")
+    assert config_id(own(written)) == config_id(config)
+    for file in (tmp_path / "images").iterdir():
+        file.write_text(f"not at all {file.name}")
+    with pytest.raises(UserError, match=r"cannot read the image .*images/0\d\d\.(png|PNG)"):
+        check_images(own(written))
