@@ -392,7 +392,9 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
     reason = str(error).splitlines()[0].rstrip(".")
     if "Missing mandatory value: " in reason:
         missing = reason.rsplit(": ", 1)[1]
-        missing = missing if "." in missing else str(error.full_key or key)
+        if "." not in missing:  # the error's own key may begin inside of what ``key`` names
+            full = str(error.full_key or key)
+            missing = key if key.endswith(full) else full
         return f"{missing} has no value: it must be set here, as {missing}=..."
     if (role := _ROLE.search(reason)) and "not found" in reason:
         return _no_split(str(error.full_key or key), role[1])
