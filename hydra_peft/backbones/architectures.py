@@ -121,10 +121,12 @@ class _Undrawn(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Return the tensor of an operation that fills it in place, what others give as it is."""
+        given = kwargs or {}
+        filled = args[0] if args else given.get("tensor")
         fills = getattr(func, "__name__", "") in _FILLING
-        if fills and isinstance(args[0], Tensor) and args[0].is_meta:
-            return args[0]
-        return func(*args, **(kwargs or {}))
+        if fills and isinstance(filled, Tensor) and filled.is_meta:
+            return filled
+        return func(*args, **given)
 
 
 def _own_class(architecture: str) -> type[nn.Module] | None:
