@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+#: a spreadsheet takes a text that begins so for a formula; a number is none
+_FORMULA = re.compile(r"\s*(?:[=@\t\r]|[+-](?!\d*\.?\d+(?:e[+-]?\d+)?\Z))")
 #: characters of a long sentence that are shown of its begin and of its end
 _BEGIN, _END = 1200, 800
 
@@ -13,6 +17,12 @@ def in_one_line(text: str) -> str:
     """
     joined = " ".join(text.splitlines())
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in joined)
+
+
+def csv_text(text: str) -> str:
+    """Return ``text`` as a cell of a CSV file: one line, and none that a spreadsheet computes."""
+    line = in_one_line(text)
+    return f"'{line}" if _FORMULA.match(line) else line
 
 
 def in_short(text: str) -> str:

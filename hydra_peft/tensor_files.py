@@ -78,7 +78,7 @@ def _open(path: Path) -> Iterator[Any]:
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")
         if header > min(path.stat().st_size, MAX_HEADER_BYTES):
-            raise OSError(f"{header} bytes of header")
+            raise OSError("its header is too large")
         with safe_open(str(path), framework="pt", device="cpu") as file:
             yield file
     except (SafetensorError, OSError, MemoryError) as error:  # the last: under ulimit -v

@@ -1,4 +1,4 @@
-"""Numbers as they are printed."""
+"""Numbers and texts as they are printed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hydra_peft.plain_text import in_short, rounded
+from hydra_peft.plain_text import csv_text, in_short, rounded
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,26 @@ from hydra_peft.plain_text import in_short, rounded
 def test_zero_has_no_sign(value: float, decimals: int, text: str, signed: str) -> None:
     assert rounded(value, decimals) == text
     assert rounded(value, decimals, sign=True) == signed
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("lora r=4", "lora r=4"),
+        ("=1+1", "'=1+1"),
+        ("  @SUM(A1)", "'  @SUM(A1)"),
+        ("-1+cmd|' /C calc'!A0", "'-1+cmd|' /C calc'!A0"),
+        ("=5", "'=5"),
+        ("+1+1", "'+1+1"),
+        ("-0.25", "-0.25"),
+        ("+3e-07", "+3e-07"),
+        ("-5", "-5"),
+        ("a\nb", "a b"),
+        ("\udcff.png", "\\udcff.png"),
+    ],
+)
+def test_no_cell_of_csv_is_a_formula_but_numbers_stay(text: str, cell: str) -> None:
+    assert csv_text(text) == cell
 
 
 def test_a_long_sentence_keeps_its_begin_and_its_end() -> None:

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hydra_peft.adapters.base import Adapter
-from hydra_peft.adapters.plain import in_float64, with_weights
+from hydra_peft.adapters.linear_adapter import LinearAdapter, cast
+from hydra_peft.adapters.plain import with_weights
 from hydra_peft.adapters.targets import check_layer
 from hydra_peft.errors import UserError
 
 
-class GroupedBefore(Adapter):
+class GroupedBefore(LinearAdapter):
     r"""``h = W (x + s (B drop(A x + a) + b)) + c``, B block-diagonal in ``groups`` blocks.
 
     Args:
@@ -31,8 +31,6 @@ class GroupedBefore(Adapter):
             divisible by ``groups``.
     """
 
-    base: nn.Linear
-
     def __init__(
         self,
         base: nn.Linear,
@@ -50,7 +48,7 @@ class GroupedBefore(Adapter):
         self.down = nn.Linear(width, rank, bias=bias, device=like.device, dtype=like.dtype)
         self.up = nn.Parameter(like.new_zeros(groups, width // groups, rank // groups))
         self.shift = nn.Parameter(like.new_zeros(width)) if bias else None
-        self.dropout, self.scale = nn.Dropout(dropout), scale
+        self.dropout, self.scale, self.groups = nn.Dropout(dropout), scale, groups
         nn.init.xavier_uniform_(self.down.weight)
         if self.down.bias is not None:
             nn.init.zeros_(self.down.bias)
@@ -58,7 +56,7 @@ class GroupedBefore(Adapter):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[..., in_features]`` to ``[..., out_features]``."""
-        features = self.dropout(self.down(x)).unflatten(-1, (len(self.up), -1))
+        features = self.dropout(self.down(x)).unflatten(-1, (self.groups, -1))
         change = torch.einsum("...gr,gor->...go", features, self.up.to(features.dtype)).flatten(-2)
         if self.shift is not None:
             change = change + self.shift
@@ -72,32 +70,29 @@ class GroupedBefore(Adapter):
             return change, None
         return change, self.scale * (up @ self.down.bias.to(dtype) + self.shift.to(dtype))
 
-    @property
-    def weight(self) -> Tensor:
-        """The folded weight, for modules that read ``layer.weight`` instead of calling it."""
-        return self._folded(self.base.weight, self.base.bias)[0]
+    def drops(self) -> bool:
+        """Whether dropout on the bottleneck acts in the current mode."""
+        return self.training and self.dropout.p > 0
 
-    @property
-    def bias(self) -> Tensor | None:
-        """The folded bias, the companion of :attr:`weight`."""
-        return self._folded(self.base.weight, self.base.bias)[1]
+    def folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Return ``W' = W (I + s B A)`` and ``c' = c + s W (B a + b)``."""
+        weight, bias = cast(self.base.weight, dtype), cast(self.base.bias, dtype)
+        change, offset = self.update(dtype)
+        moved = None if offset is None else F.linear(offset, weight)
+        parts = [part for part in (bias, moved) if part is not None]
+        return weight + weight @ change, sum(parts[1:], parts[0]) if parts else None
 
-    def merged(self) -> nn.Module:
-        """Return the linear layer ``W' = W (I + s B A)``, ``c' = c + s W (B a + b)``.
+    def merged(self) -> nn.Linear:
+        """Return the layer of ``base``'s class with these weights, which stand before all that it
+        does.
 
         Raises:
             NotMergeable: the adapter has biases and ``base`` has none.
         """
-        weight, bias = in_float64(self.base.weight), in_float64(self.base.bias)
-        assert weight is not None
         with torch.no_grad():
-            return with_weights(self.base, *self._folded(weight, bias)).train(self.training)
-
-    def _folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        change, offset = self.update(weight.dtype)
-        moved = None if offset is None else F.linear(offset, weight)
-        parts = [part for part in (bias, moved) if part is not None]
-        return weight + weight @ change, sum(parts[1:], parts[0]) if parts else None
+            plain = with_weights(self.base, *self.folded(torch.float64)).train(self.training)
+        assert isinstance(plain, nn.Linear)
+        return plain
 
 
 def check_grouped(layer: nn.Linear, rank: int, groups: int) -> None:

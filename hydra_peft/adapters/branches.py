@@ -25,8 +25,9 @@ class _Known:
         self.seen: tuple[Tensor, Any] | None = None
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if self.seen is not None and self.seen[0] is x:
-            return self.seen[1]
+        seen = self.seen  # another thread may forget it meanwhile
+        if seen is not None and seen[0] is x:
+            return seen[1]
         return self.layer(x, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:

@@ -34,14 +34,14 @@ class PhmLinear(nn.Module):
     ) -> None:
         super().__init__()
         self.rule = rule
-        count = len(rule)
+        self.count = count = len(rule)
         self.left = nn.Parameter(_factors(rule, in_features // count))
         self.right = nn.Parameter(_factors(rule, out_features // count))
         self.bias = nn.Parameter(rule.new_zeros(out_features)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[..., in_features]`` to ``[..., out_features]``."""
-        parts = x.unflatten(-1, (len(self.rule), -1))
+        parts = x.unflatten(-1, (self.count, -1))
         mixed = torch.einsum("...ai,iab->...bi", parts @ self.left.T, self.rule)
         out = (mixed @ self.right).flatten(-2)
         return out if self.bias is None else out + self.bias

@@ -49,7 +49,7 @@ class PromptedBlock(Adapter):
         """Map ``[batch, tokens, width]`` to the same, with or without the learned tokens."""
         if self.prompts is not None:
             before, after = self._split(x, self.arriving)
-            own = self.dropout(self.prompts).to(x.dtype).expand(len(x), -1, -1)
+            own = self.dropout(self.prompts).to(x.dtype).expand(x.shape[0], -1, -1)
             x = torch.cat((before, own, after), dim=1)
         out: Tensor = self.base(x, *args, **kwargs)
         return out if self.leave else torch.cat(self._split(out, self.count), dim=1)

@@ -91,15 +91,14 @@ def _main() -> int:
         )
     others = [word for word in words[1:] if word not in common]
     settings = parse_settings(SETTINGS[suite], others, USAGE)
-    if arguments.out:
-        check_writable(Path(arguments.out).expanduser().parent, "out")
+    folder = ROOT / "results" / "benchmarks"
+    folder = folder / "dry" if getattr(settings, "dry", False) else folder
+    check_writable(Path(arguments.out).expanduser().parent if arguments.out else folder, "out")
     from hydra_peft.training.devices import resolve_device
     from hydra_peft.workshop.timing._machine import short_name
     from hydra_peft.workshop.timing._report import measure
 
     device = resolve_device(arguments.device)
-    folder = ROOT / "results" / "benchmarks"
-    folder = folder / "dry" if getattr(settings, "dry", False) else folder
     default = folder / f"{suite}-{short_name(device)}.json"
     out = Path(arguments.out).expanduser().absolute() if arguments.out else default
     report = measure(suite, settings, device, out, lambda line: print(line, flush=True))

@@ -32,6 +32,8 @@ from hydra_peft.errors import UserError, did_you_mean
 
 #: more options than this are not all listed in a message
 MANY = 12
+#: the group that is no part of the defaults and may be added to them
+PRESETS = "experiment"
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 
 
@@ -198,8 +200,13 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
     if key.startswith("hydra."):
         unknown = unknown_key_of_hydra(key) or f"there is no key '{key}'"
         return f"{unknown}: see python scripts/train.py --hydra-help."
-    if os.path.isdir(CONF / key):
+    if key == PRESETS:
         return f"'{key}' is not part of the defaults: add it with a plus, as +{key}=..."
+    if os.path.isdir(CONF / key):
+        return (
+            f"'{key}' is nothing to choose here: each data set names its own (conf/dataset). "
+            "Choose dataset=..., or a preset of several as +experiment=..."
+        )
     parent, _, last = key.rpartition(".")
     node = None
     if defaults is not None:

@@ -17,7 +17,7 @@ from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
-from hydra_peft.plain_text import in_short
+from hydra_peft.plain_text import csv_text, in_one_line, in_short
 from hydra_peft.runs.folder import check_run_folder
 from hydra_peft.runs.recorded import look_at_run
 
@@ -145,9 +145,11 @@ def _table(run: TrainedRun, said: list[OfFile]) -> str:
     """Return the table as CSV: probabilities in six digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "prediction", *(f"p({name})" for name in run.class_names)])
+    names = [in_one_line(f"p({name})") for name in run.class_names]
+    writer.writerow(["image", "prediction", *names])
     for one in said:
         assert one.probabilities is not None, "it was read"
         values = one.probabilities[: len(run.class_names)].tolist()
-        writer.writerow([one.file, one.name, *(f"{value:.6g}" for value in values)])
+        texts = (csv_text(str(one.file)), csv_text(one.name or ""))
+        writer.writerow([*texts, *(f"{value:.6g}" for value in values)])
     return text.getvalue()

@@ -374,7 +374,7 @@ def _start(value: object) -> InitFrom | None:
     """Return the start that ``init_from`` names: by a run's folder or, recorded, by all of it."""
     from hydra_peft.runs.starting import origin_of_start  # records are read there
 
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value.keys() == {f.name for f in dataclasses.fields(InitFrom)}:
         return typed(InitFrom, value, "init_from")
     if value is None:
         return None
@@ -392,7 +392,9 @@ def _one_line(error: OmegaConfBaseException, key: str) -> str:
     reason = str(error).splitlines()[0].rstrip(".")
     if "Missing mandatory value: " in reason:
         missing = reason.rsplit(": ", 1)[1]
-        missing = missing if "." in missing else key
+        if "." not in missing:  # the error's own key may begin inside of what ``key`` names
+            full = str(error.full_key or key)
+            missing = key if key.endswith(full) else full
         return f"{missing} has no value: it must be set here, as {missing}=..."
     if (role := _ROLE.search(reason)) and "not found" in reason:
         return _no_split(str(error.full_key or key), role[1])

@@ -53,4 +53,6 @@ def prepared_weights(pretrained: Any, folder: Any, name: Any) -> str | None:
 
 def tuned_on(architecture: Any, tuned: Any, value: Any, neutral: Any) -> Any:
     """Return ``value``, which was chosen on the architecture ``tuned``; ``neutral`` on others."""
-    return value if architecture == tuned else neutral
+    chosen = value if architecture == tuned else neutral
+    # A list that is none of OmegaConf's own cannot be resolved in its place (--cfg job --resolve).
+    return OmegaConf.create(chosen) if isinstance(chosen, list) else chosen

@@ -136,6 +136,8 @@ class RecipeConfig(_Group, key="dataset.recipe"):
             beside what ``protocol.grid`` has.
         tuned_on: architectures, without timm's tag, that the learning rates were chosen on; empty
             where nobody chose them.
+        method: options that a method's own recipe states for the task.
+        by_task: values by option and task that the keys above point to.
     """
 
     epochs: Epochs
@@ -147,6 +149,8 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     scale: Scale
     grid: dict[str, Any]
     tuned_on: list[str] = field(default_factory=list)
+    method: dict[str, Any] = field(default_factory=dict)
+    by_task: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

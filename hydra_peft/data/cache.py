@@ -16,6 +16,9 @@ from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 
 log = logging.getLogger(__name__)
 
+#: how to keep the cache in another folder: scripts differ in the key
+ELSEWHERE = "set paths.cache, which is cache=<folder> of other scripts, to another folder"
+
 
 def cached_arrays(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Return the images and labels cached in ``path``, made by ``make`` if they are not there.
@@ -40,7 +43,7 @@ def cached_arrays(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tupl
     except OSError as error:
         raise UserError(
             f"cannot write the image cache {path}: {error.strerror or error}; "
-            f"{remedy(error, 'set paths.cache to another folder')}."
+            f"{remedy(error, ELSEWHERE)}."
         ) from None
     return images, labels
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from hydra_peft.data.list_files import MAX_BYTES, ImageList, text_of
 from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, is_image, listed_files
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.plain_text import shortened
 
 LINEAGE = "csv"
 #: what separates columns, in the order in which the first line is searched for it; else white space
@@ -123,7 +124,7 @@ def _places(
     file: Path, header: Sequence[str], rows: Sequence[tuple[int, list[str]]], columns: Columns
 ) -> tuple[int, int, int | None]:
     """Return the places of the columns of images, labels and splits."""
-    listed = ", ".join(header)
+    listed = shortened(", ".join(header), 300)
     for key, name in vars(columns).items():
         if name is not None and header.count(name) != 1:
             raise UserError(

@@ -16,6 +16,8 @@ from hydra_peft.files import read_json
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+#: one has a few
+MAX_NOTES = 1000
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def read_manifest(path: Path) -> Manifest:
         values.get("schema") == SCHEMA
         and isinstance(values.get("partial"), bool)
         and _are_texts(values.get("notes"))
+        and len(values["notes"]) <= MAX_NOTES  # a run's record has them
         and isinstance(lists, Mapping)
         # What is looked up must lie in the task's folder.
         and all("/" not in name and isinstance(found, str) for name, found in lists.items())

@@ -155,6 +155,8 @@ def save(picture: Picture, data: FigureData, path: Path) -> list[Path]:
     Raises:
         OSError: the files cannot be written.
     """
+    from hydra_peft.tables.formats import to_csv
+
     files = {
         path.with_name(f"{path.name}.{form}"): render(picture, form, data.caption)
         for form in _SAVED
@@ -163,8 +165,7 @@ def save(picture: Picture, data: FigureData, path: Path) -> list[Path]:
     files[path.with_name(f"{path.name}.txt")] = f"{text}\n".encode()
     for name, table in data.tables.items():
         ending = f"-{name}.csv" if name else ".csv"
-        text = table.to_csv(index=False, lineterminator="\n")
-        files[path.with_name(f"{path.name}{ending}")] = text.encode()
+        files[path.with_name(f"{path.name}{ending}")] = to_csv(table).encode()
     for file, content in files.items():
         atomic_write(file, content)
     return list(files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -85,9 +86,31 @@ def picture(width: float, height: float) -> Picture:
 
 
 def in_lines(text: str, width: float, size: float = 8.0) -> str:
-    """Return a label or title of ``size`` points in lines that fit into so many inches."""
+    """Return a label or title of ``size`` points in lines that fit into so many inches.
+
+    A word that is longer than a line is broken behind its punctuation, where it has some.
+    """
+    letters = max(1, int(width / text_width("x", size)))
+    words = [
+        re.split(r"(?<=[=,._/+])(?=[^\s\d=,._/+])", word) if len(word) > letters else [word]
+        for word in text.split()
+    ]
+    lines = [""]
+    for parts in words:
+        for number, part in enumerate(parts):
+            gap = " " if lines[-1] and not number else ""
+            if len(lines[-1]) + len(gap) + len(part) <= letters:
+                lines[-1] += gap + part
+            else:
+                cut = textwrap.wrap(part, letters)
+                lines[-1:] = cut if not lines[-1] else [lines[-1], *cut]
+    return "\n".join(lines)
+
+
+def text_width(text: str, size: float = 8.0) -> float:
+    """Return about how many inches ``text`` of ``size`` points takes."""
     # DejaVu Sans takes a little over half of its size a letter.
-    return textwrap.fill(text, int(width * 72 / (size * 0.6)))
+    return len(text) * size * 0.6 / 72
 
 
 def formulas(made: FigureBase) -> None:

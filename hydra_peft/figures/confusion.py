@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra_peft.figures._base import FigureData, NoSettings, RunFigure
+from hydra_peft.figures._base import FigureData, RunFigure
 from hydra_peft.figures._captions import describe_runs, warnings
 from hydra_peft.figures._style import GREY, HEAT, PAGE, SMALL, picture
 from hydra_peft.plain_text import shortened
@@ -30,7 +31,14 @@ _LONGEST = 24
 _NOTED = 3
 
 
-def data(folders: Sequence[Path], settings: NoSettings) -> FigureData:  # noqa: ARG001
+@dataclass(frozen=True)
+class Settings:
+    """Options on the command line; empty is the split that counts."""
+
+    split: str = ""
+
+
+def data(folders: Sequence[Path], settings: Settings) -> FigureData:
     """Return one row for each pair of true and predicted class that occurs.
 
     Table ``classes`` has for each class its number of examples, how many were right, and its
@@ -42,11 +50,11 @@ def data(folders: Sequence[Path], settings: NoSettings) -> FigureData:  # noqa: 
     from hydra_peft.runs.predictions import read_class_predictions
 
     (folder,) = folders
-    run = read_class_predictions(folder)
+    run = read_class_predictions(folder, settings.split)
     table, classes = _pairs(run), _classes(run)
     record, count = run.record, len(run.names)
     caption = (
-        f"{describe_runs([record])}. {len(run.targets)} examples of {record.split}, {count} "
+        f"{describe_runs([record])}. {len(run.targets)} examples of {run.split}, {count} "
         "classes; rows: true class, colour: share of the row (root scale). Right: accuracy of "
         f"each class{'' if count <= _NAMED else f', the {_LEAST} lowest'}; dotted: of all examples."
     )
@@ -189,6 +197,8 @@ def _bars(axes: Axes, classes: pd.DataFrame, names: Sequence[str]) -> None:
 FIGURE = RunFigure(
     name="confusion",
     title="confusion matrix and accuracy by class, of the split that a run was scored on",
+    settings=Settings,
+    options=("split=<name>       a further split that was scored (default: the one that counts)",),
     data=data,
     plot=plot,
 )

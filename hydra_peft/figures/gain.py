@@ -20,7 +20,16 @@ from hydra_peft.figures._sheets import (
     part,
     some,
 )
-from hydra_peft.figures._style import COLUMN, GREY, PAGE, in_lines, legend, picture, room
+from hydra_peft.figures._style import (
+    COLUMN,
+    GREY,
+    PAGE,
+    in_lines,
+    legend,
+    picture,
+    room,
+    text_width,
+)
 from hydra_peft.tables.complete import Seeds, shared_block
 from hydra_peft.tables.measures import joint_title
 
@@ -33,8 +42,8 @@ if TYPE_CHECKING:
     from hydra_peft.tables.rows import Row
 
 _MISSING = "no seed in common"
-#: inches of a label below the axes, and letters of a name beside them that leave it so much
-_WIDTH, _LONG = 2.7, 24
+#: letters of the longest name that a picture of one column has room for
+_LONG = 24
 #: inches a mark takes
 _BAR = 0.085
 #: more marks than these belong to a name only where a line ends them
@@ -288,7 +297,8 @@ def plot(data: FigureData) -> Picture:
     axes.set_ylim(at - step / 2 - 0.2, -step / 2 + 0.2)
     axes.grid(axis="x")
     label = f"gain in {facts['score']} over {facts['baseline']} ({facts['unit']})"
-    axes.set_xlabel(in_lines(label, _WIDTH))
+    # It stands below the axes, which leave room for the names at their left.
+    axes.set_xlabel(in_lines(label, width - text_width(max([*places, *titles], key=len))))
     legend(made, handles, data.warnings)
     return made
 

@@ -32,6 +32,7 @@ class Settings:
     """Options on the command line; empty is the default that the option's text names."""
 
     images: int = 24
+    split: str = ""
     cache: str = ""
     data: str = ""
 
@@ -52,16 +53,16 @@ def data(folders: Sequence[Path], settings: Settings) -> FigureData:
     (folder,) = folders
     if settings.images > _MOST:
         raise UserError(f"images={settings.images} is not allowed: it must be at most {_MOST}.")
-    run = read_class_predictions(folder)
+    run = read_class_predictions(folder, settings.split)
     table = _mistakes(run)
     if table.empty:
-        raise UserError(f"the run in {folder} makes no mistake on {run.record.split}.")
+        raise UserError(f"the run in {folder} makes no mistake on {run.split}.")
     cache = Path(settings.cache).expanduser() if settings.cache else CACHE
     images = scored_images(run, cache=cache, data=settings.data or None)
     drawn = table.head(settings.images)
     caption = (
         f"{describe_runs([run.record])}. {len(drawn)} of {len(table)} mistakes among "
-        f"{len(run.targets)} examples of {run.record.split}, those with the highest probability of "
+        f"{len(run.targets)} examples of {run.split}, those with the highest probability of "
         "a wrong class. Above each image: true class; below: predicted class, its probability."
     )
     pixels = [images.pixels(row) for row in drawn["row"]]
@@ -114,6 +115,7 @@ FIGURE = RunFigure(
     settings=Settings,
     options=(
         f"images=24          how many, up to {_MOST}",
+        "split=<name>       a further split that was scored (default: the one that counts)",
         "cache=<folder>     where generated images are kept (default: results/cache)",
         "data=<folder>      the folder of prepared data, if it has moved since",
     ),

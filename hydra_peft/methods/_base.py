@@ -81,6 +81,10 @@ class Method(ABC):
         """Name patterns that each have to match a linear layer, for a first look without torch."""
         return ()
 
+    def module_targets(self) -> tuple[str, ...]:
+        """Name patterns that each have to match a module with linear layers in it, for the same."""
+        return ()
+
     @property
     def label(self) -> str:
         """Short name with the options that tell sizes apart, for tables: ``hydra r=2+2``."""

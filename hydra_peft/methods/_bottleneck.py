@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.adapters.activations import activation
 from hydra_peft.adapters.initializers import initializer
-from hydra_peft.errors import UserError
 from hydra_peft.limits import Rank, Scale, Share
-from hydra_peft.methods._base import Method
+from hydra_peft.methods._blocks import BlockMethod
 from hydra_peft.methods._choices import check_choice
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ SCALINGS = ("fixed", "learned", "channel")
 
 
 @dataclass(frozen=True)
-class BottleneckMethod(Method):
+class BottleneckMethod(BlockMethod):
     """Options of adapters of the form ``s (W_up sigma(W_down N(x) + b_down) + b_up)``; see
     :class:`hydra_peft.adapters.bottleneck.Bottleneck`.
 
@@ -41,7 +40,6 @@ class BottleneckMethod(Method):
         bias: whether both projections have biases.
     """
 
-    targets: list[str] = field(default_factory=lambda: ["mlp"])
     position: str = "intermediate"
     rank: Rank = 8
     activation: str = "gelu"
@@ -60,7 +58,6 @@ class BottleneckMethod(Method):
         initializer(self.init)
         check_choice("position", self.position, POSITIONS)
         check_choice("scaling", self.scaling, SCALINGS)
-        check_mlps(self.targets)
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put adapters into the block of every MLP that ``targets`` names."""
@@ -88,15 +85,4 @@ class BottleneckMethod(Method):
         options = super().identity()
         if self.position == "pfeiffer":
             options["position"] = "post"
-        options["targets"] = sorted(set(self.targets))
         return options
-
-
-def check_mlps(targets: list[str]) -> None:
-    """Check that ``targets`` is a list of name patterns of MLPs.
-
-    Raises:
-        UserError: it is empty, or holds something else.
-    """
-    if not targets or not all(isinstance(target, str) and target for target in targets):
-        raise UserError(f"targets={targets} is not a list of name patterns of MLPs, such as [mlp].")

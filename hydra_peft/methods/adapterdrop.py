@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Limits, Rank
-from hydra_peft.methods._base import Method
-from hydra_peft.methods._bottleneck import check_mlps
+from hydra_peft.methods._blocks import BlockMethod
 from hydra_peft.methods._choices import check_choice
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ ROBUST = "robust"
 
 
 @dataclass(frozen=True)
-class AdapterDrop(Method):
+class AdapterDrop(BlockMethod):
     """``m + W_up ReLU(W_down m + b_down) + b_up`` of the MLP's part m, from layer ``drop`` on.
 
     Specialised, the first ``drop`` layers have no adapter. Robust, all layers have one, and each
@@ -42,13 +41,11 @@ class AdapterDrop(Method):
     """
 
     name: ClassVar[str] = "adapterdrop"
-    targets: list[str] = field(default_factory=lambda: ["mlp"])
     rank: Rank = 16
     drop: Annotated[int, Limits(least=0)] | str = ROBUST
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_mlps(self.targets)
         if isinstance(self.drop, str):
             check_choice("drop", self.drop, (ROBUST,))
 
@@ -95,10 +92,6 @@ class AdapterDrop(Method):
     def label(self) -> str:
         """Name, width and what is dropped, such as ``adapterdrop r=16 m=5``."""
         return f"{self.name} r={self.rank} {'' if self.drop == ROBUST else 'm='}{self.drop}"
-
-    def identity(self) -> dict[str, Any]:
-        """Options, with each target once."""
-        return {**super().identity(), "targets": sorted(set(self.targets))}
 
 
 METHOD = AdapterDrop

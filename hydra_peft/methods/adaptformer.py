@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from hydra_peft.limits import Rank, Scale, Share
-from hydra_peft.methods._base import Method
+from hydra_peft.methods._blocks import BlockMethod
 from hydra_peft.methods._bottleneck import BottleneckMethod
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AdaptFormer(Method):
+class AdaptFormer(BlockMethod):
     """``z = y + m + s * (W_up Drop(ReLU(W_down y + b_down)) + b_up)`` with ``m = mlp(norm2(y))``.
 
     With y, z of ``[..., width]``. W_down starts kaiming-uniform, all else at zero; the branch
@@ -31,7 +31,6 @@ class AdaptFormer(Method):
     """
 
     name: ClassVar[str] = "adaptformer"
-    targets: list[str] = field(default_factory=lambda: ["mlp"])
     rank: Rank = 8
     scale: Scale = 0.1
     dropout: Share = 0.1
@@ -62,10 +61,6 @@ class AdaptFormer(Method):
     def label(self) -> str:
         """Name and width, such as ``adaptformer r=8``."""
         return f"{self.name} r={self.rank}"
-
-    def identity(self) -> dict[str, Any]:
-        """Options, with each target once."""
-        return {**super().identity(), "targets": sorted(set(self.targets))}
 
 
 METHOD = AdaptFormer

@@ -65,6 +65,7 @@ class BranchesMethod(Method):
         they adapt the same layer."""
         from hydra_peft.adapters.base import Adapter
         from hydra_peft.adapters.branches import Branches
+        from hydra_peft.adapters.prompts import PromptedBlock
         from hydra_peft.adapters.surgery import replace_module
 
         parallel, sequential = self.methods()
@@ -76,6 +77,12 @@ class BranchesMethod(Method):
             base = adapter.base
             if (other := beside.get(id(base))) is None:
                 replace_module(model, base, adapter)
+            elif isinstance(other, PromptedBlock) or isinstance(adapter, PromptedBlock):
+                raise UserError(
+                    f"branches {parallel.label} and {sequential.label} both stand around whole "
+                    "blocks, and one of them adds tokens, so that their changes have no common "
+                    "shape to be added in: choose another position or method for one."
+                )
             else:
                 replace_module(model, other, Branches(base, other, adapter))
         named = {n: m for n, m in model.named_modules() if isinstance(m, Adapter)}

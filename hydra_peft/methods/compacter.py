@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Limits, Rank
-from hydra_peft.methods._base import Method
-from hydra_peft.methods._bottleneck import POSITIONS, check_mlps
+from hydra_peft.methods._blocks import BlockMethod
+from hydra_peft.methods._bottleneck import POSITIONS
 from hydra_peft.methods._choices import check_choice
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ RULE_STD, RULE_BOUND = 0.01, 1.0
 
 
 @dataclass(frozen=True)
-class Compacter(Method):
+class Compacter(BlockMethod):
     r"""``f + A(f)`` behind sublayers with output f, A of two layers :math:`y = xH + b`,
     :math:`H = \sum_{i=1}^n S_i \otimes u_i v_i^T`, and GELU between them.
 
@@ -42,7 +42,6 @@ class Compacter(Method):
     """
 
     name: ClassVar[str] = "compacter"
-    targets: list[str] = field(default_factory=lambda: ["mlp"])
     position: str = "houlsby"
     rank: Rank = 24
     phm_dim: Annotated[int, Limits(least=1, most=64)] = 4
@@ -54,7 +53,6 @@ class Compacter(Method):
         super().__post_init__()
         check_choice("position", self.position, POSITIONS)
         check_choice("rule", self.rule, ("trained", "frozen"))
-        check_mlps(self.targets)
         if self.rank % self.phm_dim:
             raise UserError(
                 f"rank={self.rank} of method 'compacter' is no multiple of phm_dim={self.phm_dim}, "
@@ -98,8 +96,7 @@ class Compacter(Method):
     def identity(self) -> dict[str, Any]:
         """Options; ``pfeiffer`` computes what ``post`` does, so it is that."""
         position = "post" if self.position == "pfeiffer" else self.position
-        targets = sorted(set(self.targets))
-        return {**super().identity(), "position": position, "targets": targets}
+        return {**super().identity(), "position": position}
 
 
 METHOD = Compacter

@@ -34,7 +34,7 @@ class Kadaptation(LinearMethod):
         targets: name patterns of the layers to adapt.
         parts: of a packed qkv layer those that are adapted; empty for whole layers, such as the
             separate ones that ``targets: [query, value]`` names.
-        terms: number n of Kronecker products, and of rows of their first factors.
+        phm_dim: number n of Kronecker products, and of rows of their first factors.
         scale: factor of the updates.
         dropout: dropout probability on the elements of the updates.
         bias: whether there is a bias beside them.
@@ -43,7 +43,7 @@ class Kadaptation(LinearMethod):
     name: ClassVar[str] = "kadaptation"
     targets: list[str] = field(default_factory=lambda: ["attn.qkv"])
     parts: list[str] = field(default_factory=lambda: ["q", "v"])
-    terms: Rank = 32
+    phm_dim: Rank = 32
     scale: Scale = 160.0
     dropout: Share = 0.5
     bias: bool = True
@@ -63,10 +63,10 @@ class Kadaptation(LinearMethod):
     def check_fit(self, layer: nn.Linear) -> None:
         """Check widths and bias of one layer."""
         written = layer.out_features // 3 if self.parts else layer.out_features
-        if layer.in_features % self.terms or written % self.terms:
+        if layer.in_features % self.phm_dim or written % self.phm_dim:
             raise UserError(
                 f"its widths {layer.in_features} and {written} are no multiples of "
-                f"terms={self.terms}: set terms to a common divisor of them."
+                f"phm_dim={self.phm_dim}: set phm_dim to a common divisor of them."
             )
         if self.bias and layer.bias is None:
             raise UserError(
@@ -88,7 +88,7 @@ class Kadaptation(LinearMethod):
             width = layer.out_features // 3 if self.parts else layer.out_features
             for part in starts:
                 if part not in rules:
-                    rules[part] = KroneckerRule(self.terms, layer.weight)
+                    rules[part] = KroneckerRule(self.phm_dim, layer.weight)
             found[name] = KroneckerLinear(
                 layer,
                 {p: KroneckerUpdate(rules[p], layer.in_features, width) for p in starts},
@@ -119,8 +119,8 @@ class Kadaptation(LinearMethod):
 
     @property
     def label(self) -> str:
-        """Name and number of terms, such as ``kadaptation n=32``."""
-        return f"{self.name} n={self.terms}"
+        """Name and number of products, such as ``kadaptation n=32``."""
+        return f"{self.name} n={self.phm_dim}"
 
     def identity(self) -> dict[str, Any]:
         """Options with each part once, in the order of their rows."""

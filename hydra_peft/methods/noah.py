@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Limits, Share
 from hydra_peft.methods._base import Method
-from hydra_peft.methods._choices import check_choice
-from hydra_peft.methods._noah_subnets import SUBNETS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,14 +25,13 @@ class Noah(Method):
     learned tokens behind the patches, which leave with the block. As in the release
     (ZhangYuanhan-AI/NOAH, ``experiments/NOAH/subnet``) adapters and LoRA have both factors drawn,
     so that training does not start at the frozen backbone; its extra tokens at the input, which
-    published counts leave out, are left out. The 19 released subnets have 360,134 parameters on
-    average.
+    published counts leave out, are left out. The 19 released subnets (``protocol=released``:
+    conf/method_recipe/released_noah.yaml) have 360,134 parameters on average.
 
     Attributes:
         adapter_widths: bottleneck of each block's adapter; one number is that of every block.
         lora_ranks: rank of each block's LoRA, likewise.
         prompts: learned tokens of each block, likewise.
-        subnet: task of VTAB-1k whose released subnet takes the place of these three.
         dropout: dropout probability in all three.
     """
 
@@ -42,18 +39,10 @@ class Noah(Method):
     adapter_widths: list[Size] = field(default_factory=lambda: [5])
     lora_ranks: list[Size] = field(default_factory=lambda: [5])
     prompts: list[Size] = field(default_factory=lambda: [5])
-    subnet: str = ""
     dropout: Share = 0.1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.subnet:
-            check_choice("subnet", self.subnet, tuple(SUBNETS))
-
     def sizes(self) -> dict[str, list[int]]:
-        """Return adapters' widths, LoRA's ranks and prompts as they act."""
-        if self.subnet:
-            return SUBNETS[self.subnet]
+        """Return adapters' widths, LoRA's ranks and prompts, by block or for all."""
         return {key: list(getattr(self, key)) for key in _PARTS}
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
@@ -107,9 +96,8 @@ class Noah(Method):
         return tuple(rank for rank in self.sizes()["lora_ranks"] if rank)
 
     def identity(self) -> dict[str, Any]:
-        """Sizes as they act, whichever key set them; one number where all blocks have the same."""
+        """Sizes as they act: one number where all blocks have the same."""
         options = super().identity()
-        del options["subnet"]
         alike = {k: v[:1] if len(set(v)) == 1 else v for k, v in self.sizes().items()}
         return {**options, **alike}
 

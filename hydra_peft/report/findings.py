@@ -200,7 +200,8 @@ def _notes(notes: list[str]) -> Finding | None:
 def _undrawn(undrawn: list[str]) -> Finding | None:
     items = [Item(sentence) for sentence in undrawn]
     title = f"{_counted(len(items), 'figure')} not drawn"
-    return _finding(NOTE, title, "these runs do not give what is in it.", items)
+    them = "it" if len(items) == 1 else "them"
+    return _finding(NOTE, title, f"these runs do not give what is in {them}.", items)
 
 
 def _by(lines: Iterable[RunLine], key: Callable[[RunLine], str]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hydra_peft.plain_text import rounded
@@ -94,7 +95,10 @@ def score_table(table: Table, lineages: list[str]) -> ScoreTable:
     titles = {part.mean_titles for part in cut}
     means = titles.pop() if len(titles) == 1 else tuple(table.means)
     columns = [*_headed(table), *((name, "") for name in means)]
-    bodies = [Body(part.backbone, part.sentences, _lines(part, table)) for part in cut]
+    bodies = [
+        Body(part.backbone, [*part.sentences, *_own_means(part, cut)], _lines(part, table))
+        for part in cut
+    ]
     counts = Counter(cell.count for body in bodies for line in body.lines for cell in line.cells)
     del counts[0]
     badges = [
@@ -122,6 +126,14 @@ def score_table(table: Table, lineages: list[str]) -> ScoreTable:
     over = table.about.over_seeds
     said = [f"Cells: {over} over seeds."] * (over != "mean") + measures_sentence(table)
     return ScoreTable(title, badges, columns, said, bodies, max(counts) > 1, usual, uneven)
+
+
+def _own_means(part: Part, all_parts: Sequence[Part]) -> list[str]:
+    """Say which tasks the means of ``part`` are over, where other parts have others below the same
+    titles."""
+    if part.means_sentence or len({tuple(other.averaged) for other in all_parts}) == 1:
+        return []
+    return [f"Means are over {', '.join(part.averaged)}."]
 
 
 def _headed(table: Table) -> list[tuple[str, str]]:

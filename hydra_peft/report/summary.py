@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hydra_peft.plain_text import rounded
@@ -18,6 +18,9 @@ from hydra_peft.tables.summaries import (
     summarize,
     summarize_differences,
 )
+
+#: rows that a sentence on the order names, of each kind
+_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class Leader:
             "in common seeds behind": [rival.label for rival in self.rivals if rival.order < 0],
             "without a common seed with": self.strangers,
         }
-        parts = [f"{words} {', '.join(labels)}" for words, labels in listed.items() if labels]
+        parts = [f"{words} {_some(labels)}" for words, labels in listed.items() if labels]
         return f"{self._best} mean; {' and '.join(parts)}."
 
     @property
@@ -119,6 +122,13 @@ class Leader:
     def gain(self, value: float) -> str:
         """Return a difference of scores as it is printed, with its sign."""
         return rounded(value, self.measure.decimals(2), sign=True)
+
+
+def _some(labels: Sequence[str]) -> str:
+    """Return the first of ``labels``, and how many there are beside them."""
+    more = len(labels) - _NAMED
+    listed = ", ".join(labels if more <= 1 else labels[:_NAMED])
+    return f"{listed} and {more} more" if more > 1 else listed
 
 
 def facts(lines: Iterable[RunLine]) -> list[Fact]:

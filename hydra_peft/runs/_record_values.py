@@ -57,7 +57,9 @@ def wrong_values(record: Record) -> list[str]:
         wrong += [f"data.{key}" for key in _wrong_data(record.data)]
     if isinstance(record.predictions, dict) and not all(map(_is_text, record.predictions.values())):
         wrong.append("predictions")
-    wrong += [name for name, value in vars(record).items() if not _is_bounded(value)]
+    # The names of classes are looked at above: a task may have any number of them.
+    parts = {**vars(record), "data": _without_classes(record.data)}
+    wrong += [name for name, value in parts.items() if not _is_bounded(value)]
     if not {"scores", "selection", "counts", "training", "parameters"} & set(wrong):
         wrong += _wrong_results(record)
     return wrong
@@ -72,6 +74,9 @@ def _wrong_data(data: dict[str, Any]) -> Iterator[str]:
         yield "partial"
     if not isinstance(data.get("notes", []), list):
         yield "notes"
+    classes = data.get("classes")
+    if classes is not None and not (isinstance(classes, list) and all(map(_is_text, classes))):
+        yield "classes"
     for key, fits in (("splits", _is_text), ("counts", _is_count)):
         values = data.get(key, {})
         if not isinstance(values, dict) or not all(map(fits, values.values())):
@@ -151,6 +156,12 @@ def _is_amount(value: Any) -> bool:
 
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value <= _MAX_COUNT
+
+
+def _without_classes(data: Any) -> Any:
+    if not isinstance(data, dict):
+        return data
+    return {key: value for key, value in data.items() if key != "classes"}
 
 
 def _is_bounded(value: Any) -> bool:

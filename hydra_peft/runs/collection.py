@@ -87,7 +87,7 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
                 f"{folder.name} is there twice, as {twin.folder} and {folder}: the later of the "
                 "two counts."
             )
-        if twin is None or twin.record.started <= record.started:
+        if twin is None or twin.record.begun <= record.begun:
             kept[key] = run
     if others:
         statuses = Counter(run.record.status for run in others)

@@ -108,19 +108,28 @@ def check_ranks(model: ModelConfig, method: Method) -> None:
 
 
 def check_targets(model: ModelConfig, method: Method) -> None:
-    """Check that every target is the name of a linear layer, where all their names are known.
+    """Check that every target is the name of a linear layer, or of a module that holds one, as its
+    method needs it, where all their names are known.
 
     Raises:
         UserError: one is not.
     """
-    known = linear_layers(model.architecture, model.arguments)
-    for pattern in method.linear_targets() if known else ():
-        if not any(matches(name, pattern) for name in known or ()):
-            last = len(known or ()) // len(BLOCK_LAYERS) - 1
-            raise UserError(
-                f"method.targets: '{pattern}' matches no linear layer of {model.architecture}, "
-                f"whose blocks.0 to blocks.{last} have {', '.join(BLOCK_LAYERS)}."
-            )
+    layers = linear_layers(model.architecture, model.arguments)
+    if layers is None:
+        return
+    holders = {".".join(name.split(".")[:-cut]) for name in layers for cut in range(1, 4)}
+    wanted = (
+        ("linear layer", method.linear_targets(), layers),
+        ("module with linear layers", method.module_targets(), [*layers, *holders - {""}]),
+    )
+    for what, patterns, names in wanted:
+        for pattern in patterns:
+            if not any(matches(name, pattern) for name in names):
+                last = len(layers) // len(BLOCK_LAYERS) - 1
+                raise UserError(
+                    f"method.targets: '{pattern}' matches no {what} of {model.architecture}, "
+                    f"whose blocks.0 to blocks.{last} have {', '.join(BLOCK_LAYERS)}."
+                )
 
 
 def _may_be_done(config: RunConfig) -> bool:

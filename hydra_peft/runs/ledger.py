@@ -224,7 +224,10 @@ class Ledger:
             self.may_write()
             name = None
             if status == "failed":
-                atomic_write(self.folder / TRACEBACK, traceback.format_exc().encode())
+                atomic_write(
+                    self.folder / TRACEBACK,
+                    traceback.format_exc().encode(errors="backslashreplace"),
+                )
                 name = TRACEBACK
             self.finish(status, epochs, error=error, traceback=name)
         except (OSError, NotOurs):

@@ -13,9 +13,9 @@ from torch import Tensor
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import load_task
 from hydra_peft.data.split import Images
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.runs.first_look import data_request
-from hydra_peft.runs.folder import PREDICTIONS
+from hydra_peft.runs.folder import predictions_name
 from hydra_peft.runs.kept_predictions import why_none
 from hydra_peft.runs.rebuild import check_same, split_hash
 from hydra_peft.runs.record import Record, class_names
@@ -31,6 +31,7 @@ class ClassPredictions:
         folder: the run's.
         record: what it recorded.
         config: its checked config.
+        split: what was scored.
         names: of the classes.
         targets: int64 ``[n]``, the class of each example.
         probabilities: float32 ``[n, classes]``, the softmax of the model's outputs.
@@ -39,6 +40,7 @@ class ClassPredictions:
     folder: Path
     record: Record
     config: RunConfig
+    split: str
     names: tuple[str, ...]
     targets: Tensor
     probabilities: Tensor
@@ -49,26 +51,36 @@ class ClassPredictions:
         return self.probabilities.argmax(dim=1)
 
 
-def read_class_predictions(folder: Path) -> ClassPredictions:
+def read_class_predictions(folder: Path, split: str = "") -> ClassPredictions:
     """Return the predictions of the completed classification run in ``folder``.
 
+    Args:
+        folder: the run's.
+        split: that they are of; empty takes the one that counts.
+
     Raises:
-        UserError: the run did not complete, is no classification, kept no predictions, or they are
-            not those of its record.
+        UserError: the run did not complete, is no classification, was not scored on ``split``, kept
+            no predictions, or they are not those of its record.
     """
     record, config = read_completed(folder)
-    task, path = config.task(), folder / PREDICTIONS
+    split = split or record.split
+    task, path = config.task(), folder / predictions_name(split, record.split)
     if task.kind != "classification":
         raise UserError(
             f"the run in {folder} is a {task.kind}: only classification has one class an example."
         )
-    if not os.path.lexists(path):
-        why = why_none(record, record.split) or "removed, or of older code, which kept none"
+    if split not in record.scores:
         raise UserError(
-            f"{folder} has no {PREDICTIONS}: {why}; do the run again with save.predictions=true "
+            f"the run in {folder} was not scored on split={split}"
+            f"{did_you_mean(split, record.scores)}: choose {' or '.join(record.scores)}."
+        )
+    if not os.path.lexists(path):
+        why = why_none(record, split) or "removed, or of older code, which kept none"
+        raise UserError(
+            f"{folder} has no {path.name}: {why}; do the run again with save.predictions=true "
             "sweep.on_existing=rerun."
         )
-    tensors = read_outputs(path, (record.counts["scored"], task.outputs))
+    tensors = read_outputs(path, (_count(record, split), task.outputs))
     if "targets" not in tensors:
         raise UserError(
             f"{path} lacks targets, which runs of older code did not store: do it again with "
@@ -76,20 +88,35 @@ def read_class_predictions(folder: Path) -> ClassPredictions:
         )
     outputs, targets = tensors["outputs"], tensors["targets"]
     task.check_targets(targets, str(path))
-    hits = int(task.hits(outputs, targets).sum())
-    if hits != record.counts.get("correct", hits):
+    hits, recorded = int(task.hits(outputs, targets).sum()), _correct(record, split)
+    if recorded is not None and hits != recorded:
         raise UserError(
-            f"{path} has {hits} correct predictions, its record {record.counts['correct']}: was "
-            "one of both edited?"
+            f"{path} has {hits} correct predictions, its record {recorded}: was one of both edited?"
         )
     return ClassPredictions(
         folder,
         record,
         config,
+        split,
         class_names(record, task.outputs),
         targets,
         task.probabilities(outputs),
     )
+
+
+def _count(record: Record, split: str) -> int:
+    """Return how many examples of ``split`` were scored."""
+    if split == record.split:
+        return record.counts["scored"]
+    return int(record.data.get("counts", {}).get(split, 0))
+
+
+def _correct(record: Record, split: str) -> int | None:
+    """Return how many examples of ``split`` were right; None where nothing says so."""
+    if split == record.split:
+        return record.counts.get("correct")
+    accuracy = record.scores[split].get("accuracy")
+    return None if accuracy is None else round(accuracy * _count(record, split) / 100)
 
 
 def scored_images(run: ClassPredictions, *, cache: Path, data: str | None = None) -> Images:
@@ -102,7 +129,7 @@ def scored_images(run: ClassPredictions, *, cache: Path, data: str | None = None
     Raises:
         UserError: the task has none, or they are missing, or are not those of the record.
     """
-    config, split = run.config, run.config.protocol.evaluate_split
+    config, split = run.config, run.split
     paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
     loaded = load_task(config.dataset.source, data_request(config.dataset, paths, [split]))
     images = loaded.splits[split].inputs.get("image")

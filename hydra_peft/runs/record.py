@@ -183,6 +183,11 @@ class Record:
         return self._is_test(self.chosen_on) and self.selection.get("rule") == "best"
 
     @property
+    def begun(self) -> datetime:
+        """When it started, to compare with others: their times may be of another zone."""
+        return datetime.fromisoformat(self.started)
+
+    @property
     def when(self) -> str:
         """When it ended, as far as that is known."""
         return self.ended or f"(started) {self.started}"

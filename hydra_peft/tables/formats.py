@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import pandas as pd
 
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.plain_text import csv_text
 from hydra_peft.tables.latex import PREAMBLE, escape, to_latex
 from hydra_peft.tables.sheet import BEST, Sheet, cell_text, line_text
 
@@ -20,8 +20,6 @@ FORMATS = {
     "latex": ("tex",),
     "html": ("html",),
 }
-#: a spreadsheet takes a text that begins so for a formula
-_FORMULA = re.compile(r"\s*[=+@\t\r-]")
 
 
 def endings(form: str) -> tuple[str, ...]:
@@ -93,13 +91,8 @@ def to_csv(frame: pd.DataFrame) -> str:
     """Return ``frame`` as CSV, texts in one line each and none that a spreadsheet computes."""
     safe = frame.copy()
     for column in safe.select_dtypes(["object", "string"]).columns:
-        safe[column] = [_plain(v) if isinstance(v, str) else v for v in safe[column]]
+        safe[column] = [csv_text(v) if isinstance(v, str) else v for v in safe[column]]
     return safe.to_csv(index=False, lineterminator="\n")
-
-
-def _plain(text: str) -> str:
-    line = in_one_line(text)
-    return f"'{line}" if _FORMULA.match(line) else line
 
 
 def _latex(sheets: Iterable[Sheet], notes: Iterable[str]) -> str:

@@ -112,7 +112,7 @@ def _legend(table: Table) -> str:
 def to_frame(tables: list[Table]) -> pd.DataFrame:
     """Return all tables in long form: one line for each row and task, and each row's two means.
 
-    ``tasks`` are those that a line is over.
+    ``tasks`` are those that a line is over, as the command line takes them.
     """
     lines = []
     for part in (part for table in tables for part in parts(table)):
@@ -136,7 +136,7 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                     "task": name,
                     "group": over.get(name, ""),
                     "metric": mean_measure(table.measures, task_weights(dict(over))).title,
-                    "tasks": " ".join(over),
+                    "tasks": ",".join(over),
                     table.about.over_seeds: cell.value if cell else None,
                     "std": cell.std if cell else None,
                     **interval_columns("", cell),

@@ -344,7 +344,7 @@ def _one_each(records: list[Record]) -> tuple[list[Record], list[str]]:
     found: dict[tuple[str, int], list[Record]] = defaultdict(list)
     for record in records:
         found[record.task, record.seed].append(record)
-    latest = {key: max(runs, key=lambda run: run.started) for key, runs in found.items()}
+    latest = {key: max(runs, key=lambda run: run.begun) for key, runs in found.items()}
     sentences = [
         f"{runs[0].method_label} has {len(runs)} runs of {task}, seed {seed}: the one started last "
         f"counts ({latest[task, seed].config_id}, {latest[task, seed].started})."

@@ -254,7 +254,7 @@ def _score(won: tuple[int, int, int]) -> str:
 def _frame(compared: list[tuple[Part, list[Pair]]]) -> pd.DataFrame:
     """Return means and differences in long form; a mean has no second row.
 
-    ``tasks`` are those that a line is over.
+    ``tasks`` are those that a line is over, as the command line takes them.
     """
     lines: list[dict[str, Any]] = []
     for part, members in compared:
@@ -268,7 +268,7 @@ def _frame(compared: list[tuple[Part, list[Pair]]]) -> pd.DataFrame:
             names = {**context, "first": row.label, "second": None}
             for task, summary in _summaries(part, row, part.table.means).items():
                 over = part.averaged if task in part.table.means else (task,)
-                lines.append({**names, "task": task, "tasks": " ".join(over), **_numbers(summary)})
+                lines.append({**names, "task": task, "tasks": ",".join(over), **_numbers(summary)})
         rows = dict(zip(part.labels, table.rows, strict=True))
         for pair in members:
             names = {**context, "first": rows[pair.first].label, "second": rows[pair.second].label}
@@ -291,7 +291,7 @@ def _pair_lines(pair: Pair) -> list[dict[str, Any]]:
     test = pair.test
     over = {
         "task": _OVER_TASKS,
-        "tasks": " ".join(pair.compared),
+        "tasks": ",".join(pair.compared),
         **_numbers(pair.over_tasks),
         **_counts(pair.tasks_won),
         "wilcoxon_n": test.pairs,

@@ -19,7 +19,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "vera": {"rank": 4},
     "fact_tt": {"rank": 2},
     "fact_tk": {"rank": 2},
-    "kadaptation": {"terms": 4, "parts": []},
+    "kadaptation": {"phm_dim": 4, "parts": []},
 }
 
 

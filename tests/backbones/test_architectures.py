@@ -11,6 +11,7 @@ import torch
 
 from hydra_peft.adaptation.injection import inject
 from hydra_peft.adaptation.merging import merge
+from hydra_peft.augmentations.none import Unchanged
 from hydra_peft.backbones.architectures import build_architecture, input_size
 from hydra_peft.config.schema import ModelConfig
 from hydra_peft.errors import UserError
@@ -35,7 +36,7 @@ FAMILIES: list[tuple[str, dict[str, Any], list[str]]] = [
 def fit(name: str, arguments: dict[str, Any], **options: Any) -> None:
     """Check that a model and a method fit, as a run does before it starts."""
     model = ModelConfig(name, name, None, False, 0.1, arguments, None)
-    _check_fit(model, Linear(), build_method("hydra", **options), 7)
+    _check_fit(model, Linear(), build_method("hydra", **options), Unchanged(), 7)
 
 
 @pytest.mark.parametrize(("name", "arguments", "targets"), FAMILIES)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +31,16 @@ def test_what_is_no_positive_whole_number_is_told(text: str) -> None:
     for key in ("repeats", "sizes"):
         with pytest.raises(UserError, match=f"^{key}=.* is not allowed: it must be .*positive"):
             parse_settings(Settings, [f"{key}={text}"], "")
+
+
+@pytest.mark.parametrize("script", ["check_data", "evaluate", "predict", "report", "tables"])
+def test_documented_commands_have_known_keys(root: Path, script: str) -> None:
+    arguments = importlib.import_module(f"hydra_peft.cli.{script}").Arguments
+    known = {field.name for field in dataclasses.fields(arguments)}
+    texts = [file.read_text() for file in (root / "README.md", *root.glob("docs/*.md"))]
+    commands = [c for text in texts for c in re.findall(rf"scripts/{script}\.py ([^#`\n]*)", text)]
+    assert commands
+    for command in commands:
+        keys = re.findall(r"(\S+?)=", command)
+        # One's own data is chosen by keys of the config.
+        assert "dataset" in keys or set(keys) <= known, command

@@ -66,6 +66,8 @@ def from_scratch(config: DictConfig, loader: ConfigLoader, job: tuple[str, ...])
         ("model=timm,vit_mini", "method=lora,hydra", "model.architecture=a,b"),
         ("method=lora,hydra", "optimizer.weight_decay=${seed},${oc.env:HOME}", "seed=1,2"),
         ("precision=???,${nothing},fp32", "method=lora,linear"),
+        # Protocol and method choose a recipe, where there is one.
+        ("method=hydra,fact_tk", "protocol=clean,released", "dataset=dtd,mini/digits"),
         # Two words that act on the same key, and one that takes a whole group away.
         ("+dataset@data.other=dtd,svhn", "data=default,default", "method=lora,full"),
         ("~optimizer", "method=lora,full", "data=default,nowhere"),

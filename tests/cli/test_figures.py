@@ -135,7 +135,7 @@ def test_of_all_runs_what_was_overridden_is_in_the_caption(
     for word, message in (
         ("sheet=9", "sheet=9 is too large: these runs make 1."),
         ("head=no", "head=no is not allowed: it must be true or false."),
-        ("mean=median", "mean=median is not known: it must be one of groups, tasks."),
+        ("mean=median", "mean=median is not known: it must be one of tasks, groups."),
         ("protocol=cleen", "protocol=cleen: no run has it (did you mean 'clean'?)"),
     ):
         code, _, err = call("figure=pareto", f"runs={tmp_path}/runs", word)

@@ -91,6 +91,7 @@ def test_a_sweep_stops_without_a_word_when_nobody_reads_it(root: Path, tmp_path:
     write_task(tmp_path / "data" / "svhn", classes=10)
     words = "-m method=linear seed=0,1,2,3 train.epochs=1 scheduler.warmup_epochs=0 device=cpu"
     words += f" dataset=svhn data.allow_partial=true paths.data='{tmp_path}/data'"
+    words += " optimizer.lr=0.123"
     places = f"paths.runs='{tmp_path}/runs' paths.cache='{tmp_path}/cache'"
     command = f"'{sys.executable}' '{root}/scripts/train.py' {words} {places} | head -c 1"
     done = subprocess.run(

@@ -52,3 +52,18 @@ def test_a_yaml_of_ones_own_is_swept_tabulated_and_checked(
     monkeypatch.setattr(sys, "argv", ["scripts/check_data.py", *words])
     assert check_data.main() == 0
     assert (tmp_path / "c.png").is_file()
+
+
+def test_data_that_is_wrong_ends_in_a_sentence_before_anything_is_written(
+    cli: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    root = write_classes(tmp_path / "pictures", {"dog": 4, "cat": 4})
+    (root / "emu").mkdir()
+    code, out, err = cli("dataset=folder", f"dataset.root={root}")
+    assert (code, out) == (2, "")
+    assert err == f"error: {root}/emu is empty: put images of its class there, or remove it.\n"
+    (tmp_path / "pets.parquet").write_text("nothing of the kind")
+    code, out, err = cli("dataset=parquet", f"dataset.file={tmp_path}/pets.parquet")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: cannot load {tmp_path}/pets.parquet: ")
+    assert not (tmp_path / "runs").exists()

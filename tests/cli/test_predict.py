@@ -6,6 +6,7 @@ import ast
 import csv
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +93,15 @@ def test_what_cannot_be_read_is_named_and_left_out(
     assert (code, out) == (2, "")
     assert err.endswith("error: none of 1 images could be read: nothing was written.\n")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_names_of_files_are_no_formulas_and_always_text(
+    call: Call, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copy(photos / "b.png", tmp_path / os.fsdecode(b"=1+1\xff.png"))
+    assert call("images=*.png")[0] == 0
+    (row,) = rows(tmp_path / "predictions.csv")
+    assert row["image"] == "'=1+1\\udcff.png"
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ def test_one_failing_job_does_not_stop_the_others(
         (["model.architecture=vit_bse"], "is unknown to timm; near names"),
         (["method=null"], "a group needs the name of an option"),
         (["experiment=demo"], "add it with a plus, as +experiment=..."),
+        (["recipe=mini"], "'recipe' is nothing to choose here: each data set names its own"),
         (["dataset.metrics=[f1]"], "add it with a plus, as +dataset.metrics=..."),
         (["dataset.source_options=1"], "unknown key 'dataset.source_options'"),
         (["dataset.recipe.lr.adapter=1"], "would change the task's recommendation"),

@@ -112,6 +112,7 @@ VALIDATION = "protocol=validation"
         (["train.clip_grad=0"], "train.clip_grad"),
         (["train=3"], "'train' is a group of settings"),
         (["model=timm"], "model.architecture has no value"),
+        (["optimizer=sgd"], "optimizer.lr has no value: it must be set here, as optimizer.lr="),
         (["model.pretrained=false", "model.checkpoint=a.npz"], "random weights have no"),
         (["model.drop_path=1"], "model.drop_path"),
         (["protocol.selection=best"], "needs protocol.evaluate_every"),

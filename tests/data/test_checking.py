@@ -195,7 +195,11 @@ def test_an_incomplete_original_is_a_fault_unless_allowed(tmp_path: Path) -> Non
 def test_manifests_that_are_no_manifests(tmp_path: Path) -> None:
     write_task(tmp_path / "dtd", classes=3)
     path = tmp_path / "dtd" / "manifest.json"
-    for content in ({}, {"schema": 1, "lists": {"../x": "0"}}, {"schema": 2}):
+    right = {"schema": 1, "partial": False, "notes": [], "lists": {}, "splits": {}}
+    path.write_text(json.dumps(right))
+    assert not any("is not a manifest" in p for p in check(tmp_path).problems)
+    too_many = right | {"notes": ["more than a record takes"] * 20_000}
+    for content in ({}, {"schema": 1, "lists": {"../x": "0"}}, {"schema": 2}, too_many):
         path.write_text(json.dumps(content))
         report = check(tmp_path)
         assert report.lineage == "originals"

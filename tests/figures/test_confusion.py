@@ -84,6 +84,32 @@ def test_counts_and_accuracies_are_scikit_learns(folder: Path) -> None:
     assert "300 examples of test, 10 classes" in found.caption
 
 
+def test_a_further_split_that_was_scored_is_drawn_too(
+    compose_train: Compose, tmp_path: Path
+) -> None:
+    words = ("+dataset.splits.further=[more]", "+dataset.sizes.more=40")
+    tensors, more = made_up(10, 300), made_up(10, 40, seed=1)
+    correct = int((more["outputs"].argmax(1) == more["targets"]).sum())
+    counts = {"test": 300, "more": 40}
+    folder = put(compose_train, tmp_path, tensors, *words, counts=counts)
+    values = json.loads((folder / "result.json").read_text())
+    values["scores"]["more"] = {"accuracy": 100 * correct / 40}
+    (folder / "result.json").write_text(json.dumps(values))
+    write_tensors(folder / "predictions-more.safetensors", more, {"split": "more"})
+
+    assert CONFUSION.data([folder], CONFUSION.settings()).table["count"].sum() == 300
+    found = CONFUSION.data([folder], CONFUSION.settings(split="more"))
+    right = found.table[found.table["target"] == found.table["prediction"]]
+    assert (right["count"].sum(), found.table["count"].sum()) == (correct, 40)
+    assert found.facts["accuracy"] == pytest.approx(100 * correct / 40)
+    assert "40 examples of more" in found.caption
+    with pytest.raises(UserError, match=r"on split=mor \(did you mean 'more'\?\)"):
+        MISTAKES.data([folder], MISTAKES.settings(split="mor"))
+    write_tensors(folder / "predictions-more.safetensors", made_up(10, 40, seed=3), {})
+    with pytest.raises(UserError, match=f"correct predictions, its record {correct}"):
+        MISTAKES.data([folder], MISTAKES.settings(split="more"))
+
+
 @pytest.mark.parametrize(
     ("dataset", "classes"), [("mini/digits", 10), ("dtd", 47), ("flowers102", 102)]
 )

@@ -9,7 +9,7 @@ from made_up import put, scores
 from matplotlib.text import Text
 
 from hydra_peft.figures import find_figure, save
-from hydra_peft.figures._style import COLUMN, PAGE
+from hydra_peft.figures._style import COLUMN, PAGE, in_lines, text_width
 from hydra_peft.runs.record import Record
 
 FEW = {"a": [80.0, 82.0, 81.0], "b": [50.0, 54.0, 51.0]}
@@ -86,3 +86,34 @@ def test_every_column_of_curves_has_its_epochs(tmp_path: Path) -> None:
         lowest = max(own, key=lambda axes: axes.get_subplotspec().rowspan.start)
         ticks = lowest.xaxis.get_major_ticks()
         assert any(tick.label1.get_visible() and tick.label1.get_text() for tick in ticks)
+
+
+def test_a_long_baseline_stands_below_the_gains(tmp_path: Path) -> None:
+    far = {f"optimizer.option{n}": "x" * 20 for n in range(4)}
+    made = [*scores("hydra", FEW), *scores("lora", FEW), *scores("lora", FEW, settings=far)]
+    named = ", ".join(f"{key}={value}" for key, value in far.items())
+    figure = find_figure("gain")
+    settings = figure.settings(baseline=f"lora r=4 ({named})")
+    picture = figure.draw(figure.data(put(tmp_path / "runs", *made), settings))
+    picture.canvas.draw()
+    label = picture.axes[0].xaxis.label
+    assert named.replace(" ", "") in "".join(label.get_text().split())
+    assert label.get_window_extent().x0 > -1
+    assert label.get_window_extent().x1 < picture.bbox.x1 + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [""]),
+        ("lora r=4 and hydra", ["lora r=4", "and hydra"]),
+        ("hydra (method.targets=[attn.proj,mlp.fc1])", ["hydra", "(method.", "targets=", "[attn."]),
+        ("x" * 25, ["x" * 10, "x" * 10, "x" * 5]),
+        ("a " + "x" * 12 + ",b", ["a", "x" * 10, "xx,b"]),
+    ],
+)
+def test_words_are_broken_at_their_punctuation(text: str, lines: list[str]) -> None:
+    found = in_lines(text, 10.5 * text_width("x")).split("\n")
+    assert found[: len(lines)] == lines
+    assert max(map(len, found)) <= 10
+    assert "".join(found).replace(" ", "") == text.replace(" ", "")

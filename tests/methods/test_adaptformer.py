@@ -70,3 +70,26 @@ def test_counts(rank: int, count: int) -> None:
     model = vit_b16()
     hydra_peft.inject(model, "adaptformer", rank=rank)
     assert hydra_peft.count_parameters(model).adapter == count
+
+
+def test_beside_a_sequential_method_both_changes_are_added(
+    randomize: Callable[[nn.Module], None],
+) -> None:
+    """The paper's example of branches: what AdaptFormer hands past SSF's norm arrives once."""
+    fresh = scaled_block()
+    model = copy.deepcopy(fresh)
+    pair = {"parallel": "adaptformer", "sequential": "ssf"}
+    hydra_peft.inject(model, "branches", head=(), **pair)
+    randomize(model)
+    (branch,) = [module for module in model.modules() if isinstance(module, Bottleneck)]
+    x = torch.randn(2, 5, 12, dtype=torch.float64)
+    out = model(x)
+    seen: list[torch.Tensor] = []
+    hook = branch.register_forward_hook(lambda _m, inputs, _out: seen.append(inputs[0]))
+    model(x)
+    hook.remove()
+    assert len(seen) == 1
+    added = branch(seen[0])
+    for parameter in branch.parameters():
+        nn.init.zeros_(parameter)
+    torch.testing.assert_close(out, model(x) + added, rtol=0, atol=1e-12)

@@ -14,7 +14,7 @@ import hydra_peft
 from hydra_peft import UserError
 from hydra_peft.adapters.base import Adapter
 
-WIDTH, TERMS, SCALE = 12, 4, 5.0
+WIDTH, PHM_DIM, SCALE = 12, 4, 5.0
 
 
 class Packed(nn.Module):
@@ -59,7 +59,7 @@ def randomized(model: nn.Module) -> dict[str, Tensor]:
 def test_forward_gradients_and_merge_on_a_packed_layer(bias: bool) -> None:
     stock = Packed().double()
     model = copy.deepcopy(stock)
-    options = {"terms": TERMS, "scale": SCALE, "dropout": 0.0, "bias": bias}
+    options = {"phm_dim": PHM_DIM, "scale": SCALE, "dropout": 0.0, "bias": bias}
     hydra_peft.inject(model, "kadaptation", **options)
     own = randomized(model)
     assert len(own) == 2 * 4 + bias
@@ -86,7 +86,7 @@ def test_separate_layers_share_rules_by_kind_and_a_bias_in_each_attention() -> N
     stock = Separate().double()
     model = copy.deepcopy(stock)
     targets = ["query", "value"]
-    options = {"targets": targets, "parts": [], "terms": TERMS, "scale": SCALE}
+    options = {"targets": targets, "parts": [], "phm_dim": PHM_DIM, "scale": SCALE}
     hydra_peft.inject(model, "kadaptation", **options)
     first, second = model.layer
     assert first["query"].updates["query"].rule is second["query"].updates["query"].rule
@@ -94,7 +94,7 @@ def test_separate_layers_share_rules_by_kind_and_a_bias_in_each_attention() -> N
     assert first["query"].shift is first["value"].shift
     assert first["query"].shift is not second["query"].shift
     own = randomized(model)
-    factors, rules = 4 * TERMS * (WIDTH // TERMS), 4 * TERMS**2
+    factors, rules = 4 * PHM_DIM * (WIDTH // PHM_DIM), 4 * PHM_DIM**2
     assert hydra_peft.count_parameters(model).adapter == 2 * (factors + WIDTH) + rules
     layer, x = second["value"], torch.randn(3, WIDTH, dtype=torch.float64)
     rule = "layer.0.value.updates.value.rule"
@@ -106,7 +106,7 @@ def test_separate_layers_share_rules_by_kind_and_a_bias_in_each_attention() -> N
 
 def test_the_released_start_never_gets_a_gradient_and_ours_does() -> None:
     model = Packed().double()  # first steps are small: rules start within 0.01
-    hydra_peft.inject(model, "kadaptation", terms=TERMS, dropout=0.0)
+    hydra_peft.inject(model, "kadaptation", phm_dim=PHM_DIM, dropout=0.0)
     trained = hydra_peft.trainable_parameters(model).adapter
     x, target = torch.randn(20, WIDTH).double(), torch.randn(20, 3 * WIDTH).double()
 
@@ -129,7 +129,7 @@ def test_the_released_start_never_gets_a_gradient_and_ours_does() -> None:
 
 def test_dropout_acts_on_the_elements_of_the_update() -> None:
     model = Packed().double()
-    hydra_peft.inject(model, "kadaptation", terms=TERMS, dropout=0.5, bias=False, parts=["k"])
+    hydra_peft.inject(model, "kadaptation", phm_dim=PHM_DIM, dropout=0.5, bias=False, parts=["k"])
     own = randomized(model)
     at = "attn.qkv.updates.k"
     names = ("rule.left", "rule.right", "left", "right")
@@ -145,7 +145,7 @@ def test_dropout_acts_on_the_elements_of_the_update() -> None:
 
 def test_initial_values() -> None:
     model = Packed()
-    hydra_peft.inject(model, "kadaptation", terms=TERMS)
+    hydra_peft.inject(model, "kadaptation", phm_dim=PHM_DIM)
     update = model.attn["qkv"].updates["q"]
     assert not update.right.any()
     assert update.rule.left.abs().max() <= 0.01
@@ -166,9 +166,9 @@ def test_published_count(options: dict[str, Any], count: int) -> None:
 @pytest.mark.parametrize(
     ("build", "options", "message"),
     [
-        (Packed, {"terms": 5}, "attn.qkv: its widths 12 and 12 are no multiples of terms=5"),
-        (lambda: Packed(bias=False), {"terms": 4}, "set bias=false for this method"),
-        (Separate, {"targets": ["query"], "terms": 4}, "layer.0.query (12->12) does not compute"),
+        (Packed, {"phm_dim": 5}, "attn.qkv: its widths 12 and 12 are no multiples of phm_dim=5"),
+        (lambda: Packed(bias=False), {"phm_dim": 4}, "set bias=false for this method"),
+        (Separate, {"targets": ["query"], "phm_dim": 4}, "layer.0.query (12->12) does not compute"),
         (Packed, {"parts": ["w"]}, "parts=['w'] is not a list of some of q, k and v"),
     ],
 )  # fmt: skip

@@ -10,10 +10,10 @@ from typing import Any
 
 import peft
 import pytest
-import timm
 import torch
 from safetensors.torch import load_file, save_file
-from stock_vit import small_vit
+from stock_vit import small_vit, vit_b16
+from timm.models import tiny_vit
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -208,8 +208,7 @@ def test_both_projections_are_drawn_where_the_upper_one_does_not_start_at_zero(n
     ],
 )
 def test_published_counts(options: dict[str, Any], count: int) -> None:
-    with torch.device("meta"):
-        model = timm.create_model("vit_base_patch16_224", num_classes=0)
+    model = vit_b16()
     hydra_peft.inject(model, "lora", targets=["attn.qkv"], bias=False, **options)
     assert hydra_peft.count_parameters(model).adapter == count
 
@@ -282,8 +281,7 @@ def test_refusals(net: Net, method: str, options: dict[str, Any], message: str) 
 
 
 def test_layers_with_other_rows_are_refused() -> None:
-    with torch.device("meta"):
-        model = timm.create_model("tiny_vit_5m_224", num_classes=0)
+    model = nn.ModuleDict({"attn": tiny_vit.Attention(12, 4, num_heads=3, resolution=(2, 2))})
     with pytest.raises(UserError, match="of each head side by side in a Attention"):
         hydra_peft.inject(model, "lora", targets=["attn.qkv"], parts=["q"])
 
@@ -321,8 +319,7 @@ def test_dropout_at_the_input_of_both_branches() -> None:
 
 def test_the_preset_of_noahs_row(compose_train: Callable[..., object]) -> None:
     method = check_config(compose_train("method=lora_qkv")).method
-    with torch.device("meta"):
-        model = timm.create_model("vit_base_patch16_224", num_classes=0)
+    model = vit_b16()
     hydra_peft.inject(model, method)
     assert hydra_peft.count_parameters(model).adapter == 294_912
     small = small_vit(classes=0)

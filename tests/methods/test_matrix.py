@@ -32,7 +32,7 @@ UNMERGEABLE: dict[str, str] = {
     "compacter": "the activation of its adapter cannot be written into",
 }
 #: options of methods whose defaults do not fit a model as small as this
-FITTING: dict[str, dict[str, Any]] = {"kadaptation": {"terms": 8}}
+FITTING: dict[str, dict[str, Any]] = {"kadaptation": {"phm_dim": 8}}
 #: options that change what a method computes and where, beside its defaults
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "lora q v": ("lora", {"targets": ["qkv"], "parts": ["q", "v"], "dropout_at": "input"}),
@@ -167,6 +167,24 @@ def test_compiled_without_a_break(trained: nn.Module) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(trained, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(images()), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore::torch.jit.TracerWarning")
+def test_traced_by_torch(trained: nn.Module, name: str) -> None:
+    for block in trained.modules():  # its fused attention has no forward-mode derivative
+        if hasattr(block, "fused_attn"):
+            block.fused_attn = False
+    x, fewer = images(), images()[:2]
+    expected = trained(fewer)
+    calls: list[Callable[[Tensor], Tensor]] = [torch.jit.trace(trained, x, check_trace=False)]
+    if name != "dora":  # it asks weights for their device and dtype, which torch.fx cannot
+        calls.append(torch.fx.symbolic_trace(trained))
+    for call in calls:
+        torch.testing.assert_close(call(fewer), expected, rtol=0, atol=1e-5)
+    change = torch.randn_like(fewer)
+    (gradient,) = torch.autograd.grad(trained(fewer.requires_grad_()).sum(), fewer)
+    _, forward = torch.func.jvp(trained, (fewer.detach(),), (change,))
+    torch.testing.assert_close(forward.sum(), (gradient * change).sum(), rtol=1e-3, atol=1e-4)
 
 
 def test_with_gradient_checkpointing(trained: nn.Module) -> None:

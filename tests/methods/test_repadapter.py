@@ -88,3 +88,18 @@ def test_refusals_change_nothing(options: dict[str, object], message: str) -> No
     with pytest.raises(UserError, match=message):
         hydra_peft.inject(model, "repadapter", **options)
     assert str(model) == before
+
+
+def test_modules_that_read_the_weight_see_it_but_for_its_dropout() -> None:
+    attention = nn.MultiheadAttention(8, 2, batch_first=True).double()
+    plain = copy.deepcopy(attention)
+    hydra_peft.inject(attention, "repadapter", targets=["out_proj"], rank=4, head=())
+    layer = attention.out_proj
+    for _, parameter in layer.adapter_parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(2, 3, 8, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="set dropout=0"):
+        attention(x, x, x)
+    attention.eval()
+    plain.out_proj = layer.merged()
+    torch.testing.assert_close(attention(x, x, x)[0], plain(x, x, x)[0], rtol=0, atol=1e-12)

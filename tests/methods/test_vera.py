@@ -7,9 +7,9 @@ from pathlib import Path
 
 import peft
 import pytest
-import timm
 import torch
 from safetensors.torch import load_file
+from stock_vit import vit_b16
 from torch import Tensor, nn
 
 import hydra_peft
@@ -91,7 +91,6 @@ def test_random_factors_are_shared_frozen_and_saved_once(tmp_path: Path) -> None
 
 
 def test_count() -> None:
-    with torch.device("meta"):
-        model = timm.create_model("vit_base_patch16_224", num_classes=0)
+    model = vit_b16()
     hydra_peft.inject(model, "vera", targets=["attn.qkv"])
     assert hydra_peft.count_parameters(model).adapter == 12 * (256 + 2304)

@@ -135,8 +135,8 @@ def sweep() -> list[Record]:
 
 STRAYS = {
     "row": (
-        run_record("dora", "cells", 0),
-        "dora is only on cells",
+        run_record("moe", "cells", 0),
+        "moe is only on cells",
         "dataset=mini/digits,mini/texture seed=0",
     ),
     "task": (

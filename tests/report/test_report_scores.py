@@ -61,6 +61,18 @@ def test_ranks_stay_within_a_backbone() -> None:
     assert [line.cells[0].rank for line in random.lines] == [0], "alone it is not the best"
 
 
+def test_parts_whose_means_are_over_other_tasks_say_so() -> None:
+    whole = [scored(m, t, 0, 80.0) for m in ("lora", "hydra") for t in ("digits", "cells")]
+    half = scored("lora", "cells", 0, 91.0, weights={"kind": "random", "sha256": "0" * 64})
+    view = shown(*whole, half)
+    assert view.columns[-2][0] == "mean over tasks"
+    assert [part.sentences for part in view.parts] == [
+        ["Means are over digits, cells."],
+        ["Means are over cells."],
+    ]
+    assert [part.sentences for part in shown(*whole).parts] == [[]]
+
+
 def test_cells() -> None:
     view = shown(
         scored("lora", "digits", 0, 90.0),
@@ -113,6 +125,20 @@ def test_leader_of_other_seeds_is_not_called_ahead() -> None:
 def test_one_seed_shows_no_order() -> None:
     found = leader(scored("lora", "digits", 0, 90.0), scored("linear", "digits", 0, 10.0))
     assert found.verdict == "Highest in one seed. One seed has no interval, so no order is shown."
+
+
+def test_a_sentence_on_the_order_names_few_rows() -> None:
+    found = leader(
+        *(
+            scored("lora", "digits", seed, 50.0 + seed + rate, settings={"optimizer.lr": rate})
+            for rate in range(1, 9)
+            for seed in (0, 1)
+        )
+    )
+    assert len(found.rivals) == 7
+    assert found.verdict.startswith("Highest mean; ahead of lora r=4 (optimizer.lr=7), lora r=4")
+    assert found.verdict.endswith("lora r=4 (optimizer.lr=4) and 3 more.")
+    assert found.verdict.count("lora") == 4
 
 
 def test_a_stray_run_leaves_everybody_else_a_mean() -> None:

@@ -79,6 +79,13 @@ def test_records_that_cannot_be_opened_are_named(
     ]
 
 
+def test_the_later_of_two_equal_runs_counts_in_whatever_time_zone(tmp_path: Path) -> None:
+    put(tmp_path)  # 12:30 UTC
+    write_record(record(started="2026-01-01T13:00:00+01:00"), tmp_path / "at noon")
+    (found,) = collect(tmp_path).completed
+    assert found.record.started == "2026-01-01T12:30:00+00:00"
+
+
 def test_each_bad_record_is_named_and_the_rest_counts(tmp_path: Path) -> None:
     good = put(tmp_path)
     bad: dict[str, Any] = {

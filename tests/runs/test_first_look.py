@@ -48,6 +48,8 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["method.rank_sequential=129"], "rank 129 of method 'hydra'"),
         (["method=dora", "method.rank=129"], "rank 129 of method 'dora'"),
         (["method=fact_tk", "method.rank=129"], "rank 129 of method 'fact_tk'"),
+        (["method=repadapter", "method.targets=[attn.q]"], "'attn.q' matches no linear layer of"),
+        (["method=adapter", "method.targets=[mpl]"], "'mpl' matches no module with linear layers"),
         (["method=kadaptation", "method.targets=[attn.q]"], "'attn.q' matches no linear layer of"),
         (["method=seqlora", "+model.arguments.embed_dim=64", "method.rank=65"], "at most 64"),
         (["model=vit_base_patch16_224_in21k", "method.rank=20000"], "at most 16,384"),
@@ -86,6 +88,8 @@ def test_what_may_work_is_left_alone(config: Callable[..., RunConfig], tmp_path:
         unknown,
         ["method.rank=128"],
         ["method=linear"],
+        ["method=adaptformer", "method.targets=[blocks.*.mlp,blocks.0.mlp]"],
+        ["method=ssf", "method.targets=[norm1]"],
         ["model.pretrained=false"],
         partial,
     ):

@@ -89,6 +89,8 @@ def test_what_runs_write_is_read(tmp_path: Path, changes: dict[str, Any]) -> Non
         ({"data": {"partial": "no", "notes": "x"}}, "data.partial, data.notes"),
         ({"data": {"splits": {"test": 1}, "counts": {"test": "9"}}}, "data.splits, data.counts"),
         ({"data": {"splits": [], "counts": []}}, "data.splits, data.counts"),
+        *(({"data": {"classes": odd}}, "data.classes") for odd in ("x", {"a": 1}, [1], [["x"]])),
+        ({"settings": {"classes": [0] * 20_000}}, "settings"),
         *(({"resumed": odd}, "resumed") for odd in ([1], [{"epoch": "x"}], [{"at_step": -1}])),
         ({"settings": nested(40)}, "settings"),
         ({"settings": {f"a.b{number}": 0 for number in range(20_000)}}, "settings"),
@@ -101,6 +103,11 @@ def test_what_no_run_writes_is_named(tmp_path: Path, changes: dict[str, Any], na
     path = re.escape(str(tmp_path / "result.json"))
     with pytest.raises(UserError, match=rf"^{path} has no usable {named}: edited\?$"):
         read_record(tmp_path)
+
+
+def test_a_task_may_have_any_number_of_classes(tmp_path: Path) -> None:
+    planted(tmp_path, {"data": {"classes": [f"class {number}" for number in range(22_000)]}})
+    assert len(read_record(tmp_path).data["classes"]) == 22_000
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])

@@ -29,7 +29,8 @@ HOSTILE = [
 
 def hostile() -> Sheet:
     frame = pd.DataFrame(
-        {"row": HOSTILE, "</th><b>": ["1.0"] * len(HOSTILE), "p|q\n_%": ["-2.0"] * len(HOSTILE)}
+        {"row": HOSTILE, "</th><b>": ["1.0"] * len(HOSTILE), "p|q\n_%": ["-2.0"] * len(HOSTILE)},
+        dtype=object,  # pyarrow, where it is installed, holds no half of a character
     )
     groups = {"</th><b>": "<i>|g\n", "p|q\n_%": "<i>|g\n"}
     marks = {(0, "row"): BEST, (1, "p|q\n_%"): SECOND}

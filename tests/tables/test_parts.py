@@ -115,7 +115,7 @@ def test_a_stray_run_costs_nobody_the_mean_and_is_named(form: str) -> None:
 def test_csv_names_the_tasks_of_a_mean() -> None:
     lines = to_frame([table([*sweep(), run("Hydra", "dmlab", settings={"train.epochs": 1})])])
     means = lines[lines["task"].str.startswith("mean over")]
-    assert set(means["tasks"]) == {"dtd svhn eurosat"}
+    assert set(means["tasks"]) == {"dtd,svhn,eurosat"}
     cells = lines[~lines["task"].str.startswith("mean over")]
     assert (cells["tasks"] == cells["task"]).all()
     assert means["mean"].notna().sum() == 2 * len(METHODS)

@@ -33,8 +33,9 @@ def published(number: int) -> PublishedTable:
 def fed_back(number: int, **changes: Any) -> list[Record]:
     """Return the published cells of the measured rows as runs."""
     return [
-        vtab_record(row.label, task, row.numbers[task].value, **changes)
+        vtab_record(label, task, row.numbers[task].value, **changes)
         for row in published(number).rows
+        for label in ["NOAH's LoRA" if (number, row.label) == (2, "LoRA") else row.label]
         if row.label in PAPER_TABLES[number].trained
         for task in VTAB1K.tasks
     ]
@@ -59,11 +60,14 @@ def test_published_cells_fed_back_come_out_with_no_difference(number: int) -> No
         for measured in one.measured:
             assert measured.label == f"{one.published.label} (measured)"
             average, *others = side.quantities
-            assert abs(measured.differences[average.name]) < 0.1
+            # Printed means of quoted rows are of cells with more digits.
+            assert abs(measured.differences[average.name]) < 0.15
             for quantity in others:
                 assert measured.values[quantity.name].value == one.paper[quantity.name].value
                 assert measured.differences[quantity.name] == 0.0
-    assert side.notes[0].startswith("runs: 57 of 57")
+    expected = 19 * len(PAPER_TABLES[number].trained)
+    assert expected == {2: 209, 8: 57}[number]
+    assert side.notes[0].startswith(f"runs: {expected} of {expected}")
     assert "train.py" not in side.notes[0]
 
 
@@ -278,7 +282,7 @@ def test_other_ranks_targets_and_biases_are_not_the_papers_rows() -> None:
 def test_table_2_says_that_its_lora_is_not_ours() -> None:
     (side,), warnings = side_by_side(fed_back(8), 2)
     assert block(side, "LoRA").measured == []
-    assert block(side, "LoRA").awaited == ""
+    assert block(side, "LoRA").awaited == "LoRA (measured)"
     assert block(side, "Hydra").measured
     assert any("lora r=4" in note for note in side.notes)
     assert any("seqlora r=6, lora r=4: left out" in warning for warning in warnings)

@@ -105,7 +105,7 @@ def _files(place: str) -> tuple[str, list[str]]:
     """Return what names of splits are looked for below, and the files, in order."""
     if os.path.isdir(place):
         base, found = place, glob.glob(os.path.join(glob.escape(place), "**", "*"), recursive=True)
-        found = [file for file in found if file.endswith(ENDING)]
+        found = [file for file in found if file.lower().endswith(ENDING)]
     elif os.path.isfile(place):
         base, found = os.path.dirname(place), [place]
     else:

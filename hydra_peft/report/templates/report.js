@@ -121,7 +121,7 @@
       row.hidden = !(facets.every(fits) && has(row, wanted));
       shown += !row.hidden;
     }
-    byId("run-count").textContent = shown === rows.length ? `${shown} runs` : `${shown} of ${rows.length} runs`;
+    byId("run-count").textContent = `${shown === rows.length ? "" : `${shown} of `}${rows.length} run${rows.length === 1 ? "" : "s"}`;
   }
   form.addEventListener("input", filterRuns);
   form.addEventListener("reset", () => setTimeout(filterRuns));

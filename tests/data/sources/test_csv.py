@@ -130,6 +130,7 @@ def changed(old: str, new: str) -> Callable[[str], str]:
         (lambda _: "image,label\n", [], "has no line of an image"),
         (lambda _: "", [], "has no line of an image"),
         (lambda _: "a,b\nx,y\n", [], r"which column names the images\? .* a, b"),
+        (lambda text: text.replace("\n", ",x" * 999 + "\n"), [], "which column has the labels"),
         (
             str,
             ["dataset.label_column=lable"],
@@ -149,9 +150,23 @@ def test_a_file_that_is_wrong_is_told_in_a_sentence(
     with pytest.raises(UserError, match=said) as told:
         own(change(text), *words)
     assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 1000
 
 
 def test_a_class_of_the_test_split_alone_is_told(own: Callable[..., RunConfig]) -> None:
     text = "image,label,split\nimages/000.png,a,train\nimages/001.png,b,train\n"
     with pytest.raises(UserError, match="class 'c' is in test and not in train"):
         own(text + "images/002.png,c,test\n", "dataset.split_column=split")
+
+
+def test_upper_case_endings_and_files_that_are_no_images(
+    own: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    config = own(lines(",", "dog", "cat"))
+    (tmp_path / "images" / "003.png").rename(tmp_path / "images" / "003.PNG")
+    written = lines(",", "dog", "cat").replace("003.png", "003.PNG")
+    assert config_id(own(written)) == config_id(config)
+    for file in (tmp_path / "images").iterdir():
+        file.write_text(f"not at all {file.name}")
+    with pytest.raises(UserError, match=r"cannot read the image .*images/0\d\d\.(png|PNG)"):
+        check_images(own(written))

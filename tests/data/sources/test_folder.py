@@ -163,6 +163,11 @@ def no_image(root: Path) -> None:
     (root / "cat" / "notes.txt").write_text("nice cats")
 
 
+def hidden_alone(root: Path) -> None:
+    (root / "emu").mkdir()
+    (root / "emu" / ".DS_Store").write_text("x")
+
+
 def only_a_test_set(root: Path) -> None:
     shutil.rmtree(root)
     write_classes(root / "test", {"dog": 2, "cat": 2})
@@ -190,6 +195,7 @@ def two_of_one_split(root: Path) -> None:
         (no_folder, r"dataset\.root=.*pets is no folder"),
         (images_alone, "pets has no folder of a class but images, such as 000.png"),
         (lambda root: (root / "emu").mkdir(), "pets/emu is empty: put images"),
+        (hidden_alone, "pets/emu is empty: put images"),
         (lambda root: (root / "cat" / "big").mkdir(), "cat/big is a folder within the folder of"),
         (no_image, r"cat/notes\.txt is no image by its name"),
         (lambda root: write_images(root, 1), r"pets/000\.png lies beside the folders"),

@@ -136,7 +136,7 @@ def test_a_record_needs_no_second_look_and_new_content_is_seen(
 @pytest.mark.parametrize(
     ("names", "asked", "expected"),
     [
-        (["a.parquet", "b.parquet", "c.txt"], "", {"train": ["a", "b"]}),
+        (["a.parquet", "b.Parquet", "c.txt"], "", {"train": ["a", "b"]}),
         (["train/0.parquet", "Test/0.parquet"], "", {"Test": ["0"], "train": ["0"]}),
         (["x_valid.parquet", "x_train.parquet"], "", {"train": ["x_train"], "valid": ["x_valid"]}),
         (["latest.parquet", "contest.parquet"], "", {"train": ["contest", "latest"]}),

@@ -366,6 +366,19 @@ def test_a_mistake_is_told_before_torch_is_loaded(words: list[str]) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_default_place_that_cannot_be_written_to_is_told_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results").write_text("")
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    for words in (["merge"], ["gpu", "dry=true"]):
+        monkeypatch.setattr(sys, "argv", ["bench.py", *words])
+        assert bench.main() == 2
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert f"cannot write at {tmp_path}/results" in told.err
+
+
 @pytest.mark.long
 def test_busy() -> None:
     report = measured("busy", BusySettings(rounds=1, epochs=1))

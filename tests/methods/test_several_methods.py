@@ -113,6 +113,7 @@ def test_label_and_identity() -> None:
         (pair("lora", "sff"), "choose one of"),
         ({"parallel_options": {"rnk": 2}}, "method 'lora' has no option 'rnk'"),
         (pair("linear", "ssf"), "method 'linear' adapts no layer and is no branch"),
+        (pair("vpt_deep", "adapter_plus"), "vpt_deep p=10 and adapter_plus r=8 both stand around"),
         ({"parallel_options": {"rank": 30}}, "rank 30 of the parallel branch does not fit"),
     ],
 )
