@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from hydra_peft.backbones import models
 from hydra_peft.backbones.image_sizes import ImageSize, check_multiple
@@ -30,6 +31,8 @@ _ARGUMENTS = {
     "depth": Annotated[int, Limits(least=1, most=128)],
     _SIZE_ARGUMENT: ImageSize,
 }
+#: operations in place that initialisers are made of
+_FILLING = frozenset({"uniform_", "normal_", "clamp_", "erfinv_", "mul_", "add_"})
 _ANY_ARGUMENT = Annotated[float, Limits(least=-1_000_000, most=1_000_000)]
 
 
@@ -86,7 +89,7 @@ def build_architecture(
     sized = {} if image_size is None else {_SIZE_ARGUMENT: image_size}
     changes = {**arguments, **sized}
     if changes:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), _Undrawn():
             cls = type(build({}))
             _check_arguments(cls, arguments)
             if sized and _SIZE_ARGUMENT not in _parameters(cls):
@@ -106,6 +109,24 @@ def build_architecture(
             "such as vit_small_patch16_224."
         )
     return model
+
+
+class _Undrawn(TorchFunctionMode):
+    """Mode in which constructors draw no values for tensors without storage.
+
+    Torch takes a tenth of a second and more to find out that those of a small ViT are nowhere.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Return the tensor of an operation that fills it in place, what others give as it is."""
+        given = kwargs or {}
+        filled = args[0] if args else given.get("tensor")
+        fills = getattr(func, "__name__", "") in _FILLING
+        if fills and isinstance(filled, Tensor) and filled.is_meta:
+            return filled
+        return func(*args, **given)
 
 
 def _own_class(architecture: str) -> type[nn.Module] | None:

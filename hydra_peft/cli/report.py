@@ -95,6 +95,7 @@ def write_report(
     from hydra_peft.cli.defaults import default_settings
     from hydra_peft.files import atomic_write
     from hydra_peft.report.build import build_page
+    from hydra_peft.report.mistakes import mistakes_of
     from hydra_peft.report.page import render_page
     from hydra_peft.tables.overrides import Origin
 
@@ -105,6 +106,7 @@ def write_report(
     fill = None if runs.resolve() == RUNS.resolve() else runs.resolve()
     sides, notes = _sides(collection, defaults, fill)
     pictures, undrawn = _pictures(collection)
+    mistakes = mistakes_of(runs, collection.completed, fill)
     page = build_page(
         runs,
         collection,
@@ -115,6 +117,7 @@ def write_report(
         notes=[*describe_selection(only or {}), *notes, *unknown],
         undrawn=undrawn,
         fill=fill,
+        mistakes=mistakes,
     )
     content = render_page(page).encode()
     atomic_write(out, content)

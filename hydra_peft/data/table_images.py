@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hydra_peft.data.file_hashes import kept_hashes
+from hydra_peft.data.file_hashes import is_fresh, kept_hashes, stamp_of
 from hydra_peft.data.images import EncodedImages
 from hydra_peft.errors import UserError
 
@@ -62,8 +63,17 @@ class TableImages(EncodedImages):
 
     def computed_hashes(self) -> Tensor:
         """Return the sha256 of each encoded image; computed again where a source has changed."""
-        found = [os.stat(source) for source in self.sources]
-        stamp = [sum(one.st_size for one in found), max(one.st_mtime_ns for one in found)]
+        now = time.time_ns()
+        found = [stamp_of(os.stat(source)) for source in self.sources]
+        stamp = [sum(one) % 2**63 for one in zip(*found, strict=True)]
+        fresh = any(is_fresh(one, now) for one in found)
         names = hashlib.sha256(b"\0".join(map(os.fsencode, (*self.sources, *map(str, self.files)))))
         stamps = torch.tensor([stamp] * len(self.files), dtype=torch.int64)
-        return kept_hashes(self.files, names.hexdigest(), stamps, self.index, self.title)
+        return kept_hashes(
+            self.files,
+            names.hexdigest(),
+            stamps,
+            self.index,
+            self.title,
+            torch.full((len(self.files),), fresh),
+        )

@@ -9,6 +9,7 @@ from pathlib import Path
 from hydra_peft.report.details import run_details
 from hydra_peft.report.findings import findings
 from hydra_peft.report.missing import Options, beside, gaps
+from hydra_peft.report.mistakes import Mistakes, embed_mistakes
 from hydra_peft.report.page import Page
 from hydra_peft.report.paper import paper_view
 from hydra_peft.report.pictures import Picture, embed
@@ -32,6 +33,7 @@ def build_page(
     notes: list[str],
     undrawn: list[str],
     fill: Path | None,
+    mistakes: Mistakes | None = None,
 ) -> Page:
     """Compute the content of the report on ``collection``.
 
@@ -45,6 +47,7 @@ def build_page(
         notes: sentences on comparisons and on what was chosen.
         undrawn: sentences on figures that these runs do not give.
         fill: the folder that commands name; None where they need not.
+        mistakes: of the best run of each task.
     """
     lines = run_lines(runs, collection, is_alive)
     tables, apart = build_tables(
@@ -74,6 +77,7 @@ def build_page(
         scores=[_scores(table, collection.records) for table in tables],
         paper=[paper_view(side) for side in sides],
         pictures=[embed(picture) for picture in pictures],
+        mistakes=embed_mistakes(mistakes),
         runs=lines,
         details=details,
     )

@@ -15,6 +15,7 @@ from hydra_peft.report.run_files import read_config, read_traceback
 from hydra_peft.report.run_lines import RunLine
 from hydra_peft.runs.config_file import MAX_CONFIG_BYTES
 from hydra_peft.runs.folder import PREDICTIONS
+from hydra_peft.runs.record import Record
 
 #: parts of a record that are shown, in this order, under these titles; the science is the config
 #: without names and places
@@ -121,11 +122,15 @@ def _details(line: RunLine, pool: Pool, warnings: list[str], runs: Path) -> dict
 
 def _confusion(line: RunLine, runs: Path) -> str:
     """Return the command that draws the run's confusion matrix; "" where there is none to draw."""
-    has_classes = line.status == "completed" and "correct" in line.record.counts
-    if not has_classes or not (line.path / PREDICTIONS).is_file():
+    if line.status != "completed" or not has_confusion(line.path, line.record):
         return ""
     folder = shlex.quote(f"run={runs / line.folder}")
     return f"python scripts/figures.py figure=confusion {folder}"
+
+
+def has_confusion(folder: Path, record: Record) -> bool:
+    """Whether the completed run in ``folder`` kept which class it took each example for."""
+    return "correct" in record.counts and (folder / PREDICTIONS).is_file()
 
 
 def _score(line: RunLine) -> str:

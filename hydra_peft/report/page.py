@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from hydra_peft.plain_text import rounded
 from hydra_peft.report.embedding import hash_source, script_json
 from hydra_peft.report.findings import Finding
+from hydra_peft.report.mistakes import EmbeddedMistakes
 from hydra_peft.report.paper import PaperView
 from hydra_peft.report.pictures import EmbeddedPicture
 from hydra_peft.report.plain import plain
@@ -47,6 +48,7 @@ class Page:
     scores: list[ScoreTable]
     paper: list[PaperView]
     pictures: list[EmbeddedPicture]
+    mistakes: EmbeddedMistakes | None
     runs: list[RunLine]
     details: dict[str, Any]
 

@@ -15,7 +15,7 @@ from hydra_peft.report.embedding import data_uri
 from hydra_peft.tables.formats import to_csv
 
 if TYPE_CHECKING:
-    from hydra_peft.figures import CollectionFigure
+    from hydra_peft.figures import CollectionFigure, Figure, FigureData
     from hydra_peft.runs.collection import Collection
 
 #: rows of a figure's numbers that the page lists; the file has all
@@ -69,16 +69,30 @@ def draw(figure: CollectionFigure, collection: Collection) -> Picture:
     Raises:
         UserError: these runs do not give the figure, or it is too large for a page.
     """
+    return picture_of(figure, figure.data(collection, figure.settings()))
+
+
+def picture_of(
+    figure: Figure, data: FigureData, *, table: str = "", name: str = "", of: str = ""
+) -> Picture:
+    """Return ``figure`` of ``data``.
+
+    Args:
+        table: which of the tables is listed and saved.
+        name: of the file that it is saved as, without ending; the figure's own where empty.
+        of: what the command that draws the figure takes besides.
+
+    Raises:
+        UserError: it is too large for a page.
+    """
     from hydra_peft.figures import render
 
-    data = figure.data(collection, figure.settings())
     svg = render(figure.draw(data), "svg", data.caption).decode()
-    numbers = to_csv(data.table)
+    numbers = to_csv(data.tables[table])
     if len(svg) > MAX_SVG:
-        raise UserError(
-            f"it is too large for a page; `scripts/figures.py figure={figure.name}` draws it."
-        )
-    return Picture(figure.title, svg, numbers, data.caption, figure.file)
+        command = f"scripts/figures.py figure={figure.name} {of}".rstrip()
+        raise UserError(f"it is too large for a page; `{command}` draws it.")
+    return Picture(figure.title, svg, numbers, data.caption, name or figure.file)
 
 
 def embed(picture: Picture) -> EmbeddedPicture:

@@ -170,7 +170,7 @@ def _of_times(record: Record) -> Iterator[str]:
     for phase, seconds in record.times.items():
         if seconds > total + _CLOCKS:
             yield f"{phase} took {seconds:g} s of {total:g} s in all"
-    if record.ended and datetime.fromisoformat(record.ended) < record.begun - _CLOCK_SET:
+    if record.ended and record.begun - datetime.fromisoformat(record.ended) > _CLOCK_SET:
         yield f"it ended {record.ended}, before it started {record.started}"
     epochs = _at(record.science, "train", "epochs")
     for entry in record.resumed:

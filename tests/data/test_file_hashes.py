@@ -32,6 +32,7 @@ def ours(files: list[Path], index: Path) -> list[bytes]:
 def test_kept_until_a_file_changes(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "_TICK", 0)
     index = tmp_path / "deep" / "index.safetensors"
     read: list[Path] = []
     original = module._sha256
@@ -46,6 +47,31 @@ def test_kept_until_a_file_changes(
     assert read[5:] == [files[2]]
     assert ours(files[:3], index) == plain(files[:3])
     assert ours(files[::-1], index) == plain(files[::-1])
+
+
+def test_a_change_that_keeps_size_and_time_is_noticed(files: list[Path], tmp_path: Path) -> None:
+    index = tmp_path / "index.safetensors"
+    times = os.stat(files[3])
+    assert ours(files, index) == plain(files)  # just written: within a tick of the clock
+    files[3].write_bytes(b"\x07" * 4)
+    os.utime(files[3], ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert os.stat(files[3]).st_mtime_ns == times.st_mtime_ns
+    assert ours(files, index) == plain(files)
+
+
+def test_what_was_just_written_is_read_again(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = tmp_path / "index.safetensors"
+    read: list[Path] = []
+    original = module._sha256
+    monkeypatch.setattr(module, "_sha256", lambda file: read.append(file) or original(file))
+    written = max(os.stat(file).st_ctime_ns for file in files)
+    for seconds, count in ((1, 5), (3, 5), (4, 0)):
+        monkeypatch.setattr(module.time, "time_ns", lambda s=seconds: written + s * 10**9)
+        read.clear()
+        assert ours(files, index) == plain(files)
+        assert len(read) == count
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x04pickle"])

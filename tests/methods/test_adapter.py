@@ -12,6 +12,7 @@ import pytest
 import timm
 import torch
 from plain_block import block, bottleneck, own_weights, scaled_block
+from stock_vit import vit_b16
 from timm.models.convnext import ConvNeXt
 from timm.models.mlp_mixer import MlpMixer
 from timm.models.swin_transformer import SwinTransformer
@@ -147,6 +148,11 @@ def test_drop_path_leaves_the_branch_out_of_whole_examples() -> None:
     assert 0.65 < kept.float().mean() < 0.85
 
 
+@pytest.fixture(scope="module")
+def vit_base() -> nn.Module:
+    return vit_b16()
+
+
 @pytest.mark.parametrize(
     ("preset", "count"),
     [
@@ -162,15 +168,9 @@ def test_published_counts(
     from hydra_peft.config.check import check_config
 
     method = check_config(compose_train(f"method={preset}")).method
-    hydra_peft.inject(vit_base, method)
-    assert hydra_peft.count_parameters(vit_base).adapter == count
-
-
-@pytest.fixture
-def vit_base() -> nn.Module:
-    """ViT-B/16 without values."""
-    with torch.device("meta"):
-        return VisionTransformer(num_classes=10)
+    model = copy.deepcopy(vit_base)
+    hydra_peft.inject(model, method)
+    assert hydra_peft.count_parameters(model).adapter == count
 
 
 def test_a_published_adapter_drops_with_the_sublayer_not_without_it(randomize: Fill) -> None:

@@ -45,6 +45,8 @@ def science(**changes: Any) -> dict[str, Any]:
         {"metrics": {**flat(RIGHT), "epoch": 30}},
         {"ended": "2026-01-01T12:29:59+00:00"},  # the clock was set back a second
         {"ended": "2026-01-01T14:00:00+01:00"},
+        # The first and the last times that there are.
+        {"started": "0001-01-01T00:00:00+14:00", "ended": "9999-12-31T23:59:59-12:00"},
         {"tuning": TUNED},
         {"tuning": {"trials": 1}},  # an older one
         {"data": {"counts": {"test": 400, "train": 1000}, "lineage": "generated"}},
