@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from hydra_peft.adapters.initializers import initializer
 from hydra_peft.adapters.linear_adapter import LinearAdapter, cast, without_autocast
+from hydra_peft.adapters.surgery import is_intercepted
 
 
 class DoraLinear(LinearAdapter):
@@ -58,7 +59,7 @@ class DoraLinear(LinearAdapter):
         frozen = functional.linear(read, self.base.weight)
         update = functional.linear(functional.linear(read, self.down), self.up)
         # Lengths that differ by less than half precision tells are multiplied in full.
-        if self.drops():
+        if self.drops() or is_intercepted(self.base):  # its hooks are called
             out = self.base(x) + (gain - 1) * frozen + gain * self.scale * update
         else:
             out = gain * (frozen + self.scale * update)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 import hydra_peft
 from hydra_peft.adaptation.merging import merge, unmerge
 from hydra_peft.adaptation.record import adaptation
-from hydra_peft.adapters.base import NotMergeable
+from hydra_peft.adapters.base import Adapter, NotMergeable
 from hydra_peft.methods import method_class, method_names
 
 #: methods that no plain backbone computes, and the reason that merging gives
@@ -185,6 +185,16 @@ def test_traced_by_torch(trained: nn.Module, name: str) -> None:
     (gradient,) = torch.autograd.grad(trained(fewer.requires_grad_()).sum(), fewer)
     _, forward = torch.func.jvp(trained, (fewer.detach(),), (change,))
     torch.testing.assert_close(forward.sum(), (gradient * change).sum(), rtol=1e-3, atol=1e-4)
+
+
+def test_hooks_on_frozen_layers_are_called(trained: nn.Module) -> None:
+    frozen = [m.base for m in trained.modules() if isinstance(m, Adapter)]
+    bases = [base for base in frozen if isinstance(base, nn.Module)]
+    expected, seen = trained(images()), []
+    for base in bases:
+        base.register_forward_hook(lambda module, _inputs, _out: seen.append(module))
+    torch.testing.assert_close(trained(images()), expected, rtol=0, atol=1e-5)
+    assert {id(base) for base in bases} == {id(module) for module in seen}
 
 
 def test_with_gradient_checkpointing(trained: nn.Module) -> None:
