@@ -114,7 +114,7 @@ def test_an_unreadable_file_is_named_and_the_others_are_predicted(
 
 
 def test_classes_have_numbers_where_the_record_has_no_names(folder: Path, tmp_path: Path) -> None:
-    for names in (None, NAMES[:9], "text"):
+    for names in (None, NAMES[:9]):
         copied = tmp_path / str(names)[:4]
         copied.mkdir()
         for file in folder.iterdir():
