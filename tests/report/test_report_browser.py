@@ -217,7 +217,9 @@ def test_filters_and_their_count(visit: Visit) -> None:
     assert count.inner_text() == f"1 of {total} runs"
     assert count.get_attribute("aria-live") == "polite"
     page.get_by_role("button", name="Clear").click()
-    page.wait_for_function(f"document.getElementById('run-count').textContent === '{total} runs'")
+    page.locator("#run-count").get_by_text(f"{total} runs", exact=True).or_(
+        page.locator("#run-count", has_text=re.compile(f"^{total} runs$"))
+    ).first.wait_for()
     page.locator("#runs").get_by_label("Task").select_option(f"mini/{SCRIPT}")
     assert visit.column(0) == [SCRIPT]
 
@@ -291,7 +293,7 @@ def test_deep_links(browser: Any, report: Path, visit: Visit) -> None:
     page.goto(f"{report.as_uri()}{href}")
     assert page.locator("dialog[open] h2").inner_text().startswith("hydra r=2+2, mini/")
     page.goto(f"{report.as_uri()}#run-__proto__")
-    page.wait_for_function("!document.querySelector('dialog').open")
+    page.locator("dialog[open]").wait_for(state="detached")
     context.close()
 
 
