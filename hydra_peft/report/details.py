@@ -15,7 +15,6 @@ from hydra_peft.report.run_files import read_config, read_traceback
 from hydra_peft.report.run_lines import RunLine
 from hydra_peft.runs.config_file import MAX_CONFIG_BYTES
 from hydra_peft.runs.kept_predictions import has_classes
-from hydra_peft.runs.record import Record
 
 #: parts of a record that are shown, in this order, under these titles; the science is the config
 #: without names and places
