@@ -137,9 +137,9 @@ def _with_predictions(
         said = drawable(record)
         without.setdefault(reason, []).append(f"{said.method_label} on {said.task} {said.seed}")
     if not kept and chosen.completed:
-        said = " ".join(left_out(without))
+        listed = " ".join(left_out(without))
         raise UserError(
-            f"none of these runs kept its predictions: {said} Do them again with "
+            f"none of these runs kept its predictions: {listed} Do them again with "
             "save.predictions=true sweep.on_existing=rerun."
         )
     return dataclasses.replace(chosen, completed=kept), without
@@ -440,7 +440,7 @@ def _matrix(axes: Axes, table: pd.DataFrame, methods: Sequence[str]) -> Any:
 
 def _strips(axes: Axes, table: pd.DataFrame) -> None:
     """Draw a mark each ensemble, by size and kind, and a bar at each mean."""
-    labels = []
+    labels: list[str] = []
     for size in sorted(set(table["size"])):
         for of in (SEEDS, METHODS):
             values = table[(table["size"] == size) & (table["of"] == of)]["gain"].tolist()
