@@ -11,10 +11,7 @@ from typing import Annotated, Any
 
 from hydra_peft.errors import UserError
 from hydra_peft.finite import is_finite
-from hydra_peft.plain_text import shortened
-
-#: characters of a refused value in a message
-_LONGEST = 60
+from hydra_peft.plain_text import quoted
 
 
 @dataclass(frozen=True)
@@ -24,6 +21,7 @@ class Limits:
     Attributes:
         least, most: the smallest and the largest that is allowed.
         above, below: bounds that are not allowed themselves.
+        apart: how far the number has to be from zero, on either side.
         logarithmic: whether values differ by factors: searches draw such by their logarithm.
     """
 
@@ -31,6 +29,7 @@ class Limits:
     most: float | None = None
     above: float | None = None
     below: float | None = None
+    apart: float | None = None
     logarithmic: bool = False
 
     def admit(self, value: object) -> bool:
@@ -43,12 +42,14 @@ class Limits:
             and (self.most is None or number <= self.most)
             and (self.above is None or number > self.above)
             and (self.below is None or number < self.below)
+            and (self.apart is None or abs(number) >= self.apart)
         )
 
     def __str__(self) -> str:
         bounds = {"at least": self.least, "above": self.above}
         bounds |= {"at most": self.most, "below": self.below}
         said = [f"{word} {_number(bound)}" for word, bound in bounds.items() if bound is not None]
+        said += [f"{self.apart:g} or more away from 0"] if self.apart is not None else []
         return " and ".join(said).replace("above 0", "positive", self.above == 0)
 
 
@@ -56,8 +57,9 @@ class Limits:
 LearningRate = Annotated[float, Limits(above=0, most=1e6, logarithmic=True)]
 #: a probability, or another share of one, that leaves something
 Share = Annotated[float, Limits(least=0, below=1)]
-#: the factor of a low-rank branch; 100 is the largest that we know of in public code (FacT)
-Scale = Annotated[float, Limits(least=-1000, most=1000, logarithmic=True)]
+#: the factor of a low-rank branch, which near zero would learn nothing; 100 is the largest that we
+#: know of in public code (FacT)
+Scale = Annotated[float, Limits(least=-1000, most=1000, apart=1e-9, logarithmic=True)]
 #: the rank of a branch; no layer of a model in timm has room for more
 Rank = Annotated[int, Limits(least=1, most=2**14, logarithmic=True)]
 
@@ -103,7 +105,7 @@ def check_limit(hint: Any, value: Any, key: str) -> None:
     if origin is Annotated:
         for limits in arguments[1:]:
             if not limits.admit(value):
-                raise UserError(f"{key}={_shown(value)} is not allowed: it must be {limits}.")
+                raise UserError(f"{key}={quoted(value, str)} is not allowed: it must be {limits}.")
     elif origin in (typing.Union, types.UnionType) and value is not None:
         if isinstance(value, str) and str in arguments:
             return  # a word in the place of a number
@@ -119,10 +121,3 @@ def check_limit(hint: Any, value: Any, key: str) -> None:
 
 def _number(bound: float) -> str:
     return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
-
-
-def _shown(value: object) -> str:
-    try:
-        return shortened(str(value), _LONGEST)
-    except ValueError:  # Python does not write out whole numbers of more than 4300 digits
-        return "<thousands of digits>"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 #: a spreadsheet takes a text that begins so for a formula; a number is none
 _FORMULA = re.compile(r"\s*(?:[=@\t\r]|[+-](?!\d*\.?\d+(?:e[+-]?\d+)?\Z))")
 #: characters of a long sentence that are shown of its begin and of its end
 _BEGIN, _END = 1200, 800
+#: characters of a refused value in a message
+_LONGEST_VALUE = 60
 
 
 def in_one_line(text: str) -> str:
@@ -41,6 +45,14 @@ def shortened(text: str, limit: int) -> str:
     # Each character that is not printable becomes several, so twice is not too little.
     line = in_one_line(text[: 2 * limit])
     return line if len(text) <= limit and len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def quoted(value: object, as_text: Callable[[Any], str] = repr) -> str:
+    """Return a refused ``value`` as a message shows it: one line of at most sixty characters."""
+    try:
+        return shortened(as_text(value), _LONGEST_VALUE)
+    except ValueError:  # Python does not write out whole numbers of more than 4300 digits
+        return "<thousands of digits>"
 
 
 def rounded(value: float, decimals: int, *, sign: bool = False) -> str:

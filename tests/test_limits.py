@@ -19,6 +19,7 @@ class Example:
     many: list[Annotated[float, Limits(least=0, below=1)]]
     named: dict[str, list[Annotated[float, Limits(above=2.5)]]]
     word: Annotated[int, Limits(least=0)] | str
+    factor: Annotated[float, Limits(least=-9, apart=1e-3)]
     free: str
 
 
@@ -29,6 +30,8 @@ class Example:
         {"one": 2000, "maybe": 0.5, "many": [0, 0.999], "named": {"a": [3], "b": []}},
         {"free": 10**9, "unknown": math.nan},
         {"word": 0},
+        {"factor": -1},
+        {"factor": 1e-3},
         {"word": "robust"},
     ],
 )
@@ -47,6 +50,8 @@ def test_what_lies_in_its_range_passes(values: dict[str, Any]) -> None:
         ("maybe", 1, "x.maybe=1 is"),
         ("maybe", math.nan, "x.maybe=nan is"),
         ("word", -1, "x.word=-1 is not allowed: it must be at least 0."),
+        ("factor", 0, "x.factor=0 is not allowed: it must be at least -9 and 0.001 or more away"),
+        ("factor", -1e-300, "x.factor=-1e-300 is"),
         ("many", [0.1, 1.0], "x.many[1]=1.0 is not allowed: it must be at least 0 and below 1."),
         ("named", {"a": [3.0, 2.5]}, "x.named.a[1]=2.5 is not allowed: it must be above 2.5."),
         ("named", {"a": [math.inf]}, "x.named.a[0]=inf is"),

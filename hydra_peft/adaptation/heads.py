@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 
 from hydra_peft.errors import UserError, near
+from hydra_peft.plain_text import quoted
 
 #: names under which models without timm's metadata keep their head
 USUAL_NAMES = ("head", "classifier", "fc")
@@ -29,7 +30,7 @@ def find_head(model: nn.Module, head: str | Sequence[str] | None = None) -> tupl
         names = tuple(head) if isinstance(head, list | tuple) else (head,)
         for name in names:
             if not isinstance(name, str):
-                raise UserError(f"head={head!r} is not a module's name or a list of names.")
+                raise UserError(f"head={quoted(head)} is not a module's name or a list of names.")
             if not name or name not in modules:
                 close = near(name, filter(None, modules)) or [
                     child for child, _ in model.named_children()

@@ -32,6 +32,7 @@ from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.errors import UserError
 from hydra_peft.methods import build_method
 from hydra_peft.methods._base import Method
+from hydra_peft.plain_text import quoted
 
 
 @torch.inference_mode(False)  # what is made in it could never be trained
@@ -127,7 +128,7 @@ def check_adaptable(model: nn.Module) -> nn.Module:
 def _check_method(method: object) -> None:
     if not isinstance(method, Method) or not isinstance(getattr(method, "name", None), str):
         raise UserError(
-            f"{method!r} is no method: give the name of one, or a subclass of "
+            f"{quoted(method)} is no method: give the name of one, or a subclass of "
             "hydra_peft.methods.Method with a class attribute 'name', or an object of it."
         )
     try:
@@ -141,8 +142,8 @@ def _check_method(method: object) -> None:
 def _check_layers(model: nn.Module, method: Method, layers: object) -> None:
     if not isinstance(layers, list | tuple):
         raise UserError(
-            f"'apply' of method '{method.name}' returned {layers!r}: it is to return the list of "
-            "names of the layers that carry an adapter, [] where none does."
+            f"'apply' of method '{method.name}' returned {quoted(layers)}: it is to return the "
+            "list of names of the layers that carry an adapter, [] where none does."
         )
     carried = {name for name, _, _ in carriers(model)}
     for name in layers:
@@ -190,7 +191,7 @@ def set_training_mode(model: nn.Module) -> None:
     normalisation): they are no part of what is saved, and a layer that moves them trains.
     """
     done = adaptation(model)
-    model.train(not done.method.backbone_in_eval)
+    model.train(not done.method.backbone_in_eval)  # wrappers too
     model = unwrap(model)
     if not done.method.trains_backbone:
         for module in model.modules():

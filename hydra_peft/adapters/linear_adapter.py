@@ -11,6 +11,11 @@ from torch import Tensor, nn
 
 from hydra_peft.adapters.base import Adapter, NotMergeable
 
+_NO_WEIGHT = (
+    "this model reads the weight of an adapted layer instead of calling the layer, where dropout "
+    "on the branches has no place: set dropout=0 or adapt another layer"
+)
+
 
 class LinearAdapter(Adapter):
     """A frozen linear layer with something beside it that is linear too in evaluation mode.
@@ -86,17 +91,21 @@ class LinearAdapter(Adapter):
             plain.bias = nn.Parameter(bias.to(base.weight.dtype), requires_grad=False)
         return plain.train(self.training)
 
+    def __getattr__(self, name: str) -> Any:
+        # Python asks here for what a property does not have; torch would say that there is none.
+        if name in ("weight", "bias") and self.drops():
+            raise AttributeError(_NO_WEIGHT, name=name, obj=self)
+        return super().__getattr__(name)
+
     def _folded_as_read(self) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias for a module that reads them, as precise as ``base`` holds them.
 
         Raises:
-            RuntimeError: dropout is on, which a weight cannot carry.
+            AttributeError: dropout is on, which a weight cannot carry. Those who only look whether
+                there is a weight (``torch.jit.trace``, initialisers) see that there is none.
         """
         if self.drops():
-            raise RuntimeError(
-                "this model reads the weight of an adapted layer instead of calling the layer, "
-                "where dropout on the branches has no place: set dropout=0 or adapt another layer"
-            )
+            raise AttributeError(_NO_WEIGHT)
         with without_autocast(self.base.weight):
             return self.folded(self.base.weight.dtype)
 

@@ -22,6 +22,7 @@ from hydra_peft.adapters.surgery import is_intercepted
 from hydra_peft.adapters.targets import check_layer
 from hydra_peft.errors import UserError
 from hydra_peft.finite import is_finite
+from hydra_peft.plain_text import quoted
 
 
 class LowRankLinear(LinearAdapter):
@@ -86,7 +87,7 @@ class LowRankLinear(LinearAdapter):
         check_layer(base)
         check_ranks(base, rank_parallel, rank_sequential, parts)
         if not is_finite(scale):
-            raise UserError(f"scale={scale!r} is not a finite number.")
+            raise UserError(f"scale={quoted(scale)} is not a finite number.")
         if not is_finite(dropout) or not 0.0 <= dropout < 1.0:
             raise UserError(f"dropout={dropout} is not a probability: it must lie in [0, 1).")
         if bias and base.bias is None:
@@ -94,9 +95,12 @@ class LowRankLinear(LinearAdapter):
                 "branch biases cannot be merged into a linear layer without bias: set bias=False."
             )
         if rank_sequential and (parts or init == PISSA):
-            raise UserError(f"a sequential branch has no parts={list(parts)} and no init={init!r}.")
+            raise UserError(
+                f"a sequential branch has no parts={quoted(list(parts))} and no "
+                f"init={quoted(init)}."
+            )
         if dropout_at not in ("rank", "input"):
-            raise UserError(f"dropout_at={dropout_at!r} is neither 'rank' nor 'input'.")
+            raise UserError(f"dropout_at={quoted(dropout_at)} is neither 'rank' nor 'input'.")
         options: dict[str, Any] = {"dropout": dropout, "dropout_at": dropout_at, "bias": bias}
         options["zero_up"] = zero_up
         self.base = base.requires_grad_(False)
@@ -290,7 +294,7 @@ def check_ranks(
     if parts and base.out_features % 3:
         raise UserError(
             f"a linear layer {base.in_features}->{base.out_features} does not compute queries, "
-            f"keys and values together, so it has no parts={list(parts)}."
+            f"keys and values together, so it has no parts={quoted(list(parts))}."
         )
     limits = {
         "parallel": (rank_parallel, min(base.in_features, written)),
@@ -299,7 +303,7 @@ def check_ranks(
     for branch, (rank, limit) in limits.items():
         if type(rank) is not int or rank < 0 or rank > limit:
             raise UserError(
-                f"rank {rank!r} of the {branch} branch does not fit a linear layer "
+                f"rank {quoted(rank)} of the {branch} branch does not fit a linear layer "
                 f"{base.in_features}->{base.out_features}: it must lie between 1 and {limit}."
             )
     if rank_parallel == rank_sequential == 0:

@@ -14,6 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from hydra_peft.adapters.patterns import matches
 from hydra_peft.adapters.surgery import is_intercepted
 from hydra_peft.errors import UserError, near
+from hydra_peft.plain_text import quoted
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -60,7 +61,8 @@ def _find(
 ) -> dict[str, Kind]:
     if isinstance(targets, str) or not targets:
         raise UserError(
-            f"targets={targets!r} is not a list of name patterns, such as ['attn.proj', 'mlp.fc2']."
+            f"targets={quoted(targets)} is not a list of name patterns, such as "
+            "['attn.proj', 'mlp.fc2']."
         )
     if isinstance(model, nn.Linear):
         raise UserError(

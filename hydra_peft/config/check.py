@@ -28,7 +28,7 @@ from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.limits import check_limit, check_limits
 from hydra_peft.memo import memo
-from hydra_peft.plain_text import shortened
+from hydra_peft.plain_text import quoted, shortened
 
 T = TypeVar("T")
 
@@ -222,7 +222,7 @@ def check_section(cls: type[T], config: DictConfig, key: str) -> T:
 def _section(config: DictConfig, key: str) -> DictConfig:
     node = OmegaConf.select(config, key)
     if not isinstance(node, DictConfig):
-        raise UserError(f"'{key}' is a group of settings, not the single value {node!r}.")
+        raise UserError(f"'{key}' is a group of settings, not the single value {quoted(node)}.")
     return node
 
 
@@ -379,7 +379,9 @@ def _start(value: object) -> InitFrom | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip() or "\0" in value:
-        raise UserError(f"init_from={value!r} is not allowed: it must be the folder of a run.")
+        raise UserError(
+            f"init_from={quoted(value)} is not allowed: it must be the folder of a run."
+        )
     return origin_of_start(value)
 
 

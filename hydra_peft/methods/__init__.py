@@ -7,10 +7,12 @@ import inspect
 import sys
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.methods._base import Method
+from hydra_peft.plain_text import quoted
 from hydra_peft.registry import find_module, module_names
 
 
@@ -62,7 +64,7 @@ def build_method(method: str | type[Method], **options: Any) -> Method:
     for key, value in options.items():
         if not _fits(value, hints[key]):
             raise UserError(
-                f"option '{key}' of method '{cls.name}' is {value!r}: "
+                f"option '{key}' of method '{cls.name}' is {quoted(value)}: "
                 f"expected {_words(hints[key])}."
             )
     # json has no tuples.
@@ -82,6 +84,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(_fits(value, part) for part in parts)
     if typing.get_origin(hint) is tuple:
         return isinstance(value, list | tuple)
+    if typing.get_origin(hint) is dict:
+        return isinstance(value, Mapping) and all(_fits(key, parts[0]) for key in value)
     if not isinstance(hint, type) or parts:
         return True
     if isinstance(value, bool):

@@ -59,8 +59,25 @@ def test_the_weight_that_is_read_is_that_of_the_call(name: str) -> None:
         torch.testing.assert_close(layer.weight, layer.weight.float(), rtol=0, atol=0)
     assert layer.weight.dtype == torch.float32
     layer.train()
-    with pytest.raises(RuntimeError, match="reads the weight of an adapted layer"):
-        _ = layer.weight
+    for name in ("weight", "bias"):
+        assert not hasattr(layer, name)
+        with pytest.raises(AttributeError, match="reads the weight of an adapted layer"):
+            getattr(layer, name)
+    with pytest.raises(AttributeError, match="has no attribute 'weigth'"):
+        _ = layer.weigth
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+@pytest.mark.parametrize("name", METHODS)
+def test_traced_while_dropout_acts(name: str) -> None:
+    layer, x = adapted(name, nn.Linear(8, 8), dropout=0.5).train(), torch.randn(3, 8)
+    traced = torch.jit.trace(layer, x, check_trace=False)
+    found = []
+    for call in (layer, traced):
+        torch.manual_seed(1)
+        found.append(call(x))
+    torch.testing.assert_close(*found, rtol=0, atol=1e-6)
+    assert not torch.equal(traced(x), traced(x))
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "dora"])

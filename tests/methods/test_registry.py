@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -44,6 +47,16 @@ def test_two_spellings_of_one_setting_are_one_identity() -> None:
         == build_method("hydra", rank=7, rank_parallel=3, rank_sequential=3).identity()
     )
     assert build_method("hydra", rank=3).identity() != build_method("hydra", rank=2).identity()
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_values_of_other_types_are_refused_in_a_short_sentence(name: str) -> None:
+    other: list[Any] = [10**5000, [10**5000], b"x", {1: 1}, object(), 1j, {*range(999)}, math.nan]
+    for option in dataclasses.fields(method_class(name)):
+        for value in other:
+            with pytest.raises(UserError, match=option.name) as caught:
+                build_method(name, **{option.name: value})
+            assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("name", ["_base", "hydr", "../os", ""])

@@ -110,8 +110,10 @@ def test_label_and_identity() -> None:
     [
         (pair("branches", "ssf"), "method.parallel=branches: branches are two other methods"),
         (pair("lora", "full"), "method.sequential=full trains the whole backbone"),
-        (pair("lora", "sff"), "choose one of"),
-        ({"parallel_options": {"rnk": 2}}, "method 'lora' has no option 'rnk'"),
+        (pair("lora", "sff"), "method.sequential=sff: method 'sff' is unknown"),
+        ({"parallel_options": {"rnk": 2}}, "method.parallel=lora: method 'lora' has no option"),
+        ({"sequential_options": 3}, "'sequential_options' of method 'branches' is 3: expected"),
+        ({"parallel_options": {1: 2}}, "'parallel_options' of method 'branches' is {1: 2}"),
         (pair("linear", "ssf"), "method 'linear' adapts no layer and is no branch"),
         (pair("vpt_deep", "adapter_plus"), "vpt_deep p=10 and adapter_plus r=8 both stand around"),
         ({"parallel_options": {"rank": 30}}, "rank 30 of the parallel branch does not fit"),
