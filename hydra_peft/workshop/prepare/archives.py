@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from tqdm import tqdm
 
@@ -160,7 +160,7 @@ def _data(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
 
 
 def _drain(
-    content: IO[bytes], bounds: _Bounds, write: Callable[[bytes], object] = lambda _: None
+    content: Any, bounds: _Bounds, write: Callable[[bytes], object] = lambda _: None
 ) -> None:
     while block := content.read(_CHUNK):
         bounds.add(len(block), 0)
