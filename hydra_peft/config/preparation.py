@@ -61,6 +61,7 @@ def on_held_out(config: RunConfig, kind: str) -> ProtocolConfig:
         selection="last",
         evaluate_every=None,
         tune=False,
+        tune_seed=None,
     )
 
 

@@ -85,10 +85,10 @@ def _prepared(config: RunConfig, found: Preparation) -> tuple[Choice, dict[str, 
     assert first is not None, "found"
     outcome = run(first)
     if outcome.record.status != "completed":
-        retry = retry_of(outcome.record)
+        record, retry = outcome.record, retry_of(outcome.record)
         raise RunFailed(
             f"{config.dataset.name}: the run that {found.asked} trains first, in {outcome.folder}, "
-            f"{_past(outcome.record)}: sweep.retry={retry} starts it again."
+            f"is {record.status} ({record.error}): sweep.retry={retry} starts it again."
         )
     return choose_options(config, found, outcome)
 
@@ -97,11 +97,6 @@ def preparation_run(config: RunConfig) -> RunConfig | None:
     """Return the run that the method of ``config`` trains first; None where it has none."""
     prepared = prepared_config(config)
     return None if prepared is None else dataclasses.replace(prepared, **_apart(config))
-
-
-def _past(record: Record) -> str:
-    verb = "failed" if record.status == "failed" else record.status
-    return f"{verb} ({record.error})" if record.error else verb
 
 
 def _tuned(config: RunConfig) -> tuple[Choice, dict[str, Any]]:
@@ -164,15 +159,22 @@ def _search(config: RunConfig) -> list[tuple[Choice, Outcome]]:
     search(
         _space(config),
         trials=config.protocol.trials,
-        seed=derive_seed(config.seed, "search"),
+        seed=derive_seed(_seed(config), "search"),
         score=score,
     )
     return tried
 
 
+def _seed(config: RunConfig) -> int:
+    """Return the seed of what the search of ``config`` tries."""
+    asked = config.protocol.tune_seed if config.protocol.tune else None
+    return config.seed if asked is None else asked
+
+
 def candidate(config: RunConfig, choice: Choice) -> RunConfig:
     """Return the run of the search that tries ``choice`` for ``config``."""
-    return choice.apply(config, protocol=on_held_out(config, "tuning"), **_apart(config))
+    protocol = on_held_out(config, "tuning")
+    return choice.apply(config, seed=_seed(config), protocol=protocol, **_apart(config))
 
 
 def _apart(config: RunConfig) -> dict[str, Any]:
@@ -195,7 +197,7 @@ def trials_begun(config: RunConfig) -> Iterator[tuple[Path, Record]]:
     dataset = config.dataset
     tuning = Path(config.paths.runs) / TUNING
     for folder in runs_of_task(
-        tuning, benchmark=dataset.benchmark, task=dataset.name, seed=config.seed
+        tuning, benchmark=dataset.benchmark, task=dataset.name, seed=_seed(config)
     ):
         with contextlib.suppress(UserError):
             record = read_record(folder)
@@ -253,6 +255,7 @@ def _describe(
         **drawn,
         "trials": len(tried),
         "split": config.dataset.splits.val,
+        "seed": _seed(config),
         "chosen": best.values,
         "candidates": candidates,
     }
