@@ -261,7 +261,7 @@ def read_json(path: Path, *, links: bool = False) -> dict[str, Any]:
         value = json.loads(
             text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_once
         )
-        value = _whole_texts(value) if "\\ud" in text.lower() else value
+        value = whole_texts(value) if "\\ud" in text.lower() else value
     except (ValueError, RecursionError) as error:  # the latter: nested without end
         reason = what_is_no_json(error)
         raise UserError(f"{path} is not valid json ({reason}): truncated or edited?") from None
@@ -284,7 +284,7 @@ def what_is_no_json(error: Exception) -> str:
     return str(error)
 
 
-def _whole_texts(value: Any) -> Any:
+def whole_texts(value: Any) -> Any:
     r"""Return ``value`` with halves of characters written out, as ``\ud800``.
 
     They come of names of files that are no text; neither a terminal nor a picture takes them.
@@ -292,9 +292,9 @@ def _whole_texts(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, list):
-        return [_whole_texts(item) for item in value]
+        return [whole_texts(item) for item in value]
     if isinstance(value, dict):
-        return {_whole_texts(key): _whole_texts(item) for key, item in value.items()}
+        return {whole_texts(key): whole_texts(item) for key, item in value.items()}
     return value
 
 

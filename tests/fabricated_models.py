@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import nn
 from hydra_peft.adaptation.parameters import count_parameters, trainable_parameters
 from hydra_peft.adaptation.storage import save_adapter
 from hydra_peft.config.check import check_config
-from hydra_peft.config.identity import science
+from hydra_peft.config.identity import config_id, science
 from hydra_peft.files import atomic_write
 from hydra_peft.runs.assembly import build_model, load_backbone, load_data
 from hydra_peft.runs.first_look import data_request
@@ -76,5 +77,8 @@ def put_model(
         **changes,
     }
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(composed, resolve=True).encode())
-    write_record(record(**values), folder)
+    made = dataclasses.replace(
+        record(**values), science=science(config), config_id=config_id(config)
+    )
+    write_record(made, folder)
     return folder

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.record import find_adaptation
-from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.base import Adapter
 from hydra_peft.errors import UserError
 
@@ -24,13 +23,14 @@ def carriers(model: nn.Module, *, every_name: bool = False) -> list[tuple[str, n
     the adapters that lie in its ``base``.
 
     Args:
+        model: without wrappers (``unwrap``), here and below: looking through all modules for one
+            takes longer than what is done here.
         every_name: a layer that is shared under several names comes once for each.
 
     Raises:
         UserError: a layer that :func:`hydra_peft.inject` adapted carries no adapter any more.
     """
     found = []
-    model = unwrap(model)
     for name, module in model.named_modules(remove_duplicate=not every_name):
         adapter = module if isinstance(module, Adapter) else vars(module).get(_ATTRIBUTE)
         if adapter is not None:
@@ -68,7 +68,7 @@ def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
     Its parameters are objects, not detached: one that is shared comes under each of its names.
     """
     layers = dict(adapters(model, every_name=True))
-    state = unwrap(model).state_dict(keep_vars=True)
+    state = model.state_dict(keep_vars=True)
     found = {name: tensor for name, tensor in state.items() if not belongs_to(name, layers)}
     for layer, adapter in layers.items():
         found |= {f"{layer}.{n}": t for n, t in adapter.state_dict(keep_vars=True).items()}

@@ -20,7 +20,8 @@ def backbone_state_dict(model: nn.Module, head: tuple[str, ...] | None = None) -
     Head and adapters are left out; a layer that carries an adapter, merged or not, appears with
     the weights below it. Parameters are the model's own objects: a tied one has several names.
     """
-    head = find_head(unwrap(model), head)
+    model = unwrap(model)
+    head = find_head(model, head)
     layers = {name for name, _, _ in carriers(model, every_name=True)}
     if (done := find_adaptation(model)) is not None:
         layers.update(done.layers)  # those inside a merged one too

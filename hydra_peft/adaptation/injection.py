@@ -191,7 +191,7 @@ def set_training_mode(model: nn.Module) -> None:
     normalisation): they are no part of what is saved, and a layer that moves them trains.
     """
     done = adaptation(model)
-    model.train(not done.method.backbone_in_eval)
+    model.train(not done.method.backbone_in_eval)  # wrappers too
     model = unwrap(model)
     if not done.method.trains_backbone:
         for module in model.modules():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hydra_peft.adaptation.carried import carriers, tensors_by_name
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.merging import check_unchanged
-from hydra_peft.adaptation.record import adaptation
+from hydra_peft.adaptation.record import Adaptation, adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_values import is_sound
@@ -61,6 +61,7 @@ def trainable_parameters(model: nn.Module) -> TrainableParameters:
         UserError: ``model`` has not been adapted, lost what is trained of it, or is merged: then
             its adapters take no part in what it computes, and would not be trained.
     """
+    model = unwrap(model)
     trained = trained_parameters(model)
     if any(module is not adapter for _, module, adapter in carriers(model)):
         raise UserError("this model is merged, so its adapters cannot be trained: unmerge() first.")
@@ -73,9 +74,13 @@ def trained_parameters(model: nn.Module) -> TrainableParameters:
     Raises:
         UserError: ``model`` has not been adapted, or lost what is trained of it.
     """
-    done = adaptation(model)
-    find_head(unwrap(model), done.head)  # what was removed is no empty head
-    named = _parameters_by_name(model)
+    model = unwrap(model)
+    return _trained(model, adaptation(model), tensors_by_name(model))
+
+
+def _trained(model: nn.Module, done: Adaptation, tensors: dict[str, Tensor]) -> TrainableParameters:
+    find_head(model, done.head)  # what was removed is no empty head
+    named = _parameters(tensors)
     head: dict[int, tuple[str, nn.Parameter]] = {}
     for name, parameter in named.items():
         if belongs_to(name, done.head) and parameter.is_floating_point():
@@ -104,15 +109,17 @@ def count_parameters(model: nn.Module) -> ParameterCounts:
     Raises:
         UserError: ``model`` has not been adapted.
     """
-    trained = trained_parameters(model)
+    model = unwrap(model)
+    tensors = tensors_by_name(model)
+    trained = _trained(model, adaptation(model), tensors)
     adapter = sum(p.numel() for p in trained.adapter.values())
     head = sum(p.numel() for p in trained.head.values())
-    total = sum(p.numel() for p in set(_parameters_by_name(model).values()))
+    total = sum(p.numel() for p in set(_parameters(tensors).values()))
     return ParameterCounts(adapter, head, adapter + head, total)
 
 
-def _parameters_by_name(model: nn.Module) -> dict[str, nn.Parameter]:
-    return {n: t for n, t in tensors_by_name(model).items() if isinstance(t, nn.Parameter)}
+def _parameters(tensors: dict[str, Tensor]) -> dict[str, nn.Parameter]:
+    return {n: t for n, t in tensors.items() if isinstance(t, nn.Parameter)}
 
 
 def adapter_state_dict(model: nn.Module, *, head: bool = True) -> dict[str, Tensor]:
@@ -127,11 +134,11 @@ def adapter_state_dict(model: nn.Module, *, head: bool = True) -> dict[str, Tens
         UserError: ``model`` has not been adapted, lost what is trained of it, or is merged and was
             changed since.
     """
-    done = adaptation(model)
     model = unwrap(model)
+    done = adaptation(model)
     check_unchanged(model)
     tensors = tensors_by_name(model)
-    names = (*trained_parameters(model).adapter, *done.fixed)
+    names = (*_trained(model, done, tensors).adapter, *done.fixed)
     state = {name: tensors[name].detach() for name in names}
     whole = model.state_dict()
     if done.method.trains_backbone:
@@ -146,6 +153,7 @@ def broken_tensor(model: nn.Module) -> str | None:
 
     That is one with NaN or, in a parameter, infinite values; None where there is none.
     """
-    buffers = dict(unwrap(model).named_buffers(remove_duplicate=False))
+    model = unwrap(model)
+    buffers = dict(model.named_buffers(remove_duplicate=False))
     state = adapter_state_dict(model)
     return next((n for n, t in state.items() if not is_sound(t, mask=n in buffers)), None)

@@ -49,9 +49,9 @@ class Adaptation:
 
 
 def find_adaptation(model: nn.Module) -> Adaptation | None:
-    """Return the record of adaptation of ``model`` itself, not of a part of it; None if it has
-    none."""
-    found: Adaptation | None = vars(unwrap(model)).get(_ATTRIBUTE)
+    """Return the record of adaptation of ``model``, without wrappers, itself and not of a part of
+    it; None if it has none."""
+    found: Adaptation | None = vars(model).get(_ATTRIBUTE)
     return found
 
 
@@ -61,6 +61,7 @@ def adaptation(model: nn.Module) -> Adaptation:
     Raises:
         UserError: ``model`` has not been adapted.
     """
+    model = unwrap(model)
     done = find_adaptation(model)
     if done is not None:
         return done

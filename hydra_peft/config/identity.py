@@ -38,6 +38,7 @@ _USUAL: dict[str, dict[str, Any]] = {
     },
     "model": {"image_size": None, "antialias": True},
     "data": {"augment": "none", "augment_options": {}},
+    "protocol": {"tune_seed": None},
 }
 #: the same of a whole group: every run had a linear head before there were others
 _USUAL_HEAD = {"name": "linear"}
@@ -82,6 +83,7 @@ def science(config: RunConfig) -> dict[str, Any]:
         groups["protocol"]["grid"] = shortened_keys(config.protocol.grid)
     else:
         del groups["protocol"]["grid"]
+        groups["protocol"].pop("tune_seed", None)
     if not config.protocol.tune or config.protocol.search == "grid":
         # The grid itself says how many are tried.
         del groups["protocol"]["search"], groups["protocol"]["trials"]

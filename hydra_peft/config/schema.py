@@ -47,6 +47,7 @@ RETRY = ("none", "failed", "all")
 #: the most are what nobody means: a slip of the keyboard would take for ever, or all memory
 Classes = Annotated[int, Limits(least=1, most=1_000_000)]
 Images = Annotated[int, Limits(least=1, most=100_000_000)]
+Seed = Annotated[int, Limits(least=0, below=2**32)]
 BatchSize = Annotated[int, Limits(least=1, most=100_000, logarithmic=True)]
 #: more jobs at a time than any machine has room for
 MAX_SLOTS = 1024
@@ -205,7 +206,7 @@ class DatasetConfig(_Group, key="dataset"):
     versions: dict[str, Any] = field(default_factory=dict)
     train_size: Images | None = None
     shots: Images | None = None
-    split_seed: Annotated[int, Limits(least=0, below=2**32)] = 0
+    split_seed: Seed = 0
     source_options: Any = None
 
     def __post_init__(self) -> None:
@@ -351,6 +352,8 @@ class ProtocolConfig(_Group, key="protocol"):
         search: ``grid`` tries every combination of ``grid``; ``optuna`` draws ``trials`` of them
             out of the ranges that its values span.
         trials: how many ``optuna`` tries.
+        tune_seed: the seed of what is tried; null takes the run's own, so each seed chooses for
+            itself. With a number one choice serves all seeds, and is searched for once.
     """
 
     name: str
@@ -363,6 +366,7 @@ class ProtocolConfig(_Group, key="protocol"):
     fills: FillsConfig
     search: str = "grid"
     trials: Annotated[int, Limits(least=1, most=100_000)] = 20
+    tune_seed: Seed | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -550,7 +554,7 @@ class RunConfig(_Group):
     train: TrainConfig
     paths: PathsConfig
     sweep: SweepConfig
-    seed: Annotated[int, Limits(least=0, below=2**32)]
+    seed: Seed
     device: str
     precision: str
     settings: dict[str, Any]

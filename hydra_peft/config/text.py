@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -16,8 +15,6 @@ from hydra_peft.plain_text import shortened
 
 #: mappings and lists in each other; a run's config has five levels
 MAX_DEPTH = 16
-#: a line that begins with a key, and those below it that do not
-_GROUP = re.compile(r"^[^\s-].*\n(?:[\s-].*\n)*", re.MULTILINE)
 #: what OmegaConf may take for a number although yaml 1.1 does not, such as 1e3
 _LIKE_A_NUMBER = re.compile(r"[-+.0-9]")
 
@@ -92,34 +89,6 @@ def from_yaml(text: str, where: str) -> dict[str, Any]:
         raise UserError(f"{where} holds no settings.")
     _check_plain(content, where, "")
     return content
-
-
-def from_own_yaml(text: str) -> dict[str, Any] | None:
-    """Parse a text exactly as :func:`to_yaml` writes it, without a YAML parser; None for others.
-
-    A thousand configs of a sweep consist of a few different groups, each of which is read once;
-    the values are shared, so they are not to be changed.
-    """
-    values: dict[str, Any] = {}
-    groups = _GROUP.findall(text)
-    if "".join(groups) != text:
-        return None
-    for group in groups:
-        found = _own_group(group)
-        if found is None or found.keys() & values.keys():
-            return None
-        values |= found
-    return values
-
-
-@lru_cache(maxsize=512)
-def _own_group(text: str) -> dict[str, Any] | None:
-    """Return one key with its value; None where the text is otherwise than we write it."""
-    try:
-        found = from_yaml(text, "")
-    except UserError:
-        return None
-    return found if len(found) == 1 and to_yaml(found) == text else None
 
 
 def _check_events(text: str, where: str) -> None:

@@ -14,8 +14,7 @@ from hydra_peft.report.plain import bounded, plain
 from hydra_peft.report.run_files import read_config, read_traceback
 from hydra_peft.report.run_lines import RunLine
 from hydra_peft.runs.config_file import MAX_CONFIG_BYTES
-from hydra_peft.runs.folder import PREDICTIONS
-from hydra_peft.runs.record import Record
+from hydra_peft.runs.kept_predictions import has_classes
 
 #: parts of a record that are shown, in this order, under these titles; the science is the config
 #: without names and places
@@ -122,15 +121,10 @@ def _details(line: RunLine, pool: Pool, warnings: list[str], runs: Path) -> dict
 
 def _confusion(line: RunLine, runs: Path) -> str:
     """Return the command that draws the run's confusion matrix; "" where there is none to draw."""
-    if line.status != "completed" or not has_confusion(line.path, line.record):
+    if line.status != "completed" or not has_classes(line.path, line.record):
         return ""
     folder = shlex.quote(f"run={runs / line.folder}")
     return f"python scripts/figures.py figure=confusion {folder}"
-
-
-def has_confusion(folder: Path, record: Record) -> bool:
-    """Whether the completed run in ``folder`` kept which class it took each example for."""
-    return "correct" in record.counts and (folder / PREDICTIONS).is_file()
 
 
 def _score(line: RunLine) -> str:

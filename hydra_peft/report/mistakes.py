@@ -10,10 +10,11 @@ from pathlib import Path
 
 from hydra_peft.figures import find_figure, why_not
 from hydra_peft.figures._base import RunFigure
-from hydra_peft.report.details import RUNS, has_confusion
+from hydra_peft.report.details import RUNS
 from hydra_peft.report.pictures import EmbeddedPicture, Picture, embed, picture_of
 from hydra_peft.report.run_lines import run_key
 from hydra_peft.runs.collection import FoundRun
+from hydra_peft.runs.kept_predictions import has_classes
 from hydra_peft.runs.record import completed_score
 from hydra_peft.tables.measures import measure_of
 
@@ -81,7 +82,7 @@ def mistakes_of(runs: Path, completed: Iterable[FoundRun], fill: Path | None = N
     """
     by_task: dict[str, list[FoundRun]] = defaultdict(list)
     for run in completed:
-        if has_confusion(run.folder, run.record):
+        if has_classes(run.folder, run.record):
             by_task[f"{run.record.benchmark}/{run.record.task}"].append(run)
     tasks = sorted(by_task)
     chosen = [_run_pictures(runs, task, by_task[task]) for task in tasks[:MOST]]

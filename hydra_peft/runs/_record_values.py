@@ -5,12 +5,15 @@ Checked wherever a record is read, since anybody may have put it there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.config.identity import short_hash
 from hydra_peft.finite import is_finite
 from hydra_peft.metrics import find_metric, metric_names
+from hydra_peft.plain_text import shortened
 
 if TYPE_CHECKING:
     from hydra_peft.runs.record import Record
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 #: values nested deeper, or more of anything, are not ours; a run's record has 200 values, and some
 #: for each trial of its tuning
 _MAX_DEPTH, _MAX_COUNT, _MAX_VALUES = 32, 10**15, 10_000
+#: characters of a name, which tables and figures show
+_MAX_NAME = 10_000
 _MAPPINGS = (
     *("settings", "method", "science", "weights", "inputs", "data", "tuning", "parameters"),
     "init_from",
@@ -35,12 +40,16 @@ _RESULTS = {
     "parameters": ("adapter", "head"),
 }
 _RULES = ("last", "best")
+#: of a score in percent; one is computed from counts without any rounding of ours
+_TOLERANCE = 1e-6
 
 
 def wrong_values(record: Record) -> list[str]:
     """Return the names of what is of another type or out of its limits; status aside."""
     wrong = [name for name in _MAPPINGS if not isinstance(getattr(record, name), dict)]
-    wrong += [name for name in _TEXTS if not isinstance(getattr(record, name), str)]
+    wrong += [name for name in _TEXTS if not _is_name(getattr(record, name))]
+    if isinstance(record.method, dict) and not _is_name(record.method.get("name", "")):
+        wrong.append("method.name")
     if type(record.seed) is not int or not 0 <= record.seed < 2**32:
         wrong.append("seed")
     wrong += ["started"] if not _is_time(record.started) else []
@@ -81,6 +90,24 @@ def _wrong_data(data: dict[str, Any]) -> Iterator[str]:
         values = data.get(key, {})
         if not isinstance(values, dict) or not all(map(fits, values.values())):
             yield key
+
+
+def contradiction(record: Record) -> str:
+    """Return in words what a completed record of older code, without a seal, cannot have; else "".
+
+    Its id is the hash of its science, and its accuracy a share of the images that were scored.
+    """
+    if short_hash(record.science) != record.config_id:
+        return f"config_id {shortened(record.config_id, 40)} is not that of its science"
+    count, correct = record.counts["scored"], record.counts.get("correct")
+    accuracy = record.scores[record.split].get("accuracy")
+    if not count or (correct or 0) > count:
+        return f"{correct} of {count} images correct"
+    if accuracy is not None and record.primary == "accuracy":
+        counted = math.nan if correct is None else 100.0 * correct / count
+        if not math.isclose(accuracy, counted, rel_tol=0, abs_tol=_TOLERANCE):
+            return f"accuracy is {accuracy:.8g}, and {correct} of {count} correct are {counted:.8g}"
+    return ""
 
 
 def missing_results(record: Record) -> list[str]:
@@ -144,6 +171,10 @@ def _is_time(value: object) -> bool:
         return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
     except ValueError:
         return False
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _MAX_NAME
 
 
 def _is_text(value: object) -> bool:

@@ -6,10 +6,10 @@ class and the probabilities of the best five follow from it, and any metric can 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from hydra_peft.runs.record import Record
+from hydra_peft.runs.folder import PREDICTIONS
+from hydra_peft.runs.record import Record
 
 #: examples of a split up to which ``save.predictions=auto`` keeps them
 MOST = 50_000
@@ -35,3 +35,8 @@ def why_none(record: Record, split: str) -> str:
     if said == TOO_MANY:
         return f"save.predictions=auto keeps none of splits of more than {MOST:,} examples"
     return ""
+
+
+def has_classes(folder: Path, record: Record) -> bool:
+    """Whether the completed run in ``folder`` kept which class it took each example for."""
+    return "correct" in record.counts and (folder / PREDICTIONS).is_file()

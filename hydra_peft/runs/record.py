@@ -12,12 +12,11 @@ from typing import Any
 from hydra_peft.config.grid import dotted
 from hydra_peft.data.split_roles import FURTHER, role_of
 from hydra_peft.errors import UserError
-from hydra_peft.files import read_json, write_json
+from hydra_peft.files import read_json, whole_texts, write_json
 from hydra_peft.plain_text import shortened
-from hydra_peft.runs._contradictions import contradictions
-from hydra_peft.runs._record_values import missing_results, wrong_values
-from hydra_peft.runs.config_file import config_doubt
+from hydra_peft.runs._record_values import contradiction, missing_results, wrong_values
 from hydra_peft.runs.schema1 import upgraded
+from hydra_peft.runs.seal import SEAL, broken, seal
 
 SCHEMA = 2
 FILE = "result.json"
@@ -213,21 +212,22 @@ def utc_now() -> str:
 
 
 def write_record(record: Record, folder: Path) -> None:
-    """Write ``record`` to ``folder/result.json``, atomically.
+    """Write ``record`` to ``folder/result.json``, atomically, sealed with the config beside it.
 
     Raises:
         OSError: the disk is full or the folder not writable.
     """
-    write_json(folder / FILE, dataclasses.asdict(record))
+    values = whole_texts(dataclasses.asdict(record))  # as they are read again
+    write_json(folder / FILE, {**values, SEAL: seal(values, folder)})
 
 
 def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
-    """Read ``folder/result.json``; of a completed run compare it with itself and its config.
+    """Read ``folder/result.json``; of a completed run compare it with its seal and with itself.
 
     Args:
         folder: a run's.
-        doubts: gets a sentence where the record of a completed run contradicts itself or the
-            ``config.yaml`` beside it, for who finds out what is right; None refuses it.
+        doubts: gets a sentence where the record of a completed run, or the ``config.yaml`` beside
+            it, is not as the run wrote it, for who finds out what is right; None refuses it.
 
     Raises:
         UserError: the file is missing, damaged, of another schema version, or holds what no run
@@ -235,6 +235,21 @@ def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
     """
     path = folder / FILE
     values = read_json(path)
+    given = values.pop(SEAL, None)
+    found = [] if given is None else broken(given, values, path)
+    record = _record(values, path)
+    if record.status == "completed":
+        if reason := contradiction(record):
+            found.append(f"{path} contradicts itself: {reason}: edited?")
+        if found and doubts is None:
+            raise UserError(found[0])
+        if doubts is not None:
+            doubts += found
+    return record
+
+
+def _record(values: dict[str, Any], path: Path) -> Record:
+    """Return the record of a file's ``values``, whose keys and types are then those of a run's."""
     schema = values.get("schema")
     if schema == 1 and type(schema) is int:
         values = upgraded(values)
@@ -258,14 +273,6 @@ def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
         raise UserError(f"{path} lacks {missing} and has the unknown {unknown}: edited?")
     record = Record(**values)
     _check_values(record, path)
-    if record.status == "completed":
-        found = contradictions(record)
-        own = f"{path} contradicts itself: {found}: edited?" if found else ""
-        sentences = [text for text in (own, config_doubt(folder, record)) if text]
-        if sentences and doubts is None:
-            raise UserError(sentences[0])
-        if doubts is not None:
-            doubts += sentences
     return record
 
 

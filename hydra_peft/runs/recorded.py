@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.config.check import check_recorded
+from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
@@ -50,6 +51,11 @@ def read_completed(
     counted, *further = splits_scored(config)
     if record.split != counted or record.scores.keys() != {counted, *further}:
         raise UserError(f"{folder}: record and config name different splits: edited?")
+    if config_id(config) != record.config_id:  # records of older code have no seal
+        sentence = f"{folder / CONFIG} is not the config of the run's record: edited?"
+        if doubts is None:
+            raise UserError(sentence)
+        doubts += [sentence] * (sentence not in doubts)
     if checkpoint is not None:
         model = dataclasses.replace(config.model, checkpoint=checkpoint)
         config = dataclasses.replace(config, model=model)

@@ -123,10 +123,16 @@ def _search(config: RunConfig) -> list[tuple[Choice, Outcome]]:
     search(
         _space(config),
         trials=config.protocol.trials,
-        seed=derive_seed(config.seed, "search"),
+        seed=derive_seed(_seed(config), "search"),
         score=score,
     )
     return tried
+
+
+def _seed(config: RunConfig) -> int:
+    """Return the seed of what the search of ``config`` tries."""
+    asked = config.protocol.tune_seed
+    return config.seed if asked is None else asked
 
 
 def candidate(config: RunConfig, choice: Choice) -> RunConfig:
@@ -142,12 +148,14 @@ def candidate(config: RunConfig, choice: Choice) -> RunConfig:
         selection="last",
         evaluate_every=None,
         tune=False,
+        tune_seed=None,
     )
     paths = dataclasses.replace(config.paths, runs=str(Path(config.paths.runs) / TUNING))
     # A search that is asked for twice goes on; only a plain run can be an error to repeat.
     on_existing = "rerun" if config.sweep.on_existing == "rerun" else "skip"
     return choice.apply(
         config,
+        seed=_seed(config),
         protocol=protocol,
         paths=paths,
         sweep=dataclasses.replace(config.sweep, on_existing=on_existing),
@@ -164,7 +172,7 @@ def trials_begun(config: RunConfig) -> Iterator[tuple[Path, Record]]:
     dataset = config.dataset
     tuning = Path(config.paths.runs) / TUNING
     for folder in runs_of_task(
-        tuning, benchmark=dataset.benchmark, task=dataset.name, seed=config.seed
+        tuning, benchmark=dataset.benchmark, task=dataset.name, seed=_seed(config)
     ):
         with contextlib.suppress(UserError):
             record = read_record(folder)
@@ -220,6 +228,7 @@ def _describe(
         **drawn,
         "trials": len(tried),
         "split": config.dataset.splits.val,
+        "seed": _seed(config),
         "chosen": best.values,
         "candidates": candidates,
     }

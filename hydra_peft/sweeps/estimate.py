@@ -88,9 +88,12 @@ class PastTimes:
         if not config.protocol.tune:
             return median(rates) * images * epochs
         assert config.dataset.splits.fit is not None, "checked where tuning is asked for"
+        # One search for all seeds is counted with the seed that it has.
+        shared = config.protocol.tune_seed not in (None, config.seed)
+        tried = 0 if shared else sizes[config.dataset.splits.fit] * tries(config)
         # A search that chooses the epochs tries few and many; which it will choose is not known.
         usual = fmean(used(config).get("train.epochs", [epochs]))
-        return median(rates) * (images + sizes[config.dataset.splits.fit] * tries(config)) * usual
+        return median(rates) * (images + tried) * usual
 
 
 def _images(dataset: dict[str, Any], protocol: dict[str, Any]) -> Any:

@@ -6,8 +6,8 @@ from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pandas as pd
 import torch
+from tabulate import tabulate
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from hydra_peft.files import atomic_write, written_by_name
@@ -144,4 +144,4 @@ def _table(what: str, rows: Sequence[tuple[str, float, float | None]]) -> str:
     }
     if any(calls is not None for _, _, calls in rows):
         columns["calls"] = [f"{calls:g}" for _, _, calls in rows]
-    return str(pd.DataFrame(columns).to_markdown(index=False, disable_numparse=True))
+    return str(tabulate(columns, headers="keys", tablefmt="pipe", disable_numparse=True))

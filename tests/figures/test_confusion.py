@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from fabricated_models import put_model
-from fabricated_runs import record
+from fabricated_runs import edited, record
 from flat_results import flat
 from sklearn.metrics import confusion_matrix, recall_score
 from torch import Tensor
@@ -93,8 +93,7 @@ def test_a_further_split_that_was_scored_is_drawn_too(
     counts = {"test": 300, "more": 40}
     folder = put(compose_train, tmp_path, tensors, *words, counts=counts)
     values = json.loads((folder / "result.json").read_text())
-    values["scores"]["more"] = {"accuracy": 100 * correct / 40}
-    (folder / "result.json").write_text(json.dumps(values))
+    edited(folder, scores={**values["scores"], "more": {"accuracy": 100 * correct / 40}})
     write_tensors(folder / "predictions-more.safetensors", more, {"split": "more"})
 
     assert CONFUSION.data([folder], CONFUSION.settings()).table["count"].sum() == 300
@@ -183,10 +182,8 @@ def test_what_cannot_be_drawn_is_a_sentence(
     assert "test images (sha256 " in refused(MISTAKES, cache=str(tmp_path / "cache"))
     assert "images=121 is not allowed" in refused(MISTAKES, images=121)
     said = (folder / "result.json").read_text()
-    values = json.loads(said)
-    del values["data"]["splits"]
     try:
-        (folder / "result.json").write_text(json.dumps(values))
+        edited(folder, data={"sha256": "a" * 64})
         assert "(not recorded)" in refused(MISTAKES, cache=str(tmp_path / "cache"))
     finally:
         (folder / "result.json").write_text(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import hydra_peft
-from hydra_peft.adaptation.merging import merge, unmerge
 from hydra_peft.adaptation.record import adaptation
 from hydra_peft.adapters.base import Adapter, NotMergeable
+from hydra_peft.cli.abilities import MATRIX
 from hydra_peft.methods import method_class, method_names
+from hydra_peft.workshop.abilities import ABILITIES, Case
 
 #: methods that no plain backbone computes, and the reason that merging gives
 UNMERGEABLE: dict[str, str] = {
@@ -122,24 +124,12 @@ def test_saved_and_loaded(stock: VisionTransformer, trained: nn.Module, tmp_path
     assert hydra_peft.count_parameters(fresh) == hydra_peft.count_parameters(trained)
 
 
-@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
-def test_merged_and_unmerged(
-    stock: VisionTransformer, trained: nn.Module, name: str, dtype: torch.dtype, atol: float
-) -> None:
-    trained.to(dtype)
-    expected = trained(images(dtype=dtype))
-    state = {n: t.clone() for n, t in trained.state_dict().items()}
-    if name in UNMERGEABLE:
-        with pytest.raises(NotMergeable, match=UNMERGEABLE[name]):
-            merge(trained)
-        torch.testing.assert_close(trained(images(dtype=dtype)), expected, rtol=0, atol=0)
-        return
-    merge(trained)
-    assert list(trained.state_dict()) == list(stock.state_dict())
-    torch.testing.assert_close(trained(images(dtype=dtype)), expected, rtol=0, atol=atol)
-    unmerge(trained)
-    for n, tensor in trained.state_dict().items():
-        assert torch.equal(tensor, state[n]), n
+@pytest.mark.parametrize("name", UNMERGEABLE)
+def test_what_cannot_merge_says_why(stock: VisionTransformer, name: str) -> None:
+    model = copy.deepcopy(stock)
+    hydra_peft.inject(model, name)
+    with pytest.raises(NotMergeable, match=UNMERGEABLE[name]):
+        hydra_peft.merge(model)
 
 
 def test_copied(trained: nn.Module) -> None:
@@ -148,25 +138,6 @@ def test_copied(trained: nn.Module) -> None:
     torch.testing.assert_close(copied(images()), expected, rtol=0, atol=0)
     steps(copied, 1)
     torch.testing.assert_close(trained(images()), expected, rtol=0, atol=0)
-
-
-def test_in_bfloat16_under_autocast(trained: nn.Module) -> None:
-    expected = trained(images())
-    with torch.autocast("cpu", torch.bfloat16):
-        found = trained(images())
-        F.cross_entropy(found, torch.tensor([0, 1, 2])).backward()
-    scale = expected.abs().max().item()
-    torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.05 * scale + 0.05)
-    for parameter in hydra_peft.trainable_parameters(trained):
-        assert parameter.grad is not None
-        assert parameter.grad.dtype == parameter.dtype
-
-
-def test_compiled_without_a_break(trained: nn.Module) -> None:
-    expected = trained(images())
-    torch._dynamo.reset()
-    compiled = torch.compile(trained, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(images()), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore::torch.jit.TracerWarning")
@@ -197,15 +168,28 @@ def test_hooks_on_frozen_layers_are_called(trained: nn.Module) -> None:
     assert {id(base) for base in bases} == {id(module) for module in seen}
 
 
-def test_with_gradient_checkpointing(trained: nn.Module) -> None:
-    def gradients(model: nn.Module) -> list[Tensor]:
-        F.cross_entropy(model(images()), torch.tensor([0, 1, 2])).backward()
-        return [p.grad for p in hydra_peft.trainable_parameters(model) if p.grad is not None]
+@pytest.mark.parametrize("ability", ABILITIES)
+@pytest.mark.parametrize("name", method_names())
+def test_abilities_are_those_of_the_page(root: Path, name: str, ability: str) -> None:
+    assert ABILITIES[ability](Case(name)) == page(root)[name][ability]
 
-    twin = copy.deepcopy(trained)
-    twin.set_grad_checkpointing()  # type: ignore[operator]
-    for own, other in zip(gradients(trained), gradients(twin), strict=True):
-        torch.testing.assert_close(own, other, rtol=0, atol=1e-6)
+
+@pytest.mark.parametrize("ability", ["merges", "unmerges", "bf16", "compiles whole"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_can_what_their_method_can(root: Path, variant: str, ability: str) -> None:
+    name, options = VARIANTS[variant]
+    assert ABILITIES[ability](Case(name, options)) == page(root)[name][ability]
+
+
+@cache
+def page(root: Path) -> dict[str, dict[str, str]]:
+    """Return the cells of the matrix in docs/methods.md by method and column."""
+    found = MATRIX.search((root / "docs" / "methods.md").read_text())
+    assert found
+    head, _, *lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in found[0].splitlines()
+    ]
+    return {cells[0].strip("`"): dict(zip(head, cells, strict=True)) for cells in lines}
 
 
 @pytest.mark.parametrize("name", method_names())

@@ -86,5 +86,5 @@ def test_what_is_left_out_or_cannot_be_drawn_is_said(
     assert [picture.name for picture in shown.pictures] == ["confusion-digits"]
     assert shown.undrawn == ["mistakes: the images are gone."]
     assert found.left_out == ["mini/texture"]
-    monkeypatch.setattr("hydra_peft.report.mistakes.has_confusion", lambda *_: False)
+    monkeypatch.setattr("hydra_peft.report.mistakes.has_classes", lambda *_: False)
     assert mistakes.embed_mistakes(mistakes.mistakes_of(runs, completed)) is None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fabricated_runs import edited
 from flat_results import correct, results
 
 from hydra_peft.backbones.backbones import build_backbone
@@ -133,8 +134,7 @@ def test_two_checkpoints_are_two_runs_and_their_place_does_not_matter(
 def test_a_completed_run_on_other_data_is_not_mistaken_for_this(do: Do) -> None:
     folder = do().folder
     record = json.loads((folder / "result.json").read_text())
-    record["data"]["sha256"] = "0" * 64
-    (folder / "result.json").write_text(json.dumps(record))
+    edited(folder, data={**record["data"], "sha256": "0" * 64})
     with pytest.raises(UserError, match="holds this run on other data"):
         do()
 

@@ -83,6 +83,22 @@ def test_typed_again_nothing_is_done_again(configure: Configure, tmp_path: Path)
     assert again.record.tuning == first.record.tuning
 
 
+def test_one_search_serves_all_seeds(configure: Configure, tmp_path: Path) -> None:
+    words = [*TUNE, "protocol.tune_seed=3"]
+    first, second = (run_protocol(configure(*words, f"seed={seed}")) for seed in (0, 3))
+    tuning = tmp_path / "runs/tuning/mini"
+    tried = [read_record(folder) for folder in find_runs(tuning)]
+    assert [record.seed for record in tried] == [3] * 4
+    assert first.record.tuning == second.record.tuning
+    assert (first.record.tuning["seed"], first.record.seed) == (3, 0)
+    # What is tried is what seed 3 would have tried for itself.
+    own = run_protocol(configure(*TUNE, "seed=3")).record
+    assert own.tuning["candidates"] == second.record.tuning["candidates"]
+    assert len(find_runs(tuning)) == 4
+    assert first.record.settings["protocol.tune_seed"] == 3
+    assert "protocol.tune_seed" not in own.settings
+
+
 def test_identity_is_the_search(compose_train: Callable[..., object]) -> None:
     def id_of(*overrides: str) -> str:
         return config_id(check_config(compose_train(*overrides)))

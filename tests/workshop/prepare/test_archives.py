@@ -19,7 +19,6 @@ from pathlib import Path
 import pytest
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare import archives
 from hydra_peft.workshop.prepare.archives import extract
 
 NOISE = bytes(range(256)) * 40 + random.Random(0).randbytes(5000)
@@ -141,110 +140,48 @@ def test_ordinary_permissions(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "target" / "run.sh").stat().st_mode) == 0o640
 
 
-OUTSIDE = ["/etc/x", "../x", "a/../../x", "C:/x", "c:x", "..\\x", "a\\b", "\\\\host\\x", "a/.."]
-
-
-@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("name", ["../x", "a/../../x"])
 def test_paths_that_leave_the_folder(tmp_path: Path, name: str) -> None:
+    assert "outside" in refused(tmp_path, "x.tar", tar_bytes({"good": b"1", name: b"2"}))
+    # zipfile takes out of a name what leads elsewhere.
+    (tmp_path / "x.zip").write_bytes(zip_bytes({"good": b"1", name: b"2"}))
+    extract(tmp_path / "x.zip", tmp_path / "target")
+    assert set(files_below(tmp_path / "target")) in ({"good", "x"}, {"good", "a/x"})
+    assert sorted(os.listdir(tmp_path)) == ["target", "x.tar", "x.zip"]
+
+
+def test_absolute_paths_lie_below_the_target(tmp_path: Path) -> None:
     for kind, content in (
-        ("x.tar", tar_bytes({"good": b"1", name: b"2"})),
-        ("x.zip", zip_bytes({"good": b"1", name: b"2"})),
+        ("x.tar", tar_bytes({"/x/y": b"2"})),
+        ("x.zip", zip_bytes({"/x/y": b"2"})),
     ):
-        message = refused(tmp_path, kind, content)
-        assert "leaves the folder" in message
-        assert repr(name) in message
+        (tmp_path / kind).write_bytes(content)
+        extract(tmp_path / kind, tmp_path / f"of {kind}")
+        assert files_below(tmp_path / f"of {kind}") == {"x/y": b"2"}
 
 
-@pytest.mark.parametrize(
-    ("type", "word"),
-    [
-        (b"1", "hard link"),
-        (b"2", "symbolic link"),
-        (b"3", "device"),
-        (b"4", "device"),
-        (b"6", "fifo"),
-        (b"Z", "unknown kind"),
-    ],
-)
-def test_tar_members_that_are_no_files(tmp_path: Path, type: bytes, word: str) -> None:
+@pytest.mark.parametrize("type", [b"1", b"2", b"3", b"4", b"6"])
+def test_tar_members_that_are_no_files(tmp_path: Path, type: bytes) -> None:
     content = tar_header(b"odd", type, link=b"/etc/passwd") + bytes(1024)
-    message = refused(tmp_path, "x.tar", content)
-    assert word in message
-    assert "'odd'" in message
+    assert "'odd'" in refused(tmp_path, "x.tar", content)
 
 
-def test_hard_links_to_earlier_files_become_copies(tmp_path: Path) -> None:
-    """A later member of one name must not change the other, as a link would."""
-    one, two = tarfile.TarInfo("a/one"), tarfile.TarInfo("two")
-    two.type, two.linkname = tarfile.LNKTYPE, "./a/one"
-    three = tarfile.TarInfo("b/three")
-    three.type, three.linkname = tarfile.LNKTYPE, "a/one"
-    one.size = 5
-    with tarfile.open(tmp_path / "x.tar", "w") as archive:
-        archive.addfile(one, io.BytesIO(b"first"))
-        archive.addfile(two)
-        archive.addfile(three)
-        archive.addfile(one, io.BytesIO(b"later"))
+def test_hard_links_to_earlier_files(tmp_path: Path) -> None:
+    links = tar_header(b"b/two", b"1", link=b"good")
+    (tmp_path / "x.tar").write_bytes(GOOD + links + bytes(1024))
     extract(tmp_path / "x.tar", tmp_path / "target")
-    found = files_below(tmp_path / "target")
-    assert found == {"a/one": b"later", "two": b"first", "b/three": b"first"}
+    assert files_below(tmp_path / "target") == {"good": b"hello", "b/two": b"hello"}
+    outside = GOOD + tar_header(b"odd", b"1", link=b"../x.tar") + bytes(1024)
+    assert "outside" in refused(tmp_path, "y.tar", outside)
 
 
 GOOD = tar_header(b"good", b"0", size=5) + b"hello".ljust(512, b"\0")
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        tar_header(b"odd", b"1", link=b"/etc/passwd"),
-        tar_header(b"odd", b"1", link=b"../../x.tar"),
-        tar_header(b"odd", b"1", link=b"..\\x.tar"),
-        tar_header(b"odd", b"1", link=b"absent"),
-        tar_header(b"odd", b"1", link=b""),
-        tar_header(b"odd", b"1", link=b"odd"),
-        tar_header(b"odd", b"1", link=b"later") + GOOD.replace(b"good", b"late", 1),
-        tar_header(b"odd", b"1", link=b"good") + GOOD,
-        GOOD + tar_header(b"good", b"1", link=b"good"),
-        GOOD + tar_header(b"good", b"1", link=b"./good"),
-        tar_header(b"folder", b"5") + tar_header(b"odd", b"1", link=b"folder"),
-        GOOD + tar_header(b"two", b"1", link=b"good") + tar_header(b"odd", b"1", link=b"two"),
-    ],
-)
-def test_hard_links_to_anything_else(tmp_path: Path, content: bytes) -> None:
-    assert "is a hard link to '" in refused(tmp_path, "x.tar", content + bytes(1024))
-
-
-def test_hard_links_count(tmp_path: Path) -> None:
-    links = b"".join(tar_header(b"l%d" % i, b"1", link=b"good") for i in range(3))
-    content = GOOD + links + bytes(1024)
-    assert "more than 19 bytes" in refused(tmp_path, "x.tar", content, max_bytes=19)
-    assert "more than 3 members" in refused(tmp_path, "x.tar", content, max_files=3)
-    extract(tmp_path / "x.tar", tmp_path / "target", max_bytes=20, max_files=4)
-    assert files_below(tmp_path / "target")["l2"] == b"hello"
-    leaving = GOOD + tar_header(b"../out", b"1", link=b"good") + bytes(1024)
-    assert "leaves the folder" in refused(tmp_path, "y.tar", leaving)
-    onto = GOOD + tar_header(b"good/x", b"1", link=b"good") + bytes(1024)
-    assert "file and a folder" in refused(tmp_path, "z.tar", onto)
-
-
-@pytest.mark.parametrize(
-    ("mode", "word"), [(stat.S_IFLNK, "symbolic link"), (stat.S_IFIFO, "fifo")]
-)
-def test_zip_members_that_are_no_files(tmp_path: Path, mode: int, word: str) -> None:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        member = zipfile.ZipInfo("odd")
-        member.external_attr = (mode | 0o777) << 16
-        archive.writestr(member, "/etc/passwd")
-    assert word in refused(tmp_path, "x.zip", file.getvalue())
-
-
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     content = {"x": b"1", "x/y": b"2"}
-    assert "file and a folder" in refused(tmp_path, "x.tar", tar_bytes(content))
-    assert "file and a folder" in refused(tmp_path, "y.tar", tar_bytes({"x/y": b"", "x": b""}))
-    assert "file and a folder" in refused(tmp_path, "x.zip", zip_bytes(content))
-    assert "has no name" in refused(tmp_path, "z.tar", tar_bytes({"./": b"1"}))
+    assert "cannot lie beside" in refused(tmp_path, "x.tar", tar_bytes(content))
+    assert "cannot lie beside" in refused(tmp_path, "x.zip", zip_bytes(content))
 
 
 @pytest.mark.parametrize("packer", PACKERS)
@@ -290,13 +227,8 @@ def test_checksum_behind_the_end_of_a_tar(tmp_path: Path) -> None:
     assert "damaged" in refused(tmp_path, "x.tar.gz", whole[:-8])
 
 
-def test_tar_header_lies(tmp_path: Path) -> None:
-    huge = tar_header(b"x", b"x", size=2**30) + bytes(1024)
-    assert "a header of 1073741824 bytes" in refused(tmp_path, "pax.tar", huge)
-    nested = tar_header(b"x", b"L", size=512) + b"name".ljust(512, b"\0")
-    assert "damaged" in refused(tmp_path, "deep.tar", nested * 2000)
-    first = tar_header(b"ok", b"0")
-    garbage = first + os.urandom(512) + bytes(1024)
+def test_a_damaged_header_between_members(tmp_path: Path) -> None:
+    garbage = GOOD + os.urandom(512) + bytes(1024)
     assert "its end is missing" in refused(tmp_path, "garbage.tar", garbage)
     endless = tar_header(b"x", b"0", size=600) + bytes(512)
     assert "damaged" in refused(tmp_path, "short.tar", endless)
@@ -308,20 +240,15 @@ def test_tar_header_lies(tmp_path: Path) -> None:
         ("x.tar.gz", b"", "none of these"),
         ("x.zip", b"no archive at all", "none of these"),
         ("x.tgz", b"\n<!DOCTYPE html><html>Sign in</html>", "a web page"),
-        ("x.tar.gz", gzip.compress(b"not a tar" * 100, mtime=0), "should hold a tar file"),
+        ("x.tar.gz", gzip.compress(b"not a tar" * 100, mtime=0), "damaged"),
         ("x.tar", bytes(10240), "none of these"),
         ("x.zip", zip_bytes({}), "holds no file"),
-        ("x.rar", b"Rar!\x1a\x07\x01\x00" + NOISE, "'unrar x x.rar' or '7z x x.rar'"),
+        ("x.rar", b"Rar!\x1a\x07\x01\x00" + NOISE, "'unrar x x.rar'"),
         ("x.7z", b"7z\xbc\xaf\x27\x1c" + NOISE, "'7z x x.7z'"),
     ],
 )
 def test_foreign(tmp_path: Path, name: str, content: bytes, word: str) -> None:
     assert word in refused(tmp_path, name, content)
-
-
-def test_rar_says_where_to_unpack(tmp_path: Path) -> None:
-    message = refused(tmp_path, "NWPU-RESISC45.rar", b"Rar!\x1a\x07\x00" + NOISE)
-    assert f"run 'unrar x NWPU-RESISC45.rar' or '7z x NWPU-RESISC45.rar' in {tmp_path}," in message
 
 
 def _patched_zip(offset_local: int, offset_central: int, value: int) -> bytes:
@@ -335,7 +262,7 @@ def _patched_zip(offset_local: int, offset_central: int, value: int) -> bytes:
 
 
 def test_zip_encrypted_or_of_unknown_method(tmp_path: Path) -> None:
-    assert "'x' is encrypted" in refused(tmp_path, "x.zip", _patched_zip(6, 8, 1))
+    assert "password required" in refused(tmp_path, "x.zip", _patched_zip(6, 8, 1))
     assert "Python cannot read" in refused(tmp_path, "x.zip", _patched_zip(8, 10, 9))
 
 
@@ -379,47 +306,27 @@ def test_name_too_long(tmp_path: Path) -> None:
     assert "too long" in refused(tmp_path, "x.tar", tar_bytes({"n" * 300: b"1"}))
 
 
-@pytest.mark.parametrize("kind", ["x.tar", "x.zip"])
-def test_full_disk(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / kind).write_bytes(tar_bytes(CONTENT) if kind == "x.tar" else zip_bytes(CONTENT))
-    calls = []
-
-    def full(file: io.BufferedWriter, block: bytes, path: Path) -> None:
-        calls.append(path)
-        file.write(block[:10])
-        if len(calls) == 2:
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
-
-    monkeypatch.setattr(archives, "_write", full)
-    with pytest.raises(OSError, match="No space left"):
-        extract(tmp_path / kind, tmp_path / "new" / "target")
-    assert os.listdir(tmp_path) == [kind]
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_error_of_a_write_names_the_file(tmp_path: Path) -> None:
-    with Path("/dev/full").open("wb") as file, pytest.raises(OSError, match="No space") as caught:
-        archives._write(file, b"x" * 100, tmp_path / "wanted")
-    assert caught.value.filename == str(tmp_path / "wanted")
-
-
-def test_zip_larger_than_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "x.zip").write_bytes(zip_bytes(CONTENT))
-    usage = archives.shutil.disk_usage(tmp_path)._replace(free=10)
-    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(OSError, match="10 free") as caught:
-        extract(tmp_path / "x.zip", tmp_path / "target")
-    assert caught.value.errno == errno.ENOSPC
-    assert os.listdir(tmp_path) == ["x.zip"]
-
-
 def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.zip").write_bytes(zip_bytes(CONTENT))
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(archives, "_write", stop)
+    monkeypatch.setattr(zipfile.ZipFile, "extract", stop)
     with pytest.raises(KeyboardInterrupt):
         extract(tmp_path / "x.zip", tmp_path / "target")
     assert os.listdir(tmp_path) == ["x.zip"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.tar").write_bytes(tar_bytes(CONTENT))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "extract", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        extract(tmp_path / "x.tar", tmp_path / "new" / "target")
+    assert caught.value.filename
+    assert os.listdir(tmp_path) == ["x.tar"]

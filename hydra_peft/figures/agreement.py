@@ -1,0 +1,473 @@
+"""Figure ``agreement``: whether methods make different mistakes, and what their ensembles gain."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, combinations_with_replacement
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.errors import UserError
+from hydra_peft.figures._base import CollectionFigure, FigureData
+from hydra_peft.figures._captions import drawable
+from hydra_peft.figures._sheets import (
+    OPTIONS,
+    Selection,
+    Sheet,
+    choose,
+    complete_part,
+    left_out,
+    of_one_scale,
+)
+from hydra_peft.figures._style import GREY, HEAT, PAGE, SMALL, in_lines, picture
+from hydra_peft.runs.kept_predictions import has_classes, why_none
+from hydra_peft.runs.record import completed_score
+from hydra_peft.runs.selection import NAMES, select
+from hydra_peft.tables.measures import joint_title
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+    from hydra_peft.runs.collection import Collection
+    from hydra_peft.runs.predictions import ClassPredictions
+
+MEAN = "mean over tasks"
+SEEDS, METHODS = "seeds of one method", "methods"
+#: ensembles of one size, times seeds and tasks, that are still computed
+_MOST = 200
+#: methods whose cells have room for a number
+_NUMBERED = 12
+_LONGEST = 30
+#: numbers of one task by what they are of: seeds, then values by name
+Values = dict[tuple[int, ...], dict[str, float]]
+#: predictions of one task, by method and seed
+Runs = Mapping[str, Mapping[int, "ClassPredictions"]]
+
+
+@dataclass(frozen=True)
+class Settings(Selection):
+    """Settings of this figure: the most members that an ensemble has."""
+
+    members: int = 3
+
+
+def data(collection: Collection, settings: Settings) -> FigureData:
+    """Return one line for each pair of methods, one of a method with itself too, and each task.
+
+    Runs of two methods are compared where their seeds differ, as those of one method do: then
+    batches and initial heads differ in both kinds of pair alike. Where no seeds differ, runs of
+    the same seed are compared, and ``seeds`` says ``same``.
+
+    Columns: ``method``, ``other``, ``task`` (or :data:`MEAN`, taken within each pair of seeds),
+    ``agreement`` (percent of examples with the same predicted class) and ``shared_mistakes``
+    (percent that both get wrong of those that either gets wrong), each with ``_low`` and
+    ``_high``, the least and greatest over pairs of seeds; ``seeds``, ``pairs``.
+
+    Table ``ensembles``: means of the probabilities of two or more runs of different seeds of one
+    method (``of`` says which it is), or of one run each of several methods, their seeds all
+    different where there are enough. Columns ``members``, ``of``, ``size``, ``task``, ``score``
+    (the task's primary metric), ``mean_member``, ``best_member``, ``gain`` (over the best member,
+    chosen by this very score), ``gain_low``, ``gain_high``, ``gain_over_mean``, ``draws`` (of
+    seeds), ``ties`` (examples with two most probable classes, of which the first counts).
+
+    Raises:
+        UserError: a setting is out of range, or no two runs kept predictions of one task.
+    """
+    import pandas as pd
+
+    if not 2 <= settings.members <= 9:
+        raise UserError(f"members={settings.members}: an ensemble has 2 to 9 members.")
+    kept, without = _with_predictions(collection, settings)
+    sheet = of_one_scale(choose(kept, settings))
+    sheet = complete_part(sheet, asked=bool(settings.tasks))
+    methods = [sheet.label(row) for row in sheet.table.rows]
+    groups, untold = _ensembles(methods, settings.members)
+    pairs: dict[tuple[str, str], dict[str, Values]] = {}
+    gains: dict[tuple[str, ...], dict[str, Values]] = {}
+    for task in sheet.table.tasks:
+        runs = _read(sheet, task)
+        sign = sheet.table.measures[task].sign
+        for pair in combinations_with_replacement(methods, 2):
+            pairs.setdefault(pair, {})[task] = _compare(runs, pair)
+        for group in groups:
+            gains.setdefault(group, {})[task] = _combine(runs, group, sign)
+    table = pd.DataFrame([line for pair, found in pairs.items() for line in _pairs(pair, found)])
+    if not table["pairs"].any():
+        raise UserError(
+            "no two runs that kept their predictions are of one task: give methods or seeds more "
+            f"than one{sheet.elsewhere}."
+        )
+    lines = [line for group, found in gains.items() for line in _gains(group, found)]
+    ensembles = pd.DataFrame(lines, columns=[field.name for field in dataclasses.fields(_Line)])
+    measures = sheet.table.own_measures
+    facts = {
+        "methods": methods,
+        "score": joint_title(measures),
+        "unit": "percentage points" if measures[0].in_percent else "its own unit",
+    }
+    caption = _caption(sheet, table, ensembles, without, untold)
+    tables = {"": table, "ensembles": ensembles}
+    return FigureData(tables, caption, (*_notes(table), *sheet.notes), facts, sheet.marks)
+
+
+def _with_predictions(
+    collection: Collection, settings: Settings
+) -> tuple[Collection, dict[str, list[str]]]:
+    """Return the runs that kept which class they took each example for; the others by reason.
+
+    Raises:
+        UserError: no run has.
+    """
+    wanted = {key: getattr(settings, key) for key in NAMES}
+    chosen = select(dataclasses.replace(collection, others=[]), wanted)
+    kept, without = [], dict[str, list[str]]()
+    for run in chosen.completed:
+        record = run.record
+        if has_classes(run.folder, record):
+            kept.append(run)
+            continue
+        classifies = "correct" in record.counts
+        missing = why_none(record, record.split) or "it has no predictions.safetensors"
+        reason = missing if classifies else "it is no classification"
+        said = drawable(record)
+        without.setdefault(reason, []).append(f"{said.method_label} on {said.task} {said.seed}")
+    if not kept and chosen.completed:
+        listed = " ".join(left_out(without))
+        raise UserError(
+            f"none of these runs kept its predictions: {listed} Do them again with "
+            "save.predictions=true sweep.on_existing=rerun."
+        )
+    return dataclasses.replace(chosen, completed=kept), without
+
+
+def _read(sheet: Sheet, task: str) -> dict[str, dict[int, ClassPredictions]]:
+    """Return the predictions of ``task`` by method and seed.
+
+    Raises:
+        UserError: they are damaged, or two runs were scored on different examples.
+    """
+    import torch
+
+    from hydra_peft.runs.predictions import read_class_predictions
+    from hydra_peft.runs.rebuild import split_hash
+
+    found: dict[str, dict[int, ClassPredictions]] = {}
+    first: ClassPredictions | None = None
+    for row in sheet.table.rows:
+        for record in row.records:
+            if record.task != task:
+                continue
+            run = read_class_predictions(sheet.folders[id(record)])
+            first = first or run
+            hashes = [split_hash(each.record.data, each.split) for each in (first, run)]
+            if hashes[0] != hashes[1] or not torch.equal(first.targets, run.targets):
+                raise UserError(
+                    f"{first.folder} and {run.folder} were scored on different examples of {task}: "
+                    "give methods= or tasks= that leave one of them out."
+                )
+            found.setdefault(sheet.label(row), {})[record.seed] = run
+    return found
+
+
+def _compare(runs: Runs, pair: tuple[str, str]) -> Values:
+    """Return agreement and shared mistakes of ``pair`` on one task, by the runs' seeds."""
+    from hydra_peft.analysis.agreement import agreement, shared_mistakes
+
+    first, second = (runs[method] for method in pair)
+    if pair[0] == pair[1]:
+        seeds = list(combinations(sorted(first), 2))
+    else:
+        seeds = [(one, two) for one in sorted(first) for two in sorted(second) if one != two]
+        seeds = seeds or [(seed, seed) for seed in sorted(set(first) & set(second))]
+    found: Values = {}
+    for one, two in seeds:
+        own, other = first[one], second[two]
+        found[one, two] = {
+            "agreement": agreement(own.predicted, other.predicted),
+            "shared_mistakes": shared_mistakes(own.predicted, other.predicted, own.targets),
+        }
+    return found
+
+
+def _ensembles(methods: Sequence[str], most: int) -> tuple[list[tuple[str, ...]], list[int]]:
+    """Return the members of each ensemble, and the sizes of which there are too many."""
+    found: list[tuple[str, ...]] = []
+    untold = []
+    for size in range(2, most + 1):
+        found += [(method,) * size for method in methods]
+        if math.comb(len(methods), size) > _MOST:
+            untold.append(size)
+        else:
+            found += combinations(methods, size)
+    return found, untold
+
+
+def _draws(runs: Runs, members: Sequence[str]) -> list[tuple[int, ...]]:
+    """Return the seeds of the members, by ensemble: different ones where there are enough."""
+    if len(set(members)) == 1:
+        return list(combinations(sorted(runs[members[0]]), len(members)))
+    seeds = sorted(set.intersection(*(set(runs[member]) for member in members)))
+    if len(seeds) < len(members):
+        return [(seed,) * len(members) for seed in seeds]
+    turns = range(len(seeds))
+    return [tuple(seeds[(at + n) % len(seeds)] for n in range(len(members))) for at in turns]
+
+
+def _combine(runs: Runs, members: Sequence[str], sign: int) -> Values:
+    """Return what each ensemble of ``members`` scores on one task, by the members' seeds."""
+    from hydra_peft.analysis.agreement import ensemble, ties
+
+    found: Values = {}
+    for seeds in _draws(runs, members):
+        parts = [runs[member][seed] for member, seed in zip(members, seeds, strict=True)]
+        record, task = parts[0].record, parts[0].config.task()
+        outputs = ensemble([part.probabilities for part in parts])
+        single = [completed_score(part.record) for part in parts]
+        best = max(single, key=lambda score: sign * score)
+        score = float(task.scores(outputs, parts[0].targets)[record.primary])
+        found[seeds] = {
+            "score": score,
+            "mean_member": statistics.fmean(single),
+            "best_member": best,
+            "gain": sign * (score - best),
+            "gain_over_mean": sign * (score - statistics.fmean(single)),
+            "ties": ties(outputs),
+        }
+    return found
+
+
+def _with_mean(found: Mapping[str, Values]) -> Iterator[tuple[str, Values]]:
+    """Yield the values of each task, then their mean within each choice of seeds."""
+    yield from found.items()
+    if len(found) < 2:
+        return
+    shared = set.intersection(*(set(values) for values in found.values()))
+    yield (
+        MEAN,
+        {
+            seeds: {
+                name: _mean([values[seeds][name] for values in found.values()])
+                for name in next(iter(found.values()))[seeds]
+            }
+            for seeds in sorted(shared)
+        },
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of ``values`` that are numbers."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(numbers) if numbers else math.nan
+
+
+def _spread(values: Values, name: str) -> dict[str, float]:
+    """Return mean, least and greatest over seeds of ``name``; no spread of one alone."""
+    numbers = [value[name] for value in values.values() if not math.isnan(value[name])]
+    several = len(numbers) > 1
+    return {
+        name: _mean(numbers),
+        f"{name}_low": min(numbers) if several else math.nan,
+        f"{name}_high": max(numbers) if several else math.nan,
+    }
+
+
+def _pairs(pair: tuple[str, str], found: Mapping[str, Values]) -> Iterator[dict[str, Any]]:
+    for task, values in _with_mean(found):
+        same = any(one == two for one, two in values)
+        yield {
+            "method": pair[0],
+            "other": pair[1],
+            "task": task,
+            **_spread(values, "agreement"),
+            **_spread(values, "shared_mistakes"),
+            "seeds": "same" if same else "different",
+            "pairs": len(values),
+        }
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Columns of the table of ensembles."""
+
+    members: str
+    of: str
+    size: int
+    task: str
+    score: float
+    mean_member: float
+    best_member: float
+    gain: float
+    gain_low: float
+    gain_high: float
+    gain_over_mean: float
+    draws: int
+    ties: int
+
+
+def _gains(members: Sequence[str], found: Mapping[str, Values]) -> Iterator[_Line]:
+    for task, values in _with_mean(found):
+        if not values:
+            continue
+        names = ("score", "mean_member", "best_member", "gain_over_mean")
+        alike = len(set(members)) == 1
+        yield _Line(
+            members=" + ".join(dict.fromkeys(members)),
+            of=SEEDS if alike else METHODS,
+            size=len(members),
+            task=task,
+            **{name: _mean([value[name] for value in values.values()]) for name in names},
+            **_spread(values, "gain"),
+            draws=len(values),
+            ties=_ties(found),
+        )
+
+
+def _ties(found: Mapping[str, Values]) -> int:
+    return int(sum(value["ties"] for values in found.values() for value in values.values()))
+
+
+def _overall(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the lines of the mean over tasks; of the one task where there is no other."""
+    means = table[table["task"] == MEAN]
+    return means if len(means) else table
+
+
+def _notes(table: pd.DataFrame) -> tuple[str, ...]:
+    """Say how much pairs of methods agree beside pairs of seeds."""
+    found = _overall(table)
+    own = found["method"] == found["other"]
+    notes = []
+    for name, words in (
+        ("agreement", "the same class for {} of examples"),
+        ("shared_mistakes", "in common {} of the mistakes that either makes"),
+    ):
+        values = [found[kind][name].dropna() for kind in (~own, own)]
+        said = [
+            f"{kind}: {words.format(f'{value.min():.1f} to {value.max():.1f}%')}"
+            for kind, value in zip(("two methods", "two seeds of one"), values, strict=True)
+            if len(value)
+        ]
+        notes += ["; ".join(said)] if said else []
+    return tuple(notes)
+
+
+def _caption(
+    sheet: Sheet,
+    table: pd.DataFrame,
+    ensembles: pd.DataFrame,
+    without: Mapping[str, Sequence[str]],
+    untold: Sequence[int],
+) -> str:
+    tasks = len(sheet.table.tasks)
+    kinds = set(table["seeds"][table["pairs"] > 0])
+    parts = [
+        sheet.caption,
+        "Left: percent of examples to which two runs give the same class (below and on the "
+        "diagonal), and percent that both get wrong of those that either gets wrong (above); "
+        "on the diagonal two seeds of one method.",
+        "Pairs of methods are of different seeds"
+        + (", some of the same where no others are there." if "same" in kinds else "."),
+        "Right: ensembles by the mean of all classes' probabilities, against their best member as "
+        f"chosen by the same {sheet.scores}; bars: means.",
+        f"Means over {tasks} tasks." if tasks > 1 else "",
+        "Spreads in the tables: least to greatest over choices of seeds, which share runs.",
+    ]
+    if untold:
+        sizes = ", ".join(map(str, untold))
+        parts.append(
+            f"Without the ensembles of {sizes} methods, of which there are more than {_MOST}: "
+            "methods= names fewer."
+        )
+    tied = int(ensembles["ties"].sum()) if len(ensembles) else 0
+    if tied:
+        parts.append(f"Of equally probable classes ({tied} times) the first counts.")
+    return " ".join(filter(None, [*parts, *sheet.left_out, *left_out(without)]))
+
+
+def plot(data: FigureData) -> Picture:
+    """Draw the matrix of pairs beside the gains of ensembles."""
+    facts = data.facts or {}
+    count = len(facts["methods"])
+    made = picture(PAGE, 1.9 + 0.25 * max(count, 4))
+    matrix, gains = made.subplots(1, 2, width_ratios=[1.7, 1.0])
+    image = _matrix(matrix, _overall(data.table), facts["methods"])
+    bar = made.colorbar(image, ax=matrix, location="top", aspect=40, shrink=0.8)
+    bar.set_label("below, diagonal: same class; above: shared mistakes (%)")
+    _strips(gains, _overall(data.tables["ensembles"]))
+    gains.set_ylabel(in_lines(f"gain in {facts['score']} over best member ({facts['unit']})", 1.9))
+    if data.warnings:
+        made.suptitle(" · ".join(data.warnings), weight="bold")
+    return made
+
+
+def _matrix(axes: Axes, table: pd.DataFrame, methods: Sequence[str]) -> Any:
+    """Draw agreement below and on the diagonal, shared mistakes above it."""
+    import numpy as np
+
+    from hydra_peft.plain_text import shortened
+
+    count = len(methods)
+    cells = np.full((count, count), np.nan)
+    for _, line in table.iterrows():
+        first, second = methods.index(line["method"]), methods.index(line["other"])
+        cells[second, first] = line["agreement"]
+        if first != second:
+            cells[first, second] = line["shared_mistakes"]
+    image = axes.imshow(cells, cmap=HEAT, vmin=0, vmax=100, aspect="auto", interpolation="nearest")
+    names = [shortened(name, _LONGEST) for name in methods]
+    axes.set_yticks(range(count), names, fontsize=SMALL)
+    axes.set_xticks(range(count), names, fontsize=SMALL, rotation=90)
+    if count <= _NUMBERED:
+        for row, column in np.argwhere(~np.isnan(cells)).tolist():
+            value = cells[row, column]
+            axes.text(
+                column,
+                row,
+                f"{value:.0f}",
+                ha="center",
+                va="center",
+                color="white" if value < 45 else "black",
+                fontsize=SMALL,
+                fontweight="bold" if row == column else "normal",
+            )
+    return image
+
+
+def _strips(axes: Axes, table: pd.DataFrame) -> None:
+    """Draw a mark each ensemble, by size and kind, and a bar at each mean."""
+    labels: list[str] = []
+    for size in sorted(set(table["size"])):
+        for of in (SEEDS, METHODS):
+            values = table[(table["size"] == size) & (table["of"] == of)]["gain"].tolist()
+            if not values:
+                continue
+            at = len(labels)
+            labels.append(f"{size} {'seeds' if of == SEEDS else of}")
+            color = GREY if of == SEEDS else "#0072B2"
+            # Side by side in their order, so that none hides another.
+            step = 0.5 / max(len(values) - 1, 1)
+            places = [at - 0.25 * (len(values) > 1) + step * n for n in range(len(values))]
+            axes.plot(places, values, "o", color=color, markersize=2.5, alpha=0.8)
+            axes.plot([at - 0.35, at + 0.35], [statistics.fmean(values)] * 2, color="black")
+    axes.axhline(0.0, color="black", linewidth=0.6, linestyle=":")
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_xlim(-0.6, max(len(labels), 1) - 0.4)
+    axes.grid(axis="y")
+
+
+FIGURE = CollectionFigure(
+    name="agreement",
+    title="agreement of methods beside that of seeds, and what their ensembles gain",
+    data=data,
+    plot=plot,
+    settings=Settings,
+    options=(
+        *OPTIONS,
+        "members=2          of the largest ensembles (default: 3)",
+    ),
+)

@@ -1,0 +1,203 @@
+"""Agreement of methods from kept predictions, beside that of seeds; gains of ensembles, by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fabricated_runs import record
+from flat_results import flat
+from omegaconf import OmegaConf
+
+from hydra_peft.config.check import check_config
+from hydra_peft.config.identity import science
+from hydra_peft.errors import UserError
+from hydra_peft.figures import find_figure, save
+from hydra_peft.files import atomic_write
+from hydra_peft.runs.collection import Collection, collect
+from hydra_peft.runs.record import write_record
+from hydra_peft.tensor_files import write_tensors
+
+FIGURE = find_figure("agreement")
+TARGETS = [0, 1, 2, 0]
+#: predicted classes of four examples, by method and seed
+SAID = {
+    "lora": {0: [0, 1, 2, 1], 1: [0, 1, 1, 1]},  # 75 and 50% right
+    "hydra": {0: [1, 1, 2, 0], 1: [0, 2, 2, 2]},  # 75 and 50%
+}
+Run = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def run(compose_train: Callable[..., Any]) -> Run:
+    composed: dict[str, Any] = {}
+
+    def put(
+        runs: Path,
+        method: str,
+        seed: int,
+        said: list[int],
+        *,
+        task: str = "a",
+        sure: float = 2.0,
+        kept: bool = True,
+        targets: list[int] = TARGETS,
+        **changes: Any,
+    ) -> Path:
+        """Write a run that says of each example, with logit ``sure``, that it is of a class."""
+        if method not in composed:
+            words = ("dataset=mini/digits", "dataset.classes=3", "precision=fp32")
+            whole = compose_train(*words, f"method={method}")
+            composed[method] = OmegaConf.to_container(whole, resolve=True)
+        config = OmegaConf.create(composed[method])
+        config.seed, config.dataset.name = seed, task
+        checked = check_config(config)
+        predicted, wanted = torch.tensor(said), torch.tensor(targets)
+        right, count = int((predicted == wanted).sum()), len(targets)
+        values: dict[str, Any] = {
+            "task": task,
+            "group": checked.dataset.group,
+            "seed": seed,
+            "config_id": hashlib.sha256(f"{method} {task} {seed}".encode()).hexdigest()[:12],
+            "settings": checked.settings,
+            "science": science(checked),
+            "method": checked.method.identity(),
+            "method_label": checked.method.label,
+            "metrics": {
+                **flat(record()),
+                **{"accuracy": 100 * right / count, "correct": right, "count": count},
+            },
+            "data": {"sha256": f"data of {task}", "splits": {"test": "c" * 64}},
+        }
+        folder = runs / f"{task}-{method}-{seed}"
+        write_record(record(**{**values, **changes}), folder)
+        atomic_write(folder / "config.yaml", OmegaConf.to_yaml(config).encode())
+        if kept:
+            outputs = sure * torch.nn.functional.one_hot(predicted, 3).float()
+            tensors = {"outputs": outputs, "targets": wanted}
+            write_tensors(folder / "predictions.safetensors", tensors, {"split": "test"})
+        return folder
+
+    return put
+
+
+def sweep(run: Run, runs: Path, task: str = "a", **changes: Any) -> None:
+    for method, seeds in SAID.items():
+        for seed, said in seeds.items():
+            run(runs, method, seed, said, task=task, **changes)
+
+
+def lines(collection: Collection, **settings: Any) -> dict[tuple[str, str, str], dict[str, Any]]:
+    table = FIGURE.data(collection, FIGURE.settings(**settings)).table
+    return {(row["method"], row["other"], row["task"]): dict(row) for _, row in table.iterrows()}
+
+
+def test_pairs_of_methods_and_of_seeds_by_hand(run: Run, tmp_path: Path) -> None:
+    sweep(run, tmp_path)
+    found = lines(collect(tmp_path))
+    assert set(found) == {
+        ("lora r=4", "lora r=4", "a"),
+        ("hydra r=2+2", "lora r=4", "a"),
+        ("hydra r=2+2", "hydra r=2+2", "a"),
+    }
+    seeds = found["lora r=4", "lora r=4", "a"]
+    # Alike at 0, 1 and 3; of mistakes at 3, and at 2 and 3, one in two is shared.
+    assert (seeds["agreement"], seeds["shared_mistakes"], seeds["pairs"]) == (75.0, 50.0, 1)
+    assert math.isnan(seeds["agreement_low"])
+    pair = found["hydra r=2+2", "lora r=4", "a"]
+    # Seeds 0 and 1: alike at 0 and 2; wrong at 3, and at 1 and 3. Seeds 1 and 0: alike at 1;
+    # wrong at 2 and 3, and at 0.
+    assert (pair["agreement"], pair["agreement_low"], pair["agreement_high"]) == (37.5, 25.0, 50.0)
+    assert (pair["shared_mistakes"], pair["shared_mistakes_high"]) == (25.0, 50.0)
+    assert (pair["seeds"], pair["pairs"]) == ("different", 2)
+
+
+def test_gains_of_ensembles_by_hand(run: Run, tmp_path: Path) -> None:
+    for seed, sure in ((0, 2.0), (1, 3.0)):  # the surer one of two that differ is believed
+        for method, seeds in SAID.items():
+            run(tmp_path, method, seed, seeds[seed], sure=sure)
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings(members=2))
+    table = data.tables["ensembles"].set_index("members")
+    assert list(table["of"]) == ["seeds of one method"] * 2 + ["methods"]
+    lora = table.loc["lora r=4"]
+    # Seed 1's [0, 1, 1, 1], as it is surer: 50%, where the members have 75 and 50%.
+    assert (lora["score"], lora["gain"], lora["gain_over_mean"]) == (50.0, -25.0, -12.5)
+    pair = table.loc["hydra r=2+2 + lora r=4"]
+    # lora 0 with hydra 1 says [0, 2, 2, 2], hydra 0 with lora 1 says [0, 1, 1, 1].
+    assert (pair["score"], pair["gain"], pair["draws"], pair["ties"]) == (50.0, -25.0, 2, 0)
+    assert data.caption.endswith("which share runs.")
+
+
+def test_ties_are_counted_and_the_first_class_counts(run: Run, tmp_path: Path) -> None:
+    run(tmp_path, "lora", 0, [0, 1, 2, 1])
+    run(tmp_path, "hydra", 1, [0, 1, 1, 0])
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings(members=2))
+    # No seed is in common, so no ensemble; in pairs seeds differ.
+    assert len(data.tables["ensembles"]) == 0
+    assert data.table["pairs"].tolist() == [0, 1, 0]
+    run(tmp_path, "hydra", 0, [0, 1, 1, 0])
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings(members=2))
+    (line,) = [row for _, row in data.tables["ensembles"].iterrows() if row["of"] == "methods"]
+    # Examples 2 and 3 are tied between 2 and 1, and 1 and 0: 1 and 0 count; right are 0, 1 and 3.
+    assert (line["score"], line["ties"], line["gain"]) == (75.0, 2, 0.0)
+    assert "Of equally probable classes (2 times) the first counts." in data.caption
+
+
+def test_means_over_tasks_are_taken_within_each_pair_of_seeds(run: Run, tmp_path: Path) -> None:
+    sweep(run, tmp_path)
+    sweep(run, tmp_path, "b")
+    run(tmp_path, "lora", 1, [0, 1, 2, 0], task="b")  # in the place of seed 1 of lora
+    found = lines(collect(tmp_path))
+    pair = found["hydra r=2+2", "lora r=4", "mean over tasks"]
+    # a: 50 and 25; b: 50 and, of [0, 1, 2, 0] with [1, 1, 2, 0], 75
+    assert (pair["agreement"], pair["agreement_low"], pair["agreement_high"]) == (50.0, 50.0, 50.0)
+    assert pair["pairs"] == 2
+
+
+def test_runs_without_predictions_are_named(run: Run, tmp_path: Path) -> None:
+    sweep(run, tmp_path)
+    run(tmp_path, "full", 0, [0, 1, 2, 1], kept=False, predictions={"test": "not wanted"})
+    run(tmp_path, "linear", 0, [0, 1, 2, 1], kept=False)
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings())
+    assert set(data.table["method"]) == {"lora r=4", "hydra r=2+2"}
+    assert "full on a 0 [the run had save.predictions=false]" in data.caption
+    assert "linear on a 0 [it has no predictions.safetensors]" in data.caption
+    with pytest.raises(UserError, match=r"none of these runs kept its predictions: Left out: full"):
+        lines(collect(tmp_path), methods="full,linear")
+    with pytest.raises(UserError, match=r"members=1: an ensemble has 2 to 9 members"):
+        lines(collect(tmp_path), members=1)
+
+
+def test_one_run_has_nothing_to_agree_with(run: Run, tmp_path: Path) -> None:
+    run(tmp_path, "lora", 0, [0, 1, 2, 1])
+    with pytest.raises(UserError, match="no two runs that kept their predictions are of one task"):
+        lines(collect(tmp_path))
+
+
+def test_other_examples_are_refused(run: Run, tmp_path: Path) -> None:
+    run(tmp_path, "lora", 0, [0, 1, 2, 1])
+    run(tmp_path, "hydra", 0, [0, 1, 2, 1], targets=[0, 1, 2, 2])
+    with pytest.raises(UserError, match="were scored on different examples of a: give methods="):
+        lines(collect(tmp_path))
+
+
+def test_it_is_drawn(run: Run, tmp_path: Path) -> None:
+    sweep(run, tmp_path / "runs")
+    sweep(run, tmp_path / "runs", "b")
+    data = FIGURE.data(collect(tmp_path / "runs"), FIGURE.settings())
+    assert data.notes[0] == (
+        "two methods: the same class for 37.5 to 37.5% of examples; two seeds of one: the same "
+        "class for 25.0 to 75.0% of examples"
+    )
+    made = FIGURE.draw(data)
+    made.canvas.draw()
+    matrix, gains = made.axes[:2]
+    assert [text.get_text() for text in matrix.texts] == ["25", "25", "38", "75"]
+    names = [tick.get_text() for tick in gains.get_xticklabels()]
+    assert names == ["2 seeds", "2 methods"]  # two methods have no ensemble of three
+    assert {f.suffix for f in save(made, data, tmp_path / "x")} == {".pdf", ".png", ".txt", ".csv"}
