@@ -122,7 +122,7 @@ def test_a_folder_that_is_no_run_names_one_below_after_a_short_look(
     with pytest.raises(UserError, match=re.escape(f"such as {run}.")):
         check_run_folder(tmp_path)
     monkeypatch.setattr("hydra_peft.runs.folder._LOOKED_AT", 2)
-    with pytest.raises(UserError, match="give the folder of one, as train.py printed it"):
+    with pytest.raises(UserError, match=r"give the folder of one, as train\.py printed it"):
         check_run_folder(tmp_path)
     with pytest.raises(UserError, match="is not there: give the folder"):
         check_run_folder(tmp_path / ("a" * 300))
