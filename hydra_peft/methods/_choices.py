@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.plain_text import quoted
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
@@ -13,6 +14,6 @@ def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     """
     if value not in choices:
         raise UserError(
-            f"{option} '{value}' is unknown{did_you_mean(value, choices)}: "
+            f"{option} {quoted(value)} is unknown{did_you_mean(value, choices)}: "
             f"choose one of {', '.join(choices)}."
         )
