@@ -104,6 +104,8 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     usual = {**defaults[origin], _AUGMENT: "none", _OPTIONS: _usual_options(own)}
     changed: dict[str, Any] = {}
     for key in sorted(own.keys() - _SHOWN):
+        if own[key] == TUNED and not origin.tuned:
+            continue  # what a method chose itself, which the option says that asked for it
         changed |= _changed(_flat(key, own[key]), _flat(key, usual.get(key, {})))
     return (*said, *(f"{_typed_key(key)}={_text(value)}" for key, value in changed.items()))
 
