@@ -6,11 +6,7 @@ from hydra_peft.errors import UserError, did_you_mean
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    """Check that ``value`` of ``option`` is one of ``choices``.
-
-    Raises:
-        UserError: it is not; the message offers near names.
-    """
+    """Check that ``value`` of ``option`` is one of ``choices``."""
     if value not in choices:
         raise UserError(
             f"{option} '{value}' is unknown{did_you_mean(value, choices)}: "
