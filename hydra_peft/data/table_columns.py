@@ -74,7 +74,7 @@ def _column(
     if len(found) > 1:
         raise UserError(
             f"{place} has several columns of {kind}s: set dataset.{kind}_column to one of "
-            f" {', '.join(found)}."
+            f"{', '.join(found)}."
         )
     return found[0]
 
