@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import quoted, shortened
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -26,6 +27,8 @@ _REASONS = {
     errno.EIO: "the disk reports an error",
 }
 
+#: characters of a path in a message
+_LONGEST_PATH = 500
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 #: what a user can do where the place is the right one; of other errors: choose another place
 _REMEDIES = {
@@ -56,6 +59,9 @@ def disk_sentence(error: OSError, key: str = "paths.runs") -> str | None:
     Args:
         key: what sets the folder.
     """
+    if error.errno == errno.ENAMETOOLONG:  # whether it was to be read or written
+        name = quoted(error.filename, os.fsdecode)
+        return f"no file or folder can be called {name}: a name has at most 255 bytes, a path 4096."
     said = disk_reason(error)
     elsewhere = f"set {key} to another folder"
     return said and f"{said}; {remedy(error, elsewhere)}. What was complete before is kept."
@@ -75,7 +81,7 @@ def disk_reason(error: OSError) -> str | None:
     if error.errno == errno.EEXIST and error.filename and not os.path.exists(error.filename):
         reason = f"it is a link to {os.path.realpath(error.filename)}, which is not there"
     name = error.filename2 or error.filename  # of a rename that which it was to become
-    where = f" at {name}" if name else ""
+    where = f" at {shortened(os.fsdecode(name), _LONGEST_PATH)}" if name else ""
     return f"cannot write{where}: {reason}"
 
 

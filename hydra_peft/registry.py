@@ -7,6 +7,7 @@ import pkgutil
 from types import ModuleType
 
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.plain_text import quoted
 
 
 def module_names(package: ModuleType) -> list[str]:
@@ -32,5 +33,5 @@ def find_module(package: ModuleType, name: object, key: str) -> ModuleType:
     names = module_names(package)
     if name not in names:
         near = did_you_mean(str(name), names)
-        raise UserError(f"{key} '{name}' is unknown{near}: choose one of {', '.join(names)}.")
+        raise UserError(f"{key} {quoted(name)} is unknown{near}: choose one of {', '.join(names)}.")
     return importlib.import_module(f"{package.__name__}.{name}")

@@ -46,7 +46,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path: Path, limited: int) -
         (errno.EACCES, "let it be written to, or set"),
         (errno.EPERM, "let it be written to, or set"),
         (errno.ENOTDIR, "move that file away, or set"),
-        (errno.ENAMETOOLONG, "; set paths.runs to another folder"),
+        (errno.ENAMETOOLONG, "no file or folder can be called /runs/a: a name has at most 255"),
     ],
 )
 def test_what_to_do_about_a_disk_depends_on_what_it_says(code: int, advice: str) -> None:

@@ -16,13 +16,14 @@ from hydra_peft.augmentations import Augmentation, augmentation_class
 from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
 from hydra_peft.config.grid import check_choices
 from hydra_peft.config.split_checks import check_splits
-from hydra_peft.data.split_roles import SplitRoles
+from hydra_peft.data.split_roles import FURTHER, SplitRoles
 from hydra_peft.errors import UserError
 from hydra_peft.heads._base import Head
 from hydra_peft.heads.linear import Linear
 from hydra_peft.limits import LearningRate, Limits, Scale, Share, check_limits
 from hydra_peft.methods._base import Method
 from hydra_peft.optimizers._base import Optimizer, WeightDecay
+from hydra_peft.plain_text import shortened
 from hydra_peft.schedules._base import EndRate, Epochs, Schedule, WarmupEpochs
 from hydra_peft.tasks import Task, build_task
 
@@ -33,6 +34,8 @@ PRECISIONS = ("auto", "fp32", "bf16")
 CACHES = ("train", "all", "none")
 NORMALIZATIONS = ("backbone", "imagenet")
 INITS = ("gaussian", "xavier", "kaiming")
+#: characters of a name in records and tables, and of a refused value in a message
+_LONGEST = 100
 COMPILE = ("auto", "true", "false")
 PREDICTIONS = ("auto", "true", "false")
 SELECTIONS = ("last", "best")
@@ -52,7 +55,14 @@ MAX_SLOTS = 1024
 
 def _require(condition: bool, key: str, value: object, expected: str) -> None:
     if not condition:
-        raise UserError(f"{key}={value} is not allowed: it must be {expected}.")
+        shown = shortened(str(value), _LONGEST)
+        raise UserError(f"{key}={shown} is not allowed: it must be {expected}.")
+
+
+def _name(key: str, value: str) -> None:
+    """Check a text that names something in records and tables."""
+    fits = 0 < len(value.strip()) == len(value) <= _LONGEST and value.isprintable()
+    _require(fits, key, value, f"a name of at most {_LONGEST} characters")
 
 
 def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
@@ -112,6 +122,7 @@ class ModelConfig(_Group, key="model"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _name("model.name", self.name)
         if self.image_size is not None:
             check_image_size(self.image_size, self.architecture, self.arguments)
         file = self.checkpoint or ""
@@ -205,10 +216,13 @@ class DatasetConfig(_Group, key="dataset"):
         names = {"benchmark": self.benchmark, "name": self.name}
         names |= {"folder": self.folder} if self.folder is not None else {}
         names |= {f"aliases[{i}]": alias for i, alias in enumerate(self.aliases)}
-        names |= {f"splits ('{name}')": name for name in self.splits.names()}
+        roles = dict(vars(self.splits))
+        roles |= {f"{FURTHER}[{i}]": name for i, name in enumerate(roles.pop(FURTHER))}
+        names |= {f"splits.{role}": name for role, name in roles.items() if name is not None}
         for key, name in names.items():
             plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) is not None
             _require(plain, f"dataset.{key}", name, "a plain name of letters, digits and _.+-")
+        _name("dataset.group", self.group)
         splits = self.splits.names()
         complete = set(self.sizes) == set(splits)
         expected = f"a positive number for each of dataset.splits: {', '.join(splits)}"
@@ -356,6 +370,7 @@ class ProtocolConfig(_Group, key="protocol"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _name("protocol.name", self.name)
         _one_of("protocol.selection", self.selection, SELECTIONS)
         _one_of("protocol.search", self.search, SEARCHES)
         if self.selection == "best" and self.evaluate_every is None:
@@ -387,7 +402,7 @@ class TrainConfig(_Group, key="train"):
     epochs: Epochs
     batch_size: BatchSize
     drop_last: bool
-    clip_grad: Annotated[float, Limits(above=0, most=1e6, logarithmic=True)] | None
+    clip_grad: Annotated[float, Limits(least=1e-9, most=1e6, logarithmic=True)] | None
     label_smoothing: Share
     compile: str = "auto"
     cuda_graph: bool = False

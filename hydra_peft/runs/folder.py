@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
 import os
 import re
 from pathlib import Path
@@ -26,6 +28,8 @@ WRITTEN = (FILE, CONFIG, *ADAPTER, PREDICTIONS, TRACEBACK, METRICS, LOG)
 SUPERSEDED = ".superseded-"
 #: where below the runs those of a search are: no table takes them for results
 TUNING = "tuning"
+#: where a run is looked for that a folder named by mistake may hold: levels below it, and entries
+_DEPTH, _LOOKED_AT = 4, 5000
 
 
 def predictions_name(split: str, counted: str) -> str:
@@ -130,13 +134,29 @@ def check_run_folder(folder: Path) -> None:
     """
     if holds_record(folder):
         return
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # a name may be too long for Path.is_dir()
         what = "no folder" if os.path.lexists(folder) else "not there"
         raise UserError(f"{folder} is {what}: give the folder of a run, as train.py printed it.")
-    below = (path.parent for depth in range(1, 5) for path in folder.glob("*/" * depth + FILE))
-    run = next(below, None)
-    advice = f"such as {run}" if run else "as train.py printed it"
+    advice = f"such as {run}" if (run := _run_below(folder)) else "as train.py printed it"
     raise UserError(f"{folder} is no run, it has no {FILE}: give the folder of one, {advice}.")
+
+
+def _run_below(folder: Path) -> str | None:
+    """Return a run's folder some levels below ``folder``, if a short look finds one."""
+    waiting, looked_at = collections.deque([(os.fspath(folder), 0)]), 0
+    while waiting and looked_at < _LOOKED_AT:
+        place, depth = waiting.popleft()
+        try:
+            with os.scandir(place) as entries:
+                inside = list(itertools.islice(entries, _LOOKED_AT - looked_at))
+        except OSError:  # it may be gone by now, or others'
+            continue
+        looked_at += len(inside)
+        if depth and any(entry.name == FILE for entry in inside):
+            return place
+        if depth < _DEPTH:
+            waiting += sorted((e.path, depth + 1) for e in inside if _may_hold_runs(e))
+    return None
 
 
 def find_runs(runs: Path, unreadable: list[str] | None = None) -> list[Path]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fabricated_runs import put, record
 
+from hydra_peft.errors import UserError
 from hydra_peft.runs.collection import collect
-from hydra_peft.runs.folder import find_runs
+from hydra_peft.runs.folder import check_run_folder, find_runs
 from hydra_peft.runs.record import write_record
 
 
@@ -110,3 +112,17 @@ def test_each_bad_record_is_named_and_the_rest_counts(tmp_path: Path) -> None:
     assert any("schema 99" in text for text in left_out)
     (twice,) = set(collection.warnings) - set(left_out)
     assert f"is there twice, as {good} and {tmp_path / 'twin'}: the later of the two" in twice
+
+
+def test_a_folder_that_is_no_run_names_one_below_after_a_short_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = put(tmp_path)
+    (tmp_path / "other").symlink_to(tmp_path)
+    with pytest.raises(UserError, match=re.escape(f"such as {run}.")):
+        check_run_folder(tmp_path)
+    monkeypatch.setattr("hydra_peft.runs.folder._LOOKED_AT", 2)
+    with pytest.raises(UserError, match=r"give the folder of one, as train\.py printed it"):
+        check_run_folder(tmp_path)
+    with pytest.raises(UserError, match="is not there: give the folder"):
+        check_run_folder(tmp_path / ("a" * 300))

@@ -81,8 +81,10 @@ def files_by_split(place: str) -> dict[str, list[str]]:
 def _files(place: str) -> tuple[str, list[str]]:
     """Return what names of splits are looked for below, and the files, in order."""
     if os.path.isdir(place):
-        base, found = place, glob.glob(os.path.join(glob.escape(place), "**", "*"), recursive=True)
-        found = [file for file in found if file.lower().endswith(ENDING)]
+        # Not by a pattern: glob follows links to folders, and one may lead back to where it is.
+        inside = [(at, name) for at, _, names in os.walk(place) for name in names]
+        base = place
+        found = [os.path.join(*file) for file in inside if file[1].lower().endswith(ENDING)]
     elif os.path.isfile(place):
         base, found = os.path.dirname(place), [place]
     else:

@@ -164,6 +164,15 @@ def test_splits_are_in_the_names(
     assert {name: [Path(file).stem for file in files] for name, files in found.items()} == expected
 
 
+def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "train.parquet").touch()
+    for name in ("up", "again"):
+        (tmp_path / "a" / name).symlink_to(tmp_path)
+    expected = {"train": [f"{tmp_path}/a/train.parquet"]}
+    assert files_by_split(str(tmp_path)) == expected
+
+
 def damaged(file: Path) -> None:
     pets(12).to_parquet(str(file))
     file.write_bytes(file.read_bytes()[:-100])
