@@ -92,9 +92,6 @@ def check_ranks(model: ModelConfig, method: Method) -> None:
 
     Of an embedded model, and where ``model.arguments`` give it, the width is known: every linear
     layer of a transformer's block reads or writes features of that width.
-
-    Raises:
-        UserError: one does.
     """
     own = EMBEDDED.get(model.architecture, ("", {}))[1]
     width = model.arguments.get("embed_dim", own.get("embed_dim"))
@@ -110,9 +107,6 @@ def check_ranks(model: ModelConfig, method: Method) -> None:
 def check_targets(model: ModelConfig, method: Method) -> None:
     """Check that every target is the name of a linear layer, or of a module that holds one, as its
     method needs it, where all their names are known.
-
-    Raises:
-        UserError: one is not.
     """
     layers = linear_layers(model.architecture, model.arguments)
     if layers is None:
@@ -153,9 +147,9 @@ def _may_be_done(config: RunConfig) -> bool:
 
 
 def splits_read(config: RunConfig) -> list[str]:
-    """Return every split that a run or its tuning reads: what its record has hashes of."""
+    """Return every split that a run, or what chooses for it, reads: its record has their hashes."""
     protocol, roles = config.protocol, config.dataset.splits
-    tuned = (roles.fit, roles.val) if protocol.tune else ()
+    tuned = (roles.fit, roles.val) if config.chooses else ()
     names = (*tuned, protocol.train_split, *splits_scored(config))
     return list(dict.fromkeys(name for name in names if name is not None))
 
