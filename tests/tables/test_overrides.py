@@ -61,6 +61,29 @@ def test_every_difference_is_named(changes: dict[str, Any], marked: tuple[str, .
     assert found(run(**changes)) == marked
 
 
+@pytest.mark.parametrize(
+    ("changes", "marked"),
+    [
+        ({}, ()),
+        ({"method.targets": ["mlp.fc2"], "method.bias": False}, ("method=hydra_own",)),
+        ({"method.targets": ["mlp.fc2"]}, ("method.targets=[mlp.fc2]",)),
+        (
+            {"method.targets": ["mlp.fc2"], "method.bias": False, "train.epochs": 2},
+            ("method=hydra_own", "train.epochs=2"),
+        ),
+    ],
+)
+def test_a_preset_is_named_where_that_is_shorter(
+    changes: dict[str, Any], marked: tuple[str, ...]
+) -> None:
+    usual = {**DEFAULTS, "method.bias": True}
+    record = run(**{"method.bias": True, **changes})
+    origin = Origin.of(record)
+    own = {**usual, "method.targets": ["mlp.fc2"], "method.bias": False}
+    preset = dataclasses.replace(origin, preset="hydra_own")
+    assert marks(record, {origin: usual, preset: own}) == marked
+
+
 def test_the_task_of_the_adapter_that_was_started_from_is_named() -> None:
     start = {"task": "glue/mnli", "settings": "0" * 12}
     settings = {f"init_from.{key}": value for key, value in start.items()}
