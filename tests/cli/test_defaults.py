@@ -90,6 +90,6 @@ def test_a_part_of_conf_that_is_broken_is_left_out(
 
     shutil.copytree(root / "conf", tmp_path / "conf")
     (tmp_path / "conf/method/lora.yaml").write_text("name: lora\nrnak: 3\n")
-    monkeypatch.setattr("hydra_peft.cli.defaults.CONF", tmp_path / "conf")
+    monkeypatch.setattr("hydra_peft.checkout.CONF", tmp_path / "conf")
     origins = [Origin("mini", "clean", m, "vit_mini", tuned=False) for m in ("lora", "hydra")]
     assert list(default_settings(origins)) == origins[1:]

@@ -341,7 +341,7 @@ def test_command_line(
         (["step", "compile=yes"], "compile=yes is not allowed: it must be auto, true or false"),
         (["table8", "timed=True"], "timed=True is not allowed: it must be auto, true or false"),
         (["step", "precisions=fp8"], "precisions=fp8 is not allowed: it must be auto, or names"),
-        (["gpu", "dry=true", "parts=stop"], "parts=stop is unknown (did you mean 'step'?)"),
+        (["gpu", "dry=true", "parts=stop"], "parts 'stop' is unknown (did you mean 'step'?)"),
         (["gpu", "device=cpu"], "measures a GPU, and torch finds none that it may use here"),
         (["correctness", "only=test_none"], "has no test_none"),
     ):
