@@ -19,7 +19,8 @@ from hydra_peft.tables.overrides import Origin, by_role
 def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
     """Return the settings of a run of each origin to which nothing was said beside.
 
-    The splits of its protocol are by their roles, as :func:`by_role` makes them.
+    The splits of its protocol are by their roles, as :func:`by_role` makes them. Presets of its
+    method are beside it, as origins of their own.
 
     Origins that ``conf`` has no protocol or method for are left out, and so are those that it
     refuses; of a benchmark it need not know, since settings leave out what is the task's.
@@ -40,6 +41,8 @@ def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
                 # Of any other timm model the name is the architecture.
                 settings["model.architecture"] = origin.model
             found[origin] = settings
+            for preset, own in _presets(origin.method).items():
+                found[dataclasses.replace(origin, preset=preset)] = {**settings, **own}
     return found
 
 
@@ -103,6 +106,18 @@ def _overrides(origin: Origin) -> list[str] | None:
     words += [f"model={origin.model}"] if named else ["model=timm", "model.architecture=any"]
     tuned = ["protocol.tune=true", f"protocol.search={origin.search}"]
     return [*words, *tuned] if origin.tuned else words
+
+
+@functools.cache
+def _presets(method: str) -> dict[str, dict[str, Any]]:
+    """Return the settings that each other yaml of ``method`` names, by the yaml's name."""
+    found = {}
+    for name in (name for name in options("method") if name.startswith(f"{method}_")):
+        content = option("method", name)
+        own = {k: v for k, v in content.items() if k not in ("defaults", "name", "recipe")}
+        if method in content.get("defaults", ()):
+            found[name] = {f"method.{key}": value for key, value in own.items()}
+    return found
 
 
 def _tasks(benchmark: str) -> list[str]:
