@@ -115,6 +115,8 @@ def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str)
     usual = {**defaults, _AUGMENT: "none", _OPTIONS: _usual_options(own)}
     changed: dict[str, Any] = {}
     for key in sorted(own.keys() - _SHOWN):
+        if own[key] == TUNED and not own.get("protocol.tune"):
+            continue  # what a method chose itself, which the option says that asked for it
         changed |= _changed(_flat(key, own[key]), _flat(key, usual.get(key, {})))
     said = (f"method={preset}",) if preset else ()
     return (*said, *(f"{_typed_key(key)}={_text(value)}" for key, value in changed.items()))

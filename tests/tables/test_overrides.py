@@ -92,6 +92,12 @@ def test_the_task_of_the_adapter_that_was_started_from_is_named() -> None:
     assert marks(started, {}) == ("init_from=glue/mnli", "SETTINGS NOT CHECKED")
 
 
+def test_what_a_method_chose_itself_is_named_by_the_option_that_asked_for_it() -> None:
+    searched = {"method.search": "evolution", "method.rank": "tuned"}
+    usual = {**DEFAULTS, "method.search": "none", "method.rank": 5}
+    assert found(run(**searched), usual) == ("method.search=evolution",)
+
+
 def test_a_tuned_run_says_so_and_names_its_grid_only_where_it_is_another() -> None:
     tuned = {"protocol.tune": True, "optimizer.lr": "tuned", "protocol.grid": {"lr": [1], "s": []}}
     usual = {**DEFAULTS, **tuned}
