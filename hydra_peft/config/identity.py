@@ -77,6 +77,8 @@ def science(config: RunConfig) -> dict[str, Any]:
     if (options := config.dataset.source_options) is not None:
         groups["dataset"] |= options.identity()
     groups["method"] = config.method.identity()
+    if (prepared := config.method.preparation()) is not None:
+        groups["method"] |= dict.fromkeys(prepared.chooses, TUNED)
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.
         groups = opened(config, groups, TUNED)

@@ -15,7 +15,8 @@ from typing import Annotated, Any
 from hydra_peft.augmentations import Augmentation, augmentation_class
 from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
 from hydra_peft.config.grid import check_choices
-from hydra_peft.config.split_checks import check_splits
+from hydra_peft.config.preparation import check_preparation
+from hydra_peft.config.split_checks import check_held_out, check_splits
 from hydra_peft.data.split_roles import FURTHER, SplitRoles
 from hydra_peft.errors import UserError
 from hydra_peft.heads._base import Head
@@ -570,6 +571,9 @@ class RunConfig(_Group):
         _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, PRECISIONS)
         check_splits(self.protocol, self.dataset)
+        if (prepared := self.method.preparation()) is not None:
+            check_held_out(self.protocol, self.dataset, prepared.asked)
+            check_preparation(self, prepared)
         if self.protocol.tune:
             # What tuning decides, these values do not.
             check_choices(self)
@@ -583,6 +587,11 @@ class RunConfig(_Group):
         self._check_rates()
         if self.train.label_smoothing:
             self.task()
+
+    @property
+    def chooses(self) -> bool:
+        """Whether something is chosen on held-out data before the run: by tuning or the method."""
+        return self.protocol.tune or self.method.preparation() is not None
 
     def task(self) -> Task:
         """Build the task: loss, metrics and the width of its head.

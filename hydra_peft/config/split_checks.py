@@ -39,19 +39,24 @@ def check_splits(protocol: ProtocolConfig, dataset: DatasetConfig) -> None:
             f"{roles.val or '<a held-out split>'}."
         )
     if protocol.tune:
-        _check_tuning(protocol, dataset)
+        check_held_out(protocol, dataset, "protocol.tune=true")
 
 
-def _check_tuning(protocol: ProtocolConfig, dataset: DatasetConfig) -> None:
+def check_held_out(protocol: ProtocolConfig, dataset: DatasetConfig, asked: str) -> None:
+    """Check that what is ``asked`` for can choose on held-out data before the run that counts.
+
+    Raises:
+        UserError: none is held out, or the run is not on all of the labelled data.
+    """
     roles = dataset.splits
     if roles.fit is None or roles.val is None:
         raise UserError(
-            f"protocol.tune=true needs data that is held out, and dataset {dataset.name} has none: "
+            f"{asked} needs data that is held out, and dataset {dataset.name} has none: "
             "name such splits in dataset.splits.fit and dataset.splits.val."
         )
     if (protocol.train_split, protocol.evaluate_split) != (roles.train, roles.test):
         raise UserError(
-            f"protocol.tune=true chooses on {roles.val} before a run on all of {roles.train} and "
+            f"{asked} chooses on {roles.val} before a run on all of {roles.train} and "
             f"the test set; protocol.name={protocol.name} trains on {protocol.train_split} and "
             f"scores {protocol.evaluate_split}."
         )

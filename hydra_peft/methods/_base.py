@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +12,46 @@ from hydra_peft.limits import check_limits
 if TYPE_CHECKING:
     import torch
     from torch import nn  # tables read options and must not wait for torch
+
+
+@dataclass(frozen=True)
+class Preparation(ABC):
+    """Phases before the run that counts, in which a method chooses options of its own.
+
+    First a model with ``method`` is trained on the part of the training data that is not held out.
+    Then options are chosen by what this model scores on the held-out part, where it computes as a
+    model with these options. Last comes the run that counts, from its own start. The phases are
+    done by :mod:`hydra_peft.runs.preparing`, which resumes each.
+
+    Attributes:
+        method: what is trained first; it has no preparation itself.
+        changes: what this training has in the place of the run's values, by dotted key.
+        chooses: names of the options that are chosen.
+        asked: the words that ask for it, such as ``method.search=evolution``.
+    """
+
+    method: Method
+    changes: Mapping[str, Any]
+    chooses: tuple[str, ...]
+    asked: str
+
+    @abstractmethod
+    def candidates(
+        self, model: nn.Module, random: torch.Generator
+    ) -> Generator[dict[str, Any], float, None]:
+        """Yield options to score, each at most once; what is sent back is their score.
+
+        The same scores give the same candidates: a search that was cut off is done again, with the
+        scores that it had.
+
+        Args:
+            model: the trained one.
+            random: generator on the CPU, the same for this run's seed.
+        """
+
+    @abstractmethod
+    def show(self, model: nn.Module, options: Mapping[str, Any]) -> None:
+        """Make ``model`` compute in evaluation mode as a model with ``options``."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +112,10 @@ class Method(ABC):
             random: generator on the CPU, the same for this step of a run with this seed in every
                 process and after resuming: what is drawn from it needs no saving.
         """
+
+    def preparation(self) -> Preparation | None:
+        """Return the phases before the run, None where the options are taken as they are."""
+        return None
 
     def ranks(self) -> tuple[int, ...]:
         """Ranks that every adapted layer has to have room for, for a first look without torch."""

@@ -153,9 +153,9 @@ def _may_be_done(config: RunConfig) -> bool:
 
 
 def splits_read(config: RunConfig) -> list[str]:
-    """Return every split that a run or its tuning reads: what its record has hashes of."""
+    """Return every split that a run, or what chooses for it, reads: its record has their hashes."""
     protocol, roles = config.protocol, config.dataset.splits
-    tuned = (roles.fit, roles.val) if protocol.tune else ()
+    tuned = (roles.fit, roles.val) if config.chooses else ()
     names = (*tuned, protocol.train_split, *splits_scored(config))
     return list(dict.fromkeys(name for name in names if name is not None))
 

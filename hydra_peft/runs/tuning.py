@@ -11,14 +11,17 @@ from typing import Any
 
 from hydra_peft.config.grid import Choice, choices, logarithmic, opened, used
 from hydra_peft.config.identity import TUNED, config_id, science
+from hydra_peft.config.preparation import on_held_out, prepared_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import RunFailed, UserError
+from hydra_peft.methods._base import Preparation
 from hydra_peft.metrics import find_metric, score_text
 from hydra_peft.runs.assembly import check_images, load_backbone
-from hydra_peft.runs.existing import folder_of
+from hydra_peft.runs.existing import folder_of, retry_of
 from hydra_peft.runs.folder import TUNING, runs_of_task
 from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.outcome import Outcome, existing_outcome
+from hydra_peft.runs.preparing import choose_options
 from hydra_peft.runs.record import Record, completed_score, read_record
 from hydra_peft.runs.run import run
 from hydra_peft.runs.search import (
@@ -36,7 +39,10 @@ log = logging.getLogger("hydra_peft")
 
 
 def run_protocol(config: RunConfig) -> Outcome:
-    """Do what ``config`` describes: one run, or with ``protocol.tune`` the search before it too.
+    """Do what ``config`` describes: one run, or what chooses for it on held-out data before it too.
+
+    With ``protocol.tune`` that is a search; a method may have a preparation of its own
+    (:class:`hydra_peft.methods._base.Preparation`).
 
     The search trains each combination of ``protocol.grid``, or those that ``protocol.search``
     draws, on the part ``fit`` of the training data and scores its last epoch on ``val``, which is
@@ -53,13 +59,15 @@ def run_protocol(config: RunConfig) -> Outcome:
         RunFailed: no combination gave a score, or one failed before and is not asked for again.
     """
     config = on_device(config)
-    if not config.protocol.tune:
+    if not config.chooses:
         return run(config)
+    prepared = config.method.preparation()
     check_search(config.protocol)
     if current().size > 1:
+        asked = "protocol.tune=true" if prepared is None else prepared.asked
         raise UserError(
-            "torchrun trains one run in several processes, but protocol.tune=true does many: tune "
-            "without torchrun."
+            f"torchrun trains one run in several processes, but {asked} does more than one: leave "
+            "torchrun out."
         )
     _, weights = load_backbone(config.model, config.seed)
     existing = existing_outcome(config, folder_of(config, weights))
@@ -67,6 +75,32 @@ def run_protocol(config: RunConfig) -> Outcome:
         return existing
     # Now, not after a search that may take days: only the last run needs the test set.
     check_images(config)
+    best, tuning = _tuned(config) if prepared is None else _prepared(config, prepared)
+    return run(best.apply(config), tuning=tuning)
+
+
+def _prepared(config: RunConfig, found: Preparation) -> tuple[Choice, dict[str, Any]]:
+    """Do the phases of the method's preparation; return what it chose, for a record too."""
+    first = preparation_run(config)
+    assert first is not None, "found"
+    outcome = run(first)
+    if outcome.record.status != "completed":
+        record, retry = outcome.record, retry_of(outcome.record)
+        raise RunFailed(
+            f"{config.dataset.name}: the run that {found.asked} trains first, in {outcome.folder}, "
+            f"is {record.status} ({record.error}): sweep.retry={retry} starts it again."
+        )
+    return choose_options(config, found, outcome)
+
+
+def preparation_run(config: RunConfig) -> RunConfig | None:
+    """Return the run that the method of ``config`` trains first; None where it has none."""
+    prepared = prepared_config(config)
+    return None if prepared is None else dataclasses.replace(prepared, **_apart(config))
+
+
+def _tuned(config: RunConfig) -> tuple[Choice, dict[str, Any]]:
+    """Do the search that ``protocol.tune`` asks for; return what it chose, for a record too."""
     tried = _search(config)
     scored = [
         (choice, outcome) for choice, outcome in tried if outcome.record.status == "completed"
@@ -83,11 +117,13 @@ def run_protocol(config: RunConfig) -> Outcome:
         if metric.better(completed_score(outcome.record), than=completed_score(reached.record)):
             best, reached = choice, outcome
     log.info("tuning of %s chose %s", config.dataset.name, best)
-    return run(best.apply(config), tuning=_describe(config, tried, best))
+    return best, _describe(config, tried, best)
 
 
 def tries(config: RunConfig) -> int:
-    """Number of combinations that the search of ``config`` tries."""
+    """Number of runs that choose for ``config``: combinations of a search, or the method's one."""
+    if not config.protocol.tune:
+        return int(config.chooses)
     if config.protocol.search == "grid":
         return len(choices(config))
     return trials_of(_space(config), config.protocol.trials)
@@ -131,43 +167,32 @@ def _search(config: RunConfig) -> list[tuple[Choice, Outcome]]:
 
 def _seed(config: RunConfig) -> int:
     """Return the seed of what the search of ``config`` tries."""
-    asked = config.protocol.tune_seed
+    asked = config.protocol.tune_seed if config.protocol.tune else None
     return config.seed if asked is None else asked
 
 
 def candidate(config: RunConfig, choice: Choice) -> RunConfig:
     """Return the run of the search that tries ``choice`` for ``config``."""
-    roles = config.dataset.splits
-    assert roles.fit is not None, "checked where tuning is asked for"
-    assert roles.val is not None, "checked likewise"
-    protocol = dataclasses.replace(
-        config.protocol,
-        name=f"{config.protocol.name}-tuning",
-        train_split=roles.fit,
-        evaluate_split=roles.val,
-        selection="last",
-        evaluate_every=None,
-        tune=False,
-        tune_seed=None,
-    )
-    paths = dataclasses.replace(config.paths, runs=str(Path(config.paths.runs) / TUNING))
+    protocol = on_held_out(config, "tuning")
+    return choice.apply(config, seed=_seed(config), protocol=protocol, **_apart(config))
+
+
+def _apart(config: RunConfig) -> dict[str, Any]:
+    """Return where runs that choose for ``config`` go, and what is done about existing ones."""
     # A search that is asked for twice goes on; only a plain run can be an error to repeat.
     on_existing = "rerun" if config.sweep.on_existing == "rerun" else "skip"
-    return choice.apply(
-        config,
-        seed=_seed(config),
-        protocol=protocol,
-        paths=paths,
-        sweep=dataclasses.replace(config.sweep, on_existing=on_existing),
-    )
+    return {
+        "paths": dataclasses.replace(config.paths, runs=str(Path(config.paths.runs) / TUNING)),
+        "sweep": dataclasses.replace(config.sweep, on_existing=on_existing),
+    }
 
 
 def trials_begun(config: RunConfig) -> Iterator[tuple[Path, Record]]:
     """Yield folder and record of each run that the search of ``config`` does or may draw.
 
-    On whatever weights; none where nothing is searched for.
+    On whatever weights; none where nothing is chosen.
     """
-    if not config.protocol.tune:
+    if not config.chooses:
         return
     dataset = config.dataset
     tuning = Path(config.paths.runs) / TUNING
@@ -182,6 +207,8 @@ def trials_begun(config: RunConfig) -> Iterator[tuple[Path, Record]]:
 
 def _is_trial(record: Record, config: RunConfig) -> bool:
     """Whether ``record`` differs from the trials of ``config`` in what tuning chooses alone."""
+    if (prepared := preparation_run(config)) is not None:
+        return record.config_id == config_id(prepared)
     if config.protocol.search == "grid":
         return record.config_id in {config_id(candidate(config, one)) for one in choices(config)}
     expected = opened(config, science(candidate(config, choices(config)[0])), TUNED)

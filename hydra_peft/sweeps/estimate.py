@@ -9,6 +9,7 @@ from statistics import fmean, median
 from typing import Any
 
 from hydra_peft.config.grid import used
+from hydra_peft.config.preparation import prepared_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs.environment import hardware
@@ -78,13 +79,16 @@ class PastTimes:
         kind = (config.model.name, config.method.name, _machine(hardware(device)))
         epochs = config.train.epochs
         alike = self._alike.get((*kind, config.dataset.benchmark, config.dataset.name, epochs))
-        if alike and not config.protocol.tune:
+        if alike and not config.chooses:
             return median(alike)
         rates = self._rates.get(kind)
         if not rates:
             return None
         sizes = config.dataset.sizes
         images = sizes[config.protocol.train_split]
+        if (prepared := prepared_config(config)) is not None:
+            first = sizes[prepared.protocol.train_split] * prepared.train.epochs
+            return median(rates) * (images * epochs + first)
         if not config.protocol.tune:
             return median(rates) * images * epochs
         assert config.dataset.splits.fit is not None, "checked where tuning is asked for"

@@ -228,7 +228,7 @@ def _state_of_search(
     config: RunConfig, weights: Weights, reason: str | None
 ) -> tuple[str, str | None]:
     """Return the state of a job that has not begun by what its search, if any, came to."""
-    if not config.protocol.tune:
+    if not config.chooses:
         return "new", reason
     begun = [record for _, record in trials_begun(config)]
     trials = [trial for trial in begun if trial.weights.get("sha256") == weights.sha256]
