@@ -38,9 +38,6 @@ def check_finite(tensor: Tensor, where: str, *, mask: bool = False) -> None:
 
     Args:
         mask: as of :func:`is_sound`.
-
-    Raises:
-        UserError: they cannot.
     """
     if not is_sound(tensor, mask=mask):
         raise UserError(f"{where} has values that are not finite: fetch the file again.")
@@ -51,9 +48,6 @@ def check_weight(tensor: Tensor, dtype: torch.dtype, where: str, *, mask: bool =
 
     Args:
         mask: as of :func:`is_sound`.
-
-    Raises:
-        UserError: it has another kind of numbers, or one that is not finite in ``dtype``.
     """
     if tensor.dtype != dtype and not {tensor.dtype, dtype} <= set(FLOATS):
         raise wrong_dtype(where, tensor.dtype)
@@ -70,9 +64,6 @@ def check_dense(tensor: Tensor, where: str, file_bytes: int) -> None:
 
     A file can describe others: sparse ones, ones without values, views that repeat one value
     millions of times.
-
-    Raises:
-        UserError: it is another.
     """
     kinds = {
         "sparse": tensor.layout != torch.strided,

@@ -61,9 +61,6 @@ def check_values(tensors: Iterable[Tensor], verb: str) -> None:
     Args:
         tensors: of a model.
         verb: what is to be done with their values, such as ``save``.
-
-    Raises:
-        UserError: they have none.
     """
     if any(tensor.is_meta for tensor in tensors):
         raise UserError(
@@ -106,9 +103,6 @@ def check_computed(model: nn.Module, before: tuple[str, ...]) -> None:
 
     Args:
         before: :func:`computed_tensors` at that time.
-
-    Raises:
-        UserError: one is.
     """
     if new := [name for name in computed_tensors(model) if name not in before]:
         raise UserError(

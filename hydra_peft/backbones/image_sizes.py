@@ -56,11 +56,7 @@ def check_image_size(size: int, architecture: str, arguments: Mapping[str, Any])
 
 
 def check_multiple(size: int, patch: int, architecture: str) -> None:
-    """Check that patches of ``patch`` pixels cover a side of ``size`` pixels.
-
-    Raises:
-        UserError: they do not; the message names the nearest sizes that they cover.
-    """
+    """Check that patches of ``patch`` pixels cover a side of ``size`` pixels."""
     if size % patch:
         fewer = size // patch * patch
         near = f"{fewer} or {fewer + patch}" if fewer else str(patch)

@@ -44,11 +44,7 @@ def check_weights_exist(architecture: str, checkpoint: str | None, remedy: str |
 
 
 def check_suffix(path: Path) -> None:
-    """Check that the ending of a checkpoint's name is one of :data:`SUFFIXES`.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Check that the ending of a checkpoint's name is one of :data:`SUFFIXES`."""
     if path.suffix not in SUFFIXES:
         raise UserError(
             f"model.checkpoint={path} has the unknown ending '{path.suffix}': expected one of "

@@ -95,10 +95,6 @@ def _typed(key: str, text: str, kind: Any) -> Any:
 
 
 def check_name(name: str | None) -> None:
-    """Check that files called ``name`` stay in the folder that ``out=`` names.
-
-    Raises:
-        UserError: it has folders of its own.
-    """
+    """Check that files called ``name`` stay in the folder that ``out=`` names."""
     if name and (Path(name).name != name or name == ".."):
         raise UserError(f"name={name} is not allowed: give a name alone, and the folder with out=.")

@@ -24,7 +24,8 @@ from hydra_peft.tables.overrides import Origin, by_role
 def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
     """Return the settings of a run of each origin to which nothing was said beside.
 
-    The splits of its protocol are by their roles, as :func:`by_role` makes them.
+    The splits of its protocol are by their roles, as :func:`by_role` makes them. Presets of its
+    method are beside it, as origins of their own.
 
     Origins that ``conf`` has no protocol or method for are left out, and so are those that it
     refuses; of a benchmark it need not know, since settings leave out what is the task's.
@@ -47,6 +48,8 @@ def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
                 # Of any other timm model the name is the architecture.
                 settings["model.architecture"] = origin.model
             found[origin] = settings
+            for preset, options in _presets(origin.method).items():
+                found[dataclasses.replace(origin, preset=preset)] = {**settings, **options}
     return found
 
 
@@ -116,6 +119,18 @@ def _overrides(origin: Origin) -> list[str] | None:
     words += [f"model={origin.model}"] if named else ["model=timm", "model.architecture=any"]
     tuned = ["protocol.tune=true", f"protocol.search={origin.search}"]
     return [*words, *tuned] if origin.tuned else words
+
+
+@functools.cache
+def _presets(method: str) -> dict[str, dict[str, Any]]:
+    """Return the settings that each other yaml of ``method`` names, by the yaml's name."""
+    found = {}
+    for path in sorted((CONF / "method").glob(f"{method}_*.yaml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        options = {k: v for k, v in content.items() if k not in ("defaults", "name", "recipe")}
+        if method in content.get("defaults", ()):
+            found[path.stem] = {f"method.{key}": value for key, value in options.items()}
+    return found
 
 
 @functools.cache

@@ -23,11 +23,7 @@ _OF_PLUGINS = ("hydra.launcher", "hydra.sweeper")
 
 
 def check_keys_of_hydra(words: Sequence[str]) -> None:
-    """Check that overrides of ``hydra.*`` give keys that Hydra has one value, of the right kind.
-
-    Raises:
-        UserError: one does not.
-    """
+    """Check that overrides of ``hydra.*`` give keys that Hydra has one value, of the right kind."""
     parser = OverridesParser.create()
     for word in filter(_OWN.match, words):
         try:

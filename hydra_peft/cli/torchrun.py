@@ -37,11 +37,7 @@ def together(main: Callable[[], int]) -> int:
 
 
 def check_words(words: Sequence[str]) -> None:
-    """Check that a command that torchrun started is for one run.
-
-    Raises:
-        UserError: it is not, or the processes are not numbered from 0.
-    """
+    """Check that a command that torchrun started is for one run."""
     rank, size = os.environ["RANK"], os.environ["WORLD_SIZE"]
     if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
         raise UserError(

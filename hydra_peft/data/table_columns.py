@@ -28,62 +28,55 @@ def image_column(features: Mapping[str, Any], given: str | None, place: str) -> 
     """
     images = [n for n, f in features.items() if type(f).__name__ == "Image"]
     encoded = [n for n, f in features.items() if _is_encoded(f)]
-    if given is not None:
-        _check_there(features, given, "image", place)
-        if given not in (*images, *encoded):
-            raise UserError(
-                f"{place}: column '{given}' of dataset.image_column has {_kind(features[given])}, "
-                "no encoded images."
-            )
-        return given
-    found = images or encoded
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise UserError(
-            f"{place} has no column of images, only {_listed(features)}: images must be encoded "
-            "(PNG, JPEG, ...) in a column of their own; where there are paths, use dataset=csv."
-        )
-    raise UserError(
-        f"{place} has several columns of images: set dataset.image_column to one of "
-        f"{', '.join(found)}."
+    need = (
+        "images must be encoded (PNG, JPEG, ...) in a column of their own; where there are paths, "
+        "use dataset=csv"
     )
+    return _column("image", features, given, images, encoded, place, need)
 
 
 def label_column(features: Mapping[str, Any], given: str | None, image: str, place: str) -> str:
     """Return the column of labels: of the feature ClassLabel, else of names or whole numbers.
 
-    Args:
-        features: of each column.
-        given: its name, if it is known.
-        image: the column of images.
-        place: whose columns, for messages.
-
-    Raises:
-        UserError: there is no such column, or several.
+    Args and errors are those of :func:`image_column`; ``image`` is the column of images.
     """
     classes = [n for n, f in features.items() if type(f).__name__ == "ClassLabel"]
     others = [n for n, f in features.items() if n != image and _names_classes(f)]
+    need = "a label must be a class, a name or a whole number"
+    return _column("label", features, given, classes, others, place, need)
+
+
+def _column(
+    kind: str,
+    features: Mapping[str, Any],
+    given: str | None,
+    sure: list[str],
+    possible: list[str],
+    place: str,
+    need: str,
+) -> str:
     if given is not None:
-        _check_there(features, given, "label", place)
-        if given not in (*classes, *others):
+        if given not in features:
             raise UserError(
-                f"{place}: column '{given}' of dataset.label_column has {_kind(features[given])}: "
-                "a label must be a class, a name or a whole number."
+                f"{place} has no column '{given}' for dataset.{kind}_column"
+                f"{did_you_mean(given, features)}: it has {', '.join(features)}."
+            )
+        if given not in (*sure, *possible):
+            raise UserError(
+                f"{place}: column '{given}' of dataset.{kind}_column has {_kind(features[given])}: "
+                f"{need}."
             )
         return given
-    found = classes or others
-    if len(found) == 1:
-        return found[0]
+    found = sure or possible
     if not found:
+        listed = ", ".join(f"{name} ({_kind(feature)})" for name, feature in features.items())
+        raise UserError(f"{place} has no column of {kind}s, only {listed}: {need}.")
+    if len(found) > 1:
         raise UserError(
-            f"{place} has no column of labels, only {_listed(features)}: a label must be a class, "
-            "a name or a whole number."
+            f"{place} has several columns of {kind}s: set dataset.{kind}_column to one of "
+            f"{', '.join(found)}."
         )
-    raise UserError(
-        f"{place} has several columns that may be the labels: set dataset.label_column to one of "
-        f"{', '.join(found)}."
-    )
+    return found[0]
 
 
 def _is_encoded(feature: Any) -> bool:
@@ -102,15 +95,3 @@ def _kind(feature: Any) -> str:
     if kind == "Value":
         return f"{feature.dtype} values"
     return {"Image": "images", "ClassLabel": "classes"}.get(kind, f"values of type {kind}")
-
-
-def _listed(features: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} ({_kind(feature)})" for name, feature in features.items())
-
-
-def _check_there(features: Mapping[str, Any], name: str, key: str, place: str) -> None:
-    if name not in features:
-        raise UserError(
-            f"{place} has no column '{name}' for dataset.{key}_column"
-            f"{did_you_mean(name, features)}: it has {', '.join(features)}."
-        )

@@ -19,11 +19,7 @@ OPTION = "band=sd            sample standard deviation (default: range, least to
 
 
 def check_band(band: str) -> None:
-    """Check that there is such a band.
-
-    Raises:
-        UserError: there is not.
-    """
+    """Check that there is such a band."""
     if band not in BANDS:
         raise UserError(f"band={band} is not known: it must be one of {', '.join(BANDS)}.")
 

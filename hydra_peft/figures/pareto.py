@@ -234,8 +234,11 @@ def plot(data: FigureData) -> Picture:
         panels[1].set_xlabel("the same, where they crowd (linear scale)")
     head = "with mean" if facts["head"] else "without"
     panels[0].set_xlabel(f"trainable parameters {head} head (log scale)")
-    made.supylabel(facts["y"])
+    label = made.supylabel(facts["y"])
     legend(made, handles, data.warnings)
+    made.draw_without_rendering()  # where the panels are depends on how long the legend is
+    top, bottom = panels[0].get_position().y1, panels[-1].get_position().y0
+    label.set_y((top + bottom) / 2)
     return made
 
 

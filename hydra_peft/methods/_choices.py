@@ -7,11 +7,7 @@ from hydra_peft.plain_text import quoted
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    """Check that ``value`` of ``option`` is one of ``choices``.
-
-    Raises:
-        UserError: it is not; the message offers near names.
-    """
+    """Check that ``value`` of ``option`` is one of ``choices``."""
     if value not in choices:
         raise UserError(
             f"{option} {quoted(value)} is unknown{did_you_mean(value, choices)}: "

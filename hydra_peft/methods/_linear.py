@@ -45,11 +45,7 @@ class LinearMethod(Method):
         """
 
     def check_fit(self, layer: nn.Linear) -> None:
-        """Check that the options fit one layer.
-
-        Raises:
-            UserError: they do not; the layer's name is put before the message.
-        """
+        """Check that the options fit one layer."""
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put an adapter in the place of every target; return the names of the layers."""

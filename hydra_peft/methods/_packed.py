@@ -11,11 +11,7 @@ PARTS = ("q", "k", "v")
 
 
 def check_parts(parts: Sequence[str]) -> None:
-    """Check that ``parts`` names queries, keys or values, each once at most.
-
-    Raises:
-        UserError: it does not.
-    """
+    """Check that ``parts`` names queries, keys or values, each once at most."""
     if not set(parts) <= set(PARTS) or len(set(parts)) < len(parts):
         raise UserError(
             f"parts={list(parts)} is not a list of some of q, k and v, such as [q, v]; "

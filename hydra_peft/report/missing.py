@@ -17,6 +17,8 @@ from hydra_peft.tables.strays import strays, wanted_seeds
 
 #: settings that a command may repeat: none of them can name code or leave the run's own keys
 _KEY = re.compile(r"(model|data|head|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+")
+#: begin of an override that is a preset, a yaml of a method that another one names too
+_PRESET = "method="
 #: settings that are chosen by a yaml of the group: the name alone would leave the other's options
 _CHOSEN = re.compile(r"(head|optimizer)\.name=")
 #: beginnings of those that conf may not have yet
@@ -162,7 +164,8 @@ def _method(row: Row, table: Table) -> list[str] | None:
     names = (str(row.method.get("name")), table.protocol, *precision)
     if not all(map(_NAME.fullmatch, names)):
         return None
-    words = [f"method={names[0]}", *_ranks(row), f"protocol={table.protocol}"]
+    preset = next((o for o in row.overrides if o.startswith(_PRESET)), f"{_PRESET}{names[0]}")
+    words = [preset, *_ranks(row), f"protocol={table.protocol}"]
     words += [f"precision={name}" for name in precision]
     return words + ["data.allow_partial=true"] * row.partial
 
@@ -171,6 +174,8 @@ def _overrides(row: Row) -> list[str] | None:
     """Return the overrides of a row's runs, None where they are not known or not plain."""
     words = []
     for override in row.overrides:
+        if override.startswith(_PRESET):
+            continue
         key, _, value = override.partition("=")
         if override == UNCHECKED:
             return None

@@ -307,11 +307,7 @@ def data_sha256(config: RunConfig) -> str:
 
 
 def check_batches(count: int, batch_size: int, drop_last: bool) -> None:
-    """Check that an epoch has at least one batch.
-
-    Raises:
-        UserError: ``drop_last`` leaves none.
-    """
+    """Check that an epoch has at least one batch."""
     if drop_last and batch_size > count:
         raise UserError(
             f"train.batch_size={batch_size} with train.drop_last=true leaves no batch of "

@@ -92,9 +92,6 @@ def check_ranks(model: ModelConfig, method: Method) -> None:
 
     Of an embedded model, and where ``model.arguments`` give it, the width is known: every linear
     layer of a transformer's block reads or writes features of that width.
-
-    Raises:
-        UserError: one does.
     """
     own = EMBEDDED.get(model.architecture, ("", {}))[1]
     width = model.arguments.get("embed_dim", own.get("embed_dim"))
@@ -110,9 +107,6 @@ def check_ranks(model: ModelConfig, method: Method) -> None:
 def check_targets(model: ModelConfig, method: Method) -> None:
     """Check that every target is the name of a linear layer, or of a module that holds one, as its
     method needs it, where all their names are known.
-
-    Raises:
-        UserError: one is not.
     """
     layers = linear_layers(model.architecture, model.arguments)
     if layers is None:

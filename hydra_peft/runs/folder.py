@@ -79,9 +79,6 @@ def check_file_places(folder: Path) -> None:
     """Check that no folder has the name of a file that a run writes into ``folder``.
 
     Found before training: no file can take the place of a folder.
-
-    Raises:
-        UserError: one has.
     """
     for path in (*(folder / name for name in WRITTEN), *folder.glob(PREDICTIONS_OF.format("*"))):
         if path.is_dir() and not path.is_symlink():

@@ -154,9 +154,6 @@ def _check_sizes(skeleton: nn.Module, record: Record, folder: Path) -> None:
 
     Args:
         skeleton: the adapted model, without storage.
-
-    Raises:
-        UserError: it is not.
     """
     counts = dataclasses.asdict(count_parameters(skeleton))
     for name, count in counts.items():
@@ -296,11 +293,7 @@ def split_hash(description: Mapping[str, Any], split: str) -> str:
 
 
 def check_same(what: str, now: str, recorded: object, folder: Path) -> None:
-    """Check that the hash of data or weights is still the one that the run in ``folder`` recorded.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Check that data or weights still have the hash that the run in ``folder`` recorded."""
     if now != recorded:
         raise UserError(
             f"the {what} (sha256 {now[:12]}) are not those of the run in {folder} "

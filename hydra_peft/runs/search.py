@@ -57,9 +57,6 @@ def check_search(protocol: ProtocolConfig) -> None:
     """Check that what the tuning of ``protocol``, if any, draws with is installed.
 
     Not part of the check of a config, since one is read on machines that never search.
-
-    Raises:
-        UserError: it is not.
     """
     if protocol.tune and protocol.search == "optuna":
         _optuna()

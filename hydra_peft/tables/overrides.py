@@ -58,6 +58,7 @@ class Origin:
         model: the backbone's name.
         tuned: whether ``protocol.tune`` was on.
         search: how it chose then, as ``protocol.search``.
+        preset: name of a yaml that sets options of the method; empty for the method's own.
     """
 
     benchmark: str
@@ -66,6 +67,7 @@ class Origin:
     model: str
     tuned: bool
     search: str = _GRID
+    preset: str = ""
 
     @classmethod
     def of(cls, record: Record) -> Origin:
@@ -90,7 +92,8 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     Returns:
         ``tuned`` where it was (``tuned by optuna`` if not by grid), ``init_from=`` the task of the
         adapter that was started from, then ``key=value`` for each
-        setting that is not as by default. A setting that the record lacks is no difference: its
+        setting that is not as by default, after ``method=`` a preset where that leaves fewer. A
+        setting that the record lacks is no difference: its
         code did not have the option yet.
     """
     origin = Origin.of(record)
@@ -101,10 +104,21 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     if origin not in defaults:
         return (*said, UNCHECKED)
     own = by_role(record.settings, record.role)
-    usual = {**defaults[origin], _AUGMENT: "none", _OPTIONS: _usual_options(own)}
+    presets = sorted(o.preset for o in defaults if dataclasses.replace(o, preset="") == origin)
+    found = [_differing(own, defaults[dataclasses.replace(origin, preset=p)], p) for p in presets]
+    return (*said, *min(found, key=len))
+
+
+def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str) -> tuple[str, ...]:
+    """Return ``key=value`` of each setting that is not one of ``defaults``, the preset's name
+    first."""
+    usual = {**defaults, _AUGMENT: "none", _OPTIONS: _usual_options(own)}
     changed: dict[str, Any] = {}
     for key in sorted(own.keys() - _SHOWN):
+        if own[key] == TUNED and not own.get("protocol.tune"):
+            continue  # what a method chose itself, which the option says that asked for it
         changed |= _changed(_flat(key, own[key]), _flat(key, usual.get(key, {})))
+    said = (f"method={preset}",) if preset else ()
     return (*said, *(f"{_typed_key(key)}={_text(value)}" for key, value in changed.items()))
 
 

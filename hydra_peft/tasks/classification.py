@@ -46,11 +46,7 @@ class Classification(Task):
         return outputs.argmax(dim=1) == targets
 
     def check_targets(self, targets: Tensor, name: str) -> None:
-        """Check that targets are int64 ``[n]`` below the number of classes.
-
-        Raises:
-            UserError: they are not.
-        """
+        """Check that targets are int64 ``[n]`` below the number of classes."""
         import torch
 
         if targets.dtype != torch.int64 or targets.ndim != 1:

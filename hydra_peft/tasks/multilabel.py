@@ -39,11 +39,7 @@ class Multilabel(Task):
         ]
 
     def check_targets(self, targets: Tensor, name: str) -> None:
-        """Check that targets are bool ``[n, classes]``.
-
-        Raises:
-            UserError: they are not.
-        """
+        """Check that targets are bool ``[n, classes]``."""
         import torch
 
         if targets.dtype != torch.bool or targets.shape[1:] != (self.outputs,):

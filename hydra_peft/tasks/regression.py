@@ -41,11 +41,7 @@ class Regression(Task):
         return [f"{value:.6g}" for value in probabilities[:, 0].tolist()]
 
     def check_targets(self, targets: Tensor, name: str) -> None:
-        """Check that targets are finite float32 ``[n]``.
-
-        Raises:
-            UserError: they are not.
-        """
+        """Check that targets are finite float32 ``[n]``."""
         import torch
 
         if targets.dtype != torch.float32 or targets.ndim != 1 or not targets.isfinite().all():

@@ -123,11 +123,7 @@ class World:
         return [data]
 
     def check_same(self, what: str, text: str) -> None:
-        """Check that all processes have the same ``text``.
-
-        Raises:
-            UserError: they do not; it says that they differ in ``what``.
-        """
+        """Check that all processes have the same ``text``."""
         if len({*self.all_gather(hashlib.sha256(text.encode()).digest())}) > 1:
             raise UserError(
                 f"the processes of this run have not the same {what}: give each machine the same "

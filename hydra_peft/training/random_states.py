@@ -75,11 +75,7 @@ def set_torch_states(states: Mapping[str, Tensor], device: torch.device) -> None
 
 
 def check_generator_state(state: Tensor) -> None:
-    """Check that ``state`` is one of torch's CPU generator.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Check that ``state`` is one of torch's CPU generator."""
     try:
         torch.Generator().set_state(state)
     except (RuntimeError, TypeError):

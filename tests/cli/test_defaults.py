@@ -33,7 +33,19 @@ def test_they_are_those_of_the_experiments(
     composed = check_config(compose_train(*words, "seed=3"))
     roles = {"validation": ("fit", "val")}.get(protocol, ("train", "test"))
     expected = dict(zip(("protocol.train_split", "protocol.evaluate_split"), roles, strict=True))
-    assert default_settings([origin]) == {origin: {**composed.settings, **expected}}
+    assert default_settings([origin])[origin] == {**composed.settings, **expected}
+
+
+def test_presets_stand_beside_their_method(compose_train: Callable[..., Any]) -> None:
+    origin = Origin("mini", "clean", "adapter", "vit_mini", tuned=False)
+    found = default_settings([origin])
+    assert {origin.preset for origin in found} == {"", "adapter_elevater", "adapter_houlsby"}
+    for one, settings in found.items():
+        words = (f"method={one.preset or one.method}", "dataset=mini/digits")
+        own = check_config(compose_train(*words)).settings
+        assert {k: v for k, v in settings.items() if k.startswith("method.")} == {
+            k: v for k, v in own.items() if k.startswith("method.")
+        }
 
 
 def test_tuned_ones_have_the_grid() -> None:
@@ -68,7 +80,8 @@ def test_any_timm_model_is_known_by_its_name() -> None:
 )
 def test_what_conf_does_not_have_is_left_out(change: dict[str, Any]) -> None:
     origin = Origin("mini", "clean", "lora", "vit_mini", tuned=False)
-    assert list(default_settings([origin, dataclasses.replace(origin, **change)])) == [origin]
+    found = default_settings([origin, dataclasses.replace(origin, **change)])
+    assert [known for known in found if not known.preset] == [origin]
 
 
 @pytest.mark.parametrize("benchmark", ["own", "elsewhere"])
@@ -80,7 +93,7 @@ def test_ones_own_data_is_held_against_the_recipe_that_it_takes(
     for tuned in (False, True):
         mine = check_config(compose_train(*words, f"protocol.tune={str(tuned).lower()}"))
         origin = Origin(benchmark, "clean", "hydra", "vit_mini", tuned=tuned)
-        assert default_settings([origin]) == {origin: mine.settings}
+        assert default_settings([origin])[origin] == mine.settings
 
 
 def test_a_part_of_conf_that_is_broken_is_left_out(
@@ -92,4 +105,4 @@ def test_a_part_of_conf_that_is_broken_is_left_out(
     (tmp_path / "conf/method/lora.yaml").write_text("name: lora\nrnak: 3\n")
     monkeypatch.setattr("hydra_peft.cli.defaults.CONF", tmp_path / "conf")
     origins = [Origin("mini", "clean", m, "vit_mini", tuned=False) for m in ("lora", "hydra")]
-    assert list(default_settings(origins)) == origins[1:]
+    assert {found.method for found in default_settings(origins)} == {"hydra"}

@@ -604,7 +604,7 @@ def test_partial_archive(cli: Cli, tmp_path: Path) -> None:
     ("files", "message"),
     [
         ({"readme": b"x", "toy_left/readme": b"no lists"}, "holds no task: expected folders such"),
-        ({"../toy_left/test.txt": b"x"}, "leaves the folder"),
+        ({"../toy_left/test.txt": b"x"}, "outside"),
     ],
 )
 def test_archive_of_something_else(
@@ -621,7 +621,7 @@ def test_rar(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "a.rar").write_bytes(b"Rar!\x1a\x07\x00")
     code, _, err = cli("vtab1k", f"archive={tmp_path}/a.rar", f"out={tmp_path}/out")
     assert code == 2
-    assert "'unrar x a.rar' or '7z x a.rar'" in err
+    assert "'unrar x a.rar'" in err
 
 
 # The real tasks and originals

@@ -46,6 +46,7 @@ def record(settings: Any, task: str, seed: int) -> Record:
         ("method=lora", "method.rank=8", "optimizer.lr=0.002", "train.epochs=7"),
         ("method=hydra", "method.rank_parallel=1", "method.rank_sequential=3"),
         ("method=seqlora", "method.targets=[attn.qkv]", "model.pretrained=false"),
+        ("method=adapter_houlsby", "method.rank=4"),
         ("method=linear", "protocol=paper", "protocol.tune=true"),
         ("method=full", "protocol=official", "optimizer.betas=[0.8,0.9]", "precision=bf16"),
     ],

@@ -46,7 +46,7 @@ def test_the_pages_examples_train_and_merge(
     do: Callable[..., Outcome], examples: Path, tmp_path: Path
 ) -> None:
     place = f"hydra.searchpath=[file://{examples}]"
-    outcome = do(place, "method=ia3", "dataset=dots", "train.epochs=1")
+    outcome = do(place, "method=gain", "dataset=dots", "train.epochs=1")
     record = outcome.record
     assert (record.status, record.primary) == ("completed", "mae")
     again = rebuild.reevaluate(

@@ -61,12 +61,41 @@ def test_every_difference_is_named(changes: dict[str, Any], marked: tuple[str, .
     assert found(run(**changes)) == marked
 
 
+@pytest.mark.parametrize(
+    ("changes", "marked"),
+    [
+        ({}, ()),
+        ({"method.targets": ["mlp.fc2"], "method.bias": False}, ("method=hydra_own",)),
+        ({"method.targets": ["mlp.fc2"]}, ("method.targets=[mlp.fc2]",)),
+        (
+            {"method.targets": ["mlp.fc2"], "method.bias": False, "train.epochs": 2},
+            ("method=hydra_own", "train.epochs=2"),
+        ),
+    ],
+)
+def test_a_preset_is_named_where_that_is_shorter(
+    changes: dict[str, Any], marked: tuple[str, ...]
+) -> None:
+    usual = {**DEFAULTS, "method.bias": True}
+    record = run(**{"method.bias": True, **changes})
+    origin = Origin.of(record)
+    own = {**usual, "method.targets": ["mlp.fc2"], "method.bias": False}
+    preset = dataclasses.replace(origin, preset="hydra_own")
+    assert marks(record, {origin: usual, preset: own}) == marked
+
+
 def test_the_task_of_the_adapter_that_was_started_from_is_named() -> None:
     start = {"task": "glue/mnli", "settings": "0" * 12}
     settings = {f"init_from.{key}": value for key, value in start.items()}
     started = dataclasses.replace(run(**settings), init_from=start)
     assert found(started) == ("init_from=glue/mnli",)
     assert marks(started, {}) == ("init_from=glue/mnli", "SETTINGS NOT CHECKED")
+
+
+def test_what_a_method_chose_itself_is_named_by_the_option_that_asked_for_it() -> None:
+    searched = {"method.search": "evolution", "method.rank": "tuned"}
+    usual = {**DEFAULTS, "method.search": "none", "method.rank": 5}
+    assert found(run(**searched), usual) == ("method.search=evolution",)
 
 
 def test_a_tuned_run_says_so_and_names_its_grid_only_where_it_is_another() -> None:

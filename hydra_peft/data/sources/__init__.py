@@ -12,7 +12,8 @@ and, where they are classes, the least and the greatest label.
 It may have keys of ``dataset`` of its own: a frozen dataclass ``OPTIONS`` with ``identity()``, what
 of them counts in a run's identity. Then ``describe(options)`` returns values of ``dataset`` that it
 finds out (``name``, ``classes``, ``splits``, ``sizes``) for where the config has null, and of its
-own keys the values that hold. A sweep asks once.
+own keys the values that hold. A sweep asks once. One that reads one's own images with their classes
+has ``read(options) -> OwnData`` in the place of ``load`` and ``labels_of``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+from hydra_peft.data import own_data
 from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.registry import find_module, module_names
 
@@ -53,7 +55,10 @@ def labels_of(source: str, request: DataRequest) -> SeenLabels:
     Raises:
         UserError: an unknown source or task, or data that is missing.
     """
-    return cast("SeenLabels", _module(source).labels_of(request))
+    module = _module(source)
+    if hasattr(module, "read"):
+        return own_data.labels_of(module.read(request.options), request)
+    return cast("SeenLabels", module.labels_of(request))
 
 
 def load_task(source: str, request: DataRequest) -> TaskData:
@@ -62,7 +67,10 @@ def load_task(source: str, request: DataRequest) -> TaskData:
     Raises:
         UserError: an unknown source or task, or data that cannot be read.
     """
-    return cast("TaskData", _module(source).load(request))
+    module = _module(source)
+    if hasattr(module, "read"):
+        return own_data.load(module.read(request.options), request)
+    return cast("TaskData", module.load(request))
 
 
 def _module(source: str) -> ModuleType:

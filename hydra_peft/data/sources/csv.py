@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra_peft.data import own_data
 from hydra_peft.data.label_files import Columns, read_label_file
 from hydra_peft.data.own_data import OwnData
-from hydra_peft.data.promises import SeenLabels
 from hydra_peft.data.sources._own_options import SplitOptions, absolute
-from hydra_peft.data.sources._request import DataRequest
-
-if TYPE_CHECKING:
-    from hydra_peft.data.task_data import TaskData  # loads torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,29 +51,12 @@ def describe(options: CsvOptions) -> dict[str, Any]:
     Raises:
         UserError: see :func:`hydra_peft.data.label_files.read_label_file`.
     """
-    said = own_data.described(_read(options), options.split)
+    said = own_data.described(read(options), options.split)
     name = own_data.plain_name(Path(options.file).stem)
     return {**said, "name": name, "file": options.file, "root": options.root}
 
 
-def labels_of(request: DataRequest) -> SeenLabels:
-    """Return how many images of which classes each split has; none is read.
-
-    Raises:
-        UserError: see :func:`hydra_peft.data.label_files.read_label_file`.
-    """
-    return own_data.labels_of(_read(request.options), request)
-
-
-def load(request: DataRequest) -> TaskData:
-    """Return the splits that ``request`` asks for.
-
-    Raises:
-        UserError: see :func:`hydra_peft.data.own_data.load`.
-    """
-    return own_data.load(_read(request.options), request)
-
-
-def _read(options: CsvOptions) -> OwnData:
+def read(options: CsvOptions) -> OwnData:
+    """Return the images and classes that the file names; none is opened."""
     columns = Columns(options.image_column, options.label_column, options.split_column)
     return read_label_file(Path(options.file), Path(options.root or "."), columns)

@@ -12,20 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra_peft.data import own_data
 from hydra_peft.data.labelled_tables import read_tables
 from hydra_peft.data.own_data import OwnData
-from hydra_peft.data.promises import SeenLabels
 from hydra_peft.data.sources._own_options import absolute
-from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.data.sources._table_options import TableOptions
 from hydra_peft.data.tables_package import kept_below, loading, tables_package
 from hydra_peft.errors import UserError
-
-if TYPE_CHECKING:
-    from hydra_peft.data.task_data import TaskData  # loads torch
 
 #: kinds of files with images and labels in columns; "cache" is what was loaded before
 BUILDERS = ("parquet", "arrow", "imagefolder", "webdataset", "cache")
@@ -84,25 +79,8 @@ def describe(options: HfOptions) -> dict[str, Any]:
     return {**said, "name": name, "path": options.path, "revision": commit or options.revision}
 
 
-def labels_of(request: DataRequest) -> SeenLabels:
-    """Return how many images of which classes each split has; none is read.
-
-    Raises:
-        UserError: see :func:`describe`.
-    """
-    return own_data.labels_of(_read(request.options), request)
-
-
-def load(request: DataRequest) -> TaskData:
-    """Return the splits that ``request`` asks for.
-
-    Raises:
-        UserError: see :func:`describe`.
-    """
-    return own_data.load(_read(request.options), request)
-
-
-def _read(options: HfOptions) -> OwnData:
+def read(options: HfOptions) -> OwnData:
+    """Return the images and classes of the tables; none is decoded."""
     return _labelled(_load(options)[0], options)
 
 

@@ -7,20 +7,15 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra_peft.data import own_data
 from hydra_peft.data.labelled_tables import read_tables
 from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, is_hidden
-from hydra_peft.data.promises import SeenLabels
 from hydra_peft.data.sources._own_options import absolute
-from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.data.sources._table_options import TableOptions
 from hydra_peft.data.tables_package import loading, tables_package
 from hydra_peft.errors import UserError
-
-if TYPE_CHECKING:
-    from hydra_peft.data.task_data import TaskData  # loads torch
 
 ENDING = ".parquet"
 #: a shard as the hub names it: train-00000-of-00004.parquet, maybe with a hash before the ending
@@ -52,28 +47,10 @@ def describe(options: ParquetOptions) -> dict[str, Any]:
     Raises:
         UserError: see :func:`files_by_split`, :func:`hydra_peft.data.labelled_tables.read_tables`.
     """
-    said = own_data.described(_read(options), options.split)
+    said = own_data.described(read(options), options.split)
     path = Path(options.file)
     name = path.name if path.is_dir() else path.stem if path.is_file() else path.parent.name
     return {**said, "name": own_data.plain_name(name), "file": options.file}
-
-
-def labels_of(request: DataRequest) -> SeenLabels:
-    """Return how many images of which classes each split has; none is read.
-
-    Raises:
-        UserError: see :func:`describe`.
-    """
-    return own_data.labels_of(_read(request.options), request)
-
-
-def load(request: DataRequest) -> TaskData:
-    """Return the splits that ``request`` asks for.
-
-    Raises:
-        UserError: see :func:`describe`.
-    """
-    return own_data.load(_read(request.options), request)
 
 
 def files_by_split(place: str) -> dict[str, list[str]]:
@@ -142,7 +119,8 @@ def _split_of(path: str) -> str:
     return next((word for word in words if word.lower() in SPLIT_NAMES), "")
 
 
-def _read(options: ParquetOptions) -> OwnData:
+def read(options: ParquetOptions) -> OwnData:
+    """Return the images and classes of the files; none is decoded."""
     package = tables_package()
     files = files_by_split(options.file)
     advice = "write the files anew, or say which ones to read with dataset.file"

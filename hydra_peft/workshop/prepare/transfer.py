@@ -6,27 +6,21 @@ of, so that a file that has changed on the server is started again instead of mi
 
 from __future__ import annotations
 
-import dataclasses
-import errno
 import http.client
-import json
 import re
-import shutil
 import socket
 import ssl
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
 from hydra_peft import __version__
 from hydra_peft.errors import UserError
-from hydra_peft.files import atomic_write, read_json
+from hydra_peft.files import read_json, write_json
 
 _CHUNK = 2**18
 #: answers that may be another one a little later
@@ -39,21 +33,6 @@ class BrokenError(Exception):
 
 class RefusedError(Exception):
     """Failure of a transfer that will not pass; the message is a reason, to go into a sentence."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """Version of the remote file that a part belongs to.
-
-    Attributes:
-        url: where the file is.
-        validator: its ETag or date, None if the server gives neither.
-        total: its bytes, None if the server does not say.
-    """
-
-    url: str
-    validator: str | None
-    total: int | None
 
 
 class Part:
@@ -85,49 +64,51 @@ class Part:
         self.note.unlink(missing_ok=True)
         self.joined = False
 
-    def version(self, url: str) -> Version | None:
-        """Return the version that a part belongs to, None where it cannot be continued from
-        ``url``."""
-        if self.size == 0 or not self.note.exists():
-            return None
-        try:
-            noted = Version(**read_json(self.note))
-        except (UserError, TypeError):
-            return None
-        if not isinstance(noted.total, int | None) or not isinstance(noted.validator, str | None):
-            return None
-        known = noted.validator or self.trust_any
-        fits = noted.total is None or self.size <= noted.total
-        return noted if noted.url == url and known and fits else None
+    def validator(self, url: str) -> str | None:
+        """Return the ETag or date of the file at ``url`` that this is a part of; "" without one.
 
-    def remember(self, version: Version) -> None:
-        """Note what it is a part of."""
-        atomic_write(self.note, json.dumps(dataclasses.asdict(version)).encode())
+        None where it is a part of something else, or cannot be continued.
+        """
+        try:
+            noted = read_json(self.note)
+        except UserError:
+            return None
+        validator = noted.get("validator")
+        known = isinstance(validator, str) and (validator or self.trust_any)
+        return validator if known and noted.get("url") == url and self.size else None
 
 
 def transfer(part: Part, url: str, size: int | None, *, timeout: float) -> None:
     """Ask for what is missing of ``part`` and append it; return when the file is complete.
 
     Args:
-        size: bytes of the whole file, None if unknown.
-        timeout: seconds that the server may be silent.
+        size: published bytes of the whole file, if they are known.
+        timeout: seconds without an answer that end the attempt.
 
     Raises:
-        BrokenError: the server or the connection failed; what came is kept.
-        RefusedError: the server does not have the file.
-        OSError: of the disk, with a file name.
+        BrokenError: it broke off, or the server could not answer now; what came is kept.
+        RefusedError: there is no such file, or another than was published.
+        OSError: the disk is full.
     """
-    known = part.version(url)
-    if known is not None and known.total == part.size:
+    if size is not None and part.size == size:
         part.joined = True
         return  # only the check or the renaming was missing
-    request = urllib.request.Request(url, headers=_headers(known, part.size))
+    headers = {"User-Agent": f"hydra_peft/{__version__}", "Accept-Encoding": "identity"}
+    validator = part.validator(url)
+    if validator is not None:
+        headers |= {"Range": f"bytes={part.size}-"}
+        headers |= {"If-Range": validator} if validator else {}
+    request = urllib.request.Request(url, headers=headers)
     try:
         with _OPENER.open(request, timeout=timeout) as response:
-            _receive(response, part, known, url, size)
+            _receive(response, part, validator, url, size)
     except urllib.error.HTTPError as error:
-        with error:
-            _refused(error, part, known)
+        error.close()
+        answer = f"it answers {error.code} {error.reason}".rstrip()
+        if error.code == 416 and validator is not None:
+            part.discard()
+            raise BrokenError(answer) from None
+        raise (BrokenError if error.code in _PASSING else RefusedError)(answer) from None
     except (urllib.error.URLError, http.client.HTTPException) as error:
         raise _failure(error) from None
     except OSError as error:
@@ -146,99 +127,52 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_WebOnly)
 
 
-def _headers(known: Version | None, have: int) -> dict[str, str]:
-    headers = {"User-Agent": f"hydra_peft/{__version__}", "Accept-Encoding": "identity"}
-    if known is not None:
-        headers["Range"] = f"bytes={have}-"
-        if known.validator:
-            headers["If-Range"] = known.validator
-    return headers
-
-
 def _receive(
     response: http.client.HTTPResponse,
     part: Part,
-    known: Version | None,
+    known: str | None,
     url: str,
     size: int | None,
 ) -> None:
-    validator = _validator(response.headers)
-    total = size if response.length is None else response.length
-    start = 0
-    if response.status == 206:
-        total = _continued(response, part, known, validator)
-        start = part.size
-    elif response.status != 200:
+    etag = response.headers.get("ETag", "")
+    # A weak one does not promise equal bytes.
+    strong = etag if etag and not etag.startswith("W/") else ""
+    validator = strong or response.headers.get("Last-Modified", "")
+    start = part.size if response.status == 206 else 0
+    span = re.match(r"bytes (\d{1,18})-", response.headers.get("Content-Range", ""))
+    if start and (span is None or int(span[1]) != start or known not in ("", validator)):
+        part.discard()
+        raise BrokenError("it continues another file than it began")
+    if response.status not in (200, 206) or (response.status == 206 and not start):
         raise RefusedError(f"it answers {response.status} {response.reason}")
-    if size is not None and total is not None and size != total:
+    total = size if response.length is None else start + response.length
+    if size is not None and size != total:
         raise RefusedError(f"it offers {total:,} bytes where {size:,} were published")
     if response.headers.get_content_type() == "text/html" and not part.trust_any:
         raise RefusedError("it answers with a web page, as where a login or a question comes first")
-    _check_room(part, total, start)
     if not start:
         part.discard()  # before the note changes: it must never be about other bytes
-    part.remember(Version(url, validator or (known.validator if start and known else None), total))
+        write_json(part.note, {"url": url, "validator": validator})
     part.joined = start > 0
-    with part.path.open("ab" if start else "wb") as file, _bar(part, total, start) as bar:
-        _copy(response, file, bar, part, limit=total)
+    # disable=None: no bar where nobody watches
+    bar = tqdm(
+        total=total, initial=start, unit="B", unit_scale=True, desc=part.path.stem, disable=None
+    )
+    with part.path.open("ab") as file, bar:
+        while block := response.read(_CHUNK):
+            try:
+                file.write(block)
+                file.flush()
+            except OSError as error:
+                # "No space left" comes without a name; it tells the disk from the network.
+                error.filename = error.filename or str(part.path)
+                raise
+            bar.update(len(block))
+            if total is not None and file.tell() > total:
+                part.discard()
+                raise RefusedError(f"it sends more than the {total:,} bytes that the file has")
     if total is not None and part.size != total:
         raise BrokenError(f"it broke off after {part.size:,} of {total:,} bytes")
-
-
-def _continued(
-    response: http.client.HTTPResponse, part: Part, known: Version | None, validator: str | None
-) -> int | None:
-    """Return the bytes of the whole file; forget the part if this is no continuation of it."""
-    span = re.fullmatch(
-        r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)",
-        response.headers.get("Content-Range", ""),
-    )
-    total = int(span[2]) if span and span[2] != "*" else None
-    same = (
-        span is not None
-        and known is not None
-        and int(span[1]) == part.size
-        and (total is None or known.total is None or total == known.total)
-        and (validator is None or known.validator is None or validator == known.validator)
-    )
-    if not same:
-        part.discard()
-        raise BrokenError("it continues another file than it began")
-    assert known is not None
-    return known.total if total is None else total
-
-
-def _copy(
-    response: http.client.HTTPResponse,
-    file: IO[bytes],
-    bar: tqdm[Any],
-    part: Part,
-    limit: int | None,
-) -> None:
-    while block := response.read(_CHUNK):
-        try:
-            file.write(block)
-            file.flush()
-        except OSError as error:
-            # "No space left" comes without a name; it tells the disk from the network.
-            error.filename = error.filename or str(part.path)
-            raise
-        bar.update(len(block))
-        if limit is not None and file.tell() > limit:
-            part.discard()
-            raise RefusedError(f"it sends more than the {limit:,} bytes that the file has")
-
-
-def _refused(error: urllib.error.HTTPError, part: Part, known: Version | None) -> None:
-    """Judge an answer that is no file; return only if the part turns out to be complete."""
-    answer = f"it answers {error.code} {error.reason}".rstrip()
-    if error.code == 416 and known is not None:
-        if error.headers.get("Content-Range") == f"bytes */{part.size}":
-            part.joined = True
-            return
-        part.discard()
-        raise BrokenError(answer)
-    raise (BrokenError if error.code in _PASSING else RefusedError)(answer)
 
 
 def _failure(error: Exception) -> BrokenError | RefusedError:
@@ -247,22 +181,3 @@ def _failure(error: Exception) -> BrokenError | RefusedError:
     # Without a network, or with a wrong certificate, another attempt ends alike.
     final = isinstance(cause, (socket.gaierror, ssl.SSLCertVerificationError))
     return RefusedError(reason) if final else BrokenError(reason)
-
-
-def _validator(headers: Message) -> str | None:
-    etag = headers.get("ETag")
-    # A weak one does not promise equal bytes.
-    return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
-
-
-def _check_room(part: Part, total: int | None, start: int) -> None:
-    free = shutil.disk_usage(part.path.parent).free
-    if total is not None and total - start > free:
-        wanted = f"{total - start:,} bytes needed, {free:,} free"
-        raise OSError(errno.ENOSPC, wanted, str(part.path))
-
-
-def _bar(part: Part, total: int | None, start: int) -> tqdm[Any]:
-    # disable=None: no bar where nobody watches
-    name = part.path.stem
-    return tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name, disable=None)

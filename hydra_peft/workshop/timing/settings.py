@@ -14,11 +14,7 @@ AutoOr = Literal["auto", "true", "false"]
 
 
 def check_precisions(asked: str) -> None:
-    """Check that ``asked`` is ``auto``, or names precisions, separated by commas.
-
-    Raises:
-        UserError: one of them is unknown.
-    """
+    """Check that ``asked`` is ``auto``, or names precisions, separated by commas."""
     if asked != "auto" and not set(asked.split(",")) <= set(PRECISIONS):
         raise UserError(
             f"precisions={asked} is not allowed: it must be auto, or names out of "

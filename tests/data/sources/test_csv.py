@@ -13,7 +13,7 @@ from class_folders import write_images
 from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.data.sources import csv as source
+from hydra_peft.data.sources import load_task
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_images
@@ -35,7 +35,7 @@ def own(compose_train: Callable[..., Any], tmp_path: Path) -> Callable[..., RunC
 
 def loaded(config: RunConfig) -> TaskData:
     request = data_request(config.dataset, config.paths, config.dataset.splits.names())
-    return source.load(request)
+    return load_task("csv", request)
 
 
 def lines(separator: str, *labels: str, count: int = 12) -> str:

@@ -19,6 +19,7 @@ from hydra_peft.config.plain import as_configured, as_plain, from_plain
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import folder as source
+from hydra_peft.data.sources import load_task
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_images
@@ -40,7 +41,7 @@ def own(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
 
 def loaded(config: RunConfig) -> TaskData:
     request = data_request(config.dataset, config.paths, config.dataset.splits.names())
-    return source.load(request)
+    return load_task("folder", request)
 
 
 def test_classes_in_one_folder_are_split_by_their_content(

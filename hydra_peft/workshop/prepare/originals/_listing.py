@@ -52,9 +52,6 @@ def check_present(folder: Path, names: Sequence[str], listing: Path) -> None:
         folder: where the images are.
         names: paths below it.
         listing: the file that lists them, for messages.
-
-    Raises:
-        UserError: one is missing.
     """
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:

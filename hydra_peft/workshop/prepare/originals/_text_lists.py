@@ -67,11 +67,7 @@ def read_entries(listing: Path, pattern: str, form: str) -> list[Entry]:
 
 
 def refuse_repeats(entries: Iterable[Entry]) -> None:
-    """Check that no two entries, of one list or of several, are of the same example.
-
-    Raises:
-        UserError: two are.
-    """
+    """Check that no two entries, of one list or of several, are of the same example."""
     seen: dict[str, Entry] = {}
     for entry in entries:
         before = seen.setdefault(entry.fields[0], entry)
