@@ -287,6 +287,7 @@ def test_the_record_says_how_it_was_chosen(
         },
         "trials": 4,
         "split": "val200",
+        "seed": 0,
         "chosen": {key: trials[1][key] for key in GRID},
     }
     assert [one["score"] for one in trials] == [55.0, 65.5, 60.0, 50.0]
