@@ -16,6 +16,7 @@ from hydra_peft.cli.inspect_data import inspect_data, is_asked_for
 from hydra_peft.config.benchmarks import all_benchmarks
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, check_one_of
+from hydra_peft.files import real_path
 
 if TYPE_CHECKING:
     from hydra_peft.config.schema import DatasetConfig
@@ -179,7 +180,7 @@ def _write(reports: Sequence[TaskReport], arguments: Arguments, out: Path) -> No
 
     content = {
         "benchmark": arguments.benchmark,
-        "data": str(Path(arguments.data).expanduser().resolve()),
+        "data": str(real_path(Path(arguments.data))),
         "decoded": arguments.decode,
         "tasks": {r.task: {"status": r.status, **dataclasses.asdict(r)} for r in reports},
     }

@@ -11,6 +11,7 @@ from hydra_peft.checkout import RESULTS
 from hydra_peft.cli.home import expand_home
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
+from hydra_peft.files import real_path
 
 if TYPE_CHECKING:
     from hydra_peft.data.inspection import Inspection
@@ -73,7 +74,7 @@ def _split(words: Sequence[str]) -> tuple[Path | None, list[str]]:
         if folder or key == "--config-dir":
             folder = not folder and not value
             if place := (value if key == "--config-dir" else word):
-                chosen.append(f"hydra.searchpath=['file://{Path(place).expanduser().resolve()}']")
+                chosen.append(f"hydra.searchpath=['file://{real_path(Path(place))}']")
         elif key == "out":
             out = Path(value).expanduser()
         elif word.startswith(_KEYS):

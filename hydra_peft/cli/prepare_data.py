@@ -262,13 +262,14 @@ def _install(benchmark: str, arguments: Arguments) -> int:
     for key in ("source", "download", "overwrite"):
         if getattr(arguments, key):
             raise UserError(f"{key}= does not go with archive=: an archive is complete in itself.")
+    from hydra_peft.workshop.prepare.archives import check_archive
     from hydra_peft.workshop.prepare.installing import install
 
+    archive, out = Path(arguments.archive).expanduser(), _out(benchmark, arguments)
+    _mention(_remains(out))
+    check_archive(archive)  # before all tasks are composed, which takes seconds
     tasks = _chosen(arguments.task or "all", _tasks(benchmark))
     expected = [_spec(benchmark, task, task.folder) for task in tasks if task.folder is not None]
-    archive = Path(arguments.archive).expanduser()
-    out = _out(benchmark, arguments)
-    _mention(_remains(out))
     outcomes = install(archive, out, expected, partial=arguments.partial)
     named = arguments.task not in ("", "all")
     code = _report(outcomes, needed=named)

@@ -15,6 +15,7 @@ from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.tables import config_dirs
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
+from hydra_peft.files import real_path
 
 if TYPE_CHECKING:
     from hydra_peft.report.missing import Options
@@ -104,7 +105,7 @@ def write_report(
     records = collection.records
     defaults = default_settings({Origin.of(record) for record in records}) if records else {}
     collection = dataclasses.replace(collection, defaults=defaults, benchmarks=benchmarks)
-    fill = None if runs.resolve() == RUNS.resolve() else runs.resolve()
+    fill = None if real_path(runs) == real_path(RUNS) else real_path(runs)
     sides, notes = _sides(collection, defaults, fill)
     pictures, undrawn = _pictures(collection)
     mistakes = mistakes_of(runs, collection.completed, fill)

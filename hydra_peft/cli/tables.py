@@ -13,6 +13,7 @@ from hydra_peft.cli.arguments import check_name, parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, check_one_of
+from hydra_peft.files import real_path
 from hydra_peft.plain_text import in_short
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ def _scores(
         records,
         protocol=protocol,
         defaults=_defaults(records),
-        runs=None if runs.resolve() == RUNS.resolve() else runs.resolve(),
+        runs=None if real_path(runs) == real_path(RUNS) else real_path(runs),
         trainable=experiment.is_file() and has_benchmark(spec.benchmark.name),
         benchmarks=configs,
     )

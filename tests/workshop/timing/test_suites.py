@@ -249,6 +249,7 @@ def test_table4_does_whole_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sizes == [4, 4, 2] * 4 * 3
 
 
+@pytest.mark.long
 def test_table4_has_about_the_papers_parameters() -> None:
     width, hidden, blocks = 768, 3072, 12
     branch = {"parallel": hidden + width + 1, "sequential": 2 * width + 1}
@@ -264,6 +265,7 @@ def test_table4_has_about_the_papers_parameters() -> None:
         assert expected / 1e6 == pytest.approx(printed, abs=0.021)
 
 
+@pytest.mark.long
 def test_agreement_counts_the_steps_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.randint(0, 256, (50, 3, 32, 32), dtype=torch.uint8)
     few = Split({"image": images}, torch.arange(50) % 10)
