@@ -372,7 +372,7 @@ def test_a_default_place_that_cannot_be_written_to_is_told_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "results").write_text("")
-    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "results")
     for words in (["merge"], ["gpu", "dry=true"]):
         monkeypatch.setattr(sys, "argv", ["bench.py", *words])
         assert bench.main() == 2
