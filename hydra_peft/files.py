@@ -43,6 +43,12 @@ def named_path(value: object, what: str) -> Path:
     raise UserError(f"{what} is {shown}, expected the path of a file or a folder.")
 
 
+def real_path(path: Path) -> Path:
+    """Return ``path`` as an absolute one without links, ``~`` as the home folder; where links lead
+    in a circle, that far."""
+    return Path(os.path.realpath(os.path.expanduser(path)))  # Path.resolve() gives up on circles
+
+
 def atomic_write(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` in one step: temporary file beside it, fsync, rename, fsync.
 

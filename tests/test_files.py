@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_peft.files import atomic_write
+from hydra_peft.files import atomic_write, real_path
 
 
 @pytest.fixture
@@ -59,3 +59,12 @@ def test_a_file_system_that_syncs_no_folders_still_takes_files(
     atomic_write(tmp_path / "file", b"1")
     assert (tmp_path / "file").read_bytes() == b"1"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_path_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    (tmp_path / "circle").symlink_to("circle")
+    assert real_path(Path("~/link/a")) == real_path(tmp_path) / "there" / "a"
+    assert real_path(tmp_path / "circle").name == "circle"

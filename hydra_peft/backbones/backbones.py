@@ -56,7 +56,7 @@ def weights_source(architecture: str, checkpoint: str | None, pretrained: bool, 
     if not pretrained:
         return f"random, seed {seed}"
     if checkpoint is not None:
-        return str(named_path(checkpoint, "model.checkpoint").resolve())
+        return os.path.realpath(named_path(checkpoint, "model.checkpoint"))
     return f"embedded {architecture}" if architecture in EMBEDDED else f"timm hub {architecture}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from hydra_peft.data.file_hashes import file_hashes
 from hydra_peft.data.list_files import read_split
 from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.data.split import Images, Split, sha256_rows
+from hydra_peft.files import real_path
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def load_split(folder: Path, name: str, request: DataRequest) -> Split:
         UserError: a list is missing or malformed, or a link out of the folder.
     """
     joined = read_split(folder, name, request.classes)
-    where = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    where = hashlib.sha256(os.fsencode(real_path(folder))).hexdigest()[:16]
     index = request.cache / "hashes" / f"{request.name}-{name}-{where}.safetensors"
     paths = [folder / path for path in joined.paths]
     images = FileImages(paths, index, f"{request.name} {name}", folder)

@@ -21,6 +21,7 @@ from hydra_peft.data.shares import PARTS, allot, by_content, wanted_shares
 from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.files import real_path
 
 if TYPE_CHECKING:
     from hydra_peft.data.images import EncodedImages  # loads torch
@@ -168,7 +169,7 @@ def load(data: OwnData, request: DataRequest) -> TaskData:
     from hydra_peft.data.split import Split
     from hydra_peft.data.task_data import TaskData
 
-    place = data.place.resolve() if isinstance(data.place, Path) else data.place
+    place = real_path(data.place) if isinstance(data.place, Path) else data.place
     where = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
 
     def images(split: str) -> EncodedImages:

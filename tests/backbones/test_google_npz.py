@@ -63,6 +63,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "weights.npz"
 
 
+@pytest.mark.long
 def test_full_size_vit_b16_gives_bit_equal_features(path: Path) -> None:
     model = build_architecture("vit_base_patch16_224.orig_in21k", {}).eval()
     for parameter in model.parameters():

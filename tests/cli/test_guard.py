@@ -87,6 +87,7 @@ def test_a_broken_pipe_of_ours_is_a_bug(tmp_path: Path) -> None:
     assert "a worker died" in done.stderr
 
 
+@pytest.mark.long
 def test_a_sweep_stops_without_a_word_when_nobody_reads_it(root: Path, tmp_path: Path) -> None:
     write_task(tmp_path / "data" / "svhn", classes=10)
     words = "-m method=linear seed=0,1,2,3 train.epochs=1 scheduler.warmup_epochs=0 device=cpu"

@@ -123,6 +123,7 @@ def check_same_result(two: Path, one: Path) -> None:
     assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
 
 
+@pytest.mark.long
 def test_two_processes_give_what_one_gives(
     start: Callable[..., subprocess.Popen[str]], alone: Callable[..., Path], tmp_path: Path
 ) -> None:

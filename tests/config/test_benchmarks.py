@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from vtab1k_records import vtab_record
 
@@ -116,15 +116,18 @@ def test_runs_take_the_first_protocol_of_their_benchmark() -> None:
         assert first_protocol(dataset) == "clean"
 
 
-def test_the_default_protocol_follows_the_data_set(compose_train: Callable[..., Any]) -> None:
+def test_the_default_protocol_follows_the_data_set(root: Path) -> None:
     own = {"mini/cells": "validation"}
     register()
     OmegaConf.register_new_resolver("first_protocol", lambda d: own.get(d, "clean"), replace=True)
+    GlobalHydra.instance().clear()
     try:
-        words = "dataset=mini/cells", "seed=77"  # composed for this test alone
-        assert compose_train(*words).protocol.name == "validation"
-        assert compose_train("dataset=mini/digits", "seed=77").protocol.name == "clean"
-        assert compose_train(*words, "protocol=paper").protocol.name == "paper"
+        # Not by compose_train, which keeps what it composes.
+        with initialize_config_dir(str(root / "conf"), version_base="1.3"):
+            assert compose("train", ["dataset=mini/cells"]).protocol.name == "validation"
+            assert compose("train", ["dataset=mini/digits"]).protocol.name == "clean"
+            words = ["dataset=mini/cells", "protocol=paper"]
+            assert compose("train", words).protocol.name == "paper"
     finally:
         register()
 

@@ -156,6 +156,7 @@ print(len(images.reads), bool(torch.equal(whole, torch.from_numpy(images.array))
 """
 
 
+@pytest.mark.long
 def test_two_processes_build_once(root: Path, tmp_path: Path) -> None:
     # Processes of their own: a fork of a process whose torch has threads can wait forever.
     command = [sys.executable, "-c", BUILDER, str(root), str(Path(__file__).parent), str(tmp_path)]

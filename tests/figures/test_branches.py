@@ -128,9 +128,8 @@ def test_what_cannot_be_rebuilt_is_left_out(
 
 
 def test_two_settings_with_one_label_are_told_apart(compose_train: Compose, tmp_path: Path) -> None:
-    for name in ("x", "y"):
-        changes = {"config_id": name, "settings": {"made.up": name}}
-        put_model(compose_train, tmp_path / "runs" / name, **changes)
+    for rate in ("0.1", "0.2"):
+        put_model(compose_train, tmp_path / "runs" / rate, f"optimizer.lr={rate}")
     settings = data(tmp_path / "runs", tmp_path / "cache").table["setting"]
     assert settings.nunique() == 2
     assert bool(settings.str.contains(r"protocol clean \[\w{8}\]$").all())

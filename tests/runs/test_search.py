@@ -287,6 +287,7 @@ def test_the_record_says_how_it_was_chosen(
         },
         "trials": 4,
         "split": "val200",
+        "seed": 0,
         "chosen": {key: trials[1][key] for key in GRID},
     }
     assert [one["score"] for one in trials] == [55.0, 65.5, 60.0, 50.0]
@@ -346,14 +347,14 @@ def test_what_is_drawn_twice_is_run_once(
     done = fabricated(monkeypatch, [])
     values = (
         "protocol.grid.optimizer.lr=[1e-3]",
-        "protocol.grid.method.scale=[0,1]",
+        "protocol.grid.method.scale=[-1,1]",
         "protocol.grid.method.dropout=[0]",
     )
     run_protocol(configure(*DRAWN, *values, "protocol.trials=9"))
     *trials, (_, said) = done
     assert len(trials) == 2
     assert len(said["candidates"]) == 9
-    assert {one["method.scale"] for one in said["candidates"]} == {0.0, 1.0}
+    assert {one["method.scale"] for one in said["candidates"]} == {-1.0, 1.0}
 
 
 def test_a_search_for_the_lowest_error_is_told_the_opposite(

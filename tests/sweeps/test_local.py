@@ -80,6 +80,7 @@ def test_workers_get_the_results_of_this_process(make_job: MakeJob, tmp_path: Pa
     assert "error" not in ends[0].line
 
 
+@pytest.mark.long
 def test_a_killed_worker_fails_its_run_and_the_next_job_is_done(
     make_job: MakeJob, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_same_outputs_and_gradients(compiled: list[dict[str, Any]]) -> None:
         torch.testing.assert_close(ours, their, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("compiled")
 def test_the_next_runs_find_the_graphs_there() -> None:
     def graphs(model: nn.Module) -> int:

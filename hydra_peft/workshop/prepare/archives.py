@@ -43,6 +43,16 @@ _DAMAGED = (
 _NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
+def check_archive(archive: Path) -> None:
+    """Check that there is a file ``archive``.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not os.path.isfile(archive):
+        raise UserError(f"there is no archive {archive}.")
+
+
 def extract(
     archive: Path, target: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES
 ) -> None:
@@ -58,8 +68,7 @@ def extract(
             too large, or has members that may not be unpacked.
         OSError: the disk is full or the folder not writable.
     """
-    if not archive.is_file():
-        raise UserError(f"there is no archive {archive}.")
+    check_archive(archive)
     if os.path.lexists(target):
         raise UserError(f"{target} exists already: remove it to unpack {archive.name} again.")
     new_parent = not target.parent.exists()

@@ -234,3 +234,10 @@ def test_folders_that_are_refused(
     change(tmp_path / "cifar")
     with pytest.raises(UserError, match=message):
         load_task("image_lists", task(tmp_path))
+
+
+def test_a_root_whose_name_is_no_utf8_is_one_like_others(tmp_path: Path) -> None:
+    for name in ("plain", os.fsdecode(b"l\xe4ufe")):
+        write(tmp_path / name / "cifar")
+        data = load_task("image_lists", task(tmp_path / name))
+        assert data.splits["test"].inputs["image"].pixels(2).shape == (7, 9, 3)

@@ -249,6 +249,7 @@ def test_table4_does_whole_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sizes == [4, 4, 2] * 4 * 3
 
 
+@pytest.mark.long
 def test_table4_has_about_the_papers_parameters() -> None:
     width, hidden, blocks = 768, 3072, 12
     branch = {"parallel": hidden + width + 1, "sequential": 2 * width + 1}
@@ -264,6 +265,7 @@ def test_table4_has_about_the_papers_parameters() -> None:
         assert expected / 1e6 == pytest.approx(printed, abs=0.021)
 
 
+@pytest.mark.long
 def test_agreement_counts_the_steps_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.randint(0, 256, (50, 3, 32, 32), dtype=torch.uint8)
     few = Split({"image": images}, torch.arange(50) % 10)
@@ -341,7 +343,7 @@ def test_command_line(
         (["step", "compile=yes"], "compile=yes is not allowed: it must be auto, true or false"),
         (["table8", "timed=True"], "timed=True is not allowed: it must be auto, true or false"),
         (["step", "precisions=fp8"], "precisions=fp8 is not allowed: it must be auto, or names"),
-        (["gpu", "dry=true", "parts=stop"], "parts=stop is unknown (did you mean 'step'?)"),
+        (["gpu", "dry=true", "parts=stop"], "parts 'stop' is unknown (did you mean 'step'?)"),
         (["gpu", "device=cpu"], "measures a GPU, and torch finds none that it may use here"),
         (["correctness", "only=test_none"], "has no test_none"),
     ):
@@ -370,7 +372,7 @@ def test_a_default_place_that_cannot_be_written_to_is_told_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "results").write_text("")
-    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "results")
     for words in (["merge"], ["gpu", "dry=true"]):
         monkeypatch.setattr(sys, "argv", ["bench.py", *words])
         assert bench.main() == 2
