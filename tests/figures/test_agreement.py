@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from flat_results import flat
 from omegaconf import OmegaConf
 
 from hydra_peft.config.check import check_config
-from hydra_peft.config.identity import science
+from hydra_peft.config.identity import config_id, science
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure, save
 from hydra_peft.files import atomic_write
@@ -63,9 +63,7 @@ def run(compose_train: Callable[..., Any]) -> Run:
             "task": task,
             "group": checked.dataset.group,
             "seed": seed,
-            "config_id": hashlib.sha256(f"{method} {task} {seed}".encode()).hexdigest()[:12],
             "settings": checked.settings,
-            "science": science(checked),
             "method": checked.method.identity(),
             "method_label": checked.method.label,
             "metrics": {
@@ -75,8 +73,10 @@ def run(compose_train: Callable[..., Any]) -> Run:
             "data": {"sha256": f"data of {task}", "splits": {"test": "c" * 64}},
         }
         folder = runs / f"{task}-{method}-{seed}"
-        write_record(record(**{**values, **changes}), folder)
         atomic_write(folder / "config.yaml", OmegaConf.to_yaml(config).encode())
+        made = record(**{**values, **changes})
+        known = {"science": science(checked), "config_id": config_id(checked)}
+        write_record(dataclasses.replace(made, **known), folder)
         if kept:
             outputs = sure * torch.nn.functional.one_hot(predicted, 3).float()
             tensors = {"outputs": outputs, "targets": wanted}
