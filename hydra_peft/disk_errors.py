@@ -67,6 +67,19 @@ def disk_sentence(error: OSError, key: str = "paths.runs") -> str | None:
     return said and f"{said}; {remedy(error, elsewhere)}. What was complete before is kept."
 
 
+def reading_sentence(error: OSError) -> str | None:
+    """Return a sentence where ``error`` is of a file or folder that may not be read, else None."""
+    if error.errno not in (errno.EACCES, errno.EPERM) or not error.filename:
+        return None
+    name = part = os.path.abspath(os.fsdecode(error.filename))
+    while not os.path.lexists(part):  # nor is what lies in a folder that may not be searched
+        part = os.path.dirname(part)
+    if os.access(part, os.R_OK if part == name else os.X_OK):
+        return None
+    shown = shortened(name, _LONGEST_PATH)
+    return f"cannot read {shown}: permission denied; let {part} be read by you."
+
+
 def remedy(error: OSError, elsewhere: str) -> str:
     """Return what to do about an error of the disk, as in ``make room, or <elsewhere>``."""
     here = _REMEDIES.get(error.errno or 0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hydra_peft.disk_errors import disk_sentence, may_pass, takes_no_more
+from hydra_peft.disk_errors import disk_sentence, may_pass, reading_sentence, takes_no_more
 from hydra_peft.files import atomic_write
 
 
@@ -64,6 +65,23 @@ def test_a_link_to_nowhere_is_named_with_where_it_leads(tmp_path: Path) -> None:
     assert sentence is not None
     assert f"{tmp_path}/scratch: it is a link to {tmp_path}/purged, which is not there" in sentence
     assert not may_pass(caught.value)
+
+
+def test_what_may_not_be_read_is_told_from_what_may_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, inside = tmp_path / "file", tmp_path / "closed" / "deep" / "file"
+    file.touch()
+    (tmp_path / "closed").mkdir()
+
+    def sentence(path: Path, code: int = errno.EACCES) -> str | None:
+        return reading_sentence(OSError(code, "denied", str(path)))
+
+    assert [sentence(path) for path in (file, inside)] == [None, None]  # it was to be written
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the tests may be root's
+    assert str(sentence(file)).startswith(f"cannot read {file}: permission denied; let {file} be")
+    assert str(sentence(inside)).endswith(f"let {tmp_path}/closed be read by you.")
+    assert sentence(file, errno.ENOSPC) is None
 
 
 def test_other_errors_of_the_system_are_none_of_the_disk() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TextIO
 
-from hydra_peft.disk_errors import disk_sentence
+from hydra_peft.disk_errors import disk_sentence, reading_sentence
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.plain_text import in_short
 
@@ -84,7 +84,7 @@ def _ending(main: Callable[[], int]) -> int:
         complain(str(interrupt) or "interrupted; what was complete before is kept.")
         return INTERRUPTED
     except OSError as error:
-        sentence = disk_sentence(error)
+        sentence = reading_sentence(error) or disk_sentence(error)
         if sentence is None:
             raise
         complain(sentence)

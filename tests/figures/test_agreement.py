@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -63,7 +62,9 @@ def run(compose_train: Callable[..., Any]) -> Run:
             "task": task,
             "group": checked.dataset.group,
             "seed": seed,
+            "config_id": config_id(checked),
             "settings": checked.settings,
+            "science": science(checked),
             "method": checked.method.identity(),
             "method_label": checked.method.label,
             "metrics": {
@@ -73,10 +74,8 @@ def run(compose_train: Callable[..., Any]) -> Run:
             "data": {"sha256": f"data of {task}", "splits": {"test": "c" * 64}},
         }
         folder = runs / f"{task}-{method}-{seed}"
+        write_record(record(**{**values, **changes}), folder)
         atomic_write(folder / "config.yaml", OmegaConf.to_yaml(config).encode())
-        made = record(**{**values, **changes})
-        known = {"science": science(checked), "config_id": config_id(checked)}
-        write_record(dataclasses.replace(made, **known), folder)
         if kept:
             outputs = sure * torch.nn.functional.one_hot(predicted, 3).float()
             tensors = {"outputs": outputs, "targets": wanted}
