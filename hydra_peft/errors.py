@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from hydra_peft.plain_text import quoted
+
 
 class UserError(ValueError):
     """A mistake the user can mend: the message names the value, what was expected, what to do.
@@ -29,3 +31,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"``, or nothing where no entry of ``known`` is near."""
     close = near(name, known, limit=1)
     return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def check_one_of(
+    what: str, name: object, known: Iterable[str], advice: str = "choose one of"
+) -> None:
+    """Check that ``name`` is in ``known``; the message offers near names, then all of them."""
+    names = list(known)
+    if name not in names:
+        near = did_you_mean(str(name), names)
+        raise UserError(f"{what} {quoted(name)} is unknown{near}: {advice} {', '.join(names)}.")

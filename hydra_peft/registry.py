@@ -6,8 +6,7 @@ import importlib
 import pkgutil
 from types import ModuleType
 
-from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.plain_text import quoted
+from hydra_peft.errors import check_one_of
 
 
 def module_names(package: ModuleType) -> list[str]:
@@ -31,7 +30,5 @@ def find_module(package: ModuleType, name: object, key: str) -> ModuleType:
         UserError: the package has no such module; the message offers near names.
     """
     names = module_names(package)
-    if name not in names:
-        near = did_you_mean(str(name), names)
-        raise UserError(f"{key} {quoted(name)} is unknown{near}: choose one of {', '.join(names)}.")
+    check_one_of(key, name, names)
     return importlib.import_module(f"{package.__name__}.{name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,7 @@ def put_model(
         "model": config.model.name,
         "group": config.dataset.group,
         "seed": config.seed,
-        "config_id": f"{config.seed:012x}",
+        "config_id": config_id(config),
         "settings": config.settings,
         "science": science(config),
         "parameters": vars(count_parameters(adapted.model)),
@@ -77,8 +76,5 @@ def put_model(
         **changes,
     }
     atomic_write(folder / "config.yaml", OmegaConf.to_yaml(composed, resolve=True).encode())
-    made = dataclasses.replace(
-        record(**values), science=science(config), config_id=config_id(config)
-    )
-    write_record(made, folder)
+    write_record(record(**values), folder)
     return folder

@@ -83,6 +83,8 @@ def agreeing(record: Record) -> Record:
     groups = {key: value for key, value in record.science.items() if isinstance(value, dict)}
     dataset = {"made_up": record.config_id, **groups.get("dataset", {})}
     science = {**groups, "dataset": dataset, "method": record.method, "seed": record.seed}
+    if short_hash(record.science) == record.config_id:
+        science = record.science  # of a real config
     label, name = record.method_label, record.method.get("name")
     with contextlib.suppress(UserError):
         label = build_method(name, **method_class(name).options_of(record.method)).label

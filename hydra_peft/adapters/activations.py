@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import check_one_of
 
 if TYPE_CHECKING:
     from torch import Tensor  # names are checked before torch is loaded
@@ -55,9 +55,5 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
     Raises:
         UserError: no activation has that name.
     """
-    if name not in ACTIVATIONS:
-        raise UserError(
-            f"activation '{name}' is unknown{did_you_mean(name, ACTIVATIONS)}: "
-            f"choose one of {', '.join(ACTIVATIONS)}."
-        )
+    check_one_of("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
 
-from torch import Tensor, nn
+from torch import nn
 
 from hydra_peft.errors import UserError
 
@@ -45,8 +44,3 @@ class Adapter(nn.Module):
         raise NotMergeable(
             f"{type(self).__name__} cannot be merged into {type(self.base).__name__}"
         )
-
-
-def base_tensor(adapter: Adapter, name: str) -> Tensor:
-    """Return the tensor ``name`` of the frozen module under ``adapter``."""
-    return cast(Tensor, getattr(adapter.base, name))

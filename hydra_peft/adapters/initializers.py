@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import check_one_of
 
 if TYPE_CHECKING:
     from torch import Tensor  # names are checked before torch is loaded
@@ -76,9 +76,5 @@ def initializer(name: str) -> Callable[[Tensor], None]:
     Raises:
         UserError: no initialiser has that name.
     """
-    if name not in INITIALIZERS:
-        raise UserError(
-            f"init '{name}' is unknown{did_you_mean(name, INITIALIZERS)}: "
-            f"choose one of {', '.join(INITIALIZERS)}."
-        )
+    check_one_of("init", name, INITIALIZERS)
     return INITIALIZERS[name]

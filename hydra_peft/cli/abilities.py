@@ -7,13 +7,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra_peft.checkout import ROOT
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
 
-PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "methods.md"
+PAGE = ROOT / "docs" / "methods.md"
 USAGE = """\
 Try what each method can (merge, bf16, compile, resume, other backbones) on tiny models, print the
 matrix, and put it in the place of the one in docs/methods.md. A minute or two.

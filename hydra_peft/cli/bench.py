@@ -6,13 +6,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra_peft.cli.arguments import parse_arguments, parse_settings
+from hydra_peft.checkout import RESULTS
+from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import FAILED, complain, guarded
 from hydra_peft.disk_errors import check_writable
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import check_one_of
 from hydra_peft.workshop.timing.settings import SETTINGS
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 USAGE = """\
 Measure speed, side by side in one run; print a table with ratios, write it as json. What is
 measured is told and written at once: interrupted, it is in <suite>-<device>.incomplete.json.
@@ -84,14 +84,10 @@ def _main() -> int:
     suite = words[0] if words and "=" not in words[0] and not words[0].startswith("-") else ""
     common = [word for word in words[1:] if word.split("=")[0] in ("device", "out")]
     arguments = parse_arguments(Arguments, common if suite else words, USAGE)
-    if suite not in SETTINGS:
-        raise UserError(
-            f"suite '{suite}' is unknown{did_you_mean(suite, SETTINGS)}: choose one of "
-            f"{', '.join(SETTINGS)}, see --help."
-        )
+    check_one_of("suite", suite, SETTINGS)
     others = [word for word in words[1:] if word not in common]
-    settings = parse_settings(SETTINGS[suite], others, USAGE)
-    folder = ROOT / "results" / "benchmarks"
+    settings = parse_arguments(SETTINGS[suite], others, USAGE)
+    folder = RESULTS / "benchmarks"
     folder = folder / "dry" if getattr(settings, "dry", False) else folder
     check_writable(Path(arguments.out).expanduser().parent if arguments.out else folder, "out")
     from hydra_peft.training.devices import resolve_device

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra_peft.cli.arguments import parse_settings
+from hydra_peft.checkout import ROOT
+from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
     from hydra_peft.workshop.chaos.sweep import Story
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 USAGE = """\
 Kill a sweep's processes (SIGKILL) at random moments, type the same command again until it is done,
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def _main() -> int:
-    settings = parse_settings(Settings, sys.argv[1:], USAGE)
+    settings = parse_arguments(Settings, sys.argv[1:], USAGE)
     if not sys.platform.startswith("linux"):
         raise UserError("chaos finds processes in /proc: it runs on Linux only.")
     if settings.folder:

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra_peft.cli.arguments import parse_arguments, parse_bool
+from hydra_peft.checkout import CACHE, RESULTS, ROOT
+from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.inspect_data import inspect_data, is_asked_for
 from hydra_peft.config.benchmarks import all_benchmarks
 from hydra_peft.disk_errors import check_writable
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import real_path
 
 if TYPE_CHECKING:
     from hydra_peft.config.schema import DatasetConfig
     from hydra_peft.data.checking import TaskReport
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 USAGE = """\
 Check prepared data before anyone trains on it.
@@ -60,9 +60,9 @@ class Arguments:
     benchmark: str = ""
     task: str = "all"
     data: str = str(ROOT / "data")
-    decode: str = "true"
-    partial: str = "false"
-    cache: str = str(ROOT / "results" / "cache")
+    decode: bool = True
+    partial: bool = False
+    cache: str = str(CACHE)
     out: str = ""
 
 
@@ -78,9 +78,7 @@ def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     if not arguments.benchmark:
         arguments = dataclasses.replace(arguments, benchmark=usual_benchmark(arguments.task))
-    decode = parse_bool("decode", arguments.decode)
-    partial = parse_bool("partial", arguments.partial)
-    out = Path(arguments.out or ROOT / "results" / "data_check" / f"{arguments.benchmark}.json")
+    out = Path(arguments.out or RESULTS / "data_check" / f"{arguments.benchmark}.json")
     out = out.expanduser()
     check_writable(out.parent, "out")
     from hydra_peft.cli.tasks import benchmark_tasks, task_options
@@ -93,7 +91,7 @@ def _main() -> int:
             "no prepared data is there to check, choose another benchmark."
         )
     cache = Path(arguments.cache).expanduser()
-    reports = [_check(tasks[name], Path(arguments.data), cache, decode, partial) for name in chosen]
+    reports = [_check(tasks[name], Path(arguments.data), cache, arguments) for name in chosen]
     _print(reports, [tasks[name] for name in chosen])
     _write(reports, arguments, out)
     print(f"\nwritten: {out}")
@@ -121,17 +119,11 @@ def choose_tasks(tasks: Mapping[str, object], text: str) -> list[str]:
         return list(tasks)
     names = _names(text)
     for name in names:
-        if name not in tasks:
-            raise UserError(
-                f"task '{name}' is unknown{did_you_mean(name, tasks)}: choose from "
-                f"{', '.join(tasks)}, or all."
-            )
+        check_one_of("task", name, tasks, "choose all, or some of")
     return names
 
 
-def _check(
-    dataset: DatasetConfig, data: Path, cache: Path, decode: bool, partial: bool
-) -> TaskReport:
+def _check(dataset: DatasetConfig, data: Path, cache: Path, arguments: Arguments) -> TaskReport:
     from hydra_peft.data.checking import check_prepared
     from hydra_peft.data.sources import DataRequest
 
@@ -146,7 +138,11 @@ def _check(
         splits=dataset.splits.names(),
     )
     return check_prepared(
-        request, dataset.sizes, dataset.splits, decode=decode, allow_partial=partial
+        request,
+        dataset.sizes,
+        dataset.splits,
+        decode=arguments.decode,
+        allow_partial=arguments.partial,
     )
 
 
@@ -185,7 +181,7 @@ def _write(reports: Sequence[TaskReport], arguments: Arguments, out: Path) -> No
     content = {
         "benchmark": arguments.benchmark,
         "data": str(real_path(Path(arguments.data))),
-        "decoded": arguments.decode == "true",
+        "decoded": arguments.decode,
         "tasks": {r.task: {"status": r.status, **dataclasses.asdict(r)} for r in reports},
     }
     write_json(out, content)

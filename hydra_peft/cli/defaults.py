@@ -8,13 +8,8 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-
-from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
-from hydra_peft.cli.train import CONF, register
-from hydra_peft.config.check import check_config
+from hydra_peft.checkout import option, options
+from hydra_peft.cli.composed import composing
 from hydra_peft.config.schema import SEARCHES
 from hydra_peft.data.split_roles import role_of
 from hydra_peft.errors import UserError
@@ -30,26 +25,24 @@ def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
     Origins that ``conf`` has no protocol or method for are left out, and so are those that it
     refuses; of a benchmark it need not know, since settings leave out what is the task's.
     """
-    register()
-    GlobalHydra.instance().clear()
     found = {}
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with composing() as compose:
         for origin in sorted(set(origins), key=repr):
             overrides = _overrides(origin)
             if overrides is None:
                 continue
             try:
-                config = check_config(compose("train", overrides))
-            except (UserError, *COMPOSITION_ERRORS):
+                config = compose(overrides)
+            except UserError:
                 continue
             roles = dataclasses.asdict(config.dataset.splits)
             settings = by_role(config.settings, functools.partial(role_of, roles=roles))
-            if origin.model not in _options("model"):
+            if origin.model not in options("model"):
                 # Of any other timm model the name is the architecture.
                 settings["model.architecture"] = origin.model
             found[origin] = settings
-            for preset, options in _presets(origin.method).items():
-                found[dataclasses.replace(origin, preset=preset)] = {**settings, **options}
+            for preset, own in _presets(origin.method).items():
+                found[dataclasses.replace(origin, preset=preset)] = {**settings, **own}
     return found
 
 
@@ -64,16 +57,10 @@ def default_hyperparameters(
     Raises:
         UserError: ``conf`` refuses a task.
     """
-    register()
-    GlobalHydra.instance().clear()
     found = {}
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        for option in _tasks(benchmark):
-            words = [f"dataset={option}", f"protocol={protocol}", f"method={method}"]
-            try:
-                config = check_config(compose("train", words))
-            except COMPOSITION_ERRORS as error:
-                raise UserError(one_sentence(error)) from None
+    with composing() as compose:
+        for task in _tasks(benchmark):
+            config = compose([f"dataset={task}", f"protocol={protocol}", f"method={method}"])
             values = {
                 "batch_size": config.train.batch_size,
                 "epochs": config.train.epochs,
@@ -88,8 +75,8 @@ def default_hyperparameters(
 def expected_sizes(benchmark: str) -> dict[str, dict[str, int]]:
     """Return classes and sizes by task and by the column of the paper's tables."""
     found = {}
-    for option in _tasks(benchmark):
-        task = _yaml(option)
+    for name in _tasks(benchmark):
+        task = option("dataset", name)
         names = {f"{role}_size": task["splits"][role] for role in ("train", "test")}
         sizes = {key: task["sizes"].get(name) for key, name in names.items()}
         counts = {"labels": task["classes"], **sizes}
@@ -107,15 +94,15 @@ def _overrides(origin: Origin) -> list[str] | None:
     part."""
     # Settings hold recipe values by reference, so any task of the benchmark will do.
     tasks = _tasks(origin.benchmark)
-    known = origin.protocol in _options("protocol") and origin.method in _options("method")
+    known = origin.protocol in options("protocol") and origin.method in options("method")
     if not known or origin.search not in SEARCHES:
         return None
     chosen = {"protocol": origin.protocol, "method": origin.method}
     # A benchmark of one's own has no yaml here, or one that needs its data: that of any other, with
     # the recipe that such data takes.
     chosen |= {"dataset": tasks[0]} if tasks else {"recipe@dataset.recipe": "neutral"}
-    words = [f"{group}={option}" for group, option in chosen.items()]
-    named = origin.model in _options("model")
+    words = [f"{group}={name}" for group, name in chosen.items()]
+    named = origin.model in options("model")
     words += [f"model={origin.model}"] if named else ["model=timm", "model.architecture=any"]
     tuned = ["protocol.tune=true", f"protocol.search={origin.search}"]
     return [*words, *tuned] if origin.tuned else words
@@ -125,27 +112,15 @@ def _overrides(origin: Origin) -> list[str] | None:
 def _presets(method: str) -> dict[str, dict[str, Any]]:
     """Return the settings that each other yaml of ``method`` names, by the yaml's name."""
     found = {}
-    for path in sorted((CONF / "method").glob(f"{method}_*.yaml")):
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        options = {k: v for k, v in content.items() if k not in ("defaults", "name", "recipe")}
+    for name in (name for name in options("method") if name.startswith(f"{method}_")):
+        content = option("method", name)
+        own = {k: v for k, v in content.items() if k not in ("defaults", "name", "recipe")}
         if method in content.get("defaults", ()):
-            found[path.stem] = {f"method.{key}": value for key, value in options.items()}
+            found[name] = {f"method.{key}": value for key, value in own.items()}
     return found
-
-
-@functools.cache
-def _options(group: str) -> list[str]:
-    folder = CONF / group
-    return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
 
 
 def _tasks(benchmark: str) -> list[str]:
     """Return the options of ``conf/dataset`` that are tasks of ``benchmark``, whatever its data."""
-    found = ((option, _yaml(option)) for option in _options("dataset"))
-    return [o for o, task in found if task.get("benchmark") == benchmark and task.get("splits")]
-
-
-@functools.cache
-def _yaml(option: str) -> dict[str, Any]:
-    content = yaml.safe_load((CONF / "dataset" / f"{option}.yaml").read_text(encoding="utf-8"))
-    return content if isinstance(content, dict) else {}
+    found = ((name, option("dataset", name)) for name in options("dataset"))
+    return [n for n, task in found if task.get("benchmark") == benchmark and task.get("splits")]

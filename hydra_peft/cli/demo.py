@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
+from hydra_peft.checkout import RESULTS
 from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError
 
@@ -16,7 +16,7 @@ python scripts/demo.py     what `make demo` runs after the set-up; runs that are
 It takes no arguments. The same sweep with other settings:
 
 python scripts/train.py -m +experiment=demo seed=0,1"""
-DEMO = Path(__file__).resolve().parent.parent.parent / "results" / "demo"
+DEMO = RESULTS / "demo"
 
 
 def main() -> int:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra_peft.cli.arguments import parse_arguments
+from hydra_peft.checkout import CACHE
+from hydra_peft.cli.arguments import Device, parse_arguments
 from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.data.sources import labels_of
 from hydra_peft.errors import UserError
@@ -25,8 +26,6 @@ from hydra_peft.runs.recorded import look_at_run
 if TYPE_CHECKING:  # they load torch
     from hydra_peft.training.evaluation import Score
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-DEVICES = ("auto", "cpu", "cuda")
 
 USAGE = """\
 Rebuild a finished run's model from its folder and score it again, unmerged and merged; score
@@ -52,10 +51,10 @@ class Arguments:
     """The script's arguments."""
 
     run: str
-    device: str = "auto"
+    device: Device = "auto"
     checkpoint: str = ""
     data: str = ""
-    cache: str = str(ROOT / "results" / "cache")
+    cache: str = str(CACHE)
     drop: str = ""
 
 
@@ -182,8 +181,6 @@ def _look_first(folder: Path, arguments: Arguments) -> None:
     Raises:
         UserError: something is missing or damaged.
     """
-    if arguments.device not in DEVICES:
-        raise UserError(f"device={arguments.device}: choose one of {', '.join(DEVICES)}.")
     check_run_folder(folder)
     if arguments.checkpoint and not Path(arguments.checkpoint).expanduser().is_file():
         raise UserError(f"checkpoint={arguments.checkpoint} is not there, or is no file.")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra_peft.cli.arguments import check_name, parse_arguments, parse_settings
+from hydra_peft.checkout import RESULTS, RUNS
+from hydra_peft.cli.arguments import check_name, parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.tables import config_dirs
 from hydra_peft.disk_errors import check_writable
@@ -25,7 +26,6 @@ if typing.TYPE_CHECKING:
 
     from hydra_peft.runs.collection import Collection
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 ALL = "all"
 
 USAGE = """\
@@ -53,8 +53,8 @@ class Arguments:
 
     figure: str = ""
     run: str = ""
-    runs: str = str(ROOT / "results" / "runs")
-    out: str = str(ROOT / "results" / "figures")
+    runs: str = str(RUNS)
+    out: str = str(RESULTS / "figures")
     name: str = ""
     config_dir: str = ""
 
@@ -126,7 +126,7 @@ def _parse(words: list[str], figure: Figure | None) -> tuple[Arguments, Any]:
     # One class, so that a misspelt key is told from all that the figure takes.
     fields = [(k, kind, dataclasses.field(default=defaults[k])) for k, kind in both.items()]
     cls: type[Any] = dataclasses.make_dataclass("Both", fields)
-    values = vars(parse_settings(cls, words, usage()))
+    values = vars(parse_arguments(cls, words, usage()))
     return (
         Arguments(**{key: values[key] for key in common}),
         figure.settings(**{key: values[key] for key in own}),

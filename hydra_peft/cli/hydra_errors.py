@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
@@ -22,6 +21,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_peft.checkout import CONF, options
 from hydra_peft.cli.clusters import NEEDED
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.hydra_keys import unknown_key_of_hydra
@@ -34,7 +34,6 @@ from hydra_peft.errors import UserError, did_you_mean
 MANY = 12
 #: the group that is no part of the defaults and may be added to them
 PRESETS = "experiment"
-CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 
 
 def one_sentence(
@@ -178,15 +177,13 @@ def _missing_option(error: MissingConfigException) -> str:
     group, _, name = (
         missing.rpartition("/") if missing.startswith("hydra/") else missing.partition("/")
     )
-    folder = CONF / group
-    ours = {str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml")}
-    options = sorted(ours | _registered(group))
-    if not name or not options:
+    known = sorted({*options(group)} | _registered(group))
+    if not name or not known:
         return f"there is no config '{missing}': see python scripts/train.py --help."
-    choices = ", ".join(options)
-    if len(options) > MANY:
-        choices = f"the {len(options)} in conf/{group}"
-    return f"unknown {group} '{name}'{did_you_mean(name, options)}: choose one of {choices}."
+    choices = ", ".join(known)
+    if len(known) > MANY:
+        choices = f"the {len(known)} in conf/{group}"
+    return f"unknown {group} '{name}'{did_you_mean(name, known)}: choose one of {choices}."
 
 
 def _unknown_key(key: str, defaults: DictConfig | None) -> str:

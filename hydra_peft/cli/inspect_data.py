@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra_peft.checkout import RESULTS
 from hydra_peft.cli.home import expand_home
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.files import real_path
 
 if TYPE_CHECKING:
-    from hydra_peft.config.schema import RunConfig
     from hydra_peft.data.inspection import Inspection
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 #: words of the config that a data set depends on
 _KEYS = ("dataset", "paths.", "extent@dataset", "hydra.searchpath", "recipe@dataset.recipe")
 #: lines printed of problems, notes and classes; the json has all
@@ -35,9 +34,12 @@ def inspect_data(words: Sequence[str]) -> int:
         UserError: a word that is not understood, or data that is laid out otherwise.
     """
     out, chosen = _split(words)
-    config = _compose(chosen)
+    from hydra_peft.cli.composed import composing
+
+    with composing() as compose:
+        config = compose(chosen)
     dataset = config.dataset
-    path = out or ROOT / "results" / "data_check" / f"{dataset.benchmark}-{dataset.name}.json"
+    path = out or RESULTS / "data_check" / f"{dataset.benchmark}-{dataset.name}.json"
     check_writable(path.parent, "out")
     from hydra_peft.data.contact_sheet import contact_sheet
     from hydra_peft.data.images import EncodedImages
@@ -83,23 +85,6 @@ def _split(words: Sequence[str]) -> tuple[Path | None, list[str]]:
                 "paths.<key>=..., --config-dir=<folder> and out=<file>, see --help."
             )
     return out, chosen
-
-
-def _compose(words: Sequence[str]) -> RunConfig:
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
-    from hydra_peft.cli.train import CONF, register
-    from hydra_peft.config.check import check_config
-
-    register()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        try:
-            return check_config(compose("train", [*words]))
-        except COMPOSITION_ERRORS as error:
-            raise UserError(one_sentence(error)) from None
 
 
 def _print(found: Inspection, splits: Sequence[str]) -> None:

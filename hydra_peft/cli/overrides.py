@@ -9,10 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 
-from hydra_peft.config.resolvers import ROOT
+from hydra_peft.checkout import CONF
 from hydra_peft.errors import UserError
 
-CONF = ROOT / "conf"
 #: Hydra looks for a group of that name, and no file's name may be longer
 MAX_KEY = 255
 

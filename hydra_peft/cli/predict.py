@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra_peft.cli.arguments import parse_arguments, parse_bool
+from hydra_peft.cli.arguments import Device, parse_arguments
 from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
@@ -24,7 +24,6 @@ from hydra_peft.runs.recorded import look_at_run
 if TYPE_CHECKING:
     from hydra_peft.runs.predicting import OfFile, TrainedRun
 
-DEVICES = ("auto", "cpu", "cuda")
 
 USAGE = """\
 Say what a trained run sees in images; write it as a table.
@@ -52,8 +51,8 @@ class Arguments:
     run: str
     images: str
     output: str = "predictions.csv"
-    device: str = "auto"
-    merged: str = "false"
+    device: Device = "auto"
+    merged: bool = False
     checkpoint: str = ""
 
 
@@ -65,9 +64,6 @@ def main() -> int:
 def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     folder, output = Path(arguments.run).expanduser(), Path(arguments.output).expanduser()
-    merged = parse_bool("merged", arguments.merged)
-    if arguments.device not in DEVICES:
-        raise UserError(f"device={arguments.device}: choose one of {', '.join(DEVICES)}.")
     check_run_folder(folder)
     files = find_images(arguments.images)
     if output.is_dir():
@@ -77,7 +73,10 @@ def _main() -> int:
     from hydra_peft.runs.predicting import load_run
 
     run = load_run(
-        folder, merged=merged, device=arguments.device, checkpoint=arguments.checkpoint or None
+        folder,
+        merged=arguments.merged,
+        device=arguments.device,
+        checkpoint=arguments.checkpoint or None,
     )
     said = list(_shown(run.predict_files(files), len(files)))
     for one in said:

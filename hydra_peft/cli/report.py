@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra_peft.checkout import CONF, RESULTS, RUNS, option, options
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
-from hydra_peft.cli.tables import CONF, ROOT, RUNS, config_dirs
+from hydra_peft.cli.tables import config_dirs
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.files import real_path
@@ -43,7 +44,7 @@ class Arguments:
     tasks: str = ""
     methods: str = ""
     runs: str = str(RUNS)
-    out: str = str(ROOT / "results" / "report.html")
+    out: str = str(RESULTS / "report.html")
     config_dir: str = ""
 
 
@@ -193,14 +194,8 @@ def _pictures(collection: Collection) -> tuple[list[Picture], list[str]]:
 
 def _options() -> Options:
     """Return the tasks and models known to the command line, from ``conf``."""
-    import yaml
-
     from hydra_peft.report.missing import Options
 
-    datasets = {}
-    for path in (CONF / "dataset").rglob("*.yaml"):
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        option = str(path.relative_to(CONF / "dataset").with_suffix(""))
-        if isinstance(content, dict):
-            datasets[(str(content.get("benchmark")), str(content.get("name")))] = option
-    return Options(datasets, frozenset(path.stem for path in (CONF / "model").glob("*.yaml")))
+    yamls = {name: option("dataset", name) for name in options("dataset")}
+    datasets = {(str(y.get("benchmark")), str(y.get("name"))): n for n, y in yamls.items() if y}
+    return Options(datasets, frozenset(options("model")))

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from hydra_peft.cli.arguments import parse_settings
+from hydra_peft.checkout import RUNS
+from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
-from hydra_peft.cli.tables import RUNS
 from hydra_peft.cli.terminal import aligned, clean, fitted
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.announced import MAX_SECONDS
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def _main() -> int:
-    settings = parse_settings(Settings, sys.argv[1:], USAGE)
+    settings = parse_arguments(Settings, sys.argv[1:], USAGE)
     runs = Path(settings.runs).expanduser()
     if settings.every > LONGEST_PAUSE:
         raise UserError(f"every={settings.every} is not allowed: at most {LONGEST_PAUSE} seconds.")

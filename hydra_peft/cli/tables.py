@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra_peft.checkout import CONF, RESULTS, RUNS, options
 from hydra_peft.cli.arguments import check_name, parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.disk_errors import check_writable
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import real_path
 from hydra_peft.plain_text import in_short
 
@@ -22,12 +23,9 @@ if TYPE_CHECKING:
     from hydra_peft.tables.overrides import Defaults
     from hydra_peft.tables.paper_tables import PaperTable
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CONF = ROOT / "conf"
 #: where train.py puts run folders
-RUNS = ROOT / "results" / "runs"
 #: where bench.py puts its figures
-TIMINGS = ROOT / "results" / "benchmarks"
+TIMINGS = RESULTS / "benchmarks"
 #: the paper's table of training time, which is of no benchmark
 _TIMES = 4
 
@@ -73,7 +71,7 @@ class Arguments:
     methods: str = ""
     split: str = ""
     runs: str = str(RUNS)
-    out: str = str(ROOT / "results" / "tables")
+    out: str = str(RESULTS / "tables")
     name: str | None = None
     config_dir: str = ""
 
@@ -297,13 +295,9 @@ def _training_time(form: str) -> tuple[dict[str, str], list[str]]:
 
 
 def _check_protocol(protocol: str | None, records: list[Record]) -> None:
-    configured = {path.stem for path in (CONF / "protocol").glob("*.yaml")}
-    known = sorted(configured | {record.protocol for record in records})
-    if protocol is not None and protocol not in known:
-        raise UserError(
-            f"protocol={protocol} is not known{did_you_mean(protocol, known)}: it must be one of "
-            f"{', '.join(known)}."
-        )
+    known = sorted({*options("protocol")} | {record.protocol for record in records})
+    if protocol is not None:
+        check_one_of("protocol", protocol, known)
 
 
 def _defaults(records: list[Record]) -> Defaults:

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_peft.checkout import CONF
 from hydra_peft.cli.clusters import check_single
 from hydra_peft.cli.flags import check_flags, is_flag
 from hydra_peft.cli.grid_words import grid_words
@@ -37,12 +38,11 @@ from hydra_peft.cli.sweeper import (
     unfinished,
 )
 from hydra_peft.cli.torchrun import together
-from hydra_peft.config.resolvers import ROOT, register_resolvers
+from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.console import log_to_console
 from hydra_peft.sweeps.job import Job
 
-CONF = ROOT / "conf"
 #: runs that a sweep's last line names
 NAMED = 20
 

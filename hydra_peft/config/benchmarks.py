@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hydra_peft.checkout import ROOT
 from hydra_peft.config.check import typed
 from hydra_peft.config.paper_tables import Paper
-from hydra_peft.config.resolvers import ROOT
 from hydra_peft.config.text import from_yaml
 from hydra_peft.errors import UserError
 

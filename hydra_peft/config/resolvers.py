@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-#: the checkout
-ROOT = Path(__file__).resolve().parent.parent.parent
+from hydra_peft.checkout import ROOT
 
 
 def register_resolvers() -> None:

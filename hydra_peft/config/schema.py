@@ -34,7 +34,6 @@ PRECISIONS = ("auto", "fp32", "bf16")
 #: what ``data.cache`` keeps on disk: the splits of labelled training data, all splits, none
 CACHES = ("train", "all", "none")
 NORMALIZATIONS = ("backbone", "imagenet")
-INITS = ("gaussian", "xavier", "kaiming")
 #: characters of a name in records and tables, and of a refused value in a message
 _LONGEST = 100
 COMPILE = ("auto", "true", "false")

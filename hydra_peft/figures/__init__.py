@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import check_one_of
 from hydra_peft.figures._base import (
     CollectionFigure,
     Figure,
@@ -52,9 +52,5 @@ def find_figure(name: str) -> Figure:
         UserError: no figure has that name.
     """
     figures = {figure.name: figure for figure in all_figures()}
-    if name not in figures:
-        raise UserError(
-            f"figure '{name}' is unknown{did_you_mean(name, figures)}: choose one of "
-            f"{', '.join(figures)}."
-        )
+    check_one_of("figure", name, figures)
     return figures[name]

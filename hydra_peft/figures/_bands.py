@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hydra_peft.errors import UserError
+from hydra_peft.errors import check_one_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +20,7 @@ OPTION = "band=sd            sample standard deviation (default: range, least to
 
 def check_band(band: str) -> None:
     """Check that there is such a band."""
-    if band not in BANDS:
-        raise UserError(f"band={band} is not known: it must be one of {', '.join(BANDS)}.")
+    check_one_of("band", band, BANDS)
 
 
 def spread(values: Sequence[float], band: str) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Figure:
         name: on the command line: ``3``, ``pareto``.
         title: one line for ``--help``, and a heading.
         plot: draws the data; called inside :func:`hydra_peft.figures._style.style`.
-        settings: dataclass of ``key=value`` options, as :func:`parse_settings` takes them: fields
+        settings: dataclass of ``key=value`` options, as :func:`parse_arguments` takes them: fields
             are ``int``, ``bool``, ``str`` or ``tuple[int, ...]`` and have defaults.
         options: what they mean, one ``key  meaning`` line each, for ``--help``.
     """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from hydra_peft.checkout import CACHE
 from hydra_peft.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from hydra_peft.adapters.low_rank import LowRankLinear
     from hydra_peft.runs.rebuild import RebuiltRun
 
-CACHE = Path(__file__).resolve().parent.parent.parent / "results" / "cache"
 #: images that a model takes at once
 _BATCH = 32
 #: fewer have no picture and no unbiased estimate

@@ -133,27 +133,14 @@ def side_by_side(
         low, high: from where to where each reaches with its bar, in points.
         step: width of a mark in points.
     """
+    from sklearn.isotonic import isotonic_regression
+
     right = [0.0] * len(x)
     for group in _groups(x, low, high, step):
-        free = _rising([x[at] - number * step for number, at in enumerate(group)])
+        free = isotonic_regression([x[at] - number * step for number, at in enumerate(group)])
         for number, at in enumerate(group):
             right[at] = free[number] + number * step - x[at]
     return right
-
-
-def _rising(values: Sequence[float]) -> list[float]:
-    """Return the nearest non-decreasing sequence to ``values`` (pooled adjacent violators).
-
-    This is isotonic regression, by pooling adjacent violators (Ayer et al., 1955).
-    """
-    blocks: list[tuple[float, int]] = []
-    for value in values:
-        mean, count = value, 1
-        while blocks and blocks[-1][0] > mean:
-            before, of = blocks.pop()
-            mean, count = (before * of + mean * count) / (of + count), of + count
-        blocks.append((mean, count))
-    return [mean for mean, count in blocks for _ in range(count)]
 
 
 def _groups(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra_peft.checkout import CACHE
 from hydra_peft.errors import UserError
 from hydra_peft.figures._base import FigureData, RunFigure
-from hydra_peft.figures._branches import CACHE
 from hydra_peft.figures._captions import describe_runs, warnings
 from hydra_peft.figures._style import PAGE, picture
 from hydra_peft.plain_text import shortened

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from hydra_peft.adapters.activations import activation
 from hydra_peft.adapters.initializers import initializer
+from hydra_peft.errors import check_one_of
 from hydra_peft.limits import Rank, Scale, Share
 from hydra_peft.methods._blocks import BlockMethod
-from hydra_peft.methods._choices import check_choice
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,8 +56,8 @@ class BottleneckMethod(BlockMethod):
         super().__post_init__()
         activation(self.activation)
         initializer(self.init)
-        check_choice("position", self.position, POSITIONS)
-        check_choice("scaling", self.scaling, SCALINGS)
+        check_one_of("position", self.position, POSITIONS)
+        check_one_of("scaling", self.scaling, SCALINGS)
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put adapters into the block of every MLP that ``targets`` names."""

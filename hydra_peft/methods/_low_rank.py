@@ -8,9 +8,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hydra_peft.adapters.initializers import INITIALIZERS
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.limits import Scale, Share
-from hydra_peft.methods._choices import check_choice
 from hydra_peft.methods._linear import LinearMethod
 
 if TYPE_CHECKING:
@@ -55,9 +54,9 @@ class LowRankMethod(LinearMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("init", self.init, self.inits)
-        check_choice("dropout_at", self.dropout_at, ("rank", "input"))
-        check_choice("rank_scale", self.rank_scale, tuple(RANK_SCALES))
+        check_one_of("init", self.init, self.inits)
+        check_one_of("dropout_at", self.dropout_at, ("rank", "input"))
+        check_one_of("rank_scale", self.rank_scale, tuple(RANK_SCALES))
         ranks = sorted({rank for rank in self.ranks() if rank})
         if self.rank_scale != "none" and len(ranks) > 1:
             raise UserError(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.limits import Limits, Rank
 from hydra_peft.methods._blocks import BlockMethod
-from hydra_peft.methods._choices import check_choice
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +46,7 @@ class AdapterDrop(BlockMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.drop, str):
-            check_choice("drop", self.drop, (ROBUST,))
+            check_one_of("drop", self.drop, (ROBUST,))
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put an adapter behind the MLP of every layer that keeps one."""

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.limits import LearningRate, Limits, Share
 from hydra_peft.methods._base import Method, Preparation
-from hydra_peft.methods._choices import check_choice
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +79,7 @@ class Noah(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("search", self.search, (GIVEN, EVOLUTION, SUPERNET))
+        check_one_of("search", self.search, (GIVEN, EVOLUTION, SUPERNET))
         if not self.space:
             raise UserError("space=[] has no size to choose from: give some, such as [1,5,10].")
 

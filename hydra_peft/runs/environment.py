@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent.parent
+from hydra_peft.checkout import ROOT
+
 #: folders of files that are loaded because they are there
 LOADED = ("hydra_peft", "conf", "scripts")
 #: changed files that a record names
@@ -75,7 +76,7 @@ def code_version() -> dict[str, Any]:
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(PROJECT_ROOT), *arguments],
+            ["git", "-C", str(ROOT), *arguments],
             capture_output=True,
             text=True,
             timeout=30,

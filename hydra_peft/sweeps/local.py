@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Sequence
 
-from hydra_peft.config.resolvers import ROOT
+from hydra_peft.checkout import ROOT
 from hydra_peft.sweeps.console import log_to_console
 from hydra_peft.sweeps.crashes import record_crash
 from hydra_peft.sweeps.job import Job, JobEnd

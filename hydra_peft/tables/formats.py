@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import check_one_of
 from hydra_peft.plain_text import csv_text
 from hydra_peft.tables.latex import PREAMBLE, escape, to_latex
 from hydra_peft.tables.sheet import BEST, Sheet, cell_text, line_text
@@ -28,11 +28,7 @@ def endings(form: str) -> tuple[str, ...]:
     Raises:
         UserError: there is no such format.
     """
-    if form not in FORMATS:
-        raise UserError(
-            f"format={form} is not known{did_you_mean(form, FORMATS)}: it must be one of "
-            f"{', '.join(FORMATS)}."
-        )
+    check_one_of("format", form, FORMATS)
     return FORMATS[form]
 
 

@@ -6,19 +6,16 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from hydra_peft.checkout import RESULTS, option
 from hydra_peft.config.benchmarks import Benchmark, all_benchmarks
 from hydra_peft.config.paper_tables import DatasetTable, HyperparameterTable, ScoreTable
-from hydra_peft.config.resolvers import ROOT
 from hydra_peft.errors import UserError
 from hydra_peft.methods import method_names
 from hydra_peft.tables.summaries import weights_over
 
 #: where the published numbers are
-PUBLISHED = ROOT / "results" / "paper"
+PUBLISHED = RESULTS / "paper"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,17 +93,10 @@ def score_tables(folders: Sequence[Path] = ()) -> dict[int, PaperTable]:
 
 def _methods_of(experiment: str) -> set[str]:
     """Return the names of the methods that an experiment's sweep is over; none if absent."""
-    path = ROOT / "conf" / "experiment" / f"{experiment}.yaml"
-    if not path.is_file():
+    if not (found := option("experiment", experiment)):
         return set()
-    sweep = _yaml(path)["hydra"]["sweeper"]["params"].get("method", "")
-    options = (ROOT / "conf" / "method" / f"{option}.yaml" for option in str(sweep).split(","))
-    return {str(_yaml(option)["name"]) for option in options if option.is_file()}
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return found
+    methods = str(found["hydra"]["sweeper"]["params"].get("method", "")).split(",")
+    return {str(yaml["name"]) for name in methods if (yaml := option("method", name))}
 
 
 def _of(benchmark: Benchmark, number: int, spec: ScoreTable) -> PaperTable:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_peft.cli.arguments import parse_settings
+from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.errors import UserError
 
 
@@ -23,14 +23,14 @@ class Settings:
 
 
 def test_whole_numbers() -> None:
-    assert parse_settings(Settings, ["repeats=03", "sizes=1,20"], "") == Settings(3, (1, 20))
+    assert parse_arguments(Settings, ["repeats=03", "sizes=1,20"], "") == Settings(3, (1, 20))
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "²", "٣", "1,", "9" * 5000, "1_000"])
 def test_what_is_no_positive_whole_number_is_told(text: str) -> None:
     for key in ("repeats", "sizes"):
         with pytest.raises(UserError, match=f"^{key}=.* is not allowed: it must be .*positive"):
-            parse_settings(Settings, [f"{key}={text}"], "")
+            parse_arguments(Settings, [f"{key}={text}"], "")
 
 
 @pytest.mark.parametrize("script", ["check_data", "evaluate", "predict", "report", "tables"])

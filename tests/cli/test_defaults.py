@@ -103,6 +103,6 @@ def test_a_part_of_conf_that_is_broken_is_left_out(
 
     shutil.copytree(root / "conf", tmp_path / "conf")
     (tmp_path / "conf/method/lora.yaml").write_text("name: lora\nrnak: 3\n")
-    monkeypatch.setattr("hydra_peft.cli.defaults.CONF", tmp_path / "conf")
+    monkeypatch.setattr("hydra_peft.checkout.CONF", tmp_path / "conf")
     origins = [Origin("mini", "clean", m, "vit_mini", tuned=False) for m in ("lora", "hydra")]
     assert {found.method for found in default_settings(origins)} == {"hydra"}

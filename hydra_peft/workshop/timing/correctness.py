@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from hydra_peft.checkout import ROOT
 from hydra_peft.cores import usable_cores
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.timing._processes import Ended, run_limited
@@ -18,7 +19,6 @@ from hydra_peft.workshop.timing._report import Report
 from hydra_peft.workshop.timing._told_tests import MARK
 from hydra_peft.workshop.timing.settings import CorrectnessSettings
 
-ROOT = Path(__file__).resolve().parents[3]
 #: tests of other things beside which there is one for a GPU
 ALSO = ("test_low_rank_update",)
 

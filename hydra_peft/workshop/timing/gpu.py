@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from hydra_peft.checkout import ROOT
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
 from hydra_peft.workshop.timing._machine import short_name
@@ -26,7 +27,6 @@ from hydra_peft.workshop.timing.settings import (
     TaskSettings,
 )
 
-ROOT = Path(__file__).resolve().parents[3]
 #: what a part needs beside the seconds that its own settings limit: imports, models, compiling
 BESIDE_SECONDS = 25
 #: of the time, for the start and the end of this process

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import UserError, check_one_of
 
 PRECISIONS = ("fp32", "bf16")
 #: the suites that suite ``gpu`` consists of, in its order
@@ -252,11 +252,7 @@ class GpuSettings:
 
     def __post_init__(self) -> None:
         for name in self.parts.split(","):
-            if name not in GPU_PARTS:
-                raise UserError(
-                    f"parts={name} is unknown{did_you_mean(name, GPU_PARTS)}: name some of "
-                    f"{', '.join(GPU_PARTS)}."
-                )
+            check_one_of("parts", name, GPU_PARTS, "name some of")
 
 
 #: class of each suite, in the order in which they are shown

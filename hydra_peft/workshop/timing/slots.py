@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 import yaml
 
+from hydra_peft.checkout import ROOT
 from hydra_peft.config.check import check_recorded
-from hydra_peft.config.resolvers import ROOT
 from hydra_peft.errors import UserError
 from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.record import Record, read_record

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from hydra_peft.backbones.architectures import input_size
+from hydra_peft.checkout import option
 from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.data.split import Split
 from hydra_peft.training.batches import Normalizer
@@ -38,7 +37,6 @@ from hydra_peft.workshop.timing._report import (
 )
 from hydra_peft.workshop.timing.settings import Table8Settings
 
-DATASETS = Path(__file__).resolve().parents[3] / "conf" / "dataset"
 ROWS = (LORA, SEQLORA, HYDRA)
 #: images of a split, by the task's name: to train on and to score
 Sizes = dict[str, tuple[int, int]]
@@ -99,8 +97,8 @@ def _sizes(divide: int) -> Sizes:
     """Return the numbers of training and test images of each task of VTAB-1k."""
     found = {}
     for task in sorted(find_benchmark("vtab1k").tasks):
-        sizes = OmegaConf.load(DATASETS / f"{task}.yaml").sizes
-        found[task] = (max(1, sizes.train // divide), max(1, sizes.test // divide))
+        sizes = option("dataset", task)["sizes"]
+        found[task] = (max(1, sizes["train"] // divide), max(1, sizes["test"] // divide))
     return found
 
 

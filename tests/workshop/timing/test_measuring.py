@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hydra_peft.cli.arguments import parse_settings
+from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.workshop.timing import _report, gpu, merge
 from hydra_peft.workshop.timing._machine import card
 from hydra_peft.workshop.timing._processes import run_limited
@@ -110,7 +110,7 @@ def test_the_command_line_of_a_part_is_read_back_as_its_settings() -> None:
         for settings in (part.real, part.dry):
             _, _, suite, *words = gpu.command_of(name, settings)
             assert suite == name
-            assert parse_settings(type(settings), words, "") == settings
+            assert parse_arguments(type(settings), words, "") == settings
     assert sum(part.share for part in gpu.PARTS.values()) == pytest.approx(1)
     assert tuple(gpu.PARTS) == GPU_PARTS
 

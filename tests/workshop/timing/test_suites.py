@@ -343,7 +343,7 @@ def test_command_line(
         (["step", "compile=yes"], "compile=yes is not allowed: it must be auto, true or false"),
         (["table8", "timed=True"], "timed=True is not allowed: it must be auto, true or false"),
         (["step", "precisions=fp8"], "precisions=fp8 is not allowed: it must be auto, or names"),
-        (["gpu", "dry=true", "parts=stop"], "parts=stop is unknown (did you mean 'step'?)"),
+        (["gpu", "dry=true", "parts=stop"], "parts 'stop' is unknown (did you mean 'step'?)"),
         (["gpu", "device=cpu"], "measures a GPU, and torch finds none that it may use here"),
         (["correctness", "only=test_none"], "has no test_none"),
     ):
@@ -372,7 +372,7 @@ def test_a_default_place_that_cannot_be_written_to_is_told_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "results").write_text("")
-    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "results")
     for words in (["merge"], ["gpu", "dry=true"]):
         monkeypatch.setattr(sys, "argv", ["bench.py", *words])
         assert bench.main() == 2

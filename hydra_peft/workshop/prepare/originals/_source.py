@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from hydra_peft.errors import UserError
+from hydra_peft.files import sha256_of
 from hydra_peft.workshop.prepare.archives import extract
 
 #: where archives are unpacked, within the source folder
@@ -143,7 +143,7 @@ class SourceFolder:
     def hashes(self) -> list[dict[str, str | int]]:
         """Return name, bytes and sha256 of each file that was used."""
         return [
-            {"name": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path)}
+            {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path, links=True)}
             for path in self.used
         ]
 
@@ -176,14 +176,6 @@ class SourceFolder:
         target = self.folder / UNPACKED / archive.name
         if not target.exists():
             extract(archive, target)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _visible_folder(path: Path) -> bool:

@@ -86,15 +86,6 @@ def keys_of(split):
     return [key for key, _, _ in split]
 
 
-def boundaries(original, sizes):
-    """Return ``{split: (pool, first, end)}`` for pools of ``sizes`` examples."""
-    (slices,) = original.tasks.values()
-    return {
-        split: (piece.pool, *piece.bounds(sizes[piece.pool], LIMITS[split]))
-        for split, piece in slices.items()
-    }
-
-
 def refused(action, *words):
     """Check that ``action`` ends in one sentence that has all ``words``."""
     with pytest.raises(UserError) as caught:

@@ -3,7 +3,6 @@ import shutil
 import numpy as np
 import pytest
 from originals_expected import (
-    boundaries,
     keys_of,
     pack_tar,
     pack_zip,
@@ -105,14 +104,6 @@ def test_listed_partition(folder):
     assert keys_of(splits["test"]) == tfds_order("test", test)
     check_examples(splits, folder)
     assert "cannot be rebuilt" not in " ".join(notes)
-
-
-def test_slices():
-    assert boundaries(ORIGINAL, {"train": 3060, "test": 6084}) == {
-        "train800": ("train", 0, 800),
-        "val200": ("train", 2754, 2954),
-        "test": ("test", 0, 6084),
-    }
 
 
 def test_archives(made, tmp_path):

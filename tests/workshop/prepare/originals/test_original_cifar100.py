@@ -3,7 +3,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from originals_expected import boundaries, keys_of, prepare, refused, source_of, tfds_order
+from originals_expected import keys_of, prepare, refused, source_of, tfds_order
 
 from hydra_peft.workshop.prepare.originals._order import select
 from hydra_peft.workshop.prepare.originals.cifar100 import ORIGINAL
@@ -83,14 +83,6 @@ def test_one_record_less_is_incomplete(tmp_path):
     assert [len(chosen[split]) for split in ("train800", "val200", "test")] == [800, 200, 10_000]
     assert "49,999 records in train.bin where 50,000 were published" in source.incomplete[0]
     assert source.incomplete == source.notes
-
-
-def test_slices():
-    assert boundaries(ORIGINAL, {"train": 50_000, "test": 10_000}) == {
-        "train800": ("train", 0, 800),
-        "val200": ("train", 45_000, 45_200),
-        "test": ("test", 0, 10_000),
-    }
 
 
 def test_layouts(folder, tmp_path_factory):

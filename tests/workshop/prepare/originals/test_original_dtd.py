@@ -1,6 +1,5 @@
 import pytest
 from originals_expected import (
-    boundaries,
     keys_of,
     pack_tar,
     picture,
@@ -53,14 +52,6 @@ def test_membership_labels_and_bytes(folder, keys):
             assert label == LABELS[key.split("/")[0]]
             assert image == (folder / "dtd" / "images" / key).read_bytes()
     assert len(notes) == 3
-
-
-def test_slices():
-    assert boundaries(ORIGINAL, dict.fromkeys(LISTS, 1880)) == {
-        "train800": ("train", 0, 800),
-        "val200": ("validation", 0, 200),
-        "test": ("test", 0, 1880),
-    }
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])

@@ -2,7 +2,6 @@ import shutil
 
 import pytest
 from originals_expected import (
-    boundaries,
     keys_of,
     pack_zip,
     picture,
@@ -57,14 +56,6 @@ def test_membership_labels_and_bytes(folder):
     assert notes == [
         "EuroSAT: 90 images where 27,000 were published, so the examples are not exactly VTAB-1k's."
     ]
-
-
-def test_slices():
-    assert boundaries(ORIGINAL, {"train": 27_000}) == {
-        "train800": ("train", 0, 800),
-        "val200": ("train", 16_200, 16_400),
-        "test": ("train", 21_600, 27_000),
-    }
 
 
 def test_archive(folder, tmp_path_factory):

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import scipy.io
 from originals_expected import (
-    boundaries,
     keys_of,
     pack_tar,
     picture,
@@ -58,15 +57,6 @@ def test_membership_labels_and_bytes(folder, kind):
             assert label == 17 * (int(key[6:11]) - 1) % 102
             assert image == (folder / "jpg" / key).read_bytes()
     assert len(notes) == 3
-
-
-def test_slices():
-    sizes = {"train": 1020, "validation": 1020, "test": 6149}
-    assert boundaries(ORIGINAL, sizes) == {
-        "train800": ("train", 0, 800),
-        "val200": ("validation", 0, 200),
-        "test": ("test", 0, 6149),
-    }
 
 
 def test_archive(folder, tmp_path_factory):

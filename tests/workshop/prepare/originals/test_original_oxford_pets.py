@@ -1,6 +1,5 @@
 import pytest
 from originals_expected import (
-    boundaries,
     keys_of,
     pack_tar,
     picture,
@@ -54,14 +53,6 @@ def test_membership_labels_and_bytes(folder, names):
             assert label == {"A": 0, "a": 1, "y": 36}[key[0]]
             assert image == (folder / "images" / key).read_bytes()
     assert len(notes) == 2
-
-
-def test_slices():
-    assert boundaries(ORIGINAL, {"train": 3680, "test": 3669}) == {
-        "train800": ("train", 0, 800),
-        "val200": ("train", 2944, 3144),
-        "test": ("test", 0, 3669),
-    }
 
 
 def test_archives_beside_another_original(folder, tmp_path_factory):

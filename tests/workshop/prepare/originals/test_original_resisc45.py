@@ -1,6 +1,5 @@
 import pytest
 from originals_expected import (
-    boundaries,
     keys_of,
     pack_zip,
     picture,
@@ -57,14 +56,6 @@ def test_membership_labels_and_bytes(folder):
             assert image == (folder / "NWPU-RESISC45" / name / file).read_bytes()
     assert "no folder of airport, basketball_court, beach" in notes[0]
     assert "42 images where 31,500" in notes[1]
-
-
-def test_slices():
-    assert boundaries(ORIGINAL, {"train": 31_500}) == {
-        "train800": ("train", 0, 800),
-        "val200": ("train", 18_900, 19_100),
-        "test": ("train", 25_200, 31_500),
-    }
 
 
 def test_archive(folder, tmp_path_factory):

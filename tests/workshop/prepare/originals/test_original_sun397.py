@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 from originals_expected import (
-    boundaries,
     keys_of,
     pack_tar,
     picture,
@@ -103,15 +102,6 @@ def test_other_counts_are_incomplete_and_kept_pixels_are_not(folder, monkeypatch
     ORIGINAL.pools(source, "sun397")
     assert "kept without loss" in " ".join(source.notes)
     assert source.incomplete == []
-
-
-def test_slices():
-    sizes = {"train": 76_128, "validation": 10_875, "test": 21_750}
-    assert boundaries(ORIGINAL, sizes) == {
-        "train800": ("train", 0, 800),
-        "val200": ("validation", 0, 200),
-        "test": ("test", 0, 21_750),
-    }
 
 
 def test_archive(folder, keys, tmp_path_factory):
