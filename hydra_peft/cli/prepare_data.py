@@ -80,7 +80,7 @@ _FAILED = ("failed", "refused")
 
 def main() -> int:
     """Prepare or install what the command line says; return the exit code."""
-    return guarded(_main)
+    return guarded(_main, "out")
 
 
 def _main() -> int:
