@@ -20,6 +20,8 @@ class Settings:
 
     repeats: int = 5
     sizes: tuple[int, ...] = (16, 64)
+    runs: str = "results"
+    name: str = ""
 
 
 def test_whole_numbers() -> None:
@@ -31,6 +33,19 @@ def test_what_is_no_positive_whole_number_is_told(text: str) -> None:
     for key in ("repeats", "sizes"):
         with pytest.raises(UserError, match=f"^{key}=.* is not allowed: it must be .*positive"):
             parse_arguments(Settings, [f"{key}={text}"], "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["repeats=1", "repeats=2"], "repeats is given twice, as '1' and '2': drop one"),
+        (["runs="], "runs= has no value: leave it out for runs=results"),
+    ],
+)
+def test_values_that_say_two_things_or_none(words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        parse_arguments(Settings, words, "")
+    assert parse_arguments(Settings, ["name=", "repeats=1", "repeats=1"], "") == Settings(1)
 
 
 @pytest.mark.parametrize("script", ["check_data", "evaluate", "predict", "report", "tables"])
