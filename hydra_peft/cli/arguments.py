@@ -23,8 +23,8 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
     ``--help`` prints ``usage`` and exits with 0.
 
     Raises:
-        UserError: a word that is not key=value, an unknown key, one with two values or an empty
-            one, a needed one that is missing, or a value of another type.
+        UserError: a word that is not key=value, an unknown key, a needed one that is missing, an
+            empty value in the place of a default, or one of another type.
     """
     if any(word in ("-h", "--help", "help") for word in words):
         print(usage)
@@ -40,8 +40,6 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
             raise UserError(
                 f"unknown key '{key}'{did_you_mean(key, known)}; known: {', '.join(known)}."
             )
-        if key in values and values[key] != value:
-            raise UserError(f"{key} is given twice, as {values[key]!r} and {value!r}: drop one.")
         values[key] = value
     for field in fields:
         if values.get(field.name) == "" and isinstance(field.default, str) and field.default:

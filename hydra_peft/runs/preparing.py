@@ -80,7 +80,7 @@ def choose_options(
     words = " ".join(
         f"'{k}={json.dumps(v, separators=(',', ':'))}'" for k, v in chosen.values.items()
     )
-    log.info("%s found %s: with these words alone it is the same run", found.asked, words)
+    log.info("%s found %s: with these in its place the run is the same", found.asked, words)
     order = sorted(range(len(scored)), key=lambda at: -sign * scored[at][1])[:_NAMED]
     named = [
         {
