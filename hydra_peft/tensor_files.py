@@ -82,6 +82,8 @@ def _open(path: Path) -> Iterator[Any]:
         with safe_open(str(path), framework="pt", device="cpu") as file:
             yield file
     except (SafetensorError, OSError, MemoryError) as error:  # the last: under ulimit -v
+        if isinstance(error, OSError) and error.strerror:  # the system's, not of what is in it
+            raise UserError(f"cannot read {path}: {error.strerror}.") from None
         raise UserError(
             f"cannot read {path}: truncated or not a safetensors file ({error}); fetch or make it "
             "again."

@@ -182,6 +182,10 @@ class _File:
 def _open(path: Path) -> np.lib.npyio.NpzFile:
     try:
         archive = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path}: {error.strerror or error}; fetch it again, or choose another."
+        ) from None
     # numpy takes what is no zip for an array or a pickle, and fails accordingly.
     except Exception as error:
         raise UserError(

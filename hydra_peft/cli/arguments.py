@@ -23,8 +23,8 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
     ``--help`` prints ``usage`` and exits with 0.
 
     Raises:
-        UserError: a word that is not key=value, an unknown key, a needed one that is missing, or a
-            value of another type.
+        UserError: a word that is not key=value, an unknown key, a needed one that is missing, an
+            empty value in the place of a default, or one of another type.
     """
     if any(word in ("-h", "--help", "help") for word in words):
         print(usage)
@@ -42,6 +42,10 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
             )
         values[key] = value
     for field in fields:
+        if values.get(field.name) == "" and isinstance(field.default, str) and field.default:
+            raise UserError(  # such as of a variable of the shell that is not set
+                f"{field.name}= has no value: leave it out for {field.name}={field.default}."
+            )
         if field.name not in values and field.default is dataclasses.MISSING:
             raise UserError(f"{field.name} is missing: give {field.name}=..., see --help.")
     typed = {key: _typed(key, text, hints[key]) for key, text in values.items()}

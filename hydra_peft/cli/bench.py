@@ -76,7 +76,7 @@ class Arguments:
 
 def main() -> int:
     """Run a suite; return 0, or 1 if a part of it failed."""
-    return guarded(_main)
+    return guarded(_main, "out")
 
 
 def _main() -> int:

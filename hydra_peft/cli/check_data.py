@@ -68,7 +68,7 @@ class Arguments:
 
 def main() -> int:
     """Check, print a table, write the json; return 0 if everything is right, else 1."""
-    return guarded(_main)
+    return guarded(_main, "out")
 
 
 def _main() -> int:

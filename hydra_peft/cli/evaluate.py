@@ -60,7 +60,7 @@ class Arguments:
 
 def main() -> int:
     """Print the recorded, stored, unmerged and merged score; return 0 if they agree, else 1."""
-    return guarded(_main)
+    return guarded(_main, "cache")
 
 
 def _main() -> int:

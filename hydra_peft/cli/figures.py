@@ -61,7 +61,7 @@ class Arguments:
 
 def main() -> int:
     """Draw, and say where the files are."""
-    return guarded(_main)
+    return guarded(_main, "out")
 
 
 def _main() -> int:

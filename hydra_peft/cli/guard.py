@@ -26,12 +26,16 @@ class Stopped(BaseException):
     """Carries its cause through Hydra, which catches exceptions and prints about them itself."""
 
 
-def guarded(main: Callable[[], int]) -> int:
+def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
     """Call ``main``; turn exceptions into a sentence on stderr and an exit code.
 
     A user's mistake or a full disk gives 2, a run that did not complete 1, Ctrl-C, SIGTERM and a
     terminal that is closed 130, a reader that leaves (``head``, ``grep -m1``) 141 and no sentence.
     Other exceptions are bugs and pass through.
+
+    Args:
+        main: what is called.
+        key: what sets the folder that it writes into, for messages.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup ignores it
@@ -39,7 +43,7 @@ def guarded(main: Callable[[], int]) -> int:
     _open_streams()
     try:
         try:
-            code = _ending(main)
+            code = _ending(main, key)
         except SystemExit:
             sys.stdout.flush()
             raise
@@ -74,7 +78,7 @@ def _is_unread(stream: TextIO) -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def _ending(main: Callable[[], int]) -> int:
+def _ending(main: Callable[[], int], key: str) -> int:
     try:
         return main()
     except UserError as error:
@@ -84,7 +88,7 @@ def _ending(main: Callable[[], int]) -> int:
         complain(str(interrupt) or "interrupted; what was complete before is kept.")
         return INTERRUPTED
     except OSError as error:
-        sentence = reading_sentence(error) or disk_sentence(error)
+        sentence = reading_sentence(error) or disk_sentence(error, key)
         if sentence is None:
             raise
         complain(sentence)

@@ -58,7 +58,7 @@ class Arguments:
 
 def main() -> int:
     """Write the table; return 1 where an image could not be read."""
-    return guarded(_main)
+    return guarded(_main, "output")
 
 
 def _main() -> int:

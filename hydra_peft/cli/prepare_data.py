@@ -80,7 +80,7 @@ _FAILED = ("failed", "refused")
 
 def main() -> int:
     """Prepare or install what the command line says; return the exit code."""
-    return guarded(_main)
+    return guarded(_main, "out")
 
 
 def _main() -> int:
@@ -114,20 +114,20 @@ def _benchmark(words: Sequence[str]) -> tuple[str, Sequence[str]]:
 def _prepare(benchmark: str, arguments: Arguments) -> int:
     if not arguments.source:
         raise UserError("source is missing: give source=<folder of original files>, see --help.")
+    source = Path(arguments.source).expanduser()
+    if not arguments.download and not source.is_dir():
+        raise UserError(
+            f"source={source} is not a folder: put the original files there, or add download=true."
+        )
     order = Order(
         benchmark=benchmark,
         tasks=_chosen(arguments.task, _tasks(benchmark)),
         out=_out(benchmark, arguments),
-        source=Path(arguments.source).expanduser(),
+        source=source,
         download=arguments.download,
         partial=arguments.partial,
         overwrite=arguments.overwrite,
     )
-    if not order.download and not order.source.is_dir():
-        raise UserError(
-            f"source={order.source} is not a folder: put the original files there, or add "
-            "download=true."
-        )
     _mention_remains(order)
     prepare = _preparer(order)
     if len(order.tasks) == 1:

@@ -37,7 +37,7 @@ class Arguments:
 
 def main() -> int:
     """Prepare the weights that the command line names; return the exit code."""
-    return guarded(_main)
+    return guarded(_main, "out")
 
 
 def _main() -> int:

@@ -50,7 +50,7 @@ class Arguments:
 
 def main() -> int:
     """Write the page and say where it is."""
-    return guarded(_main)
+    return guarded(_main, "out")
 
 
 def _main() -> int:

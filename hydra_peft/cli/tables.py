@@ -78,7 +78,7 @@ class Arguments:
 
 def main() -> int:
     """Print the tables and say where they were written."""
-    return guarded(_main)
+    return guarded(_main, "out")
 
 
 def _main() -> int:

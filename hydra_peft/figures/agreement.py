@@ -371,7 +371,9 @@ def _caption(
         "diagonal), and percent that both get wrong of those that either gets wrong (above); "
         "on the diagonal two seeds of one method.",
         "Pairs of methods are of different seeds"
-        + (", some of the same where no others are there." if "same" in kinds else "."),
+        + (", some of the same where no others are there." if "same" in kinds else ".")
+        if len(sheet.table.rows) > 1
+        else "",
         "Right: ensembles by the mean of all classes' probabilities, against their best member as "
         f"chosen by the same {sheet.scores}; bars: means.",
         f"Means over {tasks} tasks." if tasks > 1 else "",

@@ -134,6 +134,13 @@ def check_run_folder(folder: Path) -> None:
     """
     if holds_record(folder):
         return
+    for place in (folder, folder / FILE):
+        try:
+            os.lstat(place)
+        except PermissionError as error:
+            raise UserError(f"cannot look into {place.parent}: {error.strerror}.") from None
+        except OSError:
+            break  # it is not there, or cannot be
     if not os.path.isdir(folder):  # a name may be too long for Path.is_dir()
         what = "no folder" if os.path.lexists(folder) else "not there"
         raise UserError(f"{folder} is {what}: give the folder of a run, as train.py printed it.")

@@ -77,7 +77,10 @@ def choose_options(
         except StopIteration:
             options = None
     chosen = _as_it_acts(config, found, scored[best][0])
-    log.info("%s found %s", found.asked, chosen)
+    words = " ".join(
+        f"'{k}={json.dumps(v, separators=(',', ':'))}'" for k, v in chosen.values.items()
+    )
+    log.info("%s found %s: with these in its place the run is the same", found.asked, words)
     order = sorted(range(len(scored)), key=lambda at: -sign * scored[at][1])[:_NAMED]
     named = [
         {

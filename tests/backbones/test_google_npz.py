@@ -359,4 +359,4 @@ def test_a_file_that_may_not_be_read(path: Path, monkeypatch: pytest.MonkeyPatch
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(np, "load", forbidden)
-    assert "as .npz (PermissionError)" in refusal(path)
+    assert f"cannot read {path}: Permission denied; " in refusal(path)

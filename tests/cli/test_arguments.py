@@ -20,6 +20,8 @@ class Settings:
 
     repeats: int = 5
     sizes: tuple[int, ...] = (16, 64)
+    runs: str = "results"
+    name: str = ""
 
 
 def test_whole_numbers() -> None:
@@ -31,6 +33,12 @@ def test_what_is_no_positive_whole_number_is_told(text: str) -> None:
     for key in ("repeats", "sizes"):
         with pytest.raises(UserError, match=f"^{key}=.* is not allowed: it must be .*positive"):
             parse_arguments(Settings, [f"{key}={text}"], "")
+
+
+def test_an_empty_value_takes_no_place_of_a_default() -> None:
+    with pytest.raises(UserError, match="runs= has no value: leave it out for runs=results"):
+        parse_arguments(Settings, ["runs="], "")
+    assert parse_arguments(Settings, ["name=", "repeats=2", "repeats=1"], "") == Settings(1)
 
 
 @pytest.mark.parametrize("script", ["check_data", "evaluate", "predict", "report", "tables"])

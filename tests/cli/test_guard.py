@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import signal
@@ -144,3 +145,13 @@ def test_where_nothing_can_be_written_is_told_before_anything_is_done(
     assert told.out == ""
     assert f"cannot write at {tmp_path}/file: there is a file of that name" in told.err
     assert "set out to another folder" in told.err
+
+
+def test_a_full_disk_names_the_key_of_the_script(capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", "/x/report.html")
+
+    for words, key in (((), "paths.runs"), (("out",), "out")):
+        assert guarded(full, *words) == 2
+        expected = f"cannot write at /x/report.html: the disk is full; make room, or set {key} to"
+        assert expected in capsys.readouterr().err

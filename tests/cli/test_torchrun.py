@@ -245,7 +245,7 @@ def test_tuning_and_too_small_batches_are_refused(
     monkeypatch.setattr(tuning, "current", lambda: world)
     monkeypatch.setattr(run_module, "current", lambda: world)
     config = check_config(compose_train(*SHORT, "protocol.tune=true"))
-    with pytest.raises(UserError, match=r"protocol\.tune=true does many"):
+    with pytest.raises(UserError, match=r"protocol\.tune=true does more than one"):
         tuning.run_protocol(config)
     small = dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=3))
     with pytest.raises(UserError, match=r"train\.batch_size=3 leaves nothing for some of 4"):

@@ -97,7 +97,7 @@ def test_one_failing_job_does_not_stop_the_others(
         (["-m", "protocol.selection=last,best"], "'protocol.selection=last' would change"),
         (["model.checkpoint=/etc/hostname"], "unknown ending"),
         (["+model.arguments.global_pool=''"], "logits are needed"),
-        (["paths.runs=/tmp/" + "x" * 300], "the name is too long"),
+        (["paths.runs=/tmp/" + "x" * 300], "a name has at most 255 bytes"),
     ],
 )
 def test_mistakes_are_one_sentence_and_start_nothing(

@@ -43,6 +43,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "adapter pre": ("adapter", {"position": "pre", "scaling": "learned"}),
     "adapter parallel": ("adapter", {"position": "parallel", "zero_up": True}),
     "compacter frozen": ("compacter", {"rule": "frozen", "norm": True}),
+    "noah supernet": ("noah", {"search": "supernet"}),
 }
 CASES = {**{name: (name, FITTING.get(name, {})) for name in method_names()}, **VARIANTS}
 

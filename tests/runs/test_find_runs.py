@@ -126,3 +126,19 @@ def test_a_folder_that_is_no_run_names_one_below_after_a_short_look(
         check_run_folder(tmp_path)
     with pytest.raises(UserError, match="is not there: give the folder"):
         check_run_folder(tmp_path / ("a" * 300))
+
+
+@pytest.mark.parametrize("closed", ["mini", "mini/digits"])
+def test_a_run_in_a_folder_that_is_closed_is_not_said_to_be_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    run, lstat = put(tmp_path), os.lstat
+
+    def guarded(path: Any) -> Any:
+        if tmp_path / closed in Path(path).parents:
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return lstat(path)
+
+    monkeypatch.setattr(os, "lstat", guarded)
+    with pytest.raises(UserError, match=r"cannot look into .*/mini/digits: Permission denied\."):
+        check_run_folder(run)

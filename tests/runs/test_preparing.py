@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -86,8 +88,9 @@ def came_to(outcome: Outcome) -> tuple[bytes, dict[str, Any], dict[str, Any]]:
 
 
 def test_what_scores_best_on_val200_is_retrained(
-    configure: Configure, tmp_path: Path, whole: dict[str, Any]
+    configure: Configure, tmp_path: Path, whole: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, logger="hydra_peft")
     config = configure(*SEARCH)
     outcome = run_protocol(config)
     whole["search"] = came_to(outcome)
@@ -127,7 +130,9 @@ def test_what_scores_best_on_val200_is_retrained(
         )
         assert candidate["score"] == 100 * right / 25
     # The run that counts is the one of these sizes, from its own start.
-    given = [f"method.{key}=[{','.join(map(str, sizes))}]" for key, sizes in found.items()]
+    (said,) = [line for line in caplog.messages if " found " in line]
+    given = re.findall(r"'(method\.\w+=[^']+)'", said)
+    assert len(given) == 3
     plain = run(configure("method=noah", *given))
     tensors = [load_file(o.folder / "adapter.safetensors") for o in (plain, outcome)]
     assert tensors[0].keys() == tensors[1].keys()

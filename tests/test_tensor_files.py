@@ -1,0 +1,51 @@
+"""Files of tensors that may not be read are not taken for damaged ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_net import TinyNet
+
+from hydra_peft.backbones.checkpoints import load_checkpoint
+from hydra_peft.errors import UserError
+from hydra_peft.tensor_files import read_tensors, write_tensors
+
+
+def safetensors(path: Path) -> None:
+    write_tensors(path, {"a": torch.zeros(2)}, {})
+
+
+def load(path: Path) -> Any:
+    return load_checkpoint(TinyNet(), str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "read"),
+    [
+        ("a.safetensors", safetensors, read_tensors),
+        ("a.safetensors", safetensors, load),
+    ],
+)
+def test_permission_is_not_damage(
+    name: str,
+    write: Callable[[Path], None],
+    read: Callable[[Path], Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write(path := tmp_path / name)
+    reader = path.open  # the tests may be root's
+
+    def refused(self: Path, *words: Any, **options: Any) -> Any:
+        if self == path:
+            raise PermissionError(13, "Permission denied", str(self))
+        return reader(*words, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(UserError) as caught:
+        read(path)
+    assert f"cannot read {path}: Permission denied." in str(caught.value)
