@@ -148,6 +148,11 @@ def _holds_tar(archive: Path) -> bool:
 
 
 def _unpack_tar(archive: Path, folder: Path, bounds: _Bounds) -> None:
+    if not hasattr(tarfile, "data_filter"):  # came to 3.10 and 3.11 in the middle of their lives
+        raise UserError(
+            f"{archive} cannot be unpacked safely by this Python, which is too old for tarfile's "
+            "filters: take 3.10.12, 3.11.4, 3.12 or newer."
+        )
     with tarfile.open(archive, "r:*") as tar:
         for member in tqdm(tar, f"unpack {archive.name}", unit=" files", leave=False, disable=None):
             bounds.add(member.size)

@@ -150,6 +150,15 @@ def test_paths_that_leave_the_folder(tmp_path: Path, name: str) -> None:
     assert sorted(os.listdir(tmp_path)) == ["target", "x.tar", "x.zip"]
 
 
+def test_a_python_without_filters_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.add(__file__, "file")
+    monkeypatch.delattr(tarfile, "data_filter")
+    with pytest.raises(UserError, match=r"too old for tarfile's filters: take 3\.10\.12, 3\.11\.4"):
+        extract(tmp_path / "a.tar", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_absolute_paths_lie_below_the_target(tmp_path: Path) -> None:
     for kind, content in (
         ("x.tar", tar_bytes({"/x/y": b"2"})),
