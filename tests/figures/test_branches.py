@@ -39,7 +39,7 @@ def made(compose_train: Compose, tmp_path_factory: pytest.TempPathFactory) -> Pa
         "e": ["dataset=mini/digits", "seed=0", "method=lora"],
     }.items():
         random = "model.pretrained=false" in words
-        changes = {"config_id": name, "settings": {"random": random}}
+        changes = {"settings": {"random": random}}
         put_model(compose_train, folder / "runs" / name, *words, cache=cache, **changes)
     unknown = read_record(folder / "runs" / "d")
     changed = dataclasses.replace(unknown, data={"sha256": "a" * 64, "splits": {"test": "c" * 64}})

@@ -64,7 +64,7 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["dataset.classes=11"], "labels from 0 to 9, but dataset.classes=11: set dataset.classes"),
         (["dataset.classes=9"], "labels from 0 to 9 in train, but dataset.classes=9"),
         (["dataset.sizes.test=5"], "has 797 images in test where its yaml says 5"),
-        (["dataset.name=layout"], "benchmark mini has no task 'layout': choose one of cells, "),
+        (["dataset.name=layout"], "task 'layout' is unknown: choose one of cells, "),
         (["dataset.source=minni"], "dataset.source 'minni' is unknown (did you mean 'mini'?)"),
         (["paths.cache=/proc/x"],
          "cannot write at /proc: permission denied; let it be written to, or set "

@@ -64,5 +64,5 @@ def test_three_groups_and_at_least_five_generated_tasks(
 def test_unknown_names(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="choose one of"):
         load_task("minni", mini_task("digits", tmp_path))
-    with pytest.raises(UserError, match="no task 'digts'"):
+    with pytest.raises(UserError, match="task 'digts' is unknown"):
         load_task("mini", mini_task("digts", tmp_path))
