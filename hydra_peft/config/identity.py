@@ -36,7 +36,7 @@ _USUAL: dict[str, dict[str, Any]] = {
         "train_size": None,
         "shots": None,
     },
-    "model": {"image_size": None, "antialias": True},
+    "model": {"image_size": None, "antialias": True, "projection": None},
     "data": {"augment": "none", "augment_options": {}},
     "protocol": {"tune_seed": None},
 }
