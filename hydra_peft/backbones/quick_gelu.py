@@ -1,8 +1,8 @@
 """QuickGELU or GELU: which of both a CLIP's weights were trained with, and its model computes.
 
 ``x sigmoid(1.702 x)`` is what OpenAI's weights were trained with, and some of others'. The other
-activation gives slightly wrong features and no error. The tensors do not tell, the weights' names and
-the files that hubs keep beside them do.
+activation gives slightly wrong features and no error. The tensors do not tell, the weights' names
+and the files that hubs keep beside them do.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ def test_the_hub_gives_the_projection_that_timm_states(monkeypatch: pytest.Monke
     source.pretrained_cfg = {**source.pretrained_cfg, "num_classes": 24}
     asked: list[int] = []
 
-    def hub(name: str, *_: object, num_classes: int, **__: object) -> nn.Module:
+    def hub(*_: object, num_classes: int, **__: object) -> nn.Module:
         asked.append(num_classes)
         return source
 
@@ -157,7 +157,7 @@ def test_the_hub_gives_the_projection_that_timm_states(monkeypatch: pytest.Monke
     assert asked == [24]
     assert torch.allclose(model.eval()(images), source(images), atol=1e-6)
     with pytest.raises(
-        UserError, match="model.projection=25 is not what .* timm states 24 outputs"
+        UserError, match=r"model.projection=25 is not what .* timm states 24 outputs"
     ):
         build_backbone(f"{QUICK}.openai", checkpoint=None, **{**OPTIONS, "projection": 25})
     backbones.forget_backbones()
@@ -203,8 +203,8 @@ def test_the_activation_that_weights_were_not_trained_with_is_refused(
     )
     with pytest.raises(UserError, match=wrong):
         build_backbone(architecture, checkpoint=str(path), **OPTIONS)
+    arguments = {k: v for k, v in OPTIONS.items() if k not in ("pretrained", "seed")}
     with pytest.raises(UserError, match=wrong):
-        arguments = {k: v for k, v in OPTIONS.items() if k not in ("pretrained", "seed")}
         check_weights(architecture, checkpoint=str(path), remedy=None, **arguments)
 
 
