@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlparse
 
 import torch
@@ -18,7 +18,11 @@ from torch import nn
 from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.backbones.checkpoints import check_checkpoint, load_checkpoint
-from hydra_peft.backbones.projection import check_no_classifier, checkpoint_filter_fn
+from hydra_peft.backbones.projection import (
+    ProjectedVisionTransformer,
+    check_no_classifier,
+    checkpoint_filter_fn,
+)
 from hydra_peft.backbones.quick_gelu import check_activation
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.backbones.weight_files import (
@@ -220,7 +224,8 @@ def _load_from_hub(
         ) from None
     state = loaded.state_dict()
     if projection is not None:
-        stated = loaded.pretrained_cfg.get("num_classes")
+        assert isinstance(model, ProjectedVisionTransformer), "it has kept a projection"
+        stated = cast(Mapping[str, Any], loaded.pretrained_cfg)["num_classes"]
         if stated != projection:
             raise UserError(
                 f"model.projection={projection} is not what {architecture} has: timm states "

@@ -74,7 +74,7 @@ def keep_projection(model: nn.Module, width: int) -> None:
 
 
 def checkpoint_filter_fn(
-    state_dict: Mapping[str, Tensor], model: nn.Module, **options: Any
+    state_dict: Mapping[str, Tensor], model: VisionTransformer, **options: Any
 ) -> dict[str, Tensor]:
     """Return a checkpoint in the names of a :class:`ProjectedVisionTransformer`.
 
