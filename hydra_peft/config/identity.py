@@ -39,6 +39,7 @@ _USUAL: dict[str, dict[str, Any]] = {
     "model": {"image_size": None, "antialias": True, "projection": None},
     "data": {"augment": "none", "augment_options": {}},
     "protocol": {"tune_seed": None},
+    "train": {"eval_after": None},
 }
 #: the same of a whole group: every run had a linear head before there were others
 _USUAL_HEAD = {"name": "linear"}

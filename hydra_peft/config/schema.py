@@ -323,6 +323,7 @@ class FillsConfig(_Group, key="protocol.fills"):
         schedule: ``scheduler.name`` of ``scheduler=by_protocol``; ``period_epochs`` and ``min_lr``
             likewise.
         precision: of computing (``precision``); configs of older code have it there alone.
+        eval_after: of ``train``.
     """
 
     recipe: str
@@ -334,6 +335,7 @@ class FillsConfig(_Group, key="protocol.fills"):
     period_epochs: Epochs | None
     min_lr: EndRate
     precision: str = "fp32"
+    eval_after: Epochs | None = None
 
 
 @dataclass(frozen=True)
@@ -390,7 +392,7 @@ class TrainConfig(_Group, key="train"):
     """``train``: the loop.
 
     Attributes:
-        epochs: passes over the training split.
+        epochs: passes over the training split; 0 scores the model as it starts.
         batch_size: images per step.
         drop_last: whether a last, smaller batch of an epoch is left out.
         clip_grad: largest norm of the gradient; null does not clip.
@@ -400,9 +402,11 @@ class TrainConfig(_Group, key="train"):
         profile: write where the time of a step goes into the run's folder.
         checkpoint_every: epochs between checkpoints to resume from; null writes one only when the
             run is interrupted.
+        eval_after: epochs after which dropout is off and running statistics stand still, as in
+            evaluation; null never. The released ELEVATER code has 1: it never calls train() again.
     """
 
-    epochs: Epochs
+    epochs: Annotated[int, Limits(least=0, most=1_000_000)]
     batch_size: BatchSize
     drop_last: bool
     clip_grad: Annotated[float, Limits(least=1e-9, most=1e6, logarithmic=True)] | None
@@ -411,6 +415,7 @@ class TrainConfig(_Group, key="train"):
     cuda_graph: bool = False
     profile: bool = False
     checkpoint_every: Epochs | None = 10
+    eval_after: Epochs | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -580,7 +585,7 @@ class RunConfig(_Group):
             # What tuning decides, these values do not.
             check_choices(self)
             return
-        if self.scheduler.warmup_epochs >= self.train.epochs:
+        if self.train.epochs and self.scheduler.warmup_epochs >= self.train.epochs:
             raise UserError(
                 f"scheduler.warmup_epochs={self.scheduler.warmup_epochs} leaves nothing of "
                 f"train.epochs={self.train.epochs}: train longer, or set scheduler.warmup_epochs "
