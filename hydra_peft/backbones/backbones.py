@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlparse
 
 import torch
@@ -18,6 +18,12 @@ from torch import nn
 from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.backbones.checkpoints import check_checkpoint, load_checkpoint
+from hydra_peft.backbones.projection import (
+    ProjectedVisionTransformer,
+    check_no_classifier,
+    checkpoint_filter_fn,
+)
+from hydra_peft.backbones.quick_gelu import check_activation
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.backbones.weight_files import (
     check_weights_exist,
@@ -71,6 +77,7 @@ def build_backbone(
     remedy: str | None = None,
     image_size: int | None = None,
     antialias: bool = True,
+    projection: int | None = None,
 ) -> tuple[nn.Module, Weights]:
     """Return a backbone without head, and where its weights come from.
 
@@ -87,26 +94,37 @@ def build_backbone(
         image_size: side of the images in pixels; None for the architecture's own.
         antialias: how a file's position embeddings are resampled, see
             :func:`~hydra_peft.backbones.checkpoints.load_checkpoint`.
+        projection: width of CLIP's projection, see
+            :func:`~hydra_peft.backbones.architectures.build_architecture`.
 
     Raises:
-        UserError: an unknown architecture, or weights that are missing or do not fit.
+        UserError: an unknown architecture, weights that are missing or do not fit, or those of a
+            CLIP that computes another activation.
     """
     source = weights_source(architecture, checkpoint, pretrained, seed)
     file = local_file(architecture, checkpoint) if pretrained else None
     there = file is not None and os.path.isfile(file)
     stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and there else None
-    shape = [architecture, dict(arguments), drop_path, image_size, antialias]
+    shape = [architecture, dict(arguments), drop_path, image_size, antialias, projection]
 
     def load() -> tuple[nn.Module, Weights]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = build_architecture(
-                architecture, arguments, drop_path=drop_path, image_size=image_size
+                architecture,
+                arguments,
+                drop_path=drop_path,
+                image_size=image_size,
+                projection=projection,
             )
+        if pretrained:
+            check_activation(model, architecture, file, projected=projection is not None)
         if file is not None:
             _load_file(model, architecture, file, remedy, antialias)
         elif pretrained:
-            _load_from_hub(model, architecture, arguments, remedy, image_size, antialias)
+            sized = {} if image_size is None else {"img_size": image_size}
+            given = {**arguments, **sized}
+            _load_from_hub(model, architecture, given, remedy, antialias, projection)
         kind = "pretrained" if pretrained else "random"
         origin = stated_origin(file) if file is not None else ""
         return model, Weights(kind, source, weights_hash(model.state_dict()), origin)
@@ -134,6 +152,7 @@ def check_weights(
     remedy: str | None,
     image_size: int | None = None,
     antialias: bool = True,
+    projection: int | None = None,
 ) -> None:
     """Check that pretrained weights are there and fit the architecture.
 
@@ -141,11 +160,11 @@ def check_weights(
     tells: the backbone is kept for the next :func:`build_backbone`.
 
     Args:
-        architecture, arguments, drop_path, checkpoint, remedy, image_size, antialias: as of
-            :func:`build_backbone`.
+        architecture, arguments, drop_path, checkpoint, remedy, image_size, antialias, projection:
+            as of :func:`build_backbone`.
 
     Raises:
-        UserError: an unknown architecture, or weights that are missing or do not fit.
+        UserError: as of :func:`build_backbone`.
     """
     file = local_file(architecture, checkpoint)
     if file is None:
@@ -159,11 +178,16 @@ def check_weights(
             remedy=remedy,
             image_size=image_size,
             antialias=antialias,
+            projection=projection,
         )
         return
     check_weights_exist(architecture, checkpoint, remedy)
     with torch.device("meta"):
-        skeleton = build_architecture(architecture, arguments, image_size=image_size)
+        skeleton = build_architecture(
+            architecture, arguments, image_size=image_size, projection=projection
+        )
+    projected = projection is not None
+    check_activation(skeleton, architecture, file, projected=projected, warn=False)
     check_checkpoint(skeleton, file, antialias=antialias)
 
 
@@ -182,28 +206,43 @@ def _load_from_hub(
     architecture: str,
     arguments: Mapping[str, Any],
     remedy: str | None,
-    image_size: int | None,
     antialias: bool,
+    projection: int | None,
 ) -> None:
     if not antialias:
         raise UserError(
             "model.antialias=false is for weights in a file, and timm's hub resamples in its own "
             "way: set model.checkpoint=<file>, or leave model.antialias out."
         )
-    sized = {} if image_size is None else {"img_size": image_size}
     try:
-        loaded = ask_hub(architecture, {**arguments, **sized})
+        loaded = ask_hub(architecture, arguments, projection or 0)
     # No network, no such file, no access: each comes as another kind of exception.
     except Exception as error:
         reason = type(error).__name__
         raise UserError(
             missing_weights(f"timm's hub did not give the weights ({reason})", architecture, remedy)
         ) from None
-    model.load_state_dict(loaded.state_dict())
+    state = loaded.state_dict()
+    if projection is not None:
+        assert isinstance(model, ProjectedVisionTransformer), "it has kept a projection"
+        stated = cast(Mapping[str, Any], loaded.pretrained_cfg)["num_classes"]
+        if stated != projection:
+            raise UserError(
+                f"model.projection={projection} is not what {architecture} has: timm states "
+                f"{stated} outputs."
+            )
+        check_no_classifier(state, f"timm hub {architecture}")
+        state = checkpoint_filter_fn(state, model)
+    model.load_state_dict(state)
 
 
-def ask_hub(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Return timm's pretrained model without a head, from the hub or the hub's local cache.
+def ask_hub(architecture: str, arguments: Mapping[str, Any], classes: int = 0) -> nn.Module:
+    """Return timm's pretrained model, from the hub or the hub's local cache.
+
+    Args:
+        architecture: timm's name.
+        arguments: further constructor arguments.
+        classes: outputs of its classifier, which CLIP's projection is to timm; 0 for none.
 
     Raises:
         Exception: whatever timm and huggingface_hub raise; they use a dozen unrelated kinds.
@@ -216,7 +255,7 @@ def ask_hub(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     # minute of retries.
     constants.HF_HUB_OFFLINE = before or not _reachable(constants.ENDPOINT)
     try:
-        return timm.create_model(architecture, pretrained=True, num_classes=0, **arguments)
+        return timm.create_model(architecture, pretrained=True, num_classes=classes, **arguments)
     finally:
         constants.HF_HUB_OFFLINE = before
 

@@ -37,7 +37,7 @@ _USUAL: dict[str, dict[str, Any]] = {
         "shots": None,
         "sampling_seed": None,
     },
-    "model": {"image_size": None, "antialias": True},
+    "model": {"image_size": None, "antialias": True, "projection": None},
     "data": {"augment": "none", "augment_options": {}},
     "protocol": {"tune_seed": None},
 }

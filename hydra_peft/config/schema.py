@@ -100,6 +100,8 @@ class ModelConfig(_Group, key="model"):
         prepare: the name under which ``scripts/prepare_weights.py`` makes them, for messages.
         image_size: side of the images in pixels, to which position embeddings are resampled; null
             for the architecture's own.
+        projection: width of the features that the projection of an image tower of CLIP maps to, 512
+            of ViT-B; null leaves it out, as other backbones have none.
         antialias: whether position embeddings are smoothed where they are resampled to fewer
             patches, timm's way; false for weights that were trained or are served without.
     """
@@ -114,6 +116,7 @@ class ModelConfig(_Group, key="model"):
     image_size: ImageSize | None = None
     antialias: bool = True
     prepare: str | None = None
+    projection: Annotated[int, Limits(least=1, most=100_000)] | None = None
 
     @property
     def remedy(self) -> str | None:

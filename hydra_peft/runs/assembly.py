@@ -76,6 +76,7 @@ def build_skeleton(model: ModelConfig, head: Head, method: Method, classes: int)
             model.arguments,
             drop_path=model.drop_path,
             image_size=model.image_size,
+            projection=model.projection,
         )
         with _told_in_a_sentence(model, classes):
             inject(skeleton, method, head=head.attach(skeleton, classes))
@@ -85,8 +86,8 @@ def build_skeleton(model: ModelConfig, head: Head, method: Method, classes: int)
 def _parts(
     model: ModelConfig, head: Head, method: Method, augmentation: Augmentation, *_: object
 ) -> tuple[object, ...]:
-    shape = (model.architecture, model.arguments, model.image_size, model.drop_path)
-    return (*shape, head, method, augmentation.acts)  # whatever the task
+    built = (model.architecture, model.arguments, model.image_size, model.drop_path)
+    return (*built, model.projection, head, method, augmentation.acts)  # whatever the task
 
 
 @memo(_PASSED, key=_parts)
@@ -141,6 +142,7 @@ def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:
         remedy=model.remedy,
         image_size=model.image_size,
         antialias=model.antialias,
+        projection=model.projection,
     )
 
 

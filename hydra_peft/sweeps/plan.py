@@ -192,6 +192,7 @@ def _weights(config: RunConfig) -> Weights:
             remedy=model.remedy,
             image_size=model.image_size,
             antialias=model.antialias,
+            projection=model.projection,
         )
     return load_backbone(model, config.seed)[1]
 
