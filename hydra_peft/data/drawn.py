@@ -99,9 +99,7 @@ def load_drawn(source: str, request: DataRequest, roles: SplitRoles, drawing: Dr
     return dataclasses.replace(data, splits=drawn, whole=data.seen_labels())
 
 
-def _load_sample(
-    source: str, request: DataRequest, train: str, shots: int, seed: int
-) -> TaskData:
+def _load_sample(source: str, request: DataRequest, train: str, shots: int, seed: int) -> TaskData:
     """Return a task whose ``train`` is a few-shot sample, and the two parts of that."""
     stored = at_source((train, *request.splits), train)
     data = load_task(source, dataclasses.replace(request, splits=stored))

@@ -1,4 +1,4 @@
-"""Few-shot samples as ELEVATER draws them: so many examples of each class, a fifth of them held out.
+"""Few-shot samples as ELEVATER draws them: so many examples a class, a fifth of each held out.
 
 Sampling is that of microsoft/vision-datasets 0.2.17 (``sample_few_shot_subset``), holding out that
 of Computer-Vision-in-the-Wild/Elevater_Toolkit_IC (``evaluation/feature.py: get_dataloader``). Both
@@ -52,7 +52,7 @@ def sample(labels: Sequence[Sequence[int]], classes: int, *, shots: int, seed: i
                 f"{label}: lower it."
             )
     order = list(range(len(labels)))
-    random.Random(seed).shuffle(order)  # noqa: S311  # the benchmark's own generator
+    random.Random(seed).shuffle(order)
     counts, chosen, bare = [0] * classes, [], 0
     for row in order:
         if not labels[row]:

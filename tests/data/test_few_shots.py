@@ -52,9 +52,10 @@ def plain_several(labels: list[list[int]], classes: int, shots: int, seed: int) 
         if not labels[row]:
             if sum(not labels[one] for one in kept) < shots:
                 kept.append(row)
-        elif (least := min(counts[label] for label in labels[row])) < shots:
-            if least <= shots / 2 or max(counts[label] for label in labels[row]) <= 1.5 * shots:
-                kept.append(row)
+            continue
+        own = [counts[label] for label in labels[row]]
+        if min(own) < shots and (min(own) <= shots / 2 or max(own) <= 1.5 * shots):
+            kept.append(row)
     return kept
 
 
