@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
 from hydra_peft.config.grid import check_choices
 from hydra_peft.config.preparation import check_preparation
 from hydra_peft.config.split_checks import check_held_out, check_splits
+from hydra_peft.data.few_shots import at_source
 from hydra_peft.data.split_roles import FURTHER, SplitRoles
 from hydra_peft.errors import UserError
 from hydra_peft.heads._base import Head
@@ -189,7 +191,9 @@ class DatasetConfig(_Group, key="dataset"):
         versions: recipe values that protocols differ in, by ``protocol.fills.recipe``.
         train_size: images that are drawn out of ``splits.train``; null takes all.
         shots: images of each class that are drawn out of it; null likewise.
-        split_seed: of drawing and of splitting.
+        sampling_seed: of drawing ``shots`` as ELEVATER does, and holding out a fifth of them;
+            null draws them by content. Where there are no ``shots`` it decides nothing.
+        split_seed: of drawing by content, and of splitting.
         source_options: the keys that ``source`` has of its own, as its ``OPTIONS``.
     """
 
@@ -209,6 +213,7 @@ class DatasetConfig(_Group, key="dataset"):
     versions: dict[str, Any] = field(default_factory=dict)
     train_size: Images | None = None
     shots: Images | None = None
+    sampling_seed: Seed | None = None
     split_seed: Seed = 0
     source_options: Any = None
 
@@ -226,8 +231,10 @@ class DatasetConfig(_Group, key="dataset"):
             plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) is not None
             _require(plain, f"dataset.{key}", name, "a plain name of letters, digits and _.+-")
         _name("dataset.group", self.group)
-        splits = self.splits.names()
-        complete = set(self.sizes) == set(splits)
+        splits = self.stored()
+        # A sample takes the place of what a data set holds out.
+        known = set(self.sizes)
+        complete = known >= set(splits) if self.samples else known == set(splits)
         expected = f"a positive number for each of dataset.splits: {', '.join(splits)}"
         _require(complete, "dataset.sizes", self.sizes, expected)
         for version, values in self.versions.items():
@@ -237,36 +244,58 @@ class DatasetConfig(_Group, key="dataset"):
         self._check_drawn()
 
     @property
+    def samples(self) -> bool:
+        """Whether the training data is a few-shot sample, see :mod:`hydra_peft.data.few_shots`."""
+        return bool(self.shots) and self.sampling_seed is not None
+
+    @property
     def draws(self) -> bool:
         """Whether ``split_seed`` decides anything."""
         split = getattr(self.source_options, "split", None)
-        return bool(self.train_size or self.shots or split is not None)
+        by_content = self.train_size or (self.shots and not self.samples)
+        return bool(by_content or split is not None)
+
+    def stored(self, splits: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return the splits that the source has of ``splits``; of all of them where none is
+        named."""
+        return at_source(splits or self.splits.names(), self.splits.train)
 
     def drawn(self) -> dict[str, int]:
         """Return, by full key, what is drawn of the training data; empty where nothing is."""
         values = {"train_size": self.train_size, "shots": self.shots}
         values |= {"split_seed": self.split_seed} if self.draws else {}
-        return {f"dataset.{key}": value for key, value in values.items() if value}
+        found = {f"dataset.{key}": value for key, value in values.items() if value}
+        if self.samples and self.sampling_seed is not None:
+            found["dataset.sampling_seed"] = self.sampling_seed  # 0 too: null draws another way
+        return found
 
     def _check_drawn(self) -> None:
         if self.train_size and self.shots:
             raise UserError(
                 "dataset.train_size and dataset.shots are both set: set one of them to null."
             )
-        if self.shots and self.kind != "classification":
+        if self.train_size and self.sampling_seed is not None:
+            raise UserError(
+                "dataset.sampling_seed is of dataset.shots, and dataset.train_size is drawn by "
+                "dataset.split_seed: set dataset.sampling_seed to null."
+            )
+        single = self.kind == "classification"
+        if self.shots and not single and not (self.samples and self.task().has_classes):
+            of_each = "has several of each" if self.task().has_classes else "has none"
+            remedy = "dataset.sampling_seed=0" if self.task().has_classes else "dataset.train_size"
             raise UserError(
                 f"dataset.shots={self.shots} is so many images a class, and a task of kind "
-                f"{self.kind} has none: use dataset.train_size."
+                f"{self.kind} {of_each}: use {remedy}."
             )
         there = self.sizes[self.splits.train]
-        count = self.train_size or (self.shots or 0) * self.classes
+        count = self.train_size or ((self.shots or 0) * self.classes if single else 0)
         if count > there:
             key, value = ("train_size", count) if self.train_size else ("shots", self.shots)
             raise UserError(
                 f"dataset.{key}={value} is more than dataset {self.name} has: {there:,} training "
                 f"images of {self.classes} classes."
             )
-        if self.train_size and self.kind == "classification" and self.train_size < self.classes:
+        if self.train_size and single and self.train_size < self.classes:
             raise UserError(
                 f"dataset.train_size={self.train_size} is less than an image for each of the "
                 f"{self.classes} classes of dataset {self.name}."

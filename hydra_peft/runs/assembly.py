@@ -247,7 +247,7 @@ def _load(dataset: DatasetConfig, request: DataRequest) -> TaskData:
     Raises:
         UserError: data that cannot be read, or too little of it.
     """
-    drawing = Drawing(dataset.train_size, dataset.shots, dataset.split_seed)
+    drawing = Drawing(dataset.train_size, dataset.shots, dataset.split_seed, dataset.sampling_seed)
     return load_drawn(dataset.source, request, dataset.splits, drawing)
 
 
