@@ -56,8 +56,7 @@ def test_a_preset_of_ones_own_is_a_sweep_too(cli: Cli, tmp_path: Path) -> None:
     group = tmp_path / "own" / "experiment"
     group.mkdir(parents=True)
     (group / "twice.yaml").write_text(
-        "# @package _global_\n"
-        "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n"
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n"
     )
     code, out, _ = cli(f"--config-dir={tmp_path}/own", "+experiment=twice", "sweep.dry_run=true")
     assert code == 0
