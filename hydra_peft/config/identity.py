@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
 NOT_SCIENCE = {
-    "model": ("name", "checkpoint", "url", "prepare"),
+    "model": ("name", "checkpoint", "url", "prepare", "hub", "tokenizer"),
     "dataset": ("source", "folder", "aliases", "recipe", "versions", "source_options"),
     "data": ("cache", "allow_partial"),
     "optimizer": (),
