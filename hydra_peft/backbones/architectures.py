@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from hydra_peft.backbones import models
 from hydra_peft.backbones.image_sizes import ImageSize, check_multiple
+from hydra_peft.backbones.projection import keep_projection
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.errors import UserError, did_you_mean, near
 from hydra_peft.limits import Limits, check_limit
@@ -42,6 +43,7 @@ def build_architecture(
     *,
     drop_path: float = 0.0,
     image_size: int | None = None,
+    projection: int | None = None,
 ) -> nn.Module:
     """Return a randomly initialised model without a head (``num_classes=0``).
 
@@ -54,6 +56,8 @@ def build_architecture(
         arguments: further constructor arguments.
         drop_path: stochastic depth rate while training.
         image_size: side of the images in pixels; None for the architecture's own.
+        projection: width of the features that CLIP's projection maps to, which is kept as part of
+            the model; None leaves it out.
 
     Raises:
         UserError: an unknown name, a model of another kind, arguments that the constructor does
@@ -73,7 +77,8 @@ def build_architecture(
         )
 
     def build(changes: Mapping[str, Any]) -> nn.Module:
-        options = {"num_classes": 0, "drop_path_rate": drop_path, **own, **changes}
+        classes = {"num_classes": projection or 0}
+        options = {**classes, "drop_path_rate": drop_path, **own, **changes}
         try:
             if own_class is not None:
                 return own_class(**changes)
@@ -110,6 +115,8 @@ def build_architecture(
             "take images of one size in patches, or whose head cannot be replaced: choose another, "
             "such as vit_small_patch16_224."
         )
+    if projection is not None:
+        keep_projection(model, projection)
     return model
 
 

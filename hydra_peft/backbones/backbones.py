@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -18,6 +18,12 @@ from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.backbones.checkpoints import check_checkpoint, load_checkpoint
 from hydra_peft.backbones.hub import ask_hub, fetched
+from hydra_peft.backbones.projection import (
+    ProjectedVisionTransformer,
+    check_no_classifier,
+    checkpoint_filter_fn,
+)
+from hydra_peft.backbones.quick_gelu import check_activation
 from hydra_peft.backbones.text_encoder import TextEncoder
 from hydra_peft.backbones.transformers_folder import weights_in
 from hydra_peft.backbones.vit_mini import EMBEDDED
@@ -85,6 +91,7 @@ def build_backbone(
     antialias: bool = True,
     hub: str | None = None,
     tokenizer: str | None = None,
+    projection: int | None = None,
 ) -> tuple[nn.Module, Weights]:
     """Return a backbone without head, and where its weights come from.
 
@@ -105,26 +112,38 @@ def build_backbone(
             ``checkpoint``; None asks timm's.
         tokenizer: file or folder of a text encoder's tokenizer; None takes the one beside the
             weights, and where these are random none.
+        projection: width of CLIP's projection, see
+            :func:`~hydra_peft.backbones.architectures.build_architecture`.
 
     Raises:
-        UserError: an unknown architecture, or weights that are missing or do not fit.
+        UserError: an unknown architecture, weights that are missing or do not fit, or those of a
+            CLIP that computes another activation.
     """
     source = weights_source(architecture, checkpoint, pretrained, seed, hub)
     file = _file(architecture, checkpoint, hub, remedy) if pretrained else None
     spelling = _tokenizer_file(tokenizer, file)
     stamps = [_stamp(file), _stamp(spelling)]
-    shape = [architecture, dict(arguments), drop_path, image_size, antialias, str(spelling)]
+    shape = [architecture, dict(arguments), drop_path, image_size, antialias, projection]
+    shape.append(str(spelling))
 
     def load() -> tuple[nn.Module, Weights]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = build_architecture(
-                architecture, arguments, drop_path=drop_path, image_size=image_size
+                architecture,
+                arguments,
+                drop_path=drop_path,
+                image_size=image_size,
+                projection=projection,
             )
+        if pretrained:
+            check_activation(model, architecture, file, projected=projection is not None)
         if file is not None:
             _load_file(model, architecture, file, remedy, antialias)
         elif pretrained:
-            _load_from_hub(model, architecture, arguments, remedy, image_size, antialias)
+            sized = {} if image_size is None else {"img_size": image_size}
+            given = {**arguments, **sized}
+            _load_from_hub(model, architecture, given, remedy, antialias, projection)
         kind = "pretrained" if pretrained else "random"
         origin = stated_origin(file) if file is not None else ""
         sha256 = weights_hash(model.state_dict())
@@ -182,6 +201,7 @@ def check_weights(
     antialias: bool = True,
     hub: str | None = None,
     tokenizer: str | None = None,
+    projection: int | None = None,
 ) -> None:
     """Check that pretrained weights are there and fit the architecture.
 
@@ -190,10 +210,10 @@ def check_weights(
 
     Args:
         architecture, arguments, drop_path, checkpoint, remedy, image_size, antialias, hub,
-        tokenizer: as of :func:`build_backbone`.
+        tokenizer, projection: as of :func:`build_backbone`.
 
     Raises:
-        UserError: an unknown architecture, or weights that are missing or do not fit.
+        UserError: as of :func:`build_backbone`.
     """
     file = local_file(architecture, checkpoint)
     if file is None:
@@ -209,13 +229,18 @@ def check_weights(
             antialias=antialias,
             hub=hub,
             tokenizer=tokenizer,
+            projection=projection,
         )
         return
     check_weights_exist(architecture, checkpoint, remedy)
     with torch.device("meta"):
-        skeleton = build_architecture(architecture, arguments, image_size=image_size)
+        skeleton = build_architecture(
+            architecture, arguments, image_size=image_size, projection=projection
+        )
     if isinstance(skeleton, TextEncoder):
         skeleton.check_described(file)
+    projected = projection is not None
+    check_activation(skeleton, architecture, file, projected=projected, warn=False)
     check_checkpoint(skeleton, file, antialias=antialias)
 
 
@@ -236,21 +261,31 @@ def _load_from_hub(
     architecture: str,
     arguments: Mapping[str, Any],
     remedy: str | None,
-    image_size: int | None,
     antialias: bool,
+    projection: int | None,
 ) -> None:
     if not antialias:
         raise UserError(
             "model.antialias=false is for weights in a file, and timm's hub resamples in its own "
             "way: set model.checkpoint=<file>, or leave model.antialias out."
         )
-    sized = {} if image_size is None else {"img_size": image_size}
     try:
-        loaded = ask_hub(architecture, {**arguments, **sized})
+        loaded = ask_hub(architecture, arguments, projection or 0)
     # No network, no such file, no access: each comes as another kind of exception.
     except Exception as error:
         reason = type(error).__name__
         raise UserError(
             missing_weights(f"timm's hub did not give the weights ({reason})", architecture, remedy)
         ) from None
-    model.load_state_dict(loaded.state_dict())
+    state = loaded.state_dict()
+    if projection is not None:
+        assert isinstance(model, ProjectedVisionTransformer), "it has kept a projection"
+        stated = cast(Mapping[str, Any], loaded.pretrained_cfg)["num_classes"]
+        if stated != projection:
+            raise UserError(
+                f"model.projection={projection} is not what {architecture} has: timm states "
+                f"{stated} outputs."
+            )
+        check_no_classifier(state, f"timm hub {architecture}")
+        state = checkpoint_filter_fn(state, model)
+    model.load_state_dict(state)

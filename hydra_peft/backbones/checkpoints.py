@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.backbones.google_npz import check_google_vit, read_google_vit
+from hydra_peft.backbones.projection import PROJECTION, check_no_classifier
 from hydra_peft.backbones.torch_files import first_line, read_torch_file
 from hydra_peft.backbones.weight_files import check_suffix
 from hydra_peft.errors import UserError
@@ -51,7 +52,10 @@ def load_checkpoint(model: nn.Module, path: str | Path, *, antialias: bool = Tru
         model.load_state_dict(read_google_vit(path, model))
         return
     read = read_tensors if path.suffix == ".safetensors" else read_torch_file
-    state = _fitting(model, read(path), path, antialias)
+    stored = read(path)
+    if PROJECTION in model.state_dict():
+        check_no_classifier(_unwrapped(stored), str(path))
+    state = _fitting(model, stored, path, antialias)
     for name, tensor in state.items():
         check_finite(tensor, f"{path}: '{name}' of shape {tuple(tensor.shape)}")
     model.load_state_dict(state)

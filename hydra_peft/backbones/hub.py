@@ -19,8 +19,13 @@ from hydra_peft.errors import UserError
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
-def ask_hub(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Return timm's pretrained model without a head, from the hub or the hub's local cache.
+def ask_hub(architecture: str, arguments: Mapping[str, Any], classes: int = 0) -> nn.Module:
+    """Return timm's pretrained model, from the hub or the hub's local cache.
+
+    Args:
+        architecture: timm's name.
+        arguments: further constructor arguments.
+        classes: outputs of its classifier, which CLIP's projection is to timm; 0 for none.
 
     Raises:
         Exception: whatever timm and huggingface_hub raise; they use a dozen unrelated kinds.
@@ -28,7 +33,7 @@ def ask_hub(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     import timm
 
     with _offline_without_network():
-        return timm.create_model(architecture, pretrained=True, num_classes=0, **arguments)
+        return timm.create_model(architecture, pretrained=True, num_classes=classes, **arguments)
 
 
 def fetched(repository: str, architecture: str, remedy: str | None) -> Path:

@@ -135,7 +135,7 @@ def _check(dataset: DatasetConfig, data: Path, cache: Path, arguments: Arguments
         classes=dataset.classes,
         root=data.expanduser(),
         cache=cache,
-        splits=dataset.splits.names(),
+        splits=dataset.stored(),
     )
     return check_prepared(
         request,
@@ -150,7 +150,7 @@ def _print(reports: Sequence[TaskReport], tasks: Sequence[DatasetConfig]) -> Non
     import pandas as pd
 
     lines = []
-    names = dict.fromkeys(name for dataset in tasks for name in dataset.splits.names())
+    names = dict.fromkeys(name for dataset in tasks for name in dataset.stored())
     for report in reports:
         labels = [label for split in report.splits.values() for label in split.labels]
         line: dict[str, object] = {"task": report.task, "status": report.status}

@@ -191,5 +191,5 @@ def _look_first(folder: Path, arguments: Arguments) -> None:
             "out: that takes a run of method=adapterdrop method.drop=robust."
         )
     paths = dataclasses.replace(config.paths, data=arguments.data or config.paths.data)
-    request = data_request(config.dataset, paths, splits_scored(config))
+    request = data_request(config.dataset, paths, config.dataset.stored(splits_scored(config)))
     labels_of(config.dataset.source, request)

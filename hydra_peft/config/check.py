@@ -24,6 +24,7 @@ from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import DataConfig, InitFrom, RecipeConfig, RunConfig
 from hydra_peft.config.shapes import SINGLE, check_shapes
 from hydra_peft.config.tunable import flattened, leaves_of_recipe, owner
+from hydra_peft.data.few_shots import FIT, VAL
 from hydra_peft.data.sources import describe, options_class
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError, did_you_mean
@@ -36,6 +37,8 @@ T = TypeVar("T")
 #: keys of groups with a ``name`` that are no options; ``recipe`` says which of a recipe's rates
 _NO_OPTIONS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
+#: what makes each seed of a row draw shots of its own
+_BY_SEED = "${seed}"
 #: keys of earlier code that decided nothing; the configs of its runs still have them
 _RETIRED = {"dataset": ("column",)}
 #: keys that came later and have no default, with what held for runs before
@@ -63,7 +66,7 @@ def check_config(config: DictConfig, resolved: Resolved | None = None) -> RunCon
     """
     kinds = types()
     resolved = resolved or Resolved()
-    config = _described_model(_described(config, resolved))
+    config = _described_model(_sampled(_described(config, resolved)))
     raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     expected = [f.name for f in dataclasses.fields(RunConfig) if f.name != "settings"]
     for key in raw:
@@ -150,6 +153,24 @@ def _described_model(config: DictConfig) -> DictConfig:
     for key, value in describe_folder(str(place)).items():
         if section.get(key) is None:
             OmegaConf.update(config, f"model.{key}", value, force_add=True)
+    return config
+
+
+def _sampled(config: DictConfig) -> DictConfig:
+    """Return ``config`` with the splits that a few-shot sample consists of, where one is drawn.
+
+    They play the roles ``fit`` and ``val`` whatever the data set has: of five shots one is held
+    out, not a thousand others.
+    """
+    dataset = config.get("dataset")
+    if not isinstance(dataset, DictConfig) or not isinstance(dataset.get("splits"), DictConfig):
+        return config
+    given = {key: _value(dataset, key) for key in ("shots", "sampling_seed") if key in dataset}
+    if not given.get("shots") or given.get("sampling_seed") is None:
+        return config
+    config = copy.deepcopy(config)
+    for role, name in (("fit", FIT), ("val", VAL)):
+        OmegaConf.update(config, f"dataset.splits.{role}", name, force_add=True)
     return config
 
 
@@ -450,6 +471,8 @@ def _as_configured(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
             by_recipe = from_recipe and value != TUNED
             settings[f"{group}.{key}"] = "recipe" if by_recipe else value
     settings |= checked.dataset.drawn()
+    if checked.dataset.samples and raw["dataset"].get("sampling_seed") == _BY_SEED:
+        settings["dataset.sampling_seed"] = "seed"  # one row, whose seeds have shots of their own
     warmup = checked.scheduler.warmup_epochs
     tuned = settings["scheduler.warmup_epochs"] == TUNED
     if warmup != checked.dataset.recipe.warmup_epochs and not tuned:

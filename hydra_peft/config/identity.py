@@ -35,10 +35,12 @@ _USUAL: dict[str, dict[str, Any]] = {
         "splits": dataclasses.asdict(SPLITS_BEFORE),
         "train_size": None,
         "shots": None,
+        "sampling_seed": None,
     },
-    "model": {"image_size": None, "antialias": True},
+    "model": {"image_size": None, "antialias": True, "projection": None},
     "data": {"augment": "none", "augment_options": {}},
     "protocol": {"tune_seed": None},
+    "train": {"eval_after": None},
 }
 #: the same of a whole group: every run had a linear head before there were others
 _USUAL_HEAD = {"name": "linear"}
@@ -72,6 +74,8 @@ def science(config: RunConfig) -> dict[str, Any]:
     if config.init_from is not None:
         # Of that run what it is, not where it lies.
         groups["init_from"] = {k: v for k, v in vars(config.init_from).items() if k != "folder"}
+    if not config.dataset.samples:
+        groups["dataset"].pop("sampling_seed", None)
     if not config.dataset.draws:
         del groups["dataset"]["split_seed"]
     if (options := config.dataset.source_options) is not None:

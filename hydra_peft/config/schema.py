@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
 from hydra_peft.config.grid import check_choices
 from hydra_peft.config.preparation import check_preparation
 from hydra_peft.config.split_checks import check_held_out, check_splits
+from hydra_peft.data.few_shots import at_source
 from hydra_peft.data.split_roles import FURTHER, SplitRoles
 from hydra_peft.errors import UserError
 from hydra_peft.heads._base import Head
@@ -99,6 +101,8 @@ class ModelConfig(_Group, key="model"):
         prepare: the name under which ``scripts/prepare_weights.py`` makes them, for messages.
         image_size: side of the images in pixels, to which position embeddings are resampled; null
             for the architecture's own.
+        projection: width of the features that the projection of an image tower of CLIP maps to, 512
+            of ViT-B; null leaves it out, as other backbones have none.
         antialias: whether position embeddings are smoothed where they are resampled to fewer
             patches, timm's way; false for weights that were trained or are served without.
         hub: repository of the Hugging Face hub that a text encoder's weights come from where there
@@ -119,6 +123,7 @@ class ModelConfig(_Group, key="model"):
     prepare: str | None = None
     hub: str | None = None
     tokenizer: str | None = None
+    projection: Annotated[int, Limits(least=1, most=100_000)] | None = None
 
     @property
     def remedy(self) -> str | None:
@@ -194,7 +199,9 @@ class DatasetConfig(_Group, key="dataset"):
         versions: recipe values that protocols differ in, by ``protocol.fills.recipe``.
         train_size: images that are drawn out of ``splits.train``; null takes all.
         shots: images of each class that are drawn out of it; null likewise.
-        split_seed: of drawing and of splitting.
+        sampling_seed: of drawing ``shots`` as ELEVATER does, and holding out a fifth of them;
+            null draws them by content. Where there are no ``shots`` it decides nothing.
+        split_seed: of drawing by content, and of splitting.
         source_options: the keys that ``source`` has of its own, as its ``OPTIONS``.
     """
 
@@ -214,6 +221,7 @@ class DatasetConfig(_Group, key="dataset"):
     versions: dict[str, Any] = field(default_factory=dict)
     train_size: Images | None = None
     shots: Images | None = None
+    sampling_seed: Seed | None = None
     split_seed: Seed = 0
     source_options: Any = None
 
@@ -231,8 +239,10 @@ class DatasetConfig(_Group, key="dataset"):
             plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) is not None
             _require(plain, f"dataset.{key}", name, "a plain name of letters, digits and _.+-")
         _name("dataset.group", self.group)
-        splits = self.splits.names()
-        complete = set(self.sizes) == set(splits)
+        splits = self.stored()
+        # A sample takes the place of what a data set holds out.
+        known = set(self.sizes)
+        complete = known >= set(splits) if self.samples else known == set(splits)
         expected = f"a positive number for each of dataset.splits: {', '.join(splits)}"
         _require(complete, "dataset.sizes", self.sizes, expected)
         for version, values in self.versions.items():
@@ -242,36 +252,58 @@ class DatasetConfig(_Group, key="dataset"):
         self._check_drawn()
 
     @property
+    def samples(self) -> bool:
+        """Whether the training data is a few-shot sample, see :mod:`hydra_peft.data.few_shots`."""
+        return bool(self.shots) and self.sampling_seed is not None
+
+    @property
     def draws(self) -> bool:
         """Whether ``split_seed`` decides anything."""
         split = getattr(self.source_options, "split", None)
-        return bool(self.train_size or self.shots or split is not None)
+        by_content = self.train_size or (self.shots and not self.samples)
+        return bool(by_content or split is not None)
+
+    def stored(self, splits: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return the splits that the source has of ``splits``; of all of them where none is
+        named."""
+        return at_source(splits or self.splits.names(), self.splits.train)
 
     def drawn(self) -> dict[str, int]:
         """Return, by full key, what is drawn of the training data; empty where nothing is."""
         values = {"train_size": self.train_size, "shots": self.shots}
         values |= {"split_seed": self.split_seed} if self.draws else {}
-        return {f"dataset.{key}": value for key, value in values.items() if value}
+        found = {f"dataset.{key}": value for key, value in values.items() if value}
+        if self.samples and self.sampling_seed is not None:
+            found["dataset.sampling_seed"] = self.sampling_seed  # 0 too: null draws another way
+        return found
 
     def _check_drawn(self) -> None:
         if self.train_size and self.shots:
             raise UserError(
                 "dataset.train_size and dataset.shots are both set: set one of them to null."
             )
-        if self.shots and self.kind != "classification":
+        if self.train_size and self.sampling_seed is not None:
+            raise UserError(
+                "dataset.sampling_seed is of dataset.shots, and dataset.train_size is drawn by "
+                "dataset.split_seed: set dataset.sampling_seed to null."
+            )
+        single = self.kind == "classification"
+        if self.shots and not single and not (self.samples and self.task().has_classes):
+            of_each = "has several of each" if self.task().has_classes else "has none"
+            remedy = "dataset.sampling_seed=0" if self.task().has_classes else "dataset.train_size"
             raise UserError(
                 f"dataset.shots={self.shots} is so many images a class, and a task of kind "
-                f"{self.kind} has none: use dataset.train_size."
+                f"{self.kind} {of_each}: use {remedy}."
             )
         there = self.sizes[self.splits.train]
-        count = self.train_size or (self.shots or 0) * self.classes
+        count = self.train_size or ((self.shots or 0) * self.classes if single else 0)
         if count > there:
             key, value = ("train_size", count) if self.train_size else ("shots", self.shots)
             raise UserError(
                 f"dataset.{key}={value} is more than dataset {self.name} has: {there:,} training "
                 f"images of {self.classes} classes."
             )
-        if self.train_size and self.kind == "classification" and self.train_size < self.classes:
+        if self.train_size and single and self.train_size < self.classes:
             raise UserError(
                 f"dataset.train_size={self.train_size} is less than an image for each of the "
                 f"{self.classes} classes of dataset {self.name}."
@@ -328,6 +360,7 @@ class FillsConfig(_Group, key="protocol.fills"):
         schedule: ``scheduler.name`` of ``scheduler=by_protocol``; ``period_epochs`` and ``min_lr``
             likewise.
         precision: of computing (``precision``); configs of older code have it there alone.
+        eval_after: of ``train``.
     """
 
     recipe: str
@@ -339,6 +372,7 @@ class FillsConfig(_Group, key="protocol.fills"):
     period_epochs: Epochs | None
     min_lr: EndRate
     precision: str = "fp32"
+    eval_after: Epochs | None = None
 
 
 @dataclass(frozen=True)
@@ -395,7 +429,7 @@ class TrainConfig(_Group, key="train"):
     """``train``: the loop.
 
     Attributes:
-        epochs: passes over the training split.
+        epochs: passes over the training split; 0 scores the model as it starts.
         batch_size: images per step.
         drop_last: whether a last, smaller batch of an epoch is left out.
         clip_grad: largest norm of the gradient; null does not clip.
@@ -405,9 +439,11 @@ class TrainConfig(_Group, key="train"):
         profile: write where the time of a step goes into the run's folder.
         checkpoint_every: epochs between checkpoints to resume from; null writes one only when the
             run is interrupted.
+        eval_after: epochs after which dropout is off and running statistics stand still, as in
+            evaluation; null never. The released ELEVATER code has 1: it never calls train() again.
     """
 
-    epochs: Epochs
+    epochs: Annotated[int, Limits(least=0, most=1_000_000)]
     batch_size: BatchSize
     drop_last: bool
     clip_grad: Annotated[float, Limits(least=1e-9, most=1e6, logarithmic=True)] | None
@@ -416,6 +452,7 @@ class TrainConfig(_Group, key="train"):
     cuda_graph: bool = False
     profile: bool = False
     checkpoint_every: Epochs | None = 10
+    eval_after: Epochs | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -585,7 +622,7 @@ class RunConfig(_Group):
             # What tuning decides, these values do not.
             check_choices(self)
             return
-        if self.scheduler.warmup_epochs >= self.train.epochs:
+        if self.train.epochs and self.scheduler.warmup_epochs >= self.train.epochs:
             raise UserError(
                 f"scheduler.warmup_epochs={self.scheduler.warmup_epochs} leaves nothing of "
                 f"train.epochs={self.train.epochs}: train longer, or set scheduler.warmup_epochs "

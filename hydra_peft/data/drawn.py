@@ -1,4 +1,7 @@
-"""Drawing some of a data set's training data: so many images in all, or so many a class."""
+"""Drawing some of a data set's training data: so many images in all, or so many a class.
+
+By content, or as ELEVATER samples few shots (:mod:`hydra_peft.data.few_shots`).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hydra_peft.data.few_shots import FIT, VAL, at_source, held_out, sample
 from hydra_peft.data.overlap import rows
 from hydra_peft.data.shares import draw, draw_each
 from hydra_peft.data.sources import DataRequest, load_task
@@ -25,12 +29,14 @@ class Drawing:
     Attributes:
         train_size: examples in all; None for no limit.
         shots: examples of each class; None likewise.
-        seed: another one draws others.
+        seed: another one draws others, where they are drawn by content.
+        sampling_seed: the seed of ELEVATER's few-shot sampling of ``shots``; None draws by content.
     """
 
     train_size: int | None = None
     shots: int | None = None
     seed: int = 0
+    sampling_seed: int | None = None
 
     def __bool__(self) -> bool:
         return bool(self.train_size or self.shots)
@@ -59,7 +65,8 @@ def load_drawn(source: str, request: DataRequest, roles: SplitRoles, drawing: Dr
 
     Where the training data consists of two parts, what is drawn out of all of it is what is drawn
     out of the parts. A split that is held out beside the training data stays whole, and so do those
-    that are tested on.
+    that are tested on. A few-shot sample holds out some of its own (splits ``fit_shots`` and
+    ``val_shots``), whatever else the data set has.
 
     Raises:
         UserError: see :func:`hydra_peft.data.sources.load_task`; or a class has too few examples.
@@ -68,6 +75,8 @@ def load_drawn(source: str, request: DataRequest, roles: SplitRoles, drawing: Dr
     learnt = (roles.train, *(roles.parts() or ()))
     if not drawing or not set(learnt) & set(wanted):
         return load_task(source, request)
+    if drawing.shots and drawing.sampling_seed is not None:
+        return _load_sample(source, request, roles.train, drawing.shots, drawing.sampling_seed)
     needed = tuple(dict.fromkeys((*wanted, *learnt)))
     data = load_task(source, dataclasses.replace(request, splits=needed))
     splits = dict(data.splits)
@@ -90,21 +99,56 @@ def load_drawn(source: str, request: DataRequest, roles: SplitRoles, drawing: Dr
     return dataclasses.replace(data, splits=drawn, whole=data.seen_labels())
 
 
+def _load_sample(source: str, request: DataRequest, train: str, shots: int, seed: int) -> TaskData:
+    """Return a task whose ``train`` is a few-shot sample, and the two parts of that."""
+    stored = at_source((train, *request.splits), train)
+    data = load_task(source, dataclasses.replace(request, splits=stored))
+    pool = data.splits[train]
+    labels = _classes_of(pool.targets)
+    chosen = sample(labels, request.classes, shots=shots, seed=seed)
+    apart = set(held_out([labels[row] for row in chosen], request.classes))
+    parts = {
+        train: chosen,
+        FIT: [row for place, row in enumerate(chosen) if place not in apart],
+        VAL: [row for place, row in enumerate(chosen) if place in apart],
+    }
+    splits = dict(data.splits)
+    for name, places in parts.items():
+        if name in request.splits:
+            if not places:
+                raise UserError(
+                    f"dataset.shots={shots} leaves nothing of dataset {request.name} to train on "
+                    "beside what is held out: take 2 shots or more, or choose nothing "
+                    "(protocol.tune=false)."
+                )
+            taken = torch.tensor(places, dtype=torch.int64)
+            splits[name] = _take(pool, taken, f"{name}-{shots}-{seed}")
+    kept = {name: splits[name] for name in request.splits}
+    return dataclasses.replace(data, splits=kept, whole=data.seen_labels())
+
+
+def _classes_of(targets: Tensor) -> list[list[int]]:
+    """Return the classes of each example: one, any number, or where there are none all alike."""
+    if targets.dtype == torch.bool:
+        return [torch.nonzero(row).flatten().tolist() for row in targets]
+    return [[label] for label in targets.tolist()]
+
+
 def _examples(split: Split) -> list[tuple[bytes, bytes]]:
     """Return content and target of each example: copies of one image may have several labels."""
     targets = [target.numpy().tobytes() for target in split.targets]
     return list(zip(rows(split.hashes()), targets, strict=True))
 
 
-def _take(split: Split, chosen: Tensor) -> Split:
+def _take(split: Split, chosen: Tensor, name: str = "drawn") -> Split:
     return Split(
-        {name: _rows(inputs, chosen) for name, inputs in split.inputs.items()},
+        {key: _rows(inputs, chosen, name) for key, inputs in split.inputs.items()},
         split.targets[chosen],
     )
 
 
-def _rows(inputs: Rows, chosen: Tensor) -> Rows:
+def _rows(inputs: Rows, chosen: Tensor, name: str) -> Rows:
     if isinstance(inputs, Images):
-        return inputs.part(chosen.tolist(), "drawn")
+        return inputs.part(chosen.tolist(), name)
     assert isinstance(inputs, Tensor | Ragged), "a source's inputs are images or in memory"
     return inputs[chosen]

@@ -94,14 +94,15 @@ class EncodedImages(Images):
         """Return the sha256 of each encoded image, or those that are kept."""
 
     def part(self, rows: Sequence[int], name: str) -> EncodedImages:
-        """Return the images at ``rows``; none is hashed again."""
+        """Return the images at ``rows``; what has been hashed already is not hashed again."""
+        known = vars(self).get("hashes", self.known)
         title = self.title.rsplit(" ", 1)[0]
         return dataclasses.replace(
             self,
             files=[self.files[row] for row in rows],
             index=self.index.with_name(f"{self.index.stem}-{name}.safetensors"),
             title=f"{title} {name}",
-            known=self.hashes[torch.tensor(rows, dtype=torch.int64)],
+            known=None if known is None else known[torch.tensor(rows, dtype=torch.int64)],
         )
 
     @cached_property

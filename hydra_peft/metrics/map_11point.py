@@ -1,4 +1,4 @@
-"""11-point mean average precision, the metric of PASCAL VOC 2007."""
+"""11-point mean average precision of PASCAL VOC 2007, as ELEVATER computes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 
 from hydra_peft.metrics._base import Array, Metric, probabilities
 
-_RECALLS = np.linspace(0, 1, 11)
+#: as vision-evaluation has them: its 0.3 is not quite the float of a share such as 3/10
+_RECALLS = np.linspace(1, 0, 11)
 
 
 def score(outputs: Array, targets: Array) -> float:
@@ -14,8 +15,13 @@ def score(outputs: Array, targets: Array) -> float:
 
     The precision at a recall is the largest one at this recall or above (Everingham et al., *The
     PASCAL Visual Object Classes Challenge*, IJCV 2010, section 4.2). Classes without an example are
-    left out. Outputs go through a softmax first, as in ELEVATER (Computer-Vision-in-the-Wild),
-    which changes the ranking between examples.
+    left out.
+
+    Two things are as in ELEVATER (Computer-Vision-in-the-Wild/Elevater_Toolkit_IC) and
+    microsoft/vision-evaluation 0.2.9 (``MeanAveragePrecisionNPointsEvaluator``), whose numbers
+    papers print, and not as in VOC's devkit: outputs go through a softmax first, which changes the
+    ranking between examples; and at recall 0 the precision is 1, the point at which scikit-learn
+    closes the curve, also where the first of the ranking is wrong.
     """
     scores, positives = probabilities(outputs), targets.astype(bool)
     present = np.flatnonzero(positives.any(axis=0))
@@ -26,10 +32,7 @@ def _average(scores: Array, positives: Array) -> float:
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(positives, scores)
-    # scikit-learn closes the curve with precision 1 at recall 0, which no ranking has reached.
-    precision, recall = precision[:-1], recall[:-1]
-    # A share such as 3/10 is not quite the float of its level.
-    return float(np.mean([precision[recall >= level - 1e-9].max() for level in _RECALLS]))
+    return float(np.mean([precision[recall >= level].max() for level in _RECALLS]))
 
 
 METRIC = Metric("map_11point", "11-point mAP", score, kinds=("multilabel",))

@@ -76,6 +76,7 @@ def build_skeleton(model: ModelConfig, head: Head, method: Method, classes: int)
             model.arguments,
             drop_path=model.drop_path,
             image_size=model.image_size,
+            projection=model.projection,
         )
         with _told_in_a_sentence(model, classes):
             inject(skeleton, method, head=head.attach(skeleton, classes))
@@ -85,8 +86,8 @@ def build_skeleton(model: ModelConfig, head: Head, method: Method, classes: int)
 def _parts(
     model: ModelConfig, head: Head, method: Method, augmentation: Augmentation, *_: object
 ) -> tuple[object, ...]:
-    shape = (model.architecture, model.arguments, model.image_size, model.drop_path)
-    return (*shape, head, method, augmentation.acts)  # whatever the task
+    built = (model.architecture, model.arguments, model.image_size, model.drop_path)
+    return (*built, model.projection, head, method, augmentation.acts)  # whatever the task
 
 
 @memo(_PASSED, key=_parts)
@@ -143,6 +144,7 @@ def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:
         antialias=model.antialias,
         hub=model.hub,
         tokenizer=model.tokenizer,
+        projection=model.projection,
     )
 
 
@@ -247,7 +249,7 @@ def _load(dataset: DatasetConfig, request: DataRequest) -> TaskData:
     Raises:
         UserError: data that cannot be read, or too little of it.
     """
-    drawing = Drawing(dataset.train_size, dataset.shots, dataset.split_seed)
+    drawing = Drawing(dataset.train_size, dataset.shots, dataset.split_seed, dataset.sampling_seed)
     return load_drawn(dataset.source, request, dataset.splits, drawing)
 
 
@@ -308,8 +310,14 @@ def data_sha256(config: RunConfig) -> str:
     return str(describe_data(config.dataset, config.data, loaded)["sha256"])
 
 
-def check_batches(count: int, batch_size: int, drop_last: bool) -> None:
-    """Check that an epoch has at least one batch."""
+def check_batches(count: int, batch_size: int, drop_last: bool, *, least: int = 1) -> None:
+    """Check that an epoch has at least one batch, and batches the ``least`` that a head needs."""
+    if min(count, batch_size) < least:
+        raise UserError(
+            f"head.norm=batch takes statistics over a batch, and train.batch_size={batch_size} of "
+            f"{count} training images gives batches of fewer than {least}: raise it, or set "
+            "head.norm=none."
+        )
     if drop_last and batch_size > count:
         raise UserError(
             f"train.batch_size={batch_size} with train.drop_last=true leaves no batch of "

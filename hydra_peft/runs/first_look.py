@@ -63,8 +63,8 @@ def check_data(config: RunConfig) -> None:
         UserError: a folder or a list is missing or malformed, or see
             :func:`hydra_peft.data.promises.check_promises`.
     """
-    request = data_request(config.dataset, config.paths, splits_read(config))
     dataset = config.dataset
+    request = data_request(dataset, config.paths, dataset.stored(splits_read(config)))
     sizes = tuple(dataset.sizes.items())
     _check_labels(dataset.source, request, sizes, dataset.splits.test, config.data.allow_partial)
 

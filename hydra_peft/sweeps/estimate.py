@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from hydra_peft.config.grid import used
 from hydra_peft.config.preparation import prepared_config
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.data.few_shots import FIT, HELD_OUT, VAL
 from hydra_peft.errors import UserError
 from hydra_peft.runs.environment import hardware
 from hydra_peft.runs.folder import find_runs
@@ -56,7 +57,8 @@ class PastTimes:
         machine = _machine(record.hardware)
         kind = (record.model, record.method["name"], machine)
         epochs = record.science["train"]["epochs"]
-        images = _images(record.science["dataset"], record.science["protocol"])
+        trained = record.science["protocol"]["train_split"]
+        images = _images(record.science["dataset"], trained)
         if type(epochs) is not int or type(images) is not int:
             return  # before they are multiplied: a text can be, too
         images *= epochs
@@ -84,7 +86,8 @@ class PastTimes:
         rates = self._rates.get(kind)
         if not rates:
             return None
-        sizes = config.dataset.sizes
+        dataset = config.dataset
+        sizes = {split: _images(vars(dataset), split) for split in dataset.splits.labelled()}
         images = sizes[config.protocol.train_split]
         if (prepared := prepared_config(config)) is not None:
             first = sizes[prepared.protocol.train_split] * prepared.train.epochs
@@ -100,8 +103,12 @@ class PastTimes:
         return median(rates) * (images + tried) * usual
 
 
-def _images(dataset: dict[str, Any], protocol: dict[str, Any]) -> Any:
-    return dataset["sizes"][protocol["train_split"]]
+def _images(dataset: Mapping[str, Any], split: str) -> Any:
+    """Return how many images ``split`` has, or what few-shot sampling has of it."""
+    if dataset.get("sampling_seed") is None or not dataset.get("shots"):
+        return dataset["sizes"][split]
+    shots = dataset["shots"] * dataset["classes"]
+    return {FIT: shots - int(HELD_OUT * shots), VAL: int(HELD_OUT * shots)}.get(split, shots)
 
 
 def _machine(found: dict[str, Any]) -> tuple[Any, Any]:

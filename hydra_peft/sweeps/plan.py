@@ -195,6 +195,7 @@ def _weights(config: RunConfig) -> Weights:
             antialias=model.antialias,
             hub=model.hub,
             tokenizer=model.tokenizer,
+            projection=model.projection,
         )
     return load_backbone(model, config.seed)[1]
 

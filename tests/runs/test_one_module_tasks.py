@@ -24,12 +24,12 @@ from hydra_peft.training.evaluation import predict
 
 
 def plain_map(outputs: np.ndarray, targets: np.ndarray) -> float:
-    """11-point mean average precision, of a softmax as in ELEVATER, by its definition."""
+    """11-point mean average precision as in ELEVATER: of a softmax, 1 at recall 0."""
     found, shares = [], np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
     for scores, truth in zip(shares.T, targets.T, strict=True):
         hits = truth[np.argsort(-scores, kind="stable")]
         recall, precision = hits.cumsum() / hits.sum(), hits.cumsum() / np.arange(1, 1 + len(hits))
-        points = [max(precision[recall >= t / 10 - 1e-9], default=0.0) for t in range(11)]
+        points = [1.0, *(max(precision[recall >= t]) for t in np.linspace(1, 0, 11)[:-1])]
         found.append(np.mean(points))
     return 100 * float(np.mean(found))
 

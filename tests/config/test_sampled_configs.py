@@ -1,0 +1,91 @@
+"""Few-shot samples in a config: their splits, their part of identities and rows, mistakes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hydra_peft.config.check import check_config, check_recorded
+from hydra_peft.config.identity import config_id, science
+from hydra_peft.config.plain import as_configured
+from hydra_peft.errors import UserError
+from hydra_peft.runs.first_look import check_data
+
+Compose = Callable[..., Any]
+FEW = ("dataset.shots=5", "dataset.sampling_seed=1")
+
+
+def test_a_sample_holds_out_its_own(compose_train: Compose) -> None:
+    config = check_config(compose_train(*FEW, "protocol.tune=true"))
+    roles = config.dataset.splits
+    assert (roles.train, roles.fit, roles.val, roles.test) == (
+        "train",
+        "fit_shots",
+        "val_shots",
+        "test",
+    )
+    validation = check_config(compose_train(*FEW, "protocol=validation")).protocol
+    assert (validation.train_split, validation.evaluate_split) == ("fit_shots", "val_shots")
+    check_data(config)  # what the source is asked for, it has
+
+
+def test_the_sampling_seed_is_part_of_the_identity(compose_train: Compose) -> None:
+    def made(*words: str) -> str:
+        return config_id(check_config(compose_train(*words)))
+
+    ids = {made("dataset.shots=5")}  # drawn by content
+    ids |= {made("dataset.shots=5", f"dataset.sampling_seed={seed}") for seed in (0, 1, 2)}
+    assert len(ids) == 4
+    # Without shots it decides nothing; with it, the seed of drawing by content does not.
+    assert made("dataset.sampling_seed=3") == made()
+    assert made(*FEW, "dataset.split_seed=7") == made(*FEW)
+
+
+def test_seeds_with_shots_of_their_own_make_one_row(compose_train: Compose) -> None:
+    each = [
+        check_config(compose_train("dataset.shots=5", "dataset.sampling_seed=${seed}", f"seed={s}"))
+        for s in (0, 1)
+    ]
+    assert [config.dataset.sampling_seed for config in each] == [0, 1]
+    assert each[0].settings == each[1].settings
+    assert each[0].settings["dataset.sampling_seed"] == "seed"
+    fixed = check_config(compose_train("dataset.shots=5", "dataset.sampling_seed=0"))
+    assert fixed.settings["dataset.sampling_seed"] == 0
+
+
+def test_a_recorded_sample_is_the_same(compose_train: Compose) -> None:
+    config = check_config(compose_train(*FEW))
+    assert science(check_recorded(as_configured(config))) == science(config)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("dataset.sampling_seed=0", "dataset.train_size=50"), "is of dataset.shots"),
+        (("dataset.shots=200", "dataset.sampling_seed=0"), "is more than dataset digits has"),
+        (("dataset.shots=5", "dataset.sampling_seed=-1"), "dataset.sampling_seed"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    compose_train: Compose, words: tuple[str, ...], sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        check_config(compose_train(*words))
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "sentence"),
+    [
+        ("multilabel", "map_11point", "has several of each: use dataset.sampling_seed=0"),
+        ("regression", "pearson", "has none: use dataset.train_size"),
+    ],
+)
+def test_shots_by_content_need_one_class_each(
+    compose_train: Compose, kind: str, metric: str, sentence: str
+) -> None:
+    dataset = check_config(compose_train()).dataset
+    with pytest.raises(UserError, match=sentence):
+        dataclasses.replace(dataset, kind=kind, metric=metric, shots=5, classes=1)
