@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
 NOT_SCIENCE = {
-    "model": ("name", "checkpoint", "url", "prepare"),
+    "model": ("name", "checkpoint", "url", "prepare", "hub", "tokenizer"),
     "dataset": ("source", "folder", "aliases", "recipe", "versions", "source_options"),
     "data": ("cache", "allow_partial"),
     "optimizer": (),
@@ -40,6 +40,7 @@ _USUAL: dict[str, dict[str, Any]] = {
     "model": {"image_size": None, "antialias": True, "projection": None},
     "data": {"augment": "none", "augment_options": {}},
     "protocol": {"tune_seed": None},
+    "train": {"eval_after": None},
 }
 #: the same of a whole group: every run had a linear head before there were others
 _USUAL_HEAD = {"name": "linear"}

@@ -90,9 +90,10 @@ class ModelConfig(_Group, key="model"):
 
     Attributes:
         name: the backbone's name in records and tables.
-        architecture: timm's model name, or an embedded one (``vit_mini``).
-        checkpoint: local weights (``.npz``, ``.safetensors``, ``.pth``); null for the embedded
-            ones or the hub.
+        architecture: timm's model name, an embedded one (``vit_mini``), or a module of
+            :mod:`hydra_peft.backbones.models` (``roberta``).
+        checkpoint: local weights (``.npz``, ``.safetensors``, ``.pth``), of a text encoder their
+            folder; null for the embedded ones or the hub.
         pretrained: false starts from random weights, which every record and table then says.
         drop_path: stochastic depth rate while training.
         arguments: further keyword arguments of the timm constructor.
@@ -104,6 +105,10 @@ class ModelConfig(_Group, key="model"):
             of ViT-B; null leaves it out, as other backbones have none.
         antialias: whether position embeddings are smoothed where they are resampled to fewer
             patches, timm's way; false for weights that were trained or are served without.
+        hub: repository of the Hugging Face hub that a text encoder's weights come from where there
+            is no ``checkpoint``; null asks timm's hub.
+        tokenizer: file or folder of a text encoder's tokenizer; null takes the one beside its
+            weights.
     """
 
     name: str
@@ -116,6 +121,8 @@ class ModelConfig(_Group, key="model"):
     image_size: ImageSize | None = None
     antialias: bool = True
     prepare: str | None = None
+    hub: str | None = None
+    tokenizer: str | None = None
     projection: Annotated[int, Limits(least=1, most=100_000)] | None = None
 
     @property
@@ -130,8 +137,9 @@ class ModelConfig(_Group, key="model"):
         _name("model.name", self.name)
         if self.image_size is not None:
             check_image_size(self.image_size, self.architecture, self.arguments)
-        file = self.checkpoint or ""
-        _require("\0" not in file, "model.checkpoint", repr(file), "without a NUL")
+        for key in ("checkpoint", "tokenizer"):
+            file = getattr(self, key) or ""
+            _require("\0" not in file, f"model.{key}", repr(file), "without a NUL")
         if self.checkpoint is not None and not self.pretrained:
             raise UserError(
                 "model.checkpoint is set and model.pretrained is false: random weights have no "
@@ -352,6 +360,7 @@ class FillsConfig(_Group, key="protocol.fills"):
         schedule: ``scheduler.name`` of ``scheduler=by_protocol``; ``period_epochs`` and ``min_lr``
             likewise.
         precision: of computing (``precision``); configs of older code have it there alone.
+        eval_after: of ``train``.
     """
 
     recipe: str
@@ -363,6 +372,7 @@ class FillsConfig(_Group, key="protocol.fills"):
     period_epochs: Epochs | None
     min_lr: EndRate
     precision: str = "fp32"
+    eval_after: Epochs | None = None
 
 
 @dataclass(frozen=True)
@@ -419,7 +429,7 @@ class TrainConfig(_Group, key="train"):
     """``train``: the loop.
 
     Attributes:
-        epochs: passes over the training split.
+        epochs: passes over the training split; 0 scores the model as it starts.
         batch_size: images per step.
         drop_last: whether a last, smaller batch of an epoch is left out.
         clip_grad: largest norm of the gradient; null does not clip.
@@ -429,9 +439,11 @@ class TrainConfig(_Group, key="train"):
         profile: write where the time of a step goes into the run's folder.
         checkpoint_every: epochs between checkpoints to resume from; null writes one only when the
             run is interrupted.
+        eval_after: epochs after which dropout is off and running statistics stand still, as in
+            evaluation; null never. The released ELEVATER code has 1: it never calls train() again.
     """
 
-    epochs: Epochs
+    epochs: Annotated[int, Limits(least=0, most=1_000_000)]
     batch_size: BatchSize
     drop_last: bool
     clip_grad: Annotated[float, Limits(least=1e-9, most=1e6, logarithmic=True)] | None
@@ -440,6 +452,7 @@ class TrainConfig(_Group, key="train"):
     cuda_graph: bool = False
     profile: bool = False
     checkpoint_every: Epochs | None = 10
+    eval_after: Epochs | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -609,7 +622,7 @@ class RunConfig(_Group):
             # What tuning decides, these values do not.
             check_choices(self)
             return
-        if self.scheduler.warmup_epochs >= self.train.epochs:
+        if self.train.epochs and self.scheduler.warmup_epochs >= self.train.epochs:
             raise UserError(
                 f"scheduler.warmup_epochs={self.scheduler.warmup_epochs} leaves nothing of "
                 f"train.epochs={self.train.epochs}: train longer, or set scheduler.warmup_epochs "

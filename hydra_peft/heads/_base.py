@@ -26,9 +26,18 @@ class Head(ABC):
     #: whether a head on a frozen backbone may be trained on its inputs, computed once: false where
     #: what it computes depends on more than the tensor that it is called with
     takes_features: ClassVar[bool] = True
+    #: what a fresh head starts from: ``random`` values that :meth:`attach` draws; vectors of the
+    #: classes out of the training images (``shots``) or of prompts (``text``), see
+    #: :mod:`hydra_peft.heads._class_vectors`
+    starts_from: ClassVar[str] = "random"
 
     def __post_init__(self) -> None:
         check_limits(type(self), vars(self), "head.")
+
+    @property
+    def least_batch(self) -> int:
+        """Fewest examples that it can be trained on at once; a smaller last batch is left out."""
+        return 1
 
     @abstractmethod
     def attach(self, backbone: nn.Module, outputs: int) -> tuple[str, ...]:

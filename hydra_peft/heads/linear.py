@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from hydra_peft.heads._base import Head, put_linear
-
-if TYPE_CHECKING:
-    from torch import nn
+from hydra_peft.heads._class_vectors import ClassVectors
 
 
 @dataclass(frozen=True)
-class Linear(Head):
-    """The classifier that timm gives the backbone, in torch's usual initialisation of a layer."""
+class Linear(ClassVectors):
+    """The classifier that timm gives the backbone, in torch's usual initialisation of a layer.
+
+    With ``norm=batch`` it is that of ELEVATER's toolkit (Computer-Vision-in-the-Wild/
+    Elevater_Toolkit_IC): BatchNorm without parameters, then the layer.
+    """
 
     name: ClassVar[str] = "linear"
-
-    def attach(self, backbone: nn.Module, outputs: int) -> tuple[str, ...]:
-        """Reset the classifier of ``backbone``, as the paper's code does."""
-        return put_linear(backbone, outputs)
 
 
 HEAD = Linear

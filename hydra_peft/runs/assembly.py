@@ -142,6 +142,8 @@ def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:
         remedy=model.remedy,
         image_size=model.image_size,
         antialias=model.antialias,
+        hub=model.hub,
+        tokenizer=model.tokenizer,
         projection=model.projection,
     )
 
@@ -308,8 +310,14 @@ def data_sha256(config: RunConfig) -> str:
     return str(describe_data(config.dataset, config.data, loaded)["sha256"])
 
 
-def check_batches(count: int, batch_size: int, drop_last: bool) -> None:
-    """Check that an epoch has at least one batch."""
+def check_batches(count: int, batch_size: int, drop_last: bool, *, least: int = 1) -> None:
+    """Check that an epoch has at least one batch, and batches the ``least`` that a head needs."""
+    if min(count, batch_size) < least:
+        raise UserError(
+            f"head.norm=batch takes statistics over a batch, and train.batch_size={batch_size} of "
+            f"{count} training images gives batches of fewer than {least}: raise it, or set "
+            "head.norm=none."
+        )
     if drop_last and batch_size > count:
         raise UserError(
             f"train.batch_size={batch_size} with train.drop_last=true leaves no batch of "

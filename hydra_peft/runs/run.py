@@ -23,6 +23,7 @@ from hydra_peft.runs import environment
 from hydra_peft.runs.assembly import AdaptedModel, build_model, load_backbone
 from hydra_peft.runs.checkpoints import Checkpoints
 from hydra_peft.runs.claims import Held, claim
+from hydra_peft.runs.class_vectors import start_head
 from hydra_peft.runs.ending import Ending
 from hydra_peft.runs.existing import folder_of
 from hydra_peft.runs.expectations import tell_expectations
@@ -127,7 +128,7 @@ class _Run:
 
     def _results(self, backbone: nn.Module, interrupts: Interrupts) -> dict[str, Any]:
         """Prepare, train and score; return the results as fields of a record."""
-        ledger = self.ledger
+        config, ledger = self.config, self.ledger
         environment.reset_peak_memory(ledger.device)
         if ledger.device.type == "cpu":
             keep_freed_memory()
@@ -137,6 +138,7 @@ class _Run:
         if not ledger.begun:
             set_aside(ledger.folder)  # only now that the new run can start
             ledger.begin(self.config_yaml)
+        start_head(config, adapted.model, feed, None, self.world)
         training = self._training(adapted.model, feed, interrupts)
         pick_up(training, ledger, unfinished=unfinished)
         self.ending.training = training

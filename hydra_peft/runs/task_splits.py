@@ -38,5 +38,8 @@ def load_splits(
         config.dataset, config.data, request, size, wanted=wanted, described=described
     )
     train_split = loaded.splits[protocol.train_split]
-    check_batches(len(train_split), config.train.batch_size, config.train.drop_last)
+    train = config.train
+    check_batches(
+        len(train_split), train.batch_size, train.drop_last, least=config.head.least_batch
+    )
     return train_split.in_memory(device), {name: loaded.splits[name] for name in scored}

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from torch import nn
 
+from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.injection import has_running_statistics
+from hydra_peft.adaptation.record import adaptation
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs.outcome import Outcome
@@ -32,12 +34,16 @@ def check_no_batch_norm(model: nn.Module, config: RunConfig, world: World) -> No
     """Check that no statistics are taken over a batch of which each process sees a share.
 
     Raises:
-        UserError: the method trains the backbone, which has a layer with running statistics.
+        UserError: the head, or the backbone that the method trains, has a layer with running
+            statistics.
     """
-    if world.size == 1 or not config.method.trains_backbone:
-        return  # frozen statistics are the same in every share
+    if world.size == 1:
+        return
+    head = adaptation(model).head
     for name, module in model.named_modules():
-        if has_running_statistics(module):
+        # Frozen statistics are the same in every share.
+        moves = config.method.trains_backbone or belongs_to(name, head)
+        if moves and has_running_statistics(module):
             raise UserError(
                 f"{name} of {config.model.name} normalises over the batch, of which each of "
                 f"{world.size} processes sees a share: train this model without torchrun."

@@ -73,6 +73,7 @@ class Training:
         self.world = world or World()
         self.task = config.task()
         size, batch = len(feed.train_split), config.train.batch_size
+        self.drop_last = config.train.drop_last or 0 < size % batch < config.head.least_batch
         self.state = TrainingState(
             model=model,
             optimizer=_optimizer(config, model),
@@ -82,7 +83,7 @@ class Training:
             device=ledger.device,
             images=size,
             batch_size=batch,
-            steps=batch_count(size, batch, config.train.drop_last),
+            steps=batch_count(size, batch, self.drop_last),
         )
 
     def resume(self) -> bool:
@@ -132,6 +133,8 @@ class Training:
                 if self._is_due(step):
                     self._save()
                 self._let_be_interrupted()
+            if not config.train.epochs:
+                self._score_untrained(writer, threads)
         if threads.fewest < torch.get_num_threads():
             self.ledger.update(path={**self.ledger.record.path, "fewest_threads": threads.fewest})
         if config.protocol.selection != "last":
@@ -145,7 +148,9 @@ class Training:
             "training": {
                 "loss": state.epochs[-1].loss,
                 "accuracy": state.epochs[-1].train_accuracy,
-            },
+            }
+            if state.epochs
+            else {},
         }
 
     def _steps(self) -> Generator[Step | EpochRecord, None, None]:
@@ -153,11 +158,12 @@ class Training:
         recipe = Recipe(
             epochs=config.train.epochs,
             batch_size=config.train.batch_size,
-            drop_last=config.train.drop_last,
+            drop_last=self.drop_last,
             learning_rate=config.scheduler.rates(config.optimizer.lr, config.train.epochs),
             clip_grad=config.train.clip_grad,
             precision=config.precision,
             seed=config.seed,
+            eval_after=config.train.eval_after,
         )
         steps = train(
             self.model,
@@ -186,11 +192,27 @@ class Training:
                 # Before scoring: if that fails, what was trained is not lost.
                 self._save_adapter()
         if state.scoring.is_due(record.epoch):
-            with threads.all():
-                score = self._score(config.protocol.evaluate_split, self._let_be_interrupted)
-            state.scoring.add(record.epoch, score, lambda: adapter_state_dict(self.model))
-            if writer is not None:
-                writer.score(config.protocol.evaluate_split, score.values, record.epoch)
+            self._score_epoch(record.epoch, writer, threads, self._let_be_interrupted)
+
+    def _score_untrained(self, writer: RunWriter | None, threads: LoadFollower) -> None:
+        """Score the model as it starts, as epoch 0: a head that needs no training, or none yet."""
+        self._save_adapter()
+        # There is no state to go on from: what was done can be done again.
+        self._score_epoch(0, writer, threads, self._let_be_stopped)
+
+    def _score_epoch(
+        self,
+        epoch: int,
+        writer: RunWriter | None,
+        threads: LoadFollower,
+        after_batch: Callable[[], None],
+    ) -> None:
+        split = self.config.protocol.evaluate_split
+        with threads.all():
+            score = self._score(split, after_batch)
+        self.state.scoring.add(epoch, score, lambda: adapter_state_dict(self.model))
+        if writer is not None:
+            writer.score(split, score.values, epoch)
 
     def _is_due(self, step: Step) -> bool:
         every = self.config.train.checkpoint_every

@@ -36,6 +36,7 @@ class Recipe:
         clip_grad: largest gradient norm, or None.
         precision: ``fp32`` or ``bf16``.
         seed: of the batch order, of dropout, and of what a method does before a step.
+        eval_after: epochs after which the model computes as in evaluation; None never.
     """
 
     epochs: int
@@ -45,6 +46,7 @@ class Recipe:
     clip_grad: float | None = None
     precision: str = "fp32"
     seed: int = 0
+    eval_after: int | None = None
 
 
 def train(
@@ -85,7 +87,10 @@ def train(
         done = progress.epoch * steps + progress.step
         progress.random = RandomStreams.seeded(recipe.seed, world.rank, done, device)
     while (epoch := progress.epoch) < recipe.epochs:
-        set_training_mode(model)
+        if recipe.eval_after is None or epoch < recipe.eval_after:
+            set_training_mode(model)
+        else:
+            model.eval()
         if progress.order is None:
             progress.begin_epoch(order.get_state(), steps, device)
         else:

@@ -105,7 +105,7 @@ VALIDATION = "protocol=validation"
         (["optimizer.name=lion"], "one of adamw, sgd"),
         (["optimizer.name=sgd"], "unknown key 'optimizer.betas' of optimizer=sgd"),
         (["scheduler=linear", "+scheduler.period_epochs=3"], "of scheduler=linear"),
-        (["train.epochs=0"], "train.epochs=0 is not allowed"),
+        (["train.epochs=-1"], "train.epochs=-1 is not allowed"),
         (["train.epochs=2", "scheduler.warmup_epochs=2"], "leaves nothing of train.epochs=2"),
         (["dataset.recipe.epochs=2"], "leaves nothing of train.epochs=2"),
         (["train.batch_size=0"], "train.batch_size=0"),

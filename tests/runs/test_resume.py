@@ -33,6 +33,7 @@ METHODS = {
     "linear": ["method=linear"],
     "sgd": ["method=lora", "optimizer=sgd", "optimizer.lr=0.05", "scheduler=linear"],
     "full": ["method=full", "model.drop_path=0.2"],
+    "normed": ["method=linear", "head.norm=batch", "train.eval_after=2"],
     "augmented": ["method=lora", "method.dropout=0.3", "data.augment=randaugment"],
     "best": [
         "method=hydra",
