@@ -40,7 +40,7 @@ MODEL = [
 ]
 TEMPLATES = ["a photo of a {}.", "the number {}", "{}!"]
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-PROMPTS = [f"+dataset.prompts.names=[{','.join(NAMES)}]"]
+PROMPTS = [f"+dataset.prompts.classes={{{','.join(f'c{n}: {n}' for n in NAMES)}}}"]
 PROMPTS += ["+dataset.prompts.templates=['a photo of a {}.','the number {}','{}!']"]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from hydra_peft.data.prompts import Prompts
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path
-from hydra_peft.text_prompts import Prompts
 
 PACKAGE = "open_clip"
 #: hexadecimal digits of a hash in a file's name

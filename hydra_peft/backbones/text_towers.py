@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from hydra_peft.backbones.checkpoints import fitting_state, read_state
 from hydra_peft.backbones.text_files import PACKAGE, check_open_clip
 from hydra_peft.backbones.weight_files import check_suffix
+from hydra_peft.data.prompts import Prompts
 from hydra_peft.errors import UserError, near
-from hydra_peft.text_prompts import Prompts
 
 #: what a whole CLIP has beside its image tower, in OpenAI's and open_clip's naming
 _TEXT = "token_embedding.weight"
@@ -56,7 +56,7 @@ def prompt_features(
     where = str(checkpoint or f"{tower}/{tag}")
     _check_same_tower(backbone, model.state_dict(), where, antialias)
     tokenizer = clip.get_tokenizer(tower)
-    return torch.stack([_feature(model, tokenizer, prompts.sentences(n)) for n in prompts.names])
+    return torch.stack([_feature(model, tokenizer, said) for said in prompts.sentences()])
 
 
 def _feature(model: Any, tokenizer: Any, sentences: list[str]) -> Tensor:

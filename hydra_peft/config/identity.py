@@ -19,7 +19,10 @@ TUNED = "tuned"
 NOT_SCIENCE = {
     # A text tower acts through the features that a head of texts starts from, which are its image
     # tower's own.
-    "model": ("name", "checkpoint", "url", "prepare", "text_tower", "text_checkpoint"),
+    "model": (
+        *("name", "checkpoint", "url", "prepare", "hub", "tokenizer"),
+        *("text_tower", "text_checkpoint"),
+    ),
     # Prompts count where a head starts from them.
     "dataset": ("source", "folder", "aliases", "recipe", "versions", "prompts", "source_options"),
     "data": ("cache", "allow_partial"),

@@ -90,9 +90,10 @@ class ModelConfig(_Group, key="model"):
 
     Attributes:
         name: the backbone's name in records and tables.
-        architecture: timm's model name, or an embedded one (``vit_mini``).
-        checkpoint: local weights (``.npz``, ``.safetensors``, ``.pth``); null for the embedded
-            ones or the hub.
+        architecture: timm's model name, an embedded one (``vit_mini``), or a module of
+            :mod:`hydra_peft.backbones.models` (``roberta``).
+        checkpoint: local weights (``.npz``, ``.safetensors``, ``.pth``), of a text encoder their
+            folder; null for the embedded ones or the hub.
         pretrained: false starts from random weights, which every record and table then says.
         drop_path: stochastic depth rate while training.
         arguments: further keyword arguments of the timm constructor.
@@ -108,6 +109,10 @@ class ModelConfig(_Group, key="model"):
             where that is null too.
         antialias: whether position embeddings are smoothed where they are resampled to fewer
             patches, timm's way; false for weights that were trained or are served without.
+        hub: repository of the Hugging Face hub that a text encoder's weights come from where there
+            is no ``checkpoint``; null asks timm's hub.
+        tokenizer: file or folder of a text encoder's tokenizer; null takes the one beside its
+            weights.
     """
 
     name: str
@@ -120,6 +125,8 @@ class ModelConfig(_Group, key="model"):
     image_size: ImageSize | None = None
     antialias: bool = True
     prepare: str | None = None
+    hub: str | None = None
+    tokenizer: str | None = None
     projection: Annotated[int, Limits(least=1, most=100_000)] | None = None
     text_tower: str | None = None
     text_checkpoint: str | None = None
@@ -136,8 +143,9 @@ class ModelConfig(_Group, key="model"):
         _name("model.name", self.name)
         if self.image_size is not None:
             check_image_size(self.image_size, self.architecture, self.arguments)
-        file = self.checkpoint or ""
-        _require("\0" not in file, "model.checkpoint", repr(file), "without a NUL")
+        for key in ("checkpoint", "tokenizer"):
+            file = getattr(self, key) or ""
+            _require("\0" not in file, f"model.{key}", repr(file), "without a NUL")
         if self.checkpoint is not None and not self.pretrained:
             raise UserError(
                 "model.checkpoint is set and model.pretrained is false: random weights have no "
@@ -194,8 +202,8 @@ class DatasetConfig(_Group, key="dataset"):
             top-1.
         metrics: further ones that are recorded.
         kind: the kind of task, a module of :mod:`hydra_peft.tasks`.
-        prompts: ``templates`` and ``names`` of the classes for text towers
-            (:mod:`hydra_peft.text_prompts`); empty where nobody wrote any.
+        prompts: its classes in words and ``templates`` of sentences, for text towers
+            (:mod:`hydra_peft.data.prompts`); empty where nobody wrote any.
         versions: recipe values that protocols differ in, by ``protocol.fills.recipe``.
         train_size: images that are drawn out of ``splits.train``; null takes all.
         shots: images of each class that are drawn out of it; null likewise.

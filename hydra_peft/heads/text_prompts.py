@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hydra_peft.data.prompts import Prompts
 from hydra_peft.errors import UserError
 from hydra_peft.heads._class_vectors import ClassVectors
-from hydra_peft.text_prompts import Prompts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,8 +22,8 @@ class TextPrompts(ClassVectors):
     ``head=zero_shot``).
 
     Attributes:
-        prompts: ``templates`` and ``names`` of the classes, see
-            :class:`hydra_peft.text_prompts.Prompts`; ``conf`` points to the task's.
+        prompts: the task's ``classes`` and ``templates``, see :mod:`hydra_peft.data.prompts`;
+            ``conf`` points to them.
     """
 
     name: ClassVar[str] = "text_prompts"
@@ -37,7 +37,7 @@ class TextPrompts(ClassVectors):
         if not self.prompts:
             raise UserError(
                 f"head={self.name} needs texts that name the classes, and this data set has none: "
-                "set dataset.prompts.templates and dataset.prompts.names, as conf/prompts has them."
+                "set dataset.prompts.classes and dataset.prompts.templates, as conf/prompts does."
             )
         self.texts()
 
@@ -53,7 +53,7 @@ class TextPrompts(ClassVectors):
         """
         if (count := len(self.texts().names)) != outputs:
             raise UserError(
-                f"dataset.prompts.names has {count} names, and the task has {outputs} classes: "
+                f"dataset.prompts.classes has {count} names, and the task has {outputs} classes: "
                 "give one for each, in the order of the labels."
             )
         return super().attach(backbone, outputs)

@@ -15,10 +15,10 @@ from torch import nn
 from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.backbones.checkpoints import load_checkpoint
 from hydra_peft.backbones.text_towers import prompt_features
+from hydra_peft.data.prompts import Prompts
 from hydra_peft.errors import UserError
-from hydra_peft.text_prompts import Prompts
 
-PROMPTS = Prompts(tuple(TEMPLATES), tuple(NAMES))
+PROMPTS = Prompts(tuple(NAMES), tuple(NAMES), tuple(TEMPLATES))
 TINY = {"img_size": 32, "patch_size": 16, "embed_dim": 64, "depth": 2, "num_heads": 1}
 
 
@@ -83,25 +83,3 @@ def test_a_hub_that_does_not_answer_is_told(
     monkeypatch.setattr(sys.modules["open_clip"], "create_model", silent)
     with pytest.raises(UserError, match=r"hub did not give the weights \(ConnectionError\)"):
         prompt_features(PROMPTS, NAME, checkpoint=None, tag="openai", backbone=tower(path))
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"names": ["a"]}, "templates is missing: it must be a list of texts"),
-        ({"templates": ["a {}"], "names": "ab"}, "names is missing: it must be a list"),
-        ({"templates": ["a"], "names": ["b"]}, r"templates has 'a': each needs one \{\}"),
-        ({"templates": ["{} {}"], "names": ["b"]}, "each needs one"),
-        ({"templates": ["{}"], "names": ["b", " "]}, r"names\[1\] is empty"),
-        ({"templates": ["{}"], "names": ["b", "b"]}, "has 'b' twice"),
-        ({"templates": ["{}"], "names": ["b"], "name": 1}, "unknown key 'dataset.prompts.name'"),
-    ],
-)
-def test_prompts_that_say_nothing_are_refused(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        Prompts.of(values, "dataset.prompts")
-
-
-def test_a_name_may_have_braces_and_digits_stay_digits() -> None:
-    prompts = Prompts.of({"templates": ["a {} b"], "names": [7, "{x}"]}, "prompts")
-    assert [prompts.sentences(name) for name in prompts.names] == [["a 7 b"], ["a {x} b"]]

@@ -136,7 +136,7 @@ def test_missing_weights_stop_table_8_with_one_sentence(
         write_task(tmp_path / "vtab1k" / str(task.folder), classes=task.classes)
     asked: list[str] = []
 
-    def no_network(architecture: str, _: object) -> None:
+    def no_network(architecture: str, *_: object) -> None:
         asked.append(architecture)
         raise ConnectionError
 

@@ -16,13 +16,13 @@ from hydra_peft.backbones.text_towers import prompt_features
 from hydra_peft.cli import evaluate
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.data.prompts import Prompts
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import load_backbone
 from hydra_peft.runs.first_look import check_texts
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.task_splits import load_splits
 from hydra_peft.tensor_files import read_tensors, read_tensors_and_metadata
-from hydra_peft.text_prompts import Prompts
 
 Do = Callable[..., Outcome]
 Configure = Callable[..., RunConfig]
@@ -42,7 +42,7 @@ def model(tmp_path: Path) -> list[str]:
 def features(config: RunConfig) -> torch.Tensor:
     """Return the features of the prompts of a config, computed on their own."""
     path = Path(str(config.model.checkpoint))
-    prompts = Prompts(tuple(TEMPLATES), tuple(NAMES))
+    prompts = Prompts(tuple(NAMES), tuple(NAMES), tuple(TEMPLATES))
     backbone = load_backbone(config.model, 0)[0]
     return prompt_features(prompts, NAME, checkpoint=path, tag="", backbone=backbone)
 
@@ -124,8 +124,8 @@ def test_what_cannot_be_is_told_in_a_sentence(
 
 
 def test_a_name_too_few_is_refused(do: Do) -> None:
-    short = [PROMPTS[0].replace(",nine", ""), PROMPTS[1]]
-    with pytest.raises(UserError, match=r"names has 9 names, and the task has 10 classes"):
+    short = [PROMPTS[0].replace(",cnine: nine", ""), PROMPTS[1]]
+    with pytest.raises(UserError, match=r"classes has 9 names, and the task has 10 classes"):
         do("method=linear", "head=text_prompts", *short)
 
 
