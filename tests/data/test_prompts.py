@@ -117,7 +117,7 @@ def test_a_malformed_file_is_named(
 
 def test_two_classes_that_are_called_alike_are_refused() -> None:
     values = {"classes": {"a": "cat", "b": "cat"}, "templates": ["{}"]}
-    with pytest.raises(UserError, match=r"dataset.prompts calls two classes 'cat': texts must tell"):
+    with pytest.raises(UserError, match=r"dataset.prompts calls two classes 'cat': texts"):
         Prompts.of(values, "dataset.prompts")
 
 
