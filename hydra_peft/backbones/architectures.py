@@ -83,6 +83,8 @@ def build_architecture(
             if own_class is not None:
                 return own_class(**changes)
             return timm.create_model(base, pretrained=False, **options)
+        except UserError:
+            raise
         # What a constructor makes of odd values is its own: ZeroDivisionError, KeyError, ...
         except Exception as error:
             resized = image_size is not None and bool(changes)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlparse
 
 import torch
 from torch import nn
@@ -18,12 +17,15 @@ from torch import nn
 from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.backbones.checkpoints import check_checkpoint, load_checkpoint
+from hydra_peft.backbones.hub import ask_hub, fetched
 from hydra_peft.backbones.projection import (
     ProjectedVisionTransformer,
     check_no_classifier,
     checkpoint_filter_fn,
 )
 from hydra_peft.backbones.quick_gelu import check_activation
+from hydra_peft.backbones.text_encoder import TextEncoder
+from hydra_peft.backbones.transformers_folder import weights_in
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.backbones.weight_files import (
     check_weights_exist,
@@ -31,13 +33,14 @@ from hydra_peft.backbones.weight_files import (
     missing_weights,
     stated_origin,
 )
+from hydra_peft.data.tokenizer import FILE as TOKENIZER
+from hydra_peft.data.tokenizer import Tokenizer, tokenizer_file
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path
 from hydra_peft.memo import memo
 
 #: backbones kept in memory at once; a sweep over more loads them in turn
 KEPT = 2
-_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Weights:
     Attributes:
         kind: ``pretrained`` or ``random``.
         source: the file or hub name, or the seed of random ones.
-        sha256: over the backbone's tensors as loaded, head left out.
+        sha256: over the backbone's tensors as loaded, head left out, and its tokenizer's file where
+            it has one.
         origin: a sentence on whose they are, as the json beside a prepared file has it; else "".
     """
 
@@ -57,12 +61,20 @@ class Weights:
     origin: str = ""
 
 
-def weights_source(architecture: str, checkpoint: str | None, pretrained: bool, seed: int) -> str:
+def weights_source(
+    architecture: str,
+    checkpoint: str | None,
+    pretrained: bool,
+    seed: int,
+    hub: str | None = None,
+) -> str:
     """Return in words where :func:`build_backbone` takes the weights from."""
     if not pretrained:
         return f"random, seed {seed}"
     if checkpoint is not None:
         return os.path.realpath(named_path(checkpoint, "model.checkpoint"))
+    if hub is not None:
+        return f"hub {hub}"
     return f"embedded {architecture}" if architecture in EMBEDDED else f"timm hub {architecture}"
 
 
@@ -77,6 +89,8 @@ def build_backbone(
     remedy: str | None = None,
     image_size: int | None = None,
     antialias: bool = True,
+    hub: str | None = None,
+    tokenizer: str | None = None,
     projection: int | None = None,
 ) -> tuple[nn.Module, Weights]:
     """Return a backbone without head, and where its weights come from.
@@ -94,6 +108,10 @@ def build_backbone(
         image_size: side of the images in pixels; None for the architecture's own.
         antialias: how a file's position embeddings are resampled, see
             :func:`~hydra_peft.backbones.checkpoints.load_checkpoint`.
+        hub: repository of a text encoder on the Hugging Face hub, asked where there is no
+            ``checkpoint``; None asks timm's.
+        tokenizer: file or folder of a text encoder's tokenizer; None takes the one beside the
+            weights, and where these are random none.
         projection: width of CLIP's projection, see
             :func:`~hydra_peft.backbones.architectures.build_architecture`.
 
@@ -101,11 +119,12 @@ def build_backbone(
         UserError: an unknown architecture, weights that are missing or do not fit, or those of a
             CLIP that computes another activation.
     """
-    source = weights_source(architecture, checkpoint, pretrained, seed)
-    file = local_file(architecture, checkpoint) if pretrained else None
-    there = file is not None and os.path.isfile(file)
-    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file and there else None
+    source = weights_source(architecture, checkpoint, pretrained, seed, hub)
+    file = _file(architecture, checkpoint, hub, remedy) if pretrained else None
+    spelling = _tokenizer_file(tokenizer, file)
+    stamps = [_stamp(file), _stamp(spelling)]
     shape = [architecture, dict(arguments), drop_path, image_size, antialias, projection]
+    shape.append(str(spelling))
 
     def load() -> tuple[nn.Module, Weights]:
         with torch.random.fork_rng(devices=[]):
@@ -127,10 +146,38 @@ def build_backbone(
             _load_from_hub(model, architecture, given, remedy, antialias, projection)
         kind = "pretrained" if pretrained else "random"
         origin = stated_origin(file) if file is not None else ""
-        return model, Weights(kind, source, weights_hash(model.state_dict()), origin)
+        sha256 = weights_hash(model.state_dict())
+        if isinstance(model, TextEncoder) and spelling is not None:
+            model.use_tokenizer(read := Tokenizer(spelling))
+            sha256 = hashlib.sha256(f"{sha256} {read.sha256}".encode()).hexdigest()
+        return model, Weights(kind, source, sha256, origin)
 
-    template, weights = _template(load, json.dumps([*shape, source, stamp], sort_keys=True))
+    template, weights = _template(load, json.dumps([*shape, source, stamps], sort_keys=True))
     return copy.deepcopy(template), weights
+
+
+def _file(
+    architecture: str, checkpoint: str | None, hub: str | None, remedy: str | None
+) -> Path | None:
+    """Return the file of the weights, of a ``hub`` once it is fetched; None where timm asks its."""
+    if checkpoint is None and hub is not None:
+        return weights_in(fetched(hub, architecture, remedy))
+    return local_file(architecture, checkpoint)
+
+
+def _tokenizer_file(tokenizer: str | None, weights: Path | None) -> Path | None:
+    """Return the file of the tokenizer that is named, or lies beside ``weights``; None without."""
+    if tokenizer is not None:
+        return tokenizer_file(named_path(tokenizer, "model.tokenizer"))
+    beside = weights.parent / TOKENIZER if weights is not None else None
+    return beside if beside is not None and os.path.isfile(beside) else None
+
+
+def _stamp(file: Path | None) -> tuple[int, int] | None:
+    """Return what changes where a file does; None where there is none."""
+    if file is None or not os.path.isfile(file):
+        return None
+    return file.stat().st_mtime_ns, file.stat().st_size
 
 
 @memo(KEPT, key=lambda load, of: of)  # noqa: ARG005
@@ -152,6 +199,8 @@ def check_weights(
     remedy: str | None,
     image_size: int | None = None,
     antialias: bool = True,
+    hub: str | None = None,
+    tokenizer: str | None = None,
     projection: int | None = None,
 ) -> None:
     """Check that pretrained weights are there and fit the architecture.
@@ -160,8 +209,8 @@ def check_weights(
     tells: the backbone is kept for the next :func:`build_backbone`.
 
     Args:
-        architecture, arguments, drop_path, checkpoint, remedy, image_size, antialias, projection:
-            as of :func:`build_backbone`.
+        architecture, arguments, drop_path, checkpoint, remedy, image_size, antialias, hub,
+        tokenizer, projection: as of :func:`build_backbone`.
 
     Raises:
         UserError: as of :func:`build_backbone`.
@@ -178,6 +227,8 @@ def check_weights(
             remedy=remedy,
             image_size=image_size,
             antialias=antialias,
+            hub=hub,
+            tokenizer=tokenizer,
             projection=projection,
         )
         return
@@ -186,6 +237,8 @@ def check_weights(
         skeleton = build_architecture(
             architecture, arguments, image_size=image_size, projection=projection
         )
+    if isinstance(skeleton, TextEncoder):
+        skeleton.check_described(file)
     projected = projection is not None
     check_activation(skeleton, architecture, file, projected=projected, warn=False)
     check_checkpoint(skeleton, file, antialias=antialias)
@@ -198,6 +251,8 @@ def _load_file(
         raise UserError(
             missing_weights(f"{file} is not there or is not a file", architecture, remedy)
         )
+    if isinstance(model, TextEncoder):
+        model.check_described(file)
     load_checkpoint(model, file, antialias=antialias)
 
 
@@ -234,38 +289,3 @@ def _load_from_hub(
         check_no_classifier(state, f"timm hub {architecture}")
         state = checkpoint_filter_fn(state, model)
     model.load_state_dict(state)
-
-
-def ask_hub(architecture: str, arguments: Mapping[str, Any], classes: int = 0) -> nn.Module:
-    """Return timm's pretrained model, from the hub or the hub's local cache.
-
-    Args:
-        architecture: timm's name.
-        arguments: further constructor arguments.
-        classes: outputs of its classifier, which CLIP's projection is to timm; 0 for none.
-
-    Raises:
-        Exception: whatever timm and huggingface_hub raise; they use a dozen unrelated kinds.
-    """
-    import timm
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    # Offline, the local cache still serves, and a missing file is known at once, not after a
-    # minute of retries.
-    constants.HF_HUB_OFFLINE = before or not _reachable(constants.ENDPOINT)
-    try:
-        return timm.create_model(architecture, pretrained=True, num_classes=classes, **arguments)
-    finally:
-        constants.HF_HUB_OFFLINE = before
-
-
-def _reachable(endpoint: str) -> bool:
-    """Whether the host of ``endpoint`` has an address; behind a proxy only the proxy knows."""
-    if any(os.environ.get(name) for name in _PROXIES):
-        return True
-    try:
-        socket.getaddrinfo(urlparse(endpoint).hostname, 443)
-    except OSError:
-        return False
-    return True

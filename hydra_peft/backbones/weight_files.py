@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hydra_peft.backbones.transformers_folder import weights_in
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path, read_json
@@ -19,11 +20,15 @@ SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin")
 def local_file(architecture: str, checkpoint: str | None) -> Path | None:
     """Return the file that pretrained weights come from; None where a hub is asked.
 
+    Args:
+        checkpoint: a file, or a folder in Hugging Face form.
+
     Raises:
-        UserError: ``checkpoint`` is no path.
+        UserError: ``checkpoint`` is no path, or a folder whose weights are not read.
     """
     if checkpoint is not None:
-        return named_path(checkpoint, "model.checkpoint")
+        path = named_path(checkpoint, "model.checkpoint")
+        return weights_in(path) if os.path.isdir(path) else path
     return ASSETS / f"{architecture}.safetensors" if architecture in EMBEDDED else None
 
 

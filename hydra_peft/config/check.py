@@ -15,6 +15,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from hydra_peft.augmentations import augmentation_class
+from hydra_peft.backbones.transformers_folder import describe_folder
 from hydra_peft.config.grid import SHORT
 from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.interpolations import unresolved
@@ -36,6 +37,8 @@ T = TypeVar("T")
 #: keys of groups with a ``name`` that are no options; ``recipe`` says which of a recipe's rates
 _NO_OPTIONS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
+#: what belongs to a task: settings have the reference in its place
+_OF_TASK = (_RECIPE, "dataset.prompts")
 #: what makes each seed of a row draw shots of its own
 _BY_SEED = "${seed}"
 #: keys of earlier code that decided nothing; the configs of its runs still have them
@@ -65,7 +68,7 @@ def check_config(config: DictConfig, resolved: Resolved | None = None) -> RunCon
     """
     kinds = types()
     resolved = resolved or Resolved()
-    config = _sampled(_described(config, resolved))
+    config = _described_model(_sampled(_described(config, resolved)))
     raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     expected = [f.name for f in dataclasses.fields(RunConfig) if f.name != "settings"]
     for key in raw:
@@ -133,6 +136,28 @@ def _described(config: DictConfig, resolved: Resolved) -> DictConfig:
     return config
 
 
+def _described_model(config: DictConfig) -> DictConfig:
+    """Return ``config`` with what the folder in ``model.checkpoint`` says, where it has null.
+
+    Raises:
+        UserError: it is no folder in Hugging Face form.
+    """
+    section = config.get("model")
+    if not isinstance(section, DictConfig) or section.get("architecture", "") is not None:
+        return config
+    place = _value(section, "checkpoint", "model")
+    if place is None:
+        raise UserError(
+            "model.architecture=null takes a text encoder's shape from its folder: set "
+            "model.checkpoint=<folder with config.json, model.safetensors and tokenizer.json>."
+        )
+    config = copy.deepcopy(config)
+    for key, value in describe_folder(str(place)).items():
+        if section.get(key) is None:
+            OmegaConf.update(config, f"model.{key}", value, force_add=True)
+    return config
+
+
 def _sampled(config: DictConfig) -> DictConfig:
     """Return ``config`` with the splits that a few-shot sample consists of, where one is drawn.
 
@@ -151,13 +176,13 @@ def _sampled(config: DictConfig) -> DictConfig:
     return config
 
 
-def _value(section: DictConfig, key: str) -> Any:
-    """Return the plain value of a key of ``dataset``, which may point elsewhere."""
+def _value(section: DictConfig, key: str, group: str = "dataset") -> Any:
+    """Return the plain value of a key of ``group``, which may point elsewhere."""
     try:
         value = section[key]
         return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     except OmegaConfBaseException as error:
-        raise UserError(_one_line(error, f"dataset.{key}")) from None
+        raise UserError(_one_line(error, f"{group}.{key}")) from None
 
 
 def _single(config: DictConfig, key: str) -> Any:
@@ -444,7 +469,7 @@ def _as_configured(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
             continue
         for key, value in values.items():
             written = raw.get(group, {}).get(key)
-            from_recipe = isinstance(written, str) and _RECIPE in written
+            from_recipe = isinstance(written, str) and any(key in written for key in _OF_TASK)
             by_recipe = from_recipe and value != TUNED
             settings[f"{group}.{key}"] = "recipe" if by_recipe else value
     settings |= checked.dataset.drawn()

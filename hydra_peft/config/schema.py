@@ -90,9 +90,10 @@ class ModelConfig(_Group, key="model"):
 
     Attributes:
         name: the backbone's name in records and tables.
-        architecture: timm's model name, or an embedded one (``vit_mini``).
-        checkpoint: local weights (``.npz``, ``.safetensors``, ``.pth``); null for the embedded
-            ones or the hub.
+        architecture: timm's model name, an embedded one (``vit_mini``), or a module of
+            :mod:`hydra_peft.backbones.models` (``roberta``).
+        checkpoint: local weights (``.npz``, ``.safetensors``, ``.pth``), of a text encoder their
+            folder; null for the embedded ones or the hub.
         pretrained: false starts from random weights, which every record and table then says.
         drop_path: stochastic depth rate while training.
         arguments: further keyword arguments of the timm constructor.
@@ -102,8 +103,16 @@ class ModelConfig(_Group, key="model"):
             for the architecture's own.
         projection: width of the features that the projection of an image tower of CLIP maps to, 512
             of ViT-B; null leaves it out, as other backbones have none.
+        text_tower: open_clip's name of the CLIP whose image tower this is, for heads that start
+            from texts; null where there is none.
+        text_checkpoint: a file of that whole CLIP; null takes ``checkpoint``, or open_clip's hub
+            where that is null too.
         antialias: whether position embeddings are smoothed where they are resampled to fewer
             patches, timm's way; false for weights that were trained or are served without.
+        hub: repository of the Hugging Face hub that a text encoder's weights come from where there
+            is no ``checkpoint``; null asks timm's hub.
+        tokenizer: file or folder of a text encoder's tokenizer; null takes the one beside its
+            weights.
     """
 
     name: str
@@ -116,7 +125,11 @@ class ModelConfig(_Group, key="model"):
     image_size: ImageSize | None = None
     antialias: bool = True
     prepare: str | None = None
+    hub: str | None = None
+    tokenizer: str | None = None
     projection: Annotated[int, Limits(least=1, most=100_000)] | None = None
+    text_tower: str | None = None
+    text_checkpoint: str | None = None
 
     @property
     def remedy(self) -> str | None:
@@ -130,8 +143,9 @@ class ModelConfig(_Group, key="model"):
         _name("model.name", self.name)
         if self.image_size is not None:
             check_image_size(self.image_size, self.architecture, self.arguments)
-        file = self.checkpoint or ""
-        _require("\0" not in file, "model.checkpoint", repr(file), "without a NUL")
+        for key in ("checkpoint", "tokenizer"):
+            file = getattr(self, key) or ""
+            _require("\0" not in file, f"model.{key}", repr(file), "without a NUL")
         if self.checkpoint is not None and not self.pretrained:
             raise UserError(
                 "model.checkpoint is set and model.pretrained is false: random weights have no "
@@ -188,6 +202,8 @@ class DatasetConfig(_Group, key="dataset"):
             top-1.
         metrics: further ones that are recorded.
         kind: the kind of task, a module of :mod:`hydra_peft.tasks`.
+        prompts: its classes in words and ``templates`` of sentences, for text towers
+            (:mod:`hydra_peft.data.prompts`); empty where nobody wrote any.
         versions: recipe values that protocols differ in, by ``protocol.fills.recipe``.
         train_size: images that are drawn out of ``splits.train``; null takes all.
         shots: images of each class that are drawn out of it; null likewise.
@@ -211,6 +227,7 @@ class DatasetConfig(_Group, key="dataset"):
     metrics: list[str] = field(default_factory=list)
     kind: str = "classification"
     versions: dict[str, Any] = field(default_factory=dict)
+    prompts: dict[str, Any] = field(default_factory=dict)
     train_size: Images | None = None
     shots: Images | None = None
     sampling_seed: Seed | None = None
@@ -607,6 +624,8 @@ class RunConfig(_Group):
         _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, PRECISIONS)
         check_splits(self.protocol, self.dataset)
+        if self.head.starts_from == "text":
+            self._check_text_tower()
         if (prepared := self.method.preparation()) is not None:
             check_held_out(self.protocol, self.dataset, prepared.asked)
             check_preparation(self, prepared)
@@ -623,6 +642,19 @@ class RunConfig(_Group):
         self._check_rates()
         if self.train.label_smoothing:
             self.task()
+
+    def _check_text_tower(self) -> None:
+        model = self.model
+        if model.text_tower is None or model.projection is None:
+            raise UserError(
+                f"head={self.head.name} starts from features of texts, and model={model.name} has "
+                "no text tower: take a CLIP, such as model=clip_vit_base_patch32, or another head."
+            )
+        if not model.pretrained:
+            raise UserError(
+                f"head={self.head.name} starts from features of texts, which mean nothing to the "
+                "random weights of model.pretrained=false: take another head."
+            )
 
     @property
     def chooses(self) -> bool:

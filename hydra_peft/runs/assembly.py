@@ -142,6 +142,8 @@ def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:
         remedy=model.remedy,
         image_size=model.image_size,
         antialias=model.antialias,
+        hub=model.hub,
+        tokenizer=model.tokenizer,
         projection=model.projection,
     )
 

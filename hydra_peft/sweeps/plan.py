@@ -170,7 +170,8 @@ class _Planner:
         model = config.model
         seed = None if model.pretrained else config.seed
         shape = (model.architecture, model.arguments, model.image_size, model.antialias)
-        key = repr((*shape, model.checkpoint, model.pretrained, seed))
+        places = (model.checkpoint, model.hub, model.tokenizer)
+        key = repr((*shape, *places, model.pretrained, seed))
         weights: Weights = self._weights(key, lambda: _weights(config))
         return weights
 
@@ -192,6 +193,8 @@ def _weights(config: RunConfig) -> Weights:
             remedy=model.remedy,
             image_size=model.image_size,
             antialias=model.antialias,
+            hub=model.hub,
+            tokenizer=model.tokenizer,
             projection=model.projection,
         )
     return load_backbone(model, config.seed)[1]

@@ -8,7 +8,7 @@ import pytest
 import timm
 from huggingface_hub import constants
 
-from hydra_peft.backbones.backbones import ask_hub
+from hydra_peft.backbones.hub import ask_hub
 
 
 @pytest.fixture

@@ -1,0 +1,117 @@
+"""A tokenizer of Hugging Face form: from texts, alone or in pairs, to token ids."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hydra_peft.data.split import Ragged
+from hydra_peft.errors import UserError
+from hydra_peft.files import sha256_of
+from hydra_peft.plain_text import shortened
+
+FILE = "tokenizer.json"
+#: what padding is called in the vocabularies of RoBERTa and BERT
+_PADDINGS = ("<pad>", "[PAD]")
+#: texts that are encoded at a time: enough for all cores, few in memory
+_AT_ONCE = 10_000
+
+
+class Tokenizer:
+    """The tokenizer in a ``tokenizer.json``, which is data: nothing of it is run.
+
+    Encoding follows the file: RoBERTa's makes ``<s> A </s>`` of a text and ``<s> A </s></s> B
+    </s>`` of a pair, BERT's ``[CLS] A [SEP] B [SEP]`` with a second segment.
+
+    Args:
+        path: the file, or the folder that holds it.
+
+    Attributes:
+        path: the file.
+        sha256: of the file.
+        size: one more than its highest id.
+        padding: the id that fills texts up.
+
+    Raises:
+        UserError: the file is missing or no tokenizer, or the package tokenizers is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = tokenizer_file(path)
+        try:
+            from tokenizers import Tokenizer as Library
+        except ImportError as error:
+            raise UserError(
+                "text is tokenised with the package tokenizers, which cannot be imported "
+                f"({error}): pip install 'hydra-peft[text]'."
+            ) from None
+        try:
+            self._library = Library.from_file(str(self.path))
+        except Exception as error:  # the library raises nothing narrower
+            said = shortened(str(error).splitlines()[0], 200).rstrip(".")
+            raise UserError(f"{self.path} is no tokenizer of Hugging Face form ({said}).") from None
+        self.sha256 = sha256_of(self.path, links=True)  # as the cache of the hub has them
+        ids = self._library.get_vocab(with_added_tokens=True)
+        self.size = max(ids.values(), default=-1) + 1
+        padding = [ids[name] for name in _PADDINGS if name in ids]
+        if not padding:
+            raise UserError(
+                f"{self.path} has no token for padding: one called {' or '.join(_PADDINGS)} is "
+                "needed."
+            )
+        self.padding = padding[0]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tokenizer:
+        """Return itself, which never changes: copies of a model share it."""
+        return self
+
+    def encode(
+        self, texts: Sequence[str], seconds: Sequence[str] | None, max_length: int
+    ) -> dict[str, Ragged]:
+        """Return the token ids of ``texts``, with the second of each pair where there are such.
+
+        Longer ones are cut to ``max_length`` tokens, special ones included; of a pair the longer
+        text loses a token each time (``longest_first``), as ``truncation=True`` of transformers.
+
+        Returns:
+            ``tokens`` int32, and ``segments`` uint8 where the tokenizer tells the texts of a pair
+            apart.
+        """
+        self._library.no_padding()
+        self._library.enable_truncation(max_length, strategy="longest_first")
+        ids: list[torch.Tensor] = []
+        kinds: list[torch.Tensor] = []
+        lengths: list[int] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            part: Any = texts[start : start + _AT_ONCE]
+            if seconds is not None:
+                part = zip(part, seconds[start : start + _AT_ONCE], strict=True)
+            found = self._library.encode_batch(list(part))
+            lengths += [len(one) for one in found]
+            ids.append(torch.tensor([i for one in found for i in one.ids], dtype=torch.int32))
+            kinds.append(torch.tensor([i for one in found for i in one.type_ids]).to(torch.uint8))
+        counts = torch.tensor(lengths, dtype=torch.int64)
+        encoded = {"tokens": Ragged(torch.cat(ids), counts)}
+        if (segments := torch.cat(kinds)).any():
+            encoded["segments"] = Ragged(segments, counts)
+        return encoded
+
+
+def tokenizer_file(path: Path) -> Path:
+    """Return the ``tokenizer.json`` at ``path``: the file, or in the folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    file = path / FILE if os.path.isdir(path) else path
+    if os.path.isfile(file):
+        return file
+    raise UserError(
+        f"{file} is not there or is not a file, and texts need a tokenizer: save it with "
+        "transformers (AutoTokenizer.from_pretrained(...).save_pretrained(<folder>)), and set "
+        "model.tokenizer=<folder> where it does not lie beside the weights."
+    )
