@@ -12,10 +12,15 @@ Those of ELEVATER are openai/CLIP's (``data/prompts.md``). No torch is loaded.
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hydra_peft.checkout import CONF, option
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import quoted
 
 #: the folder of ``conf`` that has a folder for each benchmark
 FOLDER = "prompts"
@@ -35,9 +40,41 @@ class Prompts:
     names: tuple[str, ...]
     templates: tuple[str, ...]
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: str) -> Prompts:
+        """Return the prompts in plain ``values``, which messages call ``where``.
+
+        Raises:
+            UserError: they are malformed, or two classes are called alike.
+        """
+        classes, templates = values.get("classes"), values.get("templates")
+        right = (
+            isinstance(classes, dict)
+            and all(isinstance(text, str) and text for pair in classes.items() for text in pair)
+            and isinstance(templates, list)
+            and all(isinstance(text, str) and "{}" in text for text in templates)
+        )
+        if not right or not classes or not templates:
+            raise UserError(
+                f"{where} must have 'classes', texts by text (quote numbers and yes or no), and "
+                "'templates', texts with {} in them."
+            )
+        names = tuple(classes.values())
+        if alike := next((name for name in names if names.count(name) > 1), ""):
+            raise UserError(
+                f"{where} calls two classes {quoted(alike)}: texts must tell them apart."
+            )
+        return cls(tuple(classes), names, tuple(templates))
+
     def sentences(self) -> list[list[str]]:
         """Return the sentences of each class: every template with the class's name in it."""
         return [[t.replace("{}", name) for t in self.templates] for name in self.names]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all sentences, in order."""
+        text = json.dumps(self.sentences(), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def find_prompts(benchmark: str, task: str) -> Prompts | None:
@@ -49,16 +86,4 @@ def find_prompts(benchmark: str, task: str) -> Prompts | None:
     place = f"{benchmark}/{task}"
     if not (values := option(FOLDER, place)):
         return None
-    classes, templates = values.get("classes"), values.get("templates")
-    right = (
-        isinstance(classes, dict)
-        and all(isinstance(text, str) for pair in classes.items() for text in pair)
-        and isinstance(templates, list)
-        and all(isinstance(text, str) and "{}" in text for text in templates)
-    )
-    if not right or not classes or not templates:
-        raise UserError(
-            f"{CONF / FOLDER / place}.yaml must have 'classes', texts by text (quote numbers and "
-            "yes or no), and 'templates', texts with {} in them."
-        )
-    return Prompts(tuple(classes), tuple(classes.values()), tuple(templates))
+    return Prompts.of(values, f"{CONF / FOLDER / place}.yaml")

@@ -113,3 +113,16 @@ def test_a_malformed_file_is_named(
     option.cache_clear()
     with pytest.raises(UserError, match=r"prompts/b/t\.yaml must have 'classes'"):
         find_prompts("b", "t")
+
+
+def test_two_classes_that_are_called_alike_are_refused() -> None:
+    values = {"classes": {"a": "cat", "b": "cat"}, "templates": ["{}"]}
+    with pytest.raises(UserError, match=r"dataset.prompts calls two classes 'cat': texts"):
+        Prompts.of(values, "dataset.prompts")
+
+
+def test_the_hash_is_of_what_is_said() -> None:
+    one, other = found("cifar10"), found("cifar100")
+    assert one.sha256 != other.sha256
+    keyed = Prompts(tuple(f"x{key}" for key in one.keys), one.names, one.templates)
+    assert keyed.sha256 == one.sha256
