@@ -107,7 +107,7 @@ def _benchmark(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     if first not in BENCHMARKS:
         raise UserError(
             f"benchmark '{first}' is not prepared from files{did_you_mean(first, BENCHMARKS)}: "
-            f"only {' and '.join(BENCHMARKS)} are."
+            f"only {', '.join(BENCHMARKS)} are."
         )
     return first, words[1:]
 

@@ -6,6 +6,7 @@ between: ``images/test/000000.jpg 3,7``, or ``-`` for none.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from hydra_peft.data.list_files import read_label_split, task_folder
@@ -27,8 +28,10 @@ def labels_of(request: DataRequest) -> SeenLabels:
     ranges = {}
     for split in request.splits:
         found = read_label_split(folder, split, request.classes).labels
-        every = [label for labels in found for label in labels]
-        ranges[split] = LabelRange(len(found), min(every, default=None), max(every, default=None))
+        counts = Counter(label for labels in found for label in labels)
+        rarest = min(counts.items(), key=lambda item: item[::-1], default=None)
+        least, most = min(counts, default=None), max(counts, default=None)
+        ranges[split] = LabelRange(len(found), least, most, rarest)
     prepared = prepared_by(folder, request)
     return SeenLabels(ranges, prepared.lineage, prepared.partial)
 

@@ -47,11 +47,12 @@ ORIGINAL = Original(
     name="FGVC Aircraft",
     tasks={},
     elevater={"fgvc_aircraft": TRAIN_AND_TEST},
-    # URL: torchvision, fgvc_aircraft.py
+    # URL: torchvision, fgvc_aircraft.py; many public repositories restate the MD5
     files=(
         RemoteFile(
             ARCHIVE,
             f"https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/{ARCHIVE}",
+            md5="d4acdd33327262359767eeaa97a4f732",
         ),
     ),
     page="https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/",
