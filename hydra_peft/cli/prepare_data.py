@@ -103,7 +103,7 @@ def _benchmark(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     if first in ("-h", "--help", "help"):
         return "", words
     if not first or "=" in first:
-        raise UserError(f"say first which benchmark: {' or '.join(BENCHMARKS)}; see --help.")
+        raise UserError(f"say first which benchmark, one of {', '.join(BENCHMARKS)}; see --help.")
     if first not in BENCHMARKS:
         raise UserError(
             f"benchmark '{first}' is not prepared from files{did_you_mean(first, BENCHMARKS)}: "

@@ -430,8 +430,8 @@ def test_a_bug_in_one_task_is_shown_and_the_rest_goes_on(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say first which benchmark: real or vtab1k"),
-        (["task=left"], "say first which benchmark: real or vtab1k"),
+        ([], "say first which benchmark, one of elevater, real, vtab1k"),
+        (["task=left"], "say first which benchmark, one of elevater, real, vtab1k"),
         (["vtab"], "benchmark 'vtab' is not prepared from files (did you mean 'vtab1k'?)"),
         (
             ["mini", "task=all"],
