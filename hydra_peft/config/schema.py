@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from hydra_peft.augmentations import Augmentation, augmentation_class
 from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
-from hydra_peft.config.grid import check_choices
+from hydra_peft.config.grid import COARSE_TO_FINE, RELEASED, check_choices
 from hydra_peft.config.preparation import check_preparation
 from hydra_peft.config.split_checks import check_held_out, check_splits
 from hydra_peft.data.few_shots import at_source
@@ -43,7 +43,7 @@ COMPILE = ("auto", "true", "false")
 PREDICTIONS = ("auto", "true", "false")
 SELECTIONS = ("last", "best")
 #: how tuning goes through ``protocol.grid``
-SEARCHES = ("grid", "optuna")
+SEARCHES = ("grid", "optuna", *COARSE_TO_FINE)
 ON_EXISTING = ("skip", "rerun", "error")
 #: which runs that ended without a score are started again: none, failed ones, diverged ones too
 RETRY = ("none", "failed", "all")
@@ -416,7 +416,11 @@ class ProtocolConfig(_Group, key="protocol"):
         fills: what other groups take from the protocol.
         search: ``grid`` tries every combination of ``grid``; ``optuna`` draws ``trials`` of them
             out of the ranges that its values span.
+            ``elevater`` and ``elevater_released`` go through learning rates and weight decays
+            (:mod:`hydra_peft.runs.coarse_to_fine`).
         trials: how many ``optuna`` tries.
+        trial_epochs: epochs of what is tried; null takes the run's.
+        trial_selection: which epoch of what is tried counts: the ``last``, or the ``best``.
         tune_seed: the seed of what is tried; null takes the run's own, so each seed chooses for
             itself. With a number one choice serves all seeds, and is searched for once.
     """
@@ -432,15 +436,18 @@ class ProtocolConfig(_Group, key="protocol"):
     search: str = "grid"
     trials: Annotated[int, Limits(least=1, most=100_000)] = 20
     tune_seed: Seed | None = None
+    trial_epochs: Epochs | None = None
+    trial_selection: str = "last"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _name("protocol.name", self.name)
         _one_of("protocol.selection", self.selection, SELECTIONS)
         _one_of("protocol.search", self.search, SEARCHES)
+        _one_of("protocol.trial_selection", self.trial_selection, SELECTIONS)
         if self.selection == "best" and self.evaluate_every is None:
             raise UserError("protocol.selection=best needs protocol.evaluate_every: set it to 1.")
-        if self.tune and self.selection != "last":
+        if self.tune and self.selection != "last" and self.search != RELEASED:
             raise UserError(
                 "protocol.tune=true scores the last epoch on the test set once, while "
                 f"protocol.name={self.name} selects the best of several: use protocol=clean."
