@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -86,7 +87,7 @@ def _folded(head: Classifier) -> nn.Linear:
     return _linear(head.scale * weight, head.scale * bias, head.linear.weight)
 
 
-def _fold_projection(model: VisionTransformer) -> None:
+def _fold_projection(model: Any) -> None:
     projection, head = model.projection, model.head
     weight = head.weight.double() @ projection.weight.double()
     del model.projection
