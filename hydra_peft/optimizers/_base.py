@@ -12,7 +12,8 @@ from hydra_peft.limits import LearningRate, Limits, check_limits
 if TYPE_CHECKING:
     import torch  # configs name optimizers and must not wait for torch
 
-WeightDecay = Annotated[float, Limits(least=0, most=100, logarithmic=True)]
+#: ELEVATER's search tries decays of up to 1e6
+WeightDecay = Annotated[float, Limits(least=0, most=1e6, logarithmic=True)]
 
 
 @dataclass(frozen=True)
