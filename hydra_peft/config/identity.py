@@ -19,7 +19,7 @@ TUNED = "tuned"
 NOT_SCIENCE = {
     "model": ("name", "checkpoint", "url", "prepare", "hub", "tokenizer"),
     "dataset": ("source", "folder", "aliases", "recipe", "versions", "source_options"),
-    "data": ("cache", "allow_partial"),
+    "data": ("cache", "allow_partial", "hub"),
     "optimizer": (),
     "scheduler": (),
     # What a protocol fills in acts through the groups that take it.
@@ -38,8 +38,8 @@ _USUAL: dict[str, dict[str, Any]] = {
         "sampling_seed": None,
     },
     "model": {"image_size": None, "antialias": True, "projection": None},
-    "data": {"augment": "none", "augment_options": {}},
-    "protocol": {"tune_seed": None},
+    "data": {"augment": "none", "augment_options": {}, "max_length": None},
+    "protocol": {"select_split": None, "tune_seed": None},
     "train": {"eval_after": None},
 }
 #: the same of a whole group: every run had a linear head before there were others

@@ -11,7 +11,9 @@ from torch import Tensor
 from hydra_peft.data.decoding import decode, in_threads
 from hydra_peft.data.image_cache import open_cache
 from hydra_peft.data.images import ArrayImages
-from hydra_peft.data.split import Images, Rows, Split
+from hydra_peft.data.split import Images, Rows, Split, Texts
+from hydra_peft.data.token_cache import tokenized
+from hydra_peft.data.tokenizer import Encoding
 from hydra_peft.errors import UserError
 
 #: images decoded by one thread at a time
@@ -42,25 +44,45 @@ class DecodedPixels:
 
 
 def prepare_split(
-    split: Split, *, size: tuple[int, int] | None, cache: Path | None, title: str
+    split: Split,
+    *,
+    size: tuple[int, int] | None,
+    cache: Path | None,
+    title: str,
+    encoding: Encoding | None = None,
 ) -> Split:
-    """Return ``split`` with its images in the size a model takes, other inputs as they are.
+    """Return ``split`` with its images in the size a model takes and its texts as token ids.
+
+    Other inputs stay as they are.
 
     Args:
         split: as its source gives it.
         size: height and width in pixels; None if the model takes no images.
-        cache: folder of decoded images; None decodes whenever images are read, after checking that
-            all of them can be.
+        cache: folder of decoded images and tokenised texts; None decodes whenever images are read,
+            after checking that all of them can be.
         title: for progress bars.
+        encoding: how the model reads texts; None if it takes none.
 
     Raises:
-        UserError: an image cannot be read, or the cache cannot be written.
+        UserError: an image cannot be read, the cache cannot be written, or the model takes no such
+            inputs.
     """
-    inputs = {
-        name: _sized(rows, size, cache, title) if isinstance(rows, Images) else rows
-        for name, rows in split.inputs.items()
-    }
+    inputs: dict[str, Rows] = {}
+    for name, rows in split.inputs.items():
+        if isinstance(rows, Texts):
+            inputs |= tokenized(rows, _reading(encoding, title), cache, title)
+        else:
+            inputs[name] = _sized(rows, size, cache, title) if isinstance(rows, Images) else rows
     return Split(inputs, split.targets)
+
+
+def _reading(encoding: Encoding | None, title: str) -> Encoding:
+    if encoding is None:
+        raise UserError(
+            f"{title} has texts, and the backbone takes none or has no tokenizer: choose a text "
+            "encoder, such as model=roberta_base, and for random weights set model.tokenizer too."
+        )
+    return encoding
 
 
 def _sized(images: Images, size: tuple[int, int] | None, cache: Path | None, title: str) -> Rows:
