@@ -23,6 +23,7 @@ from hydra_peft.data.tokenizer import Tokenizer
 from hydra_peft.errors import UserError
 from hydra_peft.heads import head_class
 from hydra_peft.heads.linear import Linear
+from hydra_peft.runs.assembly import check_model
 
 TEXTS = ["the cat sat on a mat .", "it rained ."]
 SECONDS = ["a dog ran under the small tree and it slept .", "is it red"]
@@ -137,6 +138,16 @@ def test_a_folder_of_ones_own_says_its_shape_itself(
     assert config.model.arguments["num_attention_heads"] == 2
     assert config.head.name == "roberta"
     assert "checkpoint" not in science(config)["model"]
+
+
+def test_it_is_tried_without_storage_before_a_run(
+    compose_train: Callable[..., object], folder: Path
+) -> None:
+    words = ["model=transformers", f"model.checkpoint={folder}", "method=lora_glue"]
+    config = check_config(compose_train(*words, "dataset=glue/stsb"))
+    check_model(config)
+    with pytest.raises(UserError, match="target 'attn.proj' matches no linear layer"):
+        check_model(check_config(compose_train(*words[:2], "method=hydra")))
 
 
 def test_another_tokenizer_makes_other_weights(folder: Path, tmp_path: Path) -> None:
