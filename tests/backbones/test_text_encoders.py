@@ -146,7 +146,7 @@ def test_it_is_tried_without_storage_before_a_run(
     words = ["model=transformers", f"model.checkpoint={folder}", "method=lora_glue"]
     config = check_config(compose_train(*words, "dataset=glue/stsb"))
     check_model(config)
-    with pytest.raises(UserError, match="target 'attn.proj' matches no linear layer"):
+    with pytest.raises(UserError, match=r"target 'attn\.proj' matches no linear layer"):
         check_model(check_config(compose_train(*words[:2], "method=hydra")))
 
 

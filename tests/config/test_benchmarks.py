@@ -52,7 +52,7 @@ def test_each_data_set_is_in_its_benchmark_and_group(root: Path) -> None:
         if task["benchmark"] == "own":
             continue  # named by who brings the data
         found.setdefault(task["benchmark"], {})[task["name"]] = task["group"]
-    of_paper = {"elevater", "glue"}  # only the paper's tables of them are here
+    of_paper = {"elevater"}  # only the paper's tables of them are here
     assert found == {n: one.tasks for n, one in all_benchmarks().items() if n not in of_paper}
 
 
