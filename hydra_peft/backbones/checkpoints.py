@@ -51,11 +51,10 @@ def load_checkpoint(model: nn.Module, path: str | Path, *, antialias: bool = Tru
         _check_googles(model, path)
         model.load_state_dict(read_google_vit(path, model))
         return
-    read = read_tensors if path.suffix == ".safetensors" else read_torch_file
-    stored = read(path)
+    stored = read_state(path)
     if PROJECTION in model.state_dict():
-        check_no_classifier(_unwrapped(stored), str(path))
-    state = _fitting(model, stored, path, antialias)
+        check_no_classifier(stored, str(path))
+    state = fitting_state(model, stored, path, antialias=antialias)
     for name, tensor in state.items():
         check_finite(tensor, f"{path}: '{name}' of shape {tuple(tensor.shape)}")
     model.load_state_dict(state)
@@ -81,7 +80,18 @@ def check_checkpoint(skeleton: nn.Module, path: str | Path, *, antialias: bool =
     elif path.suffix == ".safetensors":
         # Without storage timm could not resize them; pages that nobody touches cost nothing.
         empty = {n: torch.empty(s, dtype=d) for n, (s, d) in read_headers(path).items()}
-        _fitting(skeleton, empty, path, antialias)
+        fitting_state(skeleton, _unwrapped(empty), path, antialias=antialias)
+
+
+def read_state(path: Path) -> Mapping[str, Tensor]:
+    """Return the state dict in a ``.safetensors`` file or one of torch's, on the CPU.
+
+    Raises:
+        UserError: the file is truncated or damaged, or holds something else.
+    """
+    return _unwrapped(
+        read_tensors(path) if path.suffix == ".safetensors" else read_torch_file(path)
+    )
 
 
 def _checked_file(name: str | Path) -> Path:
@@ -102,10 +112,20 @@ def _check_googles(model: nn.Module, path: Path) -> None:
         )
 
 
-def _fitting(
-    model: nn.Module, state: Mapping[str, Tensor], path: Path, antialias: bool
+def fitting_state(
+    model: nn.Module, state: Mapping[str, Tensor], path: Path | str, *, antialias: bool = True
 ) -> dict[str, Tensor]:
-    """Return the floats of ``state`` as float32, in the names and shapes of ``model``."""
+    """Return the floats of ``state`` as float32, in the names and shapes of ``model``.
+
+    Args:
+        model: a timm model without a head.
+        state: in a naming that timm converts.
+        path: of the file, for messages.
+        antialias: as of :func:`load_checkpoint`.
+
+    Raises:
+        UserError: it is of another model.
+    """
     # timm keeps with each family what brings its files into shape.
     family = sys.modules[type(model).__module__]
     into_shape: Callable[..., Any] = getattr(family, "checkpoint_filter_fn", _as_it_is)
@@ -117,7 +137,6 @@ def _fitting(
             )
         into_shape = functools.partial(into_shape, antialias=False)
     own = model.state_dict()
-    state = _unwrapped(state)
     # Others may lie beside a backbone, such as sizes of the text tower that it was trained with.
     floats = {n: t.to(torch.float32) for n, t in state.items() if t.dtype in FLOATS}
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from timm.models import vision_transformer
@@ -74,19 +73,19 @@ def keep_projection(model: nn.Module, width: int) -> None:
 
 
 def checkpoint_filter_fn(
-    state_dict: Mapping[str, Tensor], model: VisionTransformer, **options: Any
+    state_dict: Mapping[str, Tensor],
+    model: VisionTransformer,
+    interpolation: str = "bicubic",
+    antialias: bool = True,
 ) -> dict[str, Tensor]:
     """Return a checkpoint in the names of a :class:`ProjectedVisionTransformer`.
 
     timm's function of this name converts OpenAI's, open_clip's and timm's own naming; the
     projection is what it takes for the classifier.
-
-    Raises:
-        UserError: the classifier has a bias that is not zero, so it is no projection.
     """
     outside = state_dict.get(_OUTSIDE)
     found: dict[str, Tensor] = vision_transformer.checkpoint_filter_fn(
-        dict(state_dict), model, **options
+        dict(state_dict), model, interpolation=interpolation, antialias=antialias
     )
     weight = found.pop(_WEIGHT, outside)
     found.pop(_BIAS, None)

@@ -26,6 +26,7 @@ from hydra_peft.cli.hydra_errors import (
     one_sentence,
 )
 from hydra_peft.cli.hydra_keys import check_keys_of_hydra
+from hydra_peft.cli.hydra_mode import mode_of
 from hydra_peft.cli.launchers import register_launchers
 from hydra_peft.cli.overrides import check_choices, check_overrides
 from hydra_peft.cli.sweeper import (
@@ -68,7 +69,8 @@ def _main() -> int:
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")(job)()
+        with mode_of(sys.argv[1:]):
+            hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")(job)()
     except Stopped as stopped:
         cause = stopped.__cause__
         if isinstance(cause, COMPOSITION_ERRORS):

@@ -37,6 +37,8 @@ T = TypeVar("T")
 #: keys of groups with a ``name`` that are no options; ``recipe`` says which of a recipe's rates
 _NO_OPTIONS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
+#: what belongs to a task: settings have the reference in its place
+_OF_TASK = (_RECIPE, "dataset.prompts")
 #: what makes each seed of a row draw shots of its own
 _BY_SEED = "${seed}"
 #: keys of earlier code that decided nothing; the configs of its runs still have them
@@ -472,7 +474,7 @@ def _as_configured(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
             continue
         for key, value in values.items():
             written = raw.get(group, {}).get(key)
-            from_recipe = isinstance(written, str) and _RECIPE in written
+            from_recipe = isinstance(written, str) and any(key in written for key in _OF_TASK)
             by_recipe = from_recipe and value != TUNED
             settings[f"{group}.{key}"] = "recipe" if by_recipe else value
     settings |= checked.dataset.drawn()

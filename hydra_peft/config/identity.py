@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
 NOT_SCIENCE = {
-    "model": ("name", "checkpoint", "url", "prepare", "hub", "tokenizer"),
-    "dataset": ("source", "folder", "aliases", "recipe", "versions", "source_options"),
+    # A text tower acts through the features that a head of texts starts from, which are its image
+    # tower's own.
+    "model": (
+        *("name", "checkpoint", "url", "prepare", "hub", "tokenizer"),
+        *("text_tower", "text_checkpoint"),
+    ),
+    # Prompts count where a head starts from them.
+    "dataset": ("source", "folder", "aliases", "recipe", "versions", "prompts", "source_options"),
     "data": ("cache", "allow_partial", "hub"),
     "optimizer": (),
     "scheduler": (),

@@ -103,6 +103,10 @@ class ModelConfig(_Group, key="model"):
             for the architecture's own.
         projection: width of the features that the projection of an image tower of CLIP maps to, 512
             of ViT-B; null leaves it out, as other backbones have none.
+        text_tower: open_clip's name of the CLIP whose image tower this is, for heads that start
+            from texts; null where there is none.
+        text_checkpoint: a file of that whole CLIP; null takes ``checkpoint``, or open_clip's hub
+            where that is null too.
         antialias: whether position embeddings are smoothed where they are resampled to fewer
             patches, timm's way; false for weights that were trained or are served without.
         hub: repository of the Hugging Face hub that a text encoder's weights come from where there
@@ -124,6 +128,8 @@ class ModelConfig(_Group, key="model"):
     hub: str | None = None
     tokenizer: str | None = None
     projection: Annotated[int, Limits(least=1, most=100_000)] | None = None
+    text_tower: str | None = None
+    text_checkpoint: str | None = None
 
     @property
     def remedy(self) -> str | None:
@@ -196,6 +202,8 @@ class DatasetConfig(_Group, key="dataset"):
             top-1.
         metrics: further ones that are recorded.
         kind: the kind of task, a module of :mod:`hydra_peft.tasks`.
+        prompts: its classes in words and ``templates`` of sentences, for text towers
+            (:mod:`hydra_peft.data.prompts`); empty where nobody wrote any.
         versions: recipe values that protocols differ in, by ``protocol.fills.recipe``.
         train_size: images that are drawn out of ``splits.train``; null takes all.
         shots: images of each class that are drawn out of it; null likewise.
@@ -219,6 +227,7 @@ class DatasetConfig(_Group, key="dataset"):
     metrics: list[str] = field(default_factory=list)
     kind: str = "classification"
     versions: dict[str, Any] = field(default_factory=dict)
+    prompts: dict[str, Any] = field(default_factory=dict)
     train_size: Images | None = None
     shots: Images | None = None
     sampling_seed: Seed | None = None
@@ -637,6 +646,8 @@ class RunConfig(_Group):
         _one_of("device", self.device, DEVICES)
         _one_of("precision", self.precision, PRECISIONS)
         check_splits(self.protocol, self.dataset)
+        if self.head.starts_from == "text":
+            self._check_text_tower()
         if (prepared := self.method.preparation()) is not None:
             check_held_out(self.protocol, self.dataset, prepared.asked)
             check_preparation(self, prepared)
@@ -653,6 +664,19 @@ class RunConfig(_Group):
         self._check_rates()
         if self.train.label_smoothing:
             self.task()
+
+    def _check_text_tower(self) -> None:
+        model = self.model
+        if model.text_tower is None or model.projection is None:
+            raise UserError(
+                f"head={self.head.name} starts from features of texts, and model={model.name} has "
+                "no text tower: take a CLIP, such as model=clip_vit_base_patch32, or another head."
+            )
+        if not model.pretrained:
+            raise UserError(
+                f"head={self.head.name} starts from features of texts, which mean nothing to the "
+                "random weights of model.pretrained=false: take another head."
+            )
 
     @property
     def chooses(self) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hydra_peft.adapters.patterns import matches
 from hydra_peft.backbones.layer_names import BLOCK_LAYERS, linear_layers
+from hydra_peft.backbones.text_files import check_open_clip, has_features, whole_clip
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.config.schema import (
@@ -24,6 +25,7 @@ from hydra_peft.data.promises import check_promises
 from hydra_peft.data.sources import DataRequest, labels_of
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
+from hydra_peft.heads.text_prompts import TextPrompts
 from hydra_peft.methods._base import Method
 from hydra_peft.runs.folder import run_folder
 from hydra_peft.runs.search import check_search
@@ -49,11 +51,28 @@ def look_first(config: RunConfig) -> None:
         model = config.model
         check_weights_exist(model.architecture, model.checkpoint, model.remedy)
     check_start(config)
+    check_texts(config)
     check_data(config)
     if not _may_be_done(config):
         check_writable(Path(config.paths.runs))
         if not os.path.isdir(config.paths.cache):  # one that is there may hold all that is needed
             check_writable(Path(config.paths.cache), "paths.cache")
+
+
+def check_texts(config: RunConfig) -> None:
+    """Check that features of texts, where the head starts from them, are there or can be made.
+
+    Raises:
+        UserError: open_clip is needed and missing, or the file of the text tower is.
+    """
+    if not isinstance(config.head, TextPrompts):
+        return
+    if has_features(Path(config.paths.cache), config.head.texts()):
+        return
+    check_open_clip()
+    file = whole_clip(None, config.model.text_checkpoint)
+    if file is not None and not os.path.isfile(file):
+        raise UserError(f"model.text_checkpoint={file} does not exist or is not a file.")
 
 
 def check_data(config: RunConfig) -> None:

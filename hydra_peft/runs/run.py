@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from hydra_peft.adaptation.parameters import count_parameters
 from hydra_peft.adaptation.storage import take_adapter
@@ -38,6 +38,7 @@ from hydra_peft.runs.resumption import carry_over, is_unfinished, origin_of, pic
 from hydra_peft.runs.starting import check_start
 from hydra_peft.runs.state import TrainingState
 from hydra_peft.runs.task_splits import load_splits
+from hydra_peft.runs.text_features import tensor_sha256, text_features
 from hydra_peft.runs.together import broadcast_outcome, check_no_batch_norm, check_together
 from hydra_peft.runs.training import Training
 from hydra_peft.runs.writer import RunWriter
@@ -132,13 +133,14 @@ class _Run:
         environment.reset_peak_memory(ledger.device)
         if ledger.device.type == "cpu":
             keep_freed_memory()
+        texts = self._texts(backbone)
         adapted = self._adapt(backbone)
         unfinished = bool(self.world.broadcast(is_unfinished(ledger.folder)))
         feed = self._feed(adapted)
         if not ledger.begun:
             set_aside(ledger.folder)  # only now that the new run can start
             ledger.begin(self.config_yaml)
-        start_head(config, adapted.model, feed, None, self.world)
+        start_head(config, adapted.model, feed, texts, self.world)
         training = self._training(adapted.model, feed, interrupts)
         pick_up(training, ledger, unfinished=unfinished)
         self.ending.training = training
@@ -150,6 +152,14 @@ class _Run:
                 writer.begin(ledger.record, self.config_yaml)
             log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
             return training.execute(writer)
+
+    def _texts(self, backbone: nn.Module) -> Tensor | None:
+        """Return what a head of texts starts from; the record says which features these are."""
+        weights = str(self.ledger.record.weights["sha256"])
+        texts = self.world.main_first(lambda: text_features(self.config, backbone, weights))
+        if texts is not None:
+            self.ledger.update(inputs={"text_features": tensor_sha256(texts)})
+        return texts
 
     def _adapt(self, backbone: nn.Module) -> AdaptedModel:
         config = self.config
@@ -166,7 +176,7 @@ class _Run:
         if config.init_from is not None:
             take_adapter(adapted.model, Path(config.init_from.folder))
         check_no_batch_norm(adapted.model, config, self.world)
-        self.ledger.update(inputs=adapted.inputs())
+        self.ledger.update(inputs={**self.ledger.record.inputs, **adapted.inputs()})
         if self.world.is_main:
             tell_expectations(config, adapted.model, self.ledger.device)
         return adapted

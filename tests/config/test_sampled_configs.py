@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from hydra_peft.checkout import option
+from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.check import check_config, check_recorded
 from hydra_peft.config.identity import config_id, science
 from hydra_peft.config.plain import as_configured
@@ -89,3 +91,25 @@ def test_shots_by_content_need_one_class_each(
     dataset = check_config(compose_train()).dataset
     with pytest.raises(UserError, match=sentence):
         dataclasses.replace(dataset, kind=kind, metric=metric, shots=5, classes=1)
+
+
+def test_mini_fewshot_is_mini_with_five_shots(compose_train: Compose) -> None:
+    few, mini = find_benchmark("mini_fewshot"), find_benchmark("mini")
+    assert few.groups == mini.groups
+    for task in mini.tasks:
+        yaml = option("dataset", f"mini_fewshot/{task}")
+        own = {"benchmark": "mini_fewshot", "shots": 5, "sampling_seed": "${seed}"}
+        assert yaml == {**option("dataset", f"mini/{task}"), **own}
+    config = check_config(compose_train("dataset=mini_fewshot/texture", "seed=2"))
+    assert config.dataset.sampling_seed == 2
+    assert config.dataset.splits.fit == "fit_shots"
+    assert config.settings["dataset.sampling_seed"] == "seed"
+
+
+def test_fewshot_real_draws_anew_for_each_seed(compose_train: Compose) -> None:
+    words = ("+experiment=fewshot_real", "dataset=real/elpv", "dataset.shots=20", "seed=1")
+    config = check_config(compose_train(*words))
+    assert (config.dataset.shots, config.dataset.sampling_seed) == (20, 1)
+    sweep = option("experiment", "fewshot_real")["hydra"]["sweeper"]["params"]
+    assert sweep["dataset.shots"] == "1,5,20"
+    assert sweep["seed"] == "0,1,2"

@@ -1,0 +1,135 @@
+"""Text towers of CLIP, through open_clip: features of sentences in the space of an image tower."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hydra_peft.backbones.checkpoints import fitting_state, read_state
+from hydra_peft.backbones.text_files import PACKAGE, check_open_clip
+from hydra_peft.backbones.weight_files import check_suffix
+from hydra_peft.data.prompts import Prompts
+from hydra_peft.errors import UserError, near
+
+#: what a whole CLIP has beside its image tower, in OpenAI's and open_clip's naming
+_TEXT = "token_embedding.weight"
+
+
+@torch.no_grad()
+def prompt_features(
+    prompts: Prompts,
+    tower: str,
+    *,
+    checkpoint: Path | None,
+    tag: str,
+    backbone: nn.Module,
+    antialias: bool = True,
+) -> Tensor:
+    """Return one feature a class, float32 ``[classes, width]``, of length 1.
+
+    As ELEVATER's toolkit: each sentence's feature is divided by its length, those of a class are
+    averaged over the templates, and the mean is divided by its length.
+
+    Args:
+        prompts: of the task.
+        tower: open_clip's name of the whole CLIP, such as ``ViT-B-32-quickgelu``.
+        checkpoint: a file of the whole CLIP; None asks open_clip's hub for ``tag``.
+        tag: such as ``openai``.
+        backbone: the image tower that the features are compared with, without a head.
+        antialias: how its position embeddings were resampled, where they were.
+
+    Raises:
+        UserError: open_clip or the weights are missing, or the image tower of this CLIP is another
+            one than ``backbone``.
+    """
+    clip = _open_clip()
+    model = _load(clip, tower, checkpoint, tag)
+    where = str(checkpoint or f"{tower}/{tag}")
+    _check_same_tower(backbone, model.state_dict(), where, antialias)
+    tokenizer = clip.get_tokenizer(tower)
+    return torch.stack([_feature(model, tokenizer, said) for said in prompts.sentences()])
+
+
+def _feature(model: Any, tokenizer: Any, sentences: list[str]) -> Tensor:
+    features = F.normalize(model.encode_text(tokenizer(sentences)).to(torch.float32), dim=-1)
+    return F.normalize(features.mean(dim=0), dim=-1)
+
+
+def _open_clip() -> ModuleType:
+    check_open_clip()
+    return importlib.import_module(PACKAGE)
+
+
+def _load(clip: ModuleType, tower: str, checkpoint: Path | None, tag: str) -> Any:
+    """Return the whole CLIP in evaluation mode, float32, on the CPU."""
+    known = clip.list_models()
+    if tower not in known:
+        close = near(tower, known) or known[:3]
+        raise UserError(
+            f"model.text_tower '{tower}' is unknown to open_clip; near names: {', '.join(close)}."
+        )
+    if checkpoint is None:
+        try:
+            return clip.create_model(tower, pretrained=tag, device="cpu").eval()
+        # No network, no such tag, no access: each comes as another kind of exception.
+        except Exception as error:
+            raise UserError(
+                f"no text tower '{tower}/{tag}': open_clip's hub did not give the weights "
+                f"({type(error).__name__}); fetch a checkpoint of the whole CLIP and set "
+                "model.text_checkpoint=<file>."
+            ) from None
+    with torch.random.fork_rng(devices=[]), _without_warnings():
+        model = clip.create_model(tower, pretrained=None, device="cpu").eval()
+    if not checkpoint.is_file():
+        raise UserError(f"model.text_checkpoint={checkpoint} does not exist or is not a file.")
+    check_suffix(checkpoint)
+    own, state = model.state_dict(), read_state(checkpoint)
+    if _TEXT not in state and _TEXT in own:
+        raise UserError(
+            f"{checkpoint} holds no text tower: set model.text_checkpoint=<file> of the whole CLIP."
+        )
+    if wrong := [n for n in own if n not in state or state[n].shape != own[n].shape]:
+        raise UserError(
+            f"{checkpoint} does not fit model.text_tower={tower}: it lacks {wrong[0]!r}, or has it "
+            "in another shape."
+        )
+    model.load_state_dict({name: state[name].to(tensor.dtype) for name, tensor in own.items()})
+    return model
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Within it open_clip does not tell that weights are random, which others replace."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _check_same_tower(
+    backbone: nn.Module, state: Mapping[str, Tensor], where: str, antialias: bool
+) -> None:
+    """Check that the image tower in ``state`` is ``backbone``, so that its texts are its own."""
+    own = backbone.state_dict()
+    try:
+        theirs = fitting_state(backbone, state, where, antialias=antialias)
+    except UserError as error:
+        raise UserError(f"the text tower of {where} belongs to another backbone: {error}") from None
+    other = next((n for n, t in own.items() if not torch.equal(t.cpu(), theirs[n])), None)
+    if other is not None:
+        raise UserError(
+            f"the text tower of {where} belongs to another backbone: its image tower has another "
+            f"'{other}' than this model's weights. Take model.checkpoint and "
+            "model.text_checkpoint from one CLIP."
+        )

@@ -1,0 +1,82 @@
+"""Features of a task's prompts: computed once for each backbone, kept, and checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hydra_peft.backbones.text_files import features_file, hub_tag, whole_clip
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.errors import UserError
+from hydra_peft.heads.text_prompts import TextPrompts
+from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
+
+log = logging.getLogger("hydra_peft")
+
+_NAME = "features"
+
+
+def text_features(config: RunConfig, backbone: nn.Module, weights: str) -> Tensor | None:
+    """Return the features of the prompts of ``config``, ``[classes, width]``; None if it has none.
+
+    They are taken from ``paths.cache`` where they are kept, so that the text tower, and the package
+    that has it, are needed once for each task and backbone.
+
+    Args:
+        config: of the run.
+        backbone: its image tower, without a head.
+        weights: sha256 of the backbone's weights.
+
+    Raises:
+        UserError: the tower is missing or another backbone's, or so are the features that are kept.
+    """
+    head, model = config.head, config.model
+    if not isinstance(head, TextPrompts):
+        return None
+    prompts = head.texts()
+    path = features_file(Path(config.paths.cache), prompts, weights)
+    if not path.is_file():
+        from hydra_peft.backbones.text_towers import prompt_features
+
+        assert model.text_tower is not None, "checked with the config"
+        log.info("computing features of %d classes with %s", len(prompts.names), model.text_tower)
+        found = prompt_features(
+            prompts,
+            model.text_tower,
+            checkpoint=whole_clip(model.checkpoint, model.text_checkpoint),
+            tag=hub_tag(model.architecture),
+            backbone=backbone,
+            antialias=model.antialias,
+        )
+        about = {"backbone": weights, "prompts": prompts.sha256, "sha256": tensor_sha256(found)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(path, {_NAME: found}, {**about, "tower": model.text_tower})
+    return _read(path, {"backbone": weights, "prompts": prompts.sha256}, len(prompts.names))
+
+
+def tensor_sha256(features: Tensor) -> str:
+    """Return the hash of float32 ``features``: size and bytes."""
+    values = features.detach().to("cpu", torch.float32).contiguous()
+    digest = hashlib.sha256(f"{tuple(values.shape)}\n".encode())
+    digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path, expected: dict[str, str], classes: int) -> Tensor:
+    tensors, said = read_tensors_and_metadata(path)
+    for what, value in expected.items():
+        if said.get(what) != value:
+            raise UserError(
+                f"{path} has features of texts of another {what} (sha256 "
+                f"{said.get(what, 'not said')[:12]}, this run's is {value[:12]}): remove it, and "
+                "they are computed anew."
+            )
+    features = tensors.get(_NAME)
+    fits = features is not None and features.ndim == 2 and len(features) == classes
+    if not fits or features is None or tensor_sha256(features) != said.get("sha256"):
+        raise UserError(f"{path} is damaged: remove it, and the features are computed anew.")
+    return features
