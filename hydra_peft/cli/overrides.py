@@ -16,7 +16,7 @@ from hydra_peft.errors import UserError
 MAX_KEY = 255
 
 #: keys of a protocol that are asked for beside its name
-_FREE = ("protocol.tune", "protocol.grid", "protocol.search", "protocol.trials")
+_FREE = ("protocol.tune", "protocol.grid", "protocol.search", "protocol.trial")
 
 
 def check_overrides(overrides: Iterable[str]) -> None:

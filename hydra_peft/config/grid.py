@@ -28,6 +28,11 @@ _LONG = {short: key for key, short in SHORT.items()}
 MAX_COMBINATIONS = 10_000
 
 T = TypeVar("T")
+#: ELEVATER's search as its toolkit has it, and with the slips of the release that copied it
+RELEASED = "elevater_released"
+COARSE_TO_FINE = ("elevater", RELEASED)
+#: what it goes through
+RATE_AND_DECAY = ("optimizer.lr", "optimizer.weight_decay")
 #: dotted keys to their values, checked
 Grid = Mapping[str, list[Any]]
 
@@ -64,11 +69,18 @@ class Choice:
 
     values: dict[str, Any]
 
-    def apply(self, config: RunConfig, **groups: Any) -> RunConfig:
-        """Return ``config`` with these values, and with ``groups`` in the place of its own."""
+    def apply(self, config: RunConfig, *, epochs: int | None = None, **groups: Any) -> RunConfig:
+        """Return ``config`` with these values, and with ``groups`` in the place of its own.
+
+        Args:
+            epochs: to train, where these values do not say it; None leaves it as it is.
+        """
+        changes = self.changes()
+        if epochs is not None:
+            changes["train"] = {"epochs": epochs, **changes.get("train", {})}
         changed = {
             group: dataclasses.replace(getattr(config, group), **values)
-            for group, values in self.changes().items()
+            for group, values in changes.items()
         }
         return dataclasses.replace(config, **changed, **groups)
 
@@ -120,7 +132,7 @@ def _combinations(grid: Grid) -> Iterator[Choice]:
 def check_choices(config: RunConfig) -> None:
     """Check that every combination that tuning may try is a run that could be asked for.
 
-    Of a search that draws, the ends of its ranges are combined.
+    Of a search that does not try all, the ends of its lists are combined.
 
     Raises:
         UserError: one is not, there is nothing to choose from, or far too much.
@@ -139,14 +151,29 @@ def check_choices(config: RunConfig) -> None:
             f"fewer values (at most {MAX_COMBINATIONS:,} combinations), or draw some of them with "
             "protocol.search=optuna."
         )
+    if protocol.search in COARSE_TO_FINE:
+        _check_two_lists(grid, protocol.search)
     if protocol.search != "grid":
         grid = {key: _ends(values) for key, values in grid.items()}
     plain = dataclasses.replace(protocol, tune=False)
     for choice in itertools.islice(_combinations(grid), MAX_COMBINATIONS):
         try:
-            choice.apply(config, protocol=plain)
+            choice.apply(config, epochs=protocol.trial_epochs, protocol=plain)
         except UserError as error:
             raise UserError(f"protocol.grid has {choice}, which cannot be run: {error}") from None
+
+
+def _check_two_lists(grid: Grid, search: str) -> None:
+    """Check that what ``search`` goes through, learning rates and weight decays, is in ``grid``."""
+    lists = {key for key, values in grid.items() if len(values) > 1}
+    ascending = all(
+        list(grid.get(key, [])) == sorted(set(grid.get(key, []))) for key in RATE_AND_DECAY
+    )
+    if not grid.keys() >= set(RATE_AND_DECAY) or lists - set(RATE_AND_DECAY) or not ascending:
+        raise UserError(
+            f"protocol.search={search} chooses {' and '.join(RATE_AND_DECAY)}: give both in "
+            "protocol.grid as ascending lists, and one value of any other key."
+        )
 
 
 def _ends(values: list[Any]) -> list[Any]:

@@ -42,10 +42,14 @@ _USUAL: dict[str, dict[str, Any]] = {
         "train_size": None,
         "shots": None,
         "sampling_seed": None,
+        "crop": False,
     },
     "model": {"image_size": None, "antialias": True, "projection": None},
-    "data": {"augment": "none", "augment_options": {}, "max_length": None},
-    "protocol": {"select_split": None, "tune_seed": None},
+    "data": {"augment": "none", "augment_options": {}, "crop": "task", "max_length": None},
+    "protocol": {
+        **{"select_split": None, "tune_seed": None},
+        **{"trial_epochs": None, "trial_selection": "last"},
+    },
     "train": {"eval_after": None},
 }
 #: the same of a whole group: every run had a linear head before there were others
@@ -95,10 +99,13 @@ def science(config: RunConfig) -> dict[str, Any]:
         groups["protocol"]["grid"] = shortened_keys(config.protocol.grid)
     else:
         del groups["protocol"]["grid"]
-        groups["protocol"].pop("tune_seed", None)
+        for key in ("tune_seed", "trial_epochs", "trial_selection"):
+            groups["protocol"].pop(key, None)
     if not config.protocol.tune or config.protocol.search == "grid":
+        del groups["protocol"]["search"]
+    if not config.protocol.tune or config.protocol.search != "optuna":
         # The grid itself says how many are tried.
-        del groups["protocol"]["search"], groups["protocol"]["trials"]
+        del groups["protocol"]["trials"]
     return {**groups, "seed": config.seed, "precision": config.precision}
 
 

@@ -44,11 +44,12 @@ def prepared_config(config: RunConfig) -> RunConfig | None:
     return dataclasses.replace(prepared, settings=_settings(config, prepared, found))
 
 
-def on_held_out(config: RunConfig, kind: str) -> ProtocolConfig:
+def on_held_out(config: RunConfig, kind: str, selection: str = "last") -> ProtocolConfig:
     """Return the protocol of ``config`` for a run that chooses: trained on fit, scored on val.
 
     Args:
         kind: of such runs, which tells their protocol's name from that of the run that counts.
+        selection: which epoch counts there: the ``last``, or the ``best``.
     """
     roles = config.dataset.splits
     assert roles.fit is not None, "checked where something is chosen"
@@ -58,8 +59,8 @@ def on_held_out(config: RunConfig, kind: str) -> ProtocolConfig:
         name=f"{config.protocol.name}-{kind}",
         train_split=roles.fit,
         evaluate_split=roles.val,
-        selection="last",
-        evaluate_every=None,
+        selection=selection,
+        evaluate_every=None if selection == "last" else 1,
         tune=False,
         tune_seed=None,
     )

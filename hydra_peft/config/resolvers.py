@@ -17,6 +17,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("first_protocol", first_protocol, replace=True)
     OmegaConf.register_new_resolver("benchmark_of", benchmark_of, replace=True)
     OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
+    OmegaConf.register_new_resolver("log_spaced", log_spaced, replace=True)
     OmegaConf.register_new_resolver("prepared_weights", prepared_weights, replace=True)
     OmegaConf.register_new_resolver("tuned_on", tuned_on, replace=True)
 
@@ -49,6 +50,16 @@ def in_proportion(length: Any, epochs: Any, recommended: Any) -> Any:
     """
     counts = all(type(value) is int and value > 0 for value in (length, epochs, recommended))
     return length * epochs // recommended if counts and epochs < recommended else length
+
+
+def log_spaced(first: Any, last: Any, count: Any) -> Any:
+    """Return ``count`` numbers from 10^first to 10^last, evenly spaced by their logarithm.
+
+    They have six significant digits, so that they are the same on every machine.
+    """
+    exponents = (first + (last - first) * place / (count - 1) for place in range(count))
+    # A list that is none of OmegaConf's own cannot be resolved in its place (--cfg job --resolve).
+    return OmegaConf.create([float(f"{10**exponent:.6g}") for exponent in exponents])
 
 
 def prepared_weights(pretrained: Any, folder: Any, name: Any) -> str | None:

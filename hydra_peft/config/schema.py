@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from hydra_peft.augmentations import Augmentation, augmentation_class
 from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
-from hydra_peft.config.grid import check_choices
+from hydra_peft.config.grid import COARSE_TO_FINE, RELEASED, check_choices
 from hydra_peft.config.preparation import check_preparation
 from hydra_peft.config.split_checks import check_held_out, check_splits
 from hydra_peft.data.few_shots import at_source
@@ -35,6 +35,7 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 #: what ``data.cache`` keeps on disk: the splits of labelled training data, all splits, none
 CACHES = ("train", "all", "none")
+CROPS = ("task", "true", "false")
 NORMALIZATIONS = ("backbone", "imagenet")
 #: characters of a name in records and tables, and of a refused value in a message
 _LONGEST = 100
@@ -42,7 +43,7 @@ COMPILE = ("auto", "true", "false")
 PREDICTIONS = ("auto", "true", "false")
 SELECTIONS = ("last", "best")
 #: how tuning goes through ``protocol.grid``
-SEARCHES = ("grid", "optuna")
+SEARCHES = ("grid", "optuna", *COARSE_TO_FINE)
 ON_EXISTING = ("skip", "rerun", "error")
 #: which runs that ended without a score are started again: none, failed ones, diverged ones too
 RETRY = ("none", "failed", "all")
@@ -210,6 +211,8 @@ class DatasetConfig(_Group, key="dataset"):
         sampling_seed: of drawing ``shots`` as ELEVATER does, and holding out a fifth of them;
             null draws them by content. Where there are no ``shots`` it decides nothing.
         split_seed: of drawing by content, and of splitting.
+        crop: whether the benchmark takes the middle of each image, whose short side is resized to
+            the model's; false resizes all of it, whatever its proportions.
         source_options: the keys that ``source`` has of its own, as its ``OPTIONS``.
     """
 
@@ -232,6 +235,7 @@ class DatasetConfig(_Group, key="dataset"):
     shots: Images | None = None
     sampling_seed: Seed | None = None
     split_seed: Seed = 0
+    crop: bool = False
     source_options: Any = None
 
     def __post_init__(self) -> None:
@@ -342,6 +346,8 @@ class DataConfig:
             null takes as many as the model has positions.
         hub: whether data sets that the Hugging Face hub has come from there, where their source
             reads it.
+        crop: whether the middle of each image is taken: ``task`` as the data set's own ``crop``
+            says, ``true``, ``false``.
     """
 
     cache: str
@@ -351,11 +357,19 @@ class DataConfig:
     augment_options: dict[str, Any] = field(default_factory=dict)
     max_length: Annotated[int, Limits(least=8, most=100_000)] | None = None
     hub: bool = False
+    crop: str = "task"
 
     def __post_init__(self) -> None:
+        # yaml's true comes as "True"
+        object.__setattr__(self, "crop", self.crop.lower())
+        _one_of("data.crop", self.crop, CROPS)
         _one_of("data.cache", self.cache, CACHES)
         _one_of("data.normalization", self.normalization, NORMALIZATIONS)
         augmentation_class(self.augment)
+
+    def crops(self, dataset: DatasetConfig) -> bool:
+        """Whether the middle of each image of ``dataset`` is taken."""
+        return dataset.crop if self.crop == "task" else self.crop == "true"
 
     def augmentation(self) -> Augmentation:
         """Build what changes training images."""
@@ -418,7 +432,11 @@ class ProtocolConfig(_Group, key="protocol"):
         fills: what other groups take from the protocol.
         search: ``grid`` tries every combination of ``grid``; ``optuna`` draws ``trials`` of them
             out of the ranges that its values span.
+            ``elevater`` and ``elevater_released`` go through learning rates and weight decays
+            (:mod:`hydra_peft.runs.coarse_to_fine`).
         trials: how many ``optuna`` tries.
+        trial_epochs: epochs of what is tried; null takes the run's.
+        trial_selection: which epoch of what is tried counts: the ``last``, or the ``best``.
         tune_seed: the seed of what is tried; null takes the run's own, so each seed chooses for
             itself. With a number one choice serves all seeds, and is searched for once.
     """
@@ -434,6 +452,8 @@ class ProtocolConfig(_Group, key="protocol"):
     search: str = "grid"
     trials: Annotated[int, Limits(least=1, most=100_000)] = 20
     tune_seed: Seed | None = None
+    trial_epochs: Epochs | None = None
+    trial_selection: str = "last"
     select_split: str | None = None
 
     @property
@@ -446,9 +466,10 @@ class ProtocolConfig(_Group, key="protocol"):
         _name("protocol.name", self.name)
         _one_of("protocol.selection", self.selection, SELECTIONS)
         _one_of("protocol.search", self.search, SEARCHES)
+        _one_of("protocol.trial_selection", self.trial_selection, SELECTIONS)
         if self.selection == "best" and self.evaluate_every is None:
             raise UserError("protocol.selection=best needs protocol.evaluate_every: set it to 1.")
-        if self.tune and self.selection != "last":
+        if self.tune and self.selection != "last" and self.search != RELEASED:
             raise UserError(
                 "protocol.tune=true scores the last epoch on the test set once, while "
                 f"protocol.name={self.name} selects the best of several: use protocol=clean."

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hydra_peft.data.cropping import CroppedImages
 from hydra_peft.data.decoding import decode, in_threads
 from hydra_peft.data.image_cache import open_cache
 from hydra_peft.data.images import ArrayImages
@@ -50,6 +51,7 @@ def prepare_split(
     cache: Path | None,
     title: str,
     encoding: Encoding | None = None,
+    crop: bool = False,
 ) -> Split:
     """Return ``split`` with its images in the size a model takes and its texts as token ids.
 
@@ -62,6 +64,7 @@ def prepare_split(
             after checking that all of them can be.
         title: for progress bars.
         encoding: how the model reads texts; None if it takes none.
+        crop: the middle of each image is taken, not all of it squeezed into the size.
 
     Raises:
         UserError: an image cannot be read, the cache cannot be written, or the model takes no such
@@ -71,8 +74,10 @@ def prepare_split(
     for name, rows in split.inputs.items():
         if isinstance(rows, Texts):
             inputs |= tokenized(rows, _reading(encoding, title), cache, title)
+        elif isinstance(rows, Images):
+            inputs[name] = _sized(rows, size, cache, title, crop=crop)
         else:
-            inputs[name] = _sized(rows, size, cache, title) if isinstance(rows, Images) else rows
+            inputs[name] = rows
     return Split(inputs, split.targets)
 
 
@@ -85,11 +90,14 @@ def _reading(encoding: Encoding | None, title: str) -> Encoding:
     return encoding
 
 
-def _sized(images: Images, size: tuple[int, int] | None, cache: Path | None, title: str) -> Rows:
+def _sized(
+    images: Images, size: tuple[int, int] | None, cache: Path | None, title: str, *, crop: bool
+) -> Rows:
     if size is None:
         raise UserError(f"{title} has images, and the backbone takes none: choose another model.")
     if isinstance(images, ArrayImages) and tuple(images.array.shape[1:3]) == size:
         return images.array.permute(0, 3, 1, 2)
+    images = CroppedImages(images, size) if crop else images
     if cache is None:
         # Before anyone trains for hours towards an image that cannot be scored.
         images.check_decodable()

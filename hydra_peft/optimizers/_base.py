@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 #: what ``weight_decay`` acts on
 DECAYS = ("all", "weights")
 _BEFORE = ("decay", "all")
-WeightDecay = Annotated[float, Limits(least=0, most=100, logarithmic=True)]
+#: ELEVATER's search tries decays of up to 1e6
+WeightDecay = Annotated[float, Limits(least=0, most=1e6, logarithmic=True)]
 
 
 @dataclass(frozen=True)

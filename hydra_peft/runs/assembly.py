@@ -252,6 +252,7 @@ def load_data(
             cache=request.cache if keeps(data.cache, name, dataset.splits) else None,
             title=f"{request.name} {name}",
             encoding=encoding,
+            crop=data.crops(dataset),
         )
         for name, split in loaded.splits.items()
         if name in wanted

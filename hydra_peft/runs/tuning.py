@@ -5,11 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra_peft.config.grid import Choice, choices, logarithmic, opened, used
+from hydra_peft.config.grid import (
+    COARSE_TO_FINE,
+    RATE_AND_DECAY,
+    RELEASED,
+    Choice,
+    choices,
+    logarithmic,
+    opened,
+    used,
+)
 from hydra_peft.config.identity import TUNED, config_id, science
 from hydra_peft.config.preparation import on_held_out, prepared_config
 from hydra_peft.config.schema import RunConfig
@@ -17,6 +26,7 @@ from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.methods._base import Preparation
 from hydra_peft.metrics import find_metric, score_text
 from hydra_peft.runs.assembly import check_images, load_backbone
+from hydra_peft.runs.coarse_to_fine import coarse_to_fine, most_trials
 from hydra_peft.runs.existing import folder_of, retry_of
 from hydra_peft.runs.folder import TUNING, runs_of_task
 from hydra_peft.runs.on_device import on_device
@@ -36,6 +46,9 @@ from hydra_peft.training.distributed import current
 from hydra_peft.training.seeding import derive_seed
 
 log = logging.getLogger("hydra_peft")
+
+#: what was tried, and what came of it
+Tried = tuple[Choice, Outcome]
 
 
 def run_protocol(config: RunConfig) -> Outcome:
@@ -101,23 +114,33 @@ def preparation_run(config: RunConfig) -> RunConfig | None:
 
 def _tuned(config: RunConfig) -> tuple[Choice, dict[str, Any]]:
     """Do the search that ``protocol.tune`` asks for; return what it chose, for a record too."""
-    tried = _search(config)
-    scored = [
-        (choice, outcome) for choice, outcome in tried if outcome.record.status == "completed"
-    ]
-    if not scored:
+    tried: list[Tried] = []
+    if config.protocol.search in COARSE_TO_FINE:
+        best = _coarse_to_fine(config, tried)
+    else:
+        _search(config, tried)
+        best = _first_best(config, tried)
+    if best is None:
         raise RunFailed(
             f"{config.dataset.name}: all {len(tried)} combinations of protocol.grid diverged: "
             "give protocol.grid.optimizer.lr smaller rates."
         )
-    metric = find_metric(config.dataset.metric)
-    best, reached = scored[0]
-    for choice, outcome in scored[1:]:
-        # The first of equals stays.
-        if metric.better(completed_score(outcome.record), than=completed_score(reached.record)):
-            best, reached = choice, outcome
     log.info("tuning of %s chose %s", config.dataset.name, best)
     return best, _describe(config, tried, best)
+
+
+def _first_best(config: RunConfig, tried: list[Tried]) -> Choice | None:
+    """Return what scored best, the first of equals; None where nothing was completed."""
+    metric = find_metric(config.dataset.metric)
+    best: Choice | None = None
+    reached = 0.0
+    for choice, outcome in tried:
+        if outcome.record.status != "completed":
+            continue
+        score = completed_score(outcome.record)
+        if best is None or metric.better(score, than=reached):
+            best, reached = choice, score
+    return best
 
 
 def tries(config: RunConfig) -> int:
@@ -126,6 +149,8 @@ def tries(config: RunConfig) -> int:
         return int(config.chooses)
     if config.protocol.search == "grid":
         return len(choices(config))
+    if config.protocol.search in COARSE_TO_FINE:
+        return most_trials(*map(len, _rates_and_decays(config)))
     return trials_of(_space(config), config.protocol.trials)
 
 
@@ -133,11 +158,49 @@ def _space(config: RunConfig) -> dict[str, Dimension]:
     return search_space(used(config), logarithmic=logarithmic(config))
 
 
-def _search(config: RunConfig) -> list[tuple[Choice, Outcome]]:
-    """Try what there is to try; return it in that order."""
+def _search(config: RunConfig, tried: list[Tried]) -> None:
+    """Try what there is to try; ``tried`` has it in that order."""
     if config.protocol.search == "grid":
-        return [(choice, _try(config, choice)) for choice in choices(config)]
-    tried: list[tuple[Choice, Outcome]] = []
+        tried.extend((choice, _try(config, choice)) for choice in choices(config))
+        return
+    search(
+        _space(config),
+        trials=config.protocol.trials,
+        seed=derive_seed(_seed(config), "search"),
+        score=_scorer(config, tried),
+    )
+
+
+def _coarse_to_fine(config: RunConfig, tried: list[Tried]) -> Choice | None:
+    """Do ELEVATER's search; ``tried`` has what was tried, and nothing twice."""
+    score = _scorer(config, tried, again=False)
+    others = {k: v[0] for k, v in used(config).items() if k not in RATE_AND_DECAY}
+
+    def values(rate: float, decay: float) -> dict[str, Any]:
+        given = {**others, **dict(zip(RATE_AND_DECAY, (rate, decay), strict=True))}
+        return {key: given[key] for key in used(config)}
+
+    found = coarse_to_fine(
+        *_rates_and_decays(config),
+        lambda rate, decay: score(values(rate, decay)),
+        released=config.protocol.search == RELEASED,
+    )
+    return None if found is None else Choice(values(found.rate, found.decay))
+
+
+def _rates_and_decays(config: RunConfig) -> tuple[list[float], list[float]]:
+    rates, decays = (used(config)[key] for key in RATE_AND_DECAY)
+    return rates, decays
+
+
+def _scorer(
+    config: RunConfig, tried: list[Tried], *, again: bool = True
+) -> Callable[[dict[str, Any]], float | None]:
+    """Return what does a trial and adds it to ``tried``: the higher the better, None of none.
+
+    Args:
+        again: whether one that is asked for a second time is added a second time.
+    """
     count = tries(config)
     # A search looks for the highest.
     sign = 1.0 if find_metric(config.dataset.metric).higher_is_better else -1.0
@@ -147,7 +210,8 @@ def _search(config: RunConfig) -> list[tuple[Choice, Outcome]]:
         # What is drawn twice is one run, also where complete ones are done again.
         known = next((outcome for earlier, outcome in tried if earlier == choice), None)
         outcome = known or _try(config, choice)
-        tried.append((choice, outcome))
+        if known is None or again:
+            tried.append((choice, outcome))
         reached = outcome.record.score
         said = outcome.record.status
         if reached is not None:
@@ -156,13 +220,7 @@ def _search(config: RunConfig) -> list[tuple[Choice, Outcome]]:
         log.info("trial %d of %d, %s: %s", len(tried), count, choice, said)
         return None if reached is None else sign * float(reached)
 
-    search(
-        _space(config),
-        trials=config.protocol.trials,
-        seed=derive_seed(_seed(config), "search"),
-        score=score,
-    )
-    return tried
+    return score
 
 
 def _seed(config: RunConfig) -> int:
@@ -173,8 +231,11 @@ def _seed(config: RunConfig) -> int:
 
 def candidate(config: RunConfig, choice: Choice) -> RunConfig:
     """Return the run of the search that tries ``choice`` for ``config``."""
-    protocol = on_held_out(config, "tuning")
-    return choice.apply(config, seed=_seed(config), protocol=protocol, **_apart(config))
+    asked = config.protocol
+    protocol = on_held_out(config, "tuning", asked.trial_selection)
+    return choice.apply(
+        config, epochs=asked.trial_epochs, seed=_seed(config), protocol=protocol, **_apart(config)
+    )
 
 
 def _apart(config: RunConfig) -> dict[str, Any]:
@@ -236,9 +297,7 @@ def _try(config: RunConfig, choice: Choice) -> Outcome:
     return outcome
 
 
-def _describe(
-    config: RunConfig, tried: list[tuple[Choice, Outcome]], best: Choice
-) -> dict[str, Any]:
+def _describe(config: RunConfig, tried: list[Tried], best: Choice) -> dict[str, Any]:
     candidates = [
         {
             **choice.values,

@@ -31,3 +31,14 @@ def test_what_was_tuned_holds_on_its_architecture() -> None:
             }
         )
         assert (config.one, config.several) == (one, several)
+
+
+def test_numbers_spaced_by_their_logarithm() -> None:
+    register_resolvers()
+    found = OmegaConf.create({"a": "${log_spaced:-6,6,97}", "b": "${log_spaced:-6,-1,6}"})
+    decays = list(found.a)
+    assert len(decays) == 97
+    assert decays[:2] + decays[-1:] == [1e-6, 1.33352e-6, 1e6]
+    # Those that Table 11 prints: 3.16e-4, 1.33e-6, 3.16e-1.
+    assert [f"{decays[at]:.2e}" for at in (20, 1, 44)] == ["3.16e-04", "1.33e-06", "3.16e-01"]
+    assert list(found.b) == [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]

@@ -371,6 +371,6 @@ def test_a_search_for_the_lowest_error_is_told_the_opposite(
     config = configure(*DRAWN)
     for metric in ("mse", "pearson"):
         dataset = dataclasses.replace(config.dataset, kind="regression", classes=1, metric=metric)
-        tuning._search(dataclasses.replace(config, dataset=dataset))
+        tuning._search(dataclasses.replace(config, dataset=dataset), [])
     # It looks for the highest.
     assert told == [-0.25, 0.25]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flat_results import correct, results
@@ -15,10 +16,13 @@ from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs import training as training_module
+from hydra_peft.runs import tuning as tuning_module
+from hydra_peft.runs.coarse_to_fine import coarse_to_fine
 from hydra_peft.runs.folder import find_runs
+from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.record import read_record
 from hydra_peft.runs.recorded import read_run_config
-from hydra_peft.runs.tuning import run_protocol
+from hydra_peft.runs.tuning import run_protocol, tries
 
 Configure = Callable[..., RunConfig]
 KEYS = ("optimizer.lr", "method.scale", "method.dropout")
@@ -162,3 +166,87 @@ def test_where_tuning_makes_no_sense(configure: Configure) -> None:
         configure("protocol.search=dice")
     with pytest.raises(UserError, match=r"protocol\.trials=0 .* at least 1"):
         configure("protocol.trials=0")
+
+
+DECAYS = [1e-4, 1e-2, 1.0]
+COARSE_TO_FINE = (
+    "protocol.tune=true",
+    "protocol.search=elevater",
+    f"protocol.grid={{optimizer:{{lr:[1e-2],weight_decay:{DECAYS}}}}}",
+    "protocol.trial_epochs=1",
+    "protocol.trial_selection=best",
+    "optimizer=sgd",
+    "optimizer.lr=1e-2",
+    "method=linear",
+)
+
+
+def test_elevaters_search_is_replayed_recorded_and_goes_on(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(*COARSE_TO_FINE)
+    assert tries(config) == 1 + 8
+    started: list[tuple[float, int]] = []
+    original = tuning_module.run
+
+    def counted(given: RunConfig, **rest: Any) -> Outcome:
+        started.append((given.optimizer.weight_decay, given.train.epochs))
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        return original(given, **rest)
+
+    monkeypatch.setattr(tuning_module, "run", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_protocol(config)
+    monkeypatch.setattr(tuning_module, "run", original)
+    (done,) = (tmp_path / "runs" / "tuning").rglob("result.json")
+    stamp = done.stat().st_mtime_ns
+    outcome = run_protocol(config)
+    tuning = outcome.record.tuning
+    scores = {c["optimizer.weight_decay"]: c["score"] for c in tuning["candidates"]}
+    asked: list[float] = []
+
+    def again(_rate: float, decay: float) -> float:
+        asked.append(decay)
+        return scores[decay]
+
+    found = coarse_to_fine([1e-2], DECAYS, again)
+    assert found is not None
+    assert tuning["chosen"] == {"optimizer.lr": 1e-2, "optimizer.weight_decay": found.decay}
+    assert list(scores) == list(dict.fromkeys(asked))
+    assert (tuning["search"], tuning["trials"]) == ("elevater", len(scores))
+    assert [decay for decay, _ in started] == list(scores)[:2]
+    assert stamp == done.stat().st_mtime_ns  # not again
+    assert {epochs for _, epochs in started} == {1}
+    assert outcome.record.science["train"]["epochs"] == 2
+    trials = [read_record(p) for p in find_runs(tmp_path / "runs" / "tuning")]
+    assert len(trials) == len(scores)
+    assert {(r.selection["rule"], r.split) for r in trials} == {("best", "val200")}
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        "{optimizer:{lr:[1e-2]}}",
+        "{optimizer:{lr:[1e-2],weight_decay:[1,0.1]}}",
+        "{optimizer:{lr:[1e-2,1e-2],weight_decay:[1]}}",
+        "{optimizer:{lr:[1e-2],weight_decay:[1]},train:{batch_size:[8,16]}}",
+    ],
+)
+def test_elevaters_search_needs_two_ascending_lists(configure: Configure, grid: str) -> None:
+    with pytest.raises(UserError, match=r"give both in protocol.grid as ascending lists"):
+        configure(*(w for w in COARSE_TO_FINE if ".grid" not in w), f"protocol.grid={grid}")
+
+
+def test_the_released_search_may_select_on_the_test_set_and_others_not(
+    configure: Configure,
+) -> None:
+    words = [*COARSE_TO_FINE, "protocol=official", "protocol.tune=true", "scheduler=constant"]
+    with pytest.raises(UserError, match="scores the last epoch on the test set once"):
+        configure(*words)
+    assert configure(*words, "protocol.search=elevater_released").protocol.selection == "best"
+
+
+def test_a_trial_shorter_than_its_warm_up_is_told_first(configure: Configure) -> None:
+    with pytest.raises(UserError, match=r"cannot be run: scheduler.warmup_epochs=1 leaves nothing"):
+        configure(*COARSE_TO_FINE, "scheduler.warmup_epochs=1")
