@@ -201,7 +201,7 @@ def _tsv(content: str, task: GlueTask, place: str) -> Table:
         io.StringIO(content, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE, strict=False
     )
     if isinstance(task.label, str):
-        header = next(rows, [])
+        header: list[str] = next(rows, [])
         _check_columns(header, [str(name) for name in wanted], place)
         places = [header.index(name) for name in wanted]
     else:
