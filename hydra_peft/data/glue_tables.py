@@ -203,7 +203,7 @@ def _tsv(content: str, task: GlueTask, place: str) -> Table:
     if isinstance(task.label, str):
         header: list[str] = next(rows, [])
         _check_columns(header, [str(name) for name in wanted], place)
-        places = [header.index(name) for name in wanted]
+        places = [header.index(str(name)) for name in wanted]
     else:
         places = [int(number) for number in wanted]
     columns: list[list[Any]] = [[] for _ in places]
