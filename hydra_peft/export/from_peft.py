@@ -118,7 +118,7 @@ def _check_layer(
             f"{path} has a LoRA on '{name}', where this {type(model).__name__} has {kind}, and "
             "only linear layers are adapted: another backbone?"
         )
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "lora_A.weight": (rank, layer.in_features),
         "lora_B.weight": (layer.out_features, rank),
     }
