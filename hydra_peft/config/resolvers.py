@@ -15,6 +15,7 @@ def register_resolvers() -> None:
     """Make ``project_root`` and the other functions here known to OmegaConf."""
     OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
     OmegaConf.register_new_resolver("first_protocol", first_protocol, replace=True)
+    OmegaConf.register_new_resolver("benchmark_of", benchmark_of, replace=True)
     OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
     OmegaConf.register_new_resolver("log_spaced", log_spaced, replace=True)
     OmegaConf.register_new_resolver("prepared_weights", prepared_weights, replace=True)
@@ -30,10 +31,16 @@ def first_protocol(dataset: str) -> str:
     """
     from hydra_peft.config.benchmarks import find_benchmark  # which needs this module
 
+    return find_benchmark(benchmark_of(dataset)).protocols[0]
+
+
+@functools.cache
+def benchmark_of(dataset: str) -> str:
+    """Return the benchmark of ``conf/dataset/<dataset>.yaml``; empty of a user's own folder's."""
     path = ROOT / "conf" / "dataset" / f"{dataset}.yaml"
     text = path.read_text("utf-8") if path.is_file() else ""
     found = re.search(r"^benchmark: *([\w-]+)", text, re.MULTILINE)
-    return find_benchmark(found[1] if found else "").protocols[0]
+    return found[1] if found else ""
 
 
 def in_proportion(length: Any, epochs: Any, recommended: Any) -> Any:
