@@ -291,7 +291,7 @@ def _wrapped(text: str) -> str:
 def _chosen(named: str, tasks: Mapping[str, TaskSpec]) -> list[TaskSpec]:
     """Return the tasks that ``named`` lists by name, folder or alias, in the order of tables."""
     if not named:
-        raise UserError("task is missing: give task=all, or one or more of " + ", ".join(tasks))
+        raise UserError(f"task is missing: give task=all, or one or more of {', '.join(tasks)}")
     if named == "all":
         return list(tasks.values())
     names = {task.folder: task.name for task in tasks.values()}
@@ -319,8 +319,8 @@ def _sentence(error: Exception) -> str:
 
 
 def _tasks(benchmark: str) -> Mapping[str, TaskSpec]:
-    """Return the tasks of ``benchmark`` as their yaml files have them; composing them takes
-    seconds."""
+    """Return the tasks of ``benchmark`` as their yaml files have them; composing nothing is
+    quick."""
     from hydra_peft.cli.tasks import task_options
 
     return {name: _spec(benchmark, place) for name, place in task_options(benchmark).items()}

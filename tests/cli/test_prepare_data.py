@@ -653,12 +653,8 @@ def test_every_task_has_an_original(tasks: Mapping[str, TaskSpec]) -> None:
 
 
 def test_a_real_original(
-    tasks: Mapping[str, TaskSpec],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(prepare_data, "_tasks", lambda _: tasks)
     folder = tmp_path / "source" / "cifar100" / "cifar-100-binary"
     folder.mkdir(parents=True)
     for split, count in (("train", 50), ("test", 9)):
