@@ -18,19 +18,18 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from hydra_peft.cli import prepare_data
-from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.data.manifests import read_manifest
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare.originals import _prepare, _writer
 from hydra_peft.workshop.prepare.originals._base import Pool, RemoteFile, Slice
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
+from hydra_peft.workshop.prepare.spec import TaskSpec
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -42,8 +41,8 @@ SLICES = {
 }
 
 
-def task(name: str, folder: str, *aliases: str) -> SimpleNamespace:
-    return SimpleNamespace(name=name, folder=folder, aliases=list(aliases), classes=3, sizes=SIZES)
+def task(name: str, folder: str, *aliases: str) -> TaskSpec:
+    return TaskSpec("vtab1k", name, folder, aliases, 3, SIZES)
 
 
 TASKS = {
@@ -634,11 +633,11 @@ def test_rar(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def tasks() -> Mapping[str, DatasetConfig]:
+def tasks() -> Mapping[str, TaskSpec]:
     return prepare_data._tasks("vtab1k")
 
 
-def test_every_task_has_an_original(tasks: Mapping[str, DatasetConfig]) -> None:
+def test_every_task_has_an_original(tasks: Mapping[str, TaskSpec]) -> None:
     originals = prepare_data._originals()
     made = [task for original in originals for task in original.tasks]
     real = prepare_data._tasks("real")
@@ -654,12 +653,8 @@ def test_every_task_has_an_original(tasks: Mapping[str, DatasetConfig]) -> None:
 
 
 def test_a_real_original(
-    tasks: Mapping[str, DatasetConfig],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(prepare_data, "_tasks", lambda _: tasks)
     folder = tmp_path / "source" / "cifar100" / "cifar-100-binary"
     folder.mkdir(parents=True)
     for split, count in (("train", 50), ("test", 9)):
