@@ -91,8 +91,8 @@ class Sweeps(Sweeper):
 
         if any(job.config.sweep.dry_run for job in planned if job.config):
             show(planned, self._slots(planned))
-            for job in self.waiting:
-                print(f"{job.job.name}: waits for {job.waits_for}, which it starts from")
+            for later in self.waiting:
+                print(f"{later.job.name}: waits for {later.waits_for}, which it starts from")
             self.waiting = []
             return []
         refuse([job for job in planned if job.state == "broken"])
