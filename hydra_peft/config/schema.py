@@ -170,6 +170,8 @@ class RecipeConfig(_Group, key="dataset.recipe"):
             where nobody chose them.
         method: options that a method's own recipe states for the task.
         by_task: values by option and task that the keys above point to.
+        start: the task whose run's adapter the recipe starts from, as ``init_from`` takes it
+            (``task:mnli``); null for none.
     """
 
     epochs: Epochs
@@ -183,6 +185,7 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     tuned_on: list[str] = field(default_factory=list)
     method: dict[str, Any] = field(default_factory=dict)
     by_task: dict[str, Any] = field(default_factory=dict)
+    start: str | None = None
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     origin = Origin.of(record)
     mark = TUNED if origin.search == _GRID else f"{TUNED} by {origin.search}"
     said = (mark,) * origin.tuned
-    if record.init_from:
+    if record.init_from and "init_from" not in record.settings:  # which says that of all tasks
         said += (f"init_from={_text(str(record.init_from.get('task')))}",)
     if origin not in defaults:
         return (*said, UNCHECKED)
