@@ -14,6 +14,8 @@ from hydra_peft.checkout import ROOT
 def register_resolvers() -> None:
     """Make ``project_root`` and the other functions here known to OmegaConf."""
     OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
+    OmegaConf.register_new_resolver("benchmark_of", benchmark_of, replace=True)
+    OmegaConf.register_new_resolver("benchmarks", benchmarks, replace=True)
     OmegaConf.register_new_resolver("first_protocol", first_protocol, replace=True)
     OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
     OmegaConf.register_new_resolver("log_spaced", log_spaced, replace=True)
@@ -30,10 +32,26 @@ def first_protocol(dataset: str) -> str:
     """
     from hydra_peft.config.benchmarks import find_benchmark  # which needs this module
 
+    return find_benchmark(benchmark_of(dataset)).protocols[0]
+
+
+@functools.cache
+def benchmarks(key: str, dataset: str) -> str:
+    """Return what the benchmark of ``conf/dataset/<dataset>.yaml`` trains with: ``optimizer`` or
+    ``scheduler``, options of these groups."""
+    from hydra_peft.config.benchmarks import find_benchmark  # which needs this module
+
+    found: str = getattr(find_benchmark(benchmark_of(dataset)), key)
+    return found
+
+
+@functools.cache
+def benchmark_of(dataset: str) -> str:
+    """Return the benchmark that ``conf/dataset/<dataset>.yaml`` names; empty where none does."""
     path = ROOT / "conf" / "dataset" / f"{dataset}.yaml"
     text = path.read_text("utf-8") if path.is_file() else ""
     found = re.search(r"^benchmark: *([\w-]+)", text, re.MULTILINE)
-    return find_benchmark(found[1] if found else "").protocols[0]
+    return found[1] if found else ""
 
 
 def in_proportion(length: Any, epochs: Any, recommended: Any) -> Any:
