@@ -15,6 +15,7 @@ from hydra_peft.checkout import ROOT
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.config.benchmarks import all_benchmarks
+from hydra_peft.data.prompts import find_prompts
 from hydra_peft.disk_errors import remedy
 from hydra_peft.errors import UserError, check_one_of, did_you_mean
 
@@ -33,7 +34,7 @@ Make tasks of a benchmark from the original data sets, or install a prepared arc
 python scripts/prepare_data.py <benchmark> task=<names> source=<folder> [download=true] [...]
 python scripts/prepare_data.py vtab1k archive=<file> [task=<names>] [...]
 
-  benchmark  vtab1k, or real: Fashion-MNIST and ELPV (docs/real.md)
+  benchmark  vtab1k, elevater, or real: Fashion-MNIST and ELPV (docs/real.md)
 
   task       one task, several as a,b, or all
   source     folder of the original files; it may have a sub-folder for each task
@@ -102,11 +103,11 @@ def _benchmark(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     if first in ("-h", "--help", "help"):
         return "", words
     if not first or "=" in first:
-        raise UserError(f"say first which benchmark: {' or '.join(BENCHMARKS)}; see --help.")
+        raise UserError(f"say first which benchmark, one of {', '.join(BENCHMARKS)}; see --help.")
     if first not in BENCHMARKS:
         raise UserError(
             f"benchmark '{first}' is not prepared from files{did_you_mean(first, BENCHMARKS)}: "
-            f"only {' and '.join(BENCHMARKS)} are."
+            f"only {', '.join(BENCHMARKS)} are."
         )
     return first, words[1:]
 
@@ -191,7 +192,7 @@ def _preparer(order: Order) -> Callable[[DatasetConfig], str]:
     from hydra_peft.workshop.prepare.originals._prepare import fetch
     from hydra_peft.workshop.prepare.originals._writer import check_absent
 
-    originals = {task: original for original in _originals() for task in original.tasks}
+    originals = {task: one for one in _originals() for task in one.made(order.benchmark)}
     fetched = set()
 
     def act(task: DatasetConfig) -> str:
@@ -239,7 +240,16 @@ def _write(order: Order, task: DatasetConfig, original: Original, folder: Path) 
 def _spec(benchmark: str, task: DatasetConfig, folder: str) -> TaskSpec:
     from hydra_peft.workshop.prepare.spec import TaskSpec
 
-    return TaskSpec(benchmark, task.name, folder, task.aliases, task.classes, task.sizes)
+    prompts = find_prompts(benchmark, task.name)
+    return TaskSpec(
+        benchmark,
+        task.name,
+        folder,
+        task.aliases,
+        task.classes,
+        task.sizes,
+        prompts.keys if prompts is not None else (),
+    )
 
 
 def _folder(order: Order, task: DatasetConfig, original: Original) -> Path:
@@ -259,6 +269,11 @@ def _folder(order: Order, task: DatasetConfig, original: Original) -> Path:
 
 
 def _install(benchmark: str, arguments: Arguments) -> int:
+    if benchmark == "elevater":
+        raise UserError(
+            "archive= is for VTAB-1k, of which the field has prepared archives: for elevater give "
+            "source=<folder of the original files>."
+        )
     for key in ("source", "download", "overwrite"):
         if getattr(arguments, key):
             raise UserError(f"{key}= does not go with archive=: an archive is complete in itself.")

@@ -42,9 +42,10 @@ _USUAL: dict[str, dict[str, Any]] = {
         "train_size": None,
         "shots": None,
         "sampling_seed": None,
+        "crop": False,
     },
     "model": {"image_size": None, "antialias": True, "projection": None},
-    "data": {"augment": "none", "augment_options": {}},
+    "data": {"augment": "none", "augment_options": {}, "crop": "task"},
     "protocol": {"tune_seed": None, "trial_epochs": None, "trial_selection": "last"},
     "train": {"eval_after": None},
 }

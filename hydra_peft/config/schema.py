@@ -35,6 +35,7 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 #: what ``data.cache`` keeps on disk: the splits of labelled training data, all splits, none
 CACHES = ("train", "all", "none")
+CROPS = ("task", "true", "false")
 NORMALIZATIONS = ("backbone", "imagenet")
 #: characters of a name in records and tables, and of a refused value in a message
 _LONGEST = 100
@@ -210,6 +211,8 @@ class DatasetConfig(_Group, key="dataset"):
         sampling_seed: of drawing ``shots`` as ELEVATER does, and holding out a fifth of them;
             null draws them by content. Where there are no ``shots`` it decides nothing.
         split_seed: of drawing by content, and of splitting.
+        crop: whether the benchmark takes the middle of each image, whose short side is resized to
+            the model's; false resizes all of it, whatever its proportions.
         source_options: the keys that ``source`` has of its own, as its ``OPTIONS``.
     """
 
@@ -232,6 +235,7 @@ class DatasetConfig(_Group, key="dataset"):
     shots: Images | None = None
     sampling_seed: Seed | None = None
     split_seed: Seed = 0
+    crop: bool = False
     source_options: Any = None
 
     def __post_init__(self) -> None:
@@ -338,6 +342,8 @@ class DataConfig:
             an incomplete original; records and tables then say so.
         augment: random changes of training images, a module of :mod:`hydra_peft.augmentations`.
         augment_options: its options; checked and completed by :mod:`hydra_peft.config.check`.
+        crop: whether the middle of each image is taken: ``task`` as the data set's own ``crop``
+            says, ``true``, ``false``.
     """
 
     cache: str
@@ -345,11 +351,19 @@ class DataConfig:
     allow_partial: bool
     augment: str = "none"
     augment_options: dict[str, Any] = field(default_factory=dict)
+    crop: str = "task"
 
     def __post_init__(self) -> None:
+        # yaml's true comes as "True"
+        object.__setattr__(self, "crop", self.crop.lower())
+        _one_of("data.crop", self.crop, CROPS)
         _one_of("data.cache", self.cache, CACHES)
         _one_of("data.normalization", self.normalization, NORMALIZATIONS)
         augmentation_class(self.augment)
+
+    def crops(self, dataset: DatasetConfig) -> bool:
+        """Whether the middle of each image of ``dataset`` is taken."""
+        return dataset.crop if self.crop == "task" else self.crop == "true"
 
     def augmentation(self) -> Augmentation:
         """Build what changes training images."""

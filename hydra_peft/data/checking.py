@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +12,16 @@ from tqdm import tqdm
 
 from hydra_peft.data.decodable import remember
 from hydra_peft.data.decoding import in_threads, read_image
-from hydra_peft.data.images import FileImages, files_of, labelled_files, load_split
+from hydra_peft.data.images import (
+    FileImages,
+    files_of,
+    labelled_files,
+    labels_of,
+    load_label_split,
+    load_split,
+)
 from hydra_peft.data.list_files import task_folder
-from hydra_peft.data.manifests import MANIFEST, manifest_of
+from hydra_peft.data.manifests import MANIFEST, manifest_of, prepared_by
 from hydra_peft.data.overlap import overlaps, relabelled, rows, with_two_labels
 from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.data.split import Split
@@ -82,6 +89,7 @@ def check_prepared(
     *,
     decode: bool,
     allow_partial: bool = False,
+    several: bool = False,
 ) -> TaskReport:
     """Check the prepared data of a task: counts, labels, hashes, images, overlaps.
 
@@ -92,6 +100,7 @@ def check_prepared(
         decode: whether to decode every image, which takes most of the time.
         allow_partial: whether other sizes, and a manifest that says that the original was
             incomplete, are a note and no problem.
+        several: whether an image may have any number of labels.
     """
     report = TaskReport(request.name)
     try:
@@ -104,7 +113,7 @@ def check_prepared(
     splits: dict[str, Split] = {}
     for name in request.splits:
         try:
-            splits[name] = load_split(folder, name, request)
+            splits[name] = (load_label_split if several else load_split)(folder, name, request)
         except UserError as error:
             report.problems.append(str(error))
             continue
@@ -123,7 +132,7 @@ def check_prepared(
     if len(hashes) == len(request.splits):
         report.sha256 = str(TaskData(splits, report.lineage).describe()["sha256"])
     if report.lineage == "originals":
-        _compare_with_manifest(folder, hashes, report, allow_partial=allow_partial)
+        _compare_with_manifest(folder, hashes, report, request, allow_partial=allow_partial)
     if decode:
         for name, split in splits.items():
             _decode(name, split, hashes.get(name), report)
@@ -131,8 +140,9 @@ def check_prepared(
 
 
 def _count(split: Split, expected: int) -> SplitReport:
-    histogram = Counter(split.targets.tolist())
-    return SplitReport(len(split), expected, dict(sorted(histogram.items())))
+    labels = split.targets
+    every = labels.nonzero()[:, 1] if labels.dim() > 1 else labels  # each label that an image has
+    return SplitReport(len(split), expected, dict(sorted(Counter(every.tolist()).items())))
 
 
 def _hashes(splits: Mapping[str, Split], report: TaskReport) -> dict[str, list[bytes]]:
@@ -191,10 +201,10 @@ def _compare_labels(
     report: TaskReport,
 ) -> None:
     files = {name: labelled_files(split) for name, split in splits.items()}
-    contents: dict[str, list[tuple[bytes, int]]] = {}
+    contents: dict[str, list[tuple[bytes, Hashable]]] = {}
     for name, split in splits.items():
         if name in hashes:
-            contents[name] = list(zip(hashes[name], split.targets.tolist(), strict=True))
+            contents[name] = list(zip(hashes[name], labels_of(split), strict=True))
     if count := relabelled(contents, roles):
         parts = " and ".join(roles.parts() or ())
         report.problems.append(f"{count} images of {parts} have another label in {roles.train}.")
@@ -208,11 +218,13 @@ def _compare_with_manifest(
     folder: Path,
     hashes: Mapping[str, Sequence[bytes]],
     report: TaskReport,
+    request: DataRequest,
     *,
     allow_partial: bool,
 ) -> None:
     try:
         manifest = manifest_of(folder)
+        prepared_by(folder, request)
     except UserError as error:
         report.problems.append(str(error))
         return

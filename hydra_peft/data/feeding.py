@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hydra_peft.data.cropping import CroppedImages
 from hydra_peft.data.decoding import decode, in_threads
 from hydra_peft.data.image_cache import open_cache
 from hydra_peft.data.images import ArrayImages
@@ -42,7 +43,12 @@ class DecodedPixels:
 
 
 def prepare_split(
-    split: Split, *, size: tuple[int, int] | None, cache: Path | None, title: str
+    split: Split,
+    *,
+    size: tuple[int, int] | None,
+    cache: Path | None,
+    title: str,
+    crop: bool = False,
 ) -> Split:
     """Return ``split`` with its images in the size a model takes, other inputs as they are.
 
@@ -52,22 +58,26 @@ def prepare_split(
         cache: folder of decoded images; None decodes whenever images are read, after checking that
             all of them can be.
         title: for progress bars.
+        crop: the middle of each image is taken, not all of it squeezed into the size.
 
     Raises:
         UserError: an image cannot be read, or the cache cannot be written.
     """
     inputs = {
-        name: _sized(rows, size, cache, title) if isinstance(rows, Images) else rows
+        name: _sized(rows, size, cache, title, crop=crop) if isinstance(rows, Images) else rows
         for name, rows in split.inputs.items()
     }
     return Split(inputs, split.targets)
 
 
-def _sized(images: Images, size: tuple[int, int] | None, cache: Path | None, title: str) -> Rows:
+def _sized(
+    images: Images, size: tuple[int, int] | None, cache: Path | None, title: str, *, crop: bool
+) -> Rows:
     if size is None:
         raise UserError(f"{title} has images, and the backbone takes none: choose another model.")
     if isinstance(images, ArrayImages) and tuple(images.array.shape[1:3]) == size:
         return images.array.permute(0, 3, 1, 2)
+    images = CroppedImages(images, size) if crop else images
     if cache is None:
         # Before anyone trains for hours towards an image that cannot be scored.
         images.check_decodable()

@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from hydra_peft.errors import UserError
+from hydra_peft.data.promises import too_few
 
 #: splits of a few-shot sample: what is trained on while tuning, and what is held out meanwhile
 FIT, VAL = "fit_shots", "val_shots"
@@ -47,10 +47,7 @@ def sample(labels: Sequence[Sequence[int]], classes: int, *, shots: int, seed: i
     there = Counter(label for own in labels for label in set(own))
     for label in range(classes):
         if there[label] < shots:
-            raise UserError(
-                f"dataset.shots={shots} is more than the {there[label]} training images of class "
-                f"{label}: lower it."
-            )
+            raise too_few(shots, label, there[label])
     order = list(range(len(labels)))
     random.Random(seed).shuffle(order)
     counts, chosen, bare = [0] * classes, [], 0

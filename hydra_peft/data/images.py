@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import Tensor
 from hydra_peft.data.decodable import check_decodable
 from hydra_peft.data.decoding import Encoded, read_image
 from hydra_peft.data.file_hashes import file_hashes
-from hydra_peft.data.list_files import read_split
+from hydra_peft.data.list_files import read_label_split, read_split
 from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.data.split import Images, Split, sha256_rows
 from hydra_peft.files import real_path
@@ -135,11 +135,29 @@ def load_split(folder: Path, name: str, request: DataRequest) -> Split:
         UserError: a list is missing or malformed, or a link out of the folder.
     """
     joined = read_split(folder, name, request.classes)
+    images = _files(folder, joined.paths, name, request)
+    return Split({"image": images}, torch.tensor(joined.labels, dtype=torch.int64))
+
+
+def load_label_split(folder: Path, name: str, request: DataRequest) -> Split:
+    """Return the split ``name`` of a task whose images have any number of labels.
+
+    Raises:
+        UserError: as :func:`load_split`.
+    """
+    joined = read_label_split(folder, name, request.classes)
+    images = _files(folder, joined.paths, name, request)
+    targets = torch.zeros(len(images), request.classes, dtype=torch.bool)
+    for row, labels in enumerate(joined.labels):
+        targets[row, list(labels)] = True
+    return Split({"image": images}, targets)
+
+
+def _files(folder: Path, listed: Sequence[str], name: str, request: DataRequest) -> FileImages:
     where = hashlib.sha256(os.fsencode(real_path(folder))).hexdigest()[:16]
     index = request.cache / "hashes" / f"{request.name}-{name}-{where}.safetensors"
-    paths = [folder / path for path in joined.paths]
-    images = FileImages(paths, index, f"{request.name} {name}", folder)
-    return Split({"image": images}, torch.tensor(joined.labels, dtype=torch.int64))
+    paths = [folder / path for path in listed]
+    return FileImages(paths, index, f"{request.name} {name}", folder)
 
 
 def files_of(split: Split) -> FileImages:
@@ -149,6 +167,13 @@ def files_of(split: Split) -> FileImages:
     return images
 
 
-def labelled_files(split: Split) -> list[tuple[Path, int]]:
+def labelled_files(split: Split) -> list[tuple[Path, Hashable]]:
     """Return file and label of each image of a split that :func:`load_split` gave."""
-    return list(zip(files_of(split).files, split.targets.tolist(), strict=True))
+    return list(zip(files_of(split).files, labels_of(split), strict=True))
+
+
+def labels_of(split: Split) -> list[Hashable]:
+    """Return the label of each example of a split; of those with several all, as a tuple."""
+    if split.targets.dtype != torch.bool:
+        return split.targets.tolist()
+    return [tuple(row.nonzero().flatten().tolist()) for row in split.targets]

@@ -27,12 +27,25 @@ LISTS = {
 MAX_BYTES = 16 * 2**20
 
 
+#: what stands last in a line: one label; or any number of them, - for none
+_ONE = re.compile(r"[+-]?[0-9]{1,9}")
+_SEVERAL = re.compile(r"-|[0-9]{1,9}(,[0-9]{1,9})*")
+
+
 @dataclass(frozen=True)
 class ImageList:
     """Parsed list file: image paths below the task's folder, and labels."""
 
     paths: list[str]
     labels: list[int]
+
+
+@dataclass(frozen=True)
+class LabelList:
+    """Parsed list file of images with any number of labels each, ascending."""
+
+    paths: list[str]
+    labels: list[tuple[int, ...]]
 
 
 def read_list(file: Path, classes: int) -> ImageList:
@@ -46,6 +59,22 @@ def read_list(file: Path, classes: int) -> ImageList:
             ``[0, classes)``, a path that leaves the folder, or one that an earlier line has; the
             message names the line.
     """
+    lines = _read_lines(file, classes, _ONE)
+    return ImageList(list(lines), [label for (label,) in lines.values()])
+
+
+def read_label_list(file: Path, classes: int) -> LabelList:
+    """Read a list file with any number of labels in each line: ``3,7``, ``3``, or ``-`` for none.
+
+    Raises:
+        UserError: as :func:`read_list`.
+    """
+    lines = _read_lines(file, classes, _SEVERAL)
+    return LabelList(list(lines), [tuple(sorted(set(found))) for found in lines.values()])
+
+
+def _read_lines(file: Path, classes: int, form: re.Pattern[str]) -> dict[str, list[int]]:
+    """Return the labels of each path in a list file, whose lines end in ``form``."""
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -58,25 +87,26 @@ def read_list(file: Path, classes: int) -> ImageList:
     except UnicodeDecodeError:
         raise UserError(f"{file} is not a text file of image paths and labels.") from None
     lines: dict[str, int] = {}
-    labels: list[int] = []
+    labels: list[list[int]] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
-        path, label = _parse(line, f"{file}, line {number}")
-        if not 0 <= label < classes:
-            raise UserError(
-                f"{file}, line {number}: label {label} is outside 0 to {classes - 1}: another "
-                "task's list, or labels counted from 1?"
-            )
+        path, found = _parse(line, f"{file}, line {number}", form)
+        for label in found:
+            if not 0 <= label < classes:
+                raise UserError(
+                    f"{file}, line {number}: label {label} is outside 0 to {classes - 1}: another "
+                    "task's list, or labels counted from 1?"
+                )
         if lines.setdefault(path, number) != number:
             raise UserError(
                 f"{file}, line {number}: '{path}' stands already in line {lines[path]}: fetch or "
                 "prepare the list again."
             )
-        labels.append(label)
+        labels.append(found)
     if not lines:
         raise UserError(f"{file} lists no image.")
-    return ImageList(list(lines), labels)
+    return dict(zip(lines, labels, strict=True))
 
 
 def text_of(file: Path) -> str:
@@ -155,23 +185,38 @@ def read_split(folder: Path, split: str, classes: int) -> ImageList:
     Raises:
         UserError: a list is missing or malformed, or a link out of the folder.
     """
+    lists = [read_list(file, classes) for file in _files(folder, split)]
+    return ImageList([p for one in lists for p in one.paths], [x for y in lists for x in y.labels])
+
+
+def read_label_split(folder: Path, split: str, classes: int) -> LabelList:
+    """Return images and their sets of labels that the list of ``split`` names.
+
+    Raises:
+        UserError: a list is missing or malformed, or a link out of the folder.
+    """
+    lists = [read_label_list(file, classes) for file in _files(folder, split)]
+    return LabelList([p for one in lists for p in one.paths], [x for y in lists for x in y.labels])
+
+
+def _files(folder: Path, split: str) -> list[Path]:
     files = list_files(folder, split)
     for file in files:
         TaskFiles(folder).status(file, MAX_BYTES)
-    lists = [read_list(file, classes) for file in files]
-    return ImageList([p for one in lists for p in one.paths], [x for y in lists for x in y.labels])
+    return files
 
 
 def _is_prepared(folder: Path) -> bool:
     return any((folder / name).is_file() for name in LISTS.values())
 
 
-def _parse(line: str, where: str) -> tuple[str, int]:
+def _parse(line: str, where: str, form: re.Pattern[str]) -> tuple[str, list[int]]:
     words = line.strip().rsplit(None, 1)
-    if len(words) != 2 or not re.fullmatch(r"[+-]?[0-9]{1,9}", words[1]):
+    if len(words) != 2 or not form.fullmatch(words[1]):
+        label, example = ("an integer label", "7") if form is _ONE else ("its labels", "3,7")
         raise UserError(
-            f"{where}: expected an image path and an integer label, such as "
-            f"'images/test/000000.jpg 7', found '{line.strip()[:80]}'."
+            f"{where}: expected an image path and {label}, such as "
+            f"'images/test/000000.jpg {example}', found '{line.strip()[:80]}'."
         )
     path = words[0].replace("\\", "/")
     pure = PurePosixPath(path)
@@ -184,4 +229,4 @@ def _parse(line: str, where: str) -> tuple[str, int]:
         raise UserError(f"{where}: the path '{path}' has '..' in it: write it as '{plain}'.")
     if "\0" in path:
         raise UserError(f"{where}: the path {path!r} holds a zero byte, as no file's name does.")
-    return str(pure), int(words[1])
+    return str(pure), [int(word) for word in words[1].split(",") if word != "-"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Key = TypeVar("Key", bound=Hashable)
 
 #: (image, label) of each image of a split; an image is named by its file or its content
-Labelled = Sequence[tuple[Key, int]]
+Labelled = Sequence[tuple[Key, Hashable]]
 
 #: public data sets hold some images twice; more than this share of the smaller split in the larger
 #: one means that somebody mixed up the splits
@@ -122,7 +122,7 @@ def relabelled(splits: Mapping[str, Labelled[Key]], roles: SplitRoles) -> int:
 
 def with_two_labels(splits: Mapping[str, Labelled[Key]]) -> list[Key]:
     """Return the images that have more than one label, in one split or over splits."""
-    labels: dict[Key, set[int]] = defaultdict(set)
+    labels: dict[Key, set[Hashable]] = defaultdict(set)
     for labelled in splits.values():
         for image, label in labelled:
             labels[image].add(label)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hydra_peft.errors import UserError
 
 
 @dataclass(frozen=True)
 class LabelRange:
-    """Number of targets of a split, with the least and the greatest label of classes."""
+    """Number of targets of a split, with the least and the greatest label of classes.
+
+    Attributes:
+        rarest: the class with the fewest examples, and how many; None where nobody counted.
+    """
 
     count: int
     lowest: int | None = None
     highest: int | None = None
+    rarest: tuple[int, int] | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, labels: Sequence[int]) -> LabelRange:
         """Return the range of ``labels``, which are not empty."""
-        return cls(len(labels), min(labels), max(labels))
+        counts = Counter(labels)
+        rarest = min(counts.items(), key=lambda item: item[::-1])
+        return cls(len(labels), min(counts), max(counts), rarest)
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,24 @@ def check_promises(
     complete = seen.lineage == "generated" or test in seen.splits
     _check_classes(seen, name, classes, must_reach=complete and not allow_partial)
     return partial
+
+
+def check_shots(found: LabelRange, shots: int | None) -> None:
+    """Check that each class of the training data has as many examples as are to be drawn of it.
+
+    Raises:
+        UserError: one has fewer.
+    """
+    if shots and found.rarest is not None and found.rarest[1] < shots:
+        raise too_few(shots, *found.rarest)
+
+
+def too_few(shots: int, label: int, count: int) -> UserError:
+    """Return that a class has only ``count`` training examples, as an error."""
+    return UserError(
+        f"dataset.shots={shots} is more than the {count} training images of class {label}: lower "
+        "it."
+    )
 
 
 def _check_classes(seen: SeenLabels, name: str, classes: int, *, must_reach: bool) -> None:

@@ -9,6 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from hydra_peft.data.promises import too_few
 from hydra_peft.errors import UserError
 
 #: the parts of a split, in the order of their shares
@@ -114,10 +115,7 @@ def draw_each(
         classes[labels[row]].append(row)
     for label, rows in sorted(classes.items()):
         if len(rows) < shots:
-            raise UserError(
-                f"dataset.shots={shots} is more than the {len(rows)} training images of class "
-                f"{label}: lower it."
-            )
+            raise too_few(shots, label, len(rows))
     return sorted(row for rows in classes.values() for row in rows[:shots])
 
 

@@ -236,6 +236,7 @@ def load_data(
             size=size,
             cache=request.cache if keeps(data.cache, name, dataset.splits) else None,
             title=f"{request.name} {name}",
+            crop=data.crops(dataset),
         )
         for name, split in loaded.splits.items()
         if name in wanted

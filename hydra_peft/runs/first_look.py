@@ -21,7 +21,7 @@ from hydra_peft.config.schema import (
     PathsConfig,
     RunConfig,
 )
-from hydra_peft.data.promises import check_promises
+from hydra_peft.data.promises import SeenLabels, check_promises, check_shots
 from hydra_peft.data.sources import DataRequest, labels_of
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
@@ -85,25 +85,31 @@ def check_data(config: RunConfig) -> None:
     dataset = config.dataset
     request = data_request(dataset, config.paths, dataset.stored(splits_read(config)))
     sizes = tuple(dataset.sizes.items())
-    _check_labels(dataset.source, request, sizes, dataset.splits.test, config.data.allow_partial)
+    seen = _checked_labels(
+        dataset.source, request, sizes, dataset.splits.test, config.data.allow_partial
+    )
+    if (train := dataset.splits.train) in seen.splits:
+        check_shots(seen.splits[train], dataset.shots)
 
 
 @functools.lru_cache(maxsize=64)  # jobs of a sweep share tasks, and lists are long
-def _check_labels(
+def _checked_labels(
     source: str,
     request: DataRequest,
     sizes: tuple[tuple[str, int], ...],
     test: str,
     allow_partial: bool,
-) -> None:
+) -> SeenLabels:
+    seen = labels_of(source, request)
     check_promises(
-        labels_of(source, request),
+        seen,
         name=f"{request.benchmark}/{request.name}",
         classes=request.classes,
         sizes=dict(sizes),
         test=test,
         allow_partial=allow_partial,
     )
+    return seen
 
 
 def check_ranks(model: ModelConfig, method: Method) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hydra_peft.adaptation.merging import merge
 from hydra_peft.adapters.base import NotMergeable
 from hydra_peft.backbones.inputs import image_size, preparation
+from hydra_peft.data.cropping import middle
 from hydra_peft.data.decoding import in_threads, read_image, resize
 from hydra_peft.data.split import Batch, Split
 from hydra_peft.errors import UserError
@@ -82,6 +83,7 @@ class TrainedRun:
         size: height and width, in pixels, of the images that the model is called with.
         device: where it computes.
         precision: how it was trained, and computes: ``fp32`` or ``bf16``.
+        crop: whether it sees the middle of images, not all of them squeezed into ``size``.
     """
 
     folder: Path
@@ -93,11 +95,13 @@ class TrainedRun:
     device: torch.device
     precision: str
     prepare: Prepare
+    crop: bool = False
 
     def transform(self, image: AnyImage) -> Tensor:
         """Return ``image`` as the model was trained on it: float32 ``[3, height, width]``.
 
-        RGB, resized by PIL bicubic without regard to aspect, normalised; on ``device``.
+        RGB, resized by PIL bicubic without regard to aspect or, where it was trained so, cropped to
+        the middle; normalised; on ``device``.
 
         Raises:
             UserError: it cannot be read, or is no image.
@@ -164,7 +168,8 @@ class TrainedRun:
                 f"an image of type {type(image).__name__} and shape {tuple(shape)} cannot be "
                 "predicted: give a file, a PIL image, or a uint8 array [height, width, 3]."
             )
-        return torch.from_numpy(resize(array, self.size).copy()).permute(2, 0, 1)
+        sized = (middle if self.crop else resize)(array, self.size)
+        return torch.from_numpy(sized.copy()).permute(2, 0, 1)
 
     @exact_float32()
     def _say(self, pixels: Sequence[Tensor]) -> Predictions:
@@ -228,6 +233,7 @@ def load_run(
         device=where,
         precision=run.config.precision,
         prepare=preparation(model, run.config.data.normalization, where),
+        crop=run.config.data.crops(run.config.dataset),
     )
 
 

@@ -62,6 +62,9 @@ class Toy:
     page = "https://toys.example"
     needs: Sequence[str] = ("train.bin.gz", "test.bin.gz")
 
+    def made(self, benchmark: str) -> Mapping[str, Mapping[str, Slice]]:
+        return self.tasks if benchmark == "vtab1k" else {}
+
     def pools(self, source: SourceFolder, task: str) -> dict[str, Pool]:
         return {split: self._pool(source, split, task) for split in ("train", "test")}
 
@@ -427,10 +430,13 @@ def test_a_bug_in_one_task_is_shown_and_the_rest_goes_on(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say first which benchmark: real or vtab1k"),
-        (["task=left"], "say first which benchmark: real or vtab1k"),
+        ([], "say first which benchmark, one of elevater, real, vtab1k"),
+        (["task=left"], "say first which benchmark, one of elevater, real, vtab1k"),
         (["vtab"], "benchmark 'vtab' is not prepared from files (did you mean 'vtab1k'?)"),
-        (["mini", "task=all"], "benchmark 'mini' is not prepared from files: only real and vtab1k"),
+        (
+            ["mini", "task=all"],
+            "benchmark 'mini' is not prepared from files: only elevater, real, vtab1k are",
+        ),
         (["vtab1k"], "source is missing"),
         (["vtab1k", "source={}"], "task is missing: give task=all, or one or more of left, right"),
         (["vtab1k", "source={}", "task=rigt"], "task 'rigt' is unknown (did you mean 'right'?)"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hydra_peft.data.list_files import read_split, task_folder
-from hydra_peft.data.manifests import manifest_of
+from hydra_peft.data.manifests import prepared_by
 from hydra_peft.data.overlap import with_two_labels
 from hydra_peft.data.promises import LabelRange, SeenLabels
 from hydra_peft.data.sources._request import DataRequest
@@ -28,12 +28,9 @@ def labels_of(request: DataRequest) -> SeenLabels:
     """
     folder = task_folder(request)
     lists = {split: read_split(folder, split, request.classes).labels for split in request.splits}
-    manifest = manifest_of(folder)
-    return SeenLabels(
-        {split: LabelRange.of(labels) for split, labels in lists.items()},
-        lineage="archive" if manifest is None else "originals",
-        partial=manifest is not None and manifest.partial,
-    )
+    ranges = {split: LabelRange.of(labels) for split, labels in lists.items()}
+    prepared = prepared_by(folder, request)
+    return SeenLabels(ranges, prepared.lineage, prepared.partial)
 
 
 def load(request: DataRequest) -> TaskData:
@@ -53,7 +50,7 @@ def load(request: DataRequest) -> TaskData:
             f"dataset {request.name}: {len(twice)} files are listed with two labels, such as "
             f"{twice[0]}: mend the lists (scripts/check_data.py says more)."
         )
-    manifest = manifest_of(folder)
-    if manifest is None:
-        return TaskData(splits, "archive")
-    return TaskData(splits, "originals", manifest.partial, tuple(manifest.notes))
+    prepared = prepared_by(folder, request)
+    return TaskData(
+        splits, prepared.lineage, prepared.partial, prepared.notes, classes=prepared.classes
+    )

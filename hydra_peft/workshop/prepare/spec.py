@@ -17,6 +17,8 @@ class TaskSpec:
         aliases: other names of that folder.
         classes: labels lie below it.
         sizes: images by split.
+        classes_in_order: names of the classes in the original, by label, where the benchmark says
+            in which order; empty where the original's own order holds.
     """
 
     benchmark: str
@@ -25,3 +27,4 @@ class TaskSpec:
     aliases: Sequence[str]
     classes: int
     sizes: Mapping[str, int]
+    classes_in_order: Sequence[str] = ()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -20,15 +21,18 @@ class Pool:
 
     Attributes:
         keys: one key an example, as tensorflow/datasets builds them.
-        labels: int64 ``[n]``.
+        labels: int64 ``[n]``; or bool ``[n, classes]``, where an example has any number of classes.
         image: from index to the image: either a ``PIL.Image`` (stored as PNG, lossless) or the
             bytes of a file in a format that PIL reads (stored as they are). It is called from
             several threads.
+        classes: their names by label, for benchmarks that count them in an order of their own;
+            empty where labels are counted the same everywhere.
     """
 
     keys: Sequence[Key]
     labels: np.ndarray
     image: Callable[[int], Image.Image | bytes]
+    classes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         assert len(self.keys) == len(self.labels), "one key and one label an example"
@@ -57,6 +61,37 @@ class Slice:
         first, end = size * self.start // 100, size * self.stop // 100
         return first, end if limit is None else min(end, first + limit)
 
+
+@dataclass(frozen=True)
+class Whole:
+    """All examples of a pool, in its own order."""
+
+    pool: str
+
+
+@dataclass(frozen=True)
+class OfEachClass:
+    """Some examples of each class of a pool: in hashed order from ``start`` to before ``stop``.
+
+    Of a class with fewer than ``of`` examples as large a share, rounded down.
+    """
+
+    pool: str
+    start: int
+    stop: int
+    of: int
+
+    def bounds(self, size: int) -> range:
+        """Return the places that are taken of a class with ``size`` examples."""
+        share = min(size, self.of)
+        return range(self.start * share // self.of, self.stop * share // self.of)
+
+
+#: what a split of a task is made of
+Piece: TypeAlias = Slice | Whole | OfEachClass
+
+#: splits of an original whose own training and test data are taken as they are
+TRAIN_AND_TEST: Mapping[str, Piece] = {"train": Whole("train"), "test": Whole("test")}
 
 #: slices of an original that has one pool for each split
 THREE_POOLS = {"train800": Slice("train"), "val200": Slice("validation"), "test": Slice("test")}
@@ -105,12 +140,14 @@ class Original:
 
     Attributes:
         name: for messages, such as ``CIFAR-100``.
-        tasks: task name to its slices: ``train800``, ``val200`` and ``test``.
+        tasks: of VTAB-1k, or made by its rule: task name to its slices, ``train800``, ``val200``
+            and ``test``.
         files: what ``download=true`` fetches; empty where a login or a form is needed.
         page: where a person finds the data and its licence.
         needs: the files or folders to put into the source folder, for messages.
         pools: from the source folder and the task's name to the pools that its slices name; raises
             UserError where a file is missing, truncated or not in the original format.
+        elevater: tasks of ELEVATER: task name to what ``train`` and ``test`` are.
     """
 
     name: str
@@ -119,3 +156,8 @@ class Original:
     page: str
     needs: Sequence[str]
     pools: Callable[[SourceFolder, str], dict[str, Pool]]
+    elevater: Mapping[str, Mapping[str, Piece]] = field(default_factory=dict)
+
+    def made(self, benchmark: str) -> Mapping[str, Mapping[str, Piece]]:
+        """Return the tasks of ``benchmark``, by name, and what their splits are made of."""
+        return self.elevater if benchmark == "elevater" else self.tasks

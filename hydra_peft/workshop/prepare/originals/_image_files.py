@@ -73,19 +73,23 @@ def png(path: Path) -> bytes:
 def file_pool(
     folder: Path,
     names: Sequence[str],
-    labels: Sequence[int] | np.ndarray,
+    labels: Sequence[int] | Sequence[Sequence[bool]] | np.ndarray,
     *,
     keys: Sequence[str] | None = None,
     read: Callable[[Path], bytes] = photo,
+    classes: Sequence[str] = (),
 ) -> Pool:
     """Return the pool of the files ``names`` in ``folder``, each stored as it is.
 
     Args:
+        labels: of each file, or which of the classes it has.
         keys: of the examples; None takes the names.
         read: :func:`photo` or :func:`png`.
+        classes: their names, by label.
     """
     return Pool(
         keys=names if keys is None else keys,
-        labels=np.asarray(labels, dtype=np.int64),
+        labels=np.asarray(labels, dtype=bool if np.ndim(labels) > 1 else np.int64),
         image=lambda index: read(folder / names[index]),
+        classes=classes,
     )

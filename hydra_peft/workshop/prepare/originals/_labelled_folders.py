@@ -11,7 +11,7 @@ from hydra_peft.workshop.prepare.originals._base import Pool
 from hydra_peft.workshop.prepare.originals._image_files import file_pool
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
-#: the only files that are images, by name, as tensorflow/datasets has it
+#: what names of images end with in tensorflow/datasets, unless it is told otherwise
 SUFFIX = ".jpg"
 
 
@@ -59,11 +59,16 @@ def class_label(
 
 
 def labelled_images(
-    source: SourceFolder, root: Path, classes: Sequence[str], *, any_case: bool = False
+    source: SourceFolder,
+    root: Path,
+    classes: Sequence[str],
+    *,
+    any_case: bool = False,
+    suffix: str = SUFFIX,
 ) -> list[Labelled]:
     """Return all images below ``root``, by folder and file name in the order of code points.
 
-    Hidden files are passed over. Files that are no ``.jpg`` and classes without a folder are left
+    Hidden files are passed over. Files without the suffix and classes without a folder are left
     out with a note.
 
     Args:
@@ -71,6 +76,7 @@ def labelled_images(
         root: holds one folder a class.
         classes: names of all classes in the order of their labels.
         any_case: see :func:`class_label`.
+        suffix: what an image's name ends with.
 
     Raises:
         UserError: ``root`` cannot be read, a folder is no class's or has no image, or a class has
@@ -92,7 +98,7 @@ def labelled_images(
     return [
         Labelled(folder, file, label)
         for folder, label in labels.items()
-        for file in _images(source, root / folder)
+        for file in _images(source, root / folder, suffix)
     ]
 
 
@@ -125,18 +131,44 @@ def class_named_pool(
         [image.path for image in images],
         [image.label for image in images],
         keys=[f"{image.folder}_{image.file}" for image in images],
+        classes=classes,
     )
 
 
-def _images(source: SourceFolder, folder: Path) -> list[str]:
-    files = sorted(p.name for p in folder.iterdir() if _visible(p.name))
-    images = [name for name in files if name.endswith(SUFFIX)]
+def folders_pool(
+    source: SourceFolder,
+    root: Path,
+    classes: Sequence[str],
+    published: int,
+    suffix: str = SUFFIX,
+) -> Pool:
+    """Return all images ``<class>/<file>`` below ``root`` as one pool; paths are the keys.
+
+    Args:
+        source: takes notes of what is missing.
+        root: holds one folder a class.
+        classes: names of all classes in the order of their labels.
+        published: how many images there should be.
+        suffix: what an image's name ends with.
+
+    Raises:
+        UserError: a folder is no class's, or has no image.
+    """
+    images = labelled_images(source, root, classes, suffix=suffix)
+    source.expect_count(f"images in {root.name}", len(images), published)
+    return file_pool(root, [one.path for one in images], [one.label for one in images])
+
+
+def _images(source: SourceFolder, folder: Path, suffix: str) -> list[str]:
+    # Tables that lie beside the images, as GTSRB has them, are no odd files.
+    files = sorted(p.name for p in folder.iterdir() if _visible(p.name) and p.suffix != ".csv")
+    images = [name for name in files if name.endswith(suffix)]
     if not images:
-        raise UserError(f"{folder} holds no {SUFFIX} file: unpack it again.")
+        raise UserError(f"{folder} holds no {suffix} file: unpack it again.")
     if len(images) < len(files):
-        others = [name for name in files if not name.endswith(SUFFIX)]
+        others = [name for name in files if not name.endswith(suffix)]
         more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
-        source.note(f"{source.name}: left out {folder.name}/{others[0]}{more}, no {SUFFIX} files.")
+        source.note(f"{source.name}: left out {folder.name}/{others[0]}{more}, no {suffix} files.")
     return images
 
 

@@ -13,7 +13,7 @@ import PIL
 from hydra_peft import __version__
 from hydra_peft.errors import UserError
 from hydra_peft.files import MAX_JSON_BYTES, write_json
-from hydra_peft.workshop.prepare.originals._base import Key, Pool, Slice
+from hydra_peft.workshop.prepare.originals._base import Key, OfEachClass, Piece, Pool, Slice
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 
@@ -33,19 +33,18 @@ def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def describe_slices(
-    slices: Mapping[str, Slice], pools: Mapping[str, Pool], limits: Mapping[str, int | None]
+    slices: Mapping[str, Piece], pools: Mapping[str, Pool], limits: Mapping[str, int | None]
 ) -> dict[str, Any]:
-    """Return for each split its pool and its boundaries in hashed order."""
-    described = {}
+    """Return for each split its pool and its boundaries in hashed order; none of a whole pool."""
+    described: dict[str, dict[str, Any]] = {}
     for split, piece in slices.items():
         size = len(pools[piece.pool].keys)
-        first, end = piece.bounds(size, limits[split])
-        described[split] = {
-            "pool": piece.pool,
-            "pool_size": size,
-            "percent": [piece.start, piece.stop],
-            "bounds": [first, end],
-        }
+        described[split] = {"pool": piece.pool, "pool_size": size}
+        if isinstance(piece, Slice):
+            bounds = list(piece.bounds(size, limits[split]))
+            described[split] |= {"percent": [piece.start, piece.stop], "bounds": bounds}
+        elif isinstance(piece, OfEachClass):
+            described[split] |= {"of_each_class": [piece.start, piece.stop, piece.of]}
     return described
 
 

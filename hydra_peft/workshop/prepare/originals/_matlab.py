@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,42 @@ def read_integers(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         if not np.array_equal(integers[name], values):
             raise UserError(f"{path}: '{name}' holds values that are no whole numbers.")
     return integers
+
+
+def read_texts(path: Path, name: str) -> list[str]:
+    """Return the texts of the cell array ``name``.
+
+    Raises:
+        UserError: the file is no MATLAB 5 file, or has no such array.
+    """
+    values = _squeezed(path, name).reshape(-1).tolist()
+    if not values or not all(isinstance(value, str) for value in values):
+        raise UserError(f"{path}: '{name}' is no list of texts: fetch it again.")
+    return values
+
+
+def read_records(path: Path, name: str, *fields: str) -> list[tuple[Any, ...]]:
+    """Return ``fields`` of each element of the struct array ``name``: numbers and texts.
+
+    Raises:
+        UserError: the file is no MATLAB 5 file, or has no such array or field.
+    """
+    values = _squeezed(path, name).reshape(-1)
+    missing = [field for field in fields if field not in (values.dtype.names or ())]
+    if missing:
+        raise UserError(f"{path}: '{name}' has no field '{missing[0]}': fetch it again.")
+    return [tuple(value[field] for field in fields) for value in values]
+
+
+def _squeezed(path: Path, name: str) -> np.ndarray:
+    scipy_io = optional("scipy.io")
+    try:
+        values = scipy_io.loadmat(str(path), variable_names=[name], squeeze_me=True).get(name)
+    except Exception as error:  # as above
+        raise _unreadable(path, error) from None
+    if values is None:
+        raise UserError(f"{path} has no '{name}': it is another file, fetch it again.")
+    return np.asarray(values)
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

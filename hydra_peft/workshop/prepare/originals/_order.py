@@ -8,11 +8,12 @@ integer; the salt is the split's name. Slices such as ``train[:800]`` count in t
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Key, Pool, Slice
+from hydra_peft.workshop.prepare.originals._base import Key, OfEachClass, Piece, Pool, Whole
 
 #: VTAB-1k's sizes; None takes the whole slice
 LIMITS: Mapping[str, int | None] = {"train800": 800, "val200": 200, "test": None}
@@ -20,25 +21,44 @@ LIMITS: Mapping[str, int | None] = {"train800": 800, "val200": 200, "test": None
 
 def select(
     pools: Mapping[str, Pool],
-    slices: Mapping[str, Slice],
+    slices: Mapping[str, Piece],
     limits: Mapping[str, int | None] = LIMITS,
 ) -> dict[str, list[int]]:
     """Return for each split the indices into its pool, in the order of their hashes.
 
+    Those of a whole pool are in its own order.
+
     Args:
         pools: pools by name.
-        slices: slice by split name.
-        limits: most examples of each split.
+        slices: what each split is made of, by its name.
+        limits: most examples of each split that is a slice.
     """
     orders = {
         name: hashed_order(pools[name].keys, salt=name)
-        for name in {piece.pool for piece in slices.values()}
+        for name in {piece.pool for piece in slices.values() if not isinstance(piece, Whole)}
     }
     chosen = {}
     for split, piece in slices.items():
-        order = orders[piece.pool]
-        first, end = piece.bounds(len(order), limits[split])
-        chosen[split] = order[first:end]
+        if isinstance(piece, Whole):
+            chosen[split] = list(range(len(pools[piece.pool].keys)))
+        elif isinstance(piece, OfEachClass):
+            chosen[split] = _of_each_class(pools[piece.pool], orders[piece.pool], piece)
+        else:
+            order = orders[piece.pool]
+            first, end = piece.bounds(len(order), limits[split])
+            chosen[split] = order[first:end]
+    return chosen
+
+
+def _of_each_class(pool: Pool, order: Sequence[int], piece: OfEachClass) -> list[int]:
+    sizes = Counter(pool.labels.tolist())
+    seen: Counter[int] = Counter()
+    chosen = []
+    for index in order:
+        label = int(pool.labels[index])
+        if seen[label] in piece.bounds(sizes[label]):
+            chosen.append(index)
+        seen[label] += 1
     return chosen
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
+
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare.download import download
-from hydra_peft.workshop.prepare.originals._base import Original
+from hydra_peft.workshop.prepare.originals._base import OfEachClass, Original, Pool
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 from hydra_peft.workshop.prepare.originals._writer import Written, check_absent, write_task
 from hydra_peft.workshop.prepare.spec import TaskSpec
@@ -82,12 +85,15 @@ def prepare(
     """
     check_absent(out / task.folder, overwrite=overwrite)
     source = open_source(original, folder)
+    if task.benchmark == "elevater":
+        _note_what_differs(original, source, task.name)
     try:
+        pools = original.pools(source, task.name)
         return write_task(
             out,
             task,
-            pools=original.pools(source, task.name),
-            slices=original.tasks[task.name],
+            pools={name: in_order(pool, task, source) for name, pool in pools.items()},
+            slices=original.made(task.benchmark)[task.name],
             source=source,
             partial=partial,
             overwrite=overwrite,
@@ -96,6 +102,38 @@ def prepare(
         # Also where it failed: a note may say why.
         for note in source.notes:
             say(f"note: {note}")
+
+
+def _note_what_differs(original: Original, source: SourceFolder, task: str) -> None:
+    """Note why few-shot samples of a task are not those of ELEVATER's own toolkit."""
+    source.note(
+        "ELEVATER's hub lists images in an order of its own: samples of one seed are drawn by its "
+        "rule, and are of other images."
+    )
+    if any(isinstance(piece, OfEachClass) for piece in original.elevater[task].values()):
+        source.note(
+            f"{source.name}: the split was drawn by CLIP's authors and is not published; here it "
+            "is drawn, of each class alike, by the hash of the images' names."
+        )
+
+
+def in_order(pool: Pool, task: TaskSpec, source: SourceFolder) -> Pool:
+    """Return ``pool`` with labels in the order in which the benchmark counts classes, by name.
+
+    Raises:
+        UserError: the original lacks a class, or has one that the benchmark has not.
+    """
+    wanted = list(task.classes_in_order)
+    if not wanted or not pool.classes or list(pool.classes) == wanted:
+        return pool
+    if odd := sorted({*wanted} ^ {*pool.classes}):
+        lacks = "lacks" if odd[0] in wanted else "has another class,"
+        raise UserError(
+            f"{task.name}: of the {len(wanted)} classes of {source.name} {source.folder} {lacks} "
+            f"'{odd[0]}': complete it, or take another copy."
+        )
+    places = np.array([wanted.index(name) for name in pool.classes], dtype=np.int64)
+    return dataclasses.replace(pool, labels=places[pool.labels], classes=wanted)
 
 
 def open_source(original: Original, folder: Path) -> SourceFolder:

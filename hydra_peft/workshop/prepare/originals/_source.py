@@ -115,8 +115,8 @@ class SourceFolder:
     def expect_count(self, what: str, found: int, published: int) -> None:
         """Note it, and the source as incomplete, if it holds another number than was published.
 
-        A part of an original is well-formed and can be prepared; but the order of examples is by
-        hash, so other examples than VTAB-1k's may then come first.
+        A part of an original is well-formed and can be prepared; but other examples than the
+        benchmark's may then come first.
 
         Args:
             what: of what; goes into the sentence.
@@ -124,7 +124,7 @@ class SourceFolder:
         if found != published:
             sentence = (
                 f"{self.name}: {found:,} {what} where {published:,} were published, so the "
-                "examples are not exactly VTAB-1k's."
+                "examples are not exactly the benchmark's."
             )
             self.note(sentence)
             if sentence not in self.incomplete:

@@ -66,6 +66,11 @@ def read_entries(listing: Path, pattern: str, form: str) -> list[Entry]:
     return entries
 
 
+def is_below(name: str, folder: str = "") -> bool:
+    """Whether ``name`` is a file in ``folder``, or a plain file name where none is given."""
+    return re.fullmatch(rf"{re.escape(folder)}/{NAME}" if folder else NAME, name) is not None
+
+
 def refuse_repeats(entries: Iterable[Entry]) -> None:
     """Check that no two entries, of one list or of several, are of the same example."""
     seen: dict[str, Entry] = {}

@@ -24,7 +24,7 @@ from hydra_peft.data.manifests import MANIFEST, SCHEMA
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
 from hydra_peft.workshop.prepare.originals import _manifest
-from hydra_peft.workshop.prepare.originals._base import Pool, Slice
+from hydra_peft.workshop.prepare.originals._base import Piece, Pool
 from hydra_peft.workshop.prepare.originals._order import LIMITS, select
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 from hydra_peft.workshop.prepare.originals._stored import NoImageError, stored
@@ -32,6 +32,8 @@ from hydra_peft.workshop.prepare.spec import TaskSpec
 
 #: the two splits together, which most of the field trains on, and the parts it is a copy of
 JOINED, PARTS = "train800val200", ("train800", "val200")
+#: images of a split that a manifest names one by one; of more it could not be read again
+MOST_NAMED = 150_000
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,10 @@ class _Chosen(NamedTuple):
 
 @dataclass(frozen=True)
 class _File:
-    """A stored image: path below the task's folder, label, hash of its content."""
+    """A stored image: path below the task's folder, label as lists have it, hash of its content."""
 
     path: str
-    label: int
+    label: str
     sha256: str
 
 
@@ -73,7 +75,7 @@ def write_task(
     task: TaskSpec,
     *,
     pools: Mapping[str, Pool],
-    slices: Mapping[str, Slice],
+    slices: Mapping[str, Piece],
     source: SourceFolder,
     limits: Mapping[str, int | None] = LIMITS,
     partial: bool = False,
@@ -84,7 +86,7 @@ def write_task(
     Args:
         out: where tasks' folders lie; made if it does not exist.
         task: its name, folder, classes (labels must lie below it) and the expected number of images
-            of ``train800``, ``val200`` and ``test``.
+            of each split.
         pools: examples of the original by pool; ``image`` is called from several threads.
         slices: which of them make which split.
         source: what the pools were read from, for the manifest.
@@ -122,6 +124,7 @@ def write_task(
                 "lineage": "originals",
                 **_manifest.describe_source(source),
                 "partial": incomplete,
+                **({"classes": list(task.classes_in_order)} if task.classes_in_order else {}),
                 "slices": _manifest.describe_slices(slices, pools, limits),
                 "versions": _manifest.versions(),
                 "lists": lists,
@@ -189,6 +192,9 @@ def _check_disjoint(chosen: Mapping[str, _Chosen]) -> None:
 def _check_labels(task: TaskSpec, chosen: Mapping[str, _Chosen]) -> None:
     for part in chosen.values():
         pool = part.pool
+        if pool.labels.ndim > 1:
+            assert pool.labels.shape[1] == task.classes, "a column for each class"
+            continue
         for index in part.indices:
             if not 0 <= pool.labels[index] < task.classes:
                 raise UserError(
@@ -202,7 +208,7 @@ def _write_images(
     building: Path, task: str, chosen: Mapping[str, _Chosen]
 ) -> dict[str, list[_File]]:
     """Write the images of all splits; return what was written, in order."""
-    for split in (*chosen, JOINED):
+    for split in (*chosen, *((JOINED,) if chosen.keys() >= set(PARTS) else ())):
         (building / "images" / split).mkdir(parents=True)
     places = [
         (part.name, index, split, number)
@@ -216,7 +222,7 @@ def _write_images(
         content, ending = _content(task, pool, index)
         path = f"images/{split}/{number:06d}.{ending}"
         _write(building / path, content)
-        return _File(path, int(pool.labels[index]), hashlib.sha256(content).hexdigest())
+        return _File(path, _label(pool, index), hashlib.sha256(content).hexdigest())
 
     written: dict[str, dict[int, _File]] = {split: {} for split in chosen}
     # Originals are read in their own order: some are packed in pieces of many images.
@@ -225,6 +231,13 @@ def _write_images(
         _, _, split, number = place
         written[split][number] = file
     return {split: [files[n] for n in range(len(files))] for split, files in written.items()}
+
+
+def _label(pool: Pool, index: int) -> str:
+    """Return an example's label as lists have it: ``7``; of several ``3,7``, and ``-`` of none."""
+    if pool.labels.ndim == 1:
+        return str(int(pool.labels[index]))
+    return ",".join(map(str, pool.labels[index].nonzero()[0].tolist())) or "-"
 
 
 def _content(task: str, pool: Pool, index: int) -> tuple[bytes, str]:
@@ -251,15 +264,16 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _write_lists(building: Path, files: dict[str, list[_File]]) -> dict[str, str]:
-    """Write a list for each split and for the two parts together; return their hashes."""
-    parts = [file for part in PARTS for file in files[part]]
-    joined = []
-    for number, file in enumerate(parts):
-        path = f"images/{JOINED}/{number:06d}{Path(file.path).suffix}"
-        _copy(building / file.path, building / path)
-        joined.append(_File(path, file.label, file.sha256))
+    """Write a list for each split, and for VTAB's two parts together; return their hashes."""
+    lists = dict(files)
+    if files.keys() >= set(PARTS):
+        lists[JOINED] = []
+        for number, file in enumerate(file for part in PARTS for file in files[part]):
+            path = f"images/{JOINED}/{number:06d}{Path(file.path).suffix}"
+            _copy(building / file.path, building / path)
+            lists[JOINED].append(_File(path, file.label, file.sha256))
     hashes = {}
-    for split, members in {**files, JOINED: joined}.items():
+    for split, members in lists.items():
         text = "".join(f"{file.path} {file.label}\n" for file in members).encode()
         atomic_write(building / f"{split}.txt", text)
         hashes[f"{split}.txt"] = hashlib.sha256(text).hexdigest()
@@ -283,6 +297,7 @@ def _describe_splits(
             "sha256": [file.sha256 for file in files[split]],
         }
         for split, part in chosen.items()
+        if len(part.indices) <= MOST_NAMED
     }
 
 

@@ -13,7 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, two_pools
+from hydra_peft.workshop.prepare.originals._base import (
+    TRAIN_AND_TEST,
+    Original,
+    Pool,
+    RemoteFile,
+    two_pools,
+)
 from hydra_peft.workshop.prepare.originals._image_files import file_pool
 from hydra_peft.workshop.prepare.originals._labelled_folders import (
     Labelled,
@@ -69,12 +75,13 @@ def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
         source.note(
             f"{source.name}: tensorflow/datasets' partition depends on the order in which a file "
             "system lists files and cannot be rebuilt; 30 images a class were drawn by the "
-            "same rule from sorted names, so the examples are not VTAB-1k's."
+            "same rule from sorted names, so the examples are not the benchmark's."
         )
     for split, keys in parts.items():
         source.expect_count(f"images for {split}", len(keys), SIZES[split])
     return {
-        split: file_pool(root, list(keys), list(keys.values())) for split, keys in parts.items()
+        split: file_pool(root, list(keys), list(keys.values()), classes=CLASSES)
+        for split, keys in parts.items()
     }
 
 
@@ -127,6 +134,7 @@ def _entries(source: SourceFolder, name: str) -> list[Entry]:
 ORIGINAL = Original(
     name="Caltech-101",
     tasks={"caltech101": two_pools(90)},
+    elevater={"caltech101": TRAIN_AND_TEST},  # of these sizes too
     # URL and MD5: torchvision, caltech.py; size and sha256: tensorflow/datasets,
     # datasets/caltech101/checksums.tsv
     files=(

@@ -7,19 +7,18 @@ through torchvision, whose class unpickles the Python release.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-from PIL import Image
-
-from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, two_pools
+from hydra_peft.workshop.prepare.originals._base import (
+    TRAIN_AND_TEST,
+    Original,
+    Pool,
+    RemoteFile,
+    two_pools,
+)
+from hydra_peft.workshop.prepare.originals._cifar_binary import cifar_pool
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 ARCHIVE = "cifar-100-binary.tar.gz"
-SIDE = 32
-RECORD = 2 + 3 * SIDE * SIDE
-COARSE_CLASSES, CLASSES = 20, 100
+LABELS = {"coarse label": 20, "fine label": 100}
 SIZES = {"train": 50_000, "test": 10_000}
 
 
@@ -34,38 +33,15 @@ def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
 
 def _pool(source: SourceFolder, split: str) -> Pool:
     path = source.file(f"cifar-100-binary/{split}.bin", f"{split}.bin", archives=[ARCHIVE])
-    records = _records(path)
-    source.expect_count(f"records in {path.name}", len(records), SIZES[split])
-
-    def image(index: int) -> Image.Image:
-        planes = records[index, 2:].reshape(3, SIDE, SIDE)
-        return Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
-
-    return Pool(range(len(records)), records[:, 1].astype(np.int64), image)
-
-
-def _records(path: Path) -> np.ndarray:
-    """Return the file as uint8 ``[n, 3074]``, mapped rather than read."""
-    count, rest = divmod(path.stat().st_size, RECORD)
-    if rest or not count:
-        raise UserError(
-            f"{path} has {path.stat().st_size:,} bytes, no multiple of the {RECORD:,} of a record: "
-            f"it is truncated or not of {ARCHIVE}, fetch it again."
-        )
-    records = np.memmap(path, dtype=np.uint8, mode="r", shape=(count, RECORD))
-    for column, kind, classes in ((0, "coarse", COARSE_CLASSES), (1, "fine", CLASSES)):
-        wrong = np.flatnonzero(records[:, column] >= classes)
-        if len(wrong):
-            raise UserError(
-                f"{path}: record {wrong[0]} has the {kind} label {records[wrong[0], column]}, not "
-                f"one of 0 to {classes - 1}: it is damaged or not of {ARCHIVE}, fetch it again."
-            )
-    return records
+    pool = cifar_pool([path], LABELS, ARCHIVE)
+    source.expect_count(f"records in {path.name}", len(pool.keys), SIZES[split])
+    return pool
 
 
 ORIGINAL = Original(
     name="CIFAR-100",
     tasks={"cifar100": two_pools(90)},
+    elevater={"cifar100": TRAIN_AND_TEST},
     # The MD5 is restated by many public repositories (the data's page was not opened); size and
     # sha256: tensorflow/datasets, url_checksums/cifar100.txt
     files=(

@@ -6,7 +6,13 @@ images instead of handing on their files, and wants its own folder around the ar
 
 from __future__ import annotations
 
-from hydra_peft.workshop.prepare.originals._base import THREE_POOLS, Original, Pool, RemoteFile
+from hydra_peft.workshop.prepare.originals._base import (
+    THREE_POOLS,
+    TRAIN_AND_TEST,
+    Original,
+    Pool,
+    RemoteFile,
+)
 from hydra_peft.workshop.prepare.originals._image_files import file_pool
 from hydra_peft.workshop.prepare.originals._labelled_folders import class_label
 from hydra_peft.workshop.prepare.originals._listing import check_present
@@ -48,7 +54,7 @@ def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
         labels = [class_label(entry.fields[1], CLASSES, where=entry) for entry in entries]
         check_present(images, keys, listing)
         source.expect_count(f"images in {listing.name}", len(keys), SIZE)
-        pools[split] = file_pool(images, keys, labels)
+        pools[split] = file_pool(images, keys, labels, classes=CLASSES)
     return pools
 
 
@@ -60,6 +66,7 @@ def _entries(source: SourceFolder, name: str) -> list[Entry]:
 ORIGINAL = Original(
     name="DTD",
     tasks={"dtd": THREE_POOLS},
+    elevater={"dtd": TRAIN_AND_TEST},
     # URL and MD5: torchvision, dtd.py; size and sha256: tensorflow/datasets, url_checksums/dtd.txt
     files=(
         RemoteFile(

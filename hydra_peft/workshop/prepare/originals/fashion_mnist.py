@@ -7,17 +7,10 @@ publishers of both compress anew, so what is compared is the hash of the plain c
 
 from __future__ import annotations
 
-import numpy as np
-from PIL import Image
-
-from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare.originals._base import Original, Pool, two_pools
-from hydra_peft.workshop.prepare.originals._idx import read_idx
+from hydra_peft.workshop.prepare.originals._idx_images import idx_pools
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
-CLASSES = 10
-SIZES = {"train": 60_000, "test": 10_000}
-_FILES = {"train": "train", "test": "t10k"}
 #: of the plain content of Debian's 0.0~git20200523 files
 SHA256 = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -33,36 +26,7 @@ def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
     Raises:
         UserError: a file is missing, truncated or of another shape, or a label is out of range.
     """
-    return {split: _pool(source, split) for split in SIZES}
-
-
-def _pool(source: SourceFolder, split: str) -> Pool:
-    images = _read(source, f"{_FILES[split]}-images-idx3-ubyte", 3)
-    labels = _read(source, f"{_FILES[split]}-labels-idx1-ubyte", 1)
-    if len(images) != len(labels):
-        raise UserError(
-            f"{source.folder} has {len(images):,} images and {len(labels):,} labels of {split}: "
-            "the files are not of one set, fetch them again."
-        )
-    wrong = np.flatnonzero(labels >= CLASSES)
-    if len(wrong):
-        raise UserError(
-            f"{source.folder}: image {wrong[0]} of {split} has the label {labels[wrong[0]]}, not "
-            f"one of 0 to {CLASSES - 1}: not of {source.name}."
-        )
-    source.expect_count(f"images of {split}", len(images), SIZES[split])
-
-    def image(index: int) -> Image.Image:
-        return Image.fromarray(images[index])
-
-    return Pool(range(len(images)), labels.astype(np.int64), image)
-
-
-def _read(source: SourceFolder, name: str, axes: int) -> np.ndarray:
-    places = [f"{folder}{name}{end}" for folder in ("", "FashionMNIST/raw/") for end in (".gz", "")]
-    values, sha256 = read_idx(source.file(*places), axes)
-    source.expect_sha256(name, sha256, SHA256[name])
-    return values
+    return idx_pools(source, "FashionMNIST/raw", SHA256)
 
 
 ORIGINAL = Original(

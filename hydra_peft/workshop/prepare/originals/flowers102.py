@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import THREE_POOLS, Original, Pool, RemoteFile
+from hydra_peft.workshop.prepare.originals._base import (
+    THREE_POOLS,
+    TRAIN_AND_TEST,
+    Original,
+    Pool,
+    RemoteFile,
+)
 from hydra_peft.workshop.prepare.originals._image_files import file_pool
 from hydra_peft.workshop.prepare.originals._listing import check_present
 from hydra_peft.workshop.prepare.originals._matlab import read_integers
@@ -81,6 +87,7 @@ def _check_sets(path: Path, sets: dict[str, np.ndarray], labelled: int) -> None:
 ORIGINAL = Original(
     name="Oxford 102 Flowers",
     tasks={"flowers102": THREE_POOLS},
+    elevater={"flowers102": TRAIN_AND_TEST},
     # URLs and MD5 sums: torchvision, flowers102.py; sizes and sha256: tensorflow/datasets,
     # url_checksums/oxford_flowers102.txt
     files=(

@@ -15,7 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import THREE_POOLS, Original, Pool, RemoteFile
+from hydra_peft.workshop.prepare.originals._base import (
+    THREE_POOLS,
+    TRAIN_AND_TEST,
+    Original,
+    Pool,
+    RemoteFile,
+)
 from hydra_peft.workshop.prepare.originals._depth import depth_classes
 from hydra_peft.workshop.prepare.originals._image_files import file_pool, png
 from hydra_peft.workshop.prepare.originals._listing import check_listing
@@ -148,6 +154,7 @@ def _text(path: Path) -> str:
 ORIGINAL = Original(
     name="KITTI",
     tasks={"kitti_dist": THREE_POOLS},
+    elevater={"kitti_distance": TRAIN_AND_TEST},
     # Sizes and sha256: tensorflow/datasets, datasets/kitti/checksums.tsv; the devkit is that of
     # October 2019 and later, an earlier one had 63,778 bytes.
     files=(

@@ -11,7 +11,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, RemoteFile, two_pools
+from hydra_peft.workshop.prepare.originals._base import (
+    TRAIN_AND_TEST,
+    Original,
+    Pool,
+    RemoteFile,
+    two_pools,
+)
 from hydra_peft.workshop.prepare.originals._image_files import file_pool
 from hydra_peft.workshop.prepare.originals._listing import check_present
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
@@ -38,7 +44,7 @@ def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
     lists = {split: _entries(source, name) for split, name in LISTS.items()}
     every = [entry for entries in lists.values() for entry in entries]
     refuse_repeats(every)
-    _check_breeds(every)
+    breeds = _breeds(every)
     images = _images(source, every)
     pools = {}
     for split, entries in lists.items():
@@ -46,7 +52,7 @@ def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
         labels = [int(entry.fields[1]) - 1 for entry in entries]
         check_present(images, keys, entries[0].listing)
         source.expect_count(f"images in {LISTS[split]}", len(keys), SIZES[split])
-        pools[split] = file_pool(images, keys, labels)
+        pools[split] = file_pool(images, keys, labels, classes=breeds)
     return pools
 
 
@@ -59,7 +65,12 @@ def _entries(source: SourceFolder, name: str) -> list[Entry]:
     )
 
 
-def _check_breeds(entries: list[Entry]) -> None:
+def _breeds(entries: list[Entry]) -> list[str]:
+    """Return the breed of each class id that is there, in the ids' order, from the images' names.
+
+    Raises:
+        UserError: an id is out of range, or a breed has two.
+    """
     first: dict[str, Entry] = {}
     for entry in entries:
         image, number = entry.fields[:2]
@@ -75,6 +86,7 @@ def _check_breeds(entries: list[Entry]) -> None:
                 f"{entry}: '{image}' has the class id {number}, but '{before.fields[0]}' of the "
                 f"same breed has {before.fields[1]} in {before}: fetch annotations.tar.gz again."
             )
+    return sorted(first, key=lambda breed: int(first[breed].fields[1]))
 
 
 def _images(source: SourceFolder, entries: list[Entry]) -> Path:
@@ -86,6 +98,7 @@ def _images(source: SourceFolder, entries: list[Entry]) -> Path:
 ORIGINAL = Original(
     name="Oxford-IIIT Pets",
     tasks={"oxford_pets": two_pools(80)},
+    elevater={"oxford_pets": TRAIN_AND_TEST},
     # URLs and MD5 sums: torchvision, oxford_iiit_pet.py; sizes and sha256: tensorflow/datasets,
     # url_checksums/oxford_iiit_pet.txt
     files=(

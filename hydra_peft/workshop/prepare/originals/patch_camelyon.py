@@ -11,7 +11,13 @@ import numpy as np
 from PIL import Image
 
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.prepare.originals._base import THREE_POOLS, Original, Pool, RemoteFile
+from hydra_peft.workshop.prepare.originals._base import (
+    THREE_POOLS,
+    TRAIN_AND_TEST,
+    Original,
+    Pool,
+    RemoteFile,
+)
 from hydra_peft.workshop.prepare.originals._hdf5 import Hdf5Array
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
@@ -106,6 +112,7 @@ _FILES = (
 ORIGINAL = Original(
     name="PatchCamelyon",
     tasks={"patch_camelyon": THREE_POOLS},
+    elevater={"patch_camelyon": TRAIN_AND_TEST},
     # Sizes and sha256: tensorflow/datasets, datasets/patch_camelyon/checksums.tsv
     files=_FILES,
     page="https://github.com/basveeling/pcam",

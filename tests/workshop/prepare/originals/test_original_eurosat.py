@@ -54,7 +54,8 @@ def test_membership_labels_and_bytes(folder):
             assert label == LABELS[name]
             assert image == (folder / "2750" / name / file).read_bytes()
     assert notes == [
-        "EuroSAT: 90 images where 27,000 were published, so the examples are not exactly VTAB-1k's."
+        "EuroSAT: 90 images where 27,000 were published, so the examples are not exactly the "
+        "benchmark's."
     ]
 
 

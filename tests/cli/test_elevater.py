@@ -1,0 +1,124 @@
+"""ELEVATER's data as a user has it: prepared, checked, sampled, trained on, in a table."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fabricated_elevater import write_originals
+
+from hydra_peft.cli import check_data, prepare_data, tables, train
+
+Call = Callable[..., tuple[int, str, str]]
+
+#: one with a metric of its own, one with several labels, one with classes in another order
+SOME = ("hateful_memes", "voc2007", "fer2013")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("originals")
+    write_originals(folder, *SOME)
+    return folder
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """Call an entry point with words: exit code, stdout, stderr."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    def act(main: Callable[[], int], *words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["script", *map(str, words)])
+        before = signal.getsignal(signal.SIGTERM)
+        GlobalHydra.instance().clear()
+        try:
+            code = main()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            GlobalHydra.instance().clear()
+        return (code, *capfd.readouterr())
+
+    return act
+
+
+def test_from_originals_to_a_table(source: Path, tmp_path: Path, call: Call) -> None:
+    data, tasks = tmp_path / "data", ",".join(SOME)
+    order = ("elevater", f"task={tasks}", f"source={source}", f"out={data}/elevater")
+    code, out, err = call(prepare_data.main, *order, "partial=true")
+    assert code == 0, err
+    assert out.count("PARTIAL DATA") >= len(SOME)
+    report = tmp_path / "check.json"
+    places = (f"data={data}", f"cache={tmp_path}/cache", f"out={report}")
+    words = ("benchmark=elevater", f"task={tasks}", *places)
+    assert call(check_data.main, *words, "partial=true")[0] == 0
+    checked = json.loads(report.read_text())["tasks"]
+    assert {task: checked[task]["status"] for task in SOME} == dict.fromkeys(SOME, "ok")
+    code, out, _ = call(check_data.main, *words)
+    assert code == 1
+    assert "hateful_memes: train lists 8 images, expected 8500." in out
+
+    short = ("train.epochs=1", "device=cpu", "data.allow_partial=true", "dataset.shots=1")
+    short += (f"paths.data={data}", f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache")
+    runs = ",".join(f"elevater/{task}" for task in SOME)
+    code, _, err = call(train.main, "-m", "method=linear", f"dataset={runs}", *short)
+    assert code == 0, err
+    records = {
+        record["task"]: record
+        for record in (json.loads(p.read_text()) for p in tmp_path.rglob("runs/**/result.json"))
+    }
+    assert {task: record["primary"] for task, record in records.items()} == {
+        "hateful_memes": "roc_auc",
+        "voc2007": "map_11point",
+        "fer2013": "accuracy",
+    }
+    assert records["hateful_memes"]["data"]["counts"] == {"train": 2, "test": 6}
+    assert records["fer2013"]["data"]["counts"] == {"train": 7, "test": 7}
+    assert records["voc2007"]["data"]["counts"]["train"] >= 18
+    assert records["hateful_memes"]["data"]["classes"] == ["meme", "hatespeech meme"]
+    said = " ".join(records["voc2007"]["data"]["notes"])
+    assert "order of its own" in said
+    assert "difficult" in said
+    code, out, _ = call(tables.main, f"runs={tmp_path}/runs", f"out={tmp_path}/tables")
+    assert code == 0
+    assert "ELEVATER" in out
+    assert "PARTIAL DATA" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["dataset.shots=6"], "dataset.shots=6 is more than the 4 training images of class 0"),
+        (["dataset.shots=1", "protocol.tune=true"], "dataset.shots=1 leaves nothing"),
+        (["dataset.shots=3", "dataset.train_size=4"], "both set"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    source: Path, tmp_path: Path, call: Call, words: list[str], sentence: str
+) -> None:
+    data = tmp_path / "data" / "elevater"
+    order = ("elevater", "task=hateful_memes", f"source={source}", f"out={data}", "partial=true")
+    assert call(prepare_data.main, *order)[0] == 0
+    places = (f"paths.data={data.parent}", f"paths.runs={tmp_path}/runs")
+    places += (f"paths.cache={tmp_path}/cache", "data.allow_partial=true", "device=cpu")
+    code, _, err = call(train.main, "dataset=elevater/hateful_memes", *places, *words)
+    assert code == 2
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_a_task_that_is_not_prepared_says_how(tmp_path: Path, call: Call) -> None:
+    places = (f"paths.data={tmp_path}", f"paths.runs={tmp_path}/runs", "device=cpu")
+    code, _, err = call(train.main, "dataset=elevater/dtd", *places)
+    assert code == 2
+    assert "python scripts/prepare_data.py elevater task=dtd source=<original files>" in err
+
+
+def test_an_archive_is_of_vtab1k(call: Call) -> None:
+    code, _, err = call(prepare_data.main, "elevater", "archive=some.tar.gz")
+    assert code == 2
+    assert "archive= is for VTAB-1k" in err
