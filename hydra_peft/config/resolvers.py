@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hydra_peft.checkout import ROOT
+from hydra_peft.checkout import ROOT, option
 
 
 def register_resolvers() -> None:
@@ -21,6 +21,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("log_spaced", log_spaced, replace=True)
     OmegaConf.register_new_resolver("prepared_weights", prepared_weights, replace=True)
     OmegaConf.register_new_resolver("tuned_on", tuned_on, replace=True)
+    OmegaConf.register_new_resolver("usual_head", usual_head, replace=True)
 
 
 @functools.cache
@@ -43,6 +44,17 @@ def benchmarks(key: str, dataset: str) -> str:
 
     found: str = getattr(find_benchmark(benchmark_of(dataset)), key)
     return found
+
+
+@functools.cache
+def usual_head(dataset: str, model: str) -> str:
+    """Return the head that runs of ``conf/dataset/<dataset>.yaml`` on ``conf/model/<model>.yaml``
+    take by default: the benchmark's where the model has a text tower, else ``linear``."""
+    from hydra_peft.config.benchmarks import find_benchmark  # which needs this module
+
+    if option("model", model).get("text_tower") is None:
+        return "linear"
+    return find_benchmark(benchmark_of(dataset)).clip_head
 
 
 @functools.cache

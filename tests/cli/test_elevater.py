@@ -61,7 +61,13 @@ def test_from_originals_to_a_table(source: Path, tmp_path: Path, call: Call) -> 
     assert code == 1
     assert "hateful_memes: train lists 8 images, expected 8500." in out
 
-    short = ("train.epochs=1", "device=cpu", "data.allow_partial=true", "dataset.shots=1")
+    short = (
+        "protocol.tune=false",
+        "train.epochs=1",
+        "device=cpu",
+        "data.allow_partial=true",
+        "dataset.shots=1",
+    )
     short += (f"paths.data={data}", f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache")
     runs = ",".join(f"elevater/{task}" for task in SOME)
     code, _, err = call(train.main, "-m", "method=linear", f"dataset={runs}", *short)
@@ -91,8 +97,11 @@ def test_from_originals_to_a_table(source: Path, tmp_path: Path, call: Call) -> 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["dataset.shots=6"], "dataset.shots=6 is more than the 4 training images of class 0"),
-        (["dataset.shots=1", "protocol.tune=true"], "dataset.shots=1 leaves nothing"),
+        (
+            ["protocol.tune=false", "dataset.shots=6"],
+            "dataset.shots=6 is more than the 4 training images of class 0",
+        ),
+        (["dataset.shots=1"], "dataset.shots=1 leaves nothing"),
         (["dataset.shots=3", "dataset.train_size=4"], "both set"),
     ],
 )
