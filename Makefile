@@ -17,7 +17,7 @@ demo: install
 	@$(RUN) scripts/demo.py
 
 test: lint
-	@$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long and not real"
+	@$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long and not real"
 
 test-long: install
 	@$(RUN) -m pytest -n 2 -m long

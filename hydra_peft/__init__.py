@@ -14,6 +14,7 @@ A run of ``scripts/train.py`` is used from its folder::
 
     trained = hydra_peft.load_run("results/runs/mini/digits/<run>")
     names, probabilities = trained.predict(["one.png", "two.png"])
+    hydra_peft.export_run("results/runs/mini/digits/<run>", to="timm")    # or to="peft"
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from hydra_peft.adaptation.storage import save_adapter as save_adapter
     from hydra_peft.adapters.low_rank import LowRankLinear as LowRankLinear
     from hydra_peft.errors import UserError as UserError
+    from hydra_peft.export.exporting import export_run as export_run
     from hydra_peft.methods import method_names as method_names
     from hydra_peft.runs.predicting import TrainedRun as TrainedRun
     from hydra_peft.runs.predicting import load_run as load_run
@@ -54,6 +56,7 @@ _HOMES = {
     "save_adapter": "adaptation.storage",
     "LowRankLinear": "adapters.low_rank",
     "UserError": "errors",
+    "export_run": "export.exporting",
     "method_names": "methods",
     "TrainedRun": "runs.predicting",
     "load_run": "runs.predicting",

@@ -31,17 +31,17 @@ class ScaledOutput(LinearAdapter):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[..., in_features]`` to ``[..., out_features]``."""
         out: Tensor = self.base(x)
-        return (out * self._factors(self.scale)).to(out.dtype)
+        return (out * self.factors(self.scale)).to(out.dtype)
 
     def folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """Return ``diag(s) W0`` and ``s b0``."""
-        factors = self._factors(cast(self.scale, dtype))
+        factors = self.factors(cast(self.scale, dtype))
         bias = cast(self.base.bias, dtype)
         return cast(self.base.weight, dtype) * factors[:, None], None if bias is None else (
             factors * bias
         )
 
-    def _factors(self, scale: Tensor) -> Tensor:
+    def factors(self, scale: Tensor) -> Tensor:
         """Return a factor for each output, 1 for those of parts that are not scaled."""
         if not self.parts:
             return scale

@@ -10,7 +10,10 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from hydra_peft.backbones.architectures import input_size, normalization
+from hydra_peft.backbones.text_encoder import TextEncoder
 from hydra_peft.data.split import Batch
+from hydra_peft.data.tokenizer import Encoding
+from hydra_peft.errors import UserError
 from hydra_peft.training.batches import Normalizer, Prepare
 
 
@@ -30,6 +33,26 @@ class OwnInputs(Protocol):
 def image_size(backbone: nn.Module) -> tuple[int, int] | None:
     """Return the ``(height, width)`` in pixels of a backbone's images; None if it takes none."""
     return None if isinstance(backbone, OwnInputs) else input_size(backbone)
+
+
+def text_encoding(backbone: nn.Module, max_length: int | None) -> Encoding | None:
+    """Return how a backbone reads texts; None if it takes none, or has no tokenizer.
+
+    Args:
+        max_length: tokens of an example at most; None takes as many as the backbone has positions.
+
+    Raises:
+        UserError: it has fewer positions.
+    """
+    if not isinstance(backbone, TextEncoder) or backbone.tokenizer is None:
+        return None
+    most = backbone.most_tokens
+    if max_length is not None and max_length > most:
+        raise UserError(
+            f"data.max_length={max_length} is more than the {most} positions of this model: lower "
+            "it, or leave it out."
+        )
+    return Encoding(backbone.tokenizer, max_length or most)
 
 
 def preparation(backbone: nn.Module, name: str, device: torch.device) -> Prepare:

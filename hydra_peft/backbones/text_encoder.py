@@ -93,11 +93,14 @@ class TextEncoder(nn.Module):
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Map what :meth:`prepare` gives to ``[b, outputs]``."""
         encoder = cast(nn.Module, getattr(self, self.family))
-        states: Tensor = encoder(**inputs).last_hidden_state
+        # Of a mask of two dimensions transformers asks whether it masks anything: a GPU would be
+        # waited for, and the meta device has no answer.
+        mask = inputs["attention_mask"][:, None, None]
+        states: Tensor = encoder(**{**inputs, "attention_mask": mask}).last_hidden_state
         if self.pooling == "first":
             return cast(Tensor, self.classifier(states[:, 0]))
-        mask = inputs["attention_mask"].unsqueeze(2).to(states.dtype)
-        return cast(Tensor, self.classifier((states * mask).sum(1) / mask.sum(1)))
+        there = inputs["attention_mask"].unsqueeze(2).to(states.dtype)
+        return cast(Tensor, self.classifier((states * there).sum(1) / there.sum(1)))
 
     def check_described(self, weights: Path) -> None:
         """Check that the config.json beside a file of weights describes this model.

@@ -28,7 +28,7 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
   step       a training step of a whole model by method: time, images/s, peak memory, share of the
              machine's own matrix-product rate
              architecture=vit_base_patch16_224 batch_sizes=16 precisions=auto repeats=5 calls=1
-             compile=auto memory=true
+             compile=auto memory=true methods=table8 (or all, or ssf,vpt_deep)
   task       one task from JPEG files to its score, ours against a plain loop, phases apart; what
              the plain loop does not get done in plain_seconds is predicted
              images=16 test_images=160 epochs=10 evaluations=10 batch_size=16 ...

@@ -139,21 +139,26 @@ def _described(config: DictConfig, resolved: Resolved) -> DictConfig:
 def _described_model(config: DictConfig) -> DictConfig:
     """Return ``config`` with what the folder in ``model.checkpoint`` says, where it has null.
 
+    Arguments that are given beside are kept.
+
     Raises:
         UserError: it is no folder in Hugging Face form.
     """
-    section = config.get("model")
-    if not isinstance(section, DictConfig) or section.get("architecture", "") is not None:
+    written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False)).get("model")
+    if not isinstance(written, dict) or written.get("architecture", "") is not None:
         return config
+    section = _section(config, "model")
     place = _value(section, "checkpoint", "model")
     if place is None:
         raise UserError(
             "model.architecture=null takes a text encoder's shape from its folder: set "
             "model.checkpoint=<folder with config.json, model.safetensors and tokenizer.json>."
         )
+    found = describe_folder(str(place))
+    found["arguments"] |= _value(section, "arguments", "model") or {}
     config = copy.deepcopy(config)
-    for key, value in describe_folder(str(place)).items():
-        if section.get(key) is None:
+    for key, value in found.items():
+        if written.get(key) is None or key == "arguments":
             OmegaConf.update(config, f"model.{key}", value, force_add=True)
     return config
 

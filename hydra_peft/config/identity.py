@@ -25,7 +25,7 @@ NOT_SCIENCE = {
     ),
     # Prompts count where a head starts from them.
     "dataset": ("source", "folder", "aliases", "recipe", "versions", "prompts", "source_options"),
-    "data": ("cache", "allow_partial"),
+    "data": ("cache", "allow_partial", "hub"),
     "optimizer": (),
     "scheduler": (),
     # What a protocol fills in acts through the groups that take it.
@@ -45,8 +45,11 @@ _USUAL: dict[str, dict[str, Any]] = {
         "crop": False,
     },
     "model": {"image_size": None, "antialias": True, "projection": None},
-    "data": {"augment": "none", "augment_options": {}, "crop": "task"},
-    "protocol": {"tune_seed": None, "trial_epochs": None, "trial_selection": "last"},
+    "data": {"augment": "none", "augment_options": {}, "crop": "task", "max_length": None},
+    "protocol": {
+        **{"select_split": None, "tune_seed": None},
+        **{"trial_epochs": None, "trial_selection": "last"},
+    },
     "train": {"eval_after": None},
 }
 #: the same of a whole group: every run had a linear head before there were others

@@ -14,9 +14,9 @@ from hydra_peft.checkout import ROOT, option
 def register_resolvers() -> None:
     """Make ``project_root`` and the other functions here known to OmegaConf."""
     OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
-    OmegaConf.register_new_resolver("benchmark_of", benchmark_of, replace=True)
     OmegaConf.register_new_resolver("benchmarks", benchmarks, replace=True)
     OmegaConf.register_new_resolver("first_protocol", first_protocol, replace=True)
+    OmegaConf.register_new_resolver("benchmark_of", benchmark_of, replace=True)
     OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
     OmegaConf.register_new_resolver("log_spaced", log_spaced, replace=True)
     OmegaConf.register_new_resolver("prepared_weights", prepared_weights, replace=True)
@@ -59,7 +59,7 @@ def usual_head(dataset: str, model: str) -> str:
 
 @functools.cache
 def benchmark_of(dataset: str) -> str:
-    """Return the benchmark that ``conf/dataset/<dataset>.yaml`` names; empty where none does."""
+    """Return the benchmark of ``conf/dataset/<dataset>.yaml``; empty of a user's own folder's."""
     path = ROOT / "conf" / "dataset" / f"{dataset}.yaml"
     text = path.read_text("utf-8") if path.is_file() else ""
     found = re.search(r"^benchmark: *([\w-]+)", text, re.MULTILINE)

@@ -342,6 +342,10 @@ class DataConfig:
             an incomplete original; records and tables then say so.
         augment: random changes of training images, a module of :mod:`hydra_peft.augmentations`.
         augment_options: its options; checked and completed by :mod:`hydra_peft.config.check`.
+        max_length: tokens of a text or pair, special ones included, at most; longer ones are cut.
+            null takes as many as the model has positions.
+        hub: whether data sets that the Hugging Face hub has come from there, where their source
+            reads it.
         crop: whether the middle of each image is taken: ``task`` as the data set's own ``crop``
             says, ``true``, ``false``.
     """
@@ -351,6 +355,8 @@ class DataConfig:
     allow_partial: bool
     augment: str = "none"
     augment_options: dict[str, Any] = field(default_factory=dict)
+    max_length: Annotated[int, Limits(least=8, most=100_000)] | None = None
+    hub: bool = False
     crop: str = "task"
 
     def __post_init__(self) -> None:
@@ -384,6 +390,10 @@ class FillsConfig(_Group, key="protocol.fills"):
             likewise.
         precision: of computing (``precision``); configs of older code have it there alone.
         eval_after: of ``train``.
+        clip_grad: largest norm of the gradient (``train.clip_grad``); null does not clip.
+        decay: what ``optimizer.weight_decay`` acts on (``optimizer.decay``).
+        warmup_ratio: share of all steps that the warm-up takes (``scheduler.warmup_ratio``).
+        warmup_lr: learning rate at the first step (``scheduler.warmup_lr``).
     """
 
     recipe: str
@@ -396,6 +406,10 @@ class FillsConfig(_Group, key="protocol.fills"):
     min_lr: EndRate
     precision: str = "fp32"
     eval_after: Epochs | None = None
+    clip_grad: float | None = None
+    decay: str = "all"
+    warmup_ratio: Share = 0.0
+    warmup_lr: EndRate = 1e-6
 
 
 @dataclass(frozen=True)
@@ -408,6 +422,8 @@ class ProtocolConfig(_Group, key="protocol"):
             ``dataset.splits``.
         evaluate_split: the split that is scored; likewise.
         selection: ``last`` epoch, or the ``best`` of the evaluations on ``evaluate_split``.
+        select_split: the split whose evaluations choose the epoch in the place of
+            ``evaluate_split``, which is then scored once, at the end; null for none.
         evaluate_every: epochs between evaluations; null evaluates once, at the end.
         tune: choose out of ``grid`` on the held-out split (``val``) after training on ``fit``,
             then do the run with what was chosen.
@@ -438,6 +454,12 @@ class ProtocolConfig(_Group, key="protocol"):
     tune_seed: Seed | None = None
     trial_epochs: Epochs | None = None
     trial_selection: str = "last"
+    select_split: str | None = None
+
+    @property
+    def chosen_on(self) -> str:
+        """The split that is scored after epochs, and chooses one where any is chosen."""
+        return self.select_split or self.evaluate_split
 
     def __post_init__(self) -> None:
         super().__post_init__()

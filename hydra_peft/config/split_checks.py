@@ -10,8 +10,8 @@ from hydra_peft.errors import UserError
 if TYPE_CHECKING:
     from hydra_peft.config.schema import DatasetConfig, ProtocolConfig
 
-#: protocols that may choose an epoch on the test set, because the code they reproduce does
-MAY_SELECT_ON_TEST = ("official",)
+#: protocols that may choose an epoch on the test set, because what they reproduce does
+MAY_SELECT_ON_TEST = ("official", "best_epoch")
 
 
 def check_splits(protocol: ProtocolConfig, dataset: DatasetConfig) -> None:
@@ -31,7 +31,15 @@ def check_splits(protocol: ProtocolConfig, dataset: DatasetConfig) -> None:
             f"protocol.evaluate_split={protocol.evaluate_split} overlaps "
             f"protocol.train_split={protocol.train_split}: score on images that are not trained on."
         )
-    on_test = role_of(protocol.evaluate_split, vars(roles)) in ("test", FURTHER)
+    if (chooses := protocol.select_split) is not None:
+        _one_of("select_split", chooses, roles.names())
+        if chooses in (protocol.evaluate_split, *parts[protocol.train_split]):
+            raise UserError(
+                f"protocol.select_split={chooses} is no data apart: it is trained on "
+                f"(protocol.train_split={protocol.train_split}) or scored as the result "
+                f"(protocol.evaluate_split={protocol.evaluate_split})."
+            )
+    on_test = role_of(protocol.chosen_on, vars(roles)) in ("test", FURTHER)
     if protocol.selection == "best" and on_test and protocol.name not in MAY_SELECT_ON_TEST:
         raise UserError(
             f"protocol.name={protocol.name} may not select the best epoch on the test set: only "

@@ -16,7 +16,7 @@ from hydra_peft.data.few_shots import FIT, VAL, at_source, held_out, sample
 from hydra_peft.data.overlap import rows
 from hydra_peft.data.shares import draw, draw_each
 from hydra_peft.data.sources import DataRequest, load_task
-from hydra_peft.data.split import Images, Ragged, Rows, Split
+from hydra_peft.data.split import Images, Ragged, Rows, Split, Texts
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
@@ -150,5 +150,7 @@ def _take(split: Split, chosen: Tensor, name: str = "drawn") -> Split:
 def _rows(inputs: Rows, chosen: Tensor, name: str) -> Rows:
     if isinstance(inputs, Images):
         return inputs.part(chosen.tolist(), name)
+    if isinstance(inputs, Texts):
+        return inputs.part(chosen.tolist())
     assert isinstance(inputs, Tensor | Ragged), "a source's inputs are images or in memory"
     return inputs[chosen]

@@ -12,7 +12,9 @@ from hydra_peft.data.cropping import CroppedImages
 from hydra_peft.data.decoding import decode, in_threads
 from hydra_peft.data.image_cache import open_cache
 from hydra_peft.data.images import ArrayImages
-from hydra_peft.data.split import Images, Rows, Split
+from hydra_peft.data.split import Images, Rows, Split, Texts
+from hydra_peft.data.token_cache import tokenized
+from hydra_peft.data.tokenizer import Encoding
 from hydra_peft.errors import UserError
 
 #: images decoded by one thread at a time
@@ -48,26 +50,44 @@ def prepare_split(
     size: tuple[int, int] | None,
     cache: Path | None,
     title: str,
+    encoding: Encoding | None = None,
     crop: bool = False,
 ) -> Split:
-    """Return ``split`` with its images in the size a model takes, other inputs as they are.
+    """Return ``split`` with its images in the size a model takes and its texts as token ids.
+
+    Other inputs stay as they are.
 
     Args:
         split: as its source gives it.
         size: height and width in pixels; None if the model takes no images.
-        cache: folder of decoded images; None decodes whenever images are read, after checking that
-            all of them can be.
+        cache: folder of decoded images and tokenised texts; None decodes whenever images are read,
+            after checking that all of them can be.
         title: for progress bars.
+        encoding: how the model reads texts; None if it takes none.
         crop: the middle of each image is taken, not all of it squeezed into the size.
 
     Raises:
-        UserError: an image cannot be read, or the cache cannot be written.
+        UserError: an image cannot be read, the cache cannot be written, or the model takes no such
+            inputs.
     """
-    inputs = {
-        name: _sized(rows, size, cache, title, crop=crop) if isinstance(rows, Images) else rows
-        for name, rows in split.inputs.items()
-    }
+    inputs: dict[str, Rows] = {}
+    for name, rows in split.inputs.items():
+        if isinstance(rows, Texts):
+            inputs |= tokenized(rows, _reading(encoding, title), cache, title)
+        elif isinstance(rows, Images):
+            inputs[name] = _sized(rows, size, cache, title, crop=crop)
+        else:
+            inputs[name] = rows
     return Split(inputs, split.targets)
+
+
+def _reading(encoding: Encoding | None, title: str) -> Encoding:
+    if encoding is None:
+        raise UserError(
+            f"{title} has texts, and the backbone takes none or has no tokenizer: choose a text "
+            "encoder, such as model=roberta_base, and for random weights set model.tokenizer too."
+        )
+    return encoding
 
 
 def _sized(

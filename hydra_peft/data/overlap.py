@@ -26,6 +26,8 @@ Labelled = Sequence[tuple[Key, Hashable]]
 #: public data sets hold some images twice; more than this share of the smaller split in the larger
 #: one means that somebody mixed up the splits
 MAX_OVERLAP = 0.01
+#: the same of texts, which may be short phrases
+MAX_TEXT_OVERLAP = 0.05
 #: of a few images that are drawn of a split, one in ten may be such a copy, but no more than these
 MAX_DRAWN = 3
 
@@ -100,7 +102,10 @@ def check_apart(data: TaskData, name: str, roles: SplitRoles) -> None:
 
 
 def _by_chance(found: Overlap, data: TaskData) -> bool:
-    """Whether splits of which some images are drawn only share one or few of them."""
+    """Whether splits share so little that it may be chance: texts, or images of which some are
+    drawn only."""
+    if any("text" in split.inputs for split in data.splits.values()):
+        return found.shared <= MAX_TEXT_OVERLAP * found.count
     few = min(MAX_DRAWN, max(1, found.count // 10))
     return data.whole is not None and found.shared <= few
 

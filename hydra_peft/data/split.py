@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ class Ragged:
         return len(self.lengths)
 
     def __getitem__(self, rows: slice | Tensor) -> Ragged:
+        if isinstance(rows, slice) and rows == slice(None):
+            return self
         chosen = self.lengths[rows]
         starts = (self.lengths.cumsum(0) - self.lengths)[rows]
         within = torch.arange(int(chosen.sum()), device=chosen.device)
@@ -108,8 +112,42 @@ class Images(ABC):
         """
 
 
+@dataclass(frozen=True)
+class Texts:
+    """Texts, alone or in pairs: what a source gives as input ``text``.
+
+    :func:`hydra_peft.data.feeding.prepare_split` turns them into the token ids that a model takes.
+
+    Attributes:
+        columns: the texts, or the first and the second of each pair.
+    """
+
+    columns: tuple[Sequence[str], ...]
+
+    def __post_init__(self) -> None:
+        assert len({len(column) for column in self.columns}) == 1, "texts alone, or pairs"
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    @functools.cached_property
+    def hashes(self) -> Tensor:
+        """The sha256 of each example's texts, uint8 ``[n, 32]``."""
+        rows = zip(*self.columns, strict=True)
+        return sha256_rows(json.dumps(row, ensure_ascii=False).encode() for row in rows)
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash of all texts, in order."""
+        return hashlib.sha256(_bytes(self.hashes)).hexdigest()
+
+    def part(self, rows: Sequence[int]) -> Texts:
+        """Return the texts at ``rows``."""
+        return Texts(tuple([column[row] for row in rows] for column in self.columns))
+
+
 #: One input of all examples of a split.
-Rows = Tensor | Ragged | Reader | Images
+Rows = Tensor | Ragged | Reader | Images | Texts
 
 
 @dataclass(frozen=True)
@@ -140,8 +178,8 @@ class Split:
 
     Attributes:
         inputs: by name, each with a row for every example: ``image`` uint8 ``[n, 3, height,
-            width]`` (from a source: :class:`Images`), ``tokens`` ragged int64, ``features`` float
-            ``[n, width]``.
+            width]`` (from a source: :class:`Images`), ``tokens`` ragged int32 (from a source:
+            ``text``, :class:`Texts`), ``features`` float ``[n, width]``.
         targets: int64 ``[n]``, float32 ``[n]`` or bool ``[n, classes]``, as the
             kind of task takes them.
     """
@@ -182,6 +220,16 @@ class Split:
             if isinstance(rows, Images):
                 rows.check_decodable()
 
+    def by_length(self) -> Tensor | None:
+        """Return the positions of the examples from the longest to the shortest, int64 ``[n]``.
+
+        None where all are of one size. Batches of like lengths need the least padding.
+        """
+        lengths = [rows.lengths for rows in self.inputs.values() if isinstance(rows, Ragged)]
+        if not lengths:
+            return None
+        return torch.stack(lengths).amax(0).argsort(descending=True, stable=True)
+
     def take(self, rows: slice | Tensor) -> Batch:
         """Return the examples at ``rows``: a slice, or positions (int64 ``[b]``).
 
@@ -210,7 +258,7 @@ def sha256_rows(rows: Iterable[bytes | memoryview]) -> Tensor:
 
 
 def _row_hashes(rows: Rows) -> Tensor:
-    if isinstance(rows, Images):
+    if isinstance(rows, Images | Texts):
         return rows.hashes
     assert isinstance(rows, Tensor | Ragged), "a source's inputs are images or in memory"
     parts = rows.values.split(rows.lengths.tolist()) if isinstance(rows, Ragged) else rows
@@ -218,7 +266,7 @@ def _row_hashes(rows: Rows) -> Tensor:
 
 
 def _whole_hash(rows: Rows) -> str:
-    if isinstance(rows, Images):
+    if isinstance(rows, Images | Texts):
         return rows.sha256
     return hashlib.sha256(_bytes(_row_hashes(rows))).hexdigest()
 

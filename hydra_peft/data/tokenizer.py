@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from hydra_peft.data.split import Ragged
+from hydra_peft.data.split import Ragged, Texts
 from hydra_peft.errors import UserError
 from hydra_peft.files import sha256_of
 from hydra_peft.plain_text import shortened
@@ -69,10 +68,8 @@ class Tokenizer:
         """Return itself, which never changes: copies of a model share it."""
         return self
 
-    def encode(
-        self, texts: Sequence[str], seconds: Sequence[str] | None, max_length: int
-    ) -> dict[str, Ragged]:
-        """Return the token ids of ``texts``, with the second of each pair where there are such.
+    def encode(self, texts: Texts, max_length: int) -> dict[str, Ragged]:
+        """Return the token ids of ``texts``.
 
         Longer ones are cut to ``max_length`` tokens, special ones included; of a pair the longer
         text loses a token each time (``longest_first``), as ``truncation=True`` of transformers.
@@ -87,10 +84,9 @@ class Tokenizer:
         kinds: list[torch.Tensor] = []
         lengths: list[int] = []
         for start in range(0, len(texts), _AT_ONCE):
-            part: Any = texts[start : start + _AT_ONCE]
-            if seconds is not None:
-                part = zip(part, seconds[start : start + _AT_ONCE], strict=True)
-            found = self._library.encode_batch(list(part))
+            columns = [column[start : start + _AT_ONCE] for column in texts.columns]
+            rows: Any = columns[0] if len(columns) == 1 else zip(*columns, strict=True)
+            found = self._library.encode_batch(list(rows))
             lengths += [len(one) for one in found]
             ids.append(torch.tensor([i for one in found for i in one.ids], dtype=torch.int32))
             kinds.append(torch.tensor([i for one in found for i in one.type_ids]).to(torch.uint8))
@@ -99,6 +95,18 @@ class Tokenizer:
         if (segments := torch.cat(kinds)).any():
             encoded["segments"] = Ragged(segments, counts)
         return encoded
+
+
+class Encoding(NamedTuple):
+    """How a model reads texts.
+
+    Attributes:
+        tokenizer: makes token ids of them.
+        max_length: tokens of an example at most, special ones included.
+    """
+
+    tokenizer: Tokenizer
+    max_length: int
 
 
 def tokenizer_file(path: Path) -> Path:

@@ -13,7 +13,7 @@ from hydra_peft.adaptation.injection import inject
 from hydra_peft.augmentations import Augmentation
 from hydra_peft.backbones.architectures import build_architecture, described, reason
 from hydra_peft.backbones.backbones import Weights, build_backbone
-from hydra_peft.backbones.inputs import image_size, preparation, probe_input
+from hydra_peft.backbones.inputs import image_size, preparation, probe_input, text_encoding
 from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.config.schema import (
     DataConfig,
@@ -29,6 +29,7 @@ from hydra_peft.data.sources import DataRequest
 from hydra_peft.data.split import Split
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
+from hydra_peft.data.tokenizer import Encoding
 from hydra_peft.errors import UserError
 from hydra_peft.heads._base import Head
 from hydra_peft.memo import memo
@@ -158,6 +159,7 @@ class AdaptedModel:
         prepare: turns a batch into its input.
         layers: names of the adapted layers.
         takes_features: whether the head may be trained on features that are computed once.
+        encoding: how it reads texts; None if it takes none.
     """
 
     model: nn.Module
@@ -165,6 +167,14 @@ class AdaptedModel:
     prepare: Prepare
     layers: tuple[str, ...]
     takes_features: bool
+    encoding: Encoding | None = None
+
+    def inputs(self) -> dict[str, object]:
+        """Return what a record says of how inputs come to the model."""
+        if self.encoding is not None:
+            tokenizer, length = self.encoding
+            return {"max_length": length, "tokenizer": tokenizer.sha256}
+        return {} if self.size is None else {"image_size": list(self.size)}
 
 
 def build_model(
@@ -176,6 +186,7 @@ def build_model(
     seed: int,
     device: torch.device,
     normalization: str,
+    max_length: int | None = None,
 ) -> AdaptedModel:
     """Return ``backbone`` with a fresh head and ``method`` injected, on ``device``.
 
@@ -184,6 +195,7 @@ def build_model(
     Args:
         classes: width of the head's outputs.
         normalization: see :func:`hydra_peft.backbones.inputs.preparation`.
+        max_length: see :func:`hydra_peft.backbones.inputs.text_encoding`.
 
     Raises:
         UserError: a head or a method that does not fit.
@@ -198,6 +210,7 @@ def build_model(
         preparation(backbone, normalization, device),
         done.layers,
         head.takes_features,
+        text_encoding(backbone, max_length),
     )
 
 
@@ -217,12 +230,14 @@ def load_data(
     *,
     wanted: Sequence[str],
     described: Callable[[dict[str, object]], None] = lambda _: None,
+    encoding: Encoding | None = None,
 ) -> LoadedData:
     """Return the wanted splits of a task, checked against their yaml, in ``size``.
 
     Args:
         wanted: those to decode; others that ``request`` names are checked and described only.
         described: called with the description, before images are decoded.
+        encoding: how the model reads texts; None if it takes none.
 
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises.
@@ -236,6 +251,7 @@ def load_data(
             size=size,
             cache=request.cache if keeps(data.cache, name, dataset.splits) else None,
             title=f"{request.name} {name}",
+            encoding=encoding,
             crop=data.crops(dataset),
         )
         for name, split in loaded.splits.items()

@@ -180,9 +180,12 @@ def splits_read(config: RunConfig) -> list[str]:
 
 
 def splits_scored(config: RunConfig) -> list[str]:
-    """Return the splits that a run scores: the one that counts, then the further ones beside it."""
-    counted = config.protocol.evaluate_split
-    return [counted, *config.dataset.splits.scored_beside(counted)]
+    """Return the splits that a run scores: the one that counts, then the further ones beside it,
+    then the one that chooses an epoch where that is another."""
+    protocol = config.protocol
+    beside = config.dataset.splits.scored_beside(protocol.evaluate_split)
+    names = (protocol.evaluate_split, *beside, protocol.chosen_on)
+    return list(dict.fromkeys(names))
 
 
 def data_request(dataset: DatasetConfig, paths: PathsConfig, splits: Sequence[str]) -> DataRequest:

@@ -17,7 +17,7 @@ from hydra_peft.adaptation.parameters import adapter_state_dict, count_parameter
 from hydra_peft.adaptation.storage import TENSORS, load_adapter
 from hydra_peft.adapters.base import NotMergeable
 from hydra_peft.adapters.droppable import drop_layers
-from hydra_peft.backbones.inputs import image_size, preparation
+from hydra_peft.backbones.inputs import image_size, preparation, text_encoding
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
@@ -204,7 +204,14 @@ def load_scored_splits(
     config = run.config
     paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
     request = data_request(config.dataset, paths, names)
-    loaded = load_data(config.dataset, config.data, request, image_size(run.model), wanted=names)
+    loaded = load_data(
+        config.dataset,
+        config.data,
+        request,
+        image_size(run.model),
+        wanted=names,
+        encoding=text_encoding(run.model, config.data.max_length),
+    )
     for split in names:
         check_same(
             f"{split} images",

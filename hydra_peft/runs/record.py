@@ -40,7 +40,8 @@ class Record:
         protocol: its name.
         seed: the run's seed.
         weights: kind (``pretrained`` or ``random``), source and sha256 of the backbone's weights.
-        inputs: what the model took: ``image_size``, height and width in pixels; empty where it
+        inputs: what the model took: ``image_size``, height and width in pixels; of texts
+            ``max_length`` in tokens and the sha256 of the ``tokenizer``; empty where it
             takes no images, and in records of older code.
         data: sha256 of the splits that the run and its tuning read, each split's own and its count,
             lineage, whether it is not the whole task (``partial``: a split has not its expected

@@ -171,13 +171,12 @@ class _Run:
             seed=config.seed,
             device=self.ledger.device,
             normalization=config.data.normalization,
+            max_length=config.data.max_length,
         )
         if config.init_from is not None:
             take_adapter(adapted.model, Path(config.init_from.folder))
         check_no_batch_norm(adapted.model, config, self.world)
-        if adapted.size is not None:
-            inputs = self.ledger.record.inputs
-            self.ledger.update(inputs={**inputs, "image_size": list(adapted.size)})
+        self.ledger.update(inputs={**self.ledger.record.inputs, **adapted.inputs()})
         if self.world.is_main:
             tell_expectations(config, adapted.model, self.ledger.device)
         return adapted
@@ -212,7 +211,13 @@ class _Run:
                 carry_over(ledger)
                 ledger.begin(self.config_yaml)
 
-        return load_splits(self.config, adapted.size, ledger.device, described=described)
+        return load_splits(
+            self.config,
+            adapted.size,
+            ledger.device,
+            described=described,
+            encoding=adapted.encoding,
+        )
 
     def _training(self, model: nn.Module, feed: Feed, interrupts: Interrupts) -> Training:
         ledger = self.ledger

@@ -29,6 +29,8 @@ class Scoring:
         self.evaluations = 0
         self.kept: tuple[int, Score] | None = None
         self.snapshot: dict[str, Tensor] = {}
+        #: of the split that counts, by the model of the selected epoch
+        self.counted: Score | None = None
 
     def is_due(self, epoch: int) -> bool:
         """Whether to evaluate after ``epoch`` (from 1); the last epoch always is."""
@@ -59,13 +61,19 @@ class Scoring:
         """Return the fields of a record that say which score counts, and all its metrics."""
         assert self.kept is not None, "the last epoch is always evaluated"
         epoch, score = self.kept
-        split = self.protocol.evaluate_split
-        selection = {"rule": self.protocol.selection, "split": split, "epoch": epoch}
-        if self.protocol.selection == "best":
+        counted = self.counted or score
+        protocol = self.protocol
+        selection = {"rule": protocol.selection, "split": protocol.evaluate_split, "epoch": epoch}
+        if protocol.selection == "best":
             selection["evaluations"] = self.evaluations
+        if protocol.select_split is not None:
+            selection["chosen_on"] = protocol.select_split
         return {
-            "scores": {split: dict(score.values)},
+            "scores": {
+                protocol.evaluate_split: dict(counted.values),
+                protocol.chosen_on: dict(score.values),
+            },
             "primary": self.task.primary.name,
             "selection": selection,
-            "counts": score.counts(self.task.primary),
+            "counts": counted.counts(self.task.primary),
         }

@@ -8,6 +8,7 @@ import torch
 
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.split import Split
+from hydra_peft.data.tokenizer import Encoding
 from hydra_peft.runs.assembly import check_batches, load_data
 from hydra_peft.runs.first_look import data_request, splits_read, splits_scored
 
@@ -18,6 +19,7 @@ def load_splits(
     device: torch.device,
     *,
     described: Callable[[dict[str, object]], None],
+    encoding: Encoding | None = None,
 ) -> tuple[Split, dict[str, Split]]:
     """Return the split to train on, in the memory of ``device``, and those to score by name.
 
@@ -25,6 +27,7 @@ def load_splits(
         config: its protocol names both; the one that counts is scored first.
         size: height and width in pixels of the images that the model takes; None if it takes none.
         described: called with what the record says of the data, before images are decoded.
+        encoding: how the model reads texts; None if it takes none.
 
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises; or too few
@@ -35,7 +38,13 @@ def load_splits(
     scored = splits_scored(config)
     wanted = (protocol.train_split, *scored)
     loaded = load_data(
-        config.dataset, config.data, request, size, wanted=wanted, described=described
+        config.dataset,
+        config.data,
+        request,
+        size,
+        wanted=wanted,
+        described=described,
+        encoding=encoding,
     )
     train_split = loaded.splits[protocol.train_split]
     train = config.train

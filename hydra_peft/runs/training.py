@@ -207,7 +207,7 @@ class Training:
         threads: LoadFollower,
         after_batch: Callable[[], None],
     ) -> None:
-        split = self.config.protocol.evaluate_split
+        split = self.config.protocol.chosen_on
         with threads.all():
             score = self._score(split, after_batch)
         self.state.scoring.add(epoch, score, lambda: adapter_state_dict(self.model))
@@ -276,18 +276,20 @@ class Training:
         """Write what the selected epoch's model says of each example of all scored splits.
 
         Returns:
-            The scores of the further splits, by split and metric: nothing is selected by them.
+            The scores of the splits that select nothing, by split and metric.
         """
         assert self.state.scoring.kept is not None, "the last epoch is always evaluated"
-        epoch, counted = self.state.scoring.kept
+        epoch, chosen = self.state.scoring.kept
         scores = {}
         for split in self.feed.scored:
-            counts = split == self.config.protocol.evaluate_split
-            score = counted
+            chooses = split == self.config.protocol.chosen_on
+            score = chosen
             # Of an epoch before the run was taken up again there are no outputs.
-            if not counts or counted.outputs is None:
+            if not chooses or chosen.outputs is None:
                 score = self._score(split, self._let_be_stopped)
-            if not counts:
+            if split == self.config.protocol.evaluate_split:
+                self.state.scoring.counted = score
+            if not chooses:
                 scores[split] = dict(score.values)
                 if writer is not None:
                     writer.score(split, score.values, epoch)
@@ -338,4 +340,4 @@ class Training:
 
 
 def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
-    return config.optimizer.build(list(trainable_parameters(model)))
+    return config.optimizer.build_for(model, list(trainable_parameters(model)))

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
+from hydra_peft.errors import UserError
 from hydra_peft.schedules._base import LearningRate, Schedule
 
 
 @dataclass(frozen=True)
 class Stepwise(Schedule):
-    """A line from ``warmup_lr`` up to the peak over ``warmup_epochs``, then :meth:`decay`."""
+    """A line from ``warmup_lr`` up to the peak over the warm-up, then :meth:`decay`."""
+
+    def warmup_steps(self, steps: int, epochs: int) -> int:
+        """Return the length of the warm-up.
+
+        Args:
+            steps: of an epoch.
+            epochs: of training.
+        """
+        return math.ceil(self.warmup_ratio * steps * epochs) or self.warmup_epochs * steps
 
     @abstractmethod
     def decay(self, progress: float, lr: float) -> float:
@@ -24,9 +35,22 @@ class Stepwise(Schedule):
         """Return the learning rate at each step of ``epochs`` epochs, with its peak at ``lr``."""
 
         def rate(epoch: int, step: int, steps: int) -> float:
-            done, warmup = epoch * steps + step, self.warmup_epochs * steps
+            done, warmup = epoch * steps + step, self.warmup_steps(steps, epochs)
             if done < warmup:
                 return self.warmup_lr + (lr - self.warmup_lr) * done / warmup
             return self.decay((done - warmup) / max(1, epochs * steps - warmup), lr)
 
         return rate
+
+
+def check_no_period(name: str, period: int | None) -> None:
+    """Check that a schedule that ends with training is given no other length.
+
+    Raises:
+        UserError: it is.
+    """
+    if period is not None:
+        raise UserError(
+            "scheduler.period_epochs is for scheduler.name=timm_cosine: the decay of "
+            f"scheduler.name={name} always ends with training."
+        )

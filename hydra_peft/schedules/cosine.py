@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hydra_peft.errors import UserError
 from hydra_peft.schedules._base import EndRate, Epochs
-from hydra_peft.schedules._stepwise import Stepwise
+from hydra_peft.schedules._stepwise import Stepwise, check_no_period
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,7 @@ class Cosine(Stepwise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.period_epochs is not None:
-            raise UserError(
-                "scheduler.period_epochs is for scheduler.name=timm_cosine: the cosine of "
-                "scheduler.name=cosine always ends with training."
-            )
+        check_no_period(self.name, self.period_epochs)
 
     def decay(self, progress: float, lr: float) -> float:
         """Return the cosine's value at ``progress``."""

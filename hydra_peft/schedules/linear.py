@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
-from hydra_peft.schedules._base import EndRate
-from hydra_peft.schedules._stepwise import Stepwise
+from hydra_peft.schedules._base import EndRate, Epochs
+from hydra_peft.schedules._stepwise import Stepwise, check_no_period
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,17 @@ class Linear(Stepwise):
 
     Attributes:
         min_lr: learning rate that the line ends at.
+        period_epochs: None; only ``timm_cosine`` has a period of its own.
     """
 
     name: ClassVar[str] = "linear"
+    added: ClassVar[Mapping[str, Any]] = MappingProxyType({**Stepwise.added, "period_epochs": None})
     min_lr: EndRate
+    period_epochs: Epochs | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_no_period(self.name, self.period_epochs)
 
     def decay(self, progress: float, lr: float) -> float:
         """Return the line's value at ``progress``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from hydra_peft.errors import UserError
 from hydra_peft.schedules._base import EndRate, Epochs, LearningRate, Schedule
 
 
@@ -24,6 +25,14 @@ class TimmCosine(Schedule):
     name: ClassVar[str] = "timm_cosine"
     min_lr: EndRate
     period_epochs: Epochs | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warmup_ratio:
+            raise UserError(
+                f"scheduler.warmup_ratio={self.warmup_ratio} is of schedules that move by steps, "
+                f"and {self.name} moves by epochs: set scheduler.warmup_epochs."
+            )
 
     def rates(self, lr: float, epochs: int) -> LearningRate:
         """Return the learning rate of each epoch, the same for all its steps."""

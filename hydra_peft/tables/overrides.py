@@ -177,7 +177,7 @@ def by_role(settings: Mapping[str, Any], role: Callable[[str], str]) -> dict[str
     Args:
         role: gives the role of a split, see :meth:`hydra_peft.runs.record.Record.role`.
     """
-    splits = ("train_split", "evaluate_split")
+    splits = ("train_split", "evaluate_split", "select_split")
     return {
         key: role(str(value)) if key.removeprefix("protocol.") in splits else value
         for key, value in settings.items()

@@ -101,11 +101,22 @@ def predict(
                 outputs = model(prepare(batch.to(device)))
             found.append(outputs.float())
         after_batch()
-    return world.gather_batches(found, EVALUATION_BATCH, len(split))
+    return in_order(split, world.gather_batches(found, EVALUATION_BATCH, len(split)))
+
+
+def in_order(split: Split, outputs: Tensor) -> Tensor:
+    """Return ``outputs`` of all :func:`batches` of ``split``, ``[n, ...]``, in its own order."""
+    if (order := split.by_length()) is None:
+        return outputs
+    placed = torch.empty_like(outputs)
+    placed[order.to(outputs.device)] = outputs
+    return placed
 
 
 def batches(split: Split, first: int = 0, every: int = 1) -> Iterator[Batch]:
     """Yield batches in order; one is read (perhaps decoded) while the model computes another.
+
+    Examples of different lengths come from the longest to the shortest; see :func:`in_order`.
 
     Args:
         first, every: begin with batch ``first``, from 0, and yield each ``every``-th.
@@ -114,10 +125,12 @@ def batches(split: Split, first: int = 0, every: int = 1) -> Iterator[Batch]:
     starts = range(first * EVALUATION_BATCH, len(split), step)
     if len(starts) == 0:
         return
+    order = split.by_length()
     with ThreadPoolExecutor(1) as reader:
 
         def read(start: int) -> Future[Batch]:
-            return reader.submit(split.take, slice(start, start + EVALUATION_BATCH))
+            rows = slice(start, start + EVALUATION_BATCH)
+            return reader.submit(split.take, rows if order is None else order[rows])
 
         coming = read(starts[0])
         for start in starts:

@@ -12,7 +12,7 @@ from hydra_peft.adaptation.record import adaptation
 from hydra_peft.data.split import Batch, Split
 from hydra_peft.training.batches import Prepare
 from hydra_peft.training.devices import autocast, exact_float32
-from hydra_peft.training.evaluation import batches
+from hydra_peft.training.evaluation import batches, in_order
 
 
 def features_of(batch: Batch) -> Tensor:
@@ -84,4 +84,4 @@ def head_inputs(
                 model(prepare(batch.to(device)))
     finally:
         hook.remove()
-    return Split({"features": torch.cat(seen)}, split.targets.to(device))
+    return Split({"features": in_order(split, torch.cat(seen))}, split.targets.to(device))

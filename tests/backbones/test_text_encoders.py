@@ -18,11 +18,12 @@ from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.backbones.backbones import build_backbone, check_weights
 from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import science
-from hydra_peft.data.split import Batch, Ragged
+from hydra_peft.data.split import Batch, Ragged, Texts
 from hydra_peft.data.tokenizer import Tokenizer
 from hydra_peft.errors import UserError
 from hydra_peft.heads import head_class
 from hydra_peft.heads.linear import Linear
+from hydra_peft.runs.assembly import check_model
 
 TEXTS = ["the cat sat on a mat .", "it rained ."]
 SECONDS = ["a dog ran under the small tree and it slept .", "is it red"]
@@ -45,7 +46,8 @@ def load(folder: Path, family: str = "roberta", **changes: object) -> nn.Module:
 
 
 def batch_of(model: nn.Module, seconds: list[str] | None = SECONDS) -> Batch:
-    encoded = model.tokenizer.encode(TEXTS, seconds, 40)
+    columns = (TEXTS,) if seconds is None else (TEXTS, seconds)
+    encoded = model.tokenizer.encode(Texts(columns), 40)
     return Batch(encoded, torch.zeros(len(TEXTS)))
 
 
@@ -109,7 +111,7 @@ def test_long_texts_are_cut_as_transformers_cuts_them(folder: Path) -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     texts, seconds = [f"{TEXTS[0]} " * 3, "it"], [SECONDS[0], f"{SECONDS[0]} " * 4]
     expected = tokenizer(texts, seconds, truncation=True, max_length=17)["input_ids"]
-    found = Tokenizer(folder).encode(texts, seconds, 17)
+    found = Tokenizer(folder).encode(Texts((texts, seconds)), 17)
     assert list(found) == ["tokens"]
     assert found["tokens"].lengths.tolist() == [17, 17]
     assert found["tokens"].values.tolist() == [*expected[0], *expected[1]]
@@ -136,6 +138,16 @@ def test_a_folder_of_ones_own_says_its_shape_itself(
     assert config.model.arguments["num_attention_heads"] == 2
     assert config.head.name == "roberta"
     assert "checkpoint" not in science(config)["model"]
+
+
+def test_it_is_tried_without_storage_before_a_run(
+    compose_train: Callable[..., object], folder: Path
+) -> None:
+    words = ["model=transformers", f"model.checkpoint={folder}", "method=lora_glue"]
+    config = check_config(compose_train(*words, "dataset=glue/stsb"))
+    check_model(config)
+    with pytest.raises(UserError, match=r"target 'attn\.proj' matches no linear layer"):
+        check_model(check_config(compose_train(*words[:2], "method=hydra")))
 
 
 def test_another_tokenizer_makes_other_weights(folder: Path, tmp_path: Path) -> None:

@@ -52,8 +52,7 @@ def test_each_data_set_is_in_its_benchmark_and_group(root: Path) -> None:
         if task["benchmark"] == "own":
             continue  # named by who brings the data
         found.setdefault(task["benchmark"], {})[task["name"]] = task["group"]
-    of_paper = {"glue"}  # only the paper's tables of it are here
-    assert found == {n: one.tasks for n, one in all_benchmarks().items() if n not in of_paper}
+    assert found == {name: one.tasks for name, one in all_benchmarks().items()}
 
 
 def test_vtab1k_has_the_order_and_titles_of_the_published_table(root: Path) -> None:

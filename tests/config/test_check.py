@@ -104,7 +104,7 @@ VALIDATION = "protocol=validation"
         (["optimizer.betas=[0.9]"], "two numbers"),
         (["optimizer.name=lion"], "one of adamw, sgd"),
         (["optimizer.name=sgd"], "unknown key 'optimizer.betas' of optimizer=sgd"),
-        (["scheduler=linear", "+scheduler.period_epochs=3"], "of scheduler=linear"),
+        (["scheduler=linear", "+scheduler.cycles=5"], "of scheduler=linear"),
         (["train.epochs=-1"], "train.epochs=-1 is not allowed"),
         (["train.epochs=2", "scheduler.warmup_epochs=2"], "leaves nothing of train.epochs=2"),
         (["dataset.recipe.epochs=2"], "leaves nothing of train.epochs=2"),

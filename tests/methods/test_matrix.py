@@ -169,8 +169,24 @@ def test_hooks_on_frozen_layers_are_called(trained: nn.Module) -> None:
     assert {id(base) for base in bases} == {id(module) for module in seen}
 
 
-@pytest.mark.parametrize("ability", ABILITIES)
-@pytest.mark.parametrize("name", method_names())
+#: one of each kind: branches, behind a module, shared factors, prompts, every operation, a subnet
+COMPILED = ("hydra", "adapter", "fact_tt", "vpt_deep", "ssf", "noah")
+
+
+def tried() -> list[Any]:
+    """Every ability of every method; compiling takes a second or two, and some stand for all."""
+    return [
+        pytest.param(
+            name,
+            ability,
+            marks=[pytest.mark.long] * (ability == "compiles whole" and name not in COMPILED),
+        )
+        for name in method_names()
+        for ability in ABILITIES
+    ]
+
+
+@pytest.mark.parametrize(("name", "ability"), tried())
 def test_abilities_are_those_of_the_page(root: Path, name: str, ability: str) -> None:
     assert ABILITIES[ability](Case(name)) == said(root, name, ability)
 

@@ -15,6 +15,7 @@ from hydra_peft.adaptation.injection import inject
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.backbones.architectures import build_architecture, input_size
 from hydra_peft.data.split import Split
+from hydra_peft.methods import method_names
 from hydra_peft.optimizers.adamw import AdamW
 from hydra_peft.tasks import Task, build_task
 from hydra_peft.training.batches import Feed, Prepare
@@ -44,9 +45,16 @@ def precisions(asked: str, device: torch.device) -> tuple[str, ...]:
     return (fastest_precision(device.type),) if asked == "auto" else tuple(asked.split(","))
 
 
-def compared_rows() -> tuple[str, ...]:
-    """Return the rows that methods are compared in; the peft library's only where it is there."""
-    return (*METHODS, THREE_BRANCHES, *([PEFT] if has_peft() else []))
+def compared_rows(methods: str) -> tuple[str, ...]:
+    """Return the titles of the models that ``methods`` asks for, each known to :func:`build`.
+
+    Args:
+        methods: ``table8``: its rows, branches one by one, and the peft library where it is there;
+            ``all``, or names of methods separated by commas.
+    """
+    if methods == "table8":
+        return (*METHODS, THREE_BRANCHES, *([PEFT] if has_peft() else []))
+    return tuple(method_names() if methods == "all" else methods.split(","))
 
 
 def has_peft() -> bool:
@@ -55,12 +63,16 @@ def has_peft() -> bool:
 
 
 def build(title: str, architecture: str, device: torch.device) -> nn.Module:
-    """Return the model of a row, with random weights, in training mode."""
+    """Return the model of a row, with random weights, in training mode.
+
+    Args:
+        title: of the row; the name of a method stands for it with its default options.
+    """
     if title == PEFT:
         plain = _plain(architecture, CLASSES)
         model = with_peft(plain, r".*(attn\.proj|mlp\.fc2)", head="head")
         return _in_training(model, device)
-    method, options = METHODS[HYDRA if title == THREE_BRANCHES else title]
+    method, options = METHODS.get(HYDRA if title == THREE_BRANCHES else title, (title, {}))
     model = adapted(architecture, method, options, device)
     if title == THREE_BRANCHES:
         set_fused(model, False)

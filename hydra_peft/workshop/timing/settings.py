@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hydra_peft.errors import UserError, check_one_of
+from hydra_peft.methods import method_names
 
 PRECISIONS = ("fp32", "bf16")
 #: the suites that suite ``gpu`` consists of, in its order
@@ -70,6 +71,8 @@ class StepSettings:
         compile: ``auto`` adds compiled models where it pays: on CUDA, in the fastest precision;
             ``true``, ``false``.
         memory: whether to measure peak memory, which on a CPU takes a process for each method.
+        methods: ``table8`` takes its rows beside the peft library's; ``all``, or names of methods
+            separated by commas, each with its default options.
     """
 
     architecture: str = "vit_base_patch16_224"
@@ -79,9 +82,13 @@ class StepSettings:
     calls: int = 1
     compile: AutoOr = "auto"
     memory: bool = True
+    methods: str = "table8"
 
     def __post_init__(self) -> None:
         check_precisions(self.precisions)
+        if self.methods not in ("table8", "all"):
+            for name in self.methods.split(","):
+                check_one_of("methods", name, method_names(), "choose table8, all, or some of")
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from hydra_peft.workshop.timing._report import (
     Seconds,
     in_ms,
     median,
+    ratio,
     timed,
     wanted,
 )
@@ -44,6 +45,8 @@ from hydra_peft.workshop.timing.settings import StepSettings
 
 COMPILED = ", compiled"
 LINEAR = "linear, on features computed once"
+#: steps that every other is held against
+REFERENCES = ("linear", "full")
 WIDTH = 768
 #: a product of square matrices that fills a GPU
 SQUARE = (8192, 8192, 8192)
@@ -75,7 +78,7 @@ def run(device: torch.device, settings: StepSettings, report: Report) -> None:
     """Measure a step of each method side by side on ``device``."""
     asked = precisions(settings.precisions, device)
     report.settings = {**vars(settings), "precisions": list(asked), "gemm_flops_per_second": {}}
-    if not has_peft():
+    if settings.methods == "table8" and not has_peft():
         report.notes.append(NO_PEFT)
     models = _models(device, settings, report.say)
     square = device.type == "cuda"
@@ -102,7 +105,7 @@ def _models(
 ) -> dict[str, nn.Module]:
     """Return the models by name; those that are compiled, which is at their first step, as well."""
     models = {}
-    for name in compared_rows():
+    for name in compared_rows(settings.methods):
         say(f"building {name}")
         models[name] = build(name, settings.architecture, device)
         compiled = any(_is_compiled_in(precision, device, settings) for precision in DTYPES)
@@ -135,13 +138,18 @@ def _compare(
     works[LINEAR] = _linear(batch_size, device)
 
     def row(name: str, seconds: Seconds) -> dict[str, Any]:
-        return _row(name, works[name], seconds[name], precision, batch_size, rate)
+        found = _row(name, works[name], seconds[name], precision, batch_size, rate)
+        return found | {
+            f"/ {other}": median(ratio(seconds, name, other))
+            for other in REFERENCES
+            if other in seconds
+        }
 
     steps = {name: work.step for name, work in works.items()}
     seconds = report.in_turns(steps, settings.repeats, row, calls=settings.calls, title=where)
     own = report.rows[-len(works) :]
     if settings.memory and device.type == "cpu":
-        _add_peaks(own, settings.architecture, batch_size, precision, report)
+        _add_peaks(own, settings, batch_size, precision, report)
     report.compare(seconds, GOALS, title=where)
     peaks = {found["step"]: found["peak MB"] for found in own if "peak MB" in found}
     if HYDRA in peaks and PEFT in peaks:
@@ -151,12 +159,16 @@ def _compare(
 
 
 def _add_peaks(
-    rows: list[dict[str, Any]], architecture: str, batch_size: int, precision: str, report: Report
+    rows: list[dict[str, Any]],
+    settings: StepSettings,
+    batch_size: int,
+    precision: str,
+    report: Report,
 ) -> None:
     """Add a CPU's peak memory to those ``rows`` of ``report`` that are of whole models."""
     for row in rows:
-        if row["step"] in compared_rows():
-            peak = peak_of_process(row["step"], architecture, batch_size, precision)
+        if row["step"] in compared_rows(settings.methods):
+            peak = peak_of_process(row["step"], settings.architecture, batch_size, precision)
             row["peak MB"] = peak / 1e6
             report.say(f"{row['step']}: peak {peak / 1e6:.0f} MB")
             report.save()

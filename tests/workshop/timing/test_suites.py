@@ -16,6 +16,7 @@ import torch
 from hydra_peft.cli import bench
 from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
+from hydra_peft.methods import method_names
 from hydra_peft.tables import training_time
 from hydra_peft.workshop.timing import (
     agreement,
@@ -29,7 +30,13 @@ from hydra_peft.workshop.timing import (
     task,
 )
 from hydra_peft.workshop.timing._memory import peak_of_process
-from hydra_peft.workshop.timing._models import METHODS, PEFT, THREE_BRANCHES, build
+from hydra_peft.workshop.timing._models import (
+    METHODS,
+    PEFT,
+    THREE_BRANCHES,
+    build,
+    compared_rows,
+)
 from hydra_peft.workshop.timing._report import Report, measure
 from hydra_peft.workshop.timing.settings import (
     AgreementSettings,
@@ -38,6 +45,7 @@ from hydra_peft.workshop.timing.settings import (
     LayerSettings,
     MergeSettings,
     SlotsSettings,
+    StepSettings,
     Table4Settings,
     Table8Settings,
     TaskSettings,
@@ -119,6 +127,19 @@ def test_step_compares_methods_in_each_precision(dry: Path) -> None:
     assert "batch 2, bf16: hydra r=2+2 / lora r=4: " in "\n".join(content["notes"])
 
 
+def test_methods_by_name_are_held_against_linear_and_full() -> None:
+    settings = StepSettings(
+        TINY, (2,), repeats=1, compile="false", memory=False, methods="ssf,linear,full,vpt_deep"
+    )
+    report = measured("step", settings)
+    rows = {row["step"]: row for row in report.rows}
+    assert set(rows) == {"ssf", "linear", "full", "vpt_deep", step.LINEAR}
+    for row in rows.values():
+        assert row["/ full"] == pytest.approx(row["ms"] / rows["full"]["ms"])
+        assert row["/ linear"] == pytest.approx(row["ms"] / rows["linear"]["ms"])
+    assert set(compared_rows("all")) == set(method_names())
+
+
 def test_the_largest_product_is_that_of_the_hidden_layer() -> None:
     assert step.largest_product("vit_base_patch16_224", 16) == (197 * 16, 768, 3072)
 
@@ -132,7 +153,7 @@ def test_peaks_are_of_whole_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(step, "peak_of_process", peak)
     rows: list[dict[str, Any]] = [{"step": name} for name in (*METHODS, PEFT, step.LINEAR)]
-    step._add_peaks(rows, TINY, 2, "fp32", Report("step", CPU))
+    step._add_peaks(rows, StepSettings(TINY), 2, "fp32", Report("step", CPU))
     assert asked == [*METHODS, PEFT]
     assert [row.get("peak MB") for row in rows] == [5, 10, 15, 20, 25, None]
 
@@ -340,6 +361,7 @@ def test_command_line(
         (["merge", "repeats=0"], "repeats=0 is not allowed: it must be a positive whole number"),
         (["layer", "batch_sizes=1,x"], "it must be positive whole numbers"),
         (["step", "memory=no"], "memory=no is not allowed: it must be true or false"),
+        (["step", "methods=lora,ssg"], "methods 'ssg' is unknown (did you mean 'ssf'?)"),
         (["step", "compile=yes"], "compile=yes is not allowed: it must be auto, true or false"),
         (["table8", "timed=True"], "timed=True is not allowed: it must be auto, true or false"),
         (["step", "precisions=fp8"], "precisions=fp8 is not allowed: it must be auto, or names"),

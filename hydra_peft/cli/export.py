@@ -1,0 +1,63 @@
+"""``scripts/export.py``: a trained run in the form of another library."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hydra_peft.cli.arguments import parse_arguments
+from hydra_peft.cli.guard import guarded
+from hydra_peft.disk_errors import check_writable
+from hydra_peft.errors import UserError
+from hydra_peft.export.exporting import check_form, export_run
+from hydra_peft.plain_text import in_short
+from hydra_peft.runs.folder import check_run_folder
+from hydra_peft.runs.recorded import look_at_run
+
+USAGE = """\
+Write a trained run in the form of another library, read it back there and compare its outputs.
+
+python scripts/export.py run=<folder> to=timm|peft [output=<folder>] [checkpoint=<file>]
+
+  run         a run folder, as train.py printed it
+  to          timm  merged weights that timm.create_model(checkpoint_path=...) loads (safetensors)
+              peft  an adapter that peft's PeftModel.from_pretrained loads onto timm's model: LoRA,
+                    and SeqLoRA and Hydra as the exact LoRA that they equal; DoRA, VeRA, IA3
+  output      the folder to write; <run>/<to> without it
+  checkpoint  the backbone's weights, if they have moved since
+
+Beside it lies README.md, a model card: scores with their protocol, hashes, how to load it.
+Exit code 0: written, and it computes what the run's model does; 2: a mistake."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The script's arguments."""
+
+    run: str
+    to: Literal["timm", "peft"]
+    output: str = ""
+    checkpoint: str = ""
+
+
+def main() -> int:
+    """Write the export; return 0."""
+    return guarded(_main, "output")
+
+
+def _main() -> int:
+    arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
+    check_form(arguments.to)
+    folder = Path(arguments.run).expanduser()
+    check_run_folder(folder)
+    output = Path(arguments.output).expanduser() if arguments.output else folder / arguments.to
+    if output.exists() and not output.is_dir():
+        raise UserError(f"output={output} is a file: name a folder.")
+    check_writable(output, "output")
+    look_at_run(folder, checkpoint=arguments.checkpoint or None)
+    written = export_run(folder, arguments.to, output, checkpoint=arguments.checkpoint or None)
+    names = ", ".join(sorted(path.name for path in written.iterdir()))
+    print(in_short(f"written: {written} ({names})"))
+    return 0

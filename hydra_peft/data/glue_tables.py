@@ -1,0 +1,272 @@
+"""GLUE's tables: parquet as the hub has it, the original tsv, or through the package ``datasets``.
+
+No torch is loaded. Facts of the hub's form are those of the card of ``nyu-mll/glue``; the original
+files are those of gluebenchmark.com (Wang et al., arXiv 1804.07461).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra_peft.data.tables_package import loading, tables_package
+from hydra_peft.errors import UserError, check_one_of
+from hydra_peft.plain_text import quoted
+
+REPOSITORY = "nyu-mll/glue"
+#: no original file is larger: MNLI's training set has 77 MB
+_MOST_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class GlueTask:
+    """One of the eight tasks.
+
+    Attributes:
+        texts: columns of its texts in the hub's form, one or two.
+        original: folder of its original files.
+        columns: those of the texts there, by name, or by number in a file without names.
+        label: column of the label there.
+        classes: names of its classes, by label; empty for a regression.
+        named: whether the original has classes by name and not by number.
+    """
+
+    texts: tuple[str, ...]
+    original: str
+    columns: tuple[str | int, ...]
+    label: str | int
+    classes: tuple[str, ...]
+    named: bool = False
+
+
+_PAIR = ("sentence1", "sentence2")
+_ENTAILED = ("entailment", "not_entailment")
+TASKS: Mapping[str, GlueTask] = {
+    "cola": GlueTask(("sentence",), "CoLA", (3,), 1, ("unacceptable", "acceptable")),
+    "sst2": GlueTask(("sentence",), "SST-2", ("sentence",), "label", ("negative", "positive")),
+    "mrpc": GlueTask(
+        _PAIR, "MRPC", ("#1 String", "#2 String"), "Quality", ("not_equivalent", "equivalent")
+    ),
+    "stsb": GlueTask(_PAIR, "STS-B", _PAIR, "score", ()),
+    "qqp": GlueTask(
+        ("question1", "question2"),
+        "QQP",
+        ("question1", "question2"),
+        "is_duplicate",
+        ("not_duplicate", "duplicate"),
+    ),
+    "mnli": GlueTask(
+        ("premise", "hypothesis"),
+        "MNLI",
+        _PAIR,
+        "gold_label",
+        ("entailment", "neutral", "contradiction"),
+        named=True,
+    ),
+    "qnli": GlueTask(
+        ("question", "sentence"), "QNLI", ("question", "sentence"), "label", _ENTAILED, named=True
+    ),
+    "rte": GlueTask(_PAIR, "RTE", _PAIR, "label", _ENTAILED, named=True),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One split as it was read.
+
+    Attributes:
+        texts: the columns of texts; empty where only labels were asked for.
+        labels: class numbers, or values of a regression.
+        lineage: ``parquet``, ``originals`` or ``hub``.
+        notes: sentences on what was left out.
+    """
+
+    texts: tuple[list[str], ...]
+    labels: list[Any]
+    lineage: str
+    notes: tuple[str, ...] = ()
+
+
+def read_table(root: Path, name: str, split: str, *, hub: bool, texts: bool = True) -> Table:
+    """Return a split of the task ``name``.
+
+    Args:
+        root: folder of the benchmark: it holds ``<task>/<split>-00000-of-00001.parquet``, or the
+            original folders or zip files, such as ``MNLI`` or ``MNLI.zip``.
+        split: as the hub calls it, such as ``train`` or ``validation_matched``.
+        hub: whether to take it from the hub where ``root`` does not have it.
+        texts: whether they are wanted too.
+
+    Raises:
+        UserError: it is not there, lacks a column, or has a text or a label that is none.
+    """
+    check_one_of("task of GLUE", name, TASKS)
+    task = TASKS[name]
+    if files := sorted((root / name).glob(f"{split}-*.parquet")):
+        table, place = _parquet(files, task, texts), str(files[0])
+    elif (found := _original(root, task, split)) is not None:
+        table, place = _tsv(found[1], task, found[0]), found[0]
+    elif hub:
+        table, place = _hub(name, split, task), f"{REPOSITORY} {name} {split}"
+    else:
+        raise UserError(
+            f"dataset glue/{name} has no {split} in {root}: put the hub's files ({REPOSITORY}) "
+            f"there as {name}/{split}-00000-of-00001.parquet, or the original folder or zip file "
+            f"{task.original}; or set data.hub=true."
+        )
+    _check(table, task, place)
+    return table
+
+
+def _parquet(files: Sequence[Path], task: GlueTask, texts: bool) -> Table:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise UserError(
+            "parquet is read with the package pyarrow, which cannot be imported "
+            f"({error}): pip install 'hydra-peft[text]'."
+        ) from None
+    wanted = (*(task.texts if texts else ()), "label")
+    found: dict[str, list[Any]] = {column: [] for column in wanted}
+    for file in files:
+        try:
+            # One by one: what lies beside it, such as more shards, is not looked at.
+            table = parquet.ParquetFile(file)
+            _check_columns(table.schema_arrow.names, wanted, str(file))
+            read = table.read(columns=list(wanted))
+        except (ArrowException, OSError) as error:
+            said = str(error).splitlines()[0].rstrip(".")
+            raise UserError(f"cannot read {file} ({said}): fetch it again.") from None
+        for column in wanted:
+            found[column] += read.column(column).to_pylist()
+    return Table(tuple(found[column] for column in wanted[:-1]), found["label"], "parquet")
+
+
+def _hub(name: str, split: str, task: GlueTask) -> Table:
+    package = tables_package()
+    with loading(f"{REPOSITORY} {name}", "put its files into paths.data, see docs/data.md"):
+        rows = package.load_dataset(REPOSITORY, name, split=split)
+    _check_columns(rows.column_names, (*task.texts, "label"), f"{REPOSITORY} {name} {split}")
+    return Table(tuple(list(rows[column]) for column in task.texts), list(rows["label"]), "hub")
+
+
+def _original(root: Path, task: GlueTask, split: str) -> tuple[str, str] | None:
+    """Return place and content of an original file; None where there is none."""
+    file = f"{split.replace('validation', 'dev')}.tsv"
+    path = root / task.original / file
+    if os.path.isfile(path):
+        return str(path), _decoded(_bounded(path, path.stat().st_size, path.read_bytes), path)
+    # Versions follow some names: QNLIv2.zip, QQP-clean.zip.
+    for archive in sorted(root.glob(f"{task.original}*.zip")):
+        if not re.fullmatch(rf"{re.escape(task.original)}([-v].*)?\.zip", archive.name):
+            continue
+        try:
+            with zipfile.ZipFile(archive) as opened:
+                for member in opened.infolist():
+                    if member.filename.split("/")[-2:] in ([task.original, file], [file]):
+                        place = archive / member.filename
+                        read = _bounded(place, member.file_size, lambda m=member: opened.read(m))
+                        return str(place), _decoded(read, place)
+        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+            raise UserError(f"cannot read {archive} ({error}): fetch it again.") from None
+    return None
+
+
+def _bounded(place: Path, size: int, read: Any) -> bytes:
+    if size > _MOST_BYTES:
+        raise UserError(f"{place} has {size:,} bytes, more than any file of GLUE: a wrong one?")
+    content: bytes = read()
+    return content
+
+
+def _decoded(content: bytes, place: Path) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place} is no text in UTF-8 ({error.reason}): fetch it again.") from None
+
+
+def _tsv(content: str, task: GlueTask, place: str) -> Table:
+    """Return the rows of an original file; those that lack columns are left out, as on the hub."""
+    wanted = [*task.columns, task.label]
+    rows: Any = csv.reader(
+        io.StringIO(content, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE, strict=False
+    )
+    if isinstance(task.label, str):
+        header: list[str] = next(rows, [])
+        _check_columns(header, [str(name) for name in wanted], place)
+        places = [header.index(str(name)) for name in wanted]
+    else:
+        places = [int(number) for number in wanted]
+    columns: list[list[Any]] = [[] for _ in places]
+    short = 0
+    for row in rows:
+        if len(row) <= max(places):
+            short += 1
+            continue
+        for column, number in zip(columns, places, strict=True):
+            column.append(row[number])
+    labels = [_label(text, task, place) for text in columns.pop()]
+    notes = (f"{short} rows of {place} lack columns and are left out",) if short else ()
+    return Table(tuple(columns), labels, "originals", notes)
+
+
+def _label(text: str, task: GlueTask, place: str) -> int | float:
+    if task.named:
+        check_one_of(f"{place}: label", text, task.classes)
+        return task.classes.index(text)
+    try:
+        return int(text) if task.classes else float(text)
+    except ValueError:
+        raise UserError(f"{place} has the label {quoted(text)}, which is no number.") from None
+
+
+def _check_columns(names: Sequence[str], wanted: Sequence[str], place: str) -> None:
+    for name in wanted:
+        if name not in names:
+            raise UserError(
+                f"{place} has no column '{name}' (it has {', '.join(map(str, names))}): a file of "
+                "another data set?"
+            )
+
+
+def _check(table: Table, task: GlueTask, place: str) -> None:
+    """Check that there are texts and labels in all rows.
+
+    Raises:
+        UserError: a text or label is null, or a label is hidden or no class of the task.
+    """
+    for column, texts in zip(task.texts, table.texts, strict=False):
+        for row, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise UserError(
+                    f"{place} has no text in column '{column}' of row {row + 1} (it is "
+                    f"{'null' if text is None else quoted(text)}): mend it or leave the row out."
+                )
+    most = len(task.classes) - 1
+    if not table.labels:
+        raise UserError(f"{place} has no rows: fetch it again.")
+    for row, label in enumerate(table.labels):
+        if label == -1:
+            raise UserError(
+                f"{place} has the label -1 in row {row + 1}, which hides the true one: GLUE's test "
+                "sets are not to be scored here; use the train and validation files."
+            )
+        right = (
+            isinstance(label, int) and 0 <= label <= most
+            if task.classes
+            else isinstance(label, int | float) and math.isfinite(label)
+        )
+        if not right:
+            expected = f"a class from 0 to {most}" if task.classes else "a finite number"
+            raise UserError(
+                f"{place} has the label {quoted(label)} in row {row + 1}: it must be {expected}."
+            )

@@ -1,0 +1,1 @@
+"""Trained models in the forms of other libraries: timm's, peft's, ONNX, torch.export."""

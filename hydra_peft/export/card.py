@@ -1,0 +1,131 @@
+"""The model card beside an export: what it is, how well it does, where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hydra_peft.backbones.vit_mini import EMBEDDED
+from hydra_peft.export.source import Source
+from hydra_peft.plain_text import in_one_line, rounded
+
+NAME = "README.md"
+#: names of classes that a card spells out
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What one form of export adds to the card.
+
+    Attributes:
+        library: its name as hubs have it.
+        form: what was written, in words.
+        load: Python code that loads it.
+        notes: sentences on what is to be known of this form.
+    """
+
+    library: str
+    form: str
+    load: str
+    notes: tuple[str, ...] = ()
+
+
+def card_text(source: Source, card: ModelCard) -> str:
+    """Return the card as Markdown, behind what hubs read; it names no path of this machine."""
+    record = source.run.record
+    title = f"{record.method_label} on {record.model}, {record.benchmark}/{record.task}"
+    parts = [
+        f"---\n{yaml.safe_dump(_for_hubs(source, card), sort_keys=False)}---",
+        f"# {in_one_line(title)}",
+        f"A run of hydra_peft, {card.form}. Outputs were compared with the run's model before this "
+        "was written.",
+        *card.notes,
+        f"## Load it\n\n```python\n{card.load}\n```",
+        f"## Input and output\n\n{_input(source)}",
+        f"## Scores\n\n{_scores(source)}",
+        f"## Origin\n\n{_table(_origin(source))}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def licence(source: Source) -> str:
+    """Return the licence of the backbone's weights as far as it is known, else ""."""
+    config, weights = source.run.config, source.run.record.weights
+    if config.model.architecture in EMBEDDED and config.model.checkpoint is None:
+        return "mit" if weights.get("kind") == "pretrained" else ""
+    if weights.get("kind") != "pretrained" or config.model.checkpoint is not None:
+        return ""
+    known: Any = source.run.model.pretrained_cfg
+    return str(known.get("license") or "")
+
+
+def _for_hubs(source: Source, card: ModelCard) -> dict[str, Any]:
+    found: dict[str, Any] = {"library_name": card.library}
+    if stated := licence(source):
+        found["license"] = in_one_line(stated)
+    kind = "image-classification" if source.classes else "image-feature-extraction"
+    return found | {"pipeline_tag": kind, "tags": [card.library, "hydra_peft"]}
+
+
+def _input(source: Source) -> str:
+    height, width = source.size
+    lines = [
+        f"RGB images, resized to {height} x {width} by PIL's bicubic without regard to aspect, "
+        f"divided by 255, less mean {list(source.mean)}, over {list(source.std)}, by channel."
+    ]
+    if source.classes:
+        shown = ", ".join(in_one_line(name) for name in source.classes[:_SHOWN])
+        more = f" and {len(source.classes) - _SHOWN} more" * (len(source.classes) > _SHOWN)
+        lines.append(f"Outputs are logits of {len(source.classes)} classes: {shown}{more}.")
+    else:
+        lines.append(f"Outputs are {source.stock.outputs} values.")
+    return " ".join(lines)
+
+
+def _scores(source: Source) -> str:
+    record = source.run.record
+    lines = ["| split | metric | score | examples |", "|---|---|---|---|"]
+    for split, scores in record.scores.items():
+        for metric, value in scores.items():
+            counts = split == record.split and metric == record.primary
+            examples = str(record.counts.get("scored", "")) if split == record.split else ""
+            name = f"**{metric}**" if counts else metric
+            lines.append(f"| {split} | {name} | {rounded(value, 2)} | {examples} |")
+    weights = " Weights of the backbone were random." if record.random_weights else ""
+    partial = " The data was not the whole task." if record.data.get("partial") else ""
+    said = (
+        f"Protocol `{record.protocol}`: trained on `{record.trained_on}`, score of the "
+        f"{record.rule}, seed {record.seed}.{weights}{partial}"
+    )
+    return "\n".join(map(in_one_line, lines)) + "\n\n" + in_one_line(said)
+
+
+def _origin(source: Source) -> Mapping[str, object]:
+    record = source.run.record
+    named = str(record.weights.get("source", ""))
+    where = Path(named).name if Path(named).is_absolute() else named
+    stated = licence(source)
+    return {
+        "config_id": record.config_id,
+        "method": ", ".join(f"{k}={v}" for k, v in record.method.items()),
+        "backbone": f"{source.stock.call()} in timm",
+        "weights of the backbone": f"{where} (sha256 {record.weights.get('sha256')})",
+        "whose they are": record.weights.get("origin", ""),
+        "their licence": stated or "not known: see where they come from",
+        "data": f"sha256 {record.data.get('sha256')}",
+        "adapter": f"sha256 {record.adapter}" if record.adapter else "",
+        "parameters": ", ".join(f"{k} {v:,}" for k, v in record.parameters.items()),
+        "code": ", ".join(f"{k} {v}" for k, v in record.code.items() if isinstance(v, str)),
+        "versions": ", ".join(f"{k} {v}" for k, v in record.versions.items()),
+        "ended": record.ended,
+    }
+
+
+def _table(rows: Mapping[str, object]) -> str:
+    lines = [f"| {key} | {str(value).replace('|', '/')} |" for key, value in rows.items() if value]
+    return "\n".join(["| | |", "|---|---|", *map(in_one_line, lines)])

@@ -1,0 +1,99 @@
+"""Export of a completed run into the form of another library, checked before it is there."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra_peft.disk_errors import disk_reason, remedy
+from hydra_peft.errors import UserError, check_one_of
+from hydra_peft.files import atomic_write, named_path
+from hydra_peft.runs.folder import check_run_folder
+
+#: forms of export, each a module ``to_<form>`` that binds ``write(source, folder) -> ModelCard``,
+#: and the packages that each needs beyond ours
+FORMS: dict[str, tuple[str, ...]] = {"timm": (), "peft": ("peft",)}
+
+
+def export_run(
+    run: str | Path,
+    to: str = "timm",
+    output: str | Path | None = None,
+    *,
+    checkpoint: str | None = None,
+) -> Path:
+    """Write the model of a completed run in the form of another library; no data is read.
+
+    What was written is read back by that library and its outputs compared with those of the run's
+    model on random images; only then the files appear in ``output``.
+
+    Args:
+        run: a completed run's folder, as ``scripts/train.py`` printed it.
+        to: ``timm``, merged weights that ``timm.create_model`` loads; ``peft``, an adapter that
+            ``peft.PeftModel.from_pretrained`` loads onto timm's model.
+        output: folder to write into; None is one named as the form in the run's folder. Files of an
+            earlier export are replaced.
+        checkpoint: the backbone's weights, where they have moved since; None takes the recorded.
+
+    Returns:
+        The folder that was written.
+
+    Raises:
+        UserError: the run did not complete or cannot be rebuilt; the form cannot hold what its
+            method computes; the library is not installed; what was read back computes something
+            else; the folder cannot be written.
+    """
+    check_form(to)
+    folder = named_path(run, "the run's folder")
+    check_run_folder(folder)
+    target = folder / to if output is None else named_path(output, "output")
+    from hydra_peft.export.card import NAME, card_text
+    from hydra_peft.export.source import load_source
+
+    form = importlib.import_module(f"hydra_peft.export.to_{to}")
+    try:
+        with _staged(target) as place:
+            source = load_source(folder, checkpoint=checkpoint)
+            card = form.write(source, place)
+            atomic_write(place / NAME, card_text(source, card).encode())
+    except OSError as error:
+        raise UserError(
+            f"{disk_reason(error) or f'cannot write into {target}: {error}'}; nothing was "
+            f"exported: {remedy(error, 'name another folder')}."
+        ) from error
+    return target
+
+
+def check_form(to: str) -> None:
+    """Check that there is such a form and that what it needs is installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    check_one_of("to", to, FORMS)
+    for package in FORMS[to]:
+        if importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"to={to} needs the package {package}, which is not installed: pip install "
+                f"'hydra-peft[{to}]'."
+            )
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside ``target``; when all is well its files are moved there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        yield place
+        target.mkdir(exist_ok=True)
+        for file in sorted(place.iterdir()):
+            os.replace(file, target / file.name)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)

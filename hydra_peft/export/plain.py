@@ -1,0 +1,103 @@
+"""Copies of an adapted model that consist of what timm knows: no adapters, a linear head."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from hydra_peft.adaptation.carried import carriers
+from hydra_peft.adaptation.merging import merge
+from hydra_peft.adaptation.record import adaptation
+from hydra_peft.adapters.base import NotMergeable
+from hydra_peft.adapters.surgery import replace_module
+from hydra_peft.backbones.projection import ProjectedVisionTransformer
+from hydra_peft.errors import UserError
+from hydra_peft.heads._classifier import Classifier, UnitNorm
+
+
+def merged_copy(model: nn.Module) -> nn.Module:
+    """Return a copy of an adapted ``model`` whose adapters are merged, in evaluation mode.
+
+    Raises:
+        UserError: an adapter cannot be merged; it says which and why.
+    """
+    copied = copy.deepcopy(model)
+    try:
+        merge(copied)
+    except NotMergeable as error:
+        raise UserError(
+            f"method {adaptation(model).method.name} cannot be merged into the backbone's own "
+            f"weights ({str(error).rstrip('.')}), and this form has no place for adapters: use the "
+            "run as it is, hydra_peft.load_run(folder)."
+        ) from None
+    return copied.eval()
+
+
+def unadapted_copy(model: nn.Module) -> nn.Module:
+    """Return a copy of an adapted ``model`` with the frozen layers in the places of its adapters,
+    in evaluation mode; its head is the trained one."""
+    copied = copy.deepcopy(model)
+    for _, module, adapter in carriers(copied):
+        replace_module(copied, module, adapter.base)
+    return copied.eval()
+
+
+@torch.no_grad()
+def put_linear_head(model: nn.Module) -> None:
+    """Write what heads and projections of ours do to features into one linear head, in place.
+
+    A norm by running statistics and a factor are linear in evaluation mode, and so is CLIP's
+    projection before the head: afterwards ``model`` has the names and shapes of timm's own.
+
+    Raises:
+        UserError: its head is none that one linear layer equals.
+    """
+    for name in adaptation(model).head:
+        head = model.get_submodule(name)
+        if isinstance(head, Classifier):
+            replace_module(model, head, _folded(head))
+        elif not isinstance(head, nn.Linear):
+            raise UserError(
+                f"its head '{name}' is a {type(head).__name__}, and timm's models end in one "
+                "linear layer: export to=onnx or to=torch, or use hydra_peft.load_run(folder)."
+            )
+    if isinstance(model, ProjectedVisionTransformer):
+        _fold_projection(model)
+
+
+def _folded(head: Classifier) -> nn.Linear:
+    """Return the linear layer that ``head`` equals in evaluation mode, computed in float64."""
+    if isinstance(head.norm, UnitNorm):
+        raise UserError(
+            "its head divides features by their length (head.norm=unit), which no linear layer "
+            "does, and timm's models end in one: export to=onnx or to=torch, or use "
+            "hydra_peft.load_run(folder)."
+        )
+    weight, bias = head.linear.weight.double(), head.linear.bias.double()
+    if isinstance(head.norm, nn.BatchNorm1d):
+        mean, variance = head.norm.running_mean, head.norm.running_var
+        assert mean is not None, "it tracks running statistics"
+        assert variance is not None, "it tracks running statistics"
+        weight = weight / (variance.double() + head.norm.eps).sqrt()
+        bias = bias - weight @ mean.double()
+    return _linear(head.scale * weight, head.scale * bias, head.linear.weight)
+
+
+def _fold_projection(model: Any) -> None:
+    projection, head = model.projection, model.head
+    weight = head.weight.double() @ projection.weight.double()
+    del model.projection
+    model.__class__ = VisionTransformer
+    model.head = _linear(weight, head.bias.double(), head.weight)
+
+
+def _linear(weight: torch.Tensor, bias: torch.Tensor, like: torch.Tensor) -> nn.Linear:
+    outputs, width = weight.shape
+    layer = nn.Linear(width, outputs, device=like.device, dtype=like.dtype)
+    layer.weight.copy_(weight)
+    layer.bias.copy_(bias)
+    return layer

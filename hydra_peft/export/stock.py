@@ -1,0 +1,61 @@
+"""The call of ``timm.create_model`` that builds a run's model without anything of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from hydra_peft.backbones import models
+from hydra_peft.backbones.vit_mini import EMBEDDED
+from hydra_peft.config.schema import ModelConfig
+from hydra_peft.errors import UserError
+from hydra_peft.registry import module_names
+
+
+@dataclass(frozen=True)
+class StockModel:
+    """A model of timm's by name and arguments.
+
+    Attributes:
+        name: timm's, with the tag of the weights where the run named one.
+        arguments: of the constructor, beside ``num_classes``.
+        outputs: width of the head.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    outputs: int
+
+    def build(self) -> nn.Module:
+        """Return it without weights, in evaluation mode."""
+        import timm
+
+        built: nn.Module = timm.create_model(
+            self.name, pretrained=False, num_classes=self.outputs, **self.arguments
+        )
+        return built.eval()
+
+    def call(self, **more: Any) -> str:
+        """Return the Python text of its call with further arguments."""
+        given = {"num_classes": self.outputs, **self.arguments, **more}
+        words = ", ".join([repr(self.name), *(f"{key}={value!r}" for key, value in given.items())])
+        return f"timm.create_model({words})"
+
+
+def stock_model(model: ModelConfig, outputs: int) -> StockModel:
+    """Return timm's model for a run's ``model`` group.
+
+    Raises:
+        UserError: its backbone is not timm's.
+    """
+    if model.architecture in module_names(models):
+        raise UserError(
+            f"its backbone, {model.name}, is none of timm's models and takes no images: only runs "
+            "on those are exported; use hydra_peft.runs.rebuild.rebuild(folder)."
+        )
+    name, own = EMBEDDED.get(model.architecture, (model.architecture, {}))
+    sized = {} if model.image_size is None else {"img_size": model.image_size}
+    return StockModel(name, {**own, **model.arguments, **sized}, outputs)

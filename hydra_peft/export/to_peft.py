@@ -1,0 +1,117 @@
+"""``to=peft``: an adapter that ``peft.PeftModel.from_pretrained`` loads onto timm's model."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hydra_peft.adaptation.fingerprint import architecture_hash
+from hydra_peft.adaptation.heads import belongs_to
+from hydra_peft.adaptation.record import adaptation
+from hydra_peft.backbones.vit_mini import EMBEDDED
+from hydra_peft.export.card import ModelCard
+from hydra_peft.export.peft_form import PREFIX, peft_form
+from hydra_peft.export.plain import put_linear_head, unadapted_copy
+from hydra_peft.export.source import Source, check_same_outputs, outputs_of
+from hydra_peft.files import write_json
+from hydra_peft.tensor_files import write_tensors
+
+#: names that peft looks for
+TENSORS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+#: what a file of ours says of the backbone, in its header
+BACKBONE = "hydra_peft_backbone"
+
+
+def write(source: Source, folder: Path) -> ModelCard:
+    """Write adapter and head into ``folder``, read them back with peft and compare outputs.
+
+    Raises:
+        UserError: peft has nothing like the method, the head is no linear layer, or what was read
+            back computes something else.
+    """
+    model = source.run.model
+    options = write_peft_folder(model, folder, base=_on_hub(source), timm=source.stock.name)
+    stock, plain = source.stock.build(), unadapted_copy(model)
+    put_linear_head(plain)
+    head, state = adaptation(plain).head, plain.state_dict()
+    stock.load_state_dict(state | {n: 0 * t for n, t in state.items() if belongs_to(n, head)})
+    loaded = _loaded(stock, folder)
+    check_same_outputs(outputs_of(loaded, source.inputs), source.outputs, "peft's model")
+    return _card(source, options)
+
+
+def write_peft_folder(
+    model: nn.Module, folder: Path, *, base: str | None = None, timm: str = ""
+) -> dict[str, Any]:
+    """Write adapter and head of an adapted ``model``, unmerged, as peft has them.
+
+    Args:
+        folder: to write ``adapter_config.json`` and ``adapter_model.safetensors`` into.
+        base: repository of the backbone's weights, which peft calls ``base_model_name_or_path``.
+        timm: timm's name of the backbone.
+
+    Returns:
+        What the config says.
+
+    Raises:
+        UserError: peft has nothing like the method, or the head is no linear layer.
+        OSError: the folder cannot be written.
+    """
+    options, tensors = peft_form(model)
+    plain = unadapted_copy(model)
+    put_linear_head(plain)
+    head, state = adaptation(plain).head, plain.state_dict()
+    tensors |= {f"{PREFIX}.{n}": tensor for n, tensor in state.items() if belongs_to(n, head)}
+    backbone = {n: tensor for n, tensor in state.items() if not belongs_to(n, head)}
+    said = {"timm": timm, "architecture": architecture_hash(backbone)}
+    options["base_model_name_or_path"] = base
+    write_json(folder / CONFIG, options)
+    write_tensors(folder / TENSORS, tensors, {"format": "pt", BACKBONE: json.dumps(said)})
+    return options
+
+
+def _loaded(stock: nn.Module, folder: Path) -> nn.Module:
+    import peft
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what merging cannot do, and of missing model cards
+        loaded: nn.Module = peft.PeftModel.from_pretrained(stock, str(folder))
+    return loaded
+
+
+def _on_hub(source: Source) -> str | None:
+    """Return the repository of the backbone's weights where they came from timm's hub."""
+    model = source.run.config.model
+    known: Any = source.run.model.pretrained_cfg
+    if not model.pretrained or model.checkpoint is not None or model.architecture in EMBEDDED:
+        return None
+    return known.get("hf_hub_id") or None
+
+
+def _card(source: Source, options: dict[str, Any]) -> ModelCard:
+    model = source.run.config.model
+    if model.pretrained and model.checkpoint is None and model.architecture not in EMBEDDED:
+        base = f"model = {source.stock.call(pretrained=True)}"
+    else:
+        base = (
+            f"model = {source.stock.call()}\n"
+            "# then the backbone's weights, which 'Origin' below names:\n"
+            "# model.load_state_dict(weights, strict=False)"
+        )
+    kind = {"LORA": "LoRA", "VERA": "VeRA", "IA3": "IA3"}[options["peft_type"]]
+    kind = "DoRA" if options.get("use_dora") else kind
+    rank = f" of rank {options['r']}" if "r" in options else ""
+    constant = " with lora_bias=True" if options.get("lora_bias") else ""
+    return ModelCard(
+        library="peft",
+        form=f"as an exact {kind}{rank}{constant} of the peft library, with its head",
+        load=(
+            "import timm\nfrom peft import PeftModel\n\n"
+            f"{base}\n"
+            "model = PeftModel.from_pretrained(model, '<this folder>').eval()"
+        ),
+    )

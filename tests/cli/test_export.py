@@ -1,0 +1,65 @@
+"""scripts/export.py: a run to a folder, and mistakes before torch is loaded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fabricated_models import put_model
+
+from hydra_peft.cli import export
+
+
+@pytest.fixture(scope="module")
+def folder(compose_train: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return put_model(compose_train, tmp_path_factory.mktemp("run"), "method=hydra")
+
+
+def test_what_was_written_is_told(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["export.py", f"run={folder}", "to=timm", f"output={tmp_path}/out"]
+    )
+    assert export.main() == 0
+    expected = f"written: {tmp_path}/out (README.md, config.json, model.safetensors)\n"
+    assert capsys.readouterr() == (expected, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "to is missing"),
+        (["to=zip"], "to=zip is not allowed: it must be timm"),
+        (["to=timm", "output={file}"], "is a file: name a folder"),
+        (["to=timm", "output={file}/a"], "cannot write at "),
+        (["to=timm", "run=/nowhere"], "/nowhere is not there: give the folder of a run"),
+        (["to=timm", "checkpoint=/nowhere"], "/nowhere is not there or is not a file"),
+        (["too=timm"], "did you mean 'to'"),
+    ],
+)
+def test_mistakes_are_told_before_torch_is_loaded(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    (tmp_path / "file").write_text("")
+    # Whoever imports it would load torch in a process of its own.
+    monkeypatch.setitem(sys.modules, "hydra_peft.export.source", None)
+    given = [word.format(file=tmp_path / "file") for word in words]
+    monkeypatch.setattr(sys, "argv", ["export.py", f"run={folder}", *given])
+    assert export.main() == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+    assert message in err

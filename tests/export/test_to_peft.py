@@ -1,0 +1,155 @@
+"""Adapters in peft's form: the library itself, on stock timm, gives the outputs of ours."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+import hydra_peft
+from hydra_peft.backbones.vit_mini import VIT_MINI
+from hydra_peft.errors import UserError
+from hydra_peft.export.peft_form import target_modules
+from hydra_peft.export.to_peft import write_peft_folder
+from hydra_peft.tensor_files import read_tensors
+
+peft = pytest.importorskip("peft", reason="peft is not installed: pip install 'hydra-peft[peft]'")
+
+ASSET = Path(hydra_peft.__file__).parent / "assets/vit_mini.safetensors"
+ALL = ["attn.qkv", "attn.proj", "mlp.fc2"]
+
+
+def small(**options: Any) -> nn.Module:
+    """A vision transformer of timm's with two narrow blocks; its biases are not zero."""
+    shape = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 2, "num_heads": 2}
+    torch.manual_seed(3)
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=5, **shape, **options).eval()
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "rank", "alpha", "biased"),
+    [
+        ("lora", {"bias": False, "targets": ["attn.qkv"]}, 4, 4, False),
+        ("lora", {"scale": 2.5, "targets": ["attn.proj"]}, 4, 10, True),
+        ("lora", {"parts": ["q", "v"], "targets": ["attn.qkv"]}, 8, 8, True),
+        ("lora", {"rank_scale": "alpha_over_r", "scale": 6.0, "targets": ALL}, 4, 6, True),
+        ("lora", {"rank_scale": "alpha_over_sqrt_r", "scale": 3.0}, 4, 6, True),
+        ("lora", {"init": "pissa", "bias": False}, 8, 8, False),
+        ("seqlora", {"targets": ["attn.qkv"]}, 6, 6, True),
+        ("seqlora", {"targets": ["attn.proj"], "scale": 0.5, "bias": False}, 6, 3, True),
+        ("seqlora", {"targets": ["mlp.fc2"]}, 6, 6, True),
+        ("hydra", {"targets": ALL}, 4, 4, True),
+        ("hydra", {"targets": ["attn.qkv"], "bias": False, "rank_sequential": 3}, 5, 5, True),
+        ("hydra", {"targets": ["blocks.[0].attn.proj"], "scale": -0.25}, 4, -1, True),
+        ("dora", {"scale": 0.5, "targets": ALL}, 4, 2, False),
+        ("vera", {"rank": 16, "targets": ["attn.qkv", "mlp.fc2"]}, 16, None, None),
+        ("ia3", {}, None, None, None),
+        ("ia3", {"parts": [], "targets": ["attn.qkv", "attn.proj", "mlp.fc2"]}, None, None, None),
+    ],
+)  # fmt: skip
+def test_peft_computes_what_our_adapter_does(
+    tmp_path: Path,
+    randomize: Callable[[nn.Module], None],
+    method: str,
+    options: dict[str, Any],
+    rank: int | None,
+    alpha: float | None,
+    biased: bool | None,
+) -> None:
+    ours, theirs, x = small(), small(), torch.randn(3, 3, 32, 32)
+    untouched = theirs(x)
+    hydra_peft.inject(ours, method, **options)
+    randomize(ours)
+    write_peft_folder(ours.eval(), tmp_path)
+    loaded = peft.PeftModel.from_pretrained(theirs, str(tmp_path)).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(x), ours(x), atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(loaded(x), untouched, atol=0.05)
+    config = loaded.peft_config["default"]
+    found = [getattr(config, name, None) for name in ("r", "lora_alpha", "lora_bias")]
+    assert found == [rank, alpha, biased]
+
+
+def test_layers_without_bias(tmp_path: Path, randomize: Callable[[nn.Module], None]) -> None:
+    ours, theirs, x = small(qkv_bias=False), small(qkv_bias=False), torch.randn(3, 3, 32, 32)
+    hydra_peft.inject(ours, "hydra", bias=False, targets=["attn.qkv"])
+    randomize(ours)
+    assert write_peft_folder(ours.eval(), tmp_path)["lora_bias"] is False
+    loaded = peft.PeftModel.from_pretrained(theirs, str(tmp_path)).eval()
+    torch.testing.assert_close(loaded(x), ours(x), atol=1e-5, rtol=1e-5)
+
+
+def test_a_run_is_loaded_by_stock_timm_and_peft(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_run("method=hydra", "head.norm=batch", "head.scale=3")
+    written = hydra_peft.export_run(folder, "peft", tmp_path / "out")
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=10, **VIT_MINI)
+    missing, unexpected = model.load_state_dict(read_tensors(ASSET), strict=False)
+    assert (missing, unexpected) == (["head.weight", "head.bias"], [])
+    loaded = peft.PeftModel.from_pretrained(model, str(written)).eval()
+    run, x = hydra_peft.load_run(folder, device="cpu"), torch.randn(3, 3, 32, 32)
+    torch.testing.assert_close(loaded(x), run.model(x), atol=1e-5, rtol=1e-5)
+    config = json.loads((written / "adapter_config.json").read_text())
+    assert config["target_modules"] == ["attn.proj", "mlp.fc2"]
+    assert config["modules_to_save"] == ["head"]
+    assert config["base_model_name_or_path"] is None
+    card = (written / "README.md").read_text()
+    assert "an exact LoRA of rank 4 with lora_bias=True of the peft library" in card
+    assert "PeftModel.from_pretrained(model, '<this folder>')" in card
+
+
+def test_targets_are_patterns_where_peft_reads_them_alike() -> None:
+    model = small()
+    some = ["blocks.0.attn.proj", "blocks.1.attn.proj"]
+    assert target_modules(model, some, ["attn.proj"]) == ["attn.proj"]
+    assert target_modules(model, some, ["blocks.[01].attn.proj"]) == some
+    assert target_modules(model, some[:1], ["attn.proj"]) == some[:1]
+
+
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [
+        ("linear", r"method linear has no exact form in the peft library \(peft has none"),
+        ("bitfit", r"method bitfit has no exact .* \(it trains '\S+' of the backbone itself\)"),
+        ("adapter", r"method adapter has no exact form in the peft library"),
+    ],
+)
+def test_what_peft_has_not_is_refused(tmp_path: Path, method: str, why: str) -> None:
+    model = small()
+    hydra_peft.inject(model, method)
+    with pytest.raises(UserError, match=why):
+        write_peft_folder(model, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_reads_weights_past_peft_is_found_out(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    # BEiT's attention reads qkv.weight instead of calling the layer, so peft's LoRA does nothing.
+    words = ["model=timm", "model.architecture=beit_base_patch16_224", "model.pretrained=false"]
+    narrow = "model.arguments={img_size: 32, embed_dim: 24, depth: 1, num_heads: 2}"
+    lora = ["method=lora", "method.bias=false", "method.targets=[attn.qkv]"]
+    folder = make_run(*words, narrow, *lora)
+    with pytest.raises(UserError, match=r"peft's model gives other outputs than the run's model"):
+        hydra_peft.export_run(folder, "peft", tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
+
+
+def test_the_package_is_asked_for_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(UserError, match=r"needs the package peft.* 'hydra-peft\[peft\]'"):
+        hydra_peft.export_run(tmp_path, "peft")
