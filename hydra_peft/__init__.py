@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hydra_peft.adapters.low_rank import LowRankLinear as LowRankLinear
     from hydra_peft.errors import UserError as UserError
     from hydra_peft.export.exporting import export_run as export_run
+    from hydra_peft.export.from_peft import load_peft as load_peft
     from hydra_peft.methods import method_names as method_names
     from hydra_peft.runs.predicting import TrainedRun as TrainedRun
     from hydra_peft.runs.predicting import load_run as load_run
@@ -57,6 +58,7 @@ _HOMES = {
     "LowRankLinear": "adapters.low_rank",
     "UserError": "errors",
     "export_run": "export.exporting",
+    "load_peft": "export.from_peft",
     "method_names": "methods",
     "TrainedRun": "runs.predicting",
     "load_run": "runs.predicting",

@@ -146,7 +146,7 @@ def load_adapter(
     with _said_of(folder / CONFIG):
         head = find_head(model, config["head"])
     _check_backbone(model, head, config, tensors, check_weights, folder)
-    _resize_head(model, head, tensors, folder / TENSORS)
+    resize_head(model, head, tensors, folder / TENSORS)
     with _said_of(folder / CONFIG):
         done = inject(model, built, head=head)
     if list(done.layers) != config["layers"]:
@@ -298,9 +298,14 @@ def _check_backbone(
         )
 
 
-def _resize_head(
+def resize_head(
     model: nn.Module, head: tuple[str, ...], tensors: dict[str, Tensor], path: Path
 ) -> None:
+    """Put linear layers of the sizes in ``tensors`` in the places of linear heads of others.
+
+    Raises:
+        UserError: a saved head has no outputs.
+    """
     for name in head:
         old = model.get_submodule(name)
         weight = tensors.get(f"{name}.weight")

@@ -6,12 +6,12 @@ import errno
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra_peft.checkout import ROOT
+from hydra_peft.checkout import ROOT, option
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.config.benchmarks import all_benchmarks
@@ -122,7 +122,7 @@ def _prepare(benchmark: str, arguments: Arguments) -> int:
         )
     order = Order(
         benchmark=benchmark,
-        tasks=_chosen(arguments.task, _tasks(benchmark)),
+        tasks=_tasks(benchmark, _chosen(arguments.task, _names(benchmark))),
         out=_out(benchmark, arguments),
         source=source,
         download=arguments.download,
@@ -283,7 +283,7 @@ def _install(benchmark: str, arguments: Arguments) -> int:
     archive, out = Path(arguments.archive).expanduser(), _out(benchmark, arguments)
     _mention(_remains(out))
     check_archive(archive)  # before all tasks are composed, which takes seconds
-    tasks = _chosen(arguments.task or "all", _tasks(benchmark))
+    tasks = _tasks(benchmark, _chosen(arguments.task or "all", _names(benchmark)))
     expected = [_spec(benchmark, task, task.folder) for task in tasks if task.folder is not None]
     outcomes = install(archive, out, expected, partial=arguments.partial)
     named = arguments.task not in ("", "all")
@@ -308,22 +308,20 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, 90, break_long_words=False, break_on_hyphens=False)
 
 
-def _chosen(named: str, tasks: Mapping[str, DatasetConfig]) -> list[DatasetConfig]:
-    """Return the tasks that ``named`` lists by name, folder or alias, in the order of tables."""
+def _chosen(named: str, names: Mapping[str, str]) -> list[str]:
+    """Return the tasks that ``named`` lists by name, folder or alias."""
     if not named:
-        raise UserError("task is missing: give task=all, or one or more of " + ", ".join(tasks))
+        tasks = ", ".join(dict.fromkeys(names.values()))
+        raise UserError(f"task is missing: give task=all, or one or more of {tasks}")
     if named == "all":
-        return list(tasks.values())
-    names = {str(task.folder): task.name for task in tasks.values()}
-    names |= {alias: task.name for task in tasks.values() for alias in task.aliases}
-    names |= {name: name for name in tasks}
-    wanted = set()
+        return list(names.values())
+    wanted = []
     for word in filter(None, (word.strip() for word in named.split(","))):
         check_one_of("task", word, names, "choose all, or some of")
-        wanted.add(names[word])
+        wanted.append(names[word])
     if not wanted:
         raise UserError(f"task={named} names no task: give task=all, or task=a,b.")
-    return [task for name, task in tasks.items() if name in wanted]
+    return wanted
 
 
 def _out(benchmark: str, arguments: Arguments) -> Path:
@@ -338,10 +336,24 @@ def _sentence(error: Exception) -> str:
     return f"cannot read or write{where}: {error.strerror or error}; {advice}."
 
 
-def _tasks(benchmark: str) -> Mapping[str, DatasetConfig]:
+def _names(benchmark: str) -> Mapping[str, str]:
+    """Return the tasks of ``benchmark`` by each of their names; composing nothing, it is quick."""
+    from hydra_peft.cli.tasks import task_options
+
+    yamls = {name: option("dataset", file) for name, file in task_options(benchmark).items()}
+    others = {
+        str(other): name
+        for name, yaml in yamls.items()
+        for other in (yaml.get("folder"), *(yaml.get("aliases") or ()))
+    }
+    return {name: name for name in yamls} | {k: v for k, v in others.items() if k not in yamls}
+
+
+def _tasks(benchmark: str, wanted: Collection[str]) -> Sequence[DatasetConfig]:
+    """Return the tasks ``wanted``, in the order of tables."""
     from hydra_peft.cli.tasks import benchmark_tasks
 
-    return benchmark_tasks(benchmark)
+    return list(benchmark_tasks(benchmark, wanted).values())
 
 
 def _originals() -> list[Original]:

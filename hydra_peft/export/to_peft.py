@@ -14,16 +14,13 @@ from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.record import adaptation
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.export.card import ModelCard
+from hydra_peft.export.from_peft import BACKBONE
+from hydra_peft.export.peft_files import CONFIG, TENSORS
 from hydra_peft.export.peft_form import PREFIX, peft_form
 from hydra_peft.export.plain import put_linear_head, unadapted_copy
 from hydra_peft.export.source import Source, check_same_outputs, outputs_of
 from hydra_peft.files import write_json
 from hydra_peft.tensor_files import write_tensors
-
-#: names that peft looks for
-TENSORS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-#: what a file of ours says of the backbone, in its header
-BACKBONE = "hydra_peft_backbone"
 
 
 def write(source: Source, folder: Path) -> ModelCard:

@@ -22,6 +22,9 @@ from hydra_peft.tables.measures import Measure, mean_measure, measure_of
 from hydra_peft.tables.overrides import UNCHECKED, Defaults, by_role, marks
 from hydra_peft.tables.summaries import Summary, summarize
 
+#: sizes that the label of a row names; of more it says how many
+_SIZES = 2
+
 
 @dataclass
 class Row:
@@ -366,9 +369,7 @@ def _training(record: Record) -> str:
 def _row(records: list[Record], defaults: Defaults | None) -> Row:
     first = records[0]
     partial = bool(first.data.get("partial"))
-    # Tuning may choose another size for each task and seed.
-    name = " or ".join(sorted({record.method_label for record in records}))
-    name += f", {PARTIAL}" if partial else ""
+    name = _method(records) + (f", {PARTIAL}" if partial else "")
     name += "".join(f", {precision}" for precision in reduced_precision(first.settings))
     row = Row(name, first.model, weights_label(first), first.settings, partial=partial)
     row.overrides = () if defaults is None else marks(first, defaults)
@@ -385,6 +386,15 @@ def _row(records: list[Record], defaults: Defaults | None) -> Row:
         row.measures[record.task] = _measure(record)
         row.heads[record.task] = record.parameters["head"]
     return row
+
+
+def _method(records: list[Record]) -> str:
+    """Return the method with its sizes, which tuning or a recipe may choose for each task."""
+    labels = sorted({record.method_label for record in records})
+    if len(labels) <= _SIZES:
+        return " or ".join(labels)
+    names = sorted({str(record.method["name"]) for record in records})
+    return f"{' or '.join(names)}, {len(labels)} sizes"
 
 
 def reduced_precision(settings: dict[str, Any]) -> list[str]:

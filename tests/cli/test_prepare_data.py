@@ -25,6 +25,7 @@ import pytest
 from PIL import Image
 
 from hydra_peft.cli import prepare_data
+from hydra_peft.cli.tasks import benchmark_tasks
 from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.data.manifests import read_manifest
 from hydra_peft.errors import UserError
@@ -105,7 +106,12 @@ def make_toys(folder: Path, *, packed: bool = True, train: int = 50) -> None:
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
     """Call the entry point with arguments: exit code, stdout, stderr."""
-    monkeypatch.setattr(prepare_data, "_tasks", lambda _: TASKS)
+    names = {task.folder: name for name, task in TASKS.items()}
+    names |= {alias: name for name, task in TASKS.items() for alias in task.aliases}
+    monkeypatch.setattr(prepare_data, "_names", lambda _: {name: name for name in TASKS} | names)
+    monkeypatch.setattr(
+        prepare_data, "_tasks", lambda _, wanted: [TASKS[n] for n in TASKS if n in wanted]
+    )
     monkeypatch.setattr(prepare_data, "_originals", lambda: [Toy(), Secret()])
 
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -635,13 +641,13 @@ def test_rar(cli: Cli, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def tasks() -> Mapping[str, DatasetConfig]:
-    return prepare_data._tasks("vtab1k")
+    return benchmark_tasks("vtab1k")
 
 
 def test_every_task_has_an_original(tasks: Mapping[str, DatasetConfig]) -> None:
     originals = prepare_data._originals()
     made = [task for original in originals for task in original.tasks]
-    real = prepare_data._tasks("real")
+    real = benchmark_tasks("real")
     assert sorted(made) == sorted([*tasks, *real])
     assert (len(tasks), len(real)) == (19, 3)
     for original in originals:
@@ -654,12 +660,8 @@ def test_every_task_has_an_original(tasks: Mapping[str, DatasetConfig]) -> None:
 
 
 def test_a_real_original(
-    tasks: Mapping[str, DatasetConfig],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(prepare_data, "_tasks", lambda _: tasks)
     folder = tmp_path / "source" / "cifar100" / "cifar-100-binary"
     folder.mkdir(parents=True)
     for split, count in (("train", 50), ("test", 9)):

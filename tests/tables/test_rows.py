@@ -304,3 +304,23 @@ def test_seeds_that_start_from_runs_of_their_own_seeds_share_a_row() -> None:
     (table,), _ = build_tables(runs)
     assert sorted(len(row.scores["a"]) for row in table.rows) == [1, 2, 2]
     assert len({row.label for row in table.rows}) == 3
+
+
+@pytest.mark.parametrize(
+    ("ranks", "label"),
+    [
+        ([4, 4, 4], "lora r=4"),
+        ([8, 4, 8], "lora r=4 or lora r=8"),
+        ([1, 2, 4], "lora, 3 sizes"),
+    ],
+)
+def test_a_row_whose_sizes_differ_by_task_says_how_many_there_are(
+    ranks: list[int], label: str
+) -> None:
+    found = [
+        record(task, 0, 50.0, method={"name": "lora", "rank": rank}, method_label=f"lora r={rank}")
+        for task, rank in zip(GROUPS, ranks, strict=True)
+    ]
+    (table,), _ = build_tables(found)
+    (row,) = table.rows
+    assert row.name == label

@@ -1,0 +1,153 @@
+"""Reading a LoRA of the peft library into a model of ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hydra_peft.adaptation.fingerprint import architecture_hash, backbone_state_dict
+from hydra_peft.adaptation.heads import belongs_to, find_head
+from hydra_peft.adaptation.injection import check_adaptable, inject
+from hydra_peft.adaptation.parameters import adapter_state_dict
+from hydra_peft.adaptation.record import Adaptation
+from hydra_peft.adaptation.storage import resize_head
+from hydra_peft.adapters.patterns import matches
+from hydra_peft.errors import UserError
+from hydra_peft.export.peft_files import TENSORS, lora_options
+from hydra_peft.export.peft_form import PREFIX
+from hydra_peft.files import named_path
+from hydra_peft.plain_text import quoted
+from hydra_peft.tensor_files import read_tensors_and_metadata
+from hydra_peft.tensor_values import check_weight
+
+#: what a file of ours says of the backbone, in its header
+BACKBONE = "hydra_peft_backbone"
+#: peft's names of a layer's tensors, and ours
+_PARTS = {"lora_A.weight": "down.weight", "lora_B.weight": "up.weight", "lora_B.bias": "up.bias"}
+
+
+@torch.inference_mode(False)  # what is made in it could never be trained
+def load_peft(model: nn.Module, folder: str | Path) -> Adaptation:
+    """Adapt a fresh backbone, in place, as a LoRA that peft saved; its head comes with it.
+
+    The method is our ``lora`` with peft's scale (``alpha / r``, or rsLoRA's) and dropout on the
+    input: it computes the same, trains on as peft would, merges, and is saved by
+    :func:`hydra_peft.save_adapter`.
+
+    Args:
+        model: an untouched model with the layers that the adapter is on.
+        folder: holds ``adapter_config.json`` and ``adapter_model.safetensors``.
+
+    Raises:
+        UserError: no such files, tensors in a pickle, another method than plain LoRA (DoRA, PiSSA
+            unconverted, ranks by layer), another backbone, or tensors that do not fit or are not
+            finite. ``model`` is not adapted then.
+    """
+    folder = named_path(folder, "the folder to load from")
+    model = check_adaptable(model)
+    options, path = lora_options(folder), folder / TENSORS
+    tensors, header = read_tensors_and_metadata(path)
+    layers, rest = _sorted_out(tensors, path)
+    head = tuple(top for top in find_head(model) if any(belongs_to(n, [top]) for n in rest))
+    if others := sorted(name for name in rest if not belongs_to(name, head)):
+        raise UserError(
+            f"{path}: '{others[0]}' is neither of a LoRA nor of the head of this "
+            f"{type(model).__name__}: another backbone, or modules_to_save beside its head."
+        )
+    _check_backbone(model, header, path)
+    for name, parts in layers.items():
+        _check_layer(model, name, parts, options["rank"], options["bias"], path)
+    resize_head(model, head, rest, path)
+    _check_head(model, rest, path)
+    done = inject(model, "lora", targets=_targets(model, list(layers)), **options)
+    own = adapter_state_dict(model)
+    with torch.no_grad():
+        for name, parts in layers.items():
+            for part, tensor in parts.items():
+                own[f"{name}.parallel.{_PARTS[part]}"].copy_(tensor)
+        for name, tensor in rest.items():
+            own[name].copy_(tensor)
+    return done
+
+
+def _sorted_out(
+    tensors: dict[str, Tensor], path: Path
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
+    """Return the tensors of each layer by peft's names of them, and those of other modules."""
+    layers: dict[str, dict[str, Tensor]] = {}
+    rest: dict[str, Tensor] = {}
+    for key, tensor in tensors.items():
+        name = key.removeprefix(f"{PREFIX}.")
+        part = next((part for part in _PARTS if name.endswith(f".{part}")), None)
+        if part is None:
+            rest[name] = tensor
+        else:
+            layers.setdefault(name.removesuffix(f".{part}"), {})[part] = tensor
+        check_weight(tensor, torch.float32, f"{path}: {quoted(key)}")
+    if not layers:
+        raise UserError(f"{path} has no tensors called lora_A and lora_B: not a LoRA of peft's.")
+    return layers, rest
+
+
+def _check_backbone(model: nn.Module, header: dict[str, str], path: Path) -> None:
+    """Check the backbone where the file is an export of ours, which says what it was made on."""
+    try:
+        said = json.loads(header.get(BACKBONE, "{}"))
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise UserError(f"{path}: its header says nothing readable under '{BACKBONE}': edited?")
+    now = architecture_hash(backbone_state_dict(model))
+    if said.get("architecture", now) != now:
+        raise UserError(
+            f"{path} was made on another backbone ({quoted(said.get('timm'))}) than this "
+            f"{type(model).__name__}: build that one."
+        )
+
+
+def _check_layer(
+    model: nn.Module, name: str, parts: dict[str, Tensor], rank: int, bias: bool, path: Path
+) -> None:
+    layer = dict(model.named_modules()).get(name)
+    if not isinstance(layer, nn.Linear):
+        kind = "no layer" if layer is None else f"a {type(layer).__name__}"
+        raise UserError(
+            f"{path} has a LoRA on '{name}', where this {type(model).__name__} has {kind}, and "
+            "only linear layers are adapted: another backbone?"
+        )
+    shapes: dict[str, tuple[int, ...]] = {
+        "lora_A.weight": (rank, layer.in_features),
+        "lora_B.weight": (layer.out_features, rank),
+    }
+    if bias:
+        shapes["lora_B.bias"] = (layer.out_features,)
+    found = {part: tuple(tensor.shape) for part, tensor in parts.items()}
+    if found != shapes:
+        raise UserError(
+            f"{path}: the LoRA on '{name}' has {found}, and r={rank} on a linear layer "
+            f"{layer.in_features}->{layer.out_features} has {shapes}: another backbone, another "
+            "rank, or a file that was cut short."
+        )
+
+
+def _check_head(model: nn.Module, rest: dict[str, Tensor], path: Path) -> None:
+    state = model.state_dict()
+    for name, tensor in rest.items():
+        if name not in state or state[name].shape != tensor.shape:
+            here = tuple(state[name].shape) if name in state else "none"
+            raise UserError(
+                f"{path}: '{name}' has shape {tuple(tensor.shape)}, this model {here}: another "
+                "backbone?"
+            )
+
+
+def _targets(model: nn.Module, layers: list[str]) -> list[str]:
+    """Return the shortest endings that name ``layers`` among the linear layers of ``model``, or
+    their names."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    endings = sorted({".".join(name.split(".")[-2:]) for name in layers})
+    means = {name for name in linear if any(matches(name, ending) for ending in endings)}
+    return endings if means == set(layers) else layers
