@@ -6,7 +6,7 @@ import errno
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,6 @@ from hydra_peft.disk_errors import remedy
 from hydra_peft.errors import UserError, check_one_of, did_you_mean
 
 if TYPE_CHECKING:
-    from hydra_peft.config.schema import DatasetConfig
     from hydra_peft.workshop.prepare.installing import Outcome
     from hydra_peft.workshop.prepare.originals._base import Original
     from hydra_peft.workshop.prepare.originals._writer import Written
@@ -66,7 +65,7 @@ class Order:
     """Parsed arguments of ``prepare_data.py``."""
 
     benchmark: str
-    tasks: Sequence[DatasetConfig]
+    tasks: Sequence[TaskSpec]
     out: Path
     source: Path
     download: bool
@@ -122,7 +121,7 @@ def _prepare(benchmark: str, arguments: Arguments) -> int:
         )
     order = Order(
         benchmark=benchmark,
-        tasks=_tasks(benchmark, _chosen(arguments.task, _names(benchmark))),
+        tasks=_chosen(arguments.task, _tasks(benchmark)),
         out=_out(benchmark, arguments),
         source=source,
         download=arguments.download,
@@ -158,11 +157,10 @@ def _mention(remains: set[Path]) -> None:
         print(f"note: {path} is left of a run that was killed, or another one is at work there")
 
 
-def _outcome(order: Order, task: DatasetConfig, prepare: Callable[[DatasetConfig], str]) -> Outcome:
+def _outcome(order: Order, task: TaskSpec, prepare: Callable[[TaskSpec], str]) -> Outcome:
     """Prepare one of several tasks, unless it is there; report a failure at once, and go on."""
     from hydra_peft.workshop.prepare.installing import Outcome
 
-    assert task.folder is not None
     if (order.out / task.folder).exists() and not order.overwrite:
         return Outcome(task.name, "there already", _partial_remark(order.out / task.folder))
     try:
@@ -187,7 +185,7 @@ def _partial_remark(folder: Path) -> str:
     return "PARTIAL DATA: overwrite=true makes it again" if partial else ""
 
 
-def _preparer(order: Order) -> Callable[[DatasetConfig], str]:
+def _preparer(order: Order) -> Callable[[TaskSpec], str]:
     """Return a function that prepares a task and returns its status."""
     from hydra_peft.workshop.prepare.originals._prepare import fetch
     from hydra_peft.workshop.prepare.originals._writer import check_absent
@@ -195,10 +193,9 @@ def _preparer(order: Order) -> Callable[[DatasetConfig], str]:
     originals = {task: one for one in _originals() for task in one.made(order.benchmark)}
     fetched = set()
 
-    def act(task: DatasetConfig) -> str:
+    def act(task: TaskSpec) -> str:
         if task.name not in originals:
             raise UserError(f"no original is known of task {task.name}: only an archive helps.")
-        assert task.folder is not None
         check_absent(order.out / task.folder, overwrite=order.overwrite)
         original = originals[task.name]
         folder = _folder(order, task, original)
@@ -217,16 +214,15 @@ def _preparer(order: Order) -> Callable[[DatasetConfig], str]:
     return act
 
 
-def _write(order: Order, task: DatasetConfig, original: Original, folder: Path) -> Written:
+def _write(order: Order, task: TaskSpec, original: Original, folder: Path) -> Written:
     from hydra_peft.workshop.prepare.originals._prepare import prepare
 
-    assert task.folder is not None
     try:
         return prepare(
             original,
             folder,
             order.out,
-            _spec(order.benchmark, task, task.folder),
+            task,
             partial=order.partial,
             overwrite=order.overwrite,
             say=lambda sentence: print(sentence, flush=True),
@@ -237,26 +233,11 @@ def _write(order: Order, task: DatasetConfig, original: Original, folder: Path) 
         raise
 
 
-def _spec(benchmark: str, task: DatasetConfig, folder: str) -> TaskSpec:
-    from hydra_peft.workshop.prepare.spec import TaskSpec
-
-    prompts = find_prompts(benchmark, task.name)
-    return TaskSpec(
-        benchmark,
-        task.name,
-        folder,
-        task.aliases,
-        task.classes,
-        task.sizes,
-        prompts.keys if prompts is not None else (),
-    )
-
-
-def _folder(order: Order, task: DatasetConfig, original: Original) -> Path:
+def _folder(order: Order, task: TaskSpec, original: Original) -> Path:
     """Return the folder that holds the original's files, or that they are downloaded to."""
     from hydra_peft.workshop.prepare.originals._prepare import open_source, own_name, source_folder
 
-    names = [task.name, *([task.folder] if task.folder else []), *task.aliases]
+    names = [task.name, task.folder, *task.aliases]
     folder = source_folder(order.source, original, names)
     if not order.download or len(order.tasks) == 1 or folder != order.source:
         return folder
@@ -282,9 +263,8 @@ def _install(benchmark: str, arguments: Arguments) -> int:
 
     archive, out = Path(arguments.archive).expanduser(), _out(benchmark, arguments)
     _mention(_remains(out))
-    check_archive(archive)  # before all tasks are composed, which takes seconds
-    tasks = _tasks(benchmark, _chosen(arguments.task or "all", _names(benchmark)))
-    expected = [_spec(benchmark, task, task.folder) for task in tasks if task.folder is not None]
+    check_archive(archive)
+    expected = _chosen(arguments.task or "all", _tasks(benchmark))
     outcomes = install(archive, out, expected, partial=arguments.partial)
     named = arguments.task not in ("", "all")
     code = _report(outcomes, needed=named)
@@ -308,20 +288,22 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, 90, break_long_words=False, break_on_hyphens=False)
 
 
-def _chosen(named: str, names: Mapping[str, str]) -> list[str]:
-    """Return the tasks that ``named`` lists by name, folder or alias."""
+def _chosen(named: str, tasks: Mapping[str, TaskSpec]) -> list[TaskSpec]:
+    """Return the tasks that ``named`` lists by name, folder or alias, in the order of tables."""
     if not named:
-        tasks = ", ".join(dict.fromkeys(names.values()))
-        raise UserError(f"task is missing: give task=all, or one or more of {tasks}")
+        raise UserError(f"task is missing: give task=all, or one or more of {', '.join(tasks)}")
     if named == "all":
-        return list(names.values())
-    wanted = []
+        return list(tasks.values())
+    names = {task.folder: task.name for task in tasks.values()}
+    names |= {alias: task.name for task in tasks.values() for alias in task.aliases}
+    names |= {name: name for name in tasks}
+    wanted = set()
     for word in filter(None, (word.strip() for word in named.split(","))):
         check_one_of("task", word, names, "choose all, or some of")
-        wanted.append(names[word])
+        wanted.add(names[word])
     if not wanted:
         raise UserError(f"task={named} names no task: give task=all, or task=a,b.")
-    return wanted
+    return [task for name, task in tasks.items() if name in wanted]
 
 
 def _out(benchmark: str, arguments: Arguments) -> Path:
@@ -336,24 +318,28 @@ def _sentence(error: Exception) -> str:
     return f"cannot read or write{where}: {error.strerror or error}; {advice}."
 
 
-def _names(benchmark: str) -> Mapping[str, str]:
-    """Return the tasks of ``benchmark`` by each of their names; composing nothing, it is quick."""
+def _tasks(benchmark: str) -> Mapping[str, TaskSpec]:
+    """Return the tasks of ``benchmark`` as their yaml files have them; composing nothing is
+    quick."""
     from hydra_peft.cli.tasks import task_options
 
-    yamls = {name: option("dataset", file) for name, file in task_options(benchmark).items()}
-    others = {
-        str(other): name
-        for name, yaml in yamls.items()
-        for other in (yaml.get("folder"), *(yaml.get("aliases") or ()))
-    }
-    return {name: name for name in yamls} | {k: v for k, v in others.items() if k not in yamls}
+    return {name: _spec(benchmark, place) for name, place in task_options(benchmark).items()}
 
 
-def _tasks(benchmark: str, wanted: Collection[str]) -> Sequence[DatasetConfig]:
-    """Return the tasks ``wanted``, in the order of tables."""
-    from hydra_peft.cli.tasks import benchmark_tasks
+def _spec(benchmark: str, place: str) -> TaskSpec:
+    from hydra_peft.workshop.prepare.spec import TaskSpec
 
-    return list(benchmark_tasks(benchmark, wanted).values())
+    yaml = option("dataset", place)
+    prompts = find_prompts(benchmark, yaml["name"])
+    return TaskSpec(
+        benchmark,
+        yaml["name"],
+        yaml["folder"],
+        yaml["aliases"],
+        yaml["classes"],
+        yaml["sizes"],
+        prompts.keys if prompts is not None else (),
+    )
 
 
 def _originals() -> list[Original]:

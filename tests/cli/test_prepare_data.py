@@ -18,20 +18,18 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from hydra_peft.cli import prepare_data
-from hydra_peft.cli.tasks import benchmark_tasks
-from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.data.manifests import read_manifest
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare.originals import _prepare, _writer
 from hydra_peft.workshop.prepare.originals._base import Pool, RemoteFile, Slice
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
+from hydra_peft.workshop.prepare.spec import TaskSpec
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -43,8 +41,8 @@ SLICES = {
 }
 
 
-def task(name: str, folder: str, *aliases: str) -> SimpleNamespace:
-    return SimpleNamespace(name=name, folder=folder, aliases=list(aliases), classes=3, sizes=SIZES)
+def task(name: str, folder: str, *aliases: str) -> TaskSpec:
+    return TaskSpec("vtab1k", name, folder, aliases, 3, SIZES)
 
 
 TASKS = {
@@ -106,12 +104,7 @@ def make_toys(folder: Path, *, packed: bool = True, train: int = 50) -> None:
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
     """Call the entry point with arguments: exit code, stdout, stderr."""
-    names = {task.folder: name for name, task in TASKS.items()}
-    names |= {alias: name for name, task in TASKS.items() for alias in task.aliases}
-    monkeypatch.setattr(prepare_data, "_names", lambda _: {name: name for name in TASKS} | names)
-    monkeypatch.setattr(
-        prepare_data, "_tasks", lambda _, wanted: [TASKS[n] for n in TASKS if n in wanted]
-    )
+    monkeypatch.setattr(prepare_data, "_tasks", lambda _: TASKS)
     monkeypatch.setattr(prepare_data, "_originals", lambda: [Toy(), Secret()])
 
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -640,14 +633,14 @@ def test_rar(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def tasks() -> Mapping[str, DatasetConfig]:
-    return benchmark_tasks("vtab1k")
+def tasks() -> Mapping[str, TaskSpec]:
+    return prepare_data._tasks("vtab1k")
 
 
-def test_every_task_has_an_original(tasks: Mapping[str, DatasetConfig]) -> None:
+def test_every_task_has_an_original(tasks: Mapping[str, TaskSpec]) -> None:
     originals = prepare_data._originals()
     made = [task for original in originals for task in original.tasks]
-    real = benchmark_tasks("real")
+    real = prepare_data._tasks("real")
     assert sorted(made) == sorted([*tasks, *real])
     assert (len(tasks), len(real)) == (19, 3)
     for original in originals:

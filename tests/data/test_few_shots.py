@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from prepared_root import write_task
 
 from hydra_peft.data.drawn import Drawing, load_drawn
 from hydra_peft.data.few_shots import FIT, VAL, held_out, sample
@@ -164,6 +165,22 @@ def test_the_parts_of_a_sample_are_its_fifth_and_the_rest(
         assert (len(fit), len(val)) == (40, 10)
     seen = data.seen_labels().splits
     assert {name: seen[name].count for name in seen} == {"train": 200, "test": 200}
+
+
+def test_only_what_is_drawn_is_read(tmp_path: Path) -> None:
+    """Of a large training set no other file is hashed, or even looked at."""
+    write_task(tmp_path / "svhn", classes=4, train800=4, val200=4, test=4, train=40)
+    (tmp_path / "svhn" / "train800val200.txt").unlink()
+    (tmp_path / "svhn" / "train800.txt").unlink()
+    wanted = ("train", FIT, VAL, "test")
+    request = DataRequest("b", "svhn", "svhn", (), 4, tmp_path, tmp_path / "cache", wanted)
+    drawing = Drawing(shots=2, sampling_seed=0)
+    before = load_drawn("image_lists", request, ROLES, drawing).describe()
+    drawn = set(sample([[row % 4] for row in range(40)], 4, shots=2, seed=0))
+    for row in set(range(40)) - drawn:
+        (tmp_path / "svhn" / "images" / "train" / f"{row:06d}.jpg").unlink()
+    assert load_drawn("image_lists", request, ROLES, drawing).describe() == before
+    assert before["counts"] == {"train": 8, FIT: 4, VAL: 4, "test": 4}
 
 
 def test_one_shot_leaves_nothing_beside_what_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from hydra_peft.data.sources import load_task
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
 from hydra_peft.runs.assembly import check_images
-from hydra_peft.runs.first_look import check_data, data_request
+from hydra_peft.runs.first_look import check_data, data_request, splits_read
 
 Compose = Callable[..., Any]
 
@@ -294,6 +294,21 @@ def test_drawn_training_images(own: Callable[..., RunConfig], tmp_path: Path) ->
     ):
         with pytest.raises(UserError, match=said):
             counts(*words)
+
+
+def test_few_shots_hold_out_their_own(own: Callable[..., RunConfig], tmp_path: Path) -> None:
+    from hydra_peft.runs.assembly import load_data
+
+    root = write_classes(tmp_path / "pets", {"dog": 40, "cat": 20})
+    config = own(root, "dataset.shots=5", "dataset.sampling_seed=1", "protocol.tune=true")
+    request = data_request(config.dataset, config.paths, splits_read(config))
+    data = load_data(config.dataset, config.data, request, (8, 8), wanted=request.splits)
+    counts = {name: Counter(split.targets.tolist()) for name, split in data.splits.items()}
+    # Not the six that dataset.split would hold out.
+    assert counts["train"] == {0: 5, 1: 5}
+    assert counts["fit_shots"] == {0: 4, 1: 4}
+    assert counts["val_shots"] == {0: 1, 1: 1}
+    assert len(data.splits["test"]) == 6
 
 
 def test_unreadable_contents_of_a_folder_do_not_matter_to_gray_and_palette_images(
