@@ -15,6 +15,18 @@ class UserError(ValueError):
     """
 
 
+class WaitsForRun(UserError):  # noqa: N818 - read as a sentence
+    """A run cannot be done before another one, which may be a job of the same sweep.
+
+    Attributes:
+        task: benchmark and name of that run's task.
+    """
+
+    def __init__(self, message: str, task: str) -> None:
+        super().__init__(message)
+        self.task = task
+
+
 class RunFailed(UserError):  # noqa: N818 - read as a sentence
     """A run that had begun did not complete, for a reason that is no bug.
 

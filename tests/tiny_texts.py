@@ -81,6 +81,9 @@ def stock_model(
 
 def save_folder(folder: Path, family: str = "roberta") -> Path:
     """Write a model of random weights in Hugging Face form; return its folder."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # which would stand in what commands print
     stock_model(family).save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text())
     assert config["model_type"] == family

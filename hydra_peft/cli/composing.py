@@ -20,7 +20,7 @@ from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.overrides import check_overrides
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolved import Resolved
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, WaitsForRun
 from hydra_peft.runs.first_look import look_first
 from hydra_peft.sweeps.job import Composition, Job
 
@@ -217,6 +217,8 @@ class Composer:
         try:
             check_overrides(overrides)
             checked = check_config(self._compose(overrides), self._resolved)
+        except WaitsForRun as error:
+            return Composition(Job(tuple(overrides)), None, str(error), error.task)
         except UserError as error:
             return Composition(Job(tuple(overrides)), None, str(error))
         except COMPOSITION_ERRORS as error:

@@ -54,6 +54,9 @@ class Sweeps(Sweeper):
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
         self.hydra_context: HydraContext | None = None
+        #: jobs that start from runs which others of the sweep do first, and whether these are done
+        self.waiting: list[Composition] = []
+        self.is_last = False
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -72,7 +75,11 @@ class Sweeps(Sweeper):
                 can survive.
         """
         try:
-            return self._sweep()
+            ends = self._sweep()
+            if self.waiting:
+                self.is_last = True
+                ends += self._sweep()
+            return ends
         except Exception as error:
             # Hydra would take a mistake for one in its own command line.
             raise Stopped from error
@@ -84,6 +91,9 @@ class Sweeps(Sweeper):
 
         if any(job.config.sweep.dry_run for job in planned if job.config):
             show(planned, self._slots(planned))
+            for later in self.waiting:
+                print(f"{later.job.name}: waits for {later.waits_for}, which it starts from")
+            self.waiting = []
             return []
         refuse([job for job in planned if job.state == "broken"])
         to_start = [job for job in planned if job.starts]
@@ -117,12 +127,26 @@ class Sweeps(Sweeper):
         if elsewhere:
             check_for_nodes(found)
         dry_run = any(c.config.sweep.dry_run for c in found if c.config)
-        found = looked_at_first(found)
+        found = looked_at_first(self._without_waiting(found))
         if not dry_run:
             refuse([c for c in found if c.config is None])
         from hydra_peft.sweeps.plan import plan  # here, since it loads torch
 
         return plan(on_devices(found), thorough=dry_run, elsewhere=elsewhere)
+
+    def _without_waiting(self, found: list[Composition]) -> list[Composition]:
+        """Return ``found`` without the jobs that start from runs which others of them do first.
+
+        They are kept for later; at the end those whose run did not complete are told.
+        """
+        doing = {f"{c.config.dataset.benchmark}/{c.config.dataset.name}" for c in found if c.config}
+        waiting = [c for c in found if c.waits_for in doing]
+        if self.is_last:
+            for composition in waiting:
+                complain(f"{composition.job.name}: {composition.reason}")
+                unfinished.append(composition.job.name)
+        self.waiting = [] if self.is_last else waiting
+        return [c for c in found if c not in waiting]
 
     def _slots(self, planned: Sequence[PlannedJob]) -> int:
         """Number of jobs that run at a time; 1 where only the launcher knows."""

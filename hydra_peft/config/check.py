@@ -37,6 +37,8 @@ T = TypeVar("T")
 #: keys of groups with a ``name`` that are no options; ``recipe`` says which of a recipe's rates
 _NO_OPTIONS = ("name", "recipe")
 _RECIPE = "dataset.recipe"
+#: what begins an ``init_from`` that names the task of the run and not its folder
+_TASK = "task:"
 #: what belongs to a task: settings have the reference in its place
 _OF_TASK = (_RECIPE, "dataset.prompts")
 #: what makes each seed of a row draw shots of its own
@@ -106,7 +108,10 @@ def check_config(config: DictConfig, resolved: Resolved | None = None) -> RunCon
     kind = raw["method"].get("recipe", "")
     grid = _whole_grid(given, recipe, kind, classes)
     values["protocol"] = dataclasses.replace(values["protocol"], grid=grid)
-    checked = RunConfig(**values, settings={})
+    task = starts_from_task(values.get("init_from"))
+    checked = RunConfig(**{**values, "init_from": None} if task else values, settings={})
+    if task:
+        checked = dataclasses.replace(checked, init_from=_start_of_task(checked, task))
     return dataclasses.replace(checked, settings=_as_configured(checked, raw))
 
 
@@ -421,17 +426,32 @@ def _check_value(kind: type[T], value: Any, key: str) -> T:
     return value
 
 
-def _start(value: object) -> InitFrom | None:
-    """Return the start that ``init_from`` names: by a run's folder or, recorded, by all of it."""
+def starts_from_task(value: object) -> str:
+    """Return the task of ``init_from=task:<name>``; empty where ``value`` is anything else."""
+    return value.removeprefix(_TASK) if isinstance(value, str) and value.startswith(_TASK) else ""
+
+
+def _start_of_task(config: RunConfig, task: str) -> InitFrom | None:
+    from hydra_peft.runs.starting import start_of_task  # records are read there
+
+    return start_of_task(config, task)
+
+
+def _start(value: object) -> InitFrom | str | None:
+    """Return the start that ``init_from`` names: by a run's folder or, recorded, by all of it.
+
+    One that is named by its task stays as it is: it depends on the rest of the config.
+    """
     from hydra_peft.runs.starting import origin_of_start  # records are read there
 
     if isinstance(value, dict) and value.keys() == {f.name for f in dataclasses.fields(InitFrom)}:
         return typed(InitFrom, value, "init_from")
-    if value is None:
-        return None
+    if value is None or (isinstance(value, str) and starts_from_task(value)):
+        return value
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise UserError(
-            f"init_from={quoted(value)} is not allowed: it must be the folder of a run."
+            f"init_from={quoted(value)} is not allowed: it must be the folder of a run, or task: "
+            "and the name of a task of the same benchmark."
         )
     return origin_of_start(value)
 
@@ -465,7 +485,10 @@ def _as_configured(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
     groups = science(checked)
     del groups["dataset"], groups["seed"]
     settings: dict[str, Any] = {}
-    if start := groups.pop("init_from", None):
+    start, written = groups.pop("init_from", None), raw.get("init_from")
+    if isinstance(written, str) and _RECIPE in written:
+        settings["init_from"] = "recipe"  # which starts some tasks from a run and others not
+    elif start:
         # Of one row each seed may start from that seed's run.
         settings |= {f"init_from.{key}": start[key] for key in ("task", "settings")}
     for group, values in groups.items():

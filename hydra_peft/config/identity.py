@@ -99,8 +99,10 @@ def science(config: RunConfig) -> dict[str, Any]:
         groups["protocol"]["grid"] = shortened_keys(config.protocol.grid)
     else:
         del groups["protocol"]["grid"]
-        for key in ("tune_seed", "trial_epochs", "trial_selection"):
+        for key in ("trial_epochs", "trial_selection"):
             groups["protocol"].pop(key, None)
+    if not config.chooses:
+        groups["protocol"].pop("tune_seed", None)
     if not config.protocol.tune or config.protocol.search == "grid":
         del groups["protocol"]["search"]
     if not config.protocol.tune or config.protocol.search != "optuna":

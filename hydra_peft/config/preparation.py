@@ -68,7 +68,8 @@ def on_held_out(config: RunConfig, kind: str, selection: str = "last") -> Protoc
 
 def _prepared(config: RunConfig, found: Preparation) -> RunConfig:
     protocol = on_held_out(config, "preparation")
-    return Choice(dict(found.changes)).apply(config, method=found.method, protocol=protocol)
+    changes = Choice(dict(found.changes))
+    return changes.apply(config, method=found.method, protocol=protocol, seed=config.choosing_seed)
 
 
 def _settings(config: RunConfig, prepared: RunConfig, found: Preparation) -> dict[str, Any]:

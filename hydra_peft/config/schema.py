@@ -170,6 +170,8 @@ class RecipeConfig(_Group, key="dataset.recipe"):
             where nobody chose them.
         method: options that a method's own recipe states for the task.
         by_task: values by option and task that the keys above point to.
+        start: the task whose run's adapter the recipe starts from, as ``init_from`` takes it
+            (``task:mnli``); null for none.
     """
 
     epochs: Epochs
@@ -183,6 +185,7 @@ class RecipeConfig(_Group, key="dataset.recipe"):
     tuned_on: list[str] = field(default_factory=list)
     method: dict[str, Any] = field(default_factory=dict)
     by_task: dict[str, Any] = field(default_factory=dict)
+    start: str | None = None
 
 
 @dataclass(frozen=True)
@@ -437,8 +440,9 @@ class ProtocolConfig(_Group, key="protocol"):
         trials: how many ``optuna`` tries.
         trial_epochs: epochs of what is tried; null takes the run's.
         trial_selection: which epoch of what is tried counts: the ``last``, or the ``best``.
-        tune_seed: the seed of what is tried; null takes the run's own, so each seed chooses for
-            itself. With a number one choice serves all seeds, and is searched for once.
+        tune_seed: the seed of what is tried, by a method's own search too; null takes the run's
+            own, so each seed chooses for itself. With a number one choice serves all seeds, and is
+            searched for once.
     """
 
     name: str
@@ -703,6 +707,12 @@ class RunConfig(_Group):
     def chooses(self) -> bool:
         """Whether something is chosen on held-out data before the run: by tuning or the method."""
         return self.protocol.tune or self.method.preparation() is not None
+
+    @property
+    def choosing_seed(self) -> int:
+        """The seed of what chooses before the run: one for all seeds of a row, or the run's own."""
+        shared = self.protocol.tune_seed if self.chooses else None
+        return self.seed if shared is None else shared
 
     def task(self) -> Task:
         """Build the task: loss, metrics and the width of its head.

@@ -10,6 +10,7 @@ from torch import nn
 
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.methods._base import Method
+from hydra_peft.runs.starting import short_start
 
 log = logging.getLogger("hydra_peft")
 
@@ -39,8 +40,9 @@ def tell_expectations(config: RunConfig, model: nn.Module, device: torch.device)
                 f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} s",
                 torch.get_num_threads(),
             )
-    if untuned := untuned_rate(config):
-        log.warning("%s", untuned)
+    for said in (untuned_rate(config), short_start(config)):
+        if said:
+            log.warning("%s", said)
 
 
 def step_seconds(model: nn.Module, method: Method, *, batch: int, threads: int) -> float:

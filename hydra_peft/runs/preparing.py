@@ -61,7 +61,7 @@ def choose_options(
     score = _scoring(config, found, run)
     metric = find_metric(run.record.primary)
     sign = 1.0 if metric.higher_is_better else -1.0
-    search = found.candidates(run.model, generator(config.seed, "search"))
+    search = found.candidates(run.model, generator(config.choosing_seed, "search"))
     scored: list[tuple[Options, float]] = []
     best, options = -1, next(search, None)
     while options is not None:

@@ -9,17 +9,18 @@ import functools
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from hydra_peft.config.identity import science, settings_id
 from hydra_peft.config.schema import InitFrom, RunConfig
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, WaitsForRun
 from hydra_peft.files import sha256_of
 from hydra_peft.methods import method_class
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.runs.folder import ADAPTER, check_run_folder
+from hydra_peft.runs.folder import ADAPTER, check_run_folder, runs_of_task
 from hydra_peft.runs.record import FILE, Record, read_record
 
 #: options that neither shape an adapter nor are part of it: a run chooses them anew
@@ -44,6 +45,55 @@ def origin_of_start(folder: str) -> InitFrom:
         adapter=saved,
         task=f"{record.benchmark}/{record.task}",
         settings=settings_id(record.settings),
+    )
+
+
+def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
+    """Return the start of ``init_from=task:<task>``: the run of that task that is like ``config``.
+
+    It has its benchmark, protocol, seed, method and backbone; of several the one begun last. None
+    of a method that has no adapter: it starts from the pretrained backbone.
+
+    Raises:
+        WaitsForRun: there is none that is complete.
+    """
+    if config.method.trains_backbone or config.method.name == "linear":
+        return None
+    benchmark, runs = config.dataset.benchmark, Path(config.paths.runs)
+    found: list[tuple[datetime, Path]] = []
+    for folder in runs_of_task(runs, benchmark=benchmark, task=task, seed=config.seed):
+        with suppress(UserError):
+            record = _record(folder)
+            if record.protocol == config.protocol.name:
+                _check_alike(config, record, None)
+                found.append((record.begun, folder))
+    if not found:
+        raise WaitsForRun(
+            f"init_from=task:{task} starts from the run of {benchmark}/{task} with "
+            f"{config.method.label}, protocol {config.protocol.name} and seed {config.seed}, and "
+            f"{in_one_line(str(runs))} has none that is complete: do that one first, or set "
+            "init_from=null.",
+            f"{benchmark}/{task}",
+        )
+    return origin_of_start(str(max(found)[1]))
+
+
+def short_start(config: RunConfig) -> str:
+    """Return a sentence where a run starts from one that was not trained by its whole recipe."""
+    if config.init_from is None:
+        return ""
+    record = _record(Path(config.init_from.folder))
+    epochs = record.science.get("train", {}).get("epochs")
+    said = []
+    if record.settings.get("train.epochs") not in (None, "recipe"):
+        said.append(f"for {epochs} epochs, which is not its recipe's number")
+    if record.data.get("partial"):
+        said.append("on a part of its data")
+    if not said:
+        return ""
+    return (
+        f"the run of {config.init_from.task} that this one starts from was trained "
+        f"{' and '.join(said)}: say so beside this one's score"
     )
 
 

@@ -171,7 +171,7 @@ def _search(config: RunConfig, tried: list[Tried]) -> None:
     search(
         _space(config),
         trials=config.protocol.trials,
-        seed=derive_seed(_seed(config), "search"),
+        seed=derive_seed(config.choosing_seed, "search"),
         score=_scorer(config, tried),
     )
 
@@ -228,18 +228,16 @@ def _scorer(
     return score
 
 
-def _seed(config: RunConfig) -> int:
-    """Return the seed of what the search of ``config`` tries."""
-    asked = config.protocol.tune_seed if config.protocol.tune else None
-    return config.seed if asked is None else asked
-
-
 def candidate(config: RunConfig, choice: Choice) -> RunConfig:
     """Return the run of the search that tries ``choice`` for ``config``."""
     asked = config.protocol
     protocol = on_held_out(config, "tuning", asked.trial_selection)
     return choice.apply(
-        config, epochs=asked.trial_epochs, seed=_seed(config), protocol=protocol, **_apart(config)
+        config,
+        epochs=asked.trial_epochs,
+        seed=config.choosing_seed,
+        protocol=protocol,
+        **_apart(config),
     )
 
 
@@ -263,7 +261,7 @@ def trials_begun(config: RunConfig) -> Iterator[tuple[Path, Record]]:
     dataset = config.dataset
     tuning = Path(config.paths.runs) / TUNING
     for folder in runs_of_task(
-        tuning, benchmark=dataset.benchmark, task=dataset.name, seed=_seed(config)
+        tuning, benchmark=dataset.benchmark, task=dataset.name, seed=config.choosing_seed
     ):
         with contextlib.suppress(UserError):
             record = read_record(folder)
@@ -319,7 +317,7 @@ def _describe(config: RunConfig, tried: list[Tried], best: Choice) -> dict[str, 
         **drawn,
         "trials": len(tried),
         "split": config.dataset.splits.val,
-        "seed": _seed(config),
+        "seed": config.choosing_seed,
         "chosen": best.values,
         "candidates": candidates,
     }

@@ -89,14 +89,14 @@ class PastTimes:
         dataset = config.dataset
         sizes = {split: _images(vars(dataset), split) for split in dataset.splits.labelled()}
         images = sizes[config.protocol.train_split]
+        # One search for all seeds is counted with the seed that it has.
+        shared = config.choosing_seed != config.seed
         if (prepared := prepared_config(config)) is not None:
-            first = sizes[prepared.protocol.train_split] * prepared.train.epochs
+            first = 0 if shared else sizes[prepared.protocol.train_split] * prepared.train.epochs
             return median(rates) * (images * epochs + first)
         if not config.protocol.tune:
             return median(rates) * images * epochs
         assert config.dataset.splits.fit is not None, "checked where tuning is asked for"
-        # One search for all seeds is counted with the seed that it has.
-        shared = config.protocol.tune_seed not in (None, config.seed)
         tried = 0 if shared else sizes[config.dataset.splits.fit] * tries(config)
         # A search that chooses the epochs tries few and many; which it will choose is not known.
         usual = fmean(used(config).get("train.epochs", [epochs]))

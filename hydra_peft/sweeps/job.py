@@ -53,11 +53,13 @@ class Composition:
         job: its overrides and its config.
         config: the typed config; None where it cannot be.
         reason: why not, in one sentence.
+        waits_for: benchmark and name of the task that has to be done before; empty for none.
     """
 
     job: Job
     config: RunConfig | None
     reason: str | None = None
+    waits_for: str = ""
 
     @classmethod
     def of(cls, overrides: Sequence[str], config: RunConfig) -> Composition:

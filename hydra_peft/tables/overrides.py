@@ -106,7 +106,7 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     """
     origin = Origin.of(record)
     said = _how_tuned(origin)
-    if record.init_from:
+    if record.init_from and "init_from" not in record.settings:  # which says that of all tasks
         said += (f"init_from={_text(str(record.init_from.get('task')))}",)
     if origin not in defaults:
         return (*said, UNCHECKED)

@@ -86,7 +86,19 @@ def _shown(summary: Summary | None, measure: Measure) -> str:
         return "-"
     digits = measure.decimals(_DECIMALS)
     spread = "" if summary.std is None else f" ± {summary.std:.{digits}f}"
-    return f"{rounded(summary.value, digits)}{spread}"
+    return f"{rounded(summary.value, digits)}{spread}{shown_mean(summary, digits)}"
+
+
+def shown_mean(summary: Summary, digits: int) -> str:
+    """Return what a cell with a median has of the mean; nothing of other cells."""
+    mean = summary.mean_beside
+    return "" if mean is None else f" (mean {rounded(mean, digits)})"
+
+
+def cells_are(over_seeds: str) -> str:
+    """Return what cells are of the scores of their seeds."""
+    also = " (and their mean)" if over_seeds == "median" else ""
+    return f"{over_seeds} ± sample standard deviation over seeds{also}"
 
 
 def seeds(row: Row) -> str:
@@ -104,8 +116,8 @@ def _legend(table: Table) -> str:
     means = "".join(f"{n[:1].upper()}{n[1:]}: {rules[over]}. " for n, over in table.means.items())
     means += {0: "Scores are ", 1: "It is ", 2: "Both are "}.get(len(table.means), "All are ")
     return (
-        f"Groups: {listed}. Cells: {table.about.over_seeds} ± sample standard deviation over "
-        f"seeds. {means}taken per seed; '-' where a run is missing."
+        f"Groups: {listed}. Cells: {cells_are(table.about.over_seeds)}. {means}taken per seed; '-' "
+        "where a run is missing."
     )
 
 
@@ -138,6 +150,7 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                     "metric": mean_measure(table.measures, task_weights(dict(over))).title,
                     "tasks": ",".join(over),
                     table.about.over_seeds: cell.value if cell else None,
+                    **({"mean": _mean(cell)} if table.about.over_seeds == "median" else {}),
                     "std": cell.std if cell else None,
                     **interval_columns("", cell),
                     "seeds": cell.count if cell else 0,
@@ -147,6 +160,12 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                 for name, over, cell in cells
             ]
     return pd.DataFrame(lines)
+
+
+def _mean(cell: Summary | None) -> float | None:
+    if cell is None:
+        return None
+    return cell.value if cell.mean_beside is None else cell.mean_beside
 
 
 def interval_columns(prefix: str, summary: Summary | None) -> dict[str, Any]:

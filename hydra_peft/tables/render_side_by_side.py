@@ -11,7 +11,7 @@ from hydra_peft.plain_text import rounded
 from hydra_peft.tables.deviations import decimals_of, fixed
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.parts import common_sentence
-from hydra_peft.tables.render import interval_columns, seeds, title
+from hydra_peft.tables.render import cells_are, interval_columns, seeds, shown_mean, title
 from hydra_peft.tables.sheet import Sheet, ranks
 from hydra_peft.tables.side_by_side import (
     FROM_CELLS,
@@ -150,7 +150,9 @@ def _percent(summary: Summary | None, quantity: Quantity, block: Block) -> str:
         return "-"
     decimals = _decimals(quantity, block)
     mean = _mean(summary, quantity, decimals)
-    return mean if summary.std is None else f"{mean} ± {summary.std:.{decimals}f}"
+    if summary.std is None:
+        return mean
+    return f"{mean} ± {summary.std:.{decimals}f}{shown_mean(summary, decimals)}"
 
 
 def _signed(difference: float | None, quantity: Quantity, block: Block) -> str:
@@ -190,8 +192,7 @@ def _legend(side: SideBySide) -> str:
         )
     return (
         "paper: arXiv 2309.06922 as printed; (from cells): computed from the printed cells. "
-        f"measured: {benchmark.over_seeds} ± sample standard deviation over seeds; means are taken "
-        "per seed, over "
+        f"measured: {cells_are(benchmark.over_seeds)}; means are taken per seed, over "
         "the seeds that all of their tasks have; '-' where a run is missing. difference: measured "
         f"- paper. {rule} Measured parameters: without head / with mean head. Bold is the best of "
         "a column, underlined the second, among the paper's rows as printed (the published text "

@@ -27,6 +27,11 @@ class Summary:
     most: float = 100.0
 
     @property
+    def mean_beside(self) -> float | None:
+        """The mean, where ``value`` is another: of a :class:`Median` of several values."""
+        return None
+
+    @property
     def interval(self) -> tuple[float, float] | None:
         """The 95% interval of the mean, between ``least`` and ``most``; None for one seed.
 
@@ -49,6 +54,11 @@ class Median(Summary):
     """The same with the median of ``values`` in the place of their mean."""
 
     values: tuple[float, ...] = ()
+
+    @property
+    def mean_beside(self) -> float | None:
+        """The mean of several values."""
+        return statistics.fmean(self.values) if len(self.values) > 1 else None
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -43,7 +43,7 @@ def ours(stock: nn.Module) -> nn.Module:
         (["method=seqlora_glue"], 331_776),
         (["method=bitfit"], 102_144),
         (["method=adapterdrop_glue"], 304_320),
-        (["method=adapterdrop_glue", "method.rank=48"], 894_528),
+        (["method=adapterdrop_glue_r48"], 894_528),
     ],
 )
 def test_budgets_on_the_base(

@@ -248,3 +248,17 @@ def test_only_noah_has_a_preparation(configure: Configure) -> None:
     assert not config.chooses
     assert list(trials_begun(config)) == []
     assert Method.preparation(config.method) is None
+
+
+def test_one_search_of_a_method_serves_all_seeds(configure: Configure, tmp_path: Path) -> None:
+    words = (*SEARCH, "protocol.tune_seed=5")
+    configs = [configure(*words, f"seed={seed}") for seed in (0, 1)]
+    assert preparation_run(configs[0]) == preparation_run(configs[1])
+    outcomes = [run_protocol(config) for config in configs]
+    chosen = [outcome.record.method for outcome in outcomes]
+    assert chosen[0] == chosen[1]
+    (prepared,) = find_runs(tmp_path / "runs" / "tuning")
+    assert read_record(prepared).seed == 5
+    assert [outcome.record.seed for outcome in outcomes] == [0, 1]
+    assert config_id(configs[0]) != config_id(configure(*SEARCH))
+    assert config_id(configure("protocol.tune_seed=5")) == config_id(configure())
