@@ -52,7 +52,9 @@ class Record:
         scores: value in percent by split and metric; empty before the end, like the next four.
         primary: the metric that tables print and that selects epochs.
         selection: which score counts: ``rule`` (``last`` epoch or ``best`` of several), ``split``,
-            ``epoch`` (from 1) and, of ``best``, the number of ``evaluations``.
+            ``epoch`` (from 1) and, of ``best``, the number of ``evaluations``; ``chosen_on``, where
+            another split chose the epoch; of several evaluations ``looks``, their split and epoch
+            and score of the last and of the best, whichever counts.
         counts: examples ``scored`` and, where an example is right or wrong, ``correct``.
         training: mean ``loss`` of the last epoch, and its ``accuracy`` (percent) or None.
         adapter: sha256 of the file with the trained tensors; "" before the end, and of older code.

@@ -27,6 +27,8 @@ class Scoring:
         self.protocol = protocol
         self.epochs = epochs
         self.evaluations = 0
+        #: epoch and primary value of each evaluation; a checkpoint of older code has none
+        self.looks: list[tuple[int, float]] = []
         self.kept: tuple[int, Score] | None = None
         self.snapshot: dict[str, Tensor] = {}
         #: of the split that counts, by the model of the selected epoch
@@ -40,6 +42,7 @@ class Scoring:
     def add(self, epoch: int, score: Score, state: Callable[[], dict[str, Tensor]]) -> None:
         """Take note of a score; ``state`` gives what the model would be restored to."""
         self.evaluations += 1
+        self.looks.append((epoch, score.values[self.task.primary.name]))
         best = self.protocol.selection == "best"
         if best and self.kept is not None and not self._is_better(score, self.kept[1]):
             return
@@ -50,6 +53,16 @@ class Scoring:
     def _is_better(self, score: Score, than: Score) -> bool:
         metric = self.task.primary
         return metric.better(score.values[metric.name], than.values[metric.name])
+
+    def _last_and_best(self) -> dict[str, Any]:
+        """Return the scores of the last and of the best epoch, whichever of them counts."""
+        better = self.task.primary.better
+        best = self.looks[0]
+        for look in self.looks:
+            best = look if better(look[1], best[1]) else best
+        named = {"last": self.looks[-1], "best": best}
+        found: dict[str, Any] = {k: {"epoch": e, "score": v} for k, (e, v) in named.items()}
+        return {"split": self.protocol.chosen_on, **found}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Put the selected epoch's tensors back into the model, where it is not the last one."""
@@ -68,6 +81,8 @@ class Scoring:
             selection["evaluations"] = self.evaluations
         if protocol.select_split is not None:
             selection["chosen_on"] = protocol.select_split
+        if len(self.looks) == self.evaluations > 1:
+            selection["looks"] = self._last_and_best()
         return {
             "scores": {
                 protocol.evaluate_split: dict(counted.values),

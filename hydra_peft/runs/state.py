@@ -91,6 +91,7 @@ class TrainingState:
             "seconds": self.progress.seconds,
             "epochs": [dataclasses.asdict(e) for e in self.epochs[: self.progress.epoch]],
             "evaluations": self.scoring.evaluations,
+            "looks": [list(look) for look in self.scoring.looks],
             "kept": None if kept is None else [kept[0], dict(kept[1].values), kept[1].count],
         }
 
@@ -141,6 +142,7 @@ class TrainingState:
         progress.seconds = facts["seconds"]
         self.epochs[:] = [EpochRecord(**values) for values in facts["epochs"]]
         self.scoring.evaluations = facts["evaluations"]
+        self.scoring.looks = [(epoch, value) for epoch, value in facts.get("looks", [])]
         if facts["kept"] is not None:
             epoch, values, count = facts["kept"]
             self.scoring.kept = (epoch, Score(values, count))
@@ -201,6 +203,7 @@ class TrainingState:
             raise UserError("it holds records of epochs that are not such.")
         due = [number for number in range(1, epoch + 1) if self.scoring.is_due(number)]
         good = facts.get("evaluations") == len(due) and self._is_kept(kept, due)
+        good = good and _are_looks(facts.get("looks", []), due)
         if not good or not is_number(facts.get("seconds")):
             raise UserError("it holds scores or times that cannot be.")
 
@@ -212,6 +215,16 @@ class TrainingState:
         names = [metric.name for metric in self.scoring.task.metrics]
         counted = _whole(kept[2], 2**40) and kept[2] >= 1
         return counted and list(kept[1]) == names and all(map(is_finite, kept[1].values()))
+
+
+def _are_looks(looks: object, due: list[int]) -> bool:
+    """Whether ``looks`` are of the last of the epochs ``due``; older code noted none."""
+    if not isinstance(looks, list):
+        return False
+    if not all(isinstance(look, list) and len(look) == 2 for look in looks):
+        return False
+    epochs = [look[0] for look in looks]
+    return epochs == due[len(due) - len(epochs) :] and all(is_finite(look[1]) for look in looks)
 
 
 def _of_all(states: dict[str, Tensor], world: World) -> list[dict[str, Tensor]]:

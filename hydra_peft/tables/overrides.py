@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra_peft.augmentations import augmentation_class
+from hydra_peft.backbones.transformers_folder import FAMILIES, SHAPE
 from hydra_peft.checkout import option
 from hydra_peft.config.grid import dotted
 from hydra_peft.errors import UserError
+from hydra_peft.heads.roberta import Roberta as RobertaHead
 from hydra_peft.plain_text import shortened
 from hydra_peft.runs.record import Record
 
@@ -35,6 +37,7 @@ _AUGMENT, _OPTIONS = "data.augment", "data.augment_options"
 _NO_SETTINGS = ("defaults", "name", "recipe")
 #: prompts that are the task's; of which head, other settings say
 _OF_TASK = ("head.prompts", "recipe")
+_ARCHITECTURE = "model.architecture"
 #: mark of a row whose protocol, method or benchmark has no yaml to hold its settings against
 UNCHECKED = "SETTINGS NOT CHECKED"
 #: settings that a table shows otherwise: in the method's label, as RANDOM WEIGHTS, as TUNED; what
@@ -140,6 +143,8 @@ def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str)
     """Return ``key=value`` of each setting that is not one of ``defaults``, the preset's name
     first."""
     usual = {**defaults, _AUGMENT: "none", _OPTIONS: _usual_options(own)}
+    if own.get(_ARCHITECTURE) in FAMILIES and usual.get(_ARCHITECTURE) not in FAMILIES:
+        usual |= _of_folder(own)
     changed: dict[str, Any] = {}
     for key in sorted(own.keys() - _SHOWN):
         if own[key] == TUNED and not own.get("protocol.tune"):
@@ -161,6 +166,14 @@ def _usual_options(own: Mapping[str, Any]) -> dict[str, Any]:
     options = own.get(_OPTIONS)
     known = options if isinstance(options, Mapping) else {}
     return {key: value for key, value in usual.items() if key in known}
+
+
+def _of_folder(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of a text encoder out of a folder of the user's, which says its shape."""
+    given = own.get("model.arguments")
+    shape = {k: v for k, v in given.items() if k in SHAPE} if isinstance(given, Mapping) else {}
+    head = {f"head.{key}": value for key, value in RobertaHead().identity().items()}
+    return {_ARCHITECTURE: own[_ARCHITECTURE], "model.arguments": shape, **head}
 
 
 def _typed_key(key: str) -> str:

@@ -186,7 +186,7 @@ def test_a_format_is_printed_and_written_alone(
         (["compare=hydro"], "no measured row is called 'hydro' (did you mean 'hydra'?)"),
         (["table=8", "format=md"], "choose one of markdown, csv, latex, html."),
         (["format=latx"], "format 'latx' is unknown (did you mean 'latex'?)"),
-        (["table=8", "protocol=cleen"], "(did you mean 'clean'?): choose one of clean"),
+        (["table=8", "protocol=cleen"], "(did you mean 'clean'?): choose one of best_epoch, clean"),
         (["protocol=validation"], "no completed run of protocol=validation"),
         (["name=../x"], "name=../x is not allowed: give a name alone"),
         (["table=8", "name=.."], "name=.. is not allowed"),

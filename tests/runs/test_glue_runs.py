@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from flat_results import results
 from glue_files import DEV, ORIGINAL, TRAIN, words_for, write_parquet, write_tsv
 from tiny_texts import save_folder
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs import rebuild
 from hydra_peft.runs.outcome import Outcome
+from hydra_peft.runs.writer import RunWriter
 from hydra_peft.tensor_files import read_tensors
 
 Do = Callable[..., Outcome]
@@ -106,6 +109,38 @@ def test_protocols_say_what_is_trained_on_and_which_epoch_counts(
         }[protocol]
     )
     assert record.selected_on_test == (protocol == "best_epoch")
+    looks = record.selection["looks"]
+    assert looks["split"] == record.split
+    assert looks["last"]["epoch"] == 2
+    counts = looks["best" if protocol == "best_epoch" else "last"]
+    assert counts["score"] == record.score
+    assert counts["epoch"] == record.selection["epoch"]
+    assert looks["best"]["score"] >= looks["last"]["score"]
+
+
+def test_a_stopped_run_goes_on_and_ends_with_the_same_bits(
+    do: Do, data: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = words("rte", data, weights, "method=hydra_glue", "train.epochs=3", "optimizer.lr=0.01")
+    whole = do(*more)
+    step, steps = RunWriter.step, [0]
+
+    def stopping(self: RunWriter) -> None:
+        step(self)
+        steps[0] += 1
+        if steps[0] == 5:  # of 9: within the second epoch
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(RunWriter, "step", stopping)
+    again = [*more, "sweep.on_existing=rerun"]
+    with pytest.raises(KeyboardInterrupt):
+        do(*again)
+    resumed = do(*again)
+    assert resumed.folder == whole.folder
+    assert results(resumed.record) == results(whole.record)
+    assert resumed.record.selection["looks"] == whole.record.selection["looks"]
+    earlier = next(whole.folder.parent.glob(f"{whole.folder.name}.*/adapter.safetensors"))
+    assert (resumed.folder / earlier.name).read_bytes() == earlier.read_bytes()
 
 
 def test_the_chosen_epoch_is_scored_again_from_its_folder(

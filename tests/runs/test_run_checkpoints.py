@@ -115,6 +115,7 @@ HOSTILE = {
     "record": altered_facts(epoch=1, epochs=[RECORD | {"path": "../../etc"}]),
     "kept": altered_facts(kept=[1, 2, 3]),
     "evaluations": altered_facts(evaluations=10**9),
+    "looks": altered_facts(looks=[[1, "x"]]),
     "seconds": altered_facts(seconds=-1.0),
     "huge": altered_facts(seconds=10**400),
     "not a number": altered_facts(seconds="1"),

@@ -92,6 +92,20 @@ def test_the_task_of_the_adapter_that_was_started_from_is_named() -> None:
     assert marks(started, {}) == ("init_from=glue/mnli", "SETTINGS NOT CHECKED")
 
 
+def test_the_shape_of_a_text_encoder_of_ones_own_is_no_override() -> None:
+    shape = {"hidden_size": 16, "num_attention_heads": 2}
+    own = {"model.architecture": "bert", "head.name": "roberta", "head.dropout": 0.1}
+    assert found(run(**own, **{"model.arguments": shape})) == ()
+    pooled = {**own, "head.dropout": 0.0, "model.arguments": {**shape, "pooling": "mean"}}
+    assert found(run(**pooled)) == ("head.dropout=0.0", "model.arguments.pooling=mean")
+
+
+def test_a_start_that_the_recipe_says_is_named_once_for_all_tasks() -> None:
+    start = {"task": "glue/mnli", "settings": "0" * 12}
+    started = dataclasses.replace(run(init_from="recipe"), init_from=start)
+    assert found(started) == found(run(init_from="recipe")) == ("init_from=recipe",)
+
+
 def test_what_a_method_chose_itself_is_named_by_the_option_that_asked_for_it() -> None:
     searched = {"method.search": "evolution", "method.rank": "tuned"}
     usual = {**DEFAULTS, "method.search": "none", "method.rank": 5}
