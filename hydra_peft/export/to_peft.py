@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from hydra_peft.adaptation.fingerprint import architecture_hash
 from hydra_peft.adaptation.heads import belongs_to
@@ -23,7 +23,7 @@ from hydra_peft.files import write_json
 from hydra_peft.tensor_files import write_tensors
 
 
-def write(source: Source, folder: Path) -> ModelCard:
+def write(source: Source, folder: Path, _: Tensor | None) -> ModelCard:
     """Write adapter and head into ``folder``, read them back with peft and compare outputs.
 
     Raises:
