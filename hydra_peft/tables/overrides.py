@@ -127,11 +127,17 @@ def preset_marks(name: str) -> frozenset[str]:
     return frozenset((f"method={name}", *said))
 
 
+def usual_search(benchmark: str, protocol: str) -> str | None:
+    """Return the ``protocol.search`` by which runs of ``protocol`` on ``benchmark`` are tuned by
+    default; None where they are not."""
+    laid_over = option("benchmark_protocol", f"{benchmark}_{protocol}").get("protocol")
+    said = laid_over if isinstance(laid_over, Mapping) else {}
+    return str(said.get("search", _GRID)) if said.get("tune") else None
+
+
 def _how_tuned(origin: Origin) -> tuple[str, ...]:
     """Return how the run was tuned, where its protocol is not tuned so on that benchmark."""
-    protocol = option("benchmark_protocol", f"{origin.benchmark}_{origin.protocol}").get("protocol")
-    said = protocol if isinstance(protocol, Mapping) else {}
-    usual = said.get("search", _GRID) if said.get("tune") else None
+    usual = usual_search(origin.benchmark, origin.protocol)
     if usual == (origin.search if origin.tuned else None):
         return ()
     if not origin.tuned:

@@ -16,7 +16,7 @@ from hydra_peft.config.check import check_config
 from hydra_peft.config.resolvers import usual_head
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.runs.record import Record
-from hydra_peft.tables.overrides import Origin, marks
+from hydra_peft.tables.overrides import Origin, marks, usual_search
 from hydra_peft.tables.paper_tables import PUBLISHED, score_tables
 from hydra_peft.tables.pe_score import pe_score
 from hydra_peft.tables.published import read_published
@@ -103,6 +103,13 @@ def test_paper_has_table_11_and_no_search() -> None:
     for task, row in printed.items():
         for key in ("learning_rate", "weight_decay", "epochs", "batch_size"):
             assert found[task][key] == pytest.approx(float(row[key]))
+
+
+def test_which_protocols_are_tuned_by_default_is_known_without_composing() -> None:
+    found = {protocol: usual_search("elevater", protocol) for protocol in ELEVATER.protocols}
+    searches = {"clean": "elevater", "official": "elevater_released"}
+    assert found == {**dict.fromkeys(ELEVATER.protocols), **searches}
+    assert usual_search("vtab1k", "clean") is None
 
 
 def test_the_head_of_texts_is_usual_on_a_clip_alone() -> None:
