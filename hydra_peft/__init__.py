@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from hydra_peft.adaptation.parameters import adapter_state_dict as adapter_state_dict
     from hydra_peft.adaptation.parameters import count_parameters as count_parameters
     from hydra_peft.adaptation.parameters import trainable_parameters as trainable_parameters
+    from hydra_peft.adaptation.peft_loading import load_peft as load_peft
     from hydra_peft.adaptation.record import Adaptation as Adaptation
     from hydra_peft.adaptation.storage import load_adapter as load_adapter
     from hydra_peft.adaptation.storage import save_adapter as save_adapter
     from hydra_peft.adapters.low_rank import LowRankLinear as LowRankLinear
     from hydra_peft.errors import UserError as UserError
     from hydra_peft.export.exporting import export_run as export_run
-    from hydra_peft.export.from_peft import load_peft as load_peft
     from hydra_peft.methods import method_names as method_names
     from hydra_peft.runs.predicting import TrainedRun as TrainedRun
     from hydra_peft.runs.predicting import load_run as load_run
@@ -58,7 +58,7 @@ _HOMES = {
     "LowRankLinear": "adapters.low_rank",
     "UserError": "errors",
     "export_run": "export.exporting",
-    "load_peft": "export.from_peft",
+    "load_peft": "adaptation.peft_loading",
     "method_names": "methods",
     "TrainedRun": "runs.predicting",
     "load_run": "runs.predicting",

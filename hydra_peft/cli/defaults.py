@@ -104,8 +104,9 @@ def _overrides(origin: Origin) -> list[str] | None:
     words = [f"{group}={name}" for group, name in chosen.items()]
     named = origin.model in options("model")
     words += [f"model={origin.model}"] if named else ["model=timm", "model.architecture=any"]
+    # On some benchmarks a protocol is tuned by default.
     tuned = ["protocol.tune=true", f"protocol.search={origin.search}"]
-    return [*words, *tuned] if origin.tuned else words
+    return [*words, *(tuned if origin.tuned else ["protocol.tune=false"])]
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hydra_peft.checkout import CACHE
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.disk_errors import check_writable
@@ -19,16 +20,22 @@ from hydra_peft.runs.recorded import look_at_run
 USAGE = """\
 Write a trained run in the form of another library, read it back there and compare its outputs.
 
-python scripts/export.py run=<folder> to=timm|peft [output=<folder>] [checkpoint=<file>]
+python scripts/export.py run=<folder> to=timm|peft|onnx|torch [output=<folder>]
+                         [checkpoint=<file>] [data=<folder>] [cache=<folder>]
 
   run         a run folder, as train.py printed it
   to          timm  merged weights that timm.create_model(checkpoint_path=...) loads (safetensors)
               peft  an adapter that peft's PeftModel.from_pretrained loads onto timm's model: LoRA,
                     and SeqLoRA and Hydra as the exact LoRA that they equal; DoRA, VeRA, IA3
+              onnx  one graph from uint8 pixels to logits, any batch size, for onnxruntime
+              torch the same as a program of torch.export (model.pt2)
   output      the folder to write; <run>/<to> without it
   checkpoint  the backbone's weights, if they have moved since
+  data        the folder of prepared data, if it has moved since
+  cache       where generated images are kept (default: results/cache)
 
-Beside it lies README.md, a model card: scores with their protocol, hashes, how to load it.
+onnx and torch are compared on images of the run's scored split too, where they are there. Beside
+it lies README.md, a model card: scores with their protocol, hashes, how to load it.
 Exit code 0: written, and it computes what the run's model does; 2: a mistake."""
 
 
@@ -37,9 +44,11 @@ class Arguments:
     """The script's arguments."""
 
     run: str
-    to: Literal["timm", "peft"]
+    to: Literal["timm", "peft", "onnx", "torch"]
     output: str = ""
     checkpoint: str = ""
+    data: str = ""
+    cache: str = str(CACHE)
 
 
 def main() -> int:
@@ -57,7 +66,14 @@ def _main() -> int:
         raise UserError(f"output={output} is a file: name a folder.")
     check_writable(output, "output")
     look_at_run(folder, checkpoint=arguments.checkpoint or None)
-    written = export_run(folder, arguments.to, output, checkpoint=arguments.checkpoint or None)
+    written = export_run(
+        folder,
+        arguments.to,
+        output,
+        checkpoint=arguments.checkpoint or None,
+        data=arguments.data or None,
+        cache=arguments.cache,
+    )
     names = ", ".join(sorted(path.name for path in written.iterdir()))
     print(in_short(f"written: {written} ({names})"))
     return 0

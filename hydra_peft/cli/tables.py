@@ -263,12 +263,15 @@ def _hyperparameters(
 ) -> dict[str, str]:
     from hydra_peft.cli.defaults import default_hyperparameters
     from hydra_peft.tables.hyperparameters import documents
+    from hydra_peft.tables.overrides import usual_search
     from hydra_peft.tables.paper_tables import PUBLISHED
     from hydra_peft.tables.published import read_published
 
     published = read_published(PUBLISHED / spec.csv)
     _check_protocol(protocol, [])
-    protocol, method = protocol or benchmark.protocols[0], "hydra"
+    # What a search chooses is no default.
+    given = (p for p in benchmark.protocols if usual_search(benchmark.name, p) is None)
+    protocol, method = protocol or next(given, benchmark.protocols[0]), "hydra"
     found = default_hyperparameters(benchmark.name, protocol=protocol, method=method)
     where = f"protocol {protocol}, method {method}"
     return documents(number, benchmark, spec, published, found, where, form)

@@ -42,6 +42,8 @@ class Benchmark:
             train a whole table ask for them; empty where runs alone decide.
         over_seeds: ``mean`` or ``median``: what a cell of a table is of the scores of its seeds.
         protocols: its own, in the order of tables; a run takes the first by default.
+        optimizer, scheduler: options of these groups that its runs take by default.
+        clip_head: option of group ``head`` likewise, on a model that has a text tower.
         paper: tables of a paper that are of it.
     """
 
@@ -53,6 +55,9 @@ class Benchmark:
     seeds: list[int] = field(default_factory=list)
     over_seeds: str = "mean"
     protocols: list[str] = field(default_factory=lambda: ["clean"])
+    optimizer: str = "adamw"
+    scheduler: str = "by_protocol"
+    clip_head: str = "linear"
     paper: Paper = field(default_factory=Paper)
 
     def __post_init__(self) -> None:

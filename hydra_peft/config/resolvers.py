@@ -8,18 +8,20 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hydra_peft.checkout import ROOT
+from hydra_peft.checkout import ROOT, option
 
 
 def register_resolvers() -> None:
     """Make ``project_root`` and the other functions here known to OmegaConf."""
     OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
+    OmegaConf.register_new_resolver("benchmarks", benchmarks, replace=True)
     OmegaConf.register_new_resolver("first_protocol", first_protocol, replace=True)
     OmegaConf.register_new_resolver("benchmark_of", benchmark_of, replace=True)
     OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
     OmegaConf.register_new_resolver("log_spaced", log_spaced, replace=True)
     OmegaConf.register_new_resolver("prepared_weights", prepared_weights, replace=True)
     OmegaConf.register_new_resolver("tuned_on", tuned_on, replace=True)
+    OmegaConf.register_new_resolver("usual_head", usual_head, replace=True)
 
 
 @functools.cache
@@ -32,6 +34,27 @@ def first_protocol(dataset: str) -> str:
     from hydra_peft.config.benchmarks import find_benchmark  # which needs this module
 
     return find_benchmark(benchmark_of(dataset)).protocols[0]
+
+
+@functools.cache
+def benchmarks(key: str, dataset: str) -> str:
+    """Return what the benchmark of ``conf/dataset/<dataset>.yaml`` trains with: ``optimizer`` or
+    ``scheduler``, options of these groups."""
+    from hydra_peft.config.benchmarks import find_benchmark  # which needs this module
+
+    found: str = getattr(find_benchmark(benchmark_of(dataset)), key)
+    return found
+
+
+@functools.cache
+def usual_head(dataset: str, model: str) -> str:
+    """Return the head that runs of ``conf/dataset/<dataset>.yaml`` on ``conf/model/<model>.yaml``
+    take by default: the benchmark's where the model has a text tower, else ``linear``."""
+    from hydra_peft.config.benchmarks import find_benchmark  # which needs this module
+
+    if option("model", model).get("text_tower") is None:
+        return "linear"
+    return find_benchmark(benchmark_of(dataset)).clip_head
 
 
 @functools.cache

@@ -27,12 +27,14 @@ class ModelCard:
         form: what was written, in words.
         load: Python code that loads it.
         notes: sentences on what is to be known of this form.
+        normalises: whether it takes pixels as they are.
     """
 
     library: str
     form: str
     load: str
     notes: tuple[str, ...] = ()
+    normalises: bool = False
 
 
 def card_text(source: Source, card: ModelCard) -> str:
@@ -46,7 +48,7 @@ def card_text(source: Source, card: ModelCard) -> str:
         "was written.",
         *card.notes,
         f"## Load it\n\n```python\n{card.load}\n```",
-        f"## Input and output\n\n{_input(source)}",
+        f"## Input and output\n\n{_input(source, card)}",
         f"## Scores\n\n{_scores(source)}",
         f"## Origin\n\n{_table(_origin(source))}",
     ]
@@ -72,11 +74,18 @@ def _for_hubs(source: Source, card: ModelCard) -> dict[str, Any]:
     return found | {"pipeline_tag": kind, "tags": [card.library, "hydra_peft"]}
 
 
-def _input(source: Source) -> str:
+def resizing(source: Source) -> str:
+    """Return in words how an image comes to the model's size."""
     height, width = source.size
+    if source.crop:
+        return f"the middle {height} x {width} of what PIL's bicubic makes of their short side"
+    return f"resized to {height} x {width} by PIL's bicubic without regard to aspect"
+
+
+def _input(source: Source, card: ModelCard) -> str:
     lines = [
-        f"RGB images, resized to {height} x {width} by PIL's bicubic without regard to aspect, "
-        f"divided by 255, less mean {list(source.mean)}, over {list(source.std)}, by channel."
+        f"RGB images, {resizing(source)}, divided by 255, less mean {list(source.mean)}, over "
+        f"{list(source.std)}, by channel{' (all but the resizing is inside)' * card.normalises}."
     ]
     if source.classes:
         shown = ", ".join(in_one_line(name) for name in source.classes[:_SHOWN])

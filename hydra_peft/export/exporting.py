@@ -11,14 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hydra_peft.checkout import CACHE
 from hydra_peft.disk_errors import disk_reason, remedy
 from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import atomic_write, named_path
 from hydra_peft.runs.folder import check_run_folder
 
-#: forms of export, each a module ``to_<form>`` that binds ``write(source, folder) -> ModelCard``,
-#: and the packages that each needs beyond ours
-FORMS: dict[str, tuple[str, ...]] = {"timm": (), "peft": ("peft",)}
+#: forms of export, each a module ``to_<form>`` that binds ``write(source, folder, images)``, which
+#: returns its ModelCard; and the packages that each needs beyond ours
+FORMS: dict[str, tuple[str, ...]] = {
+    "timm": (),
+    "peft": ("peft",),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "torch": (),
+}
+#: those that are compared on images of the run's own, too
+_ON_IMAGES = ("onnx", "torch")
 
 
 def export_run(
@@ -27,19 +35,25 @@ def export_run(
     output: str | Path | None = None,
     *,
     checkpoint: str | None = None,
+    data: str | None = None,
+    cache: str | Path = CACHE,
 ) -> Path:
-    """Write the model of a completed run in the form of another library; no data is read.
+    """Write the model of a completed run in the form of another library.
 
     What was written is read back by that library and its outputs compared with those of the run's
-    model on random images; only then the files appear in ``output``.
+    model on random images (``onnx`` and ``torch``: on some of the scored split too, where they are
+    there); only then the files appear in ``output``.
 
     Args:
         run: a completed run's folder, as ``scripts/train.py`` printed it.
         to: ``timm``, merged weights that ``timm.create_model`` loads; ``peft``, an adapter that
-            ``peft.PeftModel.from_pretrained`` loads onto timm's model.
+            ``peft.PeftModel.from_pretrained`` loads onto timm's model; ``onnx``, a graph from
+            pixels to logits; ``torch``, the same as a program of ``torch.export``.
         output: folder to write into; None is one named as the form in the run's folder. Files of an
             earlier export are replaced.
         checkpoint: the backbone's weights, where they have moved since; None takes the recorded.
+        data: folder of prepared data, likewise.
+        cache: where generated images are kept on this machine.
 
     Returns:
         The folder that was written.
@@ -54,13 +68,17 @@ def export_run(
     check_run_folder(folder)
     target = folder / to if output is None else named_path(output, "output")
     from hydra_peft.export.card import NAME, card_text
+    from hydra_peft.export.scored_images import scored_images
     from hydra_peft.export.source import load_source
 
     form = importlib.import_module(f"hydra_peft.export.to_{to}")
     try:
         with _staged(target) as place:
             source = load_source(folder, checkpoint=checkpoint)
-            card = form.write(source, place)
+            images = None
+            if to in _ON_IMAGES:
+                images = scored_images(source, data=data, cache=named_path(cache, "cache"))
+            card = form.write(source, place, images)
             atomic_write(place / NAME, card_text(source, card).encode())
     except OSError as error:
         raise UserError(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hydra_peft.adaptation.carried import carriers
 from hydra_peft.adaptation.heads import belongs_to
+from hydra_peft.adaptation.peft_files import PREFIX
 from hydra_peft.adaptation.record import adaptation
 from hydra_peft.adapters.base import Adapter
 from hydra_peft.adapters.dora import DoraLinear
@@ -22,9 +23,6 @@ from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.adapters.scaled import ScaledInput, ScaledOutput
 from hydra_peft.adapters.vera import VeraLinear
 from hydra_peft.errors import UserError
-
-#: what peft puts before the names of the model's own
-PREFIX = "base_model.model"
 
 #: options for peft's config, and tensors by their names in its file
 Form = tuple[dict[str, Any], dict[str, Tensor]]

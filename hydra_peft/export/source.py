@@ -32,6 +32,7 @@ class Source:
         classes: names of the outputs, their numbers where the record has none; of a regression
             none.
         size: height and width of its images in pixels.
+        crop: whether it sees the middle of images, not all of them squeezed into ``size``.
         mean, std: by channel, of images in [0, 1].
         images: random ones to compare outputs on, uint8 ``[n, 3, height, width]``.
         inputs: the same normalised, float32.
@@ -42,6 +43,7 @@ class Source:
     stock: StockModel
     classes: tuple[str, ...]
     size: tuple[int, int]
+    crop: bool
     mean: tuple[float, ...]
     std: tuple[float, ...]
     images: Tensor
@@ -71,6 +73,7 @@ def load_source(folder: Path, *, checkpoint: str | None = None) -> Source:
         stock,
         class_names(run.record, task.outputs) if task.has_classes else (),
         size,
+        run.config.data.crops(run.config.dataset),
         mean,
         std,
         images,

@@ -7,23 +7,22 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from hydra_peft.adaptation.fingerprint import architecture_hash
 from hydra_peft.adaptation.heads import belongs_to
+from hydra_peft.adaptation.peft_files import BACKBONE, CONFIG, PREFIX, TENSORS
 from hydra_peft.adaptation.record import adaptation
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.export.card import ModelCard
-from hydra_peft.export.from_peft import BACKBONE
-from hydra_peft.export.peft_files import CONFIG, TENSORS
-from hydra_peft.export.peft_form import PREFIX, peft_form
+from hydra_peft.export.peft_form import peft_form
 from hydra_peft.export.plain import put_linear_head, unadapted_copy
 from hydra_peft.export.source import Source, check_same_outputs, outputs_of
 from hydra_peft.files import write_json
 from hydra_peft.tensor_files import write_tensors
 
 
-def write(source: Source, folder: Path) -> ModelCard:
+def write(source: Source, folder: Path, _: Tensor | None) -> ModelCard:
     """Write adapter and head into ``folder``, read them back with peft and compare outputs.
 
     Raises:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.export.card import ModelCard
 from hydra_peft.export.plain import merged_copy, put_linear_head
@@ -16,7 +18,7 @@ from hydra_peft.tensor_files import write_tensors
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
-def write(source: Source, folder: Path) -> ModelCard:
+def write(source: Source, folder: Path, _: Tensor | None) -> ModelCard:
     """Write the merged model into ``folder``, read it back with timm and compare its outputs.
 
     Raises:
@@ -65,10 +67,11 @@ def description(source: Source) -> dict[str, Any]:
         "custom_load": False,
         "input_size": [3, *source.size],
         "fixed_input_size": True,
-        # PIL's bicubic to the model's size, without regard to aspect
         "interpolation": "bicubic",
         "crop_pct": 1.0,
-        "crop_mode": "squash",
+        "crop_mode": "center"
+        if source.crop
+        else "squash",  # the latter is without regard to aspect
         "mean": list(source.mean),
         "std": list(source.std),
         "num_classes": stock.outputs,

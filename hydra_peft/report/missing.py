@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hydra_peft.config.quoting import quoted
 from hydra_peft.tables.labels import RANDOM
-from hydra_peft.tables.overrides import TUNED, UNCHECKED
+from hydra_peft.tables.overrides import NOT_TUNED, TUNED, UNCHECKED
 from hydra_peft.tables.parts import Part, parts
 from hydra_peft.tables.rows import Row, Table, reduced_precision
 from hydra_peft.tables.strays import strays, wanted_seeds
@@ -19,6 +19,7 @@ from hydra_peft.tables.strays import strays, wanted_seeds
 _KEY = re.compile(r"(model|data|head|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+")
 #: begin of an override that is a preset, a yaml of a method that another one names too
 _PRESET = "method="
+_TUNED_BY = f"{TUNED} by "
 #: settings that are chosen by a yaml of the group: the name alone would leave the other's options
 _CHOSEN = re.compile(r"(head|optimizer)\.name=")
 #: beginnings of those that conf may not have yet
@@ -184,8 +185,11 @@ def _overrides(row: Row) -> list[str] | None:
             words.append(f"{'+' if key.startswith(_ADDED) else ''}{word}")
         elif override == TUNED:
             words.append("protocol.tune=true")
-        elif override == f"{TUNED} by optuna":
-            words += ["protocol.tune=true", "protocol.search=optuna"]
+        elif override.startswith(_TUNED_BY):
+            search = override.removeprefix(_TUNED_BY)
+            words += ["protocol.tune=true", f"protocol.search={search}"]
+        elif override == NOT_TUNED:
+            words.append("protocol.tune=false")
         else:
             return None
     return words

@@ -242,7 +242,7 @@ def load_data(
     Raises:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
-    loaded = _load(dataset, request)
+    loaded = load_task(dataset, request)
     description = describe_data(dataset, data, loaded)
     described(description)
     splits = {
@@ -260,7 +260,7 @@ def load_data(
     return LoadedData(splits, description)
 
 
-def _load(dataset: DatasetConfig, request: DataRequest) -> TaskData:
+def load_task(dataset: DatasetConfig, request: DataRequest) -> TaskData:
     """Return the splits of ``request``, less what ``dataset`` does not draw of the training data.
 
     Raises:
@@ -277,7 +277,7 @@ def check_images(config: RunConfig) -> None:
         UserError: see :func:`describe_data`; or an image that is scored cannot be decoded.
     """
     request = data_request(config.dataset, config.paths, splits_read(config))
-    loaded = _load(config.dataset, request)
+    loaded = load_task(config.dataset, request)
     describe_data(config.dataset, config.data, loaded)
     for split in splits_scored(config):
         loaded.splits[split].check_decodable()
@@ -323,7 +323,7 @@ def data_sha256(config: RunConfig) -> str:
         UserError: data that is missing, damaged, or not what the yaml promises.
     """
     request = data_request(config.dataset, config.paths, splits_read(config))
-    loaded = _load(config.dataset, request)
+    loaded = load_task(config.dataset, request)
     return str(describe_data(config.dataset, config.data, loaded)["sha256"])
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.parameters import count_parameters
+from hydra_peft.adaptation.peft_loading import take_peft
 from hydra_peft.adaptation.storage import take_adapter
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.plain import as_configured
@@ -33,6 +34,7 @@ from hydra_peft.runs.ledger import Ledger
 from hydra_peft.runs.new_record import new_record
 from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.outcome import Outcome, existing_outcome
+from hydra_peft.runs.peft_start import PEFT
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.resumption import carry_over, is_unfinished, origin_of, pick_up
 from hydra_peft.runs.starting import check_start
@@ -174,7 +176,8 @@ class _Run:
             max_length=config.data.max_length,
         )
         if config.init_from is not None:
-            take_adapter(adapted.model, Path(config.init_from.folder))
+            take = take_peft if config.init_from.config_id == PEFT else take_adapter
+            take(adapted.model, Path(config.init_from.folder))
         check_no_batch_norm(adapted.model, config, self.world)
         self.ledger.update(inputs={**self.ledger.record.inputs, **adapted.inputs()})
         if self.world.is_main:

@@ -1,6 +1,7 @@
 """The start of a run from the trained adapter of another one (``init_from=<run folder>``).
 
-The adapter is taken, the head is fresh: so GLUE's small tasks start from MNLI. No torch is loaded.
+The adapter is taken, the head is fresh: so GLUE's small tasks start from MNLI. A LoRA that the peft
+library saved is such a start too. No torch is loaded.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hydra_peft.files import sha256_of
 from hydra_peft.methods import method_class
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.folder import ADAPTER, check_run_folder, runs_of_task
+from hydra_peft.runs.peft_start import PEFT, check_peft_start, is_peft_folder, origin_of_peft
 from hydra_peft.runs.record import FILE, Record, read_record
 
 #: options that neither shape an adapter nor are part of it: a run chooses them anew
@@ -37,6 +39,8 @@ def origin_of_start(folder: str) -> InitFrom:
     """
     path = Path(os.path.abspath(os.path.expanduser(folder)))
     with _said_of(folder):
+        if is_peft_folder(path):
+            return origin_of_peft(path)
         record = _record(path)
         saved = record.adapter or _hash(path / ADAPTER[1])  # older code recorded none
     return InitFrom(
@@ -80,7 +84,7 @@ def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
 
 def short_start(config: RunConfig) -> str:
     """Return a sentence where a run starts from one that was not trained by its whole recipe."""
-    if config.init_from is None:
+    if config.init_from is None or config.init_from.config_id == PEFT:
         return ""
     record = _record(Path(config.init_from.folder))
     epochs = record.science.get("train", {}).get("epochs")
@@ -113,6 +117,9 @@ def check_start(config: RunConfig, weights: str | None = None) -> None:
         return
     folder = Path(start.folder)
     with _said_of(start.folder):
+        if start.config_id == PEFT:
+            check_peft_start(config, start)
+            return
         record = _record(folder)
         if _hash(folder / ADAPTER[1]) != start.adapter or record.config_id != start.config_id:
             raise UserError(

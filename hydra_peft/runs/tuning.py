@@ -120,6 +120,11 @@ def _tuned(config: RunConfig) -> tuple[Choice, dict[str, Any]]:
     else:
         _search(config, tried)
         best = _first_best(config, tried)
+    if best is None and config.protocol.search == RELEASED:
+        raise RunFailed(
+            f"{config.dataset.name}: no trial of protocol.search={RELEASED} scored above 0, where "
+            "the release goes on with a learning rate of 0: take protocol.search=elevater."
+        )
     if best is None:
         raise RunFailed(
             f"{config.dataset.name}: all {len(tried)} combinations of protocol.grid diverged: "

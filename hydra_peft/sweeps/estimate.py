@@ -100,7 +100,7 @@ class PastTimes:
         tried = 0 if shared else sizes[config.dataset.splits.fit] * tries(config)
         # A search that chooses the epochs tries few and many; which it will choose is not known.
         usual = fmean(used(config).get("train.epochs", [epochs]))
-        return median(rates) * (images + tried) * usual
+        return median(rates) * (images * usual + tried * (config.protocol.trial_epochs or usual))
 
 
 def _images(dataset: Mapping[str, Any], split: str) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 from hydra_peft.augmentations import augmentation_class
 from hydra_peft.backbones.transformers_folder import FAMILIES, SHAPE
+from hydra_peft.checkout import option
 from hydra_peft.config.grid import dotted
 from hydra_peft.errors import UserError
 from hydra_peft.heads.roberta import Roberta as RobertaHead
@@ -26,10 +27,16 @@ _IN_GRID = "protocol.grid."
 _LONGEST = 120
 #: mark of a row whose hyper-parameters were chosen out of a grid
 TUNED = "tuned"
+#: mark of one whose were not, where its protocol has them chosen
+NOT_TUNED = "not tuned"
 #: what a search is without a setting that says so
 _GRID = "grid"
 #: settings of runs that change their training images
 _AUGMENT, _OPTIONS = "data.augment", "data.augment_options"
+#: keys of a method's yaml that are no settings
+_NO_SETTINGS = ("defaults", "name", "recipe")
+#: prompts that are the task's; of which head, other settings say
+_OF_TASK = ("head.prompts", "recipe")
 _ARCHITECTURE = "model.architecture"
 #: mark of a row whose protocol, method or benchmark has no yaml to hold its settings against
 UNCHECKED = "SETTINGS NOT CHECKED"
@@ -93,15 +100,15 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     """Return the marks that the label of a row of ``record`` must carry.
 
     Returns:
-        ``tuned`` where it was (``tuned by optuna`` if not by grid), ``init_from=`` the task of the
-        adapter that was started from, then ``key=value`` for each
+        ``tuned`` where it was (``tuned by optuna`` if not by grid) and its protocol does not say
+        so, ``not tuned`` where that does, ``init_from=`` the task of the adapter that was started
+        from, then ``key=value`` for each
         setting that is not as by default, after ``method=`` a preset where that leaves fewer. A
         setting that the record lacks is no difference: its
         code did not have the option yet.
     """
     origin = Origin.of(record)
-    mark = TUNED if origin.search == _GRID else f"{TUNED} by {origin.search}"
-    said = (mark,) * origin.tuned
+    said = _how_tuned(origin)
     if record.init_from and "init_from" not in record.settings:  # which says that of all tasks
         said += (f"init_from={_text(str(record.init_from.get('task')))}",)
     if origin not in defaults:
@@ -110,6 +117,32 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     presets = sorted(o.preset for o in defaults if dataclasses.replace(o, preset="") == origin)
     found = [_differing(own, defaults[dataclasses.replace(origin, preset=p)], p) for p in presets]
     return (*said, *min(found, key=len))
+
+
+def preset_marks(name: str) -> frozenset[str]:
+    """Return the marks that a run of the yaml ``name`` of a method may have by it alone: the
+    preset's name, or its settings where they are as few."""
+    own = {k: v for k, v in option("method", name).items() if k not in _NO_SETTINGS}
+    said = (f"method.{key}={_text(value)}" for key, value in own.items())
+    return frozenset((f"method={name}", *said))
+
+
+def usual_search(benchmark: str, protocol: str) -> str | None:
+    """Return the ``protocol.search`` by which runs of ``protocol`` on ``benchmark`` are tuned by
+    default; None where they are not."""
+    laid_over = option("benchmark_protocol", f"{benchmark}_{protocol}").get("protocol")
+    said = laid_over if isinstance(laid_over, Mapping) else {}
+    return str(said.get("search", _GRID)) if said.get("tune") else None
+
+
+def _how_tuned(origin: Origin) -> tuple[str, ...]:
+    """Return how the run was tuned, where its protocol is not tuned so on that benchmark."""
+    usual = usual_search(origin.benchmark, origin.protocol)
+    if usual == (origin.search if origin.tuned else None):
+        return ()
+    if not origin.tuned:
+        return (NOT_TUNED,)
+    return (TUNED if origin.search == _GRID else f"{TUNED} by {origin.search}",)
 
 
 def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str) -> tuple[str, ...]:
@@ -122,6 +155,8 @@ def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str)
     for key in sorted(own.keys() - _SHOWN):
         if own[key] == TUNED and not own.get("protocol.tune"):
             continue  # what a method chose itself, which the option says that asked for it
+        if (key, own[key]) == _OF_TASK:
+            continue
         changed |= _changed(_flat(key, own[key]), _flat(key, usual.get(key, {})))
     said = (f"method={preset}",) if preset else ()
     return (*said, *(f"{_typed_key(key)}={_text(value)}" for key, value in changed.items()))

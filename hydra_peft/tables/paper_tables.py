@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from hydra_peft.config.benchmarks import Benchmark, all_benchmarks
 from hydra_peft.config.paper_tables import DatasetTable, HyperparameterTable, ScoreTable
 from hydra_peft.errors import UserError
 from hydra_peft.methods import method_names
+from hydra_peft.tables.overrides import preset_marks
 from hydra_peft.tables.summaries import weights_over
 
 #: where the published numbers are
@@ -51,6 +52,18 @@ class PaperTable(ScoreTable):
         methods = _methods_of(self.experiment) or set(method_names())
         rows = ((key, items["name"]) for key, items in self.rows.items())
         return [key for key, name in rows if name in methods and key not in self.apart]
+
+    @functools.cached_property
+    def presets(self) -> list[frozenset[str]]:
+        """Marks by which rows of its experiment, whose methods may be presets, are the table's own:
+        a set for each method."""
+        return [preset_marks(name) for name in _options_of(self.experiment)]
+
+    def own_marks(self, marks: Iterable[str]) -> frozenset[str]:
+        """Return ``marks`` of a row where one method of the experiment explains all that are of
+        methods; none otherwise."""
+        of_method = frozenset(mark for mark in marks if mark.startswith("method"))
+        return of_method if any(of_method <= preset for preset in self.presets) else frozenset()
 
     @property
     def published(self) -> Path:
@@ -93,10 +106,15 @@ def score_tables(folders: Sequence[Path] = ()) -> dict[int, PaperTable]:
 
 def _methods_of(experiment: str) -> set[str]:
     """Return the names of the methods that an experiment's sweep is over; none if absent."""
-    if not (found := option("experiment", experiment)):
-        return set()
-    methods = str(found["hydra"]["sweeper"]["params"].get("method", "")).split(",")
-    return {str(yaml["name"]) for name in methods if (yaml := option("method", name))}
+    yamls = (option("method", name) for name in _options_of(experiment))
+    # A preset may leave the name to the yaml that it begins with.
+    return {str(yaml.get("name", yaml.get("defaults", [""])[0])) for yaml in yamls if yaml}
+
+
+def _options_of(experiment: str) -> list[str]:
+    """Return the options of ``method`` that an experiment's sweep is over; none if absent."""
+    found = option("experiment", experiment).get("hydra", {})
+    return str(found.get("sweeper", {}).get("params", {}).get("method", "")).split(",")
 
 
 def _of(benchmark: Benchmark, number: int, spec: ScoreTable) -> PaperTable:

@@ -310,7 +310,7 @@ def _paper_value(column: Quantity, published: PublishedRow) -> PaperValue | None
 
 def _is_like_paper(row: Row, spec: PaperTable) -> bool:
     pretrained = row.model == spec.benchmark.paper.model and row.weights != RANDOM
-    return pretrained and not row.partial and not row.overrides
+    return pretrained and not row.partial and not set(row.overrides) - spec.own_marks(row.overrides)
 
 
 def _labels(name: str, rows: list[Row], spec: PaperTable, common: tuple[str, ...]) -> list[str]:
@@ -320,7 +320,9 @@ def _labels(name: str, rows: list[Row], spec: PaperTable, common: tuple[str, ...
     for row in rows:
         marks = [row.model] * (row.model != spec.benchmark.paper.model)
         marks += [RANDOM] * (row.weights == RANDOM) + [PARTIAL] * row.partial
-        marks += [*reduced_precision(row.settings), *own_overrides(row, common)]
+        marks += reduced_precision(row.settings)
+        of_table = spec.own_marks(row.overrides)
+        marks += [mark for mark in own_overrides(row, common) if mark not in of_table]
         labels.append(f"{name} ({', '.join(['measured', *marks])})")
     if len(set(labels)) == len(labels):
         return labels

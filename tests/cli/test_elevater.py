@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fabricated_elevater import write_originals
+from tiny_clip import MODEL, tiny_clip
 
 from hydra_peft.cli import check_data, prepare_data, tables, train
 
@@ -61,7 +62,13 @@ def test_from_originals_to_a_table(source: Path, tmp_path: Path, call: Call) -> 
     assert code == 1
     assert "hateful_memes: train lists 8 images, expected 8500." in out
 
-    short = ("train.epochs=1", "device=cpu", "data.allow_partial=true", "dataset.shots=1")
+    short = (
+        "protocol.tune=false",
+        "train.epochs=1",
+        "device=cpu",
+        "data.allow_partial=true",
+        "dataset.shots=1",
+    )
     short += (f"paths.data={data}", f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache")
     runs = ",".join(f"elevater/{task}" for task in SOME)
     code, _, err = call(train.main, "-m", "method=linear", f"dataset={runs}", *short)
@@ -91,8 +98,11 @@ def test_from_originals_to_a_table(source: Path, tmp_path: Path, call: Call) -> 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["dataset.shots=6"], "dataset.shots=6 is more than the 4 training images of class 0"),
-        (["dataset.shots=1", "protocol.tune=true"], "dataset.shots=1 leaves nothing"),
+        (
+            ["protocol.tune=false", "dataset.shots=6"],
+            "dataset.shots=6 is more than the 4 training images of class 0",
+        ),
+        (["dataset.shots=1"], "dataset.shots=1 leaves nothing"),
         (["dataset.shots=3", "dataset.train_size=4"], "both set"),
     ],
 )
@@ -122,3 +132,42 @@ def test_an_archive_is_of_vtab1k(call: Call) -> None:
     code, _, err = call(prepare_data.main, "elevater", "archive=some.tar.gz")
     assert code == 2
     assert "archive= is for VTAB-1k" in err
+
+
+@pytest.mark.long
+def test_a_clip_from_zero_shot_over_a_search_to_table_1(
+    source: Path, tmp_path: Path, call: Call
+) -> None:
+    _, checkpoint = tiny_clip(tmp_path)
+    data = tmp_path / "data"
+    order = ("elevater", "task=fer2013", f"source={source}", f"out={data}/elevater")
+    assert call(prepare_data.main, *order, "partial=true")[0] == 0
+    places = (f"paths.data={data}", f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache")
+    usual = (*MODEL, f"model.checkpoint={checkpoint}", *places, "device=cpu", "dataset.shots=2")
+    usual += ("data.allow_partial=true", "dataset=elevater/fer2013")
+    zero = ("head=zero_shot", "method=linear", "train.epochs=0", "protocol.tune=false")
+    code, _, err = call(train.main, *zero, *usual)
+    assert code == 0, err
+    grid = "protocol.grid={optimizer:{lr:[1e-3],weight_decay:[1e-4,1e-2]}}"
+    short = ("head=text_prompts", "train.epochs=2", "protocol.trial_epochs=1", grid)
+    for protocol in ("clean", "official"):
+        words = ("method=hydra_mlp", f"protocol={protocol}", *short, *usual)
+        code, _, err = call(train.main, *words)
+        assert code == 0, err
+    records = [json.loads(p.read_text()) for p in (tmp_path / "runs").rglob("result.json")]
+    clean, official, untrained = sorted(
+        (r for r in records if "tuning" not in r["protocol"]),
+        key=lambda r: (r["selection"]["epoch"] == 0, r["protocol"]),
+    )
+    assert len({r["inputs"]["text_features"] for r in records}) == 1
+    assert len(list((tmp_path / "cache" / "text").iterdir())) == 1
+    assert untrained["selection"]["epoch"] == 0
+    searched = clean["tuning"]
+    assert (searched["search"], searched["split"]) == ("elevater", "val_shots")
+    assert searched["trials"] == 2
+    assert (official["tuning"]["search"], official["tuning"]["trials"]) == ("elevater_released", 1)
+    assert official["selection"]["rule"] == "best"
+    code, out, _ = call(tables.main, f"runs={tmp_path}/runs", f"out={tmp_path}/tables", "table=1")
+    assert code == 0
+    assert "Hydra (paper)" in out
+    assert out.count("Hydra (measured") >= 2

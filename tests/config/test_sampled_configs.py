@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from hydra_peft.checkout import option
 from hydra_peft.config.benchmarks import find_benchmark
-from hydra_peft.config.check import check_config, check_recorded
+from hydra_peft.config.check import check_config, check_recorded, typed
 from hydra_peft.config.identity import config_id, science
 from hydra_peft.config.plain import as_configured
+from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs.first_look import check_data
 
@@ -113,3 +116,42 @@ def test_fewshot_real_draws_anew_for_each_seed(compose_train: Compose) -> None:
     sweep = option("experiment", "fewshot_real")["hydra"]["sweeper"]["params"]
     assert sweep["dataset.shots"] == "1,5,20"
     assert sweep["seed"] == "0,1,2"
+
+
+def test_tasks_of_elevater_are_those_of_table_14(root: Path) -> None:
+    printed = pd.read_csv(root / "results/paper/table14_elevater_datasets.csv")
+    rows = {row.dataset: row for row in printed.itertuples()}
+    names = find_benchmark("elevater").paper.data_sets["table14"].tasks
+    recipe = option("recipe", "elevater")
+    seen = {}
+    for name, task in names.items():
+        if task is None:
+            continue
+        yaml = option("dataset", f"elevater/{task}")
+        values = {key: value for key, value in yaml.items() if key != "defaults"}
+        dataset = typed(DatasetConfig, {**values, "recipe": recipe, "sampling_seed": 0}, "dataset")
+        sizes = (rows[name].train_size, rows[name].test_size)
+        assert (dataset.sizes["train"], dataset.sizes["test"]) == sizes
+        assert dataset.classes == rows[name].labels + (task == "caltech101")  # a background
+        assert (dataset.shots, yaml["sampling_seed"]) == (5, "${seed}")
+        assert dataset.crop == (task != "kitti_distance")
+        seen[task] = dataset.metric
+    assert set(seen) == set(find_benchmark("elevater").tasks)
+    stated = find_benchmark("elevater").paper.metrics
+    assert {task: metric for task, metric in seen.items() if metric != "accuracy"} == stated
+
+
+def test_cropping_is_the_tasks_own_unless_it_is_said(compose_train: Compose) -> None:
+    usual, cropped = (check_config(compose_train(*words)) for words in ((), ("data.crop=true",)))
+    kitti, dtd = (
+        check_config(compose_train(f"dataset=elevater/{task}"))
+        for task in ("kitti_distance", "dtd")
+    )
+    found = [one.data.crops(one.dataset) for one in (usual, cropped, kitti, dtd)]
+    assert found == [False, True, False, True]
+    assert config_id(usual) != config_id(cropped)
+    assert cropped.settings["data.crop"] == "true"
+    assert "data.crop" not in usual.settings
+    assert kitti.settings == dtd.settings  # one row
+    with pytest.raises(UserError, match=r"data\.crop=maybe is not allowed"):
+        check_config(compose_train("data.crop=maybe"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from hydra_peft.data.cropping import middle
+from hydra_peft.data.decoding import resize
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.images import ArrayImages
 from hydra_peft.data.split import Split
+from hydra_peft.runs.predicting import TrainedRun
 
 
 @pytest.mark.parametrize("shape", [(50, 81), (81, 50), (33, 33), (32, 32), (7, 90), (375, 1242)])
@@ -43,3 +47,11 @@ def test_a_cache_keeps_cropped_and_whole_images_apart(tmp_path: Path) -> None:
     assert torch.equal(fed(None, crop=True), cropped)
     assert not torch.equal(fed(tmp_path, crop=False), cropped)
     assert torch.equal(fed(tmp_path, crop=True), cropped)
+
+
+def test_new_images_are_cropped_as_a_run_was_trained() -> None:
+    pixels = np.random.RandomState(1).randint(0, 256, (40, 90, 3)).astype(np.uint8)
+    parts: dict[str, Any] = dict.fromkeys(f.name for f in dataclasses.fields(TrainedRun))
+    for crop, expected in ((True, middle(pixels, (16, 16))), (False, resize(pixels, (16, 16)))):
+        run = TrainedRun(**{**parts, "size": (16, 16), "crop": crop})
+        assert np.array_equal(run._pixels(pixels).permute(1, 2, 0).numpy(), expected)

@@ -15,11 +15,14 @@ from prepared_root import write_task
 from hydra_peft.data.drawn import Drawing, load_drawn
 from hydra_peft.data.few_shots import FIT, VAL, held_out, sample
 from hydra_peft.data.images import ArrayImages
+from hydra_peft.data.overlap import check_apart
+from hydra_peft.data.promises import SeenLabels
 from hydra_peft.data.sources import DataRequest
 from hydra_peft.data.split import Split
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
+from hydra_peft.sweeps.estimate import _images
 
 SEEDS = (0, 1, 2)
 SINGLE = [[int(label)] for label in np.random.default_rng(5).integers(0, 7, 400)]
@@ -186,3 +189,37 @@ def test_only_what_is_drawn_is_read(tmp_path: Path) -> None:
 def test_one_shot_leaves_nothing_beside_what_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"shots=1 leaves nothing .*: take 2 shots or more"):
         loaded(monkeypatch, torch.arange(40) % 10, shots=1)
+
+
+@pytest.mark.parametrize(
+    ("count", "shared", "refused"),
+    [(10, 1, False), (10, 2, True), (35, 3, False), (35, 4, True), (1000, 10, False)],
+)
+def test_a_sample_may_have_a_copy_of_a_test_image_or_few(
+    count: int, shared: int, refused: bool
+) -> None:
+    """Public data sets have such copies; in a whole split one in a hundred is too many."""
+
+    def split(first: int, size: int) -> Split:
+        numbers = torch.arange(first, first + size, dtype=torch.int32)
+        pixels = numbers.view(torch.uint8).view(size, 2, 2, 1).expand(-1, -1, -1, 3)
+        return Split({"image": ArrayImages(pixels)}, torch.zeros(size, dtype=torch.int64))
+
+    splits = {"train": split(0, count), "test": split(count - shared, 5000)}
+    whole = SeenLabels({}, "generated")
+    drawn = TaskData(splits, "generated", whole=whole)
+    if refused:
+        with pytest.raises(UserError, match=f"{shared} of {count} images of train are in test too"):
+            check_apart(drawn, "b/t", SplitRoles("train", "test"))
+    else:
+        check_apart(drawn, "b/t", SplitRoles("train", "test"))
+    if shared > 0.01 * count:  # as before of what is not drawn
+        with pytest.raises(UserError, match="are in test too"):
+            check_apart(TaskData(splits, "generated"), "b/t", SplitRoles("train", "test"))
+
+
+def test_an_estimate_counts_the_images_of_a_sample() -> None:
+    task = {"sizes": {"train": 1000, "test": 9}, "shots": 5, "classes": 10, "sampling_seed": 0}
+    counts = {split: _images(task, split) for split in ("train", FIT, VAL)}
+    assert counts == {"train": 50, FIT: 40, VAL: 10}
+    assert _images({**task, "sampling_seed": None}, "train") == 1000

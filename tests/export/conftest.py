@@ -18,7 +18,7 @@ def make_run(compose_train: Callable[..., Any], tmp_path: Path) -> Callable[...,
     """Make up a completed run of ``conf/train.yaml`` with overrides; return its folder."""
 
     def make(*overrides: str, **changes: Any) -> Path:
-        values: dict[str, Any] = {"data": DATA, **changes}
+        values = changes if "cache" in changes else {"data": DATA, **changes}
         return put_model(compose_train, tmp_path / "run", *overrides, **values)
 
     return make

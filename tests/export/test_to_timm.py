@@ -14,11 +14,14 @@ import timm
 import torch
 import yaml
 from PIL import Image
-from timm.data import create_transform, resolve_model_data_config
+from timm.data import create_transform, resolve_data_config, resolve_model_data_config
 
 import hydra_peft
 from hydra_peft.backbones.vit_mini import VIT_MINI
+from hydra_peft.data.cropping import middle
 from hydra_peft.errors import UserError
+from hydra_peft.export.source import load_source, normalised
+from hydra_peft.export.to_timm import description
 
 NAMES = [f"class {letter}" for letter in "abcdefghij"]
 
@@ -50,6 +53,16 @@ def test_stock_timm_loads_it_and_computes_the_same(
     image = Image.fromarray(pixels)
     transform = create_transform(**resolve_model_data_config(whole))
     torch.testing.assert_close(transform(image), run.transform(image), atol=1e-6, rtol=0)
+
+
+def test_the_middle_of_images_is_timms_centre(make_run: Callable[..., Path]) -> None:
+    source = load_source(make_run("method=linear", "data.crop=true"))
+    config = description(source)["pretrained_cfg"]
+    transform = create_transform(**resolve_data_config({}, pretrained_cfg=config))
+    pixels = np.random.RandomState(0).randint(0, 256, (50, 80, 3), np.uint8)
+    expected = torch.from_numpy(middle(pixels, source.size)).permute(2, 0, 1)[None]
+    expected = normalised(expected, source.mean, source.std)[0]
+    torch.testing.assert_close(transform(Image.fromarray(pixels)), expected, atol=1e-6, rtol=0)
 
 
 def test_the_card_says_what_it_is_and_names_no_path(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hydra_peft.config.check import check_config
 from hydra_peft.config.grid import choices
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.errors import UserError
+from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.runs import training as training_module
 from hydra_peft.runs import tuning as tuning_module
 from hydra_peft.runs.coarse_to_fine import coarse_to_fine
@@ -250,3 +251,14 @@ def test_the_released_search_may_select_on_the_test_set_and_others_not(
 def test_a_trial_shorter_than_its_warm_up_is_told_first(configure: Configure) -> None:
     with pytest.raises(UserError, match=r"cannot be run: scheduler.warmup_epochs=1 leaves nothing"):
         configure(*COARSE_TO_FINE, "scheduler.warmup_epochs=1")
+
+
+def test_a_released_search_of_zeros_chooses_nothing(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*COARSE_TO_FINE, "protocol=official", "protocol.tune=true", "scheduler=constant"]
+    config = configure(*words, "protocol.search=elevater_released")
+    record = SimpleNamespace(score=0.0, primary="accuracy", status="completed")
+    monkeypatch.setattr(tuning_module, "_try", lambda *_: SimpleNamespace(record=record))
+    with pytest.raises(RunFailed, match=r"no trial of .*=elevater_released scored above 0"):
+        tuning_module._tuned(config)

@@ -70,6 +70,14 @@ def test_a_search_before_the_run_counts(
     )
     expected = 2 * (10.0 + 8 * each)
     assert PastTimes([tmp_path / "runs"]).seconds(chosen) == pytest.approx(expected)
+    # ELEVATER's search: at most one coarse and eight fine trials a rate, each of one epoch of four.
+    searched = config(
+        *("protocol.tune=true", "protocol.search=elevater", "protocol.trial_epochs=1"),
+        "protocol.grid={optimizer:{lr:[0.1],weight_decay:[0,1]},method:null}",
+        "train.epochs=4",
+    )
+    expected = 4 * 10.0 + 9 * each
+    assert PastTimes([tmp_path / "runs"]).seconds(searched) == pytest.approx(expected)
 
 
 def _weights(config: RunConfig) -> Weights:

@@ -11,6 +11,7 @@ from fabricated_elevater import SHOWN, keys, write_originals
 from hydra_peft.checkout import option
 from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.data.checking import check_prepared
+from hydra_peft.data.drawn import Drawing, load_drawn
 from hydra_peft.data.manifests import read_manifest
 from hydra_peft.data.sources import DataRequest, labels_of, load_task
 from hydra_peft.data.split_roles import SplitRoles
@@ -108,6 +109,20 @@ def test_a_prepared_task_passes_the_check(task: str, root: Path) -> None:
     assert any("order of its own" in note for note in report.notes)
     manifest = read_manifest(root / task / "manifest.json")
     assert tuple(manifest.classes) == keys(task)
+
+
+def test_each_task_is_sampled(root: Path) -> None:
+    roles = SplitRoles("train", "test", fit="fit_shots", val="val_shots")
+    for task in TASKS:
+        yaml = option("dataset", f"elevater/{task}")
+        data = load_drawn(
+            yaml["source"], request(task, root), roles, Drawing(shots=1, sampling_seed=0)
+        )
+        labels = data.splits["train"].targets
+        each = labels.sum(dim=0) if labels.dim() > 1 else labels.bincount()
+        assert each.min() >= 1
+        assert task == "voc2007" or each.tolist() == [1] * yaml["classes"]
+        assert len(data.classes) == yaml["classes"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,10 @@ from hydra_peft.plain_text import in_one_line, quoted
 
 #: names that peft looks for
 TENSORS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+#: what peft puts before the names of the model's own
+PREFIX = "base_model.model"
+#: what a file of ours says of the backbone, in its header
+BACKBONE = "hydra_peft_backbone"
 _PICKLE = "adapter_model.bin"
 #: options of peft's that make something else of LoRA, with the value that leaves it alone
 _ALONE: dict[str, tuple[object, ...]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -11,20 +12,17 @@ from torch import Tensor, nn
 from hydra_peft.adaptation.fingerprint import architecture_hash, backbone_state_dict
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.injection import check_adaptable, inject
-from hydra_peft.adaptation.parameters import adapter_state_dict
-from hydra_peft.adaptation.record import Adaptation
+from hydra_peft.adaptation.peft_files import BACKBONE, PREFIX, TENSORS, lora_options
+from hydra_peft.adaptation.record import Adaptation, adaptation
 from hydra_peft.adaptation.storage import resize_head
+from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.adapters.patterns import matches
 from hydra_peft.errors import UserError
-from hydra_peft.export.peft_files import TENSORS, lora_options
-from hydra_peft.export.peft_form import PREFIX
 from hydra_peft.files import named_path
 from hydra_peft.plain_text import quoted
 from hydra_peft.tensor_files import read_tensors_and_metadata
 from hydra_peft.tensor_values import check_weight
 
-#: what a file of ours says of the backbone, in its header
-BACKBONE = "hydra_peft_backbone"
 #: peft's names of a layer's tensors, and ours
 _PARTS = {"lora_A.weight": "down.weight", "lora_B.weight": "up.weight", "lora_B.bias": "up.bias"}
 
@@ -63,14 +61,42 @@ def load_peft(model: nn.Module, folder: str | Path) -> Adaptation:
     resize_head(model, head, rest, path)
     _check_head(model, rest, path)
     done = inject(model, "lora", targets=_targets(model, list(layers)), **options)
-    own = adapter_state_dict(model)
+    _copy(model, layers)
     with torch.no_grad():
-        for name, parts in layers.items():
-            for part, tensor in parts.items():
-                own[f"{name}.parallel.{_PARTS[part]}"].copy_(tensor)
         for name, tensor in rest.items():
-            own[name].copy_(tensor)
+            model.get_parameter(name).copy_(tensor)
     return done
+
+
+def take_peft(model: nn.Module, folder: Path) -> None:
+    """Copy the LoRA that peft saved in ``folder`` into ``model``, which ``lora`` was applied to.
+
+    Its head stays as it is.
+
+    Raises:
+        UserError: the files are as of :func:`load_peft` not to be read; or layers or shapes are
+            others than the model's.
+    """
+    done, options, path = adaptation(model), lora_options(folder), folder / TENSORS
+    tensors, _ = read_tensors_and_metadata(path)
+    layers, _ = _sorted_out(tensors, path)
+    if set(layers) != set(done.layers):
+        other = sorted(set(layers) ^ set(done.layers))[0]
+        raise UserError(
+            f"the LoRA in {folder} is on {len(layers)} layers, and this model has adapters on "
+            f"{len(done.layers)}, or on others ('{other}'): set method.targets to its layers, "
+            f"[{','.join(_endings(layers))}]."
+        )
+    for name, parts in layers.items():
+        _check_layer(model, name, parts, options["rank"], options["bias"], path)
+    _copy(model, layers)
+
+
+@torch.no_grad()
+def _copy(model: nn.Module, layers: Mapping[str, Mapping[str, Tensor]]) -> None:
+    for name, parts in layers.items():
+        for part, tensor in parts.items():
+            model.get_parameter(f"{name}.parallel.{_PARTS[part]}").copy_(tensor)
 
 
 def _sorted_out(
@@ -111,7 +137,8 @@ def _check_backbone(model: nn.Module, header: dict[str, str], path: Path) -> Non
 def _check_layer(
     model: nn.Module, name: str, parts: dict[str, Tensor], rank: int, bias: bool, path: Path
 ) -> None:
-    layer = dict(model.named_modules()).get(name)
+    found_here = dict(model.named_modules()).get(name)
+    layer = found_here.base if isinstance(found_here, LowRankLinear) else found_here
     if not isinstance(layer, nn.Linear):
         kind = "no layer" if layer is None else f"a {type(layer).__name__}"
         raise UserError(
@@ -148,6 +175,11 @@ def _targets(model: nn.Module, layers: list[str]) -> list[str]:
     """Return the shortest endings that name ``layers`` among the linear layers of ``model``, or
     their names."""
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    endings = sorted({".".join(name.split(".")[-2:]) for name in layers})
+    endings = _endings(layers)
     means = {name for name in linear if any(matches(name, ending) for ending in endings)}
     return endings if means == set(layers) else layers
+
+
+def _endings(layers: Iterable[str]) -> list[str]:
+    """Return the last two parts of the names of ``layers``, each once."""
+    return sorted({".".join(name.split(".")[-2:]) for name in layers})

@@ -40,6 +40,7 @@ def saved(folder: Path, **options: Any) -> nn.Module:
     return model.eval()
 
 
+@pytest.mark.filterwarnings("ignore:Adapter 'default'")  # peft's own, of biases as it saves them
 @pytest.mark.parametrize(
     ("options", "scale", "targets"),
     [
