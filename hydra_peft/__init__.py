@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from hydra_peft.adapters.low_rank import LowRankLinear as LowRankLinear
     from hydra_peft.errors import UserError as UserError
     from hydra_peft.export.exporting import export_run as export_run
+    from hydra_peft.export.to_peft import save_peft as save_peft
     from hydra_peft.methods import method_names as method_names
     from hydra_peft.runs.predicting import TrainedRun as TrainedRun
     from hydra_peft.runs.predicting import load_run as load_run
@@ -59,6 +60,7 @@ _HOMES = {
     "UserError": "errors",
     "export_run": "export.exporting",
     "load_peft": "adaptation.peft_loading",
+    "save_peft": "export.to_peft",
     "method_names": "methods",
     "TrainedRun": "runs.predicting",
     "load_run": "runs.predicting",

@@ -33,7 +33,7 @@ def peft_form(model: nn.Module) -> Form:
     """Return peft's config and tensors for an adapted ``model``, its head left out.
 
     Args:
-        model: unmerged, without wrappers.
+        model: merged or not, without wrappers.
 
     Raises:
         UserError: peft has nothing that computes what the method does.

@@ -38,7 +38,12 @@ def write(source: Source, folder: Path, scored: Tensor | None) -> ModelCard:
     size = sum(t.numel() * t.element_size() for t in program.state_dict.values())
     with _quietly():
         graph: Any = torch.onnx.export(
-            program, input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=True
+            program,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
         )
         graph.model.metadata_props["hydra_peft"] = json.dumps(about)
         graph.save(str(folder / MODEL), external_data=size > _INSIDE)

@@ -9,16 +9,22 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from hydra_peft.adaptation.adaptable import check_tensors
 from hydra_peft.adaptation.fingerprint import architecture_hash
 from hydra_peft.adaptation.heads import belongs_to
+from hydra_peft.adaptation.merging import check_unchanged
+from hydra_peft.adaptation.parameters import broken_tensor
 from hydra_peft.adaptation.peft_files import BACKBONE, CONFIG, PREFIX, TENSORS
 from hydra_peft.adaptation.record import adaptation
+from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.backbones.vit_mini import EMBEDDED
+from hydra_peft.disk_errors import disk_reason, remedy
+from hydra_peft.errors import UserError
 from hydra_peft.export.card import ModelCard
 from hydra_peft.export.peft_form import peft_form
 from hydra_peft.export.plain import put_linear_head, unadapted_copy
 from hydra_peft.export.source import Source, check_same_outputs, outputs_of
-from hydra_peft.files import write_json
+from hydra_peft.files import named_path, write_json
 from hydra_peft.tensor_files import write_tensors
 
 
@@ -40,10 +46,40 @@ def write(source: Source, folder: Path, _: Tensor | None) -> ModelCard:
     return _card(source, options)
 
 
+def save_peft(model: nn.Module, folder: str | Path) -> None:
+    """Write adapter and head of ``model``, merged or not, as the peft library saves its own.
+
+    ``peft.PeftModel.from_pretrained(<untouched backbone>, folder)`` then computes what ``model``
+    does in evaluation mode. LoRA, SeqLoRA and Hydra become one exact LoRA; DoRA, VeRA and (IA)3 are
+    there too.
+
+    Raises:
+        UserError: peft has nothing like the method; the head is no linear layer; ``model`` has not
+            been adapted, is merged and was changed since, or has values that are not finite; the
+            folder cannot be written.
+    """
+    folder = named_path(folder, "the folder to save in")
+    model = unwrap(model)
+    check_tensors(model)
+    check_unchanged(model)
+    if (broken := broken_tensor(model)) is not None:
+        raise UserError(
+            f"'{broken}' has values that are not finite: has training diverged? Nothing was "
+            "written."
+        )
+    try:
+        write_peft_folder(model, folder)
+    except OSError as error:
+        raise UserError(
+            f"{disk_reason(error) or f'cannot write into {folder}: {error}'}; the adapter was not "
+            f"saved: {remedy(error, 'name another folder')}."
+        ) from error
+
+
 def write_peft_folder(
     model: nn.Module, folder: Path, *, base: str | None = None, timm: str = ""
 ) -> dict[str, Any]:
-    """Write adapter and head of an adapted ``model``, unmerged, as peft has them.
+    """Write adapter and head of an adapted ``model`` as peft has them.
 
     Args:
         folder: to write ``adapter_config.json`` and ``adapter_model.safetensors`` into.
@@ -92,11 +128,17 @@ def _card(source: Source, options: dict[str, Any]) -> ModelCard:
     model = source.run.config.model
     if model.pretrained and model.checkpoint is None and model.architecture not in EMBEDDED:
         base = f"model = {source.stock.call(pretrained=True)}"
+    elif model.pretrained and model.checkpoint is None:
+        base = (
+            f"model = {source.stock.call()}\n"
+            f"weights = load_file('<hydra_peft>/assets/{model.architecture}.safetensors')\n"
+            "model.load_state_dict(weights, strict=False)  # all but the head"
+        )
     else:
         base = (
             f"model = {source.stock.call()}\n"
             "# then the backbone's weights, which 'Origin' below names:\n"
-            "# model.load_state_dict(weights, strict=False)"
+            "# model.load_state_dict(weights, strict=False)  # all but the head"
         )
     kind = {"LORA": "LoRA", "VERA": "VeRA", "IA3": "IA3"}[options["peft_type"]]
     kind = "DoRA" if options.get("use_dora") else kind
@@ -106,7 +148,8 @@ def _card(source: Source, options: dict[str, Any]) -> ModelCard:
         library="peft",
         form=f"as an exact {kind}{rank}{constant} of the peft library, with its head",
         load=(
-            "import timm\nfrom peft import PeftModel\n\n"
+            "import timm\nfrom peft import PeftModel\n"
+            f"{'from safetensors.torch import load_file' if 'load_file' in base else ''}\n\n"
             f"{base}\n"
             "model = PeftModel.from_pretrained(model, '<this folder>').eval()"
         ),

@@ -39,7 +39,10 @@ def expected(folder: Path, images: torch.Tensor) -> torch.Tensor:
 
 
 def test_onnxruntime_computes_the_run(
-    make_run: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make_run: Callable[..., Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("onnxscript", reason="not installed: pip install 'hydra-peft[onnx]'")
     runtime = pytest.importorskip("onnxruntime", reason="pip install 'hydra-peft[onnx]'")
@@ -49,6 +52,7 @@ def test_onnxruntime_computes_the_run(
     with caplog.at_level(logging.WARNING, "hydra_peft"):
         written = hydra_peft.export_run(folder, "onnx", tmp_path / "out", cache=cache)
     assert caplog.messages == []
+    assert capsys.readouterr() == ("", "")
     names = sorted(path.name for path in written.iterdir())
     assert names == ["README.md", "model.onnx", "preprocessing.json"]
     session = runtime.InferenceSession(str(written / "model.onnx"))

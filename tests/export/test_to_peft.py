@@ -81,6 +81,35 @@ def test_peft_computes_what_our_adapter_does(
     assert found == [rank, alpha, biased]
 
 
+def test_a_model_of_ones_own_is_saved_merged_or_not(
+    tmp_path: Path, randomize: Callable[[nn.Module], None]
+) -> None:
+    ours = small()
+    hydra_peft.inject(ours, "hydra", targets=ALL)
+    randomize(ours)
+    hydra_peft.save_peft(ours, tmp_path / "one")
+    hydra_peft.merge(ours)
+    hydra_peft.save_peft(torch.compile(ours), tmp_path / "two")
+    first, second = (
+        read_tensors(tmp_path / n / "adapter_model.safetensors") for n in ("one", "two")
+    )
+    assert first.keys() == second.keys()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    ours.get_parameter("blocks.0.mlp.fc2.weight").data.zero_()
+    with pytest.raises(UserError, match="does not hold what merge"):
+        hydra_peft.save_peft(ours, tmp_path / "three")
+    with pytest.raises(UserError, match="carries no adapter"):
+        hydra_peft.save_peft(small(), tmp_path / "three")
+    (tmp_path / "file").write_text("")
+    hydra_peft.inject(plain := small(), "lora")
+    with pytest.raises(UserError, match=r"cannot write .*; the adapter was not saved"):
+        hydra_peft.save_peft(plain, tmp_path / "file")
+    plain.get_parameter("head.weight").data[0, 0] = float("nan")
+    with pytest.raises(UserError, match=r"'head\.weight' has values that are not finite"):
+        hydra_peft.save_peft(plain, tmp_path / "three")
+    assert not (tmp_path / "three").exists()
+
+
 def test_layers_without_bias(tmp_path: Path, randomize: Callable[[nn.Module], None]) -> None:
     ours, theirs, x = small(qkv_bias=False), small(qkv_bias=False), torch.randn(3, 3, 32, 32)
     hydra_peft.inject(ours, "hydra", bias=False, targets=["attn.qkv"])
