@@ -87,6 +87,11 @@ def _main() -> int:
 
     chosen = choose_tasks(task_options(arguments.benchmark), arguments.task)
     tasks = benchmark_tasks(arguments.benchmark, chosen)
+    if texts := [name for name in chosen if tasks[name].source == "glue"]:
+        raise UserError(
+            f"task '{texts[0]}' of benchmark '{arguments.benchmark}' has texts, which each run "
+            "checks before it trains: there is nothing to decode here."
+        )
     if made := [name for name in chosen if tasks[name].folder is None]:
         raise UserError(
             f"task '{made[0]}' of benchmark '{arguments.benchmark}' comes with the package: "

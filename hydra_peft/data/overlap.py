@@ -5,11 +5,13 @@ No torch is loaded.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from hydra_peft.data.promises import says_more
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.errors import UserError
 
@@ -40,12 +42,14 @@ class Overlap:
         smaller, larger: names of the splits.
         shared: images of the smaller one whose content the larger one has too.
         count: images of the smaller one.
+        of: what they are, if no images.
     """
 
     smaller: str
     larger: str
     shared: int
     count: int
+    of: str = "images"
 
     @property
     def too_large(self) -> bool:
@@ -53,9 +57,8 @@ class Overlap:
         return self.shared > MAX_OVERLAP * self.count
 
     def __str__(self) -> str:
-        return (
-            f"{self.shared:,} of {self.count:,} images of {self.smaller} are in {self.larger} too"
-        )
+        shared = f"{self.shared:,} of {self.count:,} {self.of}"
+        return f"{shared} of {self.smaller} are in {self.larger} too"
 
 
 def overlaps(
@@ -95,16 +98,17 @@ def check_apart(data: TaskData, name: str, roles: SplitRoles) -> None:
     hashes = {key: rows(split.hashes()) for key, split in data.splits.items()}
     for found in overlaps(hashes, roles.apart()):
         if found.too_large and not _by_chance(found, data):
+            found = dataclasses.replace(found, of=data.of)
             raise UserError(
-                f"dataset {name}: {found}, so a score would not be of unseen images: mend the "
-                "data (scripts/check_data.py says more)."
+                f"dataset {name}: {found}, so a score would not be of unseen {data.of}: mend the "
+                f"data{says_more(data.of)}."
             )
 
 
 def _by_chance(found: Overlap, data: TaskData) -> bool:
     """Whether splits share so little that it may be chance: texts, or images of which some are
     drawn only."""
-    if any("text" in split.inputs for split in data.splits.values()):
+    if data.of == "texts":
         return found.shared <= MAX_TEXT_OVERLAP * found.count
     few = min(MAX_DRAWN, max(1, found.count // 10))
     return data.whole is not None and found.shared <= few

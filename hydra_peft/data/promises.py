@@ -38,11 +38,22 @@ class SeenLabels:
         splits: by name, those asked for.
         lineage: see :class:`hydra_peft.data.task_data.TaskData`.
         partial: whether the task was prepared from an incomplete original.
+        of: what an example is, in the plural, for messages.
     """
 
     splits: Mapping[str, LabelRange]
     lineage: str
     partial: bool = False
+    of: str = "images"
+
+
+def says_more(of: str) -> str:
+    """Return in brackets where one reads more about what is wrong with data.
+
+    Args:
+        of: what its examples are; only of images something says more.
+    """
+    return " (scripts/check_data.py says more)" if of == "images" else ""
 
 
 def check_promises(
@@ -72,8 +83,8 @@ def check_promises(
             partial = True
             if not allow_partial:
                 raise UserError(
-                    f"dataset {name} has {found.count} images in {split} where its yaml says "
-                    f"{sizes[split]}: mend the data (scripts/check_data.py says more), or set "
+                    f"dataset {name} has {found.count} {seen.of} in {split} where its yaml says "
+                    f"{sizes[split]}: mend the data{says_more(seen.of)}, or set "
                     "data.allow_partial=true."
                 )
     if seen.partial and not allow_partial:

@@ -41,7 +41,13 @@ class TaskData:
         if self.whole is not None:
             return self.whole
         ranges = {name: _range_of(split.targets) for name, split in self.splits.items()}
-        return SeenLabels(ranges, self.lineage, self.partial)
+        return SeenLabels(ranges, self.lineage, self.partial, self.of)
+
+    @property
+    def of(self) -> str:
+        """What an example is, in the plural: ``images`` or, where there are texts, ``texts``."""
+        given = {name for split in self.splits.values() for name in split.inputs}
+        return "texts" if "text" in given else "images"
 
     def describe(self) -> dict[str, object]:
         """Describe the data for a record: hashes, counts, lineage and defects."""

@@ -58,7 +58,7 @@ def labels_of(request: DataRequest) -> SeenLabels:
         classed = TASKS[request.name].classes
         found = (min(table.labels), max(table.labels)) if classed else (None, None)
         ranges[name] = LabelRange(count, *found)
-    return SeenLabels(ranges, lineage)
+    return SeenLabels(ranges, lineage, of="texts")
 
 
 def load(request: DataRequest) -> TaskData:

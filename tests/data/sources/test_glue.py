@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,10 +12,14 @@ import torch
 from glue_files import DEV, ORIGINAL, TRAIN, rows, splits_of, write_parquet, write_tsv
 
 from hydra_peft.checkout import option
+from hydra_peft.cli import check_data
 from hydra_peft.data.glue_tables import TASKS, read_table
+from hydra_peft.data.overlap import check_apart
 from hydra_peft.data.overlap import rows as hash_rows
+from hydra_peft.data.promises import check_promises
 from hydra_peft.data.sources import DataRequest, labels_of, load_task, options_class
 from hydra_peft.data.split import Texts
+from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
 
@@ -175,3 +180,32 @@ def test_without_pyarrow_it_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mo
     write_parquet(tmp_path, "rte")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert "pip install 'hydra-peft[text]'" in refused(tmp_path)
+
+
+def test_messages_speak_of_texts(tmp_path: Path) -> None:
+    write_parquet(tmp_path, "rte")
+    data = load(tmp_path, "rte", "train", "validation")
+    roles = SplitRoles(train="train", test="validation")
+    check_apart(data, "glue/rte", roles)
+    first = data.splits["validation"].inputs["text"]
+    assert isinstance(first, Texts)
+    both = {"train": data.splits["validation"], "validation": data.splits["validation"]}
+    with pytest.raises(UserError, match=r"12 of 12 texts of .* of unseen texts: mend the data\.$"):
+        check_apart(dataclasses.replace(data, splits=both), "glue/rte", roles)
+    seen = labels_of("glue", request(tmp_path, "rte"))
+    sizes = {"train": 41, "validation": 12}
+    with pytest.raises(UserError, match="has 40 texts in train where its yaml says 41: mend the"):
+        check_promises(
+            seen, name="rte", classes=2, sizes=sizes, test="validation", allow_partial=False
+        )
+
+
+def test_check_data_leaves_texts_to_the_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["check_data.py", "benchmark=glue", "task=rte", f"out={tmp_path}/out.json"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert check_data.main() == 2
+    assert (
+        "task 'rte' of benchmark 'glue' has texts, which each run checks" in capsys.readouterr().err
+    )
