@@ -70,8 +70,9 @@ def _for_hubs(source: Source, card: ModelCard) -> dict[str, Any]:
     found: dict[str, Any] = {"library_name": card.library}
     if stated := licence(source):
         found["license"] = in_one_line(stated)
-    kind = "image-classification" if source.classes else "image-feature-extraction"
-    return found | {"pipeline_tag": kind, "tags": [card.library, "hydra_peft"]}
+    if source.classes:
+        found["pipeline_tag"] = "image-classification"
+    return found | {"tags": [card.library, "hydra_peft"]}
 
 
 def resizing(source: Source) -> str:

@@ -41,7 +41,9 @@ def test_an_empty_value_takes_no_place_of_a_default() -> None:
     assert parse_arguments(Settings, ["name=", "repeats=2", "repeats=1"], "") == Settings(1)
 
 
-@pytest.mark.parametrize("script", ["check_data", "evaluate", "predict", "report", "tables"])
+@pytest.mark.parametrize(
+    "script", ["check_data", "evaluate", "export", "predict", "report", "tables"]
+)
 def test_documented_commands_have_known_keys(root: Path, script: str) -> None:
     arguments = importlib.import_module(f"hydra_peft.cli.{script}").Arguments
     known = {field.name for field in dataclasses.fields(arguments)}

@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +15,8 @@ import torch
 import hydra_peft
 from hydra_peft.cli import export
 from hydra_peft.errors import UserError
+from hydra_peft.export.graph import FromPixels, compared
+from hydra_peft.export.source import load_source
 
 NARROW = [
     "model=timm",
@@ -90,22 +91,15 @@ def test_torch_alone_computes_the_run_and_unmergeable_adapters_go_too(
     assert "on 4 random images." in (written / "README.md").read_text()
 
 
-def test_a_wrong_graph_is_found_out(
-    make_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def other_means(*arguments: Any) -> Any:
-        model, _, std = arguments
-        return before(model, (0.4, 0.5, 0.5), std)
-
-    before = (
-        hydra_peft.export_run.__globals__["importlib"]
-        .import_module("hydra_peft.export.graph")
-        .FromPixels
-    )
-    monkeypatch.setattr("hydra_peft.export.graph.FromPixels", other_means)
-    with pytest.raises(UserError, match=r"The program read back gives other outputs than the run"):
-        hydra_peft.export_run(make_run(*NARROW, "method=lora"), "torch", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def test_a_wrong_graph_is_found_out(make_run: Callable[..., Path]) -> None:
+    source = load_source(make_run(*NARROW, "method=lora"))
+    right = FromPixels(source.run.model, source.mean, source.std).eval()
+    said = compared(source, pixels(5), lambda images: right(images).detach(), "It")
+    assert said.startswith("It was compared with the run's model on 4 random images and 5 of test")
+    assert said.endswith("predictions are the same for 5.")
+    wrong = FromPixels(source.run.model, (0.4, 0.5, 0.5), source.std).eval()
+    with pytest.raises(UserError, match=r"It gives other outputs than the run's model \(by up to"):
+        compared(source, None, lambda images: wrong(images).detach(), "It")
 
 
 def test_the_extra_is_asked_for_in_a_sentence(
