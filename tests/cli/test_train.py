@@ -223,7 +223,11 @@ def test_every_experiment_composes_and_its_jobs_fit(
             assert len(jobs) > 1
             some = [jobs[0], jobs[-1]]  # which differ in all that is swept
             planned = plan(compositions(config, loader, some))
-        assert {(job.state, job.reason) for job in planned} == {("new", None)}, name
+        reasons = {str(job.reason) for job in planned if job.state != "new"}
+        # The run of MNLI, from which others start, is a stage of its own, done first.
+        starts = "init_from=task:mnli starts from the run of glue/mnli"
+        assert all(reason.startswith(starts) for reason in reasons), (name, reasons)
+        assert not reasons or name in ("table3", "table9")
 
 
 def environment() -> dict[str, str]:
