@@ -25,5 +25,9 @@ def option(group: str, name: str) -> dict[str, Any]:
     import yaml
 
     path = CONF / group / f"{name}.yaml"
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    try:
+        there = path.is_file()
+    except OSError:  # no file can be called that; records have any names
+        there = False
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if there else None
     return content if isinstance(content, dict) else {}

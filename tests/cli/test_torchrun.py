@@ -18,6 +18,7 @@ import pytest
 import torch
 from prepared_root import write_task
 
+from hydra_peft.adaptation.injection import inject
 from hydra_peft.cli import torchrun
 from hydra_peft.config.check import check_config
 from hydra_peft.config.quoting import quoted
@@ -258,6 +259,7 @@ def test_models_that_normalise_over_the_batch_are_refused(
     world = World()
     world.size = 2
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    inject(model, "full", head="0")
     full, lora = (check_config(compose_train(*SHORT, f"method={m}")) for m in ("full", "lora"))
     with pytest.raises(UserError, match="1 of vit_mini normalises over the batch"):
         check_no_batch_norm(model, full, world)

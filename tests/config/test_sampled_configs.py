@@ -122,13 +122,16 @@ def test_tasks_of_elevater_are_those_of_table_14(root: Path) -> None:
     printed = pd.read_csv(root / "results/paper/table14_elevater_datasets.csv")
     rows = {row.dataset: row for row in printed.itertuples()}
     names = find_benchmark("elevater").paper.data_sets["table14"].tasks
-    recipe = option("recipe", "elevater")
+    stated = option("recipe", "elevater")["by_task"]
     seen = {}
     for name, task in names.items():
         if task is None:
             continue
         yaml = option("dataset", f"elevater/{task}")
         values = {key: value for key, value in yaml.items() if key != "defaults"}
+        of_task = {key: found[task] for key, found in stated.items()}
+        lr = dict.fromkeys(("adapter", "linear", "full"), of_task["lr"])
+        recipe = {**option("recipe", "elevater"), **of_task, "lr": lr}
         dataset = typed(DatasetConfig, {**values, "recipe": recipe, "sampling_seed": 0}, "dataset")
         sizes = (rows[name].train_size, rows[name].test_size)
         assert (dataset.sizes["train"], dataset.sizes["test"]) == sizes
