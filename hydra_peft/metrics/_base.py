@@ -28,7 +28,7 @@ class Metric:
         title: as a table's head prints it.
         score: from outputs, float32 ``[n, outputs]`` as the model gives them, and targets (int64
             ``[n]``, float32 ``[n]`` or 0/1 ``[n, outputs]``) to the value.
-        kinds: the kinds of task that it can score.
+        kinds: the kinds of task that it can score, and with them those derived from them.
         higher_is_better: the direction of a better score.
         least, most: between which values lie; ``most`` is infinite where there is no bound.
         counts: whether the value is a share of ``n`` examples that were right, whose number a
