@@ -19,6 +19,7 @@ from typing import Any
 
 from hydra_peft.data.tables_package import loading, tables_package
 from hydra_peft.errors import UserError, check_one_of
+from hydra_peft.optional import optional_package
 from hydra_peft.plain_text import quoted
 
 REPOSITORY = "nyu-mll/glue"
@@ -127,13 +128,9 @@ def read_table(root: Path, name: str, split: str, *, hub: bool, texts: bool = Tr
 
 
 def _parquet(files: Sequence[Path], task: GlueTask, texts: bool) -> Table:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise UserError(
-            "parquet is read with the package pyarrow, which cannot be imported "
-            f"({error}): pip install 'hydra-peft[text]'."
-        ) from None
+    optional_package("pyarrow", extra="text", use="parquet is read with the package pyarrow")
+    from pyarrow import ArrowException, parquet
+
     wanted = (*(task.texts if texts else ()), "label")
     found: dict[str, list[Any]] = {column: [] for column in wanted}
     for file in files:
