@@ -39,4 +39,9 @@ def build_task(
                 f"metric '{metric.name}' cannot score tasks of kind {kind}: choose one of "
                 f"{', '.join(fitting)}."
             )
+        if metric.classes not in (None, outputs):
+            raise UserError(
+                f"metric '{metric.name}' scores tasks of {metric.classes} classes, and this one has "
+                f"{outputs}: choose another metric."
+            )
     return cls(outputs, chosen, label_smoothing)

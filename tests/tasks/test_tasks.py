@@ -130,7 +130,7 @@ def test_a_derived_kind_has_the_metrics_of_what_it_is_derived_from(
 ) -> None:
     found = SimpleNamespace(TASK=Ordinal)
     monkeypatch.setattr("hydra_peft.tasks.find_module", lambda *_: found)
-    task = build_task("ordinal", outputs=3, metrics=["accuracy", "f1"])
+    task = build_task("ordinal", outputs=3, metrics=["accuracy", "mean_per_class"])
     assert task.kinds() == ("ordinal", "classification")
     labels = torch.tensor([0, 2, 1, 1, 0, 2])
     hits = int((OUTPUTS.argmax(1) == labels).sum())
@@ -144,6 +144,9 @@ def test_what_does_not_go_together_is_said() -> None:
         build_task("regresion", outputs=1, metrics=["pearson"])
     with pytest.raises(UserError, match=r"score tasks of kind classification: .* accuracy, f1"):
         build_task("classification", outputs=3, metrics=["pearson"])
+    for name in ("f1", "roc_auc"):
+        with pytest.raises(UserError, match=rf"'{name}' scores tasks of 2 classes, and .* has 3"):
+            build_task("classification", outputs=3, metrics=["accuracy", name])
     with pytest.raises(UserError, match="one output"):
         build_task("regression", outputs=2, metrics=["pearson"])
     with pytest.raises(UserError, match="at least one metric"):
