@@ -41,7 +41,7 @@ def build_task(
             )
         if metric.classes not in (None, outputs):
             raise UserError(
-                f"metric '{metric.name}' scores tasks of {metric.classes} classes, and this one has "
-                f"{outputs}: choose another metric."
+                f"metric '{metric.name}' scores tasks of {metric.classes} classes, and this one "
+                f"has {outputs}: choose another metric."
             )
     return cls(outputs, chosen, label_smoothing)
