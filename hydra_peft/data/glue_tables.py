@@ -20,6 +20,7 @@ from typing import IO, Any
 from hydra_peft.data.tables_package import loading, tables_package
 from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import open_regular
+from hydra_peft.optional import optional_package
 from hydra_peft.plain_text import quoted
 
 REPOSITORY = "nyu-mll/glue"
@@ -135,13 +136,9 @@ def read_table(root: Path, name: str, split: str, *, hub: bool, texts: bool = Tr
 
 
 def _parquet(files: Sequence[Path], task: GlueTask, texts: bool) -> Table:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise UserError(
-            "parquet is read with the package pyarrow, which cannot be imported "
-            f"({error}): pip install 'hydra-peft[text]'."
-        ) from None
+    optional_package("pyarrow", extra="text", use="parquet is read with the package pyarrow")
+    from pyarrow import parquet
+
     wanted = (*(task.texts if texts else ()), "label")
     found: dict[str, list[Any]] = {column: [] for column in wanted}
     for file in files:

@@ -14,8 +14,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from hydra_peft.config.check import CHOSEN, check_config, check_recorded, check_section
+from hydra_peft.config.check import check_config, check_recorded, check_section
 from hydra_peft.config.identity import config_id
+from hydra_peft.config.plain import CHOSEN
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs.on_device import on_device

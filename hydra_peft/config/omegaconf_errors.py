@@ -1,0 +1,48 @@
+"""OmegaConf's errors as sentences with the full key, what was expected and what to do."""
+
+from __future__ import annotations
+
+import re
+
+from omegaconf.errors import OmegaConfBaseException
+
+from hydra_peft.config.interpolations import ROLE, no_split, unresolved
+from hydra_peft.config.shapes import SINGLE
+from hydra_peft.errors import did_you_mean
+from hydra_peft.plain_text import shortened
+
+#: what OmegaConf calls its types
+_KINDS = {"Integer": SINGLE[int], "Float": SINGLE[float], "Boolean": SINGLE[bool]}
+
+
+def in_one_line(error: OmegaConfBaseException, key: str) -> str:
+    """Return ``error`` as a sentence on ``key``, or on the key that the error itself names."""
+    reason = str(error).splitlines()[0].rstrip(".")
+    if "Missing mandatory value: " in reason:
+        missing = reason.rsplit(": ", 1)[1]
+        if "." not in missing:  # the error's own key may begin inside of what ``key`` names
+            full = str(error.full_key or key)
+            missing = key if key.endswith(full) else full
+        return f"{missing} has no value: it must be set here, as {missing}=..."
+    if (role := ROLE.search(reason)) and "not found" in reason:
+        return no_split(str(error.full_key or key), role[1])
+    if nowhere := unresolved(error, key):
+        return nowhere
+    wrong = re.fullmatch(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", reason)
+    if wrong and wrong[2] in _KINDS:
+        value = shortened(wrong[1], 100)
+        return f"{key}={value} is not allowed: it must be {_KINDS[wrong[2]]}."
+    return f"{key}: {reason}."
+
+
+def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
+    """Return the sentence on an unknown key.
+
+    Args:
+        full: the key with its groups.
+        last: the key without them, for near names.
+        known: keys in its place.
+        of: whose keys these are, such as ``" of method=lora"``.
+    """
+    listed = ", ".join(known) or "none"
+    return f"unknown key '{full}'{of}{did_you_mean(last, known)}; known here: {listed}."
