@@ -60,7 +60,7 @@ class ModelConfig(Group, key="model"):
 
     @property
     def remedy(self) -> str | None:
-        """What to do where the weights are missing; None where nothing is known."""
+        """Advice where the weights are missing; None where nothing is known."""
         if self.prepare is not None:
             return f"run 'python scripts/prepare_weights.py {self.prepare} download=true'"
         return f"fetch {self.url} and set model.checkpoint=<file>" if self.url else None
