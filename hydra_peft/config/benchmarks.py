@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra_peft.checkout import ROOT
-from hydra_peft.config.check import typed
 from hydra_peft.config.paper_tables import Paper
 from hydra_peft.config.text import from_yaml
+from hydra_peft.config.typed import typed
 from hydra_peft.errors import UserError
 
 #: the folder of a config root that has a file for each benchmark

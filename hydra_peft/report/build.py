@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 
+from hydra_peft.report.costs import cost_tables
 from hydra_peft.report.details import run_details
 from hydra_peft.report.findings import findings
 from hydra_peft.report.missing import Options, beside, gaps
@@ -75,6 +76,9 @@ def build_page(
         facts=facts(lines),
         leaders=leaders(tables),
         scores=[_scores(table, collection.records) for table in tables],
+        costs=cost_tables(
+            tables, {id(run.record): run.adapter_size for run in collection.completed}
+        ),
         paper=[paper_view(side) for side in sides],
         pictures=[embed(picture) for picture in pictures],
         mistakes=embed_mistakes(mistakes),
