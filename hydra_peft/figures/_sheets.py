@@ -143,8 +143,8 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
     Raises:
         UserError: a name that no run has, no completed run left, or no such sheet.
     """
+    from hydra_peft.tables.grouping import build_tables
     from hydra_peft.tables.parts import parts
-    from hydra_peft.tables.rows import build_tables
 
     if not collection.completed:
         raise UserError("no run has completed: train something first, or give runs=<folder>.")
