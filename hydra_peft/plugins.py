@@ -107,7 +107,7 @@ def use(modules: Iterable[str]) -> None:
             raise UserError(f"plugins: {full} offers nothing: it binds none of {listed}.")
         name = full.rpartition(".")[-1]
         for package in offered:
-            if importlib.util.find_spec(f"{package}.{name}") is not None:
+            if _is_ours(package, name):
                 raise UserError(
                     f"plugins: {full} has the name of {package}.{name}: call it otherwise."
                 )
@@ -128,7 +128,7 @@ def origin(package: str, name: str) -> dict[str, Any] | None:
     if name in _used.get(package, {}):
         module = _used[package][name].__name__
         distribution, version = _distribution_of(module)
-    elif importlib.util.find_spec(f"{package}.{name}") is None and name in _installed(package):
+    elif name in _installed(package) and not _is_ours(package, name):
         point = _installed(package)[name]
         module = point.value.partition(":")[0]
         distribution, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
@@ -186,6 +186,14 @@ def _imported(full: str, what: str) -> ModuleType:
             f"{what} cannot be imported by {sys.executable} ({type(error).__name__}: {said}): "
             "install its package there, or mend it."
         ) from None
+
+
+def _is_ours(package: str, name: str) -> bool:
+    """Whether ``package`` has a module ``name`` of its own."""
+    try:
+        return importlib.util.find_spec(f"{package}.{name}") is not None
+    except ModuleNotFoundError:  # of a name with a dot
+        return False
 
 
 def _offers(module: ModuleType, package: str) -> bool:
