@@ -21,6 +21,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import pkgutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -190,10 +191,8 @@ def _imported(full: str, what: str) -> ModuleType:
 
 def _is_ours(package: str, name: str) -> bool:
     """Whether ``package`` has a module ``name`` of its own."""
-    try:
-        return importlib.util.find_spec(f"{package}.{name}") is not None
-    except ModuleNotFoundError:  # of a name with a dot
-        return False
+    places = importlib.import_module(package).__path__
+    return name in {module.name for module in pkgutil.iter_modules(places)}
 
 
 def _offers(module: ModuleType, package: str) -> bool:
