@@ -15,7 +15,7 @@ from hydra_peft.checkout import conf_roots
 from hydra_peft.config.paper_tables import Paper
 from hydra_peft.config.text import from_yaml
 from hydra_peft.config.typed import typed
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, placed
 
 #: the folder of a config root that has a file for each benchmark
 FOLDER = "benchmark"
@@ -151,7 +151,5 @@ def _read(path: Path) -> Benchmark:
     usual = {"name": path.stem, "title": path.stem, "means": dict(_MEANS)}
     if values.get("name", path.stem) != path.stem:
         raise UserError(f"{path} says name: {values['name']}: a benchmark is called as its file.")
-    try:
+    with placed(f"{path}:"):
         return typed(Benchmark, usual | values, FOLDER)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None

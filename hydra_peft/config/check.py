@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
@@ -27,7 +27,6 @@ from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
 from hydra_peft.plugins import use, used
 
-T = TypeVar("T")
 #: keys of groups with a ``name`` that are no options; ``recipe`` says which of a recipe's rates
 _NO_OPTIONS = ("name", "recipe")
 #: keys of earlier code that decided nothing; the configs of its runs still have them
@@ -157,17 +156,6 @@ def named_plugins(config: DictConfig) -> list[str]:
 
 def _is_module_name(name: object) -> bool:
     return isinstance(name, str) and all(part.isidentifier() for part in name.split("."))
-
-
-def check_section(cls: type[T], config: DictConfig, key: str) -> T:
-    """Return the section ``key`` of ``config`` as ``cls``; without it what ``cls`` defaults to.
-
-    Raises:
-        UserError: see :func:`check_config`.
-    """
-    if key not in config:
-        return cls()
-    return typed(cls, resolved_section(section_of(config, key), key), key)
 
 
 def _has_no_default(field: dataclasses.Field[Any]) -> bool:

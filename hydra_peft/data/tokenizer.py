@@ -94,7 +94,7 @@ class Tokenizer:
 
 
 class Encoding(NamedTuple):
-    """How a model reads texts.
+    """A tokenizer, and the most tokens that a model reads.
 
     Attributes:
         tokenizer: makes token ids of them.

@@ -106,7 +106,7 @@ class Sheet:
 
     @property
     def scores(self) -> str:
-        """What the scores are, of each task where that differs."""
+        """Metric of the scores, of each task where that differs."""
         found: dict[str, list[str]] = {}
         for task in self.table.tasks:
             found.setdefault(self.table.measures[task].title, []).append(task)

@@ -132,12 +132,12 @@ class Table:
 
     @property
     def means(self) -> Mapping[str, str]:
-        """What its columns of means are called, and whether over ``tasks`` or ``groups``."""
+        """Titles of its columns of means, and whether these are over ``tasks`` or ``groups``."""
         return self.about.means
 
     @property
     def own_measures(self) -> list[Measure]:
-        """What the scores of its tasks are, each once."""
+        """Measures of its tasks' scores, each once."""
         return list(dict.fromkeys(self.measures[task] for task in self.tasks))
 
     @property
