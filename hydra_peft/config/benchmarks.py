@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hydra_peft.checkout import ROOT
+from hydra_peft.checkout import conf_roots
 from hydra_peft.config.paper_tables import Paper
 from hydra_peft.config.text import from_yaml
 from hydra_peft.config.typed import typed
@@ -141,7 +141,7 @@ def all_benchmarks(folders: Sequence[Path] = ()) -> dict[str, Benchmark]:
 
 
 def _files(folders: Sequence[Path]) -> list[Path]:
-    roots = [*folders, ROOT / "conf"]
+    roots = [*folders, *conf_roots()]
     return [path for root in roots for path in sorted((root / FOLDER).glob("*.yaml"))]
 
 

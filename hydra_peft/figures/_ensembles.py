@@ -1,4 +1,4 @@
-"""Pairs and ensembles of runs: how alike their mistakes are, and what an ensemble gains, by seed."""
+"""Pairs and ensembles of runs: agreement, shared mistakes, and gains over the best member."""
 
 from __future__ import annotations
 
@@ -92,6 +92,7 @@ def combine(runs: Runs, members: Sequence[str], sign: int) -> Values:
 
 
 def pair_lines(pair: tuple[str, str], found: Mapping[str, Values]) -> Iterator[dict[str, Any]]:
+    """Yield the lines of ``pair`` in the table of pairs: one a task, then the mean."""
     for task, values in _with_mean(found):
         same = any(one == two for one, two in values)
         yield {
@@ -125,6 +126,7 @@ class EnsembleLine:
 
 
 def ensemble_lines(members: Sequence[str], found: Mapping[str, Values]) -> Iterator[EnsembleLine]:
+    """Yield the lines of ``members`` in the table of ensembles: one a task, then the mean."""
     for task, values in _with_mean(found):
         if not values:
             continue

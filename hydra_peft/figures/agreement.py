@@ -18,6 +18,7 @@ from hydra_peft.figures._ensembles import (
     MOST,
     SEEDS,
     EnsembleLine,
+    Values,
     combine,
     compare,
     ensemble_lines,
