@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import hydra_memo
 import pytest
 import torch
-from hydra.plugins.config_source import ConfigSource
 from isolation import isolate
 from tiny_net import TinyNet
 from torch import nn
@@ -34,33 +33,7 @@ os.fsync = lambda _: None
 # A shell that starts this in the background ignores Ctrl-C for it and for all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-
-def parse_yaml_once() -> None:
-    """Let Hydra parse a yaml file only once in a process: hundreds of tests compose."""
-    from hydra._internal.sources_registry import SourcesRegistry
-    from hydra.core.plugins import Plugins
-    from hydra.plugins.config_source import ConfigResult
-
-    Plugins.instance()
-    source = SourcesRegistry.instance().resolve("file")
-    load = source.load_config
-    parsed: dict[tuple[object, ...], ConfigResult] = {}
-
-    def load_once(self: ConfigSource, config_path: str) -> ConfigResult:
-        path = Path(self.path, self._normalize_file_name(config_path))
-        try:
-            told = path.stat()
-        except OSError:
-            return load(self, config_path)
-        key = (self.path, self.provider, config_path, told.st_mtime_ns, told.st_size, told.st_ino)
-        if key not in parsed:
-            parsed[key] = load(self, config_path)
-        return copy.deepcopy(parsed[key])
-
-    source.load_config = load_once  # type: ignore[method-assign]
-
-
-parse_yaml_once()
+hydra_memo.remember()
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = {"test_suites.py", "test_train.py", "test_torchrun.py", "test_resume.py"}

@@ -17,7 +17,7 @@ from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.errors import UserError, did_you_mean, near
 from hydra_peft.limits import Limits, check_limit
 from hydra_peft.plain_text import shortened
-from hydra_peft.registry import find_module, module_names
+from hydra_peft.registry import find_module, is_known, module_names
 
 #: constructor arguments that other keys set
 _SIZE_ARGUMENT = "img_size"
@@ -140,7 +140,7 @@ class _Undrawn(TorchFunctionMode):
 
 def _own_class(architecture: str) -> type[nn.Module] | None:
     """Return the class of a backbone in :mod:`hydra_peft.backbones.models`; None of others."""
-    if architecture not in module_names(models):
+    if not is_known(models, architecture):
         return None
     found: type[nn.Module] = find_module(models, architecture, "model.architecture").BACKBONE
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from hydra_peft.backbones.transformers_folder import CONFIG, FREE, describe_folder
+from hydra_peft.backbones.transformers_folder import CONFIG, FREE, SHAPE, describe_folder
 from hydra_peft.backbones.transformers_package import transformers_package
 from hydra_peft.data.split import Batch, Ragged
 from hydra_peft.errors import UserError, check_one_of
@@ -30,11 +30,12 @@ class TextEncoder(nn.Module):
     Its parameters are called as in ``<Family>ForSequenceClassification``: ``<family>.embeddings``,
     ``<family>.encoder`` and ``classifier``. It has no pooler. Attention is ``sdpa``.
 
-    Args:
-        pooling: one of :data:`POOLINGS`.
-        shape: keyword arguments of the family's config in transformers.
+    Arguments but ``pooling``, one of :data:`POOLINGS`, are keys of config.json
+    (:data:`~hydra_peft.backbones.transformers_folder.SHAPE`), with transformers' own values where
+    nothing is said; with what they say of dropout it is trained.
 
     Attributes:
+        shape: arguments of the family's config in transformers.
         width: features of a token, and of a text.
         most_tokens: positions that a text may have.
         tokenizer: that of the weights; None where they are not loaded.
@@ -43,7 +44,26 @@ class TextEncoder(nn.Module):
     #: ``model_type`` of its config.json, and first part of its parameters' names
     family: ClassVar[str]
 
-    def __init__(self, pooling: str, **shape: Any) -> None:
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        pad_token_id: int,
+        hidden_size: int = 768,
+        num_hidden_layers: int = 12,
+        num_attention_heads: int = 12,
+        intermediate_size: int = 3072,
+        hidden_act: str = "gelu",
+        hidden_dropout_prob: float = 0.1,
+        attention_probs_dropout_prob: float = 0.1,
+        max_position_embeddings: int = 512,
+        type_vocab_size: int = 2,
+        layer_norm_eps: float = 1e-12,
+        initializer_range: float = 0.02,
+        pooling: str = "first",
+    ) -> None:
+        given = locals()
+        shape = {key: given[key] for key in SHAPE}
         super().__init__()
         check_one_of("model.arguments.pooling", pooling, POOLINGS)
         package = transformers_package()

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from types import ModuleType
 
-from hydra_peft.errors import UserError
+from hydra_peft.optional import check_major_version, optional_package
 
 #: the first version whose models take ``dtype``, and whose names of modules are those used here
 LEAST = 5
@@ -22,17 +21,8 @@ def transformers_package() -> ModuleType:
         UserError: it is not installed, or too old.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    try:
-        package = importlib.import_module("transformers")
-    except ImportError as error:
-        raise UserError(
-            "text encoders are built with the package transformers, which cannot be imported "
-            f"({error}): pip install 'hydra-peft[text]'."
-        ) from None
-    if int(package.__version__.split(".")[0]) < LEAST:
-        raise UserError(
-            f"version {package.__version__} of the package transformers is too old: "
-            f"pip install 'transformers>={LEAST}'."
-        )
+    use = "text encoders are built with the package transformers"
+    package = optional_package("transformers", extra="text", use=use)
+    check_major_version(package, LEAST, "is too old")
     package.logging.set_verbosity_error()
     return package

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import io
 import os
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.cli.arguments import Device, parse_arguments
 from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.data.file_walks import matching, walked
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
@@ -30,6 +30,7 @@ Say what a trained run sees in images; write it as a table.
 
 python scripts/predict.py run=<folder> images=<file, folder or glob> [output=predictions.csv]
                           [device=auto] [merged=false] [checkpoint=<file>]
+                          [plugins=<module>]
 
   run         a run folder, as train.py printed it
   images      a file, a folder (its images and those of folders in it) or a quoted glob
@@ -39,6 +40,7 @@ python scripts/predict.py run=<folder> images=<file, folder or glob> [output=pre
   device      auto, cpu or cuda
   merged      true: write the branches into the frozen layers first
   checkpoint  the backbone's weights, if they have moved since
+  plugins     modules of your own that the run was trained with (docs/plugins.md)
 
 An image that cannot be read is named and left out.
 Exit code 0: all were read; 1: some were not; 2: a mistake."""
@@ -54,6 +56,7 @@ class Arguments:
     device: Device = "auto"
     merged: bool = False
     checkpoint: str = ""
+    plugins: str = ""
 
 
 def main() -> int:
@@ -117,8 +120,7 @@ def find_images(text: str) -> list[Path]:
                 f"({', '.join(sorted(endings))}); name files with a glob, such as '{text}/*'."
             )
         return found
-    matches = glob.glob(str(path), recursive=True)
-    found = sorted(Path(match) for match in matches if os.path.isfile(match))
+    found = [Path(match) for match in matching(str(path), "images")[1]]
     if not found:
         raise UserError(
             f"images={text} is no file and no folder, and as a glob it matches no file: give what "
@@ -128,8 +130,7 @@ def find_images(text: str) -> list[Path]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for place, names in walked(str(folder), "images"):
         yield from (Path(place, name) for name in names if not name.startswith("."))
 
 

@@ -32,7 +32,8 @@ _TIMES = 4
 USAGE = """\
 Print tables of the completed runs; write them as Markdown and CSV, as LaTeX, or as HTML.
 
-python scripts/tables.py [table=1..15] [compare=<a>,<b>] [format=markdown|csv|latex|html]
+python scripts/tables.py [table=1..15] [compare=<a>,<b>] [costs=true]
+                         [format=markdown|csv|latex|html]
                          [protocol=<name>] [tasks=<a>,<b>] [methods=<a>,<b>] [split=<name>]
                          [runs=<folder>] [out=<folder>] [name=<file name>]
                          [config_dir=<folder>]
@@ -44,6 +45,8 @@ python scripts/tables.py [table=1..15] [compare=<a>,<b>] [format=markdown|csv|la
             (default: all runs, one table for each benchmark and protocol)
   compare   methods or labels of rows with commas between them, or all: 95% intervals over seeds,
             Wilcoxon's signed-rank test over tasks, wins by task
+  costs     means beside parameters, training rate, peak memory and the adapter's file, the best
+            first, with what the seeds do not tell from it (default: false)
   format    markdown prints Markdown and writes .md and .csv; csv, latex and html print and write
             .csv, .tex or .html alone (default: markdown)
   protocol  only runs of this protocol (default: all, each in its own table)
@@ -53,7 +56,7 @@ python scripts/tables.py [table=1..15] [compare=<a>,<b>] [format=markdown|csv|la
             mismatched one of MNLI (default: the split that counts)
   runs      where to look for run folders (default: results/runs)
   out       where the files go (default: results/tables)
-  name      their name without ending (default: accuracy, or such as table8, or compare)
+  name      their name without ending (default: accuracy, or such as table8, compare, costs)
   config_dir  a folder of your own yaml files, as train.py --config-dir has it: its benchmark/*.yaml
             say in which order tasks come, which means are reported and which tables of a paper
             are theirs"""
@@ -65,6 +68,7 @@ class Arguments:
 
     table: str | None = None
     compare: str | None = None
+    costs: bool = False
     format: str = "markdown"
     protocol: str | None = None
     tasks: str = ""
@@ -88,8 +92,13 @@ def _main() -> int:
     check_writable(out, "out")
     form, protocol, name = arguments.format, arguments.protocol, arguments.name
     configs = config_dirs(arguments.config_dir)
+    if arguments.costs and (
+        other := next((k for k in ("table", "compare") if getattr(arguments, k)), "")
+    ):
+        raise UserError(f"costs=true and {other}= do not go together: give one of them.")
     if arguments.table is None:
-        name = name or ("accuracy" if arguments.compare is None else "compare")
+        usual = "accuracy" if arguments.compare is None else "compare"
+        name = name or ("costs" if arguments.costs else usual)
         only = {"tasks": arguments.tasks, "methods": arguments.methods}
         print_tables(
             runs,
@@ -98,6 +107,7 @@ def _main() -> int:
             form=form,
             protocol=protocol,
             compare=arguments.compare,
+            with_costs=arguments.costs,
             only=only,
             configs=configs,
             split=arguments.split,
@@ -124,6 +134,7 @@ def print_tables(
     form: str = "markdown",
     protocol: str | None = None,
     compare: str | None = None,
+    with_costs: bool = False,
     only: Mapping[str, str] | None = None,
     configs: Sequence[Path] = (),
     split: str = "",
@@ -137,6 +148,7 @@ def print_tables(
         form: ``markdown``, or ``csv``, ``latex`` or ``html`` for that file alone.
         protocol: leave other protocols out.
         compare: put these rows against each other instead (:mod:`~hydra_peft.tables.significance`).
+        with_costs: print what rows cost instead (:mod:`~hydra_peft.tables.costs`).
         only: as of :func:`~hydra_peft.runs.selection.select`.
         configs: folders of yaml files that have benchmarks beside those of ``conf``.
         split: show the scores on it; empty takes the split that counts.
@@ -147,9 +159,9 @@ def print_tables(
     """
     from hydra_peft.runs.collection import collect
     from hydra_peft.runs.selection import describe_selection, select, shown_on
-    from hydra_peft.tables import render, significance
+    from hydra_peft.tables import costs, render, significance
     from hydra_peft.tables.formats import endings
-    from hydra_peft.tables.rows import build_tables
+    from hydra_peft.tables.grouping import build_tables
 
     endings(form)
     collection = select(collect(runs), only or {})
@@ -164,7 +176,10 @@ def print_tables(
         raise UserError(f"none of the chosen runs below {runs} has completed: train one first.")
     tables, apart = build_tables(records, defaults=_defaults(records), benchmarks=configs)
     notes = [*chosen, *collection.warnings, *apart]
-    if compare is None:
+    if with_costs:
+        sizes = {id(run.record): run.adapter_size for run in collection.completed}
+        documents = costs.documents(tables, sizes, notes, form)
+    elif compare is None:
         documents = render.documents(tables, notes, form)
     else:
         documents = significance.documents(tables, compare, notes, form)

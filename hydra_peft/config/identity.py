@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra_peft.config.grid import opened, shortened_keys
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
+from hydra_peft.plugins import origin
 
 if TYPE_CHECKING:
     from hydra_peft.config.schema import RunConfig  # who reads a hash needs none of it
@@ -108,7 +109,28 @@ def science(config: RunConfig) -> dict[str, Any]:
     if not config.protocol.tune or config.protocol.search != "optuna":
         # The grid itself says how many are tried.
         del groups["protocol"]["trials"]
+    if origins := plugin_origins(config):
+        groups["plugins"] = origins
     return {**groups, "seed": config.seed, "precision": config.precision}
+
+
+def plugin_origins(config: RunConfig) -> dict[str, dict[str, Any]]:
+    """Return by group where the plugins come from that decide a run's result; empty without any.
+
+    ``task`` and ``metric <name>`` are of its data set; all others are groups of the config.
+    """
+    named = [
+        ("method", "hydra_peft.methods", config.method.name),
+        ("head", "hydra_peft.heads", config.head.name),
+        ("optimizer", "hydra_peft.optimizers", config.optimizer.name),
+        ("scheduler", "hydra_peft.schedules", config.scheduler.name),
+        ("model", "hydra_peft.backbones.models", config.model.architecture),
+        ("data", "hydra_peft.augmentations", config.data.augment),
+        ("task", "hydra_peft.tasks", config.dataset.kind),
+        *((f"metric {name}", "hydra_peft.metrics", name) for name in config.dataset.metrics),
+    ]
+    found = {key: origin(package, name) for key, package, name in named}
+    return {key: where for key, where in found.items() if where is not None}
 
 
 def config_id(config: RunConfig) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from omegaconf.errors import (
     InterpolationKeyError,
@@ -10,6 +11,11 @@ from omegaconf.errors import (
     OmegaConfBaseException,
     UnsupportedInterpolationType,
 )
+
+from hydra_peft.errors import UserError
+
+#: a pointer to the split that plays a role
+ROLE = re.compile(r"\bdataset\.splits\.(\w+)")
 
 
 def unresolved(error: Exception, key: str = "") -> str | None:
@@ -43,3 +49,28 @@ def unresolved(error: Exception, key: str = "") -> str | None:
     if isinstance(error, InterpolationKeyError | InterpolationResolutionError):
         return f"{named} points to something that is not there: {reason}."
     return None
+
+
+def check_roles(key: str, written: dict[str, Any], values: dict[str, Any]) -> None:
+    """Check that the splits that a group points to by their role are there.
+
+    Args:
+        key: the group.
+        written: its values with their interpolations.
+        values: the same, resolved.
+
+    Raises:
+        UserError: the data set has no split of that role.
+    """
+    for name, value in values.items():
+        pointer = ROLE.search(written[name]) if isinstance(written.get(name), str) else None
+        if value is None and pointer:
+            raise UserError(no_split(f"{key}.{name}", pointer[1]))
+
+
+def no_split(key: str, role: str) -> str:
+    """Return the sentence on a ``key`` that points to a role that no split plays."""
+    return (
+        f"{key} takes the split that dataset.splits.{role} names, and this data set names none: "
+        "choose another protocol, such as protocol=clean, or a data set that has one."
+    )

@@ -6,7 +6,6 @@ mapped into memory, in its own cache (``HF_HOME``, ``HF_DATASETS_CACHE``). No to
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import sys
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from hydra_peft.errors import UserError
+from hydra_peft.optional import check_major_version, optional_package
 from hydra_peft.plain_text import shortened
 
 #: the first version that runs no code of a data set's
@@ -27,18 +27,9 @@ def tables_package() -> ModuleType:
     Raises:
         UserError: it is not installed, or is so old that it would run a data set's code.
     """
-    try:
-        package = importlib.import_module("datasets")
-    except ImportError as error:
-        raise UserError(
-            "parquet and the Hugging Face hub are read with the package datasets, which cannot be "
-            f"imported ({error}): pip install 'hydra-peft[hf]'."
-        ) from None
-    if int(package.__version__.split(".")[0]) < LEAST:
-        raise UserError(
-            f"version {package.__version__} of the package datasets runs code that comes with data "
-            f"sets: pip install 'datasets>={LEAST}'."
-        )
+    use = "parquet and the Hugging Face hub are read with the package datasets"
+    package = optional_package("datasets", extra="hf", use=use)
+    check_major_version(package, LEAST, "runs code that comes with data sets")
     for name in ("datasets", "huggingface_hub"):  # what they log they raise, too
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if not sys.stderr.isatty():

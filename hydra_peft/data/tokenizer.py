@@ -11,6 +11,7 @@ import torch
 from hydra_peft.data.split import Ragged, Texts
 from hydra_peft.errors import UserError
 from hydra_peft.files import sha256_of
+from hydra_peft.optional import optional_package
 from hydra_peft.plain_text import shortened
 
 FILE = "tokenizer.json"
@@ -41,15 +42,10 @@ class Tokenizer:
 
     def __init__(self, path: Path) -> None:
         self.path = tokenizer_file(path)
+        use = "text is tokenised with the package tokenizers"
+        library = optional_package("tokenizers", extra="text", use=use)
         try:
-            from tokenizers import Tokenizer as Library
-        except ImportError as error:
-            raise UserError(
-                "text is tokenised with the package tokenizers, which cannot be imported "
-                f"({error}): pip install 'hydra-peft[text]'."
-            ) from None
-        try:
-            self._library = Library.from_file(str(self.path))
+            self._library = library.Tokenizer.from_file(str(self.path))
         except Exception as error:  # the library raises nothing narrower
             said = shortened(str(error).splitlines()[0], 200).rstrip(".")
             raise UserError(f"{self.path} is no tokenizer of Hugging Face form ({said}).") from None
@@ -98,7 +94,7 @@ class Tokenizer:
 
 
 class Encoding(NamedTuple):
-    """How a model reads texts.
+    """A tokenizer, and the most tokens that a model reads.
 
     Attributes:
         tokenizer: makes token ids of them.

@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 
+from hydra_peft.report.costs import cost_tables
 from hydra_peft.report.details import run_details
 from hydra_peft.report.findings import findings
 from hydra_peft.report.missing import Options, beside, gaps
@@ -18,7 +19,8 @@ from hydra_peft.report.scores import ScoreTable, score_table
 from hydra_peft.report.summary import facts, leaders
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
-from hydra_peft.tables.rows import Table, build_tables
+from hydra_peft.tables.grouping import build_tables
+from hydra_peft.tables.rows import Table
 from hydra_peft.tables.side_by_side import SideBySide
 
 
@@ -75,6 +77,9 @@ def build_page(
         facts=facts(lines),
         leaders=leaders(tables),
         scores=[_scores(table, collection.records) for table in tables],
+        costs=cost_tables(
+            tables, {id(run.record): run.adapter_size for run in collection.completed}
+        ),
         paper=[paper_view(side) for side in sides],
         pictures=[embed(picture) for picture in pictures],
         mistakes=embed_mistakes(mistakes),

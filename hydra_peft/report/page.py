@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from hydra_peft.plain_text import rounded
+from hydra_peft.report.costs import CostTable
 from hydra_peft.report.embedding import hash_source, script_json
 from hydra_peft.report.findings import Finding
 from hydra_peft.report.mistakes import EmbeddedMistakes
@@ -46,6 +47,7 @@ class Page:
     facts: list[Fact]
     leaders: list[Leader]
     scores: list[ScoreTable]
+    costs: list[CostTable]
     paper: list[PaperView]
     pictures: list[EmbeddedPicture]
     mistakes: EmbeddedMistakes | None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra_peft.errors import UserError
-from hydra_peft.runs.folder import find_runs
+from hydra_peft.runs.folder import ADAPTER, find_runs
 from hydra_peft.runs.record import Record, read_record
 
 if TYPE_CHECKING:
@@ -22,6 +22,14 @@ class FoundRun:
 
     folder: Path
     record: Record
+
+    @property
+    def adapter_size(self) -> int:
+        """Bytes of its adapter's tensors on disk; 0 where the file is not there."""
+        try:
+            return (self.folder / ADAPTER[1]).stat().st_size
+        except OSError:
+            return 0
 
 
 @dataclass(frozen=True)

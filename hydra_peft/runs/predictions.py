@@ -25,7 +25,7 @@ from hydra_peft.runs.stored_outputs import read_outputs
 
 @dataclass(frozen=True)
 class ClassPredictions:
-    """What a classifier said of each example that it was scored on.
+    """Class probabilities that a classifier gave each example that it was scored on.
 
     Attributes:
         folder: the run's.
@@ -65,7 +65,7 @@ def read_class_predictions(folder: Path, split: str = "") -> ClassPredictions:
     record, config = read_completed(folder)
     split = split or record.split
     task, path = config.task(), folder / predictions_name(split, record.split)
-    if task.kind != "classification":
+    if not task.has_hits:
         raise UserError(
             f"the run in {folder} is a {task.kind}: only classification has one class an example."
         )

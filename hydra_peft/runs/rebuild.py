@@ -83,7 +83,7 @@ class Comparison:
 
     @property
     def merged(self) -> Score | None:
-        """That of the merged model; None where there is none."""
+        """The score of the merged model; None where there is none."""
         return self.scores[self.recorded.split].merged
 
 

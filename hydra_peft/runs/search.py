@@ -9,7 +9,6 @@ written by two processes at once.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import ModuleType
@@ -17,7 +16,7 @@ from typing import Any
 
 from hydra_peft.config.grid import Grid, shortened_keys
 from hydra_peft.config.schema import ProtocolConfig
-from hydra_peft.errors import UserError
+from hydra_peft.optional import optional_package
 
 #: significant digits of what is drawn: enough for any rate, few enough to type
 DIGITS = 4
@@ -141,10 +140,6 @@ def description(space: Mapping[str, Dimension]) -> dict[str, Any]:
 
 
 def _optuna() -> ModuleType:
-    try:
-        return importlib.import_module("optuna")
-    except ImportError as error:
-        raise UserError(
-            f"protocol.search=optuna draws with optuna, which cannot be imported ({error}): "
-            "pip install 'hydra-peft[search]', or set protocol.search=grid."
-        ) from None
+    use = "protocol.search=optuna draws with optuna"
+    otherwise = ", or set protocol.search=grid"
+    return optional_package("optuna", extra="search", use=use, otherwise=otherwise)

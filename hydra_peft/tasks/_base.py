@@ -1,4 +1,4 @@
-"""The interface of a task: what is asked of a model, how wrong it is, and how it is scored."""
+"""The interface of a task: its loss, targets, predictions and metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """A kind of task with its size.
+    """A kind of task, its metrics, and the width of its head.
 
     A kind is one module of :mod:`hydra_peft.tasks` that binds its class to ``TASK``.
 
@@ -39,6 +39,11 @@ class Task(ABC):
     def __post_init__(self) -> None:
         if self.outputs < 1:
             raise UserError(f"a {self.kind} task cannot have {self.outputs} outputs.")
+
+    @classmethod
+    def kinds(cls) -> tuple[str, ...]:
+        """Names of this kind and of those that it is derived from, whose metrics score it too."""
+        return tuple(vars(base)["kind"] for base in cls.__mro__ if "kind" in vars(base))
 
     @property
     def primary(self) -> Metric:

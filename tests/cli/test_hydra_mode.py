@@ -30,7 +30,7 @@ def test_of_the_groups_presets_alone_set_a_mode() -> None:
     [
         (["train.epochs=0.5"], False),
         (["-m", "train.epochs=0.5"], False),
-        (["+experiment=mini", "train.epochs=0.5"], True),
+        (["+experiment=demo", "train.epochs=0.5"], True),
         (["hydra.mode=MULTIRUN", "train.epochs=0.5"], True),
     ],
 )

@@ -179,6 +179,8 @@ def test_a_format_is_printed_and_written_alone(
         (["table=08"], "table=08 is not known"),
         (["table="], "13, 14, 15."),
         (["table=8", "compare=all"], "table= and compare= do not go together"),
+        (["costs=true", "compare=all"], "costs=true and compare= do not go together"),
+        (["costs=yes"], "costs=yes is not allowed: it must be true or false."),
         (["table=8", "tasks=dtd"], "table= and tasks= do not go together"),
         (["table=15", "methods=hydra"], "table= and methods= do not go together"),
         (["tasks=dtdd"], "tasks=dtdd: no run has it (did you mean 'dtd'?); there are dtd."),

@@ -12,10 +12,11 @@ import pytest
 
 from hydra_peft.checkout import option
 from hydra_peft.config.benchmarks import find_benchmark
-from hydra_peft.config.check import check_config, check_recorded, typed
+from hydra_peft.config.check import check_config, check_recorded
 from hydra_peft.config.identity import config_id, science
 from hydra_peft.config.plain import as_configured
 from hydra_peft.config.schema import DatasetConfig
+from hydra_peft.config.typed import typed
 from hydra_peft.errors import UserError
 from hydra_peft.runs.first_look import check_data
 

@@ -10,20 +10,42 @@ from PIL import Image
 
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare.originals._base import Pool
+from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 SIDE = 32
+SIZES = {"train": 50_000, "test": 10_000}
 
 
-def cifar_pool(files: Sequence[Path], labels: Mapping[str, int], archive: str) -> Pool:
-    """Return the records of ``files`` as one pool; keys are positions, the last label counts.
+def cifar_pools(
+    source: SourceFolder,
+    task: str,  # noqa: ARG001
+    *,
+    folder: str,
+    archive: str,
+    files: Mapping[str, Sequence[str]],
+    labels: Mapping[str, int],
+) -> dict[str, Pool]:
+    """Return the pools ``train`` and ``test``; keys are positions in the files, one after another.
 
     Args:
-        labels: what each label is called in messages (``fine label``), and of how many classes.
-        archive: where the files come from, for messages.
+        folder: what the files lie in, if not in the source folder itself.
+        archive: what ``folder`` is unpacked from.
+        files: names of the files by pool.
+        labels: what each label of a record is called in messages (``fine label``), and of how many
+            classes; the last one counts.
 
     Raises:
-        UserError: a file is truncated, or a label is out of range.
+        UserError: a file is missing or truncated, or a label is out of range.
     """
+    pools = {}
+    for split, names in files.items():
+        paths = [source.file(f"{folder}/{name}", name, archives=[archive]) for name in names]
+        pools[split] = _pool(paths, labels, archive)
+        source.expect_count(f"records of {split}", len(pools[split].keys), SIZES[split])
+    return pools
+
+
+def _pool(files: Sequence[Path], labels: Mapping[str, int], archive: str) -> Pool:
     records = [_records(path, labels, archive) for path in files]
     counts = np.cumsum([0, *map(len, records)])
 

@@ -17,7 +17,13 @@ SIZES = {"train": 60_000, "test": 10_000}
 _FILES = {"train": "train", "test": "t10k"}
 
 
-def idx_pools(source: SourceFolder, folder: str, sha256: Mapping[str, str]) -> dict[str, Pool]:
+def idx_pools(
+    source: SourceFolder,
+    task: str,  # noqa: ARG001
+    *,
+    folder: str,
+    sha256: Mapping[str, str],
+) -> dict[str, Pool]:
     """Return the pools ``train`` and ``test``; keys are positions in the file.
 
     Args:

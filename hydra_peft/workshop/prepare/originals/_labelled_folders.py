@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.workshop.prepare.originals._base import Pool
+from hydra_peft.workshop.prepare.originals._class_keys import class_keys
 from hydra_peft.workshop.prepare.originals._image_files import file_pool
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
@@ -157,6 +158,35 @@ def folders_pool(
     images = labelled_images(source, root, classes, suffix=suffix)
     source.expect_count(f"images in {root.name}", len(images), published)
     return file_pool(root, [one.path for one in images], [one.label for one in images])
+
+
+def folders_pools(
+    source: SourceFolder,
+    task: str,
+    *,
+    folder: str,
+    archive: str,
+    sizes: Mapping[str, int],
+    suffix: str = SUFFIX,
+) -> dict[str, Pool]:
+    """Return a pool for each folder ``<folder>/<split>``; keys are ``<class>/<file>``.
+
+    Args:
+        task: whose class keys the folders' names are.
+        folder: what all of them lie in.
+        archive: what that is unpacked from.
+        sizes: how many images each split should have.
+        suffix: what an image's name ends with.
+
+    Raises:
+        UserError: a folder is missing, is no class's, or has no image.
+    """
+    classes = class_keys(task)
+    pools = {}
+    for split, published in sizes.items():
+        root = source.folder_or_file(f"{folder}/{split}", archives=[archive])
+        pools[split] = folders_pool(source, root, classes, published, suffix=suffix)
+    return pools
 
 
 def _images(source: SourceFolder, folder: Path, suffix: str) -> list[str]:

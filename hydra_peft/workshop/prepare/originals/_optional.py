@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from hydra_peft.errors import UserError
+from hydra_peft.optional import optional_package
 
 
 def optional(module: str) -> Any:
@@ -14,10 +13,4 @@ def optional(module: str) -> Any:
     Raises:
         UserError: it is not installed, or its own libraries are missing.
     """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(
-            f"this original is read with {module}, which cannot be imported ({error}): "
-            "pip install 'hydra-peft[prepare]'."
-        ) from None
+    return optional_package(module, extra="prepare", use=f"this original is read with {module}")

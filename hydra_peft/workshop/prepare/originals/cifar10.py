@@ -6,35 +6,17 @@ release.
 
 from __future__ import annotations
 
-from hydra_peft.workshop.prepare.originals._base import TRAIN_AND_TEST, Original, Pool, RemoteFile
-from hydra_peft.workshop.prepare.originals._cifar_binary import cifar_pool
-from hydra_peft.workshop.prepare.originals._source import SourceFolder
+from functools import partial
+
+from hydra_peft.workshop.prepare.originals._base import TRAIN_AND_TEST, Original, RemoteFile
+from hydra_peft.workshop.prepare.originals._cifar_binary import cifar_pools
 
 ARCHIVE = "cifar-10-binary.tar.gz"
+FOLDER = "cifar-10-batches-bin"
 FILES = {
     "train": [f"data_batch_{number}.bin" for number in range(1, 6)],
     "test": ["test_batch.bin"],
 }
-SIZES = {"train": 50_000, "test": 10_000}
-
-
-def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
-    """Return the pools ``train`` and ``test``; keys are positions in the files, one after another.
-
-    Raises:
-        UserError: a file is missing or truncated, or a label is out of range.
-    """
-    return {split: _pool(source, split) for split in SIZES}
-
-
-def _pool(source: SourceFolder, split: str) -> Pool:
-    files = [
-        source.file(f"cifar-10-batches-bin/{name}", name, archives=[ARCHIVE])
-        for name in FILES[split]
-    ]
-    pool = cifar_pool(files, {"label": 10}, ARCHIVE)
-    source.expect_count(f"records of {split}", len(pool.keys), SIZES[split])
-    return pool
 
 
 ORIGINAL = Original(
@@ -53,6 +35,6 @@ ORIGINAL = Original(
         ),
     ),
     page="https://www.cs.toronto.edu/~kriz/cifar.html",
-    needs=(f"{ARCHIVE}, or from it the folder cifar-10-batches-bin",),
-    pools=_pools,
+    needs=(f"{ARCHIVE}, or from it the folder {FOLDER}",),
+    pools=partial(cifar_pools, folder=FOLDER, archive=ARCHIVE, files=FILES, labels={"label": 10}),
 )

@@ -7,35 +7,20 @@ through torchvision, whose class unpickles the Python release.
 
 from __future__ import annotations
 
+from functools import partial
+
 from hydra_peft.workshop.prepare.originals._base import (
     TRAIN_AND_TEST,
     Original,
-    Pool,
     RemoteFile,
     two_pools,
 )
-from hydra_peft.workshop.prepare.originals._cifar_binary import cifar_pool
-from hydra_peft.workshop.prepare.originals._source import SourceFolder
+from hydra_peft.workshop.prepare.originals._cifar_binary import cifar_pools
 
 ARCHIVE = "cifar-100-binary.tar.gz"
+FOLDER = "cifar-100-binary"
+FILES = {"train": ["train.bin"], "test": ["test.bin"]}
 LABELS = {"coarse label": 20, "fine label": 100}
-SIZES = {"train": 50_000, "test": 10_000}
-
-
-def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
-    """Return the pools ``train`` and ``test``; keys are positions in the file.
-
-    Raises:
-        UserError: a file is missing or truncated, or a label is out of range.
-    """
-    return {split: _pool(source, split) for split in SIZES}
-
-
-def _pool(source: SourceFolder, split: str) -> Pool:
-    path = source.file(f"cifar-100-binary/{split}.bin", f"{split}.bin", archives=[ARCHIVE])
-    pool = cifar_pool([path], LABELS, ARCHIVE)
-    source.expect_count(f"records in {path.name}", len(pool.keys), SIZES[split])
-    return pool
 
 
 ORIGINAL = Original(
@@ -54,6 +39,6 @@ ORIGINAL = Original(
         ),
     ),
     page="https://www.cs.toronto.edu/~kriz/cifar.html",
-    needs=(f"{ARCHIVE}, or from it the folder cifar-100-binary",),
-    pools=_pools,
+    needs=(f"{ARCHIVE}, or from it the folder {FOLDER}",),
+    pools=partial(cifar_pools, folder=FOLDER, archive=ARCHIVE, files=FILES, labels=LABELS),
 )

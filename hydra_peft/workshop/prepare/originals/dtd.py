@@ -13,16 +13,9 @@ from hydra_peft.workshop.prepare.originals._base import (
     Pool,
     RemoteFile,
 )
-from hydra_peft.workshop.prepare.originals._image_files import file_pool
-from hydra_peft.workshop.prepare.originals._labelled_folders import class_label
-from hydra_peft.workshop.prepare.originals._listing import check_present
+from hydra_peft.workshop.prepare.originals._listed_images import listed_pools
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
-from hydra_peft.workshop.prepare.originals._text_lists import (
-    NAME,
-    Entry,
-    read_entries,
-    refuse_repeats,
-)
+from hydra_peft.workshop.prepare.originals._text_lists import NAME, Entry, read_entries
 
 ARCHIVE = "dtd-r1.0.1.tar.gz"
 LISTS = {"train": "train1.txt", "validation": "val1.txt", "test": "test1.txt"}
@@ -45,22 +38,13 @@ def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
         UserError: a file is missing, a line is malformed, or an image is listed twice.
     """
     lists = {split: _entries(source, name) for split, name in LISTS.items()}
-    refuse_repeats(entry for entries in lists.values() for entry in entries)
-    pools = {}
-    for split, entries in lists.items():
-        listing = entries[0].listing
-        images = listing.parent.parent / "images"
-        keys = [entry.fields[0] for entry in entries]
-        labels = [class_label(entry.fields[1], CLASSES, where=entry) for entry in entries]
-        check_present(images, keys, listing)
-        source.expect_count(f"images in {listing.name}", len(keys), SIZE)
-        pools[split] = file_pool(images, keys, labels, classes=CLASSES)
-    return pools
+    images = lists["train"][0].listing.parent.parent / "images"
+    return listed_pools(source, lists, images, CLASSES, dict.fromkeys(LISTS, SIZE), names=CLASSES)
 
 
 def _entries(source: SourceFolder, name: str) -> list[Entry]:
     path = source.file(f"dtd/labels/{name}", f"labels/{name}", archives=[ARCHIVE])
-    return read_entries(path, rf"(({NAME})/{NAME}\.jpg)", "<class>/<file>.jpg")
+    return read_entries(path, rf"(({NAME})/{NAME})\.jpg", "<class>/<file>.jpg")
 
 
 ORIGINAL = Original(

@@ -7,9 +7,10 @@ publishers of both compress anew, so what is compared is the hash of the plain c
 
 from __future__ import annotations
 
-from hydra_peft.workshop.prepare.originals._base import Original, Pool, two_pools
+from functools import partial
+
+from hydra_peft.workshop.prepare.originals._base import Original, two_pools
 from hydra_peft.workshop.prepare.originals._idx_images import idx_pools
-from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 #: of the plain content of Debian's 0.0~git20200523 files
 SHA256 = {
@@ -20,15 +21,6 @@ SHA256 = {
 }
 
 
-def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
-    """Return the pools ``train`` and ``test``; keys are positions in the file.
-
-    Raises:
-        UserError: a file is missing, truncated or of another shape, or a label is out of range.
-    """
-    return idx_pools(source, "FashionMNIST/raw", SHA256)
-
-
 ORIGINAL = Original(
     name="Fashion-MNIST",
     tasks={"fashion_mnist": two_pools(90)},
@@ -36,5 +28,5 @@ ORIGINAL = Original(
     page="https://github.com/zalandoresearch/fashion-mnist, MIT; Debian: apt-get install "
     "dataset-fashion-mnist",
     needs=tuple(f"{name}.gz" for name in SHA256),
-    pools=_pools,
+    pools=partial(idx_pools, folder="FashionMNIST/raw", sha256=SHA256),
 )

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from hydra_peft.workshop.prepare.originals._base import TRAIN_AND_TEST, Original, Pool, RemoteFile
 from hydra_peft.workshop.prepare.originals._class_keys import class_keys
-from hydra_peft.workshop.prepare.originals._image_files import file_pool
-from hydra_peft.workshop.prepare.originals._labelled_folders import class_label
-from hydra_peft.workshop.prepare.originals._listing import check_present
+from hydra_peft.workshop.prepare.originals._listed_images import listed_pools
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
-from hydra_peft.workshop.prepare.originals._text_lists import NAME, read_entries, refuse_repeats
+from hydra_peft.workshop.prepare.originals._text_lists import NAME, read_entries
 
 FOLDER = "food-101"
 ARCHIVE = f"{FOLDER}.tar.gz"
@@ -25,21 +23,12 @@ def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:
         UserError: a file is missing, a line is malformed, a class is unknown, or an image is listed
             twice.
     """
-    classes = class_keys(task)
     lists = {}
     for split in SIZES:
         path = source.file(f"{FOLDER}/meta/{split}.txt", archives=[ARCHIVE])
         lists[split] = read_entries(path, rf"(({NAME})/{NAME})", "<class>/<image>")
-    refuse_repeats(entry for entries in lists.values() for entry in entries)
-    pools = {}
-    for split, entries in lists.items():
-        images = entries[0].listing.parent.parent / "images"
-        keys = [f"{entry.fields[0]}.jpg" for entry in entries]
-        labels = [class_label(entry.fields[1], classes, where=entry) for entry in entries]
-        check_present(images, keys, entries[0].listing)
-        source.expect_count(f"images of {split}", len(keys), SIZES[split])
-        pools[split] = file_pool(images, keys, labels)
-    return pools
+    images = lists["train"][0].listing.parent.parent / "images"
+    return listed_pools(source, lists, images, class_keys(task), SIZES)
 
 
 ORIGINAL = Original(

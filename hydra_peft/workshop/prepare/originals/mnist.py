@@ -5,9 +5,10 @@ Read from its IDX files, gzipped or not, as torchvision keeps them in ``MNIST/ra
 
 from __future__ import annotations
 
-from hydra_peft.workshop.prepare.originals._base import TRAIN_AND_TEST, Original, Pool, RemoteFile
+from functools import partial
+
+from hydra_peft.workshop.prepare.originals._base import TRAIN_AND_TEST, Original, RemoteFile
 from hydra_peft.workshop.prepare.originals._idx_images import idx_pools
-from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 #: of the plain content, which several publications state alike
 SHA256 = {
@@ -26,15 +27,6 @@ _FILES = {
 }
 
 
-def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:  # noqa: ARG001
-    """Return the pools ``train`` and ``test``; keys are positions in the file.
-
-    Raises:
-        UserError: a file is missing, truncated or of another shape, or a label is out of range.
-    """
-    return idx_pools(source, "MNIST/raw", SHA256)
-
-
 ORIGINAL = Original(
     name="MNIST",
     tasks={},
@@ -42,5 +34,5 @@ ORIGINAL = Original(
     files=tuple(RemoteFile(name, f"{_MIRROR}{name}", md5=md5) for name, md5 in _FILES.items()),
     page="http://yann.lecun.com/exdb/mnist/",
     needs=tuple(_FILES),
-    pools=_pools,
+    pools=partial(idx_pools, folder="MNIST/raw", sha256=SHA256),
 )

@@ -54,7 +54,7 @@ def test_membership_labels_and_pixels(folder, records):
                     pixels[1024 * c + 32 * y + x] for c in range(3)
                 )
     assert len(notes) == 2
-    assert "60 records in train.bin where 50,000 were published" in notes[0]
+    assert "60 records of train where 50,000 were published" in notes[0]
 
 
 def test_order_at_the_true_size(tmp_path):
@@ -81,7 +81,7 @@ def test_one_record_less_is_incomplete(tmp_path):
     # as many as there should be, yet others
     chosen = select(pools, ORIGINAL.tasks["cifar100"])
     assert [len(chosen[split]) for split in ("train800", "val200", "test")] == [800, 200, 10_000]
-    assert "49,999 records in train.bin where 50,000 were published" in source.incomplete[0]
+    assert "49,999 records of train where 50,000 were published" in source.incomplete[0]
     assert source.incomplete == source.notes
 
 

@@ -1,0 +1,69 @@
+"""``sweep`` and ``launcher``: existing runs, and how many jobs run at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from hydra_peft.config.schema._group import Group, one_of, require
+from hydra_peft.limits import Limits
+
+ON_EXISTING = ("skip", "rerun", "error")
+#: which runs that ended without a score are started again: none, failed ones, diverged ones too
+RETRY = ("none", "failed", "all")
+#: more jobs at a time than any machine has room for
+MAX_SLOTS = 1024
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """``sweep``: what to do about runs that there are already, and before the first job.
+
+    Attributes:
+        on_existing: about a completed one of the same identity: ``skip`` it, ``rerun`` (the
+            earlier folder is kept beside), or ``error``.
+        retry: about one that failed: nothing (``none``), start it again (``failed``), diverged
+            ones too (``all``). Interrupted ones always go on.
+        fail_fast: stop after the first job that does not complete.
+        dry_run: print what would be done and end.
+    """
+
+    on_existing: str
+    retry: str = "none"
+    fail_fast: bool = False
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("sweep.on_existing", self.on_existing, ON_EXISTING)
+        one_of("sweep.retry", self.retry, RETRY)
+
+
+@dataclass(frozen=True)
+class LauncherConfig(Group, key="launcher"):
+    """``launcher``: what ``hydra/launcher=local`` makes of this machine.
+
+    Attributes:
+        gpus: ``all``, or a list of those that this process sees: ``[0,2]``.
+        jobs_per_gpu: jobs that share a GPU.
+        cpu_slots: jobs at a time where the device is the CPU; ``auto`` is half the cores.
+    """
+
+    gpus: Any = "all"
+    jobs_per_gpu: Annotated[int, Limits(least=1, most=MAX_SLOTS)] = 1
+    cpu_slots: Any = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        gpus = [self.gpus] if _is_count(self.gpus, 0) else self.gpus
+        listed = isinstance(gpus, list) and bool(gpus) and all(_is_count(gpu, 0) for gpu in gpus)
+        distinct = listed and len(set(gpus)) == len(gpus)
+        expected = "all or a list of different GPUs, such as [0,2]"
+        require(gpus == "all" or distinct, "launcher.gpus", gpus, expected)
+        object.__setattr__(self, "gpus", gpus if gpus == "all" else tuple(gpus))
+        counted = self.cpu_slots == "auto" or _is_count(self.cpu_slots, 1)
+        expected = f"auto or a positive whole number up to {MAX_SLOTS}"
+        require(counted, "launcher.cpu_slots", self.cpu_slots, expected)
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and Limits(least=least, most=MAX_SLOTS).admit(value)

@@ -1,0 +1,55 @@
+"""``train``: the training loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from hydra_peft.config.schema._group import BatchSize, Group, one_of
+from hydra_peft.errors import UserError
+from hydra_peft.limits import Limits, Share
+from hydra_peft.schedules._base import Epochs
+
+COMPILE = ("auto", "true", "false")
+
+
+@dataclass(frozen=True)
+class TrainConfig(Group, key="train"):
+    """``train``: the loop.
+
+    Attributes:
+        epochs: passes over the training split; 0 scores the model as it starts.
+        batch_size: images per step.
+        drop_last: whether a last, smaller batch of an epoch is left out.
+        clip_grad: largest norm of the gradient; null does not clip.
+        label_smoothing: of the cross-entropy; off in the paper.
+        compile: ``auto`` compiles the model's blocks where it pays, on CUDA; ``true``, ``false``.
+        cuda_graph: replay the compiled blocks as CUDA graphs.
+        profile: write where the time of a step goes into the run's folder.
+        checkpoint_every: epochs between checkpoints to resume from; null writes one only when the
+            run is interrupted.
+        eval_after: epochs after which dropout is off and running statistics stand still, as in
+            evaluation; null never. The released ELEVATER code has 1: it never calls train() again.
+    """
+
+    epochs: Annotated[int, Limits(least=0, most=1_000_000)]
+    batch_size: BatchSize
+    drop_last: bool
+    clip_grad: Annotated[float, Limits(least=1e-9, most=1e6, logarithmic=True)] | None
+    label_smoothing: Share
+    compile: str = "auto"
+    cuda_graph: bool = False
+    profile: bool = False
+    checkpoint_every: Epochs | None = 10
+    eval_after: Epochs | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # yaml's true comes as "True"
+        object.__setattr__(self, "compile", self.compile.lower())
+        one_of("train.compile", self.compile, COMPILE)
+        if self.cuda_graph and self.compile == "false":
+            raise UserError(
+                "train.cuda_graph=true replays compiled blocks, but train.compile=false: set "
+                "train.compile=true, or train.cuda_graph=false."
+            )

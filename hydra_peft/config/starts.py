@@ -1,0 +1,40 @@
+"""``init_from`` as it is typed: the folder of a run, or the task whose run is taken."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hydra_peft.config.schema import InitFrom
+from hydra_peft.config.typed import typed
+from hydra_peft.errors import UserError
+from hydra_peft.plain_text import quoted
+
+#: what begins an ``init_from`` that names the task of the run and not its folder
+_TASK = "task:"
+
+
+def task_of_start(value: object) -> str:
+    """Return the task of ``init_from=task:<name>``; empty where ``value`` is anything else."""
+    return value.removeprefix(_TASK) if isinstance(value, str) and value.startswith(_TASK) else ""
+
+
+def start_of(value: object) -> InitFrom | str | None:
+    """Return the start that ``init_from`` names: by a run's folder or, recorded, by all of it.
+
+    One that is named by its task stays as it is: it depends on the rest of the config.
+
+    Raises:
+        UserError: it names none, or that run cannot be started from.
+    """
+    from hydra_peft.runs.starting import origin_of_start  # records are read there
+
+    if isinstance(value, dict) and value.keys() == {f.name for f in dataclasses.fields(InitFrom)}:
+        return typed(InitFrom, value, "init_from")
+    if value is None or (isinstance(value, str) and task_of_start(value)):
+        return value
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise UserError(
+            f"init_from={quoted(value)} is not allowed: it must be the folder of a run, or task: "
+            "and the name of a task of the same benchmark."
+        )
+    return origin_of_start(value)

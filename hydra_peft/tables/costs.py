@@ -1,0 +1,212 @@
+"""Costs of rows beside their scores: parameters, training rate, peak memory, size of the adapter.
+
+Rows are in the order of their means. Which of them the seeds do not tell from the best one is
+marked, so that nobody reads an order into less than the spread over seeds.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hydra_peft.plain_text import rounded
+from hydra_peft.tables.formats import render
+from hydra_peft.tables.parts import Part, bounds_sentence, measures_sentence, parts
+from hydra_peft.tables.render import interval_columns, part_name, part_title, seeds
+from hydra_peft.tables.rows import Row, Table
+from hydra_peft.tables.sheet import BEST, Sheet
+from hydra_peft.tables.summaries import Difference, Summary, summarize_differences
+
+_MB, _KB = 1e6, 1e3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Score and costs of one row.
+
+    Attributes:
+        label: what the row is called.
+        row: the row itself.
+        mean: the benchmark's main mean; None where the row lacks a task.
+        behind: the row's mean less that of the best row, over the seeds of both; None for the best
+            row, without a mean and without a common seed.
+        rate: median over runs of the images (texts) that training took in a second; None where no
+            run says.
+        memory: median over runs of their peak, in bytes; None likewise.
+        file: median size of ``adapter.safetensors``, head included, in bytes; None likewise.
+    """
+
+    label: str
+    row: Row
+    mean: Summary | None
+    behind: Difference | None
+    rate: float | None
+    memory: float | None
+    file: float | None
+
+    @property
+    def alike(self) -> bool:
+        """Whether the 95% interval of :attr:`behind` has 0 in it."""
+        interval = self.behind.interval if self.behind else None
+        return interval is not None and interval[0] <= 0.0 <= interval[1]
+
+
+def documents(
+    tables: list[Table], sizes: Mapping[int, int], notes: list[str], form: str
+) -> dict[str, str]:
+    """Return the whole text of each file of ``form``, by ending; the first is to be printed.
+
+    Args:
+        tables: measured rows.
+        sizes: bytes of the adapter's file of a run, by the ``id`` of its record.
+        notes: sentences that concern all tables.
+        form: one of :data:`~hydra_peft.tables.formats.FORMATS`.
+    """
+    found = [part for table in tables for part in parts(table)]
+    return render([sheet(part, sizes) for part in found], lambda: _frame(found, sizes), notes, form)
+
+
+def costs(part: Part, sizes: Mapping[int, int]) -> list[Cost]:
+    """Return the rows of ``part`` with their costs, the best mean first, without a mean last."""
+    means = {id(row): part.means(row)[-1] for row in part.table.rows}
+    sign = part.measures[-1].sign or 1
+
+    def place(row: Row) -> tuple[bool, float]:
+        mean = means[id(row)]
+        return mean is None, 0.0 if mean is None else -sign * mean.value
+
+    rows = sorted(part.table.rows, key=place)
+    rated = [row for row in rows if row.checked] or rows
+    best = next((row for row in rated if means[id(row)]), None)
+    return [
+        Cost(
+            part.names[id(row)],
+            row,
+            means[id(row)],
+            None if best is None or row is best else _behind(part, row, best),
+            _median([record.images_per_second for record in row.records]),
+            _median([record.memory.get("bytes") for record in row.records]),
+            _median([sizes.get(id(record)) for record in row.records]),
+        )
+        for row in rows
+    ]
+
+
+def _behind(part: Part, row: Row, best: Row) -> Difference | None:
+    ours, theirs = row.by_seed(part.main_weights), best.by_seed(part.main_weights)
+    shared = sorted(ours.keys() & theirs.keys())
+    if not shared:
+        return None
+    return summarize_differences([ours[s] - theirs[s] for s in shared], part.measures[-1].width)
+
+
+def _median(values: list[float | int | None]) -> float | None:
+    found = [float(value) for value in values if value]
+    return statistics.median(found) if found else None
+
+
+def sheet(part: Part, sizes: Mapping[int, int]) -> Sheet:
+    """Return the costs of the rows of ``part`` as they are read."""
+    name, found = part.mean_titles[-1], costs(part, sizes)
+    digits = part.measures[-1].decimals()
+    lines = [
+        {
+            "method": cost.label,
+            f"{name} [95% interval]": _with_interval(cost.mean, digits),
+            "from the best": _from_best(cost, digits),
+            "seeds": seeds(cost.row),
+            "parameters without head": f"{cost.row.adapter:,}",
+            "training, examples/s": _shown(cost.rate, 1),
+            "peak memory, MB": _shown(cost.memory, _MB),
+            "adapter file, kB": _shown(cost.file, _KB),
+        }
+        for cost in found
+    ]
+    marks = {
+        (number, f"{name} [95% interval]"): BEST
+        for number, cost in enumerate(found)
+        if cost.alike or (number == 0 and cost.mean)
+    }
+    return Sheet(
+        f"{part_title(part)}: costs",
+        pd.DataFrame(lines),
+        marks=marks if any(cost.behind for cost in found) else {},
+        above=part.sentences,
+        below=[*_legend(part, found), *measures_sentence(part.table)],
+        name=f"{part_name(part)} costs",
+    )
+
+
+def _legend(part: Part, found: list[Cost]) -> list[str]:
+    peaks = sorted({str(r.memory["of"]) for c in found for r in c.row.records if r.memory})
+    memory = f"Peak memory: of the {' or the '.join(peaks)}. " if peaks else ""
+    return [
+        "From the best: the difference of the means over the seeds of both, [95% interval] by "
+        "Student's t. Bold: the best mean, and those of rows whose difference from it may be "
+        "chance (0 is in the interval), said to be equal.",
+        bounds_sentence(part.table),
+        f"{memory}Rate, memory and file: medians over runs, on {_hardware(part)}. The file holds "
+        "the head too.",
+    ]
+
+
+def _hardware(part: Part) -> str:
+    records = [record for row in part.table.rows for record in row.records]
+    names = {str(r.hardware.get("gpu") or r.hardware.get("cpu") or "unknown") for r in records}
+    threads = sorted({str(count) for r in records if (count := r.hardware.get("threads"))})
+    counts = f", {' or '.join(threads)} thread{'s' * (threads != ['1'])}" if threads else ""
+    return " or ".join(sorted(names)) + counts
+
+
+def _with_interval(mean: Summary | None, digits: int) -> str:
+    if mean is None:
+        return "-"
+    return rounded(mean.value, digits) + _ends(mean, digits)
+
+
+def _from_best(cost: Cost, digits: int) -> str:
+    if cost.behind is None:
+        return "-"
+    return rounded(cost.behind.value, digits, sign=True) + _ends(cost.behind, digits, sign=True)
+
+
+def _ends(summary: Summary, digits: int, *, sign: bool = False) -> str:
+    if summary.interval is None:
+        return ""
+    low, high = (rounded(end, digits, sign=sign) for end in summary.interval)
+    return f" [{low}, {high}]"
+
+
+def _shown(value: float | None, unit: float) -> str:
+    return "-" if value is None else f"{value / unit:,.0f}"
+
+
+def _frame(found: list[Part], sizes: Mapping[int, int]) -> pd.DataFrame:
+    """Return all rows in long form; sizes in bytes."""
+    return pd.DataFrame(
+        {
+            "benchmark": part.table.benchmark,
+            "protocol": part.table.protocol,
+            "method": cost.row.label,
+            "model": cost.row.model,
+            "weights": cost.row.weights,
+            "mean_over": part.table.about.main_mean[1],
+            "tasks": ",".join(part.averaged),
+            "mean": cost.mean.value if cost.mean else None,
+            "std": cost.mean.std if cost.mean else None,
+            **interval_columns("", cost.mean),
+            "from_best": cost.behind.value if cost.behind else None,
+            **interval_columns("from_best_", cost.behind),
+            "alike": cost.alike,
+            "seeds": cost.mean.count if cost.mean else 0,
+            "adapter_parameters": cost.row.adapter,
+            "examples_per_second": cost.rate,
+            "peak_bytes": cost.memory,
+            "adapter_bytes": cost.file,
+        }
+        for part in found
+        for cost in costs(part, sizes)
+    )

@@ -1,0 +1,153 @@
+"""Hydra's compositions kept for the tests of one process: hundreds of them compose.
+
+What is kept is what depends on yaml files and chosen options alone; overrides of values are applied
+anew each time.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+import pickle  # of what is in memory: five times as quick as deepcopy
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import omegaconf
+from hydra._internal import config_loader_impl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.defaults_list import DefaultsList, Overrides
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.config_store import ConfigStore
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import DictConfig, grammar_parser
+
+Loader = config_loader_impl.ConfigLoaderImpl
+
+
+def remember() -> None:
+    """Let Hydra parse each yaml file, word and interpolation, and compose each choice, once."""
+    _yaml_files()
+    _interpolations()
+    _words()
+    _defaults_lists()
+    _options()
+
+
+def _yaml_files() -> None:
+    Plugins.instance()
+    source = SourcesRegistry.instance().resolve("file")
+    load = source.load_config
+    parsed: dict[object, bytes] = {}
+
+    def load_once(self: ConfigSource, config_path: str) -> ConfigResult:
+        path = os.path.join(self.path, self._normalize_file_name(config_path))
+        try:
+            told = os.stat(path)
+        except OSError:
+            return load(self, config_path)
+        key = (self.path, self.provider, config_path, *_version(told))
+        if key not in parsed:
+            parsed[key] = pickle.dumps(load(self, config_path))
+        return cast(ConfigResult, pickle.loads(parsed[key]))
+
+    source.load_config = load_once  # type: ignore[method-assign]
+
+
+def _interpolations() -> None:
+    parse_once = functools.lru_cache(maxsize=4096)(grammar_parser.parse)
+    for module in (omegaconf.base, omegaconf._utils):
+        module.parse = parse_once  # type: ignore[attr-defined]
+
+
+def _words() -> None:
+    parse = OverridesParser.parse_rule
+    parsed: dict[tuple[str, str], Override] = {}
+
+    def parse_once(self: OverridesParser, s: str, rule_name: str) -> Any:
+        if rule_name != "override" or "(" in s:  # functions may draw or sort
+            return parse(self, s, rule_name)
+        if (s, rule_name) not in parsed:
+            parsed[s, rule_name] = parse(self, s, rule_name)
+        return copy.copy(parsed[s, rule_name])
+
+    OverridesParser.parse_rule = parse_once  # type: ignore[method-assign]
+
+
+def _defaults_lists() -> None:
+    create = config_loader_impl.create_defaults_list
+    created: dict[object, DefaultsList] = {}
+
+    def create_once(
+        repo: CachingConfigRepository,
+        config_name: str | None,
+        overrides_list: list[Override],
+        prepend_hydra: bool,
+        skip_missing: bool,
+    ) -> DefaultsList:
+        fresh = Overrides(repo=repo, overrides_list=overrides_list)
+        values = {id(override) for override in fresh.config_overrides}
+        options = tuple(o.input_line for o in overrides_list if id(o) not in values)
+        key = (_fingerprint(repo), config_name, options, prepend_hydra, skip_missing)
+        if key not in created:
+            created[key] = create(repo, config_name, overrides_list, prepend_hydra, skip_missing)
+        known = created[key]
+        fresh.known_choices = dict(known.overrides.known_choices)
+        return DefaultsList(
+            defaults=[copy.copy(default) for default in known.defaults],
+            defaults_tree=known.defaults_tree,
+            config_overrides=fresh.config_overrides,
+            overrides=fresh,
+        )
+
+    config_loader_impl.create_defaults_list = create_once
+
+
+def _options() -> None:
+    compose: Callable[..., DictConfig] = Loader._compose_config_from_defaults_list
+    composed: dict[object, bytes] = {}
+
+    def compose_once(
+        self: Any, defaults: list[ResultDefault], repo: CachingConfigRepository
+    ) -> DictConfig:
+        key = (_fingerprint(repo), repr(defaults))
+        if key not in composed:
+            composed[key] = pickle.dumps(compose(self, defaults, repo))
+        return cast(DictConfig, pickle.loads(composed[key]))
+
+    Loader._compose_config_from_defaults_list = compose_once  # type: ignore[assignment]
+
+
+def _fingerprint(repo: CachingConfigRepository) -> object:
+    """Return what changes with any config that ``repo`` can load."""
+    return tuple(
+        (source.scheme(), source.provider, source.path)
+        + (tuple(_files(source.path)) if source.scheme() == "file" else ())
+        + (tuple(_nodes(ConfigStore.instance().repo)) if source.scheme() == "structured" else ())
+        for source in repo.get_sources()
+    )
+
+
+def _files(folder: str) -> Iterator[object]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir():
+            yield from _files(entry.path)
+        else:
+            yield (entry.path, *_version(entry.stat()))
+
+
+def _version(told: os.stat_result) -> tuple[int, ...]:
+    return told.st_mtime_ns, told.st_size, told.st_ino
+
+
+def _nodes(group: dict[str, Any]) -> Iterator[object]:
+    for name, node in group.items():
+        yield from _nodes(node) if isinstance(node, dict) else [(name, id(node))]
