@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hydra_peft.workshop.wordnet.shares import TEST, share_of, test_texts
+from hydra_peft.workshop.wordnet.shares import TEST, hidden_texts, share_of
 from hydra_peft.workshop.wordnet.synsets import Synset
 
 Pair = tuple[str, str]
@@ -20,7 +20,7 @@ def corpus(synsets: Iterable[Synset]) -> list[Pair]:
     that a synset of the test share has too are left out, and so are proper names (instances).
     """
     synsets = list(synsets)
-    hidden = test_texts(synsets)
+    hidden = hidden_texts(synsets)
     pairs: list[Pair] = []
     for one in synsets:
         if one.instance or share_of(one.id) == TEST:

@@ -32,7 +32,9 @@ class Masked(NamedTuple):
     targets: Tensor
 
 
-def batches(texts: Sequence[np.ndarray], size: int, draw: np.random.RandomState) -> Iterator[Tensor]:
+def batches(
+    texts: Sequence[np.ndarray], size: int, draw: np.random.RandomState
+) -> Iterator[Tensor]:
     """Yield all texts once, in a random order, those of a batch of about the same length.
 
     Args:

@@ -1,1 +1,1 @@
-"""Texts of WordNet 3.0: benchmark ``mini_glue`` is made of them, and ``roberta_mini`` pretrained."""
+"""Texts of WordNet 3.0, of which benchmark ``mini_glue`` is made and ``roberta_mini`` learns."""

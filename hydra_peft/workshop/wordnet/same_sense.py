@@ -21,7 +21,7 @@ _ENDING = 1
 
 
 def examples(library: Library, share: str, count: int) -> list[Example]:
-    """Return pairs of sentences; a word has a few of them at most."""
+    """Return pairs of sentences, two for each synset of a word that has the sentences for it."""
     found: list[Example] = []
     for word, senses in sorted(_senses(library, share).items(), key=lambda one: drawn(*one[0])):
         for id, sentences in senses.items():
@@ -32,15 +32,12 @@ def examples(library: Library, share: str, count: int) -> list[Example]:
             other = min(others, key=lambda text: drawn("different", ordered[0], text))
             first = f"{word[0]}: {ordered[0]}"
             found += [Example((first, other), 0), Example((first, ordered[1]), 1)]
-            break
         if len(found) >= count:
             break
     return found[:count]
 
 
-def _senses(
-    library: Library, share: str
-) -> Mapping[tuple[str, str], Mapping[str, list[str]]]:
+def _senses(library: Library, share: str) -> Mapping[tuple[str, str], Mapping[str, list[str]]]:
     """Return the sentences of each synset of a word, by word and part of speech, and synset."""
     senses: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(dict)
     for one in library.synsets.values():

@@ -13,11 +13,11 @@ from hydra_peft.workshop.wordnet.synsets import Synset
 
 FIT, VAL, TEST = "fit", "val", "test"
 #: of ten equal parts
-_PARTS = {FIT: range(7), VAL: range(7, 8), TEST: range(8, 10)}
+_PARTS = {FIT: range(6), VAL: range(6, 8), TEST: range(8, 10)}
 
 
 def share_of(id: str) -> str:
-    """Return the share of a synset: seven tenths are ``fit``, one is ``val``, two are ``test``."""
+    """Return the share of a synset: six tenths are ``fit``, two ``val``, two ``test``."""
     part = int.from_bytes(drawn("share", id)[:8], "big") % 10
     return next(name for name, parts in _PARTS.items() if part in parts)
 
@@ -32,8 +32,6 @@ def texts_of(synset: Synset) -> tuple[str, ...]:
     return (synset.definition, *synset.examples)
 
 
-def test_texts(synsets: Iterable[Synset]) -> set[str]:
+def hidden_texts(synsets: Iterable[Synset]) -> set[str]:
     """Return all texts of the test share, in lower case."""
-    return {
-        text.lower() for one in synsets if share_of(one.id) == TEST for text in texts_of(one)
-    }
+    return {text.lower() for one in synsets if share_of(one.id) == TEST for text in texts_of(one)}

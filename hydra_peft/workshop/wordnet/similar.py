@@ -52,9 +52,7 @@ def wu_palmer(library: Library, first: str, second: str) -> float:
     return max(values)
 
 
-def _candidates(
-    library: Library, one: Synset, second: list[Synset], kind: int
-) -> Iterator[Synset]:
+def _candidates(library: Library, one: Synset, second: list[Synset], kind: int) -> Iterator[Synset]:
     if kind == 0:
         yield from library.sisters(one)
     elif kind == 1:

@@ -101,6 +101,13 @@ def read_synsets(folder: Path, sha256: Mapping[str, str] = SHA256) -> dict[str, 
     return {one.id: one for name in sha256 for one in _read(folder / name, sha256[name])}
 
 
+def read_licence(folder: Path) -> str:
+    """Return the notice that WordNet's files begin with, and copies of their content must carry."""
+    lines = (folder / next(iter(SHA256))).read_text("ascii").splitlines()
+    notice = (line for line in lines if line.startswith("  "))
+    return "\n".join(line[2:].partition(" ")[2].rstrip() for line in notice) + "\n"
+
+
 def _read(file: Path, sha256: str) -> Iterator[Synset]:
     if not os.path.isfile(file):
         raise UserError(
