@@ -126,9 +126,7 @@ def _references(table: Table) -> list[str]:
     """Say how what is no run scores on the tasks of the table."""
     return [
         f"For comparison, {name}: "
-        + ", ".join(
-            f"{task} {scores[task]:.{_DECIMALS}f}" for task in table.tasks if task in scores
-        )
+        + ", ".join(f"{t} {scores[t]:.{_DECIMALS}f}" for t in table.tasks if t in scores)
         + "."
         for name, scores in table.about.references.items()
         if scores.keys() & table.tasks.keys()

@@ -49,10 +49,9 @@ def test_tokens_with_the_same_neighbours_begin_alike() -> None:
     draw = np.random.RandomState(0)
     # 10 and 11 stand between tokens below 5, 12 between those from 5 to 9
     texts = [
-        np.array(
-            [draw.randint(5) + 5 * (n % 3 == 2), 10 + n % 3, draw.randint(5) + 5 * (n % 3 == 2)]
-        )
-        for n in range(300)
+        np.array([draw.randint(5) + side, middle, draw.randint(5) + side])
+        for middle, side in ((10, 0), (11, 0), (12, 5))
+        for _ in range(100)
     ]
     found = neighbour_embeddings(texts, 13, 4, seed=0)
     assert found.dtype == np.float32
@@ -77,7 +76,7 @@ def test_what_is_written_is_an_encoder_in_hugging_face_form(
     try:
         for place in ("a", "b"):
             options = TextOptions(tmp_path, tmp_path / place, epochs=1, report_every=1)
-            found.append(pretrain([synset(n) for n in range(150)], options, lambda line: None))
+            found.append(pretrain([synset(n) for n in range(150)], options, lambda _: None))
     finally:
         torch.set_num_threads(before)
     assert found[0] == found[1]
