@@ -151,7 +151,7 @@ def _check(dataset: DatasetConfig, data: Path, cache: Path, arguments: Arguments
         dataset.splits,
         decode=arguments.decode,
         allow_partial=arguments.partial,
-        several=dataset.kind == "multilabel",
+        several=dataset.task().has_classes and not dataset.task().has_hits,
     )
 
 

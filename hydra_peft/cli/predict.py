@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import io
 import os
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.cli.arguments import Device, parse_arguments
 from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.data.file_walks import matching, walked
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
@@ -117,8 +117,7 @@ def find_images(text: str) -> list[Path]:
                 f"({', '.join(sorted(endings))}); name files with a glob, such as '{text}/*'."
             )
         return found
-    matches = glob.glob(str(path), recursive=True)
-    found = sorted(Path(match) for match in matches if os.path.isfile(match))
+    found = [Path(match) for match in matching(str(path), "images")[1]]
     if not found:
         raise UserError(
             f"images={text} is no file and no folder, and as a glob it matches no file: give what "
@@ -128,8 +127,7 @@ def find_images(text: str) -> list[Path]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for place, names in walked(str(folder), "images"):
         yield from (Path(place, name) for name in names if not name.startswith("."))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
@@ -25,7 +25,6 @@ from hydra_peft.data.sources import options_class
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError
 
-T = TypeVar("T")
 #: keys of groups with a ``name`` that are no options; ``recipe`` says which of a recipe's rates
 _NO_OPTIONS = ("name", "recipe")
 #: keys of earlier code that decided nothing; the configs of its runs still have them
@@ -126,17 +125,6 @@ def check_recorded(values: Mapping[str, Any]) -> RunConfig:
         if isinstance(current.get(group), dict):
             current[group] = {**added, **current[group]}
     return check_config(OmegaConf.create(current))
-
-
-def check_section(cls: type[T], config: DictConfig, key: str) -> T:
-    """Return the section ``key`` of ``config`` as ``cls``; without it what ``cls`` defaults to.
-
-    Raises:
-        UserError: see :func:`check_config`.
-    """
-    if key not in config:
-        return cls()
-    return typed(cls, resolved_section(section_of(config, key), key), key)
 
 
 def _has_no_default(field: dataclasses.Field[Any]) -> bool:

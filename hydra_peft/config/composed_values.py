@@ -7,7 +7,7 @@ from typing import Any, cast
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hydra_peft.config.omegaconf_errors import in_one_line
+from hydra_peft.config.omegaconf_errors import as_sentence
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
 
@@ -33,7 +33,7 @@ def resolved_section(node: DictConfig, key: str) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise UserError(in_one_line(error, key)) from None
+        raise UserError(as_sentence(error, key)) from None
     return cast(dict[str, Any], plain)
 
 
@@ -47,7 +47,7 @@ def value_of(section: DictConfig, key: str, group: str = "dataset") -> Any:
         value = section[key]
         return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     except OmegaConfBaseException as error:
-        raise UserError(in_one_line(error, f"{group}.{key}")) from None
+        raise UserError(as_sentence(error, f"{group}.{key}")) from None
 
 
 def single_value(config: DictConfig, key: str) -> Any:

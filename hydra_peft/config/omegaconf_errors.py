@@ -8,14 +8,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_peft.config.interpolations import ROLE, no_split, unresolved
 from hydra_peft.config.shapes import SINGLE
-from hydra_peft.errors import did_you_mean
+from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import shortened
 
 #: what OmegaConf calls its types
 _KINDS = {"Integer": SINGLE[int], "Float": SINGLE[float], "Boolean": SINGLE[bool]}
 
 
-def in_one_line(error: OmegaConfBaseException, key: str) -> str:
+def as_sentence(error: OmegaConfBaseException, key: str) -> str:
     """Return ``error`` as a sentence on ``key``, or on the key that the error itself names."""
     reason = str(error).splitlines()[0].rstrip(".")
     if "Missing mandatory value: " in reason:
@@ -46,3 +46,22 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
     """
     listed = ", ".join(known) or "none"
     return f"unknown key '{full}'{of}{did_you_mean(last, known)}; known here: {listed}."
+
+
+def check_package(full: str, value: object, known: list[str]) -> None:
+    """Check that an unknown key is no folder of yaml files that one of its group builds on.
+
+    Args:
+        full: the key with its group, such as ``dataset.mini``.
+        value: its value.
+        known: keys in its place.
+
+    Raises:
+        UserError: it is; Hydra puts what stands in ``mini/digits.yaml`` below ``mini``.
+    """
+    group, _, folder = full.rpartition(".")
+    if isinstance(value, dict) and len(value.keys() & set(known)) > 1:
+        raise UserError(
+            f"unknown key '{full}', which holds keys of {group}: in its defaults list a yaml names "
+            f"one of another folder as {folder}/<name>@_here_."
+        )

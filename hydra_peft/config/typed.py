@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from hydra_peft.config.omegaconf_errors import in_one_line, unknown_key
+from hydra_peft.config.omegaconf_errors import as_sentence, check_package, unknown_key
 from hydra_peft.config.plain import CHOSEN, build
 from hydra_peft.config.shapes import SINGLE, check_shapes
 from hydra_peft.errors import UserError
@@ -42,10 +42,11 @@ def _typed(cls: type, values: dict[str, Any], key: str) -> Any:
     except ConfigKeyError as error:
         full = f"{key}.{error.full_key}"
         known = [field.name for field in dataclasses.fields(cast(Any, cls))]
+        check_package(full, values.get(str(error.full_key)), known)
         of = f" of {key}={cls.name}" if key in CHOSEN else ""  # type: ignore[attr-defined]
         raise UserError(unknown_key(full, full.rsplit(".", 1)[-1], known, of)) from None
     except OmegaConfBaseException as error:
-        raise UserError(in_one_line(error, f"{key}.{error.full_key}")) from None
+        raise UserError(as_sentence(error, f"{key}.{error.full_key}")) from None
     except OverflowError:
         said = shortened(str(values), 200)
         raise UserError(f"{key} has a number that is too large for any key: {said}.") from None
@@ -67,7 +68,7 @@ def typed_item(cls: type, name: str, value: Any, key: str) -> Any:
         merged = OmegaConf.merge(OmegaConf.structured(twin), {name: value})
         typed = cast(dict[str, Any], OmegaConf.to_container(merged))[name]
     except OmegaConfBaseException as error:
-        raise UserError(in_one_line(error, key)) from None
+        raise UserError(as_sentence(error, key)) from None
     except OverflowError:
         raise UserError(f"{key} is a number that is too large for any key.") from None
     check_limit(typing.get_type_hints(cls, include_extras=True)[name], typed, key)

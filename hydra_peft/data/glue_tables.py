@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hydra_peft.data.tables_package import loading, tables_package
 from hydra_peft.errors import UserError, check_one_of
+from hydra_peft.files import open_regular
 from hydra_peft.optional import optional_package
 from hydra_peft.plain_text import quoted
 
 REPOSITORY = "nyu-mll/glue"
 #: no original file is larger: MNLI's training set has 77 MB
 _MOST_BYTES = 2**30
+#: MNLI's training set has 392,702
+_MOST_ROWS = 10_000_000
+#: of STS-B, whose scores begin at 0
+_MOST_ALIKE = 5
+_WRONG = "more than any file of GLUE: a wrong one?"
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,9 @@ def read_table(root: Path, name: str, split: str, *, hub: bool, texts: bool = Tr
     if files := sorted((root / name).glob(f"{split}-*.parquet")):
         table, place = _parquet(files, task, texts), str(files[0])
     elif (found := _original(root, task, split)) is not None:
-        table, place = _tsv(found[1], task, found[0]), found[0]
+        place = found[0]
+        with _loading(Path(place)):
+            table = _tsv(found[1], task, place)
     elif hub:
         table, place = _hub(name, split, task), f"{REPOSITORY} {name} {split}"
     else:
@@ -129,21 +137,21 @@ def read_table(root: Path, name: str, split: str, *, hub: bool, texts: bool = Tr
 
 def _parquet(files: Sequence[Path], task: GlueTask, texts: bool) -> Table:
     optional_package("pyarrow", extra="text", use="parquet is read with the package pyarrow")
-    from pyarrow import ArrowException, parquet
+    from pyarrow import parquet
 
     wanted = (*(task.texts if texts else ()), "label")
     found: dict[str, list[Any]] = {column: [] for column in wanted}
     for file in files:
-        try:
-            # One by one: what lies beside it, such as more shards, is not looked at.
-            table = parquet.ParquetFile(file)
+        # One by one: what lies beside it, such as more shards, is not looked at.
+        with _loading(file), open_regular(file, links=True) as opened:
+            table = parquet.ParquetFile(opened)
             _check_columns(table.schema_arrow.names, wanted, str(file))
+            rows = table.metadata.num_rows
+            if rows > _MOST_ROWS:
+                raise UserError(f"{file} has {rows:,} rows, {_WRONG}")
             read = table.read(columns=list(wanted))
-        except (ArrowException, OSError) as error:
-            said = str(error).splitlines()[0].rstrip(".")
-            raise UserError(f"cannot read {file} ({said}): fetch it again.") from None
-        for column in wanted:
-            found[column] += read.column(column).to_pylist()
+            for column in wanted:
+                found[column] += read.column(column).to_pylist()
     return Table(tuple(found[column] for column in wanted[:-1]), found["label"], "parquet")
 
 
@@ -159,29 +167,35 @@ def _original(root: Path, task: GlueTask, split: str) -> tuple[str, str] | None:
     """Return place and content of an original file; None where there is none."""
     file = f"{split.replace('validation', 'dev')}.tsv"
     path = root / task.original / file
-    if os.path.isfile(path):
-        return str(path), _decoded(_bounded(path, path.stat().st_size, path.read_bytes), path)
+    if os.path.lexists(path):
+        with _loading(path), open_regular(path, links=True) as opened:
+            return str(path), _text(opened, path)
     # Versions follow some names: QNLIv2.zip, QQP-clean.zip.
     for archive in sorted(root.glob(f"{task.original}*.zip")):
         if not re.fullmatch(rf"{re.escape(task.original)}([-v].*)?\.zip", archive.name):
             continue
-        try:
-            with zipfile.ZipFile(archive) as opened:
-                for member in opened.infolist():
-                    if member.filename.split("/")[-2:] in ([task.original, file], [file]):
-                        place = archive / member.filename
-                        read = _bounded(place, member.file_size, lambda m=member: opened.read(m))
-                        return str(place), _decoded(read, place)
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-            raise UserError(f"cannot read {archive} ({error}): fetch it again.") from None
+        with (
+            _loading(archive),
+            open_regular(archive, links=True) as source,
+            zipfile.ZipFile(source) as members,
+        ):
+            for member in members.namelist():
+                if member.split("/")[-2:] in ([task.original, file], [file]):
+                    with members.open(member) as inside:
+                        return str(archive / member), _text(inside, archive / member)
     return None
 
 
-def _bounded(place: Path, size: int, read: Any) -> bytes:
-    if size > _MOST_BYTES:
-        raise UserError(f"{place} has {size:,} bytes, more than any file of GLUE: a wrong one?")
-    content: bytes = read()
-    return content
+def _loading(place: Path) -> AbstractContextManager[None]:
+    return loading(place, "fetch it again")
+
+
+def _text(file: IO[bytes], place: Path) -> str:
+    """Return the text in a file that may be packed, and larger than it says."""
+    content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise UserError(f"{place} has more than {_MOST_BYTES:,} bytes, {_WRONG}")
+    return _decoded(content, place)
 
 
 def _decoded(content: bytes, place: Path) -> str:
@@ -260,10 +274,11 @@ def _check(table: Table, task: GlueTask, place: str) -> None:
         right = (
             isinstance(label, int) and 0 <= label <= most
             if task.classes
-            else isinstance(label, int | float) and math.isfinite(label)
+            else isinstance(label, int | float) and 0 <= label <= _MOST_ALIKE
         )
         if not right:
-            expected = f"a class from 0 to {most}" if task.classes else "a finite number"
+            kind, end = ("class", most) if task.classes else ("number", _MOST_ALIKE)
+            expected = f"a {kind} from 0 to {end}"
             raise UserError(
                 f"{place} has the label {quoted(label)} in row {row + 1}: it must be {expected}."
             )

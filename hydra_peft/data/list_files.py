@@ -30,6 +30,8 @@ MAX_BYTES = 16 * 2**20
 #: what stands last in a line: one label; or any number of them, - for none
 _ONE = re.compile(r"[+-]?[0-9]{1,9}")
 _SEVERAL = re.compile(r"-|[0-9]{1,9}(,[0-9]{1,9})*")
+#: a path as lists usually have it: no part begins with a dot, nothing is left to normalise
+_PLAIN = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,9 @@ def _parse(line: str, where: str, form: re.Pattern[str]) -> tuple[str, list[int]
             f"{where}: expected an image path and {label}, such as "
             f"'images/test/000000.jpg {example}', found '{line.strip()[:80]}'."
         )
+    labels = [int(word) for word in words[1].split(",") if word != "-"]
+    if _PLAIN.fullmatch(words[0]):  # lists of 262,144 lines are read in a second, not in five
+        return words[0], labels
     path = words[0].replace("\\", "/")
     pure = PurePosixPath(path)
     plain = posixpath.normpath(path)
@@ -229,4 +234,4 @@ def _parse(line: str, where: str, form: re.Pattern[str]) -> tuple[str, list[int]
         raise UserError(f"{where}: the path '{path}' has '..' in it: write it as '{plain}'.")
     if "\0" in path:
         raise UserError(f"{where}: the path {path!r} holds a zero byte, as no file's name does.")
-    return str(pure), [int(word) for word in words[1].split(",") if word != "-"]
+    return str(pure), labels

@@ -28,7 +28,8 @@ class Metric:
         title: as a table's head prints it.
         score: from outputs, float32 ``[n, outputs]`` as the model gives them, and targets (int64
             ``[n]``, float32 ``[n]`` or 0/1 ``[n, outputs]``) to the value.
-        kinds: the kinds of task that it can score.
+        kinds: the kinds of task that it can score, and with them those derived from them.
+        classes: how many classes a task must have for it; None for any number.
         higher_is_better: the direction of a better score.
         least, most: between which values lie; ``most`` is infinite where there is no bound.
         counts: whether the value is a share of ``n`` examples that were right, whose number a
@@ -39,6 +40,7 @@ class Metric:
     title: str
     score: Callable[[Array, Array], float]
     kinds: tuple[str, ...]
+    classes: int | None = None
     higher_is_better: bool = True
     least: float = 0.0
     most: float = 100.0

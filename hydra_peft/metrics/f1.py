@@ -12,4 +12,4 @@ def score(outputs: Array, targets: Array) -> float:
     return 100.0 * float(f1_score(targets, outputs.argmax(axis=1), zero_division=0.0))
 
 
-METRIC = Metric("f1", "F1", score, kinds=("classification",))
+METRIC = Metric("f1", "F1", score, kinds=("classification",), classes=2)

@@ -22,4 +22,4 @@ def score(outputs: Array, targets: Array) -> float:
     return 100.0 * float(roc_auc_score(targets, probabilities(outputs)[:, 1]))
 
 
-METRIC = Metric("roc_auc", "ROC AUC", score, kinds=("classification",))
+METRIC = Metric("roc_auc", "ROC AUC", score, kinds=("classification",), classes=2)

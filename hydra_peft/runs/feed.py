@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -28,12 +29,14 @@ def choose_feed(
     augmentation: Augmentation,
     device: torch.device,
     precision: str,
+    once: Callable[[str, Split, Callable[[], Split]], Split] = lambda _name, _split, make: make(),
 ) -> Feed:
     """Choose how to train ``adapted``: on features that are computed now, compiled, or as it is.
 
     Args:
         augmentation: of the images of ``train_split``; features of images that change in each step
             are computed in each step.
+        once: returns the features of a split by its name and itself, or has them computed.
     """
     model = adapted.model
     probe = probe_input(model, device)[0]
@@ -46,13 +49,14 @@ def choose_feed(
         )
     elif head is not None:
 
-        def features(split: Split) -> Split:
-            return head_inputs(
-                model, head, split, prepare=adapted.prepare, device=device, precision=precision
+        def features(name: str, split: Split) -> Split:
+            compute = functools.partial(
+                head_inputs, prepare=adapted.prepare, device=device, precision=precision
             )
+            return once(name, split, lambda: compute(model, head, split))
 
-        train_split = features(train_split)
-        scored = {name: features(split) for name, split in scored.items()}
+        train_split = features("training data", train_split)
+        scored = {name: features(name, split) for name, split in scored.items()}
         path: dict[str, object] = {
             "features": "computed once",
             "compiled": None,

@@ -65,7 +65,7 @@ def read_class_predictions(folder: Path, split: str = "") -> ClassPredictions:
     record, config = read_completed(folder)
     split = split or record.split
     task, path = config.task(), folder / predictions_name(split, record.split)
-    if task.kind != "classification":
+    if not task.has_hits:
         raise UserError(
             f"the run in {folder} is a {task.kind}: only classification has one class an example."
         )

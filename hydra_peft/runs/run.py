@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import time
 from contextlib import AbstractContextManager
@@ -37,9 +38,9 @@ from hydra_peft.runs.outcome import Outcome, existing_outcome
 from hydra_peft.runs.peft_start import PEFT
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.resumption import carry_over, is_unfinished, origin_of, pick_up
+from hydra_peft.runs.shared import Shared
 from hydra_peft.runs.starting import check_start
 from hydra_peft.runs.state import TrainingState
-from hydra_peft.runs.task_splits import load_splits
 from hydra_peft.runs.text_features import tensor_sha256, text_features
 from hydra_peft.runs.together import broadcast_outcome, check_no_batch_norm, check_together
 from hydra_peft.runs.training import Training
@@ -53,7 +54,9 @@ from hydra_peft.training.interrupts import Interrupts
 log = logging.getLogger("hydra_peft")
 
 
-def run(config: RunConfig, tuning: dict[str, object] | None = None) -> Outcome:
+def run(
+    config: RunConfig, tuning: dict[str, object] | None = None, *, shared: Shared | None = None
+) -> Outcome:
     """Do the run that ``config`` describes, resume it, or skip it if it has been done.
 
     A run that did not complete goes on from its newest good checkpoint: one of the same science,
@@ -66,6 +69,7 @@ def run(config: RunConfig, tuning: dict[str, object] | None = None) -> Outcome:
         config: checked; see ``check_model`` of :mod:`hydra_peft.runs.assembly` and
             ``check_data`` of :mod:`hydra_peft.runs.first_look`.
         tuning: what the record says of how hyper-parameters were chosen.
+        shared: of a search, whose runs read their data once.
 
     Returns:
         The outcome; a run whose loss stopped being finite has status ``diverged``.
@@ -99,7 +103,7 @@ def run(config: RunConfig, tuning: dict[str, object] | None = None) -> Outcome:
             config, weights, device=device, processes=world.size, tuning=tuning or {}
         )
         ledger = Ledger(record, folder, device, held, since)
-        record = _Run(config, ledger, world).execute(backbone)
+        record = _Run(config, ledger, world, shared or Shared()).execute(backbone)
         outcome = broadcast_outcome(Outcome(record, folder), world)
     assert outcome is not None, "it was broadcast"
     return outcome
@@ -117,8 +121,9 @@ def _claimed(config: RunConfig, folder: Path, world: World) -> AbstractContextMa
 class _Run:
     """One run in its folder: the order of events."""
 
-    def __init__(self, config: RunConfig, ledger: Ledger, world: World) -> None:
+    def __init__(self, config: RunConfig, ledger: Ledger, world: World, shared: Shared) -> None:
         self.config = config
+        self.shared = shared
         self.config_yaml = to_yaml(as_configured(config))
         self.ledger = ledger
         self.world = world
@@ -198,6 +203,7 @@ class _Run:
             augmentation=config.data.augmentation(),
             device=ledger.device,
             precision=config.precision,
+            once=functools.partial(self.shared.features, config),
         )
         ledger.update(path=dict(feed.path))
         ledger.prepared()
@@ -214,7 +220,7 @@ class _Run:
                 carry_over(ledger)
                 ledger.begin(self.config_yaml)
 
-        return load_splits(
+        return self.shared.splits(
             self.config,
             adapted.size,
             ledger.device,

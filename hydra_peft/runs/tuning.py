@@ -42,6 +42,7 @@ from hydra_peft.runs.search import (
     search_space,
     trials_of,
 )
+from hydra_peft.runs.shared import Shared
 from hydra_peft.training.distributed import current
 from hydra_peft.training.seeding import derive_seed
 
@@ -166,7 +167,8 @@ def _space(config: RunConfig) -> dict[str, Dimension]:
 def _search(config: RunConfig, tried: list[Tried]) -> None:
     """Try what there is to try; ``tried`` has it in that order."""
     if config.protocol.search == "grid":
-        tried.extend((choice, _try(config, choice)) for choice in choices(config))
+        shared = Shared()
+        tried.extend((choice, _try(config, choice, shared)) for choice in choices(config))
         return
     search(
         _space(config),
@@ -206,7 +208,7 @@ def _scorer(
     Args:
         again: whether one that is asked for a second time is added a second time.
     """
-    count = tries(config)
+    count, shared = tries(config), Shared()
     # A search looks for the highest.
     sign = 1.0 if find_metric(config.dataset.metric).higher_is_better else -1.0
 
@@ -214,7 +216,7 @@ def _scorer(
         choice = Choice(values)
         # What is drawn twice is one run, also where complete ones are done again.
         known = next((outcome for earlier, outcome in tried if earlier == choice), None)
-        outcome = known or _try(config, choice)
+        outcome = known or _try(config, choice, shared)
         if known is None or again:
             tried.append((choice, outcome))
         reached = outcome.record.score
@@ -289,8 +291,8 @@ def _left_open(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _try(config: RunConfig, choice: Choice) -> Outcome:
-    outcome = run(candidate(config, choice))
+def _try(config: RunConfig, choice: Choice, shared: Shared) -> Outcome:
+    outcome = run(candidate(config, choice), shared=shared)
     # That it diverged is what the trial was to find out; that it failed says nothing of its values.
     if outcome.record.status == "failed":
         raise RunFailed(

@@ -7,15 +7,10 @@ from collections.abc import Sequence
 
 from hydra_peft.errors import UserError
 from hydra_peft.metrics import find_metric, metric_names
-from hydra_peft.registry import find_module, module_names
+from hydra_peft.registry import find_module
 from hydra_peft.tasks._base import Task
 
-__all__ = ["Task", "build_task", "task_kinds"]
-
-
-def task_kinds() -> list[str]:
-    """Return the names of all kinds of task, sorted."""
-    return module_names(sys.modules[__name__])
+__all__ = ["Task", "build_task"]
 
 
 def build_task(
@@ -37,10 +32,16 @@ def build_task(
     if not chosen:
         raise UserError(f"a {kind} task needs at least one metric: set dataset.metric.")
     for metric in chosen:
-        if kind not in metric.kinds:
-            fitting = [name for name in metric_names() if kind in find_metric(name).kinds]
+        if not set(metric.kinds) & set(cls.kinds()):
+            known = [find_metric(name) for name in metric_names()]
+            fitting = [one.name for one in known if set(one.kinds) & set(cls.kinds())]
             raise UserError(
-                f"metric '{metric.name}' cannot score a {kind} task: choose one of "
+                f"metric '{metric.name}' cannot score tasks of kind {kind}: choose one of "
                 f"{', '.join(fitting)}."
+            )
+        if metric.classes not in (None, outputs):
+            raise UserError(
+                f"metric '{metric.name}' scores tasks of {metric.classes} classes, and this one "
+                f"has {outputs}: choose another metric."
             )
     return cls(outputs, chosen, label_smoothing)

@@ -40,6 +40,11 @@ class Task(ABC):
         if self.outputs < 1:
             raise UserError(f"a {self.kind} task cannot have {self.outputs} outputs.")
 
+    @classmethod
+    def kinds(cls) -> tuple[str, ...]:
+        """Names of this kind and of those that it is derived from, whose metrics score it too."""
+        return tuple(vars(base)["kind"] for base in cls.__mro__ if "kind" in vars(base))
+
     @property
     def primary(self) -> Metric:
         """The metric that tables print and that selects epochs."""

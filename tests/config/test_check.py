@@ -14,10 +14,11 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from hydra_peft.config.check import check_config, check_recorded, check_section
+from hydra_peft.config.check import check_config, check_recorded
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.plain import CHOSEN
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.typed import typed
 from hydra_peft.errors import UserError
 from hydra_peft.runs.on_device import on_device
 
@@ -71,6 +72,7 @@ VALIDATION = "protocol=validation"
         (["+foo=1"], "unknown key 'foo'; known here: model, method"),
         (["+method.rnak=2"], "unknown key 'method.rnak' of method=hydra .did you mean 'rank'"),
         (["+optimizer.lrr=1"], "unknown key 'optimizer.lrr' of optimizer=adamw .did you mean 'lr'"),
+        (["+dataset.mini={name: a, classes: 2}"], "keys of dataset: .* as mini/<name>@_here_"),
         (["method.rank=x"], "method.rank=x is not allowed: it must be a whole number"),
         (["method.rank=1.5"], "method.rank=1.5 is not allowed: it must be a whole number"),
         (["method.rank=0"], "method.rank=0 is not allowed: it must be at least 1"),
@@ -182,7 +184,7 @@ def refusal(path: tuple[Any, ...], values: dict[str, Any]) -> str:
     cls = typing.get_type_hints(RunConfig)[group]
     try:
         if dataclasses.is_dataclass(cls) and group not in CHOSEN and not whole:
-            check_section(cast(Any, cls), OmegaConf.create({group: values[group]}), group)
+            typed(cast(Any, cls), values[group], group)
         else:
             check_config(OmegaConf.create(values))
     except UserError as error:

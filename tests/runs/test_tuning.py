@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +73,43 @@ def test_the_best_on_val200_is_run_and_recorded(
     assert outcome.record.settings["optimizer.lr"] == "tuned"
     assert outcome.record.counts["scored"] == 50
     assert find_runs(tmp_path / "runs") == [outcome.folder]
+
+
+@pytest.mark.parametrize(("method", "computed"), [("hydra", 0), ("linear", 4)])
+def test_trials_share_data_and_frozen_features_and_score_as_runs_alone(
+    method: str, computed: int, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def counted(place: str, name: str) -> None:
+        original = getattr(importlib.import_module(place), name)
+
+        def spy(*args: Any, **options: Any) -> Any:
+            calls.append(name)
+            return original(*args, **options)
+
+        monkeypatch.setattr(f"{place}.{name}", spy)
+
+    counted("hydra_peft.runs.shared", "load_splits")
+    counted("hydra_peft.runs.feed", "head_inputs")
+    config = configure(f"method={method}", *TUNE[:2], "train.epochs=1")
+    outcome = run_protocol(config)
+    # The trials' data, then the final run's; of each what is trained on and what is scored.
+    assert (calls.count("load_splits"), calls.count("head_inputs")) == (2, computed)
+    for choice, tried in zip(choices(config), outcome.record.tuning["candidates"], strict=True):
+        trial = tuning_module.candidate(config, choice)
+        folder = str(Path(config.paths.runs) / "alone")
+        alone = tuning_module.run(
+            dataclasses.replace(trial, paths=dataclasses.replace(trial.paths, runs=folder))
+        )
+        assert alone.record.score == tried["score"]
+        (shared,) = [
+            read_record(one)
+            for one in find_runs(Path(trial.paths.runs))
+            if read_record(one).config_id == tried["config_id"]
+        ]
+        assert alone.record.adapter == shared.adapter
+        assert alone.record.data == shared.data
 
 
 def test_typed_again_nothing_is_done_again(configure: Configure, tmp_path: Path) -> None:

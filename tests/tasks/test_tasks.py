@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
 from hydra_peft.errors import UserError
-from hydra_peft.tasks import Task, build_task, task_kinds
+from hydra_peft.tasks import Task, build_task
+from hydra_peft.tasks.classification import Classification
 
 OUTPUTS = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -116,12 +119,34 @@ def some(kind: str, outputs: int) -> Task:
     return build_task(kind, outputs=outputs, metrics=[metric[kind]])
 
 
+class Ordinal(Classification):
+    """A kind derived from another one, as somebody adds it in a module of its own."""
+
+    kind: ClassVar[str] = "ordinal"
+
+
+def test_a_derived_kind_has_the_metrics_of_what_it_is_derived_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = SimpleNamespace(TASK=Ordinal)
+    monkeypatch.setattr("hydra_peft.tasks.find_module", lambda *_: found)
+    task = build_task("ordinal", outputs=3, metrics=["accuracy", "mean_per_class"])
+    assert task.kinds() == ("ordinal", "classification")
+    labels = torch.tensor([0, 2, 1, 1, 0, 2])
+    hits = int((OUTPUTS.argmax(1) == labels).sum())
+    assert task.scores(OUTPUTS, labels)["accuracy"] == pytest.approx(100 * hits / 6)
+    with pytest.raises(UserError, match=r"tasks of kind ordinal: .* accuracy"):
+        build_task("ordinal", outputs=3, metrics=["pearson"])
+
+
 def test_what_does_not_go_together_is_said() -> None:
-    assert task_kinds() == ["classification", "multilabel", "regression"]
     with pytest.raises(UserError, match="did you mean 'regression'"):
         build_task("regresion", outputs=1, metrics=["pearson"])
-    with pytest.raises(UserError, match=r"'pearson' cannot score a classification .* accuracy, f1"):
+    with pytest.raises(UserError, match=r"score tasks of kind classification: .* accuracy, f1"):
         build_task("classification", outputs=3, metrics=["pearson"])
+    for name in ("f1", "roc_auc"):
+        with pytest.raises(UserError, match=rf"'{name}' scores tasks of 2 classes, and .* has 3"):
+            build_task("classification", outputs=3, metrics=["accuracy", name])
     with pytest.raises(UserError, match="one output"):
         build_task("regression", outputs=2, metrics=["pearson"])
     with pytest.raises(UserError, match="at least one metric"):

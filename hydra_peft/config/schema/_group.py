@@ -25,7 +25,7 @@ def require(condition: bool, key: str, value: object, expected: str) -> None:
         raise UserError(f"{key}={shown} is not allowed: it must be {expected}.")
 
 
-def check_name(key: str, value: str) -> None:
+def check_short_name(key: str, value: str) -> None:
     """Check a text that names something in records and tables."""
     fits = 0 < len(value.strip()) == len(value) <= LONGEST and value.isprintable()
     require(fits, key, value, f"a name of at most {LONGEST} characters")

@@ -13,7 +13,7 @@ from hydra_peft.config.schema._group import (
     Group,
     Images,
     Seed,
-    check_name,
+    check_short_name,
     require,
 )
 from hydra_peft.data.few_shots import at_source
@@ -125,7 +125,7 @@ class DatasetConfig(Group, key="dataset"):
         for key, name in names.items():
             plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name) is not None
             require(plain, f"dataset.{key}", name, "a plain name of letters, digits and _.+-")
-        check_name("dataset.group", self.group)
+        check_short_name("dataset.group", self.group)
         splits = self.stored()
         # A sample takes the place of what a data set holds out.
         known = set(self.sizes)
@@ -174,7 +174,7 @@ class DatasetConfig(Group, key="dataset"):
                 "dataset.sampling_seed is of dataset.shots, and dataset.train_size is drawn by "
                 "dataset.split_seed: set dataset.sampling_seed to null."
             )
-        single = self.kind == "classification"
+        single = self.task().has_hits
         if self.shots and not single and not (self.samples and self.task().has_classes):
             of_each = "has several of each" if self.task().has_classes else "has none"
             remedy = "dataset.sampling_seed=0" if self.task().has_classes else "dataset.train_size"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
-from hydra_peft.config.schema._group import Group, check_name, require
+from hydra_peft.config.schema._group import Group, check_short_name, require
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Limits, Share
 
@@ -67,7 +67,7 @@ class ModelConfig(Group, key="model"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_name("model.name", self.name)
+        check_short_name("model.name", self.name)
         if self.image_size is not None:
             check_image_size(self.image_size, self.architecture, self.arguments)
         for key in ("checkpoint", "tokenizer"):

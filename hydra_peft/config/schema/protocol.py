@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from hydra_peft.config.grid import COARSE_TO_FINE, RELEASED
-from hydra_peft.config.schema._group import Group, Seed, check_name, one_of
+from hydra_peft.config.schema._group import Group, Seed, check_short_name, one_of
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Limits, Share
 from hydra_peft.schedules._base import EndRate, Epochs
@@ -104,7 +104,7 @@ class ProtocolConfig(Group, key="protocol"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_name("protocol.name", self.name)
+        check_short_name("protocol.name", self.name)
         one_of("protocol.selection", self.selection, SELECTIONS)
         one_of("protocol.search", self.search, SEARCHES)
         one_of("protocol.trial_selection", self.trial_selection, SELECTIONS)

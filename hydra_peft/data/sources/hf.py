@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from hydra_peft.data import own_data
+from hydra_peft.data.file_walks import walked
 from hydra_peft.data.labelled_tables import read_tables
 from hydra_peft.data.own_data import OwnData
 from hydra_peft.data.sources._own_options import absolute
@@ -128,6 +129,8 @@ def _from_folder(package: ModuleType, path: str, options: HfOptions) -> Mapping[
             loaded = package.load_from_disk(path, keep_in_memory=False)
             is_one = isinstance(loaded, package.Dataset)
             return {"train": loaded} if is_one else dict(loaded)
+        for _ in walked(path, "dataset.name", links=True):  # as the package does, without a bound
+            pass
         return _built(package.load_dataset_builder(path, options.subset), path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra_peft.data import own_data
+from hydra_peft.data.file_walks import matching, walked
 from hydra_peft.data.labelled_tables import read_tables
 from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, is_hidden
 from hydra_peft.data.sources._own_options import absolute
@@ -81,14 +81,13 @@ def files_by_split(place: str) -> dict[str, list[str]]:
 def _files(place: str) -> tuple[str, list[str]]:
     """Return what names of splits are looked for below, and the files, in order."""
     if os.path.isdir(place):
-        # Not by a pattern: glob follows links to folders, and one may lead back to where it is.
-        inside = [(at, name) for at, _, names in os.walk(place) for name in names]
+        inside = [(at, name) for at, names in walked(place, "dataset.file") for name in names]
         base = place
         found = [os.path.join(*file) for file in inside if file[1].lower().endswith(ENDING)]
     elif os.path.isfile(place):
         base, found = os.path.dirname(place), [place]
     else:
-        base, found = _plain_beginning(place), glob.glob(place, recursive=True)
+        base, found = matching(place, "dataset.file")
     files = sorted(
         file
         for file in found
@@ -100,14 +99,6 @@ def _files(place: str) -> tuple[str, list[str]]:
             "or a pattern such as 'photos/*.parquet'."
         )
     return base, files
-
-
-def _plain_beginning(pattern: str) -> str:
-    """Return the folders that ``pattern`` begins with, up to the first that has a wildcard."""
-    base = os.path.dirname(pattern)
-    while glob.has_magic(base):
-        base = os.path.dirname(base)
-    return base
 
 
 def _split_of(path: str) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from glue_files import DEV, ORIGINAL, TRAIN, rows, splits_of, write_parquet, write_tsv
@@ -135,7 +139,10 @@ def test_what_is_wrong_with_a_file_is_one_sentence(tmp_path: Path) -> None:
     path = rewrite(tmp_path, "rte", lambda c: c.pop("label"))
     assert "has no column 'label' (it has sentence1, sentence2, idx)" in refused(tmp_path)
     path.write_bytes(b"PAR1")
-    assert f"cannot read {path}" in refused(tmp_path)
+    assert f"cannot load {path}" in refused(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    assert f"{path} is no ordinary file" in refused(tmp_path)
     path.unlink()
     assert "has no validation in" in refused(tmp_path)
     assert "data.hub=true" in refused(tmp_path)
@@ -153,6 +160,52 @@ def test_originals_that_are_no_such_files(tmp_path: Path) -> None:
     assert table.notes == (f"1 rows of {path} lack columns and are left out",)
     (tmp_path / "glue" / "CoLA" / "dev.tsv").write_bytes(b"gj04\t1\t\t\xff\xfe\n")
     assert "is no text in UTF-8" in refused(tmp_path, "cola")
+
+
+@pytest.mark.parametrize("label", [math.nan, 1e39, -0.5, 5.5])
+def test_a_score_of_stsb_is_from_0_to_5(tmp_path: Path, label: float) -> None:
+    write_parquet(tmp_path, "stsb")
+    rewrite(tmp_path, "stsb", lambda c: c["label"].__setitem__(2, label))
+    assert "in row 3: it must be a number from 0 to 5" in refused(tmp_path, "stsb")
+
+
+def test_texts_that_are_none_and_columns_of_one_name(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    write_parquet(tmp_path, "rte")
+    path = tmp_path / "glue" / "rte" / "validation-00000-of-00001.parquet"
+    table = parquet.read_table(path)
+    columns = [*table.columns, table.columns[0]]
+    twice = pyarrow.table(columns, names=[*table.column_names, "sentence1"])
+    parquet.write_table(twice, path)
+    assert "exists 2 times" in refused(tmp_path)
+    offsets = pyarrow.py_buffer(np.arange(len(table) + 1, dtype=np.int32).tobytes())
+    content = pyarrow.py_buffer(b"\xff" * len(table))
+    no_text = pyarrow.Array.from_buffers(pyarrow.string(), len(table), [None, offsets, content])
+    parquet.write_table(table.set_column(0, "sentence1", no_text), path)
+    assert f"cannot load {path}: 'utf-8' codec can't decode" in refused(tmp_path)
+
+
+def test_a_damaged_zip_and_an_endless_field(tmp_path: Path) -> None:
+    write_tsv(tmp_path, "rte", zipped=True)
+    path = tmp_path / "glue" / "RTE.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("RTE/dev.tsv", bytes(range(256)) * 8)
+    content = bytearray(path.read_bytes())
+    content[60:120] = b"\xff" * 60
+    path.write_bytes(content)
+    assert f"cannot load {path}: " in refused(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    assert f"{path} is no ordinary file" in refused(tmp_path)
+    write_tsv(tmp_path, "cola")
+    dev = tmp_path / "glue" / "CoLA" / "dev.tsv"
+    dev.write_text(f"gj04\t1\t\t{'a' * 200_000}\n")
+    assert f"cannot load {dev}: field larger than field limit" in refused(tmp_path, "cola")
+    dev.unlink()
+    dev.symlink_to("/dev/zero")
+    assert f"{dev} is no ordinary file" in refused(tmp_path, "cola")
 
 
 def test_the_hub_is_asked_for_what_is_not_there(

@@ -144,6 +144,11 @@ def half_saved(folder: Path) -> None:
     file.write_bytes(file.read_bytes()[:200])
 
 
+def in_a_circle(folder: Path) -> None:
+    (folder / "train").mkdir()
+    (folder / "train" / "back").symlink_to(folder, target_is_directory=True)
+
+
 def with_code(folder: Path) -> None:
     (folder / f"{folder.name}.py").write_text("raise SystemExit('it ran')")
 
@@ -159,6 +164,7 @@ def with_code(folder: Path) -> None:
         ),
         (half_saved, [], "cannot load .*pets: .*; save_to_disk of datasets writes"),
         (with_code, [], "cannot load .*pets: Dataset scripts are no longer supported"),
+        (in_a_circle, [], r"dataset\.name: .*train/back is a folder that lies at another place of"),
         (
             lambda f: pets(6).save_to_disk(str(f)),
             ["dataset.revision=v1"],
