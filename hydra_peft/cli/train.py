@@ -29,6 +29,7 @@ from hydra_peft.cli.hydra_keys import check_keys_of_hydra
 from hydra_peft.cli.hydra_mode import mode_of
 from hydra_peft.cli.launchers import register_launchers
 from hydra_peft.cli.overrides import check_choices, check_overrides
+from hydra_peft.cli.parsed_once import parse_once
 from hydra_peft.cli.sweeper import (
     JobFailed,
     check_sweeper,
@@ -101,7 +102,8 @@ def _main() -> int:
 
 
 def register() -> None:
-    """Make our resolvers, launchers and our sweeper known to Hydra."""
+    """Make our resolvers, launchers and our sweeper known to Hydra, which parses no file twice."""
+    parse_once()
     register_resolvers()
     register_launchers()
     register_sweeper()

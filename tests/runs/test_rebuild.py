@@ -33,7 +33,7 @@ def rebuild(folder: Path, cache: Path):  # type: ignore[no-untyped-def]
     "overrides",
     [
         ["method=hydra", "method.scale=4.5"],
-        ["method=lora", "model.pretrained=false", "seed=3"],
+        ["method=lora", "model.pretrained=true", "~model.arguments.depth", "seed=3"],
         ["method=seqlora", "method.rank=3"],
         ["method=linear"],
         ["method=full"],
