@@ -55,6 +55,7 @@ def test_same_score(do: Do, shared_cache: Path, tmp_path: Path, overrides: list[
         assert abs(correct(again.merged) - correct(again.unmerged)) <= tolerance
 
 
+@pytest.mark.parametrize("model", [[]], ids=["pretrained"])
 def test_a_run_that_may_drop_adapters_is_scored_without_some(do: Do, shared_cache: Path) -> None:
     folder = do("method=adapterdrop").folder
     again = reevaluate(
