@@ -161,7 +161,7 @@ def print_tables(
     from hydra_peft.runs.selection import describe_selection, select, shown_on
     from hydra_peft.tables import costs, render, significance
     from hydra_peft.tables.formats import endings
-    from hydra_peft.tables.rows import build_tables
+    from hydra_peft.tables.grouping import build_tables
 
     endings(form)
     collection = select(collect(runs), only or {})

@@ -30,6 +30,7 @@ from hydra_peft.cli.hydra_mode import mode_of
 from hydra_peft.cli.launchers import register_launchers
 from hydra_peft.cli.overrides import check_choices, check_overrides
 from hydra_peft.cli.parsed_once import parse_once
+from hydra_peft.cli.plugins import register_plugins
 from hydra_peft.cli.sweeper import (
     JobFailed,
     check_sweeper,
@@ -102,9 +103,13 @@ def _main() -> int:
 
 
 def register() -> None:
-    """Make our resolvers, launchers and our sweeper known to Hydra, which parses no file twice."""
+    """Make our resolvers, launchers, sweeper and the yaml files of plugins known to Hydra.
+
+    It parses no yaml file twice from then on.
+    """
     parse_once()
     register_resolvers()
+    register_plugins()
     register_launchers()
     register_sweeper()
 

@@ -1,4 +1,4 @@
-"""On what, and with which code, a run was made."""
+"""Hardware, versions of packages and state of the code that a run was made with."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from flat_results import results
 
 from hydra_peft.cli import train
 from hydra_peft.config.identity import config_id
-from hydra_peft.config.quoting import quoted
+from hydra_peft.config.quoting import override_value
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.files import sha256_of
@@ -26,7 +26,7 @@ from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.rebuild import rebuild
 from hydra_peft.runs.record import Record, read_record, write_record
 from hydra_peft.runs.run import run
-from hydra_peft.tables.rows import build_tables
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tensor_files import read_tensors
 
 Do = Callable[..., Outcome]
@@ -36,7 +36,7 @@ STILL = ["dataset=mini/texture", "optimizer.lr=1e-10", "train.epochs=1", "method
 
 
 def start(folder: Path) -> str:
-    return f"init_from={quoted(str(folder))}"
+    return f"init_from={override_value(str(folder))}"
 
 
 @pytest.fixture
