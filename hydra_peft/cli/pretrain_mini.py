@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +18,11 @@ DESCRIPTION = """\
 Pretrain the embedded backbone vit_mini on its source task and write the weights file. With the
 default settings this takes a quarter of an hour to half an hour on two CPU cores."""
 OUTPUT = Path(__file__).resolve().parent.parent / "assets" / "vit_mini.safetensors"
+#: of options whose name does not say it
+HELP = {
+    "ramp": "share of the steps over which scenes grow to their full difficulty",
+    "save_every": "also write the file every so many steps (0: only at the end)",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,27 +42,10 @@ def parse_options(arguments: Sequence[str]) -> PretrainOptions:
         UserError: they are wrong.
     """
     parser = _Parser(prog="python scripts/pretrain_mini.py", description=DESCRIPTION)
-    defaults = PretrainOptions
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument("--steps", type=int, default=defaults.steps)
-    parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
-    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
-    parser.add_argument("--warmup-steps", type=int, default=defaults.warmup_steps)
-    parser.add_argument(
-        "--ramp",
-        type=float,
-        default=defaults.ramp,
-        help="share of the steps over which scenes grow to their full difficulty",
-    )
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--threads", type=int, default=defaults.threads)
-    parser.add_argument("--report-every", type=int, default=defaults.report_every)
-    parser.add_argument(
-        "--save-every",
-        type=int,
-        default=defaults.save_every,
-        help="also write the file every so many steps (0: only at the end)",
-    )
+    for field in dataclasses.fields(PretrainOptions)[1:]:
+        flag, kind = f"--{field.name.replace('_', '-')}", type(field.default)
+        parser.add_argument(flag, type=kind, default=field.default, help=HELP.get(field.name))
     given = parser.parse_args(arguments)
     try:
         return PretrainOptions(**vars(given))

@@ -59,6 +59,12 @@ class ModelConfig(Group, key="model"):
     text_checkpoint: str | None = None
 
     @property
+    def backbone(self) -> dict[str, Any]:
+        """Keyword arguments of :func:`~hydra_peft.backbones.backbones.build_backbone`."""
+        keys = "arguments drop_path checkpoint remedy image_size antialias hub tokenizer projection"
+        return {key: getattr(self, key) for key in keys.split()}
+
+    @property
     def remedy(self) -> str | None:
         """Advice where the weights are missing; None where nothing is known."""
         if self.prepare is not None:
