@@ -1,22 +1,51 @@
-"""The checkout: its folders, and the options that ``conf`` has as yaml files."""
+"""The checkout, or where an installed package keeps its yaml files and puts its results.
+
+An installed package has ``conf`` and the published tables inside (links in the checkout); what it
+writes goes below the working folder.
+"""
 
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-CONF = ROOT / "conf"
+from hydra_peft import plugins
+
+PACKAGE = Path(__file__).resolve().parent
+#: whether the package lies in a checkout, with scripts and tests beside it
+IS_CHECKOUT = (PACKAGE.parent / "conf" / "train.yaml").is_file()
+ROOT = PACKAGE.parent if IS_CHECKOUT else Path.cwd()
+CONF = PACKAGE.parent / "conf" if IS_CHECKOUT else PACKAGE / "conf"
+#: the paper's tables as csv
+PUBLISHED = ROOT / "results" / "paper" if IS_CHECKOUT else PACKAGE / "published"
 RESULTS = ROOT / "results"
 CACHE = RESULTS / "cache"
 RUNS = RESULTS / "runs"
 
 
+def script_command(script: str) -> list[str]:
+    """Return the command line of ``scripts/<script>.py``, of an installed package likewise."""
+    if IS_CHECKOUT:
+        return [sys.executable, str(ROOT / "scripts" / f"{script}.py")]
+    return [sys.executable, "-m", "hydra_peft", script]
+
+
+def conf_roots() -> list[Path]:
+    """Return the folders of yaml files: ``conf``, and those that installed plugins bring."""
+    return [CONF, *plugins.conf_roots()]
+
+
 def options(group: str) -> list[str]:
-    """Return the names of the options of ``group`` in ``conf``, sorted."""
-    folder = CONF / group
-    return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
+    """Return the names of the options of ``group``, sorted."""
+    return sorted(
+        {
+            str(path.relative_to(root / group).with_suffix(""))
+            for root in conf_roots()
+            for path in (root / group).rglob("*.yaml")
+        }
+    )
 
 
 @functools.cache
@@ -24,10 +53,13 @@ def option(group: str, name: str) -> dict[str, Any]:
     """Return what the yaml of an option says, nothing composed; empty where there is none."""
     import yaml
 
-    path = CONF / group / f"{name}.yaml"
-    try:
-        there = path.is_file()
-    except OSError:  # no file can be called that; records have any names
-        there = False
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if there else None
-    return content if isinstance(content, dict) else {}
+    for root in conf_roots():
+        path = root / group / f"{name}.yaml"
+        try:
+            there = path.is_file()
+        except OSError:  # no file can be called that; records have any names
+            there = False
+        if there:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            return content if isinstance(content, dict) else {}
+    return {}

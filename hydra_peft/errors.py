@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from hydra_peft.plain_text import quoted
 
@@ -32,6 +33,15 @@ class RunFailed(UserError):  # noqa: N818 - read as a sentence
 
     Entry points print it without a traceback and exit with 1.
     """
+
+
+@contextmanager
+def placed(beginning: str) -> Iterator[None]:
+    """Put ``beginning`` before the sentence of a mistake: its file, key or layer, and a colon."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{beginning} {error}") from None
 
 
 def near(name: str, known: Iterable[str], limit: int = 3) -> list[str]:

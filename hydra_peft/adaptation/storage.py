@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ from hydra_peft.adaptation.record import Adaptation, adaptation
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.disk_errors import disk_reason, remedy
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, placed
 from hydra_peft.files import named_path, read_json, write_json
 from hydra_peft.methods import build_method, is_own
 from hydra_peft.methods._base import Method
@@ -143,11 +141,11 @@ def load_adapter(
     config = _read_config(folder / CONFIG)
     built = _method(config, method, folder / CONFIG)
     tensors, metadata = read_tensors_and_metadata(folder / TENSORS)
-    with _said_of(folder / CONFIG):
+    with placed(f"{folder / CONFIG} cannot be used:"):
         head = find_head(model, config["head"])
     _check_backbone(model, head, config, tensors, check_weights, folder)
     resize_head(model, head, tensors, folder / TENSORS)
-    with _said_of(folder / CONFIG):
+    with placed(f"{folder / CONFIG} cannot be used:"):
         done = inject(model, built, head=head)
     if list(done.layers) != config["layers"]:
         raise UserError(
@@ -223,7 +221,7 @@ def _method(
     given = name if given is None else given
     built: Any = given
     if isinstance(given, str | type):
-        with _said_of(path):
+        with placed(f"{path} cannot be used:"):
             built = build_method(given, **options)
     if not isinstance(built, Method) or built.name != name:
         raise UserError(f"{path} was saved with method {name!r}, and {built!r} was given.")
@@ -241,15 +239,6 @@ def _method(
             f"{key}={own[key]!r}: pass its class, or build it with the saved options."
         )
     return built
-
-
-@contextmanager
-def _said_of(path: Path) -> Iterator[None]:
-    """Within it a mistake names the file that it is in."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{path} cannot be used: {error}") from error
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from hydra_peft.adapters.targets import check_layer, find_modules
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, placed
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,6 @@ def _output_weight(name: str, mlp: nn.Module) -> Tensor:
             f"{name} is a {type(mlp).__name__} without a torch.nn.Linear that adapters could take "
             "their width from (convolutions? quantised?): name MLPs of linear layers in targets."
         )
-    try:
+    with placed(f"{name}:"):
         check_layer(layers[-1])
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from None
     return layers[-1].weight

@@ -13,7 +13,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from hydra_peft.adapters.patterns import matches
 from hydra_peft.adapters.surgery import is_intercepted
-from hydra_peft.errors import UserError, near
+from hydra_peft.errors import UserError, near, placed
 from hydra_peft.plain_text import quoted
 
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -125,10 +125,8 @@ def check_each(layers: Mapping[str, nn.Module], check: Callable[[Any], None]) ->
         UserError: ``check`` refuses one.
     """
     for name, layer in layers.items():
-        try:
+        with placed(f"{name}:"):
             check(layer)
-        except UserError as error:
-            raise UserError(f"{name}: {error}") from None
 
 
 def check_own_forward(layer: nn.Module) -> None:

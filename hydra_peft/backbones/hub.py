@@ -57,7 +57,7 @@ def fetched(repository: str, architecture: str, remedy: str | None) -> Path:
 
 @contextmanager
 def _offline_without_network() -> Iterator[None]:
-    """Within it the local cache alone serves where there is no network.
+    """Use the hub's local cache alone, inside the context, where there is no network.
 
     A missing file is known at once then, not after a minute of retries.
     """

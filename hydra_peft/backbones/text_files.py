@@ -1,4 +1,4 @@
-"""What features of texts are made with and kept in: package, files; no torch."""
+"""Files of CLIP's text features: the package open_clip, its weights, the cache; no torch."""
 
 from __future__ import annotations
 

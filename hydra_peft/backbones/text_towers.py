@@ -28,7 +28,7 @@ from hydra_peft.backbones.text_files import (
 )
 from hydra_peft.backbones.weight_files import check_suffix
 from hydra_peft.data.prompts import Prompts
-from hydra_peft.errors import UserError, near
+from hydra_peft.errors import UserError, near, placed
 from hydra_peft.tensor_files import read_tensors_and_metadata
 
 #: what a whole CLIP has beside its image tower, in OpenAI's and open_clip's naming
@@ -151,7 +151,7 @@ def _load(clip: ModuleType, tower: str, checkpoint: Path | None, tag: str) -> An
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Within it open_clip does not tell that weights are random, which others replace."""
+    """Silence open_clip's warning of random weights, which a checkpoint then replaces."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -165,10 +165,8 @@ def _check_same_tower(
 ) -> None:
     """Check that the image tower in ``state`` is ``backbone``, so that its texts are its own."""
     own = backbone.state_dict()
-    try:
+    with placed(f"the text tower of {where} belongs to another backbone:"):
         theirs = fitting_state(backbone, state, where, antialias=antialias)
-    except UserError as error:
-        raise UserError(f"the text tower of {where} belongs to another backbone: {error}") from None
     other = next((n for n, t in own.items() if not torch.equal(t.cpu(), theirs[n])), None)
     if other is not None:
         raise UserError(

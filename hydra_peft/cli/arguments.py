@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.plugins import use
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda"]
@@ -20,6 +21,7 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
     """Return an instance of dataclass ``cls`` from ``key=value`` words.
 
     Fields are ``str``, ``int`` (positive), ``bool``, ``Literal`` of texts or ``tuple[int, ...]``.
+    A field ``plugins`` names modules, which are made known (:func:`hydra_peft.plugins.use`).
     ``--help`` prints ``usage`` and exits with 0.
 
     Raises:
@@ -48,6 +50,8 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
             )
         if field.name not in values and field.default is dataclasses.MISSING:
             raise UserError(f"{field.name} is missing: give {field.name}=..., see --help.")
+    if values.get("plugins"):
+        use(word for word in re.split(r"[\[\],\s]+", values["plugins"]) if word)
     typed = {key: _typed(key, text, hints[key]) for key, text in values.items()}
     return cls(**typed)
 

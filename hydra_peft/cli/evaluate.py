@@ -32,7 +32,7 @@ Rebuild a finished run's model from its folder and score it again, unmerged and 
 the outputs that it stored, too.
 
 python scripts/evaluate.py run=<folder> [device=auto] [checkpoint=<file>]
-                           [cache=<folder>] [data=<folder>] [drop=<m>,<m>]
+                           [cache=<folder>] [data=<folder>] [drop=<m>,<m>] [plugins=<module>]
 
   run         a run folder, as train.py printed it
   device      auto, cpu or cuda (the recorded score is reproduced exactly on the same kind)
@@ -41,6 +41,7 @@ python scripts/evaluate.py run=<folder> [device=auto] [checkpoint=<file>]
   data        the folder of prepared data, if it has moved since
   drop        of a run of method=adapterdrop method.drop=robust: score it without the adapters of
               the first m layers, too
+  plugins     modules of your own that the run was trained with (docs/plugins.md)
 
 Exit code 0: reproduced (merged: to within one image); 1: not, or the folder contradicts itself;
 2: a mistake."""
@@ -56,6 +57,7 @@ class Arguments:
     data: str = ""
     cache: str = str(CACHE)
     drop: str = ""
+    plugins: str = ""
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ Write a trained run in the form of another library, read it back there and compa
 
 python scripts/export.py run=<folder> to=timm|peft|onnx|torch [output=<folder>]
                          [checkpoint=<file>] [data=<folder>] [cache=<folder>]
+                         [plugins=<module>]
 
   run         a run folder, as train.py printed it
   to          timm  merged weights that timm.create_model(checkpoint_path=...) loads (safetensors)
@@ -33,6 +34,7 @@ python scripts/export.py run=<folder> to=timm|peft|onnx|torch [output=<folder>]
   checkpoint  the backbone's weights, if they have moved since
   data        the folder of prepared data, if it has moved since
   cache       where generated images are kept (default: results/cache)
+  plugins     modules of your own that the run was trained with (docs/plugins.md)
 
 onnx and torch are compared on images of the run's scored split too, where they are there. Beside
 it lies README.md, a model card: scores with their protocol, hashes, how to load it.
@@ -49,6 +51,7 @@ class Arguments:
     checkpoint: str = ""
     data: str = ""
     cache: str = str(CACHE)
+    plugins: str = ""
 
 
 def main() -> int:

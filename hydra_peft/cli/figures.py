@@ -33,7 +33,7 @@ Draw a figure from run folders; write it as PDF and PNG, its caption and its num
 
 python scripts/figures.py figure=<name> [run=<folder>[,<folder>]] [runs=<folder>]
                           [out=<folder>] [name=<file name>] [config_dir=<folder>]
-                          [<option>=<value> ...]
+                          [plugins=<module>] [<option>=<value> ...]
 
   figure  one of those below; all: every one that these runs give (the others are named, with the
           reason), with the options as they are by default
@@ -43,6 +43,7 @@ python scripts/figures.py figure=<name> [run=<folder>[,<folder>]] [runs=<folder>
   out     where the files go (default: results/figures)
   name    their name without ending (default: such as figure3)
   config_dir  a folder of your own yaml files that has benchmark/*.yaml, as tables.py takes it
+  plugins  modules of your own that runs were trained with (docs/plugins.md)
 
 """
 
@@ -57,6 +58,7 @@ class Arguments:
     out: str = str(RESULTS / "figures")
     name: str = ""
     config_dir: str = ""
+    plugins: str = ""
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from hydra_peft.config.quoting import quoted
+from hydra_peft.config.quoting import override_value
 
 PATH_KEYS = ("model.checkpoint", "paths.runs", "paths.cache", "paths.data", "init_from")
 
@@ -28,5 +28,9 @@ def _expanded(path: str) -> str:
     mark = path[:1]
     bare = path[1:-1] if mark in ("'", '"') and len(path) > 1 and path.endswith(mark) else path
     if bare == "~" or bare.startswith("~/"):
-        return quoted(os.path.expanduser(bare))
-    return quoted(path) if bare == path and "=" in path and not set("()[]{}") & set(path) else path
+        return override_value(os.path.expanduser(bare))
+    return (
+        override_value(path)
+        if bare == path and "=" in path and not set("()[]{}") & set(path)
+        else path
+    )

@@ -1,4 +1,7 @@
-"""Our classes as plugins of Hydra, which looks for them by names below ``hydra_plugins``."""
+"""Our classes as plugins of Hydra, which looks for them by names below ``hydra_plugins``.
+
+One of them shows Hydra the yaml files that our own plugins (:mod:`hydra_peft.plugins`) bring.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,12 @@ import importlib
 import sys
 from types import ModuleType
 
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.plugin import Plugin
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from hydra_peft.plugins import conf_roots
 
 PACKAGE = "hydra_plugins"
 MODULE = f"{PACKAGE}.hydra_peft"
@@ -27,6 +34,21 @@ def plug_in(cls: type[Plugin]) -> str:
     setattr(module, cls.__name__, cls)
     Plugins.instance().register(cls)
     return f"{MODULE}.{cls.__name__}"
+
+
+class PluginConfigs(SearchPathPlugin):
+    """The folders of yaml files of installed plugins, behind ``conf`` in Hydra's search path."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add them."""
+        for root in conf_roots():
+            search_path.append(provider="hydra_peft plugins", path=f"file://{root}")
+
+
+def register_plugins() -> None:
+    """Make the yaml files of installed plugins known to Hydra, if there are any."""
+    if conf_roots() and not hasattr(sys.modules.get(MODULE), PluginConfigs.__name__):
+        plug_in(PluginConfigs)
 
 
 def _package() -> ModuleType:

@@ -30,6 +30,7 @@ Say what a trained run sees in images; write it as a table.
 
 python scripts/predict.py run=<folder> images=<file, folder or glob> [output=predictions.csv]
                           [device=auto] [merged=false] [checkpoint=<file>]
+                          [plugins=<module>]
 
   run         a run folder, as train.py printed it
   images      a file, a folder (its images and those of folders in it) or a quoted glob
@@ -39,6 +40,7 @@ python scripts/predict.py run=<folder> images=<file, folder or glob> [output=pre
   device      auto, cpu or cuda
   merged      true: write the branches into the frozen layers first
   checkpoint  the backbone's weights, if they have moved since
+  plugins     modules of your own that the run was trained with (docs/plugins.md)
 
 An image that cannot be read is named and left out.
 Exit code 0: all were read; 1: some were not; 2: a mistake."""
@@ -54,6 +56,7 @@ class Arguments:
     device: Device = "auto"
     merged: bool = False
     checkpoint: str = ""
+    plugins: str = ""
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,18 +24,8 @@ MODELS: dict[str, tuple[str, type[Options]]] = {
     "vit": ("vit_mini.safetensors", PretrainOptions),
     "clip": ("clip_mini.safetensors", ClipOptions),
 }
-_NUMBERS = {
-    "steps": int,
-    "batch_size": int,
-    "learning_rate": float,
-    "warmup_steps": int,
-    "seed": int,
-    "threads": int,
-    "report_every": int,
-    "save_every": int,
-    "ramp": float,
-}
-_HELP = {
+#: of options whose name does not say it
+HELP = {
     "save_every": "also write the file every so many steps (0: only at the end)",
     "ramp": "of vit: share of the steps over which scenes grow to their full difficulty",
 }
@@ -63,8 +54,9 @@ def parse_options(arguments: Sequence[str]) -> Options:
     )
     parser.add_argument("model", nargs="?", choices=tuple(MODELS), default="vit")
     parser.add_argument("--output", type=Path, help="the file of the (image) tower")
-    for key, kind in _NUMBERS.items():
-        parser.add_argument(f"--{key.replace('_', '-')}", type=kind, help=_HELP.get(key))
+    for field in dataclasses.fields(PretrainOptions)[1:]:
+        flag, kind = f"--{field.name.replace('_', '-')}", type(field.default)
+        parser.add_argument(flag, type=kind, help=HELP.get(field.name))
     given = vars(parser.parse_args(arguments))
     file, options = MODELS[given.pop("model")]
     if "ramp" in given and options is ClipOptions:

@@ -94,7 +94,7 @@ class Sweeps(Sweeper):
     def _sweep(self) -> list[JobEnd]:
         planned = self.plan()
         from hydra_peft.sweeps.estimate import job_times  # here, since it loads torch
-        from hydra_peft.sweeps.grid import first_line
+        from hydra_peft.sweeps.plan_text import first_line
 
         if any(job.config.sweep.dry_run for job in planned if job.config):
             show(planned, self._slots(planned))
@@ -190,7 +190,7 @@ class Sweeps(Sweeper):
             executor: see :meth:`_ends`.
             unknown_in: the slots, where nobody could tell yet how long the jobs take.
         """
-        from hydra_peft.sweeps.grid import next_line
+        from hydra_peft.sweeps.plan_text import next_line
 
         to_start = [job for job in planned if job.starts]
         left = {id(one.job): one for one in to_start}
@@ -268,9 +268,9 @@ def show(planned: Sequence[PlannedJob], slots: int = 1) -> None:
     Raises:
         UserError: some job cannot work.
     """
-    from hydra_peft.sweeps.grid import grid_text
+    from hydra_peft.sweeps.plan_text import plan_text
 
-    print(grid_text(planned, slots), flush=True)
+    print(plan_text(planned, slots), flush=True)
     broken = sum(job.state == "broken" for job in planned)
     if broken:
         raise UserError(f"{broken} of {len(planned)} jobs cannot work, so none would start.")
@@ -292,7 +292,7 @@ def refuse(broken: Sequence[PlannedJob | Composition]) -> None:
 
 def tell_of_past(job: PlannedJob) -> None:
     """Print what became before of a job that is not started now."""
-    from hydra_peft.sweeps.grid import done_line
+    from hydra_peft.sweeps.plan_text import done_line
 
     if job.state == "done" and job.record is not None:
         print(done_line(job.record), flush=True)

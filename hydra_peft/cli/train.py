@@ -29,6 +29,8 @@ from hydra_peft.cli.hydra_keys import check_keys_of_hydra
 from hydra_peft.cli.hydra_mode import mode_of
 from hydra_peft.cli.launchers import register_launchers
 from hydra_peft.cli.overrides import check_choices, check_overrides
+from hydra_peft.cli.parsed_once import parse_once
+from hydra_peft.cli.plugins import register_plugins
 from hydra_peft.cli.sweeper import (
     JobFailed,
     check_sweeper,
@@ -101,8 +103,13 @@ def _main() -> int:
 
 
 def register() -> None:
-    """Make our resolvers, launchers and our sweeper known to Hydra."""
+    """Make our resolvers, launchers, sweeper and the yaml files of plugins known to Hydra.
+
+    It parses no yaml file twice from then on.
+    """
+    parse_once()
     register_resolvers()
+    register_plugins()
     register_launchers()
     register_sweeper()
 

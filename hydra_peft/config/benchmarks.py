@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hydra_peft.checkout import ROOT
+from hydra_peft.checkout import conf_roots
 from hydra_peft.config.paper_tables import Paper
 from hydra_peft.config.text import from_yaml
 from hydra_peft.config.typed import typed
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, placed
 
 #: the folder of a config root that has a file for each benchmark
 FOLDER = "benchmark"
@@ -141,7 +141,7 @@ def all_benchmarks(folders: Sequence[Path] = ()) -> dict[str, Benchmark]:
 
 
 def _files(folders: Sequence[Path]) -> list[Path]:
-    roots = [*folders, ROOT / "conf"]
+    roots = [*folders, *conf_roots()]
     return [path for root in roots for path in sorted((root / FOLDER).glob("*.yaml"))]
 
 
@@ -151,7 +151,5 @@ def _read(path: Path) -> Benchmark:
     usual = {"name": path.stem, "title": path.stem, "means": dict(_MEANS)}
     if values.get("name", path.stem) != path.stem:
         raise UserError(f"{path} says name: {values['name']}: a benchmark is called as its file.")
-    try:
+    with placed(f"{path}:"):
         return typed(Benchmark, usual | values, FOLDER)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any, cast
 
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from hydra_peft.augmentations import augmentation_class
 from hydra_peft.config.composed_values import is_plain, resolved_section, section_of, single_value
@@ -24,6 +24,8 @@ from hydra_peft.config.typed_grid import whole_grid
 from hydra_peft.data.sources import options_class
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import quoted
+from hydra_peft.plugins import use, used
 
 #: keys of groups with a ``name`` that are no options; ``recipe`` says which of a recipe's rates
 _NO_OPTIONS = ("name", "recipe")
@@ -45,6 +47,7 @@ def check_config(config: DictConfig, resolved: Resolved | None = None) -> RunCon
             sentence with the full key, what was expected, and near names.
     """
     resolved = resolved or Resolved()
+    use(named_plugins(config))
     config = found_out(config, resolved)
     raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     values = _typed_groups(config, raw, resolved)
@@ -82,6 +85,8 @@ def _typed_groups(config: DictConfig, raw: dict[str, Any], resolved: Resolved) -
             plain = raw[key] if is_plain(texts[key]) else resolved.get(key, texts, resolve)
             check_roles(key, raw[key], plain)
             values[key] = _group(kind, plain, key)
+        elif key == "plugins":
+            values[key] = named_plugins(config)
         elif key == "init_from":
             values[key] = start_of(single.get(key, raw[key]))
         else:
@@ -124,7 +129,33 @@ def check_recorded(values: Mapping[str, Any]) -> RunConfig:
     for group, added in _ADDED.items():
         if isinstance(current.get(group), dict):
             current[group] = {**added, **current[group]}
-    return check_config(OmegaConf.create(current))
+    composed = OmegaConf.create(current)
+    if missing := [name for name in named_plugins(composed) if name not in used()]:
+        raise UserError(
+            f"it needs {', '.join(missing)}, which a run's folder may not load: give "
+            f"plugins=[{','.join(missing)}], if you trust that code."
+        )
+    return check_config(composed)
+
+
+def named_plugins(config: DictConfig) -> list[str]:
+    """Return the modules that ``plugins`` names, each once, sorted.
+
+    Raises:
+        UserError: it is no list of names of modules.
+    """
+    found = OmegaConf.select(config, "plugins", default=[])
+    names = OmegaConf.to_container(found) if isinstance(found, ListConfig) else found
+    if not isinstance(names, list) or not all(_is_module_name(name) for name in names):
+        raise UserError(
+            f"plugins={quoted(names)} is not allowed: it must be a list of names of modules, such "
+            "as [my_package.my_method]."
+        )
+    return sorted(set(names))
+
+
+def _is_module_name(name: object) -> bool:
+    return isinstance(name, str) and all(part.isidentifier() for part in name.split("."))
 
 
 def _has_no_default(field: dataclasses.Field[Any]) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, placed
 from hydra_peft.limits import is_logarithmic
 
 if TYPE_CHECKING:
@@ -157,10 +157,8 @@ def check_choices(config: RunConfig) -> None:
         grid = {key: _ends(values) for key, values in grid.items()}
     plain = dataclasses.replace(protocol, tune=False)
     for choice in itertools.islice(_combinations(grid), MAX_COMBINATIONS):
-        try:
+        with placed(f"protocol.grid has {choice}, which cannot be run:"):
             choice.apply(config, epochs=protocol.trial_epochs, protocol=plain)
-        except UserError as error:
-            raise UserError(f"protocol.grid has {choice}, which cannot be run: {error}") from None
 
 
 def _check_two_lists(grid: Grid, search: str) -> None:

@@ -14,6 +14,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.heads import head_class
 from hydra_peft.methods import method_class
 from hydra_peft.optimizers import optimizer_class
+from hydra_peft.plugins import use
 from hydra_peft.schedules import schedule_class
 
 #: groups whose ``name`` chooses their class, with an example
@@ -47,6 +48,7 @@ def from_plain(values: Mapping[str, Any]) -> RunConfig:
     Raises:
         UserError: a key or a value is none that its group may have, or no class has a group's name.
     """
+    use(values.get("plugins", []))  # of the job that a process was handed, not of a run's folder
     return RunConfig(**{key: _part(key, value) for key, value in values.items()})
 
 

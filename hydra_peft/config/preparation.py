@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra_peft.config.grid import Choice
 from hydra_peft.config.identity import science
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, placed
 
 if TYPE_CHECKING:
     from hydra_peft.config.schema import ProtocolConfig, RunConfig
@@ -26,10 +26,8 @@ def check_preparation(config: RunConfig, found: Preparation) -> None:
             f"{found.asked} and protocol.tune=true both choose on held-out data before one run: "
             "set protocol.tune=false, or give the method's options themselves."
         )
-    try:
+    with placed(f"{found.asked} prepares a run that cannot be:"):
         _prepared(config, found)
-    except UserError as error:
-        raise UserError(f"{found.asked} prepares a run that cannot be: {error}") from None
 
 
 def prepared_config(config: RunConfig) -> RunConfig | None:

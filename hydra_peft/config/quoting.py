@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 
-def quoted(value: str) -> str:
+def override_value(value: str) -> str:
     """Return ``value`` so that an override ``key=<value>`` has exactly this text for a value."""
     return value if re.fullmatch(r"[A-Za-z0-9_./:+-]+", value) else in_quotes(value)
 

@@ -23,7 +23,8 @@ def settings_of(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
     """
     groups = science(checked)
     del groups["dataset"], groups["seed"]
-    settings: dict[str, Any] = {}
+    plugins = groups.pop("plugins", {})
+    settings: dict[str, Any] = {f"plugins.{key}": plugins[key] for key in plugins if key in groups}
     start, written = groups.pop("init_from", None), raw.get("init_from")
     if isinstance(written, str) and _RECIPE in written:
         settings["init_from"] = "recipe"  # which starts some tasks from a run and others not

@@ -1,4 +1,4 @@
-"""Which keys of a config tuning may choose: hyper-parameters, no data, split, seed or machine."""
+"""Keys of a config that tuning may choose: hyper-parameters, no data, split, seed or machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is prepared data what it should be? Everything that can be found out before anyone trains."""
+"""Check of prepared data: folders, lists, labels and images, before anyone trains."""
 
 from __future__ import annotations
 

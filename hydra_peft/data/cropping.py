@@ -1,4 +1,4 @@
-"""The middle of images: the short side is resized to the model's, what sticks out is cut off."""
+"""Centre crops: an image's short side is resized to the model's, the rest is cut off."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from hydra_peft.errors import UserError
 
 @dataclass(frozen=True)
 class Drawing:
-    """How much of the training data is used.
+    """Size of a sample of the training data, and how it is drawn.
 
     Attributes:
         train_size: examples in all; None for no limit.

@@ -35,7 +35,7 @@ _WRONG = "more than any file of GLUE: a wrong one?"
 
 @dataclass(frozen=True)
 class GlueTask:
-    """One of the eight tasks.
+    """Columns, files and classes of one of GLUE's eight tasks.
 
     Attributes:
         texts: columns of its texts in the hub's form, one or two.
@@ -87,7 +87,7 @@ TASKS: Mapping[str, GlueTask] = {
 
 @dataclass(frozen=True)
 class Table:
-    """One split as it was read.
+    """Texts and labels of one split, in the order of its file.
 
     Attributes:
         texts: the columns of texts; empty where only labels were asked for.

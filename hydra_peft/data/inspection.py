@@ -23,7 +23,7 @@ from hydra_peft.errors import UserError
 
 @dataclass
 class Inspection:
-    """What was found.
+    """Result of an inspection: counts, sizes, modes and faults of images.
 
     Attributes:
         counts: images by class and split.

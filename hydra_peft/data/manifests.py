@@ -52,7 +52,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Prepared:
-    """How a task's folder came to be.
+    """Origin of a prepared task: lineage, completeness, notes, names of classes.
 
     Attributes:
         lineage: ``originals``, or ``archive`` where there is no manifest.

@@ -45,7 +45,7 @@ class TaskData:
 
     @property
     def of(self) -> str:
-        """What an example is, in the plural: ``images`` or, where there are texts, ``texts``."""
+        """Noun for the examples, in the plural: ``images`` or, where there are texts, ``texts``."""
         given = {name for split in self.splits.values() for name in split.inputs}
         return "texts" if "text" in given else "images"
 

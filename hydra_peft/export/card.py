@@ -1,4 +1,4 @@
-"""The model card beside an export: what it is, how well it does, where it comes from."""
+"""Model card of an export: description, scores, provenance, licence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What one form of export adds to the card.
+    """Sections of a model card that one form of export adds.
 
     Attributes:
         library: its name as hubs have it.

@@ -1,4 +1,4 @@
-"""What every form of export is made from: a rebuilt run, how it is fed, and what it computes."""
+"""Source of an export: a rebuilt run, its preprocessing, and its outputs on random images."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from hydra_peft.backbones import models
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.config.schema import ModelConfig
 from hydra_peft.errors import UserError
-from hydra_peft.registry import module_names
+from hydra_peft.registry import is_known
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def stock_model(model: ModelConfig, outputs: int) -> StockModel:
     Raises:
         UserError: its backbone is not timm's.
     """
-    if model.architecture in module_names(models):
+    if is_known(models, model.architecture):
         raise UserError(
             f"its backbone, {model.name}, is none of timm's models and takes no images: only runs "
             "on those are exported; use hydra_peft.runs.rebuild.rebuild(folder)."

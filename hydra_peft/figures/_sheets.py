@@ -106,7 +106,7 @@ class Sheet:
 
     @property
     def scores(self) -> str:
-        """What the scores are, of each task where that differs."""
+        """Metric of the scores, of each task where that differs."""
         found: dict[str, list[str]] = {}
         for task in self.table.tasks:
             found.setdefault(self.table.measures[task].title, []).append(task)
@@ -143,8 +143,8 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
     Raises:
         UserError: a name that no run has, no completed run left, or no such sheet.
     """
+    from hydra_peft.tables.grouping import build_tables
     from hydra_peft.tables.parts import parts
-    from hydra_peft.tables.rows import build_tables
 
     if not collection.completed:
         raise UserError("no run has completed: train something first, or give runs=<folder>.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Head(ABC):
-    """``head``: what turns a backbone's features into a task's outputs, trained by every method.
+    """``head``: maps a backbone's features to a task's outputs; every method trains it.
 
     A head is one module of :mod:`hydra_peft.heads`, named as the head, which binds its class to
     ``HEAD``; and one yaml of the same name in ``conf/head``. Nothing else lists it.

@@ -13,7 +13,7 @@ from typing import Any
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.methods._base import Method
 from hydra_peft.plain_text import quoted
-from hydra_peft.registry import find_module, module_names
+from hydra_peft.registry import find_module, is_known, module_names
 
 
 def method_names() -> list[str]:
@@ -33,7 +33,8 @@ def method_class(name: str) -> type[Method]:
 
 def is_own(method: Method) -> bool:
     """Whether the name of ``method`` leads back to its class: one of these, not a user's."""
-    return method.name in method_names() and type(method) is method_class(method.name)
+    known = is_known(sys.modules[__name__], method.name)
+    return known and type(method) is method_class(method.name)
 
 
 def build_method(method: str | type[Method], **options: Any) -> Method:

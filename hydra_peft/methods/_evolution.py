@@ -19,7 +19,7 @@ S = TypeVar("S", bound=Hashable)
 
 
 class Space(Protocol[S]):
-    """What is searched: how its members are drawn and made of others, and which are allowed."""
+    """A search space: draws members, makes them of others, says which are allowed."""
 
     @property
     def smallest(self) -> S:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, placed
 from hydra_peft.methods._base import Method
 from hydra_peft.plain_text import quoted
 
@@ -55,10 +55,8 @@ class BranchesMethod(Method):
             name = getattr(self, key)
             if name == self.name:
                 raise UserError(f"method.{key}={name}: branches are two other methods.")
-            try:
+            with placed(f"method.{key}={quoted(name, str)}:"):
                 method = build_method(name, **getattr(self, f"{key}_options"))
-            except UserError as error:
-                raise UserError(f"method.{key}={quoted(name, str)}: {error}") from None
             if method.trains_backbone:
                 raise UserError(f"method.{key}={name} trains the whole backbone and is no branch.")
             found.append(method)

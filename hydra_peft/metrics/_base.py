@@ -48,7 +48,7 @@ class Metric:
 
     @property
     def unit(self) -> str:
-        """What follows a printed value: ``%``, or nothing where values are not in percent."""
+        """Unit of a printed value: ``%``, or nothing where values are not in percent."""
         return "%" if math.isfinite(self.most) else ""
 
     def better(self, value: float, than: float) -> bool:

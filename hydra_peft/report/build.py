@@ -19,7 +19,8 @@ from hydra_peft.report.scores import ScoreTable, score_table
 from hydra_peft.report.summary import facts, leaders
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
-from hydra_peft.tables.rows import Table, build_tables
+from hydra_peft.tables.grouping import build_tables
+from hydra_peft.tables.rows import Table
 from hydra_peft.tables.side_by_side import SideBySide
 
 

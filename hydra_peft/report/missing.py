@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra_peft.config.quoting import quoted
+from hydra_peft.config.quoting import override_value
+from hydra_peft.tables.grouping import reduced_precision
 from hydra_peft.tables.labels import RANDOM
 from hydra_peft.tables.overrides import NOT_TUNED, TUNED, UNCHECKED
 from hydra_peft.tables.parts import Part, parts
-from hydra_peft.tables.rows import Row, Table, reduced_precision
+from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.strays import strays, wanted_seeds
 
 #: settings that a command may repeat: none of them can name code or leave the run's own keys
@@ -156,7 +157,7 @@ def fill_command(
     seeds = sorted({seed for absent in lacking.values() for seed in absent})
     words += [*settings, *model, f"dataset={','.join(map(str, tasks))}"]
     words.append(f"seed={','.join(map(str, seeds))}")
-    words += [f"paths.runs={quoted(str(runs))}"] if runs else []
+    words += [f"paths.runs={override_value(str(runs))}"] if runs else []
     return " ".join(["python scripts/train.py -m", *(shlex.quote(word) for word in words)])
 
 
@@ -204,7 +205,11 @@ def _model(row: Row, options: Options) -> list[str] | None:
         return [*words, "model.pretrained=false"]
     if row.sources and Path(row.sources[0]).is_absolute():
         checkpoint = row.sources[0]
-        return [*words, f"model.checkpoint={quoted(checkpoint)}"] if _is_path(checkpoint) else None
+        return (
+            [*words, f"model.checkpoint={override_value(checkpoint)}"]
+            if _is_path(checkpoint)
+            else None
+        )
     return words
 
 

@@ -50,7 +50,7 @@ class RunPictures:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """What the page shows of them.
+    """Pictures of the page's runs, and the tasks left out.
 
     Attributes:
         runs: one for each task, at most :data:`MOST`.

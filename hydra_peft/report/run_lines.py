@@ -66,7 +66,7 @@ class RunLine:
 
     @property
     def measure(self) -> Measure:
-        """What the score is."""
+        """Metric, direction and bounds of the score."""
         return measure_of(self.record.primary)
 
     @property

@@ -1,4 +1,4 @@
-"""What a fresh head starts from before training: vectors of the classes."""
+"""Initial class vectors of a head: mean features of training images, or features of texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hydra_peft.training.features import features_of, head_inputs
 def start_head(
     config: RunConfig, model: nn.Module, feed: Feed, texts: Tensor | None, world: World
 ) -> None:
-    """Let the head of ``model`` start from what its kind says; nothing for one that is random.
+    """Initialise the head of ``model`` with class vectors; a random head stays as it is.
 
     Args:
         config: of the run.

@@ -1,4 +1,4 @@
-"""A finished run in use: what its model says of images that it has never seen."""
+"""Predictions of a trained run for images that it has never seen."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ AnyImage = str | Path | Image.Image | np.ndarray
 
 
 class Predictions(NamedTuple):
-    """What a model says of images.
+    """Predictions of a model for images.
 
     Attributes:
         names: in words, one an image: the most probable class; labels that are more likely than
@@ -54,7 +54,7 @@ class Predictions(NamedTuple):
 
 
 class OfFile(NamedTuple):
-    """What a model says of one image file.
+    """Prediction of a model for one image file.
 
     Attributes:
         file: the file.

@@ -25,7 +25,7 @@ from hydra_peft.runs.stored_outputs import read_outputs
 
 @dataclass(frozen=True)
 class ClassPredictions:
-    """What a classifier said of each example that it was scored on.
+    """Class probabilities that a classifier gave each example that it was scored on.
 
     Attributes:
         folder: the run's.

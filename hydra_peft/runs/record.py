@@ -186,12 +186,12 @@ class Record:
 
     @property
     def begun(self) -> datetime:
-        """When it started, to compare with others: their times may be of another zone."""
+        """Time of its start, to compare with others', which may be of another zone."""
         return datetime.fromisoformat(self.started)
 
     @property
     def when(self) -> str:
-        """When it ended, as far as that is known."""
+        """Time of its end, as far as that is known."""
         return self.ended or f"(started) {self.started}"
 
 

@@ -14,6 +14,8 @@ from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
+from hydra_peft.plain_text import in_one_line
+from hydra_peft.plugins import hash_of
 from hydra_peft.runs.config_file import CONFIG, read_config
 from hydra_peft.runs.first_look import splits_scored
 from hydra_peft.runs.folder import ADAPTER
@@ -45,6 +47,7 @@ def read_completed(
         UserError: one of both is missing or damaged, or the run did not complete.
     """
     record = read_record(folder, doubts)
+    check_plugins(record.science.get("plugins"), folder)
     config = read_run_config(folder)
     if record.status != "completed":
         raise UserError(f"the run in {folder} is {record.status}: there is nothing to evaluate.")
@@ -86,6 +89,31 @@ def look_at_run(
     if model.pretrained:
         check_weights_exist(model.architecture, model.checkpoint, model.url)
     return config
+
+
+def check_plugins(origins: object, folder: Path) -> None:
+    """Check that the plugins that a run recorded are here, and are the same code.
+
+    Args:
+        origins: by key, as :func:`hydra_peft.config.identity.plugin_origins` gives them.
+        folder: the run's, for the message.
+
+    Raises:
+        UserError: one is missing or another one; the message says of which package.
+    """
+    for key, told in origins.items() if isinstance(origins, dict) else ():
+        if not isinstance(told, dict):
+            continue
+        module = in_one_line(str(told.get("module")))
+        of = " ".join(str(told[key]) for key in ("distribution", "version") if told.get(key))
+        wanted = (
+            f"the run in {folder} has its {key} from {module}" + f" ({in_one_line(of)})" * bool(of)
+        )
+        here = hash_of(module)
+        if here is None:
+            raise UserError(f"{wanted}, which this Python does not have: install it first.")
+        if here != told.get("sha256"):
+            raise UserError(f"{wanted}, and here that module is another one: install that version.")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from hydra_peft.training.evaluation import Score
 
 
 class Scoring:
-    """When to evaluate, and which evaluation counts, as a protocol says.
+    """Epochs after which a protocol evaluates, and the evaluation that counts.
 
     Args:
         task: its primary metric says which score is better.

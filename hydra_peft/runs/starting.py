@@ -9,15 +9,15 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from hydra_peft.config.identity import science, settings_id
 from hydra_peft.config.schema import InitFrom, RunConfig
-from hydra_peft.errors import UserError, WaitsForRun
+from hydra_peft.errors import UserError, WaitsForRun, placed
 from hydra_peft.files import sha256_of
 from hydra_peft.methods import method_class
 from hydra_peft.plain_text import in_one_line
@@ -32,13 +32,13 @@ _BACKBONE = ("architecture", "arguments", "pretrained")
 
 
 def origin_of_start(folder: str) -> InitFrom:
-    """Return what a run that starts from the adapter in ``folder`` has of that run's identity.
+    """Return the identity of the run in ``folder``, whose adapter another run starts from.
 
     Raises:
         UserError: there is no run, or it did not complete; or it has no adapter to start from.
     """
     path = Path(os.path.abspath(os.path.expanduser(folder)))
-    with _said_of(folder):
+    with placed(f"init_from={in_one_line(folder)}:"):
         if is_peft_folder(path):
             return origin_of_peft(path)
         record = _record(path)
@@ -116,7 +116,7 @@ def check_start(config: RunConfig, weights: str | None = None) -> None:
     if start is None:
         return
     folder = Path(start.folder)
-    with _said_of(start.folder):
+    with placed(f"init_from={in_one_line(start.folder)}:"):
         if start.config_id == PEFT:
             check_peft_start(config, start)
             return
@@ -190,15 +190,6 @@ def _hash(path: Path) -> str:
 @functools.lru_cache(maxsize=64)
 def _hashed(path: Path, _time: int, _size: int) -> str:
     return sha256_of(path)
-
-
-@contextmanager
-def _said_of(folder: str) -> Iterator[None]:
-    """Within it a mistake says that it is about ``init_from``."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"init_from={in_one_line(folder)}: {error}") from None
 
 
 def _as_recorded(values: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ _HEAD, _TAIL = 512, 4096
 
 
 @dataclass(frozen=True)
-class Progress:
+class LastEpoch:
     """The last epoch that is complete.
 
     Attributes:
@@ -34,7 +34,7 @@ class Progress:
     seconds: float
 
 
-def read_progress(folder: Path) -> Progress | None:
+def read_progress(folder: Path) -> LastEpoch | None:
     """Return the progress of the run in ``folder``, None where no epoch can be read.
 
     However long the file is, only its first and last few lines are read; a last line that is only
@@ -60,16 +60,16 @@ def read_progress(folder: Path) -> Progress | None:
         return None
     last = epochs[-1]
     seconds = statistics.median(epoch.seconds for epoch in epochs[-LATEST:])
-    return Progress(last.epoch, last.loss, last.images_per_second, seconds)
+    return LastEpoch(last.epoch, last.loss, last.images_per_second, seconds)
 
 
-def _parsed(line: str, columns: list[str]) -> Progress | None:
+def _parsed(line: str, columns: list[str]) -> LastEpoch | None:
     values = line.strip().split(",")
     if len(values) != len(columns):
         return None
     row = dict(zip(columns, values, strict=True))
     try:
-        return Progress(
+        return LastEpoch(
             epoch=int(row["epoch"]),
             loss=float(row["loss"]),
             images_per_second=float(row["images_per_second"]),

@@ -27,7 +27,7 @@ from hydra_peft.sweeps.announced import (
     AnnouncedSweep,
     read_sweep,
 )
-from hydra_peft.sweeps.epochs import Progress, read_progress
+from hydra_peft.sweeps.epochs import LastEpoch, read_progress
 from hydra_peft.sweeps.liveness import Liveness
 from hydra_peft.sweeps.remaining import Remaining, what_remains
 from hydra_peft.sweeps.rereading import Rereader
@@ -72,7 +72,7 @@ class SeenRun:
     score: float | None = None
     seconds: float | None = None
     error: str | None = None
-    progress: Progress | None = None
+    progress: LastEpoch | None = None
     host: str | None = None
     searching: bool = False
     overrides: str = ""

@@ -1,4 +1,4 @@
-"""What a column of scores is of: its metric, in which direction it is better, and its bounds."""
+"""Measure of a column of scores: its metric, direction and bounds."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Measure:
 
     @property
     def unit(self) -> str:
-        """What follows a printed value."""
+        """Unit of a printed value: ``%`` or nothing."""
         return "%" * self.in_percent
 
     @property
@@ -48,7 +48,7 @@ class Measure:
 
     @property
     def direction(self) -> str:
-        """What is to be said of the direction; nothing where higher is better, as is usual."""
+        """Words on the direction; nothing where higher is better, as is usual."""
         return {1: "", -1: "lower is better", 0: "which direction is better is not known"}[
             self.sign
         ]

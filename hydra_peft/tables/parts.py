@@ -70,7 +70,7 @@ class Part:
 
     @property
     def mean_titles(self) -> tuple[str, ...]:
-        """What the means are called: they say so where they are not over all tasks."""
+        """Titles of the means: they say so where they are not over all tasks."""
         if len(self.averaged) == len(self.table.tasks):
             return tuple(self.table.means)
         of = f"{len(self.averaged)} of {len(self.table.tasks)} tasks"
@@ -96,14 +96,14 @@ class Part:
 
     @property
     def measures(self) -> list[Measure]:
-        """What is in each column: the tasks, then the two means."""
+        """Measure of each column: the tasks, then the two means."""
         of = self.table.measures
         mean = mean_measure(of, task_weights(self.averaged))
         return [*(of[task] for task in self.table.tasks), *[mean] * len(self.table.means)]
 
     @property
     def titles(self) -> list[str]:
-        """What the columns are called; tasks say their metric where they differ in it."""
+        """Titles of the columns; tasks say their metric where they differ in it."""
         return [*task_titles(self.table), *self.mean_titles]
 
     @property

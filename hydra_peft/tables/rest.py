@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra_peft.config.quoting import quoted
+from hydra_peft.config.quoting import override_value
 from hydra_peft.tables.paper_tables import PaperTable
 from hydra_peft.tables.rows import Row
 
@@ -25,11 +25,11 @@ def rest_command(
     """
     words = [f"protocol={protocol}"] if protocol else []
     checkpoint = _checkpoint(spec, rows)
-    words += [f"model.checkpoint={quoted(checkpoint)}"] if checkpoint else []
+    words += [f"model.checkpoint={override_value(checkpoint)}"] if checkpoint else []
     seeds = sorted({seed for row in rows for scores in row.scores.values() for seed in scores})
     seeds = seeds or spec.benchmark.seeds
     words += [f"seed={','.join(map(str, seeds))}"] if seeds else []
-    words += [f"paths.runs={quoted(str(runs))}"] if runs else []
+    words += [f"paths.runs={override_value(str(runs))}"] if runs else []
     return " ".join([spec.command, *(shlex.quote(word) for word in words)])
 
 

@@ -15,6 +15,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.methods import method_names
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.deviations import deviations, fixed
+from hydra_peft.tables.grouping import build_tables, reduced_precision
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 from hydra_peft.tables.measures import measure_of
 from hydra_peft.tables.overrides import Defaults
@@ -23,7 +24,7 @@ from hydra_peft.tables.parts import common_overrides, own_overrides
 from hydra_peft.tables.pe_score import pe_factor
 from hydra_peft.tables.published import Number, PublishedRow, PublishedTable
 from hydra_peft.tables.rest import rest_command
-from hydra_peft.tables.rows import Row, Table, build_tables, reduced_precision
+from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.summaries import Summary, task_weights, weights_over
 
 PRINTED: Literal["printed"] = "printed"
@@ -154,7 +155,7 @@ def compare(
         published: its numbers.
         records: completed runs, of any benchmark.
         protocol: leave other protocols out.
-        defaults, benchmarks: as of :func:`~hydra_peft.tables.rows.build_tables`.
+        defaults, benchmarks: as of :func:`~hydra_peft.tables.grouping.build_tables`.
         runs: as of :func:`~hydra_peft.tables.rest.rest_command`.
         trainable: whether ``conf`` has the table's experiment and its benchmark.
 

@@ -1,4 +1,4 @@
-"""The interface of a task: what is asked of a model, how wrong it is, and how it is scored."""
+"""The interface of a task: its loss, targets, predictions and metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """A kind of task with its size.
+    """A kind of task, its metrics, and the width of its head.
 
     A kind is one module of :mod:`hydra_peft.tasks` that binds its class to ``TASK``.
 

@@ -132,7 +132,7 @@ class Progress:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Within it the clock stands still."""
+        """Stop the clock inside the context."""
         running = self._since is not None
         self.stop_clock()
         yield

@@ -55,7 +55,7 @@ class LoadFollower:
 
     @contextmanager
     def following(self, follow: bool) -> Iterator[LoadFollower]:
-        """Within it :meth:`look` is to be called often; at its end the threads are as before.
+        """Follow the load inside the context, where :meth:`look` is to be called often.
 
         Args:
             follow: False changes nothing.
@@ -89,7 +89,7 @@ class LoadFollower:
 
     @contextmanager
     def all(self) -> Iterator[None]:
-        """Within it the number is what it was at first: a score is to repeat to the last digit."""
+        """Use the first number of threads inside the context: a score is to repeat bit for bit."""
         before = torch.get_num_threads()
         torch.set_num_threads(self._most)
         yield

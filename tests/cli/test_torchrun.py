@@ -21,7 +21,7 @@ from prepared_root import write_task
 from hydra_peft.adaptation.injection import inject
 from hydra_peft.cli import torchrun
 from hydra_peft.config.check import check_config
-from hydra_peft.config.quoting import quoted
+from hydra_peft.config.quoting import override_value
 from hydra_peft.errors import UserError
 from hydra_peft.runs import run as run_module
 from hydra_peft.runs import tuning
@@ -129,7 +129,7 @@ def test_two_processes_give_what_one_gives(
     start: Callable[..., subprocess.Popen[str]], alone: Callable[..., Path], tmp_path: Path
 ) -> None:
     origin = alone("method=lora", "seed=1")
-    words = ("method=lora", f"init_from={quoted(str(origin))}")
+    words = ("method=lora", f"init_from={override_value(str(origin))}")
     code, out, err = end(start(*words))
     assert code == 0, err
     assert out.count("test (last epoch") == 1

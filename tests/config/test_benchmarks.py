@@ -18,10 +18,10 @@ from hydra_peft.config.resolvers import first_protocol
 from hydra_peft.errors import UserError
 from hydra_peft.report.scores import score_table
 from hydra_peft.report.summary import leaders
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.paper_tables import paper_tables
 from hydra_peft.tables.published import read_published
 from hydra_peft.tables.render import documents, to_frame
-from hydra_peft.tables.rows import build_tables
 
 MINE = """
 title: Mine

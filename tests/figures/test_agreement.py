@@ -17,7 +17,7 @@ from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id, science
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure, save
-from hydra_peft.figures.agreement import _ensembles
+from hydra_peft.figures._ensembles import memberships
 from hydra_peft.files import atomic_write
 from hydra_peft.runs.collection import Collection, collect
 from hydra_peft.runs.record import write_record
@@ -175,10 +175,10 @@ def test_runs_without_predictions_are_named(run: Run, tmp_path: Path) -> None:
 
 def test_of_too_many_methods_larger_ensembles_are_not_made() -> None:
     methods = [f"m{n}" for n in range(12)]  # 66 pairs, 220 triples
-    groups, untold = _ensembles(methods, 3)
+    groups, untold = memberships(methods, 3)
     assert untold == [3]
     assert [len(group) for group in groups] == [2] * (12 + 66) + [3] * 12
-    assert _ensembles(methods[:3], 3)[1] == []
+    assert memberships(methods[:3], 3)[1] == []
 
 
 def test_one_run_has_nothing_to_agree_with(run: Run, tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from hydra_peft.figures import all_figures, find_figure
 from hydra_peft.figures._base import CollectionFigure
 from hydra_peft.figures._sheets import Selection, choose, complete_part
 from hydra_peft.runs.collection import Collection
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.labels import RANDOM
 from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.parts import parts
-from hydra_peft.tables.rows import build_tables
 
 #: everything that is never compared, and how a run has it
 APART: dict[str, dict[str, Any]] = {

@@ -18,8 +18,8 @@ from hydra_peft.report.findings import findings
 from hydra_peft.report.missing import Options, beside, gaps
 from hydra_peft.report.run_lines import RunLine
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.overrides import Origin
-from hydra_peft.tables.rows import build_tables
 
 
 def record(settings: Any, task: str, seed: int) -> Record:

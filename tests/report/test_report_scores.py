@@ -12,8 +12,9 @@ from study import run_record
 from hydra_peft.report.scores import ScoreTable, score_table
 from hydra_peft.report.summary import Leader, leaders
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.overrides import Origin
-from hydra_peft.tables.rows import Table, build_tables
+from hydra_peft.tables.rows import Table
 
 
 def scored(method: str, task: str, seed: int, accuracy: float, **changes: Any) -> Record:

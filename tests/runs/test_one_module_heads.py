@@ -19,8 +19,8 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs.collection import collect
 from hydra_peft.runs.run import Outcome
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.overrides import Origin
-from hydra_peft.tables.rows import build_tables
 from hydra_peft.tensor_files import read_tensors
 
 WIDTH, HIDDEN, CLASSES = 128, 12, 10

@@ -13,13 +13,13 @@ from torch import nn
 
 import hydra_peft
 from hydra_peft.backbones.vit_mini import VIT_MINI
-from hydra_peft.config.quoting import quoted
+from hydra_peft.config.quoting import override_value
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.export.to_peft import write_peft_folder
 from hydra_peft.runs.first_look import look_first
 from hydra_peft.runs.outcome import Outcome
-from hydra_peft.tables.rows import build_tables
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tensor_files import read_tensors
 
 #: peft's scale of the exported Hydra is 4 / 4
@@ -27,6 +27,12 @@ FITTING = ["method=lora", "method.rank=4", "method.scale=4", "method.rank_scale=
 #: so slow that what was started from is still there after an epoch
 STILL = ["optimizer.lr=1e-10", "train.epochs=1"]
 SHALLOW = ["model.pretrained=false", "+model.arguments.depth=2"]
+
+
+@pytest.fixture
+def model() -> list[str]:
+    """What peft saved is of the pretrained model."""
+    return []
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def start(folder: Path) -> str:
-    return f"init_from={quoted(str(folder))}"
+    return f"init_from={override_value(str(folder))}"
 
 
 def test_the_lora_is_taken_and_the_head_is_fresh(do: Callable[..., Outcome], folder: Path) -> None:

@@ -16,7 +16,7 @@ from flat_results import results
 
 from hydra_peft.cli import train
 from hydra_peft.config.identity import config_id
-from hydra_peft.config.quoting import quoted
+from hydra_peft.config.quoting import override_value
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.files import sha256_of
@@ -26,17 +26,17 @@ from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.rebuild import rebuild
 from hydra_peft.runs.record import Record, read_record, write_record
 from hydra_peft.runs.run import run
-from hydra_peft.tables.rows import build_tables
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tensor_files import read_tensors
 
 Do = Callable[..., Outcome]
 Configure = Callable[..., RunConfig]
 #: so slow that what was started from is still there after an epoch
-STILL = ["dataset=mini/cells", "optimizer.lr=1e-10", "train.epochs=1", "method=hydra"]
+STILL = ["dataset=mini/texture", "optimizer.lr=1e-10", "train.epochs=1", "method=hydra"]
 
 
 def start(folder: Path) -> str:
-    return f"init_from={quoted(str(folder))}"
+    return f"init_from={override_value(str(folder))}"
 
 
 @pytest.fixture
@@ -97,6 +97,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(
     assert again.scores == whole.scores
 
 
+@pytest.mark.parametrize("model", [[]], ids=["pretrained"])
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -176,6 +177,7 @@ def test_a_start_is_a_folder(configure: Configure, value: str) -> None:
         configure(f"init_from={value}")
 
 
+@pytest.mark.parametrize("model", [[]], ids=["pretrained"])
 def test_its_folder_is_typed_as_it_was_printed_and_swept_over(
     origin: Outcome,
     tmp_path: Path,

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from fabricated_runs import epochs
 
-from hydra_peft.sweeps.epochs import Progress, read_progress
+from hydra_peft.sweeps.epochs import LastEpoch, read_progress
 
 
 def test_the_last_epoch_and_the_median_of_the_last_five(tmp_path: Path) -> None:
     epochs(tmp_path, 90.0, 2.0, 2.5, 50.0, 1.0, 2.0)
-    assert read_progress(tmp_path) == Progress(
+    assert read_progress(tmp_path) == LastEpoch(
         epoch=6, loss=1 / 6, images_per_second=500.0, seconds=2.0
     )
 
@@ -29,7 +29,7 @@ def test_a_long_file_gives_the_same_as_its_end(tmp_path: Path) -> None:
 def test_every_torn_end_gives_the_epoch_before(tmp_path: Path) -> None:
     path = epochs(tmp_path, 2.0, 4.0)
     whole = path.read_bytes()
-    one, two = Progress(1, 1.0, 500.0, 2.0), Progress(2, 0.5, 250.0, 3.0)
+    one, two = LastEpoch(1, 1.0, 500.0, 2.0), LastEpoch(2, 0.5, 250.0, 3.0)
     lines = whole.splitlines(keepends=True)
     ends = [len(lines[0]), len(lines[0]) + len(lines[1]), len(whole)]
     for size in range(len(whole) + 1):

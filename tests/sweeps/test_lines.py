@@ -12,10 +12,10 @@ from flat_results import changed
 from hydra_peft.runs._claim_files import Holder
 from hydra_peft.runs._machine import Process
 from hydra_peft.runs.record import Record
-from hydra_peft.sweeps.grid import done_line, first_line, grid_text
 from hydra_peft.sweeps.job import Job
 from hydra_peft.sweeps.lines import describe
 from hydra_peft.sweeps.plan import PlannedJob
+from hydra_peft.sweeps.plan_text import done_line, first_line, plan_text
 
 EVIL = "\x1b[2J\x1b]0;owned\x07 \x9b31m \u202eabc\r\nnext \ud800"
 
@@ -46,11 +46,11 @@ def test_descriptions(evil: Record, status: str) -> None:
 
 
 def test_grids() -> None:
-    text = grid_text([PlannedJob(Job((f"a={EVIL}",), "{}"), None, None, "failed", EVIL)] * 1)
+    text = plan_text([PlannedJob(Job((f"a={EVIL}",), "{}"), None, None, "failed", EVIL)] * 1)
     for line in text.splitlines()[1:2]:
         harmless(line)
     assert all(line.isprintable() for line in text.split("\n"))
-    broken = grid_text([PlannedJob(Job(("a=1",), "{}"), None, None, "broken", EVIL)])
+    broken = plan_text([PlannedJob(Job(("a=1",), "{}"), None, None, "broken", EVIL)])
     assert all(line.isprintable() for line in broken.split("\n"))
 
 

@@ -18,10 +18,10 @@ from hydra_peft.runs.claims import claim
 from hydra_peft.runs.existing import folder_of
 from hydra_peft.runs.record import read_record, write_record
 from hydra_peft.sweeps import plan as plan_module
-from hydra_peft.sweeps.grid import grid_text
 from hydra_peft.sweeps.job import Composition, Job
 from hydra_peft.sweeps.one_job import do_job
 from hydra_peft.sweeps.plan import PlannedJob, plan
+from hydra_peft.sweeps.plan_text import plan_text
 
 MakeJob = Callable[..., Job]
 
@@ -209,7 +209,7 @@ def test_a_planted_value_starts_anew_and_can_be_told(
     path.write_text(json.dumps(content))
     jobs = planned(make_job())
     assert [job.state for job in jobs] == ["new"]
-    assert "1 job: 1 new" in grid_text(jobs)
+    assert "1 job: 1 new" in plan_text(jobs)
 
 
 def test_one_broken_job_leaves_the_weights_alone(

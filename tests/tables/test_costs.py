@@ -14,8 +14,8 @@ from vtab1k_records import vtab_record
 
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.costs import Cost, costs, documents
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.parts import parts
-from hydra_peft.tables.rows import build_tables
 
 #: by method: scores of cifar100 (natural) and clevr_count (structured) by seed
 SCORES = {

@@ -11,11 +11,11 @@ from test_rows import record
 
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.formats import to_markdown
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.measures import measure_of, one_scale
 from hydra_peft.tables.pairs import pairs
 from hydra_peft.tables.parts import Part, parts
 from hydra_peft.tables.render import sheet, to_frame
-from hydra_peft.tables.rows import build_tables
 from hydra_peft.tables.significance import documents
 from hydra_peft.tables.summaries import summarize, weights_over
 

@@ -9,10 +9,11 @@ import pytest
 from vtab1k_records import vtab_record
 
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.parts import Part, parts
 from hydra_peft.tables.render import documents, sheet, to_frame
-from hydra_peft.tables.rows import Table, build_tables
+from hydra_peft.tables.rows import Table
 from hydra_peft.tables.sheet import BEST, SECOND
 
 METHODS = ("Hydra", "LoRA", "SeqLoRA", "Linear-probing")

@@ -14,9 +14,10 @@ from hydra_peft.errors import UserError
 from hydra_peft.runs.collection import collect
 from hydra_peft.runs.record import Record, write_record
 from hydra_peft.tables.formats import to_markdown as markdown
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.parts import parts
 from hydra_peft.tables.render import sheet, to_frame
-from hydra_peft.tables.rows import Table, build_tables
+from hydra_peft.tables.rows import Table
 from hydra_peft.tables.summaries import weights_over
 
 GROUPS = {"a": "natural", "b": "structured", "c": "structured"}

@@ -12,9 +12,10 @@ from vtab1k_records import vtab_record
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.pairs import pairs
-from hydra_peft.tables.rows import Row, Table, build_tables
+from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.significance import documents
 
 TASKS = ("cifar100", "dtd", "svhn")

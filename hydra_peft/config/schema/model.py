@@ -59,8 +59,14 @@ class ModelConfig(Group, key="model"):
     text_checkpoint: str | None = None
 
     @property
+    def backbone(self) -> dict[str, Any]:
+        """Keyword arguments of :func:`~hydra_peft.backbones.backbones.build_backbone`."""
+        keys = "arguments drop_path checkpoint remedy image_size antialias hub tokenizer projection"
+        return {key: getattr(self, key) for key in keys.split()}
+
+    @property
     def remedy(self) -> str | None:
-        """What to do where the weights are missing; None where nothing is known."""
+        """Advice where the weights are missing; None where nothing is known."""
         if self.prepare is not None:
             return f"run 'python scripts/prepare_weights.py {self.prepare} download=true'"
         return f"fetch {self.url} and set model.checkpoint=<file>" if self.url else None

@@ -39,6 +39,8 @@ class RunConfig(Group):
             task's recipe stands as the reference to it. Runs with equal settings make one table
             row, although the recipe gives each task its own learning rate.
         init_from: the run whose adapter is started from; None starts from a fresh one.
+        plugins: modules of one's own that the names of groups are looked up in; see
+            :mod:`hydra_peft.plugins`.
     """
 
     model: ModelConfig
@@ -59,6 +61,7 @@ class RunConfig(Group):
     save: SaveConfig = field(default_factory=SaveConfig)
     head: Head = field(default_factory=Linear)
     init_from: InitFrom | None = None
+    plugins: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__post_init__()

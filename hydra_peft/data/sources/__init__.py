@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hydra_peft.data import own_data
 from hydra_peft.data.sources._request import DataRequest
-from hydra_peft.registry import find_module, module_names
+from hydra_peft.registry import find_module, is_known
 
 if TYPE_CHECKING:
     from hydra_peft.data.promises import SeenLabels
@@ -35,7 +35,7 @@ __all__ = ["DataRequest", "describe", "labels_of", "load_task", "options_class"]
 
 def options_class(source: object) -> type[Any] | None:
     """Return the dataclass of the keys that ``source`` has of its own; None where it has none."""
-    if source not in module_names(sys.modules[__name__]):
+    if not is_known(sys.modules[__name__], source):
         return None
     return cast("type[Any] | None", getattr(_module(str(source)), "OPTIONS", None))
 

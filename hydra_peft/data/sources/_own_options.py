@@ -12,7 +12,7 @@ from hydra_peft.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
-    """How data is split that does not come so.
+    """Shares by which data is split that comes in one piece.
 
     Attributes:
         split: shares of train, val and test; None where all that is needed is there.

@@ -34,7 +34,7 @@ class GlueOptions:
     hub: bool = False
 
     def identity(self) -> dict[str, Any]:
-        """Return nothing: where data comes from its hash is recorded of."""
+        """Return no option: the data's hash is recorded, wherever it comes from."""
         return {}
 
 

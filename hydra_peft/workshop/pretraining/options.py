@@ -30,8 +30,10 @@ class Options:
         """Raise ValueError for sizes that cannot be trained with."""
         if min(self.steps, self.batch_size, self.threads, self.report_every) < 1:
             raise ValueError("steps, batch_size, threads and report_every must be at least 1")
-        if self.learning_rate <= 0.0 or self.warmup_steps < 0 or self.save_every < 0:
-            raise ValueError("learning_rate must be positive; other settings must not be negative")
+        if min(self.learning_rate, self.clip_norm) <= 0.0:
+            raise ValueError("learning_rate and clip_norm must be positive")
+        if min(self.warmup_steps, self.save_every, self.weight_decay) < 0:
+            raise ValueError("warmup_steps, save_every and weight_decay must not be negative")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is said of public weights: where they lie, whose they are, how they become a model's."""
+"""Public weights: their address, licence, and conversion to a model's."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ WORDS = {
 }
 
 
-def grid_text(planned: Sequence[PlannedJob], slots: int = 1) -> str:
+def plan_text(planned: Sequence[PlannedJob], slots: int = 1) -> str:
     """Print of ``sweep.dry_run=true``: state, time, overrides and folder of each job.
 
     Args:

@@ -1,0 +1,80 @@
+"""Plugins are found, named, hashed and refused."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from plugin_package import TEMPLATE, forget, importable
+
+from hydra_peft import checkout, plugins
+from hydra_peft.errors import UserError
+from hydra_peft.methods import method_class, method_names
+from hydra_peft.metrics import find_metric, metric_names
+
+MODULE = "peft_gain.gain"
+HASH = hashlib.sha256((TEMPLATE / "peft_gain" / "gain.py").read_bytes()).hexdigest()
+
+
+def test_an_installed_package_adds_names_and_yaml_files(tmp_path: Path) -> None:
+    assert "gain" not in method_names()
+    with importable(tmp_path / "site", installed=True) as conf:
+        assert "gain" in method_names()
+        assert "balanced_error" in metric_names()
+        assert method_class("gain").name == "gain"
+        assert not find_metric("balanced_error").higher_is_better
+        assert plugins.conf_roots() == [conf]
+        assert "gain" in checkout.options("method")
+        assert checkout.option("method", "gain")["targets"] == ["mlp.fc2"]
+        told = plugins.origin("hydra_peft.methods", "gain")
+        assert told == {
+            "module": MODULE,
+            "distribution": "peft-gain",
+            "version": "0.1.0",
+            "sha256": HASH,
+        }
+        assert plugins.origin("hydra_peft.methods", "lora") is None
+        assert plugins.hash_of(MODULE) == HASH
+        # What a record says is not imported, not even looked for.
+        assert plugins.hash_of("antigravity.nothing") is None
+    assert "gain" not in method_names()
+    assert plugins.hash_of(MODULE) is None
+
+
+def test_a_module_that_is_named_adds_what_it_offers(tmp_path: Path) -> None:
+    with importable(tmp_path / "site", installed=False):
+        with pytest.raises(UserError, match="method 'gain' is unknown"):
+            method_class("gain")
+        plugins.use([MODULE])
+        plugins.use([MODULE])
+        assert (plugins.used(), method_class("gain").name) == ([MODULE], "gain")
+        told = plugins.origin("hydra_peft.methods", "gain")
+        assert told == {"module": MODULE, "distribution": "", "version": "", "sha256": HASH}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("nowhere", None, "plugins: 'nowhere' cannot be imported by .*No module named 'nowhere'"),
+        ("broken", "1 / 0", r"plugins: 'broken' cannot be imported .*ZeroDivisionError"),
+        ("empty", "", "plugins: empty offers nothing: it binds none of METHOD, METRIC, .*load or"),
+        ("lora", "METHOD = 1", "plugins: lora has the name of hydra_peft.methods.lora"),
+    ],
+)
+def test_wrong_modules_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str | None, said: str
+) -> None:
+    if text is not None:
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UserError, match=said):
+        plugins.use([name])
+    forget()
+
+
+def test_an_entry_point_that_offers_nothing_is_refused(tmp_path: Path) -> None:
+    with importable(tmp_path / "site", installed=True):
+        (tmp_path / "site" / "peft_gain" / "gain.py").write_text("")
+        with pytest.raises(UserError, match=r"'gain' of peft-gain 0\.1\.0 is none: .* no METHOD"):
+            method_class("gain")
