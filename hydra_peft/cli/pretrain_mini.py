@@ -49,16 +49,21 @@ def parse_options(arguments: Sequence[str]) -> Options:
     """
     parser = _Parser(
         prog="python scripts/pretrain_mini.py",
+        usage="%(prog)s [vit|clip] [options]",
         description=DESCRIPTION,
         argument_default=argparse.SUPPRESS,  # what is left out is the options' own
     )
-    parser.add_argument("model", nargs="?", choices=tuple(MODELS), default="vit")
     parser.add_argument("--output", type=Path, help="the file of the (image) tower")
     for field in dataclasses.fields(PretrainOptions)[1:]:
         flag, kind = f"--{field.name.replace('_', '-')}", type(field.default)
         parser.add_argument(flag, type=kind, help=HELP.get(field.name))
-    given = vars(parser.parse_args(arguments))
-    file, options = MODELS[given.pop("model")]
+    # A word without a dash after an unknown flag is that flag's, not the model.
+    named = [*arguments[:1]] if not "".join(arguments[:1]).startswith("-") else []
+    given = vars(parser.parse_args(arguments[len(named) :]))
+    model = named[0] if named else "vit"
+    if model not in MODELS:
+        parser.error(f"{model!r} is no embedded model: choose one of {', '.join(MODELS)}")
+    file, options = MODELS[model]
     if "ramp" in given and options is ClipOptions:
         parser.error("--ramp is for vit, whose scenes grow harder")
     try:

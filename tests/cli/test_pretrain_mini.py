@@ -37,7 +37,7 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         (["--ramp", "2"], "ramp must be between 0 and 1, got 2.0"),
         (["--stps", "2"], "unrecognized arguments: --stps 2"),
         (["clip", "--ramp", "1"], "--ramp is for vit, whose scenes grow harder"),
-        (["bert"], r"argument model: invalid choice: 'bert' \(choose from"),
+        (["bert"], "'bert' is no embedded model: choose one of vit, clip"),
     ],
 )
 def test_wrong_settings_end_with_a_message(wrong: list[str], message: str) -> None:
