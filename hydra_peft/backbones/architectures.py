@@ -74,9 +74,10 @@ def build_architecture(
         classes = {"num_classes": projection or 0}
         options = {**classes, "drop_path_rate": drop_path, **own, **changes}
         try:
-            if own_class is not None:
-                return own_class(**changes)
-            return timm.create_model(base, pretrained=False, **options)
+            with _Undrawn():
+                if own_class is not None:
+                    return own_class(**changes)
+                return timm.create_model(base, pretrained=False, **options)
         except UserError:
             raise
         # What a constructor makes of odd values is its own: ZeroDivisionError, KeyError, ...
@@ -90,7 +91,7 @@ def build_architecture(
     sized = {} if image_size is None else {_SIZE_ARGUMENT: image_size}
     changes = {**arguments, **sized}
     if changes:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"), _Undrawn():
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
             cls = type(build({}))
             _check_arguments(cls, arguments)
             if image_size is not None:
