@@ -5,7 +5,9 @@ Beside our own modules there are plugins (:mod:`hydra_peft.plugins`).
 
 from __future__ import annotations
 
+import functools
 import importlib
+import os
 import pkgutil
 from types import ModuleType
 
@@ -15,8 +17,14 @@ from hydra_peft.errors import check_one_of
 
 def own_names(package: ModuleType) -> list[str]:
     """Return the public module names of ``package``, sorted; those with a leading _ are helpers."""
-    found = pkgutil.iter_modules(package.__path__)
-    return sorted(module.name for module in found if not module.name.startswith("_"))
+    folders = tuple(package.__path__)
+    return list(_names_in(folders, tuple(os.stat(folder).st_mtime_ns for folder in folders)))
+
+
+@functools.cache  # of every record of thousands the method is looked up
+def _names_in(folders: tuple[str, ...], changed: tuple[int, ...]) -> tuple[str, ...]:  # noqa: ARG001
+    found = pkgutil.iter_modules(folders)
+    return tuple(sorted(module.name for module in found if not module.name.startswith("_")))
 
 
 def module_names(package: ModuleType) -> list[str]:

@@ -7,61 +7,31 @@ anew each time.
 from __future__ import annotations
 
 import copy
-import functools
 import os
 import pickle  # of what is in memory: five times as quick as deepcopy
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-import omegaconf
 from hydra._internal import config_loader_impl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.defaults_list import DefaultsList, Overrides
-from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
-from hydra.plugins.config_source import ConfigResult, ConfigSource
-from omegaconf import DictConfig, grammar_parser
+from omegaconf import DictConfig
+
+from hydra_peft.cli.parsed_once import parse_once
 
 Loader = config_loader_impl.ConfigLoaderImpl
 
 
 def remember() -> None:
-    """Let Hydra parse each yaml file, word and interpolation, and compose each choice, once."""
-    _yaml_files()
-    _interpolations()
+    """Let Hydra parse each word and compose each choice of options once."""
+    parse_once()
     _words()
     _defaults_lists()
     _options()
-
-
-def _yaml_files() -> None:
-    Plugins.instance()
-    source = SourcesRegistry.instance().resolve("file")
-    load = source.load_config
-    parsed: dict[object, bytes] = {}
-
-    def load_once(self: ConfigSource, config_path: str) -> ConfigResult:
-        path = os.path.join(self.path, self._normalize_file_name(config_path))
-        try:
-            told = os.stat(path)
-        except OSError:
-            return load(self, config_path)
-        key = (self.path, self.provider, config_path, *_version(told))
-        if key not in parsed:
-            parsed[key] = pickle.dumps(load(self, config_path))
-        return cast(ConfigResult, pickle.loads(parsed[key]))
-
-    source.load_config = load_once  # type: ignore[method-assign]
-
-
-def _interpolations() -> None:
-    parse_once = functools.lru_cache(maxsize=4096)(grammar_parser.parse)
-    for module in (omegaconf.base, omegaconf._utils):
-        module.parse = parse_once  # type: ignore[attr-defined]
 
 
 def _words() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hydra_peft.adaptation.adaptable import (
@@ -87,14 +87,14 @@ def inject(
         for parameter, trainable in trainable_before.items():
             parameter.requires_grad_(trainable)
         raise
-    trained = _trained(model, head_names)
+    trained, fixed = _trained(model, head_names), _fixed(model)
     done = Adaptation(
         method,
         tuple(layers),
         head_names,
         trained=tuple(names[0] for names in trained),
-        shared=tuple(names for names in trained if len(names) > 1),
-        fixed=_fixed(model),
+        shared=tuple(names for names in (*trained, *_frozen(fixed)) if len(names) > 1),
+        fixed=tuple(names[0] for names, _ in fixed),
         computed=computed,
     )
     keep_adaptation(model, done)
@@ -173,14 +173,20 @@ def _trained(model: nn.Module, head: tuple[str, ...]) -> list[tuple[str, ...]]:
     return list(names.values())
 
 
-def _fixed(model: nn.Module) -> tuple[str, ...]:
-    """Return the first name of each tensor that adapters hold beside ``base`` and do not train."""
-    names: dict[int, str] = {}
+def _fixed(model: nn.Module) -> list[tuple[tuple[str, ...], Tensor]]:
+    """Return the names of each tensor that adapters hold beside ``base`` and do not train."""
+    found: dict[int, tuple[tuple[str, ...], Tensor]] = {}
     for layer, _, adapter in carriers(model):
         for name, tensor in adapter.state_dict(keep_vars=True).items():
             if not tensor.requires_grad and not name.startswith("base."):
-                names.setdefault(id(tensor), f"{layer}.{name}")
-    return tuple(names.values())
+                names, _ = found.get(id(tensor), ((), tensor))
+                found[id(tensor)] = ((*names, f"{layer}.{name}"), tensor)
+    return list(found.values())
+
+
+def _frozen(fixed: Sequence[tuple[tuple[str, ...], Tensor]]) -> list[tuple[str, ...]]:
+    """Return the names of the parameters among ``fixed``."""
+    return [names for names, tensor in fixed if isinstance(tensor, nn.Parameter)]
 
 
 def set_training_mode(model: nn.Module) -> None:

@@ -93,10 +93,10 @@ def _trained(model: nn.Module, done: Adaptation, tensors: dict[str, Tensor]) -> 
             "go on with the plain model."
         )
     for first, *others in done.shared:
-        if apart := [name for name in others if named.get(name) is not named[first]]:
+        if apart := [name for name in others if named.get(name) is not named.get(first)]:
             raise UserError(
-                f"'{first}' and '{apart[0]}' were one parameter that method '{done.method.name}' "
-                "trains, and are two by now (to_empty(), or load_state_dict with assign=True): "
+                f"'{first}' and '{apart[0]}' were one parameter of method '{done.method.name}', "
+                "and are two by now (to_empty(), or load_state_dict with assign=True): "
                 "make them one again, or load the saved adapter on a fresh model."
             )
     adapter = {name: named[name] for name in done.trained if id(named[name]) not in head}

@@ -69,12 +69,18 @@ def lora_options(folder: Path) -> dict[str, Any]:
             f"{path} has r={quoted(rank)} and lora_alpha={quoted(alpha)}: expected a positive "
             "whole number and a number other than 0."
         )
+    dropout = config.get("lora_dropout") or 0.0
+    if not is_finite(dropout):
+        raise UserError(f"{path} has lora_dropout={quoted(dropout)}: expected a number.")
+    for key in ("use_rslora", "lora_bias"):
+        if config.get(key) not in (True, False, None):
+            raise UserError(f"{path} has {key}={quoted(config[key])}: expected true or false.")
     root = bool(config.get("use_rslora"))
     return {
         "rank": rank,
         "scale": float(alpha),
         "rank_scale": "alpha_over_sqrt_r" if root else "alpha_over_r",
-        "dropout": float(config.get("lora_dropout") or 0.0),
+        "dropout": float(dropout),
         "dropout_at": "input",
         "bias": bool(config.get("lora_bias")),
         "init": "kaiming",

@@ -122,7 +122,7 @@ def _check_backbone(model: nn.Module, header: dict[str, str], path: Path) -> Non
     """Check the backbone where the file is an export of ours, which says what it was made on."""
     try:
         said = json.loads(header.get(BACKBONE, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         raise UserError(f"{path}: its header says nothing readable under '{BACKBONE}': edited?")

@@ -28,7 +28,8 @@ class Adaptation:
         head: names of the head's modules.
         trained: names of what the method trains beside the head: parameters of adapters, and
             of the backbone where it is not frozen.
-        shared: all names of each of ``trained`` that has several, the first one first.
+        shared: all names of each parameter of ``trained`` and ``fixed`` that has several, the first
+            one first.
         fixed: names of what else adapters hold, which is saved with them: frozen factors, buffers.
         computed: names of the tensors that were computed from parameters already, see
             :func:`~hydra_peft.adaptation.adaptable.computed_tensors`.

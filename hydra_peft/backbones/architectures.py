@@ -67,22 +67,17 @@ def build_architecture(
 
     own_class = _own_class(architecture)
     base, own = EMBEDDED.get(architecture, (architecture, {}))
-    if own_class is None and not timm.is_model(base):
-        listed = (name for module in _MODULES for name in timm.list_models(module=module))
-        names = [*EMBEDDED, *module_names(models), *listed]
-        close = near(architecture.split(".")[0], names) or list(EMBEDDED)
-        raise UserError(
-            f"model.architecture '{architecture}' is unknown to timm; near names: "
-            f"{', '.join(close)}."
-        )
+    if own_class is None:
+        _check_known(base, architecture)
 
     def build(changes: Mapping[str, Any]) -> nn.Module:
         classes = {"num_classes": projection or 0}
         options = {**classes, "drop_path_rate": drop_path, **own, **changes}
         try:
-            if own_class is not None:
-                return own_class(**changes)
-            return timm.create_model(base, pretrained=False, **options)
+            with _Undrawn():
+                if own_class is not None:
+                    return own_class(**changes)
+                return timm.create_model(base, pretrained=False, **options)
         except UserError:
             raise
         # What a constructor makes of odd values is its own: ZeroDivisionError, KeyError, ...
@@ -96,28 +91,52 @@ def build_architecture(
     sized = {} if image_size is None else {_SIZE_ARGUMENT: image_size}
     changes = {**arguments, **sized}
     if changes:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"), _Undrawn():
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
             cls = type(build({}))
             _check_arguments(cls, arguments)
-            if sized and _SIZE_ARGUMENT not in _parameters(cls):
-                raise UserError(
-                    f"model.image_size={image_size} cannot be chosen: {cls.__name__} does "
-                    "not take images of another size; leave it out, or choose another model."
-                )
+            if image_size is not None:
+                _check_resizable(cls, image_size)
             _check_size(build(changes), architecture, arguments)
     model = build(changes)
     if image_size is not None:
         _check_patches(model, image_size, architecture)
-    fed = own_class is not None or _side_lengths(model) is not None
-    if not hasattr(model, "reset_classifier") or not fed:
+    if own_class is None:
+        _check_fed(model, architecture, arguments)
+    if projection is not None:
+        keep_projection(model, projection)
+    return model
+
+
+def _check_known(base: str, architecture: str) -> None:
+    """Check that timm has a model called ``base``, offer near names of ``architecture``."""
+    import timm
+
+    if timm.is_model(base):
+        return
+    listed = (name for module in _MODULES for name in timm.list_models(module=module))
+    names = [*EMBEDDED, *module_names(models), *listed]
+    close = near(architecture.split(".")[0], names) or list(EMBEDDED)
+    raise UserError(
+        f"model.architecture '{architecture}' is unknown to timm; near names: {', '.join(close)}."
+    )
+
+
+def _check_resizable(cls: type, image_size: int) -> None:
+    if _SIZE_ARGUMENT not in _parameters(cls):
+        raise UserError(
+            f"model.image_size={image_size} cannot be chosen: {cls.__name__} does not take images "
+            "of another size; leave it out, or choose another model."
+        )
+
+
+def _check_fed(model: nn.Module, architecture: str, arguments: Mapping[str, Any]) -> None:
+    """Check that a model of timm's takes patches of images and that its head can be replaced."""
+    if not hasattr(model, "reset_classifier") or _side_lengths(model) is None:
         raise UserError(
             f"{described(architecture, arguments)} is a {type(model).__name__}, which does not "
             "take images of one size in patches, or whose head cannot be replaced: choose another, "
             "such as vit_small_patch16_224."
         )
-    if projection is not None:
-        keep_projection(model, projection)
-    return model
 
 
 class _Undrawn(TorchFunctionMode):

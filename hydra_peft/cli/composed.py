@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from hydra_peft import checkout
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.train import register
 from hydra_peft.config.check import check_config
+from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 
@@ -22,11 +24,11 @@ def composing() -> Iterator[Callable[[Sequence[str]], RunConfig]]:
     register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(checkout.CONF), version_base="1.3"):
-        yield _checked
+        yield functools.partial(_checked, Resolved())
 
 
-def _checked(words: Sequence[str]) -> RunConfig:
+def _checked(resolved: Resolved, words: Sequence[str]) -> RunConfig:
     try:
-        return check_config(compose("train", [*words]))
+        return check_config(compose("train", [*words]), resolved)
     except COMPOSITION_ERRORS as error:
         raise UserError(one_sentence(error)) from None

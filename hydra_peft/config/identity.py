@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.config.grid import opened, shortened_keys
@@ -66,18 +67,7 @@ def science(config: RunConfig) -> dict[str, Any]:
     """
     from hydra_peft.backbones.image_sizes import own_size
 
-    groups: dict[str, Any] = {}
-    for group, left_out in NOT_SCIENCE.items():
-        part = getattr(config, group)
-        values = (
-            part.identity() if group in ("optimizer", "scheduler") else dataclasses.asdict(part)
-        )
-        usual = _USUAL.get(group, {})
-        groups[group] = {
-            key: value
-            for key, value in values.items()
-            if key not in left_out and not (key in usual and usual[key] == value)
-        }
+    groups = {group: _counted(config, group) for group in NOT_SCIENCE}
     if config.model.image_size == own_size(config.model.architecture):
         groups["model"].pop("image_size", None)
     if (head := config.head.identity()) != _USUAL_HEAD:
@@ -98,20 +88,35 @@ def science(config: RunConfig) -> dict[str, Any]:
         # What is asked for is the search; what it chose is part of the result.
         groups = opened(config, groups, TUNED)
         groups["protocol"]["grid"] = shortened_keys(config.protocol.grid)
-    else:
-        del groups["protocol"]["grid"]
-        for key in ("trial_epochs", "trial_selection"):
-            groups["protocol"].pop(key, None)
-    if not config.chooses:
-        groups["protocol"].pop("tune_seed", None)
-    if not config.protocol.tune or config.protocol.search == "grid":
-        del groups["protocol"]["search"]
-    if not config.protocol.tune or config.protocol.search != "optuna":
-        # The grid itself says how many are tried.
-        del groups["protocol"]["trials"]
+    for key in _idle(config):
+        groups["protocol"].pop(key, None)
     if origins := plugin_origins(config):
         groups["plugins"] = origins
     return {**groups, "seed": config.seed, "precision": config.precision}
+
+
+def _counted(config: RunConfig, group: str) -> dict[str, Any]:
+    """Return the values of ``group`` that count, less those that say what held before them."""
+    part, usual = getattr(config, group), _USUAL.get(group, {})
+    values = part.identity() if group in ("optimizer", "scheduler") else dataclasses.asdict(part)
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in NOT_SCIENCE[group] and not (key in usual and usual[key] == value)
+    }
+
+
+def _idle(config: RunConfig) -> Iterator[str]:
+    """Yield the keys of ``protocol`` on searches that this run does not do."""
+    tune, search = config.protocol.tune, config.protocol.search
+    if not tune:
+        yield from ("grid", "trial_epochs", "trial_selection")
+    if not config.chooses:
+        yield "tune_seed"
+    if not tune or search == "grid":
+        yield "search"
+    if not tune or search != "optuna":
+        yield "trials"  # the grid itself says how many are tried
 
 
 def plugin_origins(config: RunConfig) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,11 +46,8 @@ class Tokenizer:
         self.path = tokenizer_file(path)
         use = "text is tokenised with the package tokenizers"
         library = optional_package("tokenizers", extra="text", use=use)
-        try:
+        with _told(f"{self.path} is no tokenizer of Hugging Face form"):
             self._library = library.Tokenizer.from_file(str(self.path))
-        except Exception as error:  # the library raises nothing narrower
-            said = shortened(str(error).splitlines()[0], 200).rstrip(".")
-            raise UserError(f"{self.path} is no tokenizer of Hugging Face form ({said}).") from None
         self.sha256 = sha256_of(self.path, links=True)  # as the cache of the hub has them
         ids = self._library.get_vocab(with_added_tokens=True)
         self.size = max(ids.values(), default=-1) + 1
@@ -73,17 +72,24 @@ class Tokenizer:
         Returns:
             ``tokens`` int32, and ``segments`` uint8 where the tokenizer tells the texts of a pair
             apart.
+
+        Raises:
+            UserError: the file makes of a text no tokens, more than ``max_length``, ids that no
+                token of it has, or an error.
         """
-        self._library.no_padding()
-        self._library.enable_truncation(max_length, strategy="longest_first")
+        with _told(f"{self.path} makes no tokens of a text"):
+            self._library.no_padding()
+            self._library.enable_truncation(max_length, strategy="longest_first")
         ids: list[torch.Tensor] = []
         kinds: list[torch.Tensor] = []
         lengths: list[int] = []
         for start in range(0, len(texts), _AT_ONCE):
             columns = [column[start : start + _AT_ONCE] for column in texts.columns]
             rows: Any = columns[0] if len(columns) == 1 else zip(*columns, strict=True)
-            found = self._library.encode_batch(list(rows))
+            with _told(f"{self.path} makes no tokens of a text"):
+                found = self._library.encode_batch(list(rows))
             lengths += [len(one) for one in found]
+            self._check(found, max_length)
             ids.append(torch.tensor([i for one in found for i in one.ids], dtype=torch.int32))
             kinds.append(torch.tensor([i for one in found for i in one.type_ids]).to(torch.uint8))
         counts = torch.tensor(lengths, dtype=torch.int64)
@@ -91,6 +97,32 @@ class Tokenizer:
         if (segments := torch.cat(kinds)).any():
             encoded["segments"] = Ragged(segments, counts)
         return encoded
+
+    def _check(self, found: list[Any], max_length: int) -> None:
+        lengths = [len(one) for one in found]
+        if not 1 <= min(lengths) <= max(lengths) <= max_length:
+            raise UserError(
+                f"{self.path} makes {min(lengths)} to {max(lengths)} tokens of a text where 1 to "
+                f"{max_length} were asked for: what it puts around texts (post_processor) is not "
+                "that of a RoBERTa or BERT, or is longer than data.max_length."
+            )
+        if (highest := max(max(one.ids) for one in found)) >= self.size:
+            raise UserError(
+                f"{self.path} puts the id {highest:,} beside texts, which no token of its "
+                "vocabulary has: save the tokenizer again."
+            )
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn whatever the library raises into one sentence, which begins with ``what``."""
+    try:
+        yield
+    except BaseException as error:  # nothing narrower, and Rust's panics are no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        said = shortened((str(error).splitlines() or [""])[0], 200).rstrip(".")
+        raise UserError(f"{what} ({said}).") from None
 
 
 class Encoding(NamedTuple):

@@ -135,17 +135,9 @@ def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:
     """
     return build_backbone(
         model.architecture,
-        arguments=model.arguments,
-        drop_path=model.drop_path,
-        checkpoint=model.checkpoint,
         pretrained=model.pretrained,
         seed=derive_seed(seed, "backbone"),
-        remedy=model.remedy,
-        image_size=model.image_size,
-        antialias=model.antialias,
-        hub=model.hub,
-        tokenizer=model.tokenizer,
-        projection=model.projection,
+        **model.backbone,
     )
 
 

@@ -250,10 +250,8 @@ def reevaluate(
     where = resolve_device(device)
     doubts: list[str] = []
     run = rebuild(folder, checkpoint=checkpoint, doubts=doubts)
-    threads = run.record.hardware.get("threads")
-    if where.type == "cpu" and type(threads) is int and 1 <= threads <= MAX_THREADS:
-        # Another number of threads sums in another order, which can flip a close call.
-        torch.set_num_threads(threads)
+    if where.type == "cpu":
+        _set_threads(run.record)
     splits = load_scored_splits(run, splits_scored(run.config), cache=cache, data=data)
     model = run.model.to(where)
     arguments: dict[str, Any] = {
@@ -261,13 +259,7 @@ def reevaluate(
         "device": where,
         "precision": run.config.precision,
     }
-    task, stored = run.config.task(), dict[str, Score | None]()
-    for name, split in splits.items():
-        path = folder / predictions_name(name, run.record.split)
-        try:
-            stored[name] = score_stored(path, task, split.targets)
-        except UserError as error:
-            doubts.append(str(error))
+    task, stored = run.config.task(), _stored_scores(run, splits, doubts)
 
     def score() -> dict[str, Score]:
         return {name: evaluate(model, task, split, **arguments) for name, split in splits.items()}
@@ -291,6 +283,28 @@ def reevaluate(
         for n in splits
     }
     return Comparison(run.record, scores, tuple(doubts), why)
+
+
+def _set_threads(record: Record) -> None:
+    """Set torch to the number of threads of the run: another sums in another order, which can flip
+    a close call."""
+    threads = record.hardware.get("threads")
+    if type(threads) is int and 1 <= threads <= MAX_THREADS:
+        torch.set_num_threads(threads)
+
+
+def _stored_scores(
+    run: RebuiltRun, splits: Mapping[str, Split], doubts: list[str]
+) -> dict[str, Score | None]:
+    """Return the scores of the outputs that the run kept; of damaged ones add to ``doubts``."""
+    stored: dict[str, Score | None] = {}
+    for name, split in splits.items():
+        path = run.folder / predictions_name(name, run.record.split)
+        try:
+            stored[name] = score_stored(path, run.config.task(), split.targets)
+        except UserError as error:
+            doubts.append(str(error))
+    return stored
 
 
 def split_hash(description: Mapping[str, Any], split: str) -> str:

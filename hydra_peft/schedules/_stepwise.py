@@ -7,7 +7,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 from hydra_peft.errors import UserError
-from hydra_peft.schedules._base import LearningRate, Schedule
+from hydra_peft.schedules._base import EndRate, Epochs, LearningRate, Schedule
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,26 @@ class Stepwise(Schedule):
         return rate
 
 
-def check_no_period(name: str, period: int | None) -> None:
-    """Check that a schedule that ends with training is given no other length.
+@dataclass(frozen=True)
+class Decaying(Stepwise):
+    """A decay to ``min_lr``, which the step after the last one would reach.
 
-    Raises:
-        UserError: it is.
+    Attributes:
+        min_lr: learning rate at the end.
+        period_epochs: None; only ``timm_cosine`` has a period of its own.
     """
-    if period is not None:
-        raise UserError(
-            "scheduler.period_epochs is for scheduler.name=timm_cosine: the decay of "
-            f"scheduler.name={name} always ends with training."
-        )
+
+    min_lr: EndRate
+    period_epochs: Epochs | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.period_epochs is not None:
+            raise UserError(
+                "scheduler.period_epochs is for scheduler.name=timm_cosine: the decay of "
+                f"scheduler.name={self.name} always ends with training."
+            )
+
+    def ends(self) -> dict[str, float]:
+        """Return both ends."""
+        return {"min_lr": self.min_lr, **super().ends()}

@@ -185,18 +185,7 @@ class _Planner:
 def _weights(config: RunConfig) -> Weights:
     model = config.model
     if model.pretrained:
-        check_weights(  # headers first: files are large
-            model.architecture,
-            arguments=model.arguments,
-            drop_path=model.drop_path,
-            checkpoint=model.checkpoint,
-            remedy=model.remedy,
-            image_size=model.image_size,
-            antialias=model.antialias,
-            hub=model.hub,
-            tokenizer=model.tokenizer,
-            projection=model.projection,
-        )
+        check_weights(model.architecture, **model.backbone)  # headers first: files are large
     return load_backbone(model, config.seed)[1]
 
 

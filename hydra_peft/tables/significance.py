@@ -160,25 +160,6 @@ def _interval(ends: tuple[float, float], digits: int) -> str:
 
 
 def _tests(part: Part, members: list[Pair]) -> Sheet:
-    lines = []
-    for pair in members:
-        test, over = pair.test, pair.over_tasks
-        interval = over.interval if over else None
-        digits = part.table.measures[pair.compared[0]].decimals(2)
-        lines.append(
-            {
-                "pair": _vs(pair),
-                "tasks": f"{len(pair.compared)}",
-                "mean difference": rounded(over.value, digits, sign=True) if over else "-",
-                "95% interval": _interval(interval, digits) if interval else "-",
-                "seeds": f"{over.count}" if over else "0",
-                "wins-ties-losses": _score(pair.tasks_won),
-                "Wilcoxon W": "-" if test.statistic is None else f"{test.statistic:g}",
-                "p": "-" if test.p is None else f"{test.p:.2g}",
-                "n": f"{test.pairs}",
-                "found by": _how(test),
-            }
-        )
     below = [
         f"Differences: {_differences(part)}, seed by seed where both rows have the "
         "seed, then the mean over the tasks that both have; its 95% interval is Student's t over "
@@ -204,7 +185,25 @@ def _tests(part: Part, members: list[Pair]) -> Sheet:
     for tasks, names in others.items():
         where = "" if len(names) == len(members) else f"{'; '.join(names)}: "
         below.append(f"{where}left out, as of another scale: {tasks}.")
-    return _sheet(part, "differences", lines, below)
+    return _sheet(part, "differences", [_test_line(part, pair) for pair in members], below)
+
+
+def _test_line(part: Part, pair: Pair) -> dict[str, str]:
+    test, over = pair.test, pair.over_tasks
+    interval = over.interval if over else None
+    digits = part.table.measures[pair.compared[0]].decimals(2)
+    return {
+        "pair": _vs(pair),
+        "tasks": f"{len(pair.compared)}",
+        "mean difference": rounded(over.value, digits, sign=True) if over else "-",
+        "95% interval": _interval(interval, digits) if interval else "-",
+        "seeds": f"{over.count}" if over else "0",
+        "wins-ties-losses": _score(pair.tasks_won),
+        "Wilcoxon W": "-" if test.statistic is None else f"{test.statistic:g}",
+        "p": "-" if test.p is None else f"{test.p:.2g}",
+        "n": f"{test.pairs}",
+        "found by": _how(test),
+    }
 
 
 def _how(test: SignedRank) -> str:

@@ -101,6 +101,9 @@ def test_what_we_exported_comes_back(
         ({"r": 4}, r"the LoRA on 'blocks\.0\.attn\.qkv' has .* and r=4 on a linear layer 24->72"),
         ({"r": "3"}, r"r='3' and lora_alpha=5: expected a positive"),
         ({"lora_alpha": 0}, r"lora_alpha=0: expected"),
+        ({"lora_dropout": "x"}, "lora_dropout='x': expected a number"),
+        ({"lora_dropout": [1]}, r"lora_dropout=\[1\]: expected a number"),
+        ({"use_rslora": "false"}, "use_rslora='false': expected true or false"),
         ({"lora_bias": True}, r"the LoRA on .* has "),
     ],
 )
@@ -139,6 +142,9 @@ def test_broken_files_are_told(tmp_path: Path) -> None:
         hydra_peft.load_peft(small(), tmp_path)
     write_tensors(path, {n: t for n, t in tensors.items() if "lora" not in n}, {})
     with pytest.raises(UserError, match=r"has no tensors called lora_A and lora_B"):
+        hydra_peft.load_peft(small(), tmp_path)
+    write_tensors(path, tensors, {"hydra_peft_backbone": "[" * 100_000})
+    with pytest.raises(UserError, match=r"its header says nothing readable under 'hydra_peft_bac"):
         hydra_peft.load_peft(small(), tmp_path)
     path.rename(tmp_path / "adapter_model.bin")
     with pytest.raises(UserError, match=r"adapter_model\.bin, a pickle, which can run code"):

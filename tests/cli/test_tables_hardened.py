@@ -139,6 +139,8 @@ def test_no_table_waits_for_torch(root: Path, tmp_path: Path) -> None:
     common = [f"runs={tmp_path}/runs", f"out={tmp_path}"]
     script = (
         "import sys\n"
+        "import hydra_memo\n"
+        "hydra_memo.remember()\n"
         "from hydra_peft.cli import tables\n"
         "for words in ([], ['table=1'], ['table=4'], ['table=12'], ['compare=all']):\n"
         f"    sys.argv = ['tables.py', *words, *{common!r}]\n"
@@ -148,7 +150,7 @@ def test_no_table_waits_for_torch(root: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": f"{root}:{root}/tests"},
         capture_output=True,
         text=True,
         check=False,

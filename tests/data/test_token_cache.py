@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import logging
 from pathlib import Path
 
@@ -81,6 +83,29 @@ def test_pairs_differ_from_their_texts_end_to_end() -> None:
     one, other = Texts((["a", "b c"], ["b", "d"])), Texts((["a b", "b"], ["", "c d"]))
     assert one.sha256 != other.sha256
     assert len({bytes(row) for row in torch.cat([one.hashes, other.hashes]).numpy()}) == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("model.unk_token", "<none>", r"makes no tokens of a text \(WordLevel error: Missing"),
+        ("post_processor.special_tokens", {}, r"makes no tokens of a text \(no entry found"),
+        ("post_processor", None, "makes 0 to 3 tokens of a text where 1 to 8 were asked for"),
+        ("post_processor.special_tokens.<s>.ids", [9] * 9, "makes 10 to 13 tokens of a text"),
+        ("post_processor.special_tokens.<s>.ids", [2**31], "puts the id 2,147,483,648 beside"),
+    ],
+)
+def test_a_tokenizer_that_fits_no_text_is_one_sentence(
+    tmp_path: Path, key: str, value: object, said: str
+) -> None:
+    path = save_tokenizer(tmp_path) / "tokenizer.json"
+    content = json.loads(path.read_text())
+    *way, last = key.split(".")
+    place = functools.reduce(lambda node, name: node[name], way, content)
+    place[last] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=said):
+        Tokenizer(path).encode(Texts((["the zebra sat", ""],)), 8)
 
 
 def test_texts_for_a_model_of_images_are_a_sentence() -> None:

@@ -34,7 +34,7 @@ def made(compose_train: Compose, tmp_path_factory: pytest.TempPathFactory) -> Pa
     for name, words in {
         "a": ["dataset=mini/digits", "seed=0"],
         "b": ["dataset=mini/digits", "seed=1"],
-        "c": ["dataset=mini/cells", "seed=0"],
+        "c": ["dataset=mini/texture", "seed=0"],
         "d": ["dataset=mini/digits", "seed=0", "model.pretrained=false"],
         "e": ["dataset=mini/digits", "seed=0", "method=lora"],
     }.items():
@@ -80,7 +80,7 @@ def test_numbers_by_hand(runs: Path, cache: Path) -> None:
     pretrained = summary[
         ~summary["setting"].str.contains("RANDOM") & (summary["measure"] == "similarity")
     ].set_index("task")
-    assert list(pretrained.index) == ["cells", "digits", "(mean over tasks)"]
+    assert list(pretrained.index) == ["digits", "texture", "(mean over tasks)"]
     own = table.set_index("folder")["similarity_sequential"]
     digits = (own["a"] + own["b"]) / 2
     assert pretrained["sequential"]["digits"] == pytest.approx(digits)

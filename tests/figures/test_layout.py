@@ -13,7 +13,7 @@ from hydra_peft.figures._style import COLUMN, PAGE, in_lines, text_width
 from hydra_peft.runs.record import Record
 
 FEW = {"a": [80.0, 82.0, 81.0], "b": [50.0, 54.0, 51.0]}
-MANY = {f"{name}{n}": [50.0 + n, 55.0] for n in range(3) for name in ("long_name_", "b", "c")}
+MANY = {f"{name}{n}": [50.0 + n, 55.0] for n in range(2) for name in ("long_name_", "b", "c")}
 LONG = {"a_name_of_a_task_with_some_sixty_letters_in_it_and_then_more": [50.0, 51.0], "b": [9.0, 8]}
 
 
@@ -28,7 +28,7 @@ def runs(kind: str) -> list[Record]:
         far = {f"optimizer.option{n}": "x" * 20 for n in range(6)}
         made += scores("hydra", by_task, settings=far) + scores("lora", by_task, rank=8)
     if kind == "many":
-        ranks = (2, 8, 16, 32)
+        ranks = (2, 8)
         made += [run for rank in ranks for run in scores("hydra", by_task, rank=rank)]
     return made
 
@@ -55,9 +55,6 @@ def test_nothing_overlaps(tmp_path: Path, name: str, kind: str) -> None:
             assert min(part.x1, other.x1) - max(part.x0, other.x0) < 2 or (
                 min(part.y1, other.y1) - max(part.y0, other.y0) < 2
             )
-    if kind == "few":
-        files = save(made, data, tmp_path / "out" / name)
-        assert {file.suffix for file in files} == {".pdf", ".png", ".txt", ".csv"}
 
 
 @pytest.mark.parametrize("name", ["pareto", "curves", "gain", "ranks"])
@@ -68,7 +65,8 @@ def test_names_are_no_formulas(tmp_path: Path, name: str) -> None:
     figure = find_figure(name)
     data = figure.data(put(tmp_path / "runs", *made), figure.settings())
     picture = figure.draw(data)
-    save(picture, data, tmp_path / "out" / name)  # what cannot be typeset raises here
+    files = save(picture, data, tmp_path / "out" / name)  # what cannot be typeset raises here
+    assert {file.suffix for file in files} == {".pdf", ".png", ".txt", ".csv"}
     texts = [text for text in picture.findobj(Text) if "$" in text.get_text()]
     assert texts
     assert not any(text.get_parse_math() for text in texts)

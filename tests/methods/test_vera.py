@@ -13,6 +13,7 @@ from stock_vit import vit_b16
 from torch import Tensor, nn
 
 import hydra_peft
+from hydra_peft.errors import UserError
 
 
 class Net(nn.Module):
@@ -88,6 +89,16 @@ def test_random_factors_are_shared_frozen_and_saved_once(tmp_path: Path) -> None
     fresh = copy.deepcopy(net)
     hydra_peft.load_adapter(fresh, tmp_path)
     assert torch.equal(fresh(x), ours(x))
+
+
+def test_random_factors_that_came_apart_are_refused(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        net = Net()
+    hydra_peft.inject(net, "vera", targets=["up", "down"], rank=4)
+    net.load_state_dict({n: torch.zeros(t.shape) for n, t in net.state_dict().items()}, assign=True)
+    for act in (hydra_peft.count_parameters, lambda net: hydra_peft.save_adapter(net, tmp_path)):
+        with pytest.raises(UserError, match=r"'up\.down' and 'down\.down' were one parameter"):
+            act(net)
 
 
 def test_count() -> None:

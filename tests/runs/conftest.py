@@ -51,8 +51,8 @@ def shallow() -> list[str]:
 
 @pytest.fixture
 def model() -> list[str]:
-    """Words that choose the model; a module that is not about it may take ``shallow``."""
-    return []
+    """Words that choose the model; a module that is about its weights has its own."""
+    return SHALLOW
 
 
 @pytest.fixture

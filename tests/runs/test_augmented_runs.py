@@ -80,6 +80,7 @@ def test_images_of_other_kinds_of_tasks_may_change(do: Do, extra_tasks: Path, ta
     assert outcome.record.status == "completed"
 
 
+@pytest.mark.parametrize("model", [[]], ids=["pretrained"])
 def test_text_is_refused_before_anything_is_loaded(
     configure: Callable[..., RunConfig], extra_tasks: Path
 ) -> None:

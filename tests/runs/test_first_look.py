@@ -155,7 +155,7 @@ def test_a_folder_without_permission(
     (tmp_path / "runs").chmod(0o700)
 
 
-def test_mistakes_are_told_without_torch(tmp_path: Path) -> None:
+def test_mistakes_are_told_without_torch(root: Path, tmp_path: Path) -> None:
     cases = [
         ["method.rank=100000"],
         ["optimizer.lr=-1"],
@@ -172,6 +172,8 @@ def test_mistakes_are_told_without_torch(tmp_path: Path) -> None:
     paths = [f"paths.runs={tmp_path}/r", f"paths.cache={tmp_path}/c"]
     probe = (
         "import sys\n"
+        "import hydra_memo\n"
+        "hydra_memo.remember()\n"
         "from hydra.core.global_hydra import GlobalHydra\n"
         "from hydra_peft.cli import train\n"
         f"for words in {cases!r}:\n"
@@ -181,7 +183,12 @@ def test_mistakes_are_told_without_torch(tmp_path: Path) -> None:
         "    assert not {'torch', 'timm'} & set(sys.modules), words\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=tmp_path
+        [sys.executable, "-c", probe],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{root}:{root}/tests"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("error: ") == len(cases)

@@ -21,6 +21,12 @@ from hydra_peft.tensor_files import read_tensors
 Do = Callable[..., Outcome]
 
 
+@pytest.fixture
+def model() -> list[str]:
+    """Runs here choose a text encoder of their own."""
+    return []
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_folder(tmp_path_factory.mktemp("weights") / "tiny")

@@ -154,6 +154,7 @@ def test_a_resumed_run_is_one_row_with_its_last_values(
     assert row.metrics["train/loss"] == pytest.approx(outcome.record.training["loss"])
 
 
+@pytest.mark.parametrize("model", [[]], ids=["pretrained"])
 def test_a_failure_is_shown_until_the_run_is_taken_up_again(
     do: Do, tab: Callable[[], dict[str, Row]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,12 @@ class PlainHydra(nn.Module):
         return out + self.parallel(x) + self.sequential(out)
 
 
+@pytest.fixture
+def model() -> list[str]:
+    """The original starts from the pretrained weights."""
+    return []
+
+
 def plain_model(classes: int) -> nn.Module:
     arguments = {**VIT_MINI, "drop_path_rate": 0.1, "num_classes": 0}
     model = timm.create_model("vit_tiny_patch16_224", pretrained=False, **arguments)

@@ -30,6 +30,12 @@ SHALLOW = ["model.pretrained=false", "+model.arguments.depth=2"]
 
 
 @pytest.fixture
+def model() -> list[str]:
+    """What peft saved is of the pretrained model."""
+    return []
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A Hydra of rank 2+2 in peft's form, on two blocks of vit_mini."""
     shape = {**VIT_MINI, "depth": 2}

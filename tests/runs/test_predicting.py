@@ -125,6 +125,7 @@ def test_classes_have_numbers_where_the_record_has_no_names(folder: Path, tmp_pa
         assert load_run(copied, device="cpu").class_names == tuple(map(str, range(10)))
 
 
+@pytest.mark.parametrize("model", [[]], ids=["pretrained"])
 def test_runs_that_cannot_be_used_are_told(
     do: Callable[..., Outcome],
     extra_tasks: Path,

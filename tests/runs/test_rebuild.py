@@ -33,7 +33,7 @@ def rebuild(folder: Path, cache: Path):  # type: ignore[no-untyped-def]
     "overrides",
     [
         ["method=hydra", "method.scale=4.5"],
-        ["method=lora", "model.pretrained=false", "seed=3"],
+        ["method=lora", "model.pretrained=true", "~model.arguments.depth", "seed=3"],
         ["method=seqlora", "method.rank=3"],
         ["method=linear"],
         ["method=full"],
@@ -55,6 +55,7 @@ def test_same_score(do: Do, shared_cache: Path, tmp_path: Path, overrides: list[
         assert abs(correct(again.merged) - correct(again.unmerged)) <= tolerance
 
 
+@pytest.mark.parametrize("model", [[]], ids=["pretrained"])
 def test_a_run_that_may_drop_adapters_is_scored_without_some(do: Do, shared_cache: Path) -> None:
     folder = do("method=adapterdrop").folder
     again = reevaluate(

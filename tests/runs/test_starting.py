@@ -32,7 +32,7 @@ from hydra_peft.tensor_files import read_tensors
 Do = Callable[..., Outcome]
 Configure = Callable[..., RunConfig]
 #: so slow that what was started from is still there after an epoch
-STILL = ["dataset=mini/cells", "optimizer.lr=1e-10", "train.epochs=1", "method=hydra"]
+STILL = ["dataset=mini/texture", "optimizer.lr=1e-10", "train.epochs=1", "method=hydra"]
 
 
 def start(folder: Path) -> str:
@@ -97,6 +97,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(
     assert again.scores == whole.scores
 
 
+@pytest.mark.parametrize("model", [[]], ids=["pretrained"])
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -176,6 +177,7 @@ def test_a_start_is_a_folder(configure: Configure, value: str) -> None:
         configure(f"init_from={value}")
 
 
+@pytest.mark.parametrize("model", [[]], ids=["pretrained"])
 def test_its_folder_is_typed_as_it_was_printed_and_swept_over(
     origin: Outcome,
     tmp_path: Path,

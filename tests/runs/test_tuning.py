@@ -38,6 +38,7 @@ TUNE = (
 )
 
 
+@pytest.mark.parametrize("model", [[]], ids=["pretrained"])
 def test_the_best_on_val200_is_run_and_recorded(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hydra_peft.backbones.roberta_mini import ROBERTA_MINI
+from hydra_peft.tensor_files import read_tensors
 from hydra_peft.workshop.pretraining_text.masking import batches, masked
 from hydra_peft.workshop.pretraining_text.neighbours import neighbour_embeddings
 from hydra_peft.workshop.pretraining_text.options import TextOptions
@@ -80,9 +81,11 @@ def test_what_is_written_is_an_encoder_in_hugging_face_form(
     finally:
         torch.set_num_threads(before)
     assert found[0] == found[1]
-    files = ("config.json", "model.safetensors", "tokenizer.json")
-    for name in files:
+    for name in ("config.json", "tokenizer.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    first, second = (read_tensors(tmp_path / place / "model.safetensors") for place in "ab")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
     arguments = {**ROBERTA_MINI, "pooling": "mean"}
     built = build_backbone(
         "roberta",

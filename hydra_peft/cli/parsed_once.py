@@ -1,0 +1,50 @@
+"""Yaml files and interpolations that are parsed once a process, however many configs have them.
+
+Hydra composes each job of a sweep and each default of a table of the same two dozen files, and
+parsing them anew is half of the time it takes.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+
+import omegaconf
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import grammar_parser
+
+#: interpolations that are kept; the yaml files of a config have some fifty
+KEPT = 4096
+
+
+@functools.cache
+def parse_once() -> None:
+    """Let Hydra parse a yaml file again only once it changed, OmegaConf no interpolation twice."""
+    _files_once()
+    parse = functools.lru_cache(KEPT)(grammar_parser.parse)
+    # They have taken the name into their own.
+    for module in (omegaconf.base, omegaconf._utils):
+        module.parse = parse  # type: ignore[attr-defined]
+
+
+def _files_once() -> None:
+    Plugins.instance()  # which makes the sources known
+    source = SourcesRegistry.instance().resolve("file")
+    load = source.load_config
+    parsed: dict[tuple[object, ...], ConfigResult] = {}
+
+    def load_once(self: ConfigSource, config_path: str) -> ConfigResult:
+        try:
+            told = os.stat(os.path.join(self.path, self._normalize_file_name(config_path)))
+        except OSError:
+            return load(self, config_path)  # which says what is wrong
+        stamp = (told.st_mtime_ns, told.st_size, told.st_ino)
+        key = (self.path, self.provider, config_path, *stamp)
+        if key not in parsed:
+            parsed[key] = load(self, config_path)
+        return copy.deepcopy(parsed[key])
+
+    source.load_config = load_once  # type: ignore[method-assign]
