@@ -138,9 +138,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let the collector pass over torch's objects and thousands of tests: they stay to the end."""
+    """Let the collector look less often, and not at torch's objects and thousands of tests.
+
+    They stay to the end, and what libraries make that tests import does too.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(5000, 10, 50)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
