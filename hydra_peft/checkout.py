@@ -1,18 +1,35 @@
-"""The checkout: its folders, and the options that ``conf`` has as yaml files."""
+"""The checkout, or where an installed package keeps its yaml files and puts its results.
+
+An installed package has ``conf`` and the published tables inside (links in the checkout); what it
+writes goes below the working folder.
+"""
 
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 from typing import Any
 
 from hydra_peft import plugins
 
-ROOT = Path(__file__).resolve().parent.parent
-CONF = ROOT / "conf"
+PACKAGE = Path(__file__).resolve().parent
+#: whether the package lies in a checkout, with scripts and tests beside it
+IS_CHECKOUT = (PACKAGE.parent / "conf" / "train.yaml").is_file()
+ROOT = PACKAGE.parent if IS_CHECKOUT else Path.cwd()
+CONF = PACKAGE.parent / "conf" if IS_CHECKOUT else PACKAGE / "conf"
+#: the paper's tables as csv
+PUBLISHED = ROOT / "results" / "paper" if IS_CHECKOUT else PACKAGE / "published"
 RESULTS = ROOT / "results"
 CACHE = RESULTS / "cache"
 RUNS = RESULTS / "runs"
+
+
+def script_command(script: str) -> list[str]:
+    """Return the command line of ``scripts/<script>.py``, of an installed package likewise."""
+    if IS_CHECKOUT:
+        return [sys.executable, str(ROOT / "scripts" / f"{script}.py")]
+    return [sys.executable, "-m", "hydra_peft", script]
 
 
 def conf_roots() -> list[Path]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Pretrain the embedded backbone: ``python scripts/pretrain_mini.py --help``."""
+"""Pretrain the embedded backbones: ``python scripts/pretrain_mini.py --help``."""
 
 from _start import start
 

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 
+from hydra_peft.backbones.weight_files import ASSETS
 from hydra_peft.data.prompts import Prompts
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path
 
 PACKAGE = "open_clip"
+#: text towers that come with the repository
+EMBEDDED_TEXT = ("clip_mini",)
 #: hexadecimal digits of a hash in a file's name
 _DIGITS = 16
+
+
+@dataclass(frozen=True)
+class EmbeddedText:
+    """The files of a text tower that comes with the repository, beside those of its image tower."""
+
+    weights: Path
+    vocabulary: Path
+
+    @classmethod
+    def beside(cls, image_tower: Path) -> EmbeddedText:
+        """Return those that belong to the file of an image tower."""
+        stem = image_tower.with_suffix("")
+        return cls(Path(f"{stem}_text.safetensors"), Path(f"{stem}_words.txt"))
+
+
+def embedded_text(tower: str) -> EmbeddedText | None:
+    """Return the files of the text tower of that name; None of open_clip's."""
+    return EmbeddedText.beside(ASSETS / f"{tower}.safetensors") if tower in EMBEDDED_TEXT else None
 
 
 def check_open_clip() -> None:

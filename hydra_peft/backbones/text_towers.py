@@ -1,10 +1,13 @@
-"""Text towers of CLIP, through open_clip: features of sentences in the space of an image tower."""
+"""Text towers of CLIP: features of sentences in the space of an image tower.
+
+They are open_clip's, but for the embedded one, which needs no other package.
+"""
 
 from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -14,14 +17,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.backbones.checkpoints import fitting_state, read_state
-from hydra_peft.backbones.text_files import PACKAGE, check_open_clip
+from hydra_peft.backbones.mini_text_tower import MiniTextTower, WordTokenizer
+from hydra_peft.backbones.text_files import (
+    PACKAGE,
+    EmbeddedText,
+    check_open_clip,
+    embedded_text,
+)
 from hydra_peft.backbones.weight_files import check_suffix
 from hydra_peft.data.prompts import Prompts
 from hydra_peft.errors import UserError, near, placed
+from hydra_peft.tensor_files import read_tensors_and_metadata
 
 #: what a whole CLIP has beside its image tower, in OpenAI's and open_clip's naming
 _TEXT = "token_embedding.weight"
+#: from sentences to features, one a row
+Encode = Callable[[list[str]], Tensor]
 
 
 @torch.no_grad()
@@ -41,8 +54,10 @@ def prompt_features(
 
     Args:
         prompts: of the task.
-        tower: open_clip's name of the whole CLIP, such as ``ViT-B-32-quickgelu``.
-        checkpoint: a file of the whole CLIP; None asks open_clip's hub for ``tag``.
+        tower: open_clip's name of the whole CLIP, such as ``ViT-B-32-quickgelu``, or an embedded
+            one.
+        checkpoint: a file of the whole CLIP; None asks open_clip's hub for ``tag``. Embedded towers
+            have files of their own.
         tag: such as ``openai``.
         backbone: the image tower that the features are compared with, without a head.
         antialias: how its position embeddings were resampled, where they were.
@@ -51,17 +66,45 @@ def prompt_features(
         UserError: open_clip or the weights are missing, or the image tower of this CLIP is another
             one than ``backbone``.
     """
+    own = embedded_text(tower)
+    if own is not None:
+        encode = _embedded(own, backbone)
+    else:
+        encode = _open_clips(tower, checkpoint, tag, backbone, antialias)
+    return torch.stack([_feature(encode(said)) for said in prompts.sentences()])
+
+
+def _feature(rows: Tensor) -> Tensor:
+    """Return the feature of a class, ``[width]``, of those of its sentences."""
+    return F.normalize(F.normalize(rows.to(torch.float32), dim=-1).mean(dim=0), dim=-1)
+
+
+def _embedded(files: EmbeddedText, backbone: nn.Module) -> Encode:
+    """Return what encodes sentences by the tower in ``files``, if ``backbone`` is its image
+    tower."""
+    state, said = read_tensors_and_metadata(files.weights)
+    if said.get("image_tower") != weights_hash(backbone.state_dict()):
+        raise UserError(
+            f"the text tower of {files.weights} belongs to another backbone: it was trained with "
+            "the image tower beside it, and this model has other weights. Take model.text_tower "
+            "and model.text_checkpoint of this model's own CLIP, or leave model.checkpoint out."
+        )
+    tokenizer = WordTokenizer.read(files.vocabulary)
+    model = MiniTextTower(len(tokenizer.words), len(state["projection.weight"])).eval()
+    model.load_state_dict(state)
+    return lambda sentences: model(tokenizer(sentences))
+
+
+def _open_clips(
+    tower: str, checkpoint: Path | None, tag: str, backbone: nn.Module, antialias: bool
+) -> Encode:
+    """Return what encodes sentences by a tower of open_clip's."""
     clip = _open_clip()
     model = _load(clip, tower, checkpoint, tag)
     where = str(checkpoint or f"{tower}/{tag}")
     _check_same_tower(backbone, model.state_dict(), where, antialias)
     tokenizer = clip.get_tokenizer(tower)
-    return torch.stack([_feature(model, tokenizer, said) for said in prompts.sentences()])
-
-
-def _feature(model: Any, tokenizer: Any, sentences: list[str]) -> Tensor:
-    features = F.normalize(model.encode_text(tokenizer(sentences)).to(torch.float32), dim=-1)
-    return F.normalize(features.mean(dim=0), dim=-1)
+    return lambda sentences: model.encode_text(tokenizer(sentences))
 
 
 def _open_clip() -> ModuleType:

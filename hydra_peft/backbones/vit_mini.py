@@ -1,4 +1,4 @@
-"""Shape of the embedded backbone `vit_mini`."""
+"""Shape of the embedded backbones `vit_mini` and `clip_mini`, which is one."""
 
 from __future__ import annotations
 
@@ -23,4 +23,5 @@ caller, because the stored weights hold no head.
 #: architectures of our own: timm's name to build on, and its constructor arguments
 EMBEDDED: dict[str, tuple[str, dict[str, Any]]] = {
     "vit_mini": ("vit_tiny_patch16_224", VIT_MINI),
+    "clip_mini": ("vit_tiny_patch16_224", VIT_MINI),  # the image tower of a small CLIP
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra_peft.checkout import ROOT
+from hydra_peft.checkout import script_command
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError
@@ -108,8 +108,7 @@ def command(settings: Settings, folder: Path, runs: Path) -> Sequence[str]:
     local = ["hydra/launcher=local", f"launcher.cpu_slots={settings.slots}"]
     seeds = ",".join(str(seed) for seed in range(-(-settings.jobs // 2)))
     return [
-        sys.executable,
-        str(ROOT / "scripts" / "train.py"),
+        *script_command("train"),
         "-m",
         *(local if settings.slots != "0" else []),
         "dataset=mini/digits",

@@ -31,18 +31,41 @@ MAX_JOBS = 100_000
 def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     """Return the overrides of each job: all combinations, in the order Hydra runs them.
 
+    Those of ``hydra.sweeper.params``, then those of each mapping of ``hydra.sweeper.beside`` laid
+    over it, for rows of a table that differ in more than one key.
+
     Raises:
         UserError: overrides that cannot be understood, or that give no job.
     """
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    parameters = config.hydra.sweeper.params or {}
-    if not isinstance(parameters, DictConfig | dict):
-        raise UserError(f"hydra.sweeper.params={parameters} is no mapping of keys to values.")
+    sweeper = config.hydra.sweeper
+    parameters = _mapping(sweeper.params or {}, "hydra.sweeper.params")
+    beside = sweeper.get("beside") or []
+    if not isinstance(beside, ListConfig | list):
+        raise UserError(f"hydra.sweeper.beside={beside} is no list of mappings of keys to values.")
+    more = [_mapping(one, f"hydra.sweeper.beside[{n}]") for n, one in enumerate(beside)]
     # The loader is what globs, such as dataset='glob(*)', are looked up in.
     parser = OverridesParser.create(config_loader=loader)
-    overrides = [_parameter(str(key), value, parser) for key, value in dict(parameters).items()]
-    overrides += _as_typed(config.hydra.overrides.task)
+    typed = _as_typed(config.hydra.overrides.task)
+    jobs: list[list[str]] = []
+    for chosen in ({}, *more):
+        swept = [_parameter(k, v, parser) for k, v in {**parameters, **chosen}.items()]
+        jobs += _product([*swept, *typed], parser, loader)
+    return jobs
+
+
+def _mapping(found: object, where: str) -> dict[str, object]:
+    if not isinstance(found, DictConfig | dict):
+        raise UserError(f"{where}={found} is no mapping of keys to values.")
+    return {str(key): value for key, value in dict(found).items()}
+
+
+def _product(
+    overrides: list[str], parser: OverridesParser, loader: ConfigLoader
+) -> list[list[str]]:
+    """Return the overrides of each job that ``overrides``, of which some have several values,
+    give."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
     try:
         parsed = parser.parse_overrides(overrides)
         _check_ranges(parsed)

@@ -1,4 +1,4 @@
-"""``scripts/pretrain_mini.py``: how the weights of the embedded backbone are made."""
+"""``scripts/pretrain_mini.py``: how the weights of the embedded backbones are made."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ import argparse
 import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.pretraining.options import PretrainOptions
+from hydra_peft.workshop.pretraining.options import ClipOptions, Options, PretrainOptions
 
 DESCRIPTION = """\
-Pretrain the embedded backbone vit_mini on its source task and write the weights file. With the
-default settings this takes a quarter of an hour to half an hour on two CPU cores."""
-OUTPUT = Path(__file__).resolve().parent.parent / "assets" / "vit_mini.safetensors"
+Pretrain an embedded backbone on its source task and write its weights: vit_mini (a quarter of an
+hour to half an hour on two CPU cores), or the two towers of clip_mini (about five minutes on one
+core), which start from vit_mini's weights."""
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+#: what is pretrained: the file of its (image) tower, and its options
+MODELS: dict[str, tuple[str, type[Options]]] = {
+    "vit": ("vit_mini.safetensors", PretrainOptions),
+    "clip": ("clip_mini.safetensors", ClipOptions),
+}
 #: of options whose name does not say it
 HELP = {
-    "ramp": "share of the steps over which scenes grow to their full difficulty",
     "save_every": "also write the file every so many steps (0: only at the end)",
+    "ramp": "of vit: share of the steps over which scenes grow to their full difficulty",
 }
 
 
@@ -31,36 +37,58 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main() -> int:
-    """Run the pretraining and print the final accuracy on fresh source scenes; return 0."""
+    """Run a pretraining and print how well it does on fresh source scenes; return 0."""
     return guarded(_main)
 
 
-def parse_options(arguments: Sequence[str]) -> PretrainOptions:
+def parse_options(arguments: Sequence[str]) -> Options:
     """Return the options of a run from the words of the command line.
 
     Raises:
         UserError: they are wrong.
     """
-    parser = _Parser(prog="python scripts/pretrain_mini.py", description=DESCRIPTION)
-    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser = _Parser(
+        prog="python scripts/pretrain_mini.py",
+        usage="%(prog)s [vit|clip] [options]",
+        description=DESCRIPTION,
+        argument_default=argparse.SUPPRESS,  # what is left out is the options' own
+    )
+    parser.add_argument("--output", type=Path, help="the file of the (image) tower")
     for field in dataclasses.fields(PretrainOptions)[1:]:
         flag, kind = f"--{field.name.replace('_', '-')}", type(field.default)
-        parser.add_argument(flag, type=kind, default=field.default, help=HELP.get(field.name))
-    given = parser.parse_args(arguments)
+        parser.add_argument(flag, type=kind, help=HELP.get(field.name))
+    # A word without a dash after an unknown flag is that flag's, not the model.
+    named = [*arguments[:1]] if not "".join(arguments[:1]).startswith("-") else []
+    given = vars(parser.parse_args(arguments[len(named) :]))
+    model = named[0] if named else "vit"
+    if model not in MODELS:
+        parser.error(f"{model!r} is no embedded model: choose one of {', '.join(MODELS)}")
+    file, options = MODELS[model]
+    if "ramp" in given and options is ClipOptions:
+        parser.error("--ramp is for vit, whose scenes grow harder")
     try:
-        return PretrainOptions(**vars(given))
+        return options(**{"output": ASSETS / file, **given})
     except ValueError as error:
         parser.error(str(error))
 
 
 def _main() -> int:
     options = parse_options(sys.argv[1:])
+    started = time.perf_counter()
+    told = _pretrained(options, lambda line: print(line, flush=True))
+    print(f"{told}; {time.perf_counter() - started:.0f} s; wrote {options.output}")
+    return 0
+
+
+def _pretrained(options: Options, report: Callable[[str], None]) -> str:
+    """Train what `options` are of, and return how well it does in words."""
+    if isinstance(options, ClipOptions):
+        from hydra_peft.workshop.pretraining.clip_train import pretrain_clip
+
+        result = pretrain_clip(options, report)
+        return f"own caption nearest {result.retrieval:.4f}"
     from hydra_peft.workshop.pretraining.train import pretrain
 
-    started = time.perf_counter()
-    result = pretrain(options, lambda line: print(line, flush=True))
-    print(
-        f"source accuracy {result.identity:.4f} (main object), {result.pattern:.4f} (pattern);"
-        f" {time.perf_counter() - started:.0f} s; wrote {options.output}"
-    )
-    return 0
+    assert isinstance(options, PretrainOptions)
+    found = pretrain(options, report)
+    return f"source accuracy {found.identity:.4f} (main object), {found.pattern:.4f} (pattern)"

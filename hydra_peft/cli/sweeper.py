@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_peft.cli.clusters import check_for_nodes, executor_of, is_submitit
 from hydra_peft.cli.guard import Stopped, complain
@@ -44,12 +44,19 @@ class Sweeps(Sweeper):
 
     Args:
         params: overrides that an experiment sweeps over, as for Hydra's own sweeper.
+        beside: mappings of more of them, each laid over ``params`` for jobs beside its own.
         max_batch_size: how many jobs a launcher that is not ours gets at once; of a cluster's:
             how many are with it at a time.
     """
 
-    def __init__(self, params: DictConfig | None = None, max_batch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        params: DictConfig | None = None,
+        max_batch_size: int | None = None,
+        beside: ListConfig | None = None,
+    ) -> None:
         self.params = params
+        self.beside = beside
         self.max_batch_size = max_batch_size
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
@@ -323,5 +330,5 @@ def register_sweeper() -> None:
     ConfigStore.instance().store(
         group="hydra/sweeper",
         name="hydra_peft",
-        node={"_target_": plug_in(Sweeps), "params": {}, "max_batch_size": None},
+        node={"_target_": plug_in(Sweeps), "params": {}, "max_batch_size": None, "beside": []},
     )

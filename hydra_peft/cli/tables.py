@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra_peft.checkout import CONF, RESULTS, RUNS, options
+from hydra_peft.checkout import CONF, PUBLISHED, RESULTS, RUNS, options
 from hydra_peft.cli.arguments import check_name, parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.disk_errors import check_writable
@@ -279,7 +279,6 @@ def _hyperparameters(
     from hydra_peft.cli.defaults import default_hyperparameters
     from hydra_peft.tables.hyperparameters import documents
     from hydra_peft.tables.overrides import usual_search
-    from hydra_peft.tables.paper_tables import PUBLISHED
     from hydra_peft.tables.published import read_published
 
     published = read_published(PUBLISHED / spec.csv)
@@ -295,7 +294,6 @@ def _hyperparameters(
 def _datasets(number: int, benchmark: Benchmark, spec: DatasetTable, form: str) -> dict[str, str]:
     from hydra_peft.cli.defaults import expected_sizes
     from hydra_peft.tables.datasets import documents
-    from hydra_peft.tables.paper_tables import PUBLISHED
     from hydra_peft.tables.published import read_published
 
     published = read_published(PUBLISHED / spec.csv)
@@ -303,7 +301,6 @@ def _datasets(number: int, benchmark: Benchmark, spec: DatasetTable, form: str) 
 
 
 def _training_time(form: str) -> tuple[dict[str, str], list[str]]:
-    from hydra_peft.tables.paper_tables import PUBLISHED
     from hydra_peft.tables.published import read_published
     from hydra_peft.tables.training_time import CSV, documents, newest_timing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -45,6 +45,9 @@ from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.console import log_to_console
 from hydra_peft.sweeps.job import Job
+
+if TYPE_CHECKING:
+    from hydra_peft.config.schema import RunConfig
 
 #: runs that a sweep's last line names
 NAMED = 20
@@ -143,12 +146,8 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
 
     checked = check_config(config)
     look_first(checked)  # before torch is loaded, which takes seconds
-    from hydra_peft.runs.claims import Claimed
-    from hydra_peft.runs.ledger import TakenOver
     from hydra_peft.runs.on_device import on_device
-    from hydra_peft.runs.tuning import run_protocol
     from hydra_peft.sweeps.job import Composition
-    from hydra_peft.sweeps.one_job import described
     from hydra_peft.sweeps.plan import plan
     from hydra_peft.training.distributed import current
 
@@ -175,10 +174,20 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     if state == "running":
         _wait_for(job, f"{reason}, at the same run")
         return None
+    return _done(job, checked, alone=world.size == 1)
+
+
+def _done(job: Job, checked: RunConfig, *, alone: bool) -> float | None:
+    """Do the run in this process, ``alone`` or with others; return its score if it completes."""
+    from hydra_peft.runs.claims import Claimed
+    from hydra_peft.runs.ledger import TakenOver
+    from hydra_peft.runs.tuning import run_protocol
+    from hydra_peft.sweeps.one_job import described
+
     try:
         outcome = run_protocol(checked)
     except (Claimed, TakenOver) as error:
-        if world.size > 1:
+        if not alone:
             raise
         _wait_for(job, f"who does it now: {error}")
         return None

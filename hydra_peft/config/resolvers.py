@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hydra_peft.checkout import ROOT, option
+from hydra_peft.checkout import ROOT, conf_roots, option
 
 
 def register_resolvers() -> None:
@@ -60,8 +60,9 @@ def usual_head(dataset: str, model: str) -> str:
 @functools.cache
 def benchmark_of(dataset: str) -> str:
     """Return the benchmark of ``conf/dataset/<dataset>.yaml``; empty of a user's own folder's."""
-    path = ROOT / "conf" / "dataset" / f"{dataset}.yaml"
-    text = path.read_text("utf-8") if path.is_file() else ""
+    # Not parsed: that takes longer than all the rest of a composition.
+    paths = (root / "dataset" / f"{dataset}.yaml" for root in conf_roots())
+    text = next((path.read_text("utf-8") for path in paths if path.is_file()), "")
     found = re.search(r"^benchmark: *([\w-]+)", text, re.MULTILINE)
     return found[1] if found else ""
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.checkout import PUBLISHED
 from hydra_peft.config.benchmarks import OVER
 from hydra_peft.errors import UserError
 from hydra_peft.figures._base import CollectionFigure, FigureData
@@ -147,7 +148,6 @@ def _paper_lines(sheet: Sheet, weights: dict[str, float], head: bool) -> list[di
         UserError: the published table is missing or damaged.
     """
     from hydra_peft.tables.measures import measure_of
-    from hydra_peft.tables.paper_tables import PUBLISHED
 
     paper, table = sheet.table.about.paper, sheet.table
     alike = head and not sheet.marks and table.rows[0].model == paper.model

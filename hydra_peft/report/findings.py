@@ -13,6 +13,26 @@ from hydra_peft.tables.labels import PARTIAL, RANDOM
 #: entries that are listed; the others are counted
 MOST_ITEMS = 40
 PROBLEM, CAUTION, NOTE = "problem", "caution", "note"
+_GOES_ON = "typing the same command again goes on where it stopped."
+#: ends of runs that have no score: status, level, meaning
+_ENDS = (
+    ("failed", PROBLEM, "no result, and a cause to mend."),
+    ("diverged", PROBLEM, "the loss stopped being a number, so there is no result."),
+    ("interrupted", CAUTION, _GOES_ON),
+    (KILLED, CAUTION, f"nobody is at it; {_GOES_ON}"),
+)
+_BEST_OF_TEST = "the epoch with the best test score is no estimate of what new images give."
+#: marks of runs: mark, title, meaning
+_MARKS = (
+    (ON_TEST, "selected on the test set", _BEST_OF_TEST),
+    (RANDOM, f"on {RANDOM}", "the backbone was not pretrained; kept in rows of their own."),
+    (PARTIAL, f"on {PARTIAL}", "part of the images only; kept in rows of their own."),
+)
+_UNCOMMITTED = "changes were not committed: the commit does not name the code."
+_CODE_MARKS = (
+    (DIRTY, "of a dirty commit", _UNCOMMITTED),
+    (NO_COMMIT, "without a commit", "which code ran is not recorded."),
+)
 
 
 @dataclass(frozen=True)
@@ -63,42 +83,10 @@ def findings(
     """
     found = [
         _unreadable(list(reading)),
-        _ended(lines, "failed", PROBLEM, "no result, and a cause to mend."),
-        _ended(
-            lines, "diverged", PROBLEM, "the loss stopped being a number, so there is no result."
-        ),
-        _ended(
-            lines, "interrupted", CAUTION, "typing the same command again goes on where it stopped."
-        ),
-        _ended(
-            lines,
-            KILLED,
-            CAUTION,
-            "nobody is at it; typing the same command again goes on where it stopped.",
-        ),
-        _marked(
-            lines,
-            ON_TEST,
-            "selected on the test set",
-            "the epoch with the best test score is no estimate of what new images give.",
-        ),
-        _marked(
-            lines,
-            RANDOM,
-            f"on {RANDOM}",
-            "the backbone was not pretrained; kept in rows of their own.",
-        ),
-        _marked(
-            lines, PARTIAL, f"on {PARTIAL}", "part of the images only; kept in rows of their own."
-        ),
+        *(_ended(lines, *end) for end in _ENDS),
+        *(_marked(lines, *mark) for mark in _MARKS),
         _gaps(gaps),
-        _marked(
-            lines,
-            DIRTY,
-            "of a dirty commit",
-            "changes were not committed: the commit does not name the code.",
-        ),
-        _marked(lines, NO_COMMIT, "without a commit", "which code ran is not recorded."),
+        *(_marked(lines, *mark) for mark in _CODE_MARKS),
         _commits(lines),
         _protocols(lines),
         _ended(lines, "running", NOTE, "going on while this report was written."),

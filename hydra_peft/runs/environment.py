@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from hydra_peft.checkout import ROOT
+from hydra_peft.checkout import IS_CHECKOUT, ROOT
 
 #: folders of files that are loaded because they are there
 LOADED = ("hydra_peft", "conf", "scripts")
@@ -64,6 +64,8 @@ def code_version() -> dict[str, Any]:
     ``dirty`` are changes of files that git knows, and files that it does not know where Python or
     Hydra would load them; notes and measurements elsewhere are no code. ``changed`` names them.
     """
+    if not IS_CHECKOUT:  # a repository around it would be the user's
+        return {"commit": None, "dirty": None, "changed": []}
     commit = _git("rev-parse", "HEAD")
     known = _git("diff", "--name-only", "-z", "HEAD", "--", ":/", ":(top,exclude)results")
     others = _git("ls-files", "--others", "--exclude-standard", "-z", "--", *LOADED)

@@ -18,6 +18,8 @@ from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.features import features_of, head_alone, head_inputs
 
 log = logging.getLogger("hydra_peft")
+#: what a record says of features that are computed once
+_COMPUTED_ONCE = {"features": "computed once", "compiled": None, "cuda_graph": False}
 
 
 def choose_feed(
@@ -57,16 +59,11 @@ def choose_feed(
 
         train_split = features("training data", train_split)
         scored = {name: features(name, split) for name, split in scored.items()}
-        path: dict[str, object] = {
-            "features": "computed once",
-            "compiled": None,
-            "cuda_graph": False,
-        }
-        return Feed(head, train_split, scored, features_of, path)
+        return Feed(head, train_split, scored, features_of, _COMPUTED_ONCE)
     compiled = None
     if train.compile == "true" or (train.compile == "auto" and pays(device)):
         compiled = compile_blocks(model, cuda_graph=train.cuda_graph)
-    path = {
+    path: dict[str, object] = {
         "features": "computed in each step",
         "compiled": compiled,
         # Elsewhere torch compiles the same blocks and makes no graphs of them.

@@ -12,7 +12,12 @@ from pathlib import Path
 
 from hydra_peft.adapters.patterns import matches
 from hydra_peft.backbones.layer_names import BLOCK_LAYERS, linear_layers
-from hydra_peft.backbones.text_files import check_open_clip, has_features, whole_clip
+from hydra_peft.backbones.text_files import (
+    check_open_clip,
+    embedded_text,
+    has_features,
+    whole_clip,
+)
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.config.schema import (
@@ -68,6 +73,8 @@ def check_texts(config: RunConfig) -> None:
     if not isinstance(config.head, TextPrompts):
         return
     if has_features(Path(config.paths.cache), config.head.texts()):
+        return
+    if embedded_text(config.model.text_tower or "") is not None:
         return
     check_open_clip()
     file = whole_clip(None, config.model.text_checkpoint)

@@ -82,22 +82,21 @@ def choose_options(
     )
     log.info("%s found %s: with these in its place the run is the same", found.asked, words)
     order = sorted(range(len(scored)), key=lambda at: -sign * scored[at][1])[:_NAMED]
-    named = [
-        {
-            **_as_it_acts(config, found, scored[at][0]).values,
-            "score": scored[at][1],
-            "status": "completed",
-            "config_id": run.record.config_id,
-        }
-        for at in order
-    ]
     return chosen, {
         "search": found.asked,
         "split": run.record.split,
         "scored": len(scored),
         "chosen": chosen.values,
-        "candidates": named,
+        "candidates": [_named(config, found, run, *scored[at]) for at in order],
     }
+
+
+def _named(
+    config: RunConfig, found: Preparation, run: RebuiltRun, options: Options, score: float
+) -> dict[str, Any]:
+    """Return what a record says of a candidate."""
+    said = {"score": score, "status": "completed", "config_id": run.record.config_id}
+    return {**_as_it_acts(config, found, options).values, **said}
 
 
 def _as_it_acts(config: RunConfig, found: Preparation, options: Options) -> Choice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Sequence
 
-from hydra_peft.checkout import ROOT
+from hydra_peft.checkout import PACKAGE
 from hydra_peft.sweeps.console import log_to_console
 from hydra_peft.sweeps.crashes import record_crash
 from hydra_peft.sweeps.job import Job, JobEnd
@@ -21,7 +21,7 @@ if sys.argv[1] not in sys.path:
 from hydra_peft.sweeps.worker import main
 sys.exit(main())
 """
-COMMAND = (sys.executable, "-c", _START, str(ROOT))
+COMMAND = (sys.executable, "-c", _START, str(PACKAGE.parent))
 
 
 def launch_jobs(jobs: Sequence[Job], *, fail_fast: bool = False) -> Generator[JobEnd, None, None]:

@@ -7,16 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hydra_peft.checkout import RESULTS, option
+from hydra_peft.checkout import PUBLISHED, option
 from hydra_peft.config.benchmarks import Benchmark, all_benchmarks
 from hydra_peft.config.paper_tables import DatasetTable, HyperparameterTable, ScoreTable
 from hydra_peft.errors import UserError
 from hydra_peft.methods import method_names
 from hydra_peft.tables.overrides import preset_marks
 from hydra_peft.tables.summaries import weights_over
-
-#: where the published numbers are
-PUBLISHED = RESULTS / "paper"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,3 +147,20 @@ def test_the_devices_here_decide_the_precision_that_was_left_to_them(
         assert job.config.precision == job.config.settings["precision"] == expected
         assert job.config.protocol.fills.precision != "auto"
         assert job.config == job.job.run_config()
+
+
+def test_jobs_beside_the_product_differ_in_several_keys(root: Path) -> None:
+    beside = "hydra.sweeper.beside=[{method:linear,train.epochs:0}]"
+    words = ("+hydra.sweeper.params.method='lora,hydra'", beside, "seed=0,1")
+    with master(root / "conf", *words) as (config, loader):
+        jobs = expand(config, loader)
+    assert [tuple(job) for job in jobs] == [
+        *((f"method={m}", f"seed={s}") for m in ("lora", "hydra") for s in (0, 1)),
+        *(("method=linear", "train.epochs=0", f"seed={s}") for s in (0, 1)),
+    ]
+    for wrong in ("1", "[lora]"):
+        with (
+            master(root / "conf", f"hydra.sweeper.beside={wrong}") as (config, loader),
+            pytest.raises(UserError, match=r"hydra\.sweeper\.beside.* no (list|mapping)"),
+        ):
+            expand(config, loader)

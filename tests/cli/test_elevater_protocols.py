@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fabricated_runs import record
 
+from hydra_peft.checkout import PUBLISHED
 from hydra_peft.cli.defaults import default_hyperparameters, default_settings
 from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.check import check_config
@@ -17,7 +18,7 @@ from hydra_peft.config.resolvers import usual_head
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.overrides import Origin, marks, usual_search
-from hydra_peft.tables.paper_tables import PUBLISHED, score_tables
+from hydra_peft.tables.paper_tables import score_tables
 from hydra_peft.tables.pe_score import pe_score
 from hydra_peft.tables.published import read_published
 from hydra_peft.tables.side_by_side import compare

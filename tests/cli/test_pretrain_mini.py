@@ -8,13 +8,16 @@ import pytest
 
 from hydra_peft.cli.pretrain_mini import main, parse_options
 from hydra_peft.errors import UserError
-from hydra_peft.workshop.pretraining.options import PretrainOptions
+from hydra_peft.workshop.pretraining.options import ClipOptions, PretrainOptions
 
 
 def test_defaults_are_those_of_the_options() -> None:
     options = parse_options([])
     assert options == PretrainOptions(output=options.output)
     assert options.output.parts[-3:] == ("hydra_peft", "assets", "vit_mini.safetensors")
+    clip = parse_options(["clip", "--steps", "9"])
+    assert clip == ClipOptions(output=clip.output, steps=9)
+    assert clip.output.name == "clip_mini.safetensors"
 
 
 def test_every_setting_can_be_given(tmp_path: Path) -> None:
@@ -33,6 +36,8 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         (["--steps", "many"], "argument --steps: invalid int value: 'many'"),
         (["--ramp", "2"], "ramp must be between 0 and 1, got 2.0"),
         (["--stps", "2"], "unrecognized arguments: --stps 2"),
+        (["clip", "--ramp", "1"], "--ramp is for vit, whose scenes grow harder"),
+        (["bert"], "'bert' is no embedded model: choose one of vit, clip"),
     ],
 )
 def test_wrong_settings_end_with_a_message(wrong: list[str], message: str) -> None:
@@ -51,3 +56,7 @@ def test_a_run_prints_the_source_accuracy(
     assert main() == 0
     assert path.is_file()
     assert "source accuracy" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", [arguments[0], "clip", *arguments[1:], "--report-every", "9"])
+    assert main() == 0
+    assert "own caption nearest" in capsys.readouterr().out
+    assert (tmp_path / "w_words.txt").is_file()

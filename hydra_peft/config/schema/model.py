@@ -30,8 +30,8 @@ class ModelConfig(Group, key="model"):
             for the architecture's own.
         projection: width of the features that the projection of an image tower of CLIP maps to, 512
             of ViT-B; null leaves it out, as other backbones have none.
-        text_tower: open_clip's name of the CLIP whose image tower this is, for heads that start
-            from texts; null where there is none.
+        text_tower: open_clip's name of the CLIP whose image tower this is, or ``clip_mini``, for
+            heads that start from texts; null where there is none.
         text_checkpoint: a file of that whole CLIP; null takes ``checkpoint``, or open_clip's hub
             where that is null too.
         antialias: whether position embeddings are smoothed where they are resampled to fewer

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from hydra_peft.checkout import ROOT
+from hydra_peft.checkout import script_command
 from hydra_peft.cores import VARIABLES, usable_cores
 from hydra_peft.errors import UserError
 from hydra_peft.runs.folder import METRICS
@@ -92,7 +92,7 @@ def _train(folder: Path, threads: str, epochs: int, seconds: int | None) -> floa
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     if threads == "fixed":
         environment["OMP_NUM_THREADS"] = str(usable_cores())
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *words]
+    command = [*script_command("train"), *words]
     with suppress(subprocess.TimeoutExpired):  # what is written of it counts
         subprocess.run(command, env=environment, timeout=seconds, check=True, capture_output=True)
     with next(runs.rglob(METRICS)).open(encoding="utf-8") as file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hydra_peft.checkout import ROOT
+from hydra_peft.checkout import ROOT, script_command
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
 from hydra_peft.workshop.timing._machine import short_name
@@ -180,4 +179,4 @@ def command_of(name: str, settings: Any) -> list[str]:
         if value != getattr(type(settings)(), key):
             text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             words.append(f"{key}={text.lower() if isinstance(value, bool) else text}")
-    return [sys.executable, str(ROOT / "scripts" / "bench.py"), name, *words]
+    return [*script_command("bench"), name, *words]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -13,7 +12,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from hydra_peft.checkout import ROOT
+from hydra_peft.checkout import script_command
 from hydra_peft.config.check import check_recorded
 from hydra_peft.errors import UserError
 from hydra_peft.runs.on_device import on_device
@@ -94,8 +93,7 @@ def _composed(device: torch.device, epochs: int, folder: Path) -> str:
         f"paths.cache={folder}/cache",
     ]
     command = [
-        sys.executable,
-        str(ROOT / "scripts" / "train.py"),
+        *script_command("train"),
         "--cfg",
         "job",
         "--resolve",

@@ -1,0 +1,75 @@
+"""The command ``hydra-peft``: each of ``scripts/``, by name, wherever the package is installed."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from hydra_peft.errors import did_you_mean
+
+#: module of :mod:`hydra_peft.cli` by the word that is typed
+COMMANDS = {
+    "train": "train",
+    "status": "status",
+    "tables": "tables",
+    "report": "report",
+    "figures": "figures",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "export": "export",
+    "check": "check_data",
+    "prepare": "prepare_data",
+    "weights": "prepare_weights",
+    "bench": "bench",
+    "demo": "demo",
+}
+USAGE = """\
+Reproduce and compare parameter-efficient fine-tuning.
+
+hydra-peft <command> ...
+
+  train     one run or a sweep            hydra-peft train method=lora dataset=mini/digits
+  status    what of it is done            tables    tables of runs, beside the paper's
+  report    one web page of everything    figures   the paper's figures and others
+  evaluate  score a run again             predict   classes of images of one's own
+  export    to timm, peft, onnx           check     look through prepared data
+  prepare   original files to data        weights   public weights out of packages
+  bench     measure speed                 demo      four methods on two small tasks
+
+Each explains itself with --help. Runs and tables go to ./results."""
+MISTAKE, INTERRUPTED = 2, 130
+
+
+def main() -> int:
+    """Run the command that the first word names; return its exit code."""
+    word = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if word in ("-h", "--help", "help"):
+        print(USAGE)  # noqa: T201
+        return 0
+    name = COMMANDS.get(word, word)
+    if name not in COMMANDS.values():
+        return _refuse(f"unknown command '{word}'{did_you_mean(word, COMMANDS)}: see --help.")
+    sys.argv[:2] = [f"hydra-peft {word}"]
+    try:
+        code: int = importlib.import_module(f"hydra_peft.cli.{name}").main()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "hydra_peft"):
+            raise
+        return _refuse(
+            f"this needs the package '{package}', which is not installed: "
+            "pip install 'hydra-peft[all]'."
+        )
+    except KeyboardInterrupt:  # before, or after, main minds it itself
+        _refuse("interrupted; what was complete before is kept.")
+        return INTERRUPTED
+    return code
+
+
+def _refuse(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
+    return MISTAKE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
