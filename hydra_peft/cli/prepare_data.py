@@ -105,12 +105,11 @@ def _main() -> int:
 def _benchmark(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """Return the benchmark and the words after it; ask for help passes through."""
     first = words[0] if words else ""
+    known = sorted((*BENCHMARKS, TEXTS))
     if first in ("-h", "--help", "help"):
         return "", words
     if not first or "=" in first:
-        known = ", ".join(sorted((*BENCHMARKS, TEXTS)))
-        raise UserError(f"say first which benchmark, one of {known}; see --help.")
-    known = sorted((*BENCHMARKS, TEXTS))
+        raise UserError(f"say first which benchmark, one of {', '.join(known)}; see --help.")
     if first not in known:
         raise UserError(
             f"benchmark '{first}' is not prepared from files{did_you_mean(first, known)}: "

@@ -87,10 +87,8 @@ class Benchmark:
                 f"benchmark.over_seeds={self.over_seeds} is not allowed: it must be one of "
                 f"{', '.join(OVER_SEEDS)}."
             )
-        given = {
-            "paper.metrics": self.paper.metrics,
-            **{f"references.{name}": scores for name, scores in self.references.items()},
-        }
+        given: dict[str, Mapping[str, object]] = {"paper.metrics": self.paper.metrics}
+        given |= {f"references.{name}": scores for name, scores in self.references.items()}
         for key, tasks in given.items():
             if unknown := sorted(tasks.keys() - counts.keys()):
                 raise UserError(f"benchmark.{key} has no task of it: {', '.join(unknown)}.")

@@ -37,21 +37,23 @@ def _splits(**others: int) -> dict[str, tuple[str, int]]:
     return {name: (name if name in _SIZES else TEST, size) for name, size in sizes.items()}
 
 
+def _entail(library: Library, split: str, share: str, count: int) -> list[Example]:
+    return entail.examples(library, share, count, "v" if split == "verbs" else "n")
+
+
+def _whatever_the_split(
+    examples: Callable[[Library, str, int], list[Example]],
+) -> Callable[[Library, str, str, int], list[Example]]:
+    return lambda library, _, share, count: examples(library, share, count)
+
+
 TASKS: Mapping[str, TextTask] = {
-    "supersense": TextTask(
-        supersense.COLUMNS, _splits(), lambda all, _, *of: supersense.examples(all, *of)
-    ),
-    "entail": TextTask(
-        entail.COLUMNS,
-        _splits(verbs=300),
-        lambda all, name, *of: entail.examples(all, *of, "v" if name == "verbs" else "n"),
-    ),
-    "similar": TextTask(similar.COLUMNS, _splits(), lambda all, _, *of: similar.examples(all, *of)),
-    "acceptable": TextTask(
-        acceptable.COLUMNS, _splits(), lambda all, _, *of: acceptable.examples(all, *of)
-    ),
+    "supersense": TextTask(supersense.COLUMNS, _splits(), _whatever_the_split(supersense.examples)),
+    "entail": TextTask(entail.COLUMNS, _splits(verbs=300), _entail),
+    "similar": TextTask(similar.COLUMNS, _splits(), _whatever_the_split(similar.examples)),
+    "acceptable": TextTask(acceptable.COLUMNS, _splits(), _whatever_the_split(acceptable.examples)),
     "same_sense": TextTask(
-        same_sense.COLUMNS, _splits(test=600), lambda all, _, *of: same_sense.examples(all, *of)
+        same_sense.COLUMNS, _splits(test=600), _whatever_the_split(same_sense.examples)
     ),
 }
 
