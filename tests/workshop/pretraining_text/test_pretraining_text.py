@@ -87,7 +87,7 @@ def test_what_is_written_is_an_encoder_in_hugging_face_form(
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     arguments = {**ROBERTA_MINI, "pooling": "mean"}
-    built = build_backbone(
+    model, _ = build_backbone(
         "roberta",
         arguments=arguments,
         drop_path=0.0,
@@ -95,7 +95,7 @@ def test_what_is_written_is_an_encoder_in_hugging_face_form(
         pretrained=True,
         seed=0,
     )
-    tokens = built.model.tokenizer.encode(Texts((["A red thing"], ["in blue"])), 128)["tokens"]
+    tokens = model.tokenizer.encode(Texts((["A red thing"], ["in blue"])), 128)["tokens"]
     assert tokens.values[0] == 0
     assert tokens.values[-1] == 2
     assert int((tokens.values == 2).sum()) == 3
