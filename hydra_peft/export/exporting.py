@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import os
@@ -111,7 +112,11 @@ def _staged(target: Path) -> Iterator[Path]:
     try:
         yield place
         target.mkdir(exist_ok=True)
-        for file in sorted(place.iterdir()):
+        files = sorted(place.iterdir())
+        for there in (target / file.name for file in files):
+            if there.is_dir() and not there.is_symlink():  # before any file is moved
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(there))
+        for file in files:
             os.replace(file, target / file.name)
     finally:
         shutil.rmtree(place, ignore_errors=True)

@@ -29,10 +29,17 @@ def read_outputs(path: Path, shape: tuple[int, int]) -> dict[str, Tensor]:
     outputs, targets = headers.get("outputs"), headers.get("targets")
     if not headers.keys() <= {"outputs", "targets"} or outputs is None:
         raise UserError(f"{path} holds other tensors than outputs and targets: edited?")
-    if outputs != (shape, torch.float32) or (targets and targets[0][:1] != shape[:1]):
+    if outputs[1] != torch.float32:
+        raise UserError(f"{path} has outputs that are not float32: was it edited?")
+    if outputs[0] != shape:
         raise UserError(
             f"{path} has outputs of shape {outputs[0]}, and its run scored {shape[0]} examples "
             f"with {shape[1]} outputs each: was one of both edited?"
+        )
+    if targets and targets[0][:1] != shape[:1]:
+        raise UserError(
+            f"{path} has targets of shape {targets[0]}, and its run scored {shape[0]} examples: "
+            "was one of both edited?"
         )
     tensors = read_tensors(path)
     if not tensors["outputs"].isfinite().all():

@@ -151,6 +151,7 @@ def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str)
     usual = {**defaults, _AUGMENT: "none", _OPTIONS: _usual_options(own)}
     if own.get(_ARCHITECTURE) in FAMILIES and usual.get(_ARCHITECTURE) not in FAMILIES:
         usual |= _of_folder(own)
+    usual |= {key: _unsearched(key, own) for key in own if usual.get(key) == TUNED != own[key]}
     changed: dict[str, Any] = {}
     for key in sorted(own.keys() - _SHOWN):
         if own[key] == TUNED and not own.get("protocol.tune"):
@@ -160,6 +161,14 @@ def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str)
         changed |= _changed(_flat(key, own[key]), _flat(key, usual.get(key, {})))
     said = (f"method={preset}",) if preset else ()
     return (*said, *(f"{_typed_key(key)}={_text(value)}" for key, value in changed.items()))
+
+
+def _unsearched(key: str, own: Mapping[str, Any]) -> Any:
+    """Return the default of a setting that a search chooses by default, where its grid left it
+    out; ``recipe`` for what comes from the task's."""
+    group, _, name = key.partition(".")
+    value = option(group, str(own.get(f"{group}.name"))).get(name, TUNED)
+    return "recipe" if isinstance(value, str) and "dataset.recipe" in value else value
 
 
 def _usual_options(own: Mapping[str, Any]) -> dict[str, Any]:

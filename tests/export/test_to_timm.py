@@ -20,6 +20,7 @@ import hydra_peft
 from hydra_peft.backbones.vit_mini import VIT_MINI
 from hydra_peft.data.cropping import middle
 from hydra_peft.errors import UserError
+from hydra_peft.export.exporting import _staged
 from hydra_peft.export.source import load_source, normalised
 from hydra_peft.export.to_timm import description
 
@@ -118,6 +119,19 @@ def test_an_export_takes_the_place_of_an_earlier_one(make_run: Callable[..., Pat
     assert (written / "model.safetensors").stat().st_size > 10**6
     names = sorted(path.name for path in written.iterdir())
     assert names == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_nothing_is_moved_where_a_folder_has_the_name_of_a_file(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    (target / "model.safetensors").mkdir(parents=True)
+    staged = _staged(target)
+    place = staged.__enter__()
+    for name in ("README.md", "model.safetensors"):
+        (place / name).touch()
+    with pytest.raises(IsADirectoryError):
+        staged.__exit__(None, None, None)
+    assert [path.name for path in target.iterdir()] == ["model.safetensors"]
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_wrong_model_is_found_out(

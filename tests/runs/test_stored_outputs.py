@@ -41,9 +41,13 @@ def _link(path: Path) -> None:
         (lambda path: path.write_bytes(path.read_bytes()[:-4]), "truncated or not a safetensors"),
         (_link, "is a link, which may lead to anything"),
         (lambda path: write_tensors(path, {"outputs": OUTPUTS[1:]}, {}), r"shape \(4, 3\), and"),
-        (lambda path: write_tensors(path, {"outputs": OUTPUTS.double()}, {}), "outputs of shape"),
+        (lambda path: write_tensors(path, {"outputs": OUTPUTS.double()}, {}), "are not float32"),
         (lambda path: write_tensors(path, {"x": OUTPUTS}, {}), "other tensors than outputs"),
         (lambda path: write_tensors(path, {"outputs": OUTPUTS / 0}, {}), "that are not finite"),
+        (
+            lambda path: write_tensors(path, {"outputs": OUTPUTS, "targets": TARGETS[1:]}, {}),
+            r"has targets of shape \(4,\), and its run scored 5 examples",
+        ),
         (
             lambda path: write_tensors(path, {"outputs": OUTPUTS, "targets": TARGETS + 1}, {}),
             "other targets than the data",

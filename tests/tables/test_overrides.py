@@ -112,6 +112,16 @@ def test_what_a_method_chose_itself_is_named_by_the_option_that_asked_for_it() -
     assert found(run(**searched), usual) == ("method.search=evolution",)
 
 
+def test_what_a_grid_leaves_out_is_named_only_where_it_is_not_the_methods_default() -> None:
+    tuned = {"protocol.tune": True, "protocol.grid": {"lr": [1]}, "optimizer.lr": "tuned"}
+    usual = {**DEFAULTS, **tuned, "method.name": "adaptformer", "method.scale": "tuned"}
+    own = {**usual, "method.scale": 0.1}
+    assert found(run(**own), usual) == ("tuned",)
+    assert found(run(**{**own, "method.scale": 0.2}), usual) == ("tuned", "method.scale=0.2")
+    lora = {**usual, "method.name": "lora"}
+    assert found(run(**{**lora, "method.scale": "recipe"}), lora) == ("tuned",)
+
+
 def test_a_tuned_run_says_so_and_names_its_grid_only_where_it_is_another() -> None:
     tuned = {"protocol.tune": True, "optimizer.lr": "tuned", "protocol.grid": {"lr": [1], "s": []}}
     usual = {**DEFAULTS, **tuned}
