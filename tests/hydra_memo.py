@@ -21,17 +21,19 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
+from hydra_peft.cli import composing
 from hydra_peft.cli.parsed_once import parse_once
 
 Loader = config_loader_impl.ConfigLoaderImpl
 
 
 def remember() -> None:
-    """Let Hydra parse each word and compose each choice of options once."""
+    """Let Hydra parse each word and compose each choice of options once, and copy these quickly."""
     parse_once()
     _words()
     _defaults_lists()
     _options()
+    _copies()
 
 
 def _words() -> None:
@@ -90,6 +92,15 @@ def _options() -> None:
         return cast(DictConfig, pickle.loads(composed[key]))
 
     Loader._compose_config_from_defaults_list = compose_once  # type: ignore[assignment]
+
+
+def _copies() -> None:
+    def copied(self: composing._Options) -> DictConfig:
+        if "packed" not in vars(self):
+            vars(self)["packed"] = pickle.dumps(self.config)
+        return cast(DictConfig, pickle.loads(vars(self)["packed"]))
+
+    composing._Options.copied = copied  # type: ignore[method-assign]
 
 
 def _fingerprint(repo: CachingConfigRepository) -> object:

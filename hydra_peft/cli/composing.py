@@ -206,6 +206,10 @@ class _Options:
         """The config as plain values, nothing resolved."""
         return cast(dict[str, Any], OmegaConf.to_container(self.config, resolve=False))
 
+    def copied(self) -> DictConfig:
+        """Return a copy of the config, for values to be set in."""
+        return copy.deepcopy(self.config)
+
     def differences(self, other: _Options) -> tuple[set[str], set[str]]:
         """Return the top-level keys, and the groups, that ``other`` has otherwise."""
         return (
@@ -254,7 +258,7 @@ class Composer:
         parsed = [self._parse(word) for word in overrides]
         values = [override for override in parsed if self._is_value(override)]
         options = tuple(w for w, o in zip(overrides, parsed, strict=True) if not self._is_value(o))
-        composed = copy.deepcopy(self._options(options).config)
+        composed = self._options(options).copied()
         # As Hydra itself does it, after the options have been put together.
         ConfigLoaderImpl._apply_overrides_to_config(values, composed)
         return composed
@@ -288,7 +292,7 @@ class Composer:
         if len(words) != len(first) or len(places) < 2:
             return None
         base = self._composed[first]
-        config, choices = copy.deepcopy(base.config), dict(base.choices)
+        config, choices = base.copied(), dict(base.choices)
         seen: set[str] = set()
         for place in places:
             if self._parse(words[place]).key_or_group != self._parse(first[place]).key_or_group:

@@ -24,6 +24,13 @@ def section_of(config: DictConfig, key: str) -> DictConfig:
     return node
 
 
+def written_group(config: DictConfig, key: str) -> dict[str, Any] | None:
+    """Return the values of the group ``key``, none resolved; None where it is no group itself."""
+    node = config._get_node(key)
+    plain = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else None
+    return cast(dict[str, Any], plain) if isinstance(plain, dict) else None
+
+
 def resolved_section(node: DictConfig, key: str) -> dict[str, Any]:
     """Return all values of the group ``key``.
 

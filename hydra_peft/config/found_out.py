@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.backbones.transformers_folder import describe_folder
-from hydra_peft.config.composed_values import section_of, value_of
+from hydra_peft.config.composed_values import section_of, value_of, written_group
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.typed import typed
 from hydra_peft.data.few_shots import FIT, VAL
@@ -42,9 +42,8 @@ def _described(config: DictConfig, resolved: Resolved) -> DictConfig:
     Raises:
         UserError: the data is missing, or not as its source needs it.
     """
-    written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
-    dataset = written.get("dataset")
-    if not isinstance(dataset, dict):
+    dataset = written_group(config, "dataset")
+    if dataset is None:
         return config
     cls = options_class(dataset.get("source"))
     if cls is None or all(dataset.get(key) is not None for key in _FOUND_OUT):
@@ -68,8 +67,8 @@ def _described_model(config: DictConfig) -> DictConfig:
     Raises:
         UserError: it is no folder in Hugging Face form.
     """
-    written = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False)).get("model")
-    if not isinstance(written, dict) or written.get("architecture", "") is not None:
+    written = written_group(config, "model")
+    if written is None or written.get("architecture", "") is not None:
         return config
     section = section_of(config, "model")
     place = value_of(section, "checkpoint", "model")

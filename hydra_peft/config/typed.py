@@ -63,16 +63,22 @@ def typed_item(cls: type, name: str, value: Any, key: str) -> Any:
     hint = typing.get_type_hints(cls)[name]
     if hint is bool and not isinstance(value, bool):
         raise UserError(f"{key}={value} is not allowed: it must be true or false.")
+    # Of grids with hundreds of values, most are numbers as they should be.
+    as_it_is = type(value) is hint and hint in (bool, int, float)
+    typed = value if as_it_is else _converted(hint, name, value, key)
+    check_limit(typing.get_type_hints(cls, include_extras=True)[name], typed, key)
+    return typed
+
+
+def _converted(hint: Any, name: str, value: Any, key: str) -> Any:
     twin = dataclasses.make_dataclass("Item", [(name, hint, dataclasses.field(default=MISSING))])
     try:
         merged = OmegaConf.merge(OmegaConf.structured(twin), {name: value})
-        typed = cast(dict[str, Any], OmegaConf.to_container(merged))[name]
+        return cast(dict[str, Any], OmegaConf.to_container(merged))[name]
     except OmegaConfBaseException as error:
         raise UserError(as_sentence(error, key)) from None
     except OverflowError:
         raise UserError(f"{key} is a number that is too large for any key.") from None
-    check_limit(typing.get_type_hints(cls, include_extras=True)[name], typed, key)
-    return typed
 
 
 def check_value(kind: type[T], value: Any, key: str) -> T:

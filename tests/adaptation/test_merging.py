@@ -19,7 +19,7 @@ from hydra_peft.backbones.architectures import build_architecture
 Fill = Callable[[nn.Module], None]
 MODELS = {"vit_mini": 32, "vit_base_patch16_224.orig_in21k": 224}
 #: blocks of ViT-B/16; all twelve are alike, and take four times as long
-DEPTH = 3
+DEPTH = 2
 
 
 @pytest.fixture(scope="module", params=list(MODELS))

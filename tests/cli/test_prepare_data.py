@@ -669,7 +669,7 @@ def test_a_real_original(
         signal.signal(signal.SIGTERM, before)
     out = capfd.readouterr().out
     assert "cifar100: train800 45, val200 5, test 9 images, PARTIAL DATA" in out
-    assert "note: CIFAR-100: 50 records in train.bin where 50,000 were published" in out
+    assert "note: CIFAR-100: 50 records of train where 50,000 were published" in out
     assert len(labels(tmp_path / "out" / "cifar", "train800val200")) == 50
 
 

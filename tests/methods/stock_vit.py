@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
+
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -25,8 +28,13 @@ def small_vit(classes: int = 3, **changes: object) -> VisionTransformer:
 
 def vit_b16(classes: int = 10) -> nn.Module:
     """Return timm's ViT-B/16 on the meta device: shapes alone."""
+    return copy.deepcopy(_shapes(classes))
+
+
+@cache
+def _shapes(classes: int) -> nn.Module:
     with torch.device("meta"):
-        return VisionTransformer(num_classes=classes)
+        return VisionTransformer(num_classes=classes, weight_init="skip")
 
 
 def images(count: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:

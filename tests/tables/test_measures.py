@@ -7,7 +7,7 @@ import math
 
 import pytest
 from scored_records import scored
-from test_rows import record
+from test_grouping import record
 
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.formats import to_markdown
