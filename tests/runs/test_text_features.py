@@ -143,6 +143,9 @@ def test_kept_features_of_another_backbone_or_damaged_ones_are_refused(
     save_file(tensors, file, {**said, "backbone": "0" * 64})
     with pytest.raises(UserError, match=r"features of texts of another backbone .*: remove it"):
         do(*again)
+    save_file(tensors, file, {**said, "tower": "ViT-L-14"})
+    with pytest.raises(UserError, match=r"texts of another tower \('ViT-L-14', this run's is"):
+        do(*again)
     save_file({"features": tensors["features"] + 1}, file, said)
     with pytest.raises(UserError, match="is damaged: remove it"):
         do(*again)
