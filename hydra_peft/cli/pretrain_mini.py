@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from hydra_peft.checkout import ROOT
 from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.pretraining.options import ClipOptions, Options, PretrainOptions
@@ -91,7 +90,7 @@ def parse_text_options(arguments: Sequence[str]) -> TextOptions:
         default=Path("/usr/share/wordnet"),
         help="folder of WordNet's files, of Debian's package wordnet-base",
     )
-    parser.add_argument("--output", type=Path, default=ROOT / "data" / "weights" / "roberta_mini")
+    parser.add_argument("--output", type=Path, default=ASSETS / "roberta_mini")
     parser.add_argument("--epochs", type=int, default=defaults.epochs)
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)

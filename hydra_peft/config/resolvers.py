@@ -8,13 +8,14 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hydra_peft.checkout import ROOT, conf_roots, option
+from hydra_peft.checkout import PACKAGE, ROOT, conf_roots, option
 
 
 def register_resolvers() -> None:
     """Make ``project_root`` and the other functions here known to OmegaConf."""
     OmegaConf.register_new_resolver("project_root", lambda: str(ROOT), replace=True)
     OmegaConf.register_new_resolver("benchmarks", benchmarks, replace=True)
+    OmegaConf.register_new_resolver("embedded", embedded, replace=True)
     OmegaConf.register_new_resolver("first_protocol", first_protocol, replace=True)
     OmegaConf.register_new_resolver("benchmark_of", benchmark_of, replace=True)
     OmegaConf.register_new_resolver("in_proportion", in_proportion, replace=True)
@@ -89,6 +90,11 @@ def log_spaced(first: Any, last: Any, count: Any) -> Any:
 def prepared_weights(pretrained: Any, folder: Any, name: Any) -> str | None:
     """Return the file that ``scripts/prepare_weights.py`` makes; None where weights are random."""
     return None if pretrained is False else f"{folder}/{name}.safetensors"
+
+
+def embedded(pretrained: Any, name: Any) -> str | None:
+    """Return the folder of an embedded text encoder; None where weights are random."""
+    return None if pretrained is False else str(PACKAGE / "assets" / str(name))
 
 
 def tuned_on(architecture: Any, tuned: Any, value: Any, neutral: Any) -> Any:

@@ -67,7 +67,7 @@ def test_texts_have_options_of_their_own(tmp_path: Path) -> None:
     line = f"--source {tmp_path} --output {tmp_path / 'w'} --epochs 7 --seed 3 --batch-size 8"
     given = parse_text_options(line.split())
     assert given == TextOptions(tmp_path, tmp_path / "w", epochs=7, seed=3, batch_size=8)
-    assert parse_text_options([]).output.parts[-3:] == ("data", "weights", "roberta_mini")
+    assert parse_text_options([]).output.parts[-3:] == ("hydra_peft", "assets", "roberta_mini")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from small_wordnet import line, small_wordnet, write
 
+from hydra_peft.backbones.roberta_mini import ROBERTA_MINI
+from hydra_peft.backbones.transformers_folder import describe_folder
 from hydra_peft.checkout import option
 from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.data.sources.mini_glue import FOLDER, read_split
@@ -189,6 +191,15 @@ def test_the_committed_files_are_as_their_yaml_says(task: str) -> None:
             assert max(labels) < yaml["classes"]
         else:
             assert 0.0 <= min(labels) < 1.0 < 4.0 < max(labels) <= 5.0
+
+
+def test_the_embedded_encoder_is_small_and_as_its_yaml_says() -> None:
+    folder = FOLDER.parent / "roberta_mini"
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 5_000_000
+    described = describe_folder(str(folder))
+    assert described["architecture"] == "roberta"
+    assert described["arguments"] == ROBERTA_MINI
+    assert option("model", "roberta_mini")["arguments"] == {**ROBERTA_MINI, "pooling": "mean"}
 
 
 @pytest.mark.long
