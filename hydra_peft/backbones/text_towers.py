@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.backbones.checkpoints import fitting_state, read_state
-from hydra_peft.backbones.mini_text_tower import MiniTextTower, WordTokenizer
+from hydra_peft.backbones.mini_text_tower import MiniTextTower
 from hydra_peft.backbones.text_files import (
     PACKAGE,
     EmbeddedText,
@@ -28,6 +28,7 @@ from hydra_peft.backbones.text_files import (
 )
 from hydra_peft.backbones.weight_files import check_suffix
 from hydra_peft.data.prompts import Prompts
+from hydra_peft.data.word_tokenizer import WordTokenizer
 from hydra_peft.errors import UserError, near, placed
 from hydra_peft.tensor_files import read_tensors_and_metadata
 

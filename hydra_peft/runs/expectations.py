@@ -76,7 +76,8 @@ def untuned_rate(config: RunConfig) -> str:
     chosen_on = config.dataset.recipe.tuned_on
     architecture = config.model.architecture
     by_recipe = config.settings.get("optimizer.lr") == "recipe"
-    if not chosen_on or architecture.split(".")[0] in chosen_on or not by_recipe:
+    known = not chosen_on or architecture.split(".")[0] in chosen_on
+    if known or not by_recipe or not config.train.epochs:
         return ""
     return (
         f"optimizer.lr={config.optimizer.identity()['lr']:g} is not tuned for {architecture}: the "

@@ -28,6 +28,7 @@ from hydra_peft.config.schema import (
 )
 from hydra_peft.data.promises import SeenLabels, check_promises, check_shots
 from hydra_peft.data.sources import DataRequest, labels_of
+from hydra_peft.data.word_tokenizer import WordTokenizer
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.heads.text_prompts import TextPrompts
@@ -68,13 +69,18 @@ def check_texts(config: RunConfig) -> None:
     """Check that features of texts, where the head starts from them, are there or can be made.
 
     Raises:
-        UserError: open_clip is needed and missing, or the file of the text tower is.
+        UserError: open_clip is needed and missing, or the file of the text tower is; or a word
+            that the embedded tower does not know.
     """
     if not isinstance(config.head, TextPrompts):
         return
     if has_features(Path(config.paths.cache), config.head.texts()):
         return
-    if embedded_text(config.model.text_tower or "") is not None:
+    if (own := embedded_text(config.model.text_tower or "")) is not None:
+        known = WordTokenizer.read(own.vocabulary)
+        for said in config.head.texts().sentences():
+            for sentence in said:
+                known.ids(sentence)
         return
     check_open_clip()
     file = whole_clip(None, config.model.text_checkpoint)

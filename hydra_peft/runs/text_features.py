@@ -13,6 +13,7 @@ from hydra_peft.backbones.text_files import features_file, hub_tag, whole_clip
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.heads.text_prompts import TextPrompts
+from hydra_peft.plain_text import quoted
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 
 log = logging.getLogger("hydra_peft")
@@ -39,6 +40,7 @@ def text_features(config: RunConfig, backbone: nn.Module, weights: str) -> Tenso
         return None
     prompts = head.texts()
     path = features_file(Path(config.paths.cache), prompts, weights)
+    about = {"backbone": weights, "prompts": prompts.sha256, "tower": str(model.text_tower)}
     if not path.is_file():
         from hydra_peft.backbones.text_towers import prompt_features
 
@@ -52,10 +54,9 @@ def text_features(config: RunConfig, backbone: nn.Module, weights: str) -> Tenso
             backbone=backbone,
             antialias=model.antialias,
         )
-        about = {"backbone": weights, "prompts": prompts.sha256, "sha256": tensor_sha256(found)}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_tensors(path, {_NAME: found}, {**about, "tower": model.text_tower})
-    return _read(path, {"backbone": weights, "prompts": prompts.sha256}, len(prompts.names))
+        write_tensors(path, {_NAME: found}, {**about, "sha256": tensor_sha256(found)})
+    return _read(path, about, len(prompts.names))
 
 
 def tensor_sha256(features: Tensor) -> str:
@@ -66,14 +67,19 @@ def tensor_sha256(features: Tensor) -> str:
     return digest.hexdigest()
 
 
+def _short(value: str) -> str:
+    """Return a name, or the begin of a hash."""
+    return value[:24]
+
+
 def _read(path: Path, expected: dict[str, str], classes: int) -> Tensor:
     tensors, said = read_tensors_and_metadata(path)
     for what, value in expected.items():
         if said.get(what) != value:
             raise UserError(
-                f"{path} has features of texts of another {what} (sha256 "
-                f"{said.get(what, 'not said')[:12]}, this run's is {value[:12]}): remove it, and "
-                "they are computed anew."
+                f"{path} has features of texts of another {what} "
+                f"({quoted(_short(said.get(what, 'not said')))}, this run's is {_short(value)}): "
+                "remove it, and they are computed anew."
             )
     features = tensors.get(_NAME)
     fits = features is not None and features.ndim == 2 and len(features) == classes

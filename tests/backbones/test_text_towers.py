@@ -14,11 +14,12 @@ from torch import nn
 
 from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.backbones.checkpoints import load_checkpoint
-from hydra_peft.backbones.mini_text_tower import MOST_WORDS, MiniTextTower, WordTokenizer
+from hydra_peft.backbones.mini_text_tower import MiniTextTower
 from hydra_peft.backbones.text_files import EmbeddedText, embedded_text
 from hydra_peft.backbones.text_towers import prompt_features
 from hydra_peft.backbones.weight_files import ASSETS
 from hydra_peft.data.prompts import Prompts
+from hydra_peft.data.word_tokenizer import MOST_WORDS, WordTokenizer
 from hydra_peft.errors import UserError
 
 PROMPTS = Prompts(tuple(NAMES), tuple(NAMES), tuple(TEMPLATES))

@@ -60,6 +60,7 @@ def test_a_long_step_is_told_before_it_starts(
         (["dataset=dtd", "model=vit_base_patch16_224_in21k"], ""),
         (["dataset=real/elpv", "model=timm", f"model.architecture={VIT}"], ""),
         (["model=timm", f"model.architecture={VIT}", "optimizer.lr=1e-3"], ""),
+        (["model=timm", f"model.architecture={VIT}", "train.epochs=0"], ""),
         (["model=timm", f"model.architecture={VIT}"],
          f"optimizer.lr=0.001 is not tuned for {VIT}: the rates of mini/digits were chosen on "
          "vit_mini; set optimizer.lr, or let protocol.tune=true choose it"),

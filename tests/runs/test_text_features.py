@@ -117,6 +117,9 @@ def test_what_cannot_be_is_told_in_a_sentence(
         configure(*texts, *PROMPTS, "model.name=vit_mini", "model.text_tower=null")
     with pytest.raises(UserError, match="mean nothing to the random weights"):
         configure(*texts, *PROMPTS, "model.checkpoint=null", "model.pretrained=false")
+    own = configure(*texts, *PROMPTS, "model.text_tower=clip_mini")
+    with pytest.raises(UserError, match=r"has the word 'photo', .* was trained on 73 words"):
+        check_texts(own)
     config = configure(*texts, *PROMPTS)
     monkeypatch.setattr(text_files.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"open_clip, which is not installed: pip install .*\[clip"):
@@ -139,6 +142,9 @@ def test_kept_features_of_another_backbone_or_damaged_ones_are_refused(
     again = [*words, "sweep.on_existing=rerun"]
     save_file(tensors, file, {**said, "backbone": "0" * 64})
     with pytest.raises(UserError, match=r"features of texts of another backbone .*: remove it"):
+        do(*again)
+    save_file(tensors, file, {**said, "tower": "ViT-L-14"})
+    with pytest.raises(UserError, match=r"texts of another tower \('ViT-L-14', this run's is"):
         do(*again)
     save_file({"features": tensors["features"] + 1}, file, said)
     with pytest.raises(UserError, match="is damaged: remove it"):

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hydra_peft.backbones.architectures import build_architecture
-from hydra_peft.backbones.mini_text_tower import MiniTextTower, WordTokenizer
+from hydra_peft.backbones.mini_text_tower import MiniTextTower
+from hydra_peft.data.word_tokenizer import WordTokenizer
 from hydra_peft.workshop.pretraining.captioned import CaptionedBatch, CaptionedSource, vocabulary
 
 WIDTH = 64

@@ -19,6 +19,7 @@ import numpy as np
 
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.prepare.originals._base import Original, Pool, one_pool
+from hydra_peft.workshop.prepare.originals._image_files import image_bytes
 from hydra_peft.workshop.prepare.originals._source import SourceFolder
 
 WHEEL = "elpv_dataset-1.0.0.post1-py3-none-any.whl"
@@ -53,7 +54,7 @@ def _pools(source: SourceFolder, task: str) -> dict[str, Pool]:
     source.expect_count("images", len(names), IMAGES)
 
     def image(index: int) -> bytes:
-        return (path.parent / names[index]).read_bytes()
+        return image_bytes(path.parent / names[index])
 
     return {"train": Pool(names, np.array(labels, np.int64), image)}
 

@@ -1,4 +1,5 @@
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -66,3 +67,11 @@ def test_wrong_lines(tmp_path, line):
     (tmp_path / "labels.csv").write_text("\n".join([*lines()[:2], line]))
     read = lambda: ORIGINAL.pools(source_of(ORIGINAL, tmp_path), "elpv")  # noqa: E731
     refused(read, "labels.csv, line 3: expected a path below images/")
+
+
+def test_an_image_that_is_a_pipe(tmp_path):
+    (tmp_path / "labels.csv").write_text("\n".join(lines()) + "\n")
+    (tmp_path / "images").mkdir()
+    os.mkfifo(tmp_path / NAMES[0])
+    pool = ORIGINAL.pools(source_of(ORIGINAL, tmp_path), "elpv")["train"]
+    refused(lambda: pool.image(0), NAMES[0], "is no ordinary file")

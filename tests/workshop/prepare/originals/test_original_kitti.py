@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +228,14 @@ def test_binary_label(root):
     path = root / "training/label_2/000033.txt"
     path.write_bytes(b"\x89PNG")
     refused(lambda: pools(root), path, "plain text")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_label_without_end(root, make):
+    path = root / "training/label_2/000033.txt"
+    path.unlink()
+    make(path)
+    refused(lambda: pools(root), path, "is no ordinary file")
 
 
 def test_an_image_without_objects_has_no_vehicle(root):
