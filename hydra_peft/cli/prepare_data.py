@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from hydra_peft.checkout import ROOT, option
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.cli.prepare_texts import NAME as TEXTS
+from hydra_peft.cli.prepare_texts import prepare_texts
 from hydra_peft.config.benchmarks import all_benchmarks
 from hydra_peft.data.prompts import find_prompts
 from hydra_peft.disk_errors import remedy
@@ -32,8 +34,10 @@ Make tasks of a benchmark from the original data sets, or install a prepared arc
 
 python scripts/prepare_data.py <benchmark> task=<names> source=<folder> [download=true] [...]
 python scripts/prepare_data.py vtab1k archive=<file> [task=<names>] [...]
+python scripts/prepare_data.py mini_glue source=<folder>
 
-  benchmark  vtab1k, elevater, or real: Fashion-MNIST and ELPV (docs/real.md)
+  benchmark  vtab1k, elevater, or real: Fashion-MNIST and ELPV (docs/real.md); mini_glue, texts from
+             WordNet, has a help of its own
 
   task       one task, several as a,b, or all
   source     folder of the original files; it may have a sub-folder for each task
@@ -85,6 +89,8 @@ def main() -> int:
 
 def _main() -> int:
     benchmark, words = _benchmark(sys.argv[1:])
+    if benchmark == TEXTS:
+        return prepare_texts(words)
     arguments = parse_arguments(Arguments, words, USAGE)
     try:
         if arguments.archive:
@@ -99,14 +105,15 @@ def _main() -> int:
 def _benchmark(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """Return the benchmark and the words after it; ask for help passes through."""
     first = words[0] if words else ""
+    known = sorted((*BENCHMARKS, TEXTS))
     if first in ("-h", "--help", "help"):
         return "", words
     if not first or "=" in first:
-        raise UserError(f"say first which benchmark, one of {', '.join(BENCHMARKS)}; see --help.")
-    if first not in BENCHMARKS:
+        raise UserError(f"say first which benchmark, one of {', '.join(known)}; see --help.")
+    if first not in known:
         raise UserError(
-            f"benchmark '{first}' is not prepared from files{did_you_mean(first, BENCHMARKS)}: "
-            f"only {', '.join(BENCHMARKS)} are."
+            f"benchmark '{first}' is not prepared from files{did_you_mean(first, known)}: "
+            f"only {', '.join(known)} are."
         )
     return first, words[1:]
 

@@ -10,14 +10,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from hydra_peft.checkout import ROOT
 from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.pretraining.options import ClipOptions, Options, PretrainOptions
+from hydra_peft.workshop.pretraining_text.options import TextOptions
 
 DESCRIPTION = """\
 Pretrain an embedded backbone on its source task and write its weights: vit_mini (a quarter of an
 hour to half an hour on two CPU cores), or the two towers of clip_mini (about five minutes on one
-core), which start from vit_mini's weights."""
+core), which start from vit_mini's weights. pretrain_mini.py text --help is about a text encoder."""
+TEXT_DESCRIPTION = """\
+Pretrain the text encoder roberta_mini by masked language modelling on WordNet's glosses and
+examples, on one thread, and write a folder in Hugging Face form."""
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 #: what is pretrained: the file of its (image) tower, and its options
 MODELS: dict[str, tuple[str, type[Options]]] = {
@@ -72,7 +77,36 @@ def parse_options(arguments: Sequence[str]) -> Options:
         parser.error(str(error))
 
 
+def parse_text_options(arguments: Sequence[str]) -> TextOptions:
+    """Return the options of a run on texts, from the words after ``text``.
+
+    Raises:
+        UserError: they are wrong.
+    """
+    parser = _Parser(prog="python scripts/pretrain_mini.py text", description=TEXT_DESCRIPTION)
+    defaults = TextOptions
+    parser.add_argument(
+        "--source",
+        type=Path,
+        default=Path("/usr/share/wordnet"),
+        help="folder of WordNet's files, of Debian's package wordnet-base",
+    )
+    parser.add_argument("--output", type=Path, default=ROOT / "data" / "weights" / "roberta_mini")
+    parser.add_argument("--epochs", type=int, default=defaults.epochs)
+    parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
+    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--report-every", type=int, default=defaults.report_every)
+    given = parser.parse_args(arguments)
+    try:
+        return TextOptions(**vars(given))
+    except ValueError as error:
+        parser.error(str(error))
+
+
 def _main() -> int:
+    if sys.argv[1:2] == ["text"]:
+        return _pretrain_text(parse_text_options(sys.argv[2:]))
     options = parse_options(sys.argv[1:])
     started = time.perf_counter()
     told = _pretrained(options, lambda line: print(line, flush=True))
@@ -92,3 +126,17 @@ def _pretrained(options: Options, report: Callable[[str], None]) -> str:
     assert isinstance(options, PretrainOptions)
     found = pretrain(options, report)
     return f"source accuracy {found.identity:.4f} (main object), {found.pattern:.4f} (pattern)"
+
+
+def _pretrain_text(options: TextOptions) -> int:
+    from hydra_peft.workshop.pretraining_text.train import pretrain
+    from hydra_peft.workshop.wordnet.synsets import read_synsets
+
+    synsets = list(read_synsets(options.source).values())
+    started = time.perf_counter()
+    result = pretrain(synsets, options, lambda line: print(line, flush=True))
+    print(
+        f"of hidden tokens {result.accuracy:.4f} are guessed, loss {result.loss:.4f};"
+        f" {time.perf_counter() - started:.0f} s; wrote {options.output}"
+    )
+    return 0

@@ -45,6 +45,8 @@ class Benchmark:
         optimizer, scheduler: options of these groups that its runs take by default.
         clip_head: option of group ``head`` likewise, on a model that has a text tower.
         paper: tables of a paper that are of it.
+        references: scores on its test sets by task, in percent, of what is no run, such as a
+            baseline without a backbone, by what it is; tables say them below.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Benchmark:
     scheduler: str = "by_protocol"
     clip_head: str = "linear"
     paper: Paper = field(default_factory=Paper)
+    references: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check what types do not say.
@@ -84,8 +87,11 @@ class Benchmark:
                 f"benchmark.over_seeds={self.over_seeds} is not allowed: it must be one of "
                 f"{', '.join(OVER_SEEDS)}."
             )
-        if unknown := sorted(self.paper.metrics.keys() - counts.keys()):
-            raise UserError(f"benchmark.paper.metrics has no task of it: {', '.join(unknown)}.")
+        given: dict[str, Mapping[str, object]] = {"paper.metrics": self.paper.metrics}
+        given |= {f"references.{name}": scores for name, scores in self.references.items()}
+        for key, tasks in given.items():
+            if unknown := sorted(tasks.keys() - counts.keys()):
+                raise UserError(f"benchmark.{key} has no task of it: {', '.join(unknown)}.")
 
     @property
     def tasks(self) -> dict[str, str]:

@@ -55,6 +55,7 @@ def sheet(part: Part) -> Sheet:
         below=[
             _legend(table),
             *measures_sentence(table),
+            *_references(table),
             *([_RANKS.format(second)] if marks else []),
         ],
         name=part_name(part),
@@ -119,6 +120,17 @@ def _legend(table: Table) -> str:
         f"Groups: {listed}. Cells: {cells_are(table.about.over_seeds)}. {means}taken per seed; '-' "
         "where a run is missing."
     )
+
+
+def _references(table: Table) -> list[str]:
+    """Say how what is no run scores on the tasks of the table."""
+    return [
+        f"For comparison, {name}: "
+        + ", ".join(f"{t} {scores[t]:.{_DECIMALS}f}" for t in table.tasks if t in scores)
+        + "."
+        for name, scores in table.about.references.items()
+        if scores.keys() & table.tasks.keys()
+    ]
 
 
 def to_frame(tables: list[Table]) -> pd.DataFrame:

@@ -429,12 +429,13 @@ def test_a_bug_in_one_task_is_shown_and_the_rest_goes_on(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say first which benchmark, one of elevater, real, vtab1k"),
-        (["task=left"], "say first which benchmark, one of elevater, real, vtab1k"),
+        ([], "say first which benchmark, one of elevater, mini_glue, real, vtab1k"),
+        (["task=left"], "say first which benchmark, one of elevater, mini_glue, real, vtab1k"),
         (["vtab"], "benchmark 'vtab' is not prepared from files (did you mean 'vtab1k'?)"),
         (
             ["mini", "task=all"],
-            "benchmark 'mini' is not prepared from files: only elevater, real, vtab1k are",
+            "benchmark 'mini' is not prepared from files (did you mean 'mini_glue'?): only "
+            "elevater, mini_glue, real, vtab1k are",
         ),
         (["vtab1k"], "source is missing"),
         (["vtab1k", "source={}"], "task is missing: give task=all, or one or more of left, right"),

