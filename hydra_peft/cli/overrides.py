@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 
 from hydra_peft.checkout import CONF
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import quoted
 
 #: Hydra looks for a group of that name, and no file's name may be longer
 MAX_KEY = 255
@@ -24,9 +25,15 @@ def check_overrides(overrides: Iterable[str]) -> None:
 
     Raises:
         UserError: one does; a table could not tell such a run from one of the recipe or protocol.
+            Or it is no text.
     """
     for override in overrides:
         key = override.lstrip("+~").split("=")[0].strip()
+        if any("\ud800" <= character <= "\udfff" for character in override):
+            raise UserError(
+                f"{quoted(override)} is no text in UTF-8, and a run's config is written in it: "
+                "rename the file or folder that it names."
+            )
         if key.startswith(("dataset.recipe", "dataset.versions")) or key == "method.recipe":
             raise UserError(
                 f"'{override}' would change the task's recommendation: override what the run "

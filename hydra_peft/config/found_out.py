@@ -16,6 +16,7 @@ from hydra_peft.config.typed import typed
 from hydra_peft.data.few_shots import FIT, VAL
 from hydra_peft.data.sources import describe, options_class
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import quoted
 
 #: keys of ``dataset`` that a source with keys of its own finds out
 _FOUND_OUT = ("name", "classes", "splits", "sizes")
@@ -78,7 +79,13 @@ def _described_model(config: DictConfig) -> DictConfig:
             "model.checkpoint=<folder with config.json, model.safetensors and tokenizer.json>."
         )
     found = describe_folder(str(place))
-    found["arguments"] |= value_of(section, "arguments", "model") or {}
+    given = value_of(section, "arguments", "model") or {}
+    if not isinstance(given, dict):
+        raise UserError(
+            f"model.arguments={quoted(given)} is not allowed: it must be a mapping, such as "
+            "{pooling: mean}."
+        )
+    found["arguments"] |= given
     config = copy.deepcopy(config)
     for key, value in found.items():
         if written.get(key) is None or key == "arguments":

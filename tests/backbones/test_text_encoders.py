@@ -218,6 +218,16 @@ def test_other_kinds_of_models_are_refused(
         check_config(compose_train("model=transformers", f"model.checkpoint={tmp_path}"))
 
 
+@pytest.mark.parametrize("value", ["text", "1", "true"])
+def test_arguments_that_are_no_mapping_are_refused(
+    compose_train: Callable[..., object], tmp_path: Path, value: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "roberta"}))
+    words = ["model=transformers", f"model.checkpoint={tmp_path}", f"model.arguments={value}"]
+    with pytest.raises(UserError, match=r"model\.arguments=.* it must be a mapping"):
+        check_config(compose_train(*words))
+
+
 def test_no_folder_is_a_sentence(compose_train: Callable[..., object], tmp_path: Path) -> None:
     words = ["model=transformers", f"model.checkpoint={tmp_path}"]
     with pytest.raises(UserError, match="is no folder in Hugging Face form"):

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_peft.cli import composing, train
 from hydra_peft.cli.composing import Composer, compositions, expand
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
+from hydra_peft.cli.overrides import check_overrides
 from hydra_peft.config.check import check_config
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.job import Composition
@@ -164,3 +165,8 @@ def test_jobs_beside_the_product_differ_in_several_keys(root: Path) -> None:
             pytest.raises(UserError, match=r"hydra\.sweeper\.beside.* no (list|mapping)"),
         ):
             expand(config, loader)
+
+
+def test_an_override_that_is_no_text_is_refused() -> None:
+    with pytest.raises(UserError, match=r"paths\.runs=/x/.udcff' is no text in UTF-8"):
+        check_overrides(["seed=1", "paths.runs=/x/\udcff"])
