@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -37,3 +38,25 @@ def test_counts_and_merging_are_the_codes(root: Path, name: str) -> None:
     small = small_vit()
     without = not hydra_peft.inject(small, name, **FITTING.get(name, {})).layers
     assert (merges == "nothing to merge") == without
+
+
+def test_compared_rows_are_those_of_the_measured_table(root: Path) -> None:
+    text = (root / "docs" / "methods.md").read_text()
+    told = re.findall(
+        r"^\| `(\w+)` \| (\**)([\d.]+) \[([\d.]+), ([\d.]+)\]\** "
+        r"\| ([^|]*) \| ([\d,]+) \| (\d+) \|",
+        text,
+        re.MULTILINE,
+    )
+    with (root / "results" / "mini" / "methods" / "costs.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(told) == len(lines) >= 7
+    for (name, bold, *numbers, behind, count, size), line in zip(told, lines, strict=True):
+        assert line["method"].partition(" ")[0] == name
+        measured = [float(line[key]) for key in ("mean", "ci95_low", "ci95_high")]
+        assert [f"{value:.1f}" for value in measured] == numbers
+        best = line["from_best"] == ""
+        assert bool(bold) == (best or line["alike"] == "True")
+        assert behind.partition(" ")[0] == ("-" if best else f"{float(line['from_best']):+.1f}")
+        assert f"{float(line['adapter_parameters']):,.0f}" == count
+        assert f"{float(line['adapter_bytes']) / 1e3:.0f}" == size
