@@ -90,7 +90,7 @@ def visit(browser: Any, report: Path) -> Iterator[Visit]:
 def test_warnings_come_first_and_name_what_is_wrong(visit: Visit) -> None:
     page = visit.page
     assert page.locator("h2").all_inner_texts() == [
-        *("Warnings", "Summary", "Scores", "Beside the paper", "Figures", "Runs"),
+        *("Warnings", "Summary", "Scores", "Costs", "Beside the paper", "Figures", "Runs"),
     ]
     warnings = page.locator("#warnings").text_content() or ""
     for part in (
@@ -132,7 +132,8 @@ def test_hostile_names_are_text(visit: Visit) -> None:
     assert page.locator("script").count() == 2  # the data and our own
     links = page.locator("a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
     assert {re.split(r"[-:,]", link)[0] for link in links} <= {
-        *("#content", "#warnings", "#summary", "#scores", "#paper", "#figures", "#runs", "#run"),
+        *("#content", "#warnings", "#summary", "#scores", "#costs", "#paper", "#figures"),
+        *("#runs", "#run"),
         "data",
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +15,6 @@ def read_table(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
     Raises:
         UserError: the file cannot be read, is empty, or a row has other columns than the first.
     """
-    # A field may be an image of thousands of numbers.
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     rows = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

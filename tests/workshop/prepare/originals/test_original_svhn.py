@@ -5,7 +5,7 @@ import pytest
 import scipy.io
 from originals_expected import keys_of, prepare, refused, source_of, tfds_order
 
-from hydra_peft.workshop.prepare.originals import _optional
+from hydra_peft import optional
 from hydra_peft.workshop.prepare.originals.svhn import ORIGINAL
 
 LIMITS = {"train800": 20, "val200": 4, "test": None}
@@ -116,5 +116,5 @@ def test_says_what_to_install(folder, monkeypatch):
     def absent(name):
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr(_optional.importlib, "import_module", absent)
+    monkeypatch.setattr(optional.importlib, "import_module", absent)
     refused(read(folder), "scipy", "hydra-peft[prepare]")
