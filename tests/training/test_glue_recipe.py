@@ -175,7 +175,7 @@ def test_shares_of_a_batch_in_parts_have_the_gradient_of_the_batch(accumulate: i
     widths.clear()
     shares = [first_step(Part(rank), accumulate) for rank in (0, 1)]
     assert len(widths) == 2 * accumulate
-    assert len(set(widths)) > 1
+    assert len(set(widths)) > 1 or accumulate == 1
     torch.testing.assert_close(sum(own for own, _ in shares), loss, rtol=0, atol=1e-6)
     for name, gradient in whole.items():
         assert gradient.any()
