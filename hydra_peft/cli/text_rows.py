@@ -12,7 +12,6 @@ from hydra_peft.data.text_tables import read_columns
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
 
-
 #: texts of an example
 _MOST = 2
 
