@@ -26,7 +26,7 @@ Call = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def folder(compose_train: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    words = (*WORDS, "model.pretrained=false", "dataset.splits.further=[]")
+    words = (*WORDS, "model.pretrained=false", "dataset.splits.further=[]", "~dataset.sizes.verbs")
     inputs = {"max_length": 128, "tokenizer": "a" * 64}
     place = tmp_path_factory.mktemp("run")
     return put_model(compose_train, place, *words, data=DATA, inputs=inputs)
