@@ -166,13 +166,13 @@ class TrainedRun:
     def _read_texts(self, examples: Sequence[AnyText], encoding: Encoding) -> Predictions:
         if not examples:
             return Predictions([], torch.empty(0, self.task.outputs))
-        rows = [(one,) if isinstance(one, str) else one for one in examples]
+        rows = [tuple(one) if isinstance(one, tuple | list) else (one,) for one in examples]
         count = len(self.columns) or len(rows[0])
         for row in rows:
             if len(row) != count or not all(isinstance(text, str) for text in row):
                 kinds = "a text" if count == 1 else f"a pair of texts ({', '.join(self.columns)})"
                 raise UserError(
-                    f"{quoted(row)} cannot be predicted: the run in {self.folder} reads {kinds} as "
+                    f"{quoted(row[0] if len(row) == 1 else row)} cannot be predicted: the run in {self.folder} reads {kinds} as "
                     "an example."
                 )
         texts = Texts(tuple(map(list, zip(*rows, strict=True))))
