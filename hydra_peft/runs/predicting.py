@@ -170,10 +170,11 @@ class TrainedRun:
         count = len(self.columns) or len(rows[0])
         for row in rows:
             if len(row) != count or not all(isinstance(text, str) for text in row):
-                kinds = "a text" if count == 1 else f"a pair of texts ({', '.join(self.columns)})"
+                kind = "a text" if count == 1 else f"a pair of texts ({', '.join(self.columns)})"
+                shown = quoted(row[0] if len(row) == 1 else row)
                 raise UserError(
-                    f"{quoted(row[0] if len(row) == 1 else row)} cannot be predicted: the run in {self.folder} reads {kinds} as "
-                    "an example."
+                    f"{shown} cannot be predicted: the run in {self.folder} reads {kind} as an "
+                    "example."
                 )
         texts = Texts(tuple(map(list, zip(*rows, strict=True))))
         return self._say(encoding.tokenizer.encode(texts, encoding.max_length), len(rows))
