@@ -179,7 +179,7 @@ class DatasetConfig(Group, key="dataset"):
             of_each = "has several of each" if self.task().has_classes else "has none"
             remedy = "dataset.sampling_seed=0" if self.task().has_classes else "dataset.train_size"
             raise UserError(
-                f"dataset.shots={self.shots} is so many images a class, and a task of kind "
+                f"dataset.shots={self.shots} is so many examples a class, and a task of kind "
                 f"{self.kind} {of_each}: use {remedy}."
             )
         there = self.sizes[self.splits.train]
