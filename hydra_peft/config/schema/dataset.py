@@ -188,11 +188,11 @@ class DatasetConfig(Group, key="dataset"):
             key, value = ("train_size", count) if self.train_size else ("shots", self.shots)
             raise UserError(
                 f"dataset.{key}={value} is more than dataset {self.name} has: {there:,} training "
-                f"images of {self.classes} classes."
+                f"examples of {self.classes} classes."
             )
         if self.train_size and single and self.train_size < self.classes:
             raise UserError(
-                f"dataset.train_size={self.train_size} is less than an image for each of the "
+                f"dataset.train_size={self.train_size} is less than an example for each of the "
                 f"{self.classes} classes of dataset {self.name}."
             )
 
