@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import signal
 import sys
@@ -163,9 +162,9 @@ def searched_to_table_1(tasks: tuple[str, ...], tmp_path: Path, call: Call) -> M
     code, out, _ = call(tables.main, *places)
     assert code == 0
     assert "\n| zero-shot  " in out
-    code, out, _ = call(tables.main, *places, "table=1", "format=csv")
-    assert code == 0
-    lines = [line for line in csv.DictReader(io.StringIO(out)) if line["measured_method"]]
+    assert call(tables.main, *places, "table=1", "format=csv")[0] == 0
+    with (tmp_path / "tables" / "table1.csv").open() as file:
+        lines = [line for line in csv.DictReader(file) if line["measured_method"]]
     assert {line["row"] for line in lines} == {"Hydra"}
     sizes = {line["measured_mean_head_parameters"] for line in lines}
     means = {line["task"]: line["measured_mean"] for line in lines}
@@ -183,7 +182,10 @@ def test_two_tasks_from_originals_over_zero_shot_and_search_to_table_1(
     assert final.keys() == set(tasks)
     for record in final.values():
         assert (record["tuning"]["search"], record["tuning"]["trials"]) == ("elevater", 2)
-        assert (record["tuning"]["split"], record["split"]) == ("val_shots", "test")
+        assert (record["tuning"]["split"], record["selection"]["split"]) == (
+            "val_shots",
+            "test",
+        )
     assert final["voc2007"]["primary"] == "map_11point"
 
 
