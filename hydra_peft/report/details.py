@@ -26,7 +26,7 @@ PARTS = {
     "predictions": "Predictions",
     "parameters": "Parameters",
     "times": "Times (s)",
-    "images_per_second": "Training (images a second)",
+    "images_per_second": "Training (examples a second)",
     "method": "Method",
     "inputs": "Inputs",
     "data": "Data",

@@ -146,6 +146,11 @@ class Record:
         return self.weights.get("kind") != "pretrained"
 
     @property
+    def of(self) -> str:
+        """What its examples are: ``texts`` where they were tokenised, else ``images``."""
+        return "texts" if "max_length" in self.inputs else "images"
+
+    @property
     def split(self) -> str:
         """The split whose score counts; "" before there is one."""
         return str(self.selection.get("split", ""))

@@ -28,6 +28,6 @@ def describe(record: Record, folder: Path, done: str) -> str:
 
 
 def speed(record: Record) -> str:
-    """Return the seconds of a run and the images it trained on in one."""
-    images = record.images_per_second or 0.0
-    return f"{record.times['total']:.1f} s, {images:.0f} images/s"
+    """Return the seconds of a run and the examples it trained on in one."""
+    rate = record.images_per_second or 0.0
+    return f"{record.times['total']:.1f} s, {rate:.0f} {record.of}/s"

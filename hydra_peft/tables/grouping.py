@@ -138,7 +138,7 @@ def _contents(records: list[Record], where: str) -> list[str]:
         if len(contents) > 1:
             listed = "; ".join(f"{c[:8]} ({', '.join(names)})" for c, names in contents.items())
             sentences.append(
-                f"{where}: {task} has different images in {split}: {listed}. Differences between "
+                f"{where}: {task} has different examples in {split}: {listed}. Differences between "
                 "such runs are not of methods alone."
             )
     return sentences

@@ -103,7 +103,7 @@ def test_from_originals_to_a_table(source: Path, tmp_path: Path, call: Call) -> 
     [
         (
             ["protocol.tune=false", "dataset.shots=6"],
-            "dataset.shots=6 is more than the 4 training images of class 0",
+            "dataset.shots=6 is more than the 4 training examples of class 0",
         ),
         (["dataset.shots=1"], "dataset.shots=1 leaves nothing"),
         (["dataset.shots=3", "dataset.train_size=4"], "both set"),
