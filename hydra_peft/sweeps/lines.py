@@ -15,7 +15,7 @@ def describe(record: Record, folder: Path, done: str) -> str:
     Args:
         done: how a completed run came to be: how fast, or when before, or by whom.
     """
-    name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
+    name = f"{record.benchmark}/{record.task} {record.label} seed {record.seed}"
     if record.status != "completed":
         return in_short(f"{name}: {record.status}: {record.error}")
     random = ", RANDOM WEIGHTS" if record.random_weights else ""
