@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.checkout import CONF
+from hydra_peft.cli.arguments import check_given_once
 from hydra_peft.cli.clusters import check_single
 from hydra_peft.cli.flags import check_flags, is_flag
 from hydra_peft.cli.grid_words import grid_words
@@ -67,6 +68,7 @@ def _main() -> int:
     words = grid_words(expand_home(word) for word in sys.argv[1:])
     sys.argv[1:] = sorted(words, key=lambda word: not is_flag(word))
     check_flags(sys.argv[1:])
+    check_given_once(words)
     check_keys_of_hydra(sys.argv[1:])
     check_choices(word for word in words if not word.startswith("-"))
     unfinished.clear()
