@@ -52,12 +52,11 @@ def test_a_key_is_given_once() -> None:
     "words",
     [
         ["-m", "method=lora", "method=hydra"],
-        ["++train.epochs=1", "train.epochs=2"],
-        ["hydra/launcher=local", "hydra/launcher=basic"],
-        ["--config-dir=/a", "--config-dir=/b"],
+        ["++train.epochs=1", "train.epochs=2", "--multirun"],
+        ["hydra/launcher=local", "-m", "hydra/launcher=basic"],
     ],
 )
-def test_a_key_of_a_run_is_given_once(
+def test_a_key_of_a_sweep_is_given_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["train.py", *words])
