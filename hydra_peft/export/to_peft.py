@@ -27,7 +27,7 @@ from hydra_peft.export.source import Source, check_same_outputs, outputs_of
 from hydra_peft.files import named_path, write_json
 from hydra_peft.tensor_files import write_tensors
 
-
+#: why a model of peft's may compute something else
 _UNCALLED = (
     ". Some models read the weights of a layer instead of calling it, and adapters of other "
     "libraries do nothing there; to=timm has them merged"
