@@ -117,8 +117,8 @@ def _main() -> int:
 
 def _check_kind(folder: Path, arguments: Arguments) -> None:
     """Check that images or texts are given, what the run in ``folder`` takes."""
-    reads = "max_length" in read_record(folder).inputs
-    wanted, other = ("texts", "images") if reads else ("images", "texts")
+    wanted = read_record(folder).of
+    other = "images" if wanted == "texts" else "texts"
     if getattr(arguments, other) is not None:
         raise UserError(
             f"the run in {folder} takes {wanted}: give {wanted}=... in the place of {other}=."

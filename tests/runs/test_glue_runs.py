@@ -17,6 +17,7 @@ from hydra_peft.runs import rebuild
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.predicting import load_run
 from hydra_peft.runs.writer import RunWriter
+from hydra_peft.sweeps.lines import speed
 from hydra_peft.tensor_files import read_tensors
 
 Do = Callable[..., Outcome]
@@ -132,6 +133,8 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bits(
     more = words("rte", data, weights, "method=hydra_glue", "train.epochs=3", "optimizer.lr=0.01")
     more.append("train.accumulate=3")
     whole = do(*more)
+    assert " texts/s\n" in (whole.folder / "train.log").read_text()
+    assert speed(whole.record).endswith(" texts/s")
     step, steps = RunWriter.step, [0]
 
     def stopping(self: RunWriter) -> None:
