@@ -89,8 +89,8 @@ def check_choices(words: Iterable[str]) -> None:
             if override.is_sweep_override():
                 options = word.partition("=")[2]
                 raise UserError(
-                    f"'{word}' is a sweep over trackers, which change no run: for runs with each "
-                    f"of them, type {group}=[{options}]."
+                    f"'{word}' names several trackers as jobs of a sweep, and they change no run: "
+                    f"for runs with each of them, type {group}=[{options}]."
                 )
             continue
         if listed is not None:
