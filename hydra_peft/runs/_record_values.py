@@ -102,7 +102,7 @@ def contradiction(record: Record) -> str:
     count, correct = record.counts["scored"], record.counts.get("correct")
     accuracy = record.scores[record.split].get("accuracy")
     if not count or (correct or 0) > count:
-        return f"{correct} of {count} images correct"
+        return f"{correct} of {count} examples correct"
     if accuracy is not None and record.primary == "accuracy":
         counted = math.nan if correct is None else 100.0 * correct / count
         if not math.isclose(accuracy, counted, rel_tol=0, abs_tol=_TOLERANCE):

@@ -248,6 +248,7 @@ class _Run:
             self.ledger.folder,
             self._title(),
             state.steps * self.config.train.epochs,
+            of=self.ledger.record.of,
             done=state.step,
             epochs=state.epochs,
             tracking=self.ledger.tracking,
