@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from hydra_peft.errors import UserError
 from hydra_peft.files import content_of, open_anew
 from hydra_peft.trackers._base import Session, Start, Tracker
 
@@ -52,8 +54,10 @@ class _Lines(Session):
 
 
 def _lines_until(start: Start) -> list[list[str]]:
-    content = content_of(start.folder / FILE, _MOST_BYTES) or b""
-    lines = csv.reader(io.StringIO(content.decode(errors="replace")))
+    content = None
+    with contextlib.suppress(UserError):  # what is no file of ours gives way
+        content = content_of(start.folder / FILE, _MOST_BYTES)
+    lines = csv.reader(io.StringIO((content or b"").decode(errors="replace")))
     return [
         line
         for line in lines
