@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import few_images
 import hydra_memo
 import pytest
 import torch
@@ -35,6 +36,7 @@ os.fsync = lambda _: None
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hydra_memo.remember()
+few_images.remember()
 
 ROOT = Path(__file__).resolve().parent.parent
 #: the longest first
