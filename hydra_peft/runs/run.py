@@ -241,4 +241,11 @@ class _Run:
         config = self.config
         title = f"{config.dataset.name} {config.method.label} seed {config.seed}"
         total = state.steps * config.train.epochs
-        return RunWriter(self.ledger.folder, title, total, done=state.step, epochs=state.epochs)
+        return RunWriter(
+            self.ledger.folder,
+            title,
+            total,
+            of=self.ledger.record.of,
+            done=state.step,
+            epochs=state.epochs,
+        )

@@ -164,6 +164,7 @@ class Training:
             precision=config.precision,
             seed=config.seed,
             eval_after=config.train.eval_after,
+            accumulate=config.train.accumulate,
         )
         steps = train(
             self.model,

@@ -70,6 +70,7 @@ class RunWriter:
     Args:
         folder: the run's folder.
         title: what the progress bar says.
+        of: what the run's examples are, such as ``images``.
         steps: number of training steps in all.
         done: how many were done before the run was interrupted.
         epochs: the epochs that were.
@@ -81,12 +82,14 @@ class RunWriter:
         title: str,
         steps: int,
         *,
+        of: str = "images",
         done: int = 0,
         epochs: Sequence[EpochRecord] = (),
     ) -> None:
         self.folder = folder
         self.title = title
         self.steps = steps
+        self.of = of
         self.done = done
         self.epochs = list(epochs)
 
@@ -112,7 +115,7 @@ class RunWriter:
             str(self.folder / TENSORBOARD),
             purge_step=len(self.epochs) + 1 if self.done else None,
         )
-        self._bar = ProgressBar(self.title, self.steps, done=self.done)
+        self._bar = ProgressBar(self.title, self.steps, of=self.of, done=self.done)
         return self
 
     def step(self) -> None:
@@ -129,13 +132,14 @@ class RunWriter:
         self._bar.epoch(record, epochs)
         hits = record.train_accuracy
         log.info(
-            "epoch %d/%d loss %.4f%s lr %.3e %.0f images/s",
+            "epoch %d/%d loss %.4f%s lr %.3e %.0f %s/s",
             record.epoch,
             epochs,
             record.loss,
             "" if hits is None else f" train accuracy {hits:.2f}%",
             record.lr,
             record.images_per_second,
+            self.of,
         )
 
     def score(self, split: str, values: Mapping[str, float], epoch: int) -> None:
