@@ -12,7 +12,7 @@ import functools
 import os
 
 import omegaconf
-from hydra._internal import defaults_list
+from hydra._internal import defaults_list as tree
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.default_element import InputDefault
 from hydra.core.plugins import Plugins
@@ -55,13 +55,13 @@ def _files_once() -> None:
 
 
 def _choices_where_needed() -> None:
-    create = defaults_list._create_interpolation_map
+    create = tree._create_interpolation_map
 
     def where_needed(
-        overrides: defaults_list.Overrides, defaults: list[InputDefault], self_added: bool
+        overrides: tree.Overrides, defaults_list: list[InputDefault], self_added: bool
     ) -> DictConfig:
-        if any(default.is_interpolation() for default in defaults):
-            return create(overrides, defaults, self_added)
+        if any(default.is_interpolation() for default in defaults_list):
+            return create(overrides, defaults_list, self_added)
         return DictConfig({})
 
-    defaults_list._create_interpolation_map = where_needed
+    tree._create_interpolation_map = where_needed
