@@ -139,6 +139,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Let one worker do the files that share what takes long to start."""
+    from scheduling import scheduler
+
+    return scheduler(config, log)
+
+
 def pytest_collection_finish() -> None:
     """Let the collector look less often, and not at torch's objects and thousands of tests.
 
