@@ -18,8 +18,8 @@ from hydra_peft.methods._base import Method
 from hydra_peft.schedules import LearningRate
 from hydra_peft.tasks import Task
 from hydra_peft.training.batches import Feed, batch_count, shuffled_rows
-from hydra_peft.training.devices import autocast, exact_float32
 from hydra_peft.training.distributed import World
+from hydra_peft.training.passes import Compute, Pass, compute_alone
 from hydra_peft.training.progress import EpochRecord, Progress, Step
 from hydra_peft.training.seeding import RandomStreams, generator
 
@@ -58,6 +58,7 @@ def train(
     optimizer: torch.optim.Optimizer,
     progress: Progress | None = None,
     world: World | None = None,
+    compute: Compute = compute_alone,
 ) -> Generator[Step | EpochRecord, None, None]:
     """Train the parameters that ``optimizer`` holds; yield each, and each epoch.
 
@@ -75,6 +76,7 @@ def train(
             Its clock runs from an epoch's first step to the last.
         world: the processes that train together: each computes its share of every batch, and
             ``progress`` is of whole batches. None is this one alone.
+        compute: does the passes through the model; several runs of a process may share theirs.
 
     Raises:
         DivergedError: the loss of an epoch is not finite.
@@ -104,9 +106,9 @@ def train(
             rate = recipe.learning_rate(epoch, progress.step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            with progress.random:
+            with progress.random as random:
                 _prepare(model, method, number, recipe.seed)
-                loss, right = _step(feed, task, rows, number, optimizer, recipe, world)
+            loss, right = _step(feed, task, rows, number, optimizer, recipe, world, random, compute)
             progress.add(loss, right, len(rows))
             ends = progress.step == steps
             yield Step(epoch + 1, number + 1, loss, rate, progress.seconds, ends)
@@ -140,7 +142,6 @@ def _augmented(
     return Batch({**batch.inputs, "image": changed}, batch.targets)
 
 
-@exact_float32()
 def _step(
     feed: Feed,
     task: Task,
@@ -149,6 +150,8 @@ def _step(
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     world: World,
+    random: RandomStreams,
+    compute: Compute,
 ) -> tuple[Tensor, Tensor]:
     """Do step ``number`` on ``rows``; return its mean loss and how many were right, on the
     device."""
@@ -160,15 +163,16 @@ def _step(
             numbers = generator(recipe.seed, f"augment/{number}")
             batch = _augmented(batch, feed.augmentation, len(rows), numbers, world)
         inputs = feed.prepare(batch)
-    with record_function("forward"), autocast(rows.device, recipe.precision):
-        outputs = feed.module(inputs)
-        loss = share.weigh(task.loss(outputs, batch.targets).mean())
-    with record_function("backward"):
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-    right = task.hits(outputs.detach(), batch.targets)[: share.count].sum()
+
+    def loss_of(outputs: Tensor) -> Tensor:
+        return share.weigh(task.loss(outputs, batch.targets).mean())
+
+    loss, outputs = compute(
+        Pass(feed.module, inputs, loss_of, optimizer, recipe.precision, rows.device, random)
+    )
+    right = task.hits(outputs, batch.targets)[: share.count].sum()
     with record_function("gradients of all processes"):
-        loss, right = world.all_reduce(parameters, loss.detach(), right)
+        loss, right = world.all_reduce(parameters, loss, right)
     with record_function("optimizer"):
         if recipe.clip_grad is not None:
             nn.utils.clip_grad_norm_(parameters, recipe.clip_grad)
