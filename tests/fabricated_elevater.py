@@ -48,10 +48,11 @@ def text(path: Path, lines: list[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines))
 
 
-def caltech101(root: Path) -> None:
+def caltech101(root: Path, each: int) -> None:
     folders = ["BACKGROUND_Google", "Faces", "Faces_easy", "Leopards", "Motorbikes"]
-    for number, split in ((1, "train"), (2, "test")):
-        names = [f"{f}/image_{number:04d}.jpg" for f in [*folders, *keys("caltech101")[5:]]]
+    for numbers, split in ((range(1, each + 1), "train"), ([each + 1], "test")):
+        every = [(f, n) for n in numbers for f in [*folders, *keys("caltech101")[5:]]]
+        names = [f"{folder}/image_{number:04d}.jpg" for folder, number in every]
         for name in names:
             ppm(root / "101_ObjectCategories" / name)
         text(root / f"caltech101_{split}.txt", names)
@@ -67,38 +68,40 @@ def cifar(root: Path, files: dict[str, list[tuple[int, ...]]]) -> None:
         (root / name).write_bytes(b"".join(records))
 
 
-def cifar10(root: Path) -> None:
+def cifar10(root: Path, each: int) -> None:  # noqa: ARG001
     batches = {f"data_batch_{n}.bin": [(label,) for label in range(10)] for n in range(1, 6)}
     tested = {"test_batch.bin": [(label,) for label in range(10)]}
     cifar(root / "cifar-10-batches-bin", batches | tested)
 
 
-def cifar100(root: Path) -> None:
+def cifar100(root: Path, each: int) -> None:
     every = [(label % 20, label) for label in range(100)]
-    cifar(root / "cifar-100-binary", {"train.bin": every, "test.bin": every})
+    cifar(root / "cifar-100-binary", {"train.bin": every * each, "test.bin": every})
 
 
-def country211(root: Path) -> None:
-    for split in ("train", "test"):
+def country211(root: Path, each: int) -> None:
+    for split, count in (("train", each), ("test", 1)):
         for code in keys("country211"):
-            ppm(root / "country211" / split / code / "1.jpg")
+            for number in range(1, count + 1):
+                ppm(root / "country211" / split / code / f"{number}.jpg")
 
 
-def dtd(root: Path) -> None:
+def dtd(root: Path, each: int) -> None:
     for split in ("train", "val", "test"):
-        names = [f"{name}/{name}_{split}.jpg" for name in keys("dtd")]
+        marks = [split, *(f"{split}{n}" for n in range(1, each if split == "train" else 1))]
+        names = [f"{name}/{name}_{mark}.jpg" for name in keys("dtd") for mark in marks]
         for name in names:
             ppm(root / "dtd" / "images" / name)
         text(root / "dtd" / "labels" / f"{split}1.txt", names)
 
 
-def eurosat(root: Path) -> None:
+def eurosat(root: Path, each: int) -> None:  # noqa: ARG001
     for name in keys("eurosat"):
         for number in range(8):
             ppm(root / "2750" / name / f"{name}_{number}.jpg")
 
 
-def fer2013(root: Path) -> None:
+def fer2013(root: Path, each: int) -> None:  # noqa: ARG001
     lines = ["emotion,pixels,Usage"]
     for usage in ("Training", "Training", "PublicTest", "PrivateTest"):
         for emotion in range(7):
@@ -107,47 +110,50 @@ def fer2013(root: Path) -> None:
     text(root / "fer2013.csv", lines)
 
 
-def fgvc_aircraft(root: Path) -> None:
+def fgvc_aircraft(root: Path, each: int) -> None:
     data, number = root / "fgvc-aircraft-2013b" / "data", 1000
-    for split in ("train", "test"):
+    for split, count in (("train", each), ("test", 1)):
         lines = []
-        for name in keys("fgvc_aircraft"):
+        for name in keys("fgvc_aircraft") * count:
             number += 1
             ppm(data / "images" / f"{number}.jpg")
             lines.append(f"{number} {name}")
         text(data / f"images_variant_{split}.txt", lines)
 
 
-def flowers102(root: Path) -> None:
-    # For each class an image in each of three sets.
-    for number in range(1, 307):
+def flowers102(root: Path, each: int) -> None:
+    counts, start, sets = {"trnid": each, "valid": 1, "tstid": 1}, 1, {}
+    for name, count in counts.items():
+        sets[name] = np.arange(start, start + 102 * count)
+        start += 102 * count
+    for number in range(1, start):
         ppm(root / "jpg" / f"image_{number:05d}.jpg")
-    labels = np.array([(number - 1) % 102 + 1 for number in range(1, 307)])
+    labels = np.array([(number - 1) % 102 + 1 for number in range(1, start)])
     scipy.io.savemat(root / "imagelabels.mat", {"labels": labels})
-    sets = {"trnid": range(1, 103), "valid": range(103, 205), "tstid": range(205, 307)}
-    scipy.io.savemat(root / "setid.mat", {name: np.array(ids) for name, ids in sets.items()})
+    scipy.io.savemat(root / "setid.mat", sets)
 
 
-def food101(root: Path) -> None:
-    for number, split in ((11, "train"), (12, "test")):
-        names = sorted(f"{name}/{number}" for name in keys("food101"))
+def food101(root: Path, each: int) -> None:
+    for numbers, split in ((range(11, 11 + each), "train"), ([10], "test")):
+        names = sorted(f"{name}/{number}" for name in keys("food101") for number in numbers)
         for name in names:
             ppm(root / "food-101" / "images" / f"{name}.jpg")
         text(root / "food-101" / "meta" / f"{split}.txt", names)
 
 
-def gtsrb(root: Path) -> None:
+def gtsrb(root: Path, each: int) -> None:
     rows = ["Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"]
     for label in range(43):
         folder = root / "GTSRB" / "Training" / f"{label:05d}"
-        ppm(folder / "00000_00000.ppm")
+        for number in range(each):
+            ppm(folder / f"00000_{number:05d}.ppm")
         text(folder / f"GT-{label:05d}.csv", ["Filename;Width"])
         ppm(root / "GTSRB" / "Final_Test" / "Images" / f"{label:05d}.ppm")
         rows.append(f"{label:05d}.ppm;4;4;0;0;3;3;{42 - label}")
     text(root / "GT-final_test.csv", rows)
 
 
-def hateful_memes(root: Path) -> None:
+def hateful_memes(root: Path, each: int) -> None:  # noqa: ARG001
     for split, numbers in (("train", range(8)), ("dev_seen", range(8, 14))):
         lines = []
         for number in numbers:
@@ -157,7 +163,7 @@ def hateful_memes(root: Path) -> None:
         text(root / f"{split}.jsonl", lines)
 
 
-def kitti_distance(root: Path) -> None:
+def kitti_distance(root: Path, each: int) -> None:  # noqa: ARG001
     # Ten videos with a frame of each class.
     for number in range(40):
         png(root / "training" / "image_2" / f"{number:06d}.png")
@@ -170,7 +176,7 @@ def kitti_distance(root: Path) -> None:
     text(root / "mapping" / "train_mapping.txt", frames)
 
 
-def mnist(root: Path) -> None:
+def mnist(root: Path, each: int) -> None:  # noqa: ARG001
     for name, count in (("train", 20), ("t10k", 10)):
         values = pixels(name, (count, 28, 28))
         head = struct.pack(">4B3I", 0, 0, 8, 3, count, 28, 28)
@@ -180,16 +186,17 @@ def mnist(root: Path) -> None:
         (root / f"{name}-labels-idx1-ubyte").write_bytes(head + labels)
 
 
-def oxford_pets(root: Path) -> None:
-    for number, name in ((1, "trainval"), (2, "test")):
+def oxford_pets(root: Path, each: int) -> None:
+    for numbers, name in ((range(1, each + 1), "trainval"), ([each + 1], "test")):
         lines = []
-        for label, breed in enumerate(keys("oxford_pets"), 1):
-            ppm(root / "images" / f"{breed}_{number}.jpg")
-            lines.append(f"{breed}_{number} {label} 1 1")
+        for number in numbers:
+            for label, breed in enumerate(keys("oxford_pets"), 1):
+                ppm(root / "images" / f"{breed}_{number}.jpg")
+                lines.append(f"{breed}_{number} {label} 1 1")
         text(root / "annotations" / f"{name}.txt", lines)
 
 
-def patch_camelyon(root: Path) -> None:
+def patch_camelyon(root: Path, each: int) -> None:  # noqa: ARG001
     for split in ("train", "valid", "test"):
         for kind in "xy":
             shape = (4, 96, 96, 3) if kind == "x" else (4, 1, 1, 1)
@@ -199,31 +206,33 @@ def patch_camelyon(root: Path) -> None:
                 out.create_dataset(kind, data=found.reshape(shape))
 
 
-def rendered_sst2(root: Path) -> None:
+def rendered_sst2(root: Path, each: int) -> None:  # noqa: ARG001
     for split in ("train", "test"):
         for name in ("negative", "positive"):
             for number in range(3):
                 png(root / "rendered-sst2" / split / name / f"{number}.png")
 
 
-def resisc45(root: Path) -> None:
+def resisc45(root: Path, each: int) -> None:
     for name in keys("resisc45"):
-        for number in range(10):
+        for number in range(10 * each):
             ppm(root / "NWPU-RESISC45" / name / f"{name}_{number:03d}.jpg")
 
 
-def stanford_cars(root: Path) -> None:
+def stanford_cars(root: Path, each: int) -> None:
     names = keys("stanford_cars")
+    counts = {"train": each * len(names), "test": len(names)}
     (root / "devkit").mkdir()
     cells = np.array(names, dtype=object)
     scipy.io.savemat(root / "devkit" / "cars_meta.mat", {"class_names": cells})
     places = {"train": "devkit/cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
     for split, place in places.items():
-        rows = np.zeros(len(names), dtype=[("bbox_x1", "O"), ("class", "O"), ("fname", "O")])
-        for number in range(len(names)):
+        fields = [("bbox_x1", "O"), ("class", "O"), ("fname", "O")]
+        rows = np.zeros(counts[split], dtype=fields)
+        for number in range(counts[split]):
             file = f"{number + 1:05d}.jpg"
             ppm(root / f"cars_{split}" / file)
-            rows[number] = (1, number + 1, file)
+            rows[number] = (1, number % len(names) + 1, file)
         scipy.io.savemat(root / place, {"annotations": rows})
 
 
@@ -231,20 +240,20 @@ def stanford_cars(root: Path) -> None:
 SHOWN = [[0], [0, 14], [14], *[[label] for label in range(1, 20)], [3, 7], []]
 
 
-def voc2007(root: Path) -> None:
+def voc2007(root: Path, each: int) -> None:
     folder = root / "VOCdevkit" / "VOC2007"
-    for split, start in (("train", 0), ("test", 100)):
-        names = [f"{start + row:06d}" for row in range(len(SHOWN))]
+    for split, start, count in (("train", 0, each), ("test", 1000, 1)):
+        names = [f"{start + row:06d}" for row in range(count * len(SHOWN))]
         for name in names:
             ppm(folder / "JPEGImages" / f"{name}.jpg")
         for label, kind in enumerate(keys("voc2007")):
             marks = [" 1" if label in shown else "-1" for shown in SHOWN]
             marks[-1] = " 0" if label == 4 else "-1"
-            lines = [f"{name} {mark}" for name, mark in zip(names, marks, strict=True)]
+            lines = [f"{name} {mark}" for name, mark in zip(names, marks * count, strict=True)]
             text(folder / "ImageSets" / "Main" / f"{kind}_{split}.txt", lines)
 
 
-WRITERS: dict[str, Callable[[Path], None]] = {
+WRITERS: dict[str, Callable[[Path, int], None]] = {
     one.__name__: one
     for one in (
         caltech101,
@@ -271,8 +280,12 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def write_originals(root: Path, *tasks: str) -> None:
-    """Write the originals of ``tasks``, of all where none is named, each into its own folder."""
+def write_originals(root: Path, *tasks: str, each: int = 1) -> None:
+    """Write the originals of ``tasks``, of all where none is named, each into its own folder.
+
+    Args:
+        each: training images that every class has at least.
+    """
     for task in tasks or WRITERS:
         (root / task).mkdir(parents=True)
-        WRITERS[task](root / task)
+        WRITERS[task](root / task, each)

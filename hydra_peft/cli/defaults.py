@@ -104,6 +104,10 @@ def _overrides(origin: Origin) -> list[str] | None:
     words = [f"{group}={name}" for group, name in chosen.items()]
     named = origin.model in options("model")
     words += [f"model={origin.model}"] if named else ["model=timm", "model.architecture=any"]
+    if origin.untrained:
+        words += [f"head={origin.untrained}", "train.epochs=0"]
+        words += [] if named else ["model.text_tower=any", "model.projection=1"]
+        words += [] if tasks else ["+dataset.prompts={classes:{any:any},templates:['{}']}"]
     # On some benchmarks a protocol is tuned by default.
     tuned = ["protocol.tune=true", f"protocol.search={origin.search}"]
     return [*words, *(tuned if origin.tuned else ["protocol.tune=false"])]

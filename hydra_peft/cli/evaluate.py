@@ -80,7 +80,7 @@ def _main() -> int:
         drop=_counts(arguments.drop),
     )
     record, doubts, failed = compared.recorded, list(compared.doubts), []
-    name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
+    name = f"{record.benchmark}/{record.task} {record.label} seed {record.seed}"
     for split, scores in compared.scores.items():
         print(in_short(f"{name}, {split} of {scores.unmerged.count} examples"))
         recorded, count = record.scores[split], _count(record, split)

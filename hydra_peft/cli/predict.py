@@ -1,4 +1,4 @@
-"""``scripts/predict.py``: what a trained run sees in images, as a table."""
+"""``scripts/predict.py``: what a trained run says of images or texts, as a table."""
 
 from __future__ import annotations
 
@@ -9,40 +9,51 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra_peft.cli.arguments import Device, parse_arguments
 from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.cli.text_rows import TextRows, read_rows
 from hydra_peft.data.file_walks import matching, walked
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
 from hydra_peft.plain_text import csv_text, in_one_line, in_short
 from hydra_peft.runs.folder import check_run_folder
+from hydra_peft.runs.record import read_record
 from hydra_peft.runs.recorded import look_at_run
 
 if TYPE_CHECKING:
-    from hydra_peft.runs.predicting import OfFile, TrainedRun
+    from tqdm import tqdm
 
+    from hydra_peft.runs.predicting import TrainedRun
+
+#: cells of an example, what was predicted of it, and the values of each class
+Predicted = tuple[list[str], str, list[float]]
+#: texts that are tokenised at a time
+_AT_ONCE = 1024
 
 USAGE = """\
-Say what a trained run sees in images; write it as a table.
+Say what a trained run sees in images, or reads in texts; write it as a table.
 
 python scripts/predict.py run=<folder> images=<file, folder or glob> [output=predictions.csv]
                           [device=auto] [merged=false] [checkpoint=<file>]
                           [plugins=<module>]
+python scripts/predict.py run=<folder> texts=<table> [columns=<name>,<name>] [...]
 
   run         a run folder, as train.py printed it
   images      a file, a folder (its images and those of folders in it) or a quoted glob
               ('photos/**/*.jpg')
-  output      the table: image, prediction, then a column for each class: its probability
-              (several labels an image: of each; a regression: the value alone)
+  texts       of a run that reads texts: a table of them, .csv, .tsv, .jsonl or .parquet
+  columns     names of its columns of texts, where they are not those of the run's task
+  output      the table: image, or row and texts; prediction; then a column for each class: its
+              probability (several labels an example: of each; a regression: the value alone)
   device      auto, cpu or cuda
   merged      true: write the branches into the frozen layers first
   checkpoint  the backbone's weights, if they have moved since
   plugins     modules of your own that the run was trained with (docs/plugins.md)
 
-An image that cannot be read is named and left out.
+An image that cannot be read, or a row without a text, is named and left out.
 Exit code 0: all were read; 1: some were not; 2: a mistake."""
 
 
@@ -51,7 +62,9 @@ class Arguments:
     """The script's arguments."""
 
     run: str
-    images: str
+    images: str | None = None
+    texts: str | None = None
+    columns: str = ""
     output: str = "predictions.csv"
     device: Device = "auto"
     merged: bool = False
@@ -60,7 +73,7 @@ class Arguments:
 
 
 def main() -> int:
-    """Write the table; return 1 where an image could not be read."""
+    """Write the table; return 1 where an example could not be read."""
     return guarded(_main, "output")
 
 
@@ -68,11 +81,15 @@ def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     folder, output = Path(arguments.run).expanduser(), Path(arguments.output).expanduser()
     check_run_folder(folder)
-    files = find_images(arguments.images)
+    _check_kind(folder, arguments)
+    files = find_images(arguments.images) if arguments.images is not None else []
     if output.is_dir():
         raise UserError(f"output={output} is a folder: name a file, such as {output}/out.csv.")
     check_writable(output.parent, "output")
-    look_at_run(folder, checkpoint=arguments.checkpoint or None)
+    config = look_at_run(folder, checkpoint=arguments.checkpoint or None)
+    rows = None
+    if arguments.texts is not None:
+        rows = read_rows(config, arguments.texts, arguments.columns)
     from hydra_peft.runs.predicting import load_run
 
     run = load_run(
@@ -81,18 +98,33 @@ def _main() -> int:
         device=arguments.device,
         checkpoint=arguments.checkpoint or None,
     )
-    said = list(_shown(run.predict_files(files), len(files)))
+    if rows is None:
+        first, said, of = ["image"], _seen(run, files), "images"
+    else:
+        first, said, of = ["row", *rows.columns], _read(run, rows), "texts"
     for one in said:
-        if one.error:
-            complain(one.error)
-    read = [one for one in said if not one.error]
+        if isinstance(one, str):
+            complain(one)
+    read = [one for one in said if not isinstance(one, str)]
     if not read:
-        raise UserError(f"none of {len(files)} images could be read: nothing was written.")
-    atomic_write(output, _table(run, read).encode())
-    left_out = len(files) - len(read)
+        raise UserError(f"none of {len(said)} {of} could be read: nothing was written.")
+    atomic_write(output, _table(run, first, read).encode())
+    left_out = len(said) - len(read)
     missing = f", {left_out} could not be read" if left_out else ""
-    print(in_short(f"written: {output} ({len(read)} of {len(files)} images{missing})"))
+    print(in_short(f"written: {output} ({len(read)} of {len(said)} {of}{missing})"))
     return 1 if left_out else 0
+
+
+def _check_kind(folder: Path, arguments: Arguments) -> None:
+    """Check that images or texts are given, what the run in ``folder`` takes."""
+    wanted = read_record(folder).of
+    other = "images" if wanted == "texts" else "texts"
+    if getattr(arguments, other) is not None:
+        raise UserError(
+            f"the run in {folder} takes {wanted}: give {wanted}=... in the place of {other}=."
+        )
+    if getattr(arguments, wanted) is None:
+        raise UserError(f"{wanted} is missing: give {wanted}=..., see --help.")
 
 
 def find_images(text: str) -> list[Path]:
@@ -134,22 +166,45 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
-def _shown(said: Iterator[OfFile], count: int) -> Iterator[OfFile]:
-    """Yield from ``said``; on a terminal a bar shows how many of ``count`` are done."""
+def _seen(run: TrainedRun, files: list[Path]) -> list[Predicted | str]:
+    """Return what ``run`` says of each file, or why it cannot be read."""
+    said: list[Predicted | str] = []
+    with _bar("image", len(files)) as bar:
+        for one in run.predict_files(files):
+            values = one.probabilities
+            done = values is not None and ([str(one.file)], one.name or "", values.tolist())
+            said.append(done or one.error)
+            bar.update()
+    return said
+
+
+def _read(run: TrainedRun, rows: TextRows) -> list[Predicted | str]:
+    """Return what ``run`` says of each row, or what is wrong with it."""
+    said: list[Predicted | str] = list(rows.errors)
+    with _bar("text", len(rows.texts)) as bar:
+        for start in range(0, len(rows.texts), _AT_ONCE):
+            some = rows.texts[start : start + _AT_ONCE]
+            names, values = run.predict([texts for _, texts in some])
+            for (number, texts), name, its in zip(some, names, values.tolist(), strict=True):
+                said.append(([str(number), *texts], name, its))
+            bar.update(len(some))
+    return said
+
+
+def _bar(unit: str, count: int) -> tqdm[Any]:
+    """Return a bar of ``count`` steps, which is seen on a terminal alone."""
     from tqdm import tqdm
 
-    yield from tqdm(said, total=count, unit="image", leave=False, disable=not sys.stderr.isatty())
+    return tqdm(total=count, unit=unit, leave=False, disable=not sys.stderr.isatty())
 
 
-def _table(run: TrainedRun, said: list[OfFile]) -> str:
+def _table(run: TrainedRun, first: list[str], said: list[Predicted]) -> str:
     """Return the table as CSV: probabilities in six digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = [in_one_line(f"p({name})") for name in run.class_names]
-    writer.writerow(["image", "prediction", *names])
-    for one in said:
-        assert one.probabilities is not None, "it was read"
-        values = one.probabilities[: len(run.class_names)].tolist()
-        texts = (csv_text(str(one.file)), csv_text(one.name or ""))
-        writer.writerow([*texts, *(f"{value:.6g}" for value in values)])
+    names = [f"p({name})" for name in run.class_names]
+    writer.writerow([in_one_line(name) for name in (*first, "prediction", *names)])
+    for example, name, values in said:
+        cells = [csv_text(cell) for cell in (*example, name)]
+        writer.writerow([*cells, *(f"{value:.6g}" for value in values[: len(names)])])
     return text.getvalue()

@@ -160,7 +160,7 @@ def _section(title: str, rows: Rows) -> list[str]:
 
 
 def _running(runs: Sequence[SeenRun]) -> Rows:
-    rows: Rows = [(*_WHICH, "epoch", "loss", "images/s", "ETA", "on")]
+    rows: Rows = [(*_WHICH, "epoch", "loss", "examples/s", "ETA", "on")]
     for run in runs:
         progress = run.progress
         rows.append(

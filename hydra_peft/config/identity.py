@@ -52,7 +52,7 @@ _USUAL: dict[str, dict[str, Any]] = {
         **{"select_split": None, "tune_seed": None},
         **{"trial_epochs": None, "trial_selection": "last"},
     },
-    "train": {"eval_after": None},
+    "train": {"eval_after": None, "accumulate": 1},
 }
 #: the same of a whole group: every run had a linear head before there were others
 _USUAL_HEAD = {"name": "linear"}

@@ -29,7 +29,8 @@ def check_splits(protocol: ProtocolConfig, dataset: DatasetConfig) -> None:
     if protocol.evaluate_split in parts[protocol.train_split]:
         raise UserError(
             f"protocol.evaluate_split={protocol.evaluate_split} overlaps "
-            f"protocol.train_split={protocol.train_split}: score on images that are not trained on."
+            f"protocol.train_split={protocol.train_split}: score on examples that are not trained "
+            "on."
         )
     if (chooses := protocol.select_split) is not None:
         _one_of("select_split", chooses, roles.names())

@@ -110,7 +110,7 @@ def check_shots(found: LabelRange, shots: int | None) -> None:
 def too_few(shots: int, label: int, count: int) -> UserError:
     """Return that a class has only ``count`` training examples, as an error."""
     return UserError(
-        f"dataset.shots={shots} is more than the {count} training images of class {label}: lower "
+        f"dataset.shots={shots} is more than the {count} training examples of class {label}: lower "
         "it."
     )
 
@@ -136,6 +136,6 @@ def _check_classes(seen: SeenLabels, name: str, classes: int, *, must_reach: boo
     if must_reach and highest + 1 < classes:
         raise UserError(
             f"dataset {name} has labels from 0 to {highest}, but dataset.classes={classes}: set "
-            f"dataset.classes={highest + 1}, or data.allow_partial=true where images of the last "
+            f"dataset.classes={highest + 1}, or data.allow_partial=true where those of the last "
             "classes are missing."
         )

@@ -6,8 +6,9 @@ import functools
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -164,6 +165,17 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def parts(self, count: int) -> Iterator[Batch]:
+        """Yield the batch in ``count`` parts, whose sizes differ by at most one; none is empty."""
+        if count == 1:
+            yield self
+            return
+        for first, end in pairwise(len(self) * number // count for number in range(count + 1)):
+            if first < end:
+                rows = slice(first, end)
+                inputs = {name: values[rows] for name, values in self.inputs.items()}
+                yield Batch(inputs, self.targets[rows])
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``."""

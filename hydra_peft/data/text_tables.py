@@ -1,4 +1,4 @@
-"""Tables of texts in files: tsv and csv with names of columns in the first line, or parquet.
+"""Tables of texts in files: tsv and csv with names of columns in the first line, jsonl, or parquet.
 
 No torch is loaded.
 """
@@ -7,39 +7,63 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.data.tables_package import loading
 from hydra_peft.errors import UserError
+from hydra_peft.optional import optional_package
 
-SUFFIXES = (".tsv", ".csv", ".parquet")
+SUFFIXES = (".tsv", ".csv", ".jsonl", ".parquet")
 
 
-def read_columns(file: Path) -> dict[str, list[Any]]:
-    """Return the columns of a table by name: of parquet in its own types, else strings.
+def read_columns(file: Path, wanted: Sequence[str] | None = None) -> dict[str, list[Any]]:
+    """Return columns of a table by name: of tsv and csv strings, else values in their own types.
 
-    In csv a text with commas, quotes or line ends is quoted; tsv has no quotes, as GLUE's.
+    In csv a text with commas, quotes or line ends is quoted; tsv has no quotes, as GLUE's. A line
+    of jsonl is an object; what it lacks, and what is null in parquet, is None.
+
+    Args:
+        wanted: names of the columns; None takes all.
 
     Raises:
-        UserError: it is not there, no table of the kind that its name says, or its rows differ in
-            length.
+        UserError: it is not there, no table of the kind that its name says, lacks a column, or its
+            rows differ in length.
     """
     if not os.path.isfile(file):
         raise UserError(f"{file} is not there or is not a file.")
     if file.suffix not in SUFFIXES:
         raise UserError(f"{file} is no table of texts: expected {', '.join(SUFFIXES)}.")
-    return _parquet(file) if file.suffix == ".parquet" else _delimited(file)
+    if file.suffix == ".parquet":
+        return _parquet(file, wanted)
+    columns = _json_lines(file) if file.suffix == ".jsonl" else _delimited(file)
+    return columns if wanted is None else {n: columns[n] for n in _found(wanted, [*columns], file)}
+
+
+def _found(wanted: Sequence[str], names: Sequence[str], file: Path) -> Sequence[str]:
+    for name in wanted:
+        if names.count(name) != 1:
+            there = "more than one" if name in names else "no"
+            raise UserError(f"{file} has {there} column '{name}' (it has {', '.join(names)}).")
+    return wanted
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is no text in UTF-8 ({error.reason}).") from None
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}.") from None
 
 
 def _delimited(file: Path) -> dict[str, list[Any]]:
-    try:
-        content = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is no text in UTF-8 ({error.reason}).") from None
     tabs = file.suffix == ".tsv"
     rows = csv.reader(
-        io.StringIO(content, newline=""),
+        io.StringIO(_content(file), newline=""),
         delimiter="\t" if tabs else ",",
         quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
     )
@@ -61,17 +85,27 @@ def _delimited(file: Path) -> dict[str, list[Any]]:
     return columns
 
 
-def _parquet(file: Path) -> dict[str, list[Any]]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise UserError(
-            f"{file} is read with the package pyarrow, which cannot be imported ({error}): "
-            "pip install 'hydra-peft[text]'."
-        ) from None
-    try:
-        table = parquet.ParquetFile(file).read()
-    except (ArrowException, OSError) as error:
-        said = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"cannot read {file} ({said}).") from None
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+def _json_lines(file: Path) -> dict[str, list[Any]]:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(_content(file).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(f"{file} has no json object in line {number}: expected one a line.")
+        rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _parquet(file: Path, wanted: Sequence[str] | None) -> dict[str, list[Any]]:
+    use = f"{file} is read with the package pyarrow"
+    parquet = optional_package("pyarrow.parquet", extra="text", use=use)
+    with loading(file, "write it again"):
+        table = parquet.ParquetFile(file)
+        names = _found(wanted or table.schema_arrow.names, table.schema_arrow.names, file)
+        read = table.read(columns=list(names))
+        return {name: read.column(name).to_pylist() for name in names}

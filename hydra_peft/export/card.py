@@ -40,7 +40,7 @@ class ModelCard:
 def card_text(source: Source, card: ModelCard) -> str:
     """Return the card as Markdown, behind what hubs read; it names no path of this machine."""
     record = source.run.record
-    title = f"{record.method_label} on {record.model}, {record.benchmark}/{record.task}"
+    title = f"{record.label} on {record.model}, {record.benchmark}/{record.task}"
     parts = [
         f"---\n{yaml.safe_dump(_for_hubs(source, card), sort_keys=False)}---",
         f"# {in_one_line(title)}",

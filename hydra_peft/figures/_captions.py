@@ -36,7 +36,7 @@ def describe_runs(records: Iterable[Record]) -> str:
     partial = any(record.data.get("partial") for record in found)
     parts = [
         _tasks(found),
-        values([record.method_label for record in found]),
+        values([record.label for record in found]),
         values([f"{record.model} ({weights_label(record)})" for record in found]),
         f"protocol {values([record.protocol for record in found])}",
         f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",

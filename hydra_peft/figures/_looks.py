@@ -33,7 +33,14 @@ _FAMILIES: tuple[dict[str, str], ...] = (
     {"full": "D", "bitfit": "p"},
     {"adapter": "P", "adapter_plus": "*", "adaptformer": "o", "adapterdrop": "s"},
     {"compacter": "X", "kadaptation": "D", "fact_tt": "<", "fact_tk": ">", "vera": "p"},
-    {"linear": "v", "vpt_shallow": "<", "vpt_deep": ">", "noah": "X"},
+    {
+        "linear": "v",
+        "zero-shot": "p",
+        "prototypes": "d",
+        "vpt_shallow": "<",
+        "vpt_deep": ">",
+        "noah": "X",
+    },
 )
 _KNOWN = {
     method: (at, marker, (at + member) % len(DASHES))

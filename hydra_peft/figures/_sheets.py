@@ -133,7 +133,7 @@ class Sheet:
     def label(self, row: Row, *, rank: bool = True) -> str:
         """Return the row's name in tables, without its rank if need be."""
         label = self.part.names[id(row)]
-        method = row.records[0].method_label
+        method = row.records[0].label
         return in_one_line(label if rank else label.replace(method, method_of(row), 1))
 
 

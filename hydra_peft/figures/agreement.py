@@ -142,7 +142,7 @@ def _with_predictions(
         missing = why_none(record, record.split) or "it has no predictions.safetensors"
         reason = missing if classifies else "it is no classification"
         said = drawable(record)
-        without.setdefault(reason, []).append(f"{said.method_label} on {said.task} {said.seed}")
+        without.setdefault(reason, []).append(f"{said.label} on {said.task} {said.seed}")
     if not kept and chosen.completed:
         listed = " ".join(left_out(without))
         raise UserError(

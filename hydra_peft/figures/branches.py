@@ -104,7 +104,7 @@ def _measure(
     # Random weights are drawn anew for each seed, pretrained ones are one backbone.
     backbone = record.weights.get("sha256") if weights_label(record) != RANDOM else RANDOM
     return {
-        "setting": f"{record.benchmark}, {record.method_label}, {record.model} "
+        "setting": f"{record.benchmark}, {record.label}, {record.model} "
         f"({weights_label(record)}), protocol {record.protocol}"
         f"{f', {PARTIAL}' if record.data.get('partial') else ''}",
         "identity": f"{settings_id(record.settings)} {backbone}",

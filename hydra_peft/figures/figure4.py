@@ -103,11 +103,11 @@ def _outputs(folder: Path, settings: Settings) -> _Outputs:
 def _run_labels(records: list[Record]) -> list[str]:
     """Return labels that tell runs apart: the seed, or more where seeds repeat."""
     seeds = [f"seed {record.seed}" for record in records]
-    one = len({(r.benchmark, r.task, r.method_label, r.model, r.protocol) for r in records}) == 1
+    one = len({(r.benchmark, r.task, r.label, r.model, r.protocol) for r in records}) == 1
     if one and len(set(seeds)) == len(seeds):
         return seeds
     return [
-        f"{record.task}, {record.method_label}, {seed} #{number}"
+        f"{record.task}, {record.label}, {seed} #{number}"
         for number, (record, seed) in enumerate(zip(records, seeds, strict=True), 1)
     ]
 

@@ -30,6 +30,9 @@ class Head(ABC):
     #: classes out of the training images (``shots``) or of prompts (``text``), see
     #: :mod:`hydra_peft.heads._class_vectors`
     starts_from: ClassVar[str] = "random"
+    #: the option of ``conf/head`` that is this head where nothing is trained: a classifier of its
+    #: own, whose rows have that name; empty where its start means nothing
+    untrained: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         check_limits(type(self), vars(self), "head.")

@@ -19,6 +19,7 @@ class Prototypes(ClassVectors):
 
     name: ClassVar[str] = "prototypes"
     starts_from: ClassVar[str] = "shots"
+    untrained: ClassVar[str] = "prototypes"
 
     norm: str = "unit"
     scale: Factor = 10.0

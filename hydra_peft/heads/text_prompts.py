@@ -28,6 +28,7 @@ class TextPrompts(ClassVectors):
 
     name: ClassVar[str] = "text_prompts"
     starts_from: ClassVar[str] = "text"
+    untrained: ClassVar[str] = "zero_shot"
 
     norm: str = "batch"
     prompts: dict[str, Any] | None = field(default_factory=dict)

@@ -172,8 +172,6 @@ def _compute(model: PackedModel, passes: Sequence[Pass]) -> list[tuple[Tensor, T
         with autocast(passes[0].device, passes[0].precision):
             losses = [one.loss_of(out) for one, out in zip(passes, outputs, strict=True)]
     with record_function("backward"):
-        for one in passes:
-            one.optimizer.zero_grad(set_to_none=True)
         # One root a run, no sum: what is not finite in one stays there.
         torch.autograd.backward(losses)
     return [(loss.detach(), out.detach()) for loss, out in zip(losses, outputs, strict=True)]
@@ -187,7 +185,7 @@ def agrees(model: PackedModel, passes: Sequence[Pass]) -> bool:
     A model whose examples depend on each other, or whose layers see rows in another order, would be
     computed wrongly. Adapters start as nothing, so all that is trained has other values meanwhile.
     """
-    trained = [p for one in passes for group in one.optimizer.param_groups for p in group["params"]]
+    trained = [parameter for one in passes for parameter in one.parameters]
     kept = [parameter.clone() for parameter in trained]
     draw = torch.Generator(passes[0].device).manual_seed(0)
     for parameter in trained:

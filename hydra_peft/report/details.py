@@ -26,7 +26,7 @@ PARTS = {
     "predictions": "Predictions",
     "parameters": "Parameters",
     "times": "Times (s)",
-    "images_per_second": "Training (images a second)",
+    "images_per_second": "Training (examples a second)",
     "method": "Method",
     "inputs": "Inputs",
     "data": "Data",
@@ -86,7 +86,7 @@ def run_details(
 def _details(line: RunLine, pool: Pool, warnings: list[str], runs: Path) -> dict[str, Any]:
     record = line.record
     details: dict[str, Any] = {
-        "title": plain(record.method_label),
+        "title": plain(record.label),
         "task": plain(f"{record.benchmark}/{record.task}"),
         "seed": bounded(record.seed),
         "protocol": plain(record.protocol),

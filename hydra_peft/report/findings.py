@@ -21,12 +21,12 @@ _ENDS = (
     ("interrupted", CAUTION, _GOES_ON),
     (KILLED, CAUTION, f"nobody is at it; {_GOES_ON}"),
 )
-_BEST_OF_TEST = "the epoch with the best test score is no estimate of what new images give."
+_BEST_OF_TEST = "the epoch with the best test score is no estimate of what new examples give."
 #: marks of runs: mark, title, meaning
 _MARKS = (
     (ON_TEST, "selected on the test set", _BEST_OF_TEST),
     (RANDOM, f"on {RANDOM}", "the backbone was not pretrained; kept in rows of their own."),
-    (PARTIAL, f"on {PARTIAL}", "part of the images only; kept in rows of their own."),
+    (PARTIAL, f"on {PARTIAL}", "part of the data only; kept in rows of their own."),
 )
 _UNCOMMITTED = "changes were not committed: the commit does not name the code."
 _CODE_MARKS = (
@@ -114,7 +114,7 @@ def _runs(count: int) -> str:
 
 def _name(line: RunLine) -> str:
     record = line.record
-    return f"{record.benchmark}/{record.task}, {record.method_label}, seed {record.seed}"
+    return f"{record.benchmark}/{record.task}, {record.label}, seed {record.seed}"
 
 
 def _unreadable(reading: list[str]) -> Finding | None:

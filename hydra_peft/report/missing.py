@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_peft.config.quoting import override_value
+from hydra_peft.methods.linear import Linear
 from hydra_peft.tables.grouping import reduced_precision
 from hydra_peft.tables.labels import RANDOM
-from hydra_peft.tables.overrides import NOT_TUNED, TUNED, UNCHECKED
+from hydra_peft.tables.overrides import NOT_TUNED, TUNED, UNCHECKED, usual_search
 from hydra_peft.tables.parts import Part, parts
 from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.strays import strays, wanted_seeds
@@ -163,13 +164,22 @@ def fill_command(
 
 def _method(row: Row, table: Table) -> list[str] | None:
     precision = reduced_precision(row.settings)
-    names = (str(row.method.get("name")), table.protocol, *precision)
+    names = (row.records[0].untrained or str(row.method.get("name")), table.protocol, *precision)
     if not all(map(_NAME.fullmatch, names)):
         return None
     preset = next((o for o in row.overrides if o.startswith(_PRESET)), f"{_PRESET}{names[0]}")
-    words = [preset, *_ranks(row), f"protocol={table.protocol}"]
+    words = [*(_untrained(row, table) or [preset]), *_ranks(row), f"protocol={table.protocol}"]
     words += [f"precision={name}" for name in precision]
     return words + ["data.allow_partial=true"] * row.partial
+
+
+def _untrained(row: Row, table: Table) -> list[str]:
+    """Return the words of a row that trains nothing, none of another."""
+    if not (option := row.records[0].untrained):
+        return []
+    tuned = usual_search(table.benchmark, table.protocol) is not None
+    words = [f"{_PRESET}{Linear.name}", f"head={option}", "train.epochs=0"]
+    return [*words, *["protocol.tune=false"] * tuned]
 
 
 def _overrides(row: Row) -> list[str] | None:

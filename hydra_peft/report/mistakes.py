@@ -105,7 +105,7 @@ def _run_pictures(runs: Path, task: str, found: list[FoundRun]) -> RunPictures:
     shown = RunPictures(
         key=run_key(str(best.folder.relative_to(runs))),
         task=task,
-        method=record.method_label,
+        method=record.label,
         seed=record.seed,
         others=len(found) - 1,
     )

@@ -125,7 +125,7 @@ def _badges(record: Record) -> tuple[Badge, ...]:
     elif not record.code.get("commit"):
         badges.append(Badge(NO_COMMIT, "caution", "which code ran is not known"))
     if record.settings.get("protocol.tune"):
-        badges.append(Badge("tuned", "plain", "hyper-parameters chosen on held-out images"))
+        badges.append(Badge("tuned", "plain", "hyper-parameters chosen on held-out data"))
     if record.resumed:
         badges.append(Badge("resumed", "plain", "went on after an interruption"))
     return tuple(badges)

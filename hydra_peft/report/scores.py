@@ -111,7 +111,7 @@ def score_table(table: Table, lineages: list[str]) -> ScoreTable:
     ]
     if table.selected_on_test:
         badges.append(
-            Badge("selected on the test set", "caution", "no estimate of what new images give")
+            Badge("selected on the test set", "caution", "no estimate of what new examples give")
         )
     if any(row.weights == RANDOM for row in table.rows):
         badges.append(Badge(RANDOM, "caution", "some backbones were not pretrained"))

@@ -141,7 +141,7 @@ def facts(lines: Iterable[RunLine]) -> list[Fact]:
     for line in lines:
         record = line.record
         count("Benchmarks", record.benchmark)
-        count("Methods", record.method_label)
+        count("Methods", record.label)
         count("Seeds", record.seed)
         count("Protocols", record.protocol)
         count("Backbones", f"{record.model}, {weights_label(record)}")

@@ -324,11 +324,11 @@ def check_batches(count: int, batch_size: int, drop_last: bool, *, least: int = 
     if min(count, batch_size) < least:
         raise UserError(
             f"head.norm=batch takes statistics over a batch, and train.batch_size={batch_size} of "
-            f"{count} training images gives batches of fewer than {least}: raise it, or set "
+            f"{count} training examples gives batches of fewer than {least}: raise it, or set "
             "head.norm=none."
         )
     if drop_last and batch_size > count:
         raise UserError(
             f"train.batch_size={batch_size} with train.drop_last=true leaves no batch of "
-            f"{count} training images: lower it, or set train.drop_last=false."
+            f"{count} training examples: lower it, or set train.drop_last=false."
         )

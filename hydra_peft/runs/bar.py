@@ -27,6 +27,7 @@ class ProgressBar:
     Args:
         title: what is trained.
         steps: number of training steps in all.
+        of: what is trained on, such as ``images``.
         done: how many were done before.
         file: where it is shown; None is standard error.
         columns: of the terminal; None asks it, again and again.
@@ -37,12 +38,13 @@ class ProgressBar:
         title: str,
         steps: int,
         *,
+        of: str = "images",
         done: int = 0,
         file: TextIO | None = None,
         columns: int | None = None,
     ) -> None:
         file = file or sys.stderr
-        self._title, self._columns = title, columns
+        self._title, self._columns, self._of = title, columns, of
         self._bar: tqdm[Any] = tqdm(
             total=steps,
             initial=done,
@@ -65,7 +67,7 @@ class ProgressBar:
         """Show what the last of ``epochs`` epochs gave."""
         self._show(
             f"epoch {record.epoch}/{epochs}, loss {record.loss:.3g}, "
-            f"{record.images_per_second:.0f} images/s"
+            f"{record.images_per_second:.0f} {self._of}/s"
         )
 
     def close(self) -> None:

@@ -51,6 +51,8 @@ def look_first(config: RunConfig) -> None:
             that is needed and missing.
     """
     check_search(config.protocol)
+    for tracker in config.logger.values():
+        tracker.check()
     check_ranks(config.model, config.method)
     check_targets(config.model, config.method)
     if config.model.pretrained:
@@ -74,6 +76,9 @@ def check_texts(config: RunConfig) -> None:
     """
     if not isinstance(config.head, TextPrompts):
         return
+    file = whole_clip(None, config.model.text_checkpoint)
+    if file is not None and not os.path.isfile(file):
+        raise UserError(f"model.text_checkpoint={file} does not exist or is not a file.")
     if has_features(Path(config.paths.cache), config.head.texts()):
         return
     if (own := embedded_text(config.model.text_tower or "")) is not None:
@@ -83,9 +88,6 @@ def check_texts(config: RunConfig) -> None:
                 known.ids(sentence)
         return
     check_open_clip()
-    file = whole_clip(None, config.model.text_checkpoint)
-    if file is not None and not os.path.isfile(file):
-        raise UserError(f"model.text_checkpoint={file} does not exist or is not a file.")
 
 
 def check_data(config: RunConfig) -> None:

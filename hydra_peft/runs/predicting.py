@@ -1,12 +1,12 @@
-"""Predictions of a trained run for images that it has never seen."""
+"""Predictions of a trained run for images or texts that it has never seen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -15,12 +15,15 @@ from torch import Tensor, nn
 
 from hydra_peft.adaptation.merging import merge
 from hydra_peft.adapters.base import NotMergeable
-from hydra_peft.backbones.inputs import image_size, preparation
+from hydra_peft.backbones.inputs import image_size, preparation, text_encoding
 from hydra_peft.data.cropping import middle
 from hydra_peft.data.decoding import in_threads, read_image, resize
-from hydra_peft.data.split import Batch, Split
+from hydra_peft.data.sources import text_columns
+from hydra_peft.data.split import Batch, Rows, Split, Texts
+from hydra_peft.data.tokenizer import Encoding
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path
+from hydra_peft.plain_text import quoted
 from hydra_peft.runs.folder import check_run_folder
 from hydra_peft.runs.rebuild import rebuild
 from hydra_peft.runs.record import Record, class_names
@@ -37,13 +40,15 @@ _AT_ONCE = 64
 _ADVICE = "convert it, or leave it out"
 #: an image as a file, as PIL's, or as uint8 ``[h, w, 3]``
 AnyImage = str | Path | Image.Image | np.ndarray
+#: a text, or the first and the second of a pair
+AnyText = str | tuple[str, ...]
 
 
 class Predictions(NamedTuple):
-    """Predictions of a model for images.
+    """Predictions of a model for images or texts.
 
     Attributes:
-        names: in words, one an image: the most probable class; labels that are more likely than
+        names: in words, one an example: the most probable class; labels that are more likely than
             not, joined by ``; ``; the value of a regression.
         probabilities: float32 ``[n, outputs]`` on the CPU: softmax over classes, sigmoid of each
             label, the value of a regression.
@@ -80,10 +85,13 @@ class TrainedRun:
         task: what it was trained for; ``task.kind`` names it.
         class_names: of the model's outputs; their numbers where the record has no names.
             Those of a regression have none.
-        size: height and width, in pixels, of the images that the model is called with.
+        size: height and width, in pixels, of the images that the model is called with; None of one
+            that reads texts.
         device: where it computes.
         precision: how it was trained, and computes: ``fp32`` or ``bf16``.
         crop: whether it sees the middle of images, not all of them squeezed into ``size``.
+        encoding: how it reads texts; None of one that takes images.
+        columns: what its task's texts are called, one or two; empty where that is not known.
     """
 
     folder: Path
@@ -91,11 +99,13 @@ class TrainedRun:
     model: nn.Module
     task: Task
     class_names: tuple[str, ...]
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     device: torch.device
     precision: str
     prepare: Prepare
     crop: bool = False
+    encoding: Encoding | None = None
+    columns: tuple[str, ...] = ()
 
     def transform(self, image: AnyImage) -> Tensor:
         """Return ``image`` as the model was trained on it: float32 ``[3, height, width]``.
@@ -110,16 +120,21 @@ class TrainedRun:
         batch = Batch({"image": rows}, torch.zeros(1)).to(self.device)
         return self.prepare(batch)[0]
 
-    def predict(self, images: AnyImage | Iterable[AnyImage]) -> Predictions:
+    def predict(self, images: AnyImage | Iterable[AnyImage | AnyText]) -> Predictions:
         """Return what the model says of ``images``: one, or any number of them.
 
         Args:
             images: files, PIL images or uint8 arrays ``[height, width, 3]``; also one array
-                ``[n, height, width, 3]``.
+                ``[n, height, width, 3]``. For a model that reads texts: a text, or a list of texts
+                or, where its task has pairs, of pairs.
 
         Raises:
-            UserError: one of them cannot be read; it names the file.
+            UserError: one of them cannot be read, it names the file; or is no text.
         """
+        if self.encoding is not None:
+            texts = [images] if isinstance(images, str) else list(cast(Iterable[AnyText], images))
+            return self._read_texts(texts, self.encoding)
+        images = cast("AnyImage | Iterable[AnyImage]", images)
         if isinstance(images, np.ndarray) and images.ndim <= 3:
             several: list[AnyImage] = [images]
         else:
@@ -127,7 +142,7 @@ class TrainedRun:
         if not several:
             return Predictions([], torch.empty(0, self.task.outputs))
         parts = [
-            self._say([pixels for _, pixels in chunk])
+            self._see([pixels for _, pixels in chunk])
             for chunk in _chunks(in_threads(self._pixels, several))
         ]
         names = [name for part in parts for name in part.names]
@@ -140,13 +155,29 @@ class TrainedRun:
         """
         for chunk in _chunks(in_threads(self._read, files)):
             pixels = [read for _, read in chunk if isinstance(read, Tensor)]
-            said = self._say(pixels) if pixels else Predictions([], torch.empty(0))
+            said = self._see(pixels) if pixels else Predictions([], torch.empty(0))
             each = zip(said.names, said.probabilities, strict=True)
             for file, read in chunk:
                 if isinstance(read, Tensor):
                     yield OfFile(file, *next(each))
                 else:
                     yield OfFile(file, None, None, str(read))
+
+    def _read_texts(self, examples: Sequence[AnyText], encoding: Encoding) -> Predictions:
+        if not examples:
+            return Predictions([], torch.empty(0, self.task.outputs))
+        rows = [tuple(one) if isinstance(one, tuple | list) else (one,) for one in examples]
+        count = len(self.columns) or len(rows[0])
+        for row in rows:
+            if len(row) != count or not all(isinstance(text, str) for text in row):
+                kind = "a text" if count == 1 else f"a pair of texts ({', '.join(self.columns)})"
+                shown = quoted(row[0] if len(row) == 1 else row)
+                raise UserError(
+                    f"{shown} cannot be predicted: the run in {self.folder} reads {kind} as an "
+                    "example."
+                )
+        texts = Texts(tuple(map(list, zip(*rows, strict=True))))
+        return self._say(encoding.tokenizer.encode(texts, encoding.max_length), len(rows))
 
     def _read(self, file: Path) -> Tensor | UserError:
         try:
@@ -156,6 +187,8 @@ class TrainedRun:
 
     def _pixels(self, image: AnyImage) -> Tensor:
         """Return ``image`` in the model's size, uint8 ``[3, height, width]``."""
+        if self.size is None:
+            raise UserError(f"the run in {self.folder} reads texts: it takes no images.")
         if isinstance(image, str | Path):
             array = read_image(Path(image).expanduser(), _ADVICE)
         elif isinstance(image, Image.Image):
@@ -171,9 +204,12 @@ class TrainedRun:
         sized = (middle if self.crop else resize)(array, self.size)
         return torch.from_numpy(sized.copy()).permute(2, 0, 1)
 
+    def _see(self, pixels: Sequence[Tensor]) -> Predictions:
+        return self._say({"image": torch.stack(list(pixels))}, len(pixels))
+
     @exact_float32()
-    def _say(self, pixels: Sequence[Tensor]) -> Predictions:
-        split = Split({"image": torch.stack(list(pixels))}, torch.zeros(len(pixels)))
+    def _say(self, inputs: Mapping[str, Rows], count: int) -> Predictions:
+        split = Split(inputs, torch.zeros(count))
         outputs = predict(
             self.model, split, prepare=self.prepare, device=self.device, precision=self.precision
         )
@@ -201,17 +237,19 @@ def load_run(
 
     Raises:
         UserError: the run did not complete, its weights are not there or are others than recorded,
-            its method cannot merge, or its backbone takes no images.
+            its method cannot merge, or its backbone takes neither images nor texts.
     """
     folder = named_path(folder, "the run's folder")
     check_run_folder(folder)
     where = resolve_device(device)
     run = rebuild(folder, checkpoint=checkpoint)
-    size = image_size(run.model)
-    if size is None:
+    size, dataset = image_size(run.model), run.config.dataset
+    encoding = text_encoding(run.model, run.config.data.max_length)
+    if size is None and encoding is None:
         raise UserError(
-            f"the backbone of the run in {folder}, {run.record.model}, takes no images: prepare "
-            "its inputs yourself, and call the model of hydra_peft.runs.rebuild.rebuild(folder)."
+            f"the backbone of the run in {folder}, {run.record.model}, takes no images, and no "
+            "texts that are tokenised here: prepare its inputs yourself, and call the model of "
+            "hydra_peft.runs.rebuild.rebuild(folder)."
         )
     if merged:
         try:
@@ -233,7 +271,9 @@ def load_run(
         device=where,
         precision=run.config.precision,
         prepare=preparation(model, run.config.data.normalization, where),
-        crop=run.config.data.crops(run.config.dataset),
+        crop=run.config.data.crops(dataset),
+        encoding=encoding,
+        columns=text_columns(dataset.source, dataset.name),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from hydra_peft.config.grid import dotted
 from hydra_peft.data.split_roles import FURTHER, role_of
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json, whole_texts, write_json
+from hydra_peft.heads import head_class
+from hydra_peft.methods.linear import Linear
 from hydra_peft.plain_text import shortened
 from hydra_peft.runs._record_values import contradiction, missing_results, wrong_values
 from hydra_peft.runs.schema1 import upgraded
@@ -120,9 +123,34 @@ class Record:
     schema: int = SCHEMA
 
     @property
+    def untrained(self) -> str:
+        """The option of ``conf/head`` that the run is, such as ``zero_shot``, where it trained
+        nothing and has no adapter; else empty."""
+        if self.settings.get("train.epochs") != 0 or self.method.get("name") != Linear.name:
+            return ""
+        with contextlib.suppress(UserError):  # a head that is not here any more
+            return head_class(str(self.settings.get("head.name"))).untrained
+        return ""
+
+    @property
+    def label(self) -> str:
+        """What the run is called: its method with sizes; what is untrained, ``zero-shot``."""
+        return self.untrained.replace("_", "-") or self.method_label
+
+    @property
+    def row_method(self) -> dict[str, Any]:
+        """Method by which rows are told apart: an untrained run is of none but its own."""
+        return {"name": self.label} if self.untrained else self.method
+
+    @property
     def random_weights(self) -> bool:
         """Whether the backbone was drawn at random, or nothing says that it was not."""
         return self.weights.get("kind") != "pretrained"
+
+    @property
+    def of(self) -> str:
+        """What its examples are: ``texts`` where they were tokenised, else ``images``."""
+        return "texts" if "max_length" in self.inputs else "images"
 
     @property
     def split(self) -> str:

@@ -14,7 +14,7 @@ NAMES: dict[str, Callable[[Record], str]] = {
     "benchmark": lambda record: record.benchmark,
     "protocol": lambda record: record.protocol,
     "tasks": lambda record: record.task,
-    "methods": lambda record: str(record.method.get("name")),
+    "methods": lambda record: str(record.row_method.get("name")),
 }
 
 

@@ -1,4 +1,5 @@
-"""One run in several processes: checks that it can be, and the outcome that all return."""
+"""One run whose batches are computed in shares: checks that they can be, and the outcome that all
+processes return."""
 
 from __future__ import annotations
 
@@ -23,30 +24,36 @@ def check_together(config: RunConfig, world: World) -> None:
     Raises:
         UserError: a batch has fewer examples than there are processes.
     """
-    if world.size > config.train.batch_size:
+    batch, parts = config.train.batch_size, config.train.accumulate
+    if world.size * parts > batch:
+        each = f" with train.accumulate={parts}" if parts > 1 else ""
         raise UserError(
-            f"train.batch_size={config.train.batch_size} leaves nothing for some of {world.size} "
-            "processes: it counts the images of all of them; set torchrun's --nproc-per-node lower."
+            f"train.batch_size={batch} leaves nothing for some of {world.size} processes{each}: it "
+            "counts the examples of all of them; set torchrun's --nproc-per-node lower."
         )
 
 
 def check_no_batch_norm(model: nn.Module, config: RunConfig, world: World) -> None:
-    """Check that no statistics are taken over a batch of which each process sees a share.
+    """Check that no statistics are taken over a batch that is computed in shares or parts.
 
     Raises:
         UserError: the head, or the backbone that the method trains, has a layer with running
             statistics.
     """
-    if world.size == 1:
+    parts = config.train.accumulate
+    if world.size == 1 and parts == 1:
         return
+    share, remedy = f"each of {world.size} processes sees a share", "without torchrun"
+    if world.size == 1:
+        share, remedy = f"train.accumulate={parts} computes parts", "with train.accumulate=1"
     head = adaptation(model).head
     for name, module in model.named_modules():
         # Frozen statistics are the same in every share.
         moves = config.method.trains_backbone or belongs_to(name, head)
         if moves and has_running_statistics(module):
             raise UserError(
-                f"{name} of {config.model.name} normalises over the batch, of which each of "
-                f"{world.size} processes sees a share: train this model without torchrun."
+                f"{name} of {config.model.name} normalises over the batch, of which {share}: "
+                f"train this model {remedy}."
             )
 
 

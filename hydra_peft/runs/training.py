@@ -168,6 +168,7 @@ class Training:
             precision=config.precision,
             seed=config.seed,
             eval_after=config.train.eval_after,
+            accumulate=config.train.accumulate,
         )
         steps = train(
             self.model,

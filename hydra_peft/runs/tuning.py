@@ -223,15 +223,19 @@ def _scorer(
         outcome = known or _try(config, choice, shared)
         if known is None or again:
             tried.append((choice, outcome))
+            log.info("trial %d of %d, %s: %s", len(tried), count, choice, _said(config, outcome))
         reached = outcome.record.score
-        said = outcome.record.status
-        if reached is not None:
-            held_out = config.dataset.splits.val
-            said = f"{score_text(outcome.record.primary, reached, 1)} on {held_out}"
-        log.info("trial %d of %d, %s: %s", len(tried), count, choice, said)
         return None if reached is None else sign * float(reached)
 
     return score
+
+
+def _said(config: RunConfig, outcome: Outcome) -> str:
+    """Return what came of a trial, in words."""
+    record, held_out = outcome.record, config.dataset.splits.val
+    if record.score is None:
+        return record.status
+    return f"{score_text(record.primary, record.score, 1)} on {held_out}"
 
 
 def candidate(config: RunConfig, choice: Choice) -> RunConfig:

@@ -15,7 +15,7 @@ def describe(record: Record, folder: Path, done: str) -> str:
     Args:
         done: how a completed run came to be: how fast, or when before, or by whom.
     """
-    name = f"{record.benchmark}/{record.task} {record.method_label} seed {record.seed}"
+    name = f"{record.benchmark}/{record.task} {record.label} seed {record.seed}"
     if record.status != "completed":
         return in_short(f"{name}: {record.status}: {record.error}")
     random = ", RANDOM WEIGHTS" if record.random_weights else ""
@@ -28,6 +28,6 @@ def describe(record: Record, folder: Path, done: str) -> str:
 
 
 def speed(record: Record) -> str:
-    """Return the seconds of a run and the images it trained on in one."""
-    images = record.images_per_second or 0.0
-    return f"{record.times['total']:.1f} s, {images:.0f} images/s"
+    """Return the seconds of a run and the examples it trained on in one."""
+    rate = record.images_per_second or 0.0
+    return f"{record.times['total']:.1f} s, {rate:.0f} {record.of}/s"

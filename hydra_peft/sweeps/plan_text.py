@@ -53,7 +53,7 @@ def done_line(record: Record) -> str:
     """Return one line about a run that was done before: what it was, its score, when it was."""
     random = ", RANDOM WEIGHTS" if record.random_weights else ""
     return in_one_line(
-        f"{record.config_id} {record.benchmark}/{record.task} {record.method_label} "
+        f"{record.config_id} {record.benchmark}/{record.task} {record.label} "
         f"seed {record.seed}: {score_text(record.primary, completed_score(record))} "
         f"{record.split} "
         f"({record.rule}{random}), done {record.when}, skipped"

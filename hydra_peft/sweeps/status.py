@@ -262,7 +262,7 @@ def _summary(path: Path) -> SeenRun:
         # Whether a running one is to be resumed, its claim says.
         state=record.status if left is State.FAILED else _STATES[left],
         task=f"{record.benchmark}/{record.task}",
-        method=record.method_label,
+        method=record.label,
         seed=record.seed,
         config_id=record.config_id,
         started=record.started,

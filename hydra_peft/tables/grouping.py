@@ -132,13 +132,13 @@ def _contents(records: list[Record], where: str) -> list[str]:
         splits = record.data.get("splits")
         for split, content in splits.items() if isinstance(splits, dict) else ():
             key = (record.task, bool(record.data.get("partial")), str(split))
-            found[key].setdefault(str(content), {})[record.method_label] = None
+            found[key].setdefault(str(content), {})[record.label] = None
     sentences = []
     for (task, _, split), contents in sorted(found.items()):
         if len(contents) > 1:
             listed = "; ".join(f"{c[:8]} ({', '.join(names)})" for c, names in contents.items())
             sentences.append(
-                f"{where}: {task} has different images in {split}: {listed}. Differences between "
+                f"{where}: {task} has different examples in {split}: {listed}. Differences between "
                 "such runs are not of methods alone."
             )
     return sentences
@@ -223,7 +223,7 @@ def _one_each(records: list[Record]) -> tuple[list[Record], list[str]]:
         found[record.task, record.seed].append(record)
     latest = {key: max(runs, key=lambda run: run.begun) for key, runs in found.items()}
     sentences = [
-        f"{runs[0].method_label} has {len(runs)} runs of {task}, seed {seed}: the one started last "
+        f"{runs[0].label} has {len(runs)} runs of {task}, seed {seed}: the one started last "
         f"counts ({latest[task, seed].config_id}, {latest[task, seed].started})."
         for (task, seed), runs in found.items()
         if len(runs) > 1
@@ -250,8 +250,8 @@ def _row(records: list[Record], defaults: Defaults | None) -> Row:
     row.sources = sorted({str(r.weights["source"]) for r in records if r.weights.get("source")})
     row.method = {
         key: value
-        for key, value in first.method.items()
-        if all(key in record.method and record.method[key] == value for record in records)
+        for key, value in first.row_method.items()
+        if all(key in record.row_method and record.row_method[key] == value for record in records)
     }
     row.adapter = round(statistics.fmean(record.parameters["adapter"] for record in records))
     row.records = records
@@ -264,10 +264,10 @@ def _row(records: list[Record], defaults: Defaults | None) -> Row:
 
 def _method(records: list[Record]) -> str:
     """Return the method with its sizes, which tuning or a recipe may choose for each task."""
-    labels = sorted({record.method_label for record in records})
+    labels = sorted({record.label for record in records})
     if len(labels) <= _SIZES:
         return " or ".join(labels)
-    names = sorted({str(record.method["name"]) for record in records})
+    names = sorted({str(record.row_method["name"]) for record in records})
     return f"{' or '.join(names)}, {len(labels)} sizes"
 
 

@@ -68,6 +68,7 @@ class Origin:
         model: the backbone's name.
         tuned: whether ``protocol.tune`` was on.
         search: how it chose then, as ``protocol.search``.
+        untrained: what it is that trained nothing, see :attr:`Record.untrained`; else empty.
         preset: name of a yaml that sets options of the method; empty for the method's own.
     """
 
@@ -77,6 +78,7 @@ class Origin:
     model: str
     tuned: bool
     search: str = _GRID
+    untrained: str = ""
     preset: str = ""
 
     @classmethod
@@ -89,6 +91,7 @@ class Origin:
             record.model,
             bool(record.settings.get("protocol.tune")),
             str(record.settings.get("protocol.search", _GRID)),
+            record.untrained,
         )
 
 
@@ -101,11 +104,10 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
 
     Returns:
         ``tuned`` where it was (``tuned by optuna`` if not by grid) and its protocol does not say
-        so, ``not tuned`` where that does, ``init_from=`` the task of the adapter that was started
-        from, then ``key=value`` for each
-        setting that is not as by default, after ``method=`` a preset where that leaves fewer. A
-        setting that the record lacks is no difference: its
-        code did not have the option yet.
+        so, ``not tuned`` where that does, but of what is untrained, ``init_from=`` the task of the
+        adapter that was started from, then ``key=value`` for each setting that is not as by
+        default, after ``method=`` a preset where that leaves fewer. A setting that the record
+        lacks is no difference: its code did not have the option yet.
     """
     origin = Origin.of(record)
     said = _how_tuned(origin)
@@ -138,7 +140,7 @@ def usual_search(benchmark: str, protocol: str) -> str | None:
 def _how_tuned(origin: Origin) -> tuple[str, ...]:
     """Return how the run was tuned, where its protocol is not tuned so on that benchmark."""
     usual = usual_search(origin.benchmark, origin.protocol)
-    if usual == (origin.search if origin.tuned else None):
+    if usual == (origin.search if origin.tuned else None) or origin.untrained:
         return ()
     if not origin.tuned:
         return (NOT_TUNED,)

@@ -120,7 +120,7 @@ def _spread(chosen: Strays) -> Sheet:
     below = (
         f"Cells: {over} ± sample standard deviation [95% interval of the {over}] (number of "
         f"seeds). {bounds_sentence(part.table)} They are over seeds alone: they say nothing of "
-        "other test images."
+        "other test examples."
     )
     said = [*chosen.sentence, *part.means_sentence, below, *measures_sentence(part.table)]
     return _sheet(part, "spread over seeds", lines, said)

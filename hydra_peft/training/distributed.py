@@ -31,9 +31,10 @@ class Share:
     count: int
     weight: float
 
-    def weigh(self, loss: Tensor) -> Tensor:
-        """Return this share's part of the batch's mean loss, from the mean ``loss`` of its rows."""
-        return loss if self.weight == 1.0 else loss * self.weight
+    def weigh(self, loss: Tensor, count: int) -> Tensor:
+        """Return what ``loss``, the mean over ``count`` rows, adds to the batch's mean loss."""
+        weight = self.weight * (count / len(self.rows))
+        return loss if weight == 1.0 else loss * weight
 
 
 class World:

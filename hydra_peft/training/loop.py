@@ -37,6 +37,7 @@ class Recipe:
         precision: ``fp32`` or ``bf16``.
         seed: of the batch order, of dropout, and of what a method does before a step.
         eval_after: epochs after which the model computes as in evaluation; None never.
+        accumulate: parts in which each process computes its share of a batch, one after the other.
     """
 
     epochs: int
@@ -47,6 +48,7 @@ class Recipe:
     precision: str = "fp32"
     seed: int = 0
     eval_after: int | None = None
+    accumulate: int = 1
 
 
 def train(
@@ -162,17 +164,23 @@ def _step(
         if feed.augmentation is not None:
             numbers = generator(recipe.seed, f"augment/{number}")
             batch = _augmented(batch, feed.augmentation, len(rows), numbers, world)
-        inputs = feed.prepare(batch)
+    losses, hits = [], []
+    optimizer.zero_grad(set_to_none=True)
+    for part in batch.parts(recipe.accumulate):
+        with record_function("batch"):
+            inputs = feed.prepare(part)
 
-    def loss_of(outputs: Tensor) -> Tensor:
-        return share.weigh(task.loss(outputs, batch.targets).mean())
+        def loss_of(outputs: Tensor, part: Batch = part) -> Tensor:
+            return share.weigh(task.loss(outputs, part.targets).mean(), len(part))
 
-    loss, outputs = compute(
-        Pass(feed.module, inputs, loss_of, optimizer, recipe.precision, rows.device, random)
-    )
-    right = task.hits(outputs, batch.targets)[: share.count].sum()
+        loss, outputs = compute(
+            Pass(feed.module, inputs, loss_of, parameters, recipe.precision, rows.device, random)
+        )
+        losses.append(loss)
+        hits.append(task.hits(outputs, part.targets))
+    right = torch.cat(hits)[: share.count].sum()
     with record_function("gradients of all processes"):
-        loss, right = world.all_reduce(parameters, loss, right)
+        loss, right = world.all_reduce(parameters, torch.stack(losses).sum(), right)
     with record_function("optimizer"):
         if recipe.clip_grad is not None:
             nn.utils.clip_grad_norm_(parameters, recipe.clip_grad)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ class Pass:
         module: what is called.
         inputs: what it is called with: a tensor, or tensors by name.
         loss_of: from its outputs to the loss, float ``[]``.
-        optimizer: holds the parameters whose gradients are wanted; older ones are dropped.
+        parameters: what is trained; gradients are added to theirs.
         precision: ``fp32`` or ``bf16``.
         device: what computes.
         random: what dropout and drop-path draw from.
@@ -31,13 +31,13 @@ class Pass:
     module: nn.Module
     inputs: Any
     loss_of: Callable[[Tensor], Tensor]
-    optimizer: torch.optim.Optimizer
+    parameters: Sequence[Tensor]
     precision: str
     device: torch.device
     random: RandomStreams
 
 
-#: does a pass; returns the loss, float ``[]``, and the outputs, both detached, and leaves gradients
+#: does a pass; returns the loss, float ``[]``, and the outputs, both detached, and adds gradients
 Compute = Callable[[Pass], tuple[Tensor, Tensor]]
 
 
@@ -49,6 +49,5 @@ def compute_alone(one: Pass) -> tuple[Tensor, Tensor]:
             outputs = one.module(one.inputs)
             loss = one.loss_of(outputs)
         with record_function("backward"):
-            one.optimizer.zero_grad(set_to_none=True)
             loss.backward()
     return loss.detach(), outputs.detach()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,10 @@ from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolvers import usual_head
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.runs.collection import Collection, FoundRun
 from hydra_peft.runs.record import Record
+from hydra_peft.runs.selection import select
+from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.overrides import Origin, marks, usual_search
 from hydra_peft.tables.paper_tables import score_tables
 from hydra_peft.tables.pe_score import pe_score
@@ -137,7 +141,32 @@ def test_settings_of_the_table_are_the_defaults_and_other_tuning_is_marked(
     assert said[0] == ("method.targets=[mlp.fc2]",)
     assert said[1] == ("not tuned", "method.targets=[mlp.fc2]")
     assert said[2][:2] == ("tuned", "method.targets=[mlp.fc2]")
-    assert said[3] == ("not tuned", "head.norm=unit", "head.scale=100.0", "train.epochs=0")
+    assert said[3] == ()
+
+
+def test_what_is_untrained_has_a_name_of_its_own_and_counts_as_no_method(compose: Compose) -> None:
+    words = ("dataset=elevater/cifar10", "method=linear", "train.epochs=0", "protocol.tune=false")
+    heads = (["head=zero_shot"], ["head=prototypes"], ["head=text_prompts"], ["head=linear"])
+    runs = [run_of(compose(*words, *head), "cifar10", 90.0, 0, 1) for head in heads]
+    defaults = default_settings({Origin.of(run) for run in runs})
+    assert runs[0].method_label == "linear"  # as records have it, also those of earlier code
+    tables, _ = build_tables(runs, defaults=defaults)
+    assert {row.label for table in tables for row in table.rows} == {
+        "zero-shot, auto",
+        "prototypes, auto",
+        "zero-shot, auto (head.norm=batch)",
+        "linear, auto (not tuned, train.epochs=0)",
+    }
+    everything = Collection([FoundRun(Path(run.label), run) for run in runs], [], [])
+    chosen = select(everything, {"methods": "zero-shot"})
+    assert [run.record for run in chosen.completed] == [runs[0], runs[2]]
+    table = score_tables()[1]
+    published = read_published(table.published)
+    (side,), warnings = compare(table, published, runs[:1], defaults=defaults)
+    assert side.measured == []
+    assert warnings == ["protocol clean: no row of Table 1 is like zero-shot, auto: left out."]
+    adapted = compose(*words[:1], "method=lora", "head=zero_shot", *words[2:])
+    assert run_of(adapted, "cifar10", 90.0, 1, 1).label == "lora r=4"
 
 
 @pytest.mark.parametrize("number", [1, 10])

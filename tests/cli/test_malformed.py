@@ -24,7 +24,7 @@ Cli = Callable[..., tuple[int, str, str]]
 QUICK = ("train.epochs=1", "scheduler.warmup_epochs=0", "method=linear", "device=cpu")
 #: whole numbers, each at least 1, or 0 where that is no mistake
 COUNTS = ("train.epochs", "train.batch_size", "launcher.jobs_per_gpu", "dataset.classes")
-WHOLE = (*COUNTS, "seed", "scheduler.warmup_epochs", "train.checkpoint_every")
+WHOLE = (*COUNTS, "seed", "scheduler.warmup_epochs", "train.checkpoint_every", "train.accumulate")
 NUMBERS = ("optimizer.lr", "optimizer.weight_decay", "optimizer.eps", "train.clip_grad",
            "train.label_smoothing", "scheduler.warmup_lr", "scheduler.min_lr",
            "model.drop_path")  # fmt: skip

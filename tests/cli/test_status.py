@@ -91,7 +91,7 @@ def test_the_sections_say_what_there_is(
         "id": f"{7:012x}",
         "epoch": "3/30",
         "loss": "0.3333",
-        "images/s": "25",
+        "examples/s": "25",
         "ETA": "0:18:00",
         "on": os.uname().nodename,
     }

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +72,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(root: Path, data: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Start a script in two processes of one thread each."""
 
-    def begin(*words: str, script: str | Path = "scripts/train.py") -> subprocess.Popen[str]:
+    def begin(
+        *words: str, script: str | Path = "scripts/train.py", short: Sequence[str] = SHORT
+    ) -> subprocess.Popen[str]:
         paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={data}/cache", f"paths.data={data}"]
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += ["--nproc-per-node=2", str(script), *SHORT, *paths, *words]
+        command += ["--nproc-per-node=2", str(script), *short, *paths, *words]
         env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
         pipe = subprocess.PIPE
         return subprocess.Popen(command, cwd=root, env=env, stdout=pipe, stderr=pipe, text=True)
@@ -92,9 +94,9 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 def alone(compose_train: Callable[..., Any], data: Path, tmp_path: Path) -> Callable[..., Path]:
     """Do the same run in this process alone; return its folder."""
 
-    def do(*words: str) -> Path:
+    def do(*words: str, short: Sequence[str] = SHORT) -> Path:
         paths = [f"paths.runs={tmp_path}/one", f"paths.cache={data}/cache", f"paths.data={data}"]
-        config = compose_train(*SHORT, *paths, *words)
+        config = compose_train(*short, *paths, *words)
         return run(check_config(config)).folder
 
     return do
@@ -105,7 +107,7 @@ def record(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def check_same_result(two: Path, one: Path) -> None:
+def check_same_result(two: Path, one: Path, *, same_id: bool = True) -> None:
     (two,) = (path.parent for path in two.rglob("result.json"))
     losses = [
         [float(row["loss"]) for row in csv.DictReader((folder / "metrics.csv").open())]
@@ -116,7 +118,7 @@ def check_same_result(two: Path, one: Path) -> None:
     for key in ("scores", "counts"):
         assert ours[key] == theirs[key]
     assert ours["training"]["accuracy"] == theirs["training"]["accuracy"]
-    assert ours["config_id"] == theirs["config_id"]
+    assert (ours["config_id"] == theirs["config_id"]) == same_id
     tensors, expected = (read_tensors(f / "adapter.safetensors") for f in (two, one))
     assert tensors.keys() == expected.keys()
     for name, tensor in tensors.items():
@@ -138,6 +140,27 @@ def test_two_processes_give_what_one_gives(
     assert list(record(tmp_path / "runs")["scores"]) == ["test", "odd"]
     assert len(list((tmp_path / "runs").rglob("tensorboard/*"))) == 1
     assert record(tmp_path / "runs")["hardware"]["processes"] == 2
+
+
+@pytest.mark.long
+def test_two_processes_at_texts_in_parts_give_what_one_gives_at_once(
+    start: Callable[..., subprocess.Popen[str]], alone: Callable[..., Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers", reason="text encoders need transformers: hydra-peft[text]")
+    from glue_files import words_for, write_parquet
+    from tiny_texts import save_folder
+
+    weights = save_folder(tmp_path / "tiny")
+    write_parquet(tmp_path, "rte")
+    still = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    words = ["model=transformers", f"model.checkpoint={weights}", "method=hydra_glue"]
+    words += [*(f"+model.arguments.{key}=0" for key in still), "head.dropout=0", "device=cpu"]
+    words += ["train.batch_size=15", "train.epochs=2", *words_for("rte", tmp_path)]
+    code, _, err = end(start(*words, "train.accumulate=2", short=()))
+    assert code == 0, err
+    assert record(tmp_path / "runs")["hardware"]["processes"] == 2
+    check_same_result(tmp_path / "runs", alone(*words, "train.accumulate=2", short=()))
+    check_same_result(tmp_path / "runs", alone(*words, short=()), same_id=False)
 
 
 @pytest.mark.long
@@ -251,6 +274,9 @@ def test_tuning_and_too_small_batches_are_refused(
     small = dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=3))
     with pytest.raises(UserError, match=r"train\.batch_size=3 leaves nothing for some of 4"):
         run(small)
+    parts = dataclasses.replace(config.train, batch_size=7, accumulate=2)
+    with pytest.raises(UserError, match=r"some of 4 processes with train\.accumulate=2: it counts"):
+        run(dataclasses.replace(config, train=parts))
 
 
 def test_models_that_normalise_over_the_batch_are_refused(
@@ -264,4 +290,7 @@ def test_models_that_normalise_over_the_batch_are_refused(
     with pytest.raises(UserError, match="1 of vit_mini normalises over the batch"):
         check_no_batch_norm(model, full, world)
     check_no_batch_norm(model, full, World())
+    parts = check_config(compose_train(*SHORT, "method=full", "train.accumulate=3"))
+    with pytest.raises(UserError, match=r"which train\.accumulate=3 computes parts: train this"):
+        check_no_batch_norm(model, parts, World())
     check_no_batch_norm(model, lora, world)

@@ -69,6 +69,7 @@ def test_what_is_not_science_keeps_the_id(compose_train: Compose, overrides: lis
         "train.drop_last=true",
         "train.clip_grad=1",
         "train.label_smoothing=0.1",
+        "train.accumulate=2",
         "data.augment=flip",
     ],
 )

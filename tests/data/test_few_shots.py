@@ -117,9 +117,9 @@ def test_samples_of_three_seeds_differ() -> None:
 def test_too_few_of_a_class_are_told() -> None:
     few = [[0]] * 9 + [[1]] * 3
     assert len(sample(few, 2, shots=3, seed=0)) == 6
-    with pytest.raises(UserError, match=r"shots=4 is more than the 3 training images of class 1"):
+    with pytest.raises(UserError, match=r"shots=4 is more than the 3 training examples of class 1"):
         sample(few, 2, shots=4, seed=0)
-    with pytest.raises(UserError, match="the 0 training images of class 2"):
+    with pytest.raises(UserError, match="the 0 training examples of class 2"):
         sample(few, 3, shots=1, seed=0)
 
 

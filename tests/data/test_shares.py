@@ -90,5 +90,5 @@ def test_shots_are_so_many_a_class() -> None:
     labels = [0] * 80 + [1] * 20
     found = draw_each(labels, contents(100), shots=5, seed=0)
     assert Counter(labels[row] for row in found) == {0: 5, 1: 5}
-    with pytest.raises(UserError, match="20 training images of class 1"):
+    with pytest.raises(UserError, match="20 training examples of class 1"):
         draw_each(labels, contents(100), shots=21, seed=0)

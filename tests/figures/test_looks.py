@@ -19,7 +19,7 @@ ROWS = [
     *("full", "linear", "adapter", "adaptformer", "lora", "vpt_shallow", "vpt_deep", "noah"),
     *("ssf", "fact_tt", "fact_tk", "repadapter", "compacter", "kadaptation", "seqlora", "hydra"),
     *("adapter_plus", "adapterdrop", "bitfit", "dora", "vera", "hydra_mlp", "hydra_msa"),
-    "branches",
+    *("branches", "zero-shot", "prototypes"),
 ]
 #: Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB
 SIMULATED = {

@@ -27,12 +27,12 @@ def shown(terminal: Terminal) -> str:
 @pytest.mark.parametrize("title", ["mini/sprites_orientation hydra r=2+2 seed 0", "a b seed 0"])
 def test_values_do_not_push_the_bar_or_each_other_out(columns: int, title: str) -> None:
     terminal = Terminal()
-    bar = ProgressBar(title, 400, done=100, file=terminal, columns=columns)
+    bar = ProgressBar(title, 400, of="texts", done=100, file=terminal, columns=columns)
     before = shown(terminal)
     bar.epoch(EpochRecord(100, 0.12345, 98.0, 1e-3, 1.0, 12345.6), 1000)
     line = shown(terminal)
     bar.close()
-    assert line.endswith("epoch 100/1000, loss 0.123, 12346 images/s")
+    assert line.endswith("epoch 100/1000, loss 0.123, 12346 texts/s")
     for text in (before, line):
         assert len(text) <= columns
         match = re.fullmatch(r"(.+) \|(.+)\| \S+ left.*", text)

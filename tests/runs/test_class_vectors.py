@@ -175,5 +175,7 @@ def _start_alike(plain: nn.Module, config: RunConfig) -> None:
 
 
 def test_a_batch_that_has_no_statistics_is_refused(do: Do) -> None:
-    with pytest.raises(UserError, match=r"train.batch_size=1 of 89 training images gives batches"):
+    with pytest.raises(
+        UserError, match=r"train.batch_size=1 of 89 training examples gives batches"
+    ):
         do("method=linear", "head.norm=batch", "train.batch_size=1")

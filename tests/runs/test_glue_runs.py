@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from flat_results import results
-from glue_files import DEV, ORIGINAL, TRAIN, words_for, write_parquet, write_tsv
+from glue_files import DEV, ORIGINAL, TRAIN, rows, words_for, write_parquet, write_tsv
 from tiny_texts import save_folder
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs import rebuild
 from hydra_peft.runs.outcome import Outcome
+from hydra_peft.runs.predicting import load_run
 from hydra_peft.runs.writer import RunWriter
+from hydra_peft.sweeps.lines import speed
 from hydra_peft.tensor_files import read_tensors
 
 Do = Callable[..., Outcome]
@@ -127,8 +129,12 @@ def test_protocols_say_what_is_trained_on_and_which_epoch_counts(
 def test_a_stopped_run_goes_on_and_ends_with_the_same_bits(
     do: Do, data: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With batches of 16 in three parts, and dropout in the encoder."""
     more = words("rte", data, weights, "method=hydra_glue", "train.epochs=3", "optimizer.lr=0.01")
+    more.append("train.accumulate=3")
     whole = do(*more)
+    assert " texts/s\n" in (whole.folder / "train.log").read_text()
+    assert speed(whole.record).endswith(" texts/s")
     step, steps = RunWriter.step, [0]
 
     def stopping(self: RunWriter) -> None:
@@ -161,3 +167,13 @@ def test_the_chosen_epoch_is_scored_again_from_its_folder(
     assert again.merged.values == again.unmerged.values
     kept = read_tensors(record_of.folder / "predictions.safetensors")
     assert kept["outputs"].shape == (DEV, 2)
+    trained = load_run(record_of.folder, device="cpu")
+    pairs = [(first, second) for (first, second), _ in rows("rte", "validation")]
+    names, probabilities = trained.predict(pairs)
+    torch.testing.assert_close(probabilities, kept["outputs"].softmax(1), rtol=0, atol=1e-5)
+    classes = ("entailment", "not_entailment")
+    assert names == [classes[index] for index in kept["outputs"].argmax(1)]
+    with pytest.raises(UserError, match=r"'it' cannot be predicted.*reads a pair of texts \(sent"):
+        trained.predict(["it"])
+    with pytest.raises(UserError, match="reads texts: it takes no images"):
+        trained.transform("one.png")

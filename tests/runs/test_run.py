@@ -311,7 +311,7 @@ def test_a_disk_that_fills_up_interrupts_the_run_and_the_same_command_goes_on(
 
 
 def test_drop_last_without_a_batch(do: Do, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="leaves no batch of 89 training images"):
+    with pytest.raises(UserError, match="leaves no batch of 89 training examples"):
         do("train.batch_size=2000", "train.drop_last=true")
     assert list((tmp_path / "runs").iterdir()) == []
 

@@ -73,8 +73,8 @@ def test_texts_that_no_terminal_takes_are_sealed_as_they_are_read(tmp_path: Path
     [
         ({"scores": {"test": {"accuracy": 99.9}}}, "99.9, and 393 of 400 correct are 98.25"),
         ({"counts": {"scored": 400}}, "accuracy is 98.25, and None of 400"),
-        ({"counts": {"scored": 400, "correct": 401}}, "401 of 400 images correct"),
-        ({"counts": {"scored": 0, "correct": 0}}, "0 of 0 images correct"),
+        ({"counts": {"scored": 400, "correct": 401}}, "401 of 400 examples correct"),
+        ({"counts": {"scored": 0, "correct": 0}}, "0 of 0 examples correct"),
         ({"config_id": "0" * 12}, "config_id 000000000000 is not that of its science"),
     ],
 )

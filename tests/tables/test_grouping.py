@@ -74,7 +74,7 @@ def test_rows_on_other_images_are_named() -> None:
     assert build_tables(same)[1] == []
     other = [*same, run("lora", "b", "4" * 64), run("hydra", "b", "5" * 64)]
     assert build_tables(other)[1] == [
-        "mini, protocol clean: b has different images in test: 44444444 (lora r=4); 55555555 "
+        "mini, protocol clean: b has different examples in test: 44444444 (lora r=4); 55555555 "
         "(hydra r=2+2). Differences between such runs are not of methods alone."
     ]
 

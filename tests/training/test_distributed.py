@@ -125,7 +125,8 @@ def test_another_number_of_processes_resumes_with_a_warning(
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 16])
 @pytest.mark.parametrize("processes", [2, 3, 4])
-def test_weighted_shares_add_up_to_the_batch(size: int, processes: int) -> None:
+@pytest.mark.parametrize("parts", [1, 3])
+def test_weighted_shares_add_up_to_the_batch(size: int, processes: int, parts: int) -> None:
     torch.manual_seed(0)
     model, images = nn.Linear(4, 3, dtype=torch.float64), torch.randn(size, 4, dtype=torch.float64)
     labels = torch.arange(size) % 3
@@ -137,11 +138,12 @@ def test_weighted_shares_add_up_to_the_batch(size: int, processes: int) -> None:
         shares.append(process.share(rows))
     assert torch.cat([share.rows[: share.count] for share in shares]).tolist() == rows.tolist()
     assert all(len(share.rows) >= 1 for share in shares)
-    parts = (
-        share.weigh(F.cross_entropy(model(images[share.rows]), labels[share.rows]))
+    terms = (
+        share.weigh(F.cross_entropy(model(images[part]), labels[part]), len(part))
         for share in shares
+        for part in share.rows.tensor_split(min(parts, len(share.rows)))
     )
-    total = torch.stack(list(parts)).sum()
+    total = torch.stack(list(terms)).sum()
     torch.testing.assert_close(total, F.cross_entropy(model(images), labels))
 
 
@@ -149,7 +151,7 @@ def test_one_alone_changes_nothing() -> None:
     alone, rows, loss = World(), torch.arange(3), torch.tensor(2.0)
     assert current().size == 1
     assert alone.share(rows) == Share(rows, 3, 1.0)
-    assert alone.share(rows).weigh(loss) is loss
+    assert alone.share(rows).weigh(loss, 3) is loss
     parameter = nn.Parameter(torch.ones(2))
     parameter.grad = torch.tensor([1.0, 2.0])
     assert alone.all_reduce([parameter], loss, rows) == (loss, rows)

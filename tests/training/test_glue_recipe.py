@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from tiny_texts import ROBERTA
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 import hydra_peft
@@ -26,10 +26,12 @@ from hydra_peft.schedules.linear import Linear
 from hydra_peft.tasks import build_task
 from hydra_peft.tasks.classification import Classification
 from hydra_peft.training.batches import Feed, batch_count, shuffled_rows
+from hydra_peft.training.distributed import World
 from hydra_peft.training.evaluation import EVALUATION_BATCH, predict
 from hydra_peft.training.loop import Recipe, train
 from hydra_peft.training.progress import Step
 from hydra_peft.training.seeding import generator
+from hydra_peft.training.torchrun import Torchrun
 
 CPU = torch.device("cpu")
 
@@ -135,6 +137,52 @@ def test_twenty_steps_are_those_of_a_plain_loop_with_transformers_schedule() -> 
     assert losses == pytest.approx(expected, abs=1e-5)
     assert len(losses) == 20
     assert max(norms) > 1.0  # something was clipped
+
+
+class Part(World):
+    """One of two processes that share a batch, without the other."""
+
+    size = 2
+    share = Torchrun.share
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_shares_of_a_batch_in_parts_have_the_gradient_of_the_batch(
+    accumulate: int, randomize: Callable[[nn.Module], None]
+) -> None:
+    """Each part is as wide as its own longest text."""
+    split, model = text_split(15), adapted()
+    randomize(model)  # up-projections that are zero let no gradient through
+    prepare = preparation(model, "backbone", CPU)
+    widths: list[int] = []
+
+    def noted(batch):  # type: ignore[no-untyped-def]
+        widths.append(prepare(batch)["input_ids"].shape[1])
+        return prepare(batch)
+
+    def first_step(world: World, parts: int) -> tuple[Tensor, dict[str, Tensor]]:
+        own = copy.deepcopy(model)
+        optimizer = torch.optim.SGD([p for p in own.parameters() if p.requires_grad], lr=0.0)
+        recipe = Recipe(1, 15, False, lambda *_: 0.0, accumulate=parts)
+        task = build_task("classification", outputs=3, metrics=["accuracy"])
+        feed = Feed(own, split, {}, noted)
+        step = next(train(own, task, feed, recipe, optimizer=optimizer, world=world))
+        assert isinstance(step, Step)
+        return step.loss, {n: p.grad for n, p in own.named_parameters() if p.grad is not None}
+
+    loss, whole = first_step(World(), 1)
+    widths.clear()
+    shares = [first_step(Part(rank), accumulate) for rank in (0, 1)]
+    assert len(widths) == 2 * accumulate
+    assert len(set(widths)) > 1 or accumulate == 1
+    torch.testing.assert_close(sum(own for own, _ in shares), loss, rtol=0, atol=1e-6)
+    for name, gradient in whole.items():
+        assert gradient.any()
+        found = sum(own[name] for _, own in shares)
+        torch.testing.assert_close(found, gradient, rtol=0, atol=1e-6)
 
 
 def test_what_is_spared_is_transformers_choice() -> None:

@@ -147,6 +147,26 @@ def test_equals_a_plain_loop() -> None:
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_batches_in_parts_are_those_computed_at_once(parts: int) -> None:
+    """Parts of two sizes, whose mean of means is another one, and a last batch of one image."""
+    whole, split, called = Net(), data(), []
+    hydra_peft.inject(whole, "hydra", targets=["body"], rank=2)
+    apart = copy.deepcopy(whole)
+    expected = run(whole, split, lr=0.05, optimizer=torch.optim.SGD(whole.parameters()))
+    apart.register_forward_hook(lambda _m, given, _out: called.append(len(given[0])))
+    optimizer = torch.optim.SGD(apart.parameters())
+    found = run(apart, split, lr=0.05, optimizer=optimizer, accumulate=parts, clip_grad=None)
+    assert max(called) == -(-5 // parts)
+    assert sum(called) == 4 * 21
+    assert len(called) == 4 * (4 * parts + 1)
+    for one, other in zip(found, expected, strict=True):
+        assert one.loss == pytest.approx(other.loss, abs=1e-6)
+        assert one.train_accuracy == other.train_accuracy
+    for mine, other in zip(apart.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-6)
+
+
 def test_learns_and_scores_what_it_learnt() -> None:
     model, split = Net(), data()
     hydra_peft.inject(model, "full")

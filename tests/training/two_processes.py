@@ -100,7 +100,7 @@ def gradients(world: Torchrun) -> None:
         expected = torch.autograd.grad(whole, list(model.parameters()))
         share = world.share(torch.arange(size))
         logits = model(images[share.rows])
-        loss = share.weigh(F.cross_entropy(logits, labels[share.rows]))
+        loss = share.weigh(F.cross_entropy(logits, labels[share.rows]), len(share.rows))
         loss.backward()
         right = (logits.argmax(1) == labels[share.rows])[: share.count].sum()
         loss, right = world.all_reduce([*model.parameters(), unused], loss.detach(), right)

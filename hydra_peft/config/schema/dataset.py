@@ -179,7 +179,7 @@ class DatasetConfig(Group, key="dataset"):
             of_each = "has several of each" if self.task().has_classes else "has none"
             remedy = "dataset.sampling_seed=0" if self.task().has_classes else "dataset.train_size"
             raise UserError(
-                f"dataset.shots={self.shots} is so many images a class, and a task of kind "
+                f"dataset.shots={self.shots} is so many examples a class, and a task of kind "
                 f"{self.kind} {of_each}: use {remedy}."
             )
         there = self.sizes[self.splits.train]
@@ -188,11 +188,11 @@ class DatasetConfig(Group, key="dataset"):
             key, value = ("train_size", count) if self.train_size else ("shots", self.shots)
             raise UserError(
                 f"dataset.{key}={value} is more than dataset {self.name} has: {there:,} training "
-                f"images of {self.classes} classes."
+                f"examples of {self.classes} classes."
             )
         if self.train_size and single and self.train_size < self.classes:
             raise UserError(
-                f"dataset.train_size={self.train_size} is less than an image for each of the "
+                f"dataset.train_size={self.train_size} is less than an example for each of the "
                 f"{self.classes} classes of dataset {self.name}."
             )
 

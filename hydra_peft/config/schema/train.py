@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from hydra_peft.config.schema._group import BatchSize, Group, one_of
+from hydra_peft.config.schema._group import BatchSize, Group, one_of, require
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Limits, Share
 from hydra_peft.schedules._base import Epochs
@@ -19,7 +19,7 @@ class TrainConfig(Group, key="train"):
 
     Attributes:
         epochs: passes over the training split; 0 scores the model as it starts.
-        batch_size: images per step.
+        batch_size: examples of a step, all parts of all processes together.
         drop_last: whether a last, smaller batch of an epoch is left out.
         clip_grad: largest norm of the gradient; null does not clip.
         label_smoothing: of the cross-entropy; off in the paper.
@@ -30,6 +30,8 @@ class TrainConfig(Group, key="train"):
             run is interrupted.
         eval_after: epochs after which dropout is off and running statistics stand still, as in
             evaluation; null never. The released ELEVATER code has 1: it never calls train() again.
+        accumulate: parts in which each process computes its share of a batch, one after the other,
+            where it does not fit at once; gradients are summed to those of the batch's mean loss.
     """
 
     epochs: Annotated[int, Limits(least=0, most=1_000_000)]
@@ -42,12 +44,24 @@ class TrainConfig(Group, key="train"):
     profile: bool = False
     checkpoint_every: Epochs | None = 10
     eval_after: Epochs | None = None
+    accumulate: BatchSize = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         # yaml's true comes as "True"
         object.__setattr__(self, "compile", self.compile.lower())
         one_of("train.compile", self.compile, COMPILE)
+        require(
+            self.accumulate <= self.batch_size,
+            "train.accumulate",
+            self.accumulate,
+            f"at most train.batch_size={self.batch_size}, which is computed in so many parts",
+        )
+        if self.cuda_graph and self.accumulate > 1:
+            raise UserError(
+                "train.cuda_graph=true replays steps whose batch is computed at once, but "
+                f"train.accumulate={self.accumulate}: set one of them back."
+            )
         if self.cuda_graph and self.compile == "false":
             raise UserError(
                 "train.cuda_graph=true replays compiled blocks, but train.compile=false: set "

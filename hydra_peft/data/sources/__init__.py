@@ -13,7 +13,8 @@ It may have keys of ``dataset`` of its own: a frozen dataclass ``OPTIONS`` with 
 of them counts in a run's identity. Then ``describe(options)`` returns values of ``dataset`` that it
 finds out (``name``, ``classes``, ``splits``, ``sizes``) for where the config has null, and of its
 own keys the values that hold. A sweep asks once. One that reads one's own images with their classes
-has ``read(options) -> OwnData`` in the place of ``load`` and ``labels_of``.
+has ``read(options) -> OwnData`` in the place of ``load`` and ``labels_of``. One of texts has
+``text_columns(name)``: what the texts of the task ``name`` are called in tables.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from hydra_peft.data.promises import SeenLabels
     from hydra_peft.data.task_data import TaskData  # loads torch
 
-__all__ = ["DataRequest", "describe", "labels_of", "load_task", "options_class"]
+__all__ = ["DataRequest", "describe", "labels_of", "load_task", "options_class", "text_columns"]
 
 
 def options_class(source: object) -> type[Any] | None:
@@ -71,6 +72,17 @@ def load_task(source: str, request: DataRequest) -> TaskData:
     if hasattr(module, "read"):
         return own_data.load(module.read(request.options), request)
     return cast("TaskData", module.load(request))
+
+
+def text_columns(source: str, name: str) -> tuple[str, ...]:
+    """Return the names of the columns that have the texts of the task ``name`` in tables.
+
+    Empty where ``source`` does not say: of images, or of texts that are in no table.
+    """
+    if not is_known(sys.modules[__name__], source):
+        return ()
+    asked = getattr(_module(source), "text_columns", None)
+    return () if asked is None else tuple(asked(name))
 
 
 def _module(source: str) -> ModuleType:

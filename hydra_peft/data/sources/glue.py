@@ -41,6 +41,11 @@ class GlueOptions:
 OPTIONS = GlueOptions
 
 
+def text_columns(name: str) -> tuple[str, ...]:
+    """Return the names of the columns of texts, as the hub has them."""
+    return TASKS[name].texts if name in TASKS else ()
+
+
 def labels_of(request: DataRequest) -> SeenLabels:
     """Return how many examples each split has, and the least and greatest class; no texts are read
     from parquet.

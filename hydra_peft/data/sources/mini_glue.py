@@ -21,6 +21,11 @@ LABEL = "label"
 _LINEAGE = "originals"
 
 
+def text_columns(name: str) -> tuple[str, ...]:
+    """Return the names of the columns of texts in the files of the task ``name``."""
+    return tuple(column for column in read_columns(FOLDER / name / "test.tsv") if column != LABEL)
+
+
 def labels_of(request: DataRequest) -> SeenLabels:
     """Return how many examples each split has, and the least and greatest class.
 

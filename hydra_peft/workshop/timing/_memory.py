@@ -30,17 +30,33 @@ def peak_of_step(step: Callable[[], None], device: torch.device) -> float:
     It is the second step's: the first may compile, and has no state of the optimizer yet.
     On CUDA it is torch's own count of the GPU's memory, on a CPU resident memory of the process.
     """
-    cuda = device.type == "cuda"
-    before = torch.cuda.memory_allocated() if cuda else _status("VmRSS")
+    peak = Peak(device)
     step()
-    if cuda:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-    else:
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    peak.forget()
     step()
-    after = torch.cuda.max_memory_allocated() if cuda else _status("VmHWM")
-    return float(after - before)
+    return peak.bytes()
+
+
+class Peak:
+    """The most memory that is taken from now on, beyond what is taken now."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._before = torch.cuda.memory_allocated() if self._cuda else _status("VmRSS")
+        self.forget()
+
+    def forget(self) -> None:
+        """Look away from the peak so far."""
+        if self._cuda:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def bytes(self) -> float:
+        """Return the peak since then."""
+        after = torch.cuda.max_memory_allocated() if self._cuda else _status("VmHWM")
+        return float(after - self._before)
 
 
 def _measure(title: str, architecture: str, batch_size: int, precision: str) -> float:

@@ -229,6 +229,37 @@ class BusySettings:
 
 
 @dataclass(frozen=True)
+class GlueSettings:
+    """Settings of the GLUE suite: pairs of texts as long as MNLI's, made up of mini_glue's words.
+
+    Attributes:
+        model: of ``conf/model``, a RoBERTa's shape, with random weights.
+        layers: of the model at most; a step of the plain loop takes some 3 GB for each of
+            RoBERTa-base's on a CPU, at batch 32.
+        batch_size: pairs a step.
+        steps: of ours in a round, whose mean is taken: batches differ in width.
+        plain_steps: of the plain loop, whose batches are all of one width.
+        repeats: rounds; the median is reported.
+        pairs: that are tokenised, MNLI's number by default.
+    """
+
+    model: Literal["roberta_base", "roberta_large", "roberta_mini"] = "roberta_base"
+    layers: int = 2
+    batch_size: int = 32
+    steps: int = 4
+    plain_steps: int = 1
+    repeats: int = 3
+    pairs: int = 390_000
+
+    def __post_init__(self) -> None:
+        if self.plain_steps > self.steps:
+            raise UserError(
+                f"plain_steps={self.plain_steps} is more than steps={self.steps}, which have the "
+                "pairs: lower it."
+            )
+
+
+@dataclass(frozen=True)
 class CorrectnessSettings:
     """Settings of the correctness suite.
 
@@ -274,6 +305,7 @@ SETTINGS: dict[str, type[Any]] = {
     "agreement": AgreementSettings,
     "slots": SlotsSettings,
     "busy": BusySettings,
+    "glue": GlueSettings,
     "correctness": CorrectnessSettings,
     "gpu": GpuSettings,
 }

@@ -286,10 +286,10 @@ def test_drawn_training_images(own: Callable[..., RunConfig], tmp_path: Path) ->
     assert own(root, "dataset.shots=3").settings["dataset.shots"] == 3
     assert "dataset.shots" not in own(root).settings
     for words, said in (
-        (["dataset.shots=17"], "17 is more than the 16 training images of class 0"),
-        (["dataset.shots=25"], r"shots=25 is more than dataset pets has: 48 training images"),
+        (["dataset.shots=17"], "17 is more than the 16 training examples of class 0"),
+        (["dataset.shots=25"], r"shots=25 is more than dataset pets has: 48 training examples"),
         (["dataset.train_size=49"], "train_size=49 is more than"),
-        (["dataset.train_size=1"], "less than an image for each of the 2 classes"),
+        (["dataset.train_size=1"], "less than an example for each of the 2 classes"),
         (["dataset.train_size=9", "dataset.shots=2"], "both set"),
     ):
         with pytest.raises(UserError, match=said):

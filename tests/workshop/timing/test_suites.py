@@ -41,6 +41,7 @@ from hydra_peft.workshop.timing._report import Report, measure
 from hydra_peft.workshop.timing.settings import (
     AgreementSettings,
     BusySettings,
+    GlueSettings,
     GpuSettings,
     LayerSettings,
     MergeSettings,
@@ -401,6 +402,53 @@ def test_a_default_place_that_cannot_be_written_to_is_told_first(
         told = capsys.readouterr()
         assert told.out == ""
         assert f"cannot write at {tmp_path}/results" in told.err
+
+
+TINY_GLUE = {"model": "roberta_mini", "layers": 1, "batch_size": 2, "steps": 2, "pairs": 40}
+
+
+def test_glue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="text encoders need transformers: hydra-peft[text]")
+    from hydra_peft.workshop.timing import glue
+
+    def here(*given: Any) -> dict[str, float]:
+        return {**glue.measured(*given), "peak": 2e6}  # this process has taken more before
+
+    monkeypatch.setattr(glue, "in_process", here)
+    settings = GlueSettings(**TINY_GLUE, plain_steps=2, repeats=2)
+    report = measured("glue", settings, tmp_path / "glue-cpu.json")
+    assert [row["what"] for row in report.rows] == [
+        "tokenise and keep 40 pairs",
+        "take from the cache 40 pairs",
+        "step, ours",
+        "step, plain loop, peft library",
+    ]
+    assert all(row["texts/s"] > 0 for row in report.rows)
+    assert [row["peak MB"] for row in report.rows[2:]] == [2, 2]
+    notes = "\n".join(report.notes)
+    assert "s, from 40 of them (goal: below 180 on 2 cores)" in notes
+    assert "step time, ours / plain loop, peft library: " in notes
+    assert "goal at most 0.6" in notes
+    assert "tokens (ours) and 128 tokens (plain loop, peft library) on average" in notes
+    assert json.loads((tmp_path / "glue-cpu.json").read_text())["complete"]
+    with pytest.raises(UserError, match="plain_steps=3 is more than steps=2"):
+        GlueSettings(**TINY_GLUE, plain_steps=3)
+
+
+def test_pairs_are_as_long_as_those_of_mnli() -> None:
+    pytest.importorskip("transformers", reason="text encoders need transformers: hydra-peft[text]")
+    from hydra_peft.workshop.timing import glue
+
+    lengths = [[len(text.split()) for text in column] for column in glue.pairs(4000).columns]
+    assert [sum(one) / 4000 for one in lengths] == pytest.approx([20.1, 10.1], rel=0.03)
+    assert max(lengths[0]) > 60
+
+
+@pytest.mark.long
+def test_glue_in_processes_of_its_own() -> None:
+    pytest.importorskip("transformers", reason="text encoders need transformers: hydra-peft[text]")
+    report = measured("glue", GlueSettings(**TINY_GLUE, repeats=1))
+    assert report.rows[2]["peak MB"] > 0
 
 
 @pytest.mark.long

@@ -1,0 +1,76 @@
+"""Rows of a table of texts that a trained run is asked about."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.data.sources import text_columns
+from hydra_peft.data.text_tables import read_columns
+from hydra_peft.errors import UserError
+from hydra_peft.plain_text import quoted
+
+#: texts of an example
+_MOST = 2
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Texts of a table, row by row.
+
+    Attributes:
+        columns: names of their columns, one or two.
+        texts: the number of each row, from 1, and its texts.
+        errors: a sentence for each row that lacks one.
+    """
+
+    columns: tuple[str, ...]
+    texts: list[tuple[int, tuple[str, ...]]]
+    errors: list[str]
+
+
+def read_rows(config: RunConfig, file: str, columns: str) -> TextRows:
+    """Return the texts in the table ``file``.
+
+    Args:
+        config: of the run, whose task says what the columns are called.
+        columns: other names of them, with commas between; empty where it is the task's.
+
+    Raises:
+        UserError: it cannot be read, has no such columns or no rows, or they are more or fewer than
+            the task has.
+    """
+    path = Path(file).expanduser()
+    own = text_columns(config.dataset.source, config.dataset.name)
+    names = tuple(name.strip() for name in columns.split(",")) if columns else own
+    if not 1 <= len({*names}) <= _MOST or len({*names}) != len(own or names):
+        task = f"{len(own)} of them ({', '.join(own)})" if own else "of them as it was trained on"
+        raise UserError(
+            f"columns={columns} names {len(names)} columns of texts, and this run reads {task}: "
+            "name so many, with a comma between."
+        )
+    try:
+        found = read_columns(path, names)
+    except UserError as error:
+        advice = ": say with columns=<name>,<name> which have the texts." * (
+            "column '" in str(error)
+        )
+        raise UserError(str(error).rstrip(".") + (advice or ".")) from None
+    texts: list[tuple[int, tuple[str, ...]]] = []
+    errors = []
+    for number, row in enumerate(zip(*found.values(), strict=True), 1):
+        if wrong := [
+            name for name, text in zip(names, row, strict=True) if not isinstance(text, str)
+        ]:
+            value = row[names.index(wrong[0])]
+            said = "null" if value is None else quoted(value)
+            errors.append(
+                f"row {number} of {path} has no text in column '{wrong[0]}' (it is {said})."
+            )
+        else:
+            texts.append((number, row))
+    if not texts and not errors:
+        raise UserError(f"{os.fspath(path)} has no rows: there is nothing to predict.")
+    return TextRows(names, texts, errors)
