@@ -93,9 +93,10 @@ def test_bert_has_segments_and_may_take_the_mean(tmp_path: Path) -> None:
 
 
 def test_padding_to_512_gives_the_same_logits(folder: Path) -> None:
-    model = build_architecture("roberta", {**ROBERTA, "pad_token_id": 1, **_LONG}).eval()
+    model = build_architecture("roberta", {**ROBERTA, "pad_token_id": 1, **_LONG})
     model.use_tokenizer(Tokenizer(folder))
     head_class("roberta")().attach(model, 2)  # type: ignore[call-arg]
+    model.eval()
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
     batch = batch_of(model, None)
