@@ -42,6 +42,7 @@ def test_what_was_written_is_told(
         (["to=timm", "run=/nowhere"], "/nowhere is not there: give the folder of a run"),
         (["to=timm", "checkpoint=/nowhere"], "/nowhere is not there or is not a file"),
         (["too=timm"], "did you mean 'to'"),
+        (["to=timm", "private=true"], "form= and private= are of to=hub: leave them out"),
     ],
 )
 def test_mistakes_are_told_before_torch_is_loaded(
