@@ -6,11 +6,12 @@ import dataclasses
 import re
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.plain_text import quoted
 from hydra_peft.plugins import use
 
 T = TypeVar("T")
@@ -25,12 +26,13 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
     ``--help`` prints ``usage`` and exits with 0.
 
     Raises:
-        UserError: a word that is not key=value, an unknown key, a needed one that is missing, an
-            empty value in the place of a default, or one of another type.
+        UserError: a word that is not key=value, an unknown key, one that is given twice, a needed
+            one that is missing, an empty value in the place of a default, or one of another type.
     """
     if any(word in ("-h", "--help", "help") for word in words):
         print(usage)
         sys.exit(0)
+    check_given_once(words)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     known, hints = [field.name for field in fields], typing.get_type_hints(cls)
     values: dict[str, Any] = {}
@@ -54,6 +56,26 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
         use(word for word in re.split(r"[\[\],\s]+", values["plugins"]) if word)
     typed = {key: _typed(key, text, hints[key]) for key, text in values.items()}
     return cls(**typed)
+
+
+def check_given_once(words: Iterable[str]) -> None:
+    """Check that no key of ``key=value`` words is there twice: the last would count, silently.
+
+    Keys that Hydra gives a value with ``+`` are the same keys.
+
+    Raises:
+        UserError: one is.
+    """
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, _ = word.partition("=")
+        name = key.lstrip("+")
+        if equals and name in given:
+            raise UserError(
+                f"{name} is given twice, as {quoted(given[name])} and as "
+                f"{quoted(word)}: leave one of them out."
+            )
+        given[name] = word
 
 
 def _typed(key: str, text: str, kind: Any) -> Any:

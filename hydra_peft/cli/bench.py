@@ -52,7 +52,7 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
              neighbours=1 rounds=10 slow_rounds=3 epochs=4 seconds=90
   glue       a step on pairs of texts as long as MNLI's against a plain loop of transformers, which
              pads to 512, with the peft library's LoRA: time, peak memory, feeding; and tokenising
-             model=roberta_base layers=4 batch_size=32 steps=4 plain_steps=1 repeats=3
+             model=roberta_base layers=2 batch_size=32 steps=4 plain_steps=1 repeats=3
              pairs=390000
   gpu        all that a GPU has to show, in 8 minutes on an H100 or H200: the tests for a GPU,
              layer, step, table4, task and table8 at true sizes, each in a process of its own, with

@@ -31,13 +31,14 @@ def check_keys_of_hydra(words: Sequence[str]) -> None:
         except HydraException:
             continue  # Hydra says itself what it does not understand
         reason = _wrong(override, word)
-        if reason is None and override.key_or_group == "hydra.mode" and _is_multirun(words):
+        if reason is None and override.key_or_group == "hydra.mode" and is_multirun(words):
             reason = "-m makes a sweep of the command already: leave one of them out"
         if reason is not None:
             raise UserError(f"'{word}': {reason}.")
 
 
-def _is_multirun(words: Sequence[str]) -> bool:
+def is_multirun(words: Sequence[str]) -> bool:
+    """Whether flags ask for a sweep."""
     return "-m" in words or "--multirun" in words
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra_peft.checkout import RESULTS
+from hydra_peft.cli.arguments import check_given_once
 from hydra_peft.cli.home import expand_home
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
@@ -68,6 +69,7 @@ def inspect_data(words: Sequence[str]) -> int:
 
 def _split(words: Sequence[str]) -> tuple[Path | None, list[str]]:
     """Return the file that ``out=`` names, and the words of the config."""
+    check_given_once(words)
     out, chosen, folder = None, [], False
     for word in words:
         key, _, value = word.partition("=")

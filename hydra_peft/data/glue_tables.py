@@ -20,6 +20,7 @@ from typing import IO, Any
 from hydra_peft.data.tables_package import loading, tables_package
 from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import open_regular
+from hydra_peft.finite import decimal_number, whole_number
 from hydra_peft.optional import optional_package
 from hydra_peft.plain_text import quoted
 
@@ -235,7 +236,7 @@ def _label(text: str, task: GlueTask, place: str) -> int | float:
         check_one_of(f"{place}: label", text, task.classes)
         return task.classes.index(text)
     try:
-        return int(text) if task.classes else float(text)
+        return whole_number(text) if task.classes else decimal_number(text)
     except ValueError:
         raise UserError(f"{place} has the label {quoted(text)}, which is no number.") from None
 

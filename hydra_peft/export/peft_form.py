@@ -23,6 +23,7 @@ from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.adapters.scaled import ScaledInput, ScaledOutput
 from hydra_peft.adapters.vera import VeraLinear
 from hydra_peft.errors import UserError
+from hydra_peft.export.plain import other_form
 
 #: options for peft's config, and tensors by their names in its file
 Form = tuple[dict[str, Any], dict[str, Tensor]]
@@ -47,8 +48,8 @@ def peft_form(model: nn.Module) -> Form:
     if make is None or own or not plain:
         why = f"it trains '{own[0]}' of the backbone itself" if own else "peft has none like it"
         raise UserError(
-            f"method {done.method.name} has no exact form in the peft library ({why}): export it "
-            "merged, to=timm, or use hydra_peft.load_run(folder)."
+            f"method {done.method.name} has no exact form in the peft library ({why}): "
+            f"{other_form(model)}."
         )
     options, tensors = make(found, done.method)
     usual = {

@@ -37,6 +37,16 @@ def merged_copy(model: nn.Module) -> nn.Module:
     return copied.eval()
 
 
+def other_form(model: nn.Module) -> str:
+    """Return how a ``model`` can be used that a form does not hold, as a message says it."""
+    own = "use the run as it is, hydra_peft.load_run(folder)"
+    try:
+        put_linear_head(merged_copy(model))
+    except UserError:
+        return own
+    return f"export it merged, to=timm, or {own}"
+
+
 def unadapted_copy(model: nn.Module) -> nn.Module:
     """Return a copy of an adapted ``model`` with the frozen layers in the places of its adapters,
     in evaluation mode; its head is the trained one."""

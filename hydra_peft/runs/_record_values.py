@@ -33,6 +33,8 @@ _TEXTS = (
     *("config_id", "benchmark", "group", "task", "model", "method_label", "protocol"),
     *("primary", "adapter"),
 )
+#: what tables and the report print of a run's machine, each a mapping of plain values
+_FACTS = ("memory", "hardware", "versions")
 #: what a completed run has
 _RESULTS = {
     "selection": ("rule", "split"),
@@ -58,10 +60,11 @@ def wrong_values(record: Record) -> list[str]:
         wrong.append("error")
     if not (isinstance(record.resumed, list) and all(map(_is_resumption, record.resumed))):
         wrong.append("resumed")
-    if record.images_per_second is not None and not _is_amount(record.images_per_second):
+    if record.images_per_second is not None and not _is_measured(record.images_per_second):
         wrong.append("images_per_second")
-    if isinstance(record.times, dict) and not all(map(_is_amount, record.times.values())):
+    if isinstance(record.times, dict) and not all(map(_is_measured, record.times.values())):
         wrong.append("times")
+    wrong += [name for name in _FACTS if not _are_facts(getattr(record, name))]
     if isinstance(record.data, dict):
         wrong += [f"data.{key}" for key in _wrong_data(record.data)]
     if isinstance(record.predictions, dict) and not all(map(_is_text, record.predictions.values())):
@@ -160,6 +163,16 @@ def _is_score(value: Any, metric: str) -> bool:
     return bool(found.least <= value <= found.most)
 
 
+def _are_facts(found: object) -> bool:
+    """Whether each value is a text, a count, yes or no, or unknown; of bytes also of what."""
+    if not isinstance(found, dict):
+        return True  # told already
+    return all(
+        value is None or isinstance(value, bool) or _is_text(value) or _is_count(value)
+        for value in found.values()
+    ) and ("bytes" not in found or (_is_count(found["bytes"]) and _is_name(found.get("of"))))
+
+
 def _is_resumption(value: object) -> bool:
     counts = ("at_step", "epoch")
     return isinstance(value, dict) and all(_is_count(value.get(key, 0)) for key in counts)
@@ -183,6 +196,10 @@ def _is_text(value: object) -> bool:
 
 def _is_amount(value: Any) -> bool:
     return is_finite(value) and value >= 0
+
+
+def _is_measured(value: Any) -> bool:
+    return _is_amount(value) and value <= _MAX_COUNT
 
 
 def _is_count(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,11 +26,12 @@ class FoundRun:
 
     @property
     def adapter_size(self) -> int:
-        """Bytes of its adapter's tensors on disk; 0 where the file is not there."""
+        """Bytes of its adapter's tensors on disk; 0 where no regular file of its own is there."""
         try:
-            return (self.folder / ADAPTER[1]).stat().st_size
+            found = (self.folder / ADAPTER[1]).lstat()
         except OSError:
             return 0
+        return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,9 @@ def check_texts(config: RunConfig) -> None:
     """
     if not isinstance(config.head, TextPrompts):
         return
+    file = whole_clip(None, config.model.text_checkpoint)
+    if file is not None and not os.path.isfile(file):
+        raise UserError(f"model.text_checkpoint={file} does not exist or is not a file.")
     if has_features(Path(config.paths.cache), config.head.texts()):
         return
     if (own := embedded_text(config.model.text_tower or "")) is not None:
@@ -83,9 +86,6 @@ def check_texts(config: RunConfig) -> None:
                 known.ids(sentence)
         return
     check_open_clip()
-    file = whole_clip(None, config.model.text_checkpoint)
-    if file is not None and not os.path.isfile(file):
-        raise UserError(f"model.text_checkpoint={file} does not exist or is not a file.")
 
 
 def check_data(config: RunConfig) -> None:

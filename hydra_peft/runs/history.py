@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra_peft.errors import UserError
 from hydra_peft.files import content_of
+from hydra_peft.finite import decimal_number, whole_number
 from hydra_peft.runs.folder import METRICS
 from hydra_peft.runs.record import Record
 
@@ -79,7 +80,9 @@ def _row(values: Sequence[str], names: Sequence[str]) -> tuple[int, float, float
         return None
     found = dict(zip(names, values, strict=True))
     try:
-        return int(found["epoch"]), float(found["loss"]), float(found["train_accuracy"] or "nan")
+        accuracy = found["train_accuracy"] or "nan"
+        loss = decimal_number(found["loss"])
+        return whole_number(found["epoch"]), loss, decimal_number(accuracy)
     except ValueError:
         return None
 

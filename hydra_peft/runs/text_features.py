@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hydra_peft.backbones.text_files import features_file, hub_tag, whole_clip
+from hydra_peft.backbones.text_files import EMBEDDED_TEXT, features_file, hub_tag, whole_clip
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.heads.text_prompts import TextPrompts
@@ -24,8 +24,8 @@ _NAME = "features"
 def text_features(config: RunConfig, backbone: nn.Module, weights: str) -> Tensor | None:
     """Return the features of the prompts of ``config``, ``[classes, width]``; None if it has none.
 
-    They are taken from ``paths.cache`` where they are kept, so that the text tower, and the package
-    that has it, are needed once for each task and backbone.
+    They are taken from ``paths.cache`` where they are kept, so that the text tower's package is
+    needed once for each task and tower.
 
     Args:
         config: of the run.
@@ -39,7 +39,9 @@ def text_features(config: RunConfig, backbone: nn.Module, weights: str) -> Tenso
     if not isinstance(head, TextPrompts):
         return None
     prompts = head.texts()
-    path = features_file(Path(config.paths.cache), prompts, weights)
+    given = whole_clip(model.checkpoint, model.text_checkpoint)
+    file = None if model.text_tower in EMBEDDED_TEXT else given
+    path = features_file(Path(config.paths.cache), prompts, weights, file)
     about = {"backbone": weights, "prompts": prompts.sha256, "tower": str(model.text_tower)}
     if not path.is_file():
         from hydra_peft.backbones.text_towers import prompt_features
@@ -49,7 +51,7 @@ def text_features(config: RunConfig, backbone: nn.Module, weights: str) -> Tenso
         found = prompt_features(
             prompts,
             model.text_tower,
-            checkpoint=whole_clip(model.checkpoint, model.text_checkpoint),
+            checkpoint=file,
             tag=hub_tag(model.architecture),
             backbone=backbone,
             antialias=model.antialias,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hydra_peft.errors import UserError
 from hydra_peft.files import open_regular
+from hydra_peft.finite import decimal_number, whole_number
 from hydra_peft.runs.folder import METRICS
 
 #: so many of the last epochs say how long the next will take
@@ -70,10 +71,10 @@ def _parsed(line: str, columns: list[str]) -> LastEpoch | None:
     row = dict(zip(columns, values, strict=True))
     try:
         return LastEpoch(
-            epoch=int(row["epoch"]),
-            loss=float(row["loss"]),
-            images_per_second=float(row["images_per_second"]),
-            seconds=float(row["seconds"]),
+            epoch=whole_number(row["epoch"]),
+            loss=decimal_number(row["loss"]),
+            images_per_second=decimal_number(row["images_per_second"]),
+            seconds=decimal_number(row["seconds"]),
         )
     except (KeyError, ValueError):
         return None

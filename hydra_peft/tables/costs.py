@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hydra_peft.plain_text import rounded
+from hydra_peft.plain_text import rounded, shortened
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.parts import Part, bounds_sentence, measures_sentence, parts
 from hydra_peft.tables.render import interval_columns, part_name, part_title, seeds
@@ -21,6 +21,8 @@ from hydra_peft.tables.sheet import BEST, Sheet
 from hydra_peft.tables.summaries import Difference, Summary, summarize_differences
 
 _MB, _KB = 1e6, 1e3
+#: characters of the name of a machine
+_LONGEST = 80
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ def sheet(part: Part, sizes: Mapping[int, int]) -> Sheet:
 
 
 def _legend(part: Part, found: list[Cost]) -> list[str]:
-    peaks = sorted({str(r.memory["of"]) for c in found for r in c.row.records if r.memory})
+    records = [record for cost in found for record in cost.row.records]
+    peaks = sorted({str(r.memory["of"]) for r in records if r.memory.get("bytes")})
     memory = f"Peak memory: of the {' or the '.join(peaks)}. " if peaks else ""
     return [
         "From the best: the difference of the means over the seeds of both, [95% interval] by "
@@ -155,7 +158,8 @@ def _legend(part: Part, found: list[Cost]) -> list[str]:
 
 def _hardware(part: Part) -> str:
     records = [record for row in part.table.rows for record in row.records]
-    names = {str(r.hardware.get("gpu") or r.hardware.get("cpu") or "unknown") for r in records}
+    said = [r.hardware.get("gpu") or r.hardware.get("cpu") or "unknown" for r in records]
+    names = {shortened(str(name), _LONGEST) for name in said}
     threads = sorted({str(count) for r in records if (count := r.hardware.get("threads"))})
     counts = f", {' or '.join(threads)} thread{'s' * (threads != ['1'])}" if threads else ""
     return " or ".join(sorted(names)) + counts

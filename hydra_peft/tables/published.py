@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 from hydra_peft.errors import UserError
+from hydra_peft.finite import decimal_number
 
 #: how a cell without a number is written
 _EMPTY = ("", "-")
@@ -114,9 +116,9 @@ def _number(text: str, column: str, path: Path) -> Number | None:
     if text in _EMPTY:
         return None
     try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = Decimal("nan")
-    if not value.is_finite():
+        value = decimal_number(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
         raise UserError(f"{path} has '{text}' in column {column} where a number was expected.")
-    return Number(text, float(value))
+    return Number(text, value)

@@ -123,7 +123,9 @@ def _legend(table: Table) -> str:
 
 
 def _references(table: Table) -> list[str]:
-    """Say how what is no run scores on the tasks of the table."""
+    """Say how what is no run scores on the tasks of the table, where that is of their test sets."""
+    if {record.role(record.split) for row in table.rows for record in row.records} != {"test"}:
+        return []
     return [
         f"For comparison, {name}: "
         + ", ".join(f"{t} {scores[t]:.{_DECIMALS}f}" for t in table.tasks if t in scores)

@@ -37,13 +37,15 @@ def cli(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Cli:
-    """Call the entry point with words after those of ``short``."""
+    """Call the entry point with words and those of ``short`` whose keys they do not give."""
 
     def call(*words: str) -> tuple[int, str, str]:
         from hydra.core.global_hydra import GlobalHydra
 
         paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
-        monkeypatch.setattr(sys, "argv", ["scripts/train.py", *short, *paths, *words])
+        given = {word.lstrip("+").partition("=")[0] for word in words}
+        usual = [word for word in (*short, *paths) if word.partition("=")[0] not in given]
+        monkeypatch.setattr(sys, "argv", ["scripts/train.py", *usual, *words])
         before = signal.getsignal(signal.SIGTERM)
         GlobalHydra.instance().clear()
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hydra_peft.cli import check_data, train
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.errors import UserError
 
@@ -38,7 +39,32 @@ def test_what_is_no_positive_whole_number_is_told(text: str) -> None:
 def test_an_empty_value_takes_no_place_of_a_default() -> None:
     with pytest.raises(UserError, match="runs= has no value: leave it out for runs=results"):
         parse_arguments(Settings, ["runs="], "")
-    assert parse_arguments(Settings, ["name=", "repeats=2", "repeats=1"], "") == Settings(1)
+    assert parse_arguments(Settings, ["name=", "repeats=1"], "") == Settings(1)
+
+
+def test_a_key_is_given_once() -> None:
+    twice = r"^repeats is given twice, as 'repeats=2' and as 'repeats=1': leave one of them out\.$"
+    with pytest.raises(UserError, match=twice):
+        parse_arguments(Settings, ["repeats=2", "name=a", "repeats=1"], "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-m", "method=lora", "method=hydra"],
+        ["++train.epochs=1", "train.epochs=2", "--multirun"],
+        ["hydra/launcher=local", "-m", "hydra/launcher=basic"],
+    ],
+)
+def test_a_key_of_a_sweep_is_given_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["train.py", *words])
+    assert train.main() == 2
+    assert " is given twice, as " in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["check_data.py", "dataset=folder", *["dataset.root=/a"] * 2])
+    assert check_data.main() == 2
+    assert "dataset.root is given twice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

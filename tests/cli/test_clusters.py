@@ -41,15 +41,18 @@ def train(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*command(root, tmp_path), *arguments], capture_output=True, text=True, check=False
+            command(root, tmp_path, *arguments), capture_output=True, text=True, check=False
         )
 
     return call
 
 
-def command(root: Path, tmp_path: Path) -> list[str]:
-    paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
-    return [sys.executable, str(root / "scripts/train.py"), *SHORT, *paths]
+def command(root: Path, tmp_path: Path, *words: str) -> list[str]:
+    """Return the command with ``words`` and those of ``SHORT`` whose keys they do not give."""
+    given = {word.partition("=")[0] for word in words}
+    usual = [*SHORT, f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
+    usual = [word for word in usual if word.partition("=")[0] not in given]
+    return [sys.executable, str(root / "scripts/train.py"), *usual, *words]
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ def here(
 
         from hydra_peft.cli.train import main
 
-        words = [*command(root, tmp_path)[1:], *arguments]
+        words = command(root, tmp_path, *arguments)[1:]
         monkeypatch.setattr(sys, "argv", words)
         before = signal.getsignal(signal.SIGTERM)
         GlobalHydra.instance().clear()
@@ -113,7 +116,7 @@ def test_a_job_that_is_told_to_go_continues_where_it_is_started_again(
 ) -> None:
     long = ["train.epochs=8", "train.batch_size=100", "train.checkpoint_every=1"]
     long += ["method=hydra", "method.dropout=0.1"]
-    sweep = [*command(root, tmp_path), *long, "-m", "hydra/launcher=submitit_local"]
+    sweep = command(root, tmp_path, *long, "-m", "hydra/launcher=submitit_local")
     with subprocess.Popen(sweep, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 200
         while time.monotonic() < deadline and not list(tmp_path.glob("runs/**/step-*")):

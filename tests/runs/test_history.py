@@ -27,6 +27,7 @@ LINES += [b"%d,%.2f,50.0,0.001,1.0,9.0\r\n" % (epoch, 30 / epoch) for epoch in r
         ([*LINES, b"31,1.0,50.0,0.001,1.0,9.0\n"], 31, "1 epochs come after the last, which is 30"),
         ([*LINES, LINES[3]], EPOCHS, "1 lines are no epochs that follow those before"),
         ([*LINES[:4], b"\0\xff,,,\n", *LINES[4:]], EPOCHS, "1 lines are no epochs"),
+        ([*LINES, b"3_1,1.0,50.0,0.001,1.0,9.0\n"], EPOCHS, "1 lines are no epochs"),
         ([*LINES, b"9" * 5000 + b",1,1,1,1,1\n"], EPOCHS, "1 lines are no epochs"),
     ],
 )

@@ -22,6 +22,7 @@ from hydra_peft.runs.assembly import _check_fit, check_model, load_backbone
 from hydra_peft.runs.first_look import check_texts
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.task_splits import load_splits
+from hydra_peft.runs.text_features import text_features
 from hydra_peft.tensor_files import read_tensors, read_tensors_and_metadata
 
 Do = Callable[..., Outcome]
@@ -95,6 +96,23 @@ def test_the_tower_is_needed_once_and_training_starts_from_its_features(
     monkeypatch.setattr("sys.argv", words)
     assert evaluate.main() == 0
     assert f"{trained.record.score:.4f}%" in capsys.readouterr().out
+
+
+def test_texts_of_another_tower_with_the_same_image_tower_are_its_own(
+    configure: Configure, model: list[str], tmp_path: Path
+) -> None:
+    state = read_tensors(Path(model[-1].partition("=")[2]))
+    state["token_embedding.weight"] = -state["token_embedding.weight"]
+    save_file(state, tmp_path / "other.safetensors")
+    words = ["method=linear", "head=text_prompts", *PROMPTS]
+    config = configure(*words)
+    backbone = load_backbone(config.model, 0)[0]
+    first = text_features(config, backbone, "0" * 64)
+    config = configure(*words, f"model.text_checkpoint={tmp_path}/other.safetensors")
+    other = text_features(config, backbone, "0" * 64)
+    assert first is not None
+    assert other is not None
+    assert not torch.allclose(first, other, atol=0.1)
 
 
 def test_prompts_are_identity_and_other_heads_do_not_mind(configure: Configure) -> None:

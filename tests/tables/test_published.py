@@ -97,6 +97,7 @@ def test_no_mean_over_a_missing_cell(tmp_path: Path) -> None:
         ("method,a\nx,1,2\n", "3 cells in row 'x'"),
         ("method,a\nx,much\n", "'much' in column a"),
         ("method,a\nx,nan\n", "'nan' in column a"),
+        ("method,a\nx,7_6\n", "'7_6' in column a"),
     ],
 )
 def test_a_damaged_table_is_one_sentence(tmp_path: Path, text: str | None, message: str) -> None:

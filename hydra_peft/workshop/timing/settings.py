@@ -234,7 +234,7 @@ class GlueSettings:
 
     Attributes:
         model: of ``conf/model``, a RoBERTa's shape, with random weights.
-        layers: of the model at most; a step of the plain loop keeps some 2 GB for each of
+        layers: of the model at most; a step of the plain loop takes some 3 GB for each of
             RoBERTa-base's on a CPU, at batch 32.
         batch_size: pairs a step.
         steps: of ours in a round, whose mean is taken: batches differ in width.
@@ -244,7 +244,7 @@ class GlueSettings:
     """
 
     model: Literal["roberta_base", "roberta_large", "roberta_mini"] = "roberta_base"
-    layers: int = 4
+    layers: int = 2
     batch_size: int = 32
     steps: int = 4
     plain_steps: int = 1

@@ -52,7 +52,8 @@ def _reader(images: np.ndarray) -> Callable[[int], Image.Image]:
 
 def _image(text: str, where: str) -> np.ndarray:
     values = text.split()
-    fits = len(values) == SIDE * SIDE and all(v.isdigit() and int(v) < 256 for v in values)
+    digits = text.isascii() and len(values) == SIDE * SIDE and max(map(len, values)) < 4
+    fits = digits and all(v.isdigit() and int(v) < 256 for v in values)
     if not fits:
         raise UserError(
             f"{where}: pixels should be {SIDE * SIDE} numbers of 0 to 255, found {len(values)}: "

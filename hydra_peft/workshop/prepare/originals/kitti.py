@@ -18,6 +18,7 @@ import numpy as np
 
 from hydra_peft.errors import UserError
 from hydra_peft.files import content_of
+from hydra_peft.finite import decimal_number, whole_number
 from hydra_peft.workshop.prepare.originals._base import (
     THREE_POOLS,
     TRAIN_AND_TEST,
@@ -84,7 +85,7 @@ def _videos(source: SourceFolder) -> tuple[Path, list[str]]:
     )
     frames = [line.split() for line in _text(mapping).splitlines()]
     try:
-        numbers = [int(number) for number in _text(rand).split(",")]
+        numbers = [whole_number(word.strip()) for word in _text(rand).split(",")]
     except ValueError:
         raise UserError(
             f"{rand} should hold whole numbers with commas between: unpack {_DEVKIT} again."
@@ -136,7 +137,7 @@ def _nearest_vehicle(path: Path) -> float:
 
 def _distance(word: str, where: str) -> float:
     try:
-        distance = float(word)
+        distance = decimal_number(word)
     except ValueError:
         distance = math.nan
     if not _DISTANCES[0] < distance <= _DISTANCES[-1]:

@@ -7,6 +7,7 @@ class decodes the images instead of handing on their files.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from hydra_peft.errors import UserError
@@ -45,7 +46,8 @@ def _annotated(path: Path, classes: int) -> tuple[list[str], list[int]]:
     """Return file and label of each image."""
     keys, labels = [], []
     for number, (label, name) in enumerate(read_records(path, "annotations", "class", "fname"), 1):
-        if not (isinstance(name, str) and is_below(name) and str(label).isdigit()):
+        digits = re.fullmatch("[0-9]{1,9}", str(label))
+        if not (isinstance(name, str) and is_below(name) and digits):
             raise UserError(f"{path}: annotation {number} is malformed: fetch it again.")
         if not 1 <= int(label) <= classes:
             raise UserError(

@@ -173,7 +173,7 @@ def test_damaged_image(root):
     refused(lambda: found.image(0), path, "not a whole PNG")
 
 
-@pytest.mark.parametrize("text", ["", "1,2,x\n", "1;2", "1,,2", "1.5,2", "\xff"])
+@pytest.mark.parametrize("text", ["", "1,2,x\n", "1;2", "1,,2", "1.5,2", "1_0", "\xff"])
 def test_malformed_permutation(root, text):
     path = root / "mapping/train_rand.txt"
     path.write_text(text, encoding="latin-1")
@@ -213,6 +213,7 @@ def test_too_few_videos(root, devkit):
         (line("Bus", "9.00"), "'Bus 0.00"),
         (line("Car", "near"), "'near'"),
         (line("Van", "nan"), "'nan'"),
+        (line("Van", "1_0"), "'1_0'"),
         (line("Truck", "inf"), "'inf'"),
         (line("Car", "-100.00"), "'-100.00'"),
         ("\n", "15 columns"),
