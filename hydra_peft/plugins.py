@@ -46,6 +46,7 @@ KINDS = {
     "hydra_peft.optimizers": ("hydra_peft.optimizers", ("OPTIMIZER",)),
     "hydra_peft.schedules": ("hydra_peft.schedules", ("SCHEDULE",)),
     "hydra_peft.augmentations": ("hydra_peft.augmentations", ("AUGMENTATION",)),
+    "hydra_peft.trackers": ("hydra_peft.trackers", ("TRACKER",)),
 }
 #: group of the folders of yaml files that belong to plugins
 CONF_GROUP = "hydra_peft.conf"

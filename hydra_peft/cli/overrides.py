@@ -16,6 +16,9 @@ from hydra_peft.plain_text import quoted
 #: Hydra looks for a group of that name, and no file's name may be longer
 MAX_KEY = 255
 
+#: the group of which one run takes several options
+SEVERAL = "logger"
+
 #: keys of a protocol that are asked for beside its name
 _FREE = ("protocol.tune", "protocol.grid", "protocol.search", "protocol.trial")
 
@@ -57,11 +60,13 @@ def check_overrides(overrides: Iterable[str]) -> None:
 
 
 def check_choices(words: Iterable[str]) -> None:
-    """Check that each group gets one option a run: of a list Hydra would take the last alone.
+    """Check that each group gets one option a run, but ``logger``, which takes several.
+
+    Of a list of others Hydra would take the last alone.
 
     Raises:
-        UserError: a list of options, a sweep over presets, which are sweeps themselves, or a key
-            that is longer than any.
+        UserError: a list of options where one is needed, a sweep over presets, which are sweeps
+            themselves, or over trackers, or a key that is longer than any.
     """
     parser = OverridesParser.create()
     for word in words:
@@ -80,6 +85,14 @@ def check_choices(words: Iterable[str]) -> None:
                 f"'{word}' names several presets, and each is a sweep of its own: give each a "
                 "command."
             )
+        if group == SEVERAL:
+            if override.is_sweep_override():
+                options = word.partition("=")[2]
+                raise UserError(
+                    f"'{word}' names several trackers as jobs of a sweep, and they change no run: "
+                    f"for runs with each of them, type {group}=[{options}]."
+                )
+            continue
         if listed is not None:
             options = ",".join(map(str, listed))
             advice = f"for one run with each, type -m {group}={options}"

@@ -26,6 +26,7 @@ from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
 from hydra_peft.plugins import use, used
+from hydra_peft.trackers import Tracker, tracker_class
 
 #: keys of groups with a ``name`` that are no options; ``recipe`` says which of a recipe's rates
 _NO_OPTIONS = ("name", "recipe")
@@ -90,11 +91,22 @@ def _typed_groups(config: DictConfig, raw: dict[str, Any], resolved: Resolved) -
             values[key] = _group(kind, plain, key)
         elif key == "plugins":
             values[key] = named_plugins(config)
+        elif key == "logger":
+            values[key] = _trackers(resolved_section(section_of(config, key), key))
         elif key == "init_from":
             values[key] = start_of(single.get(key, raw[key]))
         else:
             values[key] = check_value(kind, single.get(key, raw[key]), key)
     return values
+
+
+def _trackers(values: dict[str, Any]) -> dict[str, Tracker]:
+    """Return the typed options of each tracker by its name."""
+    classes = {name: tracker_class(name) for name in values}
+    for name, options in values.items():
+        if not isinstance(options, dict | None):
+            raise UserError(f"logger.{name} is a group of settings, not {quoted(options)}.")
+    return {name: typed(cls, values[name] or {}, f"logger.{name}") for name, cls in classes.items()}
 
 
 def _check_keys(raw: dict[str, Any]) -> None:
@@ -125,7 +137,8 @@ def check_recorded(values: Mapping[str, Any]) -> RunConfig:
     Raises:
         UserError: see :func:`check_config`.
     """
-    current = dict(values)
+    # Where it was shown is nothing to what is rebuilt, which need not have that package.
+    current = {key: value for key, value in values.items() if key != "logger"}
     for group, retired in _RETIRED.items():
         if isinstance(current.get(group), dict):
             current[group] = {k: v for k, v in current[group].items() if k not in retired}

@@ -16,6 +16,7 @@ from hydra_peft.methods import method_class
 from hydra_peft.optimizers import optimizer_class
 from hydra_peft.plugins import use
 from hydra_peft.schedules import schedule_class
+from hydra_peft.trackers import tracker_class
 
 #: groups whose ``name`` chooses their class, with an example
 CHOSEN = {
@@ -79,6 +80,8 @@ def _part(key: str, value: Any) -> Any:
     if key in CHOSEN:
         options = dict(value)
         return build(CHOSEN[key][0](options.pop("name")), options)
+    if key == "logger":
+        return {name: build(tracker_class(name), options) for name, options in value.items()}
     if key == "dataset":
         return build(types()[key], _with_source_options(value))
     return build(types()[key], value) if dataclasses.is_dataclass(types()[key]) else value

@@ -51,6 +51,8 @@ def look_first(config: RunConfig) -> None:
             that is needed and missing.
     """
     check_search(config.protocol)
+    for tracker in config.logger.values():
+        tracker.check()
     check_ranks(config.model, config.method)
     check_targets(config.model, config.method)
     if config.model.pretrained:

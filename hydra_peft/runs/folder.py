@@ -20,10 +20,12 @@ PREDICTIONS = "predictions.safetensors"
 #: the same of a further split that is scored beside it, by the split's name
 PREDICTIONS_OF = "predictions-{}.safetensors"
 LOG = "train.log"
+#: by what trackers find the run again
+TRACKERS = "trackers.json"
 #: files of an adapter, as :func:`hydra_peft.adaptation.storage.save_adapter` names them
 ADAPTER = ("adapter.json", "adapter.safetensors")
 #: all files that a run writes into its folder itself
-WRITTEN = (FILE, CONFIG, *ADAPTER, PREDICTIONS, TRACEBACK, METRICS, LOG)
+WRITTEN = (FILE, CONFIG, *ADAPTER, PREDICTIONS, TRACEBACK, METRICS, LOG, TRACKERS)
 #: what an earlier run of the same identity is renamed to, before a number
 SUPERSEDED = ".superseded-"
 #: where below the runs those of a search are: no table takes them for results

@@ -15,11 +15,12 @@ import torch
 from hydra_peft.adaptation.storage import TENSORS
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.files import MAX_JSON_BYTES, atomic_write, content_of, sha256_of
-from hydra_peft.runs import environment, hparams
+from hydra_peft.runs import environment
 from hydra_peft.runs.claims import ClaimLost, Held
 from hydra_peft.runs.config_file import CONFIG
 from hydra_peft.runs.folder import PREDICTIONS_OF, WRITTEN, check_file_places
 from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record, utc_now, write_record
+from hydra_peft.runs.tracking import Tracking
 from hydra_peft.training.progress import EpochRecord
 
 log = logging.getLogger("hydra_peft")
@@ -47,6 +48,7 @@ class Ledger:
         device: what computes.
         held: the claim on the folder; None in a process that writes nothing.
         since: when the run began to prepare, by ``time.perf_counter``.
+        tracking: is told of the end, after the record.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class Ledger:
         device: torch.device,
         held: Held | None,
         since: float,
+        tracking: Tracking | None = None,
     ) -> None:
         self.record = record
         self.folder = folder
         self.device = device
         self.held = held
+        self.tracking = tracking or Tracking()
         self.begun = held is None  # then there is nothing to begin
         self.ended = False
         #: seconds by phase that the run took before it was interrupted
@@ -206,15 +210,8 @@ class Ledger:
             (self.folder / FILE).unlink(missing_ok=True)
             raise self.gone()
         self.ended = True
-        self._tell_tensorboard()
+        self.tracking.end(self.record, self.folder)
         return self.record
-
-    def _tell_tensorboard(self) -> None:
-        """Add the end to TensorBoard's files; the record stands, whatever becomes of that."""
-        try:
-            hparams.write_end(self.record, self.folder)
-        except OSError as error:
-            log.warning("TensorBoard does not show how %s ended: %s", self.folder, error)
 
     def finish_badly(self, status: str, epochs: list[EpochRecord], error: str) -> None:
         """Write how the run ended; if that fails too, the error at hand stands."""
@@ -230,8 +227,10 @@ class Ledger:
                 )
                 name = TRACEBACK
             self.finish(status, epochs, error=error, traceback=name)
-        except (OSError, NotOurs):
+        except (OSError, NotOurs) as failure:
             log.error("the record of the %s run could not be written to %s", status, self.folder)
+            if isinstance(failure, OSError):
+                self.tracking.end(self.record, self.folder)
 
     def _is_on_disk(self, status: str) -> bool:
         """Whether the record ended so, though nobody took note: a signal came in between."""

@@ -30,7 +30,7 @@ from hydra_peft.runs.ending import Ending
 from hydra_peft.runs.existing import folder_of
 from hydra_peft.runs.expectations import tell_expectations
 from hydra_peft.runs.feed import choose_feed
-from hydra_peft.runs.folder import completed_record, set_aside
+from hydra_peft.runs.folder import TUNING, completed_record, set_aside
 from hydra_peft.runs.ledger import Ledger
 from hydra_peft.runs.new_record import new_record
 from hydra_peft.runs.on_device import on_device
@@ -43,8 +43,10 @@ from hydra_peft.runs.starting import check_start
 from hydra_peft.runs.state import TrainingState
 from hydra_peft.runs.text_features import tensor_sha256, text_features
 from hydra_peft.runs.together import broadcast_outcome, check_no_batch_norm, check_together
+from hydra_peft.runs.tracking import Tracking
 from hydra_peft.runs.training import Training
 from hydra_peft.runs.writer import RunWriter
+from hydra_peft.trackers import Start
 from hydra_peft.training.allocation import keep_freed_memory
 from hydra_peft.training.batches import Feed
 from hydra_peft.training.devices import resolve_device
@@ -102,7 +104,8 @@ def run(
         record = new_record(
             config, weights, device=device, processes=world.size, tuning=tuning or {}
         )
-        ledger = Ledger(record, folder, device, held, since)
+        tracking = Tracking(config.logger if world.is_main else None)
+        ledger = Ledger(record, folder, device, held, since, tracking)
         record = _Run(config, ledger, world, shared or Shared()).execute(backbone)
         outcome = broadcast_outcome(Outcome(record, folder), world)
     assert outcome is not None, "it was broadcast"
@@ -131,8 +134,11 @@ class _Run:
 
     def execute(self, backbone: nn.Module) -> Record:
         """Do the run; the record on disk says at any time how far it has come."""
-        with Interrupts() as interrupts:
-            return self.ending.of(lambda: self._results(backbone, interrupts))
+        try:
+            with Interrupts() as interrupts:
+                return self.ending.of(lambda: self._results(backbone, interrupts))
+        finally:
+            self.ledger.tracking.abandon()  # of a run that ended without a record
 
     def _results(self, backbone: nn.Module, interrupts: Interrupts) -> dict[str, Any]:
         """Prepare, train and score; return the results as fields of a record."""
@@ -156,7 +162,7 @@ class _Run:
             if training.state.step:
                 log.info("resumed after step %d of all", training.state.step)
             if writer is not None:
-                writer.begin(ledger.record, self.config_yaml)
+                ledger.tracking.begin(self._start(training.state))
             log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
             return training.execute(writer)
 
@@ -238,14 +244,29 @@ class _Run:
     def _writer(self, state: TrainingState) -> AbstractContextManager[RunWriter | None]:
         if not self.world.is_main:
             return contextlib.nullcontext()
-        config = self.config
-        title = f"{config.dataset.name} {config.method.label} seed {config.seed}"
-        total = state.steps * config.train.epochs
         return RunWriter(
             self.ledger.folder,
-            title,
-            total,
+            self._title(),
+            state.steps * self.config.train.epochs,
             of=self.ledger.record.of,
             done=state.step,
             epochs=state.epochs,
+            tracking=self.ledger.tracking,
         )
+
+    def _start(self, state: TrainingState) -> Start:
+        config, ledger = self.config, self.ledger
+        return Start(
+            folder=ledger.folder,
+            title=self._title(),
+            record=ledger.record,
+            config=as_configured(config),
+            config_yaml=self.config_yaml,
+            epochs_done=len(state.epochs),
+            resumed=state.step > 0,
+            trial=Path(config.paths.runs).name == TUNING,
+        )
+
+    def _title(self) -> str:
+        config = self.config
+        return f"{config.dataset.name} {config.method.label} seed {config.seed}"

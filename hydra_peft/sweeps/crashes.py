@@ -6,17 +6,18 @@ import contextlib
 import dataclasses
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
-from hydra_peft.runs import hparams
 from hydra_peft.runs.claims import Claimed, claim
 from hydra_peft.runs.folder import TUNING, runs_of_task
 from hydra_peft.runs.record import read_record, write_record
+from hydra_peft.runs.tracking import tell_of_end
 from hydra_peft.sweeps.job import Job
+from hydra_peft.trackers import Tracker
 
 log = logging.getLogger("hydra_peft")
 
@@ -45,15 +46,16 @@ def record_crash(job: Job, sentence: str) -> None:
     not take it is only warned about: the run then counts as interrupted.
     """
     try:
-        for runs, folder in _folders(job.run_config()):
+        config = job.run_config()
+        for runs, folder in _folders(config):
             # The claim of a dead process is free; what is alive keeps its own.
             with contextlib.suppress(Claimed), claim(runs, folder):
-                _fail(folder, sentence)
+                _fail(folder, sentence, config.logger)
     except (OSError, UserError) as error:
         log.warning("the record of %s could not be set to failed: %s", job.name, error)
 
 
-def _fail(folder: Path, sentence: str) -> None:
+def _fail(folder: Path, sentence: str, trackers: Mapping[str, Tracker]) -> None:
     try:
         record = read_record(folder)
     except UserError:
@@ -61,10 +63,7 @@ def _fail(folder: Path, sentence: str) -> None:
     if record.status == "running":
         failed = dataclasses.replace(record, status="failed", error=sentence)
         write_record(failed, folder)
-        try:
-            hparams.write_end(failed, folder)
-        except Exception as error:  # of a record that anybody may have written
-            log.warning("TensorBoard does not show how %s ended: %s", folder, error)
+        tell_of_end(trackers, failed, folder)
 
 
 def _folders(config: RunConfig) -> Iterator[tuple[Path, Path]]:

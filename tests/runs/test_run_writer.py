@@ -15,7 +15,12 @@ from hydra_peft.errors import UserError
 from hydra_peft.runs.checkpoints import FOLDER, Checkpoints, Origin, checkpoints_exist
 from hydra_peft.runs.folder import METRICS, check_no_links
 from hydra_peft.runs.hparams import TENSORBOARD, write_end
+from hydra_peft.runs.tracking import Tracking
 from hydra_peft.runs.writer import LOG, RunWriter, log
+from hydra_peft.trackers import Start
+from hydra_peft.trackers.csv import FILE as VALUES
+from hydra_peft.trackers.csv import Csv
+from hydra_peft.trackers.tensorboard import TensorBoard
 from hydra_peft.training.progress import EpochRecord
 
 
@@ -79,10 +84,17 @@ def test_a_resumed_run_writes_through_no_link(
     for name in (METRICS, LOG):
         plant(run / name, elsewhere / "file")
     (run / TENSORBOARD).symlink_to(elsewhere)
+    plant(run / VALUES, elsewhere / "file")
     (run / FOLDER).symlink_to(elsewhere)
     epoch = EpochRecord(1, 1.0, 50.0, 1e-3, 1.0, 100.0)
-    with RunWriter(run, "title", steps=2, done=done, epochs=[epoch][:done]) as writer:
+    tracking = Tracking({"tensorboard": TensorBoard(), "csv": Csv()})
+    epochs = [epoch][:done]
+    with RunWriter(run, "title", steps=2, done=done, epochs=epochs, tracking=tracking) as writer:
+        tracking.begin(
+            Start(run, "title", record("running"), {}, "", epochs_done=done, resumed=bool(done))
+        )
         writer.epoch(dataclasses.replace(epoch, epoch=2), 2)
+    tracking.end(record(), run)
     # What TensorBoard would take for the newest file of the run.
     plant(run / TENSORBOARD / "events.out.tfevents.9999999999.x", elsewhere / "file")
     write_end(record(), run)
@@ -91,6 +103,7 @@ def test_a_resumed_run_writes_through_no_link(
     assert checkpoints_exist(run)
     assert len((run / METRICS).read_text().splitlines()) == 2 + done
     assert "epoch 2/2" in (run / LOG).read_text()
+    assert "2,train/loss,1.0" in (run / VALUES).read_text()
     for place in (TENSORBOARD, FOLDER):
         assert not (run / place).is_symlink()
 

@@ -24,6 +24,8 @@ from hydra_peft.methods._base import Method
 from hydra_peft.optimizers._base import Optimizer
 from hydra_peft.schedules._base import Schedule
 from hydra_peft.tasks import Task
+from hydra_peft.trackers import Tracker
+from hydra_peft.trackers.tensorboard import TensorBoard
 
 DEVICES = ("auto", "cpu", "cuda")
 #: ``auto``: what the device is fastest in, which :mod:`hydra_peft.runs.on_device` settles
@@ -41,6 +43,7 @@ class RunConfig(Group):
         init_from: the run whose adapter is started from; None starts from a fresh one.
         plugins: modules of one's own that the names of groups are looked up in; see
             :mod:`hydra_peft.plugins`.
+        logger: trackers by name, which show how the run goes; no part of its identity.
     """
 
     model: ModelConfig
@@ -62,6 +65,7 @@ class RunConfig(Group):
     head: Head = field(default_factory=Linear)
     init_from: InitFrom | None = None
     plugins: list[str] = field(default_factory=list)
+    logger: dict[str, Tracker] = field(default_factory=lambda: {"tensorboard": TensorBoard()})
 
     def __post_init__(self) -> None:
         super().__post_init__()
