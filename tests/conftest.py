@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import few_images
 import hydra_memo
 import pytest
 import torch
@@ -35,6 +36,7 @@ os.fsync = lambda _: None
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hydra_memo.remember()
+few_images.remember()
 
 ROOT = Path(__file__).resolve().parent.parent
 #: the longest first
@@ -135,6 +137,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files, which one worker would be left alone with at the end."""
     order = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Let one worker do the files that share what takes long to start."""
+    from scheduling import scheduler
+
+    return scheduler(config, log)
 
 
 def pytest_collection_finish() -> None:

@@ -1,25 +1,29 @@
 """Hydra's compositions kept for the tests of one process: hundreds of them compose.
 
 What is kept is what depends on yaml files and chosen options alone; overrides of values are applied
-anew each time.
+anew each time. The workers of one call of pytest find what another has composed.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
-import pickle  # of what is in memory: five times as quick as deepcopy
+import pickle  # of what these processes made: five times as quick as deepcopy
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 from hydra._internal import config_loader_impl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.defaults_list import DefaultsList, Overrides
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from isolation import PLACE
+from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli import composing
 from hydra_peft.cli.parsed_once import parse_once
@@ -34,6 +38,33 @@ def remember() -> None:
     _defaults_lists()
     _options()
     _copies()
+
+
+class _Kept:
+    """Copies of values by key, in this process and in a folder of all workers."""
+
+    def __init__(self) -> None:
+        self._packed: dict[str, bytes] = {}
+
+    def get(self, key: object, make: Callable[[], Any]) -> Any:
+        """Return a copy of the value of ``key``, whose ``repr`` tells it from all others."""
+        name = hashlib.sha256(repr(key).encode()).hexdigest()
+        if name not in self._packed:
+            self._packed[name] = _shared(name, make)
+        return pickle.loads(self._packed[name])
+
+
+def _shared(name: str, make: Callable[[], Any]) -> bytes:
+    folder = Path(os.environ[PLACE], "composed")
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError:
+        packed = pickle.dumps(make())
+    folder.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        file.write(packed)
+    os.replace(file.name, folder / name)
+    return packed
 
 
 def _words() -> None:
@@ -52,7 +83,7 @@ def _words() -> None:
 
 def _defaults_lists() -> None:
     create = config_loader_impl.create_defaults_list
-    created: dict[object, DefaultsList] = {}
+    created = _Kept()
 
     def create_once(
         repo: CachingConfigRepository,
@@ -65,12 +96,12 @@ def _defaults_lists() -> None:
         values = {id(override) for override in fresh.config_overrides}
         options = tuple(o.input_line for o in overrides_list if id(o) not in values)
         key = (_fingerprint(repo), config_name, options, prepend_hydra, skip_missing)
-        if key not in created:
-            created[key] = create(repo, config_name, overrides_list, prepend_hydra, skip_missing)
-        known = created[key]
+        known: DefaultsList = created.get(
+            key, lambda: create(repo, config_name, overrides_list, prepend_hydra, skip_missing)
+        )
         fresh.known_choices = dict(known.overrides.known_choices)
         return DefaultsList(
-            defaults=[copy.copy(default) for default in known.defaults],
+            defaults=known.defaults,
             defaults_tree=known.defaults_tree,
             config_overrides=fresh.config_overrides,
             overrides=fresh,
@@ -81,15 +112,13 @@ def _defaults_lists() -> None:
 
 def _options() -> None:
     compose: Callable[..., DictConfig] = Loader._compose_config_from_defaults_list
-    composed: dict[object, bytes] = {}
+    composed = _Kept()
 
     def compose_once(
         self: Any, defaults: list[ResultDefault], repo: CachingConfigRepository
     ) -> DictConfig:
         key = (_fingerprint(repo), repr(defaults))
-        if key not in composed:
-            composed[key] = pickle.dumps(compose(self, defaults, repo))
-        return cast(DictConfig, pickle.loads(composed[key]))
+        return cast(DictConfig, composed.get(key, lambda: compose(self, defaults, repo)))
 
     Loader._compose_config_from_defaults_list = compose_once  # type: ignore[assignment]
 
@@ -131,4 +160,17 @@ def _version(told: os.stat_result) -> tuple[int, ...]:
 
 def _nodes(group: dict[str, Any]) -> Iterator[object]:
     for name, node in group.items():
-        yield from _nodes(node) if isinstance(node, dict) else [(name, id(node))]
+        yield from _nodes(node) if isinstance(node, dict) else [(name, _content(node))]
+
+
+def _content(stored: ConfigNode) -> str:
+    if id(stored) not in _contents:
+        # repr tells 1 from 1.0 and true
+        said = (OmegaConf.get_type(stored.node), stored.package, stored.provider)
+        content = OmegaConf.to_container(stored.node, resolve=False)
+        _contents[id(stored)] = stored, repr((said, content))
+    return _contents[id(stored)][1]
+
+
+#: with what is stored, so that none of another takes its id
+_contents: dict[int, tuple[ConfigNode, str]] = {}

@@ -18,6 +18,8 @@ _PREFIXES = ("XDG_", "SLURM_", "SBATCH_", "HF_", "TORCH_HOME", "HYDRA_PEFT_TEST_
 _NOWHERE = "http://127.0.0.1:9"
 #: holds the PATH from before; set where this was done
 ORIGINAL_PATH = "HYDRA_PEFT_TESTS_ORIGINAL_PATH"
+#: holds a folder that all processes of one call of pytest share
+PLACE = "HYDRA_PEFT_TESTS_PLACE"
 
 
 def isolate() -> None:
@@ -33,6 +35,7 @@ def isolate() -> None:
     path = os.environ.get("PATH", os.defpath)
     os.environ |= {
         ORIGINAL_PATH: path,
+        PLACE: place,
         "HOME": f"{place}/home",
         "PATH": without_schedulers(path, Path(place)),
         "HF_HUB_OFFLINE": "1",

@@ -11,10 +11,13 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
+
+if TYPE_CHECKING:  # its package imports this module
+    from hydra_peft.data.sources._request import DataRequest
 
 #: split of VTAB-1k to the list file it is in; that of any other split is ``<split>.txt``
 LISTS = {

@@ -32,7 +32,7 @@ def call(
 
 Call = Callable[..., tuple[int, str, str]]
 #: of a run whose figures have few panels
-FEW_LAYERS = "method.targets=[mlp.fc2]"
+FEW_LAYERS = "method.targets=[blocks.4.mlp.fc2]"
 
 
 def test_a_figure_of_a_run(call: Call, compose_train: Callable[..., Any], tmp_path: Path) -> None:

@@ -134,7 +134,15 @@ def real_like(runs: Path, count: int) -> None:
         (trial / "result.json").write_text("{}")
 
 
-def test_no_table_waits_for_torch(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "tables",
+    [
+        [[], ["table=4"]],
+        # These compose the defaults of all tasks.
+        pytest.param([["table=1"], ["table=12"], ["compare=all"]], marks=pytest.mark.long),
+    ],
+)
+def test_no_table_waits_for_torch(root: Path, tmp_path: Path, tables: list[list[str]]) -> None:
     real_like(tmp_path / "runs", 3)
     common = [f"runs={tmp_path}/runs", f"out={tmp_path}"]
     script = (
@@ -142,7 +150,7 @@ def test_no_table_waits_for_torch(root: Path, tmp_path: Path) -> None:
         "import hydra_memo\n"
         "hydra_memo.remember()\n"
         "from hydra_peft.cli import tables\n"
-        "for words in ([], ['table=1'], ['table=4'], ['table=12'], ['compare=all']):\n"
+        f"for words in {tables!r}:\n"
         f"    sys.argv = ['tables.py', *words, *{common!r}]\n"
         "    assert tables.main() == 0, words\n"
         "    assert 'torch' not in sys.modules, words\n"

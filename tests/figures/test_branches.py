@@ -40,6 +40,7 @@ def made(compose_train: Compose, tmp_path_factory: pytest.TempPathFactory) -> Pa
     }.items():
         random = "model.pretrained=false" in words
         changes = {"settings": {"random": random}}
+        words += ["method.targets=[mlp.fc2]"]  # half of the layers
         put_model(compose_train, folder / "runs" / name, *words, cache=cache, **changes)
     unknown = read_record(folder / "runs" / "d")
     changed = dataclasses.replace(unknown, data={"sha256": "a" * 64, "splits": {"test": "c" * 64}})
@@ -129,7 +130,8 @@ def test_what_cannot_be_rebuilt_is_left_out(
 
 def test_two_settings_with_one_label_are_told_apart(compose_train: Compose, tmp_path: Path) -> None:
     for rate in ("0.1", "0.2"):
-        put_model(compose_train, tmp_path / "runs" / rate, f"optimizer.lr={rate}")
+        words = (f"optimizer.lr={rate}", "method.targets=[blocks.4.mlp.fc2]")
+        put_model(compose_train, tmp_path / "runs" / rate, *words)
     settings = data(tmp_path / "runs", tmp_path / "cache").table["setting"]
     assert settings.nunique() == 2
     assert bool(settings.str.contains(r"protocol clean \[\w{8}\]$").all())

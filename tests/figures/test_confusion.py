@@ -110,7 +110,8 @@ def test_a_further_split_that_was_scored_is_drawn_too(
 
 
 @pytest.mark.parametrize(
-    ("dataset", "classes"), [("mini/digits", 10), ("dtd", 47), ("flowers102", 102)]
+    ("dataset", "classes"),
+    [("mini/digits", 10), pytest.param("dtd", 47, marks=pytest.mark.long), ("flowers102", 102)],
 )
 def test_it_is_drawn_for_few_and_many_classes(
     compose_train: Compose, tmp_path: Path, dataset: str, classes: int

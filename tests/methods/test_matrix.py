@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+from covering import pairs
 from stock_vit import images, small_vit
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 import hydra_peft
@@ -20,7 +21,7 @@ from hydra_peft.adaptation.record import adaptation
 from hydra_peft.adapters.base import Adapter, NotMergeable
 from hydra_peft.cli.abilities import MATRIX
 from hydra_peft.methods import method_class, method_names
-from hydra_peft.workshop.abilities import ABILITIES, Case
+from hydra_peft.workshop.abilities import ABILITIES, FAMILIES, Case
 
 #: methods that no plain backbone computes, and the reason that merging gives
 UNMERGEABLE: dict[str, str] = {
@@ -142,22 +143,39 @@ def test_copied(trained: nn.Module) -> None:
     torch.testing.assert_close(trained(images()), expected, rtol=0, atol=0)
 
 
+def jit_trace(model: nn.Module) -> None:
+    x, fewer = images(), images()[:2]
+    traced = torch.jit.trace(model, x, check_trace=False)
+    torch.testing.assert_close(traced(fewer), model(fewer), rtol=0, atol=1e-5)
+
+
+def fx_trace(model: nn.Module) -> None:
+    fewer = images()[:2]
+    traced = torch.fx.symbolic_trace(model)
+    torch.testing.assert_close(traced(fewer), model(fewer), rtol=0, atol=1e-5)
+
+
+def forward_mode(model: nn.Module) -> None:
+    fewer = images()[:2]
+    change = torch.randn_like(fewer)
+    (gradient,) = torch.autograd.grad(model(fewer.requires_grad_()).sum(), fewer)
+    _, forward = torch.func.jvp(model, (fewer.detach(),), (change,))
+    torch.testing.assert_close(forward.sum(), (gradient * change).sum(), rtol=1e-3, atol=1e-4)
+
+
+#: what of torch's goes through a model's code in its own way
+TRANSFORMS = {"jit": jit_trace, "fx": fx_trace, "jvp": forward_mode}
+
+
 @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore::torch.jit.TracerWarning")
-def test_traced_by_torch(trained: nn.Module, name: str) -> None:
+@pytest.mark.parametrize(("case", "transform"), pairs(CASES, TRANSFORMS), indirect=["case"])
+def test_traced_by_torch(trained: nn.Module, name: str, transform: str) -> None:
+    if (name, transform) == ("dora", "fx"):
+        pytest.skip("dora asks weights for their device and dtype, which torch.fx cannot")
     for block in trained.modules():  # its fused attention has no forward-mode derivative
         if hasattr(block, "fused_attn"):
             block.fused_attn = False
-    x, fewer = images(), images()[:2]
-    expected = trained(fewer)
-    calls: list[Callable[[Tensor], Tensor]] = [torch.jit.trace(trained, x, check_trace=False)]
-    if name != "dora":  # it asks weights for their device and dtype, which torch.fx cannot
-        calls.append(torch.fx.symbolic_trace(trained))
-    for call in calls:
-        torch.testing.assert_close(call(fewer), expected, rtol=0, atol=1e-5)
-    change = torch.randn_like(fewer)
-    (gradient,) = torch.autograd.grad(trained(fewer.requires_grad_()).sum(), fewer)
-    _, forward = torch.func.jvp(trained, (fewer.detach(),), (change,))
-    torch.testing.assert_close(forward.sum(), (gradient * change).sum(), rtol=1e-3, atol=1e-4)
+    TRANSFORMS[transform](trained)
 
 
 def test_hooks_on_frozen_layers_are_called(trained: nn.Module) -> None:
@@ -170,21 +188,28 @@ def test_hooks_on_frozen_layers_are_called(trained: nn.Module) -> None:
     assert {id(base) for base in bases} == {id(module) for module in seen}
 
 
-#: one of each kind: branches, behind a module, shared factors, prompts, every operation, a subnet
-COMPILED = ("hydra", "adapter", "fact_tt", "vpt_deep", "ssf", "noah")
+#: one of each kind: branches, shared factors, prompts, every operation, a subnet; of variants there
+#: is one behind a module
+COMPILED = ("hydra", "fact_tt", "vpt_deep", "ssf", "noah")
+
+
+#: that take longer, or are alike: a few of them for each method
+SOME = (["checkpointing", "resumes"], [*FAMILIES])
 
 
 def tried() -> list[Any]:
     """Every ability of every method; compiling takes a second or two, and some stand for all."""
+    names = method_names()
+    rest = [one for one in ABILITIES if not any(one in some for some in SOME)]
     return [
         pytest.param(
             name,
             ability,
             marks=[pytest.mark.long] * (ability == "compiles whole" and name not in COMPILED),
         )
-        for name in method_names()
-        for ability in ABILITIES
-    ]
+        for name in names
+        for ability in rest
+    ] + [pair for some in SOME for pair in pairs(names, some)]
 
 
 @pytest.mark.parametrize(("name", "ability"), tried())
@@ -193,8 +218,8 @@ def test_abilities_are_those_of_the_page(root: Path, name: str, ability: str) ->
 
 
 def tried_of_variants() -> list[Any]:
-    """What a variant may lose; one adds to what a layer gives, one goes around a module."""
-    compiled = ("lora q v", "adapter parallel")
+    """What a variant may lose; one, around a module, is compiled here."""
+    compiled = ("adapter parallel",)
     return [
         pytest.param(
             variant,

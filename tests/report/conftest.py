@@ -13,9 +13,12 @@ from study import grid, troubled, unreadable
 from hydra_peft.cli.report import write_report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """A headless Chromium; tests that need it are skipped on a machine without, if they may."""
+    """A headless Chromium, which is busy while it waits too: closed after the tests of pages.
+
+    Tests that need it are skipped on a machine without, if they may.
+    """
     path = find_chromium()
     from playwright.sync_api import sync_playwright
 

@@ -56,6 +56,7 @@ def test_of_each_task_the_best_run_is_shown(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hydra_peft.runs.predictions.scored_images", lambda *_, **__: Black())
+    monkeypatch.setattr("hydra_peft.cli.report._pictures", lambda _: ([], []))
     out = tmp_path / "report.html"
     write_report(runs, out)
     content = out.read_text()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from study import put
 from vtab1k_records import VTAB1K, vtab_record
 
 from hydra_peft.cli.report import write_report
 
 
-def test_side_by_side(browser: object, tmp_path: Path) -> None:
+def test_side_by_side(browser: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Pictures of nineteen tasks take long, and have tests of their own.
+    monkeypatch.setattr("hydra_peft.cli.report._pictures", lambda _: ([], []))
     science = {"optimizer": {"lr": 0.001}, "train": {"epochs": 100}}
     for number, task in enumerate(VTAB1K.tasks):
         put(tmp_path / "runs", vtab_record("Hydra", task, 60.0 + number, science=science))

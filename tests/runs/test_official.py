@@ -122,7 +122,7 @@ def transcription(folder: Path, warmup: int) -> tuple[list[float], list[int]]:
     return losses, scores
 
 
-@pytest.mark.parametrize("warmup", [10, 1])
+@pytest.mark.parametrize("warmup", [pytest.param(10, marks=pytest.mark.long), 1])
 def test_same_losses_for_twenty_steps_and_the_same_maximum(
     do: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warmup: int
 ) -> None:

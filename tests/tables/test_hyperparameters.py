@@ -42,6 +42,15 @@ def test_conf_has_the_papers_hyperparameters_of_vtab1k() -> None:
     assert "76 of 76 values agree" in text
 
 
+def test_the_released_code_has_another_dropout_and_batch_size_on_eurosat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hydra_peft.cli.defaults._tasks", lambda _: ["eurosat"])
+    found = default_hyperparameters("vtab1k", protocol="official", method="hydra")["eurosat"]
+    assert (found["batch_size"], found["dropout"]) == (64, 0.2)
+
+
+@pytest.mark.long
 def test_the_released_code_differs_on_eurosat_as_the_readme_of_the_protocols_says() -> None:
     found = default_hyperparameters("vtab1k", protocol="official", method="hydra")
     files = hyperparameter_texts(12, found)

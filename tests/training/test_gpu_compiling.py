@@ -154,7 +154,9 @@ def losses(model: nn.Module, device: str, steps: int) -> tuple[list[float], Tens
 
 
 @pytest.mark.parametrize(
-    ("device", "way"), [pytest.param("cpu", "compiled", id="cpu"), *ON_CUDA[1:]]
+    ("device", "way"),
+    # On a CPU test_compiling.py has the quick one.
+    [pytest.param("cpu", "compiled", id="cpu", marks=pytest.mark.long), *ON_CUDA[1:]],
 )
 def test_compiled_blocks_train_as_eager_ones(
     device: str, way: str, monkeypatch: pytest.MonkeyPatch

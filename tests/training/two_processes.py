@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hydra_memo
 import torch
 from hydra import compose, initialize_config_dir
 from torch import nn
@@ -142,6 +143,7 @@ def scoring(world: Torchrun) -> None:
 def do(name: str, *overrides: str) -> Outcome:
     paths = [f"paths.runs={out}/{name}", f"paths.cache={root}/cache", f"paths.data={root}"]
     settings = ["dataset=svhn", "data.allow_partial=true", "train.batch_size=21", "device=cpu"]
+    settings += ["model.pretrained=false", "+model.arguments.depth=2"]
     settings += ["train.epochs=2", "scheduler.warmup_epochs=0", "train.checkpoint_every=null"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", [*settings, *paths, *overrides])
@@ -183,6 +185,7 @@ def interrupt(*_: object) -> None:
 
 
 register()
+hydra_memo.remember()
 signal.signal(signal.SIGTERM, interrupt)
 parts: list[Callable[[Torchrun], None]] = [talking, gradients, scoring, runs]
 if not world.is_main:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+from few_images import generated
 
 from hydra_peft.data.mini.layout import balanced_labels
 from hydra_peft.data.mini.placing import spread_out
@@ -42,8 +43,8 @@ def test_spread_out_keeps_circles_inside_and_apart() -> None:
 
 
 def test_a_second_call_starts_from_the_same_seed() -> None:
-    module = importlib.import_module("hydra_peft.data.mini.digits")
-    first, again = module.generate(), module.generate()
+    first = generated("digits")
+    again = importlib.import_module("hydra_peft.data.mini.digits").generate()
     assert np.array_equal(first[0], again[0])
     assert np.array_equal(first[1], again[1])
 

@@ -17,12 +17,6 @@ from hydra_peft.errors import UserError
 TASKS = sorted(
     p.stem for p in (Path(__file__).resolve().parents[3] / "conf/dataset/mini").glob("*.yaml")
 )
-#: that take seconds to draw: their own tests hold the same to golden bytes
-SLOW = {"cells", "shapes_count"}
-
-
-def tried() -> list[Any]:
-    return [pytest.param(t, marks=[pytest.mark.long] * (t in SLOW)) for t in TASKS]
 
 
 def mini_task(name: str, folder: Path) -> DataRequest:
@@ -30,7 +24,7 @@ def mini_task(name: str, folder: Path) -> DataRequest:
     return DataRequest("mini", name, None, (), 10, folder, folder, splits)
 
 
-@pytest.mark.parametrize("task", tried())
+@pytest.mark.parametrize("task", TASKS)
 def test_yaml_and_module_agree(
     task: str, tmp_path: Path, compose_train: Callable[..., Any]
 ) -> None:
