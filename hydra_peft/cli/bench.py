@@ -47,6 +47,10 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
   slots      short jobs in several slots of the local launcher against one, and what a job costs
              beside its training
              slots=2 jobs=12 epochs=2
+  packed     steps of several runs over one frozen backbone, together and one after another: time,
+             peak memory on a GPU, and how far their losses differ
+             architecture=vit_base_patch16_224 batch_sizes=16 runs=1,2,4,8,16 precisions=auto
+             repeats=5 calls=1
   busy       training on a CPU beside other programs, against the same CPU alone: threads that
              follow the load, and a fixed number
              neighbours=1 rounds=10 slow_rounds=3 epochs=4 seconds=90
