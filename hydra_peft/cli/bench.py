@@ -59,10 +59,10 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
              model=roberta_base layers=2 batch_size=32 steps=4 plain_steps=1 repeats=3
              pairs=390000
   gpu        all that a GPU has to show, in 8 minutes on an H100 or H200: the tests for a GPU,
-             layer, step, table4, task and table8 at true sizes, each in a process of its own, with
-             its own json, in its share of the time; dry=true goes through them with tiny sizes, on
-             a CPU too
-             parts=correctness,layer,step,table4,task,table8 minutes=8 dry=false
+             layer, step, packed, table4, task and table8 at true sizes, each in a process of its
+             own, with its own json, in its share of the time; dry=true goes through them with tiny
+             sizes, on a CPU too
+             parts=correctness,layer,step,packed,table4,task,table8 minutes=8 dry=false
   correctness
              the tests for a GPU alone, a line each
              only=all seconds=600

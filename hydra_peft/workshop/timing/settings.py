@@ -10,7 +10,7 @@ from hydra_peft.methods import method_names
 
 PRECISIONS = ("fp32", "bf16")
 #: the suites that suite ``gpu`` consists of, in its order
-GPU_PARTS = ("correctness", "layer", "step", "table4", "task", "table8")
+GPU_PARTS = ("correctness", "layer", "step", "packed", "table4", "task", "table8")
 AutoOr = Literal["auto", "true", "false"]
 
 
