@@ -429,7 +429,7 @@ def test_glue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return {**glue.measured(*given), "peak": 2e6}  # this process has taken more before
 
     monkeypatch.setattr(glue, "in_process", here)
-    settings = GlueSettings(**TINY_GLUE, plain_steps=2, repeats=2)
+    settings = GlueSettings(**TINY_GLUE, plain_steps=2, repeats=1)
     report = measured("glue", settings, tmp_path / "glue-cpu.json")
     assert [row["what"] for row in report.rows] == [
         "tokenise and keep 40 pairs",
