@@ -58,6 +58,9 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
              pads to 512, with the peft library's LoRA: time, peak memory, feeding; and tokenising
              model=roberta_base layers=2 batch_size=32 steps=4 plain_steps=1 repeats=3
              pairs=390000
+  elevater   a few-shot task of Hydra with ELEVATER's search of rate and decay, then the final run,
+             against a plain loop that reads data and model anew in each trial, as the release does
+             classes=10 shots=5 test_images=100 rates=1 architecture=vit_mini pixels=32 ...
   gpu        all that a GPU has to show, in 8 minutes on an H100 or H200: the tests for a GPU,
              layer, step, packed, table4, task and table8 at true sizes, each in a process of its
              own, with its own json, in its share of the time; dry=true goes through them with tiny

@@ -284,6 +284,33 @@ class GlueSettings:
 
 
 @dataclass(frozen=True)
+class ElevaterSettings:
+    """Settings of the few-shot suite: ELEVATER's search and final run, of Hydra, on one task.
+
+    Attributes:
+        classes, shots: of the training images, of which one a class is held out in trials.
+        test_images: that the plain loop scores after each epoch of the final run, ours once.
+        rates: learning rates of the search, with at most 15 weight decays each; the toolkit has 6.
+        trial_epochs, epochs: of a trial and of the final run.
+        batch_size: images a step.
+        architecture: timm's name of the model, with random weights; both load it from one file.
+        pixels: height and width that images are resized to, which the model takes.
+        plain_trials: that the plain loop does at most; the time of others is predicted from them.
+    """
+
+    classes: int = 10
+    shots: int = 5
+    test_images: int = 100
+    rates: int = 1
+    trial_epochs: int = 10
+    epochs: int = 50
+    batch_size: int = 64
+    architecture: str = "vit_mini"
+    pixels: int = 32
+    plain_trials: int = 90
+
+
+@dataclass(frozen=True)
 class CorrectnessSettings:
     """Settings of the correctness suite.
 
@@ -331,6 +358,7 @@ SETTINGS: dict[str, type[Any]] = {
     "packed": PackedSettings,
     "busy": BusySettings,
     "glue": GlueSettings,
+    "elevater": ElevaterSettings,
     "correctness": CorrectnessSettings,
     "gpu": GpuSettings,
 }

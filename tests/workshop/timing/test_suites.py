@@ -42,6 +42,7 @@ from hydra_peft.workshop.timing._report import Report, measure
 from hydra_peft.workshop.timing.settings import (
     AgreementSettings,
     BusySettings,
+    ElevaterSettings,
     GlueSettings,
     GpuSettings,
     LayerSettings,
@@ -337,6 +338,20 @@ def test_slots() -> None:
     assert float(beside.split("): ")[1].split()[0].replace(",", "")) > 0
     with pytest.raises(UserError, match="more jobs than slots"):
         measured("slots", SlotsSettings(slots=2, jobs=2))
+
+
+@pytest.mark.long
+def test_elevater_searches_and_the_plain_loop_is_given_as_many_trials() -> None:
+    sizes = {"classes": 3, "shots": 3, "test_images": 3, "trial_epochs": 1, "epochs": 1}
+    report = measured("elevater", ElevaterSettings(**sizes, plain_trials=1))
+    seconds = {(row["loop"], row["part"].split(",")[0]): row["s"] for row in report.rows}
+    for loop in ("ours", "plain loop"):
+        parts = seconds[loop, "search"] + seconds[loop, "final run"]
+        assert seconds[loop, "all"] == pytest.approx(parts)
+    (trials,) = {row["part"] for row in report.rows if row["part"].startswith("search")}
+    assert 7 <= int(trials.split()[1]) <= 15
+    assert "predicted from 1 of them" in report.notes[0]
+    assert 0 < float(report.notes[1].split(": ")[1].split()[0]) < math.inf
 
 
 def test_the_compared_models_are_what_their_titles_say() -> None:
