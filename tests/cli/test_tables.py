@@ -214,4 +214,4 @@ def test_missing_published_numbers_are_one_sentence(
 ) -> None:
     monkeypatch.setattr(paper_tables, "PUBLISHED", tmp_path)
     assert call(monkeypatch, "table=8", f"runs={tmp_path}", f"out={tmp_path}/out") == 2
-    assert "cannot read the published table" in capsys.readouterr().err
+    assert f"error: cannot read {tmp_path}/" in capsys.readouterr().err
