@@ -32,7 +32,8 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     """Return the overrides of each job: all combinations, in the order Hydra runs them.
 
     Those of ``hydra.sweeper.params``, then those of each mapping of ``hydra.sweeper.beside`` laid
-    over it, for rows of a table that differ in more than one key.
+    over it, for rows of a table that differ in more than one key. What is typed is over ``params``
+    and below ``beside``: with ``train.epochs=5`` a row of no training is still one.
 
     Raises:
         UserError: overrides that cannot be understood, or that give no job.
@@ -47,9 +48,14 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     parser = OverridesParser.create(config_loader=loader)
     typed = _as_typed(config.hydra.overrides.task)
     jobs: list[list[str]] = []
-    for chosen in ({}, *more):
-        swept = [_parameter(k, v, parser) for k, v in {**parameters, **chosen}.items()]
-        jobs += _product([*swept, *typed], parser, loader)
+    for number, chosen in enumerate(({}, *more)):
+        where = dict.fromkeys(chosen, f"hydra.sweeper.beside[{number - 1}]")
+        swept = [
+            _parameter(key, value, parser, where.get(key, "hydra.sweeper.params"))
+            for key, value in {**parameters, **chosen}.items()
+        ]
+        others = [word for word in typed if word.lstrip("+").partition("=")[0] not in chosen]
+        jobs += _product([*swept, *others], parser, loader)
     return jobs
 
 
@@ -82,15 +88,15 @@ def _product(
     return jobs
 
 
-def _parameter(key: str, value: object, parser: OverridesParser) -> str:
-    """Return the override that ``hydra.sweeper.params.<key>`` stands for, checked by itself."""
+def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> str:
+    """Return the override that ``<where>.<key>`` stands for, checked by itself."""
     override = f"{key}={value}"
     try:
         parser.parse_override(override)
     except HydraException as error:
         reason = " ".join(str(error).splitlines()[0].split()).rstrip(".")
         raise UserError(
-            f"hydra.sweeper.params.{override} is not understood ({reason}): it must be what could "
+            f"{where}.{override} is not understood ({reason}): it must be what could "
             f"be typed as {key}=..., such as '0,1' or 'range(0,3)'."
         ) from None
     return override

@@ -159,12 +159,28 @@ def test_jobs_beside_the_product_differ_in_several_keys(root: Path) -> None:
         *((f"method={m}", f"seed={s}") for m in ("lora", "hydra") for s in (0, 1)),
         *(("method=linear", "train.epochs=0", f"seed={s}") for s in (0, 1)),
     ]
+    # What is typed is of the product: a row beside it that is not trained stays so.
+    with master(root / "conf", *words[1:], "++train.epochs=5", "method=ssf") as (config, loader):
+        jobs = expand(config, loader)
+    assert [tuple(job) for job in jobs] == [
+        *((f"seed={s}", "++train.epochs=5", "method=ssf") for s in (0, 1)),
+        *(("method=linear", "train.epochs=0", f"seed={s}") for s in (0, 1)),
+    ]
     for wrong in ("1", "[lora]"):
         with (
             master(root / "conf", f"hydra.sweeper.beside={wrong}") as (config, loader),
             pytest.raises(UserError, match=r"hydra\.sweeper\.beside.* no (list|mapping)"),
         ):
             expand(config, loader)
+
+
+def test_a_value_beside_the_product_is_named_where_it_stands(root: Path) -> None:
+    words = ("hydra.sweeper.beside=[{},{train:{epochs:1}}]",)
+    with (
+        master(root / "conf", *words) as (config, loader),
+        pytest.raises(UserError, match=r"^hydra\.sweeper\.beside\[1\]\.train=.* is not understood"),
+    ):
+        expand(config, loader)
 
 
 def test_an_override_that_is_no_text_is_refused() -> None:
