@@ -1,4 +1,4 @@
-"""``hydra/launcher=sequential`` and ``=local`` as Hydra knows launchers.
+"""``hydra/launcher=sequential``, ``=local`` and ``=ray`` as Hydra knows launchers.
 
 Our sweeper hands jobs to ``launch_jobs`` and hears of each end when it happens. Another sweeper,
 which would call ``launch``, is refused.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
@@ -33,6 +33,9 @@ OTHER_SWEEPER = (
 
 class _JobsLauncher(Launcher):
     """Base of launchers that plan jobs and report their ends."""
+
+    #: whether jobs run on machines whose devices cannot be seen here
+    elsewhere: ClassVar[bool] = False
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -105,8 +108,36 @@ class LocalLauncher(_JobsLauncher):
         return len(slots_of({one.launcher for one in configs}, {one.device for one in configs}))
 
 
+class RayLauncher(_JobsLauncher):
+    """The jobs as tasks of a Ray cluster."""
+
+    elsewhere: ClassVar[bool] = True
+
+    def launch_jobs(
+        self, jobs: Sequence[Job], *, fail_fast: bool = False
+    ) -> Generator[JobEnd, None, None]:
+        """See :func:`hydra_peft.sweeps.ray_jobs.launch_jobs`."""
+        from hydra_peft.sweeps import ray_jobs
+
+        return ray_jobs.launch_jobs(jobs, fail_fast=fail_fast)
+
+    def slots(self, configs: Sequence[RunConfig]) -> int:
+        """Number of jobs that the cluster has room for.
+
+        Raises:
+            UserError: see :func:`hydra_peft.sweeps.ray_jobs.slots_of`.
+        """
+        from hydra_peft.sweeps.ray_jobs import slots_of
+
+        return slots_of(configs)
+
+
 def register_launchers() -> None:
-    """Make both known to Hydra; a class path in code, since files name nothing that is made."""
-    for name, cls in (("sequential", SequentialLauncher), ("local", LocalLauncher)):
+    """Make them known to Hydra; a class path in code, since files name nothing that is made."""
+    for name, cls in (
+        ("sequential", SequentialLauncher),
+        ("local", LocalLauncher),
+        ("ray", RayLauncher),
+    ):
         node = {"_target_": plug_in(cls)}
         ConfigStore.instance().store(group="hydra/launcher", name=name, node=node)
