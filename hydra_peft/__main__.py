@@ -18,7 +18,7 @@ hydra-peft <command> ...
   train     one run or a sweep            hydra-peft train method=lora dataset=mini/digits
   status    what of it is done            tables    tables of runs, beside the paper's
   report    one web page of everything    figures   the paper's figures and others
-  evaluate  score a run again             predict   classes of images of one's own
+  evaluate  score a run again             predict   what new images or texts are
   export    to timm, peft, onnx           check     look through prepared data
   prepare   original files to data        weights   public weights out of packages
   bench     measure speed                 demo      four methods on two small tasks

@@ -57,7 +57,8 @@ def test_mistakes_are_told_before_torch_is_loaded(
     # Whoever imports it would load torch in a process of its own.
     monkeypatch.setitem(sys.modules, "hydra_peft.export.source", None)
     given = [word.format(file=tmp_path / "file") for word in words]
-    monkeypatch.setattr(sys, "argv", ["export.py", f"run={folder}", *given])
+    run = [] if any(word.startswith("run=") for word in given) else [f"run={folder}"]
+    monkeypatch.setattr(sys, "argv", ["export.py", *run, *given])
     assert export.main() == 2
     out, err = capsys.readouterr()
     assert out == ""
