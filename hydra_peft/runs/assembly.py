@@ -60,6 +60,7 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
         resolve_device(config.device)
     model = config.model
     augmentation = config.data.augmentation()
+    config.head.check_outputs(config.dataset.classes)
     _check_fit(model, config.head, config.method, augmentation, config.dataset.classes)
     dataset = config.dataset
     if is_of_timm(model.architecture) and text_columns(dataset.source, dataset.name):
@@ -91,7 +92,7 @@ def _parts(
     model: ModelConfig, head: Head, method: Method, augmentation: Augmentation, *_: object
 ) -> tuple[object, ...]:
     built = (model.architecture, model.arguments, model.image_size, model.drop_path)
-    return (*built, model.projection, head, method, augmentation.acts)  # whatever the task
+    return (*built, model.projection, head.whatever_task, method, augmentation.acts)
 
 
 @memo(_PASSED, key=_parts)

@@ -38,6 +38,7 @@ from hydra_peft.runs.outcome import Outcome, existing_outcome
 from hydra_peft.runs.peft_start import PEFT
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.resumption import carry_over, is_unfinished, origin_of, pick_up
+from hydra_peft.runs.scoring import check_metrics
 from hydra_peft.runs.shared import Shared
 from hydra_peft.runs.starting import check_start
 from hydra_peft.runs.state import TrainingState
@@ -216,6 +217,7 @@ class _Run:
             precision=config.precision,
             once=functools.partial(self.shared.features, config),
         )
+        check_metrics(config.task(), feed.scored)
         ledger.update(path=dict(feed.path))
         ledger.prepared()
         return feed

@@ -117,7 +117,11 @@ def check_sentence(said: tuple[int, str, str], sentence: str, runs: Path) -> Non
     assert not list(runs.rglob("result.json"))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=pytest.mark.long) if c is image_task else c for c in CASES],
+    ids=lambda case: case.__name__,
+)
 def test_it_is_one_sentence_before_training(
     cli: Cli, case: Case, weights: Path, tmp_path: Path
 ) -> None:
@@ -133,6 +137,7 @@ def test_a_package_that_is_missing_is_named(
     assert "pip install 'hydra-peft[text]'" in said[2]
 
 
+@pytest.mark.long  # tests/runs/test_glue_runs.py has the short form
 def test_a_start_of_another_kind_is_refused(cli: Cli, weights: Path, tmp_path: Path) -> None:
     words = [*good(tmp_path), *model(weights)]
     code, out, err = cli(*words, f"paths.runs={tmp_path}/first")
