@@ -131,7 +131,7 @@ class Pack:
                 kind = type(unwrap(passes[0].module)).__name__
                 log.warning("runs at once do not compute %s as each alone: one by one", kind)
                 return None
-        return _compute(model, passes)
+        return compute_together(model, passes)
 
     def _model(self, key: Hashable, modules: Sequence[nn.Module]) -> PackedModel:
         members = tuple(map(id, modules))
@@ -166,7 +166,13 @@ def _outputs(model: PackedModel, passes: Sequence[Pass]) -> list[Tensor]:
 
 
 @exact_float32()
-def _compute(model: PackedModel, passes: Sequence[Pass]) -> list[tuple[Tensor, Tensor]]:
+def compute_together(model: PackedModel, passes: Sequence[Pass]) -> list[tuple[Tensor, Tensor]]:
+    """Do the passes of several runs at once, by the ``model`` made of theirs.
+
+    Returns:
+        Of each run the loss, float ``[]``, and the outputs, detached; gradients are added to those
+        of its parameters.
+    """
     with record_function("forward"):
         outputs = _outputs(model, passes)
         with autocast(passes[0].device, passes[0].precision):

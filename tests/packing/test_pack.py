@@ -24,7 +24,6 @@ from hydra_peft.training.passes import Compute, Pass, compute_alone
 from hydra_peft.training.progress import DivergedError, Progress, Step
 
 CPU = torch.device("cpu")
-NORMALIZE = Normalizer((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), CPU)
 
 
 @dataclass
@@ -39,6 +38,7 @@ class Run:
     batch: int = 4
     lr: float = 0.05
     drop_path: float = 0.2
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         torch.manual_seed(1)
@@ -55,10 +55,11 @@ class Run:
         torch.manual_seed(self.seed + 5)
         vit.reset_classifier(self.classes)
         hydra_peft.inject(vit, self.method, **self.options)
-        self.model: nn.Module = vit
+        self.model: nn.Module = vit.to(self.device)
         draw = torch.Generator().manual_seed(self.seed)
         images = torch.randint(0, 256, (self.images, 3, 16, 16), generator=draw, dtype=torch.uint8)
-        self.data = Split({"image": images}, torch.arange(self.images) % self.classes)
+        targets = torch.arange(self.images) % self.classes
+        self.data = Split({"image": images.to(self.device)}, targets.to(self.device))
         self.losses: list[float] = []
         self.error: Exception | None = None
 
@@ -69,7 +70,8 @@ class Run:
             epochs, self.batch, drop_last=False, learning_rate=lambda *_: self.lr, seed=self.seed
         )
         task = build_task("classification", outputs=self.classes, metrics=["accuracy"])
-        feed = Feed(self.model, self.data, {}, NORMALIZE)
+        normalize = Normalizer((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), torch.device(self.device))
+        feed = Feed(self.model, self.data, {}, normalize)
         stream = train(
             self.model,
             task,
@@ -152,6 +154,23 @@ def test_a_packed_run_is_the_same_run(name: str) -> None:
         assert one.losses == pytest.approx(other.losses, abs=1e-5)
         for tensor, value in one.tensors().items():
             torch.testing.assert_close(value, other.tensors()[tensor], rtol=0, atol=1e-5)
+
+
+@pytest.mark.gpu
+def test_a_packed_run_is_the_same_run_on_a_gpu() -> None:
+    def runs() -> list[Run]:
+        return [
+            Run("lora", LORA, seed=1, device="cuda"),
+            Run("hydra", HYDRA, seed=2, device="cuda", classes=5),
+            Run("seqlora", {"rank": 4}, seed=3, device="cuda", batch=3),
+        ]
+
+    alone, together = runs(), runs()
+    for run in alone:
+        run.go(compute_alone, 3)
+    assert max(packed(together, 3)) == 3
+    for one, other in zip(together, alone, strict=True):
+        assert one.losses == pytest.approx(other.losses, abs=1e-4)
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ from hydra_peft.methods import method_names
 
 PRECISIONS = ("fp32", "bf16")
 #: the suites that suite ``gpu`` consists of, in its order
-GPU_PARTS = ("correctness", "layer", "step", "table4", "task", "table8")
+GPU_PARTS = ("correctness", "layer", "step", "packed", "table4", "task", "table8")
 AutoOr = Literal["auto", "true", "false"]
 
 
@@ -208,6 +208,30 @@ class SlotsSettings:
 
 
 @dataclass(frozen=True)
+class PackedSettings:
+    """Settings of the packed suite: steps of lora, seqlora and hydra in turn.
+
+    Attributes:
+        architecture: timm's name of the model.
+        batch_sizes: images of a step of each run.
+        runs: how many share a step.
+        precisions: ``auto`` is the device's fastest; or several of ``fp32``, ``bf16``.
+        repeats: rounds; the median is reported.
+        calls: steps in a row in each round; a GPU is waited for after them.
+    """
+
+    architecture: str = "vit_base_patch16_224"
+    batch_sizes: tuple[int, ...] = (16,)
+    runs: tuple[int, ...] = (1, 2, 4, 8, 16)
+    precisions: str = "auto"
+    repeats: int = 5
+    calls: int = 1
+
+    def __post_init__(self) -> None:
+        check_precisions(self.precisions)
+
+
+@dataclass(frozen=True)
 class BusySettings:
     """Settings of the busy suite: runs of ``vit_mini`` on ``mini/digits``, each a process of its
     own.
@@ -331,6 +355,7 @@ SETTINGS: dict[str, type[Any]] = {
     "merge": MergeSettings,
     "agreement": AgreementSettings,
     "slots": SlotsSettings,
+    "packed": PackedSettings,
     "busy": BusySettings,
     "glue": GlueSettings,
     "elevater": ElevaterSettings,

@@ -24,6 +24,7 @@ from hydra_peft.workshop.timing import (
     gpu,
     layer,
     merge,
+    packed,
     step,
     table4,
     table8,
@@ -109,6 +110,19 @@ def test_layer(dry: Path) -> None:
     assert len(content["rows"]) == 2 * len(kinds)
     assert all(row["ms"] > 0 for row in content["rows"])
     assert sum("goal at most 0.85" in note for note in content["notes"]) == 2
+
+
+def test_packed_compares_steps_together_with_those_alone(dry: Path) -> None:
+    content = written(dry, "packed")
+    assert [(row["step"], row["runs"]) for row in content["rows"]] == [
+        (packed.TOGETHER, 1),
+        (packed.IN_TURN, 1),
+        (packed.TOGETHER, 2),
+        (packed.IN_TURN, 2),
+    ]
+    differences = [note for note in content["notes"] if "differ by at most" in note]
+    assert len(differences) == 2
+    assert all(float(note.split()[-1]) < 1e-5 for note in differences)
 
 
 def test_step_compares_methods_in_each_precision(dry: Path) -> None:
