@@ -33,7 +33,10 @@ def runs(kind: str) -> list[Record]:
     return made
 
 
-@pytest.mark.parametrize("kind", ["one run", "few", "many", "long"])
+@pytest.mark.parametrize(
+    "kind",
+    ["many", "long", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("one run", "few"))],
+)
 @pytest.mark.parametrize("name", ["pareto", "curves", "gain", "ranks"])
 def test_nothing_overlaps(tmp_path: Path, name: str, kind: str) -> None:
     figure = find_figure(name)
