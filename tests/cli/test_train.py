@@ -195,6 +195,7 @@ def test_ctrl_c_in_the_middle_of_a_run(root: Path, tmp_path: Path) -> None:
         sys.executable,
         str(root / "scripts/train.py"),
         *("dataset=svhn", "data.allow_partial=true", f"paths.data={tmp_path}"),
+        *("model.pretrained=false", "+model.arguments.depth=1"),
         "train.epochs=10000",
         f"paths.runs={tmp_path}/runs",
         f"paths.cache={tmp_path}/cache",
@@ -273,6 +274,8 @@ def test_without_optuna_nothing_starts(
         assert results(tmp_path) == []
 
 
+# test_package.py looks at what modules import, in the quick tests.
+@pytest.mark.long
 def test_using_the_library_does_not_load_the_runner() -> None:
     probe = (
         "import sys, torch, hydra_peft\n"
