@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import peft
 import pytest
 import torch
+from lazy_peft import peft
 from tiny_texts import ROBERTA, stock_model
 from torch import Tensor, nn
 from torch.nn import functional as F
