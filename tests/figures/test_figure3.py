@@ -86,12 +86,12 @@ def test_other_methods_and_layers(
 
 
 def test_an_untrained_run_is_undefined_and_drawn(compose_train: Compose, tmp_path: Path) -> None:
-    words = ("model.pretrained=false", "method.targets=[blocks.3]")
+    words = ("model.pretrained=false", "method.targets=[blocks.3.attn.proj,blocks.3.mlp.fc2]")
     found = data(put_model(compose_train, tmp_path / "run", *words, std=0))
     assert bool(found.table["similarity"].isna().all())
     assert "RANDOM WEIGHTS" in found.caption
     assert FIGURE.draw(found).get_suptitle() == "RANDOM WEIGHTS"
-    assert sum("undefined in 4 layers" in note for note in found.notes) == 4
+    assert sum("undefined in 2 layers" in note for note in found.notes) == 4
     assert render(FIGURE.draw(found), "png").startswith(b"\x89PNG")
 
 
