@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from hydra_peft.adapters.low_rank import LowRankLinear as LowRankLinear
     from hydra_peft.errors import UserError as UserError
     from hydra_peft.export.exporting import export_run as export_run
+    from hydra_peft.export.pushing import push_adapter as push_adapter
+    from hydra_peft.export.pushing import push_run as push_run
     from hydra_peft.export.to_peft import save_peft as save_peft
     from hydra_peft.methods import method_names as method_names
     from hydra_peft.runs.predicting import TrainedRun as TrainedRun
@@ -60,6 +62,8 @@ _HOMES = {
     "UserError": "errors",
     "export_run": "export.exporting",
     "load_peft": "adaptation.peft_loading",
+    "push_adapter": "export.pushing",
+    "push_run": "export.pushing",
     "save_peft": "export.to_peft",
     "method_names": "methods",
     "TrainedRun": "runs.predicting",

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from importlib.metadata import version
 
+from hydra_peft.cli.commands import COMMANDS, PROGRAM
 from hydra_peft.errors import did_you_mean
 
-#: module of :mod:`hydra_peft.cli` by the word that is typed
-COMMANDS = {
-    "train": "train",
-    "status": "status",
-    "tables": "tables",
-    "report": "report",
-    "figures": "figures",
-    "evaluate": "evaluate",
-    "predict": "predict",
-    "export": "export",
-    "check": "check_data",
-    "prepare": "prepare_data",
-    "weights": "prepare_weights",
-    "bench": "bench",
-    "demo": "demo",
-}
 USAGE = """\
 Reproduce and compare parameter-efficient fine-tuning.
 
@@ -31,7 +18,7 @@ hydra-peft <command> ...
   train     one run or a sweep            hydra-peft train method=lora dataset=mini/digits
   status    what of it is done            tables    tables of runs, beside the paper's
   report    one web page of everything    figures   the paper's figures and others
-  evaluate  score a run again             predict   classes of images of one's own
+  evaluate  score a run again             predict   what new images or texts are
   export    to timm, peft, onnx           check     look through prepared data
   prepare   original files to data        weights   public weights out of packages
   bench     measure speed                 demo      four methods on two small tasks
@@ -46,10 +33,17 @@ def main() -> int:
     if word in ("-h", "--help", "help"):
         print(USAGE)  # noqa: T201
         return 0
+    if word in ("-V", "--version"):
+        print(PROGRAM, version("hydra-peft"))  # noqa: T201
+        return 0
     name = COMMANDS.get(word, word)
     if name not in COMMANDS.values():
         return _refuse(f"unknown command '{word}'{did_you_mean(word, COMMANDS)}: see --help.")
-    sys.argv[:2] = [f"hydra-peft {word}"]
+    sys.argv[:2] = [f"{PROGRAM} {word}"]
+    try:
+        os.getcwd()
+    except OSError:
+        return _refuse("the folder that you are in is not there any more: change to another (cd).")
     try:
         code: int = importlib.import_module(f"hydra_peft.cli.{name}").main()
     except ModuleNotFoundError as error:

@@ -21,13 +21,15 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import inspect
+import itertools
 import pkgutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line, quoted
@@ -35,18 +37,19 @@ from hydra_peft.plain_text import in_one_line, quoted
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-#: by our package that they add to: the group of their entry points, and what a module of it binds
-KINDS = {
-    "hydra_peft.methods": ("hydra_peft.methods", ("METHOD",)),
-    "hydra_peft.metrics": ("hydra_peft.metrics", ("METRIC",)),
-    "hydra_peft.tasks": ("hydra_peft.tasks", ("TASK",)),
-    "hydra_peft.heads": ("hydra_peft.heads", ("HEAD",)),
-    "hydra_peft.backbones.models": ("hydra_peft.backbones", ("BACKBONE",)),
-    "hydra_peft.data.sources": ("hydra_peft.sources", ("load", "read")),
-    "hydra_peft.optimizers": ("hydra_peft.optimizers", ("OPTIMIZER",)),
-    "hydra_peft.schedules": ("hydra_peft.schedules", ("SCHEDULE",)),
-    "hydra_peft.augmentations": ("hydra_peft.augmentations", ("AUGMENTATION",)),
-    "hydra_peft.trackers": ("hydra_peft.trackers", ("TRACKER",)),
+#: by our package that they add to: the group of their entry points, what a module of it binds, and
+#: the class in ``_base`` of the package that this is derived from, or an object of
+KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "hydra_peft.methods": ("hydra_peft.methods", ("METHOD",), "Method"),
+    "hydra_peft.metrics": ("hydra_peft.metrics", ("METRIC",), "Metric"),
+    "hydra_peft.tasks": ("hydra_peft.tasks", ("TASK",), "Task"),
+    "hydra_peft.heads": ("hydra_peft.heads", ("HEAD",), "Head"),
+    "hydra_peft.backbones.models": ("hydra_peft.backbones", ("BACKBONE",), ""),
+    "hydra_peft.data.sources": ("hydra_peft.sources", ("load", "read"), ""),
+    "hydra_peft.optimizers": ("hydra_peft.optimizers", ("OPTIMIZER",), "Optimizer"),
+    "hydra_peft.schedules": ("hydra_peft.schedules", ("SCHEDULE",), "Schedule"),
+    "hydra_peft.augmentations": ("hydra_peft.augmentations", ("AUGMENTATION",), "Augmentation"),
+    "hydra_peft.trackers": ("hydra_peft.trackers", ("TRACKER",), "Tracker"),
 }
 #: group of the folders of yaml files that belong to plugins
 CONF_GROUP = "hydra_peft.conf"
@@ -83,13 +86,17 @@ def load(package: str, name: str) -> ModuleType:
     """
     if (module := _used[package].get(name)) is not None:
         return module
-    point = _installed(package)[name]
+    point, *others = _installed(package)[name]
+    if others:
+        both = " and ".join(f"{_shown(one)} ({one.value})" for one in (point, *others))
+        raise UserError(f"there are several plugins of one name, {both}: uninstall all but one.")
     module = _imported(point.value.partition(":")[0], f"the plugin {_shown(point)}")
     if not _offers(module, package):
         raise UserError(
             f"the plugin {_shown(point)} is none: {module.__name__} binds no "
             f"{' or '.join(KINDS[package][1])}, as a module of {package} does."
         )
+    _check(module, package, name, f"the plugin {_shown(point)}")
     return module
 
 
@@ -97,7 +104,8 @@ def use(modules: Iterable[str]) -> None:
     """Import ``modules`` and make what they offer known by the last parts of their names.
 
     Raises:
-        UserError: one cannot be imported, offers nothing, or has the name of one of our own.
+        UserError: one cannot be imported, offers nothing or something else than it says, or has the
+            name of one of our own or of another one.
     """
     for full in modules:
         if any(full == m.__name__ for found in _used.values() for m in found.values()):
@@ -105,7 +113,7 @@ def use(modules: Iterable[str]) -> None:
         module = _imported(full, f"plugins: {quoted(full)}")
         offered = [package for package in KINDS if _offers(module, package)]
         if not offered:
-            listed = ", ".join(" or ".join(bound) for _, bound in KINDS.values())
+            listed = ", ".join(" or ".join(bound) for _, bound, _ in KINDS.values())
             raise UserError(f"plugins: {full} offers nothing: it binds none of {listed}.")
         name = full.rpartition(".")[-1]
         for package in offered:
@@ -113,6 +121,11 @@ def use(modules: Iterable[str]) -> None:
                 raise UserError(
                     f"plugins: {full} has the name of {package}.{name}: call it otherwise."
                 )
+            if (other := _used[package].get(name)) is not None:
+                raise UserError(
+                    f"plugins: {full} has the last name of {other.__name__}: call it otherwise."
+                )
+            _check(module, package, name, f"plugins: {full}")
         for package in offered:
             _used[package][name] = module
 
@@ -131,7 +144,7 @@ def origin(package: str, name: str) -> dict[str, Any] | None:
         module = _used[package][name].__name__
         distribution, version = _distribution_of(module)
     elif name in _installed(package) and not _is_ours(package, name):
-        point = _installed(package)[name]
+        point = _installed(package)[name][0]
         module = point.value.partition(":")[0]
         distribution, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
     else:
@@ -145,7 +158,10 @@ def hash_of(module: str) -> str | None:
     The name may be anybody's: only of known plugins a file is looked for.
     """
     installed = {
-        point.value.partition(":")[0] for package in KINDS for point in _installed(package).values()
+        point.value.partition(":")[0]
+        for package in KINDS
+        for points in _installed(package).values()
+        for point in points
     }
     return _hash(module) if module in installed or module in used() else None
 
@@ -153,7 +169,7 @@ def hash_of(module: str) -> str | None:
 def conf_roots() -> list[Path]:
     """Return the folders of yaml files that installed plugins bring, sorted."""
     found: set[Path] = set()
-    for point in _entry_points().get(CONF_GROUP, {}).values():
+    for point in itertools.chain(*_entry_points().get(CONF_GROUP, {}).values()):
         try:
             spec = importlib.util.find_spec(point.value)
         except (ImportError, ValueError):
@@ -163,26 +179,30 @@ def conf_roots() -> list[Path]:
     return sorted(found)
 
 
-def _installed(package: str) -> dict[str, EntryPoint]:
+def _installed(package: str) -> dict[str, list[EntryPoint]]:
     return _entry_points().get(KINDS[package][0], {}) if package in KINDS else {}
 
 
 @functools.cache
-def _entry_points() -> dict[str, dict[str, EntryPoint]]:
-    """Return the entry points of our groups by group and name."""
+def _entry_points() -> dict[str, dict[str, list[EntryPoint]]]:
+    """Return the entry points of our groups by group and name: of one name each module once."""
     from importlib.metadata import entry_points
 
     found = entry_points()
-    return {
-        group: {point.name: point for point in found.select(group=group)}
-        for group in (*(group for group, _ in KINDS.values()), CONF_GROUP)
-    }
+    groups: dict[str, dict[str, list[EntryPoint]]] = {}
+    for group in (*(group for group, *_ in KINDS.values()), CONF_GROUP):
+        named = groups.setdefault(group, {})
+        for point in found.select(group=group):
+            points = named.setdefault(point.name, [])
+            if all(point.value != other.value for other in points):
+                points.append(point)
+    return groups
 
 
 def _imported(full: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(full)
-    except Exception as error:  # whatever somebody's module does when it is loaded
+    except (Exception, SystemExit) as error:  # whatever somebody's module does when it is loaded
         said = in_one_line(str(error)).rstrip(".") or type(error).__name__
         raise UserError(
             f"{what} cannot be imported by {sys.executable} ({type(error).__name__}: {said}): "
@@ -197,7 +217,36 @@ def _is_ours(package: str, name: str) -> bool:
 
 
 def _offers(module: ModuleType, package: str) -> bool:
-    return any(hasattr(module, bound) for bound in KINDS[package][1])
+    """Whether ``module`` binds what one of ``package`` does; functions must be Python's own."""
+    own = vars(module)
+    if package == "hydra_peft.data.sources":
+        return any(
+            all(inspect.isfunction(own.get(name)) for name in names)
+            for names in (("read",), ("load", "labels_of"))
+        )
+    return any(bound in own for bound in KINDS[package][1])
+
+
+def _check(module: ModuleType, package: str, name: str, what: str) -> None:
+    """Check that ``module`` binds a class, or a metric, of the kind that ``package`` has.
+
+    Raises:
+        UserError: something else is bound, or it has another name than the plugin.
+    """
+    _, (bound, *_), base = KINDS[package]
+    value = vars(module).get(bound)
+    needed: Any = getattr(importlib.import_module(f"{package}._base"), base) if base else object
+    is_object = base == "Metric"
+    fits = isinstance(value, needed if is_object else type)
+    if bound.isupper() and not (fits and (is_object or issubclass(cast(type, value), needed))):
+        kind = f"{base} of {package}._base"
+        wanted = f"a {kind}" if is_object else f"a class{f' derived from {kind}' * bool(base)}"
+        raise UserError(f"{what} binds {bound} to {quoted(value)}: it must be {wanted}.")
+    called = getattr(value, "name", getattr(value, "kind", name))
+    if base and called != name:
+        raise UserError(
+            f"{what} is called '{name}', and its {bound} {quoted(called)}: give both one name."
+        )
 
 
 def _shown(point: EntryPoint) -> str:

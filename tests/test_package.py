@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
 import os
 import re
@@ -64,7 +65,10 @@ def test_every_command_is_a_script_and_a_module(root: Path) -> None:
         (["--help"], 0, ""),
         ([], 0, ""),
         (["frain"], 2, "unknown command 'frain' (did you mean 'train'?): see --help."),
+        (["--version"], 0, ""),
         (["tables", "runs=nowhere"], 2, "nowhere is not a folder"),
+        (["demo", "x"], 2, "for other settings see hydra-peft demo --help."),
+        (["evaluate", "run="], 2, "run= has no value: see --help."),
     ],
 )
 def test_the_command(
@@ -77,6 +81,29 @@ def test_the_command(
     monkeypatch.setattr(sys, "argv", ["hydra-peft", *words])
     assert command.main() == code
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["train", "tables", "prepare", "demo"])
+def test_help_is_of_the_command_that_was_typed(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["hydra-peft", name, "--help"])
+    with contextlib.suppress(SystemExit):
+        command.main()
+    said = capsys.readouterr().out
+    assert f"hydra-peft {name}" in said
+    assert "scripts/" not in said
+
+
+def test_a_folder_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setattr(sys, "argv", ["hydra-peft", "tables"])
+    assert command.main() == 2
+    assert "the folder that you are in is not there any more" in capsys.readouterr().err
 
 
 def test_an_extra_that_is_missing_is_one_sentence(

@@ -60,6 +60,21 @@ def test_a_module_that_is_named_adds_what_it_offers(tmp_path: Path) -> None:
         ("broken", "1 / 0", r"plugins: 'broken' cannot be imported .*ZeroDivisionError"),
         ("empty", "", "plugins: empty offers nothing: it binds none of METHOD, METRIC, .*load or"),
         ("lora", "METHOD = 1", "plugins: lora has the name of hydra_peft.methods.lora"),
+        ("leaves", "import sys; sys.exit(3)", r"plugins: 'leaves' cannot be imported .*SystemExit"),
+        ("asks", "def __getattr__(name): raise OSError", "plugins: asks offers nothing"),
+        ("json_like", "from os import read; from json import load", "json_like offers nothing"),
+        (
+            "five",
+            "METHOD = 5",
+            r"five binds METHOD to 5: it must be a class derived from Method of",
+        ),
+        ("six", "METRIC = int", r"six binds METRIC to <class 'int'>: it must be a Metric of "),
+        ("seven", "BACKBONE = 7", r"seven binds BACKBONE to 7: it must be a class\."),
+        (
+            "other",
+            "from hydra_peft.methods.lora import METHOD",
+            r"plugins: other is called 'other', and its METHOD 'lora': give both one name\.",
+        ),
     ],
 )
 def test_wrong_modules_are_one_sentence(
@@ -78,3 +93,25 @@ def test_an_entry_point_that_offers_nothing_is_refused(tmp_path: Path) -> None:
         (tmp_path / "site" / "peft_gain" / "gain.py").write_text("")
         with pytest.raises(UserError, match=r"'gain' of peft-gain 0\.1\.0 is none: .* no METHOD"):
             method_class("gain")
+
+
+def test_two_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "class BACKBONE: pass"
+    for package in ("first", "second"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "net.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UserError, match=r"plugins: second\.net has the last name of first\.net"):
+        plugins.use(["first.net", "second.net"])
+    forget()
+    for package in ("first", "second"):
+        info = tmp_path / f"{package}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[hydra_peft.backbones]\nnet = {package}.net\n")
+    several = (
+        r"of one name, 'net' of \w+ 1 \(\w+\.net\) and 'net' of \w+ 1 .*: uninstall all but one"
+    )
+    with pytest.raises(UserError, match=several):
+        plugins.load("hydra_peft.backbones.models", "net")
+    forget()

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from hydra_peft.adaptation.fingerprint import architecture_hash, backbone_state_dict
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.injection import check_adaptable, inject
-from hydra_peft.adaptation.peft_files import BACKBONE, PREFIX, TENSORS, lora_options
+from hydra_peft.adaptation.peft_files import BACKBONE, CONFIG, PREFIX, TENSORS, lora_options
 from hydra_peft.adaptation.record import Adaptation, adaptation
 from hydra_peft.adaptation.storage import resize_head
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.adapters.patterns import matches
 from hydra_peft.errors import UserError
-from hydra_peft.files import named_path
+from hydra_peft.hub import local_folder
 from hydra_peft.plain_text import quoted
 from hydra_peft.tensor_files import read_tensors_and_metadata
 from hydra_peft.tensor_values import check_weight
@@ -37,14 +37,15 @@ def load_peft(model: nn.Module, folder: str | Path) -> Adaptation:
 
     Args:
         model: an untouched model with the layers that the adapter is on.
-        folder: holds ``adapter_config.json`` and ``adapter_model.safetensors``.
+        folder: holds ``adapter_config.json`` and ``adapter_model.safetensors``; or
+            ``hf://<user>/<name>[@<revision>]`` on the hub.
 
     Raises:
         UserError: no such files, tensors in a pickle, another method than plain LoRA (DoRA, PiSSA
             unconverted, ranks by layer), another backbone, or tensors that do not fit or are not
             finite. ``model`` is not adapted then.
     """
-    folder = named_path(folder, "the folder to load from")
+    folder = local_folder(folder, (CONFIG, TENSORS), "the folder to load from")
     model = check_adaptable(model)
     options, path = lora_options(folder), folder / TENSORS
     tensors, header = read_tensors_and_metadata(path)

@@ -30,6 +30,7 @@ from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.disk_errors import disk_reason, remedy
 from hydra_peft.errors import UserError, placed
 from hydra_peft.files import named_path, read_json, write_json
+from hydra_peft.hub import local_folder
 from hydra_peft.methods import build_method, is_own
 from hydra_peft.methods._base import Method
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
@@ -38,6 +39,7 @@ from hydra_peft.tensor_values import check_weight
 FORMAT = 1
 TENSORS = "adapter.safetensors"
 CONFIG = "adapter.json"
+FILES = (CONFIG, TENSORS)
 
 log = logging.getLogger("hydra_peft")
 
@@ -124,7 +126,7 @@ def load_adapter(
 
     Args:
         model: an untouched model of the architecture that the adapter was trained on.
-        folder: where :func:`save_adapter` wrote.
+        folder: where :func:`save_adapter` wrote, or ``hf://<user>/<name>[@<revision>]`` on the hub.
         method: the method's class, or the method with the saved options, where it is a class of
             your own; nothing is imported because a file names it.
         check_weights: whether the backbone's weights must be those of training, bit for bit.
@@ -135,7 +137,7 @@ def load_adapter(
             differ from what was saved, or a tensor holds no finite floats. After the latter three
             ``model`` is adapted but not loaded: build a fresh one.
     """
-    folder = named_path(folder, "the folder to load from")
+    folder = local_folder(folder, FILES, "the folder to load from")
     model = check_adaptable(model)
     check_values(model.parameters(), "load into")
     config = _read_config(folder / CONFIG)

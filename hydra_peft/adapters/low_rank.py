@@ -127,16 +127,14 @@ class LowRankLinear(LinearAdapter):
         Under autocast the result has autocast's dtype, as that of ``nn.Linear``.
         """
         # What nn.Linear refuses is refused there, by torch and in its words.
-        if not self.fused or self._is_watched() or not self._takes(x):
+        if not self.fuses(x):
             return self.three_branches(x)
-        if self.dropout_at == "input" and self.drops():
-            return self.three_branches(x)
-        dtype = _compute_dtype(x)
+        dtype = compute_dtype(x)
         # What is of a weight's size is computed in the weight's dtype, whatever x is in.
         with torch.autocast(x.device.type, enabled=False):
             if self._may_fold(dtype):
                 return functional.linear(x, *self.folded(dtype))
-            weight, mask = cast(self.base.weight, dtype), cast(self._mask(x), dtype)
+            weight, mask = cast(self.base.weight, dtype), cast(self.mask(x), dtype)
             down, shift, up, offset = (cast(part, dtype) for part in self.update())
             return low_rank_linear(
                 x.to(dtype), weight, self.base.bias, down, shift, up, offset, mask
@@ -184,6 +182,12 @@ class LowRankLinear(LinearAdapter):
                 offset = own if offset is None else offset + own
         return torch.cat(downs), joined(shifts), torch.cat(ups, dim=1), offset
 
+    def fuses(self, x: Tensor) -> bool:
+        """Whether forward computes both branches on ``x`` as one low-rank update."""
+        if not self.fused or self._is_watched() or not self._takes(x):
+            return False
+        return self.dropout_at != "input" or not self.drops()
+
     def _may_fold(self, dtype: torch.dtype) -> bool:
         """Whether one product with the folded weight is as good: nothing to learn or to round away.
 
@@ -221,7 +225,8 @@ class LowRankLinear(LinearAdapter):
     def _branches(self) -> list[LowRankBranch | PartedBranch]:
         return [b for b in (self.parallel, self.sequential) if b is not None]
 
-    def _mask(self, x: Tensor) -> Tensor | None:
+    def mask(self, x: Tensor) -> Tensor | None:
+        """Draw what dropout multiplies the update's code with, ``[..., rank]``; None of none."""
         if not self.drops():
             return None
         return torch.cat([branch.mask(x) for branch in self._branches()], dim=-1)
@@ -250,7 +255,8 @@ def _float32_is_exact() -> bool:
     return torch.get_float32_matmul_precision() == "highest"
 
 
-def _compute_dtype(x: Tensor) -> torch.dtype:
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Return the dtype that a product of ``x`` with a weight has, under autocast or not."""
     kind = x.device.type
     # As torch's own products: autocast leaves float64 alone.
     if torch.is_autocast_enabled(kind) and x.dtype != torch.float64:

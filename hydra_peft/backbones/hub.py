@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 from torch import nn
 
 from hydra_peft.backbones.transformers_folder import FILES
 from hydra_peft.backbones.weight_files import missing_weights
 from hydra_peft.errors import UserError
-
-_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+from hydra_peft.hub import offline_without_network
 
 
 def ask_hub(architecture: str, arguments: Mapping[str, Any], classes: int = 0) -> nn.Module:
@@ -32,7 +27,7 @@ def ask_hub(architecture: str, arguments: Mapping[str, Any], classes: int = 0) -
     """
     import timm
 
-    with _offline_without_network():
+    with offline_without_network():
         return timm.create_model(architecture, pretrained=True, num_classes=classes, **arguments)
 
 
@@ -47,36 +42,9 @@ def fetched(repository: str, architecture: str, remedy: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        with _offline_without_network():
+        with offline_without_network():
             return Path(snapshot_download(repository, allow_patterns=list(FILES)))
     # No network, no such repository, no access: each comes as another kind of exception.
     except Exception as error:
         what = f"the hub did not give {repository} ({type(error).__name__})"
         raise UserError(missing_weights(what, architecture, remedy)) from None
-
-
-@contextmanager
-def _offline_without_network() -> Iterator[None]:
-    """Use the hub's local cache alone, inside the context, where there is no network.
-
-    A missing file is known at once then, not after a minute of retries.
-    """
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not _reachable(constants.ENDPOINT)
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
-
-
-def _reachable(endpoint: str) -> bool:
-    """Whether the host of ``endpoint`` has an address; behind a proxy only the proxy knows."""
-    if any(os.environ.get(name) for name in _PROXIES):
-        return True
-    try:
-        socket.getaddrinfo(urlparse(endpoint).hostname, 443)
-    except OSError:
-        return False
-    return True

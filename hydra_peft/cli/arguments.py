@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from hydra_peft.cli.commands import as_started
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import quoted
 from hydra_peft.plugins import use
@@ -30,7 +31,7 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
             one that is missing, an empty value in the place of a default, or one of another type.
     """
     if any(word in ("-h", "--help", "help") for word in words):
-        print(usage)
+        print(as_started(usage))
         sys.exit(0)
     check_given_once(words)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
@@ -46,10 +47,12 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
             )
         values[key] = value
     for field in fields:
-        if values.get(field.name) == "" and isinstance(field.default, str) and field.default:
-            raise UserError(  # such as of a variable of the shell that is not set
-                f"{field.name}= has no value: leave it out for {field.name}={field.default}."
-            )
+        needed = field.default is dataclasses.MISSING and hints[field.name] is str
+        usual = isinstance(field.default, str) and field.default
+        if values.get(field.name) == "" and (needed or usual):
+            # Such as of a variable of the shell that is not set.
+            advice = f"leave it out for {field.name}={usual}" if usual else "see --help"
+            raise UserError(f"{field.name}= has no value: {advice}.")
         if field.name not in values and field.default is dataclasses.MISSING:
             raise UserError(f"{field.name} is missing: give {field.name}=..., see --help.")
     if values.get("plugins"):

@@ -47,6 +47,10 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
   slots      short jobs in several slots of the local launcher against one, and what a job costs
              beside its training
              slots=2 jobs=12 epochs=2
+  packed     steps of several runs over one frozen backbone, together and one after another: time,
+             peak memory on a GPU, and how far their losses differ
+             architecture=vit_base_patch16_224 batch_sizes=16 runs=1,2,4,8,16 precisions=auto
+             repeats=5 calls=1
   busy       training on a CPU beside other programs, against the same CPU alone: threads that
              follow the load, and a fixed number
              neighbours=1 rounds=10 slow_rounds=3 epochs=4 seconds=90
@@ -54,11 +58,14 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
              pads to 512, with the peft library's LoRA: time, peak memory, feeding; and tokenising
              model=roberta_base layers=2 batch_size=32 steps=4 plain_steps=1 repeats=3
              pairs=390000
+  elevater   a few-shot task of Hydra with ELEVATER's search of rate and decay, then the final run,
+             against a plain loop that reads data and model anew in each trial, as the release does
+             classes=10 shots=5 test_images=100 rates=1 architecture=vit_mini pixels=32 ...
   gpu        all that a GPU has to show, in 8 minutes on an H100 or H200: the tests for a GPU,
-             layer, step, table4, task and table8 at true sizes, each in a process of its own, with
-             its own json, in its share of the time; dry=true goes through them with tiny sizes, on
-             a CPU too
-             parts=correctness,layer,step,table4,task,table8 minutes=8 dry=false
+             layer, step, packed, table4, task and table8 at true sizes, each in a process of its
+             own, with its own json, in its share of the time; dry=true goes through them with tiny
+             sizes, on a CPU too
+             parts=correctness,layer,step,packed,table4,task,table8 minutes=8 dry=false
   correctness
              the tests for a GPU alone, a line each
              only=all seconds=600

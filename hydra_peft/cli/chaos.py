@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ python scripts/chaos.py [<setting>=<value> ...]
   jobs=24      jobs of the sweep
   kills=100    processes to kill, the sweep's own and its workers
   slots=2      worker processes at a time; 0 for the sweep's own process alone
+  pack=0       jobs that share each step in the sweep's own process (hydra/launcher=packed), in the
+               place of slots; results are then equal to rounding, and within one image
   epochs=20    length of a job; a checkpoint after each epoch
   pause=3      mean seconds before a kill, every second one counted from the end of an epoch
   seed=0       of the moments and the choice of processes
@@ -45,6 +47,7 @@ class Settings:
     jobs: int = 24
     kills: int = 100
     slots: str = "2"
+    pack: str = "0"
     epochs: int = 20
     pause: int = 3
     seed: str = "0"
@@ -81,10 +84,10 @@ def _compare(settings: Settings, folder: Path) -> int:
     from hydra_peft.workshop.chaos.verdict import differences
 
     quiet, fire = folder / "quiet", folder / "fire"
-    log = folder / "quiet.log"
+    log, alone = folder / "quiet.log", replace(settings, pack="0")
     with log.open("wb") as output:
         done = subprocess.run(
-            command(settings, folder, quiet), stdout=output, stderr=output, check=False
+            command(alone, folder, quiet), stdout=output, stderr=output, check=False
         )
     if done.returncode != 0:
         raise UserError(f"the undisturbed sweep ended with exit code {done.returncode}: see {log}.")
@@ -96,7 +99,7 @@ def _compare(settings: Settings, folder: Path) -> int:
         pause=settings.pause,
         seed=int(settings.seed),
     )
-    faults = story.faults + differences(quiet, fire)
+    faults = story.faults + differences(quiet, fire, rounded=settings.pack != "0")
     short = settings.kills - story.kills.total()
     if short > 0:
         faults.append(f"the sweep was done {short} kills early: give it more jobs or epochs")
@@ -105,12 +108,16 @@ def _compare(settings: Settings, folder: Path) -> int:
 
 def command(settings: Settings, folder: Path, runs: Path) -> Sequence[str]:
     """Return the sweep's command line: short jobs of two methods and many seeds."""
-    local = ["hydra/launcher=local", f"launcher.cpu_slots={settings.slots}"]
+    launcher = ["hydra/launcher=local", f"launcher.cpu_slots={settings.slots}"]
+    if settings.pack != "0":
+        launcher = ["hydra/launcher=packed", f"launcher.pack={settings.pack}"]
+    elif settings.slots == "0":
+        launcher = []
     seeds = ",".join(str(seed) for seed in range(-(-settings.jobs // 2)))
     return [
         *script_command("train"),
         "-m",
-        *(local if settings.slots != "0" else []),
+        *launcher,
         "dataset=mini/digits",
         "method=lora,hydra",
         f"seed={seeds}",
@@ -135,6 +142,7 @@ def _tell(settings: Settings, runs: Path, story: Story, faults: list[str]) -> in
 
     resumed = [len(read_record(run).resumed) for run in find_runs(runs)]
     values = {**vars(settings), "seed": int(settings.seed), "slots": int(settings.slots)}
+    values["pack"] = int(settings.pack)
     del values["folder"], values["out"]
     out = Path(settings.out).expanduser() if settings.out else None
     report = Report("chaos", torch.device("cpu"), out, settings=values)

@@ -243,7 +243,7 @@ class Composer:
         """Return the job with ``overrides``, or why it cannot be."""
         try:
             check_overrides(overrides)
-            checked = check_config(self._compose(overrides), self._resolved)
+            checked = check_config(self._compose(overrides), self._resolved, changeable=True)
         except WaitsForRun as error:
             return Composition(Job(tuple(overrides)), None, str(error), error.task)
         except UserError as error:

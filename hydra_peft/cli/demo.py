@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from hydra_peft.checkout import RESULTS
+from hydra_peft.cli.commands import as_started
 from hydra_peft.cli.guard import guarded
 from hydra_peft.errors import UserError
 
@@ -27,7 +28,7 @@ def main() -> int:
 def _main() -> int:
     for word in sys.argv[1:]:
         if word in ("-h", "--help", "help"):
-            print(USAGE)
+            print(as_started(USAGE))
             return 0
         raise UserError(
             f"'{word}' is not understood, the demo takes no arguments: for other settings see "

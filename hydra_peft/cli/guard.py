@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TextIO
 
+from hydra_peft.cli.commands import as_started
 from hydra_peft.disk_errors import disk_sentence, reading_sentence
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.plain_text import in_short
@@ -97,7 +98,7 @@ def _ending(main: Callable[[], int], key: str) -> int:
 
 def complain(sentence: str) -> None:
     """Print ``sentence`` to stderr in one line, marked as an error."""
-    print(f"error: {in_short(sentence)}", file=sys.stderr)
+    print(f"error: {in_short(as_started(sentence))}", file=sys.stderr)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -1,4 +1,4 @@
-"""``hydra/launcher=sequential`` and ``=local`` as Hydra knows launchers.
+"""``hydra/launcher=sequential``, ``=local`` and ``=packed`` as Hydra knows launchers.
 
 Our sweeper hands jobs to ``launch_jobs`` and hears of each end when it happens. Another sweeper,
 which would call ``launch``, is refused.
@@ -22,6 +22,7 @@ from hydra_peft.sweeps.job import Job, JobEnd
 
 if TYPE_CHECKING:
     from hydra_peft.config.schema import RunConfig
+    from hydra_peft.sweeps.plan import PlannedJob
 
 #: why no other: it would do without the plan, and see the scores of test sets
 OTHER_SWEEPER = (
@@ -105,8 +106,31 @@ class LocalLauncher(_JobsLauncher):
         return len(slots_of({one.launcher for one in configs}, {one.device for one in configs}))
 
 
+class PackedLauncher(_JobsLauncher):
+    """Several jobs at a time in this process, whose steps are computed together."""
+
+    def launch_jobs(
+        self, jobs: Sequence[Job], *, fail_fast: bool = False
+    ) -> Generator[JobEnd, None, None]:
+        """See :func:`hydra_peft.sweeps.packed.launch_jobs`."""
+        from hydra_peft.sweeps import packed
+
+        return packed.launch_jobs(jobs, fail_fast=fail_fast)
+
+    def remarks(self, jobs: Sequence[PlannedJob]) -> list[str]:
+        """Return a line for a plan: how many share steps, and which do not, and why."""
+        from hydra_peft.packing.reasons import packed_line
+
+        return [packed_line([(one.job.name, one.config) for one in jobs if one.config])]
+
+
 def register_launchers() -> None:
-    """Make both known to Hydra; a class path in code, since files name nothing that is made."""
-    for name, cls in (("sequential", SequentialLauncher), ("local", LocalLauncher)):
+    """Make them known to Hydra; a class path in code, since files name nothing that is made."""
+    launchers = (
+        ("sequential", SequentialLauncher),
+        ("local", LocalLauncher),
+        ("packed", PackedLauncher),
+    )
+    for name, cls in launchers:
         node = {"_target_": plug_in(cls)}
         ConfigStore.instance().store(group="hydra/launcher", name=name, node=node)

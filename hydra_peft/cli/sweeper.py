@@ -98,6 +98,8 @@ class Sweeps(Sweeper):
 
         if any(job.config.sweep.dry_run for job in planned if job.config):
             show(planned, self._slots(planned))
+            for line in self._remarks([one for one in planned if one.starts]):
+                print(line)
             for later in self.waiting:
                 print(f"{later.job.name}: waits for {later.waits_for}, which it starts from")
             self.waiting = []
@@ -160,6 +162,11 @@ class Sweeps(Sweeper):
         configs = [job.config for job in planned if job.config and job.starts]
         count = getattr(self.launcher, "slots", None)
         return count(configs) if count is not None and configs else 1
+
+    def _remarks(self, to_start: Sequence[PlannedJob]) -> list[str]:
+        """Return what the launcher says of a plan."""
+        remarks = getattr(self.launcher, "remarks", None)
+        return [] if remarks is None or not to_start else remarks(to_start)
 
     def _check_own_settings(self, config: DictConfig) -> None:
         size, folder = self.max_batch_size, str(config.hydra.sweep.dir)

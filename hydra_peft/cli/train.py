@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_peft.checkout import CONF
 from hydra_peft.cli.arguments import check_given_once
 from hydra_peft.cli.clusters import check_single
+from hydra_peft.cli.commands import command
 from hydra_peft.cli.flags import check_flags, is_flag
 from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.cli.guard import Stopped, complain
@@ -115,6 +116,7 @@ def register() -> None:
     """
     parse_once()
     register_resolvers()
+    OmegaConf.register_new_resolver("command", command, replace=True)  # of the help
     register_plugins()
     register_launchers()
     register_sweeper()

@@ -36,12 +36,15 @@ _RETIRED = {"dataset": ("column",)}
 _ADDED = {"dataset": {"splits": dataclasses.asdict(SPLITS_BEFORE)}}
 
 
-def check_config(config: DictConfig, resolved: Resolved | None = None) -> RunConfig:
+def check_config(
+    config: DictConfig, resolved: Resolved | None = None, *, changeable: bool = False
+) -> RunConfig:
     """Return the typed run that ``config`` describes.
 
     Args:
         config: composed, without Hydra's node.
         resolved: of the sweep that ``config`` is a job of.
+        changeable: whether ``config`` may get what is found out; copying it takes long.
 
     Raises:
         UserError: an unknown or missing key, a value of the wrong type or out of its limits; one
@@ -49,7 +52,7 @@ def check_config(config: DictConfig, resolved: Resolved | None = None) -> RunCon
     """
     resolved = resolved or Resolved()
     use(named_plugins(config))
-    config = found_out(config, resolved)
+    config = found_out(config, resolved, changeable=changeable)
     raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
     values = _typed_groups(config, raw, resolved)
     classes = {key: type(value) for key, value in values.items()}

@@ -22,56 +22,73 @@ from hydra_peft.plain_text import quoted
 _FOUND_OUT = ("name", "classes", "splits", "sizes")
 
 
-def found_out(config: DictConfig, resolved: Resolved) -> DictConfig:
+def found_out(config: DictConfig, resolved: Resolved, *, changeable: bool = False) -> DictConfig:
     """Return ``config`` with a value for each key that it leaves null and that can be found out.
 
     Args:
         config: composed, without Hydra's node.
         resolved: of the sweep, which looks at each data set once.
+        changeable: whether ``config`` itself may be given back, changed.
 
     Raises:
         UserError: data or folder are missing, or not as they should be.
     """
-    return _described_model(_sampled(_described(config, resolved)))
+    draft = _Draft(config, changeable)
+    _describe_data(draft, resolved)
+    _sample(draft)
+    _describe_model(draft)
+    return draft.config
 
 
-def _described(config: DictConfig, resolved: Resolved) -> DictConfig:
-    """Return ``config`` with what its data set's source finds out, where it has null.
+class _Draft:
+    """A config that is copied before its first change, unless it may be changed itself."""
+
+    def __init__(self, config: DictConfig, changeable: bool) -> None:
+        self.config = config
+        self._own = changeable
+
+    def set(self, key: str, value: Any) -> None:
+        """Give the dotted ``key`` a value."""
+        if not self._own:
+            self.config, self._own = copy.deepcopy(self.config), True
+        OmegaConf.update(self.config, key, value, force_add=True)
+
+
+def _describe_data(draft: _Draft, resolved: Resolved) -> None:
+    """Set what the data set's source finds out, where the config has null.
 
     A run's record has these values, so that it can be rebuilt without looking.
 
     Raises:
         UserError: the data is missing, or not as its source needs it.
     """
-    dataset = written_group(config, "dataset")
+    dataset = written_group(draft.config, "dataset")
     if dataset is None:
-        return config
+        return
     cls = options_class(dataset.get("source"))
     if cls is None or all(dataset.get(key) is not None for key in _FOUND_OUT):
-        return config
-    section, source = section_of(config, "dataset"), dataset["source"]
+        return
+    section, source = section_of(draft.config, "dataset"), dataset["source"]
     own = {f.name: value_of(section, f.name) for f in dataclasses.fields(cls) if f.name in dataset}
     options: Any = typed(cls, own, "dataset")
     found = resolved.once(repr((source, options)), functools.partial(describe, source, options))
-    config = copy.deepcopy(config)
     for key, value in found.items():
         if key in own or dataset.get(key) is None:
-            OmegaConf.update(config, f"dataset.{key}", value, force_add=True)
-    return config
+            draft.set(f"dataset.{key}", value)
 
 
-def _described_model(config: DictConfig) -> DictConfig:
-    """Return ``config`` with what the folder in ``model.checkpoint`` says, where it has null.
+def _describe_model(draft: _Draft) -> None:
+    """Set what the folder in ``model.checkpoint`` says, where the config has null.
 
     Arguments that are given beside are kept.
 
     Raises:
         UserError: it is no folder in Hugging Face form.
     """
-    written = written_group(config, "model")
+    written = written_group(draft.config, "model")
     if written is None or written.get("architecture", "") is not None:
-        return config
-    section = section_of(config, "model")
+        return
+    section = section_of(draft.config, "model")
     place = value_of(section, "checkpoint", "model")
     if place is None:
         raise UserError(
@@ -86,26 +103,22 @@ def _described_model(config: DictConfig) -> DictConfig:
             "{pooling: mean}."
         )
     found["arguments"] |= given
-    config = copy.deepcopy(config)
     for key, value in found.items():
         if written.get(key) is None or key == "arguments":
-            OmegaConf.update(config, f"model.{key}", value, force_add=True)
-    return config
+            draft.set(f"model.{key}", value)
 
 
-def _sampled(config: DictConfig) -> DictConfig:
-    """Return ``config`` with the splits that a few-shot sample consists of, where one is drawn.
+def _sample(draft: _Draft) -> None:
+    """Set the splits that a few-shot sample consists of, where one is drawn.
 
     They play the roles ``fit`` and ``val`` whatever the data set has: of five shots one is held
     out, not a thousand others.
     """
-    dataset = config.get("dataset")
+    dataset = draft.config.get("dataset")
     if not isinstance(dataset, DictConfig) or not isinstance(dataset.get("splits"), DictConfig):
-        return config
+        return
     given = {key: value_of(dataset, key) for key in ("shots", "sampling_seed") if key in dataset}
     if not given.get("shots") or given.get("sampling_seed") is None:
-        return config
-    config = copy.deepcopy(config)
+        return
     for role, name in (("fit", FIT), ("val", VAL)):
-        OmegaConf.update(config, f"dataset.splits.{role}", name, force_add=True)
-    return config
+        draft.set(f"dataset.splits.{role}", name)

@@ -83,11 +83,17 @@ def prepare_split(
 
 def _reading(encoding: Encoding | None, title: str) -> Encoding:
     if encoding is None:
-        raise UserError(
-            f"{title} has texts, and the backbone takes none or has no tokenizer: choose a text "
-            "encoder, such as model=roberta_base, and for random weights set model.tokenizer too."
-        )
+        raise unread(title)
     return encoding
+
+
+def unread(title: str) -> UserError:
+    """Return that a model does not read the texts of ``title``, as an error."""
+    return UserError(
+        f"{title} has texts, and the backbone takes none or has no tokenizer: choose a text "
+        "encoder, such as model=roberta_base, and set model.tokenizer for random weights, or where "
+        "no tokenizer.json lies beside the weights."
+    )
 
 
 def _sized(

@@ -66,6 +66,25 @@ def licence(source: Source) -> str:
     return str(known.get("license") or "")
 
 
+def backbone_code(source: Source) -> tuple[str, str]:
+    """Return Python code that builds the backbone with its weights, and the imports it needs."""
+    model = source.run.config.model
+    embedded = model.architecture in EMBEDDED
+    if model.pretrained and model.checkpoint is None and not embedded:
+        return "", f"model = {source.stock.call(pretrained=True)}"
+    if model.pretrained and model.checkpoint is None:
+        return "from safetensors.torch import load_file\n", (
+            f"model = {source.stock.call()}\n"
+            f"weights = load_file('<hydra_peft>/assets/{model.architecture}.safetensors')\n"
+            "model.load_state_dict(weights, strict=False)  # all but the head"
+        )
+    return "", (
+        f"model = {source.stock.call()}\n"
+        "# then the backbone's weights, which 'Origin' below names:\n"
+        "# model.load_state_dict(weights, strict=False)  # all but the head"
+    )
+
+
 def _for_hubs(source: Source, card: ModelCard) -> dict[str, Any]:
     found: dict[str, Any] = {"library_name": card.library}
     if stated := licence(source):

@@ -22,6 +22,7 @@ from hydra_peft.runs.folder import check_run_folder
 #: returns its ModelCard; and the packages that each needs beyond ours
 FORMS: dict[str, tuple[str, ...]] = {
     "timm": (),
+    "adapter": (),
     "peft": ("peft",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "torch": (),
@@ -47,7 +48,8 @@ def export_run(
 
     Args:
         run: a completed run's folder, as ``scripts/train.py`` printed it.
-        to: ``timm``, merged weights that ``timm.create_model`` loads; ``peft``, an adapter that
+        to: ``timm``, merged weights that ``timm.create_model`` loads; ``adapter``, adapter and head
+            that ``load_adapter`` puts on timm's model; ``peft``, an adapter that
             ``peft.PeftModel.from_pretrained`` loads onto timm's model; ``onnx``, a graph from
             pixels to logits; ``torch``, the same as a program of ``torch.export``.
         output: folder to write into; None is one named as the form in the run's folder. Files of an

@@ -20,7 +20,7 @@ from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.disk_errors import disk_reason, remedy
 from hydra_peft.errors import UserError
-from hydra_peft.export.card import ModelCard
+from hydra_peft.export.card import ModelCard, backbone_code
 from hydra_peft.export.peft_form import peft_form
 from hydra_peft.export.plain import put_linear_head, unadapted_copy
 from hydra_peft.export.source import Source, check_same_outputs, outputs_of
@@ -131,21 +131,7 @@ def _on_hub(source: Source) -> str | None:
 
 
 def _card(source: Source, options: dict[str, Any]) -> ModelCard:
-    model = source.run.config.model
-    if model.pretrained and model.checkpoint is None and model.architecture not in EMBEDDED:
-        base = f"model = {source.stock.call(pretrained=True)}"
-    elif model.pretrained and model.checkpoint is None:
-        base = (
-            f"model = {source.stock.call()}\n"
-            f"weights = load_file('<hydra_peft>/assets/{model.architecture}.safetensors')\n"
-            "model.load_state_dict(weights, strict=False)  # all but the head"
-        )
-    else:
-        base = (
-            f"model = {source.stock.call()}\n"
-            "# then the backbone's weights, which 'Origin' below names:\n"
-            "# model.load_state_dict(weights, strict=False)  # all but the head"
-        )
+    before, base = backbone_code(source)
     kind = {"LORA": "LoRA", "VERA": "VeRA", "IA3": "IA3"}[options["peft_type"]]
     kind = "DoRA" if options.get("use_dora") else kind
     rank = f" of rank {options['r']}" if "r" in options else ""
@@ -154,9 +140,7 @@ def _card(source: Source, options: dict[str, Any]) -> ModelCard:
         library="peft",
         form=f"as an exact {kind}{rank}{constant} of the peft library, with its head",
         load=(
-            "import timm\nfrom peft import PeftModel\n"
-            f"{'from safetensors.torch import load_file' if 'load_file' in base else ''}\n\n"
-            f"{base}\n"
+            f"import timm\nfrom peft import PeftModel\n{before}\n{base}\n"
             "model = PeftModel.from_pretrained(model, '<this folder>').eval()"
         ),
     )

@@ -33,6 +33,8 @@ class Head(ABC):
     #: the option of ``conf/head`` that is this head where nothing is trained: a classifier of its
     #: own, whose rows have that name; empty where its start means nothing
     untrained: ClassVar[str] = ""
+    #: options that are the task's, such as its texts: whether the head fits a model they do not say
+    of_task: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_limits(type(self), vars(self), "head.")
@@ -41,6 +43,18 @@ class Head(ABC):
     def least_batch(self) -> int:
         """Fewest examples that it can be trained on at once; a smaller last batch is left out."""
         return 1
+
+    @property
+    def whatever_task(self) -> tuple[str, dict[str, Any]]:
+        """Name and options that decide, whatever the task, whether it fits a model."""
+        return self.name, {k: v for k, v in vars(self).items() if k not in self.of_task}
+
+    def check_outputs(self, outputs: int) -> None:  # noqa: B027 - optional
+        """Check that the task's options give so many outputs.
+
+        Raises:
+            UserError: they do not.
+        """
 
     @abstractmethod
     def attach(self, backbone: nn.Module, outputs: int) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ class TextPrompts(ClassVectors):
     name: ClassVar[str] = "text_prompts"
     starts_from: ClassVar[str] = "text"
     untrained: ClassVar[str] = "zero_shot"
+    of_task: ClassVar[tuple[str, ...]] = ("prompts",)
 
     norm: str = "batch"
     prompts: dict[str, Any] | None = field(default_factory=dict)
@@ -46,17 +47,25 @@ class TextPrompts(ClassVectors):
         """Return the prompts, checked."""
         return Prompts.of(self.prompts or {}, "dataset.prompts")
 
-    def attach(self, backbone: nn.Module, outputs: int) -> tuple[str, ...]:
-        """Put a fresh layer onto ``backbone``.
+    def check_outputs(self, outputs: int) -> None:
+        """Check that there is a name for each output.
 
         Raises:
-            UserError: there is not a name for each output; or see the base class.
+            UserError: there are more or fewer.
         """
         if (count := len(self.texts().names)) != outputs:
             raise UserError(
                 f"dataset.prompts.classes has {count} names, and the task has {outputs} classes: "
                 "give one for each, in the order of the labels."
             )
+
+    def attach(self, backbone: nn.Module, outputs: int) -> tuple[str, ...]:
+        """Put a fresh layer onto ``backbone``.
+
+        Raises:
+            UserError: there is not a name for each output; or see the base class.
+        """
+        self.check_outputs(outputs)
         return super().attach(backbone, outputs)
 
     def identity(self) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from hydra_peft.errors import UserError
+from hydra_peft.plain_text import in_one_line, quoted
+
 if TYPE_CHECKING:  # who reads a record asks for the direction of a metric, and waits for no numpy
     import numpy as np
     from numpy.typing import NDArray
@@ -14,6 +17,9 @@ if TYPE_CHECKING:  # who reads a record asks for the direction of a metric, and 
     Array: TypeAlias = NDArray[np.generic]
 else:
     Array = Any
+
+#: by which a value may be past a bound: a correlation of 100.00000000000001
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,29 @@ class Metric:
     def better(self, value: float, than: float) -> bool:
         """Whether ``value`` is strictly the better score."""
         return value > than if self.higher_is_better else value < than
+
+    def value(self, outputs: Array, targets: Array) -> float:
+        """Return :attr:`score` of ``outputs`` and ``targets`` as Python's float.
+
+        Raises:
+            UserError: it raises something, or gives no number between :attr:`least` and
+                :attr:`most`.
+        """
+        try:
+            found = self.score(outputs, targets)
+            value = float(found)
+        except Exception as error:  # whatever somebody's function does
+            said = f"{type(error).__name__}: {error}"
+            raise UserError(
+                f"metric {self.name} cannot score: {in_one_line(said).rstrip('.')}."
+            ) from error
+        bounded = min(max(value, self.least), self.most)
+        if not (math.isfinite(value) and math.isclose(value, bounded, abs_tol=_ROUNDING)):
+            raise UserError(
+                f"metric {self.name} gives {quoted(found)}: it must give a finite number from "
+                f"{self.least:g} to {self.most:g}."
+            )
+        return bounded
 
 
 def probabilities(outputs: Array) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from threading import current_thread, main_thread
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -50,7 +51,8 @@ class ProgressBar:
             desc=title,
             file=file,
             leave=False,
-            disable=not file.isatty(),
+            # Bars of several runs in threads would overwrite each other.
+            disable=not file.isatty() or current_thread() is not main_thread(),
             bar_format=_FORMAT,
             ncols=columns,
             dynamic_ncols=columns is None,

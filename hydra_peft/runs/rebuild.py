@@ -214,7 +214,7 @@ def load_scored_splits(
     )
     for split in names:
         check_same(
-            f"{split} images",
+            f"{split} {run.record.of}",
             split_hash(loaded.description, split),
             split_hash(run.record.data, split),
             run.folder,

@@ -22,6 +22,8 @@ from hydra_peft.runs.schema1 import upgraded
 from hydra_peft.runs.seal import SEAL, broken, seal
 
 SCHEMA = 2
+#: runs that a record may say shared its steps
+_MOST_TOGETHER = 1024
 FILE = "result.json"
 #: beside it, where a run failed
 TRACEBACK = "traceback.txt"
@@ -216,6 +218,12 @@ class Record:
     def begun(self) -> datetime:
         """Time of its start, to compare with others', which may be of another zone."""
         return datetime.fromisoformat(self.started)
+
+    @property
+    def together(self) -> int:
+        """The most runs that shared a training step with this one, itself included."""
+        packed = self.path.get("packed")
+        return packed if type(packed) is int and 1 <= packed <= _MOST_TOGETHER else 1
 
     @property
     def when(self) -> str:

@@ -38,6 +38,7 @@ from hydra_peft.runs.outcome import Outcome, existing_outcome
 from hydra_peft.runs.peft_start import PEFT
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.resumption import carry_over, is_unfinished, origin_of, pick_up
+from hydra_peft.runs.scoring import check_metrics
 from hydra_peft.runs.shared import Shared
 from hydra_peft.runs.starting import check_start
 from hydra_peft.runs.state import TrainingState
@@ -52,6 +53,7 @@ from hydra_peft.training.batches import Feed
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.distributed import World, current
 from hydra_peft.training.interrupts import Interrupts
+from hydra_peft.training.passes import compute_alone
 
 log = logging.getLogger("hydra_peft")
 
@@ -71,7 +73,7 @@ def run(
         config: checked; see ``check_model`` of :mod:`hydra_peft.runs.assembly` and
             ``check_data`` of :mod:`hydra_peft.runs.first_look`.
         tuning: what the record says of how hyper-parameters were chosen.
-        shared: of a search, whose runs read their data once.
+        shared: of a search, whose runs read their data once, or of a pack.
 
     Returns:
         The outcome; a run whose loss stopped being finite has status ``diverged``.
@@ -134,8 +136,9 @@ class _Run:
 
     def execute(self, backbone: nn.Module) -> Record:
         """Do the run; the record on disk says at any time how far it has come."""
+        member = self.shared.member
         try:
-            with Interrupts() as interrupts:
+            with Interrupts(member.is_stopped if member else lambda: False) as interrupts:
                 return self.ending.of(lambda: self._results(backbone, interrupts))
         finally:
             self.ledger.tracking.abandon()  # of a run that ended without a record
@@ -164,7 +167,10 @@ class _Run:
             if writer is not None:
                 ledger.tracking.begin(self._start(training.state))
             log.info("%d layers adapted: %s", len(adapted.layers), ", ".join(adapted.layers))
-            return training.execute(writer)
+            results = training.execute(writer)
+        if self.shared.member is not None and self.shared.member.together > 1:
+            ledger.update(path={**ledger.record.path, "packed": self.shared.member.together})
+        return results
 
     def _texts(self, backbone: nn.Module) -> Tensor | None:
         """Return what a head of texts starts from; the record says which features these are."""
@@ -211,6 +217,7 @@ class _Run:
             precision=config.precision,
             once=functools.partial(self.shared.features, config),
         )
+        check_metrics(config.task(), feed.scored)
         ledger.update(path=dict(feed.path))
         ledger.prepared()
         return feed
@@ -239,7 +246,20 @@ class _Run:
         checkpoints = None
         if self.world.is_main:
             checkpoints = Checkpoints(ledger.folder, origin_of(ledger.record))
-        return Training(self.config, model, feed, ledger, checkpoints, interrupts, self.world)
+        member = self.shared.member
+        if member is not None:
+            weights = str(ledger.record.weights["sha256"])
+            member.begin((weights, repr(self.config.model), self.config.precision))
+        return Training(
+            self.config,
+            model,
+            feed,
+            ledger,
+            checkpoints,
+            interrupts,
+            self.world,
+            compute_alone if member is None else member.compute,
+        )
 
     def _writer(self, state: TrainingState) -> AbstractContextManager[RunWriter | None]:
         if not self.world.is_main:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from hydra_peft import plugins
 from hydra_peft.config.schema import ProtocolConfig
+from hydra_peft.data.split import Split
 from hydra_peft.tasks import Task
 from hydra_peft.training.evaluation import Score
+
+
+def check_metrics(task: Task, scored: Mapping[str, Split]) -> None:
+    """Check that metrics of other packages score random outputs, before training takes its time.
+
+    Raises:
+        UserError: one does not.
+    """
+    if not any(plugins.origin("hydra_peft.metrics", metric.name) for metric in task.metrics):
+        return
+    for split in scored.values():
+        draw = torch.Generator().manual_seed(0)
+        task.scores(torch.randn(len(split), task.outputs, generator=draw), split.targets)
 
 
 class Scoring:

@@ -1,7 +1,7 @@
-"""What the runs of one search share: data read and decoded once, features of a frozen backbone.
+"""What runs of one process share: data read and decoded once, features, the passes of a pack.
 
-They differ in hyper-parameters alone. Few-shot trials are so short that reading lists and images
-anew would take longer than training.
+Those of a search differ in hyper-parameters alone. Few-shot trials are so short that reading lists
+and images anew would take longer than training.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.split import Split
 from hydra_peft.data.tokenizer import Encoding
+from hydra_peft.packing.member import Member
 from hydra_peft.runs.first_look import splits_read, splits_scored
 from hydra_peft.runs.task_splits import load_splits
 
@@ -25,9 +26,13 @@ class Shared:
     """Data and features of runs in turn, kept while what they depend on stays the same.
 
     What was read stays what it was: files that change between two trials of a search do not count.
+
+    Args:
+        member: of a pack, whose passes are shared too; None computes alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, member: Member | None = None) -> None:
+        self.member = member
         self._made: dict[str, tuple[str, object]] = {}
 
     def splits(
@@ -63,8 +68,9 @@ class Shared:
 
         They are those of the backbone of ``config`` as its method leaves it, which is frozen.
         """
-        of = (id(split), config.model, config.method, config.data, config.precision, config.seed)
-        return self._once(f"features of {name}", repr(of), make)
+        data = (id(split), config.dataset, config.protocol, config.data)
+        model = (config.model, config.method, config.precision, config.seed)
+        return self._once(f"features of {name}", repr((data, model)), make)
 
     def _once(self, name: str, key: str, make: Callable[[], T]) -> T:
         if name not in self._made or self._made[name][0] != key:

@@ -34,6 +34,7 @@ from hydra_peft.training.distributed import World
 from hydra_peft.training.evaluation import Score, evaluate
 from hydra_peft.training.interrupts import Interrupts
 from hydra_peft.training.loop import Recipe, train
+from hydra_peft.training.passes import Compute, compute_alone
 from hydra_peft.training.profiling import profiled
 from hydra_peft.training.progress import DivergedError, EpochRecord, Progress, Step
 from hydra_peft.training.threads import FOLLOWER, LoadFollower
@@ -52,6 +53,7 @@ class Training:
         checkpoints: where the state goes; None in a process that writes nothing.
         interrupts: what may end training early.
         world: the processes that train together; all but the main one write nothing.
+        compute: does the passes of its steps.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class Training:
         checkpoints: Checkpoints | None,
         interrupts: Interrupts,
         world: World | None = None,
+        compute: Compute = compute_alone,
     ) -> None:
+        self.compute = compute
         self.config = config
         self.model = model
         self.feed = feed
@@ -174,6 +178,7 @@ class Training:
             optimizer=state.optimizer,
             progress=state.progress,
             world=self.world,
+            compute=self.compute,
         )
         if config.train.profile and self.world.is_main:
             return profiled(steps, self.ledger.folder, state.device)
@@ -336,7 +341,9 @@ class Training:
             raise DivergedError(epoch, self.state.steps, math.nan)
 
     def _threads(self) -> AbstractContextManager[LoadFollower]:
-        alone = self.world.size == 1 and self.state.device.type == "cpu"
+        # Of runs in turn in one process, each would set the number for all.
+        alone = self.world.size == 1 and self.compute is compute_alone
+        alone = alone and self.state.device.type == "cpu"
         return FOLLOWER.following(alone and not threads_are_given())
 
 

@@ -52,7 +52,7 @@ log = logging.getLogger("hydra_peft")
 Tried = tuple[Choice, Outcome]
 
 
-def run_protocol(config: RunConfig) -> Outcome:
+def run_protocol(config: RunConfig, shared: Shared | None = None) -> Outcome:
     """Do what ``config`` describes: one run, or what chooses for it on held-out data before it too.
 
     With ``protocol.tune`` that is a search; a method may have a preparation of its own
@@ -66,6 +66,7 @@ def run_protocol(config: RunConfig) -> Outcome:
 
     Args:
         config: checked.
+        shared: of runs in turn in this process.
 
     Raises:
         UserError: as :func:`hydra_peft.runs.run.run`; or what ``protocol.search`` draws with is not
@@ -73,8 +74,9 @@ def run_protocol(config: RunConfig) -> Outcome:
         RunFailed: no combination gave a score, or one failed before and is not asked for again.
     """
     config = on_device(config)
+    shared = shared or Shared()
     if not config.chooses:
-        return run(config)
+        return run(config, shared=shared)
     prepared = config.method.preparation()
     check_search(config.protocol)
     if current().size > 1:
@@ -89,8 +91,11 @@ def run_protocol(config: RunConfig) -> Outcome:
         return existing
     # Now, not after a search that may take days: only the last run needs the test set.
     check_images(config)
-    best, tuning = _tuned(config) if prepared is None else _prepared(config, prepared)
-    return run(best.apply(config), tuning=tuning)
+    if prepared is None:
+        best, tuning = _tuned(config, shared)
+    else:
+        best, tuning = _prepared(config, prepared)
+    return run(best.apply(config), tuning=tuning, shared=shared)
 
 
 def _prepared(config: RunConfig, found: Preparation) -> tuple[Choice, dict[str, Any]]:
@@ -113,13 +118,13 @@ def preparation_run(config: RunConfig) -> RunConfig | None:
     return None if prepared is None else dataclasses.replace(prepared, **_apart(config))
 
 
-def _tuned(config: RunConfig) -> tuple[Choice, dict[str, Any]]:
+def _tuned(config: RunConfig, shared: Shared) -> tuple[Choice, dict[str, Any]]:
     """Do the search that ``protocol.tune`` asks for; return what it chose, for a record too."""
     tried: list[Tried] = []
     if config.protocol.search in COARSE_TO_FINE:
-        best = _coarse_to_fine(config, tried)
+        best = _coarse_to_fine(config, tried, shared)
     else:
-        _search(config, tried)
+        _search(config, tried, shared)
         best = _first_best(config, tried)
     if best is None and config.protocol.search == RELEASED:
         raise RunFailed(
@@ -164,23 +169,22 @@ def _space(config: RunConfig) -> dict[str, Dimension]:
     return search_space(used(config), logarithmic=logarithmic(config))
 
 
-def _search(config: RunConfig, tried: list[Tried]) -> None:
+def _search(config: RunConfig, tried: list[Tried], shared: Shared) -> None:
     """Try what there is to try; ``tried`` has it in that order."""
     if config.protocol.search == "grid":
-        shared = Shared()
         tried.extend((choice, _try(config, choice, shared)) for choice in choices(config))
         return
     search(
         _space(config),
         trials=config.protocol.trials,
         seed=derive_seed(config.choosing_seed, "search"),
-        score=_scorer(config, tried),
+        score=_scorer(config, tried, shared),
     )
 
 
-def _coarse_to_fine(config: RunConfig, tried: list[Tried]) -> Choice | None:
+def _coarse_to_fine(config: RunConfig, tried: list[Tried], shared: Shared) -> Choice | None:
     """Do ELEVATER's search; ``tried`` has what was tried, and nothing twice."""
-    score = _scorer(config, tried, again=False)
+    score = _scorer(config, tried, shared, again=False)
     others = {k: v[0] for k, v in used(config).items() if k not in RATE_AND_DECAY}
 
     def values(rate: float, decay: float) -> dict[str, Any]:
@@ -201,14 +205,14 @@ def _rates_and_decays(config: RunConfig) -> tuple[list[float], list[float]]:
 
 
 def _scorer(
-    config: RunConfig, tried: list[Tried], *, again: bool = True
+    config: RunConfig, tried: list[Tried], shared: Shared, *, again: bool = True
 ) -> Callable[[dict[str, Any]], float | None]:
     """Return what does a trial and adds it to ``tried``: the higher the better, None of none.
 
     Args:
         again: whether one that is asked for a second time is added a second time.
     """
-    count, shared = tries(config), Shared()
+    count = tries(config)
     # A search looks for the highest.
     sign = 1.0 if find_metric(config.dataset.metric).higher_is_better else -1.0
 

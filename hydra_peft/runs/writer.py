@@ -7,6 +7,7 @@ import dataclasses
 import io
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -78,6 +79,10 @@ class RunWriter:
             (self.folder / LOG).unlink(missing_ok=True)
         self._handler = _QuietHandler(_as_text(open_to_append(self.folder / LOG)))
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        if threading.current_thread() is not threading.main_thread():
+            # Others in this process do runs too, each in a thread of its own.
+            own = threading.get_ident()
+            self._handler.addFilter(lambda record: record.thread == own)
         log.addHandler(self._handler)
         log.setLevel(logging.INFO)  # whatever the root logger shows, the file has everything
         self._file = _as_text(open_anew(self.folder / METRICS))

@@ -50,7 +50,7 @@ class PastTimes:
                 continue
 
     def _add(self, record: Record) -> None:
-        seconds = record.times.get("total", 0.0)
+        seconds = record.times.get("total", 0.0) / record.together
         # What a search before it took is not in a tuned run's time.
         if record.status != "completed" or not 0 < seconds < MAX_SECONDS or record.tuning:
             return

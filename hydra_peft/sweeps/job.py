@@ -100,3 +100,9 @@ class JobEnd:
     metric: float | None = None
     error: str | None = None
     elsewhere: ElsewhereRun | None = None
+
+
+def interrupted(job: Job) -> JobEnd:
+    """Return the end of a job that somebody stopped."""
+    sentence = "interrupted; it goes on from its last checkpoint."
+    return JobEnd(job, "interrupted", f"{job.name}: {sentence}", error=sentence)

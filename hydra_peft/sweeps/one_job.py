@@ -17,16 +17,20 @@ from hydra_peft.runs.claims import Claimed
 from hydra_peft.runs.first_look import check_data
 from hydra_peft.runs.ledger import TakenOver
 from hydra_peft.runs.outcome import Outcome
+from hydra_peft.runs.shared import Shared
 from hydra_peft.runs.tuning import run_protocol
 from hydra_peft.sweeps.job import ElsewhereRun, Job, JobEnd
 from hydra_peft.sweeps.lines import describe, speed
 
 
-def do_job(job: Job) -> JobEnd:
+def do_job(job: Job, shared: Shared | None = None) -> JobEnd:
     """Do ``job`` and say what became of it.
 
     A job that fails gives an end that says so, and of a bug the traceback on stderr: the next one
     can be done.
+
+    Args:
+        shared: of runs in turn in this process.
 
     Raises:
         OSError: the disk takes nothing more, or who read our output has left; no later job can do
@@ -34,11 +38,11 @@ def do_job(job: Job) -> JobEnd:
         KeyboardInterrupt, SystemExit: as they come.
     """
     try:
-        return _end_of(job, perform(job.run_config()))
+        return _end_of(job, perform(job.run_config(), shared))
     except Claimed as error:
         return _claimed(job, error)
     except TakenOver:
-        return do_job(job)  # whoever does it now is waited for
+        return do_job(job, shared)  # whoever does it now is waited for
     except Exception as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -50,10 +54,10 @@ def do_job(job: Job) -> JobEnd:
         sentence = disk or str(error) or type(error).__name__
         return JobEnd(job, "failed", f"{job.name}: {sentence}", error=sentence)
     finally:
-        _free_memory()
+        _free_memory(alone=shared is None)
 
 
-def perform(config: RunConfig) -> Outcome:
+def perform(config: RunConfig, shared: Shared | None = None) -> Outcome:
     """Check that model and data are there, and do what ``config`` describes.
 
     Raises:
@@ -62,7 +66,7 @@ def perform(config: RunConfig) -> Outcome:
     """
     check_model(config)
     check_data(config)
-    return run_protocol(config)
+    return run_protocol(config, shared)
 
 
 def described(outcome: Outcome) -> str:
@@ -91,10 +95,11 @@ def _claimed(job: Job, error: Claimed) -> JobEnd:
     return JobEnd(job, "claimed", f"{job.name}: {error}", error=str(error), elsewhere=run)
 
 
-def _free_memory() -> None:
+def _free_memory(*, alone: bool) -> None:
     """Give back what a job left: models whose parts refer to each other go only so."""
     gc.collect()
-    _freeze_once()
+    if alone:  # the models of others that run now are to go later
+        _freeze_once()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 

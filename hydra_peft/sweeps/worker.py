@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from hydra_peft.sweeps.job import Job, JobEnd
+from hydra_peft.sweeps.job import Job, JobEnd, interrupted
 from hydra_peft.sweeps.messages import (
     Lines,
     MessageError,
@@ -73,9 +73,7 @@ def _do(do: Callable[[Job], JobEnd], job: Job, ends: int, busy: threading.Event)
     try:
         answer = encode_end(do(job))
     except KeyboardInterrupt:
-        sentence = "interrupted; it goes on from its last checkpoint."
-        end = JobEnd(job, "interrupted", f"{job.name}: {sentence}", error=sentence)
-        _write(ends, encode_end(end))
+        _write(ends, encode_end(interrupted(job)))
         raise
     except OSError as error:
         answer = encode_disk_error(error)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hydra_peft.plain_text import rounded, shortened
+from hydra_peft.runs.record import Record
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.parts import Part, bounds_sentence, measures_sentence, parts
 from hydra_peft.tables.render import interval_columns, part_name, part_title, seeds
@@ -89,12 +90,17 @@ def costs(part: Part, sizes: Mapping[int, int]) -> list[Cost]:
             row,
             means[id(row)],
             None if best is None or row is best else _behind(part, row, best),
-            _median([record.images_per_second for record in row.records]),
-            _median([record.memory.get("bytes") for record in row.records]),
+            _median([record.images_per_second for record in _alone(row)]),
+            _median([record.memory.get("bytes") for record in _alone(row)]),
             _median([sizes.get(id(record)) for record in row.records]),
         )
         for row in rows
     ]
+
+
+def _alone(row: Row) -> list[Record]:
+    """Return the runs that computed their steps alone: others had time and memory in common."""
+    return [record for record in row.records if record.together == 1]
 
 
 def _behind(part: Part, row: Row, best: Row) -> Difference | None:

@@ -99,6 +99,9 @@ class Task(ABC):
         Args:
             outputs: of all examples, floating point ``[n, outputs]``.
             targets: of all examples.
+
+        Raises:
+            UserError: a metric, which may be of another package, gives no value of its own.
         """
         values, truth = outputs.detach().float().cpu().numpy(), targets.cpu().numpy()
-        return {metric.name: metric.score(values, truth) for metric in self.metrics}
+        return {metric.name: metric.value(values, truth) for metric in self.metrics}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -24,10 +25,14 @@ class Interrupts:
     handlers are put back, and what is still pending is delivered.
 
     A second SIGINT raises KeyboardInterrupt at once: somebody does not want to wait. Outside of the
-    main thread, where Python allows no handlers, nothing is deferred.
+    main thread, where Python allows no handlers, no signal is deferred.
+
+    Args:
+        stopped: whether somebody else asks for the end, as a signal would.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        self._stopped = stopped
         self._before: dict[int, Any] = {}
         self._pending: list[int] = []
         self._deadly: int | None = None
@@ -37,8 +42,8 @@ class Interrupts:
 
     @property
     def pending(self) -> bool:
-        """Whether a signal waits."""
-        return bool(self._pending)
+        """Whether a signal waits, or somebody asks for the end."""
+        return bool(self._pending) or self._stopped()
 
     def defer(self) -> None:
         """Take note of signals from now on, in the place of acting on them."""
@@ -64,8 +69,14 @@ class Interrupts:
         Raises:
             SystemExit: a signal that would have ended the process by itself; at the end of the
                 context it does.
+            KeyboardInterrupt: somebody else asks for the end.
             BaseException: what the handler raises.
         """
+        self._deliver_signals()
+        if self._stopped():
+            raise KeyboardInterrupt
+
+    def _deliver_signals(self) -> None:
         while self._pending:
             signum = self._pending.pop(0)
             handler = self._before[signum]
@@ -88,4 +99,4 @@ class Interrupts:
             signal.raise_signal(self._deadly)
         if kind is None or issubclass(kind, Exception):
             self._before = before
-            self.deliver()
+            self._deliver_signals()

@@ -18,8 +18,8 @@ from hydra_peft.methods._base import Method
 from hydra_peft.schedules import LearningRate
 from hydra_peft.tasks import Task
 from hydra_peft.training.batches import Feed, batch_count, shuffled_rows
-from hydra_peft.training.devices import autocast, exact_float32
 from hydra_peft.training.distributed import World
+from hydra_peft.training.passes import Compute, Pass, compute_alone
 from hydra_peft.training.progress import EpochRecord, Progress, Step
 from hydra_peft.training.seeding import RandomStreams, generator
 
@@ -60,6 +60,7 @@ def train(
     optimizer: torch.optim.Optimizer,
     progress: Progress | None = None,
     world: World | None = None,
+    compute: Compute = compute_alone,
 ) -> Generator[Step | EpochRecord, None, None]:
     """Train the parameters that ``optimizer`` holds; yield each, and each epoch.
 
@@ -77,6 +78,7 @@ def train(
             Its clock runs from an epoch's first step to the last.
         world: the processes that train together: each computes its share of every batch, and
             ``progress`` is of whole batches. None is this one alone.
+        compute: does the passes through the model; several runs of a process may share theirs.
 
     Raises:
         DivergedError: the loss of an epoch is not finite.
@@ -106,9 +108,9 @@ def train(
             rate = recipe.learning_rate(epoch, progress.step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            with progress.random:
+            with progress.random as random:
                 _prepare(model, method, number, recipe.seed)
-                loss, right = _step(feed, task, rows, number, optimizer, recipe, world)
+            loss, right = _step(feed, task, rows, number, optimizer, recipe, world, random, compute)
             progress.add(loss, right, len(rows))
             ends = progress.step == steps
             yield Step(epoch + 1, number + 1, loss, rate, progress.seconds, ends)
@@ -142,7 +144,6 @@ def _augmented(
     return Batch({**batch.inputs, "image": changed}, batch.targets)
 
 
-@exact_float32()
 def _step(
     feed: Feed,
     task: Task,
@@ -151,6 +152,8 @@ def _step(
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     world: World,
+    random: RandomStreams,
+    compute: Compute,
 ) -> tuple[Tensor, Tensor]:
     """Do step ``number`` on ``rows``; return its mean loss and how many were right, on the
     device."""
@@ -166,13 +169,15 @@ def _step(
     for part in batch.parts(recipe.accumulate):
         with record_function("batch"):
             inputs = feed.prepare(part)
-        with record_function("forward"), autocast(rows.device, recipe.precision):
-            outputs = feed.module(inputs)
-            loss = share.weigh(task.loss(outputs, part.targets).mean(), len(part))
-        with record_function("backward"):
-            loss.backward()
-        losses.append(loss.detach())
-        hits.append(task.hits(outputs.detach(), part.targets))
+
+        def loss_of(outputs: Tensor, part: Batch = part) -> Tensor:
+            return share.weigh(task.loss(outputs, part.targets).mean(), len(part))
+
+        loss, outputs = compute(
+            Pass(feed.module, inputs, loss_of, parameters, recipe.precision, rows.device, random)
+        )
+        losses.append(loss)
+        hits.append(task.hits(outputs, part.targets))
     right = torch.cat(hits)[: share.count].sum()
     with record_function("gradients of all processes"):
         loss, right = world.all_reduce(parameters, torch.stack(losses).sum(), right)

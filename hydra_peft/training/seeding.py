@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
@@ -88,13 +89,31 @@ class RandomStreams:
             RandomStreams._holder.states()
             RandomStreams._holder = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> RandomStreams:
         if RandomStreams._holder is self:
             set_torch_states(self._torch, self._device)
-            return
+            return self
         self.release()
         set_random_states(self._states, self._device)
         RandomStreams._holder = self
+        return self
 
     def __exit__(self, *ending: object) -> None:
         self._torch = torch_states(self._device)
+
+    @contextmanager
+    def torch_alone(self) -> Iterator[None]:
+        """Draw torch's numbers alone, which costs microseconds whoever drew before.
+
+        For runs that draw in turn within one pass; their first step has begun.
+        """
+        set_torch_states(self._torch, self._device)
+        yield
+        self._torch = torch_states(self._device)
+        self._states |= self._torch
+
+    def twin(self) -> RandomStreams:
+        """Return another one, which draws the same numbers."""
+        twin = RandomStreams(self.states(), self._device)
+        twin._torch = self._torch
+        return twin

@@ -150,7 +150,7 @@ def test_the_hub_gives_the_projection_that_timm_states(monkeypatch: pytest.Monke
     monkeypatch.setattr(
         timm, "create_model", lambda *a, pretrained, **o: (hub if pretrained else build)(*a, **o)
     )
-    monkeypatch.setattr("hydra_peft.backbones.hub._reachable", lambda _: False)
+    monkeypatch.setattr("hydra_peft.hub._reachable", lambda _: False)
     backbones.forget_backbones()
     model, _ = build_backbone(f"{QUICK}.openai", checkpoint=None, **OPTIONS)
     images = torch.randn(2, 3, 32, 32)

@@ -22,10 +22,11 @@ from hydra_peft.data.split import Batch, Ragged, Texts
 from hydra_peft.data.tokenizer import Tokenizer
 from hydra_peft.errors import UserError
 from hydra_peft.heads import head_class
-from hydra_peft.heads.linear import Linear
 from hydra_peft.runs.assembly import check_model
 
 TEXTS = ["the cat sat on a mat .", "it rained ."]
+#: RoBERTa's positions: 512 texts' and two before them
+_LONG = {"max_position_embeddings": 514}
 SECONDS = ["a dog ran under the small tree and it slept .", "is it red"]
 
 
@@ -91,13 +92,18 @@ def test_bert_has_segments_and_may_take_the_mean(tmp_path: Path) -> None:
     torch.testing.assert_close(model(prepared), plain, rtol=0, atol=1e-5)
 
 
-def test_padding_to_the_longest_of_all_gives_the_same_logits(folder: Path) -> None:
-    model = load(folder).eval()
-    Linear().attach(model, 2)
+def test_padding_to_512_gives_the_same_logits(folder: Path) -> None:
+    model = build_architecture("roberta", {**ROBERTA, "pad_token_id": 1, **_LONG})
+    model.use_tokenizer(Tokenizer(folder))
+    head_class("roberta")().attach(model, 2)  # type: ignore[call-arg]
+    model.eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
     batch = batch_of(model, None)
     tokens = batch.inputs["tokens"]
     assert isinstance(tokens, Ragged)
-    ids, mask = tokens.padded(1, 40)
+    ids, mask = tokens.padded(1, 512)
+    assert ids.shape == (2, 512)
     wide = model({"input_ids": ids.long(), "attention_mask": mask})
     torch.testing.assert_close(model(model.prepare(batch)), wide, rtol=0, atol=1e-5)
     order = torch.tensor([1, 0])

@@ -12,9 +12,12 @@ import pytest
 
 @pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc")
-def test_a_killed_sweep_gives_what_an_undisturbed_one_gives(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["slots=1", "pack=2"])
+def test_a_killed_sweep_gives_what_an_undisturbed_one_gives(
+    root: Path, tmp_path: Path, how: str
+) -> None:
     out = tmp_path / "chaos.json"
-    words = ["jobs=2", "kills=2", "slots=1", "epochs=2", "pause=1", "seed=1"]
+    words = ["jobs=2", "kills=2", how, "epochs=2", "pause=1", "seed=1"]
     done = subprocess.run(
         [sys.executable, str(root / "scripts/chaos.py"), *words, f"out={out}"],
         capture_output=True,

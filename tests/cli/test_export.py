@@ -42,6 +42,7 @@ def test_what_was_written_is_told(
         (["to=timm", "run=/nowhere"], "/nowhere is not there: give the folder of a run"),
         (["to=timm", "checkpoint=/nowhere"], "/nowhere is not there or is not a file"),
         (["too=timm"], "did you mean 'to'"),
+        (["to=timm", "private=true"], "form= and private= are of to=hub: leave them out"),
     ],
 )
 def test_mistakes_are_told_before_torch_is_loaded(
@@ -56,7 +57,8 @@ def test_mistakes_are_told_before_torch_is_loaded(
     # Whoever imports it would load torch in a process of its own.
     monkeypatch.setitem(sys.modules, "hydra_peft.export.source", None)
     given = [word.format(file=tmp_path / "file") for word in words]
-    monkeypatch.setattr(sys, "argv", ["export.py", f"run={folder}", *given])
+    run = [] if any(word.startswith("run=") for word in given) else [f"run={folder}"]
+    monkeypatch.setattr(sys, "argv", ["export.py", *run, *given])
     assert export.main() == 2
     out, err = capsys.readouterr()
     assert out == ""

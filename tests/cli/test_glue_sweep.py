@@ -1,4 +1,4 @@
-"""The preset of Table 9 on a tiny RoBERTa: MNLI first, then what starts from it, then the table."""
+"""The preset of Table 9 on a tiny RoBERTa: MNLI first, then what starts from it, then tables."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def test_mnli_is_done_first_and_the_table_has_one_row(
         assert record["init_from"]["config_id"] == origin
         assert record["settings"]["init_from"] == "recipe"
     places = [f"runs={tmp_path}/runs", f"out={tmp_path}/tables"]
-    monkeypatch.setattr(sys, "argv", ["tables.py", "table=9", *places])
-    assert tables.main() == 0
-    out = capfd.readouterr().out
-    assert "Hydra (measured" in out
-    assert "3 of 8 tasks" in out
-    assert len([line for line in out.splitlines() if line.startswith("| Hydra (measured")]) == 1
-    assert "init_from=recipe" in out
+    for table in (3, 9):
+        monkeypatch.setattr(sys, "argv", ["tables.py", f"table={table}", *places])
+        assert tables.main() == 0
+        out = capfd.readouterr().out
+        assert "3 of 8 tasks" in out
+        assert [line.startswith("| Hydra (measured") for line in out.splitlines()].count(True) == 1
+        assert "init_from=recipe" in out
 
 
 def test_without_the_run_of_mnli_it_is_a_sentence(cli: Cli, words: list[str]) -> None:

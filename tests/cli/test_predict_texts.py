@@ -42,7 +42,8 @@ def call(
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["predict.py", f"run={folder}", "device=cpu", *words])
+        usual = [f"run={folder}"] * (not any(word.startswith("run=") for word in words))
+        monkeypatch.setattr(sys, "argv", ["predict.py", *usual, "device=cpu", *words])
         return (predict.main(), *capsys.readouterr())
 
     return call

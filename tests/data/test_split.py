@@ -66,3 +66,14 @@ def test_inputs_and_targets_of_an_example_stay_together() -> None:
 def test_a_split_has_a_target_for_every_row() -> None:
     with pytest.raises(AssertionError, match="image has a row for every target"):
         Split({"image": Halves()}, torch.tensor([1]))
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(1, [4]), (2, [2, 2]), (3, [1, 1, 2]), (4, [1] * 4), (9, [1] * 4)]
+)
+def test_parts_of_a_batch_are_its_rows_in_order(count: int, sizes: list[int]) -> None:
+    parts = list(Batch({"tokens": ragged()}, torch.arange(4)).parts(count))
+    assert [len(part) for part in parts] == sizes
+    assert torch.cat([part.targets for part in parts]).tolist() == [0, 1, 2, 3]
+    tokens = [as_lists(part.inputs["tokens"]) for part in parts]  # type: ignore[arg-type]
+    assert [row for part in tokens for row in part] == ROWS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,15 @@ def test_a_tokenizer_that_fits_no_text_is_one_sentence(
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=said):
         Tokenizer(path).encode(Texts((["the zebra sat", ""],)), 8)
+
+
+def test_without_tokenizers_it_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_tokenizer(tmp_path)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(UserError, match=r"package tokenizers, .*pip install 'hydra-peft\[text\]'"):
+        Tokenizer(folder)
 
 
 def test_texts_for_a_model_of_images_are_a_sentence() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hydra_peft.errors import UserError
-from hydra_peft.metrics import find_metric, metric_names, score_text
+from hydra_peft.metrics import Metric, find_metric, metric_names, score_text
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(200, 5)).astype(np.float32)
@@ -159,3 +159,26 @@ def test_every_metric_says_what_it_scores() -> None:
         assert metric.better(2.0, 1.0) is metric.higher_is_better
     with pytest.raises(UserError, match="did you mean 'accuracy'"):
         find_metric("acuracy")
+
+
+@pytest.mark.parametrize("given", [50.5, np.float32(50.5), 100.00000000000001, -1e-9])
+def test_a_value_is_a_float_within_its_bounds(given: object) -> None:
+    value = Metric("own", "own", lambda *_: given, kinds=("classification",)).value(TWO, BINARY)  # type: ignore[arg-type, return-value]
+    assert type(value) is float
+    assert value in (50.5, 100.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (math.nan, "gives nan: it must give a finite number from 0 to 100"),
+        (100.1, "gives 100.1: it must"),
+        ("x", "cannot score: ValueError: could not convert"),
+        (None, "cannot score: TypeError"),
+        (np.ones(2), "cannot score: TypeError"),
+    ],
+)
+def test_what_a_metric_of_ones_own_may_not_give(given: object, said: str) -> None:
+    own = Metric("own", "own", lambda *_: given, kinds=("classification",))  # type: ignore[arg-type, return-value]
+    with pytest.raises(UserError, match=f"metric own {said}"):
+        own.value(TWO, BINARY)

@@ -18,7 +18,7 @@ from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.prompts import Prompts
 from hydra_peft.errors import UserError
-from hydra_peft.runs.assembly import load_backbone
+from hydra_peft.runs.assembly import _check_fit, check_model, load_backbone
 from hydra_peft.runs.first_look import check_texts
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.task_splits import load_splits
@@ -148,6 +148,20 @@ def test_a_name_too_few_is_refused(do: Do) -> None:
     short = [PROMPTS[0].replace(",cnine: nine", ""), PROMPTS[1]]
     with pytest.raises(UserError, match=r"classes has 9 names, and the task has 10 classes"):
         do("method=linear", "head=text_prompts", *short)
+
+
+def test_tasks_share_the_check_that_parts_fit_but_not_that_of_their_names(
+    configure: Configure,
+) -> None:
+    words = ["method=linear", "head=text_prompts"]
+    check_model(configure(*words, *PROMPTS))
+    passed = len(_check_fit.found)
+    other = [PROMPTS[0].replace(": zero", ": nought"), PROMPTS[1]]
+    check_model(configure(*words, *other))
+    assert len(_check_fit.found) == passed
+    short = [PROMPTS[0].replace(",cnine: nine", ""), PROMPTS[1]]
+    with pytest.raises(UserError, match=r"classes has 9 names, and the task has 10 classes"):
+        check_model(configure(*words, *short))
 
 
 def test_kept_features_of_another_backbone_or_damaged_ones_are_refused(

@@ -46,11 +46,11 @@ def test_a_run_that_was_taken_over_is_looked_at_again(
 ) -> None:
     original, calls = one_job.run_protocol, []
 
-    def held_up(config: RunConfig) -> Outcome:
+    def held_up(config: RunConfig, _: object) -> Outcome:
         calls.append(config.seed)
         if len(calls) == 1:
             raise TakenOver("it was taken over.")
-        return original(config)
+        return original(config, None)
 
     monkeypatch.setattr(one_job, "run_protocol", held_up)
     end = do_job(make_job())
@@ -85,7 +85,7 @@ def test_no_value_of_a_job_is_left_for_the_next(
 ) -> None:
     done = []
 
-    def note(config: RunConfig) -> None:
+    def note(config: RunConfig, _: object) -> None:
         done.append(config)
         raise UserError("not done")
 

@@ -40,17 +40,19 @@ class SweepConfig:
 
 @dataclass(frozen=True)
 class LauncherConfig(Group, key="launcher"):
-    """``launcher``: what ``hydra/launcher=local`` makes of this machine.
+    """``launcher``: what ``hydra/launcher=local`` and ``=packed`` make of this machine.
 
     Attributes:
         gpus: ``all``, or a list of those that this process sees: ``[0,2]``.
         jobs_per_gpu: jobs that share a GPU.
         cpu_slots: jobs at a time where the device is the CPU; ``auto`` is half the cores.
+        pack: of ``packed``, how many runs share each step; ``auto`` is as many as memory allows.
     """
 
     gpus: Any = "all"
     jobs_per_gpu: Annotated[int, Limits(least=1, most=MAX_SLOTS)] = 1
     cpu_slots: Any = "auto"
+    pack: Any = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,9 +62,10 @@ class LauncherConfig(Group, key="launcher"):
         expected = "all or a list of different GPUs, such as [0,2]"
         require(gpus == "all" or distinct, "launcher.gpus", gpus, expected)
         object.__setattr__(self, "gpus", gpus if gpus == "all" else tuple(gpus))
-        counted = self.cpu_slots == "auto" or _is_count(self.cpu_slots, 1)
         expected = f"auto or a positive whole number up to {MAX_SLOTS}"
-        require(counted, "launcher.cpu_slots", self.cpu_slots, expected)
+        for key in ("cpu_slots", "pack"):
+            value = getattr(self, key)
+            require(value == "auto" or _is_count(value, 1), f"launcher.{key}", value, expected)
 
 
 def _is_count(value: object, least: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ LABEL = "label"
 _LINEAGE = "originals"
 
 
+@functools.cache
 def text_columns(name: str) -> tuple[str, ...]:
     """Return the names of the columns of texts in the files of the task ``name``."""
     return tuple(column for column in read_columns(FOLDER / name / "test.tsv") if column != LABEL)

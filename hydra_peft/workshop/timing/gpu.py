@@ -20,6 +20,7 @@ from hydra_peft.workshop.timing.settings import (
     CorrectnessSettings,
     GpuSettings,
     LayerSettings,
+    PackedSettings,
     StepSettings,
     Table4Settings,
     Table8Settings,
@@ -52,7 +53,7 @@ class _Part:
 
 PARTS: dict[str, _Part] = {
     "correctness": _Part(
-        0.22,
+        0.20,
         CorrectnessSettings(),
         CorrectnessSettings(only="test_gpu_processes", marked="not gpu"),
         limit="seconds",
@@ -63,17 +64,22 @@ PARTS: dict[str, _Part] = {
         LayerSettings(batch_sizes=(1,), repeats=1),
     ),
     "step": _Part(
-        0.26,
+        0.23,
         StepSettings(batch_sizes=(16, 64), precisions="bf16,fp32", repeats=3, calls=3),
         StepSettings(TINY, batch_sizes=(2,), precisions="fp32,bf16", repeats=1, memory=False),
     ),
-    "table4": _Part(
+    "packed": _Part(
         0.12,
+        PackedSettings(batch_sizes=(16, 64), precisions="bf16", repeats=3, calls=3),
+        PackedSettings(TINY, batch_sizes=(2,), runs=(1, 2), repeats=1),
+    ),
+    "table4": _Part(
+        0.10,
         Table4Settings(timed="false"),
         Table4Settings(TINY, batch_size=4, images=10, epochs=1, repeats=1),
     ),
     "task": _Part(
-        0.18,
+        0.15,
         TaskSettings(images=1000, test_images=10_000, epochs=100, batch_size=64, plain_seconds=40),
         TaskSettings(
             images=4,
@@ -86,7 +92,7 @@ PARTS: dict[str, _Part] = {
         ),
     ),
     "table8": _Part(
-        0.14,
+        0.12,
         Table8Settings(),
         Table8Settings(TINY, epochs=2, repeats=1, divide=500, batch_size=2),
         limit="seconds",

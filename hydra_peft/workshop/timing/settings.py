@@ -10,7 +10,7 @@ from hydra_peft.methods import method_names
 
 PRECISIONS = ("fp32", "bf16")
 #: the suites that suite ``gpu`` consists of, in its order
-GPU_PARTS = ("correctness", "layer", "step", "table4", "task", "table8")
+GPU_PARTS = ("correctness", "layer", "step", "packed", "table4", "task", "table8")
 AutoOr = Literal["auto", "true", "false"]
 
 
@@ -208,6 +208,30 @@ class SlotsSettings:
 
 
 @dataclass(frozen=True)
+class PackedSettings:
+    """Settings of the packed suite: steps of lora, seqlora and hydra in turn.
+
+    Attributes:
+        architecture: timm's name of the model.
+        batch_sizes: images of a step of each run.
+        runs: how many share a step.
+        precisions: ``auto`` is the device's fastest; or several of ``fp32``, ``bf16``.
+        repeats: rounds; the median is reported.
+        calls: steps in a row in each round; a GPU is waited for after them.
+    """
+
+    architecture: str = "vit_base_patch16_224"
+    batch_sizes: tuple[int, ...] = (16,)
+    runs: tuple[int, ...] = (1, 2, 4, 8, 16)
+    precisions: str = "auto"
+    repeats: int = 5
+    calls: int = 1
+
+    def __post_init__(self) -> None:
+        check_precisions(self.precisions)
+
+
+@dataclass(frozen=True)
 class BusySettings:
     """Settings of the busy suite: runs of ``vit_mini`` on ``mini/digits``, each a process of its
     own.
@@ -260,6 +284,33 @@ class GlueSettings:
 
 
 @dataclass(frozen=True)
+class ElevaterSettings:
+    """Settings of the few-shot suite: ELEVATER's search and final run, of Hydra, on one task.
+
+    Attributes:
+        classes, shots: of the training images, of which one a class is held out in trials.
+        test_images: that the plain loop scores after each epoch of the final run, ours once.
+        rates: learning rates of the search, with at most 15 weight decays each; the toolkit has 6.
+        trial_epochs, epochs: of a trial and of the final run.
+        batch_size: images a step.
+        architecture: timm's name of the model, with random weights; both load it from one file.
+        pixels: height and width that images are resized to, which the model takes.
+        plain_trials: that the plain loop does at most; the time of others is predicted from them.
+    """
+
+    classes: int = 10
+    shots: int = 5
+    test_images: int = 100
+    rates: int = 1
+    trial_epochs: int = 10
+    epochs: int = 50
+    batch_size: int = 64
+    architecture: str = "vit_mini"
+    pixels: int = 32
+    plain_trials: int = 90
+
+
+@dataclass(frozen=True)
 class CorrectnessSettings:
     """Settings of the correctness suite.
 
@@ -304,8 +355,10 @@ SETTINGS: dict[str, type[Any]] = {
     "merge": MergeSettings,
     "agreement": AgreementSettings,
     "slots": SlotsSettings,
+    "packed": PackedSettings,
     "busy": BusySettings,
     "glue": GlueSettings,
+    "elevater": ElevaterSettings,
     "correctness": CorrectnessSettings,
     "gpu": GpuSettings,
 }

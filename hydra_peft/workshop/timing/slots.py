@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -12,13 +11,13 @@ from pathlib import Path
 import torch
 import yaml
 
-from hydra_peft.checkout import script_command
 from hydra_peft.config.check import check_recorded
 from hydra_peft.errors import UserError
 from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.sweeps.job import Job
 from hydra_peft.sweeps.local import launch_jobs
+from hydra_peft.workshop.timing._composed import composed
 from hydra_peft.workshop.timing._report import Report, median, readable, scratch_folder, spread
 from hydra_peft.workshop.timing.settings import SlotsSettings
 
@@ -49,7 +48,8 @@ def run(device: torch.device, settings: SlotsSettings, report: Report) -> None:
     report.settings = dict(vars(settings))
     sweeps: dict[str, _Sweep] = {}
     with scratch_folder() as folder:
-        config = _composed(device, settings.epochs, folder)
+        words = [f"device={device.type}", f"train.epochs={settings.epochs}", "launcher.gpus=[0]"]
+        config = composed([*words, "scheduler.warmup_epochs=0", f"paths.cache={folder}/cache"])
         _sweep(_jobs(config, folder / "warm", 1, 1), report.say)  # fills the cache of images
         for name, slots in (("one", 1), ("several", settings.slots)):
             sweep = _sweep(_jobs(config, folder / name, settings.jobs, slots), report.say)
@@ -81,25 +81,6 @@ def _costs(sweep: _Sweep) -> list[str]:
         f"of it beside preparing model and data (checks, claim, records, log, messages): "
         f"{readable(median(beside))} ms ({spread(beside)}; goal below 50 ms)",
     ]
-
-
-def _composed(device: torch.device, epochs: int, folder: Path) -> str:
-    """Return a job's config as yaml; by a process of its own, since Hydra is not for here."""
-    words = [
-        f"device={device.type}",
-        f"train.epochs={epochs}",
-        "scheduler.warmup_epochs=0",
-        "launcher.gpus=[0]",
-        f"paths.cache={folder}/cache",
-    ]
-    command = [
-        *script_command("train"),
-        "--cfg",
-        "job",
-        "--resolve",
-        *words,
-    ]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def _jobs(config: str, runs: Path, count: int, slots: int) -> list[Job]:

@@ -71,6 +71,24 @@ def test_each_fault_is_told(
     assert any(told in fault for fault in faults), faults
 
 
+def more_right(folder: Path, more: int) -> None:
+    metrics = {**flat(record()), "correct": flat(record())["correct"] + more}
+    metrics["accuracy"] = 100 * metrics["correct"] / metrics["count"]
+    write_record(record(metrics=metrics), folder)
+
+
+def test_runs_in_a_pack_may_differ_by_rounding_and_by_one_example(both: tuple[Path, Path]) -> None:
+    folder = next(both[1].glob("mini/digits/*seed0*"))
+    more_right(folder, 1)
+    write_tensors(folder / TENSORS, {"head.weight": torch.full((2, 2), 1.0 + 1e-6)}, {})
+    assert differences(*both, rounded=True) == []
+    assert any("counts differ" in fault for fault in differences(*both))
+    more_right(folder, 2)
+    assert any("examples are right" in fault for fault in differences(*both, rounded=True))
+    complete(folder.parents[2], 0, 2.0)
+    assert any("differ by up to 1" in fault for fault in differences(*both, rounded=True))
+
+
 def test_a_witness_sees_a_completed_run_written_again(tmp_path: Path) -> None:
     folder = complete(tmp_path)
     witness = Witness(tmp_path)

@@ -24,6 +24,7 @@ from hydra_peft.workshop.timing import (
     gpu,
     layer,
     merge,
+    packed,
     step,
     table4,
     table8,
@@ -41,6 +42,7 @@ from hydra_peft.workshop.timing._report import Report, measure
 from hydra_peft.workshop.timing.settings import (
     AgreementSettings,
     BusySettings,
+    ElevaterSettings,
     GlueSettings,
     GpuSettings,
     LayerSettings,
@@ -108,6 +110,19 @@ def test_layer(dry: Path) -> None:
     assert len(content["rows"]) == 2 * len(kinds)
     assert all(row["ms"] > 0 for row in content["rows"])
     assert sum("goal at most 0.85" in note for note in content["notes"]) == 2
+
+
+def test_packed_compares_steps_together_with_those_alone(dry: Path) -> None:
+    content = written(dry, "packed")
+    assert [(row["step"], row["runs"]) for row in content["rows"]] == [
+        (packed.TOGETHER, 1),
+        (packed.IN_TURN, 1),
+        (packed.TOGETHER, 2),
+        (packed.IN_TURN, 2),
+    ]
+    differences = [note for note in content["notes"] if "differ by at most" in note]
+    assert len(differences) == 2
+    assert all(float(note.split()[-1]) < 1e-5 for note in differences)
 
 
 def test_step_compares_methods_in_each_precision(dry: Path) -> None:
@@ -325,6 +340,20 @@ def test_slots() -> None:
         measured("slots", SlotsSettings(slots=2, jobs=2))
 
 
+@pytest.mark.long
+def test_elevater_searches_and_the_plain_loop_is_given_as_many_trials() -> None:
+    sizes = {"classes": 3, "shots": 3, "test_images": 3, "trial_epochs": 1, "epochs": 1}
+    report = measured("elevater", ElevaterSettings(**sizes, plain_trials=1))
+    seconds = {(row["loop"], row["part"].split(",")[0]): row["s"] for row in report.rows}
+    for loop in ("ours", "plain loop"):
+        parts = seconds[loop, "search"] + seconds[loop, "final run"]
+        assert seconds[loop, "all"] == pytest.approx(parts)
+    (trials,) = {row["part"] for row in report.rows if row["part"].startswith("search")}
+    assert 7 <= int(trials.split()[1]) <= 15
+    assert "predicted from 1 of them" in report.notes[0]
+    assert 0 < float(report.notes[1].split(": ")[1].split()[0]) < math.inf
+
+
 def test_the_compared_models_are_what_their_titles_say() -> None:
     trained = {
         name: sum(
@@ -415,7 +444,7 @@ def test_glue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return {**glue.measured(*given), "peak": 2e6}  # this process has taken more before
 
     monkeypatch.setattr(glue, "in_process", here)
-    settings = GlueSettings(**TINY_GLUE, plain_steps=2, repeats=2)
+    settings = GlueSettings(**TINY_GLUE, plain_steps=2, repeats=1)
     report = measured("glue", settings, tmp_path / "glue-cpu.json")
     assert [row["what"] for row in report.rows] == [
         "tokenise and keep 40 pairs",
