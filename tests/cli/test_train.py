@@ -189,6 +189,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "HF_HUB_OFFLINE": "1"}
 
 
+# In the quick tests a signal comes to a run in their own process: test_resume.py, test_start.py.
+@pytest.mark.long
 def test_ctrl_c_in_the_middle_of_a_run(root: Path, tmp_path: Path) -> None:
     write_task(tmp_path / "svhn", classes=10)
     command = [
