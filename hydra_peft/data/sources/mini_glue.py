@@ -19,6 +19,19 @@ FOLDER = Path(hydra_peft.__file__).parent / "assets" / "mini_glue"
 #: the labelled examples: what is trained on while choosing, and what is held out for it
 _TRAIN = ("fit", "val")
 LABEL = "label"
+#: names of the classes of each task, by label: of supersense those of the files that WordNet's
+#: lexicographers kept nouns in, ``lexnames(5)``; a task without them is a regression
+CLASSES: dict[str, tuple[str, ...]] = {
+    "supersense": (
+        *("top", "act", "animal", "artifact", "attribute", "body", "cognition", "communication"),
+        *("event", "feeling", "food", "group", "location", "motive", "object", "person"),
+        *("phenomenon", "plant", "possession", "process", "quantity", "relation", "shape"),
+        *("state", "substance", "time"),
+    ),
+    "entail": ("entailment", "neutral", "contradiction"),
+    "acceptable": ("unacceptable", "acceptable"),
+    "same_sense": ("different", "same"),
+}
 _LINEAGE = "originals"
 
 
@@ -58,7 +71,7 @@ def load(request: DataRequest) -> TaskData:
     for name in request.splits:
         texts, labels = read_split(request.name, name)
         splits[name] = Split({"text": Texts(texts)}, torch.tensor(labels))
-    return TaskData(splits, _LINEAGE)
+    return TaskData(splits, _LINEAGE, classes=CLASSES.get(request.name, ()))
 
 
 def read_split(task: str, split: str) -> tuple[tuple[list[str], ...], list[Any]]:

@@ -14,7 +14,6 @@ from typing import TypeAlias
 from hydra_peft.workshop.wordnet.library import Example, Library, words_of
 from hydra_peft.workshop.wordnet.shares import drawn, share_of
 
-CLASSES = ("unacceptable", "acceptable")
 COLUMNS = ("sentence",)
 _LEAST, _MOST = 5, 20
 _AGREEING = {"is": "are", "was": "were", "has": "have", "does": "do"}

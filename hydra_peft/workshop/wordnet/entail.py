@@ -14,7 +14,6 @@ from hydra_peft.workshop.wordnet.library import Example, Library
 from hydra_peft.workshop.wordnet.shares import share_of
 from hydra_peft.workshop.wordnet.synsets import Synset
 
-CLASSES = ("entailment", "neutral", "contradiction")
 COLUMNS = ("premise", "hypothesis")
 
 

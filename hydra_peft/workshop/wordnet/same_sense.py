@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from hydra_peft.workshop.wordnet.library import Example, Library, words_of
 from hydra_peft.workshop.wordnet.shares import drawn, share_of
 
-CLASSES = ("different", "same")
 COLUMNS = ("sentence1", "sentence2")
 _MOST = 20
 #: letters at the end of a word that its forms may have otherwise

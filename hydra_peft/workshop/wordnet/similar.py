@@ -11,7 +11,6 @@ from hydra_peft.workshop.wordnet.library import Example, Library
 from hydra_peft.workshop.wordnet.shares import share_of
 from hydra_peft.workshop.wordnet.synsets import Synset
 
-CLASSES = ()
 COLUMNS = ("definition1", "definition2")
 _MOST = 5.0
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from itertools import islice
 
+from hydra_peft.data.sources.mini_glue import CLASSES
 from hydra_peft.workshop.wordnet.library import Example, Library, words_of
 from hydra_peft.workshop.wordnet.synsets import NOUN_FILES, Synset
 
-CLASSES = tuple(NOUN_FILES.values())
 COLUMNS = ("definition",)
 
 
@@ -18,7 +18,7 @@ def examples(library: Library, share: str, count: int) -> list[Example]:
     """Return definitions and their categories, as often as nouns have them."""
     found = (one for one in library.drawn("supersense", "n", share) if not _told(one))
     return [
-        Example((one.definition,), CLASSES.index(NOUN_FILES[one.file]))
+        Example((one.definition,), CLASSES["supersense"].index(NOUN_FILES[one.file]))
         for one in islice(found, count)
     ]
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra_peft.data.sources.mini_glue import CLASSES
 from hydra_peft.errors import UserError
 
 #: sha256 of the files in Debian's package wordnet-base 1:3.0-37
@@ -23,35 +24,8 @@ SHA256 = {
     "data.adj": "c89120dfc1f046ddff4a631bf9b7e9fa1a36b5e86565a23bf82dbe14f30b88a7",
     "data.adv": "444a63bf3955080ab7524f5079cfc07ff9bc682cb98bdb1db73b0fb9829f1139",
 }
-#: categories of nouns, by the number of the file that lexicographers kept them in: ``lexnames(5)``
-NOUN_FILES = {
-    3: "top",
-    4: "act",
-    5: "animal",
-    6: "artifact",
-    7: "attribute",
-    8: "body",
-    9: "cognition",
-    10: "communication",
-    11: "event",
-    12: "feeling",
-    13: "food",
-    14: "group",
-    15: "location",
-    16: "motive",
-    17: "object",
-    18: "person",
-    19: "phenomenon",
-    20: "plant",
-    21: "possession",
-    22: "process",
-    23: "quantity",
-    24: "relation",
-    25: "shape",
-    26: "state",
-    27: "substance",
-    28: "time",
-}
+#: names of the files that lexicographers kept nouns in, by number
+NOUN_FILES = dict(enumerate(CLASSES["supersense"], 3))
 _QUOTED = re.compile(r'"([^"]+)"')
 _HYPERNYM, _INSTANCE, _ANTONYM = "@", "@i", "!"
 #: satellites of adjectives are kept in the file of adjectives

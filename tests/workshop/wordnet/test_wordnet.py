@@ -13,7 +13,7 @@ from hydra_peft.backbones.roberta_mini import ROBERTA_MINI
 from hydra_peft.backbones.transformers_folder import describe_folder
 from hydra_peft.checkout import option
 from hydra_peft.config.benchmarks import find_benchmark
-from hydra_peft.data.sources.mini_glue import FOLDER, read_split
+from hydra_peft.data.sources.mini_glue import CLASSES, FOLDER, read_split
 from hydra_peft.errors import UserError
 from hydra_peft.workshop.pretraining_text.corpus import corpus
 from hydra_peft.workshop.wordnet.acceptable import disagree, drop_article, exchange
@@ -22,7 +22,7 @@ from hydra_peft.workshop.wordnet.library import Library
 from hydra_peft.workshop.wordnet.making import TASKS, make
 from hydra_peft.workshop.wordnet.shares import hidden_texts, share_of
 from hydra_peft.workshop.wordnet.similar import wu_palmer
-from hydra_peft.workshop.wordnet.synsets import Synset, read_licence, read_synsets
+from hydra_peft.workshop.wordnet.synsets import NOUN_FILES, Synset, read_licence, read_synsets
 
 
 @pytest.fixture(scope="module")
@@ -186,11 +186,20 @@ def test_the_committed_files_are_as_their_yaml_says(task: str) -> None:
     for split, size in yaml["sizes"].items():
         texts, labels = read_split(task, split)
         assert {len(column) for column in texts} == {len(labels)} == {size}
+        assert len(CLASSES.get(task, (task,))) == yaml["classes"]
         if yaml["classes"] > 1:
             assert set(labels) == set(range(yaml["classes"])) or task == "supersense"
             assert max(labels) < yaml["classes"]
         else:
             assert 0.0 <= min(labels) < 1.0 < 4.0 < max(labels) <= 5.0
+
+
+def test_categories_are_those_of_wordnets_files() -> None:
+    # reference: lexnames(5) of WordNet 3.0, and what a definition of each kind says
+    assert (NOUN_FILES[3], NOUN_FILES[18], NOUN_FILES[28]) == ("top", "person", "time")
+    texts, labels = read_split("supersense", "test")
+    named = {text: CLASSES["supersense"][label] for text, label in zip(*texts, labels, strict=True)}
+    assert named["a musical composition written for seven performers"] == "communication"
 
 
 def test_the_embedded_encoder_is_small_and_as_its_yaml_says() -> None:
