@@ -196,9 +196,10 @@ def set_training_mode(model: nn.Module) -> None:
     Where the backbone is frozen so are the running statistics of its normalisation layers (batch
     normalisation): they are no part of what is saved, and a layer that moves them trains.
     """
-    done = adaptation(model)
+    inner = unwrap(model)
+    done = find_adaptation(inner) or adaptation(inner)
     model.train(not done.method.backbone_in_eval)  # wrappers too
-    model = unwrap(model)
+    model = inner
     if not done.method.trains_backbone:
         for module in model.modules():
             if has_running_statistics(module):

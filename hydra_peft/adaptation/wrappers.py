@@ -30,14 +30,18 @@ def unwrap(model: nn.Module) -> nn.Module:
     while (inner := _inner(model)) is not None:
         model = getattr(model, inner)
         _check_whole(model)
-    for name, module in model.named_modules():
+    left = [model]  # walked without names, which take most of the time
+    while left:
+        module = left.pop()
         _check_whole(module)
         if (inner := _inner(module)) is not None:
+            name = next(name for name, part in model.named_modules() if part is module)
             raise UserError(
                 f"'{name}' is wrapped on its own ({type(module).__name__}), which changes the "
                 f"names that adapters have: put '{name}.{inner}' in its place for this call (to "
                 "compile a part without a wrapper, call its compile() method)."
             )
+        left += [part for part in reversed(module._modules.values()) if part is not None]
     return model
 
 

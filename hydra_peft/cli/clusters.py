@@ -19,8 +19,8 @@ from hydra_peft.errors import UserError
 if TYPE_CHECKING:
     from hydra_peft.sweeps.job import Composition
 
-#: what all its launchers' names begin with, and our preset
-NAMES = ("slurm", "submitit_")
+#: what the names of launchers for clusters begin with: all of submitit's, our preset, Ray's
+NAMES = ("slurm", "submitit_", "ray")
 NEEDED = (
     "{0} needs hydra-submitit-launcher, which is not installed: pip install 'hydra-peft[slurm]'."
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import re
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -32,7 +33,8 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     """Return the overrides of each job: all combinations, in the order Hydra runs them.
 
     Those of ``hydra.sweeper.params``, then those of each mapping of ``hydra.sweeper.beside`` laid
-    over it, for rows of a table that differ in more than one key.
+    over it, for rows of a table that differ in more than one key. What is typed for a key of such a
+    mapping is for the others: it says what that row is.
 
     Raises:
         UserError: overrides that cannot be understood, or that give no job.
@@ -49,8 +51,14 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     jobs: list[list[str]] = []
     for chosen in ({}, *more):
         swept = [_parameter(k, v, parser) for k, v in {**parameters, **chosen}.items()]
-        jobs += _product([*swept, *typed], parser, loader)
+        others = [word for word in typed if _key(word) not in chosen]
+        jobs += _product([*swept, *others], parser, loader)
     return jobs
+
+
+def _key(override: str) -> str:
+    """Return the key or group that ``override`` gives a value."""
+    return re.split("[=@]", override.lstrip("+~"), maxsplit=1)[0].strip()
 
 
 def _mapping(found: object, where: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""``hydra/launcher=sequential``, ``=local`` and ``=packed`` as Hydra knows launchers.
+"""``hydra/launcher=sequential``, ``=local``, ``=packed`` and ``=ray`` as Hydra knows launchers.
 
 Our sweeper hands jobs to ``launch_jobs`` and hears of each end when it happens. Another sweeper,
 which would call ``launch``, is refused.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
@@ -34,6 +34,9 @@ OTHER_SWEEPER = (
 
 class _JobsLauncher(Launcher):
     """Base of launchers that plan jobs and report their ends."""
+
+    #: whether jobs run on machines whose devices cannot be seen here
+    elsewhere: ClassVar[bool] = False
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -124,12 +127,37 @@ class PackedLauncher(_JobsLauncher):
         return [packed_line([(one.job.name, one.config) for one in jobs if one.config])]
 
 
+class RayLauncher(_JobsLauncher):
+    """The jobs as tasks of a Ray cluster."""
+
+    elsewhere: ClassVar[bool] = True
+
+    def launch_jobs(
+        self, jobs: Sequence[Job], *, fail_fast: bool = False
+    ) -> Generator[JobEnd, None, None]:
+        """See :func:`hydra_peft.sweeps.ray_jobs.launch_jobs`."""
+        from hydra_peft.sweeps import ray_jobs
+
+        return ray_jobs.launch_jobs(jobs, fail_fast=fail_fast)
+
+    def slots(self, configs: Sequence[RunConfig]) -> int:
+        """Number of jobs that the cluster has room for.
+
+        Raises:
+            UserError: see :func:`hydra_peft.sweeps.ray_jobs.slots_of`.
+        """
+        from hydra_peft.sweeps.ray_jobs import slots_of
+
+        return slots_of(configs)
+
+
 def register_launchers() -> None:
     """Make them known to Hydra; a class path in code, since files name nothing that is made."""
     launchers = (
         ("sequential", SequentialLauncher),
         ("local", LocalLauncher),
         ("packed", PackedLauncher),
+        ("ray", RayLauncher),
     )
     for name, cls in launchers:
         node = {"_target_": plug_in(cls)}

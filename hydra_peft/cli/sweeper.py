@@ -132,7 +132,7 @@ class Sweeps(Sweeper):
         self._check_own_settings(self.config)
         loader = self.hydra_context.config_loader
         found = compositions(self.config, loader, expand(self.config, loader))
-        elsewhere = is_submitit(self.launcher)
+        elsewhere = is_submitit(self.launcher) or getattr(self.launcher, "elsewhere", False)
         if elsewhere:
             check_for_nodes(found)
         dry_run = any(c.config.sweep.dry_run for c in found if c.config)

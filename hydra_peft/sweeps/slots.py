@@ -51,12 +51,21 @@ def slots_of(launchers: set[LauncherConfig], devices: set[str]) -> list[Slot]:
     Raises:
         UserError: see :func:`slots_for`.
     """
+    return plan_slots(one_launcher(launchers), devices) if launchers else []
+
+
+def one_launcher(launchers: set[LauncherConfig]) -> LauncherConfig:
+    """Return the ``launcher`` section that all jobs of a sweep have.
+
+    Raises:
+        UserError: they have different ones.
+    """
     if len(launchers) > 1:
         raise UserError(
             "launcher.* says how a whole sweep is done and cannot differ between its jobs: give "
             "one value for each of its keys; a list of GPUs is launcher.gpus=[0,2]."
         )
-    return plan_slots(launchers.pop(), devices) if launchers else []
+    return next(iter(launchers))
 
 
 def plan_slots(config: LauncherConfig, devices: set[str]) -> list[Slot]:

@@ -34,23 +34,32 @@ class SubmittedJob:
 
         log_to_console()
         _interrupt_where_not_requeued()
-        try:
-            return _done(job)
-        except KeyboardInterrupt as interrupt:
-            reason = f" ({interrupt.__cause__})" if str(interrupt.__cause__ or "") else ""
-            sentence = f"{interrupt or 'interrupted.'}{reason}"
-            return JobEnd(job, "interrupted", f"{job.name}: {sentence}", error=sentence)
-        except OSError as error:
-            disk = disk_sentence(error)
-            if disk is None:
-                raise
-            return JobEnd(job, "failed", f"{job.name}: {disk}", error=disk)
+        return done_on_node(job)
 
     def checkpoint(self, job: Job) -> DelayedSubmission:
         """Return the resubmission of a requeued job: the same call, which resumes."""
         from submitit.core.utils import DelayedSubmission
 
         return DelayedSubmission(self, job)
+
+
+def done_on_node(job: Job) -> JobEnd:
+    """Do ``job`` in a process that a cluster started, and say what became of it.
+
+    Raises:
+        SystemExit: the cluster ends the process.
+    """
+    try:
+        return _done(job)
+    except KeyboardInterrupt as interrupt:
+        reason = f" ({interrupt.__cause__})" if str(interrupt.__cause__ or "") else ""
+        sentence = f"{interrupt or 'interrupted.'}{reason}"
+        return JobEnd(job, "interrupted", f"{job.name}: {sentence}", error=sentence)
+    except OSError as error:
+        disk = disk_sentence(error)
+        if disk is None:
+            raise
+        return JobEnd(job, "failed", f"{job.name}: {disk}", error=disk)
 
 
 def _done(job: Job) -> JobEnd:

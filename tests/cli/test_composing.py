@@ -159,6 +159,13 @@ def test_jobs_beside_the_product_differ_in_several_keys(root: Path) -> None:
         *((f"method={m}", f"seed={s}") for m in ("lora", "hydra") for s in (0, 1)),
         *(("method=linear", "train.epochs=0", f"seed={s}") for s in (0, 1)),
     ]
+    # What is typed for a key that says what such a row is, is for the others.
+    with master(root / "conf", beside, "method=lora,hydra", "train.epochs=9") as (config, loader):
+        jobs = expand(config, loader)
+    assert [tuple(job) for job in jobs] == [
+        *((f"method={m}", "train.epochs=9") for m in ("lora", "hydra")),
+        ("method=linear", "train.epochs=0"),
+    ]
     for wrong in ("1", "[lora]"):
         with (
             master(root / "conf", f"hydra.sweeper.beside={wrong}") as (config, loader),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,10 +23,31 @@ Cli = Callable[..., tuple[int, str, str]]
 def test_mistakes_are_one_sentence_and_start_nothing(
     cli: Cli, tmp_path: Path, words: list[str], message: str
 ) -> None:
-    local = ["-m", "method=linear", "hydra/launcher=local", "launcher.cpu_slots=2"]
+    slots = [] if "launcher.cpu_slots=0" in words else ["launcher.cpu_slots=2"]
+    local = ["-m", "method=linear", "hydra/launcher=local", *slots]
     code, out, err = cli(*local, "seed=0,1", *words)
     assert code == 2
     assert message in err
     assert err.count("\n") == 1
     assert out == ""
     assert not list(tmp_path.glob("runs/**/result.json"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-m"], "jobs for a cluster are planned here, where nobody can see what its nodes have"),
+        (["-m", "launcher.gpu_fraction=2"], "launcher.gpu_fraction=2.0 is not allowed"),
+        (["-m", "device=cpu", "precision=fp32"], "needs the package ray, which cannot be imported"),
+        ([], "hydra/launcher=ray is for sweeps, and this run would run here: add -m"),
+    ],
+)
+def test_ray_is_asked_for_in_sentences(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, out, err = cli(*words, "method=linear", "hydra/launcher=ray")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.glob("runs/**/*.json"))

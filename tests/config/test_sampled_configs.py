@@ -18,6 +18,7 @@ from hydra_peft.config.plain import as_configured
 from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.config.typed import typed
 from hydra_peft.errors import UserError
+from hydra_peft.runs.expectations import untuned_rate
 from hydra_peft.runs.first_look import check_data
 
 Compose = Callable[..., Any]
@@ -103,11 +104,23 @@ def test_mini_fewshot_is_mini_with_five_shots(compose_train: Compose) -> None:
     for task in mini.tasks:
         yaml = option("dataset", f"mini_fewshot/{task}")
         own = {"benchmark": "mini_fewshot", "shots": 5, "sampling_seed": "${seed}"}
+        own["defaults"] = [{"/recipe@recipe": "mini_fewshot"}, "_self_"]
         assert yaml == {**option("dataset", f"mini/{task}"), **own}
     config = check_config(compose_train("dataset=mini_fewshot/texture", "seed=2"))
     assert config.dataset.sampling_seed == 2
     assert config.dataset.splits.fit == "fit_shots"
     assert config.settings["dataset.sampling_seed"] == "seed"
+
+
+@pytest.mark.parametrize(("model", "rate"), [("clip_mini", 1e-3), ("vit_mini", 1e-2)])
+def test_rates_of_mini_fewshot_were_looked_at_on_both_embedded_backbones(
+    compose_train: Compose, model: str, rate: float
+) -> None:
+    config = check_config(compose_train("dataset=mini_fewshot/texture", f"model={model}"))
+    assert config.optimizer.lr == rate
+    assert untuned_rate(config) == ""
+    other = check_config(compose_train("dataset=mini/texture", "model=clip_mini"))
+    assert "is not tuned for clip_mini" in untuned_rate(other)
 
 
 def test_fewshot_real_draws_anew_for_each_seed(compose_train: Compose) -> None:

@@ -40,19 +40,26 @@ class SweepConfig:
 
 @dataclass(frozen=True)
 class LauncherConfig(Group, key="launcher"):
-    """``launcher``: what ``hydra/launcher=local`` and ``=packed`` make of this machine.
+    """``launcher``: what ``hydra/launcher=local``, ``=packed`` and ``=ray`` make of machines.
 
     Attributes:
         gpus: ``all``, or a list of those that this process sees: ``[0,2]``.
         jobs_per_gpu: jobs that share a GPU.
         cpu_slots: jobs at a time where the device is the CPU; ``auto`` is half the cores.
         pack: of ``packed``, how many runs share each step; ``auto`` is as many as memory allows.
+        address: of the Ray cluster: ``auto`` is the one that this machine is part of, ``local`` one
+            of this machine alone, begun for the sweep.
+        gpu_fraction: the part of a GPU that a job asks Ray for.
+        cpus: the CPUs that a job asks Ray for.
     """
 
     gpus: Any = "all"
     jobs_per_gpu: Annotated[int, Limits(least=1, most=MAX_SLOTS)] = 1
     cpu_slots: Any = "auto"
     pack: Any = "auto"
+    address: str = "auto"
+    gpu_fraction: Annotated[float, Limits(above=0, most=1)] = 1.0
+    cpus: Annotated[int, Limits(least=1, most=MAX_SLOTS)] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
