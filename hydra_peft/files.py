@@ -230,6 +230,23 @@ def content_of(path: Path, most: int, *, links: bool = False, tail: bool = False
         raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
 
 
+def text_of(path: Path, most: int = 2**24) -> str:
+    """Return the text in the file ``path``, which a user names: UTF-8 of at most ``most`` bytes.
+
+    Raises:
+        UserError: it is not there, no regular file, too large, or no such text.
+    """
+    content = content_of(path, most, links=True)
+    if content is None:
+        raise UserError(f"cannot read {path}: {os.strerror(errno.ENOENT)}.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is no text in UTF-8 ({error.reason} at byte {error.start}): save it as such."
+        ) from None
+
+
 def sha256_of(path: Path, *, links: bool = False) -> str:
     """Return the sha256 of the regular file ``path`` in hexadecimal digits.
 

@@ -41,8 +41,9 @@ few_images.remember()
 ROOT = Path(__file__).resolve().parent.parent
 #: the longest first
 LONGEST = (
-    *("test_matrix.py", "test_train.py", "test_resume.py", "test_experiments.py", "test_vtab1k.py"),
-    *("test_run.py", "test_sweeper.py", "test_distributed.py", "test_suites.py"),
+    *("test_matrix.py", "test_report_page.py", "test_train.py", "test_resume.py", "test_run.py"),
+    *("test_distributed.py", "test_suites.py", "test_vtab1k.py", "test_sweeper.py"),
+    *("test_experiments.py", "test_tuning.py", "test_malformed.py", "test_glue_runs.py"),
 )
 
 

@@ -6,14 +6,15 @@ from typing import Any
 
 from xdist.scheduler import LoadFileScheduling
 
-#: starts of files' paths; the tests of each line share a browser, or what torch.compile sets up
+#: starts of files' paths; these share a browser, and those what torch.compile and peft set up
 TOGETHER = (
     ("tests/report/",),
     (
         *("tests/methods/test_matrix", "tests/methods/test_adapter.py", "tests/methods/test_noah"),
         *("tests/training/test_compiling", "tests/training/test_gpu_compiling"),
         *("tests/adapters/test_low_rank_update", "tests/adaptation/test_wrappers"),
-        "tests/export/",
+        *("tests/export/", "tests/adaptation/test_peft_loading", "tests/methods/test_on_roberta"),
+        *(f"tests/methods/test_{name}.py" for name in ("dora", "ia3", "lora", "vera")),
     ),
 )
 

@@ -49,8 +49,12 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     parser = OverridesParser.create(config_loader=loader)
     typed = _as_typed(config.hydra.overrides.task)
     jobs: list[list[str]] = []
-    for chosen in ({}, *more):
-        swept = [_parameter(k, v, parser) for k, v in {**parameters, **chosen}.items()]
+    for number, chosen in enumerate(({}, *more)):
+        where = dict.fromkeys(chosen, f"hydra.sweeper.beside[{number - 1}]")
+        swept = [
+            _parameter(key, value, parser, where.get(key, "hydra.sweeper.params"))
+            for key, value in {**parameters, **chosen}.items()
+        ]
         others = [word for word in typed if _key(word) not in chosen]
         jobs += _product([*swept, *others], parser, loader)
     return jobs
@@ -90,15 +94,15 @@ def _product(
     return jobs
 
 
-def _parameter(key: str, value: object, parser: OverridesParser) -> str:
-    """Return the override that ``hydra.sweeper.params.<key>`` stands for, checked by itself."""
+def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> str:
+    """Return the override that ``<where>.<key>`` stands for, checked by itself."""
     override = f"{key}={value}"
     try:
         parser.parse_override(override)
     except HydraException as error:
         reason = " ".join(str(error).splitlines()[0].split()).rstrip(".")
         raise UserError(
-            f"hydra.sweeper.params.{override} is not understood ({reason}): it must be what could "
+            f"{where}.{override} is not understood ({reason}): it must be what could "
             f"be typed as {key}=..., such as '0,1' or 'range(0,3)'."
         ) from None
     return override

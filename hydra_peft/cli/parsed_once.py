@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
-import os
+from pathlib import Path
 
 import omegaconf
 from hydra._internal import defaults_list as tree
@@ -18,6 +18,10 @@ from hydra.core.default_element import InputDefault
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, grammar_parser
+
+from hydra_peft.errors import UserError
+from hydra_peft.files import text_of
+from hydra_peft.plain_text import in_one_line
 
 #: interpolations that are kept; the yaml files of a config have some fifty
 KEPT = 4096
@@ -41,14 +45,19 @@ def _files_once() -> None:
     parsed: dict[tuple[object, ...], ConfigResult] = {}
 
     def load_once(self: ConfigSource, config_path: str) -> ConfigResult:
+        file = Path(self.path, self._normalize_file_name(config_path))
         try:
-            told = os.stat(os.path.join(self.path, self._normalize_file_name(config_path)))
+            told = file.stat()
         except OSError:
             return load(self, config_path)  # which says what is wrong
         stamp = (told.st_mtime_ns, told.st_size, told.st_ino)
         key = (self.path, self.provider, config_path, *stamp)
         if key not in parsed:
-            parsed[key] = load(self, config_path)
+            text_of(file)  # says which file it is that is no text
+            try:
+                parsed[key] = load(self, config_path)
+            except (OSError, ValueError) as error:  # nothing but a number; one of 5000 digits
+                raise UserError(f"{file} is no config: {in_one_line(str(error))}.") from None
         return copy.deepcopy(parsed[key])
 
     source.load_config = load_once  # type: ignore[method-assign]

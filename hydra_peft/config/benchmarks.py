@@ -16,6 +16,7 @@ from hydra_peft.config.paper_tables import Paper
 from hydra_peft.config.text import from_yaml
 from hydra_peft.config.typed import typed
 from hydra_peft.errors import UserError, placed
+from hydra_peft.files import text_of
 
 #: the folder of a config root that has a file for each benchmark
 FOLDER = "benchmark"
@@ -153,7 +154,7 @@ def _files(folders: Sequence[Path]) -> list[Path]:
 
 @functools.cache
 def _read(path: Path) -> Benchmark:
-    values = from_yaml(path.read_text(encoding="utf-8"), str(path))
+    values = from_yaml(text_of(path), str(path))
     usual = {"name": path.stem, "title": path.stem, "means": dict(_MEANS)}
     if values.get("name", path.stem) != path.stem:
         raise UserError(f"{path} says name: {values['name']}: a benchmark is called as its file.")

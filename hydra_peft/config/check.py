@@ -24,6 +24,7 @@ from hydra_peft.config.typed_grid import whole_grid
 from hydra_peft.data.sources import options_class
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError
+from hydra_peft.files import whole_texts
 from hydra_peft.plain_text import quoted
 from hydra_peft.plugins import use, used
 from hydra_peft.trackers import Tracker, tracker_class
@@ -74,6 +75,12 @@ def _typed_groups(config: DictConfig, raw: dict[str, Any], resolved: Resolved) -
     """Return the typed groups and single values of a run by key."""
     _check_keys(raw)
     texts = {key: repr(value) for key, value in raw.items()}
+    for key, text in texts.items():
+        if "\\ud" in text and whole_texts(raw[key]) != raw[key]:
+            raise UserError(
+                f"{key} has half a character ('\\ud800' to '\\udfff'), which no text in UTF-8 "
+                "has, and a run's config is written in it."
+            )
     single = {
         key: resolved.get(key, texts, functools.partial(single_value, config, key))
         for key, value in raw.items()

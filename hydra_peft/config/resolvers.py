@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from hydra_peft.checkout import PACKAGE, ROOT, conf_roots, option
+from hydra_peft.files import text_of
 
 
 def register_resolvers() -> None:
@@ -63,7 +64,7 @@ def benchmark_of(dataset: str) -> str:
     """Return the benchmark of ``conf/dataset/<dataset>.yaml``; empty of a user's own folder's."""
     # Not parsed: that takes longer than all the rest of a composition.
     paths = (root / "dataset" / f"{dataset}.yaml" for root in conf_roots())
-    text = next((path.read_text("utf-8") for path in paths if path.is_file()), "")
+    text = next((text_of(path) for path in paths if path.is_file()), "")
     found = re.search(r"^benchmark: *([\w-]+)", text, re.MULTILINE)
     return found[1] if found else ""
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: so many tasks are named in a caption, and so many names in a sentence
 _FEW, _FEW_NAMES = 7, 4
+#: more than any rank
+_NO_RANK = 10**6
 _RANKS = ("method.rank", "method.rank_parallel", "method.rank_sequential")
 
 
@@ -313,5 +315,10 @@ def _shape(row: Row) -> str:
 
 
 def ranks_of(row: Row) -> tuple[int, int]:
-    """Return the rank of the parallel and of the sequential branch; 0 where there is none."""
-    return int(row.method.get("rank_parallel", 0)), int(row.method.get("rank_sequential", 0))
+    """Return the rank of the parallel and of the sequential branch; 0 where there is none.
+
+    A record may have anything there.
+    """
+    found = (row.method.get(f"rank_{branch}") for branch in ("parallel", "sequential"))
+    parallel, sequential = (n if type(n) is int and 0 < n < _NO_RANK else 0 for n in found)
+    return parallel, sequential

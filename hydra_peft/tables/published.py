@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from hydra_peft.errors import UserError
+from hydra_peft.files import text_of
 from hydra_peft.finite import decimal_number
 
 #: how a cell without a number is written
@@ -91,13 +92,7 @@ def read_published(path: Path) -> PublishedTable:
     Raises:
         UserError: the file is missing or damaged.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"cannot read the published table {path}: {reason}; it comes with the repository."
-        ) from None
+    text = text_of(path)
     lines = [line for line in csv.reader(io.StringIO(text)) if line]
     if len(lines) < 2 or len(set(lines[0])) != len(lines[0]):
         raise UserError(f"{path} is not a table with distinct column names and rows: edited?")

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 import timm
 import torch
+from lazy_peft import peft
 from torch import nn
 
 import hydra_peft
 from hydra_peft.errors import UserError
 from hydra_peft.export.to_peft import write_peft_folder
 from hydra_peft.tensor_files import read_tensors, write_tensors
-
-peft = pytest.importorskip("peft", reason="peft is not installed: pip install 'hydra-peft[peft]'")
 
 SHAPE = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 2, "num_heads": 2}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import pickle
 from collections.abc import Callable
@@ -24,8 +25,13 @@ from hydra_peft.errors import UserError
 SHAPE = {"img_size": 32, "depth": 2, "embed_dim": 48}
 
 
+@functools.cache
+def _built(**changes: int) -> nn.Module:
+    return build_architecture("vit_tiny_patch16_224", {**SHAPE, **changes})
+
+
 def vit(**changes: int) -> nn.Module:
-    model = build_architecture("vit_tiny_patch16_224", {**SHAPE, **changes})
+    model = copy.deepcopy(_built(**changes))
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.1)
     return model.eval()

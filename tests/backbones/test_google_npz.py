@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import io
 import tracemalloc
 import warnings
@@ -28,8 +30,13 @@ QUERY = f"{BLOCK}/MultiHeadDotProductAttention_1/query/kernel"
 FC1 = f"{BLOCK}/MlpBlock_3/Dense_0/kernel"
 
 
+@functools.cache
+def _built(**changes: Any) -> nn.Module:
+    return build_architecture("vit_tiny_patch16_224", {**SHAPE, **changes})
+
+
 def vit(**changes: Any) -> nn.Module:
-    model = build_architecture("vit_tiny_patch16_224", {**SHAPE, **changes})
+    model = copy.deepcopy(_built(**changes))
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.1)
     return model.eval()

@@ -58,21 +58,26 @@ def from_scratch(config: DictConfig, loader: ConfigLoader, job: tuple[str, ...])
         return one_sentence(error)
 
 
+#: jobs whose words act on each other
+ENTANGLED = [
+    # Each of these groups takes values from another, and some options do not exist.
+    ("protocol=paper,clean", "scheduler=cosine,by_protocol", "dataset=svhn,nowhere"),
+    ("method=lora,hydra", "optimizer.weight_decay=${seed},${oc.env:HOME}", "seed=1,2"),
+    # Protocol and method choose a recipe, where there is one.
+    ("method=hydra,fact_tk", "protocol=clean,released", "dataset=dtd,mini/digits"),
+    # Two words that act on the same key, and one that takes a whole group away.
+    ("+dataset@data.other=dtd,svhn", "data=default,default", "method=lora,full"),
+]
+MORE = [
+    ("method=lora,linear", "dataset=dtd,mini/digits", "seed=0,1", "+model.arguments.x=[1,a]"),
+    ("model=timm,vit_mini", "method=lora,hydra", "model.architecture=a,b"),
+    ("precision=???,${nothing},fp32", "method=lora,linear"),
+    ("~optimizer", "method=lora,full", "data=default,nowhere"),
+]
+
+
 @pytest.mark.parametrize(
-    "words",
-    [
-        ("method=lora,linear", "dataset=dtd,mini/digits", "seed=0,1", "+model.arguments.x=[1,a]"),
-        # Each of these groups takes values from another, and some options do not exist.
-        ("protocol=paper,clean", "scheduler=cosine,by_protocol", "dataset=svhn,nowhere"),
-        ("model=timm,vit_mini", "method=lora,hydra", "model.architecture=a,b"),
-        ("method=lora,hydra", "optimizer.weight_decay=${seed},${oc.env:HOME}", "seed=1,2"),
-        ("precision=???,${nothing},fp32", "method=lora,linear"),
-        # Protocol and method choose a recipe, where there is one.
-        ("method=hydra,fact_tk", "protocol=clean,released", "dataset=dtd,mini/digits"),
-        # Two words that act on the same key, and one that takes a whole group away.
-        ("+dataset@data.other=dtd,svhn", "data=default,default", "method=lora,full"),
-        ("~optimizer", "method=lora,full", "data=default,nowhere"),
-    ],
+    "words", [*ENTANGLED, *(pytest.param(words, marks=pytest.mark.long) for words in MORE)]
 )
 def test_sharing_equals_composing_from_scratch(root: Path, words: tuple[str, ...]) -> None:
     with master(root / "conf", *words) as (config, loader):
@@ -172,6 +177,15 @@ def test_jobs_beside_the_product_differ_in_several_keys(root: Path) -> None:
             pytest.raises(UserError, match=r"hydra\.sweeper\.beside.* no (list|mapping)"),
         ):
             expand(config, loader)
+
+
+def test_a_value_beside_the_product_is_named_where_it_stands(root: Path) -> None:
+    words = ("hydra.sweeper.beside=[{},{train:{epochs:1}}]",)
+    with (
+        master(root / "conf", *words) as (config, loader),
+        pytest.raises(UserError, match=r"^hydra\.sweeper\.beside\[1\]\.train=.* is not understood"),
+    ):
+        expand(config, loader)
 
 
 def test_an_override_that_is_no_text_is_refused() -> None:

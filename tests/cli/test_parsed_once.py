@@ -10,6 +10,7 @@ from hydra._internal.sources_registry import SourcesRegistry
 from omegaconf import OmegaConf
 
 from hydra_peft.cli.parsed_once import parse_once
+from hydra_peft.errors import UserError
 
 
 def test_a_file_is_parsed_again_only_once_it_changed(
@@ -30,6 +31,23 @@ def test_a_file_is_parsed_again_only_once_it_changed(
     file.write_text("b: 22\nc: ${b}\n")
     assert source.load_config("a").config.c == 22
     assert len(parsed) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a: l\xe4ufe", r"a\.yaml is no text in UTF-8 \(invalid continuation byte at byte 4\)"),
+        ("a: b".encode("utf-16"), "is no text in UTF-8"),
+        (b"5\n", r"a\.yaml is no config: Invalid loaded object type: int"),
+        (b"a: " + b"9" * 5000, r"a\.yaml is no config: Exceeds the limit"),
+    ],
+)
+def test_a_file_that_is_no_config_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    parse_once()
+    source = SourcesRegistry.instance().resolve("file")("own", f"file://{tmp_path}")
+    (tmp_path / "a.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        source.load_config("a")
 
 
 def test_an_interpolation_is_resolved_anew_where_it_stands() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fabricated_runs import put
 
+from hydra_peft.cli import report
 from hydra_peft.cli.report import _going_on, _pictures
 from hydra_peft.figures import CollectionFigure
 from hydra_peft.runs.collection import Collection, collect
@@ -24,11 +25,14 @@ def call(root: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[
     )
 
 
-def test_a_page(root: Path, tmp_path: Path) -> None:
+def test_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(tmp_path / "runs")
-    done = call(root, "runs=runs", "out=new/page.html", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("written: new/page.html (0.")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["report.py", "runs=runs", "out=new/page.html"])
+    assert report.main() == 0
+    assert capsys.readouterr().out.startswith("written: new/page.html (0.")
     text = (tmp_path / "new" / "page.html").read_text()
     assert text.startswith("<!DOCTYPE html>")
     assert text.count("hydra r=2+2") >= 3

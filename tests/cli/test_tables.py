@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from covering import pairs
 from fabricated_runs import agreeing
 from flat_results import fields, flat
 
@@ -98,20 +99,23 @@ def test_one_table_a_protocol_unless_one_is_chosen(
     assert capsys.readouterr().out.count("###") == 1
 
 
-@pytest.mark.parametrize("table", [[], ["table=8"]])
-@pytest.mark.parametrize("form", ["markdown", "csv", "latex", "html"])
+#: the table of what was measured, and one of the paper's
+TABLES = {"measured": [], "paper's": ["table=8"]}
+
+
+@pytest.mark.parametrize(("table", "form"), pairs(TABLES, ["markdown", "csv", "latex", "html"]))
 def test_overrides_are_told_whatever_the_format(
     runs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    table: list[str],
+    table: str,
     form: str,
 ) -> None:
     record = read_record(runs / "clean")
     settings = {"train.epochs": 2, "data.normalization": "imagenet", "optimizer.lr": "recipe"}
     write_record(dataclasses.replace(record, settings=settings), runs / "clean")
-    arguments = [*table, f"format={form}", f"runs={runs}", f"out={tmp_path}/out"]
+    arguments = [*TABLES[table], f"format={form}", f"runs={runs}", f"out={tmp_path}/out"]
     assert call(monkeypatch, *arguments) == 0
     printed = capsys.readouterr().out
     assert "data.normalization=imagenet, train.epochs=2" in printed
@@ -152,19 +156,20 @@ def test_only_chosen_tasks_and_methods(
     assert "linear" not in printed
 
 
-@pytest.mark.parametrize("table", [[], ["table=8"]])
-@pytest.mark.parametrize(("form", "ending"), [("csv", "csv"), ("latex", "tex"), ("html", "html")])
+ENDINGS = {"csv": "csv", "latex": "tex", "html": "html"}
+
+
+@pytest.mark.parametrize(("table", "form"), pairs(TABLES, ENDINGS))
 def test_a_format_is_printed_and_written_alone(
     runs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    table: list[str],
+    table: str,
     form: str,
-    ending: str,
 ) -> None:
-    out = tmp_path / "out"
-    arguments = [*table, f"format={form}", f"runs={runs}", f"out={out}", "name=x"]
+    ending, out = ENDINGS[form], tmp_path / "out"
+    arguments = [*TABLES[table], f"format={form}", f"runs={runs}", f"out={out}", "name=x"]
     assert call(monkeypatch, *arguments) == 0
     printed = capsys.readouterr()
     assert [path.name for path in out.iterdir()] == [f"x.{ending}"]
@@ -214,4 +219,4 @@ def test_missing_published_numbers_are_one_sentence(
 ) -> None:
     monkeypatch.setattr(paper_tables, "PUBLISHED", tmp_path)
     assert call(monkeypatch, "table=8", f"runs={tmp_path}", f"out={tmp_path}/out") == 2
-    assert "cannot read the published table" in capsys.readouterr().err
+    assert f"error: cannot read {tmp_path}/" in capsys.readouterr().err

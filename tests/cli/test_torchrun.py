@@ -209,6 +209,8 @@ def test_a_process_that_fails_ends_the_run(
     assert f"error: {failed['error'].removeprefix('PeerLost: ')}" in err
 
 
+# What refuses them is tried below, in the tests' own process.
+@pytest.mark.long
 def test_a_sweep_is_refused_once_and_nothing_is_started(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:

@@ -189,12 +189,15 @@ def environment() -> dict[str, str]:
     return {**os.environ, "HF_HUB_OFFLINE": "1"}
 
 
+# In the quick tests a signal comes to a run in their own process: test_resume.py, test_start.py.
+@pytest.mark.long
 def test_ctrl_c_in_the_middle_of_a_run(root: Path, tmp_path: Path) -> None:
     write_task(tmp_path / "svhn", classes=10)
     command = [
         sys.executable,
         str(root / "scripts/train.py"),
         *("dataset=svhn", "data.allow_partial=true", f"paths.data={tmp_path}"),
+        *("model.pretrained=false", "+model.arguments.depth=1"),
         "train.epochs=10000",
         f"paths.runs={tmp_path}/runs",
         f"paths.cache={tmp_path}/cache",
@@ -273,6 +276,8 @@ def test_without_optuna_nothing_starts(
         assert results(tmp_path) == []
 
 
+# test_package.py looks at what modules import, in the quick tests.
+@pytest.mark.long
 def test_using_the_library_does_not_load_the_runner() -> None:
     probe = (
         "import sys, torch, hydra_peft\n"

@@ -60,7 +60,7 @@ def test_the_nineteen_tasks(root: Path) -> None:
         assert f"dataset: glob(*,exclude=[{','.join(sorted(others))}])" in text
 
 
-@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.long)])
 def test_from_prepared_root_to_tables(
     every: int,
     tmp_path: Path,

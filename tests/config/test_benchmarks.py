@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -202,4 +203,16 @@ def test_a_malformed_benchmark_is_one_sentence(tmp_path: Path, text: str, told: 
     text = text if "groups" in text else f"groups: {{a: {{b: null}}}}\n{text}"
     (tmp_path / "benchmark" / "bad.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=told):
+        find_benchmark("bad", [tmp_path])
+
+
+def test_a_benchmark_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "benchmark").mkdir()
+    path = tmp_path / "benchmark" / "bad.yaml"
+    path.write_bytes(b"title: l\xe4ufe")
+    with pytest.raises(UserError, match=r"bad\.yaml is no text in UTF-8"):
+        find_benchmark("bad", [tmp_path])
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError, match=r"bad\.yaml"):
         find_benchmark("bad", [tmp_path])

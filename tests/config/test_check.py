@@ -98,6 +98,8 @@ VALIDATION = "protocol=validation"
         (["seed=-1"], "seed=-1 is not allowed"),
         (["seed=true"], "seed=true is not allowed: it must be a whole number"),
         (["seed=null"], "seed=null is not allowed: it must be a whole number"),
+        (['paths.runs="/x/\ud800"'], r"paths has half a character \('\\ud800' to '\\udfff'\)"),
+        (["method.targets=['\udcff']"], "method has half a character"),
         (["device=null"], "device=null is not allowed: it must be a text"),
         (["device=gpu"], "device=gpu is not allowed: it must be one of auto, cpu, cuda"),
         (["precision=fp16"], "one of auto, fp32, bf16"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from lazy_peft import peft
 from torch import nn
 
 import hydra_peft
@@ -19,8 +20,6 @@ from hydra_peft.errors import UserError
 from hydra_peft.export.peft_form import target_modules
 from hydra_peft.export.to_peft import write_peft_folder
 from hydra_peft.tensor_files import read_tensors
-
-peft = pytest.importorskip("peft", reason="peft is not installed: pip install 'hydra-peft[peft]'")
 
 ASSET = Path(hydra_peft.__file__).parent / "assets/vit_mini.safetensors"
 ALL = ["attn.qkv", "attn.proj", "mlp.fc2"]

@@ -67,9 +67,9 @@ def test_numbers_and_summary(compose_train: Compose, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "branches"),
     [
-        (["method=lora", "method.rank=1"], ["A"]),
+        (["method=lora", "method.rank=1", "method.targets=[blocks.2.mlp.fc2]"], ["A"]),
         (["method=seqlora", "method.targets=[blocks.1.mlp.fc2]"], ["B W0"]),
-        (["method=hydra", "method.targets=[attn.qkv,mlp.fc1]"], ["A", "B W0"]),
+        (["method=hydra", "method.targets=[blocks.3.attn.qkv,blocks.3.mlp.fc1]"], ["A", "B W0"]),
     ],
 )
 def test_other_methods_and_layers(
@@ -86,11 +86,12 @@ def test_other_methods_and_layers(
 
 
 def test_an_untrained_run_is_undefined_and_drawn(compose_train: Compose, tmp_path: Path) -> None:
-    found = data(put_model(compose_train, tmp_path / "run", "model.pretrained=false", std=0))
+    words = ("model.pretrained=false", "method.targets=[blocks.3.attn.proj,blocks.3.mlp.fc2]")
+    found = data(put_model(compose_train, tmp_path / "run", *words, std=0))
     assert bool(found.table["similarity"].isna().all())
     assert "RANDOM WEIGHTS" in found.caption
     assert FIGURE.draw(found).get_suptitle() == "RANDOM WEIGHTS"
-    assert sum("undefined in 10 layers" in note for note in found.notes) == 4
+    assert sum("undefined in 2 layers" in note for note in found.notes) == 4
     assert render(FIGURE.draw(found), "png").startswith(b"\x89PNG")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from covering import pairs
 from made_up import put, scores
 from matplotlib.text import Text
 
@@ -12,6 +13,7 @@ from hydra_peft.figures import find_figure, save
 from hydra_peft.figures._style import COLUMN, PAGE, in_lines, text_width
 from hydra_peft.runs.record import Record
 
+FIGURES = ["pareto", "curves", "gain", "ranks"]
 FEW = {"a": [80.0, 82.0, 81.0], "b": [50.0, 54.0, 51.0]}
 MANY = {f"{name}{n}": [50.0 + n, 55.0] for n in range(2) for name in ("long_name_", "b", "c")}
 LONG = {"a_name_of_a_task_with_some_sixty_letters_in_it_and_then_more": [50.0, 51.0], "b": [9.0, 8]}
@@ -33,8 +35,17 @@ def runs(kind: str) -> list[Record]:
     return made
 
 
-@pytest.mark.parametrize("kind", ["one run", "few", "many", "long"])
-@pytest.mark.parametrize("name", ["pareto", "curves", "gain", "ranks"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *pairs(FIGURES, ["long", "many"]),
+        *(
+            pytest.param(name, kind, marks=pytest.mark.long)
+            for name in FIGURES
+            for kind in ("one run", "few")
+        ),
+    ],
+)
 def test_nothing_overlaps(tmp_path: Path, name: str, kind: str) -> None:
     figure = find_figure(name)
     settings = {"baseline": "lora r=4"} if name == "gain" else {}
@@ -57,7 +68,9 @@ def test_nothing_overlaps(tmp_path: Path, name: str, kind: str) -> None:
             )
 
 
-@pytest.mark.parametrize("name", ["pareto", "curves", "gain", "ranks"])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.long] * (n in ("gain", "ranks"))) for n in FIGURES]
+)
 def test_names_are_no_formulas(tmp_path: Path, name: str) -> None:
     hostile = {"a$b^^$c": [50.0, 51.0], "$1 and $2": [60.0, 61.0]}
     made = [run for rank in (4, 8) for run in scores("hydra", hostile, rank=rank)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from made_up import made_up, put, scores
@@ -12,12 +13,13 @@ from made_up import made_up, put, scores
 from hydra_peft.errors import UserError
 from hydra_peft.figures import all_figures, find_figure
 from hydra_peft.figures._base import CollectionFigure
-from hydra_peft.figures._sheets import Selection, choose, complete_part
+from hydra_peft.figures._sheets import Selection, choose, complete_part, ranks_of
 from hydra_peft.runs.collection import Collection
 from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.labels import RANDOM
 from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.parts import parts
+from hydra_peft.tables.rows import Row
 
 #: everything that is never compared, and how a run has it
 APART: dict[str, dict[str, Any]] = {
@@ -134,3 +136,9 @@ def test_rows_are_called_as_in_tables_where_a_stray_has_other_settings(tmp_path:
     assert sorted(drawn.label(row) for row in drawn.table.rows) == sorted(labels[:1] + labels[2:])
     assert drawn.caption.endswith("; all with train.epochs=5.")
     assert drawn.left_out == ("Left out: lora r=4 (train.epochs=9) [no run on b].",)
+
+
+@pytest.mark.parametrize("odd", [None, "x", -1, True, 2.5, [2], 10**400])
+def test_ranks_that_are_none_are_not_drawn(odd: object) -> None:
+    row = SimpleNamespace(method={"rank_parallel": odd, "rank_sequential": 3})
+    assert ranks_of(cast(Row, row)) == (0, 3)

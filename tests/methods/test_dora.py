@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 
-import peft
 import pytest
 import torch
+from lazy_peft import peft
 from stock_vit import vit_b16
 from torch import Tensor, nn
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 
-import peft
 import pytest
 import timm
 import torch
-from peft.tuners.ia3 import IA3Layer
+from lazy_peft import peft
 from stock_vit import images, small_vit, vit_b16
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,7 +37,7 @@ def as_peft(fresh: nn.Module, own: dict[str, nn.Parameter], parts: list[str]) ->
     config = peft.IA3Config(target_modules=["qkv", "fc2"], feedforward_modules=["fc2"])
     theirs = peft.get_peft_model(copy.deepcopy(fresh), config).base_model.model
     for name, layer in theirs.named_modules():
-        if isinstance(layer, IA3Layer):
+        if isinstance(layer, peft.tuners.ia3.IA3Layer):
             scale = own[name].detach()
             if name.endswith("qkv") and parts:
                 pieces = dict(zip(parts, scale.chunk(len(parts)), strict=True))

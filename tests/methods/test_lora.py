@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import peft
 import pytest
 import torch
+from lazy_peft import peft
 from safetensors.torch import load_file, save_file
 from stock_vit import small_vit, vit_b16
 from timm.models import tiny_vit

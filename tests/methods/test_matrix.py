@@ -188,13 +188,12 @@ def test_hooks_on_frozen_layers_are_called(trained: nn.Module) -> None:
     assert {id(base) for base in bases} == {id(module) for module in seen}
 
 
-#: one of each kind: branches, shared factors, prompts, every operation, a subnet; of variants there
-#: is one behind a module
-COMPILED = ("hydra", "fact_tt", "vpt_deep", "ssf", "noah")
+#: one of each kind: branches, prompts, every operation; of variants there is one behind a module
+COMPILED = ("hydra", "vpt_deep", "ssf")
 
 
 #: that take longer, or are alike: a few of them for each method
-SOME = (["checkpointing", "resumes"], [*FAMILIES])
+SOME = (["bf16", "checkpointing", "resumes"], [*FAMILIES])
 
 
 def tried() -> list[Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import peft
 import pytest
 import torch
+from lazy_peft import peft
 from safetensors.torch import load_file
 from stock_vit import vit_b16
 from torch import Tensor, nn

@@ -34,10 +34,10 @@ def rebuild(folder: Path, cache: Path):  # type: ignore[no-untyped-def]
     [
         ["method=hydra", "method.scale=4.5"],
         ["method=lora", "model.pretrained=true", "~model.arguments.depth", "seed=3"],
-        ["method=seqlora", "method.rank=3"],
         ["method=linear"],
         ["method=full"],
-        ["method=lora", "precision=bf16"],
+        pytest.param(["method=seqlora", "method.rank=3"], marks=pytest.mark.long),
+        pytest.param(["method=lora", "precision=bf16"], marks=pytest.mark.long),
     ],
 )
 def test_same_score(do: Do, shared_cache: Path, tmp_path: Path, overrides: list[str]) -> None:

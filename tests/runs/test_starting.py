@@ -39,9 +39,27 @@ def start(folder: Path) -> str:
     return f"init_from={override_value(str(folder))}"
 
 
+@pytest.fixture(scope="module")
+def origins() -> dict[tuple[str, ...], Outcome]:
+    """A trained adapter by the words of its model."""
+    return {}
+
+
 @pytest.fixture
-def origin(do: Do) -> Outcome:
-    return do("method=hydra", "train.epochs=1")
+def origin(
+    do: Do,
+    model: list[str],
+    origins: dict[tuple[str, ...], Outcome],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Outcome:
+    """A copy of it among the test's own runs."""
+    if tuple(model) not in origins:
+        kept = tmp_path_factory.mktemp("origin")
+        origins[tuple(model)] = do("method=hydra", "train.epochs=1", f"paths.runs={kept}")
+    done = origins[tuple(model)]
+    folder = tmp_path / "runs" / Path(*done.folder.parts[-3:])
+    return dataclasses.replace(done, folder=Path(shutil.copytree(done.folder, folder)))
 
 
 def test_the_adapter_is_taken_and_the_head_is_fresh(

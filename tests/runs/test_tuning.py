@@ -93,7 +93,7 @@ def test_trials_share_data_and_frozen_features_and_score_as_runs_alone(
 
     counted("hydra_peft.runs.shared", "load_splits")
     counted("hydra_peft.runs.feed", "head_inputs")
-    config = configure(f"method={method}", *TUNE[:2], "train.epochs=1")
+    config = configure(f"method={method}", *TUNE, "protocol.grid.method.scale=[1]")
     outcome = run_protocol(config)
     # The trials' data, then the final run's; of each what is trained on and what is scored.
     assert (calls.count("load_splits"), calls.count("head_inputs")) == (2, computed)
