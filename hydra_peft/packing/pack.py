@@ -100,6 +100,7 @@ class Pack:
         groups: dict[Hashable, list[_Request]] = {}
         for request in waiting:
             groups.setdefault(_group(request), []).append(request)
+        self._models = {key: model for key, model in self._models.items() if key in groups}
         for key, group in groups.items():
             self._serve(key, group)
         self.turn.notify_all()

@@ -6,6 +6,7 @@ and images anew would take longer than training.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -22,6 +23,30 @@ T = TypeVar("T")
 Splits = tuple[Split, dict[str, Split]]
 
 
+class Kept:
+    """What was made for runs that go on, as long as one of them uses it.
+
+    Attributes:
+        made: by what it depends on.
+    """
+
+    def __init__(self) -> None:
+        self.made: dict[str, object] = {}
+        self._users: Counter[str] = Counter()
+
+    def take(self, key: str, make: Callable[[], object]) -> None:
+        """Count one more user of what ``make`` gives, which is called if there is none yet."""
+        if key not in self.made:
+            self.made[key] = make()
+        self._users[key] += 1
+
+    def release(self, key: str) -> None:
+        """Count one user less; nothing is kept for nobody."""
+        self._users[key] -= 1
+        if not self._users[key]:
+            del self.made[key], self._users[key]
+
+
 class Shared:
     """Data and features of runs in turn, kept while what they depend on stays the same.
 
@@ -29,11 +54,13 @@ class Shared:
 
     Args:
         member: of a pack, whose passes are shared too; None computes alone.
+        kept: where things are kept, the same of all members of a pack.
     """
 
-    def __init__(self, member: Member | None = None) -> None:
+    def __init__(self, member: Member | None = None, kept: Kept | None = None) -> None:
         self.member = member
-        self._made: dict[str, tuple[str, object]] = {}
+        self._kept = kept or Kept()
+        self._uses: dict[str, str] = {}
 
     def splits(
         self,
@@ -73,10 +100,13 @@ class Shared:
         return self._once(f"features of {name}", repr((data, model)), make)
 
     def _once(self, name: str, key: str, make: Callable[[], T]) -> T:
-        if name not in self._made or self._made[name][0] != key:
-            self._made.pop(name, None)  # first, for two would need twice the memory
-            self._made[name] = (key, make())
-        return cast(T, self._made[name][1])
+        key = f"{name}: {key}"
+        if self._uses.get(name) != key:
+            if (before := self._uses.pop(name, None)) is not None:
+                self._kept.release(before)  # first, for two would need twice the memory
+            self._kept.take(key, make)
+            self._uses[name] = key
+        return cast(T, self._kept.made[key])
 
 
 def _of_data(

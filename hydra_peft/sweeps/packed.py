@@ -62,6 +62,7 @@ class _Members:
     def __init__(self, jobs: Sequence[Job], launcher: LauncherConfig, device: str) -> None:
         from hydra_peft.packing.pack import Pack
         from hydra_peft.packing.room import MOST, Room
+        from hydra_peft.runs.shared import Kept
         from hydra_peft.training.devices import resolve_device
 
         self.claimed: list[Job] = []
@@ -70,6 +71,7 @@ class _Members:
         self._pack = Pack(self._grow)
         self._ends: queue.SimpleQueue[JobEnd | BaseException | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._kept = Kept()
         asked = launcher.pack
         self._most = MOST if asked == "auto" else int(asked)
         self._room = Room(resolve_device(device)) if asked == "auto" else None
@@ -145,7 +147,7 @@ class _Members:
         from hydra_peft.sweeps.one_job import do_job
 
         with self._pack.turn:
-            shared = Shared(Member(self._pack))
+            shared = Shared(Member(self._pack), self._kept)
             try:
                 while self._todo and not self._pack.stopped.is_set():
                     job = self._todo.popleft()

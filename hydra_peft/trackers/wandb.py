@@ -71,6 +71,8 @@ class WandB(Tracker):
             config={**start.config, "config_id": record.config_id},
             id=id,
             resume="allow" if start.known else None,
+            # Beside runs of a pack that go on: W&B would give theirs.
+            reinit="create_new",
             dir=str(start.folder),
             mode=mode,
             settings=wandb.Settings(console="off", silent=True, finish_timeout=WAITED),

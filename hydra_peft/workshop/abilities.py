@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -20,9 +20,13 @@ from torch.nn import functional as F
 
 import hydra_peft
 from hydra_peft.adapters.base import Adapter, NotMergeable
+from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.backbones.architectures import build_architecture
 from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
+from hydra_peft.export.peft_form import peft_form
 from hydra_peft.metrics import find_metric
+from hydra_peft.packing.model import why_alone
 from hydra_peft.runs.scoring import Scoring
 from hydra_peft.runs.state import TrainingState
 from hydra_peft.tasks.classification import Classification
@@ -30,10 +34,22 @@ from hydra_peft.training.batches import Feed
 from hydra_peft.training.loop import Recipe, train
 from hydra_peft.training.progress import EpochRecord, Progress
 
+#: family of models that take token ids
+TEXT = "text"
 YES, NO, NOTHING = "yes", "no", "nothing to merge"
 OTHER_TARGETS = "other targets"
+#: what people call adapters of peft, by its name for the type
+_PEFT = {"LORA": "LoRA", "VERA": "VeRA", "IA3": "IA3"}
 #: what a module that passes on what attention or an MLP computed stands for
 _KINDS = {"Identity": "sublayer"}
+
+
+def _text_encoder(num_classes: int, **arguments: Any) -> nn.Module:
+    """Return a RoBERTa in transformers' modules, which that package has to be there for."""
+    model: Any = build_architecture("roberta", arguments)
+    model.reset_classifier(num_classes)
+    return cast(nn.Module, model)
+
 
 #: tiny models of each family: what builds one, arguments, side of their images, and targets to try
 #: where a method's own match nothing
@@ -67,6 +83,19 @@ FAMILIES: dict[str, tuple[Callable[..., nn.Module], dict[str, Any], int, tuple[l
         {"img_size": 16, "patch_size": 8, "embed_dim": 32, "num_blocks": 2},
         16,
         (["mlp_channels"], ["mlp_channels.fc1", "mlp_channels.fc2"]),
+    ),
+    TEXT: (
+        _text_encoder,
+        {
+            "vocab_size": 40,
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+            "max_position_embeddings": 16,
+        },
+        8,
+        (["attention.self.query", "attention.self.value"], ["output.dense"], ["output"]),
     ),
 }
 
@@ -121,6 +150,17 @@ def as_trained(model: nn.Module) -> nn.Module:
                 change = torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype)
                 parameter.add_(0.03 * change)
     return model
+
+
+def inputs(family: str, dtype: torch.dtype) -> Any:
+    """Return what a model of ``family`` takes: images, or token ids and which of them are there."""
+    if family != TEXT:
+        return images(family, dtype=dtype)
+    draw = torch.Generator().manual_seed(4)
+    ids = torch.randint(4, 40, (3, FAMILIES[family][2]), generator=draw)
+    there = torch.ones_like(ids, dtype=torch.bool)
+    there[0, 5:] = 0
+    return {"input_ids": ids, "attention_mask": there}
 
 
 def images(family: str = "ViT", count: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -180,6 +220,25 @@ def unmerges(case: Case) -> str:
     assert found.keys() == state.keys(), "names are not those of before"
     assert all(torch.equal(found[name], state[name]) for name in state), "other bits"
     return "bit for bit"
+
+
+def in_peft(case: Case) -> str:
+    """Return what the peft library calls an adapter that computes the same."""
+    try:
+        options, _ = peft_form(case.trained())
+    except UserError:
+        return NO
+    return "DoRA" if options.get("use_dora") else _PEFT[options["peft_type"]]
+
+
+def packs(case: Case) -> str:
+    """Return whether runs share steps (``hydra/launcher=packed``): of other methods too, with one
+    frozen product where updates have a low rank, else each its own layers alone."""
+    model = case.adapted()
+    if why_alone(model) is not None:
+        return NO
+    low_rank = all(isinstance(adapter, LowRankLinear) for adapter in carriers(model))
+    return "one product" if low_rank else YES
 
 
 def in_bfloat16(case: Case) -> str:
@@ -283,14 +342,14 @@ def on_family(family: str) -> Callable[[Case], str]:
                 model = case.on(family, **named)
             except UserError:
                 continue
-            _check_computes(model.double(), images(family, dtype=torch.float64))
+            _check_computes(model.double(), inputs(family, torch.float64))
             return YES if targets is None else OTHER_TARGETS
         return NO
 
     return ability
 
 
-def _check_computes(model: nn.Module, x: Tensor) -> None:
+def _check_computes(model: nn.Module, x: Any) -> None:
     """Check that everything trained gets a gradient, and that merging, if any, changes nothing."""
     as_trained(model)
     hydra_peft.set_training_mode(model)
@@ -312,6 +371,8 @@ ABILITIES: dict[str, Callable[[Case], str]] = {
     "adapts": layer_types,
     "merges": merges,
     "unmerges": unmerges,
+    "in peft": in_peft,
+    "packs": packs,
     "bf16": in_bfloat16,
     "compiles whole": compiles,
     "checkpointing": checkpoints_gradients,

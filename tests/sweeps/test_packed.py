@@ -16,6 +16,7 @@ from hydra_peft.adaptation.storage import TENSORS
 from hydra_peft.packing.reasons import packed_line, why_not_packed
 from hydra_peft.packing.room import MOST, Room
 from hydra_peft.runs.record import Record, read_record
+from hydra_peft.runs.shared import Kept, Shared
 from hydra_peft.sweeps import packed, sequential
 from hydra_peft.sweeps.job import Job, JobEnd
 
@@ -129,3 +130,20 @@ def test_room_is_limited() -> None:
     assert not room.for_another(MOST)
     room._before = -(2**60)
     assert not room.for_another(2)
+
+
+def test_members_read_the_same_data_once_and_keep_it_as_long_as_one_uses_it() -> None:
+    kept = Kept()
+    first, second = Shared(kept=kept), Shared(kept=kept)
+    made: list[str] = []
+
+    def make(name: str) -> Callable[[], str]:
+        return lambda: made.append(name) or name  # type: ignore[func-returns-value]
+
+    assert [one._once("splits", "a", make("a")) for one in (first, second, first)] == ["a"] * 3
+    assert made == ["a"]
+    assert first._once("splits", "b", make("b")) == "b"
+    assert list(kept.made.values()) == ["a", "b"]
+    with pytest.raises(ZeroDivisionError):
+        second._once("splits", "c", lambda: 1 // 0)
+    assert list(kept.made.values()) == ["b"]

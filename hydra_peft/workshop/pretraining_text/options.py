@@ -21,7 +21,7 @@ class TextOptions:
 
     source: Path
     output: Path
-    epochs: int = 1
+    epochs: int = 8
     batch_size: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
