@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from hydra_peft.runs.collection import Collection
     from hydra_peft.runs.predictions import ClassPredictions
+    from hydra_peft.runs.record import Record
 
 #: methods whose cells have room for a number
 _NUMBERED = 12
@@ -130,17 +131,23 @@ def _with_predictions(
     Raises:
         UserError: no run has.
     """
+    from hydra_peft.runs.predictions import read_class_predictions
+
     wanted = {key: getattr(settings, key) for key in NAMES}
     chosen = select(dataclasses.replace(collection, others=[]), wanted)
     kept, without = [], dict[str, list[str]]()
     for run in chosen.completed:
         record = run.record
         if has_classes(run.folder, record):
-            kept.append(run)
-            continue
-        classifies = "correct" in record.counts
-        missing = why_none(record, record.split) or "it has no predictions.safetensors"
-        reason = missing if classifies else "it is no classification"
+            try:
+                read_class_predictions(run.folder)
+            except UserError as error:
+                reason = str(error).replace(f"{run.folder}/", "").rstrip(".")
+            else:
+                kept.append(run)
+                continue
+        else:
+            reason = _why_none(record)
         said = drawable(record)
         without.setdefault(reason, []).append(f"{said.label} on {said.task} {said.seed}")
     if not kept and chosen.completed:
@@ -152,11 +159,18 @@ def _with_predictions(
     return dataclasses.replace(chosen, completed=kept), without
 
 
+def _why_none(record: Record) -> str:
+    """Return why a run did not keep which class it took each example for."""
+    if "correct" not in record.counts:
+        return "it is no classification"
+    return why_none(record, record.split) or "it has no predictions.safetensors"
+
+
 def _read(sheet: Sheet, task: str) -> dict[str, dict[int, ClassPredictions]]:
     """Return the predictions of ``task`` by method and seed.
 
     Raises:
-        UserError: they are damaged, or two runs were scored on different examples.
+        UserError: two runs were scored on different examples.
     """
     import torch
 

@@ -117,6 +117,18 @@ def test_pairs_of_methods_and_of_seeds_by_hand(run: Run, tmp_path: Path) -> None
     assert (pair["seeds"], pair["pairs"]) == ("different", 2)
 
 
+def test_a_run_whose_predictions_were_edited_is_left_out_and_named(
+    run: Run, tmp_path: Path
+) -> None:
+    sweep(run, tmp_path)
+    edited = run(tmp_path, "bitfit", 0, SAID["lora"][0]) / "predictions.safetensors"
+    outputs = torch.full((4, 3), math.nan)
+    write_tensors(edited, {"outputs": outputs, "targets": torch.tensor(TARGETS)}, {"split": "test"})
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings())
+    assert set(data.table["method"]) == {"lora r=4", "hydra r=2+2"}
+    assert "bitfit on a 0 [predictions.safetensors has outputs that are not" in data.caption
+
+
 def test_gains_of_ensembles_by_hand(run: Run, tmp_path: Path) -> None:
     for seed, sure in ((0, 2.0), (1, 3.0)):  # the surer one of two that differ is believed
         for method, seeds in SAID.items():
