@@ -77,6 +77,6 @@ def test_documented_commands_have_known_keys(root: Path, script: str) -> None:
     commands = [c for text in texts for c in re.findall(rf"scripts/{script}\.py ([^#`\n]*)", text)]
     assert commands
     for command in commands:
-        keys = re.findall(r"'?([^\s'=]+)=", command)
+        keys = re.findall(r"'?([^\s'=\[]+)=", command)
         # One's own data is chosen by keys of the config.
         assert "dataset" in keys or set(keys) <= known, command

@@ -53,7 +53,9 @@ def call(
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["predict.py", f"run={folder}", "device=cpu", *words])
+        own = {word.split("=")[0] for word in words}
+        usual = [w for w in (f"run={folder}", "device=cpu") if w.split("=")[0] not in own]
+        monkeypatch.setattr(sys, "argv", ["predict.py", *usual, *words])
         return (predict.main(), *capsys.readouterr())
 
     return call

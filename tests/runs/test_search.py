@@ -22,6 +22,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.runs import tuning
 from hydra_peft.runs.record import read_record
 from hydra_peft.runs.search import Dimension, check_search, search, search_space, trials_of
+from hydra_peft.runs.shared import Shared
 from hydra_peft.runs.tuning import run_protocol, tries
 
 optuna = pytest.importorskip("optuna")
@@ -371,6 +372,6 @@ def test_a_search_for_the_lowest_error_is_told_the_opposite(
     config = configure(*DRAWN)
     for metric in ("mse", "pearson"):
         dataset = dataclasses.replace(config.dataset, kind="regression", classes=1, metric=metric)
-        tuning._search(dataclasses.replace(config, dataset=dataset), [])
+        tuning._search(dataclasses.replace(config, dataset=dataset), [], Shared())
     # It looks for the highest.
     assert told == [-0.25, 0.25]

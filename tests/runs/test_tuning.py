@@ -25,6 +25,7 @@ from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.record import read_record
 from hydra_peft.runs.recorded import read_run_config
+from hydra_peft.runs.shared import Shared
 from hydra_peft.runs.tuning import run_protocol, tries
 
 Configure = Callable[..., RunConfig]
@@ -301,4 +302,4 @@ def test_a_released_search_of_zeros_chooses_nothing(
     record = SimpleNamespace(score=0.0, primary="accuracy", status="completed")
     monkeypatch.setattr(tuning_module, "_try", lambda *_: SimpleNamespace(record=record))
     with pytest.raises(RunFailed, match=r"no trial of .*=elevater_released scored above 0"):
-        tuning_module._tuned(config)
+        tuning_module._tuned(config, Shared())
