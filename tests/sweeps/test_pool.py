@@ -289,9 +289,8 @@ def test_a_job_that_does_not_stop_is_killed_in_the_end(
     order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "GRACE_SECONDS", 0.0)
-    with closing(
-        Pool([order("x", "wait"), order("a")], slots(2), FAKE, lambda *_: None).ends()
-    ) as ends:
+    jobs = [order("x", "wait"), order("a", after=[str(tmp_path / "x.waits")])]
+    with closing(Pool(jobs, slots(2), FAKE, lambda *_: None).ends()) as ends:
         next(ends)
         os.kill(int((tmp_path / "x.pid").read_text()), signal.SIGSTOP)
     assert not any(map(is_running, pids(tmp_path)))
