@@ -133,7 +133,8 @@ def test_a_worker_that_dies_costs_its_own_job(order: Order, act: str, how: str) 
 
 
 def test_a_worker_that_is_killed_from_outside(order: Order, tmp_path: Path) -> None:
-    jobs = [order("victim", "wait"), order("a", seconds=0.5), order("b")]
+    begun = [str(tmp_path / "victim.waits")]
+    jobs = [order("victim", "wait"), order("a", after=begun), order("b")]
     with closing(Pool(jobs, slots(2), FAKE, lambda *_: None).ends()) as ends:
         assert next(ends).job.name == "a"
         os.kill(int((tmp_path / "victim.pid").read_text()), signal.SIGKILL)
@@ -144,7 +145,8 @@ def test_a_worker_that_is_killed_from_outside(order: Order, tmp_path: Path) -> N
 def test_a_worker_that_is_asked_to_end_interrupts_its_job_only(
     order: Order, tmp_path: Path
 ) -> None:
-    jobs = [order("victim", "wait"), order("a", seconds=0.5), order("b")]
+    begun = [str(tmp_path / "victim.waits")]
+    jobs = [order("victim", "wait"), order("a", after=begun), order("b")]
     with closing(Pool(jobs, slots(2), FAKE, lambda *_: None).ends()) as ends:
         assert next(ends).job.name == "a"
         os.kill(int((tmp_path / "victim.pid").read_text()), signal.SIGTERM)
