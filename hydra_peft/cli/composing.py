@@ -27,6 +27,10 @@ from hydra_peft.sweeps.job import Composition, Job
 
 #: more values than this in one range are a slip of the keyboard
 MAX_JOBS = 100_000
+_PARAMS = "hydra.sweeper.params"
+#: groups of settings that a sweep has as a whole, so that no row of it can have its own; a preset's
+#: own sweep would be passed over
+_OF_WHOLE_SWEEP = ("hydra", "experiment", "sweep", "launcher")
 
 
 def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
@@ -40,7 +44,7 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
         UserError: overrides that cannot be understood, or that give no job.
     """
     sweeper = config.hydra.sweeper
-    parameters = _mapping(sweeper.params or {}, "hydra.sweeper.params")
+    parameters = _mapping(sweeper.params or {}, _PARAMS)
     beside = sweeper.get("beside") or []
     if not isinstance(beside, ListConfig | list):
         raise UserError(f"hydra.sweeper.beside={beside} is no list of mappings of keys to values.")
@@ -52,7 +56,7 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     for number, chosen in enumerate(({}, *more)):
         where = dict.fromkeys(chosen, f"hydra.sweeper.beside[{number - 1}]")
         swept = [
-            _parameter(key, value, parser, where.get(key, "hydra.sweeper.params"))
+            _parameter(key, value, parser, where.get(key, _PARAMS))
             for key, value in {**parameters, **chosen}.items()
         ]
         others = [word for word in typed if _key(word) not in chosen]
@@ -97,6 +101,12 @@ def _product(
 def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> str:
     """Return the override that ``<where>.<key>`` stands for, checked by itself."""
     override = f"{key}={value}"
+    group = re.split("[./]", _key(override), maxsplit=1)[0]
+    if group in _OF_WHOLE_SWEEP[:2] or (group in _OF_WHOLE_SWEEP and where != _PARAMS):
+        raise UserError(
+            f"{where}.{override} is a setting of the whole sweep and not of some of its jobs: type "
+            "it, or set it in the preset outside of hydra.sweeper."
+        )
     try:
         parser.parse_override(override)
     except HydraException as error:

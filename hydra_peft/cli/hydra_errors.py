@@ -62,6 +62,10 @@ def one_sentence(
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
         return _unknown_key(key[1], defaults())
+    again = re.match(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.*)'", text)
+    if again:
+        form = f"- override /{again[1]}: {again[2]}"
+        return f"a defaults list chooses {again[1]} a second time: write '{form}' to change it."
     group = re.search(r"Could not find '([^']+)'", text)
     if group:
         return f"there is no config '{group[1]}': see python scripts/train.py --help."

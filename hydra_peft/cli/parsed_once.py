@@ -19,6 +19,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, grammar_parser
 
+from hydra_peft.cli.config_files import check_config_file
 from hydra_peft.errors import UserError
 from hydra_peft.files import text_of
 from hydra_peft.plain_text import in_one_line
@@ -55,9 +56,11 @@ def _files_once() -> None:
         if key not in parsed:
             text_of(file)  # says which file it is that is no text
             try:
-                parsed[key] = load(self, config_path)
+                found = load(self, config_path)
             except (OSError, ValueError) as error:  # nothing but a number; one of 5000 digits
                 raise UserError(f"{file} is no config: {in_one_line(str(error))}.") from None
+            check_config_file(file, config_path, found)
+            parsed[key] = found
         return copy.deepcopy(parsed[key])
 
     source.load_config = load_once  # type: ignore[method-assign]

@@ -188,6 +188,26 @@ def test_a_value_beside_the_product_is_named_where_it_stands(root: Path) -> None
         expand(config, loader)
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        "hydra.sweeper.beside=[{method:linear,sweep.dry_run:true}]",
+        "hydra.sweeper.beside=[{method:linear,launcher.cpu_slots:1}]",
+        "hydra.sweeper.beside=[{hydra.mode:RUN}]",
+        "hydra.sweeper.beside=[{hydra/launcher:local}]",
+        "hydra.sweeper.beside=[{+experiment:demo}]",
+        "+hydra.sweeper.params={hydra/launcher:local}",
+        "+hydra.sweeper.params={+experiment:demo}",
+    ],
+)
+def test_what_a_sweep_has_as_a_whole_is_no_value_of_some_jobs(root: Path, word: str) -> None:
+    with (
+        master(root / "conf", word) as (config, loader),
+        pytest.raises(UserError, match=r"^hydra\.sweeper\.(beside|params).* of the whole sweep"),
+    ):
+        expand(config, loader)
+
+
 def test_an_override_that_is_no_text_is_refused() -> None:
     with pytest.raises(UserError, match=r"paths\.runs=/x/.udcff' is no text in UTF-8"):
         check_overrides(["seed=1", "paths.runs=/x/\udcff"])
