@@ -22,6 +22,9 @@ import hydra_peft.data.sources
 import hydra_peft.heads
 import hydra_peft.methods
 
+# Until all tests are collected: modules that are imported leave next to nothing to collect.
+gc.disable()
+
 # Before anything reads the environment: nothing of this machine is for tests.
 isolate()
 # What tests start takes one thread too: more wait for each other at every step, and where they
@@ -153,6 +156,7 @@ def pytest_collection_finish() -> None:
 
     They stay to the end, and what libraries make that tests import does too.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(5000, 10, 50)
