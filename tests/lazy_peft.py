@@ -9,7 +9,7 @@ import pytest
 
 class _Peft:
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # asked of all that a module has by pytest, as it looks for fixtures
+        if name.startswith("_"):  # pytest asks for them where it looks for fixtures
             raise AttributeError(name)
         reason = "peft is not installed: pip install 'hydra-peft[peft]'"
         return getattr(pytest.importorskip("peft", reason=reason), name)

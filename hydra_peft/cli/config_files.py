@@ -42,7 +42,9 @@ def check_config_file(file: Path, config_path: str, found: ConfigResult) -> None
     if defaults is None:
         return
     if not isinstance(defaults, ListConfig):
-        raise UserError(f"{file}: defaults must be a list, each item such as '- override /head: x'.")
+        raise UserError(
+            f"{file}: defaults must be a list of items like '- override /head: linear'."
+        )
     for item, group, value in _items(defaults):
         reason = _wrong(group, value, at_root="/" not in config_path)
         if reason is not None:
@@ -68,5 +70,5 @@ def _wrong(key: str, value: object, *, at_root: bool) -> str | None:
         return f"one option is needed, not a list: '{key}: {next(iter(value), '<option>')}'"
     is_group = bool(group) and os.path.isdir(CONF / group.strip("/"))
     if "override" in words and is_group and not at_root and not group.startswith("/"):
-        return f"a group that is not of this folder begins with a slash: 'override /{group}: {value}'"
+        return f"a group outside of this folder begins with a slash: 'override /{group}: {value}'"
     return None

@@ -62,7 +62,7 @@ def one_sentence(
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
         return _unknown_key(key[1], defaults())
-    again = re.match(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.*)'", text)
+    again = re.match(r"Multiple values for (\S+)\. To override .* 'override \S+: (.*)'", text)
     if again:
         form = f"- override /{again[1]}: {again[2]}"
         return f"a defaults list chooses {again[1]} a second time: write '{form}' to change it."
