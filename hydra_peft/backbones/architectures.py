@@ -47,8 +47,8 @@ def build_architecture(
 ) -> nn.Module:
     """Return a randomly initialised model without a head (``num_classes=0``).
 
-    Any model will do whose patch embedding takes images of one size and whose head can be replaced:
-    vision transformers, EVA, BEiT, DeiT, Swin and others.
+    Any model will do whose head can be replaced and that keeps no running statistics: vision
+    transformers, EVA, BEiT, DeiT, Swin, ConvNeXt, MLP-Mixer and others.
 
     Args:
         architecture: timm's model name, with or without a tag, one of :data:`EMBEDDED`, or a module
@@ -83,23 +83,26 @@ def build_architecture(
         # What a constructor makes of odd values is its own: ZeroDivisionError, KeyError, ...
         except Exception as error:
             resized = image_size is not None and bool(changes)
-            key = "image_size" if resized else "arguments" if changes else "architecture"
+            keys = ["image_size"] * resized + ["arguments"] * bool(arguments and changes)
+            key = " or model.".join(keys or ["architecture"])
             told = described(architecture, arguments if changes else {})
             told += f" with model.image_size={image_size}" * resized
             raise UserError(f"cannot build {told} ({reason(error)}): change model.{key}.") from None
 
-    sized = {} if image_size is None else {_SIZE_ARGUMENT: image_size}
-    changes = {**arguments, **sized}
-    if changes:
+    changes = dict(arguments)
+    if changes or image_size is not None:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            cls = type(build({}))
-            _check_arguments(cls, arguments)
-            if image_size is not None:
-                _check_resizable(cls, image_size)
+            plain = build({})
+            _check_arguments(type(plain), arguments)
+            changes |= (sized := size_arguments(plain, image_size))
+            if image_size is not None and not sized:
+                _check_resizable(plain, image_size)
             _check_size(build(changes), architecture, arguments)
     model = build(changes)
     if image_size is not None:
         _check_patches(model, image_size, architecture)
+        if _side_lengths(model) is None:
+            model.pretrained_cfg = {**_metadata(model), "input_size": (3, image_size, image_size)}
     if own_class is None:
         _check_fed(model, architecture, arguments)
     if projection is not None:
@@ -121,21 +124,36 @@ def _check_known(base: str, architecture: str) -> None:
     )
 
 
-def _check_resizable(cls: type, image_size: int) -> None:
-    if _SIZE_ARGUMENT not in _parameters(cls):
+def size_arguments(model: nn.Module, image_size: int | None) -> dict[str, int]:
+    """Return how ``image_size`` is said to the constructor of ``model``: not at all for None, nor
+    where images may have any size, as those of convolutions."""
+    if image_size is None or _SIZE_ARGUMENT not in _parameters(type(model)):
+        return {}
+    return {_SIZE_ARGUMENT: image_size}
+
+
+def _check_resizable(model: nn.Module, image_size: int) -> None:
+    """Check that a model whose constructor takes no size has none, as convolutions do."""
+    if not hasattr(model, "pretrained_cfg") or _side_lengths(model) is not None:
         raise UserError(
-            f"model.image_size={image_size} cannot be chosen: {cls.__name__} does not take images "
-            "of another size; leave it out, or choose another model."
+            f"model.image_size={image_size} cannot be chosen: {type(model).__name__} does not take "
+            "images of another size; leave it out, or choose another model."
         )
 
 
 def _check_fed(model: nn.Module, architecture: str, arguments: Mapping[str, Any]) -> None:
-    """Check that a model of timm's takes patches of images and that its head can be replaced."""
-    if not hasattr(model, "reset_classifier") or _side_lengths(model) is None:
+    """Check that a model of timm's can be given a head and is a function of its parameters."""
+    lacks = None
+    if not hasattr(model, "reset_classifier") or not hasattr(model, "forward_features"):
+        lacks = "whose head cannot be replaced"
+    elif _input_size(model) is None:
+        lacks = "which does not state the size of its images"
+    elif any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        lacks = "whose batch norms keep running statistics, which training changes and no adapter holds"
+    if lacks is not None:
         raise UserError(
-            f"{described(architecture, arguments)} is a {type(model).__name__}, which does not "
-            "take images of one size in patches, or whose head cannot be replaced: choose another, "
-            "such as vit_small_patch16_224."
+            f"{described(architecture, arguments)} is a {type(model).__name__}, {lacks}: choose "
+            "another, such as vit_small_patch16_224."
         )
 
 
@@ -233,12 +251,25 @@ def _check_patches(model: nn.Module, image_size: int, architecture: str) -> None
 
 
 def _patches(model: nn.Module) -> nn.Module | None:
-    return getattr(model, "patch_embed", None)
+    """Return the patch embedding of a transformer or, as timm calls it there, of an MLP-Mixer."""
+    return getattr(model, "patch_embed", None) or getattr(model, "stem", None)
 
 
 def _side_lengths(model: nn.Module) -> tuple[int, int] | None:
+    """Return height and width in pixels that patches are bound to; None where nothing is."""
     size = getattr(_patches(model), "img_size", None)
     return (int(size[0]), int(size[1])) if isinstance(size, Sequence) and len(size) == 2 else None
+
+
+def _input_size(model: nn.Module) -> tuple[int, int] | None:
+    """Return the bound size, else the one that timm states, as of networks of convolutions."""
+    stated = _metadata(model).get("input_size")
+    return _side_lengths(model) or ((int(stated[1]), int(stated[2])) if stated else None)
+
+
+def _metadata(model: nn.Module) -> Mapping[str, Any]:
+    found = getattr(model, "pretrained_cfg", None)
+    return found if isinstance(found, Mapping) else {}
 
 
 def input_size(model: nn.Module) -> tuple[int, int]:
@@ -247,7 +278,7 @@ def input_size(model: nn.Module) -> tuple[int, int]:
     Raises:
         ValueError: it states none; :func:`build_architecture` gives no such model.
     """
-    size = _side_lengths(model)
+    size = _input_size(model)
     if size is None:
         raise ValueError(f"{type(model).__name__} states no size of images")
     return size
@@ -255,5 +286,5 @@ def input_size(model: nn.Module) -> tuple[int, int]:
 
 def normalization(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the per-channel mean and standard deviation, in [0, 1], that timm states for it."""
-    metadata: Mapping[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    metadata = _metadata(model)
     return tuple(metadata["mean"]), tuple(metadata["std"])

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from hydra_peft.adaptation.fingerprint import weights_hash
-from hydra_peft.backbones.architectures import build_architecture
+from hydra_peft.backbones.architectures import build_architecture, size_arguments
 from hydra_peft.backbones.checkpoints import check_checkpoint, load_checkpoint
 from hydra_peft.backbones.hub import ask_hub, fetched
 from hydra_peft.backbones.projection import (
@@ -141,8 +141,7 @@ def build_backbone(
         if file is not None:
             _load_file(model, architecture, file, remedy, antialias)
         elif pretrained:
-            sized = {} if image_size is None else {"img_size": image_size}
-            given = {**arguments, **sized}
+            given = {**arguments, **size_arguments(model, image_size)}
             _load_from_hub(model, architecture, given, remedy, antialias, projection)
         kind = "pretrained" if pretrained else "random"
         origin = stated_origin(file) if file is not None else ""

@@ -58,7 +58,7 @@ def load_source(folder: Path, *, checkpoint: str | None = None) -> Source:
         UserError: see :func:`~hydra_peft.runs.rebuild.rebuild`; or its backbone is not timm's.
     """
     run = rebuild(folder, checkpoint=checkpoint)
-    stock = stock_model(run.config.model, run.config.dataset.classes)
+    stock = stock_model(run.config.model, run.model, run.config.dataset.classes)
     model, task = run.model.eval(), run.config.task()
     size = image_size(model)
     assert size is not None, "timm's models take images"

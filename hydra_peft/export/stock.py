@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from hydra_peft.backbones import models
+from hydra_peft.backbones.architectures import size_arguments
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.config.schema import ModelConfig
 from hydra_peft.errors import UserError
@@ -45,8 +46,8 @@ class StockModel:
         return f"timm.create_model({words})"
 
 
-def stock_model(model: ModelConfig, outputs: int) -> StockModel:
-    """Return timm's model for a run's ``model`` group.
+def stock_model(model: ModelConfig, built: nn.Module, outputs: int) -> StockModel:
+    """Return timm's model for a run's ``model`` group, of which ``built`` is made.
 
     Raises:
         UserError: its backbone is not timm's.
@@ -57,5 +58,5 @@ def stock_model(model: ModelConfig, outputs: int) -> StockModel:
             "on those are exported; use hydra_peft.runs.rebuild.rebuild(folder)."
         )
     name, own = EMBEDDED.get(model.architecture, (model.architecture, {}))
-    sized = {} if model.image_size is None else {"img_size": model.image_size}
+    sized = size_arguments(built, model.image_size)
     return StockModel(name, {**own, **model.arguments, **sized}, outputs)

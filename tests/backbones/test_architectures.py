@@ -30,6 +30,8 @@ FAMILIES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("vit_base_patch16_xp_224", {"depth": 1}, ["attn_out_proj", "mlp_out_proj"]),
     ("vit_small_patch16_36x1_224", {"depth": 1}, ["attn.proj", "mlp.fc2"]),
     ("vit_small_patch16_18x2_224", {"depth": 1}, ["attn.proj", "mlp.fc2"]),
+    ("convnext_tiny", {"depths": [1] * 4, "dims": [8] * 4}, ["fc2"]),
+    ("mixer_s32_224", {}, ["fc2"]),
 ]
 
 
@@ -63,10 +65,27 @@ def test_a_model_of_another_class_trains_and_merges() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "arguments", "shape"),
+    [
+        ("convnext_tiny", {"depths": [1] * 4, "dims": [8] * 4}, (2, 8, 2, 2)),
+        ("mixer_s32_224", {}, (2, 4, 512)),
+    ],
+)
+def test_images_of_another_size_are_what_a_model_without_attention_is_fed(
+    name: str, arguments: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    model = build_architecture(name, arguments, image_size=64)
+    assert input_size(model) == (64, 64)
+    features = cast(Any, model).forward_features(torch.zeros(2, 3, *input_size(model)))
+    assert features.shape == shape
+    assert input_size(build_architecture(name, arguments)) == (224, 224)
+
+
+@pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("resnet18", {}, "is a ResNet, which does not take images of one size in patches"),
-        ("qwen3_vit_88m_enc", {}, "is a Qwen3VitEncoder, which .* whose head cannot be replaced"),
+        ("resnet18", {}, "is a ResNet, whose batch norms keep running statistics, which training"),
+        ("qwen3_vit_88m_enc", {}, "is a Qwen3VitEncoder, whose head cannot be replaced"),
         ("vgg11", {}, r"cannot build model.architecture 'vgg11' \(TypeError.*: change model.arch"),
         ("vit_tiny_patch16_224.x", {}, r"Invalid pretrained tag \(x\)"),
         ("vit_mini", {"depht": 2}, "unknown key 'model.arguments.depht' .did you mean 'depth'"),
