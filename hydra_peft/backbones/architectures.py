@@ -149,7 +149,9 @@ def _check_fed(model: nn.Module, architecture: str, arguments: Mapping[str, Any]
     elif _input_size(model) is None:
         lacks = "which does not state the size of its images"
     elif any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
-        lacks = "whose batch norms keep running statistics, which training changes and no adapter holds"
+        lacks = (
+            "whose batch norms keep running statistics, which training changes and no adapter holds"
+        )
     if lacks is not None:
         raise UserError(
             f"{described(architecture, arguments)} is a {type(model).__name__}, {lacks}: choose "

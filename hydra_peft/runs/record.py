@@ -199,9 +199,10 @@ class Record:
     @property
     def on_test(self) -> bool:
         """Whether the score that counts is of the test set or of one that is scored beside it."""
-        return self._is_test(self.split)
+        return self.tests(self.split)
 
-    def _is_test(self, split: str) -> bool:
+    def tests(self, split: str) -> bool:
+        """Whether ``split`` is the test set of the run's task, or one that is scored beside it."""
         return role_of(split, self._roles) in ("test", FURTHER)
 
     @property
@@ -212,7 +213,7 @@ class Record:
     @property
     def selected_on_test(self) -> bool:
         """Whether the epoch was chosen by its score on the test set."""
-        return self._is_test(self.chosen_on) and self.selection.get("rule") == "best"
+        return self.tests(self.chosen_on) and self.selection.get("rule") == "best"
 
     @property
     def begun(self) -> datetime:

@@ -16,6 +16,7 @@ from typing import Any
 from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.identity import settings_id, short_hash
 from hydra_peft.runs.record import Record, completed_score
+from hydra_peft.tables.contents import draws_by_seed, shared_content
 from hydra_peft.tables.labels import PARTIAL, weights_label
 from hydra_peft.tables.measures import Measure, measure_of
 from hydra_peft.tables.overrides import UNCHECKED, Defaults, by_role, marks
@@ -127,14 +128,16 @@ def _lineages(records: list[Record], where: str) -> list[str]:
 
 def _contents(records: list[Record], where: str) -> list[str]:
     """Name the tasks on which rows were trained or scored on other images than their neighbours."""
-    found: dict[tuple[str, bool, str], dict[str, dict[str, None]]] = defaultdict(dict)
+    found: dict[tuple[str, bool, str, int], dict[str, dict[str, None]]] = defaultdict(dict)
     for record in records:
         splits = record.data.get("splits")
         for split, content in splits.items() if isinstance(splits, dict) else ():
-            key = (record.task, bool(record.data.get("partial")), str(split))
+            drawn = draws_by_seed(record) and not record.tests(str(split))
+            draw = record.seed if drawn else -1
+            key = (record.task, bool(record.data.get("partial")), str(split), draw)
             found[key].setdefault(str(content), {})[record.label] = None
     sentences = []
-    for (task, _, split), contents in sorted(found.items()):
+    for (task, _, split, _), contents in sorted(found.items()):
         if len(contents) > 1:
             listed = "; ".join(f"{c[:8]} ({', '.join(names)})" for c, names in contents.items())
             sentences.append(
@@ -202,11 +205,11 @@ def _comparable(records: list[Record]) -> list[list[Record]]:
     contents: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         sciences[record.task].add(_training(record))
-        contents[record.task][str(record.data.get("sha256"))] += 1
+        contents[record.task][shared_content(record)] += 1
     clash = any(len(found) > 1 for found in sciences.values())
     parts: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        content = str(record.data.get("sha256"))
+        content = shared_content(record)
         usual = contents[record.task].most_common(1)[0][0]
         key = (_training(record) if clash else "", "" if content == usual else content)
         parts[key].append(record)

@@ -307,6 +307,33 @@ def test_seeds_that_start_from_runs_of_their_own_seeds_share_a_row() -> None:
     assert len({row.label for row in table.rows}) == 3
 
 
+def test_seeds_that_draw_their_own_shots_share_a_row() -> None:
+    def drawn(seed: int, train: str, test: str, method: str = "lora", **more: Any) -> Record:
+        data = {"sha256": train + test, "splits": {"train": train, "test": test}}
+        settings = {"m": method, "dataset.shots": 5, "dataset.sampling_seed": "seed", **more}
+        return record("a", seed, 50.0, method={"name": method}, settings=settings, data=data)
+
+    runs = [
+        drawn(0, "1" * 64, "f" * 64),
+        drawn(1, "2" * 64, "f" * 64),
+        drawn(2, "3" * 64, "f" * 64),
+    ]
+    (table,), notes = build_tables(runs)
+    assert [sorted(row.scores["a"]) for row in table.rows] == [[0, 1, 2]]
+    assert notes == []
+    # another test set is other data; so is another draw of one seed, or a draw that no seed makes
+    (table,), notes = build_tables([*runs, drawn(3, "4" * 64, "e" * 64)])
+    assert [sorted(row.scores["a"]) for row in table.rows] == [[0, 1, 2], [3]]
+    notes = build_tables([*runs, drawn(0, "9" * 64, "f" * 64, "hydra")])[1]
+    assert notes == [
+        "mini, protocol clean: a has different examples in train: 11111111 (lora r=4); 99999999 "
+        "(hydra r=2+2). Differences between such runs are not of methods alone."
+    ]
+    fixed = {"dataset.sampling_seed": 0}
+    (table,), _ = build_tables([drawn(s, str(s) * 64, "f" * 64, **fixed) for s in (0, 1)])
+    assert len(table.rows) == 2
+
+
 @pytest.mark.parametrize(
     ("ranks", "label"),
     [
