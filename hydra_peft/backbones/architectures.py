@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +102,8 @@ def build_architecture(
     if image_size is not None:
         _check_patches(model, image_size, architecture)
         if _side_lengths(model) is None:
-            model.pretrained_cfg = {**_metadata(model), "input_size": (3, image_size, image_size)}
+            stated = {**_metadata(model), "input_size": (3, image_size, image_size)}
+            cast(Any, model).pretrained_cfg = stated
     if own_class is None:
         _check_fed(model, architecture, arguments)
     if projection is not None:

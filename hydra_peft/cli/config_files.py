@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -53,7 +54,7 @@ def check_config_file(file: Path, config_path: str, found: ConfigResult) -> None
 
 def _items(defaults: ListConfig) -> Iterator[tuple[object, str, object]]:
     """Yield of each default: itself, what it is to choose of, without a package, and the choice."""
-    for item in OmegaConf.to_container(defaults, resolve=False):
+    for item in cast(list[object], OmegaConf.to_container(defaults, resolve=False)):
         if isinstance(item, dict):
             for key, value in item.items():
                 yield item, str(key).partition("@")[0], value
