@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra_peft.backbones.weight_files import ASSETS
 from hydra_peft.data.prompts import Prompts
 from hydra_peft.errors import UserError
-from hydra_peft.files import named_path, sha256_of
+from hydra_peft.files import named_path
 
 PACKAGE = "open_clip"
 #: text towers that come with the repository
@@ -50,20 +50,17 @@ def check_open_clip() -> None:
         )
 
 
-def features_file(cache: Path, prompts: Prompts, weights: str, text: Path | None) -> Path:
+def features_file(cache: Path, prompts: Prompts, weights: str, text: str | None) -> Path:
     """Return the file that keeps the features of ``prompts``.
 
     Args:
         cache: ``paths.cache``.
         prompts: of a task.
         weights: sha256 of the image tower that they are compared with.
-        text: the file of the text tower, of which several may go with one image tower; None of one
-            that comes with the repository or from the hub.
-
-    Raises:
-        UserError: the file cannot be read.
+        text: sha256 of the text tower's file, of which several may go with one image tower; None
+            of one that comes with the repository or from the hub.
     """
-    hashes = [prompts.sha256, weights, *([sha256_of(text, links=True)] if text else [])]
+    hashes = [prompts.sha256, weights, *([text] if text else [])]
     return _folder(cache) / f"{'-'.join(one[:_DIGITS] for one in hashes)}.safetensors"
 
 

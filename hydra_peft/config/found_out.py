@@ -16,6 +16,7 @@ from hydra_peft.config.typed import typed
 from hydra_peft.data.few_shots import FIT, VAL
 from hydra_peft.data.sources import describe, options_class
 from hydra_peft.errors import UserError
+from hydra_peft.files import named_path, sha256_of
 from hydra_peft.plain_text import quoted
 
 #: keys of ``dataset`` that a source with keys of its own finds out
@@ -37,6 +38,7 @@ def found_out(config: DictConfig, resolved: Resolved, *, changeable: bool = Fals
     _describe_data(draft, resolved)
     _sample(draft)
     _describe_model(draft)
+    _hash_texts(draft, resolved)
     return draft.config
 
 
@@ -106,6 +108,25 @@ def _describe_model(draft: _Draft) -> None:
     for key, value in found.items():
         if written.get(key) is None or key == "arguments":
             draft.set(f"model.{key}", value)
+
+
+def _hash_texts(draft: _Draft, resolved: Resolved) -> None:
+    """Set the hash of the file in ``model.text_checkpoint``, where there is one.
+
+    Raises:
+        UserError: it is no path, or cannot be read.
+    """
+    written = written_group(draft.config, "model") or {}
+    if written.get("text_checkpoint") is None or written.get("text_sha256", "") is not None:
+        return  # configs of runs of earlier code have no such key, and keep their id
+    place = value_of(section_of(draft.config, "model"), "text_checkpoint", "model")
+    if place is None:
+        return
+    file = named_path(place, "model.text_checkpoint")
+    if not file.is_file():
+        raise UserError(f"model.text_checkpoint={file} does not exist or is not a file.")
+    found = resolved.once(repr(file), lambda: {"sha256": sha256_of(file, links=True)})
+    draft.set("model.text_sha256", found["sha256"])
 
 
 def _sample(draft: _Draft) -> None:

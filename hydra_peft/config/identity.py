@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 TUNED = "tuned"
 #: keys of a group that change no result: names for people, and places on a machine
 NOT_SCIENCE = {
-    # A text tower acts through the features that a head of texts starts from, which are its image
-    # tower's own.
+    # A text tower is its image tower's own, whose weights are recorded, or has model.text_sha256.
     "model": (
         *("name", "checkpoint", "url", "prepare", "hub", "tokenizer"),
         *("text_tower", "text_checkpoint"),
@@ -46,7 +45,7 @@ _USUAL: dict[str, dict[str, Any]] = {
         "sampling_seed": None,
         "crop": False,
     },
-    "model": {"image_size": None, "antialias": True, "projection": None},
+    "model": {"image_size": None, "antialias": True, "projection": None, "text_sha256": None},
     "data": {"augment": "none", "augment_options": {}, "crop": "task", "max_length": None},
     "protocol": {
         **{"select_split": None, "tune_seed": None},
@@ -72,6 +71,8 @@ def science(config: RunConfig) -> dict[str, Any]:
         groups["model"].pop("image_size", None)
     if (head := config.head.identity()) != _USUAL_HEAD:
         groups["head"] = head
+    if config.head.starts_from != "text":
+        groups["model"].pop("text_sha256", None)
     if config.init_from is not None:
         # Of that run what it is, not where it lies.
         groups["init_from"] = {k: v for k, v in vars(config.init_from).items() if k != "folder"}

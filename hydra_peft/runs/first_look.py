@@ -16,7 +16,6 @@ from hydra_peft.backbones.text_files import (
     check_open_clip,
     embedded_text,
     has_features,
-    whole_clip,
 )
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.backbones.weight_files import check_weights_exist
@@ -71,14 +70,10 @@ def check_texts(config: RunConfig) -> None:
     """Check that features of texts, where the head starts from them, are there or can be made.
 
     Raises:
-        UserError: open_clip is needed and missing, or the file of the text tower is; or a word
-            that the embedded tower does not know.
+        UserError: open_clip is needed and missing; or a word that the embedded tower does not know.
     """
     if not isinstance(config.head, TextPrompts):
         return
-    file = whole_clip(None, config.model.text_checkpoint)
-    if file is not None and not os.path.isfile(file):
-        raise UserError(f"model.text_checkpoint={file} does not exist or is not a file.")
     if has_features(Path(config.paths.cache), config.head.texts()):
         return
     if (own := embedded_text(config.model.text_tower or "")) is not None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hydra_peft.backbones.text_files import EMBEDDED_TEXT, features_file, hub_tag, whole_clip
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
+from hydra_peft.files import sha256_of
 from hydra_peft.heads.text_prompts import TextPrompts
 from hydra_peft.plain_text import quoted
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
@@ -41,7 +42,7 @@ def text_features(config: RunConfig, backbone: nn.Module, weights: str) -> Tenso
     prompts = head.texts()
     given = whole_clip(model.checkpoint, model.text_checkpoint)
     file = None if model.text_tower in EMBEDDED_TEXT else given
-    path = features_file(Path(config.paths.cache), prompts, weights, file)
+    path = features_file(Path(config.paths.cache), prompts, weights, _hash(file, model.text_sha256))
     about = {"backbone": weights, "prompts": prompts.sha256, "tower": str(model.text_tower)}
     if not path.is_file():
         from hydra_peft.backbones.text_towers import prompt_features
@@ -59,6 +60,17 @@ def text_features(config: RunConfig, backbone: nn.Module, weights: str) -> Tenso
         path.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(path, {_NAME: found}, {**about, "sha256": tensor_sha256(found)})
     return _read(path, about, len(prompts.names))
+
+
+def _hash(file: Path | None, promised: str | None) -> str | None:
+    """Return the hash of the text tower's file, checked; None where there is no file."""
+    found = None if file is None else sha256_of(file, links=True)
+    if promised not in (None, found):
+        raise UserError(
+            f"model.text_checkpoint={file} is not the file that this run's config names: its "
+            f"sha256 is {str(found)[:12]}, model.text_sha256 says {promised[:12]}."
+        )
+    return found
 
 
 def tensor_sha256(features: Tensor) -> str:

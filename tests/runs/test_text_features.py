@@ -108,11 +108,45 @@ def test_texts_of_another_tower_with_the_same_image_tower_are_its_own(
     config = configure(*words)
     backbone = load_backbone(config.model, 0)[0]
     first = text_features(config, backbone, "0" * 64)
-    config = configure(*words, f"model.text_checkpoint={tmp_path}/other.safetensors")
+    words.append(f"model.text_checkpoint={tmp_path}/other.safetensors")
+    config = configure(*words)
     other = text_features(config, backbone, "0" * 64)
     assert first is not None
     assert other is not None
     assert not torch.allclose(first, other, atol=0.1)
+    wrong = configure(*words, f"model.text_sha256={'0' * 64}")
+    with pytest.raises(
+        UserError, match=r"is not the file that this run's config names: its sha256"
+    ):
+        text_features(wrong, backbone, "0" * 64)
+
+
+def test_the_file_of_a_text_tower_is_identity_where_the_head_starts_from_texts(
+    configure: Configure, tmp_path: Path
+) -> None:
+    ids = {}
+    for name in ("one", "two", "copy"):
+        (tmp_path / name).write_bytes(b"two" if name == "copy" else name.encode())
+        for head in ("text_prompts", "linear"):
+            words = [
+                "method=linear",
+                f"head={head}",
+                *PROMPTS,
+                f"model.text_checkpoint={tmp_path / name}",
+            ]
+            ids[name, head] = config_id(configure(*words))
+    assert len({ids[name, "text_prompts"] for name in ("one", "two")}) == 2
+    assert ids["copy", "text_prompts"] == ids["two", "text_prompts"]
+    assert {ids[name, "linear"] for name in ("one", "two")} == {
+        config_id(configure("method=linear", *PROMPTS))
+    }
+    assert config_id(configure("method=linear", "head=text_prompts", *PROMPTS)) not in ids.values()
+    with pytest.raises(UserError, match=r"model\.text_checkpoint=.*/none does not exist"):
+        configure(*words, f"model.text_checkpoint={tmp_path}/none")
+    with pytest.raises(
+        UserError, match=r"text_sha256 is the hash of model\.text_checkpoint, which is not"
+    ):
+        configure("method=linear", "model.text_sha256=abc")
 
 
 def test_prompts_are_identity_and_other_heads_do_not_mind(configure: Configure) -> None:

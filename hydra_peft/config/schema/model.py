@@ -34,6 +34,8 @@ class ModelConfig(Group, key="model"):
             heads that start from texts; null where there is none.
         text_checkpoint: a file of that whole CLIP; null takes ``checkpoint``, or open_clip's hub
             where that is null too.
+        text_sha256: of that file, found out where it is null: the features of texts, so a run's
+            result, depend on it.
         antialias: whether position embeddings are smoothed where they are resampled to fewer
             patches, timm's way; false for weights that were trained or are served without.
         hub: repository of the Hugging Face hub that a text encoder's weights come from where there
@@ -57,6 +59,7 @@ class ModelConfig(Group, key="model"):
     projection: Annotated[int, Limits(least=1, most=100_000)] | None = None
     text_tower: str | None = None
     text_checkpoint: str | None = None
+    text_sha256: str | None = None
 
     @property
     def backbone(self) -> dict[str, Any]:
@@ -79,6 +82,11 @@ class ModelConfig(Group, key="model"):
         for key in ("checkpoint", "tokenizer"):
             file = getattr(self, key) or ""
             require("\0" not in file, f"model.{key}", repr(file), "without a NUL")
+        if self.text_sha256 is not None and self.text_checkpoint is None:
+            raise UserError(
+                "model.text_sha256 is the hash of model.text_checkpoint, which is not set: give "
+                "model.text_checkpoint=<file>, or drop it."
+            )
         if self.checkpoint is not None and not self.pretrained:
             raise UserError(
                 "model.checkpoint is set and model.pretrained is false: random weights have no "
