@@ -7,7 +7,7 @@ import os
 import sys
 from importlib.metadata import version
 
-from hydra_peft.cli.commands import COMMANDS, PROGRAM
+from hydra_peft.commands import COMMANDS, PROGRAM
 from hydra_peft.errors import did_you_mean
 
 USAGE = """\

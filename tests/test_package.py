@@ -15,6 +15,7 @@ import pytest
 
 import hydra_peft.__main__ as command
 from hydra_peft import checkout
+from hydra_peft.cli import tables
 
 #: packages of the extras, which the library of adapters does without
 EXTRAS = {
@@ -93,6 +94,25 @@ def test_help_is_of_the_command_that_was_typed(
     said = capsys.readouterr().out
     assert f"hydra-peft {name}" in said
     assert "scripts/" not in said
+
+
+@pytest.mark.parametrize(
+    ("argv", "typed"),
+    [
+        ("hydra-peft tables", "`hydra-peft train -m +experiment=table8"),
+        ("scripts/tables.py", "`python scripts/train.py -m +experiment=table8"),
+    ],
+)
+def test_a_table_names_the_command_that_is_there(
+    argv: str,
+    typed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", [argv, "table=8", f"runs={tmp_path}"])
+    assert tables.main() == 0
+    assert typed in capsys.readouterr().out
 
 
 def test_a_folder_that_is_gone(

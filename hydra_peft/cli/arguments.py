@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from hydra_peft.cli.commands import as_started
+from hydra_peft.commands import as_started
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import quoted
 from hydra_peft.plugins import use

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from hydra_peft.checkout import RESULTS
-from hydra_peft.cli.commands import as_started
 from hydra_peft.cli.guard import guarded
+from hydra_peft.commands import as_started
 from hydra_peft.errors import UserError
 
 USAGE = """\

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TextIO
 
-from hydra_peft.cli.commands import as_started
+from hydra_peft.commands import as_started
 from hydra_peft.disk_errors import disk_sentence, reading_sentence
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.plain_text import in_short

@@ -16,7 +16,6 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_peft.checkout import CONF
 from hydra_peft.cli.arguments import check_given_once
 from hydra_peft.cli.clusters import check_single
-from hydra_peft.cli.commands import command
 from hydra_peft.cli.flags import check_flags, is_flag
 from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.cli.guard import Stopped, complain
@@ -43,6 +42,7 @@ from hydra_peft.cli.sweeper import (
     unfinished,
 )
 from hydra_peft.cli.torchrun import together
+from hydra_peft.commands import command
 from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.console import log_to_console

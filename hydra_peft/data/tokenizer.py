@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,8 @@ FILE = "tokenizer.json"
 _PADDINGS = ("<pad>", "[PAD]")
 #: texts that are encoded at a time: enough for all cores, few in memory
 _AT_ONCE = 10_000
+#: file descriptor that native code prints errors to
+_STDERR = 2
 
 
 class Tokenizer:
@@ -117,12 +121,43 @@ class Tokenizer:
 def _told(what: str) -> Iterator[None]:
     """Turn whatever the library raises into one sentence, which begins with ``what``."""
     try:
-        yield
+        with _without_panics():
+            yield
     except BaseException as error:  # nothing narrower, and Rust's panics are no Exception
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not _is_panic(error) and not isinstance(error, Exception):
             raise
         said = shortened((str(error).splitlines() or [""])[0], 200).rstrip(".")
         raise UserError(f"{what} ({said}).") from None
+
+
+@contextmanager
+def _without_panics() -> Iterator[None]:
+    """Keep what Rust prints of a panic, before Python hears of it, from the terminal."""
+    if sys.stderr is None:  # closed
+        yield
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
+        terminal = os.dup(_STDERR)
+        os.dup2(kept.fileno(), _STDERR)
+        panicked = False
+        try:
+            yield
+        except BaseException as error:
+            panicked = _is_panic(error)
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, _STDERR)
+            os.close(terminal)
+            if not panicked:
+                kept.seek(0)
+                with open(_STDERR, "wb", closefd=False) as shown:
+                    shown.write(kept.read())
+
+
+def _is_panic(error: BaseException) -> bool:
+    return type(error).__name__ == "PanicException"
 
 
 class Encoding(NamedTuple):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.commands import command
 from hydra_peft.errors import UserError
 from hydra_peft.report.curves import read_curves
 from hydra_peft.report.plain import bounded, plain
@@ -124,7 +125,7 @@ def _confusion(line: RunLine, runs: Path) -> str:
     if line.status != "completed" or not has_classes(line.path, line.record):
         return ""
     folder = shlex.quote(f"run={runs / line.folder}")
-    return f"python scripts/figures.py figure=confusion {folder}"
+    return f"{command('figures')} figure=confusion {folder}"
 
 
 def _score(line: RunLine) -> str:

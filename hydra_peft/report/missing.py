@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra_peft.commands import command
 from hydra_peft.config.quoting import override_value
 from hydra_peft.methods.linear import Linear
 from hydra_peft.tables.grouping import reduced_precision
@@ -159,7 +160,7 @@ def fill_command(
     words += [*settings, *model, f"dataset={','.join(map(str, tasks))}"]
     words.append(f"seed={','.join(map(str, seeds))}")
     words += [f"paths.runs={override_value(str(runs))}"] if runs else []
-    return " ".join(["python scripts/train.py -m", *(shlex.quote(word) for word in words)])
+    return " ".join([command("train"), "-m", *(shlex.quote(word) for word in words)])
 
 
 def _method(row: Row, table: Table) -> list[str] | None:

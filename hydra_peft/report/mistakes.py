@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hydra_peft.commands import command
 from hydra_peft.figures import find_figure, why_not
 from hydra_peft.figures._base import RunFigure
 from hydra_peft.report.details import RUNS
@@ -87,8 +88,8 @@ def mistakes_of(runs: Path, completed: Iterable[FoundRun], fill: Path | None = N
     tasks = sorted(by_task)
     chosen = [_run_pictures(runs, task, by_task[task]) for task in tasks[:MOST]]
     example = shlex.quote(f"run={fill or RUNS}/<folder>")
-    command = f"python scripts/figures.py figure=confusion {example}"
-    return Mistakes(chosen, tasks[MOST:], command)
+    draw = f"{command('figures')} figure=confusion {example}"
+    return Mistakes(chosen, tasks[MOST:], draw)
 
 
 def embed_mistakes(mistakes: Mistakes | None) -> EmbeddedMistakes | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from hydra_peft.commands import command
 from hydra_peft.errors import UserError
 from hydra_peft.report.embedding import data_uri
 from hydra_peft.tables.formats import to_csv
@@ -90,8 +91,8 @@ def picture_of(
     svg = render(figure.draw(data), "svg", data.caption).decode()
     numbers = to_csv(data.tables[table])
     if len(svg) > MAX_SVG:
-        command = f"scripts/figures.py figure={figure.name} {of}".rstrip()
-        raise UserError(f"it is too large for a page; `{command}` draws it.")
+        draw = f"{command('figures')} figure={figure.name} {of}".rstrip()
+        raise UserError(f"it is too large for a page; `{draw}` draws it.")
     return Picture(figure.title, svg, numbers, data.caption, name or figure.file)
 
 

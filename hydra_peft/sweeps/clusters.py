@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.commands import command
 from hydra_peft.errors import UserError
 from hydra_peft.runs.claims import holder
 from hydra_peft.sweeps.console import log_to_console
@@ -142,10 +143,10 @@ class _Cluster:
             return
         ids = sorted({one.handle.job_id.split("_")[0] for one in self.submitted})
         log.warning(
-            "%d jobs stay with the cluster and go on: 'scancel %s' ends them, scripts/status.py "
-            "shows them.",
+            "%d jobs stay with the cluster and go on: 'scancel %s' ends them, '%s' shows them.",
             len(self.submitted),
             " ".join(ids),
+            command("status"),
         )
 
     def _outlives_us(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra_peft.checkout import PUBLISHED, option
+from hydra_peft.commands import command
 from hydra_peft.config.benchmarks import Benchmark, all_benchmarks
 from hydra_peft.config.paper_tables import DatasetTable, HyperparameterTable, ScoreTable
 from hydra_peft.errors import UserError
@@ -33,7 +34,7 @@ class PaperTable(ScoreTable):
     @property
     def command(self) -> str:
         """Command that trains the whole table."""
-        return f"python scripts/train.py -m +experiment={self.experiment}"
+        return f"{command('train')} -m +experiment={self.experiment}"
 
     @property
     def average_weights(self) -> dict[str, float]:

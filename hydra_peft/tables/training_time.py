@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from hydra_peft.commands import command
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
 from hydra_peft.tables.deviations import fixed
@@ -20,7 +21,6 @@ from hydra_peft.tables.sheet import Sheet
 NUMBER = 4
 CSV = "table4_training_time.csv"
 TITLE = "training time"
-COMMAND = "python scripts/bench.py table4"
 _FULL = "Full tuning"
 _ROWS = (_FULL, "LoRA", "SeqLoRA", "Hydra")
 #: printed numbers by row and column
@@ -74,7 +74,7 @@ def _timing(path: Path) -> Timing:
         label, notes = str(content["label"]), [str(note) for note in content["notes"]]
         about = _about(content)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        raise UserError(f"{path} is not what {COMMAND} writes: edited?") from None
+        raise UserError(f"{path} is not what {_command()} writes: edited?") from None
     if not all(0 < value < math.inf for value in seconds.values()):
         raise UserError(f"{path} has times that are none: edited?")
     return Timing(path, label, str(content.get("when", "")), seconds, parameters, about, notes)
@@ -173,6 +173,13 @@ def _below(timing: Timing | None) -> list[str]:
         "ViT-B/32 has 87.5 M.",
     ]
     if timing is None:
-        return [*lines, f"nothing timed yet: `{COMMAND}` writes results/benchmarks/table4-*.json."]
-    source = f"{timing.label}: {timing.path.name}; again: `{COMMAND}`."
+        return [
+            *lines,
+            f"nothing timed yet: `{_command()}` writes results/benchmarks/table4-*.json.",
+        ]
+    source = f"{timing.label}: {timing.path.name}; again: `{_command()}`."
     return [*lines, source, *timing.about, *timing.notes]
+
+
+def _command() -> str:
+    return f"{command('bench')} table4"

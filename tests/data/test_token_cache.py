@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from tiny_texts import save_tokenizer
 
+from hydra_peft.data import tokenizer as tokenizer_module
 from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.split import Ragged, Split, Texts
 from hydra_peft.data.token_cache import tokenized
@@ -97,7 +100,7 @@ def test_pairs_differ_from_their_texts_end_to_end() -> None:
     ],
 )
 def test_a_tokenizer_that_fits_no_text_is_one_sentence(
-    tmp_path: Path, key: str, value: object, said: str
+    tmp_path: Path, key: str, value: object, said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = save_tokenizer(tmp_path) / "tokenizer.json"
     content = json.loads(path.read_text())
@@ -107,6 +110,30 @@ def test_a_tokenizer_that_fits_no_text_is_one_sentence(
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=said):
         Tokenizer(path).encode(Texts((["the zebra sat", ""],)), 8)
+    assert not capfd.readouterr().err  # as "thread '<unnamed>' panicked at src/..."
+
+
+def test_what_native_code_prints_besides_panics_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    with tokenizer_module._told("it failed"):
+        os.write(2, b"a warning of a library\n")
+    assert capfd.readouterr().err == "a warning of a library\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes a file descriptor")
+def test_it_works_where_standard_error_is_closed(tmp_path: Path, root: Path) -> None:
+    path = save_tokenizer(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from hydra_peft.data.tokenizer import Tokenizer; "
+        f"print(Tokenizer(Path({str(path)!r})).size)"
+    )
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == str(Tokenizer(path).size)
 
 
 def test_without_tokenizers_it_is_a_sentence(
