@@ -139,8 +139,10 @@ def test_from_the_command_line(root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_ctrl_c_interrupts_what_is_under_way(root: Path, tmp_path: Path) -> None:
+    words = command(root, tmp_path, "seed=0,1")
+    once = {"train.epochs=1": "train.epochs=100000", "method=linear": "method=lora"}
     process = subprocess.Popen(
-        command(root, tmp_path, "seed=0,1", "train.epochs=100000", "method=lora"),
+        [once.get(word, word) for word in words],
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
