@@ -11,12 +11,15 @@ RUN = $(abspath $(VENV))/bin/python
 # Compiled modules are kept: tests start many processes.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test test-long test-real lint install
+.PHONY: demo test unit test-long test-real lint install
 
 demo: install
 	@$(RUN) scripts/demo.py
 
-test: lint
+test: # beside the tests the type checker, which has one core to itself only for a minute
+	@$(MAKE) --no-print-directory --jobs 2 lint unit
+
+unit: install
 	@$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long and not real"
 
 test-long: install
