@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from tabulate import tabulate
@@ -60,16 +60,58 @@ def profiled(steps: Iterable[T], folder: Path, device: torch.device) -> Generato
         with written_by_name(folder / TRACE) as temporary:
             found.export_chrome_trace(str(temporary))
 
-    activities = [ProfilerActivity.CPU]
-    if device.type == "cuda":
-        activities.append(ProfilerActivity.CUDA)
     plan = schedule(wait=SKIPPED - 1, warmup=1, active=STEPS, repeat=1)
-    with profile(activities=activities, schedule=plan, on_trace_ready=write) as running:
+    with profile(activities=_activities(device), schedule=plan, on_trace_ready=write) as running:
         for step in steps:
             if isinstance(step, Step):
                 done += 1
                 running.step()
             yield step
+
+
+class Parts(NamedTuple):
+    """Mean milliseconds of one step by phase, kind of operator and operator.
+
+    Attributes:
+        phases: in the order of a step; on CUDA the host's time.
+        kinds: of operators, the longest first.
+        operators: name, milliseconds and calls of each.
+    """
+
+    phases: dict[str, float]
+    kinds: dict[str, float]
+    operators: list[tuple[str, float, float]]
+
+
+def parts_of(events: Sequence[Any], device: torch.device, steps: int) -> Parts:
+    """Return where the time of ``steps`` profiled steps went; arguments as of :func:`describe`."""
+    of_host = [e for e in events if e.device_type.name == "CPU"]
+    found = {e.key: e.cpu_time_total / steps / 1e3 for e in of_host}
+    cuda = device.type == "cuda"
+    operators = _kernels(events, steps) if cuda else _operators(of_host, steps)
+    kinds: dict[str, float] = {}
+    for name, milliseconds, _ in operators:
+        kinds[_kind(name)] = kinds.get(_kind(name), 0.0) + milliseconds
+    return Parts(
+        {name: found[name] for name in PHASES if name in found},
+        dict(sorted(kinds.items(), key=lambda kind: -kind[1])),
+        operators,
+    )
+
+
+def profile_of(step: Callable[[], object], device: torch.device, steps: int = STEPS) -> Parts:
+    """Return where the time of ``steps`` calls of ``step`` goes, after :data:`SKIPPED` others."""
+    for _ in range(SKIPPED):
+        step()
+    with profile(activities=_activities(device)) as running:
+        for _ in range(steps):
+            step()
+    return parts_of(running.key_averages(), device, steps)
+
+
+def _activities(device: torch.device) -> list[ProfilerActivity]:
+    on_gpu = [ProfilerActivity.CUDA] if device.type == "cuda" else []
+    return [ProfilerActivity.CPU, *on_gpu]
 
 
 def describe(events: Sequence[Any], device: torch.device, steps: int) -> str:
@@ -81,15 +123,10 @@ def describe(events: Sequence[Any], device: torch.device, steps: int) -> str:
             host's time, since the kernels of backward are started outside of its range.
         steps: number of steps that were profiled.
     """
+    parts = parts_of(events, device, steps)
+    total = sum(parts.kinds.values())
+    leading = sorted(parts.operators, key=lambda row: -row[1])[:LEADING]
     cuda = device.type == "cuda"
-    of_host = [e for e in events if e.device_type.name == "CPU"]
-    phases = {e.key: e.cpu_time_total / steps / 1e3 for e in of_host if e.key in PHASES}
-    operators = _kernels(events, steps) if cuda else _operators(of_host, steps)
-    total = sum(milliseconds for _, milliseconds, _ in operators)
-    kinds: dict[str, float] = {}
-    for name, milliseconds, _ in operators:
-        kinds[_kind(name)] = kinds.get(_kind(name), 0.0) + milliseconds
-    leading = sorted(operators, key=lambda row: -row[1])[:LEADING]
     phase = "phase, on the host" if cuda else "phase"
     return (
         "\n\n".join(
@@ -97,10 +134,8 @@ def describe(events: Sequence[Any], device: torch.device, steps: int) -> str:
                 "# One training step",
                 f"Mean of {steps} steps after {SKIPPED}; {total:.1f} ms in operators on "
                 f"{'the GPU' if cuda else 'the CPU'}.",
-                _table(phase, [(name, phases[name], None) for name in PHASES if name in phases]),
-                _table(
-                    "kind", [(n, ms, None) for n, ms in sorted(kinds.items(), key=lambda k: -k[1])]
-                ),
+                _table(phase, [(name, ms, None) for name, ms in parts.phases.items()]),
+                _table("kind", [(name, ms, None) for name, ms in parts.kinds.items()]),
                 _table("operator", leading),
                 f"Every event: {TRACE} (open it in https://ui.perfetto.dev).",
             ]

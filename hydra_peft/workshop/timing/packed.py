@@ -8,12 +8,14 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.profiler import record_function
 from torch.nn import functional as F
 
 from hydra_peft.backbones.architectures import input_size
 from hydra_peft.packing.model import PackedModel
 from hydra_peft.packing.pack import compute_together
 from hydra_peft.training.passes import Pass, compute_alone
+from hydra_peft.training.profiling import profile_of
 from hydra_peft.training.seeding import RandomStreams
 from hydra_peft.workshop.timing._memory import peak_of_step
 from hydra_peft.workshop.timing._models import (
@@ -26,7 +28,7 @@ from hydra_peft.workshop.timing._models import (
     adapted,
     precisions,
 )
-from hydra_peft.workshop.timing._report import Report, Seconds, in_ms, median
+from hydra_peft.workshop.timing._report import Report, Seconds, in_ms, median, readable
 from hydra_peft.workshop.timing.settings import PackedSettings
 
 TOGETHER, IN_TURN = "together", "one after another"
@@ -46,6 +48,7 @@ def run(device: torch.device, settings: PackedSettings, report: Report) -> None:
             runs = [_Run(model, batch_size, device, precision) for model in models]
             for count in settings.runs:
                 _compare(runs[:count], batch_size, device, settings, report)
+            _profile(runs[: max(settings.runs)], batch_size, device, report)
 
 
 class _Run:
@@ -75,20 +78,9 @@ def _compare(
     settings: PackedSettings,
     report: Report,
 ) -> None:
-    packed = PackedModel([run.model for run in runs])
-    passes = [run.one for run in runs]
-    precision = passes[0].precision
+    steps, difference = _steps(runs)
+    precision = runs[0].one.precision
     where = f"{len(runs)} runs, batch {batch_size}, {precision}"
-
-    def together() -> None:
-        _step(runs, lambda: compute_together(packed, passes))
-
-    def in_turn() -> None:
-        for run in runs:
-            _step([run], lambda run=run: compute_alone(run.one))  # type: ignore[misc]
-
-    steps = {TOGETHER: together, IN_TURN: in_turn}
-    difference = _difference(packed, passes)
     peaks = {}
     if device.type == "cuda":
         peaks = {
@@ -106,12 +98,43 @@ def _compare(
     report.notes.append(f"{where}: losses together and alone differ by at most {difference:.1e}")
 
 
+def _steps(runs: Sequence[_Run]) -> tuple[dict[str, Callable[[], None]], float]:
+    """Return a step of all ``runs``, together and one by one, and how far their losses differ."""
+    packed = PackedModel([run.model for run in runs])
+    passes = [run.one for run in runs]
+
+    def together() -> None:
+        _step(runs, lambda: compute_together(packed, passes))
+
+    def in_turn() -> None:
+        for run in runs:
+            _step([run], lambda run=run: compute_alone(run.one))  # type: ignore[misc]
+
+    return {TOGETHER: together, IN_TURN: in_turn}, _difference(packed, passes)
+
+
+def _profile(runs: Sequence[_Run], batch_size: int, device: torch.device, report: Report) -> None:
+    """Note where the time of a step goes, by phase and by kind of operator."""
+    steps, _ = _steps(runs)
+    found = {name: profile_of(step, device) for name, step in steps.items()}
+    start = f"{len(runs)} runs, batch {batch_size}, {runs[0].one.precision}"
+    host = " on the host" if device.type == "cuda" else ""
+    for what, of in ((f"phase{host}", "phases"), ("kind of operator", "kinds")):
+        parts = {name: getattr(one, of) for name, one in found.items()}
+        listed = "; ".join(
+            f"{part} {readable(ms)} / {readable(parts[IN_TURN].get(part, 0.0))}"
+            for part, ms in parts[TOGETHER].items()
+        )
+        report.notes.append(f"{start}, ms by {what}, {TOGETHER} / {IN_TURN}: {listed}")
+
+
 def _step(runs: Sequence[_Run], compute: Callable[[], object]) -> None:
     for run in runs:
         run.optimizer.zero_grad(set_to_none=True)
     compute()
-    for run in runs:
-        run.optimizer.step()
+    with record_function("optimizer"):
+        for run in runs:
+            run.optimizer.step()
 
 
 def _difference(packed: PackedModel, passes: Sequence[Pass]) -> float:

@@ -123,6 +123,11 @@ def test_packed_compares_steps_together_with_those_alone(dry: Path) -> None:
     differences = [note for note in content["notes"] if "differ by at most" in note]
     assert len(differences) == 2
     assert all(float(note.split()[-1]) < 1e-5 for note in differences)
+    phases, kinds = (note for note in content["notes"] if ", ms by " in note)
+    assert phases.startswith(f"2 runs, batch 2, fp32, ms by phase, {packed.TOGETHER} / ")
+    said = [part.rsplit(" ", 3)[0] for part in phases.rsplit(": ", 1)[1].split("; ")]
+    assert said == ["forward", "backward", "optimizer"]
+    assert "; attention " in kinds
 
 
 def test_step_compares_methods_in_each_precision(dry: Path) -> None:
