@@ -179,6 +179,7 @@ _START = "import sys; from ray.scripts.scripts import main; sys.argv[0] = 'ray';
 @pytest.fixture
 def cluster() -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """Give the address of a cluster of two nodes of one CPU on this machine, and both."""
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'hydra-peft[ray]'")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -223,7 +224,6 @@ def kill(node: subprocess.Popen[bytes]) -> None:
 def test_a_sweep_outlives_a_node_nothing_is_lost_and_nothing_done_twice(
     cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path, root: Path
 ) -> None:
-    pytest.importorskip("ray", reason="ray is not installed: pip install 'hydra-peft[ray]'")
     address, nodes = cluster
     words = [
         *("hydra/launcher=ray", f"launcher.address={address}", "device=cpu", "precision=fp32"),
