@@ -29,6 +29,8 @@ _REASONS = {
 
 #: characters of a path in a message
 _LONGEST_PATH = 500
+#: bytes that file systems let a name have
+_LONGEST_NAME = 255
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 #: what a user can do where the place is the right one; of other errors: choose another place
 _REMEDIES = {
@@ -61,7 +63,8 @@ def disk_sentence(error: OSError, key: str = "paths.runs") -> str | None:
     """
     if error.errno == errno.ENAMETOOLONG:  # whether it was to be read or written
         name = quoted(error.filename, os.fsdecode)
-        return f"no file or folder can be called {name}: a name has at most 255 bytes, a path 4096."
+        most = f"a name has at most {_LONGEST_NAME} bytes, a path 4096."
+        return f"no file or folder can be called {name}: {most}"
     said = disk_reason(error)
     elsewhere = f"set {key} to another folder"
     return said and f"{said}; {remedy(error, elsewhere)}. What was complete before is kept."
@@ -108,6 +111,10 @@ def check_writable(folder: Path, key: str = "paths.runs") -> None:
         UserError: it cannot, with what is in the way.
     """
     absolute = Path(os.path.abspath(folder))
+    for name in absolute.parts:
+        if len(os.fsencode(name)) > _LONGEST_NAME:  # of which nothing says whether it is there
+            long = OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), name)
+            raise UserError(f"{key} is not allowed: {disk_sentence(long)}")
     for part in (absolute, *absolute.parents):
         if os.path.isdir(part):
             try:

@@ -7,7 +7,6 @@ import re
 import sys
 import typing
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hydra_peft.commands import as_started
@@ -97,9 +96,3 @@ def _typed(key: str, text: str, kind: Any) -> Any:
         expected = "a positive whole number" if kind is int else "positive whole numbers"
         raise UserError(f"{key}={text} is not allowed: it must be {expected}.")
     return int(text) if kind is int else tuple(int(part) for part in parts)
-
-
-def check_name(name: str | None) -> None:
-    """Check that files called ``name`` stay in the folder that ``out=`` names."""
-    if name and (Path(name).name != name or name == ".."):
-        raise UserError(f"name={name} is not allowed: give a name alone, and the folder with out=.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from hydra_peft.checkout import RESULTS
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import FAILED, complain, guarded
+from hydra_peft.cli.output_files import check_output
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import check_one_of
 from hydra_peft.workshop.timing.settings import SETTINGS
@@ -100,7 +101,9 @@ def _main() -> int:
     settings = parse_arguments(SETTINGS[suite], others, USAGE)
     folder = RESULTS / "benchmarks"
     folder = folder / "dry" if getattr(settings, "dry", False) else folder
-    check_writable(Path(arguments.out).expanduser().parent if arguments.out else folder, "out")
+    check_writable(folder, "out")
+    if arguments.out:
+        check_output(Path(arguments.out).expanduser(), "out")
     from hydra_peft.training.devices import resolve_device
     from hydra_peft.workshop.timing._machine import short_name
     from hydra_peft.workshop.timing._report import measure

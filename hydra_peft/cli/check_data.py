@@ -13,8 +13,8 @@ from hydra_peft.checkout import CACHE, RESULTS, ROOT
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.inspect_data import inspect_data, is_asked_for
+from hydra_peft.cli.output_files import check_output
 from hydra_peft.config.benchmarks import all_benchmarks
-from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import real_path
 
@@ -82,7 +82,7 @@ def _main() -> int:
         arguments = dataclasses.replace(arguments, benchmark=usual_benchmark(arguments.task))
     out = Path(arguments.out or RESULTS / "data_check" / f"{arguments.benchmark}.json")
     out = out.expanduser()
-    check_writable(out.parent, "out")
+    check_output(out, "out", inputs=[Path(arguments.data).expanduser()], endings=(".json",))
     from hydra_peft.cli.tasks import benchmark_tasks, task_options
 
     chosen = choose_tasks(task_options(arguments.benchmark), arguments.task)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra_peft.checkout import RESULTS, RUNS
-from hydra_peft.cli.arguments import check_name, parse_arguments
+from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
+from hydra_peft.cli.output_files import check_name
 from hydra_peft.cli.tables import config_dirs
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
@@ -71,9 +72,9 @@ def _main() -> int:
     asked = [word.partition("=")[2] for word in words if word.startswith("figure=")]
     figure = _find(asked[-1]) if asked and asked[-1] != ALL else None
     arguments, settings = _parse(words, figure)
-    check_name(arguments.name)
     out = Path(arguments.out).expanduser()
     check_writable(out, "out")
+    check_name(arguments.name, out)
     if arguments.figure == ALL:
         if arguments.name:
             raise UserError("name= goes with one figure, not with figure=all.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hydra_peft.checkout import RESULTS
 from hydra_peft.cli.arguments import check_given_once
 from hydra_peft.cli.home import expand_home
-from hydra_peft.disk_errors import check_writable
+from hydra_peft.cli.output_files import check_output
 from hydra_peft.errors import UserError
 from hydra_peft.files import real_path
 
@@ -41,7 +41,10 @@ def inspect_data(words: Sequence[str]) -> int:
         config = compose(chosen)
     dataset = config.dataset
     path = out or RESULTS / "data_check" / f"{dataset.benchmark}-{dataset.name}.json"
-    check_writable(path.parent, "out")
+    options = dataset.source_options
+    own = [place for key in ("root", "file", "path") if (place := getattr(options, key, None))]
+    for file in (path, path.with_suffix(".png")):
+        check_output(file, "out", inputs=map(Path, own), endings=(".json", ".png"))
     from hydra_peft.data.contact_sheet import contact_sheet
     from hydra_peft.data.images import EncodedImages
     from hydra_peft.data.inspection import files_by_class, inspect

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from hydra_peft.cli.arguments import Device, parse_arguments
 from hydra_peft.cli.guard import complain, guarded
+from hydra_peft.cli.output_files import check_output
 from hydra_peft.cli.text_rows import TextRows, read_rows
 from hydra_peft.data.file_walks import matching, walked
-from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
 from hydra_peft.plain_text import csv_text, in_one_line, in_short
@@ -46,8 +46,8 @@ python scripts/predict.py run=<folder> texts=<table> [columns=<name>,<name>] [..
               ('photos/**/*.jpg')
   texts       of a run that reads texts: a table of them, .csv, .tsv, .jsonl or .parquet
   columns     names of its columns of texts, where they are not those of the run's task
-  output      the table: image, or row and texts; prediction; then a column for each class: its
-              probability (several labels an example: of each; a regression: the value alone)
+  output      the table, .csv: image, or row and texts; prediction; then a column for each class:
+              its probability (several labels an example: of each; a regression: the value alone)
   device      auto, cpu or cuda
   merged      true: write the branches into the frozen layers first
   checkpoint  the backbone's weights, if they have moved since
@@ -83,9 +83,8 @@ def _main() -> int:
     check_run_folder(folder)
     _check_kind(folder, arguments)
     files = find_images(arguments.images) if arguments.images is not None else []
-    if output.is_dir():
-        raise UserError(f"output={output} is a folder: name a file, such as {output}/out.csv.")
-    check_writable(output.parent, "output")
+    texts = [Path(arguments.texts).expanduser()] if arguments.texts else []
+    check_output(output, "output", inputs=[*files, *texts], endings=(".csv",))
     config = look_at_run(folder, checkpoint=arguments.checkpoint or None)
     rows = None
     if arguments.texts is not None:

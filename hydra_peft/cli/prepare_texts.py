@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_peft.cli.arguments import parse_arguments
+from hydra_peft.cli.output_files import check_output
 from hydra_peft.data.sources.mini_glue import FOLDER
 from hydra_peft.errors import UserError
 
@@ -41,11 +42,12 @@ def prepare_texts(words: Sequence[str]) -> int:
     arguments = parse_arguments(Arguments, words, USAGE)
     if not arguments.source:
         raise UserError("source is missing: give source=<folder of WordNet's files>, see --help.")
-    from hydra_peft.workshop.wordnet.making import make
+    from hydra_peft.workshop.wordnet.making import LICENCE, make
     from hydra_peft.workshop.wordnet.synsets import read_licence, read_synsets
 
     source = Path(arguments.source).expanduser()
     out = Path(arguments.out).expanduser() if arguments.out else FOLDER
+    check_output(out / LICENCE, "out", inputs=[source])
     synsets = read_synsets(source)
     for file, count in make(synsets, read_licence(source), out).items():
         print(f"{file}.tsv: {count:,} examples")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from hydra_peft.checkout import CONF, RESULTS, RUNS, option, options
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
+from hydra_peft.cli.output_files import check_output
 from hydra_peft.cli.tables import config_dirs
-from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.files import real_path
 
@@ -56,9 +56,7 @@ def main() -> int:
 def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     runs, out = Path(arguments.runs).expanduser(), Path(arguments.out).expanduser()
-    if out.suffix.lower() not in (".html", ".htm") or out.is_dir():
-        raise UserError(f"out={out} is not allowed: name a file that ends in .html.")
-    check_writable(out.parent, "out")
+    check_output(out, "out", endings=(".html", ".htm"))
     only = {"tasks": arguments.tasks, "methods": arguments.methods}
     size, problems = write_report(runs, out, only, config_dirs(arguments.config_dir))
     print(f"written: {out} ({size / 1e6:.1f} MB); open it in a browser.")

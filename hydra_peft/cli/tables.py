@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra_peft.checkout import CONF, PUBLISHED, RESULTS, RUNS, options
-from hydra_peft.cli.arguments import check_name, parse_arguments
+from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
+from hydra_peft.cli.output_files import check_name
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import real_path
@@ -88,8 +89,8 @@ def main() -> int:
 def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     runs, out = Path(arguments.runs).expanduser(), Path(arguments.out).expanduser()
-    check_name(arguments.name)
     check_writable(out, "out")
+    check_name(arguments.name, out)
     form, protocol, name = arguments.format, arguments.protocol, arguments.name
     configs = config_dirs(arguments.config_dir)
     if arguments.costs and (

@@ -16,7 +16,7 @@ from hydra_peft.checkout import CACHE
 from hydra_peft.disk_errors import disk_reason, remedy
 from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import atomic_write, named_path
-from hydra_peft.runs.folder import check_run_folder
+from hydra_peft.runs.folder import check_run_folder, holds_record
 
 #: forms of export, each a module ``to_<form>`` that binds ``write(source, folder, images)``, which
 #: returns its ModelCard; and the packages that each needs beyond ours
@@ -62,14 +62,19 @@ def export_run(
         The folder that was written.
 
     Raises:
-        UserError: the run did not complete or cannot be rebuilt; the form cannot hold what its
-            method computes; the library is not installed; what was read back computes something
-            else; the folder cannot be written.
+        UserError: ``output`` is a run's folder; the run did not complete or cannot be rebuilt; the
+            form cannot hold what its method computes; the library is not installed; what was read
+            back computes something else; the folder cannot be written.
     """
     check_form(to)
     folder = named_path(run, "the run's folder")
     check_run_folder(folder)
     target = folder / to if output is None else named_path(output, "output")
+    if holds_record(target):
+        raise UserError(
+            f"output={target} is the folder of a run, whose own files an export would replace: "
+            f"name a folder in it, such as {target / to}."
+        )
     from hydra_peft.export.card import NAME, card_text
     from hydra_peft.export.scored_images import scored_images
     from hydra_peft.export.source import load_source

@@ -26,6 +26,8 @@ TRACKERS = "trackers.json"
 ADAPTER = ("adapter.json", "adapter.safetensors")
 #: all files that a run writes into its folder itself
 WRITTEN = (FILE, CONFIG, *ADAPTER, PREDICTIONS, TRACEBACK, METRICS, LOG, TRACKERS)
+#: patterns of the names of all files in a run's folder, with those of a tracker and a profile
+OWN = (*WRITTEN, PREDICTIONS_OF.format("*"), "values.csv", "profile.md", "profile_trace.json.gz")
 #: what an earlier run of the same identity is renamed to, before a number
 SUPERSEDED = ".superseded-"
 #: where below the runs those of a search are: no table takes them for results

@@ -39,6 +39,7 @@ def test_what_was_written_is_told(
         (["to=zip"], "to=zip is not allowed: it must be timm"),
         (["to=timm", "output={file}"], "is a file: name a folder"),
         (["to=timm", "output={file}/a"], "cannot write at "),
+        (["to=adapter", "output={run}"], "is the folder of a run, whose own files an export would"),
         (["to=timm", "run=/nowhere"], "/nowhere is not there: give the folder of a run"),
         (["to=timm", "checkpoint=/nowhere"], "/nowhere is not there or is not a file"),
         (["too=timm"], "did you mean 'to'"),
@@ -56,7 +57,7 @@ def test_mistakes_are_told_before_torch_is_loaded(
     (tmp_path / "file").write_text("")
     # Whoever imports it would load torch in a process of its own.
     monkeypatch.setitem(sys.modules, "hydra_peft.export.source", None)
-    given = [word.format(file=tmp_path / "file") for word in words]
+    given = [word.format(file=tmp_path / "file", run=folder) for word in words]
     run = [] if any(word.startswith("run=") for word in given) else [f"run={folder}"]
     monkeypatch.setattr(sys, "argv", ["export.py", *run, *given])
     assert export.main() == 2

@@ -78,6 +78,8 @@ def test_help_lists_figures_and_options(call: Call) -> None:
         (["figure=3", "x"], "cannot understand 'x': expected key=value"),
         (["figure=all", "runs=/nowhere"], "/nowhere is not a folder"),
         (["figure=all", "name=x"], "name= goes with one figure"),
+        (["figure=3", f"name={'a' * 300}"], "a… is too long: a file may have 200 bytes in its"),
+        (["figure=3", f"out={'a' * 300}"], "out is not allowed: no file or folder can be called"),
         (["figure=3", "name=../x"], "name=../x is not allowed: give a name alone"),
     ],
 )

@@ -115,6 +115,9 @@ def test_names_of_files_are_no_formulas_and_always_text(
         (["images=empty"], "images=empty: no file in this folder ends as an image does (.apng"),
         (["images=photos", "output=empty"], "output=empty is a folder"),
         (["images=photos", "output=photos/notes.txt/a.csv"], "photos/notes.txt: "),
+        (["images=photos", "output=photos/b.png"], "name a file that ends in .csv."),
+        (["images=photos/*", "output=photos/d.csv"], "output=photos/d.csv is photos/d.csv, which"),
+        (["images=photos", "output=run/metrics.csv"], "the place of metrics.csv of the run in "),
         (
             ["images=photos", "device=tpu"],
             "device=tpu is not allowed: it must be auto, cpu or",
@@ -126,6 +129,7 @@ def test_names_of_files_are_no_formulas_and_always_text(
 )
 def test_mistakes_are_told_before_torch_is_loaded(
     call: Call,
+    folder: Path,
     photos: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -133,7 +137,8 @@ def test_mistakes_are_told_before_torch_is_loaded(
     message: str,
 ) -> None:
     (tmp_path / "empty").mkdir()
-    assert photos.is_dir()
+    (tmp_path / "run").symlink_to(folder)
+    (photos / "d.csv").write_text("")
     # Whoever imports it would load torch in a process of its own.
     monkeypatch.setitem(sys.modules, "hydra_peft.runs.predicting", None)
     code, out, err = call(*words)

@@ -101,6 +101,7 @@ def test_rows_without_a_text_are_named_and_left_out(call: Call, tmp_path: Path) 
         (["texts=a.jsonl"], "no column 'premise' (it has a, b): say with columns=<name>,<name>"),
         (["texts=a.jsonl", "columns=a"], "columns=a names 1 columns of texts, and this run reads"),
         (["texts=a.jsonl", "columns=a,a"], "reads 2 of them (premise, hypothesis)"),
+        (["texts=a.csv", "output=./a.csv"], "output=a.csv is a.csv, which is read here"),
         (["texts=empty.tsv"], "empty.tsv has no rows: there is nothing to predict."),
     ],
 )
@@ -108,6 +109,7 @@ def test_mistakes_are_told_before_torch_is_loaded(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
     put(tmp_path / "a.jsonl", {"a": "x", "b": "y"})
+    (tmp_path / "a.csv").write_text("premise,hypothesis\nx,y\n")
     (tmp_path / "empty.tsv").write_text("premise\thypothesis\n")
     monkeypatch.setitem(sys.modules, "hydra_peft.runs.predicting", None)
     code, out, err = call(*words)

@@ -197,6 +197,10 @@ def test_a_format_is_printed_and_written_alone(
         (["protocol=validation"], "no completed run of protocol=validation"),
         (["name=../x"], "name=../x is not allowed: give a name alone"),
         (["table=8", "name=.."], "name=.. is not allowed"),
+        (
+            [f"name={'a' * 201}"],
+            "a… is too long: a file may have 200 bytes in its name",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(

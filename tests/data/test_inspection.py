@@ -25,7 +25,10 @@ def check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Call:
     def call(*words: str) -> tuple[int, str, str]:
-        given = [f"paths.cache={tmp_path}/cache", f"out={tmp_path}/check.json", *words]
+        usual = [f"out={tmp_path}/check.json"] * (
+            not any(word.startswith("out=") for word in words)
+        )
+        given = [f"paths.cache={tmp_path}/cache", *usual, *words]
         monkeypatch.setattr(sys, "argv", ["scripts/check_data.py", *given])
         return (check_data.main(), *capfd.readouterr())
 
@@ -100,12 +103,19 @@ def test_a_contact_sheet_has_a_row_for_each_class(tmp_path: Path) -> None:
         (("dataset=folder", "task=svhn"), "cannot understand 'task=svhn'"),
         (("dataset=folders",), "folders"),
         (("benchmark=own",), "cannot understand|unknown"),
+        (
+            ("dataset=folder", "dataset.root={pets}", "out={pets}/new/a.json"),
+            "lies in .*pets, ",
+        ),
+        (("dataset=mini/digits", "out={pets}/a.txt"), "that ends in .json"),
     ],
 )
-def test_a_mistake_is_one_sentence(check: Call, words: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_one_sentence(
+    check: Call, pets: Path, words: tuple[str, ...], said: str
+) -> None:
     import re
 
-    code, out, err = check(*words)
+    code, out, err = check(*(word.format(pets=pets) for word in words))
     assert (code, out) == (2, "")
     assert re.search(said, err)
     assert err.count("\n") == 1

@@ -1,0 +1,72 @@
+"""What a command writes takes the place of nothing that it reads, nor of a run's own files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hydra_peft.cli.output_files import check_name, check_output
+from hydra_peft.errors import UserError
+from hydra_peft.runs.folder import OWN
+from hydra_peft.trackers.csv import FILE
+from hydra_peft.training import profiling
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run, and a table in a folder that has a second name."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("run/result.json", "data/in.csv"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("")
+    (tmp_path / "linked").symlink_to("data")
+    (tmp_path / "link.csv").symlink_to("data/in.csv")
+    os.link("data/in.csv", "hard.csv")
+    (tmp_path / "to_run.csv").symlink_to("run/metrics.csv")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "path", ["data/in.csv", "data/../data/in.csv", "linked/in.csv", "link.csv", "hard.csv"]
+)
+def test_an_input_is_not_written_to(place: Path, path: str) -> None:
+    with pytest.raises(UserError, match=rf"^output={path} is {place}/data/in\.csv, which is read"):
+        check_output(Path(path), "output", inputs=[place / "other.csv", place / "data/in.csv"])
+
+
+def test_nor_is_a_folder_that_is_read(place: Path) -> None:
+    with pytest.raises(UserError, match=r"^out=linked/new/a\.json lies in data, which is read"):
+        check_output(Path("linked/new/a.json"), "out", inputs=[Path("data")])
+    check_output(Path("data2/a.json"), "out", inputs=[place / "data"])
+
+
+@pytest.mark.parametrize("path", [*(f"run/{own.replace('*', 'val')}" for own in OWN), "to_run.csv"])
+def test_nor_is_a_file_of_a_run(place: Path, path: str) -> None:
+    with pytest.raises(UserError, match=rf"^out={path} would take the place of .* in {place}/run:"):
+        check_output(Path(path), "out")
+    check_output(Path("run/predictions.csv"), "out")
+    check_output(Path("data") / Path(path).name, "out")
+
+
+def test_nor_does_a_name_become_one(place: Path) -> None:
+    for name in ("metrics", "result", "profile"):
+        with pytest.raises(UserError, match=rf"^name={name} would take the place of {name}\."):
+            check_name(name, Path("run"))
+        check_name(name, place)
+    check_name("accuracy", Path("run"))
+    check_name(None, Path("run"))
+
+
+def test_names_that_no_file_can_have_are_told(place: Path) -> None:
+    with pytest.raises(UserError, match=r"^out=é+… is too long: a file may have 200 bytes in its"):
+        check_output(place.relative_to(place) / ("é" * 101), "out")
+    with pytest.raises(UserError, match=r"^out is not allowed: no file or folder can be called a+"):
+        check_output(place / ("a" * 256) / "b", "out")
+    with pytest.raises(UserError, match=r"^out=b\.txt is not allowed: name a file that ends in .a"):
+        check_output(Path("b.txt"), "out", endings=(".a", ".b"))
+
+
+def test_all_files_beside_a_record_are_known() -> None:
+    assert {FILE, profiling.TABLE, profiling.TRACE} < {*OWN}
