@@ -69,7 +69,7 @@ def record(status: str = "completed", seed: int = 0, **changes: Any) -> Record:
 
 
 def agreeing(record: Record) -> Record:
-    """Return ``record`` with what is computed as a run would have it: counts, label and id.
+    """Return ``record`` with what a run would have: counts, epoch, label, science and id.
 
     The science keeps the ``config_id`` that was given, so that other ids stay others.
     """
@@ -83,14 +83,28 @@ def agreeing(record: Record) -> Record:
     groups = {key: value for key, value in record.science.items() if isinstance(value, dict)}
     dataset = {"made_up": record.config_id, **groups.get("dataset", {})}
     science = {**groups, "dataset": dataset, "method": record.method, "seed": record.seed}
+    for key, value in record.settings.items():
+        group, _, name = key.partition(".")
+        if name in science.get(group, {}) and value not in ("recipe", "tuned"):
+            science[group] = {**science[group], name: value}
+    if "pretrained" in science.get("model", {}) and "kind" in record.weights:
+        pretrained = record.weights["kind"] == "pretrained"
+        science["model"] = {**science["model"], "pretrained": pretrained}
+    selection, epochs = record.selection, science.get("train", {}).get("epochs")
+    if epochs is not None and "epoch" in selection:
+        selection = {**selection, "epoch": epochs}
     if short_hash(record.science) == record.config_id:
         science = record.science  # of a real config
+    read = record.data.get("counts", {})
+    data = {**record.data, "counts": {**read, record.split: counts["scored"]}} if read else None
     label, name = record.method_label, record.method.get("name")
     with contextlib.suppress(UserError):
         label = build_method(name, **method_class(name).options_of(record.method)).label
     return dataclasses.replace(
         record,
         counts=counts,
+        data=data or record.data,
+        selection=selection,
         method_label=label,
         science=science,
         config_id=short_hash(science),

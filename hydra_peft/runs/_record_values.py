@@ -5,15 +5,12 @@ Checked wherever a record is read, since anybody may have put it there.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hydra_peft.config.identity import short_hash
 from hydra_peft.finite import is_finite
 from hydra_peft.metrics import find_metric, metric_names
-from hydra_peft.plain_text import shortened
 
 if TYPE_CHECKING:
     from hydra_peft.runs.record import Record
@@ -42,8 +39,6 @@ _RESULTS = {
     "parameters": ("adapter", "head"),
 }
 _RULES = ("last", "best")
-#: of a score in percent; one is computed from counts without any rounding of ours
-_TOLERANCE = 1e-6
 
 
 def wrong_values(record: Record) -> list[str]:
@@ -93,24 +88,6 @@ def _wrong_data(data: dict[str, Any]) -> Iterator[str]:
         values = data.get(key, {})
         if not isinstance(values, dict) or not all(map(fits, values.values())):
             yield key
-
-
-def contradiction(record: Record) -> str:
-    """Return in words what a completed record of older code, without a seal, cannot have; else "".
-
-    Its id is the hash of its science, and its accuracy a share of the images that were scored.
-    """
-    if short_hash(record.science) != record.config_id:
-        return f"config_id {shortened(record.config_id, 40)} is not that of its science"
-    count, correct = record.counts["scored"], record.counts.get("correct")
-    accuracy = record.scores[record.split].get("accuracy")
-    if not count or (correct or 0) > count:
-        return f"{correct} of {count} examples correct"
-    if accuracy is not None and record.primary == "accuracy":
-        counted = math.nan if correct is None else 100.0 * correct / count
-        if not math.isclose(accuracy, counted, rel_tol=0, abs_tol=_TOLERANCE):
-            return f"accuracy is {accuracy:.8g}, and {correct} of {count} correct are {counted:.8g}"
-    return ""
 
 
 def missing_results(record: Record) -> list[str]:

@@ -17,7 +17,8 @@ from hydra_peft.files import read_json, whole_texts, write_json
 from hydra_peft.heads import head_class
 from hydra_peft.methods.linear import Linear
 from hydra_peft.plain_text import shortened
-from hydra_peft.runs._record_values import contradiction, missing_results, wrong_values
+from hydra_peft.runs._contradictions import contradiction
+from hydra_peft.runs._record_values import missing_results, wrong_values
 from hydra_peft.runs.schema1 import upgraded
 from hydra_peft.runs.seal import SEAL, broken, seal
 
@@ -280,7 +281,7 @@ def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
     record = _record(values, path)
     if record.status == "completed":
         if reason := contradiction(record):
-            found.append(f"{path} contradicts itself: {reason}: edited?")
+            found.append(f"{path} contradicts itself: {shortened(reason, 300)}: edited?")
         if found and doubts is None:
             raise UserError(found[0])
         if doubts is not None:

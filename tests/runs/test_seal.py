@@ -6,15 +6,21 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fabricated_runs import edited, put, record
 
+from hydra_peft.config.identity import short_hash
 from hydra_peft.config.text import to_yaml
 from hydra_peft.errors import UserError
+from hydra_peft.runs._contradictions import contradiction
 from hydra_peft.runs.collection import collect
 from hydra_peft.runs.record import read_record, write_record
 from hydra_peft.sweeps.status import Survey
+
+SIZES = {"adapter": 16_680, "head": 1_290}
+LAST = {"rule": "last", "split": "test"}
 
 
 def told(tmp_path: Path, folder: Path) -> str:
@@ -76,9 +82,26 @@ def test_texts_that_no_terminal_takes_are_sealed_as_they_are_read(tmp_path: Path
         ({"counts": {"scored": 400, "correct": 401}}, "401 of 400 examples correct"),
         ({"counts": {"scored": 0, "correct": 0}}, "0 of 0 examples correct"),
         ({"config_id": "0" * 12}, "config_id 000000000000 is not that of its science"),
+        ({"seed": 7}, "seed is 7, and seed of its science 0"),
+        ({"task": "cells"}, "task is 'cells', and dataset.name of its science 'digits'"),
+        ({"group": "a"}, "group is 'a', and dataset.group of its science 'natural'"),
+        ({"benchmark": "a"}, "benchmark is 'a', and dataset.benchmark of its science 'mini'"),
+        ({"settings": {"train.epochs": 2}}, "settings.train.epochs is 2, and train.epochs of its"),
+        ({"settings": {"train.batch_size": 8}}, "settings.train.batch_size is 8, and train.batch"),
+        ({"method": {"name": "lora"}}, "method.name is 'lora', and 'hydra' in its science"),
+        ({"method_label": "hydra r=8"}, "method_label is 'hydra r=8', and its method is 'hydra r="),
+        ({"init_from": {"task": "mini/cells"}}, "init_from is not that of its science"),
+        ({"weights": {"kind": "random"}}, "weights.kind is 'random', and model.pretrained of its"),
+        ({"parameters": {**SIZES, "trainable": 1}}, "1 parameters are trainable, and adapter and"),
+        ({"parameters": {**SIZES, "total": 10}}, "10 parameters in all, and adapter and head have"),
+        ({"data": {"counts": {"test": 10}}}, "400 examples were scored, and test has 10"),
+        ({"data": {"counts": {"val": 10}}}, "test has scores, and its data no such split"),
+        ({"selection": {**LAST, "epoch": 29}}, "the score is of epoch 29 of 30, by the rule 'last"),
+        ({"times": {"train": 9000.0, "total": 8.0}}, "train took 9000 s of 8 s in all"),
+        ({"ended": "2020-01-01T00:00:00+00:00"}, "it ended 2020-01-01T00:00:00+00:00, before it"),
     ],
 )
-def test_records_of_older_code_have_no_seal(
+def test_a_record_that_contradicts_itself(
     tmp_path: Path, changes: dict[str, object], sentence: str
 ) -> None:
     folder = put(tmp_path)
@@ -88,3 +111,48 @@ def test_records_of_older_code_have_no_seal(
     assert f"contradicts itself: {sentence}" in told(tmp_path, folder).replace(
         "accuracy is 99", "99"
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "decided"),
+    [
+        ("seed", 0, 1),
+        ("primary", "accuracy", {"dataset": {"metric": "pearson"}}),
+        ("protocol", "clean", {"protocol": {"name": "official"}}),
+        ("selection.rule", "last", {"protocol": {"selection": "best"}}),
+        ("selection.split", "test", {"protocol": {"evaluate_split": "val"}}),
+        ("settings.precision", "fp32", {"precision": "bf16"}),
+    ],
+)
+def test_what_the_science_says_otherwise(key: str, value: object, decided: Any) -> None:
+    science = record().science
+    science = {**science, **(decided if isinstance(decided, dict) else {key: decided})}
+    edited = dataclasses.replace(
+        record(), science=science, config_id=short_hash(science), settings={"precision": "fp32"}
+    )
+    assert contradiction(edited).startswith(f"{key} is {value!r}, and ")
+
+
+def test_what_differs_by_design_is_no_contradiction() -> None:
+    """References to a recipe, what tuning chose, and the settings of trials."""
+    science = {**record().science, "protocol": {"name": "clean-tuning", "tune": False}}
+    science["train"] = {"epochs": 0}
+    trial = dataclasses.replace(
+        record(),
+        science=science,
+        config_id=short_hash(science),
+        protocol="clean-tuning",
+        settings={"protocol.name": "clean", "protocol.tune": True, "train.epochs": 30},
+        selection={**LAST, "epoch": 0},  # nothing is trained
+    )
+    assert contradiction(trial) == ""
+    science = {**record().science, "method": {**record().method, "targets": "tuned"}}
+    science["init_from"] = {"task": "mini/cells"}
+    tuned = dataclasses.replace(
+        record(),
+        science=science,
+        config_id=short_hash(science),
+        init_from=science["init_from"],
+        settings={"optimizer.lr": "recipe", "method.targets": "tuned", "init_from": "recipe"},
+    )
+    assert contradiction(tuned) == ""

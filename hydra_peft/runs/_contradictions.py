@@ -1,0 +1,166 @@
+"""Whether a completed record agrees with itself: what it says twice, and what can be computed.
+
+Found is what was edited by hand, or put together from two runs; who forges a record as a whole is
+not. What older code did not write is not asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.config.identity import TUNED, short_hash
+from hydra_peft.errors import UserError
+from hydra_peft.methods import build_method, method_class
+from hydra_peft.plain_text import quoted, shortened
+
+if TYPE_CHECKING:
+    from hydra_peft.runs.record import Record
+
+#: what a record says of itself, by the key of its science that says so too
+_TWICE = {
+    "seed": "seed",
+    "benchmark": "dataset.benchmark",
+    "group": "dataset.group",
+    "task": "dataset.name",
+    "primary": "dataset.metric",
+    "protocol": "protocol.name",
+    "selection.rule": "protocol.selection",
+    "selection.split": "protocol.evaluate_split",
+    "selection.chosen_on": "protocol.select_split",
+}
+#: settings in the place of a value, which say where it comes from
+_REFERENCES = ("recipe", "seed", TUNED)
+_WEIGHTS = {True: "pretrained", False: "random"}
+#: of a score in percent; one is computed from counts without any rounding of ours
+_TOLERANCE = 1e-6
+#: seconds by which sums of measured times may differ
+_CLOCKS = 1.0
+#: what a machine's clock may be set back by while a run goes on
+_CLOCK_SET = timedelta(days=1)
+
+
+def contradiction(record: Record) -> str:
+    """Return in words the first thing that a completed record cannot say, "" where there is none.
+
+    Its values have been checked alone (:func:`hydra_peft.runs._record_values.wrong_values`).
+    """
+    if short_hash(record.science) != record.config_id:
+        return f"config_id {shortened(record.config_id, 40)} is not that of its science"
+    parts = (_of_scores, _of_science, _of_method, _of_parameters, _of_training)
+    return next((text for part in parts for text in part(record)), "")
+
+
+def _of_scores(record: Record) -> Iterator[str]:
+    count, correct = record.counts["scored"], record.counts.get("correct")
+    accuracy = record.scores[record.split].get("accuracy")
+    if not count or (correct or 0) > count:
+        yield f"{correct} of {count} examples correct"
+    elif accuracy is not None and record.primary == "accuracy":
+        counted = math.nan if correct is None else 100.0 * correct / count
+        if not math.isclose(accuracy, counted, rel_tol=0, abs_tol=_TOLERANCE):
+            yield f"accuracy is {accuracy:.8g}, and {correct} of {count} correct are {counted:.8g}"
+    read = record.data.get("counts", {})
+    if read.get(record.split, count) != count:
+        yield f"{count} examples were scored, and {record.split} has {read[record.split]}"
+    for split, values in record.scores.items():
+        if read and split not in read:
+            yield f"{split} has scores, and its data no such split"
+        if values.keys() != record.scores[record.split].keys():
+            yield f"{split} is scored by other metrics than {record.split}"
+
+
+def _of_science(record: Record) -> Iterator[str]:
+    """Yield what is otherwise in the science."""
+    science, said = _by_key(record.science), _by_key(vars(record))
+    pairs = [(key, said.get(key), place) for key, place in _TWICE.items() if key in said]
+    if not _is_trial(record):
+        values = record.settings.items()
+        pairs += [(f"settings.{key}", value, key) for key, value in values]
+    for key, value, place in pairs:
+        decided = science.get(place, value)
+        if value != decided and not (key.startswith("settings.") and _is_reference(value)):
+            yield f"{key} is {quoted(value)}, and {place} of its science {quoted(decided)}"
+    if record.init_from != record.science.get("init_from", {}):
+        yield "init_from is not that of its science"
+    kind = record.weights.get("kind")
+    pretrained = science.get("model.pretrained")
+    if isinstance(pretrained, bool) and kind not in (None, _WEIGHTS[pretrained]):
+        yield f"weights.kind is {quoted(kind)}, and model.pretrained of its science {pretrained}"
+
+
+def _of_method(record: Record) -> Iterator[str]:
+    decided = record.science.get("method")
+    if isinstance(decided, dict):
+        for key in sorted({*decided, *record.method}, key=str):
+            value, other = record.method.get(key), decided.get(key)
+            # What tuning chose stands in the record alone.
+            if value != other and not (other == TUNED and key in record.method):
+                yield f"method.{key} is {quoted(value)}, and {quoted(other)} in its science"
+    # A plugin's label may be another in another version.
+    origins = record.science.get("plugins", {})
+    label = "" if "method" in origins else _label(json.dumps(record.method))
+    if label not in ("", record.method_label):
+        yield f"method_label is {quoted(record.method_label)}, and its method is {quoted(label)}"
+
+
+def _of_parameters(record: Record) -> Iterator[str]:
+    sizes = record.parameters
+    trained = sizes["adapter"] + sizes["head"]
+    if sizes.get("trainable", trained) != trained:
+        yield f"{sizes['trainable']} parameters are trainable, and adapter and head have {trained}"
+    if sizes.get("total", trained) < trained:
+        yield f"{sizes['total']} parameters in all, and adapter and head have {trained}"
+
+
+def _of_training(record: Record) -> Iterator[str]:
+    epochs, epoch = _by_key(record.science).get("train.epochs"), record.selection.get("epoch")
+    if type(epochs) is int and epoch is not None:
+        last = record.selection["rule"] == "last"
+        if epoch > epochs or (epoch != epochs and last) or (epochs and not epoch):
+            yield f"the score is of epoch {epoch} of {epochs}, by the rule '{record.rule}'"
+    total = record.times.get("total", math.inf)
+    for phase, seconds in record.times.items():
+        if seconds > total + _CLOCKS:
+            yield f"{phase} took {seconds:g} s of {total:g} s in all"
+    if record.ended and record.begun - datetime.fromisoformat(record.ended) > _CLOCK_SET:
+        yield f"it ended {record.ended}, before it started {record.started}"
+
+
+def _is_trial(record: Record) -> bool:
+    """Whether it is of a search: such a run has the settings of the one that it is tried for."""
+    tuned = _by_key(record.science).get("protocol.tune")
+    return tuned is False and record.settings.get("protocol.tune") is True
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, str) and value in _REFERENCES
+
+
+@lru_cache(maxsize=256)  # thousands of records have one of a few
+def _label(text: str) -> str:
+    """Return the short form of a method, "" where it cannot be built here.
+
+    So of a plugin that is not here, or of a version with other options.
+
+    Args:
+        text: the method as the record has it, as json.
+    """
+    method = json.loads(text)
+    try:
+        return build_method(method["name"], **method_class(method["name"]).options_of(method)).label
+    except (UserError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
+        return ""
+
+
+def _by_key(groups: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of ``groups`` by dotted key, those without a group by their own."""
+    found = dict(groups)
+    for group, values in groups.items():
+        if isinstance(values, dict):
+            found |= {f"{group}.{key}": value for key, value in values.items()}
+    return found
