@@ -37,11 +37,12 @@ class RunFailed(UserError):  # noqa: N818 - read as a sentence
 
 @contextmanager
 def placed(beginning: str) -> Iterator[None]:
-    """Put ``beginning`` before the sentence of a mistake: its file, key or layer, and a colon."""
+    """Put ``beginning``, if any, before the sentence of a mistake: its file, key or layer, and a
+    colon."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"{beginning} {error}") from None
+        raise UserError(f"{beginning} {error}".lstrip()) from None
 
 
 def near(name: str, known: Iterable[str], limit: int = 3) -> list[str]:

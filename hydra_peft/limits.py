@@ -53,8 +53,8 @@ class Limits:
         return " and ".join(said).replace("above 0", "positive", self.above == 0)
 
 
-#: a learning rate that a schedule may reach
-LearningRate = Annotated[float, Limits(above=0, most=1e6, logarithmic=True)]
+#: a learning rate that a schedule may reach; one below would move no float32 weight
+LearningRate = Annotated[float, Limits(least=1e-12, most=1e6, logarithmic=True)]
 #: a probability, or another share of one, that leaves something
 Share = Annotated[float, Limits(least=0, below=1)]
 #: the factor of a low-rank branch, which near zero would learn nothing; 100 is the largest that we

@@ -75,6 +75,11 @@ def one_sentence(
     # What follows the first line is OmegaConf's own: full_key, object_type.
     said = str(cause).splitlines()[0] if isinstance(cause, OmegaConfBaseException) else str(cause)
     full = getattr(cause, "full_key", None)
+    if full and "Cannot merge DictConfig with ListConfig" in said:
+        return (
+            f"{full} is a list where a mapping is meant, or the other way round: a list is written "
+            f"as {full}=[a,b], a mapping as {full}={{a: 1}}."
+        )
     named = f"{full}: " if full and full not in said else ""
     return named + " ".join(said.split()).rstrip(".") + "."
 
@@ -91,6 +96,8 @@ def _not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
         return f"{begun}: expected key=value."
     if not re.fullmatch(r"[+~]*[\w./@-]+", key, re.ASCII):
         return f"{begun}: expected key=value, and '{key}' can be no key."
+    if plain := _without_quoted_keys(override):
+        return f"{begun}: keys of a mapping stand without quotes, as in {plain}."
     form = as_typed(key, value)
     reason = "a text with special characters needs quotes"
     if function:
@@ -98,6 +105,16 @@ def _not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
     elif _is_open(value):
         reason = f"a bracket or quote is not closed, and {reason}"
     return f"{begun}: {reason}{', as in ' + form if form else ''}."
+
+
+def _without_quoted_keys(override: str) -> str | None:
+    """Return ``override`` with the keys of a mapping as Hydra takes them, if that was it."""
+    plain = re.sub(r"([{,]\s*)([\"'])([^\"']*)\2\s*:", r"\1\3:", override)
+    try:
+        OverridesParser.create().parse_override(plain)
+    except HydraException:
+        return None
+    return shlex.quote(plain)
 
 
 def _whole(override: str, words: Sequence[str]) -> str | None:

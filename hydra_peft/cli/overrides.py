@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path
 from collections.abc import Iterable
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
@@ -19,6 +20,10 @@ MAX_KEY = 255
 #: the group of which one run takes several options
 SEVERAL = "logger"
 
+#: keys by which tables know a group's option
+_NAMES = {"method": ("name",), "model": ("name",), "dataset": ("benchmark", "group")}
+#: their values where a yaml leaves them to who uses it: ``dataset=folder``, ``model=transformers``
+_OPEN = (None, "own")
 #: keys of a protocol that are asked for beside its name
 _FREE = ("protocol.tune", "protocol.grid", "protocol.search", "protocol.trial")
 
@@ -30,8 +35,15 @@ def check_overrides(overrides: Iterable[str]) -> None:
         UserError: one does; a table could not tell such a run from one of the recipe or protocol.
             Or it is no text.
     """
+    overrides = list(overrides)
     for override in overrides:
         key = override.lstrip("+~").split("=")[0].strip()
+        group, _, last = key.partition(".")
+        if last in _NAMES.get(group, ()) and not _leaves_open(overrides, group, last):
+            raise UserError(
+                f"'{override}' would give one {group} another's name, by which tables know it: "
+                f"choose one as {group}=<name>, or write a new one as conf/{group}/<name>.yaml."
+            )
         if any("\ud800" <= character <= "\udfff" for character in override):
             raise UserError(
                 f"{quoted(override)} is no text in UTF-8, and a run's config is written in it: "
@@ -57,6 +69,17 @@ def check_overrides(overrides: Iterable[str]) -> None:
                 f"'{override}' would change the protocol under its name: choose another as "
                 "protocol=<name>, or write a new one as conf/protocol/<name>.yaml."
             )
+
+
+def _leaves_open(overrides: Iterable[str], group: str, key: str) -> bool:
+    """Whether the option of ``group`` that is chosen is one of the user's own, or leaves ``key``
+    to the command line."""
+    chosen = [word.partition("=")[2] for word in overrides if word.startswith(f"{group}=")]
+    file = CONF / group / f"{chosen[-1] if chosen else ''}.yaml"
+    if not chosen or not os.path.isfile(file):
+        return bool(chosen)
+    with open(file, encoding="utf-8") as text:
+        return yaml.safe_load(text).get(key) in _OPEN
 
 
 def check_choices(words: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import shortened
 
 #: what OmegaConf calls its types
+_HINTS = {kind.__name__: words for kind, words in SINGLE.items()} | {"NoneType": "null"}
 _KINDS = {"Integer": SINGLE[int], "Float": SINGLE[float], "Boolean": SINGLE[bool]}
 
 
@@ -32,6 +33,11 @@ def as_sentence(error: OmegaConfBaseException, key: str) -> str:
     if wrong and wrong[2] in _KINDS:
         value = shortened(wrong[1], 100)
         return f"{key}={value} is not allowed: it must be {_KINDS[wrong[2]]}."
+    union = re.fullmatch(r"Value '(.*?)'(?: of type '\w+')? is inc.* with .*Union\[(.*)\]'", reason)
+    if union:
+        kinds = [_HINTS.get(kind.strip(), kind.strip()) for kind in union[2].split(",")]
+        value = "null" if union[1] == "None" else shortened(union[1], 100)
+        return f"{key}={value} is not allowed: it must be {' or '.join(kinds)}."
     return f"{key}: {reason}."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from typing import Any
@@ -35,10 +36,15 @@ def check_shapes(cls: Any, values: dict[str, Any], key: str) -> None:
 
 
 def _check(hint: Any, value: Any, key: str) -> None:
+    if hint is Any:
+        _check_finite(value, key)
+        return
+    others: list[str] = []
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         if value is None:
             return
-        hint = typing.get_args(hint)[0]
+        hint, *beside = typing.get_args(hint)
+        others = [SINGLE[kind] for kind in beside if kind in SINGLE]
     inside = typing.get_args(hint)
     origin = typing.get_origin(hint) or hint
     if origin not in (list, dict, *SINGLE) and not dataclasses.is_dataclass(origin):
@@ -55,8 +61,21 @@ def _check(hint: Any, value: Any, key: str) -> None:
         raise UserError(f"{key} is a single value where a list is meant: write it as {key}=[a,b].")
     elif not _is_single(origin, value):
         needed = "a list" if origin is list else SINGLE.get(origin, "a group of settings")
+        needed = " or ".join([needed, *others])
         shown = "null" if value is None else shortened(str(value), 100)
         raise UserError(f"{key}={shown} is not allowed: it must be {needed}.")
+
+
+def _check_finite(value: Any, key: str) -> None:
+    """Check the numbers in a value of any shape: canonical json, and so an identity, has no NaN."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_finite(item, f"{key}.{name}")
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            _check_finite(item, f"{key}[{place}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{key}={value} is not allowed: it must be a finite number.")
 
 
 def _is_single(kind: Any, value: Any) -> bool:

@@ -32,7 +32,8 @@ def start_of(value: object) -> InitFrom | str | None:
         return typed(InitFrom, value, "init_from")
     if value is None or (isinstance(value, str) and task_of_start(value)):
         return value
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
+    no_place = not isinstance(value, str) or not value.strip() or "\0" in value
+    if no_place or value.startswith(_TASK) or "://" in value:
         raise UserError(
             f"init_from={quoted(value)} is not allowed: it must be the folder of a run, or task: "
             "and the name of a task of the same benchmark."

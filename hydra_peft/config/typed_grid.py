@@ -47,5 +47,8 @@ def _typed_grid(grid: dict[str, Any], classes: Mapping[str, type]) -> dict[str, 
     for key, given in grid.items():
         cls, name = owner(key, classes)
         where = f"protocol.grid.{key}"
-        typed[key] = [typed_item(cls, name, v, f"{where}[{i}]") for i, v in enumerate(given)]
+        values = [typed_item(cls, name, v, f"{where}[{i}]") for i, v in enumerate(given)]
+        if twice := next((v for i, v in enumerate(values) if v in values[:i]), None):
+            raise UserError(f"{where} has {twice} twice, which would be tried twice: drop one.")
+        typed[key] = values
     return typed

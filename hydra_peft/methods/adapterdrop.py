@@ -46,7 +46,7 @@ class AdapterDrop(BlockMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.drop, str):
-            check_one_of("drop", self.drop, (ROBUST,))
+            check_one_of("drop", self.drop, (ROBUST,), "give a number of layers, or")
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put an adapter behind the MLP of every layer that keeps one."""

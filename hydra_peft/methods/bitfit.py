@@ -40,6 +40,11 @@ class BitFit(Method):
             and parameter.is_floating_point()
             and not any(lies_in(name, top) for top in head)
         }
+        if not self.targets:
+            raise UserError(
+                "method.targets=[] lets no bias train, as method=linear does: give names of "
+                "modules, or leave it out for all of them."
+            )
         for pattern in self.targets:
             meant = [name for name in biases if matches(name.rpartition(".")[0], pattern)]
             if not meant:

@@ -5,9 +5,10 @@ Nothing here decides that a run can work: :mod:`hydra_peft.runs.assembly` does, 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra_peft.adapters.patterns import matches
@@ -19,6 +20,7 @@ from hydra_peft.backbones.text_files import (
 )
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.backbones.weight_files import check_weights_exist
+from hydra_peft.config.grid import used
 from hydra_peft.config.schema import (
     DatasetConfig,
     ModelConfig,
@@ -29,7 +31,7 @@ from hydra_peft.data.promises import SeenLabels, check_promises, check_shots
 from hydra_peft.data.sources import DataRequest, labels_of
 from hydra_peft.data.word_tokenizer import WordTokenizer
 from hydra_peft.disk_errors import check_writable
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, placed
 from hydra_peft.heads.text_prompts import TextPrompts
 from hydra_peft.methods._base import Method
 from hydra_peft.runs.folder import run_folder
@@ -52,8 +54,10 @@ def look_first(config: RunConfig) -> None:
     check_search(config.protocol)
     for tracker in config.logger.values():
         tracker.check()
-    check_ranks(config.model, config.method)
-    check_targets(config.model, config.method)
+    for method, where in _methods(config):
+        with placed(where):
+            check_ranks(config.model, method)
+            check_targets(config.model, method)
     if config.model.pretrained:
         model = config.model
         check_weights_exist(model.architecture, model.checkpoint, model.remedy)
@@ -64,6 +68,18 @@ def look_first(config: RunConfig) -> None:
         check_writable(Path(config.paths.runs))
         if not os.path.isdir(config.paths.cache):  # one that is there may hold all that is needed
             check_writable(Path(config.paths.cache), "paths.cache")
+
+
+def _methods(config: RunConfig) -> Iterator[tuple[Method, str]]:
+    """Yield the run's method, and those with the targets and ranks that tuning may give it, each
+    with the key that they come from."""
+    yield config.method, ""
+    for key, values in used(config).items() if config.protocol.tune else ():
+        group, _, name = key.partition(".")
+        if group == "method" and ("rank" in name or "targets" in name):
+            for place, value in enumerate(values):
+                method = dataclasses.replace(config.method, **{name: value})
+                yield method, f"protocol.grid.{key}[{place}]:"
 
 
 def check_texts(config: RunConfig) -> None:
@@ -131,6 +147,11 @@ def check_ranks(model: ModelConfig, method: Method) -> None:
     own = EMBEDDED.get(model.architecture, ("", {}))[1]
     width = model.arguments.get("embed_dim", own.get("embed_dim"))
     widest, whose = (width, "its layers") if type(width) is int else (WIDEST, "the widest of all")
+    if widest < 1:
+        raise UserError(
+            f"model.arguments.embed_dim={widest} is not allowed: it must be at least 1, the width "
+            "of the model's layers."
+        )
     for rank in method.ranks():
         if rank > widest:
             raise UserError(

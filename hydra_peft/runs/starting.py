@@ -15,9 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.identity import science, settings_id
 from hydra_peft.config.schema import InitFrom, RunConfig
-from hydra_peft.errors import UserError, WaitsForRun, placed
+from hydra_peft.errors import UserError, WaitsForRun, did_you_mean, placed
 from hydra_peft.files import sha256_of
 from hydra_peft.methods import method_class
 from hydra_peft.plain_text import in_one_line
@@ -72,6 +73,11 @@ def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
                 _check_alike(config, record, None)
                 found.append((record.begun, folder))
     if not found:
+        if (known := find_benchmark(benchmark).tasks) and task not in known:
+            raise UserError(
+                f"init_from=task:{in_one_line(task)} names no task of {benchmark}"
+                f"{did_you_mean(task, known)}: it must be one of {', '.join(known)}."
+            )
         raise WaitsForRun(
             f"init_from=task:{task} starts from the run of {benchmark}/{task} with "
             f"{config.method.label}, protocol {config.protocol.name} and seed {config.seed}, and "

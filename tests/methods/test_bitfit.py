@@ -26,6 +26,11 @@ def test_some_of_them() -> None:
     assert names == expected
 
 
+def test_no_targets_are_no_bitfit() -> None:
+    with pytest.raises(UserError, match=r"targets=\[\] lets no bias train, as method=linear does"):
+        hydra_peft.inject(small_vit(), "bitfit", targets=[])
+
+
 def test_no_bias_there() -> None:
     model = small_vit(qkv_bias=False)
     with pytest.raises(UserError, match=r"'attn\.qkv' matches no module of Vis.* with a bias"):
