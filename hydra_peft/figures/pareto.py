@@ -23,7 +23,7 @@ from hydra_peft.figures._sheets import (
     of_one_scale,
     series_of,
 )
-from hydra_peft.figures._style import COLUMN, legend, picture, room
+from hydra_peft.figures._style import COLUMN, PAGE, legend, picture, room
 from hydra_peft.tables.measures import axis
 from hydra_peft.tables.published import read_published
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: so many points within such a share of the axis are a crowd
 _MANY, _NEAR = 3, 0.05
+#: names in a legend of one column; more take the width of a page
+_SOME = 12
 _HOLLOW = {"fillstyle": "none", "markersize": 5.5}
 _BARS = {"interval": "95% intervals", "sd": "sample standard deviations"}
 
@@ -225,8 +227,9 @@ def plot(data: FigureData) -> Picture:
     facts = data.facts or {}
     lines, crowd, right = _panels(data.table, facts["head"])
     labels = [*dict.fromkeys(lines["name"]), FRONT]
-    height = (3.6 if len(crowd) else 2.6) + room(COLUMN, labels, data.warnings)
-    made = picture(COLUMN, height)
+    width = COLUMN if len(labels) <= _SOME else PAGE
+    height = (3.6 if len(crowd) else 2.6) + room(width, labels, data.warnings)
+    made = picture(width, height)
     panels = made.subplots(1 + bool(len(crowd)), squeeze=False)[:, 0]
     handles = draw_points(panels[0], lines, facts["looks"], right[0], logarithmic=True)
     if len(crowd):

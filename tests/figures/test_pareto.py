@@ -8,6 +8,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from made_up import made_up, put, scores
 from scored_records import scored
@@ -146,6 +147,25 @@ def test_without_the_head_linear_probing_is_a_line(tmp_path: Path) -> None:
     alone = put(tmp_path / "x", *scores("linear", LORA))
     with pytest.raises(UserError, match="give head=true"):
         FIGURE.data(alone, Settings(head=False))
+
+
+def test_names_of_many_methods_take_the_width_of_a_page(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", LORA))
+    data = FIGURE.data(collection, Settings())
+    line = data.table.iloc[0]
+    names = [f"method {number} with a name" for number in range(24)]
+    many = [
+        {**line, "label": name, "series": name, "parameters_with_mean_head": 1000 * (at + 1)}
+        for at, name in enumerate(names)
+    ]
+    assert data.facts is not None
+    facts = data.facts | {"looks": dict.fromkeys(names, next(iter(data.facts["looks"].values())))}
+    drawn = FIGURE.draw(dataclasses.replace(data, tables={"": pd.DataFrame(many)}, facts=facts))
+    drawn.draw_without_rendering()
+    assert drawn.get_figwidth() > 2 * FIGURE.draw(data).get_figwidth() - 1
+    box = drawn.legends[0].get_window_extent()
+    assert box.height < 0.4 * drawn.bbox.height
+    assert drawn.bbox.x0 <= box.x0 < box.x1 <= drawn.bbox.x1
 
 
 def vtab(**changes: object) -> Collection:
