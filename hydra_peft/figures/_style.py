@@ -18,8 +18,8 @@ COLUMN = 3.3
 PAGE = 6.9
 #: the smallest type, in points
 SMALL = 7.0
-#: inches that a mark takes, and the space beside it
-_MARK = 0.45
+#: inches that a mark takes, long enough for two periods of every dash, and the space beside it
+_MARK = 0.56
 
 GREY = "#767676"
 #: heat maps of magnitudes
@@ -132,7 +132,7 @@ def legend(
         ncols=_columns(width, list(handles)),
         columnspacing=1.2,
         handletextpad=0.5,
-        handlelength=2.6,
+        handlelength=4.0,
         markerscale=markerscale,
         title=" · ".join(warnings) or None,
         title_fontproperties={"weight": "bold", "size": 8},

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 _LOSS, _ACCURACY = "loss", "train_accuracy"
 #: bands of so many series can be told apart
 _BANDS = 6
+#: marks on a line, at most
+_MARKS = 5
+#: a loss that is less than the first, or not less than the second, is written in powers of ten, and
+#: so are all beside it
+_PLAIN = (1e-4, 1e5)
 #: inches that the title of an axis may take
 _HEIGHT = 1.1
 #: at most so many tasks side by side
@@ -141,6 +146,9 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
         f"{_trained(table)} over the epoch while it is trained; marks at the right: "
         f"{sheet.scores}, of {sheet.table.split} ({rule})."
     )
+    lines = table[table["quantity"] == _LOSS].groupby(["method", "task"])
+    if (lines.size() == 1).any():
+        parts.append("Marks of a single epoch stand side by side.")
     if table["task"].nunique() > 1:
         parts.append("Each panel has scales of its own.")
     return " ".join(parts)
@@ -184,52 +192,76 @@ def plot(data: FigureData) -> Picture:
 def _draw(pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, Any]:
     from matplotlib.ticker import MaxNLocator
 
-    handles = {}
-    last = int(table["epoch"].max())
+    looks, last = facts["looks"], int(table["epoch"].max())
+    step = min(0.06, 0.8 / (len(looks) + 1)) * last
+    end, ticks = float(last), {round(x) for x in MaxNLocator(4, integer=True).tick_values(1, last)}
     for axes, quantity in zip(pair, (_LOSS, _ACCURACY), strict=True):
         axes.set_visible(True)
         axes.grid(axis="y")
-        ticks = {round(epoch) for epoch in MaxNLocator(4, integer=True).tick_values(1, last)}
         axes.set_xticks(sorted(epoch for epoch in ticks if epoch <= last))
-        for name, look in facts["looks"].items():
-            lines = table[(table["method"] == name) & (table["quantity"] == quantity)]
-            if len(lines):
-                # A single epoch is a point, which no line shows.
-                marker = "" if len(lines) > 1 else look["marker"]
-                band = len(facts["looks"]) <= _BANDS
-                handles[name] = draw_band(axes, lines, "epoch", look, band=band, marker=marker)
+        end = max(end, _draw_curves(axes, table[table["quantity"] == quantity], looks, step))
     _plain_log(pair[0])
     scores = table[~table["quantity"].isin((_LOSS, _ACCURACY))]
-    step = min(0.06, 0.8 / (len(facts["looks"]) + 1)) * last
-    for number, (name, look) in enumerate(facts["looks"].items(), 1):
-        line = scores[scores["method"] == name]
-        if len(line):
-            handles[name] = _draw_score(pair[1], line.iloc[0], last + number * step, look)
-    pair[1].axvline(last + step / 3, color=GREY, linewidth=0.6)
-    middle = last + step * (len(facts["looks"]) + 1) / 2
+    handles = {}
+    for number, (name, look) in enumerate(looks.items(), 1):
+        for _, line in scores[scores["method"] == name].iterrows():
+            _draw_mark(pair[1], line, end + number * step, look)
+        if (table["method"] == name).any():
+            # What stands in the legend has the look of both the line and the mark.
+            (handles[name],) = pair[1].plot([], [], **look)
+    pair[1].axvline(end + step / 2, color=GREY, linewidth=0.6)
+    middle = end + step * (len(looks) + 1) / 2
     style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": SMALL}
     pair[1].text(middle, 1.0, facts["split"], transform=pair[1].get_xaxis_transform(), **style)
     return handles
 
 
+def _draw_curves(
+    axes: Axes, table: pd.DataFrame, looks: Mapping[str, Mapping[str, Any]], step: float
+) -> float:
+    """Draw the lines of ``table`` by their method; return how far to the right they reach.
+
+    What has a single epoch is a point, which no line shows: these stand side by side around it,
+    ``step`` from each other. Lines have some marks, each line at other epochs: where one hides
+    another its marks are seen.
+    """
+    curves = {n: lines for n in looks if len(lines := table[table["method"] == n])}
+    alone = [name for name, lines in curves.items() if len(lines) == 1]
+    end = 0.0
+    for number, (name, lines) in enumerate(curves.items()):
+        if name in alone:
+            at = lines["epoch"].iloc[0] + (alone.index(name) - (len(alone) - 1) / 2) * step
+            _draw_mark(axes, lines.iloc[0], at, looks[name])
+            end = max(end, at)
+        else:
+            every = min(max(-(-len(lines) // _MARKS), len(curves)), len(lines))
+            style = {"band": len(looks) <= _BANDS, "markevery": (number % every, every)}
+            draw_band(axes, lines, "epoch", looks[name], **style)
+    return end
+
+
 def _plain_log(axes: Axes) -> None:
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     logarithmic = LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,))
     axes.yaxis.set_major_locator(MaxNLocator(4) if high / low < 3 else logarithmic)
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    plain = low >= _PLAIN[0] and high < _PLAIN[1]
+    axes.yaxis.set_major_formatter(lambda x, _: f"{x:g}" if plain else _in_powers(x))
 
 
-def _draw_score(axes: Axes, line: pd.Series[Any], x: float, look: Mapping[str, Any]) -> Any:
+def _in_powers(x: float) -> str:
+    """Return ``x`` in three digits and a power of ten, as in ``2.5e6``."""
+    digits, power = f"{x:.2e}".split("e")
+    return f"{float(digits):g}e{int(power)}"
+
+
+def _draw_mark(axes: Axes, line: pd.Series[Any], x: float, look: Mapping[str, Any]) -> None:
     reach = [[line["mean"] - line["low"]], [line["high"] - line["mean"]]]
     bars = None if line["seeds"] == 1 else reach
     axes.errorbar(x, line["mean"], yerr=bars, elinewidth=0.8, **{**look, "linestyle": "none"})
-    # What stands in the legend has the look of both the line and the mark.
-    (handle,) = axes.plot([], [], **look)
-    return handle
 
 
 FIGURE = CollectionFigure(

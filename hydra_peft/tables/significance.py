@@ -49,7 +49,7 @@ def documents(tables: list[Table], chosen: str, notes: list[str], form: str) -> 
         sheet
         for one, (part, members) in zip(found, compared, strict=True)
         for sheet in [
-            _spread(one),
+            _spread(one, members),
             *([_tests(part, members), _by_task(part, members)] if members else []),
         ]
     ]
@@ -110,7 +110,7 @@ def _pairs(part: Part) -> list[Pair]:
     return pairs(part.table, dict(zip(part.labels, part.table.rows, strict=True)))
 
 
-def _spread(chosen: Strays) -> Sheet:
+def _spread(chosen: Strays, members: list[Pair]) -> Sheet:
     part, lines = chosen.shared, []
     for label, row in zip(part.labels, part.table.rows, strict=True):
         cells = _summaries(part, row, part.mean_titles).values()
@@ -122,8 +122,27 @@ def _spread(chosen: Strays) -> Sheet:
         f"seeds). {bounds_sentence(part.table)} They are over seeds alone: they say nothing of "
         "other test examples."
     )
-    said = [*chosen.sentence, *part.means_sentence, below, *measures_sentence(part.table)]
+    said = [
+        *chosen.sentence,
+        *_alone(part, members),
+        *part.means_sentence,
+        below,
+        *measures_sentence(part.table),
+    ]
     return _sheet(part, "spread over seeds", lines, said)
+
+
+def _alone(part: Part, members: list[Pair]) -> list[str]:
+    """Name the rows that could be compared, and are in none of ``members``."""
+    paired = {name for pair in members for name in (pair.first, pair.second)}
+    directed = {task for task in part.table.tasks if part.table.measures[task].sign}
+    names = [
+        f"{label} (on {', '.join(row.scores)})"
+        for label, row in zip(part.labels, part.table.rows, strict=True)
+        if label not in paired and directed.intersection(row.scores)
+    ]
+    why = "no other row here has the same task with the same seed."
+    return [f"No differences of {'; '.join(names)}: {why}"] if names else []
 
 
 def _sheet(part: Part, what: str, lines: list[dict[str, str]], below: list[str]) -> Sheet:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from made_up import put, scores
+from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from scored_records import scored
 
@@ -112,6 +113,46 @@ def test_many_rows_have_no_bands_and_marks_of_their_own(tmp_path: Path) -> None:
     marks = [mark for mark in axes.lines if mark.get_marker() == "o" and len(mark.get_xdata())]
     looks = {(mark.get_fillstyle(), mark.get_markeredgecolor()) for mark in marks}
     assert len(looks) == 8
+
+
+def drawn(root: Path, epochs: int, loss: float = 1.0) -> list[Axes]:
+    """Panels of three rows of one colour that have the same curves, and their legend's length."""
+    put(root, *(r for rank in (2, 4, 8) for r in scores("hydra", {"a": [50.0]}, rank=rank)))
+    rows = [f"{e},{loss if e == 1 else 0.5},{40 + e},0.001,1.0,100.0" for e in range(1, epochs + 1)]
+    for path in root.rglob("metrics.csv"):
+        path.write_text("\n".join([path.read_text().splitlines()[0], *rows, ""]))
+    made = FIGURE.draw(FIGURE.data(collect(root), Settings()))
+    assert made.legends[0].handlelength >= 4.0  # two periods of a dash
+    return made.axes
+
+
+@pytest.mark.parametrize("epochs", [3, 40])
+def test_lines_on_each_other_have_marks_at_other_epochs(tmp_path: Path, epochs: int) -> None:
+    for axes in drawn(tmp_path, epochs):
+        lines = [line for line in axes.lines if len(line.get_xdata()) == epochs]
+        marked = [
+            {*range(epochs)[first::every]}
+            for first, every in (one.get_markevery() for one in lines)
+        ]
+        assert len(lines) == 3
+        assert {line.get_marker() for line in lines} == {"o"}
+        assert sum(map(len, marked)) == len(set.union(*marked)) >= 3
+
+
+def test_marks_of_one_epoch_stand_side_by_side(tmp_path: Path) -> None:
+    for axes in drawn(tmp_path, 1):
+        marks = [at for line in axes.lines if line.get_marker() == "o" for at in line.get_xdata()]
+        assert len(marks) == len(set(marks)) >= 3
+
+
+@pytest.mark.parametrize(
+    ("loss", "shown"), [(2e4, {"1", "100", "10000"}), (2e6, {"1e0", "1e3", "1e6"})]
+)
+def test_losses_are_written_in_one_form(tmp_path: Path, loss: float, shown: set[str]) -> None:
+    axes = drawn(tmp_path, 3, loss)[0]
+    low, high = axes.get_ylim()
+    labels = {text.get_text() for text in axes.get_yticklabels()}
+    assert {label for label in labels if low <= float(label) <= high} == shown
 
 
 def test_a_task_without_training_accuracy_has_its_loss_and_its_own_metric(tmp_path: Path) -> None:

@@ -168,3 +168,12 @@ def test_a_stray_that_is_named_is_compared() -> None:
     text = documents([stray_table()], "hydra, lora r=4 (epochs=1)", [], "markdown")["md"]
     assert "| hydra r=2+2 vs lora r=4 (epochs=1) | 1 " in text
     assert "Left out" not in text
+
+
+def test_a_row_that_no_other_shares_a_task_with_is_named() -> None:
+    runs = [r for r in records() if r.task != "svhn" or r.method["name"] == "hydra"]
+    other = {**runs[0].settings, "method.name": "seqlora"}
+    alone = vtab_record("SeqLoRA", "svhn", 50.0, 7, settings=other)
+    text = documents([table([*runs, alone])], "hydra, lora, seqlora", [], "markdown")["md"]
+    said = "No differences of seqlora r=6 (on svhn): no other row here has the same task with the "
+    assert text.count(said) == 1
