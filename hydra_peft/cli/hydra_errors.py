@@ -27,6 +27,7 @@ from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.hydra_keys import unknown_key_of_hydra
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.config.interpolations import unresolved
+from hydra_peft.config.omegaconf_errors import unknown_key
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError, did_you_mean
 
@@ -237,7 +238,7 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
     if parent and last not in node and _may_be_left_out(key):
         return f"'{key}' is not written in the yaml chosen: add it with a plus, as +{key}=..."
     known = [str(name) for name in node if str(name) != "hydra"]
-    return f"unknown key '{key}'{did_you_mean(last, known)}; known here: {', '.join(known)}."
+    return unknown_key(key, last, known)
 
 
 def _may_be_left_out(key: str) -> bool:

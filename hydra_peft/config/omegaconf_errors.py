@@ -50,8 +50,9 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
         known: keys in its place.
         of: whose keys these are, such as ``" of method=lora"``.
     """
-    listed = ", ".join(known) or "none"
-    return f"unknown key '{full}'{of}{did_you_mean(last, known)}; known here: {listed}."
+    if not known:
+        return f"unknown key '{full}'{of}: {full.rpartition('.')[0]} has no options."
+    return f"unknown key '{full}'{of}{did_you_mean(last, known)}; known here: {', '.join(known)}."
 
 
 def check_package(full: str, value: object, known: list[str]) -> None:

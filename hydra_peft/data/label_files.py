@@ -10,7 +10,7 @@ import io
 import os
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -126,11 +126,13 @@ def _places(
     """Return the places of the columns of images, labels and splits."""
     listed = shortened(", ".join(header), 300)
     for key, name in vars(columns).items():
-        if name is not None and header.count(name) != 1:
-            raise UserError(
-                f"{file} has no column '{name}' for dataset.{key}_column"
-                f"{did_you_mean(name, header)}, or has it twice: it has {listed}."
-            )
+        if name is not None:
+            _check_once(file, header, [name])
+            if name not in header:
+                raise UserError(
+                    f"{file} has no column '{name}' for dataset.{key}_column"
+                    f"{did_you_mean(name, header)}: it has {listed}."
+                )
     split = None if columns.split is None else header.index(columns.split)
     first = rows[0][1]
     known = (columns.label, columns.split)
@@ -140,6 +142,7 @@ def _places(
         places = range(min(len(first), len(header)))
         images = [i for i in places if is_image(first[i]) and header[i] not in known]
         if len(images) != 1:
+            _check_once(file, header, [header[i] for i in images])
             raise UserError(
                 f"{file}: which column names the images? Set dataset.image_column to one of "
                 f"{listed}; the first line must name the columns."
@@ -149,10 +152,21 @@ def _places(
         return image, header.index(columns.label), split
     others = [i for i in range(len(header)) if i not in (image, split)]
     if len(others) != 1:
+        _check_once(file, header, [header[i] for i in others])
         raise UserError(
             f"{file}: which column has the labels? Set dataset.label_column to one of {listed}."
         )
     return image, others[0], split
+
+
+def _check_once(file: Path, header: Sequence[str], names: Iterable[str]) -> None:
+    """Check that no two columns have one of ``names``, which then chooses none."""
+    for name in names:
+        if header.count(name) > 1:
+            raise UserError(
+                f"{file} has the column '{name}' {header.count(name)} times: rename all but one in "
+                "its first line."
+            )
 
 
 def _path(text: str, folder: Path, where: str) -> str:

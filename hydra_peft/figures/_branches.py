@@ -39,6 +39,10 @@ class ImageSettings:
     data: str = ""
     checkpoint: str = ""
 
+    def __post_init__(self) -> None:
+        if self.images < LEAST_IMAGES:
+            raise UserError(f"images={self.images} is too few: give {LEAST_IMAGES} or more.")
+
 
 @dataclass(frozen=True)
 class AdaptedLayer:
@@ -122,7 +126,10 @@ def sample_images(run: RebuiltRun, settings: ImageSettings) -> Sample:
     split = load_scored_split(run, cache=folder, data=settings.data or None)
     count = min(settings.images, len(split))
     if count < LEAST_IMAGES:
-        raise UserError(f"{count} images are too few: give images={LEAST_IMAGES} or more.")
+        raise UserError(
+            f"{run.config.protocol.evaluate_split} of {run.record.task} has {count} images, which "
+            f"are too few: {LEAST_IMAGES} are needed."
+        )
     positions = torch.arange(count) * len(split) // count
     taken = [split.take(slice(i, i + 1)) for i in positions.tolist()]
     pixels = torch.cat([cast("Tensor", one.inputs["image"]) for one in taken])

@@ -235,8 +235,8 @@ def _draw_curves(
             end = max(end, at)
         else:
             every = min(max(-(-len(lines) // _MARKS), len(curves)), len(lines))
-            style = {"band": len(looks) <= _BANDS, "markevery": (number % every, every)}
-            draw_band(axes, lines, "epoch", looks[name], **style)
+            marks = (number % every, every)
+            draw_band(axes, lines, "epoch", looks[name], band=len(looks) <= _BANDS, markevery=marks)
     return end
 
 

@@ -29,20 +29,26 @@ def tell_expectations(config: RunConfig, model: nn.Module, device: torch.device)
         model: adapted.
     """
     if device.type == "cpu":
-        seconds = step_seconds(
-            model, config.method, batch=config.train.batch_size, threads=torch.get_num_threads()
-        )
+        batch, threads = _step_images(config), torch.get_num_threads()
+        seconds = step_seconds(model, config.method, batch=batch, threads=threads)
         if seconds > LONG_STEP:
             log.warning(
                 "one step of %d images takes about %s on %d CPU threads: a smaller "
                 "model.image_size or train.batch_size makes it shorter, a GPU faster",
-                config.train.batch_size,
+                batch,
                 f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} s",
-                torch.get_num_threads(),
+                threads,
             )
     for said in (untuned_rate(config), short_start(config)):
         if said:
             log.warning("%s", said)
+
+
+def _step_images(config: RunConfig) -> int:
+    """Return how many images a step has: a batch, or all where there are fewer to train on."""
+    dataset, name = config.dataset, config.protocol.train_split
+    there = dataset.sizes.get(name, dataset.sizes.get(dataset.splits.train))
+    return min(n for n in (config.train.batch_size, there, dataset.train_size) if n is not None)
 
 
 def step_seconds(model: nn.Module, method: Method, *, batch: int, threads: int) -> float:

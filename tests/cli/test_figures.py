@@ -73,6 +73,7 @@ def test_help_lists_figures_and_options(call: Call) -> None:
         (["figure=3"], "run is missing: figure=3 is drawn from a run's folder, give run=<folder>"),
         (["figure=3", "run=/nowhere"], "/nowhere is not there: give the folder of a run"),
         (["figure=3", "run=a,b"], "figure=3 takes one run, not 2"),
+        (["figure=4", "run=a", "images=2"], "images=2 is too few: give 8 or more."),
         (["figure=3", "rnu=a"], "unknown key 'rnu' (did you mean 'run'?)"),
         (["figure=3", "chekpoint=a"], "unknown key 'chekpoint' (did you mean 'checkpoint'?)"),
         (["figure=3", "x"], "cannot understand 'x': expected key=value"),

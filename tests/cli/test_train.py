@@ -63,6 +63,10 @@ def test_one_failing_job_does_not_stop_the_others(
     ("arguments", "message"),
     [
         (["method.rnak=3"], "unknown key 'method.rnak' (did you mean 'rank'?); known here: "),
+        (
+            ["logger=csv", "logger.csv.foo=1"],
+            "unknown key 'logger.csv.foo': logger.csv has no options.",
+        ),
         (["optimiser.lr=1"], "unknown key 'optimiser.lr' (did you mean 'optimizer'?)"),
         (["sed=1"], "unknown key 'sed' (did you mean 'seed'?)"),
         (["method=loar"], "unknown method 'loar' (did you mean 'lora'?): choose one of "),

@@ -110,7 +110,7 @@ def test_mistakes(compose_train: Compose, tmp_path: Path, cache: Path) -> None:
     folder = put_model(compose_train, tmp_path / "run", cache=cache)
     with pytest.raises(UserError, match=r"layer=blocks.4.mlp.fc1 is no adapted layer .*did you me"):
         data(folder, cache=cache, layer="blocks.4.mlp.fc1")
-    with pytest.raises(UserError, match="3 images are too few: give images=8 or more"):
+    with pytest.raises(UserError, match="images=3 is too few: give 8 or more"):
         FIGURE.data([folder], FIGURE.settings(cache=str(cache), images=3))
     with pytest.raises(UserError, match="up to 12 runs side by side, not 13"):
         data(*[folder] * 13, cache=cache)

@@ -34,18 +34,27 @@ def test_a_step_is_counted_in_operations(skeletons: dict[int, torch.nn.Module]) 
     assert step_seconds(torch.nn.Linear(2, 2), lora, batch=64, threads=2) == 0
 
 
-@pytest.mark.parametrize(("size", "told"), [(518, True), (56, False)])
+@pytest.mark.parametrize(
+    ("size", "words", "told"),
+    [
+        (518, ["train.batch_size=64"], True),
+        (56, ["train.batch_size=64"], False),
+        (518, ["train.batch_size=100000", "dataset.train_size=64"], True),
+        (518, ["train.batch_size=100000", "dataset.sizes.train=64"], True),
+    ],
+)
 def test_a_long_step_is_told_before_it_starts(
     compose_train: Compose,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     skeletons: dict[int, torch.nn.Module],
     size: int,
+    words: list[str],
     told: bool,
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    words = ["model=timm", f"model.architecture={VIT}", f"model.image_size={size}"]
-    config = check_config(compose_train(*words, "optimizer.lr=1e-3", "train.batch_size=64"))
+    model = ["model=timm", f"model.architecture={VIT}", f"model.image_size={size}"]
+    config = check_config(compose_train(*model, "optimizer.lr=1e-3", *words))
     with caplog.at_level(logging.WARNING):
         tell_expectations(config, skeletons[size], torch.device("cpu"))
         tell_expectations(config, skeletons[size], torch.device("meta"))  # no CPU: not known

@@ -107,6 +107,11 @@ def changed(old: str, new: str) -> Callable[[str], str]:
     return change
 
 
+def doubled(text: str) -> str:
+    """The first column stands twice."""
+    return "".join(f"{line.partition(',')[0]},{line}\n" for line in text.splitlines())
+
+
 @pytest.mark.parametrize(
     ("change", "words", "said"),
     [
@@ -130,7 +135,9 @@ def changed(old: str, new: str) -> Callable[[str], str]:
         (lambda _: "image,label\n", [], "has no line of an image"),
         (lambda _: "", [], "has no line of an image"),
         (lambda _: "a,b\nx,y\n", [], r"which column names the images\? .* a, b"),
-        (lambda text: text.replace("\n", ",x" * 999 + "\n"), [], "which column has the labels"),
+        (lambda text: text.replace("\n", ",x" * 999 + "\n"), [], "column 'x' 999 times: rename"),
+        (doubled, [], r"has the column 'image' 2 times: rename all but one in its first line"),
+        (doubled, ["dataset.image_column=image"], "has the column 'image' 2 times: rename all"),
         (
             str,
             ["dataset.label_column=lable"],
