@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from hydra_peft.files import named_path, read_json, write_json
 from hydra_peft.hub import local_folder
 from hydra_peft.methods import build_method, is_own
 from hydra_peft.methods._base import Method
+from hydra_peft.plain_text import quoted
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 from hydra_peft.tensor_values import check_weight
 
@@ -152,7 +154,8 @@ def load_adapter(
     if list(done.layers) != config["layers"]:
         raise UserError(
             f"{folder / CONFIG} lists {len(config['layers'])} adapted layers, its targets match "
-            f"{len(done.layers)} here: the file was edited, or belongs to another backbone."
+            f"{len(done.layers)} here{_unlike(done.layers, config['layers'])}: the file was "
+            "edited, or belongs to another backbone."
         )
     own = adapter_state_dict(model)
     _check_tensors(model, own, tensors, folder / TENSORS)
@@ -181,7 +184,8 @@ def take_adapter(model: nn.Module, folder: Path) -> None:
     if list(done.layers) != config["layers"]:
         raise UserError(
             f"the adapter in {folder} is on {len(config['layers'])} layers, and that of this model "
-            f"on {len(done.layers)}, or on others: start from one with the same targets."
+            f"on {len(done.layers)}{_unlike(done.layers, config['layers'])}: start from one with "
+            "the same targets."
         )
     own = {
         name: tensor
@@ -193,6 +197,14 @@ def take_adapter(model: nn.Module, folder: Path) -> None:
     with torch.no_grad():
         for name, tensor in taken.items():
             own[name].copy_(tensor)
+
+
+def _unlike(here: Sequence[str], saved: Sequence[str]) -> str:
+    """Return in words a layer that is in one of two lists, or that their order differs."""
+    for ours, theirs, where in ((saved, here, "there"), (here, saved, "here")):
+        if only := sorted(set(ours) - set(theirs)):
+            return f", {quoted(only[0])} only {where}"
+    return ", in another order or one of them twice"
 
 
 def _tell_of_others(model: nn.Module) -> None:

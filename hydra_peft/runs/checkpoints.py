@@ -105,19 +105,26 @@ class Checkpoints:
         """Return step, tensors and facts of the newest good checkpoint, None without one.
 
         What is truncated, edited, of another origin or format, or refused by ``check`` is passed
-        over with a warning.
+        over with a warning, and another says how far training goes back.
 
         Args:
             max_bytes: what no file of this run can exceed; a larger one is not opened.
         """
-        for step, path in sorted(_files(self.folder).items(), reverse=True):
+        passed = False
+        for step, path in sorted(_named(self.folder).items(), reverse=True):
             try:
                 tensors, facts = self._read(path, step, max_bytes)
                 check(tensors, facts)
             except UserError as error:
-                log.warning("%s is not resumed from: %s", path, error)
+                said = str(error).removeprefix(f"cannot read {path}: ")
+                log.warning("%s is not resumed from: %s", path, said)
+                passed = True
                 continue
+            if passed:
+                log.warning("training goes back to step %d", step)
             return step, tensors, facts
+        if passed:
+            log.warning("no checkpoint in %s can be used: training starts anew", self.folder)
         return None
 
     def remove(self) -> None:
@@ -127,6 +134,8 @@ class Checkpoints:
     def _read(
         self, path: Path, step: int, max_bytes: int
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        if not _is_own(path):
+            raise UserError("it is a link or no ordinary file.")
         _check_size(path, max_bytes)
         tensors, metadata = read_tensors_and_metadata(path)
         text = metadata.get("state", "")
@@ -165,12 +174,21 @@ def checkpoints_exist(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> dict[int, Path]:
+    return {step: path for step, path in _named(folder).items() if _is_own(path)}
+
+
+def _is_own(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _named(folder: Path) -> dict[int, Path]:
+    """Return by step what is called as a checkpoint, whatever it is."""
     found: dict[int, Path] = {}
     if folder.is_symlink():
         return found
     for path in folder.glob("step-*.safetensors"):
         named = re.fullmatch(r"step-(\d{8,12})\.safetensors", path.name)
-        if named is not None and path.is_file() and not path.is_symlink():
+        if named is not None:
             found[int(named[1])] = path
     return found
 

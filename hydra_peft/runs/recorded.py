@@ -13,8 +13,8 @@ from hydra_peft.config.check import check_recorded
 from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
-from hydra_peft.files import read_json
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.files import open_regular, read_json
+from hydra_peft.plain_text import in_one_line, quoted
 from hydra_peft.plugins import hash_of
 from hydra_peft.runs.config_file import CONFIG, read_config
 from hydra_peft.runs.first_look import splits_scored
@@ -54,8 +54,12 @@ def read_completed(
     counted, *further = splits_scored(config)
     if record.split != counted or record.scores.keys() != {counted, *further}:
         raise UserError(f"{folder}: record and config name different splits: edited?")
-    if config_id(config) != record.config_id:  # records of older code have no seal
-        sentence = f"{folder / CONFIG} is not the config of the run's record: edited?"
+    named = config.model.name  # which the science leaves out
+    # Records of older code have no seal.
+    if config_id(config) != record.config_id or named != record.model:
+        called = f", model.name is {quoted(named)}, there {quoted(record.model)}"
+        differs = called if named != record.model else ""
+        sentence = f"{folder / CONFIG} is not the config of the run's record{differs}: edited?"
         if doubts is None:
             raise UserError(sentence)
         doubts += [sentence] * (sentence not in doubts)
@@ -82,13 +86,22 @@ def look_at_run(
     """
     _, config = read_completed(folder, checkpoint=checkpoint, doubts=doubts)
     for name in ADAPTER:
-        if not os.path.isfile(folder / name):
-            raise UserError(f"{folder} has no {name}: without it the run cannot be rebuilt.")
+        _check_file(folder, name)
     read_json(folder / ADAPTER[0], links=True)
     model = config.model
     if model.pretrained:
         check_weights_exist(model.architecture, model.checkpoint, model.url)
     return config
+
+
+def _check_file(folder: Path, name: str) -> None:
+    path = folder / name
+    if not os.path.lexists(path):
+        raise UserError(f"{folder} has no {name}: without it the run cannot be rebuilt.")
+    try:
+        open_regular(path, links=True).close()
+    except FileNotFoundError:
+        raise UserError(f"{path} is a link to nothing: put the file itself there.") from None
 
 
 def check_plugins(origins: object, folder: Path) -> None:
@@ -123,4 +136,4 @@ def in_file(path: Path) -> Iterator[None]:
         yield
     except UserError as error:
         said = str(error)
-        raise UserError(said if said.startswith(f"{path} ") else f"{path}: {said}") from None
+        raise UserError(said if str(path) in said else f"{path}: {said}") from None

@@ -120,6 +120,9 @@ def test_values_that_are_no_weights(
         (lambda c: c["method"].update(rank=3), "has shape"),
         (lambda c: c["method"].pop("scale"), "lacks the option 'scale' of method 'hydra'"),
         (lambda c: c["method"].update(targets=["attn.proj"]), "adapted layers, its targets match"),
+        (lambda c: c["layers"].append("odd"), "'odd' only there: the file was edited"),
+        (lambda c: c["layers"].pop(), " only here: the file was edited"),
+        (lambda c: c["layers"].reverse(), "in another order or one of them twice: the file"),
         (
             lambda c: c["method"].update(__class__="os.system"),
             r"adapter\.json cannot be used: method 'hydra' has no option '__class__'",

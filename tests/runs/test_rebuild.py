@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from hydra_peft.runs import rebuild as module
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.rebuild import rebuild as rebuilt
 from hydra_peft.runs.rebuild import reevaluate
+from hydra_peft.runs.recorded import look_at_run
 from hydra_peft.tensor_files import read_tensors, write_tensors
 
 Do = Callable[..., Outcome]
@@ -105,6 +107,10 @@ def copied(made_up: Path, tmp_path: Path) -> Path:
         (lambda _: "", "holds no settings"),
         (lambda text: text.replace("lr: 0.01\n  weight", "lr: 0.02\n  weight"), NOT_ITS),
         (lambda text: text.replace("epochs: 20\n  batch", "epochs: 21\n  batch"), NOT_ITS),
+        (
+            lambda text: text.replace("name: vit_mini", "name: other"),
+            f"{NOT_ITS}, model.name is 'other', there 'vit_mini'",
+        ),
     ],
 )
 def test_a_config_from_elsewhere_is_data(
@@ -155,6 +161,42 @@ def test_tensors_are_compared_before_they_are_loaded(
     monkeypatch.setattr(module, "load_adapter", None)
     with pytest.raises(UserError, match=r"does not fit the model .* beyond it head\.weight"):
         rebuilt(copied)
+
+
+@pytest.mark.parametrize("name", ["adapter.json", "adapter.safetensors"])
+@pytest.mark.parametrize(
+    ("put", "said"),
+    [
+        (Path.mkdir, "is no ordinary file"),
+        (os.mkfifo, "is no ordinary file"),
+        (lambda path: path.symlink_to("nothing"), "is a link to nothing"),
+        (lambda path: path.symlink_to(path.name), "is a link, which may lead to anything"),
+        (lambda _: None, "without it the run cannot be rebuilt"),
+    ],
+)
+def test_what_is_in_the_place_of_an_adapter_is_said(
+    copied: Path, put: Callable[[Path], None], said: str, name: str
+) -> None:
+    (copied / name).unlink()
+    put(copied / name)
+    with pytest.raises(UserError, match=said):
+        look_at_run(copied)
+
+
+def test_a_config_that_is_missing_is_named_once(copied: Path) -> None:
+    path = copied / "config.yaml"
+    path.unlink()
+    with pytest.raises(UserError, match="there is no such file") as raised:
+        look_at_run(copied)
+    assert str(raised.value).count(str(path)) == 1
+
+
+def test_a_record_of_another_task_is_a_doubt(copied: Path) -> None:
+    """What scores the run again tells it, and fails."""
+    edited(copied, task="cells")
+    doubts: list[str] = []
+    look_at_run(copied, doubts=doubts)
+    assert [" task is 'cells', and " in doubt for doubt in doubts] == [True]
 
 
 def test_an_adapter_that_was_changed_since_is_told(do: Do) -> None:

@@ -257,8 +257,9 @@ def test_a_bad_checkpoint_falls_back_to_the_one_before(
     outcome = do(*overrides)
     same(undisturbed["often"], result(outcome))
     assert [entry["at_step"] for entry in outcome.record.resumed] == [8]
-    (warning,) = set(warnings())
+    warning, back = dict.fromkeys(warnings())
     assert warning.startswith(f"{newest} is not resumed from: ")
+    assert (warning.count(str(newest)), back) == (1, "training goes back to step 8")
 
 
 def test_without_a_good_checkpoint_it_starts_anew(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import struct
 from collections.abc import Callable, Iterator
@@ -140,7 +141,8 @@ def test_a_state_that_cannot_be_is_refused_whatever_its_hashes(
     checkpoints.write(2, tensors, facts)
     before = [p.clone() for p in state.model.parameters()]
     assert checkpoints.newest(state.check, state.max_bytes()) is None
-    (message,) = messages
+    message, anew = messages
+    assert anew == f"no checkpoint in {checkpoints.folder} can be used: training starts anew"
     assert "is not resumed from: it " in message
     pairs = zip(before, state.model.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
@@ -160,7 +162,14 @@ def test_what_is_no_checkpoint_is_passed_over(
     found = checkpoints.newest(state.check, state.max_bytes())
     assert found is not None
     assert found[0] == 1
-    assert len(messages) == 1
+    assert (len(messages), messages[0].count(str(path))) == (2, 1)
+    assert messages[1] == "training goes back to step 1"
+    before = checkpoints.folder / "step-00000001.safetensors"
+    before.unlink()
+    os.mkfifo(before)
+    assert checkpoints.newest(state.check, state.max_bytes()) is None
+    assert messages[3] == f"{before} is not resumed from: it is a link or no ordinary file."
+    assert messages[4].endswith("can be used: training starts anew")
 
 
 def test_a_pickle_is_not_run(tmp_path: Path, state: TrainingState, messages: list[str]) -> None:
