@@ -61,6 +61,7 @@ def put_model(
         scored = {"accuracy": 100 * correct / count, "correct": correct, "count": count}
         changes = {"metrics": {**flat(record()), **scored}} | changes
     values = {
+        "benchmark": config.dataset.benchmark,
         "task": config.dataset.name,
         "model": config.model.name,
         "group": config.dataset.group,
