@@ -11,6 +11,8 @@ from hydra_peft.plain_text import quoted
 
 #: what begins an ``init_from`` that names the task of the run and not its folder
 _TASK = "task:"
+#: parts of hubs' and other addresses, which are not looked up, and of no path at all
+_NO_PLACE = ("\0", "://")
 
 
 def task_of_start(value: object) -> str:
@@ -32,10 +34,14 @@ def start_of(value: object) -> InitFrom | str | None:
         return typed(InitFrom, value, "init_from")
     if value is None or (isinstance(value, str) and task_of_start(value)):
         return value
-    no_place = not isinstance(value, str) or not value.strip() or "\0" in value
-    if no_place or value.startswith(_TASK) or "://" in value:
+    if not isinstance(value, str) or not value.strip() or _names_no_folder(value):
         raise UserError(
             f"init_from={quoted(value)} is not allowed: it must be the folder of a run, or task: "
             "and the name of a task of the same benchmark."
         )
     return origin_of_start(value)
+
+
+def _names_no_folder(value: str) -> bool:
+    """Whether ``value`` is ``task:`` without a task, or what no folder of a run is typed with."""
+    return value == _TASK or any(part in value for part in _NO_PLACE)
