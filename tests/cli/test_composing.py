@@ -125,9 +125,9 @@ def test_the_environment_in_an_override_is_read_each_time(
 ) -> None:
     for value in ("one", "two"):
         monkeypatch.setenv("MINE", value)
-        (job, _) = composed("seed=0,1", "model.name=${oc.env:MINE}")
+        (job, _) = composed("seed=0,1", "model.url=${oc.env:MINE}")
         assert job.config is not None
-        assert job.config.model.name == value
+        assert job.config.model.url == value
 
 
 @pytest.mark.parametrize(

@@ -271,7 +271,6 @@ def test_elevaters_search_is_replayed_recorded_and_goes_on(
     [
         "{optimizer:{lr:[1e-2]}}",
         "{optimizer:{lr:[1e-2],weight_decay:[1,0.1]}}",
-        "{optimizer:{lr:[1e-2,1e-2],weight_decay:[1]}}",
         "{optimizer:{lr:[1e-2],weight_decay:[1]},train:{batch_size:[8,16]}}",
     ],
 )
