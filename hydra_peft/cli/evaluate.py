@@ -19,7 +19,7 @@ from hydra_peft.metrics import find_metric, value_text
 from hydra_peft.plain_text import in_short
 from hydra_peft.runs.first_look import data_request, splits_scored
 from hydra_peft.runs.folder import check_run_folder, predictions_name
-from hydra_peft.runs.kept_predictions import why_none
+from hydra_peft.runs.kept_predictions import KEPT, why_none
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import look_at_run
 
@@ -126,17 +126,21 @@ def _count(record: Record, split: str) -> int:
 
 def _stored_doubt(record: Record, split: str, stored: Score | None) -> list[str]:
     """Print the score of the outputs that the run stored; return what contradicts the record."""
+    name, why = predictions_name(split, record.split), why_none(record, split)
     if stored is None:
-        if why := why_none(record, split):
+        if record.predictions.get(split) == KEPT:
+            why = f"the run kept {name}, which is gone or damaged"
+        if why:
             print(in_short(f"  stored    none: {why}"))
         return []
     _print("stored", stored.values, stored.count)
     # A run that went on after its scoring stored what it computed anew.
     share = 1 / stored.count if record.resumed else 0.0
+    if why:
+        return [f"there is a {name}, and the record says that {why}: edited, or of another run?"]
     if _agree(stored.values, record.scores[split], share):
         return []
     before, now = _texts(record, split, stored)
-    name = predictions_name(split, record.split)
     return [f"the record contradicts the run's {name}: {before} recorded, {now} stored."]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import select
 import signal
 import sys
@@ -21,6 +22,8 @@ MISTAKE = 2
 INTERRUPTED = 130
 #: what a shell reports of a program whose reader left: 128 + SIGPIPE
 UNREAD = 141
+#: what torch says, on CPUs, on GPUs and of sizes that no machine has
+_NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory|calculation overflowed")
 
 
 class Stopped(BaseException):
@@ -30,9 +33,9 @@ class Stopped(BaseException):
 def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
     """Call ``main``; turn exceptions into a sentence on stderr and an exit code.
 
-    A user's mistake or a full disk gives 2, a run that did not complete 1, Ctrl-C, SIGTERM and a
-    terminal that is closed 130, a reader that leaves (``head``, ``grep -m1``) 141 and no sentence.
-    Other exceptions are bugs and pass through.
+    A user's mistake, a full disk or too little memory gives 2, a run that did not complete 1,
+    Ctrl-C, SIGTERM and a terminal that is closed 130, a reader that leaves (``head``,
+    ``grep -m1``) 141 and no sentence. Other exceptions are bugs and pass through.
 
     Args:
         main: what is called.
@@ -93,6 +96,12 @@ def _ending(main: Callable[[], int], key: str) -> int:
         if sentence is None:
             raise
         complain(sentence)
+        return MISTAKE
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
+            raise
+        said = str(error).partition("\n")[0] or type(error).__name__
+        complain(f"there is not enough memory ({said}): take less at once, or free some.")
         return MISTAKE
 
 

@@ -14,6 +14,8 @@ from hydra_peft.export.source import Source
 from hydra_peft.plain_text import in_one_line, rounded
 
 NAME = "README.md"
+#: how the first sentence of a card begins
+OURS = "A run of hydra_peft, "
 #: names of classes that a card spells out
 _SHOWN = 20
 
@@ -44,8 +46,7 @@ def card_text(source: Source, card: ModelCard) -> str:
     parts = [
         f"---\n{yaml.safe_dump(_for_hubs(source, card), sort_keys=False)}---",
         f"# {in_one_line(title)}",
-        f"A run of hydra_peft, {card.form}. Outputs were compared with the run's model before this "
-        "was written.",
+        f"{OURS}{card.form}. Outputs were compared with the run's model before this was written.",
         *card.notes,
         f"## Load it\n\n```python\n{card.load}\n```",
         f"## Input and output\n\n{_input(source, card)}",

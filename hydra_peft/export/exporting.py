@@ -8,14 +8,14 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from hydra_peft.checkout import CACHE
 from hydra_peft.disk_errors import disk_reason, remedy
 from hydra_peft.errors import UserError, check_one_of
-from hydra_peft.files import atomic_write, named_path
+from hydra_peft.files import atomic_write, content_of, named_path
 from hydra_peft.runs.folder import check_run_folder, holds_record
 
 #: forms of export, each a module ``to_<form>`` that binds ``write(source, folder, images)``, which
@@ -29,6 +29,8 @@ FORMS: dict[str, tuple[str, ...]] = {
 }
 #: those that are compared on images of the run's own, too
 _ON_IMAGES = ("onnx", "torch")
+#: a card of a thousand classes has some tens of thousands
+_CARD_BYTES = 2**20
 
 
 def export_run(
@@ -62,9 +64,10 @@ def export_run(
         The folder that was written.
 
     Raises:
-        UserError: ``output`` is a run's folder; the run did not complete or cannot be rebuilt; the
-            form cannot hold what its method computes; the library is not installed; what was read
-            back computes something else; the folder cannot be written.
+        UserError: ``output`` is a run's folder, or has files of these names that no export wrote;
+            the run did not complete or cannot be rebuilt; the form cannot hold what its method
+            computes; the library is not installed; what was read back computes something else; the
+            folder cannot be written.
     """
     check_form(to)
     folder = named_path(run, "the run's folder")
@@ -123,7 +126,30 @@ def _staged(target: Path) -> Iterator[Path]:
         for there in (target / file.name for file in files):
             if there.is_dir() and not there.is_symlink():  # before any file is moved
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(there))
+        _check_ours(target, [file.name for file in files])
         for file in files:
             os.replace(file, target / file.name)
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _check_ours(target: Path, names: Sequence[str]) -> None:
+    """Check that what would be replaced is of an export, such as no README.md of somebody's.
+
+    Raises:
+        UserError: it is not; a folder in a run's own is ours.
+    """
+    from hydra_peft.export.card import NAME, OURS
+
+    theirs = [name for name in names if os.path.lexists(target / name)]
+    if not theirs or holds_record(target.parent):
+        return
+    try:
+        ours = OURS.encode() in (content_of(target / NAME, _CARD_BYTES) or b"")
+    except UserError:  # a link, or larger than any card
+        ours = False
+    if not ours:
+        raise UserError(
+            f"output={target} has a {theirs[0]} that no export wrote, and this one would replace "
+            "it: nothing was exported; name another folder."
+        )

@@ -243,6 +243,8 @@ def _draw_curves(
 def _plain_log(axes: Axes) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+    if not math.isfinite(axes.dataLim.minposy):
+        return  # losses of 0 alone, which no logarithm shows
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     logarithmic = LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,))

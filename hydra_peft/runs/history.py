@@ -17,6 +17,10 @@ from hydra_peft.runs.record import Record
 #: a line has some 80 bytes: no file of ours comes near it
 MAX_BYTES = 16 * 2**20
 _COLUMNS = ("epoch", "loss", "train_accuracy")
+#: a mean of float32 losses that is finite and not 0 has a size between these
+_SIZES = (1e-60, 1e39)
+#: no run has more
+_MOST_EPOCHS = 10**9
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def read_history(folder: Path, record: Record | None = None) -> History | None:
     head, *lines = content.decode(errors="replace").split("\n")
     torn = bool((lines or [head]).pop().strip())  # what follows the last newline is half written
     names = head.strip().split(",")
-    if not all(name in names for name in _COLUMNS):
+    if any(names.count(name) != 1 for name in _COLUMNS):
         if not content:
             return None
         raise UserError(f"{path} is damaged: its curves are not shown.")
@@ -80,11 +84,14 @@ def _row(values: Sequence[str], names: Sequence[str]) -> tuple[int, float, float
         return None
     found = dict(zip(names, values, strict=True))
     try:
-        accuracy = found["train_accuracy"] or "nan"
-        loss = decimal_number(found["loss"])
-        return whole_number(found["epoch"]), loss, decimal_number(accuracy)
+        accuracy = decimal_number(found["train_accuracy"] or "nan")
+        epoch, loss = whole_number(found["epoch"]), decimal_number(found["loss"])
     except ValueError:
         return None
+    possible = loss == 0 or not math.isfinite(loss) or _SIZES[0] < abs(loss) < _SIZES[1]
+    if epoch > _MOST_EPOCHS or not possible or accuracy < 0 or accuracy > 100:
+        return None
+    return epoch, loss, accuracy
 
 
 def _missing(epochs: Mapping[int, tuple[float, float]], record: Record) -> Iterator[str]:
@@ -98,6 +105,8 @@ def _missing(epochs: Mapping[int, tuple[float, float]], record: Record) -> Itera
         yield f"{count - there} of {count} epochs are missing, the first is {first}"
     if there < len(epochs):
         yield f"{len(epochs) - there} epochs come after the last, which is {count}"
-    last, loss = epochs.get(count), record.training.get("loss")
-    if last is not None and isinstance(loss, float) and not math.isclose(last[0], loss):
-        yield f"it ends with a loss of {last[0]:g}, and the record has {loss:g}"
+    pairs = zip(("a loss", "an accuracy"), epochs.get(count, ()), strict=False)
+    for (name, value), key in zip(pairs, ("loss", "accuracy"), strict=False):
+        said = record.training.get(key)
+        if isinstance(said, float) and not math.isclose(value, said):
+            yield f"it ends with {name} of {value:g}, and the record has {said:g}"

@@ -50,7 +50,10 @@ def read_completed(
     check_plugins(record.science.get("plugins"), folder)
     config = read_run_config(folder)
     if record.status != "completed":
-        raise UserError(f"the run in {folder} is {record.status}: there is nothing to evaluate.")
+        raise UserError(
+            f"the run in {folder} is {record.status}, and only completed ones have a trained "
+            "model: train it again, or name another."
+        )
     counted, *further = splits_scored(config)
     if record.split != counted or record.scores.keys() != {counted, *further}:
         raise UserError(f"{folder}: record and config name different splits: edited?")

@@ -61,6 +61,7 @@ def score_stored(path: Path, task: Task, targets: Tensor) -> Score | None:
     if not os.path.lexists(path):
         return None
     tensors = read_outputs(path, (len(targets), task.outputs))
-    if not torch.equal(tensors.get("targets", targets), targets):
+    stored = tensors.get("targets", targets)
+    if stored.dtype != targets.dtype or not torch.equal(stored, targets):
         raise UserError(f"{path} has other targets than the data: was it edited?")
     return Score(task.scores(tensors["outputs"], targets), len(targets))

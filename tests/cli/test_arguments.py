@@ -7,6 +7,7 @@ import importlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -23,17 +24,23 @@ class Settings:
     sizes: tuple[int, ...] = (16, 64)
     runs: str = "results"
     name: str = ""
+    form: Literal["", "a", "b"] = ""
 
 
 def test_whole_numbers() -> None:
     assert parse_arguments(Settings, ["repeats=03", "sizes=1,20"], "") == Settings(3, (1, 20))
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "1.5", "²", "٣", "1,", "9" * 5000, "1_000"])
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "²", "٣", "1,", "9" * 5000, "9" * 19, "1_000"])
 def test_what_is_no_positive_whole_number_is_told(text: str) -> None:
     for key in ("repeats", "sizes"):
         with pytest.raises(UserError, match=f"^{key}=.* is not allowed: it must be .*positive"):
             parse_arguments(Settings, [f"{key}={text}"], "")
+
+
+def test_a_choice_is_told_without_the_empty_one() -> None:
+    with pytest.raises(UserError, match="form=x is not allowed: it must be a or b"):
+        parse_arguments(Settings, ["form=x"], "")
 
 
 def test_an_empty_value_takes_no_place_of_a_default() -> None:

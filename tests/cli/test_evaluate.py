@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fabricated_runs import put
+from fabricated_runs import put, record
 from flat_results import changed
 from omegaconf import OmegaConf
 
@@ -61,6 +61,25 @@ def test_what_is_recorded_is_what_is_measured(
     assert ("  stored  " in printed.out) == (stored is not None)
     assert told in printed.err
     assert bool(printed.err) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("said", "stored", "doubt", "told"),
+    [
+        ("kept", 393, "", "stored    98.2500%"),
+        ("kept", None, "", "none: the run kept predictions.safetensors, which is gone or damaged"),
+        ("not wanted", None, "", "none: the run had save.predictions=false"),
+        ("not wanted", 393, "there is a predictions.safetensors, and the record says", "98.2500%"),
+    ],
+)
+def test_outputs_are_there_where_the_record_says_so(
+    capsys: pytest.CaptureFixture[str], said: str, stored: int | None, doubt: str, told: str
+) -> None:
+    kept = None if stored is None else Score({"accuracy": stored / 4}, 400)
+    found = evaluate._stored_doubt(record(predictions={"test": said}), "test", kept)
+    assert bool(found) == bool(doubt)
+    assert doubt in "".join(found)
+    assert told in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

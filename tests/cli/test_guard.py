@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from prepared_root import write_task
 
 from hydra_peft.cli.guard import guarded
@@ -155,3 +156,11 @@ def test_a_full_disk_names_the_key_of_the_script(capsys: pytest.CaptureFixture[s
         assert guarded(full, *words) == 2
         expected = f"cannot write at /x/report.html: the disk is full; make room, or set {key} to"
         assert expected in capsys.readouterr().err
+
+
+def test_too_little_memory_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    for size in (10**17, 2**62):
+        assert guarded(lambda: len(torch.empty(size, 3))) == 2  # noqa: B023
+        assert "error: there is not enough memory (" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="is invalid for input of size 3"):
+        guarded(lambda: len(torch.zeros(3).view(2)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,20 @@ def test_nothing_is_moved_where_a_folder_has_the_name_of_a_file(tmp_path: Path) 
         staged.__exit__(None, None, None)
     assert [path.name for path in target.iterdir()] == ["model.safetensors"]
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("text", ["A run of hydra_peft, merged.", "My notes", None])
+def test_files_that_no_export_wrote_are_not_replaced(tmp_path: Path, text: str | None) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "model.safetensors").write_bytes(b"earlier")
+    if text:
+        (target / "README.md").write_text(text)
+    ours = (text or "").startswith("A run of")
+    refused = pytest.raises(UserError, match="that no export wrote, and this one would replace it")
+    with nullcontext() if ours else refused, _staged(target) as place:
+        (place / "model.safetensors").write_bytes(b"later")
+    assert (target / "model.safetensors").read_bytes() == (b"later" if ours else b"earlier")
 
 
 def test_a_wrong_model_is_found_out(

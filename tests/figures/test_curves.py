@@ -104,6 +104,14 @@ def test_scales_are_named(tmp_path: Path) -> None:
     assert "Each panel has scales of its own." in data.caption
 
 
+def test_losses_of_nothing_need_no_logarithm(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", {"a": [50.0]}))
+    path = collection.completed[0].folder / "metrics.csv"
+    path.write_text("epoch,loss,train_accuracy\n1,0,50\n2,0,50\n")
+    made = FIGURE.draw(FIGURE.data(collection, Settings()))
+    assert made.axes[0].get_yscale() == "linear"
+
+
 def test_many_rows_have_no_bands_and_marks_of_their_own(tmp_path: Path) -> None:
     runs = [r for k in range(1, 9) for r in scores("hydra", {"a": [50.0, 60.0]}, rank=k)]
     data = FIGURE.data(put(tmp_path, *runs), Settings())

@@ -29,6 +29,11 @@ LINES += [b"%d,%.2f,50.0,0.001,1.0,9.0\r\n" % (epoch, 30 / epoch) for epoch in r
         ([*LINES[:4], b"\0\xff,,,\n", *LINES[4:]], EPOCHS, "1 lines are no epochs"),
         ([*LINES, b"3_1,1.0,50.0,0.001,1.0,9.0\n"], EPOCHS, "1 lines are no epochs"),
         ([*LINES, b"9" * 5000 + b",1,1,1,1,1\n"], EPOCHS, "1 lines are no epochs"),
+        ([*LINES, b"9" * 20 + b",1,1,1,1,1\n"], EPOCHS, "1 lines are no epochs"),
+        ([*LINES[:-1], b"30,1e308,50.0,1,1,1\n"], 29, "1 lines are no epochs"),
+        ([*LINES[:-1], b"30,1e-320,50.0,1,1,1\n"], 29, "1 lines are no epochs"),
+        ([*LINES[:-1], b"30,1.0,5000.0,1,1,1\n"], 29, "1 lines are no epochs"),
+        ([*LINES[:-1], b"30,1.0,-3.0,1,1,1\n"], 29, "1 lines are no epochs"),
     ],
 )
 def test_what_is_missing_is_told(
@@ -50,12 +55,21 @@ def test_a_run_that_is_not_over_may_lack_epochs(tmp_path: Path) -> None:
     assert found.faults == ""
 
 
+def test_a_column_that_stands_twice_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(b"epoch,loss,train_accuracy,loss\n1,0.5,50,9\n")
+    with pytest.raises(UserError, match="is damaged: its curves are not shown"):
+        read_history(tmp_path, record())
+
+
 def test_it_ends_as_the_record_says(tmp_path: Path) -> None:
     epochs(tmp_path, *[1.0] * EPOCHS)  # whose losses are 1 / epoch
     metrics = {**flat(record()), "train_loss": 0.5}
     found = read_history(tmp_path, record(metrics=metrics))
     assert found is not None
     assert "it ends with a loss of 0.0333333, and the record has 0.5" in found.faults
+    found = read_history(tmp_path, record(metrics=metrics | {"train_accuracy": 51.0}))
+    assert found is not None
+    assert "it ends with an accuracy of 50, and the record has 51" in found.faults
 
 
 def test_no_file_and_a_pipe(tmp_path: Path) -> None:

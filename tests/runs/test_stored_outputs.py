@@ -52,6 +52,10 @@ def _link(path: Path) -> None:
             lambda path: write_tensors(path, {"outputs": OUTPUTS, "targets": TARGETS + 1}, {}),
             "other targets than the data",
         ),
+        (
+            lambda path: write_tensors(path, {"outputs": OUTPUTS, "targets": TARGETS / 1}, {}),
+            "other targets than the data",
+        ),
     ],
 )
 def test_anything_else_is_named(
