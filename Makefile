@@ -1,5 +1,5 @@
 # make demo        train adapters on real images in two minutes, print the table
-# make test        lint, types and the tests, in about seven minutes on two cores
+# make test        lint, types and the tests, in about six minutes on two cores
 # make test-long   those that start clusters and restarts, take full sizes or repeat much
 # make test-real   fetches public weights and images into REAL (pip, apt; 210 MB) and trains on them
 # All set up the virtual environment first; VENV=<folder> puts it elsewhere.
