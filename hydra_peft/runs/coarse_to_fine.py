@@ -32,6 +32,11 @@ def most_trials(rates: int, decays: int) -> int:
     return rates * (-(-decays // STRIDE) + 2 * len(SPANS))
 
 
+def first_round(rates: Sequence[float], decays: Sequence[float]) -> list[tuple[float, float]]:
+    """Return the learning rates and weight decays that are tried whatever the scores are."""
+    return [(rate, decay) for rate in rates for decay in decays[::STRIDE]]
+
+
 def coarse_to_fine(
     rates: Sequence[float], decays: Sequence[float], score: Score, *, released: bool = False
 ) -> Best | None:

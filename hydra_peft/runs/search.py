@@ -21,6 +21,8 @@ from hydra_peft.optional import optional_package
 #: significant digits of what is drawn: enough for any rate, few enough to type
 DIGITS = 4
 SAMPLER = "TPESampler"
+#: trials that it draws without a look at the scores of others
+BLIND = 10
 
 
 @dataclass(frozen=True)
@@ -113,21 +115,40 @@ def search(
         UserError: Optuna is not installed.
         Exception: what ``score`` raises ends the search.
     """
-    optuna = _optuna()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=seed % 2**32)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
+    pruned = _optuna().trial.TrialState.PRUNED
+    study = _study(seed)
     for _ in range(trials_of(space, trials)):
         trial = study.ask()
-        # The sampler goes by name, so draws are what they were when the names were these.
-        names = shortened_keys(space)
-        reached = score(dict(zip(space, (d.draw(n, trial) for n, d in names.items()), strict=True)))
+        reached = score(_drawn(space, trial))
         if reached is None:
             # Of a pruned trial the sampler learns to stay away. A failed one it passes over, and is
             # then drawn to the same place again and again.
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            study.tell(trial, state=pruned)
         else:
             study.tell(trial, reached)
+
+
+def first_draws(space: Mapping[str, Dimension], *, trials: int, seed: int) -> list[dict[str, Any]]:
+    """Return the combinations that :func:`search` of these arguments draws whatever they score.
+
+    Raises:
+        UserError: Optuna is not installed.
+    """
+    study = _study(seed)
+    return [_drawn(space, study.ask()) for _ in range(min(trials_of(space, trials), BLIND))]
+
+
+def _study(seed: int) -> Any:
+    optuna = _optuna()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed % 2**32, n_startup_trials=BLIND)
+    return optuna.create_study(direction="maximize", sampler=sampler)
+
+
+def _drawn(space: Mapping[str, Dimension], trial: Any) -> dict[str, Any]:
+    # The sampler goes by name, so draws are what they were when the names were these.
+    names = shortened_keys(space)
+    return dict(zip(space, (d.draw(n, trial) for n, d in names.items()), strict=True))
 
 
 def description(space: Mapping[str, Dimension]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.methods._base import Preparation
 from hydra_peft.metrics import find_metric, score_text
 from hydra_peft.runs.assembly import check_images, load_backbone
-from hydra_peft.runs.coarse_to_fine import coarse_to_fine, most_trials
+from hydra_peft.runs.coarse_to_fine import coarse_to_fine, first_round, most_trials
 from hydra_peft.runs.existing import folder_of, retry_of
 from hydra_peft.runs.folder import TUNING, runs_of_task
 from hydra_peft.runs.on_device import on_device
@@ -38,6 +38,7 @@ from hydra_peft.runs.search import (
     Dimension,
     check_search,
     description,
+    first_draws,
     search,
     search_space,
     trials_of,
@@ -165,6 +166,30 @@ def tries(config: RunConfig) -> int:
     return trials_of(_space(config), config.protocol.trials)
 
 
+def certain_trials(config: RunConfig) -> list[RunConfig]:
+    """Return the runs that the search of ``config`` does whatever they score.
+
+    They may be done before it, in any order; the search then finds them done. None where nothing is
+    searched, or where what is complete is done again, which would be twice.
+    """
+    protocol = config.protocol
+    if not protocol.tune or config.sweep.on_existing == "rerun":
+        return []
+    if protocol.search == "grid":
+        tried = choices(config)
+    elif protocol.search in COARSE_TO_FINE:
+        values = _values_of(config)
+        tried = [Choice(values(*pair)) for pair in first_round(*_rates_and_decays(config))]
+    else:
+        draws = first_draws(_space(config), trials=protocol.trials, seed=_search_seed(config))
+        tried = [Choice(one) for one in draws]
+    return [candidate(config, choice) for choice in tried]
+
+
+def _search_seed(config: RunConfig) -> int:
+    return derive_seed(config.choosing_seed, "search")
+
+
 def _space(config: RunConfig) -> dict[str, Dimension]:
     return search_space(used(config), logarithmic=logarithmic(config))
 
@@ -177,26 +202,31 @@ def _search(config: RunConfig, tried: list[Tried], shared: Shared) -> None:
     search(
         _space(config),
         trials=config.protocol.trials,
-        seed=derive_seed(config.choosing_seed, "search"),
+        seed=_search_seed(config),
         score=_scorer(config, tried, shared),
     )
 
 
 def _coarse_to_fine(config: RunConfig, tried: list[Tried], shared: Shared) -> Choice | None:
     """Do ELEVATER's search; ``tried`` has what was tried, and nothing twice."""
-    score = _scorer(config, tried, shared, again=False)
-    others = {k: v[0] for k, v in used(config).items() if k not in RATE_AND_DECAY}
-
-    def values(rate: float, decay: float) -> dict[str, Any]:
-        given = {**others, **dict(zip(RATE_AND_DECAY, (rate, decay), strict=True))}
-        return {key: given[key] for key in used(config)}
-
+    score, values = _scorer(config, tried, shared, again=False), _values_of(config)
     found = coarse_to_fine(
         *_rates_and_decays(config),
         lambda rate, decay: score(values(rate, decay)),
         released=config.protocol.search == RELEASED,
     )
     return None if found is None else Choice(values(found.rate, found.decay))
+
+
+def _values_of(config: RunConfig) -> Callable[[float, float], dict[str, Any]]:
+    """Return what gives all values of a trial for its learning rate and weight decay."""
+    grid = used(config)
+
+    def values(rate: float, decay: float) -> dict[str, Any]:
+        own = dict(zip(RATE_AND_DECAY, (rate, decay), strict=True))
+        return {key: own.get(key, given[0]) for key, given in grid.items()}
+
+    return values
 
 
 def _rates_and_decays(config: RunConfig) -> tuple[list[float], list[float]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
 
 from hydra_peft.config.schema import LauncherConfig
 from hydra_peft.packing.reasons import why_not_packed
 from hydra_peft.sweeps.job import Job, JobEnd, interrupted
+from hydra_peft.sweeps.with_trials import Taken, WithTrials
 
 #: seconds between two looks at whether a signal has come
 _LOOK = 0.2
@@ -19,7 +19,8 @@ def launch_jobs(jobs: Sequence[Job], *, fail_fast: bool = False) -> Generator[Jo
     """Do ``jobs``: those that can in packs of ``launcher.pack``, then the others one by one.
 
     Each end is given when it happens, in no particular order. To be closed by who stops asking
-    before the last: jobs that are under way then write their checkpoints.
+    before the last: jobs that are under way then write their checkpoints. Trials of a search that
+    are certain to be done share steps as jobs do; the search goes on from their scores.
 
     Args:
         jobs: all of one sweep.
@@ -40,7 +41,7 @@ def launch_jobs(jobs: Sequence[Job], *, fail_fast: bool = False) -> Generator[Jo
     together.sort(key=lambda pair: repr((pair[1].model, pair[1].precision, pair[1].dataset.name)))
     if together:
         config = together[0][1]
-        pack = _Members([job for job, _ in together], config.launcher, config.device)
+        pack = _Members(WithTrials(together), config.launcher, config.device)
         yield from pack.ends(fail_fast=fail_fast)
         if pack.failed and fail_fast:
             return
@@ -59,7 +60,7 @@ class _Members:
         failed: whether one did not complete.
     """
 
-    def __init__(self, jobs: Sequence[Job], launcher: LauncherConfig, device: str) -> None:
+    def __init__(self, jobs: WithTrials, launcher: LauncherConfig, device: str) -> None:
         from hydra_peft.packing.pack import Pack
         from hydra_peft.packing.room import MOST, Room
         from hydra_peft.runs.shared import Kept
@@ -67,7 +68,8 @@ class _Members:
 
         self.claimed: list[Job] = []
         self.failed = False
-        self._todo = deque(jobs)
+        self._todo = jobs
+        self._idle = self._ends_so_far = 0
         self._pack = Pack(self._grow)
         self._ends: queue.SimpleQueue[JobEnd | BaseException | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -124,7 +126,7 @@ class _Members:
             raise error
 
     def _may_start(self) -> bool:
-        more = len(self._todo) > 0 and self._pack.members < self._most
+        more = self._todo.any_ready() and self._pack.members + self._idle < self._most
         return more and not self._pack.stopped.is_set()
 
     def _grow(self) -> None:
@@ -149,14 +151,50 @@ class _Members:
         with self._pack.turn:
             shared = Shared(Member(self._pack), self._kept)
             try:
-                while self._todo and not self._pack.stopped.is_set():
-                    job = self._todo.popleft()
+                while (taken := self._next()) is not None:
                     try:
-                        self._ends.put(do_job(job, shared))
+                        end = do_job(taken.job, shared)
                     except KeyboardInterrupt:  # of what stopped all
-                        self._ends.put(interrupted(job))
+                        end = interrupted(taken.job)
+                    finally:
+                        self._ended(taken)
+                    if not taken.is_trial:  # of these the search says what is to be said
+                        self._ends.put(end)
             except BaseException as error:
                 self._ends.put(error)
             finally:
                 self._pack.leave()
                 self._ends.put(None)
+
+    def _next(self) -> Taken | None:
+        """Take a job or trial; wait where all that are left wait for trials of other members."""
+        while not self._is_over():
+            if (taken := self._todo.take()) is not None:
+                return taken
+            self._wait()
+        return None
+
+    def _wait(self) -> None:
+        """Be no member until another one has ended something."""
+        since = self._ends_so_far
+        self._pack.leave()
+        self._idle += 1
+        while since == self._ends_so_far and not self._pack.stopped.is_set():
+            self._pack.turn.wait(_LOOK)
+        if since == self._ends_so_far:
+            self._awake(1)
+
+    def _ended(self, taken: Taken) -> None:
+        self._todo.ended(taken)
+        self._ends_so_far += 1
+        # Now: the pass of whoever goes on would not wait for one that is still to wake up.
+        self._awake(self._idle)
+        self._pack.turn.notify_all()
+
+    def _awake(self, count: int) -> None:
+        self._idle -= count
+        for _ in range(count):
+            self._pack.join()
+
+    def _is_over(self) -> bool:
+        return not self._todo or self._pack.stopped.is_set()

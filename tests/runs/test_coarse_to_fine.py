@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hydra_peft.runs.coarse_to_fine import coarse_to_fine, most_trials
+from hydra_peft.runs.coarse_to_fine import coarse_to_fine, first_round, most_trials
 
 RATES = [10.0**e for e in range(-6, 0)]
 DECAYS = [10 ** (-6 + i / 8) for i in range(97)]
@@ -65,6 +65,24 @@ def test_two_hundred_surfaces_give_what_the_toolkit_means_to_choose() -> None:
         assert len(asked) <= most_trials(6, 97) == 90
         chosen.add(found.decay)
     assert len(chosen) > 40  # fine ones among them
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_the_first_round_is_tried_whatever_the_scores(released: bool) -> None:
+    certain = first_round(RATES, DECAYS)
+    assert len(certain) == 6 * 7
+
+    def tried_on(scores: dict[tuple[float, float], float | None]) -> set[tuple[float, float]]:
+        tried = set()
+
+        def score(*pair: float) -> float | None:
+            tried.add(pair)
+            return scores[pair]  # type: ignore[index]
+
+        coarse_to_fine(RATES, DECAYS, score, released=released)
+        return tried  # type: ignore[return-value]
+
+    assert all(tried_on(surface(seed)) >= set(certain) for seed in range(20))
 
 
 def test_ties_go_to_the_smaller_and_what_fails_is_no_score() -> None:

@@ -21,7 +21,15 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.runs import tuning
 from hydra_peft.runs.record import read_record
-from hydra_peft.runs.search import Dimension, check_search, search, search_space, trials_of
+from hydra_peft.runs.search import (
+    BLIND,
+    Dimension,
+    check_search,
+    first_draws,
+    search,
+    search_space,
+    trials_of,
+)
 from hydra_peft.runs.shared import Shared
 from hydra_peft.runs.tuning import run_protocol, tries
 
@@ -130,6 +138,14 @@ def test_the_same_seed_and_scores_draw_the_same() -> None:
     other = searched(15, 3, lambda values: -known(values))
     assert [v for v, _ in other[:10]] == [v for v, _ in searched(15, 3)[:10]]
     assert [v for v, _ in other[10:]] != [v for v, _ in searched(15, 3)[10:]]
+
+
+def test_the_first_draws_are_known_before_any_score() -> None:
+    space = search_space(GRID, logarithmic=LOGARITHMIC)
+    for objective in (known, lambda _: None):
+        tried = [values for values, _ in searched(BLIND + 3, seed=5, objective=objective)]
+        assert tried[:BLIND] == first_draws(space, trials=BLIND + 3, seed=5)
+    assert first_draws(space, trials=2, seed=5) == tried[:2]
 
 
 @pytest.mark.parametrize("cut", [1, 10, 11, 14])

@@ -147,3 +147,29 @@ def test_members_read_the_same_data_once_and_keep_it_as_long_as_one_uses_it() ->
     with pytest.raises(ZeroDivisionError):
         second._once("splits", "c", lambda: 1 // 0)
     assert list(kept.made.values()) == ["b"]
+
+
+SEARCH = (
+    "protocol.tune=true",
+    "protocol.tune_seed=0",
+    "protocol.grid.optimizer.lr=[1e-3,1e-2]",
+    "protocol.grid.method.scale=null",
+    "protocol.grid.method.dropout=null",
+)
+
+
+def test_certain_trials_of_a_search_share_steps_and_are_done_once(
+    pack_of: Callable[..., list[Job]], tmp_path: Path
+) -> None:
+    jobs = pack_of((*LORA, *SEARCH), (*LORA, *SEARCH, "seed=1"))
+    ends = list(packed.launch_jobs(jobs))
+    assert [end.status for end in ends] == ["completed"] * 2
+    trials = [read_record(p.parent) for p in (tmp_path / "runs/tuning").glob("*/*/*/result.json")]
+    assert [record.path.get("packed") for record in trials] == [2, 2]
+    found = [record for record, _ in records(tmp_path).values()]
+    assert [record.path.get("packed") for record in found] == [2, 2]
+    (tmp_path / "runs").rename(tmp_path / "packed")
+    list(sequential.launch_jobs(jobs[:1]))
+    (alone,) = (record for record, _ in records(tmp_path).values())
+    assert [r.tuning["chosen"] for r in found] == [alone.tuning["chosen"]] * 2
+    assert {r.config_id for r in trials} == {one["config_id"] for one in alone.tuning["candidates"]}
