@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -110,6 +111,8 @@ def profile_of(step: Callable[[], object], device: torch.device, steps: int = ST
 
 
 def _activities(device: torch.device) -> list[ProfilerActivity]:
+    # Or what profiles tells on stderr when it begins and ends, and that it has found no GPU.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     on_gpu = [ProfilerActivity.CUDA] if device.type == "cuda" else []
     return [ProfilerActivity.CPU, *on_gpu]
 

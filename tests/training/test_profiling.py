@@ -16,7 +16,7 @@ from torch.autograd import DeviceType
 from torch.autograd.profiler import record_function
 
 from hydra_peft.training import profiling
-from hydra_peft.training.profiling import profiled
+from hydra_peft.training.profiling import profile_of, profiled
 from hydra_peft.training.progress import Step
 
 CPU = torch.device("cpu")
@@ -57,6 +57,11 @@ def test_table_and_trace(tmp_path: Path) -> None:
 def test_too_few_steps_leave_nothing(tmp_path: Path, steps: int) -> None:
     work(tmp_path, steps)
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_printed_meanwhile(capfd: pytest.CaptureFixture[str]) -> None:
+    profile_of(lambda: torch.ones(3) + 1, CPU, steps=1)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_time_of_a_gpu_counts_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -34,8 +35,12 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     HYDRA: ("hydra", {"rank": 2}),
     "full": ("full", {}),
 }
+#: names of the layers that they adapt
+TABLE_8 = r".*(attn\.proj|mlp\.fc2)"
 THREE_BRANCHES = f"{HYDRA}, three branches"
 PEFT = "peft library, LoRA r=4"
+#: the least an adapter takes: the head and one bias of the first layer adapted are trained
+FROZEN = "frozen backbone, gradients passed on"
 NO_PEFT = f"{PEFT} is left out: it is not installed (pip install peft)"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -49,11 +54,11 @@ def compared_rows(methods: str) -> tuple[str, ...]:
     """Return the titles of the models that ``methods`` asks for, each known to :func:`build`.
 
     Args:
-        methods: ``table8``: its rows, branches one by one, and the peft library where it is there;
-            ``all``, or names of methods separated by commas.
+        methods: ``table8``: its rows, branches one by one, the frozen backbone alone, and the peft
+            library where it is there; ``all``, or names of methods separated by commas.
     """
     if methods == "table8":
-        return (*METHODS, THREE_BRANCHES, *([PEFT] if has_peft() else []))
+        return (*METHODS, THREE_BRANCHES, FROZEN, *([PEFT] if has_peft() else []))
     return tuple(method_names() if methods == "all" else methods.split(","))
 
 
@@ -70,12 +75,22 @@ def build(title: str, architecture: str, device: torch.device) -> nn.Module:
     """
     if title == PEFT:
         plain = _plain(architecture, CLASSES)
-        model = with_peft(plain, r".*(attn\.proj|mlp\.fc2)", head="head")
+        model = with_peft(plain, TABLE_8, head="head")
         return _in_training(model, device)
+    if title == FROZEN:
+        return _in_training(_frozen(_plain(architecture, CLASSES)), device)
     method, options = METHODS.get(HYDRA if title == THREE_BRANCHES else title, (title, {}))
     model = adapted(architecture, method, options, device)
     if title == THREE_BRANCHES:
         set_fused(model, False)
+    return model
+
+
+def _frozen(model: nn.Module) -> nn.Module:
+    layers = [m for name, m in model.named_modules() if re.fullmatch(TABLE_8, name)]
+    model.requires_grad_(False)
+    cast(Any, model).get_classifier().requires_grad_(True)
+    cast(nn.Linear, layers[0]).bias.requires_grad_(True)
     return model
 
 

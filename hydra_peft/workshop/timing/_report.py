@@ -21,6 +21,7 @@ from hydra_peft.files import write_json
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs import environment
 from hydra_peft.training.devices import exact_float32
+from hydra_peft.training.profiling import profile_of
 from hydra_peft.workshop.timing._machine import card_versions
 
 SCHEMA = 2
@@ -107,6 +108,28 @@ class Report:
             for above, below, goal in goals
             if above in seconds and below in seconds
         ]
+
+    def profile(self, works: Mapping[str, Callable[[], object]], *, title: str) -> None:
+        """Note where the time of each of ``works`` goes, by phase and by kind of operator.
+
+        Args:
+            works: by name; one sentence has the times of all, phases and kinds in the order
+                of the first.
+            title: what is measured.
+        """
+        found = [profile_of(work, self.device) for work in works.values()]
+        names = " / ".join(works)
+        host = " on the host" if self.device.type == "cuda" else ""
+        for what, parts in (
+            (f"phase{host}", [one.phases for one in found]),
+            ("kind of operator", [one.kinds for one in found]),
+        ):
+            listed = [
+                f"{part} " + " / ".join(readable(one.get(part, 0.0)) for one in parts)
+                for part in dict.fromkeys(part for one in parts for part in one)
+            ]
+            if listed:
+                self.notes.append(f"{title}, ms by {what}, {names}: {'; '.join(listed)}")
 
     def to_markdown(self) -> str:
         """Return table and notes as Markdown."""

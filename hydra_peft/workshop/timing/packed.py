@@ -15,7 +15,6 @@ from hydra_peft.backbones.architectures import input_size
 from hydra_peft.packing.model import PackedModel
 from hydra_peft.packing.pack import compute_together
 from hydra_peft.training.passes import Pass, compute_alone
-from hydra_peft.training.profiling import profile_of
 from hydra_peft.training.seeding import RandomStreams
 from hydra_peft.workshop.timing._memory import peak_of_step
 from hydra_peft.workshop.timing._models import (
@@ -28,7 +27,7 @@ from hydra_peft.workshop.timing._models import (
     adapted,
     precisions,
 )
-from hydra_peft.workshop.timing._report import Report, Seconds, in_ms, median, readable
+from hydra_peft.workshop.timing._report import Report, Seconds, in_ms, median
 from hydra_peft.workshop.timing.settings import PackedSettings
 
 TOGETHER, IN_TURN = "together", "one after another"
@@ -48,7 +47,9 @@ def run(device: torch.device, settings: PackedSettings, report: Report) -> None:
             runs = [_Run(model, batch_size, device, precision) for model in models]
             for count in settings.runs:
                 _compare(runs[:count], batch_size, device, settings, report)
-            _profile(runs[: max(settings.runs)], batch_size, device, report)
+            largest = runs[: max(settings.runs)]
+            title = f"{len(largest)} runs, batch {batch_size}, {precision}"
+            report.profile(_steps(largest)[0], title=title)
 
 
 class _Run:
@@ -111,21 +112,6 @@ def _steps(runs: Sequence[_Run]) -> tuple[dict[str, Callable[[], None]], float]:
             _step([run], lambda run=run: compute_alone(run.one))  # type: ignore[misc]
 
     return {TOGETHER: together, IN_TURN: in_turn}, _difference(packed, passes)
-
-
-def _profile(runs: Sequence[_Run], batch_size: int, device: torch.device, report: Report) -> None:
-    """Note where the time of a step goes, by phase and by kind of operator."""
-    steps, _ = _steps(runs)
-    found = {name: profile_of(step, device) for name, step in steps.items()}
-    start = f"{len(runs)} runs, batch {batch_size}, {runs[0].one.precision}"
-    host = " on the host" if device.type == "cuda" else ""
-    for what, of in ((f"phase{host}", "phases"), ("kind of operator", "kinds")):
-        parts = {name: getattr(one, of) for name, one in found.items()}
-        listed = "; ".join(
-            f"{part} {readable(ms)} / {readable(parts[IN_TURN].get(part, 0.0))}"
-            for part, ms in parts[TOGETHER].items()
-        )
-        report.notes.append(f"{start}, ms by {what}, {TOGETHER} / {IN_TURN}: {listed}")
 
 
 def _step(runs: Sequence[_Run], compute: Callable[[], object]) -> None:

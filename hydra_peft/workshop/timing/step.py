@@ -19,6 +19,7 @@ from hydra_peft.workshop.timing._memory import peak_of_process, peak_of_step
 from hydra_peft.workshop.timing._models import (
     CLASSES,
     DTYPES,
+    FROZEN,
     HYDRA,
     LORA,
     NO_PEFT,
@@ -54,6 +55,8 @@ GOALS = (
     (HYDRA, LORA, "at most 1.00"),
     (HYDRA, THREE_BRANCHES, "at most 0.85"),
     (LORA, PEFT, "at most 0.90, both eager"),
+    (HYDRA, FROZEN, "none, the second adapts nothing"),
+    (LORA, FROZEN, "none, the second adapts nothing"),
     (HYDRA + COMPILED, LORA + COMPILED, "at most 1.00"),
     (LORA + COMPILED, PEFT, "none, the second is eager"),
 )
@@ -151,6 +154,10 @@ def _compare(
     if settings.memory and device.type == "cpu":
         _add_peaks(own, settings, batch_size, precision, report)
     report.compare(seconds, GOALS, title=where)
+    explained = {name: steps[name] for name in (HYDRA, LORA, FROZEN) if name in steps}
+    if explained:
+        report.say(f"{where}: where the time goes")
+        report.profile(explained, title=where)
     peaks = {found["step"]: found["peak MB"] for found in own if "peak MB" in found}
     if HYDRA in peaks and PEFT in peaks:
         quotient = peaks[HYDRA] / peaks[PEFT]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from hydra_peft.workshop.timing import (
 )
 from hydra_peft.workshop.timing._memory import peak_of_process
 from hydra_peft.workshop.timing._models import (
+    FROZEN,
     METHODS,
     PEFT,
     THREE_BRANCHES,
@@ -134,15 +136,16 @@ def test_step_compares_methods_in_each_precision(dry: Path) -> None:
     content = written(dry, "step")
     for precision in ("fp32", "bf16"):
         rows = {row["step"]: row for row in content["rows"] if row["precision"] == precision}
-        assert set(rows) == {*METHODS, THREE_BRANCHES, PEFT, step.LINEAR}
+        assert set(rows) == {*METHODS, THREE_BRANCHES, FROZEN, PEFT, step.LINEAR}
         for row in rows.values():
             assert 0 < row["ms"] < math.inf
             assert row["of GEMM rate"] > 0
         rate = content["settings"]["gemm_flops_per_second"][precision]
-        assert (
-            f"{precision}: the machine's own matrix product"
-            in content["notes"][0 if precision == "fp32" else 4]
-        )
+        notes = [note for note in content["notes"] if precision in note]
+        assert notes[0].startswith(f"{precision}: the machine's own matrix product")
+        (kinds,) = (note for note in notes if ", ms by kind of operator, " in note)
+        assert f"hydra r=2+2 / lora r=4 / {FROZEN}: " in kinds
+        assert re.search(r"matrix products [\d.]+ / [\d.]+ / [\d.]+; ", kinds)
         assert 0 < rate < math.inf
     assert "matrix product (34 x 128 x 512) ran at" in content["notes"][0]
     assert "batch 2, bf16: hydra r=2+2 / lora r=4: " in "\n".join(content["notes"])
@@ -366,13 +369,14 @@ def test_the_compared_models_are_what_their_titles_say() -> None:
             for n, p in build(name, TINY, CPU).named_parameters()
             if p.requires_grad and "head" not in n
         )
-        for name in ("lora r=4", "hydra r=2+2", THREE_BRANCHES, PEFT)
+        for name in ("lora r=4", "hydra r=2+2", THREE_BRANCHES, FROZEN, PEFT)
     }
     width, hidden, blocks = 128, 512, 5
     biases = blocks * 2 * (width + 4)
     assert trained[PEFT] == blocks * 4 * (2 * width + hidden + width)
     assert trained["lora r=4"] == trained[PEFT] + biases
     assert trained["hydra r=2+2"] == trained[THREE_BRANCHES]
+    assert trained[FROZEN] == width
 
 
 def test_command_line(
