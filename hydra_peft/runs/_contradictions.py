@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.config.identity import TUNED, short_hash
+from hydra_peft.config.text import from_yaml
 from hydra_peft.errors import UserError
 from hydra_peft.methods import build_method, method_class
 from hydra_peft.plain_text import quoted, shortened
@@ -33,8 +35,10 @@ _TWICE = {
     "selection.split": "protocol.evaluate_split",
     "selection.chosen_on": "protocol.select_split",
 }
+#: what stands in settings in the place of a value of the task's recipe
+_RECIPE = "recipe"
 #: settings in the place of a value, which say where it comes from
-_REFERENCES = ("recipe", "seed", TUNED)
+_REFERENCES = (_RECIPE, "seed", TUNED)
 _WEIGHTS = {True: "pretrained", False: "random"}
 #: of a score in percent; one is computed from counts without any rounding of ours
 _TOLERANCE = 1e-6
@@ -53,6 +57,56 @@ def contradiction(record: Record) -> str:
         return f"config_id {shortened(record.config_id, 40)} is not that of its science"
     parts = (_of_scores, _of_science, _of_method, _of_parameters, _of_training)
     return next((text for part in parts for text in part(record)), "")
+
+
+def config_contradiction(record: Record, config: str) -> str:
+    """Return in words the first thing in a completed record that its config says otherwise and its
+    science does not tell, "" where there is none.
+
+    Args:
+        config: the text of the ``config.yaml`` beside it.
+    """
+    named = _section(config, "model").get("name", record.model)
+    if named != record.model:
+        return f"model.name is {quoted(named)}, there {quoted(record.model)}"
+    recipe = _section(config, "dataset").get("recipe")
+    if not isinstance(recipe, dict) or _is_trial(record):
+        return ""
+    science = _by_key(record.science)
+    for key, value in record.settings.items():
+        values = _recommended(recipe, key.rpartition(".")[2], record.task)
+        decided = science.get(key, TUNED)
+        if value == _RECIPE and values and decided not in (TUNED, *values):
+            said = ", ".join(map(quoted, values))
+            return f"whose recipe has {key} {said}, there {quoted(decided)} and called the recipe's"
+    return ""
+
+
+def _recommended(recipe: Mapping[str, Any], name: str, task: str) -> list[Any]:
+    """Return the values that ``recipe`` has for options called ``name``; none where it has none.
+
+    Which of several learning rates a method takes, a run's config does not say.
+    """
+    method, by_task = (recipe.get(part) or {} for part in ("method", "by_task"))
+    found = [part[name] for part in (recipe, method) if isinstance(part, dict) and name in part]
+    one = by_task.get(name) if isinstance(by_task, dict) else None
+    found += [one[task]] if isinstance(one, dict) and task in one else []
+    return [v for value in found for v in (value.values() if isinstance(value, dict) else [value])]
+
+
+def _section(config: str, name: str) -> dict[str, Any]:
+    """Return the group ``name`` in the text of a config; empty where there is none to be read."""
+    found = re.search(rf"^{name}:\n(?: .*\n)*", config, re.MULTILINE)
+    values = _parsed(found[0])[name] if found else None
+    return values if isinstance(values, dict) else {}
+
+
+@lru_cache(maxsize=256)  # the runs of a task share what their configs say of it
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        return from_yaml(text, "")
+    except UserError:  # told where a config is read
+        return {text.partition(":")[0]: {}}
 
 
 def _of_scores(record: Record) -> Iterator[str]:

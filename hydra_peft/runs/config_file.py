@@ -25,6 +25,26 @@ def read_config(folder: Path) -> dict[str, Any]:
     if content is None:
         raise UserError(f"cannot read {path}: there is no such file; is {folder} a run?")
     try:
-        return from_yaml(content.decode(), str(path))
+        return from_yaml(content.decode("utf-8-sig"), str(path))
     except UnicodeDecodeError:
         raise UserError(f"{path} is not valid yaml: truncated or edited?") from None
+
+
+def config_text(folder: Path) -> str:
+    """Return the text of the ``config.yaml`` of the run in ``folder``; empty where there is none to
+    be read: records are copied without it, too."""
+    try:
+        content = content_of(folder / CONFIG, MAX_CONFIG_BYTES)
+    except UserError:
+        return ""
+    return (content or b"").decode("utf-8-sig", "replace")
+
+
+def not_its_config(folder: Path, how: str = "") -> str:
+    """Return a sentence on a ``config.yaml`` of another run than the record beside it.
+
+    Args:
+        how: where they differ, as far as that is known.
+    """
+    differs = f", {how}" if how else ""
+    return f"{folder / CONFIG} is not the config of the run's record{differs}: edited?"

@@ -17,8 +17,9 @@ from hydra_peft.files import read_json, whole_texts, write_json
 from hydra_peft.heads import head_class
 from hydra_peft.methods.linear import Linear
 from hydra_peft.plain_text import shortened
-from hydra_peft.runs._contradictions import contradiction
+from hydra_peft.runs._contradictions import config_contradiction, contradiction
 from hydra_peft.runs._record_values import missing_results, wrong_values
+from hydra_peft.runs.config_file import config_text, not_its_config
 from hydra_peft.runs.schema1 import upgraded
 from hydra_peft.runs.seal import SEAL, broken, seal
 
@@ -282,6 +283,9 @@ def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
     if record.status == "completed":
         if reason := contradiction(record):
             found.append(f"{path} contradicts itself: {shortened(reason, 300)}: edited?")
+        if reason := config_contradiction(record, config_text(folder)):
+            found = [sentence for sentence in found if sentence != not_its_config(folder)]
+            found.append(not_its_config(folder, shortened(reason, 300)))
         if found and doubts is None:
             raise UserError(found[0])
         if doubts is not None:

@@ -14,9 +14,9 @@ from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.files import open_regular, read_json
-from hydra_peft.plain_text import in_one_line, quoted
+from hydra_peft.plain_text import in_one_line
 from hydra_peft.plugins import hash_of
-from hydra_peft.runs.config_file import CONFIG, read_config
+from hydra_peft.runs.config_file import CONFIG, not_its_config, read_config
 from hydra_peft.runs.first_look import splits_scored
 from hydra_peft.runs.folder import ADAPTER
 from hydra_peft.runs.record import Record, read_record
@@ -57,15 +57,13 @@ def read_completed(
     counted, *further = splits_scored(config)
     if record.split != counted or record.scores.keys() != {counted, *further}:
         raise UserError(f"{folder}: record and config name different splits: edited?")
-    named = config.model.name  # which the science leaves out
     # Records of older code have no seal.
-    if config_id(config) != record.config_id or named != record.model:
-        called = f", model.name is {quoted(named)}, there {quoted(record.model)}"
-        differs = called if named != record.model else ""
-        sentence = f"{folder / CONFIG} is not the config of the run's record{differs}: edited?"
+    if config_id(config) != record.config_id:
+        sentence = not_its_config(folder)
         if doubts is None:
             raise UserError(sentence)
-        doubts += [sentence] * (sentence not in doubts)
+        said = sentence.removesuffix(": edited?")
+        doubts += [sentence] * (not any(doubt.startswith(said) for doubt in doubts))
     if checkpoint is not None:
         model = dataclasses.replace(config.model, checkpoint=checkpoint)
         config = dataclasses.replace(config, model=model)

@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra_peft.errors import UserError
 from hydra_peft.files import content_of
-from hydra_peft.runs.config_file import CONFIG, MAX_CONFIG_BYTES
+from hydra_peft.runs.config_file import CONFIG, MAX_CONFIG_BYTES, not_its_config
 
 #: key of a record's file; records of older code have none
 SEAL = "seal"
@@ -42,7 +42,7 @@ def broken(given: object, values: Mapping[str, Any], path: Path) -> list[str]:
     if stated.get("record") != found["record"]:
         sentences.append(f"{path} is not as its run wrote it: edited?")
     if found["config"] and stated.get("config") not in ("", found["config"]):
-        sentences.append(f"{path.with_name(CONFIG)} is not the config of the run's record: edited?")
+        sentences.append(not_its_config(path.parent))
     return sentences
 
 

@@ -133,6 +133,49 @@ def test_what_the_science_says_otherwise(key: str, value: object, decided: Any) 
     assert contradiction(edited).startswith(f"{key} is {value!r}, and ")
 
 
+MODEL = {"model": {"name": "vit_mini"}}
+RECIPE = {
+    "epochs": 30,
+    "lr": {"adapter": 1e-3, "linear": 2e-3},
+    "weight_decay": 1e-4,
+    "method": {"scale": 4},
+    "by_task": {"scale": {"digits": 8}},
+    "grid": {"lr": {"adapter": [5e-3]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "lr", "sentence"),
+    [
+        ({"dataset": {"recipe": RECIPE}}, 5e-3, "whose recipe has optimizer.lr 0.001, 0.002, "),
+        ({"dataset": {"recipe": RECIPE}}, 2e-3, ""),
+        ({"dataset": {"recipe": {"epochs": 30}}}, 5e-3, ""),
+        ({"dataset": {"recipe": "of older code"}, "model": []}, 5e-3, ""),
+        ({"model": {"name": "vit: other"}}, 5e-3, "model.name is 'vit: other', there 'vit_mini'"),
+    ],
+)
+def test_a_record_that_its_config_contradicts(
+    tmp_path: Path, config: dict[str, Any], lr: float, sentence: str
+) -> None:
+    """Whoever seals it anew; what settings call the recipe's is one of its values."""
+    science = {**record().science, "optimizer": {"lr": lr, "weight_decay": 1e-4}}
+    science["method"] = {**science["method"], "scale": 8}
+    settings = dict.fromkeys(("optimizer.lr", "optimizer.weight_decay", "method.scale"), "recipe")
+    (tmp_path / "config.yaml").write_text(to_yaml({**MODEL, **config, "seed": 0}))
+    sealed = dataclasses.replace(
+        record(),
+        science=science,
+        settings={**settings, "optimizer.eps": "recipe"},
+        method=science["method"],
+        config_id=short_hash(science),
+    )
+    write_record(sealed, tmp_path)
+    doubts: list[str] = []
+    read_record(tmp_path, doubts)
+    beginning = f"{tmp_path / 'config.yaml'} is not the config of the run's record, {sentence}"
+    assert [doubt.startswith(beginning) for doubt in doubts] == [True] * bool(sentence)
+
+
 def test_what_differs_by_design_is_no_contradiction() -> None:
     """References to a recipe, what tuning chose, and the settings of trials."""
     science = {**record().science, "protocol": {"name": "clean-tuning", "tune": False}}
