@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import select
 import signal
 import sys
@@ -15,6 +14,7 @@ from typing import TextIO
 from hydra_peft.commands import as_started
 from hydra_peft.disk_errors import disk_sentence, reading_sentence
 from hydra_peft.errors import RunFailed, UserError
+from hydra_peft.memory_errors import memory_sentence
 from hydra_peft.plain_text import in_short
 
 FAILED = 1
@@ -22,8 +22,6 @@ MISTAKE = 2
 INTERRUPTED = 130
 #: what a shell reports of a program whose reader left: 128 + SIGPIPE
 UNREAD = 141
-#: what torch says, on CPUs, on GPUs and of sizes that no machine has
-_NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory|calculation overflowed")
 
 
 class Stopped(BaseException):
@@ -98,10 +96,10 @@ def _ending(main: Callable[[], int], key: str) -> int:
         complain(sentence)
         return MISTAKE
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not _NO_MEMORY.search(str(error)):
+        sentence = memory_sentence(error)
+        if sentence is None:
             raise
-        said = str(error).partition("\n")[0] or type(error).__name__
-        complain(f"there is not enough memory ({said}): take less at once, or free some.")
+        complain(sentence)
         return MISTAKE
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra_peft.disk_errors import may_pass
 from hydra_peft.errors import UserError
+from hydra_peft.memory_errors import memory_sentence
 from hydra_peft.runs.checkpoints import checkpoints_exist
 from hydra_peft.runs.ledger import Ledger, NotOurs
 from hydra_peft.runs.record import Record
@@ -85,4 +86,5 @@ class Ending:
             self.ledger.undo()
         # Of a full disk as if somebody had stopped it: with room again, it goes on.
         status = "interrupted" if may_pass(error) else "failed"
-        self.ledger.finish_badly(status, self._epochs(), f"{type(error).__name__}: {error}")
+        said = memory_sentence(error) or f"{type(error).__name__}: {error}"
+        self.ledger.finish_badly(status, self._epochs(), said)

@@ -12,6 +12,7 @@ import torch
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.disk_errors import disk_sentence, takes_no_more
 from hydra_peft.errors import UserError
+from hydra_peft.memory_errors import memory_sentence
 from hydra_peft.runs.assembly import check_model
 from hydra_peft.runs.claims import Claimed
 from hydra_peft.runs.first_look import check_data
@@ -49,9 +50,10 @@ def do_job(job: Job, shared: Shared | None = None) -> JobEnd:
         disk = disk_sentence(error) if isinstance(error, OSError) else None
         if disk is not None and takes_no_more(error):
             raise
-        if disk is None and not isinstance(error, UserError):
+        told = disk or memory_sentence(error)
+        if told is None and not isinstance(error, UserError):
             traceback.print_exc()  # a bug, not a mistake: whoever mends it needs this
-        sentence = disk or str(error) or type(error).__name__
+        sentence = told or str(error) or type(error).__name__
         return JobEnd(job, "failed", f"{job.name}: {sentence}", error=sentence)
     finally:
         _free_memory(alone=shared is None)

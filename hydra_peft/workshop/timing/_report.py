@@ -18,6 +18,7 @@ import torch
 
 from hydra_peft.errors import UserError
 from hydra_peft.files import write_json
+from hydra_peft.memory_errors import memory_sentence
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs import environment
 from hydra_peft.training.devices import exact_float32
@@ -281,7 +282,8 @@ def measure(
     except BaseException as error:
         if report.rows or not isinstance(error, UserError | KeyboardInterrupt):
             stopped = isinstance(error, KeyboardInterrupt)
-            said = in_one_line(f"{type(error).__name__}: {error}")[:2000]
+            said = memory_sentence(error) or f"{type(error).__name__}: {error}"
+            said = in_one_line(said)[:2000]
             partial = report.save("interrupted" if stopped else said)
             if partial is not None and report.rows:
                 say(f"measured before: {partial}")
