@@ -27,7 +27,7 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
 
     Raises:
         UserError: a word that is not key=value, an unknown key, one that is given twice, a needed
-            one that is missing, an empty value in the place of a default, or one of another type.
+            one that is missing, an empty value, or one of another type.
     """
     if any(word in ("-h", "--help", "help") for word in words):
         print(as_started(usage))
@@ -46,13 +46,14 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
             )
         values[key] = value
     for field in fields:
-        needed = field.default is dataclasses.MISSING and hints[field.name] is str
-        usual = isinstance(field.default, str) and field.default
-        if values.get(field.name) == "" and (needed or usual):
+        needed = field.default is dataclasses.MISSING
+        if values.get(field.name) == "":
             # Such as of a variable of the shell that is not set.
-            advice = f"leave it out for {field.name}={usual}" if usual else "see --help"
+            usual = isinstance(field.default, str) and field.default
+            advice = f"leave it out for {field.name}={usual}" if usual else "leave it out"
+            advice = "see --help" if needed else f"{advice}, or give one"
             raise UserError(f"{field.name}= has no value: {advice}.")
-        if field.name not in values and field.default is dataclasses.MISSING:
+        if field.name not in values and needed:
             raise UserError(f"{field.name} is missing: give {field.name}=..., see --help.")
     if values.get("plugins"):
         use(word for word in re.split(r"[\[\],\s]+", values["plugins"]) if word)

@@ -43,10 +43,18 @@ def test_a_choice_is_told_without_the_empty_one() -> None:
         parse_arguments(Settings, ["form=x"], "")
 
 
-def test_an_empty_value_takes_no_place_of_a_default() -> None:
-    with pytest.raises(UserError, match="runs= has no value: leave it out for runs=results"):
-        parse_arguments(Settings, ["runs="], "")
-    assert parse_arguments(Settings, ["name=", "repeats=1"], "") == Settings(1)
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [
+        ("runs", "leave it out for runs=results, or give one"),
+        ("name", "leave it out, or give one"),
+        ("form", "leave it out, or give one"),
+        ("repeats", "leave it out, or give one"),
+    ],
+)
+def test_an_empty_value_is_no_default(key: str, advice: str) -> None:
+    with pytest.raises(UserError, match=rf"^{key}= has no value: {advice}\.$"):
+        parse_arguments(Settings, [f"{key}="], "")
 
 
 def test_a_key_is_given_once() -> None:
