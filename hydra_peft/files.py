@@ -26,7 +26,12 @@ from hydra_peft.plain_text import shortened
 #: no json file of this project comes near it; a larger one is not ours
 MAX_JSON_BYTES = 16 * 2**20
 _KINDS = {list: "list", str: "text", bool: "truth value", int: "number", float: "number"}
-_NO_FILE = "{} is no ordinary file: not a file of ours."
+#: what may be in the place of a file
+_OTHERS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 def named_path(value: object, what: str) -> Path:
@@ -198,12 +203,19 @@ def open_regular(path: Path, *, links: bool = False) -> BinaryIO:
                 f"{path} is a link, which may lead to anything: put the file itself there."
             ) from None
         if error.errno == errno.ENXIO:
-            raise UserError(_NO_FILE.format(path)) from None
+            raise UserError(no_ordinary_file(path)) from None
         raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise UserError(_NO_FILE.format(path))
+        raise UserError(no_ordinary_file(path))
     return os.fdopen(handle, "rb")
+
+
+def no_ordinary_file(path: Path, remedy: str = "move it away, and put the file there") -> str:
+    """Return a sentence on ``path``, which is there and no regular file: what it is, what to do."""
+    mode = os.stat(path).st_mode
+    what = next((name for fits, name in _OTHERS if fits(mode)), "a device")
+    return f"{path} is no ordinary file but {what}: {remedy}."
 
 
 def content_of(path: Path, most: int, *, links: bool = False, tail: bool = False) -> bytes | None:
@@ -279,7 +291,7 @@ def read_json(path: Path, *, links: bool = False) -> dict[str, Any]:
     if content is None:
         raise UserError(f"cannot read {path}: {os.strerror(errno.ENOENT)}.")
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")
         # What write_json refuses is not read either.
         value = json.loads(
             text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_once

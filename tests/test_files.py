@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
 from pathlib import Path
 
 import pytest
 
-from hydra_peft.files import atomic_write, real_path
+from hydra_peft.errors import UserError
+from hydra_peft.files import atomic_write, content_of, read_json, real_path
 
 
 @pytest.fixture
@@ -68,3 +70,20 @@ def test_a_path_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "circle").symlink_to("circle")
     assert real_path(Path("~/link/a")) == real_path(tmp_path) / "there" / "a"
     assert real_path(tmp_path / "circle").name == "circle"
+
+
+def test_what_is_in_the_place_of_a_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(tmp_path / "socket"))
+    (tmp_path / "device").symlink_to(os.devnull)
+    for name in ("folder", "pipe", "socket", "device"):
+        said = f"{name} is no ordinary file but a {name}: move it away, and put the file there"
+        with pytest.raises(UserError, match=said):
+            content_of(tmp_path / name, 1, links=True)
+
+
+def test_json_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf{}")  # as some editors save it
+    assert read_json(tmp_path / "a.json") == {}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
+from hydra_peft.files import no_ordinary_file
 
 if TYPE_CHECKING:  # its package imports this module
     from hydra_peft.data.sources._request import DataRequest
@@ -83,7 +84,7 @@ def _read_lines(file: Path, classes: int, form: re.Pattern[str]) -> dict[str, li
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"{file} is no ordinary file: not a list of images.")
+            raise UserError(no_ordinary_file(file, "move it away, and put the list there"))
         if status.st_size > MAX_BYTES:
             raise UserError(f"{file} is larger than {MAX_BYTES} bytes: not a list of images.")
         text = text_of(file)

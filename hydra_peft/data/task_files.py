@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hydra_peft.errors import UserError
+from hydra_peft.files import no_ordinary_file
 
 #: no image of a published data set has a tenth of it
 MAX_IMAGE_BYTES = 256 * 2**20
@@ -47,7 +48,7 @@ class TaskFiles:
                 f"refused: put the files themselves into {self.path}, or make that folder the link."
             )
         if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"{file} is no ordinary file: fetch or prepare it again.")
+            raise UserError(no_ordinary_file(Path(file), "fetch or prepare it again"))
         if status.st_size > most:
             raise UserError(f"{file} is larger than {most:,} bytes: fetch or prepare it again.")
         return status

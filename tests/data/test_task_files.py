@@ -56,8 +56,8 @@ def test_what_is_no_ordinary_file(folder: Path) -> None:
     with (folder / "large.jpg").open("wb") as large:
         large.truncate(2**40)
     expected = {
-        "pipe.jpg": "is no ordinary file",
-        "images": "is no ordinary file",
+        "pipe.jpg": "is no ordinary file but a pipe: fetch or prepare it again",
+        "images": "is no ordinary file but a folder: fetch or prepare it again",
         "loop.jpg": "Too many levels",
         "dangling.jpg": "no such file",
         "none.jpg": "no such file",

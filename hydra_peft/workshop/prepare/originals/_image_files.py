@@ -11,6 +11,7 @@ from PIL import Image
 
 from hydra_peft.data.decoding import FORMATS
 from hydra_peft.errors import UserError
+from hydra_peft.files import no_ordinary_file
 from hydra_peft.workshop.prepare.originals._base import Pool
 
 
@@ -23,7 +24,7 @@ def image_bytes(path: Path) -> bytes:
     try:
         # A pipe would never end; what is not there says so itself.
         if path.exists() and not path.is_file():
-            raise UserError(f"the image {path} is no ordinary file: fetch or unpack it again.")
+            raise UserError(f"the image {no_ordinary_file(path, 'fetch or unpack it again')}")
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the image {path}: {error.strerror or error}.") from None
