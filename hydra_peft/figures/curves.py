@@ -75,8 +75,11 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     caption = _caption(sheet, settings, table)
     if parts := sum(note.startswith(_PART) for note in notes):
         runs = "1 run" if parts == 1 else f"{parts} runs"
-        caption += f" Of {runs} some epochs are missing: drawn where all seeds have them."
-    return FigureData({"": table}, caption, (*notes, *sheet.notes), facts, sheet.marks)
+        caption += f" The {METRICS} of {runs} is not whole: drawn is what all seeds have."
+    unseen = list(_unseen(table))
+    if unseen:
+        caption += " Losses of 0 or below have no place on the logarithmic axis."
+    return FigureData({"": table}, caption, (*notes, *unseen, *sheet.notes), facts, sheet.marks)
 
 
 def _score(sheet: Sheet, task: str) -> str:
@@ -116,6 +119,20 @@ def _lines(sheet: Sheet, band: str, notes: list[str]) -> Iterator[dict[str, Any]
                 epoch = max(int(record.selection.get("epoch", 0)) for record in records)
                 line = {**start, "quantity": _score(sheet, task), "epoch": epoch}
                 yield {**line, **spread(scores, band)}
+
+
+def _unseen(table: pd.DataFrame) -> Iterator[str]:
+    """Yield a note for each line whose mean loss has epochs that no logarithmic axis shows."""
+    losses = table[table["quantity"] == _LOSS]
+    for (method, task), lines in losses.groupby(["method", "task"], sort=False):
+        count = int((lines["mean"] <= 0).sum())
+        # Where all are so, the axis is a plain one.
+        if count and (losses[losses["task"] == task][["mean", "high"]] > 0).any(axis=None):
+            epochs = "1 epoch" if count == 1 else f"{count} epochs"
+            yield (
+                f"not drawn: the mean loss of {epochs} of {method} on {task} is 0 or below, which "
+                "a logarithmic axis does not show; the CSV has it."
+            )
 
 
 def _read(folder: Path, record: Record, notes: list[str]) -> dict[int, tuple[float, float]]:
@@ -246,6 +263,8 @@ def _plain_log(axes: Axes) -> None:
     if not math.isfinite(axes.dataLim.minposy):
         return  # losses of 0 alone, which no logarithm shows
     axes.set_yscale("log")
+    for line in axes.get_lines():  # which would fall to the bottom
+        line.set_ydata([y if y > 0 else math.nan for y in line.get_ydata()])
     low, high = axes.get_ylim()
     logarithmic = LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,))
     axes.yaxis.set_major_locator(MaxNLocator(4) if high / low < 3 else logarithmic)

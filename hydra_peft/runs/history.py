@@ -29,7 +29,7 @@ class History:
 
     Attributes:
         epochs: number from 1, ascending, to mean training loss and training accuracy in percent;
-            either may be no finite number.
+            either may be no finite number. None comes after the last of a completed run.
         faults: a sentence that names the file and what it lacks; "" for a whole one.
     """
 
@@ -52,7 +52,7 @@ def read_history(folder: Path, record: Record | None = None) -> History | None:
     content = content_of(path, MAX_BYTES)
     if content is None:
         return None
-    head, *lines = content.decode(errors="replace").split("\n")
+    head, *lines = content.decode("utf-8-sig", "replace").split("\n")
     torn = bool((lines or [head]).pop().strip())  # what follows the last newline is half written
     names = head.strip().split(",")
     if any(names.count(name) != 1 for name in _COLUMNS):
@@ -74,6 +74,7 @@ def read_history(folder: Path, record: Record | None = None) -> History | None:
     if record is not None and record.status == "completed":
         faults += ["it ends within a line"] if torn else []
         faults += _missing(epochs, record)
+        epochs = {epoch: pair for epoch, pair in epochs.items() if epoch <= _count(record, epoch)}
     if not epochs and not faults:
         return None
     return History(epochs, f"{path} is not whole: {'; '.join(faults)}." if faults else "")
@@ -95,18 +96,25 @@ def _row(values: Sequence[str], names: Sequence[str]) -> tuple[int, float, float
 
 
 def _missing(epochs: Mapping[int, tuple[float, float]], record: Record) -> Iterator[str]:
-    train: Any = record.science.get("train")
-    count = train.get("epochs") if isinstance(train, dict) else None
-    if type(count) is not int:
+    count = _count(record, -1)
+    if count < 0:
         return
     there = sum(epoch <= count for epoch in epochs)
     if there < count:
         first = next(epoch for epoch in range(1, count + 1) if epoch not in epochs)
         yield f"{count - there} of {count} epochs are missing, the first is {first}"
     if there < len(epochs):
-        yield f"{len(epochs) - there} epochs come after the last, which is {count}"
+        after = len(epochs) - there
+        yield f"{after} epochs come after the last, which is {count}, and are left out"
     pairs = zip(("a loss", "an accuracy"), epochs.get(count, ()), strict=False)
     for (name, value), key in zip(pairs, ("loss", "accuracy"), strict=False):
         said = record.training.get(key)
         if isinstance(said, float) and not math.isclose(value, said):
             yield f"it ends with {name} of {value:g}, and the record has {said:g}"
+
+
+def _count(record: Record, unknown: int) -> int:
+    """Return how many epochs ``record`` says that there are; ``unknown`` where it does not say."""
+    train: Any = record.science.get("train")
+    count = train.get("epochs") if isinstance(train, dict) else None
+    return count if type(count) is int else unknown

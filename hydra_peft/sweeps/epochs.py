@@ -51,7 +51,7 @@ def read_progress(folder: Path) -> LastEpoch | None:
             tail = file.read(_TAIL)
     except (OSError, UserError):
         return None
-    columns = header.decode(errors="replace").strip().split(",")
+    columns = header.decode("utf-8-sig", "replace").strip().split(",")
     # What follows the last newline is still being written.
     lines = tail.decode(errors="replace").split("\n")[:-1]
     if begin > len(header) + len(newline):

@@ -77,7 +77,7 @@ def test_half_a_file_is_drawn_with_a_note(tmp_path: Path) -> None:
     (note,) = [note for note in data.notes if note.startswith("drawn in part")]
     torn = "it ends within a line; 1 of 3 epochs are missing, the first is 3"
     assert f"{path} is not whole: {torn}." in note
-    assert "Of 1 run some epochs are missing" in data.caption
+    assert "The metrics.csv of 1 run is not whole" in data.caption
 
 
 def test_nothing_to_draw_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +110,19 @@ def test_losses_of_nothing_need_no_logarithm(tmp_path: Path) -> None:
     path.write_text("epoch,loss,train_accuracy\n1,0,50\n2,0,50\n")
     made = FIGURE.draw(FIGURE.data(collection, Settings()))
     assert made.axes[0].get_yscale() == "linear"
+
+
+def test_losses_that_no_logarithm_shows_have_a_note(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", {"a": [50.0], "b": [60.0]}))
+    path = next(run.folder for run in collection.completed if run.record.task == "a")
+    lines = ["epoch,loss,train_accuracy", "1,2,50", "2,-1,50", "3,0,50", "4,1,50", ""]
+    (path / "metrics.csv").write_text("\n".join(lines))
+    data = FIGURE.data(collection, Settings())
+    (note,) = [note for note in data.notes if note.startswith("not drawn")]
+    assert "of 2 epochs of lora r=4 on a is 0 or below" in note
+    assert "no place on the logarithmic axis" in data.caption
+    drawn = FIGURE.draw(data).axes[0].get_lines()[0].get_ydata()
+    assert [str(y) for y in drawn] == ["2.0", "nan", "nan", "1.0"]
 
 
 def test_many_rows_have_no_bands_and_marks_of_their_own(tmp_path: Path) -> None:

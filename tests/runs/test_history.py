@@ -24,7 +24,12 @@ LINES += [b"%d,%.2f,50.0,0.001,1.0,9.0\r\n" % (epoch, 30 / epoch) for epoch in r
         ([*LINES[:-1], LINES[-1][:9]], 29, "it ends within a line; 1 of 30 epochs are missing"),
         ([*LINES[:5], *LINES[9:]], 26, "4 of 30 epochs are missing, the first is 5"),
         (LINES[:1], 0, "30 of 30 epochs are missing, the first is 1"),
-        ([*LINES, b"31,1.0,50.0,0.001,1.0,9.0\n"], 31, "1 epochs come after the last, which is 30"),
+        ([b"\xef\xbb\xbf", *LINES], EPOCHS, ""),  # as some editors save it
+        (
+            [*LINES, b"31,1.0,50.0,0.001,1.0,9.0\n"],
+            EPOCHS,
+            "1 epochs come after the last, which is 30, and are left out",
+        ),
         ([*LINES, LINES[3]], EPOCHS, "1 lines are no epochs that follow those before"),
         ([*LINES[:4], b"\0\xff,,,\n", *LINES[4:]], EPOCHS, "1 lines are no epochs"),
         ([*LINES, b"3_1,1.0,50.0,0.001,1.0,9.0\n"], EPOCHS, "1 lines are no epochs"),

@@ -18,6 +18,14 @@ def test_the_last_epoch_and_the_median_of_the_last_five(tmp_path: Path) -> None:
     )
 
 
+def test_a_mark_of_the_encoding_that_an_editor_added(tmp_path: Path) -> None:
+    path = epochs(tmp_path, 2.0)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    found = read_progress(tmp_path)
+    assert found is not None
+    assert found.seconds == 2.0
+
+
 def test_a_long_file_gives_the_same_as_its_end(tmp_path: Path) -> None:
     taken = [1.0 + i % 7 for i in range(20_000)]
     path = epochs(tmp_path / "long", *taken)
