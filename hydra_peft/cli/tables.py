@@ -155,7 +155,7 @@ def print_tables(
         split: show the scores on it; empty takes the split that counts.
 
     Raises:
-        UserError: there is no run, or no such format, protocol, task, method, row or split.
+        UserError: no run has completed, or there is no such format, protocol, task, method, row or split.
         OSError: the files cannot be written.
     """
     from hydra_peft.runs.collection import collect
@@ -165,7 +165,14 @@ def print_tables(
     from hydra_peft.tables.grouping import build_tables
 
     endings(form)
-    collection = select(collect(runs), only or {})
+    collection = collect(runs)
+    if not collection.completed:
+        found = "; ".join(warning.removesuffix(".") for warning in collection.warnings)
+        raise UserError(
+            f"no run below {runs} has completed ({found}): train one, or see what each of them "
+            f"needs with python scripts/status.py runs={runs}."
+        )
+    collection = select(collection, only or {})
     if split:
         collection = shown_on(collection, split)
     _check_protocol(protocol, collection.records)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from covering import pairs
-from fabricated_runs import agreeing
+from fabricated_runs import agreeing, put
 from flat_results import fields, flat
 
 from hydra_peft.cli import tables
@@ -182,7 +182,7 @@ def test_a_format_is_printed_and_written_alone(
     [
         (["table=16"], "table=16 is not known: it must be one of 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,"),
         (["table=08"], "table=08 is not known"),
-        (["table="], "13, 14, 15."),
+        (["table="], "table= has no value: leave it out, or give one."),
         (["table=8", "compare=all"], "table= and compare= do not go together"),
         (["costs=true", "compare=all"], "costs=true and compare= do not go together"),
         (["costs=yes"], "costs=yes is not allowed: it must be true or false."),
@@ -215,6 +215,22 @@ def test_mistakes_are_one_sentence(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_none_of_which_completed_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    put(runs, "diverged", 1)
+    put(runs, "failed", 2, error="x")
+    for words in ([], ["compare=all"], ["costs=true"], ["format=csv"], ["protocol=clean"]):
+        assert call(monkeypatch, *words, f"runs={runs}", f"out={tmp_path}/out") == 2
+        told = capsys.readouterr()
+        assert told.out == ""
+        said = "are left out: 1 diverged, 1 failed): train one, or see what each of them needs"
+        assert f"error: no run below {runs} has completed (runs that" in told.err
+        assert said in told.err
     assert not (tmp_path / "out").exists()
 
 
