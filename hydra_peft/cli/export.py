@@ -80,19 +80,21 @@ def _main() -> int:
     check_run_folder(folder)
     output = Path(arguments.output).expanduser() if arguments.output else folder / arguments.to
     if output.exists() and not output.is_dir():
-        raise UserError(f"output={output} is a file: name a folder.")
+        raise UserError(f"output={output} is no folder: name one.")
     check_writable(output, "output")
     look_at_run(folder, checkpoint=arguments.checkpoint or None)
-    written = export_run(
+    written: list[Path] = []
+    export_run(
         folder,
         arguments.to,
         output,
         checkpoint=arguments.checkpoint or None,
         data=arguments.data or None,
         cache=arguments.cache,
+        written=written,
     )
-    names = ", ".join(sorted(path.name for path in written.iterdir()))
-    print(in_short(f"written: {written} ({names})"))
+    names = ", ".join(path.name for path in written)
+    print(in_short(f"written: {output} ({names})"))
     return 0
 
 

@@ -10,12 +10,10 @@ from typing import Any
 import yaml
 
 from hydra_peft.backbones.vit_mini import EMBEDDED
+from hydra_peft.export.exporting import OURS
 from hydra_peft.export.source import Source
 from hydra_peft.plain_text import in_one_line, rounded
 
-NAME = "README.md"
-#: how the first sentence of a card begins
-OURS = "A run of hydra_peft, "
 #: names of classes that a card spells out
 _SHOWN = 20
 

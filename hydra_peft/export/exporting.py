@@ -12,11 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from hydra_peft.adaptation.peft_files import CONFIG as PEFT_CONFIG
+from hydra_peft.adaptation.peft_files import TENSORS as PEFT_TENSORS
 from hydra_peft.checkout import CACHE
 from hydra_peft.disk_errors import disk_reason, remedy
 from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import atomic_write, content_of, named_path
-from hydra_peft.runs.folder import check_run_folder, holds_record
+from hydra_peft.runs.folder import ADAPTER, check_run_folder, holds_record
 
 #: forms of export, each a module ``to_<form>`` that binds ``write(source, folder, images)``, which
 #: returns its ModelCard; and the packages that each needs beyond ours
@@ -26,6 +28,16 @@ FORMS: dict[str, tuple[str, ...]] = {
     "peft": ("peft",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "torch": (),
+}
+#: the model card, and how its first sentence begins
+CARD, OURS = "README.md", "A run of hydra_peft, "
+#: what each form writes beside it
+_FILES = {
+    "timm": ("config.json", "model.safetensors"),
+    "adapter": ADAPTER,
+    "peft": (PEFT_CONFIG, PEFT_TENSORS),
+    "onnx": ("model.onnx", "preprocessing.json"),
+    "torch": ("model.pt2", "preprocessing.json"),
 }
 #: those that are compared on images of the run's own, too
 _ON_IMAGES = ("onnx", "torch")
@@ -41,6 +53,7 @@ def export_run(
     checkpoint: str | None = None,
     data: str | None = None,
     cache: str | Path = CACHE,
+    written: list[Path] | None = None,
 ) -> Path:
     """Write the model of a completed run in the form of another library.
 
@@ -59,6 +72,7 @@ def export_run(
         checkpoint: the backbone's weights, where they have moved since; None takes the recorded.
         data: folder of prepared data, likewise.
         cache: where generated images are kept on this machine.
+        written: gets the files that were written.
 
     Returns:
         The folder that was written.
@@ -78,19 +92,20 @@ def export_run(
             f"output={target} is the folder of a run, whose own files an export would replace: "
             f"name a folder in it, such as {target / to}."
         )
-    from hydra_peft.export.card import NAME, card_text
-    from hydra_peft.export.scored_images import scored_images
-    from hydra_peft.export.source import load_source
-
-    form = importlib.import_module(f"hydra_peft.export.to_{to}")
     try:
-        with _staged(target) as place:
+        _check_free(target, [CARD, *_FILES[to]])  # before a model is built
+        from hydra_peft.export.card import card_text
+        from hydra_peft.export.scored_images import scored_images
+        from hydra_peft.export.source import load_source
+
+        form = importlib.import_module(f"hydra_peft.export.to_{to}")
+        with _staged(target, written) as place:
             source = load_source(folder, checkpoint=checkpoint)
             images = None
             if to in _ON_IMAGES:
                 images = scored_images(source, data=data, cache=named_path(cache, "cache"))
             card = form.write(source, place, images)
-            atomic_write(place / NAME, card_text(source, card).encode())
+            atomic_write(place / CARD, card_text(source, card).encode())
     except OSError as error:
         raise UserError(
             f"{disk_reason(error) or f'cannot write into {target}: {error}'}; nothing was "
@@ -115,37 +130,42 @@ def check_form(to: str) -> None:
 
 
 @contextmanager
-def _staged(target: Path) -> Iterator[Path]:
-    """Give an empty folder beside ``target``; when all is well its files are moved there."""
+def _staged(target: Path, written: list[Path] | None = None) -> Iterator[Path]:
+    """Give an empty folder beside ``target``; when all is well its files are moved there.
+
+    Args:
+        written: gets where they are then.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         yield place
         target.mkdir(exist_ok=True)
         files = sorted(place.iterdir())
-        for there in (target / file.name for file in files):
-            if there.is_dir() and not there.is_symlink():  # before any file is moved
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(there))
-        _check_ours(target, [file.name for file in files])
+        _check_free(target, [file.name for file in files])  # before any file is moved
         for file in files:
             os.replace(file, target / file.name)
+            if written is not None:
+                written.append(target / file.name)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _check_ours(target: Path, names: Sequence[str]) -> None:
+def _check_free(target: Path, names: Sequence[str]) -> None:
     """Check that what would be replaced is of an export, such as no README.md of somebody's.
 
     Raises:
         UserError: it is not; a folder in a run's own is ours.
+        IsADirectoryError: a folder has one of ``names``.
     """
-    from hydra_peft.export.card import NAME, OURS
-
+    for there in (target / name for name in names):
+        if there.is_dir() and not there.is_symlink():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(there))
     theirs = [name for name in names if os.path.lexists(target / name)]
     if not theirs or holds_record(target.parent):
         return
     try:
-        ours = OURS.encode() in (content_of(target / NAME, _CARD_BYTES) or b"")
+        ours = OURS.encode() in (content_of(target / CARD, _CARD_BYTES) or b"")
     except UserError:  # a link, or larger than any card
         ours = False
     if not ours:

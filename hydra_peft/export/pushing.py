@@ -7,12 +7,11 @@ from pathlib import Path
 
 from hydra_peft.checkout import CACHE
 from hydra_peft.errors import UserError
-from hydra_peft.export.exporting import check_form, export_run
+from hydra_peft.export.exporting import CARD, check_form, export_run
 from hydra_peft.files import atomic_write, named_path
 from hydra_peft.hub import check_can_push, push
 from hydra_peft.runs.folder import ADAPTER, check_run_folder
 
-CARD = "README.md"
 #: how the card says where each form is loaded from, and what that is on the hub
 _ON_HUB = {
     "adapter": ("'<this folder>'", "'hf://{}'"),

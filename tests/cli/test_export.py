@@ -24,6 +24,8 @@ def test_what_was_written_is_told(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/notes.txt").touch()  # of somebody, and nothing that was written
     monkeypatch.setattr(
         sys, "argv", ["export.py", f"run={folder}", "to=timm", f"output={tmp_path}/out"]
     )
@@ -37,7 +39,9 @@ def test_what_was_written_is_told(
     [
         ([], "to is missing"),
         (["to=zip"], "to=zip is not allowed: it must be timm"),
-        (["to=timm", "output={file}"], "is a file: name a folder"),
+        (["to=timm", "output={file}"], "is no folder: name one."),
+        (["to=timm", "output={theirs}"], "theirs has a README.md that no export wrote"),
+        (["to=adapter", "output={theirs}"], "theirs/adapter.json: there is a folder of that name"),
         (["to=timm", "output={file}/a"], "cannot write at "),
         (["to=adapter", "output={run}"], "is the folder of a run, whose own files an export would"),
         (["to=timm", "run=/nowhere"], "/nowhere is not there: give the folder of a run"),
@@ -55,9 +59,12 @@ def test_mistakes_are_told_before_torch_is_loaded(
     message: str,
 ) -> None:
     (tmp_path / "file").write_text("")
+    (tmp_path / "theirs/adapter.json").mkdir(parents=True)
+    (tmp_path / "theirs/README.md").touch()
     # Whoever imports it would load torch in a process of its own.
     monkeypatch.setitem(sys.modules, "hydra_peft.export.source", None)
-    given = [word.format(file=tmp_path / "file", run=folder) for word in words]
+    places = {"file": tmp_path / "file", "theirs": tmp_path / "theirs", "run": folder}
+    given = [word.format(**places) for word in words]
     run = [] if any(word.startswith("run=") for word in given) else [f"run={folder}"]
     monkeypatch.setattr(sys, "argv", ["export.py", *run, *given])
     assert export.main() == 2
