@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra_peft.checkout import ROOT
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
-from hydra_peft.disk_errors import check_writable
+from hydra_peft.cli.output_files import check_output
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
 
@@ -44,7 +44,7 @@ def _main() -> int:
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if not MATRIX.search(text):
         raise UserError(f"{path} has no matrix to replace: give out=<a copy of docs/methods.md>.")
-    check_writable(path.parent, "out")
+    check_output(path, "out")
     from hydra_peft.workshop.abilities import matrix_lines
 
     matrix = "\n".join(matrix_lines())

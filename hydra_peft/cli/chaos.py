@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hydra_peft.checkout import script_command
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
+from hydra_peft.cli.output_files import check_output
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
@@ -57,13 +58,15 @@ class Settings:
 
 def main() -> int:
     """Do it; return 0 if everything held."""
-    return guarded(_main)
+    return guarded(_main, "folder")
 
 
 def _main() -> int:
     settings = parse_arguments(Settings, sys.argv[1:], USAGE)
     if not sys.platform.startswith("linux"):
         raise UserError("chaos finds processes in /proc: it runs on Linux only.")
+    if settings.out:
+        check_output(Path(settings.out).expanduser(), "out")
     if settings.folder:
         folder = Path(settings.folder).expanduser()
         folder.mkdir(parents=True, exist_ok=True)

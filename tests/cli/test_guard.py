@@ -128,6 +128,9 @@ def test_tables_are_written_though_nobody_reads_them(root: Path, tmp_path: Path)
         ("report", [], "page.html"),
         ("check_data", [], "checked.json"),
         ("bench", ["layer"], "layer.json"),
+        ("chaos", [], "chaos.json"),
+        ("prepare_data", ["vtab1k", "task=svhn", "source=/"], "vtab1k"),
+        ("prepare_weights", ["minilm", "download=true"], "weights"),
     ],
 )
 def test_where_nothing_can_be_written_is_told_before_anything_is_done(

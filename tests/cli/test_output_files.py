@@ -68,5 +68,15 @@ def test_names_that_no_file_can_have_are_told(place: Path) -> None:
         check_output(Path("b.txt"), "out", endings=(".a", ".b"))
 
 
+def test_what_is_no_file_is_not_replaced(place: Path) -> None:
+    os.mkfifo("pipe")
+    (place / "null").symlink_to(os.devnull)
+    for name, kind in (("pipe", "pipe"), ("null", "device")):
+        with pytest.raises(UserError, match=rf"^out={name} is no ordinary file but a {kind}: name"):
+            check_output(Path(name), "out")
+    with pytest.raises(UserError, match=r"^out=data is a folder: name a file"):
+        check_output(Path("data"), "out")
+
+
 def test_all_files_beside_a_record_are_known() -> None:
     assert {FILE, profiling.TABLE, profiling.TRACE} < {*OWN}
