@@ -111,7 +111,7 @@ def check_limit(hint: Any, value: Any, key: str) -> None:
             return  # a word in the place of a number
         for part in arguments:
             check_limit(part, value, key)
-    elif origin is list and isinstance(value, list | tuple):
+    elif origin in (list, tuple) and isinstance(value, list | tuple):
         for place, item in enumerate(value):
             check_limit(arguments[0], item, f"{key}[{place}]")
     elif origin is dict and isinstance(value, Mapping):

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from hydra_peft.commands import as_started
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.limits import check_limits
 from hydra_peft.plain_text import quoted
 from hydra_peft.plugins import use
 
@@ -21,13 +22,14 @@ Device = Literal["auto", "cpu", "cuda"]
 def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
     """Return an instance of dataclass ``cls`` from ``key=value`` words.
 
-    Fields are ``str``, ``int`` (positive), ``bool``, ``Literal`` of texts or ``tuple[int, ...]``.
+    Fields are ``str``, ``int`` (positive), ``bool``, ``Literal`` of texts or ``tuple[int, ...]``;
+    numbers may have :class:`~hydra_peft.limits.Limits`.
     A field ``plugins`` names modules, which are made known (:func:`hydra_peft.plugins.use`).
     ``--help`` prints ``usage`` and exits with 0.
 
     Raises:
         UserError: a word that is not key=value, an unknown key, one that is given twice, a needed
-            one that is missing, an empty value, or one of another type.
+            one that is missing, an empty value, one of another type, or out of its limits.
     """
     if any(word in ("-h", "--help", "help") for word in words):
         print(as_started(usage))
@@ -58,6 +60,7 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
     if values.get("plugins"):
         use(word for word in re.split(r"[\[\],\s]+", values["plugins"]) if word)
     typed = {key: _typed(key, text, hints[key]) for key, text in values.items()}
+    check_limits(cls, typed)
     return cls(**typed)
 
 

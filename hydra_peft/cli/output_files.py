@@ -29,8 +29,8 @@ def check_output(
         endings: what the name may end in; anything where there is none.
 
     Raises:
-        UserError: it is a folder, a pipe or the like, one of ``inputs`` or in one, or a file of a run's own; its name
-            is too long or has another ending; its folder cannot be written to.
+        UserError: it is a folder, a pipe or the like, one of ``inputs`` or in one, or a file of a
+            run's own; its name is too long or has another ending; its folder cannot be written to.
     """
     given = f"{key}={shortened(os.fspath(path), 100)}"
     if os.path.isdir(path):

@@ -155,7 +155,8 @@ def print_tables(
         split: show the scores on it; empty takes the split that counts.
 
     Raises:
-        UserError: no run has completed, or there is no such format, protocol, task, method, row or split.
+        UserError: no run has completed, or there is no such format, protocol, task, method, row or
+            split.
         OSError: the files cannot be written.
     """
     from hydra_peft.runs.collection import collect

@@ -7,13 +7,15 @@ import importlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 
 from hydra_peft.cli import check_data, train
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.errors import UserError
+from hydra_peft.limits import Limits
+from hydra_peft.workshop.timing.settings import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Settings:
     """Settings of a made-up suite."""
 
     repeats: int = 5
-    sizes: tuple[int, ...] = (16, 64)
+    sizes: tuple[Annotated[int, Limits(most=99)], ...] = (16, 64)
     runs: str = "results"
     name: str = ""
     form: Literal["", "a", "b"] = ""
@@ -36,6 +38,22 @@ def test_what_is_no_positive_whole_number_is_told(text: str) -> None:
     for key in ("repeats", "sizes"):
         with pytest.raises(UserError, match=f"^{key}=.* is not allowed: it must be .*positive"):
             parse_arguments(Settings, [f"{key}={text}"], "")
+
+
+def test_numbers_may_have_limits() -> None:
+    with pytest.raises(
+        UserError, match=r"^sizes\[1\]=100 is not allowed: it must be at most 99\.$"
+    ):
+        parse_arguments(Settings, ["sizes=1,100"], "")
+
+
+@pytest.mark.parametrize("suite", SETTINGS)
+def test_sizes_of_measurements_are_bounded(suite: str) -> None:
+    """Before a hundred thousand programs are started, or as many gigabytes written."""
+    for field in dataclasses.fields(SETTINGS[suite]):
+        if isinstance(field.default, int | tuple) and not isinstance(field.default, bool):
+            with pytest.raises(UserError, match=rf"^{field.name}.* is not allowed: .*at most "):
+                parse_arguments(SETTINGS[suite], [f"{field.name}=999999999"], "")
 
 
 def test_a_choice_is_told_without_the_empty_one() -> None:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from hydra_peft.errors import UserError, check_one_of
+from hydra_peft.limits import Limits
 from hydra_peft.methods import method_names
 
 PRECISIONS = ("fp32", "bf16")
 #: the suites that suite ``gpu`` consists of, in its order
 GPU_PARTS = ("correctness", "layer", "step", "packed", "table4", "task", "table8")
+#: the most are what nobody means: more images or pairs than any benchmark's, each a file that is
+#: written first or a text that is made up
+Images = Annotated[int, Limits(least=1, most=2_000_000)]
+BatchSize = Annotated[int, Limits(least=1, most=100_000)]
+#: height and width of an image: above those of any model in timm
+Pixels = Annotated[int, Limits(least=1, most=4096)]
+#: of runs or programs at once, which all have to be in memory
+Processes = Annotated[int, Limits(least=1, most=1024)]
+#: of epochs, rounds, steps, seconds: a million seconds are eleven days
+Count = Annotated[int, Limits(least=1, most=1_000_000)]
 AutoOr = Literal["auto", "true", "false"]
 
 
@@ -33,9 +44,9 @@ class DataSettings:
         repeats: times each figure is taken; the median is reported.
     """
 
-    images: int = 1000
-    batch_size: int = 16
-    repeats: int = 5
+    images: Images = 1000
+    batch_size: BatchSize = 16
+    repeats: Count = 5
 
 
 @dataclass(frozen=True)
@@ -49,10 +60,10 @@ class LayerSettings:
         calls: passes in a row in each round; a GPU is waited for after them.
     """
 
-    batch_sizes: tuple[int, ...] = (16, 64, 256)
+    batch_sizes: tuple[BatchSize, ...] = (16, 64, 256)
     precisions: str = "auto"
-    repeats: int = 5
-    calls: int = 1
+    repeats: Count = 5
+    calls: Count = 1
 
     def __post_init__(self) -> None:
         check_precisions(self.precisions)
@@ -76,10 +87,10 @@ class StepSettings:
     """
 
     architecture: str = "vit_base_patch16_224"
-    batch_sizes: tuple[int, ...] = (16,)
+    batch_sizes: tuple[BatchSize, ...] = (16,)
     precisions: str = "auto"
-    repeats: int = 5
-    calls: int = 1
+    repeats: Count = 5
+    calls: Count = 1
     compile: AutoOr = "auto"
     memory: bool = True
     methods: str = "table8"
@@ -107,14 +118,14 @@ class TaskSettings:
             and half for scoring; what does not fit is predicted from what did.
     """
 
-    images: int = 16
-    test_images: int = 160
-    epochs: int = 10
-    evaluations: int = 10
-    batch_size: int = 16
+    images: Images = 16
+    test_images: Images = 160
+    epochs: Count = 10
+    evaluations: Count = 10
+    batch_size: BatchSize = 16
     architecture: str = "vit_base_patch16_224"
-    pixels: int = 224
-    plain_seconds: int = 24 * 3600
+    pixels: Pixels = 224
+    plain_seconds: Count = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -132,10 +143,10 @@ class Table4Settings:
     """
 
     architecture: str = "vit_base_patch32_224"
-    batch_size: int = 128
-    images: int = 50_000
-    epochs: int = 10
-    repeats: int = 5
+    batch_size: BatchSize = 128
+    images: Images = 50_000
+    epochs: Count = 10
+    repeats: Count = 5
     timed: AutoOr = "auto"
 
 
@@ -155,12 +166,12 @@ class Table8Settings:
     """
 
     architecture: str = "vit_base_patch16_224"
-    epochs: int = 100
-    batch_size: int = 64
-    repeats: int = 3
+    epochs: Count = 100
+    batch_size: BatchSize = 64
+    repeats: Count = 3
     timed: AutoOr = "auto"
-    seconds: int = 24 * 3600
-    divide: int = 1
+    seconds: Count = 24 * 3600
+    divide: Count = 1
 
 
 @dataclass(frozen=True)
@@ -174,8 +185,8 @@ class MergeSettings:
     """
 
     architecture: str = "vit_base_patch16_224"
-    batch_size: int = 16
-    repeats: int = 9
+    batch_size: BatchSize = 16
+    repeats: Count = 9
 
 
 @dataclass(frozen=True)
@@ -187,8 +198,8 @@ class AgreementSettings:
         seeds: runs in bfloat16, of each form.
     """
 
-    steps: int = 200
-    seeds: int = 5
+    steps: Count = 200
+    seeds: Count = 5
 
 
 @dataclass(frozen=True)
@@ -202,9 +213,9 @@ class SlotsSettings:
         epochs: of each job.
     """
 
-    slots: int = 2
-    jobs: int = 12
-    epochs: int = 2
+    slots: Processes = 2
+    jobs: Count = 12
+    epochs: Count = 2
 
 
 @dataclass(frozen=True)
@@ -221,11 +232,11 @@ class PackedSettings:
     """
 
     architecture: str = "vit_base_patch16_224"
-    batch_sizes: tuple[int, ...] = (16,)
-    runs: tuple[int, ...] = (1, 2, 4, 8, 16)
+    batch_sizes: tuple[BatchSize, ...] = (16,)
+    runs: tuple[Processes, ...] = (1, 2, 4, 8, 16)
     precisions: str = "auto"
-    repeats: int = 5
-    calls: int = 1
+    repeats: Count = 5
+    calls: Count = 1
 
     def __post_init__(self) -> None:
         check_precisions(self.precisions)
@@ -245,11 +256,11 @@ class BusySettings:
             without any it has 0 images a second.
     """
 
-    neighbours: int = 1
-    rounds: int = 10
-    slow_rounds: int = 3
-    epochs: int = 4
-    seconds: int = 90
+    neighbours: Processes = 1
+    rounds: Count = 10
+    slow_rounds: Count = 3
+    epochs: Count = 4
+    seconds: Count = 90
 
 
 @dataclass(frozen=True)
@@ -268,12 +279,12 @@ class GlueSettings:
     """
 
     model: Literal["roberta_base", "roberta_large", "roberta_mini"] = "roberta_base"
-    layers: int = 2
-    batch_size: int = 32
-    steps: int = 4
-    plain_steps: int = 1
-    repeats: int = 3
-    pairs: int = 390_000
+    layers: Count = 2
+    batch_size: BatchSize = 32
+    steps: Count = 4
+    plain_steps: Count = 1
+    repeats: Count = 3
+    pairs: Images = 390_000
 
     def __post_init__(self) -> None:
         if self.plain_steps > self.steps:
@@ -298,16 +309,16 @@ class ElevaterSettings:
         plain_trials: that the plain loop does at most; the time of others is predicted from them.
     """
 
-    classes: int = 10
-    shots: int = 5
-    test_images: int = 100
-    rates: int = 1
-    trial_epochs: int = 10
-    epochs: int = 50
-    batch_size: int = 64
+    classes: Count = 10
+    shots: Count = 5
+    test_images: Images = 100
+    rates: Count = 1
+    trial_epochs: Count = 10
+    epochs: Count = 50
+    batch_size: BatchSize = 64
     architecture: str = "vit_mini"
-    pixels: int = 32
-    plain_trials: int = 90
+    pixels: Pixels = 32
+    plain_trials: Count = 90
 
 
 @dataclass(frozen=True)
@@ -322,7 +333,7 @@ class CorrectnessSettings:
 
     only: str = "all"
     marked: str = "gpu"
-    seconds: int = 600
+    seconds: Count = 600
 
 
 @dataclass(frozen=True)
@@ -337,7 +348,7 @@ class GpuSettings:
 
     parts: str = ",".join(GPU_PARTS)
     dry: bool = False
-    minutes: int = 8
+    minutes: Count = 8
 
     def __post_init__(self) -> None:
         for name in self.parts.split(","):
