@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from hydra_peft.data.promises import too_few
+from hydra_peft.data.split_roles import BEFORE
 
 #: splits of a few-shot sample: what is trained on while tuning, and what is held out meanwhile
 FIT, VAL = "fit_shots", "val_shots"
@@ -24,6 +26,37 @@ def at_source(splits: Iterable[str], train: str) -> tuple[str, ...]:
     """Return the splits of a source that ``splits`` are taken from: a sample's parts from
     ``train``."""
     return tuple(dict.fromkeys(train if name in (FIT, VAL) else name for name in splits))
+
+
+def count_of(dataset: Mapping[str, Any], split: str) -> int:
+    """Return how many examples of ``split`` a run has, where some of the training data are drawn.
+
+    Of a sample of examples with several classes, and of parts of what is drawn by content, it is
+    only about so many.
+
+    Args:
+        dataset: the group ``dataset`` of a config, as plain values, or of a record's science.
+        split: one that is learnt from.
+
+    Raises:
+        KeyError: there is no such split.
+        TypeError: a value is no whole number.
+    """
+    shots, train_size, sizes = dataset.get("shots"), dataset.get("train_size"), dataset["sizes"]
+    drawn = _whole(shots) * _whole(dataset["classes"]) if shots else _whole(train_size or 0)
+    if shots and dataset.get("sampling_seed") is not None:
+        return {FIT: drawn - int(HELD_OUT * drawn), VAL: int(HELD_OUT * drawn)}.get(split, drawn)
+    if not drawn:
+        return _whole(sizes[split])
+    roles = dataset.get("splits", BEFORE)
+    whole = _whole(sizes[roles["train"] if isinstance(roles, Mapping) else roles.train])
+    return round(min(drawn, whole) * _whole(sizes[split]) / whole)
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:  # a text can be multiplied, too
+        raise TypeError(f"{value!r} is no whole number")
+    return value
 
 
 def sample(labels: Sequence[Sequence[int]], classes: int, *, shots: int, seed: int) -> list[int]:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.data.few_shots import count_of
 from hydra_peft.methods._base import Method
 from hydra_peft.runs.starting import short_start
 
@@ -46,9 +47,8 @@ def tell_expectations(config: RunConfig, model: nn.Module, device: torch.device)
 
 def _step_images(config: RunConfig) -> int:
     """Return how many images a step has: a batch, or all where there are fewer to train on."""
-    dataset, name = config.dataset, config.protocol.train_split
-    there = dataset.sizes.get(name, dataset.sizes.get(dataset.splits.train))
-    return min(n for n in (config.train.batch_size, there, dataset.train_size) if n is not None)
+    there = count_of(vars(config.dataset), config.protocol.train_split)
+    return min(config.train.batch_size, there)
 
 
 def step_seconds(model: nn.Module, method: Method, *, batch: int, threads: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from hydra_peft.config.grid import used
 from hydra_peft.config.preparation import prepared_config
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.data.few_shots import FIT, HELD_OUT, VAL
+from hydra_peft.data.few_shots import count_of
 from hydra_peft.errors import UserError
 from hydra_peft.runs.environment import hardware
 from hydra_peft.runs.folder import find_runs
@@ -58,37 +58,37 @@ class PastTimes:
         kind = (record.model, record.method["name"], machine)
         epochs = record.science["train"]["epochs"]
         trained = record.science["protocol"]["train_split"]
-        images = _images(record.science["dataset"], trained)
-        if type(epochs) is not int or type(images) is not int:
-            return  # before they are multiplied: a text can be, too
-        images *= epochs
+        of_epoch = count_of(record.science["dataset"], trained)
+        if type(epochs) is not int:
+            return
+        images = of_epoch * epochs
         if not 0 < images < _MAX_IMAGES:
             return
-        alike = (*kind, record.benchmark, record.task, epochs)
+        alike = (*kind, record.benchmark, record.task, epochs, of_epoch)
         self._alike[alike].append(seconds)
         self._rates[kind].append(seconds / images)
 
     def seconds(self, config: RunConfig) -> float | None:
         """Estimate the seconds of the run of ``config``; None if no run tells.
 
-        The median of runs of the same model, task, method, epochs and hardware; where there are
-        none, of those of the same model, method and hardware, per training image and epoch.
+        The median of runs of the same model, task, number of training images, method, epochs and
+        hardware; where there are none, of those of the same model, method and hardware, per
+        training image and epoch.
         """
         try:
             device = resolve_device(config.device)
         except UserError:
             return None  # of a node that is not this machine
         kind = (config.model.name, config.method.name, _machine(hardware(device)))
-        epochs = config.train.epochs
-        alike = self._alike.get((*kind, config.dataset.benchmark, config.dataset.name, epochs))
+        epochs, dataset = config.train.epochs, config.dataset
+        sizes = {split: count_of(vars(dataset), split) for split in dataset.splits.labelled()}
+        images = sizes[config.protocol.train_split]
+        alike = self._alike.get((*kind, dataset.benchmark, dataset.name, epochs, images))
         if alike and not config.chooses:
             return median(alike)
         rates = self._rates.get(kind)
         if not rates:
             return None
-        dataset = config.dataset
-        sizes = {split: _images(vars(dataset), split) for split in dataset.splits.labelled()}
-        images = sizes[config.protocol.train_split]
         # One search for all seeds is counted with the seed that it has.
         shared = config.choosing_seed != config.seed
         if (prepared := prepared_config(config)) is not None:
@@ -101,14 +101,6 @@ class PastTimes:
         # A search that chooses the epochs tries few and many; which it will choose is not known.
         usual = fmean(used(config).get("train.epochs", [epochs]))
         return median(rates) * (images * usual + tried * (config.protocol.trial_epochs or usual))
-
-
-def _images(dataset: Mapping[str, Any], split: str) -> Any:
-    """Return how many images ``split`` has, or what few-shot sampling has of it."""
-    if dataset.get("sampling_seed") is None or not dataset.get("shots"):
-        return dataset["sizes"][split]
-    shots = dataset["shots"] * dataset["classes"]
-    return {FIT: shots - int(HELD_OUT * shots), VAL: int(HELD_OUT * shots)}.get(split, shots)
 
 
 def _machine(found: dict[str, Any]) -> tuple[Any, Any]:

@@ -16,6 +16,7 @@ from hydra_peft.runs.expectations import step_seconds, tell_expectations
 
 Compose = Callable[..., Any]
 VIT = "vit_small_patch14_dinov2"
+WHOLE = "train.batch_size=100000"
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +38,16 @@ def test_a_step_is_counted_in_operations(skeletons: dict[int, torch.nn.Module]) 
 @pytest.mark.parametrize(
     ("size", "words", "told"),
     [
-        (518, ["train.batch_size=64"], True),
-        (56, ["train.batch_size=64"], False),
-        (518, ["train.batch_size=100000", "dataset.train_size=64"], True),
-        (518, ["train.batch_size=100000", "dataset.sizes.train=64"], True),
+        (518, ["train.batch_size=64"], "64 images takes about 4 minutes"),
+        (56, ["train.batch_size=64"], ""),
+        (518, [WHOLE, "dataset.train_size=64"], "64 images takes about 4 minutes"),
+        (518, [WHOLE, "dataset.sizes.train=64"], "64 images takes about 4 minutes"),
+        (518, [WHOLE, "dataset.shots=6"], "60 images takes about 3 minutes"),
+        (
+            518,
+            [WHOLE, "dataset.shots=6", "dataset.sampling_seed=0"],
+            "60 images takes about 3 minutes",
+        ),
     ],
 )
 def test_a_long_step_is_told_before_it_starts(
@@ -50,7 +57,7 @@ def test_a_long_step_is_told_before_it_starts(
     skeletons: dict[int, torch.nn.Module],
     size: int,
     words: list[str],
-    told: bool,
+    told: str,
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     model = ["model=timm", f"model.architecture={VIT}", f"model.image_size={size}"]
@@ -58,8 +65,9 @@ def test_a_long_step_is_told_before_it_starts(
     with caplog.at_level(logging.WARNING):
         tell_expectations(config, skeletons[size], torch.device("cpu"))
         tell_expectations(config, skeletons[size], torch.device("meta"))  # no CPU: not known
-    sentence = "one step of 64 images takes about 4 minutes on 2 CPU threads"
-    assert [record.getMessage().split(":")[0] for record in caplog.records] == [sentence] * told
+    sentence = f"one step of {told} on 2 CPU threads"
+    said = [record.getMessage().split(":")[0] for record in caplog.records]
+    assert said == [sentence] * bool(told)
 
 
 @pytest.mark.parametrize(

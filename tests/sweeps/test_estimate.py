@@ -52,6 +52,10 @@ def test_medians_and_what_stands_in_for_them(
     more = config("dataset=mini/cells", "train.epochs=2", "seed=5")
     assert past.seconds(more) == pytest.approx(60.0)
     assert past.seconds(config("method=lora")) is None
+    # The same task with fewer training images.
+    for words in (["shots=1"], ["shots=1", "dataset.sampling_seed=0"], ["train_size=10"]):
+        fewer = config(*(f"dataset.{word.removeprefix('dataset.')}" for word in words))
+        assert past.seconds(fewer) == pytest.approx(30.0 * 10 / SIZES["train"])
 
 
 def test_a_search_before_the_run_counts(
