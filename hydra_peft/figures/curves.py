@@ -258,13 +258,15 @@ def _draw_curves(
 
 
 def _plain_log(axes: Axes) -> None:
+    import numpy as np
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     if not math.isfinite(axes.dataLim.minposy):
         return  # losses of 0 alone, which no logarithm shows
     axes.set_yscale("log")
     for line in axes.get_lines():  # which would fall to the bottom
-        line.set_ydata([y if y > 0 else math.nan for y in line.get_ydata()])
+        heights = np.asarray(line.get_ydata(), dtype=float)
+        line.set_ydata(np.where(heights > 0, heights, np.nan))
     low, high = axes.get_ylim()
     logarithmic = LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,))
     axes.yaxis.set_major_locator(MaxNLocator(4) if high / low < 3 else logarithmic)

@@ -78,7 +78,7 @@ def config_contradiction(record: Record, config: str) -> str:
         decided = science.get(key, TUNED)
         if value == _RECIPE and values and decided not in (TUNED, *values):
             said = ", ".join(map(quoted, values))
-            return f"whose recipe has {key} {said}, there {quoted(decided)} and called the recipe's"
+            return f"its recipe has {key} {said}, there it is {quoted(decided)}, as the recipe's"
     return ""
 
 

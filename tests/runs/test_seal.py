@@ -147,7 +147,7 @@ RECIPE = {
 @pytest.mark.parametrize(
     ("config", "lr", "sentence"),
     [
-        ({"dataset": {"recipe": RECIPE}}, 5e-3, "whose recipe has optimizer.lr 0.001, 0.002, "),
+        ({"dataset": {"recipe": RECIPE}}, 5e-3, "its recipe has optimizer.lr 0.001, 0.002, "),
         ({"dataset": {"recipe": RECIPE}}, 2e-3, ""),
         ({"dataset": {"recipe": {"epochs": 30}}}, 5e-3, ""),
         ({"dataset": {"recipe": "of older code"}, "model": []}, 5e-3, ""),
