@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.output_files import check_output
 from hydra_peft.errors import UserError
+from hydra_peft.workshop.timing.settings import Count
 
 if TYPE_CHECKING:
     from hydra_peft.workshop.chaos.sweep import Story
@@ -45,12 +47,12 @@ Exit code: 0 all held, 1 something did not (each named)."""
 class Settings:
     """Settings of a chaos run, explained in :data:`USAGE`."""
 
-    jobs: int = 24
-    kills: int = 100
+    jobs: Count = 24
+    kills: Count = 100
     slots: str = "2"
     pack: str = "0"
-    epochs: int = 20
-    pause: int = 3
+    epochs: Count = 20
+    pause: Count = 3
     seed: str = "0"
     folder: str = ""
     out: str = ""
@@ -65,6 +67,9 @@ def _main() -> int:
     settings = parse_arguments(Settings, sys.argv[1:], USAGE)
     if not sys.platform.startswith("linux"):
         raise UserError("chaos finds processes in /proc: it runs on Linux only.")
+    for key in ("slots", "pack", "seed"):
+        if not re.fullmatch("[0-9]{1,9}", value := getattr(settings, key)):
+            raise UserError(f"{key}={value} is not allowed: it must be a whole number from 0.")
     if settings.out:
         check_output(Path(settings.out).expanduser(), "out")
     if settings.folder:

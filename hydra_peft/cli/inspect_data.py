@@ -80,6 +80,8 @@ def _split(words: Sequence[str]) -> tuple[Path | None, list[str]]:
             folder = not folder and not value
             if place := (value if key == "--config-dir" else word):
                 chosen.append(f"hydra.searchpath=['file://{real_path(Path(place))}']")
+        elif word == "out=":
+            raise UserError("out= has no value: leave it out, or give one.")
         elif key == "out":
             out = Path(value).expanduser()
         elif word.startswith(_KEYS):

