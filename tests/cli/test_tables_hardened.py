@@ -100,6 +100,7 @@ def real_like(runs: Path, count: int) -> None:
         method = list(rows)[number % 3]
         task = names[number // 3 % len(names)]
         built = method_class(method)(**rows[method])
+        dataset = {**base.science["dataset"], "benchmark": "vtab1k", "name": task}
         changes = {
             "config_id": f"{number:012x}",
             "benchmark": "vtab1k",
@@ -108,7 +109,7 @@ def real_like(runs: Path, count: int) -> None:
             "method": built.identity(),
             "method_label": built.label,
             "settings": {**base.settings, "method.name": method},
-            "science": {**base.science, "method": built.identity()},
+            "science": {**base.science, "method": built.identity(), "dataset": dataset},
             "seed": number // 57,
             "data": {"sha256": task},
         }
@@ -117,8 +118,8 @@ def real_like(runs: Path, count: int) -> None:
         content = dataclasses.asdict(agreeing(dataclasses.replace(base, **changes)))
         (folder / "result.json").write_text(json.dumps(content, indent=2))
         # What makes up an id is in no real config: runs of a task share that of its dataset.
-        dataset = {k: v for k, v in content["science"]["dataset"].items() if k != "made_up"}
-        config = {**content["science"], "dataset": dataset, "paths": {"runs": "/runs"}}
+        own = {k: v for k, v in content["science"]["dataset"].items() if k != "made_up"}
+        config = {**content["science"], "dataset": own, "paths": {"runs": "/runs"}}
         (folder / "config.yaml").write_text(to_yaml(config))
         for place in ("metrics.csv", "train.log", "adapter.safetensors"):
             (folder / place).touch()
