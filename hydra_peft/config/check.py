@@ -17,7 +17,7 @@ from hydra_peft.config.omegaconf_errors import unknown_key
 from hydra_peft.config.plain import CHOSEN, apart, types
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import DataConfig, RunConfig
-from hydra_peft.config.settings import settings_of
+from hydra_peft.config.settings import is_recipes, settings_of
 from hydra_peft.config.starts import start_of, task_of_start
 from hydra_peft.config.typed import check_value, typed
 from hydra_peft.config.typed_grid import whole_grid
@@ -67,7 +67,13 @@ def check_config(
     if task:
         from hydra_peft.runs.starting import start_of_task  # records are read there
 
-        checked = dataclasses.replace(checked, init_from=start_of_task(checked, task))
+        start = start_of_task(checked, task)
+        if start is None and not is_recipes(raw["init_from"]):
+            raise UserError(
+                f"init_from=task:{task} is not for method={checked.method.name}, which has no "
+                "adapter to start from: set init_from=null for it, or choose another method."
+            )
+        checked = dataclasses.replace(checked, init_from=start)
     return dataclasses.replace(checked, settings=settings_of(checked, raw))
 
 

@@ -14,6 +14,11 @@ _OF_TASK = (_RECIPE, "dataset.prompts")
 _BY_SEED = "${seed}"
 
 
+def is_recipes(written: object) -> bool:
+    """Whether ``written``, a value as it was composed, refers to the task's recipe."""
+    return isinstance(written, str) and _RECIPE in written
+
+
 def settings_of(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
     """Return the science without task and seed, recipe values as references to the recipe.
 
@@ -26,7 +31,7 @@ def settings_of(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
     plugins = groups.pop("plugins", {})
     settings: dict[str, Any] = {f"plugins.{key}": plugins[key] for key in plugins if key in groups}
     start, written = groups.pop("init_from", None), raw.get("init_from")
-    if isinstance(written, str) and _RECIPE in written:
+    if is_recipes(written):
         settings["init_from"] = "recipe"  # which starts some tasks from a run and others not
     elif start:
         # Of one row each seed may start from that seed's run.

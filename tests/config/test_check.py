@@ -113,6 +113,7 @@ VALIDATION = "protocol=validation"
         (["method=adapterdrop", "method.drop=foo"], "give a number of layers, or robust"),
         (["init_from='task:'"], "task:.* is not allowed: it must be the folder of a run, or task:"),
         (["init_from='hf://a/b'"], "is not allowed: it must be the folder of a run"),
+        (["method=full", "init_from='task:digits'"], "not for method=full, which has no adapter"),
         (["init_from='task:digit'"], "no task of mini .did you mean 'digits'.*: it must be one of"),
         (
             ["protocol.tune=true", "+protocol.grid.train.epochs=[3,4,3]"],
