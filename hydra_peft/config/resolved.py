@@ -12,7 +12,8 @@ _INTERPOLATION = re.compile(r"\$\{[^'\"]*")
 #: the first name in it is itself an interpolation, or it calls a function that may look anywhere
 _ANYWHERE = re.compile(
     r"\$\{[\s.\[]*\w*\$\{|"
-    r"\$\{(?!\s*(?:project_root|in_proportion|log_spaced|prepared_weights|tuned_on)\s*:)[^}$]*:"
+    r"\$\{(?!\s*(?:project_root|in_proportion|log_spaced|embedded|prepared_weights|tuned_on)\s*:"
+    r"|\s*oc\.select\s*:\s*\w+[.,}])[^}$]*:"
 )
 
 

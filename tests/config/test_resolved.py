@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from hydra_peft.config.resolved import Resolved
+from hydra_peft.config.resolved import Resolved, _names
 from hydra_peft.config.resolvers import register_resolvers
 
 
@@ -21,6 +22,10 @@ from hydra_peft.config.resolvers import register_resolvers
         ("${${c.group}.x}", True),
         ("${c.far}", True),
         ("${oc.select:${c.path}}", True),
+        ("${oc.select:b.x,0}", True),
+        ("${oc.select:d.x,0}", False),
+        ("${oc.select:d.none,${b.x}}", True),
+        ("${oc.select:'b.x'}", True),
         ("${in_proportion:${d.x},${b.x},10}", True),
         ("${in_proportion:${d.x},${d.y},10}", False),
     ],
@@ -51,3 +56,10 @@ def test_a_change_elsewhere(reference: str, again: bool) -> None:
     assert len(calls) == 1
     assert (value(2, "y") != first) == again
     assert len(calls) == 1 + again
+
+
+def test_no_section_of_ours_may_look_anywhere(compose_train: Callable[..., Any]) -> None:
+    for words in ((), ("model=minilm", "dataset=glue/rte"), ("optimizer=sgd", "scheduler=linear")):
+        raw = OmegaConf.to_container(compose_train(*words), resolve=False)
+        assert isinstance(raw, dict)
+        assert [key for key, section in raw.items() if _names(repr(section)) is None] == []
