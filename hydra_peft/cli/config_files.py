@@ -29,7 +29,8 @@ def check_config_file(file: Path, config_path: str, found: ConfigResult) -> None
         found: what Hydra read.
 
     Raises:
-        UserError: a preset that is none, or a defaults list that names no option of a group.
+        UserError: a list, a preset that is none, or a defaults list that names no option of a
+            group.
     """
     if config_path.startswith(_PRESETS) and found.header.get("package") != "_global_":
         what = "does not begin with" if found.config else "is empty: a preset begins with"
@@ -37,6 +38,8 @@ def check_config_file(file: Path, config_path: str, found: ConfigResult) -> None
             f"{file} {what} the line '{_HEADER}', below which stand keys of the config, such as "
             "seed: 1."
         )
+    if isinstance(found.config, ListConfig):
+        raise UserError(f"{file} is a list where a mapping of keys to values is meant.")
     if not isinstance(found.config, DictConfig):
         return
     defaults = found.config._get_node("defaults")

@@ -64,6 +64,11 @@ def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
 
 def _open_streams() -> None:
     """Let every print pass: closed streams lead nowhere, no character is too odd for others."""
+    for number in range(3):  # else the next file that is opened takes its place
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller: >&-
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Iterable
+from dataclasses import fields
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -11,6 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 
 from hydra_peft.checkout import CONF
+from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
 
@@ -22,6 +24,8 @@ SEVERAL = "logger"
 
 #: keys by which tables know a group's option
 _NAMES = {"method": ("name",), "model": ("name",), "dataset": ("benchmark", "group")}
+#: groups of which every run has one option, in the defaults of conf/train.yaml
+_GROUPS = {one.name for one in fields(RunConfig) if os.path.isdir(CONF / one.name)} - {SEVERAL}
 #: their values where a yaml leaves them to who uses it: ``dataset=folder``, ``model=transformers``
 _OPEN = (None, "own")
 #: keys of a protocol that are asked for beside its name
@@ -37,7 +41,8 @@ def check_overrides(overrides: Iterable[str]) -> None:
     """
     overrides = list(overrides)
     for override in overrides:
-        key = override.lstrip("+~").split("=")[0].strip()
+        # Of recipe@dataset.recipe=neutral what counts is where it goes.
+        key = override.lstrip("+~").split("=")[0].strip().rpartition("@")[2]
         group, _, last = key.partition(".")
         if last in _NAMES.get(group, ()) and not _leaves_open(overrides, group, last):
             raise UserError(
@@ -102,6 +107,7 @@ def check_choices(words: Iterable[str]) -> None:
             raise UserError(f"unknown key '{group[:40]}...': no key is that long.")
         if not (group.startswith("hydra/") or (group and os.path.isdir(CONF / group))):
             continue
+        _check_needed(word, override)
         listed = next((value for value in _values(override) if isinstance(value, list)), None)
         if group == "experiment" and (listed is not None or override.is_sweep_override()):
             raise UserError(
@@ -123,6 +129,16 @@ def check_choices(words: Iterable[str]) -> None:
                 f"'{word}' names several options where one is needed: "
                 f"{'choose one' if group.startswith('hydra/') else advice}."
             )
+
+
+def _check_needed(word: str, override: Override) -> None:
+    """Check that a group that every run has is neither taken away nor added."""
+    group = override.key_or_group
+    signed = override.is_delete() or override.is_add() or override.is_force_add()
+    if signed and override.package is None and group in _GROUPS:
+        option = word.partition("=")[2]
+        chosen = f"{group}={'<name>' if override.is_delete() or not option else option}"
+        raise UserError(f"'{word}': every run has one option of {group}; choose it as {chosen}.")
 
 
 def _values(override: Override) -> list[object]:

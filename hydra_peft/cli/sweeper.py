@@ -27,6 +27,7 @@ from hydra_peft.files import atomic_write
 from hydra_peft.sweeps.job import Job, JobEnd
 
 if TYPE_CHECKING:
+    from hydra_peft.config.schema import RunConfig
     from hydra_peft.sweeps.job import Composition
     from hydra_peft.sweeps.plan import PlannedJob
 
@@ -96,7 +97,7 @@ class Sweeps(Sweeper):
         from hydra_peft.sweeps.estimate import job_times  # here, since it loads torch
         from hydra_peft.sweeps.plan_text import first_line
 
-        if any(job.config.sweep.dry_run for job in planned if job.config):
+        if self._is_dry([job.config for job in planned]):
             show(planned, self._slots(planned))
             for line in self._remarks([one for one in planned if one.starts]):
                 print(line)
@@ -135,13 +136,19 @@ class Sweeps(Sweeper):
         elsewhere = is_submitit(self.launcher) or getattr(self.launcher, "elsewhere", False)
         if elsewhere:
             check_for_nodes(found)
-        dry_run = any(c.config.sweep.dry_run for c in found if c.config)
+        dry_run = self._is_dry([one.config for one in found])
         found = looked_at_first(self._without_waiting(found))
         if not dry_run:
             refuse([c for c in found if c.config is None])
         from hydra_peft.sweeps.plan import plan  # here, since it loads torch
 
         return plan(on_devices(found), thorough=dry_run, elsewhere=elsewhere)
+
+    def _is_dry(self, jobs: Sequence[RunConfig | None]) -> bool:
+        """Whether a job, or the sweep of which none can work, is to be shown alone."""
+        assert self.config is not None
+        typed = OmegaConf.select(self.config, "sweep.dry_run") is True
+        return typed or any(one.sweep.dry_run for one in jobs if one)
 
     def _without_waiting(self, found: list[Composition]) -> list[Composition]:
         """Return ``found`` without the jobs that start from runs which others of them do first.

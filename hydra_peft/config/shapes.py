@@ -13,6 +13,8 @@ from hydra_peft.plain_text import shortened
 
 #: types of single values in words
 SINGLE = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+#: keys whose value names something; yaml reads some names as other types, which are spelt otherwise
+_NAMES = ("name", "benchmark", "group", "architecture")
 
 
 def check_shapes(cls: Any, values: dict[str, Any], key: str) -> None:
@@ -64,6 +66,11 @@ def _check(hint: Any, value: Any, key: str) -> None:
         needed = " or ".join([needed, *others])
         shown = "null" if value is None else shortened(str(value), 100)
         raise UserError(f"{key}={shown} is not allowed: it must be {needed}.")
+    elif key.rpartition(".")[2] in _NAMES and isinstance(value, bool | float):
+        raise UserError(
+            f"{key}={value} is not allowed: it must be a text, and without quotes of its own yes, "
+            "no, true or 1e3 is read as a boolean or a number; put quotes around it."
+        )
 
 
 def _check_finite(value: Any, key: str) -> None:

@@ -148,6 +148,11 @@ def _places(
                 f"{listed}; the first line must name the columns."
             )
         (image,) = images
+    if is_image(header[image]):
+        raise UserError(
+            f"{file}: the first line must name the columns, and has the image '{header[image]}': "
+            "put a line such as image,label above it."
+        )
     if columns.label is not None:
         return image, header.index(columns.label), split
     others = [i for i in range(len(header)) if i not in (image, split)]

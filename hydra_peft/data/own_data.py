@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,11 +76,13 @@ def check_own_data(data: OwnData) -> None:
     """Check that there is something to tell apart, and that what is tested was trained on.
 
     Raises:
-        UserError: there are fewer than two classes, or one of a scored split is not in train.
+        UserError: there are fewer than two classes, two read alike, or one of a scored split is not
+            in train.
     """
     if "train" not in data.given:
         found = " and ".join(data.given)
         raise UserError(f"{data.place} has {found} and no train: there is nothing to train on.")
+    _check_apart(data)
     learnt = set(data.given["train"])
     for split, labels in data.given.items():
         for label in sorted(set(labels) - learnt):
@@ -98,6 +101,18 @@ def check_own_data(data: OwnData) -> None:
         )
 
 
+def _check_apart(data: OwnData) -> None:
+    """Check that no two classes have one name in two forms of Unicode, as systems write files."""
+    seen: dict[str, str] = {}
+    for name in data.names:
+        other = seen.setdefault(unicodedata.normalize("NFC", name), name)
+        if other != name:
+            raise UserError(
+                f"{data.place} has two classes '{name}', whose names are the same text in two "
+                f"forms of Unicode ({other!a} and {name!a}): make one of them."
+            )
+
+
 def described(data: OwnData, split: Sequence[float] | None) -> dict[str, Any]:
     """Return the values of ``dataset`` that ``data`` decides: classes, splits and their sizes.
 
@@ -110,9 +125,11 @@ def described(data: OwnData, split: Sequence[float] | None) -> dict[str, Any]:
     """
     counts = {name: len(part) for name, part in _labels(data, split).items()}
     if not counts.get("test"):
+        has_share = split is not None and split[-1] > 0
+        advice = "" if has_share else "give it a share for test, such as [0.8,0.1,0.1], or "
         raise UserError(
             f"{data.place} has no test images, and dataset.split={_shown(split)} leaves none over: "
-            "give it a share for test, such as [0.8,0.1,0.1], or more images a class."
+            f"{advice}put more images of each class there."
         )
     held_out = bool(counts.get("val"))
     roles: dict[str, Any] = {"train": "train", "test": "test"}

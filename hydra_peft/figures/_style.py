@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from matplotlib.figure import Figure as Picture
     from matplotlib.figure import FigureBase
 
@@ -64,12 +68,26 @@ _SETTINGS: dict[str, Any] = {
 @contextmanager
 def style() -> Iterator[None]:
     """Make matplotlib draw and save in this project's way, for as long as the context lasts."""
-    import matplotlib
-
+    matplotlib = _matplotlib()
     # A user's own matplotlibrc must not change our pictures.
     plain = {k: v for k, v in matplotlib.rcParamsDefault.items() if k != "backend"}
     with matplotlib.rc_context(cast(Any, plain | _SETTINGS)):
         yield
+
+
+def _matplotlib() -> ModuleType:
+    """Return matplotlib; a backend that is not here, as of the notebook around, does not count."""
+    is_loaded = "matplotlib" in sys.modules
+    backend = os.environ.pop("MPLBACKEND", None)  # importing fails at one that is not known
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend and not is_loaded:
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
+    return matplotlib
 
 
 def picture(width: float, height: float) -> Picture:

@@ -131,6 +131,11 @@ class TrainedRun:
         Raises:
             UserError: one of them cannot be read, it names the file; or is no text.
         """
+        if not isinstance(images, str | Path | Image.Image | Iterable):
+            raise UserError(
+                f"an object of type {type(images).__name__} cannot be predicted: give one example "
+                "or a list of them."
+            )
         if self.encoding is not None:
             texts = [images] if isinstance(images, str) else list(cast(Iterable[AnyText], images))
             return self._read_texts(texts, self.encoding)
@@ -196,7 +201,8 @@ class TrainedRun:
         else:
             array = image
         shape: tuple[int, ...] = getattr(array, "shape", ())
-        if getattr(array, "dtype", None) != np.uint8 or len(shape) != 3 or shape[2] != 3:
+        is_image = getattr(array, "dtype", None) == np.uint8 and len(shape) == 3 and shape[2] == 3
+        if not is_image or 0 in shape:
             raise UserError(
                 f"an image of type {type(image).__name__} and shape {tuple(shape)} cannot be "
                 "predicted: give a file, a PIL image, or a uint8 array [height, width, 3]."
@@ -241,6 +247,8 @@ def load_run(
     """
     folder = named_path(folder, "the run's folder")
     check_run_folder(folder)
+    if not isinstance(merged, bool):
+        raise UserError(f"merged={merged!r} is not allowed: it must be True or False.")
     where = resolve_device(device)
     run = rebuild(folder, checkpoint=checkpoint)
     size, dataset = image_size(run.model), run.config.dataset

@@ -14,8 +14,10 @@ def resolve_device(name: str) -> torch.device:
     """Return the device for ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        UserError: ``cuda`` on a machine where torch finds none.
+        UserError: another name, or ``cuda`` on a machine where torch finds none.
     """
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device={name} is not allowed: it must be auto, cpu or cuda.")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UserError("device=cuda, but torch finds no CUDA device here: set device=cpu or auto.")

@@ -46,6 +46,12 @@ def test_a_preset_that_hydra_would_take_wrongly(tmp_path: Path, text: str, expec
             load(tmp_path, "experiment/x")
 
 
+def test_a_list_is_no_option(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("- a\n")
+    with pytest.raises(UserError, match=r"x\.yaml is a list where a mapping of keys to values"):
+        load(tmp_path, "x")
+
+
 def test_every_yaml_file_of_ours_passes(tmp_path: Path) -> None:
     for file in CONF.rglob("*.yaml"):
         load(CONF, str(file.relative_to(CONF).with_suffix("")))

@@ -108,6 +108,20 @@ def test_a_sweep_stops_without_a_word_when_nobody_reads_it(root: Path, tmp_path:
     assert len(list(tmp_path.glob("runs/**/result.json"))) < 4
 
 
+def test_nothing_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    # Workers of a sweep print to 2: they could not start, or wrote into whatever was opened there.
+    probe = PROBE.replace("sys.stdin.readline()", "import subprocess").format(
+        body="with open('file', 'w'): subprocess.run(['sh', '-c', 'echo x; echo y >&2'], stdout=2)"
+    )
+    for closed in ("<&- >&- 2>&-", "2>&- >/dev/null"):
+        done = subprocess.run(
+            ["bash", "-c", f'"$0" -c "$1" {closed}', sys.executable, probe],
+            cwd=tmp_path,
+            check=False,
+        )
+        assert (done.returncode, (tmp_path / "file").read_text()) == (0, "")
+
+
 def test_tables_are_written_though_nobody_reads_them(root: Path, tmp_path: Path) -> None:
     command = f"'{sys.executable}' '{root}/scripts/tables.py' table=8 runs=none out=out | head -n 1"
     script = f"set -o pipefail; {command}; echo code $?"

@@ -108,11 +108,29 @@ def test_a_group_has_one_option(word: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("word", "form"),
+    [
+        ("~method", "method=<name>"),
+        ("~dataset=mini/digits", "dataset=<name>"),
+        ("+method=lora", "method=lora"),
+        ("++head=linear", "head=linear"),
+    ],
+)
+def test_what_every_run_has_is_neither_taken_away_nor_added(word: str, form: str) -> None:
+    group = form.split("=")[0]
+    with pytest.raises(UserError) as caught:
+        check_choices([word])
+    said = f"'{word}': every run has one option of {group}; choose it as {form}."
+    assert str(caught.value) == said
+
+
 def test_a_key_that_no_file_can_be_called_by_is_unknown() -> None:
     with pytest.raises(UserError, match=r"unknown key 'x{40}\.\.\.'"):
         check_choices(["x" * 300 + "=1"])
 
 
 def test_sweeps_over_options_and_lists_of_values_stay() -> None:
-    check_choices(["method=lora,hydra", "method=glob(*lora)", "method.targets=[a,b]", "seed=[", "x",
-                   "+experiment=demo", "~method", "protocol.grid.optimizer.lr=[1,2]"])  # fmt: skip
+    check_choices(["method=lora,hydra", "method=glob(*lora)", "method.targets=[a,b]", "seed=[",
+                   "x", "+experiment=demo", "~experiment",
+                   "protocol.grid.optimizer.lr=[1,2]"])  # fmt: skip

@@ -96,6 +96,9 @@ def test_a_dry_run_lists_every_job_that_cannot_work(cli: Cli, tmp_path: Path) ->
     assert err == "error: 3 of 4 jobs cannot work, so none would start.\n"
     assert out.count("cannot work") == 4  # the sum too
     assert "optimizer.lr=-1.0 is not allowed" in out
+    code, out, err = cli("-m", "optimizer.lr=nan,-1", "sweep.dry_run=true")  # and none can
+    assert (code, out.count("cannot work")) == (2, 3)
+    assert err == "error: 2 of 2 jobs cannot work, so none would start.\n"
     code, out, err = cli(*words)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1

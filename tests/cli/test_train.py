@@ -92,6 +92,7 @@ def test_one_failing_job_does_not_stop_the_others(
         (["dataset.source_options=1"], "unknown key 'dataset.source_options'"),
         (["dataset.recipe.lr.adapter=1"], "would change the task's recommendation"),
         (["method.recipe=full"], "would change the task's recommendation"),
+        (["recipe@dataset.recipe=neutral"], "would change the task's recommendation"),
         (["protocol.fills.init=xavier"], "would change the protocol under its name"),
         (["protocol=clean", "protocol.name=official"], "would give one protocol another's name"),
         (["++protocol.name=mine"], "write a new one as conf/protocol/<name>.yaml"),

@@ -78,6 +78,11 @@ VALIDATION = "protocol=validation"
         (["method.rank=0"], "method.rank=0 is not allowed: it must be at least 1"),
         (["method.rank=null"], "method.rank=null is not allowed: it must be a whole number"),
         (["optimizer.lr=null"], "optimizer.lr=null is not allowed: it must be a number"),
+        (
+            ["dataset.name=1e3"],
+            "dataset.name=1000.0 is not allowed: it must be a text, and .*quote",
+        ),
+        (["model.architecture=true"], "architecture=True is not allowed: it must be a text, and"),
         (["method.init=null"], "method.init=null is not allowed: it must be a text"),
         (["method.targets=attn"], "a single value where a list is meant: write it as .*=.a,b."),
         (["paths.runs=[a,b]"], "runs=.'a', 'b'. is not allowed: it must be a text"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -68,6 +69,20 @@ def test_a_users_settings_of_matplotlib_neither_count_nor_change() -> None:
     with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9, "axes.grid": True}):
         assert render(FIGURE.draw(toy()), "png") == expected
         assert matplotlib.rcParams["font.size"] == 20
+
+
+def test_a_backend_that_is_not_here_does_not_count() -> None:
+    code = "from hydra_peft.figures._style import style\nwith style(): pass\n"
+    code += "import matplotlib; print(matplotlib.rcParams['backend'], os.environ['MPLBACKEND'])"
+    for given, kept in (("none of ours", "agg none of ours"), ("svg", "svg svg")):
+        done = subprocess.run(
+            [sys.executable, "-c", f"import os\n{code}"],
+            env={**os.environ, "MPLBACKEND": given},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout.strip(), done.stderr) == (kept, "")
 
 
 def test_text_is_readable() -> None:

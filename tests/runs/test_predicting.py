@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -92,11 +92,28 @@ def test_one_image_or_many_in_any_form(loaded: TrainedRun, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((3, 4, 4), np.uint8), 7]
+    "wrong",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 3)),
+        np.zeros((3, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        Image.new("RGB", (4, 0)),
+        7,
+    ],
 )
 def test_what_is_no_image_is_told(loaded: TrainedRun, wrong: Any) -> None:
     with pytest.raises(UserError, match=r"cannot be predicted: give a file, a PIL image, or"):
         loaded.predict([wrong])
+
+
+def test_what_is_no_list_or_no_choice_is_told(loaded: TrainedRun) -> None:
+    nothing: Any = None
+    with pytest.raises(UserError, match="type NoneType cannot be predicted: give one example or"):
+        loaded.predict(nothing)
+    for wrong in ({"device": "cuda:7"}, {"device": None}, {"merged": "no"}):
+        with pytest.raises(UserError, match=r"(device|merged)=.* is not allowed: it must be"):
+            load_run(loaded.folder, **cast(Any, wrong))
 
 
 def test_an_unreadable_file_is_named_and_the_others_are_predicted(

@@ -134,6 +134,11 @@ def doubled(text: str) -> str:
         (changed("cat", "dog"), [], "one class only, 'dog'"),
         (lambda _: "image,label\n", [], "has no line of an image"),
         (lambda _: "", [], "has no line of an image"),
+        (
+            lambda text: text.partition("\n")[2],
+            [],
+            r"first line must name the columns, and has the image 'images/.*such as image,label",
+        ),
         (lambda _: "a,b\nx,y\n", [], r"which column names the images\? .* a, b"),
         (lambda text: text.replace("\n", ",x" * 999 + "\n"), [], "column 'x' 999 times: rename"),
         (doubled, [], r"has the column 'image' 2 times: rename all but one in its first line"),

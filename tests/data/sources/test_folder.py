@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -184,6 +185,11 @@ def stray_class(root: Path) -> None:
     write_classes(root / "train", {"dog": 2, "cat": 2})
 
 
+def alike(root: Path) -> None:
+    for form in ("NFC", "NFD"):  # as Linux and macOS write it
+        write_classes(root, {unicodedata.normalize(form, "café"): 4})
+
+
 def two_of_one_split(root: Path) -> None:
     shutil.rmtree(root)
     for name in ("train", "val", "valid"):
@@ -204,6 +210,7 @@ def two_of_one_split(root: Path) -> None:
         (only_a_test_set, "pets has test and no train"),
         (class_of_test_alone, "class 'cats' is in test and not in train.*did you mean 'cat'"),
         (stray_class, "pets has 'cat' beside train"),
+        (alike, r"two classes '.*', whose names are the same text in two forms .*: make one"),
         (two_of_one_split, "pets has val and valid, which are the same split"),
     ],
 )
@@ -251,6 +258,14 @@ def test_shares_without_a_test_set_are_refused(
     root = write_classes(tmp_path / "pets", {"dog": 20, "cat": 10})
     with pytest.raises(UserError, match=r"dataset\.split="):
         own(root, *words)
+
+
+def test_too_few_images_for_a_share_are_no_fault_of_the_shares(
+    own: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    root = write_classes(tmp_path / "pets", {"dog": 1, "cat": 1})
+    with pytest.raises(UserError, match="leaves none over: put more images of each class there"):
+        own(root)
 
 
 def test_the_root_is_asked_for(compose_train: Compose) -> None:
