@@ -68,3 +68,18 @@ def test_compared_rows_are_those_of_the_measured_table(root: Path) -> None:
         assert behind.partition(" ")[0] == ("-" if best else f"{float(line['from_best']):+.1f}")
         assert f"{float(line['adapter_parameters']):,.0f}" == count
         assert f"{float(line['adapter_bytes']) / 1e3:,.0f}" == size
+
+
+def test_the_column_of_a_pretrained_backbone_is_that_of_its_table(root: Path) -> None:
+    text = (root / "docs" / "methods.md").read_text()
+    told = re.findall(r"^\| `(\w+)` \|.* \| ([\d.]+ \[[\d., ]+\]) \|$", text, re.MULTILINE)
+    with (root / "results" / "real" / "methods.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    measured = {}
+    for line in lines:
+        preset = re.search(r"\bmethod=(\w+)", line["method"])
+        name = preset[1] if preset else line["method"].partition(" ")[0]
+        mean, low, high = (float(line[key]) for key in ("mean", "ci95_low", "ci95_high"))
+        measured[name] = f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+        assert (line["task"], line["seeds"]) == ("elpv", "3")
+    assert dict(told) == measured
