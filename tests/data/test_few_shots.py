@@ -13,7 +13,7 @@ import torch
 from prepared_root import write_task
 
 from hydra_peft.data.drawn import Drawing, load_drawn
-from hydra_peft.data.few_shots import FIT, VAL, held_out, sample
+from hydra_peft.data.few_shots import FIT, VAL, count_of, held_out, sample
 from hydra_peft.data.images import ArrayImages
 from hydra_peft.data.overlap import check_apart
 from hydra_peft.data.promises import SeenLabels
@@ -22,7 +22,6 @@ from hydra_peft.data.split import Split
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
-from hydra_peft.sweeps.estimate import _images
 
 SEEDS = (0, 1, 2)
 SINGLE = [[int(label)] for label in np.random.default_rng(5).integers(0, 7, 400)]
@@ -218,8 +217,8 @@ def test_a_sample_may_have_a_copy_of_a_test_image_or_few(
             check_apart(TaskData(splits, "generated"), "b/t", SplitRoles("train", "test"))
 
 
-def test_an_estimate_counts_the_images_of_a_sample() -> None:
+def test_the_examples_of_a_sample_are_counted_without_reading_it() -> None:
     task = {"sizes": {"train": 1000, "test": 9}, "shots": 5, "classes": 10, "sampling_seed": 0}
-    counts = {split: _images(task, split) for split in ("train", FIT, VAL)}
+    counts = {split: count_of(task, split) for split in ("train", FIT, VAL)}
     assert counts == {"train": 50, FIT: 40, VAL: 10}
-    assert _images({**task, "sampling_seed": None}, "train") == 1000
+    assert count_of({**task, "sampling_seed": None}, "train") == 50  # drawn by content
