@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-#: a spreadsheet takes a text that begins so for a formula; a number is none
-_FORMULA = re.compile(r"\s*(?:[=@\t\r]|[+-](?!\d*\.?\d+(?:e[+-]?\d+)?\Z))")
+#: a spreadsheet takes a text that begins so for a formula, in full width too; a number is none
+_FORMULA = re.compile(r"\s*(?:[=@\uff1d\uff20\uff0b\uff0d]|[+-](?!\d*\.?\d+(?:e[+-]?\d+)?\Z))")
 #: characters of a long sentence that are shown of its begin and of its end
 _BEGIN, _END = 1200, 800
 #: characters of a refused value in a message

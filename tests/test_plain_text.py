@@ -37,6 +37,8 @@ def test_zero_has_no_sign(value: float, decimals: int, text: str, signed: str) -
         ("-1+cmd|' /C calc'!A0", "'-1+cmd|' /C calc'!A0"),
         ("=5", "'=5"),
         ("+1+1", "'+1+1"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        ("\uff0b1", "'\uff0b1"),
         ("-0.25", "-0.25"),
         ("+3e-07", "+3e-07"),
         ("-5", "-5"),

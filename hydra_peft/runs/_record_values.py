@@ -26,10 +26,9 @@ _MAPPINGS = (
     *("scores", "selection", "counts", "training", "predictions"),
     *("path", "times", "memory", "hardware", "versions", "code"),
 )
-_TEXTS = (
-    *("config_id", "benchmark", "group", "task", "model", "method_label", "protocol"),
-    *("primary", "adapter"),
-)
+_TEXTS = ("group", "primary", "adapter")
+#: names of rows, columns and tables, never empty
+_NAMES = ("config_id", "benchmark", "task", "model", "method_label", "protocol")
 #: what tables and the report print of a run's machine, each a mapping of plain values
 _FACTS = ("memory", "hardware", "versions")
 #: what a completed run has
@@ -45,7 +44,8 @@ def wrong_values(record: Record) -> list[str]:
     """Return the names of what is of another type or out of its limits; status aside."""
     wrong = [name for name in _MAPPINGS if not isinstance(getattr(record, name), dict)]
     wrong += [name for name in _TEXTS if not _is_name(getattr(record, name))]
-    if isinstance(record.method, dict) and not _is_name(record.method.get("name", "")):
+    wrong += [name for name in _NAMES if not _is_shown(getattr(record, name))]
+    if isinstance(record.method, dict) and not _is_shown(record.method.get("name", "-")):
         wrong.append("method.name")
     if type(record.seed) is not int or not 0 <= record.seed < 2**32:
         wrong.append("seed")
@@ -165,6 +165,11 @@ def _is_time(value: object) -> bool:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and len(value) <= _MAX_NAME
+
+
+def _is_shown(value: object) -> bool:
+    """Whether ``value`` is a name that can be seen where it is printed."""
+    return _is_name(value) and bool(str(value).strip())
 
 
 def _is_text(value: object) -> bool:

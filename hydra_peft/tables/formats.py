@@ -10,7 +10,7 @@ import pandas as pd
 
 from hydra_peft.errors import check_one_of
 from hydra_peft.plain_text import csv_text
-from hydra_peft.tables.latex import PREAMBLE, escape, to_latex
+from hydra_peft.tables.latex import OTHER_LETTERS, PREAMBLE, escape, other_letters, to_latex
 from hydra_peft.tables.sheet import BEST, Sheet, cell_text, line_text
 
 #: format to the endings of its files; the first is what is printed
@@ -75,12 +75,20 @@ def to_markdown(sheet: Sheet) -> str:
 
 def _cell(text: str) -> str:
     """Return ``text`` so that it ends no cell and starts no markup."""
-    escaped = re.sub(r"([\\|*`])", r"\\\1", cell_text(text))
-    return escaped.replace("](", r"]\(").replace("<", "&lt;")
+    # An underscore inside a word is none of markup, and is read as it is.
+    escaped = re.sub(
+        r"([\\|*`~$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", _without_tags(cell_text(text))
+    )
+    return escaped.replace("](", r"]\(")
 
 
 def _sentence(text: str) -> str:
-    return line_text(text).replace("](", r"]\(").replace("<", "&lt;")
+    return _without_tags(line_text(text)).replace("](", r"]\(")
+
+
+def _without_tags(text: str) -> str:
+    """Return ``text`` without tags and without what only looks like text, such as ``&lt;``."""
+    return re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;")
 
 
 def to_csv(frame: pd.DataFrame) -> str:
@@ -99,7 +107,9 @@ def _latex(sheets: Iterable[Sheet], notes: Iterable[str]) -> str:
         tables.append(to_latex(sheet, f"{label}-{taken[label]}" if taken[label] > 1 else label))
     # What concerns all tables is nothing to be printed in somebody's text.
     comments = [f"% note: {escape(line_text(note))}" for note in notes]
-    return "\n".join([PREAMBLE, *comments, *tables])
+    others = other_letters("".join(tables))
+    needed = [PREAMBLE, *([OTHER_LETTERS.format(characters=others)] if others else [])]
+    return "\n".join([*needed, *comments, *tables])
 
 
 def _label(sheet: Sheet) -> str:

@@ -15,6 +15,10 @@ from hydra_peft.tables.sheet import BEST, Sheet, cell_text, line_text
 
 #: what the preamble of a document with our tables needs
 PREAMBLE = r"% needs \usepackage{booktabs} and \usepackage{graphicx}"
+#: beside it, where names are written in letters of other alphabets
+OTHER_LETTERS = (
+    "% needs lualatex or xelatex, with a font that has {characters}: pdflatex does not know them"
+)
 #: characters that stand side by side in the text's width, in the type of footnotes, and what the
 #: space between two columns takes of them
 _LINE, _SPACE = 84, 2
@@ -43,9 +47,17 @@ def escape(text: str) -> str:
     """Return ``text`` as LaTeX that prints it; a minus sign becomes one, `code` becomes code."""
     escaped = "".join(_ESCAPES.get(character, character) for character in text)
     escaped = re.sub(r"(?<![\w-])-(?=\d)", "$-$", escaped)
+    escaped = re.sub(r"-(?=-)", "-{}", escaped)  # two in a row would become one dash
     # What begins a line of a table with a bracket would be taken for an argument of the last \\.
     escaped = re.sub(r"^(?=[\[*])", "{}", escaped)
     return re.sub(r"`([^`]*)`", r"\\texttt{\1}", escaped)
+
+
+def other_letters(text: str) -> str:
+    """Return the first characters of ``text`` that pdflatex stops at, with spaces between them."""
+    # It knows Latin letters, and dashes and quotation marks.
+    known = {*range(0x180), *range(0x2010, 0x2031)}
+    return " ".join(sorted({c for c in text if ord(c) not in known})[:8])
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,8 @@ def test_what_runs_write_is_read(tmp_path: Path, changes: dict[str, Any]) -> Non
         *(({"data": {"classes": odd}}, "data.classes") for odd in ("x", {"a": 1}, [1], [["x"]])),
         ({"settings": {"classes": [0] * 20_000}}, "settings"),
         *(({"resumed": odd}, "resumed") for odd in ([1], [{"epoch": "x"}], [{"at_step": -1}])),
+        *(({name: odd}, name) for name in ("task", "method_label") for odd in ("", " \t")),
+        ({"status": "failed", "method": {"name": ""}}, "method.name"),
         ({"settings": nested(40)}, "settings"),
         ({"settings": {f"a.b{number}": 0 for number in range(20_000)}}, "settings"),
         ({"tuning": {"candidates": [[]] * 20_000}}, "tuning"),

@@ -82,6 +82,31 @@ def test_hostile_texts_are_cells_of_markdown() -> None:
     assert "<u>-2.0</u>" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("&lt;b&gt;", "&amp;lt;b&amp;gt;"),
+        ("a & b", "a & b"),
+        ("__init__", r"\_\_init\_\_"),
+        ("sprites_location", "sprites_location"),
+        ("~gone~ $x$", r"\~gone\~ \$x\$"),
+    ],
+)
+def test_a_name_is_read_in_markdown_as_it_is(name: str, cell: str) -> None:
+    text = to_markdown(Sheet("table", pd.DataFrame({"row": [name], "task": ["1.0"]}), below=[name]))
+    assert f"| {cell} " in text
+    assert "- &lt;" not in text
+
+
+def test_latex_prints_two_hyphens_and_says_what_other_letters_need() -> None:
+    frame = pd.DataFrame({"row": ["a---b -5"], "task": ["1.0"]})
+    (plain,) = render([Sheet("läufe", frame)], pd.DataFrame, [], "latex").values()
+    assert "a-{}-{}-b $-$5" in plain
+    assert "lualatex" not in plain
+    (other,) = render([Sheet("日本 \U0001f436", frame)], pd.DataFrame, [], "latex").values()
+    assert "needs lualatex or xelatex, with a font that has 日 本 \U0001f436" in other
+
+
 def test_hostile_texts_are_cells_of_csv() -> None:
     back = list(csv.reader(io.StringIO(to_csv(hostile().cells))))
     assert len(back) == len(HOSTILE) + 1
