@@ -6,7 +6,6 @@ The same data gives the same bytes.
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,9 +135,7 @@ def render(picture: Picture, form: str, caption: str = "") -> bytes:
     """
     buffer = io.BytesIO()
     said = {_CAPTIONS[form]: in_one_line(caption)} if caption else {}
-    with style(), warnings.catch_warnings():
-        # Letters that the font lacks are boxes, which is seen.
-        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+    with style():
         picture.savefig(buffer, format=form, metadata=_METADATA[form] | said)
     return buffer.getvalue()
 

@@ -126,7 +126,8 @@ def side_by_side(
 ) -> list[float]:
     """Return by how many points to move each mark to the right, so that none hides another.
 
-    Marks that touch no other stay where they are, the others move as little as possible.
+    Marks that touch no other stay where they are, the others move as little as possible: those of
+    one place stand around it, in columns.
 
     Args:
         x: where the marks are, in points.
@@ -137,6 +138,12 @@ def side_by_side(
 
     right = [0.0] * len(x)
     for group in _groups(x, low, high, step):
+        if x[group[0]] == x[group[-1]]:
+            # Of one place, such as a sweep of learning rates: in as few columns as it takes.
+            columns = _columns(group, low, high)
+            for at, column in columns.items():
+                right[at] = (column - max(columns.values()) / 2) * step
+            continue
         free = isotonic_regression([x[at] - number * step for number, at in enumerate(group)])
         for number, at in enumerate(group):
             right[at] = free[number] + number * step - x[at]
@@ -160,6 +167,18 @@ def _groups(
         groups = [group for group in groups if group not in touched]
         groups.append(sorted([at, *(i for group in touched for i in group)], key=x.__getitem__))
     return groups
+
+
+def _columns(group: Sequence[int], low: Sequence[float], high: Sequence[float]) -> dict[int, int]:
+    """Return a column for each mark of ``group``, the fewest in which none touches another."""
+    found: dict[int, int] = {}
+    tops: list[float] = []
+    for at in sorted(group, key=lambda at: (low[at], at)):
+        free = [column for column, top in enumerate(tops) if top <= low[at]]
+        column = free[0] if free else len(tops)
+        tops[column : column + 1] = [high[at]]
+        found[at] = column
+    return found
 
 
 def moved(axes: Axes, right: float) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
@@ -26,6 +28,17 @@ SMALL = 7.0
 _MARK = 0.56
 
 GREY = "#767676"
+#: fonts that have letters which matplotlib's own lacks; those that are not here are passed over
+_OTHER_LETTERS = (
+    *(
+        "Noto Sans CJK JP",
+        "Noto Sans CJK SC",
+        "WenQuanYi Zen Hei",
+        "IPAexGothic",
+        "Microsoft YaHei",
+    ),
+    *("Hiragino Sans", "Malgun Gothic", "Noto Sans Devanagari", "Noto Sans Thai", "Noto Emoji"),
+)
 #: heat maps of magnitudes
 HEAT = "cividis"
 
@@ -71,8 +84,19 @@ def style() -> Iterator[None]:
     matplotlib = _matplotlib()
     # A user's own matplotlibrc must not change our pictures.
     plain = {k: v for k, v in matplotlib.rcParamsDefault.items() if k != "backend"}
-    with matplotlib.rc_context(cast(Any, plain | _SETTINGS)):
+    fonts = {"font.family": [_SETTINGS["font.family"], *_other_fonts()]}
+    with matplotlib.rc_context(cast(Any, plain | _SETTINGS | fonts)), warnings.catch_warnings():
+        # Letters that no font has are boxes, which is seen.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         yield
+
+
+@functools.cache
+def _other_fonts() -> tuple[str, ...]:
+    from matplotlib.font_manager import fontManager
+
+    here = {font.name for font in fontManager.ttflist}
+    return tuple(name for name in _OTHER_LETTERS if name in here)
 
 
 def _matplotlib() -> ModuleType:

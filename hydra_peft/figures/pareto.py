@@ -216,7 +216,7 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     if (x <= 0).any():
         parts.append("Dotted: no parameters but the head's.")
     if any(any(moves.values()) for moves in _panels(table, settings.head)[2]):
-        parts.append("Points that would hide each other stand side by side.")
+        parts.append("Points that would hide each other stand side by side; the numbers say where.")
     if (table["source"] == "paper").any():
         parts.append("Hollow: the paper's, as printed for these tasks; not measured here.")
     return " ".join(parts)

@@ -128,7 +128,7 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
         parts.append("Where there is no band, one seed." if max(counts) > 1 else "One seed each.")
     if (table["rank"] == 0).any():
         parts.append("Horizontal: methods without ranks.")
-    parts.append("Points that would hide each other stand side by side.")
+    parts.append("Points that would hide each other stand side by side; the numbers say where.")
     return " ".join(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import sys
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from scored_records import scored
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
 from hydra_peft.figures._looks import MARKERS
+from hydra_peft.figures._points import side_by_side
 from hydra_peft.runs.collection import Collection, FoundRun
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.published import read_published
@@ -93,7 +95,7 @@ def test_points_at_one_place_stand_side_by_side(tmp_path: Path) -> None:
     same = [run for name in ("lora", "seqlora", "hydra") for run in scores(name, LORA, rank=2)]
     same = [dataclasses.replace(run, parameters={"adapter": 900, "head": 10}) for run in same]
     data = FIGURE.data(put(tmp_path, *same), Settings(bars="sd"))
-    assert "Points that would hide each other stand side by side." in data.caption
+    assert "would hide each other stand side by side; the numbers say where." in data.caption
     assert list(data.table["parameters_with_mean_head"]) == [910.0] * 3
     made = FIGURE.draw(data)
     made.canvas.draw()
@@ -105,6 +107,21 @@ def test_points_at_one_place_stand_side_by_side(tmp_path: Path) -> None:
     assert x[1] == pytest.approx(made.axes[0].transData.transform((910, 71))[0])
     collection = put(tmp_path / "x", *scores("lora", LORA), *scores("full", LORA))
     assert "side by side" not in FIGURE.data(collection, Settings()).caption
+
+
+def test_many_points_at_one_place_stand_in_as_few_columns_as_it_takes() -> None:
+    # As of a sweep of learning rates: each touches the next one above it alone.
+    low = [4.0 * number for number in range(40)]
+    right = side_by_side([7.0] * 40, low, [y + 5.0 for y in low], step=6.0)
+    assert right == [-3.0, 3.0] * 20
+    assert side_by_side([7.0] * 3, [0.0] * 3, [1.0] * 3, step=6.0) == [-6.0, 0.0, 6.0]
+
+
+def test_letters_that_no_font_has_are_boxes_without_a_warning(tmp_path: Path) -> None:
+    odd = dataclasses.replace(made_up("lora", "a", 0, 80.0), task="\U0001fbfb")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert FIGURE.draw(FIGURE.data(put(tmp_path, odd), Settings())).axes
 
 
 def test_scales_and_their_ends(tmp_path: Path) -> None:
