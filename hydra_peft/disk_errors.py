@@ -67,6 +67,8 @@ def disk_sentence(error: OSError, key: str = "paths.runs") -> str | None:
         return f"no file or folder can be called {name}: {most}"
     said = disk_reason(error)
     elsewhere = f"set {key} to another folder"
+    if not error.filename:  # what is printed has no name either
+        elsewhere += " or send what is printed elsewhere, whichever it was"
     return said and f"{said}; {remedy(error, elsewhere)}. What was complete before is kept."
 
 

@@ -17,6 +17,7 @@ from hydra_peft.cli.output_files import check_output
 from hydra_peft.config.benchmarks import all_benchmarks
 from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import real_path
+from hydra_peft.listed import listed
 
 if TYPE_CHECKING:
     from hydra_peft.config.schema import DatasetConfig
@@ -114,14 +115,14 @@ def usual_benchmark(task: str) -> str:
 
 
 def _names(text: str) -> list[str]:
-    return [] if text == "all" else [name.strip() for name in text.split(",") if name.strip()]
+    return [] if text == "all" else listed("task", text)
 
 
 def choose_tasks(tasks: Mapping[str, object], text: str) -> list[str]:
     """Return the names in ``text``: ``all``, or some separated by commas.
 
     Raises:
-        UserError: a name that is no task.
+        UserError: a name that is no task; see also :func:`hydra_peft.listed.listed`.
     """
     if text == "all":
         return list(tasks)

@@ -15,6 +15,7 @@ from hydra_peft.cli.arguments import Device, parse_arguments
 from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.data.sources import labels_of
 from hydra_peft.errors import UserError
+from hydra_peft.listed import listed
 from hydra_peft.metrics import find_metric, value_text
 from hydra_peft.plain_text import in_short
 from hydra_peft.runs.first_look import data_request, splits_scored
@@ -111,7 +112,7 @@ def _counts(text: str) -> tuple[int, ...]:
     Raises:
         UserError: one is no whole number from 0.
     """
-    parts = text.split(",") if text else []
+    parts = listed("drop", text) if text else []
     if not all(part.isascii() and part.isdigit() and len(part) < 5 for part in parts):
         raise UserError(f"drop={text} is not allowed: it must be whole numbers, as in drop=0,5.")
     return tuple(dict.fromkeys(map(int, parts)))

@@ -18,6 +18,7 @@ from hydra_peft.cli.tables import config_dirs
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.figures import CollectionFigure, Figure, FigureData, RunFigure, why_not
+from hydra_peft.listed import listed
 from hydra_peft.plain_text import in_short
 from hydra_peft.runs.folder import check_run_folder
 from hydra_peft.runs.recorded import look_at_run
@@ -150,12 +151,12 @@ def _source(figure: Figure, arguments: Arguments, settings: Any) -> Any:
             )
         return _collected(arguments)
     whole = Path(arguments.run).expanduser()  # a folder's name may have commas
-    parts = [arguments.run] if os.path.isdir(whole) else arguments.run.split(",")
-    folders = [Path(part).expanduser() for part in parts if part]
-    if not folders:
+    if not arguments.run:
         raise UserError(
             f"run is missing: figure={figure.name} is drawn from a run's folder, give run=<folder>."
         )
+    parts = [arguments.run] if os.path.isdir(whole) else listed("run", arguments.run)
+    folders = [Path(part).expanduser() for part in parts]
     if isinstance(figure, RunFigure) and not figure.several and len(folders) > 1:
         raise UserError(f"figure={figure.name} takes one run, not {len(folders)}.")
     for folder in folders:

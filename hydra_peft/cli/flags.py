@@ -18,11 +18,15 @@ def check_flags(words: Sequence[str]) -> None:
     """Check that Hydra's parser takes ``words``, and that no flag makes it unpickle a file.
 
     Raises:
-        UserError: an unknown flag, one without its value, or ``--experimental-rerun``.
+        UserError: an unknown flag, one without its value, ``--package`` where no config is shown,
+            or ``--experimental-rerun``.
     """
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign, assignment]
-    if parser.parse_args(words).experimental_rerun is not None:
+    flags = parser.parse_args(words)
+    if flags.package is not None and not flags.cfg:
+        raise UserError(f"--package {flags.package} says what --cfg shows: add --cfg job.")
+    if flags.experimental_rerun is not None:
         raise UserError(
             "--experimental-rerun unpickles a file, which can run anything: type the command of "
             "the run again, or see scripts/evaluate.py."

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import TextIO
 
@@ -43,6 +43,7 @@ def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup ignores it
         signal.signal(signal.SIGHUP, _interrupt)
     _open_streams()
+    code = None
     try:
         try:
             code = _ending(main, key)
@@ -55,11 +56,23 @@ def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
         unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
         if not unread:
             raise  # a pipe of ours: a bug
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in unread:
-            os.dup2(nowhere, stream.fileno())
+        _lead_nowhere(unread)
         return UNREAD
+    except OSError as error:
+        if (sentence := disk_sentence(error, key)) is None:
+            raise
+        _lead_nowhere([sys.stdout])
+        if code != MISTAKE:  # else it is said
+            complain(sentence)
+        return MISTAKE
     return code
+
+
+def _lead_nowhere(streams: Iterable[TextIO]) -> None:
+    """Let what ``streams`` still hold be lost: Python would try to write it when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())
 
 
 def _open_streams() -> None:

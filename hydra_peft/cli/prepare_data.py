@@ -20,6 +20,7 @@ from hydra_peft.config.benchmarks import all_benchmarks
 from hydra_peft.data.prompts import find_prompts
 from hydra_peft.disk_errors import check_writable, remedy
 from hydra_peft.errors import UserError, check_one_of, did_you_mean
+from hydra_peft.listed import listed
 
 if TYPE_CHECKING:
     from hydra_peft.workshop.prepare.installing import Outcome
@@ -305,11 +306,9 @@ def _chosen(named: str, tasks: Mapping[str, TaskSpec]) -> list[TaskSpec]:
     names |= {alias: task.name for task in tasks.values() for alias in task.aliases}
     names |= {name: name for name in tasks}
     wanted = set()
-    for word in filter(None, (word.strip() for word in named.split(","))):
+    for word in listed("task", named):
         check_one_of("task", word, names, "choose all, or some of")
         wanted.add(names[word])
-    if not wanted:
-        raise UserError(f"task={named} names no task: give task=all, or task=a,b.")
     return [task for name, task in tasks.items() if name in wanted]
 
 

@@ -10,6 +10,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import text_columns
 from hydra_peft.data.text_tables import read_columns
 from hydra_peft.errors import UserError
+from hydra_peft.listed import listed
 from hydra_peft.plain_text import quoted
 
 #: texts of an example
@@ -44,8 +45,8 @@ def read_rows(config: RunConfig, file: str, columns: str) -> TextRows:
     """
     path = Path(file).expanduser()
     own = text_columns(config.dataset.source, config.dataset.name)
-    names = tuple(name.strip() for name in columns.split(",")) if columns else own
-    if not 1 <= len({*names}) <= _MOST or len({*names}) != len(own or names):
+    names = tuple(listed("columns", columns)) if columns else own
+    if len(names) > _MOST or len(names) != len(own or names):
         task = f"{len(own)} of them ({', '.join(own)})" if own else "of them as it was trained on"
         raise UserError(
             f"columns={columns} names {len(names)} columns of texts, and this run reads {task}: "

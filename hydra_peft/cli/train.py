@@ -72,7 +72,9 @@ def _main() -> int:
     if is_multirun(words):  # of a run the last counts, as scripts that add words expect
         check_given_once(words)
     check_keys_of_hydra(sys.argv[1:])
-    check_choices(word for word in words if not word.startswith("-"))
+    typed = [word for word in words if not word.startswith("-")]
+    check_choices(typed)
+    check_overrides(typed)
     unfinished.clear()
     # With this Hydra lets exceptions through, so that the message is ours to write.
     before = os.environ.get("HYDRA_FULL_ERROR")
@@ -133,7 +135,6 @@ def job(config: DictConfig) -> float | None:
     typed = HydraConfig.get().overrides.task
     overrides = cast(list[str], OmegaConf.to_container(typed, resolve=False))
     try:
-        check_overrides(overrides)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             check_sweeper()
             return _one_of_many(config, overrides)

@@ -23,7 +23,7 @@ _MAX_NAME = 10_000
 _MAPPINGS = (
     *("settings", "method", "science", "weights", "inputs", "data", "tuning", "parameters"),
     "init_from",
-    *("scores", "selection", "counts", "training", "predictions"),
+    *("scores", "selection", "counts", "training", "predictions", "outputs"),
     *("path", "times", "memory", "hardware", "versions", "code"),
 )
 _TEXTS = ("group", "primary", "adapter")
@@ -62,8 +62,10 @@ def wrong_values(record: Record) -> list[str]:
     wrong += [name for name in _FACTS if not _are_facts(getattr(record, name))]
     if isinstance(record.data, dict):
         wrong += [f"data.{key}" for key in _wrong_data(record.data)]
-    if isinstance(record.predictions, dict) and not all(map(_is_text, record.predictions.values())):
-        wrong.append("predictions")
+    for name in ("predictions", "outputs"):
+        values = getattr(record, name)
+        if isinstance(values, dict) and not all(map(_is_text, values.values())):
+            wrong.append(name)
     # The names of classes are looked at above: a task may have any number of them.
     parts = {**vars(record), "data": _without_classes(record.data)}
     wrong += [name for name, value in parts.items() if not _is_bounded(value)]

@@ -80,7 +80,8 @@ def read_class_predictions(folder: Path, split: str = "") -> ClassPredictions:
             f"{folder} has no {path.name}: {why}; do the run again with save.predictions=true "
             "sweep.on_existing=rerun."
         )
-    tensors = read_outputs(path, (_count(record, split), task.outputs))
+    shape = _count(record, split), task.outputs
+    tensors = read_outputs(path, shape, record.outputs.get(split, ""))
     if "targets" not in tensors:
         raise UserError(
             f"{path} lacks targets, which runs of older code did not store: do it again with "

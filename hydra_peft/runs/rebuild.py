@@ -300,8 +300,9 @@ def _stored_scores(
     stored: dict[str, Score | None] = {}
     for name, split in splits.items():
         path = run.folder / predictions_name(name, run.record.split)
+        sha256 = run.record.outputs.get(name, "")
         try:
-            stored[name] = score_stored(path, run.config.task(), split.targets)
+            stored[name] = score_stored(path, run.config.task(), split.targets, sha256)
         except UserError as error:
             doubts.append(str(error))
     return stored

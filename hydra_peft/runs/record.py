@@ -67,6 +67,7 @@ class Record:
         adapter: sha256 of the file with the trained tensors; "" before the end, and of older code.
         predictions: by scored split whether what the model said of each example was kept, see
             :mod:`hydra_peft.runs.kept_predictions`; empty before the end, and of older code.
+        outputs: by scored split the sha256 of the file with kept predictions; like them.
         parameters: adapter, head, trainable and total.
         path: which of the ways to compute the same was taken: what was compiled, whether frozen
             features were computed once.
@@ -110,6 +111,7 @@ class Record:
     training: dict[str, Any] = field(default_factory=dict)
     adapter: str = ""
     predictions: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     path: dict[str, Any] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)

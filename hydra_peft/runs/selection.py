@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.listed import listed
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
 
@@ -33,16 +34,17 @@ def select(collection: Collection, wanted: Mapping[str, str]) -> Collection:
         wanted: names with commas between them by key of :data:`NAMES`; empty is not given.
 
     Raises:
-        UserError: a name that no run has beside what the other keys ask for.
+        UserError: a name that no run has beside what the other keys ask for; see also
+            :func:`hydra_peft.listed.listed`.
     """
     given = _given(wanted)
     if not given:
         return collection
     runs = [*collection.completed, *collection.others]
     for key, text in given.items():
-        names = {name.strip() for name in text.split(",")} - {""}
+        names = listed(key, text)
         known = sorted({NAMES[key](run.record) for run in runs})
-        for name in sorted(names - set(known)):
+        for name in sorted({*names} - {*known}):
             raise UserError(
                 f"{key}={name}: no run has it{did_you_mean(name, known)}; there are "
                 f"{', '.join(known)}."
@@ -74,4 +76,4 @@ def shown_on(collection: Collection, split: str) -> Collection:
 
 
 def _given(wanted: Mapping[str, str]) -> dict[str, str]:
-    return {key: text for key, text in wanted.items() if text.strip(", ")}
+    return {key: text for key, text in wanted.items() if text.strip()}

@@ -21,6 +21,7 @@ from hydra_peft.adaptation.storage import write_adapter
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.cores import threads_are_given
 from hydra_peft.errors import UserError
+from hydra_peft.files import sha256_of
 from hydra_peft.runs.checkpoints import Checkpoints
 from hydra_peft.runs.folder import predictions_name
 from hydra_peft.runs.kept_predictions import KEPT, fate
@@ -309,13 +310,14 @@ class Training:
         ledger.update(predictions={**ledger.record.predictions, split: becomes})
         if not self.world.is_main:
             return
-        name = predictions_name(split, self.config.protocol.evaluate_split)
+        path = ledger.folder / predictions_name(split, self.config.protocol.evaluate_split)
         if becomes != KEPT:
-            (ledger.folder / name).unlink(missing_ok=True)  # of a run that was taken up again
+            path.unlink(missing_ok=True)  # of a run that was taken up again
             return
         assert score.outputs is not None, "of a score of now"
         tensors = {"outputs": score.outputs, "targets": self.feed.scored[split].targets}
-        write_tensors(ledger.folder / name, tensors, {"split": split})
+        write_tensors(path, tensors, {"split": split})
+        ledger.update(outputs={**ledger.record.outputs, split: sha256_of(path)})
 
     def _save_adapter(self) -> None:
         self.ledger.may_write()

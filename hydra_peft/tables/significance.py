@@ -70,7 +70,10 @@ def _names(measured: list[Part], chosen: str) -> set[str]:
                 f"compare={chosen}: no measured row is called '{words[0]}'"
                 f"{did_you_mean(words[0], known)}; there are {', '.join(sorted(known)) or 'none'}."
             )
-        names.add(", ".join(words[:taken]))
+        name = ", ".join(words[:taken])
+        if name in names:
+            raise UserError(f"compare={chosen} names '{name}' twice: leave one of them out.")
+        names.add(name)
         words = words[taken:]
     return names
 

@@ -133,7 +133,7 @@ def test_scores_without_some_adapters_are_printed_beside(
 
     monkeypatch.setattr(rebuild, "reevaluate", reevaluate)
     monkeypatch.setattr(evaluate, "_look_first", lambda *_: None)
-    monkeypatch.setattr(sys, "argv", ["evaluate.py", f"run={folder}", "drop=0,5,5"])
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", f"run={folder}", "drop=0,5"])
     assert evaluate.main() == 0
     assert asked == [(0, 5)]
     assert "  drop=5    95.0000%  380 correct\n" in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -173,6 +174,28 @@ def test_a_full_disk_names_the_key_of_the_script(capsys: pytest.CaptureFixture[s
         assert guarded(full, *words) == 2
         expected = f"cannot write at /x/report.html: the disk is full; make room, or set {key} to"
         assert expected in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("body", ["print('x' * 1_000_000)", "print('x')", "print('x'); sys.exit()"])
+def test_what_is_printed_into_a_full_disk(tmp_path: Path, body: str) -> None:
+    probe = PROBE.replace('print("first", flush=True)', "pass").format(body=body)
+    for buffered in ("", "1"):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-c", probe],
+                cwd=tmp_path,
+                env={**os.environ, "PYTHONUNBUFFERED": buffered},
+                stdin=subprocess.DEVNULL,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: cannot write: the disk is full; make room, or set ")
+        assert "or send what is printed elsewhere" in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 def test_too_little_memory_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -267,6 +267,8 @@ def test_random_mistakes(refused: Refused, count: int) -> None:
         (["-m", "hydra.sweep.dir=${zq}"], "no yaml has a value for zq"),
         (["-m", "hydra.sweep.dir=/proc/zq"], "cannot write at /proc/zq"),
         (["--experimental-rerun=a.pickle"], "unpickles a file"),
+        (["--package", "a"], "--package a says what --cfg shows: add --cfg job."),
+        (["+recipe@dataset.recipe=neutral"], "would change the task's recommendation"),
         (["--zq"], "unrecognized arguments: --zq"),
         (["paths.cache='a\0b'"], "paths.cache='a\\x00b' is not allowed"),
         (["train.epochs=" + "9" * 30], "at most 1,000,000"),

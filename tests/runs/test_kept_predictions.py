@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +14,13 @@ from flat_results import results
 from hydra_peft.cli import evaluate
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
+from hydra_peft.files import sha256_of
+from hydra_peft.runs.folder import PREDICTIONS
 from hydra_peft.runs.kept_predictions import fate
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.predictions import read_class_predictions
 from hydra_peft.runs.record import read_record
+from hydra_peft.tensor_files import read_tensors, write_tensors
 
 Do = Callable[..., Outcome]
 RUN = ["dataset=mini/digits", "method=linear", "train.epochs=1"]
@@ -65,6 +70,19 @@ def test_a_run_without_predictions_says_so_everywhere(
     monkeypatch.setattr(sys, "argv", call)
     assert evaluate.main() == 0
     assert f"  stored    none: {why}\n" in capsys.readouterr().out
+
+
+def test_predictions_of_another_run_are_found_whatever_their_score(do: Do) -> None:
+    outcome = do(*RUN)
+    path = outcome.folder / PREDICTIONS
+    assert outcome.record.outputs == {"test": sha256_of(path)}
+    tensors = read_tensors(path)
+    # The same classes are predicted, so that no count tells.
+    write_tensors(path, tensors | {"outputs": tensors["outputs"] * 2}, {"split": "test"})
+    said = f"{path} is not the file that its run wrote: edited, or of another run?"
+    with pytest.raises(UserError, match=re.escape(said)):
+        read_class_predictions(outcome.folder)
+    shutil.rmtree(outcome.folder)
 
 
 def test_another_value_is_a_sentence(configure: Callable[..., RunConfig]) -> None:

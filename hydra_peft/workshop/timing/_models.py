@@ -16,6 +16,7 @@ from hydra_peft.adaptation.injection import inject
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.backbones.architectures import build_architecture, input_size
 from hydra_peft.data.split import Split
+from hydra_peft.listed import listed
 from hydra_peft.methods import method_names
 from hydra_peft.optimizers.adamw import AdamW
 from hydra_peft.tasks import Task, build_task
@@ -47,7 +48,9 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 def precisions(asked: str, device: torch.device) -> tuple[str, ...]:
     """Return the precisions that ``asked`` names; ``auto`` is the device's fastest one."""
-    return (fastest_precision(device.type),) if asked == "auto" else tuple(asked.split(","))
+    return (
+        (fastest_precision(device.type),) if asked == "auto" else tuple(listed("precisions", asked))
+    )
 
 
 def compared_rows(methods: str) -> tuple[str, ...]:
@@ -59,7 +62,7 @@ def compared_rows(methods: str) -> tuple[str, ...]:
     """
     if methods == "table8":
         return (*METHODS, THREE_BRANCHES, FROZEN, *([PEFT] if has_peft() else []))
-    return tuple(method_names() if methods == "all" else methods.split(","))
+    return tuple(method_names() if methods == "all" else listed("methods", methods))
 
 
 def has_peft() -> bool:

@@ -14,6 +14,7 @@ import torch
 from hydra_peft.checkout import ROOT
 from hydra_peft.cores import usable_cores
 from hydra_peft.errors import UserError
+from hydra_peft.listed import listed
 from hydra_peft.workshop.timing._processes import Ended, run_limited
 from hydra_peft.workshop.timing._report import Report
 from hydra_peft.workshop.timing._told_tests import MARK
@@ -54,7 +55,7 @@ def test_files(only: str) -> list[Path]:
     found = {path.stem: path for path in sorted((ROOT / "tests").rglob("test_*.py"))}
     names = [name for name in found if name.startswith("test_gpu_") or name in ALSO]
     if only != "all":
-        names = only.split(",")
+        names = listed("only", only)
     missing = [name for name in names if name not in found]
     if missing or not names:
         raise UserError(

@@ -13,6 +13,7 @@ import torch
 from hydra_peft.checkout import ROOT, script_command
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
+from hydra_peft.listed import listed
 from hydra_peft.workshop.timing._machine import short_name
 from hydra_peft.workshop.timing._processes import run_limited
 from hydra_peft.workshop.timing._report import Report, measure
@@ -109,7 +110,7 @@ def run(device: torch.device, settings: GpuSettings, report: Report) -> None:
     Raises:
         UserError: there is no GPU.
     """
-    asked = settings.parts.split(",")
+    asked = listed("parts", settings.parts)
     names = [name for name in PARTS if name in asked]
     if device.type != "cuda" and not settings.dry:
         raise UserError(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.limits import Limits
+from hydra_peft.listed import listed
 from hydra_peft.methods import method_names
 
 PRECISIONS = ("fp32", "bf16")
@@ -27,7 +28,7 @@ AutoOr = Literal["auto", "true", "false"]
 
 def check_precisions(asked: str) -> None:
     """Check that ``asked`` is ``auto``, or names precisions, separated by commas."""
-    if asked != "auto" and not set(asked.split(",")) <= set(PRECISIONS):
+    if asked != "auto" and not set(listed("precisions", asked)) <= set(PRECISIONS):
         raise UserError(
             f"precisions={asked} is not allowed: it must be auto, or names out of "
             f"{', '.join(PRECISIONS)}."
@@ -98,7 +99,7 @@ class StepSettings:
     def __post_init__(self) -> None:
         check_precisions(self.precisions)
         if self.methods not in ("table8", "all"):
-            for name in self.methods.split(","):
+            for name in listed("methods", self.methods):
                 check_one_of("methods", name, method_names(), "choose table8, all, or some of")
 
 
@@ -351,7 +352,7 @@ class GpuSettings:
     minutes: Count = 8
 
     def __post_init__(self) -> None:
-        for name in self.parts.split(","):
+        for name in listed("parts", self.parts):
             check_one_of("parts", name, GPU_PARTS, "name some of")
 
 
