@@ -6,8 +6,6 @@ import pytest
 
 from hydra_peft.errors import UserError
 from hydra_peft.listed import listed
-from hydra_peft.runs.collection import Collection
-from hydra_peft.runs.selection import select
 
 
 def test_names_in_their_order() -> None:
@@ -23,9 +21,3 @@ def test_a_name_that_is_missing(text: str) -> None:
 def test_a_name_that_is_there_twice() -> None:
     with pytest.raises(UserError, match="methods names 'lora' twice: leave one of them out"):
         listed("methods", "lora,hydra, lora")
-
-
-def test_runs_are_not_chosen_by_names_that_are_missing() -> None:
-    nothing = Collection([], [], [])
-    with pytest.raises(UserError, match="tasks=',' has a name missing"):
-        select(nothing, {"tasks": ","})

@@ -96,9 +96,9 @@ def _typed(key: str, text: str, kind: Any) -> Any:
                 f"{key}={text} is not allowed: it must be {', '.join(others)} or {last}."
             )
         return text == "true" if kind is bool else text
-    parts = listed(key, text) if kind is not int else [text]
+    parts = text.split(",") if kind is not int else [text]
     if not all(re.fullmatch(r"0*[1-9][0-9]{,17}", part) for part in parts):
         # More is no size of anything, and no number of torch's.
         expected = "a positive whole number" if kind is int else "positive whole numbers"
         raise UserError(f"{key}={text} is not allowed: it must be {expected} of at most 18 digits.")
-    return int(text) if kind is int else tuple(int(part) for part in parts)
+    return int(text) if kind is int else tuple(map(int, listed(key, text)))

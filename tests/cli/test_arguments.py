@@ -40,6 +40,11 @@ def test_what_is_no_positive_whole_number_is_told(text: str) -> None:
             parse_arguments(Settings, [f"{key}={text}"], "")
 
 
+def test_no_size_is_given_twice() -> None:
+    with pytest.raises(UserError, match="^sizes names '1' twice: leave one of them out"):
+        parse_arguments(Settings, ["sizes=1,2,1"], "")
+
+
 def test_numbers_may_have_limits() -> None:
     with pytest.raises(
         UserError, match=r"^sizes\[1\]=100 is not allowed: it must be at most 99\.$"

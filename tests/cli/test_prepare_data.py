@@ -440,7 +440,7 @@ def test_a_bug_in_one_task_is_shown_and_the_rest_goes_on(
         (["vtab1k"], "source is missing"),
         (["vtab1k", "source={}"], "task is missing: give task=all, or one or more of left, right"),
         (["vtab1k", "source={}", "task=rigt"], "task 'rigt' is unknown (did you mean 'right'?)"),
-        (["vtab1k", "source={}", "task=,"], "task=, names no task"),
+        (["vtab1k", "source={}", "task=,"], "task=',' has a name missing"),
         (["vtab1k", "source={}/x", "task=left"], "/x is not a folder: put the original files"),
         (["vtab1k", "source={}", "task=left", "partial=1"], "partial=1 is not allowed"),
         (["vtab1k", "source={}", "task=left", "sorce=x"], "unknown key 'sorce'"),
