@@ -100,6 +100,7 @@ def _is_unread(stream: TextIO) -> bool:
 
 def _ending(main: Callable[[], int], key: str) -> int:
     try:
+        _check_names()
         return main()
     except UserError as error:
         complain(str(error))
@@ -119,6 +120,15 @@ def _ending(main: Callable[[], int], key: str) -> int:
             raise
         complain(sentence)
         return MISTAKE
+
+
+def _check_names() -> None:
+    """Check that Python takes the names of files for UTF-8, as records, lists and tables are."""
+    if (encoding := sys.getfilesystemencoding()) != "utf-8":
+        raise UserError(
+            f"Python takes the names of files for {encoding} here, and all that is read and "
+            "written is in UTF-8: export PYTHONUTF8=1."
+        )
 
 
 def complain(sentence: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hydra_peft.data.list_files import MAX_BYTES, ImageList, text_of
-from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, is_image, listed_files
+from hydra_peft.data.own_data import NO_LABEL, SPLIT_NAMES, OwnData, is_image, listed_files
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import shortened
 
@@ -70,8 +70,11 @@ def read_label_file(file: Path, folder: Path, columns: Columns) -> OwnData:
         path = _path(cells[image], folder, where)
         if seen.setdefault(path, number) != number:
             raise UserError(f"{where}: '{path}' stands already in line {seen[path]}: drop one.")
-        if not cells[label]:
-            raise UserError(f"{where}: '{path}' has no label.")
+        if cells[label] in NO_LABEL:
+            said = f" but '{cells[label]}', which stands for none" if cells[label] else ""
+            raise UserError(
+                f"{where}: '{path}' has no label{said}: give it one, or leave the image out."
+            )
         name = "train" if split is None else _split(cells[split], where)
         rows = found.setdefault(name, _Rows())
         rows.paths.append(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra_peft.data.label_files import in_order
-from hydra_peft.data.own_data import SPLIT_NAMES, OwnData, check_own_data
+from hydra_peft.data.own_data import NO_LABEL, SPLIT_NAMES, OwnData, check_own_data
 from hydra_peft.data.table_columns import image_column, label_column
 from hydra_peft.data.tables_package import tables_package
 from hydra_peft.errors import UserError, did_you_mean
@@ -123,7 +123,9 @@ def _labels(table: Any, column: str, place: str, role: str) -> list[Any]:
     if all(isinstance(value, str | None) for value in values):
         values = [value and value.strip() for value in values]
     is_class = hasattr(table.features[column], "names")
-    missing = [row for row, one in enumerate(values) if one in (None, "") or (is_class and one < 0)]
+    missing = [
+        row for row, one in enumerate(values) if one in (None, *NO_LABEL) or (is_class and one < 0)
+    ]
     if missing and len(missing) == len(values) and role != "train":
         raise UserError(
             f"{place} has no labels in '{column}', as where a competition keeps them back: leave "

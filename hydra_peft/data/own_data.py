@@ -38,6 +38,10 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
+#: what stands for a label that is missing, in files that programs wrote
+NO_LABEL = ("", "nan", "NaN")
+#: a name that is a whole number, and the number
+_NUMBER = re.compile(r"0*([0-9]+)(?:\.0*)?")
 #: ends of the names of images, of the formats that are read
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
@@ -102,14 +106,18 @@ def check_own_data(data: OwnData) -> None:
 
 
 def _check_apart(data: OwnData) -> None:
-    """Check that no two classes have one name in two forms of Unicode, as systems write files."""
+    """Check that no two classes have one name in two forms: of Unicode, as systems write files, or
+    of a number, as programs write them."""
     seen: dict[str, str] = {}
     for name in data.names:
-        other = seen.setdefault(unicodedata.normalize("NFC", name), name)
+        text = unicodedata.normalize("NFC", name)
+        number = _NUMBER.fullmatch(text)
+        other = seen.setdefault(number[1] if number else text, name)
         if other != name:
+            same = "number" if number else "text in two forms of Unicode"
             raise UserError(
-                f"{data.place} has two classes '{name}', whose names are the same text in two "
-                f"forms of Unicode ({other!a} and {name!a}): make one of them."
+                f"{data.place} has two classes whose names are the same {same} ({other!a} and "
+                f"{name!a}): make one of them."
             )
 
 

@@ -176,6 +176,22 @@ def test_a_full_disk_names_the_key_of_the_script(capsys: pytest.CaptureFixture[s
         assert expected in capsys.readouterr().err
 
 
+def test_names_of_files_are_utf_8(tmp_path: Path) -> None:
+    # Classes would be called otherwise than the folders that they are read from.
+    for utf8, code in (("0", 2), ("1", 0)):
+        done = subprocess.run(
+            [sys.executable, "-c", PROBE.format(body="pass")],
+            cwd=tmp_path,
+            env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code
+        assert ("takes the names of files for ascii here" in done.stderr) == (utf8 == "0")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("body", ["print('x' * 1_000_000)", "print('x')", "print('x'); sys.exit()"])
 def test_what_is_printed_into_a_full_disk(tmp_path: Path, body: str) -> None:

@@ -102,6 +102,7 @@ def labels(*values: Any) -> Dataset:
         (a_path_for_row_3, {}, r"row 3 names a file, /etc/passwd, and has no image"),
         (paths_alone, {}, r"row 0 names a file, /somewhere/0\.png, and has no image"),
         (lambda: labels("a", None, "b"), {}, r"row 1: the image has no label in 'label' \(1 of 3"),
+        (lambda: labels("a", "b", "nan"), {}, r"row 2: the image has no label"),
         (lambda: labels("a", "b", " "), {}, r"row 2: the image has no label"),
         (lambda: labels(0, None, 1), {}, r"row 1: the image has no label"),
         (lambda: table(PNG[:3], [0, -1, 1], ["a", "b"]), {}, r"row 1: the image has no label"),

@@ -130,6 +130,12 @@ def doubled(text: str) -> str:
             r"line 5: .* has '\.\.' in it: write it as 'images/003\.png'",
         ),
         (changed("003.png,cat", "003.png, "), [], r"line 5: 'images/003\.png' has no label"),
+        (changed("003.png,cat", "003.png,nan"), [], "no label but 'nan', which stands for none"),
+        (
+            lambda text: text.replace(",cat", ",1").replace(",dog", ",01"),
+            [],
+            r"two classes whose names are the same number \('01' and '1'\): make one of them",
+        ),
         (changed("003.png,cat", "003.png"), [], "line 5: 1 values where the first line names 2"),
         (changed("cat", "dog"), [], "one class only, 'dog'"),
         (lambda _: "image,label\n", [], "has no line of an image"),

@@ -210,7 +210,7 @@ def two_of_one_split(root: Path) -> None:
         (only_a_test_set, "pets has test and no train"),
         (class_of_test_alone, "class 'cats' is in test and not in train.*did you mean 'cat'"),
         (stray_class, "pets has 'cat' beside train"),
-        (alike, r"two classes '.*', whose names are the same text in two forms .*: make one"),
+        (alike, r"two classes whose names are the same text in two forms .*: make one"),
         (two_of_one_split, "pets has val and valid, which are the same split"),
     ],
 )
