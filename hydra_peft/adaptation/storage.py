@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,12 @@ def _method(
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    if not os.path.lexists(path):
+        is_folder, is_there = os.path.isdir(path.parent), os.path.lexists(path.parent)
+        what = f"has no {CONFIG}" if is_folder else "is no folder" if is_there else "is not there"
+        raise UserError(
+            f"{path.parent} {what}: give a folder that save_adapter wrote, or that of a run."
+        )
     config = read_json(path, links=True)  # hubs keep what they fetched behind links
     if config.get("format") != FORMAT:
         raise UserError(

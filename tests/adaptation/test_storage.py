@@ -157,8 +157,11 @@ def test_a_head_of_no_class_is_refused(saved: tuple[nn.Module, nn.Module, Path])
 
 
 def test_missing_folder_and_broken_json(tiny: nn.Module, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot read"):
-        hydra_peft.load_adapter(tiny, tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    said = {"nowhere": "nowhere is not there", "file": "file is no folder", ".": "has no adapter"}
+    for name, what in said.items():
+        with pytest.raises(UserError, match=f"{what}.*: give a folder that save_adapter wrote"):
+            hydra_peft.load_adapter(tiny, tmp_path / name)
     (tmp_path / "adapter.json").write_text('{"format": 1,')
     with pytest.raises(UserError, match="not valid json"):
         hydra_peft.load_adapter(tiny, tmp_path)
