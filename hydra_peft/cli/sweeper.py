@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from hydra_peft.sweeps.job import Composition
     from hydra_peft.sweeps.plan import PlannedJob
 
+#: jobs that are composed and checked in more than some seconds
+MANY = 200
 #: overrides of runs that did not complete; Hydra makes the sweeper itself, hands nothing of a sweep
 #: back to who started it, and would not call a user's callbacks at the end of one that raises
 unfinished: list[str] = []
@@ -132,7 +134,10 @@ class Sweeps(Sweeper):
         assert self.hydra_context is not None
         self._check_own_settings(self.config)
         loader = self.hydra_context.config_loader
-        found = compositions(self.config, loader, expand(self.config, loader))
+        jobs = expand(self.config, loader)
+        if len(jobs) >= MANY:
+            print(f"looking at {len(jobs):,} jobs ...", file=sys.stderr)
+        found = compositions(self.config, loader, jobs)
         elsewhere = is_submitit(self.launcher) or getattr(self.launcher, "elsewhere", False)
         if elsewhere:
             check_for_nodes(found)

@@ -74,6 +74,13 @@ def test_a_dry_run_creates_nothing(cli: Cli, tmp_path: Path, many: bool) -> None
     assert out.count("mini/digits/linear-seed") == count
 
 
+def test_a_sweep_of_many_jobs_says_what_it_does_first(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hydra_peft.cli.sweeper.MANY", 3)
+    assert cli("-m", "seed=0,1,2", "sweep.dry_run=true")[2] == "looking at 3 jobs ...\n"
+
+
 def test_a_dry_run_tells_what_is_done_and_how_long_the_rest_takes(cli: Cli, tmp_path: Path) -> None:
     cli("seed=0")
     (folder,) = folders(tmp_path)
