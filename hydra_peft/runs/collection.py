@@ -77,7 +77,7 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
         if may_be_empty:
             return Collection([], [], [*warnings, sentence])
         raise UserError(" ".join([*warnings, sentence]))
-    kept: dict[tuple[object, ...], FoundRun] = {}
+    kept: dict[tuple[str, str, str], FoundRun] = {}
     others: list[FoundRun] = []
     for folder in folders:
         try:
@@ -89,16 +89,14 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
         if record.status != "completed":
             others.append(run)
             continue
-        hashes = (record.weights.get("sha256"), record.data.get("sha256"))
-        key = (record.config_id, *map(str, hashes))
-        twin = kept.get(key)
+        twin = kept.get(record.same)
         if twin is not None:
             warnings.append(
                 f"{folder.name} is there twice, as {twin.folder} and {folder}: the later of the "
                 "two counts."
             )
         if twin is None or twin.record.begun <= record.begun:
-            kept[key] = run
+            kept[record.same] = run
     if others:
         statuses = Counter(run.record.status for run in others)
         counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))

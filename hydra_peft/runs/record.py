@@ -231,6 +231,15 @@ class Record:
         return packed if type(packed) is int and 1 <= packed <= _MOST_TOGETHER else 1
 
     @property
+    def same(self) -> tuple[str, str, str]:
+        """What two runs have in common of which one is a copy, or was done elsewhere too."""
+        return (
+            self.config_id,
+            str(self.weights.get("sha256")),
+            str(self.data.get("sha256")),
+        )
+
+    @property
     def when(self) -> str:
         """Time of its end, as far as that is known."""
         return self.ended or f"(started) {self.started}"

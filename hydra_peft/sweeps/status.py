@@ -59,6 +59,7 @@ class SeenRun:
         host: the machine that it is running on.
         searching: one of a search for hyper-parameters, no result of its own.
         overrides: of a run without a record, as the sweep announced it.
+        same: of one that is done, see :attr:`hydra_peft.runs.record.Record.same`.
     """
 
     folder: str
@@ -76,6 +77,7 @@ class SeenRun:
     host: str | None = None
     searching: bool = False
     overrides: str = ""
+    same: tuple[str, ...] = ()
 
     @property
     def eta(self) -> float | None:
@@ -140,6 +142,7 @@ class Survey:
         warnings: list[str] = []
         begun: set[str] = set()
         seen: list[SeenRun] = []
+        done: dict[tuple[str, ...], str] = {}
         for folder, searching in _run_folders(self._runs, warnings):
             relative = os.path.relpath(folder, self._runs)
             try:
@@ -151,6 +154,12 @@ class Survey:
             if run is not None:
                 begun.add(relative)
                 run = dataclasses.replace(run, folder=relative, searching=searching)
+                twin = done.setdefault(run.same or (relative,), relative)
+                if twin != relative and not searching:
+                    warnings.append(
+                        f"{relative} is the same run as {twin}, and both are counted here: one is "
+                        "a copy, or was done elsewhere too."
+                    )
                 seen.append(self._now(run, warnings))
         sweeps = self._sweeps(warnings)
         seen += self._not_begun(sweeps, begun, warnings)
@@ -270,6 +279,7 @@ def _summary(path: Path) -> SeenRun:
         score=record.score,
         seconds=seconds if seconds is not None and 0 < seconds < MAX_SECONDS else None,
         error=record.error,
+        same=record.same if record.status == "completed" else (),
     )
 
 

@@ -40,6 +40,16 @@ def test_each_state_is_counted(tmp_path: Path) -> None:
     assert snapshot.warnings == []
 
 
+def test_a_copy_of_a_run_is_named(tmp_path: Path) -> None:
+    folder = put(tmp_path)
+    shutil.copytree(folder, folder.with_name("z"))
+    snapshot = Survey(tmp_path).look()
+    assert snapshot.counts()["done"] == 2
+    (warning,) = snapshot.warnings
+    task = folder.parent.relative_to(tmp_path)
+    assert warning.startswith(f"{task}/z is the same run as {task}/{folder.name}, and both are")
+
+
 def test_a_running_job_says_how_far_it_is_and_where(tmp_path: Path) -> None:
     folder = put(tmp_path, "running")
     survey = Survey(tmp_path)
