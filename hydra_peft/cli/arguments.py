@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import shlex
 import sys
 import typing
 from collections.abc import Iterable, Sequence
@@ -42,8 +44,11 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
-            raise UserError(f"cannot understand '{word}': expected key=value, see --help.")
+            expected = _with_key(word, known) or "expected key=value, see --help"
+            raise UserError(f"cannot understand '{word}': {expected}.")
         if key not in known:
+            if meant := _with_key(word, known):
+                raise UserError(f"cannot understand '{word}': {meant}.")
             raise UserError(
                 f"unknown key '{key}'{did_you_mean(key, known)}; known: {', '.join(known)}."
             )
@@ -63,6 +68,14 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
     typed = {key: _typed(key, text, hints[key]) for key, text in values.items()}
     check_limits(cls, typed)
     return cls(**typed)
+
+
+def _with_key(word: str, known: Iterable[str]) -> str | None:
+    """Return advice where ``word`` is a folder without a key; runs' have a ``=`` in their names."""
+    key = next((key for key in ("run", "runs") if key in known), None)
+    if key is None or not os.path.isdir(os.path.expanduser(word)):
+        return None
+    return f"if it is the folder of {key}, type {shlex.quote(f'{key}={word}')}"
 
 
 def check_given_once(words: Iterable[str]) -> None:

@@ -31,4 +31,4 @@ def _checked(resolved: Resolved, words: Sequence[str]) -> RunConfig:
     try:
         return check_config(compose("train", [*words]), resolved)
     except COMPOSITION_ERRORS as error:
-        raise UserError(one_sentence(error)) from None
+        raise UserError(one_sentence(error, sweeps=False)) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, cast
@@ -17,8 +18,9 @@ from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from hydra_peft.checkout import CONF
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
-from hydra_peft.cli.overrides import check_overrides
+from hydra_peft.cli.overrides import SEVERAL, check_overrides
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.errors import UserError, WaitsForRun
@@ -106,6 +108,12 @@ def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> 
         raise UserError(
             f"{where}.{override} is a setting of the whole sweep and not of some of its jobs: type "
             "it, or set it in the preset outside of hydra.sweeper."
+        )
+    if isinstance(value, ListConfig | list) and key != SEVERAL and os.path.isdir(CONF / key):
+        options = ",".join(map(str, value))
+        raise UserError(
+            f"{where}.{key} is a list where one option is needed: for a job with each, write "
+            f"'{key}: {options}'."
         )
     try:
         parser.parse_override(override)

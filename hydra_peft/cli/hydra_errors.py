@@ -41,6 +41,8 @@ def one_sentence(
     error: Exception,
     defaults: Callable[[], DictConfig | None] = lambda: None,
     words: Sequence[str] = (),
+    *,
+    sweeps: bool = True,
 ) -> str:
     """Turn an error of Hydra's or OmegaConf's into one sentence for the user.
 
@@ -49,6 +51,7 @@ def one_sentence(
         defaults: gives the config without overrides, to look for near keys in; None if that is not
             known. Called only where it is needed: it takes as long as composing.
         words: the command line.
+        sweeps: whether the command takes ``-m``.
     """
     if isinstance(error, OverrideParseException):
         return _not_understood(error, words)
@@ -59,7 +62,7 @@ def one_sentence(
         r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'( requires|\n)", text
     )
     if several:
-        return _several(several[1], defaults)
+        return _several(several[1], defaults, sweeps)
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
         return _unknown_key(key[1], defaults())
@@ -143,7 +146,7 @@ def _is_open(text: str) -> bool:
     return pairs or any(text.count(quote) % 2 for quote in "\"'")
 
 
-def _several(override: str, defaults: Callable[[], DictConfig | None]) -> str:
+def _several(override: str, defaults: Callable[[], DictConfig | None], sweeps: bool) -> str:
     """Return advice on several values given where no sweep was asked for."""
     key, _, value = override.partition("=")
     begun = f"'{override}' gives several values"
@@ -154,6 +157,8 @@ def _several(override: str, defaults: Callable[[], DictConfig | None]) -> str:
     found = defaults()
     if found is not None and isinstance(OmegaConf.select(found, name), ListConfig):
         return f"{begun} where one list is needed: type {shlex.quote(f'{key}=[{value}]')}."
+    if not sweeps:
+        return f"{begun} where one is needed: give one of them."
     return f"{begun}, one for each run of a sweep: add -m, as in -m {shlex.quote(override)}."
 
 

@@ -128,7 +128,7 @@ def _counts(title: str, counts: dict[str, int]) -> str:
 
 
 def _sweep(sweep: Remaining, now: datetime) -> str:
-    """Return the progress of a sweep and, while it runs, its expected end (local time)."""
+    """Return the progress of a sweep and, while it runs, its expected end."""
     failed = f", {sweep.failed} failed" if sweep.failed else ""
     text = (
         f"sweep of {clean(_when(sweep.started))} UTC: {sweep.done} of {sweep.jobs} done{failed}, "
@@ -139,10 +139,10 @@ def _sweep(sweep: Remaining, now: datetime) -> str:
     text = f"{text}, about {duration(sweep.seconds)}"
     if not sweep.running:
         return f"{text}, nothing is running"
-    end = now + timedelta(seconds=sweep.seconds)
-    return f"{text}, ends at {end:%H:%M}" + (
-        f" on {end:%Y-%m-%d}" if end.date() != now.date() else ""
-    )
+    # Clocks may be put forward or back before that.
+    end = (now.astimezone(timezone.utc) + timedelta(seconds=sweep.seconds)).astimezone()
+    day = f" on {end:%Y-%m-%d}" if end.date() != now.date() else ""
+    return f"{text}, ends at {end:%H:%M}{day} local time"
 
 
 def _more(count: int, sentence: str) -> list[str]:

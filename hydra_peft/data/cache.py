@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def cached_arrays(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tupl
     Raises:
         UserError: the cache has to be written and its folder cannot be.
     """
-    cached = _read(path) if path.exists() else None
+    cached = _read(path) if os.path.exists(path) else None
     if cached is not None:
         return cached
     images, labels = make()

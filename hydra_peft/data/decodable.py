@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def remember(memory: Path, contents: Iterable[bytes]) -> None:
 
 
 def _recall(memory: Path) -> set[bytes]:
-    if not memory.is_file():
+    if not os.path.isfile(memory):  # nor where the folder is another user's
         return set()
     try:
         kept, metadata = read_tensors_and_metadata(memory)

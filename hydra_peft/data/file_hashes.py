@@ -118,7 +118,7 @@ def _sha256(file: Encoded) -> bytes:
 
 
 def _read(index: Path, names: str, shape: torch.Size) -> dict[str, Tensor] | None:
-    if not index.is_file():
+    if not os.path.isfile(index):  # nor where the folder is another user's
         return None
     try:
         kept, metadata = read_tensors_and_metadata(index)

@@ -239,7 +239,7 @@ def _read_header(path: Path, shape: tuple[int, ...]) -> list[int] | None:
         and found.st_size == int(np.prod(shape))
     )
     if not right:
-        log.warning("the image cache %s is damaged: it is made anew", path)
+        log.warning("the image cache %s is damaged, or may not be read: it is made anew", path)
         return None
     return sums
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def tokenized(
     parts = (texts.sha256, encoding.tokenizer.sha256, encoding.max_length, _SCHEMA)
     key = hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:32]
     path = folder / "texts" / f"{key}.safetensors"
-    content = _read(path, len(texts)) if path.exists() else None
+    content = _read(path, len(texts)) if os.path.exists(path) else None
     if content is None:
         log.info("tokenising %s", title)
         content = _content(encoding.tokenizer.encode(texts, encoding.max_length))

@@ -78,15 +78,21 @@ def export_run(
         The folder that was written.
 
     Raises:
-        UserError: ``output`` is a run's folder, or has files of these names that no export wrote;
-            the run did not complete or cannot be rebuilt; the form cannot hold what its method
-            computes; the library is not installed; what was read back computes something else; the
-            folder cannot be written.
+        UserError: ``output`` is a run's folder, named as a file, or has files of these names that
+            no export, or one of another form, wrote; the run did not complete or cannot be rebuilt;
+            the form cannot hold what its method computes; the library is not installed; what was
+            read back computes something else; the folder cannot be written.
     """
     check_form(to)
     folder = named_path(run, "the run's folder")
     check_run_folder(folder)
     target = folder / to if output is None else named_path(output, "output")
+    endings = {Path(name).suffix for form in _FILES.values() for name in form}
+    if target.suffix in endings and not target.is_dir():
+        raise UserError(
+            f"output={target} has the name of a file, and an export is a folder with several: name "
+            f"that, such as output={target.with_suffix('')}."
+        )
     if holds_record(target):
         raise UserError(
             f"output={target} is the folder of a run, whose own files an export would replace: "
@@ -162,13 +168,20 @@ def _check_free(target: Path, names: Sequence[str]) -> None:
         if there.is_dir() and not there.is_symlink():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(there))
     theirs = [name for name in names if os.path.lexists(target / name)]
-    if not theirs or holds_record(target.parent):
+    if not theirs:
         return
     try:
         ours = OURS.encode() in (content_of(target / CARD, _CARD_BYTES) or b"")
     except UserError:  # a link, or larger than any card
         ours = False
-    if not ours:
+    others = {name for form in _FILES.values() for name in form} - {*names}
+    left = sorted(name for name in others if os.path.lexists(target / name))
+    if ours and left:  # perhaps of another run
+        raise UserError(
+            f"output={target} holds an export of another form ({left[0]}), whose {CARD} this one "
+            "would replace: nothing was exported; name another folder."
+        )
+    if not ours and not holds_record(target.parent):
         raise UserError(
             f"output={target} has a {theirs[0]} that no export wrote, and this one would replace "
             "it: nothing was exported; name another folder."

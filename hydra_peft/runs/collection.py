@@ -73,7 +73,10 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
     folders = find_runs(runs, warnings) if runs.is_dir() else []
     if not folders:
         reason = "holds no run" if runs.is_dir() else "is not a folder"
-        sentence = f"{runs} {reason}: train something first, or say where with runs=."
+        first = "train something first"
+        if warnings:  # what is in there is not known
+            reason, first = "holds no run that you may read", "let what is named be read by you"
+        sentence = f"{runs} {reason}: {first}, or say where with runs=."
         if may_be_empty:
             return Collection([], [], [*warnings, sentence])
         raise UserError(" ".join([*warnings, sentence]))

@@ -148,11 +148,11 @@ def check_run_folder(folder: Path) -> None:
     if not os.path.isdir(folder):  # a name may be too long for Path.is_dir()
         what = "no folder" if os.path.lexists(folder) else "not there"
         raise UserError(f"{folder} is {what}: give the folder of a run, as train.py printed it.")
-    advice = f"such as {run}" if (run := _run_below(folder)) else "as train.py printed it"
+    advice = f"such as {run}" if (run := run_below(folder)) else "as train.py printed it"
     raise UserError(f"{folder} is no run, it has no {FILE}: give the folder of one, {advice}.")
 
 
-def _run_below(folder: Path) -> str | None:
+def run_below(folder: Path) -> str | None:
     """Return a run's folder some levels below ``folder``, if a short look finds one."""
     waiting, looked_at = collections.deque([(os.fspath(folder), 0)]), 0
     while waiting and looked_at < _LOOKED_AT:

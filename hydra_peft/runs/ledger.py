@@ -193,7 +193,7 @@ class Ledger:
             self.update(adapter=sha256_of(saved))
         self.update(
             status=status,
-            ended=utc_now(),
+            ended=max(utc_now(), self.record.started),  # a clock may have been set back since
             **(results or {}),
             times={**self.times(), "train": seconds},
             images_per_second=images / seconds if seconds else None,

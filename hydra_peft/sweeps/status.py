@@ -18,7 +18,7 @@ from pathlib import Path
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.existing import LEFT, State
-from hydra_peft.runs.folder import SUPERSEDED, TUNING
+from hydra_peft.runs.folder import SUPERSEDED, TUNING, holds_record, run_below
 from hydra_peft.runs.record import FILE, read_record
 from hydra_peft.sweeps.announced import (
     MAX_SECONDS,
@@ -163,6 +163,8 @@ class Survey:
                 seen.append(self._now(run, warnings))
         sweeps = self._sweeps(warnings)
         seen += self._not_begun(sweeps, begun, warnings)
+        if not seen:
+            warnings += _misplaced(self._runs)
         remaining = what_remains(sweeps, {run.folder: run for run in seen})
         shown = [text.replace(f"{self._runs}{os.sep}", "") for text in warnings]
         return Snapshot(seen, shown, remaining)
@@ -229,6 +231,19 @@ def _run_folders(runs: Path, warnings: list[str]) -> Iterator[tuple[str, bool]]:
         yield folder, False
     for folder in _below(searches, _LEVELS, warnings):
         yield folder, True
+
+
+def _misplaced(runs: Path) -> list[str]:
+    """Return a sentence where ``runs`` is a run, or holds some at another level than ours."""
+    whole = Path(os.path.abspath(runs))
+    run = str(whole) if holds_record(whole) else run_below(whole)
+    above = whole if run is None else Path(run).parents[_LEVELS - 1]
+    if above == whole:
+        return []
+    return [
+        f"runs={runs} is not the folder that holds <benchmark>/<task>/<run>, so nothing is counted:"
+        f" of {run} it is {above}."
+    ]
 
 
 def _below(

@@ -80,6 +80,16 @@ def test_an_empty_value_is_no_default(key: str, advice: str) -> None:
         parse_arguments(Settings, [f"{key}="], "")
 
 
+@pytest.mark.parametrize("name", ["lora-r=4-seed0", "runs"])
+def test_a_folder_without_its_key_is_told_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    with pytest.raises(UserError, match=f"^cannot understand '{name}': .*, type runs={name}.$"):
+        parse_arguments(Settings, [name], "")
+
+
 def test_a_key_is_given_once() -> None:
     twice = r"^repeats is given twice, as 'repeats=2' and as 'repeats=1': leave one of them out\.$"
     with pytest.raises(UserError, match=twice):

@@ -179,6 +179,14 @@ def test_jobs_beside_the_product_differ_in_several_keys(root: Path) -> None:
             expand(config, loader)
 
 
+def test_a_preset_names_options_to_sweep_over_as_one_text(root: Path) -> None:
+    with (
+        master(root / "conf", "+hydra.sweeper.params.method=[lora,hydra]") as (config, loader),
+        pytest.raises(UserError, match=r"params\.method is a list .*, write 'method: lora,hydra'"),
+    ):
+        expand(config, loader)
+
+
 def test_a_value_beside_the_product_is_named_where_it_stands(root: Path) -> None:
     words = ("hydra.sweeper.beside=[{},{train:{epochs:1}}]",)
     with (

@@ -41,6 +41,8 @@ def test_what_was_written_is_told(
         (["to=zip"], "to=zip is not allowed: it must be timm"),
         (["to=timm", "output={file}"], "is no folder: name one."),
         (["to=timm", "output={theirs}"], "theirs has a README.md that no export wrote"),
+        (["to=adapter", "output={earlier}"], "holds an export of another form (model.safetensors)"),
+        (["to=torch", "output=there/my.pt2"], "name that, such as output=there/my."),
         (["to=adapter", "output={theirs}"], "theirs/adapter.json: there is a folder of that name"),
         (["to=timm", "output={file}/a"], "cannot write at "),
         (["to=adapter", "output={run}"], "is the folder of a run, whose own files an export would"),
@@ -61,9 +63,13 @@ def test_mistakes_are_told_before_torch_is_loaded(
     (tmp_path / "file").write_text("")
     (tmp_path / "theirs/adapter.json").mkdir(parents=True)
     (tmp_path / "theirs/README.md").touch()
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "earlier/README.md").write_text("A run of hydra_peft, ...")
+    (tmp_path / "earlier/model.safetensors").touch()
     # Whoever imports it would load torch in a process of its own.
     monkeypatch.setitem(sys.modules, "hydra_peft.export.source", None)
     places = {"file": tmp_path / "file", "theirs": tmp_path / "theirs", "run": folder}
+    places["earlier"] = tmp_path / "earlier"
     given = [word.format(**places) for word in words]
     run = [] if any(word.startswith("run=") for word in given) else [f"run={folder}"]
     monkeypatch.setattr(sys, "argv", ["export.py", *run, *given])

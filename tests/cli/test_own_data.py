@@ -52,6 +52,10 @@ def test_a_yaml_of_ones_own_is_swept_tabulated_and_checked(
     monkeypatch.setattr(sys, "argv", ["scripts/check_data.py", *words])
     assert check_data.main() == 0
     assert (tmp_path / "c.png").is_file()
+    monkeypatch.setattr(sys, "argv", ["scripts/check_data.py", folder, "dataset=pets,folder"])
+    assert check_data.main() == 2
+    told = "'dataset=pets,folder' gives several values where one is needed: give one of them."
+    assert capfd.readouterr().err.endswith(f"{told}\n")
 
 
 def test_data_that_is_wrong_ends_in_a_sentence_before_anything_is_written(

@@ -56,15 +56,25 @@ def section(printed: str, title: str) -> list[list[str]]:
     return [re.split(r" {2,}", line.strip()) for line in lines]
 
 
-def test_a_sweep_says_how_long_it_takes_and_when_it_ends(runs: Path) -> None:
+def test_a_sweep_says_how_long_it_takes_and_when_it_ends(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = datetime(2026, 1, 1, 23, 50)
     with claim(runs, runs / folder_name(7)):
         (sweep,) = Survey(runs).look().sweeps
     # 27 epochs of 40 s, then 13 jobs (12 waiting, one to resume) of 49 s, one after the other.
     text = "sweep of 2026-01-01 00:00 UTC: 4 of 20 done, 2 failed, 14 left"
-    assert status._sweep(sweep, now) == f"{text}, about 29 min, ends at 00:18 on 2026-01-02"
+    assert (
+        status._sweep(sweep, now) == f"{text}, about 29 min, ends at 00:18 on 2026-01-02 local time"
+    )
     earlier = now.replace(hour=1)
-    assert status._sweep(sweep, earlier) == f"{text}, about 29 min, ends at 02:18"
+    assert status._sweep(sweep, earlier) == f"{text}, about 29 min, ends at 02:18 local time"
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")  # put forward at 02:00 on March 29
+    time.tzset()
+    night = datetime(2026, 3, 29, 1, 50)
+    assert status._sweep(sweep, night) == f"{text}, about 29 min, ends at 03:18 local time"
+    monkeypatch.undo()
+    time.tzset()
     idle = dataclasses.replace(sweep, running=0)
     assert status._sweep(idle, now) == f"{text}, about 29 min, nothing is running"
     for seconds in (None, 1e12):

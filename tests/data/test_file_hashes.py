@@ -80,6 +80,7 @@ def test_a_damaged_index_costs_time_only(files: list[Path], tmp_path: Path, cont
     index.write_bytes(content)
     assert ours(files, index) == plain(files)
     assert ours(files, tmp_path / "0.bin" / "index") == plain(files)  # cannot be written
+    assert ours(files, tmp_path / ("x" * 300)) == plain(files)  # nor be looked for
 
 
 def test_missing_files_are_named(files: list[Path], tmp_path: Path) -> None:

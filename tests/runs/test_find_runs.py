@@ -62,6 +62,14 @@ def test_folders_that_cannot_be_listed_are_named(
     assert find_runs(tmp_path) == [tmp_path / "mini" / "cells" / "open"]
 
 
+def test_runs_that_nobody_let_us_see_are_not_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, put(tmp_path))
+    with pytest.raises(UserError, match=r"holds no run that you may read: let what is named be"):
+        collect(tmp_path)
+
+
 def test_records_that_cannot_be_opened_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.errors import UserError
 from hydra_peft.optimizers.adamw import AdamW
 from hydra_peft.runs import checkpoints as checkpoints_module
+from hydra_peft.runs import ledger as ledger_module
 from hydra_peft.runs import task_splits
 from hydra_peft.runs import training as training_module
 from hydra_peft.runs.outcome import Outcome
@@ -101,15 +102,18 @@ def test_frozen_backbone_is_untouched_by_full_fine_tuning_before(do: Do) -> None
     assert do("method=linear", "seed=2").record.weights["sha256"] == before
 
 
-def test_completed_run_is_skipped_rerun_or_refused(do: Do) -> None:
+def test_completed_run_is_skipped_rerun_or_refused(do: Do, monkeypatch: pytest.MonkeyPatch) -> None:
     first = do()
     again = do()
     assert again.skipped
     assert again.record == first.record
     with pytest.raises(UserError, match="holds this very run already"):
         do("sweep.on_existing=error")
+    # The clock is set back by more than a day while it runs.
+    monkeypatch.setattr(ledger_module, "utc_now", lambda: "2001-01-01T00:00:00+00:00")
     rerun = do("sweep.on_existing=rerun")
     assert not rerun.skipped
+    assert do().skipped
     aside = first.folder.with_name(f"{first.folder.name}.superseded-1")
     assert json.loads((aside / "result.json").read_text())["started"] == first.record.started
 

@@ -183,6 +183,15 @@ def test_a_folder_without_permission_is_named(
     assert snapshot.warnings == ["cannot look into closed: Permission denied."]
 
 
+@pytest.mark.parametrize("place", ["mini", "mini/digits", folder_name(0)])
+def test_a_folder_within_the_runs_is_no_folder_without_runs(tmp_path: Path, place: str) -> None:
+    put(tmp_path)
+    snapshot = Survey(tmp_path / place).look()
+    (warning,) = snapshot.warnings
+    assert not snapshot.runs
+    assert warning.endswith(f" it is {tmp_path}.")
+
+
 def test_values_that_no_run_writes_are_named(tmp_path: Path) -> None:
     odd = {"correct": 1, "count": 1, "split": "", "selection": ""}
     for seed, accuracy in enumerate(("98", None, True, 10**400, [1])):
