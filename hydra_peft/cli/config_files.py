@@ -42,6 +42,8 @@ def check_config_file(file: Path, config_path: str, found: ConfigResult) -> None
         raise UserError(f"{file} is a list where a mapping of keys to values is meant.")
     if not isinstance(found.config, DictConfig):
         return
+    if found.header.get("package") == "_global_":
+        _check_sections(file, cast(dict[str, object], OmegaConf.to_container(found.config)))
     defaults = found.config._get_node("defaults")
     if defaults is None:
         return
@@ -53,6 +55,17 @@ def check_config_file(file: Path, config_path: str, found: ConfigResult) -> None
         reason = _wrong(group, value, at_root="/" not in config_path)
         if reason is not None:
             raise UserError(f"{file}: defaults has {quoted(item)}: {reason}.")
+
+
+def _check_sections(file: Path, values: dict[str, object]) -> None:
+    """Check that no section of Hydra's own is a title alone, which takes away all of it."""
+    hydra = values.get("hydra", {})
+    sections = {"hydra": hydra}
+    if isinstance(hydra, dict):
+        sections |= {f"hydra.{key}": hydra[key] for key in ("sweeper", "launcher") if key in hydra}
+    for key, value in sections.items():
+        if value is None:
+            raise UserError(f"{file}: {key} has nothing below it: leave that line out too.")
 
 
 def _items(defaults: ListConfig) -> Iterator[tuple[object, str, object]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Sequence
 
 from hydra._internal.utils import get_args_parser
 
 from hydra_peft.errors import UserError
+
+_CONFIG_DIR = ("--config-dir", "-cd")
 
 
 def is_flag(word: str) -> bool:
@@ -19,7 +22,7 @@ def check_flags(words: Sequence[str]) -> None:
 
     Raises:
         UserError: an unknown flag, one without its value, ``--package`` where no config is shown,
-            or ``--experimental-rerun``.
+            ``--experimental-rerun``, or a ``--config-dir`` that is no folder, or the second one.
     """
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign, assignment]
@@ -30,6 +33,19 @@ def check_flags(words: Sequence[str]) -> None:
         raise UserError(
             "--experimental-rerun unpickles a file, which can run anything: type the command of "
             "the run again, or see scripts/evaluate.py."
+        )
+    folder = flags.config_dir
+    if folder is None:
+        return
+    if sum(word.partition("=")[0] in _CONFIG_DIR for word in words) > 1:
+        raise UserError(
+            f"{_CONFIG_DIR[0]} is given twice, and one would count: put the yaml files into one "
+            "folder, or add the other one as 'hydra.searchpath=[\"file:///...\"]'."
+        )
+    if not os.path.isdir(folder):
+        raise UserError(
+            f"{_CONFIG_DIR[0]}={folder} is no folder: give the one that your dataset/, experiment/ "
+            "and the like are in."
         )
 
 

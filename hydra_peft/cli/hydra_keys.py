@@ -64,7 +64,8 @@ def _wrong(override: Override, word: str) -> str | None:
 
 def _several(key: str, values: str, word: str) -> str:
     form = as_typed(word.partition("=")[0], values)
-    quoted = f", or put quotes around it, as in {form}" if form else ""
+    # The name of an option has no comma in it.
+    quoted = f", or put quotes around it, as in {form}" if form and "/" not in key else ""
     if key.startswith(_SWEPT):
         typed = shlex.quote(f"{key.removeprefix(_SWEPT)}={values}")
         return f"values to sweep over are given as -m {typed}{quoted}"

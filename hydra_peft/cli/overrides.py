@@ -116,7 +116,8 @@ def check_choices(words: Iterable[str]) -> None:
             )
         if group == SEVERAL:
             if override.is_sweep_override():
-                options = word.partition("=")[2]
+                lists = (one if isinstance(one, list) else [one] for one in _values(override))
+                options = ",".join(dict.fromkeys(str(name) for one in lists for name in one))
                 raise UserError(
                     f"'{word}' names several trackers as jobs of a sweep, and they change no run: "
                     f"for runs with each of them, type {group}=[{options}]."

@@ -46,6 +46,12 @@ def unresolved(error: Exception, key: str = "") -> str | None:
             f"{named} points to something that is not there: no yaml has a value for {missing[1]}; "
             f"write it into the one that lacks it, or give {named} a value of its own."
         )
+    role = ROLE.search(reason)
+    if role and "is not a container" in reason:
+        return (
+            f"{role[0]} is of data of your own, whose splits are known when it is looked at: leave "
+            "out --resolve."
+        )
     if isinstance(error, InterpolationKeyError | InterpolationResolutionError):
         return f"{named} points to something that is not there: {reason}."
     return None

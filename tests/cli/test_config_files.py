@@ -27,6 +27,8 @@ def load(folder: Path, name: str) -> None:
         ("", r"x\.yaml is empty: a preset begins with the line '# @package _global_'"),
         ("seed: 1\n", r"x\.yaml does not begin with the line"),
         ("# @package _globl_\nseed: 1\n", r"x\.yaml does not begin with the line"),
+        (f"{HEADER}hydra:\n", r"x\.yaml: hydra has nothing below it: leave that line out too"),
+        (f"{HEADER}hydra:\n  sweeper:\n", r"x\.yaml: hydra\.sweeper has nothing below it"),
         ("defaults: lora", r"x\.yaml: defaults must be a list"),
         ("defaults: {override /method: lora}", r"x\.yaml: defaults must be a list"),
         ("defaults: [override /method: [lora]]", r"not a list: 'override /method: lora'"),

@@ -97,6 +97,7 @@ def test_each_mistake_is_told_as_what_to_do(words: list[str], message: str) -> N
         ("optimizer=[adamw,adamw]", "names several options where one is needed"),
         ("method=linear,[lora,hydra]", "type -m method=lora,hydra."),
         ("logger=csv,wandb", "for runs with each of them, type logger=[csv,wandb]."),
+        ("logger=[csv],[wandb,csv]", "type logger=[csv,wandb]."),
         ("hydra/launcher=[basic,local]", "where one is needed: choose one."),
         ("+experiment=[demo,mini]", "each is a sweep of its own"),
         ("+experiment=demo,mini", "each is a sweep of its own"),

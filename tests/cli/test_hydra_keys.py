@@ -20,7 +20,7 @@ from hydra_peft.errors import UserError
         ),
         ("+hydra.sweeper.params.seed=range(0,3)", r"given as -m 'seed=range\(0,3\)'"),
         ("hydra.launcher.x=1,2", r"have one value in a command, not several: choose one, or put"),
-        ("hydra/launcher=local,slurm", r"have one value in a command"),
+        ("hydra/launcher=local,slurm", r"not several: choose one\.$"),
         ("~hydra.run", r"none can be taken away"),
         ("hydra=1", r"the name of an option is needed"),
         ("hydra/launcher=null", r"the name of an option is needed"),

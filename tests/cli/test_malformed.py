@@ -269,6 +269,12 @@ def test_random_mistakes(refused: Refused, count: int) -> None:
         (["--experimental-rerun=a.pickle"], "unpickles a file"),
         (["--package", "a"], "--package a says what --cfg shows: add --cfg job."),
         (["+recipe@dataset.recipe=neutral"], "would change the task's recommendation"),
+        (["--config-dir=/tmp", "--config-dir=/"], "is given twice, and one would count"),
+        (["--config-dir=/dev/null"], "--config-dir=/dev/null is no folder: give the one"),
+        (
+            ["dataset=folder", "dataset.root=/", "--cfg=job", "--resolve"],
+            "dataset.splits.train is of data of your own, whose splits are known when",
+        ),
         (["--zq"], "unrecognized arguments: --zq"),
         (["paths.cache='a\0b'"], "paths.cache='a\\x00b' is not allowed"),
         (["train.epochs=" + "9" * 30], "at most 1,000,000"),
