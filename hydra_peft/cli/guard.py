@@ -7,7 +7,9 @@ import os
 import select
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
@@ -15,11 +17,14 @@ from hydra_peft.commands import as_started
 from hydra_peft.disk_errors import disk_sentence, reading_sentence
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.memory_errors import memory_sentence
-from hydra_peft.plain_text import in_short
+from hydra_peft.plain_text import in_short, shortened
 
 FAILED = 1
 MISTAKE = 2
 INTERRUPTED = 130
+#: folders that packages of others lie in, and what begins the variables that they read
+_PACKAGES = {"site-packages", "dist-packages"}
+_READ_BY_LIBRARIES = ("TORCH", "PYTORCH", "CUDA", "MPL", "HF_")
 #: what a shell reports of a program whose reader left: 128 + SIGPIPE
 UNREAD = 141
 
@@ -114,8 +119,8 @@ def _ending(main: Callable[[], int], key: str) -> int:
             raise
         complain(sentence)
         return MISTAKE
-    except (MemoryError, RuntimeError) as error:
-        sentence = memory_sentence(error)
+    except Exception as error:
+        sentence = memory_sentence(error) or _import_sentence(error)
         if sentence is None:
             raise
         complain(sentence)
@@ -129,6 +134,22 @@ def _check_names() -> None:
             f"Python takes the names of files for {encoding} here, and all that is read and "
             "written is in UTF-8: export PYTHONUTF8=1."
         )
+
+
+def _import_sentence(error: Exception) -> str | None:
+    """Return a sentence where a package of others' raised ``error`` while it was loaded.
+
+    What is missing or damaged is told where scripts start; this is what it read on the way.
+    """
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [code.co_filename for code in codes if code.co_name == "<module>"]
+    loaded = Path(modules[-1] if modules else "")
+    ours = loaded.is_relative_to(Path(__file__).parents[1])
+    if isinstance(error, ImportError) or ours or not {*loaded.parts} & _PACKAGES:
+        return None
+    names = ", ".join(sorted(name for name in os.environ if name.startswith(_READ_BY_LIBRARIES)))
+    look = f"look at the environment variables {names}" if names else "install it anew"
+    return f"{loaded} cannot be loaded ({shortened(str(error), 200)}): {look}."
 
 
 def complain(sentence: str) -> None:

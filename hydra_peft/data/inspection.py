@@ -6,6 +6,7 @@ what its yaml promises.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,6 +61,13 @@ def inspect(data: TaskData, roles: SplitRoles) -> Inspection:
     found = Inspection(_counts(data), sha256=str(data.describe()["sha256"]))
     _read(data, found)
     _compare(data, roles, found)
+    alike: Mapping[str, list[str]] = defaultdict(list)
+    for name in data.classes:
+        alike["".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            shown = " and ".join(map(repr, names))
+            found.notes.append(f"classes {shown} have nearly one name: are they one class?")
     for name, counts in found.counts.items():
         if sum(counts.values()) == 1:
             found.notes.append(f"class '{name}' has one image only, in {next(iter(counts))}.")

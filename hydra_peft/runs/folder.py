@@ -50,7 +50,16 @@ def run_folder(
         id: the run's config_id.
         weights: sha256 of the backbone's weights, of which eight digits are used, so that one
             science on two checkpoints has two folders.
+
+    Raises:
+        UserError: no table would find a run of that benchmark or task.
     """
+    for key, part in (("dataset.benchmark", benchmark), ("dataset.name", task)):
+        if SUPERSEDED in part or (part, key) == (TUNING, "dataset.benchmark"):
+            raise UserError(
+                f"{key}={part} is not allowed: tables pass over folders of that name; give it "
+                "another one."
+            )
     name = f"{_part(method)}-seed{seed}-{id}-{weights[:8]}"
     return runs / _part(benchmark) / _part(task) / name
 

@@ -32,6 +32,24 @@ sys.exit(guarded(main))
 """
 
 
+def test_what_a_library_read_and_could_not_load_with_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "made_up_library.py").write_text("raise ValueError('bad\\nlog settings')")
+    (tmp_path / "made_up_plugin.py").write_text("raise ValueError('a bug')")
+    for place in (tmp_path, folder):
+        monkeypatch.syspath_prepend(place)
+    monkeypatch.setenv("TORCH_LOGS", "x")
+    assert guarded(lambda: bool(importlib.import_module("made_up_library"))) == 2
+    said = capsys.readouterr().err
+    assert "made_up_library.py cannot be loaded (bad log settings): look at the env" in said
+    assert "TORCH_LOGS" in said
+    with pytest.raises(ValueError, match="a bug"):
+        guarded(lambda: bool(importlib.import_module("made_up_plugin")))
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [

@@ -63,6 +63,7 @@ def test_what_is_wrong_is_named(check: Call, pets: Path, tmp_path: Path) -> None
     shutil.copy(pets / "train" / "dog" / "000.png", pets / "train" / "dog" / "copy.png")
     shutil.copy(pets / "train" / "dog" / "001.png", pets / "test" / "cat" / "seen.png")
     write_images(pets / "train" / "emu", 1, seed=99)
+    write_images(pets / "train" / "Dog ", 1, seed=98)
     code, out, _ = check("dataset=folder", f"dataset.root={pets}")
     assert code == 1
     said = json.loads((tmp_path / "check.json").read_text())
@@ -75,6 +76,7 @@ def test_what_is_wrong_is_named(check: Call, pets: Path, tmp_path: Path) -> None
     assert "as 'dog' and" in problems
     assert "seen.png as 'cat'" in problems
     assert "class 'emu' has one image only, in train." in said["notes"]
+    assert "classes 'Dog ' and 'dog' have nearly one name: are they one class?" in said["notes"]
     assert "dog/broken.jpg" in out
 
 

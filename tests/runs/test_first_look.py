@@ -65,6 +65,8 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["dataset.classes=9"], "labels from 0 to 9 in train, but dataset.classes=9"),
         (["dataset.sizes.test=5"], "has 797 images in test where its yaml says 5"),
         (["dataset.name=layout"], "task 'layout' is unknown: choose one of cells, "),
+        (["dataset.benchmark=tuning"], "tuning is not allowed: tables pass over folders of that"),
+        (["dataset.benchmark=a.superseded-1"], "tables pass over folders of that name; give it"),
         (["dataset.source=minni"], "dataset.source 'minni' is unknown (did you mean 'mini'?)"),
         (["paths.cache=/proc/x"],
          "cannot write at /proc: permission denied; let it be written to, or set "
