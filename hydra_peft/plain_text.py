@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 #: a spreadsheet takes a text that begins so for a formula, in full width too; a number is none
@@ -45,6 +45,21 @@ def shortened(text: str, limit: int) -> str:
     # Each character that is not printable becomes several, so twice is not too little.
     line = in_one_line(text[: 2 * limit])
     return line if len(text) <= limit and len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def shortened_apart(names: Sequence[str], limit: int) -> list[str]:
+    """Return ``names`` as :func:`shortened` does; of those that begin alike, also what differs."""
+    found = [shortened(name, limit) for name in names]
+    for short in {name for name in found if found.count(name) > 1}:
+        alike = [at for at, name in enumerate(found) if name == short]
+        first, *_, last = sorted(names[at] for at in alike)
+        pairs = enumerate(zip(first, last, strict=False))
+        begin = next((at for at, (one, other) in pairs if one != other), len(first))
+        word = max(first.rfind(mark, 0, begin) for mark in " ,(_=") + 1
+        start = max(word, begin - limit // 4, limit // 2)
+        for at in alike if first != last else ():
+            found[at] = shortened(f"{names[at][: limit // 2 - 1]}…{names[at][start:]}", limit)
+    return found
 
 
 def quoted(value: object, as_text: Callable[[Any], str] = repr) -> str:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hydra_peft.plain_text import csv_text, in_short, rounded
+from hydra_peft.plain_text import csv_text, in_short, rounded, shortened_apart
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,13 @@ def test_zero_has_no_sign(value: float, decimals: int, text: str, signed: str) -
 )
 def test_no_cell_of_csv_is_a_formula_but_numbers_stay(text: str, cell: str) -> None:
     assert csv_text(text) == cell
+
+
+def test_names_that_begin_alike_are_told_apart_where_they_are_shortened() -> None:
+    names = ["lora r=4", *(f"hydra r=2+2 (tuned, method.targets=[{t}])" for t in ("proj", "fc2"))]
+    assert shortened_apart(names, 24) == ["lora r=4", "hydra r=2+2…[proj])", "hydra r=2+2…[fc2])"]
+    assert shortened_apart(["x" * 40, "x" * 39 + "y"], 8) == ["xxx…xxx", "xxx…xxy"]
+    assert shortened_apart(["z" * 40] * 2, 8) == ["zzzzzzz…"] * 2
 
 
 def test_a_long_sentence_keeps_its_begin_and_its_end() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95% interval by Student's t, NaN for fewer than two values."""
+    """A mean with its 95% interval, NaN for fewer than two values."""
 
     mean: float
     low: float
@@ -71,15 +71,21 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     return (ordered[places[-1]], ordered[-1 - places[-1]]) if places else None
 
 
-def t_interval(values: Sequence[float]) -> Interval:
-    """Return mean and 95% interval of ``values``, independent draws of something near normal."""
+def t_interval(
+    values: Sequence[float], least: float = -math.inf, most: float = math.inf
+) -> Interval:
+    """Return mean and 95% interval of ``values``, independent draws of something near normal.
+
+    Args:
+        values: each between ``least`` and ``most``, as then is the interval.
+        least, most: see :func:`bounded_interval`.
+    """
     count = len(values)
     mean = math.fsum(values) / count if count else math.nan
     if count < 2:
         return Interval(mean, math.nan, math.nan, count)
     squares = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-    half = t_half_width(math.sqrt(squares), count)
-    return Interval(mean, mean - half, mean + half, count)
+    return Interval(mean, *bounded_interval(mean, math.sqrt(squares), count, least, most), count)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ ELSEWHERE = "set paths.cache, which is cache=<folder> of other scripts, to anoth
 def cached_arrays(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Return the images and labels cached in ``path``, made by ``make`` if they are not there.
 
-    A cache that cannot be read, or whose content does not have the hash in its header, is made
-    anew with a warning, never used.
+    A cache that cannot be read, whose content does not have the hash in its header, or that was
+    written under another name is made anew with a warning, never used.
 
     Args:
         path: safetensors file with ``images`` uint8 and ``labels`` int64.
@@ -40,7 +40,7 @@ def cached_arrays(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tupl
     images, labels = make()
     content = {"images": images, "labels": labels}
     try:
-        write_tensors(path, content, {"sha256": _content_hash(images, labels)})
+        write_tensors(path, content, {"sha256": _content_hash(images, labels), "of": path.stem})
     except OSError as error:
         raise UserError(
             f"cannot write the image cache {path}: {error.strerror or error}; "
@@ -55,6 +55,8 @@ def _read(path: Path) -> tuple[Tensor, Tensor] | None:
         images, labels = content["images"], content["labels"]
         right = (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
         right = right and images.ndim == 4 and labels.shape == images.shape[:1]
+        # A file of another task that was put in its place is whole, too.
+        right = right and metadata.get("of", path.stem) == path.stem
         if right and _content_hash(images, labels) == metadata.get("sha256"):
             return images, labels
         log.warning("the image cache %s is damaged: it is made anew", path)

@@ -215,6 +215,7 @@ def _write_block(handle: int, first: int, pixels: np.ndarray) -> None:
 
 def _write_header(path: Path, shape: tuple[int, ...], sums: list[int]) -> None:
     header: dict[str, Any] = {"schema": _SCHEMA, "shape": list(shape), "crc32": sums}
+    header["of"] = path.stem
     write_json(path.with_suffix(".json"), header)
 
 
@@ -234,6 +235,7 @@ def _read_header(path: Path, shape: tuple[int, ...]) -> list[int] | None:
         and found.st_nlink == 1  # a damaged block is written anew in the file itself
         and values.get("schema") == _SCHEMA
         and values.get("shape") == list(shape)
+        and values.get("of", path.stem) == path.stem  # none of other images in its place
         and isinstance(sums, list)
         and len(sums) == blocks
         and found.st_size == int(np.prod(shape))

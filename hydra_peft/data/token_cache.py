@@ -21,7 +21,7 @@ from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 log = logging.getLogger(__name__)
 
 #: of the file's form and of how texts are encoded: another one makes other files
-_SCHEMA = 1
+_SCHEMA = 2
 _LENGTHS = "lengths"
 _KINDS = {"tokens": torch.int32, "segments": torch.uint8, _LENGTHS: torch.int32}
 
@@ -54,7 +54,7 @@ def tokenized(
         log.info("tokenising %s", title)
         content = _content(encoding.tokenizer.encode(texts, encoding.max_length))
         try:
-            write_tensors(path, content, {"sha256": _sha256(content)})
+            write_tensors(path, content, {"sha256": _sha256(content, path.stem)})
         except OSError as error:
             raise UserError(
                 f"cannot write the cache of tokens {path}: {error.strerror or error}; "
@@ -82,7 +82,7 @@ def _read(path: Path, count: int) -> dict[str, Tensor] | None:
         and all(tensor.dtype == _KINDS[name] for name, tensor in content.items())
         and lengths is not None
         and lengths.shape == (count,)
-        and _sha256(content) == metadata.get("sha256")
+        and _sha256(content, path.stem) == metadata.get("sha256")
     )
     if right:
         return content
@@ -90,8 +90,8 @@ def _read(path: Path, count: int) -> dict[str, Tensor] | None:
     return None
 
 
-def _sha256(content: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _sha256(content: Mapping[str, Tensor], key: str) -> str:
+    digest = hashlib.sha256(key.encode())  # a file of other texts in its place has another one
     for _, tensor in sorted(content.items()):
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()

@@ -275,7 +275,7 @@ def _matrix(axes: Axes, table: pd.DataFrame, methods: Sequence[str]) -> Any:
     """Draw agreement below and on the diagonal, shared mistakes above it."""
     import numpy as np
 
-    from hydra_peft.plain_text import shortened
+    from hydra_peft.plain_text import shortened_apart
 
     count = len(methods)
     cells = np.full((count, count), np.nan)
@@ -285,7 +285,7 @@ def _matrix(axes: Axes, table: pd.DataFrame, methods: Sequence[str]) -> Any:
         if first != second:
             cells[first, second] = line["shared_mistakes"]
     image = axes.imshow(cells, cmap=HEAT, vmin=0, vmax=100, aspect="auto", interpolation="nearest")
-    names = [shortened(name, _LONGEST) for name in methods]
+    names = shortened_apart(methods, _LONGEST)
     axes.set_yticks(range(count), names, fontsize=SMALL)
     axes.set_xticks(range(count), names, fontsize=SMALL, rotation=90)
     if count <= _NUMBERED:

@@ -77,7 +77,8 @@ def data(collection: Collection, settings: ImageSettings) -> FigureData:
     caption = (
         f"{describe_runs(counted)}. Similarity: eq. 14 at i = 10%, j = {COUNT}, mean over adapted "
         f"layers. CKA: debiased, [CLS], layer {', '.join(dict.fromkeys(table['layer']))}. Small: "
-        f"seeds; large: their mean with a 95% t-interval.{_further(table)}"
+        f"seeds; large: their mean with a 95% interval, inside of what there can be."
+        f"{_further(table)}"
     )
     signs = [_sentence(rows) for _, rows in summary.groupby(["setting", "measure"], sort=False)]
     return FigureData({"": table, "summary": summary}, caption, (*signs, *notes))
@@ -206,7 +207,9 @@ def _summaries(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 row |= _summary(rows, measure)
                 tasks.append(row)
                 yield row
-            yield {"setting": setting, "measure": measure, "task": ALL_TASKS} | _over(tasks)
+            yield {"setting": setting, "measure": measure, "task": ALL_TASKS} | _over(
+                tasks, measure
+            )
 
 
 #: in the place of a task's name
@@ -215,13 +218,13 @@ ALL_TASKS = "(mean over tasks)"
 
 def _summary(rows: pd.DataFrame, measure: str) -> dict[str, Any]:
     parallel, sequential = rows[f"{measure}_parallel"], rows[f"{measure}_sequential"]
-    return _intervals(parallel.tolist(), sequential.tolist(), rows)
+    return _intervals(parallel.tolist(), sequential.tolist(), measure, rows)
 
 
-def _over(tasks: list[dict[str, Any]]) -> dict[str, Any]:
+def _over(tasks: list[dict[str, Any]], measure: str) -> dict[str, Any]:
     import pandas as pd
 
-    found = _intervals([t["parallel"] for t in tasks], [t["sequential"] for t in tasks], None)
+    found = _intervals([t["parallel"] for t in tasks], [t["sequential"] for t in tasks], measure)
     runs = pd.DataFrame(tasks)
     return {
         **found,
@@ -232,7 +235,10 @@ def _over(tasks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _intervals(
-    parallel: list[float], sequential: list[float], rows: pd.DataFrame | None
+    parallel: list[float],
+    sequential: list[float],
+    measure: str,
+    rows: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Return means and 95% intervals of both and of their paired difference, with its sign."""
     from hydra_peft.analysis.intervals import sign_test, t_interval
@@ -244,12 +250,14 @@ def _intervals(
     ]
     differences = [b - a for a, b in pairs]
     row: dict[str, Any] = {}
-    for name, values in (
-        ("parallel", [a for a, _ in pairs]),
-        ("sequential", [b for _, b in pairs]),
-        ("difference", differences),
+    # An unbiased estimate of an alignment can be below zero.
+    least = 0.0 if measure == "similarity" else -1.0
+    for name, values, low in (
+        ("parallel", [a for a, _ in pairs], least),
+        ("sequential", [b for _, b in pairs], least),
+        ("difference", differences, least - 1.0),
     ):
-        interval = t_interval(values)
+        interval = t_interval(values, low, 1.0 if name != "difference" else -low)
         row |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
     sign = sign_test(differences)
     row |= {"higher": sign.positive, "of": sign.count, "p": sign.p}

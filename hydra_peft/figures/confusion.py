@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.figures._base import FigureData, RunFigure
 from hydra_peft.figures._captions import describe_runs, warnings
 from hydra_peft.figures._style import GREY, HEAT, PAGE, SMALL, picture
-from hydra_peft.plain_text import shortened
+from hydra_peft.plain_text import shortened, shortened_apart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,7 +119,7 @@ def plot(data: FigureData) -> Picture:
     matrix, bars = grid
     image = _matrix(matrix, data.table, classes)
     if count <= _NAMED:
-        labels = [shortened(str(name), _LONGEST) for name in classes["name"]]
+        labels = shortened_apart(classes["name"].astype(str).tolist(), _LONGEST)
         matrix.set_yticks(range(count), labels, fontsize=SMALL)
         upright = max(map(len, labels)) <= 2 or (count <= _NUMBERED and max(map(len, labels)) < 7)
         matrix.set_xticks(range(count), labels, fontsize=SMALL, rotation=0 if upright else 90)

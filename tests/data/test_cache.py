@@ -61,6 +61,17 @@ def test_damage_is_found_and_mended(
     assert make.calls == 2
 
 
+def test_a_file_of_another_task_in_its_place_is_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make, path, other = Maker(), tmp_path / "task.safetensors", tmp_path / "other.safetensors"
+    good = cached_arrays(path, make)
+    cached_arrays(other, lambda: (good[0] // 2, good[1]))
+    other.rename(path)
+    assert torch.equal(cached_arrays(path, make)[0], good[0])
+    assert "it is made anew" in caplog.text
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write the image cache .* set paths.cache"):

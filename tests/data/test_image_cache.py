@@ -119,6 +119,15 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, damage: str) -> None:
     assert len(images.reads) == 150
 
 
+def test_a_cache_of_other_images_in_its_place_is_made_anew(tmp_path: Path) -> None:
+    images = Counted()
+    read(images, tmp_path / "own")
+    read(Counted(seed=1), tmp_path / "other")
+    for suffix in (".u8", ".json"):
+        only(tmp_path / "other", suffix).rename(only(tmp_path / "own", suffix))
+    assert torch.equal(read(images, tmp_path / "own"), torch.from_numpy(images.array))
+
+
 def test_a_stopped_build_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hydra_peft.data.decoding.usable_cores", lambda: 1)
     images = Counted(count=5 * BLOCK)

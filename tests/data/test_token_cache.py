@@ -83,6 +83,17 @@ def test_a_damaged_file_is_made_anew(
     assert path.read_bytes() == content
 
 
+def test_a_file_of_other_texts_in_its_place_is_made_anew(
+    tmp_path: Path, encoding: Encoding
+) -> None:
+    first = tokenized(TEXTS, encoding, tmp_path, "x")
+    (own,) = (tmp_path / "texts").iterdir()
+    tokenized(Texts((["a dog", "a cat"], ["it", "sat"])), encoding, tmp_path, "x")
+    (other,) = {*(tmp_path / "texts").iterdir()} - {own}
+    other.rename(own)
+    assert same(first, tokenized(TEXTS, encoding, tmp_path, "x"))
+
+
 def test_pairs_differ_from_their_texts_end_to_end() -> None:
     one, other = Texts((["a", "b c"], ["b", "d"])), Texts((["a b", "b"], ["", "c d"]))
     assert one.sha256 != other.sha256

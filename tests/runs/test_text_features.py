@@ -22,7 +22,7 @@ from hydra_peft.runs.assembly import _check_fit, check_model, load_backbone
 from hydra_peft.runs.first_look import check_texts
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.task_splits import load_splits
-from hydra_peft.runs.text_features import text_features
+from hydra_peft.runs.text_features import tensor_sha256, text_features
 from hydra_peft.tensor_files import read_tensors, read_tensors_and_metadata
 
 Do = Callable[..., Outcome]
@@ -212,6 +212,10 @@ def test_kept_features_of_another_backbone_or_damaged_ones_are_refused(
     save_file(tensors, file, {**said, "tower": "ViT-L-14"})
     with pytest.raises(UserError, match=r"texts of another tower \('ViT-L-14', this run's is"):
         do(*again)
+    for forged in (tensors["features"] * torch.inf, tensors["features"].double()):
+        save_file({"features": forged}, file, {**said, "sha256": tensor_sha256(forged)})
+        with pytest.raises(UserError, match="is damaged: remove it"):
+            do(*again)
     save_file({"features": tensors["features"] + 1}, file, said)
     with pytest.raises(UserError, match="is damaged: remove it"):
         do(*again)
