@@ -24,6 +24,8 @@ from hydra_peft.tables.rows import Row, Table
 
 #: sizes that the label of a row names; of more it says how many
 _SIZES = 2
+#: rows that a warning on many names
+_NAMED = 3
 
 
 def build_tables(
@@ -168,6 +170,7 @@ def _rows(records: list[Record], defaults: Defaults | None) -> tuple[list[Row], 
         grouped[key].append(record)
     rows: list[Row] = []
     warnings: list[str] = []
+    apart: dict[str, list[str]] = defaultdict(list)
     for members in grouped.values():
         for number, part in enumerate(_comparable(members)):
             counted, repeated = _one_each(part)
@@ -175,12 +178,15 @@ def _rows(records: list[Record], defaults: Defaults | None) -> tuple[list[Row], 
             row = _row(counted, defaults)
             if number:
                 row.apart += f" (apart {number})"
-                tasks = ", ".join(sorted(row.scores))
-                warnings.append(
-                    f"'{row.label}' has other data or another recipe on {tasks} than the row of "
-                    "the same name: not averaged together."
-                )
+                apart[", ".join(sorted(row.scores))].append(f"'{row.label}'")
             rows.append(row)
+    for tasks, labels in apart.items():
+        more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
+        have, s = ("have", "s") if len(labels) > 1 else ("has", "")
+        warnings.append(
+            f"{', '.join(labels[:_NAMED])}{more} {have} other data or another recipe on {tasks} "
+            f"than the row{s} of the same name{s}: not averaged together."
+        )
     if len({row.weights for row in rows}) > 1:
         warnings.append("rows with different backbone weights are kept apart, never averaged.")
     if len({row.partial for row in rows}) > 1:

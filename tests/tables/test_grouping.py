@@ -116,6 +116,16 @@ def test_markdown_labels_both_means_and_both_counts() -> None:
         assert part in text, part
 
 
+def test_many_rows_of_other_data_are_one_sentence() -> None:
+    others = [record("a", 0, 50.0, data={"sha256": f"copy {number}"}) for number in range(6)]
+    _, warnings = build_tables([record("a", 0, 90.0), *others])
+    (said,) = [warning for warning in warnings if "other data" in warning]
+    assert said.endswith(
+        "(apart 3)' and 3 more have other data or another recipe on a than the rows of the same "
+        "names: not averaged together."
+    )
+
+
 def test_frame_has_a_line_for_each_cell_and_mean() -> None:
     frame = to_frame(build_tables(FULL)[0])
     assert list(frame["task"]) == ["a", "b", "c", "mean over tasks", "mean over groups"]
