@@ -96,9 +96,14 @@ def _read(path: Path, expected: dict[str, str], classes: int) -> Tensor:
                 "remove it, and they are computed anew."
             )
     features = tensors.get(_NAME)
-    fits = features is not None and features.ndim == 2 and len(features) == classes
     # Forged ones may be anything that has a hash.
-    fits = fits and features.dtype == torch.float32 and bool(features.isfinite().all())
-    if not fits or features is None or tensor_sha256(features) != said.get("sha256"):
+    if (
+        features is None
+        or features.ndim != 2
+        or len(features) != classes
+        or features.dtype != torch.float32
+        or not bool(features.isfinite().all())
+        or tensor_sha256(features) != said.get("sha256")
+    ):
         raise UserError(f"{path} is damaged: remove it, and the features are computed anew.")
     return features

@@ -11,6 +11,7 @@ import gzip
 import lzma
 import os
 import shutil
+import stat
 import struct
 import tarfile
 import tempfile
@@ -37,7 +38,7 @@ _BY_HAND = {b"Rar!\x1a\x07": "unrar x", b"7z\xbc\xaf\x27\x1c": "7z x"}
 #: what the readers of the standard library raise for a file that is not what it says
 _DAMAGED = (
     *(EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, struct.error),
-    *(ValueError, IndexError, OverflowError, RecursionError),
+    *(ValueError, LookupError, OverflowError, RecursionError),
 )
 #: what two members of one place, or a name that is too long, come to
 _NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
@@ -129,7 +130,8 @@ def _unpack(archive: Path, folder: Path, bounds: _Bounds) -> None:
     elif start.startswith(_GZIP) and not named and not _holds_tar(archive):
         with gzip.open(archive) as content, (folder / archive.stem).open("wb") as written:
             _drain(content, bounds, written.write)
-    elif start.startswith(_PACKED) or _holds_tar(archive):
+    # Nothing but zeros, as a download that did not arrive, is an empty lzma stream every 13 bytes.
+    elif start.startswith(_PACKED) or (any(start) and _holds_tar(archive)):
         _unpack_tar(archive, folder, bounds)
     else:
         page = start.lstrip().lower().startswith((b"<!doctype", b"<html"))
@@ -157,7 +159,7 @@ def _unpack_tar(archive: Path, folder: Path, bounds: _Bounds) -> None:
         for member in tqdm(tar, f"unpack {archive.name}", unit=" files", leave=False, disable=None):
             bounds.add(member.size)
             if member.issym():
-                raise UserError(f"{archive}: {member.name!r} is a link, which is not unpacked.")
+                raise UserError(_link(archive, member.name))
             tar.extract(member, folder, filter=_data)
         content = tar.fileobj
         assert content is not None
@@ -186,6 +188,8 @@ def _unpack_zip(archive: Path, folder: Path, bounds: _Bounds) -> None:
         members = content.infolist()
         bounds.add(sum(member.file_size for member in members), len(members))
         for member in tqdm(members, f"unpack {archive.name}", leave=False, disable=None):
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise UserError(_link(archive, member.filename))
             content.extract(member, folder)
 
 
@@ -221,6 +225,10 @@ def _complaints(archive: Path) -> Iterator[None]:
         # "No space left" comes without a name; the message to the user needs one.
         error.filename = error.filename or str(archive.parent)
         raise
+
+
+def _link(archive: Path, name: str) -> str:
+    return f"{archive}: {name!r} is a link, which is not unpacked."
 
 
 def _damaged(archive: Path, error: Exception) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from hydra_peft.errors import UserError
+from hydra_peft.workshop.prepare import archives
 from hydra_peft.workshop.prepare.archives import extract
 
 NOISE = bytes(range(256)) * 40 + random.Random(0).randbytes(5000)
@@ -182,6 +183,25 @@ def test_hard_links_to_earlier_files(tmp_path: Path) -> None:
     assert files_below(tmp_path / "target") == {"good": b"hello", "b/two": b"hello"}
     outside = GOOD + tar_header(b"odd", b"1", link=b"../x.tar") + bytes(1024)
     assert "outside" in refused(tmp_path, "y.tar", outside)
+    missing = GOOD + tar_header(b"odd", b"1", link=b"later") + bytes(1024)
+    assert "'later' not found" in refused(tmp_path, "z.tar", missing)
+
+
+def test_a_link_in_a_zip_is_not_unpacked_as_its_text(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("odd")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(content := io.BytesIO(), "w") as packed:
+        packed.writestr(link, "/etc/passwd")
+    assert "'odd' is a link, which is not unpacked" in refused(
+        tmp_path, "x.zip", content.getvalue()
+    )
+
+
+def test_nothing_but_zeros_is_not_searched_for_streams(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_holds_tar", lambda _: pytest.fail("read to its end"))
+    assert "none of these" in refused(tmp_path, "x.tar", bytes(10240))
 
 
 GOOD = tar_header(b"good", b"0", size=5) + b"hello".ljust(512, b"\0")
