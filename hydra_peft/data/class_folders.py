@@ -31,7 +31,10 @@ def read_folder(root: Path) -> OwnData:
         UserError: no such folder, or it is laid out otherwise: the message says how and where.
     """
     if not root.is_dir():
-        raise UserError(f"dataset.root={root} is no folder: it must be the folder of your images.")
+        raise UserError(
+            f"dataset.root={root} is no folder: it must be the folder of your images, of an "
+            "earlier run where they were then (a link will do)."
+        )
     splits = _splits(root)
     found = {name: _classes(folder) for name, folder in splits.items()}
     names = tuple(sorted({name for classes in found.values() for name in classes}))

@@ -91,7 +91,10 @@ def read_label_file(file: Path, folder: Path, columns: Columns) -> OwnData:
 def _table(file: Path) -> list[tuple[int, list[str]]]:
     """Return line numbers and cells, blank lines left out; the first has the columns' names."""
     if not file.is_file():
-        raise UserError(f"dataset.file={file} is no file: it must be the file of your labels.")
+        raise UserError(
+            f"dataset.file={file} is no file: it must be the file of your labels, of an earlier "
+            "run where it was then (a link will do)."
+        )
     if file.stat().st_size > MAX_BYTES:
         raise UserError(f"{file} is larger than {MAX_BYTES:,} bytes: is it a file of labels?")
     try:

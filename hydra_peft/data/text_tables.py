@@ -72,7 +72,7 @@ def _delimited(file: Path) -> dict[str, list[Any]]:
         if not header or len(set(header)) < len(header):
             raise UserError(f"{file} has no first line that names its columns, each once.")
         columns: dict[str, list[Any]] = {name: [] for name in header}
-        for row in rows:
+        for row in filter(None, rows):  # blank lines are none
             if len(row) != len(header):
                 raise UserError(
                     f"{file} has {len(row)} columns in line {rows.line_num}, and its first line "

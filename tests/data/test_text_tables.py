@@ -34,6 +34,7 @@ def write(folder: Path, suffix: str, rows: list[tuple[str, str]]) -> Path:
                 csv.writer(file).writerows([NAMES, *rows])
             else:
                 file.writelines("\t".join(row) + "\n" for row in [NAMES, *rows])
+            file.write("\n")
     return path
 
 
