@@ -66,6 +66,7 @@ def _delimited(file: Path) -> dict[str, list[Any]]:
         io.StringIO(_content(file), newline=""),
         delimiter="\t" if tabs else ",",
         quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
+        strict=True,  # else a quote that is not closed takes in all lines after it
     )
     try:
         header = next(rows, [])

@@ -67,6 +67,7 @@ def test_what_is_not_there_is_none(tmp_path: Path) -> None:
         ("a.csv", b"a,b\n1,2\n3\n", "has 1 columns in line 3, and its first line names 2"),
         ("a.tsv", b"a\n\xff\n", r"is no text in UTF-8 \(invalid start byte\)"),
         ("a.csv", b"a\n" + b"x" * 200_000, r"is malformed in line 2 \(field larger than field"),
+        ("a.csv", b'a\n"it\nis\n', r"is malformed in line 3 \(unexpected end of data\)"),
         ("a.jsonl", b'{"a": 1}\n[1]\n', "has no json object in line 2: expected one a line"),
         ("a.jsonl", b'{"a": 1}\n{"a":\n', "has no json object in line 2"),
         ("a.jsonl", b"[" * 100_000, "has no json object in line 1"),
