@@ -198,6 +198,11 @@ def _names(rows: Sequence[Row], common: Sequence[str]) -> dict[int, str]:
     return {id(r): r.label if s in twice else s for r, s in zip(rows, short, strict=True)}
 
 
+#: groups whose options have settings of their own, which do not apply to the others; a row without
+#: any other setting has its default
+_CHOSEN = ("method.", "head.", "optimizer.", "scheduler.")
+
+
 def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
     """Return the overrides that are to be said once for all ``rows``.
 
@@ -207,7 +212,8 @@ def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
     found = []
     for override in dict.fromkeys(o for row in rows for o in row.overrides):
         key, is_setting, _ = override.partition("=")
-        fitting = [row for row in rows if not is_setting or _has(row.settings, key)]
+        chosen = is_setting and key.startswith(_CHOSEN)
+        fitting = [row for row in rows if not chosen or _has(row.settings, key)]
         same = sum(override in row.overrides for row in fitting)
         everywhere = all(any(_key(o) == key for o in row.overrides) for row in fitting)
         if everywhere and 2 * same > len(fitting) and len(fitting) >= min(2, len(rows)):

@@ -85,9 +85,17 @@ def test_what_a_row_leaves_as_it_is_by_default_is_never_said_of_it() -> None:
 def test_rows_that_would_be_called_alike_keep_their_whole_label() -> None:
     # Older code had no such setting: it was neither overridden nor left as it was.
     old = run("LoRA", "dtd")
-    del old.settings["train.epochs"]
-    found = part([*sweep(**{"train.epochs": 2}), old])
-    assert {"lora r=4", "lora r=4 (train.epochs=2)", "hydra r=2+2"} <= set(found.labels)
+    del old.settings["method.dropout"]
+    found = part([*sweep(**{"method.dropout": 0.5}), old])
+    assert {"lora r=4", "lora r=4 (method.dropout=0.5)", "hydra r=2+2"} <= set(found.labels)
+
+
+def test_what_only_some_rows_have_a_setting_for_is_not_said_of_all() -> None:
+    few = {"dataset.train_size": 40}
+    part_of = [run(m, "dtd", settings=few) for m in ("LoRA", "Hydra")]
+    found = part([*sweep(), *part_of])
+    assert found.settings_sentence == []
+    assert {"lora r=4", "lora r=4 (dataset.train_size=40)"} <= set(found.labels)
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex", "html"])
