@@ -34,6 +34,7 @@ PARTS = {
     "weights": "Weights",
     "init_from": "Started from",
     "adapter": "Adapter (sha256)",
+    "outputs": "Kept predictions (sha256)",
     "code": "Code",
     "hardware": "Hardware",
     "versions": "Versions",

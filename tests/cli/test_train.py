@@ -97,7 +97,7 @@ def test_one_failing_job_does_not_stop_the_others(
         (["protocol=clean", "protocol.name=official"], "would give one protocol another's name"),
         (["++protocol.name=mine"], "write a new one as conf/protocol/<name>.yaml"),
         (["protocol.evaluate_every=1"], "would change the protocol under its name: choose another"),
-        (["-m", "protocol.selection=last,best"], "'protocol.selection=last' would change"),
+        (["-m", "protocol.selection=last,best"], "'protocol.selection=last,best' would change"),
         (["method=linear", "method.name=lora"], "would give one method another's name"),
         (["model.name=vit_base"], "choose one as model=<name>"),
         (["dataset.benchmark=vtab1k"], "write a new one as conf/dataset/<name>.yaml"),
