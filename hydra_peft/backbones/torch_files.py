@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import warnings
@@ -40,10 +41,11 @@ def _content(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
-    # What wrong bytes lead to in torch's three formats is of any kind.
+    # What wrong bytes lead to in torch's three formats is of any kind. In a truncated file it may
+    # look before the beginning, which the system calls an invalid argument.
     except Exception as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
         raise UserError(
             f"cannot read {path}: truncated, or it holds more than tensors, which is refused "
             f"({_reason(error)}); fetch it again, or save model.state_dict() alone."

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from hydra_peft.data.list_files import MAX_BYTES, ImageList, text_of
 from hydra_peft.data.own_data import NO_LABEL, SPLIT_NAMES, OwnData, is_image, listed_files
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.files import no_ordinary_file
 from hydra_peft.plain_text import shortened
 
 LINEAGE = "csv"
@@ -195,13 +196,19 @@ def _path(text: str, folder: Path, where: str) -> str:
         )
     if ".." in path.parts:
         raise UserError(f"{where}: '{path}' has '..' in it: write it as '{plain}'.")
-    if not os.path.isfile(folder / path):
-        raise UserError(f"{where}: there is no file {folder / path}{_near(folder / path)}.")
+    place = folder / path
+    if os.path.exists(place) and not os.path.isfile(place):
+        remedy = "put the image there, or drop the line"
+        raise UserError(f"{where}: {no_ordinary_file(place, remedy)}")
+    if not os.path.isfile(place):
+        raise UserError(f"{where}: there is no file {place}{_near(place)}.")
     return str(path)
 
 
 def _near(file: Path) -> str:
-    """Return what files there are by almost that name."""
+    """Return what stands in the place of ``file``, or what is there by almost that name."""
+    if os.path.islink(file):
+        return f": it is a link to {os.path.realpath(file)}, which is not there"
     try:
         names = os.listdir(file.parent)
     except OSError:

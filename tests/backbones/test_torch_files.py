@@ -149,6 +149,14 @@ def test_damage_in_any_format_is_a_sentence(path: Path, form: Callable[[Path], b
             assert all(isinstance(tensor, Tensor) for tensor in state.values())
 
 
+@pytest.mark.parametrize("size", [1, 20_000])
+def test_torch_looks_for_an_end_before_the_beginning(path: Path, size: int) -> None:
+    torch.save({"x": torch.zeros(size // 4 + 1), "y": torch.zeros(1000)}, path)
+    path.write_bytes(path.read_bytes()[:-30])
+    assert "truncated" in refusal(path)
+    assert "fetch it again" in refusal(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x80\x02}q\x00"])
 def test_files_that_are_none_of_torch(path: Path, content: bytes) -> None:
     path.write_bytes(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +170,29 @@ def test_a_file_that_is_wrong_is_told_in_a_sentence(
         own(change(text), *words)
     assert "\n" not in str(told.value)
     assert len(str(told.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            os.mkfifo,
+            r"3\.png is no ordinary file but a pipe: put the image there, or drop the line",
+        ),
+        (
+            lambda path: path.symlink_to("gone"),
+            r"3\.png: it is a link to .*/gone, which is not there",
+        ),
+    ],
+)
+def test_what_has_the_name_of_an_image_and_is_none(
+    own: Callable[..., RunConfig], tmp_path: Path, make: Callable[[Path], None], said: str
+) -> None:
+    place = tmp_path / "images" / "003.png"
+    place.unlink()
+    make(place)
+    with pytest.raises(UserError, match=f"line 5: .*{said}"):
+        own(lines(",", "dog", "cat"))
 
 
 def test_a_class_of_the_test_split_alone_is_told(own: Callable[..., RunConfig]) -> None:
