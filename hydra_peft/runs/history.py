@@ -106,6 +106,9 @@ def _missing(epochs: Mapping[int, tuple[float, float]], record: Record) -> Itera
     if there < len(epochs):
         after = len(epochs) - there
         yield f"{after} epochs come after the last, which is {count}, and are left out"
+    unlikely = sum(not math.isfinite(loss) for loss, _ in epochs.values())
+    if unlikely:  # such a run ends as diverged
+        yield f"{unlikely} of its losses are no finite numbers"
     pairs = zip(("a loss", "an accuracy"), epochs.get(count, ()), strict=False)
     for (name, value), key in zip(pairs, ("loss", "accuracy"), strict=False):
         said = record.training.get(key)

@@ -458,3 +458,17 @@ def test_print_and_no_script(browser: Any, report: Path) -> None:
     page.emulate_media(media="print")
     assert not page.locator("nav").is_visible()
     context.close()
+
+
+def test_paper_is_white_whatever_the_theme(browser: Any, report: Path) -> None:
+    page = browser.new_page(color_scheme="dark")
+    page.goto(report.as_uri())
+    text = "getComputedStyle(document.body).color"
+    shown = page.evaluate(text)
+    for theme in ("", "dark"):
+        page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        page.emulate_media(media="screen", color_scheme="dark")
+        assert page.evaluate(text) == shown
+        page.emulate_media(media="print", color_scheme="dark")
+        assert page.evaluate(text) == "rgb(27, 29, 32)"
+    page.close()

@@ -39,6 +39,7 @@ LINES += [b"%d,%.2f,50.0,0.001,1.0,9.0\r\n" % (epoch, 30 / epoch) for epoch in r
         ([*LINES[:-1], b"30,1e-320,50.0,1,1,1\n"], 29, "1 lines are no epochs"),
         ([*LINES[:-1], b"30,1.0,5000.0,1,1,1\n"], 29, "1 lines are no epochs"),
         ([*LINES[:-1], b"30,1.0,-3.0,1,1,1\n"], 29, "1 lines are no epochs"),
+        ([*LINES[:4], b"4,nan,50.0,1,1,1\n", *LINES[5:]], 30, "1 of its losses are no finite"),
     ],
 )
 def test_what_is_missing_is_told(
