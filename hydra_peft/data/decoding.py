@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
@@ -49,8 +51,11 @@ def image_endings() -> frozenset[str]:
 
 def open_image(stored: Encoded) -> Image.Image:
     """Return the image as PIL opens it, not decoded yet; a context manager."""
-    file = stored if isinstance(stored, Path) else BytesIO(stored.read_bytes())
-    return Image.open(file, formats=FORMATS)
+    if not isinstance(stored, Path):
+        return Image.open(BytesIO(stored.read_bytes()), formats=FORMATS)
+    if not stat.S_ISREG(os.stat(stored).st_mode):  # opening a pipe would wait for a writer
+        raise OSError("it is no ordinary file")
+    return Image.open(stored, formats=FORMATS)
 
 
 def read_image(stored: Encoded, advice: str = _ADVICE) -> np.ndarray:

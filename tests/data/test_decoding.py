@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -75,11 +76,13 @@ def test_resize_equals_torchvision_and_leaves_the_right_size_alone() -> None:
     assert resize(pixels, (20, 31)) is pixels
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "empty", "folder"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "empty", "folder", "pipe"])
 def test_unreadable_images_are_named(tmp_path: Path, damage: str) -> None:
     file = tmp_path / "000000.jpg"
     if damage == "folder":
         file.mkdir()
+    elif damage == "pipe":
+        os.mkfifo(file)
     elif damage != "missing":
         Image.fromarray(noise(64, 64, 3)).save(file)
         content = {"truncated": file.read_bytes()[:900], "foreign": b"GIF87a??", "empty": b""}
