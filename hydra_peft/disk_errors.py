@@ -96,11 +96,29 @@ def disk_reason(error: OSError) -> str | None:
     reason = _REASONS.get(error.errno or 0)
     if reason is None:
         return None
-    if error.errno == errno.EEXIST and error.filename and not os.path.exists(error.filename):
-        reason = f"it is a link to {os.path.realpath(error.filename)}, which is not there"
+    if leads := _leads_nowhere(error):
+        reason = f"it is {leads}"
     name = error.filename2 or error.filename  # of a rename that which it was to become
     where = f" at {shortened(os.fsdecode(name), _LONGEST_PATH)}" if name else ""
     return f"cannot write{where}: {reason}"
+
+
+def why(error: OSError) -> str:
+    """Return why something could not be written, after a message's own words on what it was."""
+    if leads := _leads_nowhere(error):
+        return f"{shortened(os.fsdecode(error.filename), _LONGEST_PATH)} is {leads}"
+    return _REASONS.get(error.errno or 0) or error.strerror or str(error)
+
+
+def _leads_nowhere(error: OSError) -> str | None:
+    """Return in words that what is in the way, of which the system says that it exists, does not.
+
+    None of other errors.
+    """
+    name = error.filename
+    if error.errno != errno.EEXIST or not name or os.path.exists(name):
+        return None
+    return f"a link to {os.path.realpath(name)}, which is not there"
 
 
 def check_writable(folder: Path, key: str = "paths.runs") -> None:

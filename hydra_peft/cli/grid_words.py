@@ -1,6 +1,6 @@
 """Words of the command line about keys that no yaml lists, in the form that Hydra needs.
 
-These are the keys of ``protocol.grid``, and the options of an augmentation.
+These are the keys of ``protocol.grid``, the options of an augmentation and a model's arguments.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from hydra_peft.config.grid import dotted
 
 _GRID = "protocol.grid"
 _OPTIONS = "data.augment_options"
+_ARGUMENTS = "model.arguments"
 
 
 def grid_words(words: Iterable[str]) -> list[str]:
@@ -23,9 +24,15 @@ def grid_words(words: Iterable[str]) -> list[str]:
     ``protocol.grid.<key>=[...]`` sets a key, with or without a plus, whether or not the protocol
     has it, and under the names ``lr``, ``scale`` and ``dropout`` of older commands too.
     ``data.augment_options.<key>=...`` and ``data.augment_options={...}`` set options with or
-    without a plus.
+    without a plus, and so do those of ``model.arguments``.
     """
     return [form for word in words for form in _forms(word)]
+
+
+def without_added_plus(word: str) -> str:
+    """Return ``word`` as it may have been typed: a plus that only Hydra needs is left out."""
+    plain = word.lstrip("+")
+    return plain if _forms(plain) == [word] else word
 
 
 def _forms(word: str) -> list[str]:
@@ -33,6 +40,8 @@ def _forms(word: str) -> list[str]:
     name = key.lstrip("+")
     if equals and f"{name}.".startswith(f"{_OPTIONS}."):
         return [f"++{name}={value}"]
+    if equals and f"{key}.".startswith(f"{_ARGUMENTS}."):
+        return [f"++{word}"]
     if not equals or not f"{name}.".startswith(f"{_GRID}."):
         return [word]
     if name != _GRID:

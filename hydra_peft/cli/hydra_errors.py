@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_peft.checkout import CONF, options
 from hydra_peft.cli.clusters import NEEDED
+from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.hydra_keys import unknown_key_of_hydra
 from hydra_peft.cli.quoted_words import as_typed
@@ -33,6 +34,11 @@ from hydra_peft.errors import UserError, did_you_mean
 
 #: more options than this are not all listed in a message
 MANY = 12
+#: what copied texts have in the place of a keyboard's characters
+_LOOKALIKES = str.maketrans(
+    "\u2010\u2011\u2013\u2014\u2212\u201c\u201d\u201e\u2018\u2019\uff1d\xa0",
+    '-----"""\'\'= ',
+)
 #: the group that is no part of the defaults and may be added to them
 PRESETS = "experiment"
 
@@ -89,26 +95,44 @@ def one_sentence(
 
 
 def _not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
-    override = error.override
+    override = without_added_plus(error.override)
     begun = f"cannot understand the override '{override}'"
     key, equals, value = override.partition("=")
     function = re.search(r"Unknown function '(\w+)'\s*Available: ([\w,]+)", str(error))
     whole = _whole(override, words)
     if whole is not None:
         return f"{begun}: a shell parts words at blanks, so all of it needs quotes: {whole}."
+    lookalike = _lookalike(override)
     if not equals:
-        return f"{begun}: expected key=value."
+        return f"{begun}: {lookalike or 'expected key=value'}."
     if not re.fullmatch(r"[+~]*[\w./@-]+", key, re.ASCII):
         return f"{begun}: expected key=value, and '{key}' can be no key."
     if plain := _without_quoted_keys(override):
         return f"{begun}: keys of a mapping stand without quotes, as in {plain}."
     form = as_typed(key, value)
     reason = "a text with special characters needs quotes"
+    called = re.search(r"Error while evaluating '(.+)': (.+)", str(error))
     if function:
         reason = f"there is no function '{function[1]}' (only {function[2]}), and {reason}"
+    elif called:
+        reason = f"{called[1]} has no values ({called[2].rstrip('.')}), and {reason}"
     elif _is_open(value):
         reason = f"a bracket or quote is not closed, and {reason}"
+    elif re.fullmatch(r"\{.*:.*\}", value):
+        reason = f"in a mapping {reason} of its own"
+        form = shlex.quote(f'{key}={{a: "0,1"}}')
+    elif lookalike:
+        reason = f"{lookalike}, and {reason}"
     return f"{begun}: {reason}{', as in ' + form if form else ''}."
+
+
+def _lookalike(override: str) -> str | None:
+    """Return in words that ``override`` has a character that was copied from a text, if it has."""
+    meant = override.translate(_LOOKALIKES)
+    for one, plain in zip(override, meant, strict=True):
+        if one != plain:
+            return f"{one!r} only looks like {plain!r} (for that one type {shlex.quote(meant)})"
+    return None
 
 
 def _without_quoted_keys(override: str) -> str | None:
@@ -148,6 +172,7 @@ def _is_open(text: str) -> bool:
 
 def _several(override: str, defaults: Callable[[], DictConfig | None], sweeps: bool) -> str:
     """Return advice on several values given where no sweep was asked for."""
+    override = without_added_plus(override)
     key, _, value = override.partition("=")
     begun = f"'{override}' gives several values"
     name = key.lstrip("+")
@@ -156,6 +181,8 @@ def _several(override: str, defaults: Callable[[], DictConfig | None], sweeps: b
         return f"{begun}: if it is one path with a comma, quote it, as in {form}."
     found = defaults()
     if found is not None and isinstance(OmegaConf.select(found, name), ListConfig):
+        if "(" in value:  # range(0,3): within a list it gives no values
+            return f"{begun} where one list is needed: write them out, as in {key}=[a,b]."
         return f"{begun} where one list is needed: type {shlex.quote(f'{key}=[{value}]')}."
     if not sweeps:
         return f"{begun} where one is needed: give one of them."

@@ -8,10 +8,11 @@ from dataclasses import fields
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, Sweep
 from hydra.errors import HydraException
 
 from hydra_peft.checkout import CONF
+from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
@@ -102,6 +103,11 @@ def check_choices(words: Iterable[str]) -> None:
             override = parser.parse_override(word)
         except HydraException:
             continue  # Hydra says itself what it does not understand
+        if not override.is_delete() and _holds_sweep(override.value()):
+            raise UserError(
+                f"'{without_added_plus(word)}': range(), choice() and the like give each run of a "
+                "sweep its value, and none within a list or mapping: write the values out."
+            )
         group = override.key_or_group
         if len(group) > MAX_KEY:
             raise UserError(f"unknown key '{group[:40]}...': no key is that long.")
@@ -124,7 +130,8 @@ def check_choices(words: Iterable[str]) -> None:
                 )
             continue
         if listed is not None:
-            options = ",".join(map(str, listed))
+            parts = (one if isinstance(one, list) else [one] for one in _values(override))
+            options = ",".join(str(name) for one in parts for name in one)
             advice = f"for one run with each, type -m {group}={options}"
             raise UserError(
                 f"'{word}' names several options where one is needed: "
@@ -140,6 +147,14 @@ def _check_needed(word: str, override: Override) -> None:
         option = word.partition("=")[2]
         chosen = f"{group}={'<name>' if override.is_delete() or not option else option}"
         raise UserError(f"'{word}': every run has one option of {group}; choose it as {chosen}.")
+
+
+def _holds_sweep(value: object, *, within: bool = False) -> bool:
+    """Whether a list or mapping has values within that Hydra takes for a sweep's alone."""
+    if isinstance(value, list | dict):
+        inside = value.values() if isinstance(value, dict) else value
+        return any(_holds_sweep(one, within=True) for one in inside)
+    return within and isinstance(value, Sweep)
 
 
 def _values(override: Override) -> list[object]:

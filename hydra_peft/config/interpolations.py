@@ -42,6 +42,13 @@ def unresolved(error: Exception, key: str = "") -> str | None:
         return f"{named} points to itself: give it a value."
     missing = re.fullmatch(r"Interpolation key '([\w.]+)' not found", reason)
     if isinstance(error, InterpolationKeyError) and missing:
+        by_task = re.fullmatch(r"dataset\.recipe\.by_task\.\w+\.(.+)", missing[1])
+        if by_task:  # as the releases of protocol=released have, and ELEVATER's recipe
+            return (
+                f"{named} is chosen by task in this recipe, which has none for {by_task[1]}: "
+                "choose one of its tasks, or another protocol, such as protocol=clean; for a task "
+                f"of your own write {missing[1]} into its yaml."
+            )
         return (
             f"{named} points to something that is not there: no yaml has a value for {missing[1]}; "
             f"write it into the one that lacks it, or give {named} a value of its own."

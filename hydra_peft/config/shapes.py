@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from typing import Any
@@ -13,6 +14,8 @@ from hydra_peft.plain_text import shortened
 
 #: types of single values in words
 SINGLE = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+#: texts that without quotes are read as something else
+_LIKE_ANOTHER = re.compile(r"(?i:true|false|null|[+-]?[\d.]+(?:e[+-]?\d+)?|[\[{].*)")
 #: keys whose value names something; yaml reads some names as other types, which are spelt otherwise
 _NAMES = ("name", "benchmark", "group", "architecture")
 
@@ -64,13 +67,21 @@ def _check(hint: Any, value: Any, key: str) -> None:
     elif not _is_single(origin, value):
         needed = "a list" if origin is list else SINGLE.get(origin, "a group of settings")
         needed = " or ".join([needed, *others])
-        shown = "null" if value is None else shortened(str(value), 100)
-        raise UserError(f"{key}={shown} is not allowed: it must be {needed}.")
+        raise UserError(f"{key}={shown(value)} is not allowed: it must be {needed}.")
     elif key.rpartition(".")[2] in _NAMES and isinstance(value, bool | float):
         raise UserError(
             f"{key}={value} is not allowed: it must be a text, and without quotes of its own yes, "
             "no, true or 1e3 is read as a boolean or a number; put quotes around it."
         )
+
+
+def shown(value: object) -> str:
+    """Return ``value`` for a message: a text that is written as a number or a word of yaml's has
+    quotes, so that it is not taken for what it was meant to be."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = shortened(str(value), 100)
+    return f'"{text}"' if isinstance(value, str) and _LIKE_ANOTHER.fullmatch(value) else text
 
 
 def _check_finite(value: Any, key: str) -> None:

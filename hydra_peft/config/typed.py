@@ -13,7 +13,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from hydra_peft.config.omegaconf_errors import as_sentence, check_package, unknown_key
 from hydra_peft.config.plain import CHOSEN, build
-from hydra_peft.config.shapes import SINGLE, check_shapes
+from hydra_peft.config.shapes import SINGLE, check_shapes, shown
 from hydra_peft.errors import UserError
 from hydra_peft.limits import check_limit, check_limits
 from hydra_peft.memo import memo
@@ -62,7 +62,7 @@ def typed_item(cls: type, name: str, value: Any, key: str) -> Any:
     """
     hint = typing.get_type_hints(cls)[name]
     if hint is bool and not isinstance(value, bool):
-        raise UserError(f"{key}={value} is not allowed: it must be true or false.")
+        raise UserError(f"{key}={shown(value)} is not allowed: it must be true or false.")
     # Of grids with hundreds of values, most are numbers as they should be.
     as_it_is = type(value) is hint and hint in (bool, int, float)
     typed = value if as_it_is else _converted(hint, name, value, key)
@@ -89,9 +89,7 @@ def check_value(kind: type[T], value: Any, key: str) -> T:
     """
     # bool is a subclass of int, yet seed=true is a mistake.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        typed = {None: "null", True: "true", False: "false"}
-        shown = typed[value] if value is None or isinstance(value, bool) else value
-        raise UserError(f"{key}={shown} is not allowed: it must be {SINGLE[kind]}.")
+        raise UserError(f"{key}={shown(value)} is not allowed: it must be {SINGLE[kind]}.")
     return value
 
 

@@ -321,18 +321,3 @@ def data_sha256(config: RunConfig) -> str:
     request = data_request(config.dataset, config.paths, splits_read(config))
     loaded = load_task(config.dataset, request)
     return str(describe_data(config.dataset, config.data, loaded)["sha256"])
-
-
-def check_batches(count: int, batch_size: int, drop_last: bool, *, least: int = 1) -> None:
-    """Check that an epoch has at least one batch, and batches the ``least`` that a head needs."""
-    if min(count, batch_size) < least:
-        raise UserError(
-            f"head.norm=batch takes statistics over a batch, and train.batch_size={batch_size} of "
-            f"{count} training examples gives batches of fewer than {least}: raise it, or set "
-            "head.norm=none."
-        )
-    if drop_last and batch_size > count:
-        raise UserError(
-            f"train.batch_size={batch_size} with train.drop_last=true leaves no batch of "
-            f"{count} training examples: lower it, or set train.drop_last=false."
-        )

@@ -114,8 +114,35 @@ def check_data(config: RunConfig) -> None:
     seen = _checked_labels(
         dataset.source, request, sizes, dataset.splits.test, config.data.allow_partial
     )
-    if (train := dataset.splits.train) in seen.splits:
-        check_shots(seen.splits[train], dataset.shots)
+    if (train := dataset.splits.train) not in seen.splits:
+        return
+    check_shots(seen.splits[train], dataset.shots)
+    if config.protocol.train_split == train and not (dataset.shots or dataset.train_size):
+        check_batches(
+            seen.splits[train].count,
+            config.train.batch_size,
+            config.train.drop_last,
+            least=config.head.least_batch,
+        )
+
+
+def check_batches(count: int, batch_size: int, drop_last: bool, *, least: int = 1) -> None:
+    """Check that an epoch has at least one batch, and batches the ``least`` that a head needs.
+
+    Raises:
+        UserError: it has not.
+    """
+    if min(count, batch_size) < least:
+        raise UserError(
+            f"head.norm=batch takes statistics over a batch, and train.batch_size={batch_size} of "
+            f"{count} training examples gives batches of fewer than {least}: raise it, or set "
+            "head.norm=none."
+        )
+    if drop_last and batch_size > count:
+        raise UserError(
+            f"train.batch_size={batch_size} with train.drop_last=true leaves no batch of "
+            f"{count} training examples: lower it, or set train.drop_last=false."
+        )
 
 
 @functools.lru_cache(maxsize=64)  # jobs of a sweep share tasks, and lists are long

@@ -9,8 +9,8 @@ import torch
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.split import Split
 from hydra_peft.data.tokenizer import Encoding
-from hydra_peft.runs.assembly import check_batches, load_data
-from hydra_peft.runs.first_look import data_request, splits_read, splits_scored
+from hydra_peft.runs.assembly import load_data
+from hydra_peft.runs.first_look import check_batches, data_request, splits_read, splits_scored
 
 
 def load_splits(

@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.overrides import CONF, check_choices
 from hydra_peft.cli.quoted_words import as_typed
@@ -66,6 +67,22 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
         (["läufe=1"], "expected key=value, and 'läufe' can be no key."),
         (["seed=[1"], "a bracket or quote is not closed, and a text with special"),
         (["seed=foo(3)"], "there is no function 'foo' (only bool,choice,"),
+        (["optimizer.lr=interval(1e-3)"],
+         "interval(1e-3) has no values (missing a required argument: 'end'), and a text"),
+        (["optimizer.lr=1e\u22123"],
+         "'\u2212' only looks like '-' (for that one type optimizer.lr=1e-3), and a text with"),
+        (["\u2013m"], "'\u2013m': '\u2013' only looks like '-' (for that one type -m)."),
+        (["seed=\xa03"], "'\\xa0' only looks like ' ' (for that one type 'seed= 3'), and a text"),
+        (["method.targets=[attn.pröj, fc2]"],
+         "as in 'method.targets=[\"attn.pröj\",fc2]'."),
+        (["++protocol.grid.optimizer.lr=[1e-4,ö]"],
+         "the override 'protocol.grid.optimizer.lr=[1e-4,ö]': a text with special characters needs "
+         "quotes, as in 'protocol.grid.optimizer.lr=[1e-4,\"ö\"]'."),
+        (["++protocol.grid.optimizer.lr=range(1,3)"],
+         "where one list is needed: write them out, as in protocol.grid.optimizer.lr=[a,b]."),
+        (["+hydra.sweeper.params={seed: 0,1}"],
+         "in a mapping a text with special characters needs quotes of its own, as in "
+         "'+hydra.sweeper.params={a: \"0,1\"}'."),
         (["paths.runs=a\nb"], "a text with special characters needs quotes."),
         (["paths.runs=${a"], "a text with special characters needs quotes."),
         (["method.targets=[attn.proj,", "mlp.fc2]", "seed=1"],
@@ -95,7 +112,7 @@ def test_each_mistake_is_told_as_what_to_do(words: list[str], message: str) -> N
         ("method=[lora,hydra]", "for one run with each, type -m method=lora,hydra."),
         ("model=[vit_mini]", "type -m model=vit_mini."),
         ("optimizer=[adamw,adamw]", "names several options where one is needed"),
-        ("method=linear,[lora,hydra]", "type -m method=lora,hydra."),
+        ("method=linear,[lora,hydra]", "type -m method=linear,lora,hydra."),
         ("logger=csv,wandb", "for runs with each of them, type logger=[csv,wandb]."),
         ("logger=[csv],[wandb,csv]", "type logger=[csv,wandb]."),
         ("hydra/launcher=[basic,local]", "where one is needed: choose one."),
@@ -124,6 +141,25 @@ def test_what_every_run_has_is_neither_taken_away_nor_added(word: str, form: str
         check_choices([word])
     said = f"'{word}': every run has one option of {group}; choose it as {form}."
     assert str(caught.value) == said
+
+
+def test_arguments_of_a_model_need_no_plus() -> None:
+    words = ["model.arguments.depth=2", "model.arguments={depth: 2}", "+model.arguments.depth=2"]
+    assert grid_words(words) == [f"++{words[0]}", f"++{words[1]}", words[2]]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "method.targets=[range(0,3)]",
+        "+model.arguments={a: {b: choice(1,2)}}",
+        "protocol.grid.optimizer.lr=[interval(1e-4,1e-3)]",
+    ],
+)
+def test_values_of_a_sweep_within_a_list_are_refused(word: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_choices(grid_words([word]))
+    assert str(caught.value).startswith(f"'{word}': range(), choice() and the like give each run")
 
 
 def test_a_key_that_no_file_can_be_called_by_is_unknown() -> None:

@@ -103,6 +103,8 @@ VALIDATION = "protocol=validation"
         (["seed=-1"], "seed=-1 is not allowed"),
         (["seed=true"], "seed=true is not allowed: it must be a whole number"),
         (["seed=null"], "seed=null is not allowed: it must be a whole number"),
+        (['seed="3"'], 'seed="3" is not allowed: it must be a whole number'),
+        (['train.drop_last="true"'], 'train.drop_last="true" is not allowed: it must be true or'),
         (['paths.runs="/x/\ud800"'], r"paths has half a character \('\\ud800' to '\\udfff'\)"),
         (["method.targets=['\udcff']"], "method has half a character"),
         (["device=null"], "device=null is not allowed: it must be a text"),

@@ -84,5 +84,5 @@ def test_they_act_under_the_protocol_alone(compose_train: Callable[..., Any]) ->
 
 
 def test_a_task_without_a_value_is_told(compose_train: Callable[..., Any]) -> None:
-    with pytest.raises(hydra_peft.UserError, match="digits"):
+    with pytest.raises(hydra_peft.UserError, match="has none for digits: choose"):
         check_config(compose_train("method=fact_tk", "protocol=released"))

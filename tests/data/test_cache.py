@@ -76,6 +76,9 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write the image cache .* set paths.cache"):
         cached_arrays(tmp_path / "file" / "task.safetensors", Maker())
+    (tmp_path / "purged").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r": \S*/purged is a link to \S*/nowhere, which is not th"):
+        cached_arrays(tmp_path / "purged" / "mini" / "task.safetensors", Maker())
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32, "shape"])

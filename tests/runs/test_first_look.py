@@ -68,6 +68,8 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["dataset.benchmark=tuning"], "tuning is not allowed: tables pass over folders of that"),
         (["dataset.benchmark=a.superseded-1"], "tables pass over folders of that name; give it"),
         (["dataset.source=minni"], "dataset.source 'minni' is unknown (did you mean 'mini'?)"),
+        (["train.batch_size=2000", "train.drop_last=true"],
+         "train.drop_last=true leaves no batch of 1000 training examples: lower it, or set"),
         (["paths.cache=/proc/x"],
          "cannot write at /proc: permission denied; let it be written to, or set "
          "paths.cache to another folder. What"),
@@ -93,6 +95,7 @@ def test_what_may_work_is_left_alone(config: Callable[..., RunConfig], tmp_path:
         ["method=adaptformer", "method.targets=[blocks.*.mlp,blocks.0.mlp]"],
         ["method=ssf", "method.targets=[norm1]"],
         ["model.pretrained=false"],
+        ["train.batch_size=1000", "train.drop_last=true"],
         partial,
     ):
         look_first(config(*words))
