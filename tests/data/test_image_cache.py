@@ -188,7 +188,7 @@ def test_a_full_disk_is_one_sentence_and_costs_no_disk(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate" if when == "reserving" else "pwrite", full)
-    with pytest.raises(UserError, match=r"cannot write .*No space left.*data\.cache=none"):
+    with pytest.raises(UserError, match=r"cannot write .*the disk is full.*data\.cache=none"):
         read(Counted(), tmp_path)
     left = {path.suffix for path in (tmp_path / "images").iterdir()}
     assert not left & {".u8", ".json"}
