@@ -11,8 +11,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NEEDED = (3, 10)
 MISTAKE = 2
 INTERRUPTED = 130
-#: bytes that may be mapped: with fewer, libraries end Python without a word of ours
-LEAST_MEMORY = 512 * 2**20
+#: bytes that may be mapped: with fewer, libraries end Python without a word of ours, or OpenBLAS
+#: asks for memory for ever while it is loaded
+LEAST_MEMORY = 2**31
 #: characters of a library's own message that are shown
 SHOWN = 200
 

@@ -76,10 +76,12 @@ def test_the_column_of_a_pretrained_backbone_is_that_of_its_table(root: Path) ->
     with (root / "results" / "real" / "methods.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     measured = {}
+    presets = {"attn.proj": "hydra_msa", "mlp.fc2": "hydra_mlp"}
     for line in lines:
-        preset = re.search(r"\bmethod=(\w+)", line["method"])
-        name = preset[1] if preset else line["method"].partition(" ")[0]
+        targets = re.search(r"\bmethod.targets=\[([\w.]+)\]", line["method"])
+        name = presets[targets[1]] if targets else line["method"].partition(" ")[0]
         mean, low, high = (float(line[key]) for key in ("mean", "ci95_low", "ci95_high"))
         measured[name] = f"{mean:.1f} [{low:.1f}, {high:.1f}]"
         assert (line["task"], line["seeds"]) == ("elpv", "3")
     assert dict(told) == measured
+    assert measured.keys() == set(method_names())
