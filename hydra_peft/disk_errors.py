@@ -29,6 +29,8 @@ _REASONS = {
 
 #: characters of a path in a message
 _LONGEST_PATH = 500
+#: what Python says where neither TMPDIR nor /tmp nor the working folder takes a file
+_NO_TEMPORARY = "No usable temporary directory"
 #: bytes that file systems let a name have
 _LONGEST_NAME = 255
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -65,9 +67,14 @@ def disk_sentence(error: OSError, key: str = "paths.runs") -> str | None:
         name = quoted(error.filename, os.fsdecode)
         most = f"a name has at most {_LONGEST_NAME} bytes, a path 4096."
         return f"no file or folder can be called {name}: {most}"
+    if error.errno == errno.ENOENT and (error.strerror or "").startswith(_NO_TEMPORARY):
+        return (
+            "no folder for temporary files takes one: make room there (or raise `ulimit -f`), or "
+            "set the variable TMPDIR to a folder that does."
+        )
     said = disk_reason(error)
     elsewhere = f"set {key} to another folder"
-    if not error.filename:  # what is printed has no name either
+    if not error.filename and takes_no_more(error):  # what is printed has no name either
         elsewhere += " or send what is printed elsewhere, whichever it was"
     return said and f"{said}; {remedy(error, elsewhere)}. What was complete before is kept."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 
 #: what torch says, on CPUs, on GPUs and of sizes that no machine has
 _NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory|calculation overflowed")
@@ -25,7 +26,14 @@ def memory_sentence(error: BaseException) -> str | None:
     where = " on the GPU" if "CUDA" in said else ""
     asked = _ASKED.search(said)
     size = f" for another {asked['size'] or _in_words(int(asked['bytes']))}" if asked else ""
-    return f"there is not enough memory{where}{size}: take less at once, or free some."
+    free = "free some" if where or (allowed := _allowed()) is None else f"raise the {allowed}"
+    return f"there is not enough memory{where}{size}: take less at once, or {free}."
+
+
+def _allowed() -> str | None:
+    """Return in words what limits the memory of this process; None where the machine alone does."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else f"limit of {_in_words(limit)} (ulimit -v)"
 
 
 def _in_words(count: int) -> str:

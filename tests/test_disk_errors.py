@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,16 @@ def test_what_to_do_about_a_disk_depends_on_what_it_says(code: int, advice: str)
     assert sentence is not None
     assert advice in sentence
     assert ("make room" in sentence) == (code in (errno.ENOSPC, errno.EDQUOT))
+
+
+def test_no_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "nowhere")])
+    with pytest.raises(FileNotFoundError) as caught:
+        tempfile.gettempdir()
+    sentence = disk_sentence(caught.value)
+    assert sentence is not None
+    assert "set the variable TMPDIR to a folder that does." in sentence
 
 
 def test_a_link_to_nowhere_is_named_with_where_it_leads(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,12 @@ from hydra_peft.memory_errors import memory_sentence
 def test_what_is_of_memory(error: Exception, said: str | None) -> None:
     found = memory_sentence(error)
     assert found == said if said is None else found.startswith(said)  # type: ignore[union-attr]
+
+
+def test_a_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (3 * 2**30, -1))
+    said = "there is not enough memory: take less at once, or raise the limit of 3 GiB (ulimit -v)."
+    assert memory_sentence(MemoryError()) == said
 
 
 def test_what_numpy_says() -> None:
