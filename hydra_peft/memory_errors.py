@@ -20,6 +20,11 @@ def memory_sentence(error: BaseException) -> str | None:
     """Return a sentence where ``error`` is of too little memory, with the size that was asked for,
     if it says so; None for any other error."""
     said = str(error)
+    if isinstance(error, RuntimeError) and "can't start new thread" in said:
+        return (
+            "no further thread can be started here: raise the limit of memory (ulimit -v) or of "
+            "processes (ulimit -u), or end others."
+        )
     of_torch = isinstance(error, RuntimeError) and _NO_MEMORY.search(said)
     if not of_torch and not isinstance(error, MemoryError):
         return None

@@ -81,7 +81,9 @@ def _open(path: Path) -> Iterator[Any]:
             raise OSError("its header is too large")
         with safe_open(str(path), framework="pt", device="cpu") as file:
             yield file
-    except (SafetensorError, OSError, MemoryError) as error:  # the last: under ulimit -v
+    except (SafetensorError, OSError) as error:
+        if "(os error 12)" in str(error):  # under ulimit -v
+            raise MemoryError(str(error)) from None
         if isinstance(error, OSError) and error.strerror:  # the system's, not of what is in it
             raise UserError(f"cannot read {path}: {error.strerror}.") from None
         raise UserError(

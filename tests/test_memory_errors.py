@@ -26,6 +26,7 @@ from hydra_peft.memory_errors import memory_sentence
             RuntimeError("[enforce fail at x:1] can't allocate memory: you tried to allocate 9"),
             "there is not enough memory: take less",
         ),
+        (RuntimeError("can't start new thread"), "no further thread can be started here: raise"),
         (ValueError("out of memory"), None),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from tiny_net import TinyNet
 
 from hydra_peft.backbones.checkpoints import load_checkpoint
@@ -49,3 +50,17 @@ def test_permission_is_not_damage(
     with pytest.raises(UserError) as caught:
         read(path)
     assert f"cannot read {path}: Permission denied." in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [SafetensorError, OSError, MemoryError])
+def test_too_little_memory_is_no_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    write_tensors(tmp_path / "a", {"x": torch.zeros(1)}, {})
+
+    def safe_open(*_: object, **__: object) -> None:
+        raise kind("Cannot allocate memory (os error 12)")
+
+    monkeypatch.setattr("safetensors.safe_open", safe_open)
+    with pytest.raises(MemoryError):
+        read_tensors(tmp_path / "a")
