@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from hydra_peft.plain_text import in_short
 from hydra_peft.runs.first_look import data_request, splits_scored
 from hydra_peft.runs.folder import check_run_folder, predictions_name
 from hydra_peft.runs.kept_predictions import KEPT, why_none
-from hydra_peft.runs.record import Record
+from hydra_peft.runs.record import Record, read_record
 from hydra_peft.runs.recorded import look_at_run
 
 if TYPE_CHECKING:  # they load torch
@@ -69,17 +70,18 @@ def main() -> int:
 def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     folder = Path(arguments.run).expanduser()
-    _look_first(folder, arguments)
-    from hydra_peft.runs.rebuild import reevaluate
+    with _edits_told_first(folder):
+        _look_first(folder, arguments)
+        from hydra_peft.runs.rebuild import reevaluate
 
-    compared = reevaluate(
-        folder,
-        cache=Path(arguments.cache).expanduser(),
-        checkpoint=arguments.checkpoint or None,
-        data=arguments.data or None,
-        device=arguments.device,
-        drop=_counts(arguments.drop),
-    )
+        compared = reevaluate(
+            folder,
+            cache=Path(arguments.cache).expanduser(),
+            checkpoint=arguments.checkpoint or None,
+            data=arguments.data or None,
+            device=arguments.device,
+            drop=_counts(arguments.drop),
+        )
     record, doubts, failed = compared.recorded, list(compared.doubts), []
     name = f"{record.benchmark}/{record.task} {record.label} seed {record.seed}"
     for split, scores in compared.scores.items():
@@ -104,6 +106,20 @@ def _main() -> int:
     for sentence in [*doubts, *(f"{text} measured." for text in failed)]:
         complain(sentence)
     return 1 if doubts or failed else 0
+
+
+@contextmanager
+def _edits_told_first(folder: Path) -> Iterator[None]:
+    """Let a mistake say that the run's record or config was edited, which it may come of."""
+    try:
+        yield
+    except UserError as error:
+        doubts: list[str] = []
+        with suppress(UserError):
+            read_record(folder, doubts)
+        if not doubts or doubts[0] in str(error):
+            raise
+        raise UserError(f"{doubts[0]} With it: {error}") from None
 
 
 def _counts(text: str) -> tuple[int, ...]:

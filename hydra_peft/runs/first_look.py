@@ -117,7 +117,8 @@ def check_data(config: RunConfig) -> None:
     if (train := dataset.splits.train) not in seen.splits:
         return
     check_shots(seen.splits[train], dataset.shots)
-    if config.protocol.train_split == train and not (dataset.shots or dataset.train_size):
+    whole = not (dataset.shots or dataset.train_size)
+    if config.train.epochs and config.protocol.train_split == train and whole:
         check_batches(
             seen.splits[train].count,
             config.train.batch_size,

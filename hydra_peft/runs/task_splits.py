@@ -48,7 +48,8 @@ def load_splits(
     )
     train_split = loaded.splits[protocol.train_split]
     train = config.train
-    check_batches(
-        len(train_split), train.batch_size, train.drop_last, least=config.head.least_batch
-    )
+    if train.epochs:
+        check_batches(
+            len(train_split), train.batch_size, train.drop_last, least=config.head.least_batch
+        )
     return train_split.in_memory(device), {name: loaded.splits[name] for name in scored}

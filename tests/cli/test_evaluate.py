@@ -171,6 +171,10 @@ def test_what_is_damaged_or_missing_is_told_before_torch_is_loaded(
     words = ("dataset=svhn", f"paths.data={tmp_path}")
     config.write_text(OmegaConf.to_yaml(compose_train(*words), resolve=True))
     assert "there is no folder 'svhn'" in refused()
+    write_record(read_record(folder), folder)  # seals the config too
+    config.write_text(config.read_text() + "# edited\n")
+    said = refused()
+    assert f"{config} is not the config of the run's record: edited? With it: dataset svhn" in said
     words = ("model.checkpoint=/nowhere/x.npz",)
     config.write_text(OmegaConf.to_yaml(compose_train(*words), resolve=True))
     assert "/nowhere/x.npz is not there or is not a file" in refused()
