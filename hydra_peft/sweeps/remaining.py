@@ -83,12 +83,10 @@ def _seconds(
     runs: Mapping[str, SeenRun],
     slots: int,
 ) -> float | None:
-    """Estimate the seconds of the jobs ``left`` by what others of ``jobs`` took."""
-    taken: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for job in jobs:
-        seconds = runs[job.folder].seconds
-        if seconds is not None:
-            taken[_kind(job)].append(seconds)
+    """Estimate the seconds of the jobs ``left`` by what others of ``jobs`` took; before any of a
+    kind is done, by what one that is under way takes as a whole."""
+    taken, under_way = _by_kind(jobs, runs, "seconds"), _by_kind(jobs, runs, "whole")
+    taken = {**under_way, **taken}
 
     def time(job: AnnouncedJob) -> float | None:
         going_on = runs[job.folder].eta
@@ -98,12 +96,23 @@ def _seconds(
         return median(alike) if alike else job.seconds
 
     times = [time(job) for job in left]
-    known = [seconds for seconds in times if seconds is not None]
+    known = [job.seconds for job in left if job.seconds is not None]
     known += [seconds for alike in taken.values() for seconds in alike]
     if not known:
         return None
     usual = median(known)
     return in_slots([usual if seconds is None else seconds for seconds in times], slots)
+
+
+def _by_kind(
+    jobs: Iterable[AnnouncedJob], runs: Mapping[str, SeenRun], what: str
+) -> dict[tuple[str, str], list[float]]:
+    """Return what is known of ``what``, an attribute of runs in seconds, by kind of job."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for job in jobs:
+        if (seconds := getattr(runs[job.folder], what)) is not None:
+            found[_kind(job)].append(seconds)
+    return found
 
 
 def _kind(job: AnnouncedJob) -> tuple[str, str]:

@@ -82,10 +82,18 @@ class SeenRun:
     @property
     def eta(self) -> float | None:
         """Seconds of training left, None where nothing says it."""
+        return self._seconds_after(0 if self.progress is None else self.progress.epoch)
+
+    @property
+    def whole(self) -> float | None:
+        """Seconds that training takes from its first epoch on, None where nothing says it."""
+        return self._seconds_after(0)
+
+    def _seconds_after(self, epoch: int) -> float | None:
         if self.progress is None or self.epochs is None:
             return None
         try:
-            left = (self.epochs - self.progress.epoch) * self.progress.seconds
+            left = (self.epochs - epoch) * self.progress.seconds
         except OverflowError:  # numbers that nobody trained
             return None
         return left if math.isfinite(left) and left >= 0 else None

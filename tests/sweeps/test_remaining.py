@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fabricated_runs import announce, epochs, folder_name, put
+from fabricated_runs import EPOCHS, announce, epochs, folder_name, put
 
 from hydra_peft.runs.claims import claim
 from hydra_peft.sweeps.remaining import Remaining
@@ -60,6 +60,14 @@ def test_before_the_first_has_ended_its_announcement_tells(
     announce(tmp_path, "a", STARTED, [], {"slots": slots, "jobs": jobs(4, seconds)})
     (sweep,) = remaining(tmp_path)
     assert (sweep.left, sweep.running, sweep.seconds) == (4, 0, expected)
+
+
+def test_before_the_first_has_ended_it_tells_how_long_the_others_take(tmp_path: Path) -> None:
+    announce(tmp_path, "a", STARTED, [folder_name(s) for s in range(4)])
+    epochs(put(tmp_path, "running", 0), *[2.0] * (EPOCHS - 1))  # one of EPOCHS is left
+    with claim(tmp_path, tmp_path / folder_name(0)):
+        (sweep,) = remaining(tmp_path)
+    assert sweep.seconds == 2.0 + 3 * 2.0 * EPOCHS
 
 
 def test_jobs_of_an_earlier_sweep_that_was_typed_again_are_the_later_ones(tmp_path: Path) -> None:
