@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
 import torch
+
+from hydra_peft.resident import forget_peak, peak_bytes, resident_bytes
 
 #: share of a device's memory that a pack may take
 _SHARE = 0.85
@@ -22,7 +23,8 @@ class Room:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._before = _resident()
+        forget_peak()
+        self._before = resident_bytes()
 
     def for_another(self, members: int) -> bool:
         """Whether one more run of the size of the ``members`` fits, after a pass of all of them."""
@@ -33,14 +35,9 @@ class Room:
             own = torch.cuda.memory_reserved(self._device)
             peak = torch.cuda.max_memory_reserved(self._device)
             return (total - free - own) + peak * (members + 1) / members <= _SHARE * total
-        each = (_resident() - self._before) / members
+        each = (peak_bytes() - self._before) / members
         available = _available()
         return available is None or each <= _SHARE * available
-
-
-def _resident() -> int:
-    """Return the most memory that this process has had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _available() -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import subprocess
 from functools import cache
 from importlib import metadata
@@ -13,7 +12,9 @@ from typing import Any
 
 import torch
 
+from hydra_peft import resident
 from hydra_peft.checkout import IS_CHECKOUT, ROOT
+from hydra_peft.training.allocation import return_freed_memory
 
 #: folders of files that are loaded because they are there
 LOADED = ("hydra_peft", "conf", "scripts")
@@ -90,17 +91,22 @@ def _git(*arguments: str) -> str | None:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start counting the peak memory of ``device`` anew, where torch counts it."""
+    """Start counting the peak memory of ``device`` anew.
+
+    On a CPU what earlier runs of the process freed is given back before, or it would be counted.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    else:
+        return_freed_memory()
+        resident.forget_peak()
 
 
 def peak_memory(device: torch.device) -> dict[str, Any]:
     """Return peak memory in bytes: torch's own count on a GPU, the process's on a CPU.
 
-    The process's peak includes what earlier runs of the same sweep took.
+    Either is the peak since :func:`reset_peak_memory`; only Linux lets a process reset its own.
     """
     if device.type == "cuda":
         return {"bytes": torch.cuda.max_memory_allocated(device), "of": "torch on the GPU"}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"bytes": peak * 1024, "of": "whole process"}
+    return {"bytes": resident.peak_bytes(), "of": "whole process"}

@@ -146,7 +146,8 @@ class _Run:
     def _results(self, backbone: nn.Module, interrupts: Interrupts) -> dict[str, Any]:
         """Prepare, train and score; return the results as fields of a record."""
         config, ledger = self.config, self.ledger
-        environment.reset_peak_memory(ledger.device)
+        if self.shared.member is None:  # the others of a pack have the same peak
+            environment.reset_peak_memory(ledger.device)
         if ledger.device.type == "cpu":
             keep_freed_memory()
         texts = self._texts(backbone)

@@ -1,8 +1,9 @@
-"""Allocator settings by which a CPU process keeps freed memory for activations."""
+"""The allocator of a CPU process: keep freed memory for activations, or give it back."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 
 #: of glibc's malloc.h
@@ -20,10 +21,21 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether it was set.
     """
-    if sys.platform != "linux":
-        return False
-    library = ctypes.CDLL(None)
-    if not hasattr(library, "gnu_get_libc_version"):
+    if (library := _glibc()) is None:
         return False
     kept = library.mallopt(_M_MMAP_MAX, 0) and library.mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)
     return bool(kept)
+
+
+def return_freed_memory() -> None:
+    """Give the memory that this process has freed back to the system, where glibc keeps it."""
+    gc.collect()
+    if (library := _glibc()) is not None:
+        library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "gnu_get_libc_version") else None

@@ -6,11 +6,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from hydra_peft.checkout import ROOT
+from hydra_peft.resident import forget_peak, peak_bytes, resident_bytes
 from hydra_peft.workshop.timing._models import build, training_step
 
 
@@ -42,7 +42,7 @@ class Peak:
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
-        self._before = torch.cuda.memory_allocated() if self._cuda else _status("VmRSS")
+        self._before = torch.cuda.memory_allocated() if self._cuda else resident_bytes()
         self.forget()
 
     def forget(self) -> None:
@@ -51,11 +51,11 @@ class Peak:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
         else:
-            Path("/proc/self/clear_refs").write_text("5")
+            forget_peak()
 
     def bytes(self) -> float:
         """Return the peak since then."""
-        after = torch.cuda.max_memory_allocated() if self._cuda else _status("VmHWM")
+        after = torch.cuda.max_memory_allocated() if self._cuda else peak_bytes()
         return float(after - self._before)
 
 
@@ -63,14 +63,6 @@ def _measure(title: str, architecture: str, batch_size: int, precision: str) -> 
     cpu = torch.device("cpu")
     model = build(title, architecture, cpu)
     return peak_of_step(training_step(model, batch_size, cpu, precision), cpu)
-
-
-def _status(field: str) -> int:
-    """Return a figure of the process's own memory in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError(f"/proc/self/status has no {field}")
 
 
 if __name__ == "__main__":
