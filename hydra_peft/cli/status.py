@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import sys
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from hydra_peft.checkout import RUNS
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
-from hydra_peft.cli.terminal import aligned, clean, fitted
+from hydra_peft.cli.terminal import aligned, clean, fitted, width
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps.announced import MAX_SECONDS
 from hydra_peft.sweeps.durations import duration
@@ -35,6 +36,10 @@ python scripts/status.py [watch=true] [every=2] [all=true] [runs=<folder>]
 
 HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 LONGEST_PAUSE = 24 * 3600
+#: columns of tables that a narrow terminal has no room for, those first that are missed least
+_SPARE = ("on", "id", "examples/s", "loss", "seed", "method")
+#: what of a last, long cell is worth showing
+_LAST = 20
 #: so many waiting jobs, and so many warnings, are listed where not all are asked for
 FIRST = 10
 
@@ -103,24 +108,37 @@ def lines(snapshot: Snapshot, *, everything: bool, columns: int | None) -> list[
         everything: list runs that are done, every waiting job and every warning too.
         columns: cut lines to this width; None cuts none.
     """
-    text = [_counts("", snapshot.counts())]
+    text = _parted(_counts("", snapshot.counts()), columns)
     searched = snapshot.counts(searching=True)
     if any(searched.values()):
-        text.append(_counts("search: ", searched))
+        text += _parted(_counts("search: ", searched), columns)
     shown = FIRST if not everything else max(len(snapshot.runs), len(snapshot.warnings))
-    text += [_sweep(sweep, datetime.now()) for sweep in snapshot.sweeps[:shown]]
+    for sweep in snapshot.sweeps[:shown]:
+        text += _parted(_sweep(sweep, datetime.now()), columns)
     text += _more(len(snapshot.sweeps) - shown, "  and {} more sweeps")
     text += [f"warning: {clean(sentence)}" for sentence in snapshot.warnings[:shown]]
     text += _more(len(snapshot.warnings) - shown, "  and {} more warnings")
-    text += _section("running", _running(snapshot.of("running")))
-    text += _section("failed", _failed(snapshot.of("failed", "diverged")))
-    text += _section("to resume", _to_resume(snapshot.of("to resume")))
+    text += _section("running", _running(snapshot.of("running")), columns)
+    text += _section("failed", _failed(snapshot.of("failed", "diverged")), columns)
+    text += _section("to resume", _to_resume(snapshot.of("to resume")), columns)
     waiting = snapshot.of("waiting")
-    text += _section("waiting", _waiting(waiting[:shown]))
+    text += _section("waiting", _waiting(waiting[:shown]), columns)
     text += _more(len(waiting) - shown, "  and {} more")
     if everything:
-        text += _section("done", _done(snapshot.of("done")))
+        text += _section("done", _done(snapshot.of("done")), columns)
     return [fitted(line, columns) for line in text]
+
+
+def _parted(line: str, columns: int | None) -> list[str]:
+    """Return ``line`` in as many lines as ``columns`` ask for, broken after commas and colons."""
+    first, *parts = re.split("(?<=[,:]) ", line)
+    found = [first]
+    for part in parts:
+        if columns is None or width(f"{found[-1]} {part}") <= columns:
+            found[-1] += f" {part}"
+        else:
+            found.append(f"  {part}")
+    return [*(line.rstrip(",") for line in found[:-1]), found[-1]]
 
 
 def _counts(title: str, counts: dict[str, int]) -> str:
@@ -152,11 +170,24 @@ def _more(count: int, sentence: str) -> list[str]:
 Rows = list[tuple[str, ...]]
 
 
-def _section(title: str, rows: Rows) -> list[str]:
-    """Return a table under its title; ``rows`` begin with the header."""
+def _section(title: str, rows: Rows, columns: int | None) -> list[str]:
+    """Return a table under its title; ``rows`` begin with the header.
+
+    Columns that have no room in ``columns`` are left out whole, as far as they can be spared.
+    """
     if len(rows) < 2:
         return []
+    spare = [name for name in _SPARE if name in rows[0]]
+    while columns is not None and spare and _needs(rows) > columns:
+        place = rows[0].index(spare.pop(0))
+        rows = [row[:place] + row[place + 1 :] for row in rows]
     return ["", title, *(f"  {line}" for line in aligned(rows[0], rows[1:]))]
+
+
+def _needs(rows: Rows) -> int:
+    """Return the columns of a terminal that a table needs; of a long last cell some are enough."""
+    short = [(*row[:-1], clean(row[-1])[:_LAST]) for row in rows]
+    return 2 + max(width(line) for line in aligned(short[0], short[1:]))
 
 
 def _running(runs: Sequence[SeenRun]) -> Rows:

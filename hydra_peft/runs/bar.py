@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from threading import current_thread, main_thread
-from typing import Any, TextIO
+from typing import TextIO
 
 from tqdm import tqdm
+from tqdm.utils import disp_len
 
 from hydra_peft.training.progress import EpochRecord
 
@@ -15,14 +17,44 @@ from hydra_peft.training.progress import EpochRecord
 _CELLS = 8
 #: a title cut to less says nothing
 _TITLE = 12
-_FORMAT = "{desc} |{bar}| {remaining} left{postfix}"
+#: characters of the usual time left: the title does not move when it becomes known
+_TIME = len("00:00 left")
+
+
+class _Line(tqdm):  # type: ignore[type-arg]
+    """A line of whole pieces: where there is no room for all, the least important ones are left
+    out first, which are the bar, the title, and the last of the values; the time left stays."""
+
+    values: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        told = self.format_dict
+        columns = told["ncols"] or shutil.get_terminal_size().columns
+
+        def drawn(form: str, title: str = "", rest: str = "") -> str:
+            return str(
+                self.format_meter(
+                    **{**told, "bar_format": form, "ncols": columns, "prefix": title}, rest=rest
+                )
+            )
+
+        left = drawn("{remaining} left")
+        rest = ", ".join((left, *self.values))
+        taken = disp_len(rest) + max(_TIME - len(left), 0)
+        for form, others in (("{desc} |{bar}| {rest}", len(" || ") + _CELLS), ("{desc} {rest}", 1)):
+            room = columns - taken - others
+            if room >= min(_TITLE, disp_len(self.desc)):
+                return drawn(form, _shortened(self.desc, room), rest)
+        pieces = [", ".join((left, *self.values[:count])) for count in range(len(self.values) + 1)]
+        pieces = ["", left.removesuffix(" left"), *pieces]
+        return next(text for text in reversed(pieces) if disp_len(text) <= columns)
 
 
 class ProgressBar:
     """Shows how far a training is; nothing where ``file`` is no terminal.
 
     The bar takes what the texts leave of the line. Where that is not enough the title is shortened
-    in its middle, since it is known, and what changes is not.
+    in its middle, since it is known, and what changes is not; then whole pieces are left out.
 
     Args:
         title: what is trained.
@@ -44,8 +76,8 @@ class ProgressBar:
         columns: int | None = None,
     ) -> None:
         file = file or sys.stderr
-        self._title, self._columns, self._of = title, columns, of
-        self._bar: tqdm[Any] = tqdm(
+        self._of = of
+        self._bar = _Line(
             total=steps,
             initial=done,
             desc=title,
@@ -53,11 +85,9 @@ class ProgressBar:
             leave=False,
             # Bars of several runs in threads would overwrite each other.
             disable=not file.isatty() or current_thread() is not main_thread(),
-            bar_format=_FORMAT,
             ncols=columns,
             dynamic_ncols=columns is None,
         )
-        self._show("")
 
     def step(self) -> None:
         """Move by one step."""
@@ -65,26 +95,26 @@ class ProgressBar:
 
     def epoch(self, record: EpochRecord, epochs: int) -> None:
         """Show what the last of ``epochs`` epochs gave."""
-        self._show(
-            f"epoch {record.epoch}/{epochs}, loss {record.loss:.3g}, "
-            f"{record.images_per_second:.0f} {self._of}/s"
+        self._bar.values = (
+            f"epoch {record.epoch}/{epochs}",
+            f"loss {record.loss:.3g}",
+            f"{record.images_per_second:.0f} {self._of}/s",
         )
+        self._bar.refresh()
 
     def close(self) -> None:
         """Take the bar away."""
         self._bar.close()
 
-    def _show(self, values: str) -> None:
-        columns = self._columns or shutil.get_terminal_size().columns
-        others = len(" ||  left, 00:00") + len(values) + _CELLS
-        self._bar.set_description_str(_shortened(self._title, columns - others), refresh=False)
-        self._bar.set_postfix_str(values)
-
 
 def _shortened(text: str, length: int) -> str:
-    """Return ``text``, with an ellipsis in its middle where it is longer than ``length``."""
-    length = max(length, _TITLE)
-    if len(text) <= length:
+    """Return ``text``, with an ellipsis in its middle where it is wider than ``length``."""
+    if disp_len(text) <= length:
         return text
-    end = (length - 1) * 2 // 3
-    return f"{text[: length - 1 - end]}…{text[-end:]}"
+    room = length
+    while True:
+        end = (room - 1) * 2 // 3
+        short = f"{text[: room - 1 - end]}…{text[len(text) - end :]}"
+        if disp_len(short) <= length:  # characters may be two columns wide
+            return short
+        room -= 1

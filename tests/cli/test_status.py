@@ -56,6 +56,24 @@ def section(printed: str, title: str) -> list[list[str]]:
     return [re.split(r" {2,}", line.strip()) for line in lines]
 
 
+@pytest.mark.parametrize("columns", [30, 40, 60, 80])
+def test_a_narrow_terminal_loses_whole_columns_and_no_state(runs: Path, columns: int) -> None:
+    with claim(runs, runs / folder_name(7)):
+        snapshot = Survey(runs).look()
+    text = status.lines(snapshot, everything=False, columns=columns)
+    head = text[: text.index("")]
+    assert max(map(width, text)) <= columns
+    assert not any(line.endswith((",", "…")) for line in head)
+    said = "".join(head).replace(" ", "").replace(",", "")
+    whole = status.lines(snapshot, everything=False, columns=None)
+    whole_head = "".join(whole[: whole.index("")])
+    # when the sweep ends may be another minute by now
+    assert said[:-16] == whole_head.replace(" ", "").replace(",", "")[:-16]
+    (header, row) = section("\n".join(text), "running")
+    assert header[-1] == "ETA"
+    assert row[-1] == "0:18:00"
+
+
 def test_a_sweep_says_how_long_it_takes_and_when_it_ends(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

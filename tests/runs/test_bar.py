@@ -6,6 +6,7 @@ import io
 import re
 
 import pytest
+from tqdm import tqdm
 
 from hydra_peft.runs.bar import ProgressBar
 from hydra_peft.training.progress import EpochRecord
@@ -52,3 +53,41 @@ def test_nothing_is_shown_where_there_is_no_terminal() -> None:
     bar.epoch(EpochRecord(1, 0.5, 50.0, 1e-3, 1.0, 100.0), 1)
     bar.close()
     assert file.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("columns", "before", "after"),
+    [
+        (5, "00:01", "00:01"),
+        (10, "00:01 left", "00:01 left"),
+        (20, "00:01 left", "00:01 left"),
+        (30, "mini/d…hydra seed 0 00:01 left", "00:01 left, epoch 100/1000"),
+        (
+            40,
+            "mini/d…ydra seed 0 |####    | 00:01 left",
+            "00:01 left, epoch 100/1000, loss 0.123",
+        ),
+        (
+            60,
+            "mini/digits hydra seed 0 |###########           | 00:01 left",
+            "00:01 left, epoch 100/1000, loss 0.123, 12346 texts/s",
+        ),
+        (
+            70,
+            "mini/digits hydra seed 0 |################                | 00:01 left",
+            "mini/…dra seed 0 00:01 left, epoch 100/1000, loss 0.123, 12346 texts/s",
+        ),
+    ],
+)
+def test_what_has_no_room_is_left_out_whole(
+    columns: int, before: str, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    bar = ProgressBar("mini/digits hydra seed 0", 400, of="texts", file=terminal, columns=columns)
+    monkeypatch.setattr(tqdm, "format_interval", lambda _: "00:01")
+    bar._bar.update(200)
+    bar._bar.refresh()
+    assert shown(terminal) == before
+    bar.epoch(EpochRecord(100, 0.12345, 98.0, 1e-3, 1.0, 12345.6), 1000)
+    assert shown(terminal) == after
+    bar.close()
