@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra_peft.cards import check_card
 from hydra_peft.checkout import RESULTS
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import FAILED, complain, guarded
@@ -104,6 +105,7 @@ def _main() -> int:
     check_writable(folder, "out")
     if arguments.out:
         check_output(Path(arguments.out).expanduser(), "out")
+    check_card(arguments.device)
     from hydra_peft.training.devices import resolve_device
     from hydra_peft.workshop.timing._machine import short_name
     from hydra_peft.workshop.timing._report import measure

@@ -7,6 +7,7 @@ tells of nothing before the last job has ended. So its settings are used and its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ NAMES = ("slurm", "submitit_", "ray")
 NEEDED = (
     "{0} needs hydra-submitit-launcher, which is not installed: pip install 'hydra-peft[slurm]'."
 )
+#: keys that nothing but a sweep reads
+_OF_SWEEPS = re.compile(r"[+~]*(?:hydra[./](?:sweeper|launcher|sweep)|launcher)\b(?=[.=@])")
 _PLUGIN = "hydra_plugins.hydra_submitit_launcher"
 
 
@@ -33,10 +36,12 @@ def is_submitit(launcher: Launcher | None) -> bool:
 
 
 def check_single() -> None:
-    """Check that a run outside of a sweep was not meant for a cluster.
+    """Check that a run outside of a sweep was asked for nothing that a sweep alone has.
+
+    What a preset has of it is for who adds ``-m``.
 
     Raises:
-        UserError: it was; it would run on this machine.
+        UserError: it was; it would run on this machine, and once.
     """
     launcher = str(HydraConfig.get().runtime.choices.get("hydra/launcher"))
     if launcher.startswith(NAMES):
@@ -44,6 +49,13 @@ def check_single() -> None:
             f"hydra/launcher={launcher} is for sweeps, and this run would run here: add -m, which "
             "makes it a sweep of one."
         )
+    typed = HydraConfig.get().overrides
+    for word in (*typed.hydra, *typed.task):
+        if _OF_SWEEPS.match(word):
+            raise UserError(
+                f"'{word}' is for sweeps, and does nothing for a run by itself: add -m, which "
+                "makes it a sweep, or leave it out."
+            )
 
 
 def check_for_nodes(found: Iterable[Composition]) -> None:

@@ -189,19 +189,19 @@ def compositions(
     return [composer.compose(job) for job in jobs]
 
 
-def looked_at_first(found: Sequence[Composition]) -> list[Composition]:
+def looked_at_first(found: Sequence[Composition], *, elsewhere: bool = False) -> list[Composition]:
     """Return ``found``; a job that needs what is not there says so, and is no more than that.
 
     See :func:`hydra_peft.runs.first_look.look_first`.
     """
-    return [_looked_at(composition) for composition in found]
+    return [_looked_at(composition, elsewhere) for composition in found]
 
 
-def _looked_at(composition: Composition) -> Composition:
+def _looked_at(composition: Composition, elsewhere: bool) -> Composition:
     if composition.config is None:
         return composition
     try:
-        look_first(composition.config)
+        look_first(composition.config, elsewhere=elsewhere)
     except UserError as error:
         return Composition(composition.job, None, str(error))
     return composition

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra_peft.cards import check_card
 from hydra_peft.checkout import CACHE
 from hydra_peft.cli.arguments import Device, parse_arguments
 from hydra_peft.cli.guard import complain, guarded
@@ -70,6 +71,7 @@ def main() -> int:
 def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     folder = Path(arguments.run).expanduser()
+    check_card(arguments.device)
     with _edits_told_first(folder):
         _look_first(folder, arguments)
         from hydra_peft.runs.rebuild import reevaluate

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.cards import check_card
 from hydra_peft.cli.arguments import Device, parse_arguments
 from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.cli.output_files import check_output
@@ -80,6 +81,7 @@ def main() -> int:
 def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     folder, output = Path(arguments.run).expanduser(), Path(arguments.output).expanduser()
+    check_card(arguments.device)
     check_run_folder(folder)
     _check_kind(folder, arguments)
     files = find_images(arguments.images) if arguments.images is not None else []

@@ -142,7 +142,7 @@ class Sweeps(Sweeper):
         if elsewhere:
             check_for_nodes(found)
         dry_run = self._is_dry([one.config for one in found])
-        found = looked_at_first(self._without_waiting(found))
+        found = looked_at_first(self._without_waiting(found), elsewhere=elsewhere)
         if not dry_run:
             refuse([c for c in found if c.config is None])
         from hydra_peft.sweeps.plan import plan  # here, since it loads torch

@@ -20,6 +20,7 @@ from hydra_peft.backbones.text_files import (
 )
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.backbones.weight_files import check_weights_exist
+from hydra_peft.cards import check_card
 from hydra_peft.config.grid import used
 from hydra_peft.config.schema import (
     DatasetConfig,
@@ -42,16 +43,21 @@ from hydra_peft.runs.starting import check_start
 WIDEST = 16_384
 
 
-def look_first(config: RunConfig) -> None:
+def look_first(config: RunConfig, *, elsewhere: bool = False) -> None:
     """Check what makes a run impossible and can be seen without torch.
+
+    Args:
+        elsewhere: the run is done on another machine, whose devices are not known here.
 
     Raises:
         UserError: weights or data that are not there, classes that the data has not, a folder of
             runs or a cache that cannot be written to, a rank that no layer has room for, a target
             that no layer has the name of, an adapter to start from that does not fit, or a package
-            that is needed and missing.
+            that is needed and missing; a device that this machine has not, or epochs that the
+            training does not come to.
     """
     check_search(config.protocol)
+    check_epochs(config)
     for tracker in config.logger.values():
         tracker.check()
     for method, where in _methods(config):
@@ -65,6 +71,7 @@ def look_first(config: RunConfig) -> None:
     check_texts(config)
     check_data(config)
     if not _may_be_done(config):
+        check_card("" if elsewhere else config.device)
         check_writable(Path(config.paths.runs))
         if not os.path.isdir(config.paths.cache):  # one that is there may hold all that is needed
             check_writable(Path(config.paths.cache), "paths.cache")
@@ -80,6 +87,24 @@ def _methods(config: RunConfig) -> Iterator[tuple[Method, str]]:
             for place, value in enumerate(values):
                 method = dataclasses.replace(config.method, **{name: value})
                 yield method, f"protocol.grid.{key}[{place}]:"
+
+
+def check_epochs(config: RunConfig) -> None:
+    """Check that the training comes to the epoch after which it is asked to change.
+
+    What the protocol says of it holds for any number of epochs, and what tuning chooses is its own.
+
+    Raises:
+        UserError: it does not.
+    """
+    train = config.train
+    if config.protocol.tune or train.eval_after in (None, config.protocol.fills.eval_after):
+        return
+    if 0 < train.epochs <= train.eval_after:
+        raise UserError(
+            f"train.eval_after={train.eval_after} changes nothing in a training of "
+            f"train.epochs={train.epochs}: set it below them, or to null for never."
+        )
 
 
 def check_texts(config: RunConfig) -> None:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
+from hydra_peft.cards import NONE_FOUND
 from hydra_peft.errors import UserError
 
 
@@ -20,7 +21,7 @@ def resolve_device(name: str) -> torch.device:
         raise UserError(f"device={name} is not allowed: it must be auto, cpu or cuda.")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise UserError("device=cuda, but torch finds no CUDA device here: set device=cpu or auto.")
+        raise UserError(NONE_FOUND)
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 

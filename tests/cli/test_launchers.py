@@ -34,6 +34,44 @@ def test_mistakes_are_one_sentence_and_start_nothing(
 
 
 @pytest.mark.parametrize(
+    "word",
+    [
+        *("hydra/launcher=local", "hydra/sweeper=basic", "hydra.sweeper.max_batch_size=2"),
+        *("+hydra.sweeper.params.seed='0,1'", "+hydra.launcher.x=1", "hydra.sweep.dir=x"),
+        "launcher.gpus=[0]",
+    ],
+)
+def test_a_run_by_itself_is_asked_for_nothing_of_a_sweep(
+    cli: Cli, tmp_path: Path, word: str
+) -> None:
+    code, out, err = cli(word, "sweep.dry_run=true")
+    assert (code, out) == (2, "")
+    assert f"'{word}' is for sweeps, and does nothing for a run by itself: add -m" in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["+experiment=own"],
+        ["-m", "launcher.cpu_slots=1"],
+        ["hydra.mode=MULTIRUN", "hydra.sweeper.max_batch_size=2"],
+    ],
+)
+def test_what_a_preset_or_a_sweep_has_of_it_is_fine(
+    cli: Cli, tmp_path: Path, words: list[str]
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "own.yaml").write_text(
+        "# @package _global_\nlauncher: {cpu_slots: 1}\n"
+        "hydra: {sweeper: {params: {seed: '0,1'}}, sweep: {dir: x}}\n"
+    )
+    code, out, err = cli(f"--config-dir={tmp_path}", *words, "method=linear", "sweep.dry_run=true")
+    assert (code, err) == (0, "")
+    assert out
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["-m"], "jobs for a cluster are planned here, where nobody can see what its nodes have"),

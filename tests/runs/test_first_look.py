@@ -70,6 +70,9 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["dataset.source=minni"], "dataset.source 'minni' is unknown (did you mean 'mini'?)"),
         (["train.batch_size=2000", "train.drop_last=true"],
          "train.drop_last=true leaves no batch of 1000 training examples: lower it, or set"),
+        (["train.eval_after=99", "train.epochs=3"],
+         "train.eval_after=99 changes nothing in a training of train.epochs=3: set it below"),
+        (["train.eval_after=3", "train.epochs=3"], "train.eval_after=3 changes nothing"),
         (["paths.cache=/proc/x"],
          "cannot write at /proc: permission denied; let it be written to, or set "
          "paths.cache to another folder. What"),
@@ -96,6 +99,11 @@ def test_what_may_work_is_left_alone(config: Callable[..., RunConfig], tmp_path:
         ["method=ssf", "method.targets=[norm1]"],
         ["model.pretrained=false"],
         ["train.batch_size=1000", "train.drop_last=true"],
+        ["train.epochs=3", "train.eval_after=2"],
+        ["train.epochs=0", "train.eval_after=2"],
+        # the protocol's: who trains less has not asked for it
+        ["train.epochs=1", "scheduler.warmup_epochs=0", "protocol.fills.eval_after=1"],
+        ["protocol.tune=true", "train.epochs=3", "train.eval_after=9"],
         partial,
     ):
         look_first(config(*words))
