@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from hydra_peft.errors import UserError
+from hydra_peft.links import leads_nowhere
 from hydra_peft.plain_text import quoted, shortened
 
 _REASONS = {
@@ -23,7 +24,7 @@ _REASONS = {
     errno.EEXIST: "there is a file of that name",
     errno.ENOENT: "no such folder",
     errno.ENAMETOOLONG: "the name is too long",
-    errno.ELOOP: "too many links",
+    errno.ELOOP: "links there lead to each other",
     errno.EIO: "the disk reports an error",
 }
 
@@ -123,9 +124,7 @@ def _leads_nowhere(error: OSError) -> str | None:
     None of other errors.
     """
     name = error.filename
-    if error.errno != errno.EEXIST or not name or os.path.exists(name):
-        return None
-    return f"a link to {os.path.realpath(name)}, which is not there"
+    return leads_nowhere(name) if error.errno == errno.EEXIST and name else None
 
 
 def check_writable(folder: Path, key: str = "paths.runs") -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hydra_peft.errors import UserError
+from hydra_peft.links import leads_nowhere, missing
 from hydra_peft.plain_text import shortened
 
 #: no json file of this project comes near it; a larger one is not ours
@@ -198,10 +199,13 @@ def open_regular(path: Path, *, links: bool = False) -> BinaryIO:
     except FileNotFoundError:
         raise
     except OSError as error:
-        if error.errno == errno.ELOOP and path.is_symlink():
+        if error.errno == errno.ELOOP and path.is_symlink() and not links:
             raise UserError(
                 f"{path} is a link, which may lead to anything: put the file itself there."
             ) from None
+        if error.errno == errno.ELOOP:
+            what = f"it is {leads}" if (leads := leads_nowhere(path)) else missing(path)
+            raise UserError(f"cannot read {path}: {what}.") from None
         if error.errno == errno.ENXIO:
             raise UserError(no_ordinary_file(path)) from None
         raise UserError(f"cannot read {path}: {error.strerror or error}.") from None

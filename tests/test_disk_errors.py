@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from hydra_peft.disk_errors import disk_sentence, may_pass, reading_sentence, takes_no_more
+from hydra_peft.disk_errors import (
+    check_writable,
+    disk_sentence,
+    may_pass,
+    reading_sentence,
+    takes_no_more,
+)
+from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
 
 
@@ -76,6 +83,9 @@ def test_a_link_to_nowhere_is_named_with_where_it_leads(tmp_path: Path) -> None:
     assert sentence is not None
     assert f"{tmp_path}/scratch: it is a link to {tmp_path}/purged, which is not there" in sentence
     assert not may_pass(caught.value)
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(UserError, match=r"circle: it is one of links that lead to each other"):
+        check_writable(tmp_path / "circle" / "runs")
 
 
 def test_what_may_not_be_read_is_told_from_what_may_not_be_written(

@@ -33,6 +33,7 @@ from hydra_peft.disk_errors import disk_reason, remedy
 from hydra_peft.errors import UserError, placed
 from hydra_peft.files import named_path, read_json, write_json
 from hydra_peft.hub import local_folder
+from hydra_peft.links import missing
 from hydra_peft.methods import build_method, is_own
 from hydra_peft.methods._base import Method
 from hydra_peft.plain_text import quoted
@@ -260,9 +261,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not os.path.lexists(path):
         is_folder, is_there = os.path.isdir(path.parent), os.path.lexists(path.parent)
         what = f"has no {CONFIG}" if is_folder else "is no folder" if is_there else "is not there"
-        raise UserError(
-            f"{path.parent} {what}: give a folder that save_adapter wrote, or that of a run."
-        )
+        said = missing(path.parent, what)
+        raise UserError(f"{said}: give a folder that save_adapter wrote, or that of a run.")
     config = read_json(path, links=True)  # hubs keep what they fetched behind links
     if config.get("format") != FORMAT:
         raise UserError(

@@ -37,6 +37,7 @@ from hydra_peft.data.tokenizer import FILE as TOKENIZER
 from hydra_peft.data.tokenizer import Tokenizer, tokenizer_file
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path
+from hydra_peft.links import missing
 from hydra_peft.memo import memo
 
 #: backbones kept in memory at once; a sweep over more loads them in turn
@@ -248,7 +249,7 @@ def _load_file(
 ) -> None:
     if not os.path.isfile(file):
         raise UserError(
-            missing_weights(f"{file} is not there or is not a file", architecture, remedy)
+            missing_weights(missing(file, "is not there or is not a file"), architecture, remedy)
         )
     if isinstance(model, TextEncoder):
         model.check_described(file)

@@ -9,6 +9,7 @@ from hydra_peft.backbones.transformers_folder import weights_in
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path, read_json
+from hydra_peft.links import missing
 from hydra_peft.plain_text import shortened
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -43,7 +44,7 @@ def check_weights_exist(architecture: str, checkpoint: str | None, remedy: str |
         return
     if not os.path.isfile(file):
         raise UserError(
-            missing_weights(f"{file} is not there or is not a file", architecture, remedy)
+            missing_weights(missing(file, "is not there or is not a file"), architecture, remedy)
         )
     check_suffix(file)
 

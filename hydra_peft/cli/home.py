@@ -6,10 +6,16 @@ Shells leave both alone there, and Hydra does not understand them.
 from __future__ import annotations
 
 import os
+import re
 
 from hydra_peft.config.quoting import override_value
+from hydra_peft.errors import UserError
 
 PATH_KEYS = ("model.checkpoint", "paths.runs", "paths.cache", "paths.data", "init_from")
+
+
+#: what a shell would have put a value in the place of; with braces it is for Hydra
+_VARIABLE = re.compile(r"[\"']?\$(\w+)(?=/|$)")
 
 
 def expand_home(word: str) -> str:
@@ -17,6 +23,9 @@ def expand_home(word: str) -> str:
 
     A path with a ``=`` in it comes in quotes. Other words come back as they are; of several paths
     with commas, as in a sweep, each is looked at.
+
+    Raises:
+        UserError: a path starts with an environment variable, as in ``$HOME/runs``.
     """
     key, equals, value = word.partition("=")
     if not equals or key.lstrip("+") not in PATH_KEYS:
@@ -26,6 +35,11 @@ def expand_home(word: str) -> str:
 
 def _expanded(path: str) -> str:
     mark = path[:1]
+    if (variable := _VARIABLE.match(path)) and variable[1] in os.environ:
+        raise UserError(
+            f"'{path}' begins with a variable, which a shell leaves as it is in single quotes: "
+            f"write the value in double quotes, or the variable as '${{oc.env:{variable[1]}}}'."
+        )
     bare = path[1:-1] if mark in ("'", '"') and len(path) > 1 and path.endswith(mark) else path
     if bare == "~" or bare.startswith("~/"):
         return override_value(os.path.expanduser(bare))

@@ -18,6 +18,7 @@ from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.terminal import aligned, clean, fitted, width
 from hydra_peft.errors import UserError
+from hydra_peft.links import missing
 from hydra_peft.sweeps.announced import MAX_SECONDS
 from hydra_peft.sweeps.durations import duration
 from hydra_peft.sweeps.remaining import Remaining
@@ -65,7 +66,8 @@ def _main() -> int:
     if settings.every > LONGEST_PAUSE:
         raise UserError(f"every={settings.every} is not allowed: at most {LONGEST_PAUSE} seconds.")
     if not runs.is_dir():
-        raise UserError(f"{runs} is not a folder: train something first, or give runs=<folder>.")
+        said = missing(runs, "is not a folder")
+        raise UserError(f"{said}: train something first, or give runs=<folder>.")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # names may have what the terminal has not
     survey = Survey(runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -41,6 +42,8 @@ def unresolved(error: Exception, key: str = "") -> str | None:
     if "Recursive interpolation" in reason:
         return f"{named} points to itself: give it a value."
     missing = re.fullmatch(r"Interpolation key '([\w.]+)' not found", reason)
+    if isinstance(error, InterpolationKeyError) and missing and missing[1] in os.environ:
+        return left_to_us(missing[1])
     if isinstance(error, InterpolationKeyError) and missing:
         by_task = re.fullmatch(r"dataset\.recipe\.by_task\.\w+\.(.+)", missing[1])
         if by_task:  # as the releases of protocol=released have, and ELEVATER's recipe
@@ -51,7 +54,7 @@ def unresolved(error: Exception, key: str = "") -> str | None:
             )
         return (
             f"{named} points to something that is not there: no yaml has a value for {missing[1]}; "
-            f"write it into the one that lacks it, or give {named} a value of its own."
+            f"write it into the one that lacks it, or give the key a value of its own."
         )
     role = ROLE.search(reason)
     if role and "is not a container" in reason:
@@ -62,6 +65,14 @@ def unresolved(error: Exception, key: str = "") -> str | None:
     if isinstance(error, InterpolationKeyError | InterpolationResolutionError):
         return f"{named} points to something that is not there: {reason}."
     return None
+
+
+def left_to_us(variable: str) -> str:
+    """Return the sentence on an environment variable that a shell has not put in its place."""
+    return (
+        f"no key is called {variable}, and a shell leaves ${{{variable}}} as it is in single "
+        f"quotes: write the value in double quotes, or the variable as '${{oc.env:{variable}}}'."
+    )
 
 
 def check_roles(key: str, written: dict[str, Any], values: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from hydra_peft.data.own_data import (
     listed_files,
 )
 from hydra_peft.errors import UserError
+from hydra_peft.links import missing
 
 LINEAGE = "folder"
 
@@ -32,8 +33,8 @@ def read_folder(root: Path) -> OwnData:
     """
     if not root.is_dir():
         raise UserError(
-            f"dataset.root={root} is no folder: it must be the folder of your images, of an "
-            "earlier run where they were then (a link will do)."
+            f"dataset.root={missing(root, 'is no folder')}: it must be the folder of your images, "
+            "of an earlier run where they were then (a link will do)."
         )
     splits = _splits(root)
     found = {name: _classes(folder) for name, folder in splits.items()}

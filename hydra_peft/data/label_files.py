@@ -18,6 +18,7 @@ from hydra_peft.data.list_files import MAX_BYTES, ImageList, text_of
 from hydra_peft.data.own_data import NO_LABEL, SPLIT_NAMES, OwnData, is_image, listed_files
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.files import no_ordinary_file
+from hydra_peft.links import leads_nowhere
 from hydra_peft.plain_text import shortened
 
 LINEAGE = "csv"
@@ -207,8 +208,8 @@ def _path(text: str, folder: Path, where: str) -> str:
 
 def _near(file: Path) -> str:
     """Return what stands in the place of ``file``, or what is there by almost that name."""
-    if os.path.islink(file):
-        return f": it is a link to {os.path.realpath(file)}, which is not there"
+    if found := leads_nowhere(file):
+        return f": it is {found}"
     try:
         names = os.listdir(file.parent)
     except OSError:

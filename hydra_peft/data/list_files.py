@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
 from hydra_peft.files import no_ordinary_file
+from hydra_peft.links import in_the_way
 
 if TYPE_CHECKING:  # its package imports this module
     from hydra_peft.data.sources._request import DataRequest
@@ -148,8 +149,10 @@ def task_folder(request: DataRequest) -> Path:
             f"dataset {request.name}: {root} is the folder of a task itself: set paths.data to "
             "the folder above it, in which the task's folder has the task's name."
         )
+    links = filter(None, (in_the_way(place / names[0]) for place in places))
+    said = next(links, f"there is no folder '{names[0]}' below {places[0]} or {root}")
     raise UserError(
-        f"dataset {request.name}: there is no folder '{names[0]}' below {places[0]} or {root}; "
+        f"dataset {request.name}: {said}; "
         f"unpack a prepared {benchmark} archive there or set paths.data=<its folder>, or make "
         f"it with python scripts/prepare_data.py {benchmark} task={request.name} "
         "source=<original files> (docs/data.md)."

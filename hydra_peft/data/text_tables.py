@@ -15,6 +15,7 @@ from typing import Any
 
 from hydra_peft.data.tables_package import loading
 from hydra_peft.errors import UserError
+from hydra_peft.links import missing
 from hydra_peft.optional import optional_package
 
 SUFFIXES = (".tsv", ".csv", ".jsonl", ".parquet")
@@ -34,7 +35,7 @@ def read_columns(file: Path, wanted: Sequence[str] | None = None) -> dict[str, l
             rows differ in length.
     """
     if not os.path.isfile(file):
-        raise UserError(f"{file} is not there or is not a file.")
+        raise UserError(f"{missing(file, 'is not there or is not a file')}.")
     if file.suffix not in SUFFIXES:
         raise UserError(f"{file} is no table of texts: expected {', '.join(SUFFIXES)}.")
     if file.suffix == ".parquet":

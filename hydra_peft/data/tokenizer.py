@@ -15,6 +15,7 @@ import torch
 from hydra_peft.data.split import Ragged, Texts
 from hydra_peft.errors import UserError
 from hydra_peft.files import sha256_of
+from hydra_peft.links import missing
 from hydra_peft.optional import optional_package
 from hydra_peft.plain_text import shortened
 
@@ -182,7 +183,8 @@ def tokenizer_file(path: Path) -> Path:
     if os.path.isfile(file):
         return file
     raise UserError(
-        f"{file} is not there or is not a file, and texts need a tokenizer: save it with "
+        f"{missing(file, 'is not there or is not a file')}, and"
+        " texts need a tokenizer: save it with "
         "transformers (AutoTokenizer.from_pretrained(...).save_pretrained(<folder>)), and set "
         "model.tokenizer=<folder> where it does not lie beside the weights."
     )

@@ -21,7 +21,7 @@ _TITLE = 12
 _TIME = len("00:00 left")
 
 
-class _Line(tqdm):  # type: ignore[type-arg]
+class _Line(tqdm):
     """A line of whole pieces: where there is no room for all, the least important ones are left
     out first, which are the bar, the title, and the last of the values; the time left stays."""
 
@@ -32,11 +32,8 @@ class _Line(tqdm):  # type: ignore[type-arg]
         columns = told["ncols"] or shutil.get_terminal_size().columns
 
         def drawn(form: str, title: str = "", rest: str = "") -> str:
-            return str(
-                self.format_meter(
-                    **{**told, "bar_format": form, "ncols": columns, "prefix": title}, rest=rest
-                )
-            )
+            own = {"bar_format": form, "ncols": columns, "prefix": title, "rest": rest}
+            return str(self.format_meter(**{**told, **own}))
 
         left = drawn("{remaining} left")
         rest = ", ".join((left, *self.values))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra_peft.errors import UserError
+from hydra_peft.links import missing
 from hydra_peft.runs.folder import ADAPTER, find_runs
 from hydra_peft.runs.record import Record, read_record
 
@@ -72,11 +73,12 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
     warnings: list[str] = []
     folders = find_runs(runs, warnings) if runs.is_dir() else []
     if not folders:
-        reason = "holds no run" if runs.is_dir() else "is not a folder"
+        said = f"{runs} holds no run" if runs.is_dir() else missing(runs, "is not a folder")
         first = "train something first"
         if warnings:  # what is in there is not known
-            reason, first = "holds no run that you may read", "let what is named be read by you"
-        sentence = f"{runs} {reason}: {first}, or say where with runs=."
+            said = f"{runs} holds no run that you may read"
+            first = "let what is named be read by you"
+        sentence = f"{said}: {first}, or say where with runs=."
         if may_be_empty:
             return Collection([], [], [*warnings, sentence])
         raise UserError(" ".join([*warnings, sentence]))

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from hydra_peft.errors import UserError
+from hydra_peft.links import leads_nowhere, missing
 from hydra_peft.runs.config_file import CONFIG
 from hydra_peft.runs.record import FILE, TRACEBACK, Record, read_record
 
@@ -121,9 +122,14 @@ def check_no_links(runs: Path, folder: Path) -> None:
         if part == runs:
             return
         if part.is_symlink():
+            found = leads_nowhere(part)
+            remedy = "remove it"
+            if found is None and part == folder:
+                remedy += ", or put the folder itself there"
+            elif found is None:
+                remedy += ", or set paths.runs to where it leads"
             raise UserError(
-                f"{part} is a link, and runs are not written through links: remove it, or set "
-                "paths.runs to where it leads."
+                f"{part} is {found or 'a link'}, and runs are not written through links: {remedy}."
             )
 
 
@@ -155,8 +161,10 @@ def check_run_folder(folder: Path) -> None:
         except OSError:
             break  # it is not there, or cannot be
     if not os.path.isdir(folder):  # a name may be too long for Path.is_dir()
-        what = "no folder" if os.path.lexists(folder) else "not there"
-        raise UserError(f"{folder} is {what}: give the folder of a run, as train.py printed it.")
+        what = "is no folder" if os.path.lexists(folder) else "is not there"
+        raise UserError(
+            f"{missing(folder, what)}: give the folder of a run, as train.py printed it."
+        )
     advice = f"such as {run}" if (run := run_below(folder)) else "as train.py printed it"
     raise UserError(f"{folder} is no run, it has no {FILE}: give the folder of one, {advice}.")
 

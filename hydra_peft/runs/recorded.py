@@ -14,6 +14,7 @@ from hydra_peft.config.identity import config_id
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.files import open_regular, read_json
+from hydra_peft.links import missing
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.plugins import hash_of
 from hydra_peft.runs.config_file import CONFIG, not_its_config, read_config
@@ -102,7 +103,7 @@ def _check_file(folder: Path, name: str) -> None:
     try:
         open_regular(path, links=True).close()
     except FileNotFoundError:
-        raise UserError(f"{path} is a link to nothing: put the file itself there.") from None
+        raise UserError(f"{missing(path)}: put the file itself there.") from None
 
 
 def check_plugins(origins: object, folder: Path) -> None:

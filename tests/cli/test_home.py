@@ -33,7 +33,16 @@ def test_hydra_reads_what_was_meant(
 
 
 @pytest.mark.parametrize(
-    "word", ["method=lora", "~train.epochs", "-m", "paths.runs=x~/y", "seed=~/1", "paths.runs='~/x"]
+    "word",
+    [
+        "method=lora",
+        "~train.epochs",
+        "-m",
+        "paths.runs=x~/y",
+        "paths.runs=$NO_SUCH/y",
+        "seed=~/1",
+        "paths.runs='~/x",
+    ],
 )
 def test_other_words_stay(word: str) -> None:
     assert expand_home(word) == word

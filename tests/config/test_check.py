@@ -98,6 +98,11 @@ VALIDATION = "protocol=validation"
         (["train.drop_last=1"], "train.drop_last=1 is not allowed: it must be true or false"),
         (["method.init=gausian"], "did you mean 'gaussian'"),
         (["method.name=loar"], "did you mean 'lora'"),
+        (
+            ["paths.runs=${HOME}/x"],
+            "no key is called HOME, and a shell leaves .* double quotes, or .*'..oc.env:HOME}'",
+        ),
+        (["paths.runs=${NO_SUCH}/x"], "no yaml has a value for NO_SUCH; write it into"),
         (["method.recipe=foo"], "optimizer.lr points to something that is not there"),
         (["~method.recipe"], "optimizer.lr points .* no yaml has a value for method.recipe; write"),
         (["seed=-1"], "seed=-1 is not allowed"),

@@ -59,6 +59,9 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["model=vit_base_patch16_224_in21k", "method.targets=[blocks.12.mlp.fc1]"],
          "blocks.0 to blocks.11 have"),
         (["model.checkpoint=/nowhere/x.npz"], "/nowhere/x.npz is not there or is not a file"),
+        (["model.checkpoint={tmp}/circle.npz"], "/circle.npz is one of links that lead to each ot"),
+        (["dataset=svhn", "paths.data={tmp}/circle.npz"],
+         "/svhn is below {tmp}/circle.npz, one of links that lead to each other"),
         (["model.checkpoint=/etc/hostname"], "unknown ending"),
         (["dataset=svhn", "paths.data=/nowhere"], "no folder 'svhn' below /nowhere/vtab1k"),
         (["dataset.classes=11"], "labels from 0 to 9, but dataset.classes=11: set dataset.classes"),
@@ -79,11 +82,12 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(
-    config: Callable[..., RunConfig], words: list[str], message: str
+    config: Callable[..., RunConfig], tmp_path: Path, words: list[str], message: str
 ) -> None:
+    (tmp_path / "circle.npz").symlink_to("circle.npz")
     with pytest.raises(UserError) as caught:
-        look_first(config(*words))
-    assert message in str(caught.value)
+        look_first(config(*(word.replace("{tmp}", str(tmp_path)) for word in words)))
+    assert message.replace("{tmp}", str(tmp_path)) in str(caught.value)
 
 
 def test_what_may_work_is_left_alone(config: Callable[..., RunConfig], tmp_path: Path) -> None:

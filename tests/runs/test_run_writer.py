@@ -124,3 +124,11 @@ def test_runs_are_not_written_below_links(tmp_path: Path) -> None:
     (runs / "other").symlink_to(tmp_path / "real" / "task")
     with pytest.raises(UserError, match=r"other is a link, and runs are not written through links"):
         check_no_links(runs, runs / "other" / "run")
+    with pytest.raises(UserError, match=r"remove it, or put the folder itself there\.$"):
+        check_no_links(runs, runs / "other")
+    (runs / "other").unlink()
+    for target, said in (("other", "one of links that lead to each other"), ("gone", "a link to")):
+        (runs / "other").symlink_to(target)
+        with pytest.raises(UserError, match=rf"other is {said}.*through links: remove it\.$"):
+            check_no_links(runs, runs / "other" / "run")
+        (runs / "other").unlink()
