@@ -15,7 +15,7 @@ PATH_KEYS = ("model.checkpoint", "paths.runs", "paths.cache", "paths.data", "ini
 
 
 #: what a shell would have put a value in the place of; with braces it is for Hydra
-_VARIABLE = re.compile(r"[\"']?\$(\w+)(?=/|$)")
+_VARIABLE = re.compile(r"""["']?\$(\w+)(?=/|["']?$)""")
 
 
 def expand_home(word: str) -> str:

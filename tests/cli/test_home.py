@@ -6,6 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hydra_peft.cli.home import expand_home
+from hydra_peft.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -35,14 +36,18 @@ def test_hydra_reads_what_was_meant(
 @pytest.mark.parametrize(
     "word",
     [
-        "method=lora",
-        "~train.epochs",
-        "-m",
-        "paths.runs=x~/y",
-        "paths.runs=$NO_SUCH/y",
-        "seed=~/1",
-        "paths.runs='~/x",
+        *("method=lora", "~train.epochs", "-m", "paths.runs=x~/y", "seed=~/1", "paths.runs='~/x"),
+        *("paths.runs=$NO_SUCH/y", "paths.runs=a$HOME", "paths.runs=${oc.env:HOME}/x"),
     ],
 )
 def test_other_words_stay(word: str) -> None:
     assert expand_home(word) == word
+
+
+@pytest.mark.parametrize("word", ["paths.runs=$HOME/x", "+paths.cache='$HOME'"])
+def test_a_variable_that_the_shell_has_left(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    with pytest.raises(
+        UserError, match=r"in double quotes, or the variable as '\$\{oc.env:HOME\}'"
+    ):
+        expand_home(word)
