@@ -7,9 +7,10 @@ import io
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from hydra_peft.cli.guard import MISTAKE, complain, guarded
 from hydra_peft.errors import UserError
@@ -66,7 +67,8 @@ def _one_of_many(main: Callable[[], int]) -> int:
         return MISTAKE
     from hydra_peft.training.torchrun import join
 
-    world = join()
+    with _interruptible():
+        world = join()
     said = io.StringIO()
     with contextlib.ExitStack() as silence:
         if not world.is_main:
@@ -82,6 +84,31 @@ def _one_of_many(main: Callable[[], int]) -> int:
         for rank, text in words.items():
             print(f"process {rank} of {world.size}: {text.strip()}", file=sys.stderr)
     return agreed
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end the search for the other processes, and say what is searched if it takes long.
+
+    Torch waits where Python's own handlers of signals are not called.
+    """
+    environ = os.environ
+    sentence = (
+        f"waiting for the {environ['WORLD_SIZE']} processes of this run at "
+        f"{environ['MASTER_ADDR']}:{environ['MASTER_PORT']}; if there is to be one only, interrupt "
+        "it and unset RANK and WORLD_SIZE"
+    )
+    speech = threading.Timer(PATIENCE_SECONDS, lambda: print(sentence, file=sys.stderr, flush=True))
+    speech.daemon = True
+    speech.start()
+    ways = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(way, signal.SIG_DFL) for way in ways]
+    try:
+        yield
+    finally:
+        speech.cancel()
+        for way, handler in zip(ways, before, strict=True):
+            signal.signal(way, handler)
 
 
 def _end_of(main: Callable[[], int]) -> int:

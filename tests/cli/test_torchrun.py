@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -35,6 +36,7 @@ SHORT = ["dataset=svhn", "data.allow_partial=true", "train.batch_size=41", "trai
 #: a further split is scored beside the test split
 SHORT += ["+dataset.splits.further=[odd]", "+dataset.sizes.odd=30"]
 SHORT += ["scheduler.warmup_epochs=0", "train.clip_grad=0.5", "device=cpu"]
+JOIN = "import sys; sys.argv = ['train.py', 'seed=1']; torchrun.together(sys.exit)"
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 #: starts the entry point with something done at each step; {0} in the first process, {1} in others
@@ -248,6 +250,28 @@ def test_processes_that_cannot_meet_are_refused_before_they_look_for_each_other(
     monkeypatch.setattr(torchrun, "PATIENCE_SECONDS", 0.0)  # for the first one, which says it
     assert torchrun.together(lambda: pytest.fail("called")) == 2
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_the_search_for_the_others_is_told_and_can_be_interrupted(sent: signal.Signals) -> None:
+    with socket.create_server(("localhost", 0)) as place:
+        port = str(place.getsockname()[1])
+    code = f"from hydra_peft.cli import torchrun; torchrun.PATIENCE_SECONDS = 0.1; {JOIN}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "MASTER_PORT": port},
+    )
+    assert process.stderr is not None
+    try:
+        said = process.stderr.readline()
+        assert said.startswith(f"waiting for the 2 processes of this run at localhost:{port};")
+        process.send_signal(sent)
+        assert process.wait(timeout=60) == -sent
+    finally:
+        process.kill()
 
 
 @pytest.mark.usefixtures("many")
