@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from hydra_peft.figures import CollectionFigure, Figure, FigureData, RunFigure, 
 from hydra_peft.listed import listed
 from hydra_peft.plain_text import in_short
 from hydra_peft.runs.folder import check_run_folder
+from hydra_peft.runs.record import Record, read_record
 from hydra_peft.runs.recorded import look_at_run
 
 if typing.TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
     from hydra_peft.runs.collection import Collection
+    from hydra_peft.tables.overrides import Defaults
 
 ALL = "all"
 
@@ -167,24 +170,30 @@ def _source(figure: Figure, arguments: Arguments, settings: Any) -> Any:
 
 def _collected(arguments: Arguments) -> Collection:
     """Return all runs, with what ``conf`` gives by default; say what is wrong with some."""
-    from hydra_peft.cli.defaults import default_settings
     from hydra_peft.runs.collection import collect
-    from hydra_peft.tables.overrides import Origin
 
     collection = collect(Path(arguments.runs).expanduser())
     for warning in collection.warnings:
         print(in_short(f"note: {warning}"))
-    origins = {Origin.of(record) for record in collection.records}
     return dataclasses.replace(
         collection,
-        defaults=default_settings(origins),
+        defaults=_defaults(collection.records),
         benchmarks=config_dirs(arguments.config_dir),
     )
 
 
 def _data(figure: Figure, source: Any, settings: Any) -> FigureData:
-    assert isinstance(figure, RunFigure | CollectionFigure)
+    if isinstance(figure, RunFigure):
+        return figure.data(source, settings, _defaults(read_record(folder) for folder in source))
+    assert isinstance(figure, CollectionFigure)
     return figure.data(source, settings)
+
+
+def _defaults(records: Iterable[Record]) -> Defaults:
+    from hydra_peft.cli.defaults import default_settings
+    from hydra_peft.tables.overrides import Origin
+
+    return default_settings({Origin.of(record) for record in records})
 
 
 def _publish(figure: Figure, picture: Picture, data: FigureData, path: Path) -> None:

@@ -106,7 +106,7 @@ def write_report(
     fill = None if real_path(runs) == real_path(RUNS) else real_path(runs)
     sides, notes = _sides(collection, defaults, fill)
     pictures, undrawn = _pictures(collection)
-    mistakes = mistakes_of(runs, collection.completed, fill)
+    mistakes = mistakes_of(runs, collection, fill)
     page = build_page(
         runs,
         collection,

@@ -53,6 +53,26 @@ def count_of(dataset: Mapping[str, Any], split: str) -> int:
     return round(min(drawn, whole) * _whole(sizes[split]) / whole)
 
 
+def exact_count(dataset: Mapping[str, Any], split: str, whole: int, *, single: bool) -> int | None:
+    """Return how many examples of ``split`` a run has; None where only the drawing tells.
+
+    Args:
+        dataset: as of :func:`count_of`, checked.
+        split: one that is learnt from.
+        whole: how many examples the source has in what it is drawn from.
+        single: whether each example has one class.
+    """
+    shots, train_size, roles = dataset["shots"], dataset["train_size"], dataset["splits"]
+    if not shots and not train_size:
+        return whole
+    if train_size and split == roles.train:
+        return min(_whole(train_size), whole)
+    held = math.ceil(HELD_OUT * shots) if shots and split == FIT else 0
+    if shots and single and split in (roles.train, FIT):
+        return (_whole(shots) - held) * _whole(dataset["classes"])
+    return None
+
+
 def _whole(value: object) -> int:
     if type(value) is not int:  # a text can be multiplied, too
         raise TypeError(f"{value!r} is no whole number")

@@ -226,19 +226,23 @@ def _tsv(content: str, task: GlueTask, place: str) -> Table:
             continue
         for column, number in zip(columns, places, strict=True):
             column.append(row[number])
-    labels = [_label(text, task, place) for text in columns.pop()]
+    labels = [_label(text, task, place, row) for row, text in enumerate(columns.pop(), 1)]
     notes = (f"{short} rows of {place} lack columns and are left out",) if short else ()
     return Table(tuple(columns), labels, "originals", notes)
 
 
-def _label(text: str, task: GlueTask, place: str) -> int | float:
+def _label(text: str, task: GlueTask, place: str, row: int) -> int | float:
     if task.named:
-        check_one_of(f"{place}: label", text, task.classes)
+        check_one_of(f"{place}, row {row}: label", text, task.classes)
         return task.classes.index(text)
     try:
         return whole_number(text) if task.classes else decimal_number(text)
     except ValueError:
-        raise UserError(f"{place} has the label {quoted(text)}, which is no number.") from None
+        kind = "whole number" if task.classes else "number"
+        raise UserError(
+            f"{place} has the label {quoted(text)} in row {row}, which is no {kind}: mend it or "
+            "leave the row out."
+        ) from None
 
 
 def _check_columns(names: Sequence[str], wanted: Sequence[str], place: str) -> None:

@@ -10,7 +10,7 @@ import io
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -19,7 +19,7 @@ from hydra_peft.data.own_data import NO_LABEL, SPLIT_NAMES, OwnData, is_image, l
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.files import no_ordinary_file
 from hydra_peft.links import leads_nowhere
-from hydra_peft.plain_text import shortened
+from hydra_peft.plain_text import quoted, shortened
 
 LINEAGE = "csv"
 #: what separates columns, in the order in which the first line is searched for it; else white space
@@ -55,14 +55,16 @@ def read_label_file(file: Path, folder: Path, columns: Columns) -> OwnData:
         columns: which column has what.
 
     Raises:
-        UserError: the file cannot be read, lacks a column or a value, or names an image that is not
-            there, twice, or out of ``folder``; the message names the line.
+        UserError: the file cannot be read, lacks a column or a value, names an image that is not
+            there, twice, or out of ``folder``, or see :func:`check_numbers`; the message names the
+            line.
     """
     table = _table(file)
     header = table[0][1]
     image, label, split = _places(file, header, table[1:], columns)
     found: dict[str, _Rows] = {}
     seen: dict[str, int] = {}
+    first: dict[str, str] = {}
     for number, cells in table[1:]:
         where = f"{file}, line {number}"
         if len(cells) != len(header):
@@ -81,6 +83,8 @@ def read_label_file(file: Path, folder: Path, columns: Columns) -> OwnData:
         rows = found.setdefault(name, _Rows())
         rows.paths.append(path)
         rows.labels.append(cells[label])
+        first.setdefault(cells[label], where)
+    check_numbers(first)
     names = in_order({one for rows in found.values() for one in rows.labels})
     numbers = {name: number for number, name in enumerate(names)}
     given = {
@@ -223,6 +227,33 @@ def _split(text: str, where: str) -> str:
     if name is None:
         raise UserError(f"{where}: '{text}' is no split: it must be train, val or test.")
     return name
+
+
+def check_numbers(first: Mapping[str, str]) -> None:
+    """Check that among labels that count classes none is of another kind, as -1 for no label is.
+
+    Numbers with gaps, below zero as in ``-1, 1``, and names are classes as any others.
+
+    Args:
+        first: each label, with the place where it stands first, for messages.
+
+    Raises:
+        UserError: most labels are plain numbers, and the others are one name or odd numbers.
+    """
+    odd = {one: where for one, where in first.items() if not _PLAIN.fullmatch(one)}
+    alone = len(odd) == 1 or all(_ODD.fullmatch(one) for one in odd)
+    if not odd or not alone or len(first) - len(odd) <= len(odd):
+        return
+    label, where = next(iter(odd.items()))
+    raise UserError(
+        f"{where}: the label {quoted(label)} is no number from 0 up to 18 digits, as most labels "
+        "here are: leave out the images that have none, or, if it is a class, give the classes "
+        "names that are no numbers."
+    )
+
+
+#: a label that counts; one that is a number but does not count
+_PLAIN, _ODD = re.compile(r"[0-9]{1,18}"), re.compile(r"[+-]?[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?")
 
 
 def in_order(labels: set[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from hydra_peft.data.label_files import in_order
+from hydra_peft.data.label_files import check_numbers, in_order
 from hydra_peft.data.own_data import NO_LABEL, SPLIT_NAMES, OwnData, check_own_data
 from hydra_peft.data.table_columns import image_column, label_column
 from hydra_peft.data.tables_package import tables_package
@@ -69,6 +69,11 @@ def read_tables(
     written = {
         role: _labels(table, label, f"{place}, {role}", role) for role, table in chosen.items()
     }
+    if not hasattr(first.features[label], "names"):
+        places = [
+            (role, row, one) for role, all_ in written.items() for row, one in enumerate(all_)
+        ]
+        check_numbers({str(one): f"{place}, {role}, row {row}" for role, row, one in places[::-1]})
     names, given = _numbered(written, first.features[label])
     stored = {
         role: _Stored(table, image, f"{place}, {role}", roots) for role, table in chosen.items()

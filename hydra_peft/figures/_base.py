@@ -106,11 +106,12 @@ class RunFigure(Figure):
     """Drawn from run folders, as ``run=<folder>`` or ``run=<folder>,<folder>`` names them.
 
     Attributes:
-        data: takes the folders, of which there is at least one, and the settings.
+        data: takes the folders, of which there is at least one, the settings, and what runs'
+            settings are by default, as a collection's ``defaults``, so that labels name others.
         several: whether it takes more than one folder.
     """
 
-    data: Callable[[Sequence[Path], Any], FigureData]
+    data: Callable[..., FigureData]
     several: bool = False
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from hydra_peft.plain_text import shortened
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.grouping import run_label
 from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
+from hydra_peft.tables.overrides import Defaults
 
 #: characters of a name in a picture; records may hold anything, and drawing it takes as long
 LONGEST = 60
@@ -21,11 +23,15 @@ def drawable(record: Record) -> Record:
     return replace(record, **cut)
 
 
-def describe_runs(records: Iterable[Record]) -> str:
+def describe_runs(records: Iterable[Record], defaults: Defaults | None) -> str:
     """Return in one line on what was measured: tasks, methods, backbones, protocols, seeds.
 
     Where runs differ all values are listed, a caption hides no mixture; but of tasks, if they are
-    many, their number.
+    many, their number. Methods are called as their rows in tables are.
+
+    Args:
+        records: of the runs.
+        defaults: as of :func:`~hydra_peft.tables.grouping.build_tables`.
     """
     found = [drawable(record) for record in records]
 
@@ -36,7 +42,7 @@ def describe_runs(records: Iterable[Record]) -> str:
     partial = any(record.data.get("partial") for record in found)
     parts = [
         _tasks(found),
-        values([record.label for record in found]),
+        values([run_label(record, defaults) for record in found]),
         values([f"{record.model} ({weights_label(record)})" for record in found]),
         f"protocol {values([record.protocol for record in found])}",
         f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",

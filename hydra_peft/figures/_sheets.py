@@ -165,7 +165,7 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
     number = max(selection.sheet, 1)
     others = {at: other for at, other in enumerate(found, 1) if at != number}
     elsewhere = [
-        f"not in this picture: {_runs(other.table)} runs on {describe(other.table)}: sheet={at}."
+        f"not in this picture: {_counted(other.table)} on {describe(other.table)}: sheet={at}."
         for at, other in others.items()
     ]
     folders = {id(record): folder for folder, record in drawn}
@@ -192,6 +192,11 @@ def _looks(rows: list[Row]) -> dict[int, dict[str, Any]]:
 
 def _runs(table: Table) -> int:
     return sum(len(row.records) for row in table.rows)
+
+
+def _counted(table: Table) -> str:
+    count = _runs(table)
+    return f"{count} run" + "s" * (count != 1)
 
 
 def method_of(row: Row) -> str:

@@ -37,6 +37,7 @@ from hydra_peft.figures._sheets import (
 from hydra_peft.figures._style import GREY, HEAT, PAGE, SMALL, in_lines, picture
 from hydra_peft.runs.kept_predictions import has_classes, why_none
 from hydra_peft.runs.selection import NAMES, select
+from hydra_peft.tables.grouping import run_label
 from hydra_peft.tables.measures import joint_title
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ if TYPE_CHECKING:
 
 #: methods whose cells have room for a number
 _NUMBERED = 12
-_LONGEST = 30
+#: inches of the names beside the matrix, and of a line of them
+_BESIDE, _LINE = 1.9, 1.25 * SMALL / 72
+#: inches of the matrix without names and numbers beside it
+_WIDE = 2.2
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,8 @@ def _with_predictions(
         else:
             reason = _why_none(record)
         said = drawable(record)
-        without.setdefault(reason, []).append(f"{said.label} on {said.task} {said.seed}")
+        label = run_label(said, collection.defaults)
+        without.setdefault(reason, []).append(f"{label} on {said.task} {said.seed}")
     if not kept and chosen.completed:
         listed = " ".join(left_out(without))
         raise UserError(
@@ -258,14 +263,21 @@ def _caption(
 def plot(data: FigureData) -> Picture:
     """Draw the matrix of pairs beside the gains of ensembles."""
     facts = data.facts or {}
-    count = len(facts["methods"])
-    made = picture(PAGE, 1.9 + 0.25 * max(count, 4))
+    numbered = [f"{at}: {name}" for at, name in enumerate(facts["methods"], 1)]
+    names = [in_lines(name, _BESIDE, SMALL) for name in numbered]
+    lines = 1 + max(name.count("\n") for name in names)
+    rows = max(len(names) * max(0.25, lines * _LINE + 0.05), 1.2)
+    made = picture(PAGE, rows + 1.4 + 0.2 * bool(data.warnings))
     matrix, gains = made.subplots(1, 2, width_ratios=[1.7, 1.0])
     image = _matrix(matrix, _overall(data.table), facts["methods"])
+    matrix.set_yticks(range(len(names)), names, fontsize=SMALL)
+    # Upright names would take more than the matrix.
+    matrix.set_xticks(range(len(names)), map(str, range(1, 1 + len(names))), fontsize=SMALL)
     bar = made.colorbar(image, ax=matrix, location="top", aspect=40, shrink=0.8)
-    bar.set_label("below, diagonal: same class; above: shared mistakes (%)")
+    bar.set_label(in_lines("below, diagonal: same class; above: shared mistakes (%)", _WIDE))
     _strips(gains, _overall(data.tables["ensembles"]))
-    gains.set_ylabel(in_lines(f"gain in {facts['score']} over best member ({facts['unit']})", 1.9))
+    said = f"gain in {facts['score']} over best member ({facts['unit']})"
+    gains.set_ylabel(in_lines(said, rows + 0.3))
     if data.warnings:
         made.suptitle(" · ".join(data.warnings), weight="bold")
     return made
@@ -275,8 +287,6 @@ def _matrix(axes: Axes, table: pd.DataFrame, methods: Sequence[str]) -> Any:
     """Draw agreement below and on the diagonal, shared mistakes above it."""
     import numpy as np
 
-    from hydra_peft.plain_text import shortened_apart
-
     count = len(methods)
     cells = np.full((count, count), np.nan)
     for _, line in table.iterrows():
@@ -285,9 +295,6 @@ def _matrix(axes: Axes, table: pd.DataFrame, methods: Sequence[str]) -> Any:
         if first != second:
             cells[first, second] = line["shared_mistakes"]
     image = axes.imshow(cells, cmap=HEAT, vmin=0, vmax=100, aspect="auto", interpolation="nearest")
-    names = shortened_apart(methods, _LONGEST)
-    axes.set_yticks(range(count), names, fontsize=SMALL)
-    axes.set_xticks(range(count), names, fontsize=SMALL, rotation=90)
     if count <= _NUMBERED:
         for row, column in np.argwhere(~np.isnan(cells)).tolist():
             value = cells[row, column]

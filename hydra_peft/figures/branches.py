@@ -21,6 +21,7 @@ from hydra_peft.figures._captions import describe_runs
 from hydra_peft.figures._looks import BRANCHES
 from hydra_peft.figures._style import GREY, PAGE, formulas, in_lines, picture
 from hydra_peft.plain_text import rounded
+from hydra_peft.tables.grouping import run_label
 from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from hydra_peft.analysis.subspace import Directions
     from hydra_peft.runs.collection import Collection, FoundRun
     from hydra_peft.runs.rebuild import RebuiltRun
+    from hydra_peft.tables.overrides import Defaults
 
 #: directions of the update, as in Figure 3
 COUNT = 2
@@ -63,7 +65,7 @@ def data(collection: Collection, settings: ImageSettings) -> FigureData:
     known: dict[tuple[str, str], Directions] = {}
     for run in wanted:
         try:
-            rows.append(_measure(run, settings, known, notes))
+            rows.append(_measure(run, settings, known, notes, collection.defaults))
             counted.append(run.record)
         except UserError as error:
             notes.append(f"left out: {error}")
@@ -75,10 +77,10 @@ def data(collection: Collection, settings: ImageSettings) -> FigureData:
     table = table.sort_values(["setting", "benchmark", "task", "seed"], ignore_index=True)
     summary = pd.DataFrame(_summaries(table))
     caption = (
-        f"{describe_runs(counted)}. Similarity: eq. 14 at i = 10%, j = {COUNT}, mean over adapted "
-        f"layers. CKA: debiased, [CLS], layer {', '.join(dict.fromkeys(table['layer']))}. Small: "
-        f"seeds; large: their mean with a 95% interval, inside of what there can be."
-        f"{_further(table)}"
+        f"{describe_runs(counted, collection.defaults)}. Similarity: eq. 14 at i = 10%, j = "
+        f"{COUNT}, mean over adapted layers. CKA: debiased, [CLS], layer "
+        f"{', '.join(dict.fromkeys(table['layer']))}. Small: seeds; large: their mean with a "
+        f"95% interval, inside of what there can be.{_further(table)}"
     )
     signs = [_sentence(rows) for _, rows in summary.groupby(["setting", "measure"], sort=False)]
     return FigureData({"": table, "summary": summary}, caption, (*signs, *notes))
@@ -94,6 +96,7 @@ def _measure(
     settings: ImageSettings,
     known: dict[tuple[str, str], Directions],
     notes: list[str],
+    defaults: Defaults | None,
 ) -> dict[str, Any]:
     """Return the row of one run; ``known`` has directions of weights that runs share."""
     from hydra_peft.config.identity import settings_id
@@ -105,7 +108,7 @@ def _measure(
     # Random weights are drawn anew for each seed, pretrained ones are one backbone.
     backbone = record.weights.get("sha256") if weights_label(record) != RANDOM else RANDOM
     return {
-        "setting": f"{record.benchmark}, {record.label}, {record.model} "
+        "setting": f"{record.benchmark}, {run_label(record, defaults)}, {record.model} "
         f"({weights_label(record)}), protocol {record.protocol}"
         f"{f', {PARTIAL}' if record.data.get('partial') else ''}",
         "identity": f"{settings_id(record.settings)} {backbone}",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
     from hydra_peft.runs.predictions import ClassPredictions
+    from hydra_peft.tables.overrides import Defaults
 
 #: classes whose cells have room for a number
 _NUMBERED = 12
@@ -38,7 +39,9 @@ class Settings:
     split: str = ""
 
 
-def data(folders: Sequence[Path], settings: Settings) -> FigureData:
+def data(
+    folders: Sequence[Path], settings: Settings, defaults: Defaults | None = None
+) -> FigureData:
     """Return one row for each pair of true and predicted class that occurs.
 
     Table ``classes`` has for each class its number of examples, how many were right, and its
@@ -54,7 +57,7 @@ def data(folders: Sequence[Path], settings: Settings) -> FigureData:
     table, classes = _pairs(run), _classes(run)
     record, count = run.record, len(run.names)
     caption = (
-        f"{describe_runs([record])}. {len(run.targets)} examples of {run.split}, {count} "
+        f"{describe_runs([record], defaults)}. {len(run.targets)} examples of {run.split}, {count} "
         "classes; rows: true class, colour: share of the row (root scale). Right: accuracy of "
         f"each class{'' if count <= _NAMED else f', the {_LEAST} lowest'}; dotted: of all examples."
     )

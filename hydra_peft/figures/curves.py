@@ -63,13 +63,20 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     sheet = choose(collection, settings)
     notes: list[str] = []
     lines = list(_lines(sheet, settings.band, notes))
+    notes += [
+        f"left out of the curves: {sheet.label(row)} trains nothing, its runs have no epochs."
+        for row in sheet.table.rows
+        if not row.records[0].trains
+    ]
     if not any(line["quantity"] == _LOSS for line in lines):
         raise UserError(f"none of these runs has a {METRICS} that can be read: nothing to draw.")
     table = pd.DataFrame(lines)
     facts = {
         "split": sheet.table.split,
         "axes": {task: _axis(sheet, task, table) for task in set(table["task"])},
-        "looks": {sheet.label(row): sheet.look(row) for row in sheet.table.rows},
+        "looks": {
+            sheet.label(row): sheet.look(row) for row in sheet.table.rows if row.records[0].trains
+        },
         "tasks": [task for task in sheet.table.tasks if task in set(table["task"])],
     }
     caption = _caption(sheet, settings, table)
@@ -100,7 +107,7 @@ def _axis(sheet: Sheet, task: str, table: pd.DataFrame) -> str:
 def _lines(sheet: Sheet, band: str, notes: list[str]) -> Iterator[dict[str, Any]]:
     for row in sheet.table.rows:
         for task in sheet.table.tasks:
-            records = [record for record in row.records if record.task == task]
+            records = [record for record in row.records if record.task == task and record.trains]
             start = {"method": sheet.label(row), "task": task}
             percent = sheet.table.measures[task].in_percent
             read = [_read(sheet.folders[id(record)], record, notes) for record in records]
@@ -147,7 +154,7 @@ def _read(folder: Path, record: Record, notes: list[str]) -> dict[int, tuple[flo
         return {}
     if history.faults:
         notes.append(f"{_PART} {history.faults}")
-    return {e: pair for e, pair in history.epochs.items() if math.isfinite(pair[0])}
+    return history.epochs
 
 
 def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
     from matplotlib.figure import SubFigure
 
+    from hydra_peft.tables.overrides import Defaults
+
 #: directions of the update, as in the paper
 COUNT = 2
 _SIMILARITY = r"similarity $\phi(i, j)$"
@@ -31,7 +33,9 @@ class Settings:
     checkpoint: str = ""
 
 
-def data(folders: Sequence[Path], settings: Settings) -> FigureData:
+def data(
+    folders: Sequence[Path], settings: Settings, defaults: Defaults | None = None
+) -> FigureData:
     """Return similarities of every adapted layer; one row each layer, branch, i and j.
 
     The summary has those of the largest i and j, with mean and standard deviation of what random
@@ -51,8 +55,8 @@ def data(folders: Sequence[Path], settings: Settings) -> FigureData:
     last = table.groupby(["layer", "branch"], sort=False)["i"].transform("max") == table["i"]
     summary = table[last & (table["j"] == COUNT)].reset_index(drop=True)
     caption = (
-        f"{describe_runs([run.record])}. Top 10% left singular vectors of W0 against the first "
-        f"{COUNT} of A and of B W0 (eq. 14)."
+        f"{describe_runs([run.record], defaults)}. Top 10% left singular vectors of W0 against "
+        f"the first {COUNT} of A and of B W0 (eq. 14)."
     )
     tables = {"": table, "summary": summary}
     return FigureData(tables, caption, _notes(table, summary), warnings=warnings([run.record]))

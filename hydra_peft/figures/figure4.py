@@ -23,6 +23,7 @@ from hydra_peft.figures._captions import describe_runs, warnings
 from hydra_peft.figures._looks import BRANCHES
 from hydra_peft.figures._style import PAGE, SMALL, formulas, in_lines, legend, picture
 from hydra_peft.plain_text import rounded
+from hydra_peft.tables.grouping import run_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hydra_peft.runs.record import Record
+    from hydra_peft.tables.overrides import Defaults
 
 #: t-SNE seeds of a single run, one panel each
 SEEDS = (0, 1, 2)
@@ -47,7 +49,9 @@ class Settings(ImageSettings):
     layer: str = ""
 
 
-def data(folders: Sequence[Path], settings: Settings) -> FigureData:
+def data(
+    folders: Sequence[Path], settings: Settings, defaults: Defaults | None = None
+) -> FigureData:
     """Return t-SNE points, one row each panel, image and branch, and alignments beside them.
 
     Raises:
@@ -59,7 +63,7 @@ def data(folders: Sequence[Path], settings: Settings) -> FigureData:
         raise UserError(f"figure=4 shows up to {_MOST} runs side by side, not {len(folders)}.")
     found = [_outputs(folder, settings) for folder in folders]
     records = [each.record for each in found]
-    runs = _run_labels(records)
+    runs = _run_labels(records, defaults)
     points, alignments = [], []
     for run, each in zip(runs, found, strict=True):
         alignments.append(_alignments(run, each.layer, each.outputs))
@@ -71,10 +75,10 @@ def data(folders: Sequence[Path], settings: Settings) -> FigureData:
     images = dict.fromkeys(f"{len(f.sample.labels)} evenly spaced {f.sample.split}" for f in found)
     alone = f" CKA (debiased) of {'; '.join(_pairs(aligned))}." if len(folders) == 1 else ""
     caption = (
-        f"{describe_runs(records)}. [CLS] in layer {layers}, {', '.join(images)} images; terms of "
-        "the layer's output, biases and the factor s included. t-SNE of all branches together: "
-        "distances between clouds and their sizes mean little; CKA (debiased) does not depend on "
-        f"it.{alone}"
+        f"{describe_runs(records, defaults)}. [CLS] in layer {layers}, {', '.join(images)} "
+        "images; terms of the layer's output, biases and the factor s included. "
+        "t-SNE of all branches together: distances between clouds and their sizes mean little; "
+        f"CKA (debiased) does not depend on it.{alone}"
     )
     tables = {"": pd.concat(points, ignore_index=True), "alignment": aligned}
     return FigureData(tables, caption, _notes(aligned), warnings=warnings(records))
@@ -100,15 +104,19 @@ def _outputs(folder: Path, settings: Settings) -> _Outputs:
     return _Outputs(run.record, layer.name, sample, outputs)
 
 
-def _run_labels(records: list[Record]) -> list[str]:
+def _run_labels(records: list[Record], defaults: Defaults | None) -> list[str]:
     """Return labels that tell runs apart: the seed, or more where seeds repeat."""
     seeds = [f"seed {record.seed}" for record in records]
-    one = len({(r.benchmark, r.task, r.label, r.model, r.protocol) for r in records}) == 1
-    if one and len(set(seeds)) == len(seeds):
+    labels = [run_label(record, defaults) for record in records]
+    kinds = {
+        (r.benchmark, r.task, label, r.model, r.protocol)
+        for r, label in zip(records, labels, strict=True)
+    }
+    if len(kinds) == 1 and len(set(seeds)) == len(seeds):
         return seeds
     return [
-        f"{record.task}, {record.label}, {seed} #{number}"
-        for number, (record, seed) in enumerate(zip(records, seeds, strict=True), 1)
+        f"{record.task}, {label}, {seed} #{number}"
+        for number, (record, label, seed) in enumerate(zip(records, labels, seeds, strict=True), 1)
     ]
 
 

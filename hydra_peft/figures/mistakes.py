@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
     from hydra_peft.runs.predictions import ClassPredictions
+    from hydra_peft.tables.overrides import Defaults
 
 _COLUMNS = 6
 #: more would be no sheet to look at
@@ -37,7 +38,9 @@ class Settings:
     data: str = ""
 
 
-def data(folders: Sequence[Path], settings: Settings) -> FigureData:
+def data(
+    folders: Sequence[Path], settings: Settings, defaults: Defaults | None = None
+) -> FigureData:
     """Return one row for each example that is not right, the surest first.
 
     Columns: ``row`` (its place in the split), classes by number and name, ``probability`` of the
@@ -61,7 +64,7 @@ def data(folders: Sequence[Path], settings: Settings) -> FigureData:
     images = scored_images(run, cache=cache, data=settings.data or None)
     drawn = table.head(settings.images)
     caption = (
-        f"{describe_runs([run.record])}. {len(drawn)} of {len(table)} mistakes among "
+        f"{describe_runs([run.record], defaults)}. {len(drawn)} of {len(table)} mistakes among "
         f"{len(run.targets)} examples of {run.split}, those with the highest probability of "
         "a wrong class. Above each image: true class; below: predicted class, its probability."
     )

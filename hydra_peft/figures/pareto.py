@@ -40,6 +40,7 @@ _MANY, _NEAR = 3, 0.05
 #: names in a legend of one column; more take the width of a page
 _SOME = 12
 _HOLLOW = {"fillstyle": "none", "markersize": 5.5}
+_BARE = "no parameters but the head's"
 _BARS = {"interval": "95% intervals", "sd": "sample standard deviations"}
 
 
@@ -91,6 +92,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     measure = mean_measure(sheet.table.measures, weights)
     table["metric"] = measure.title
     if not (table[_column(settings.head)] > 0).any():
+        if settings.head:
+            raise UserError("none of these methods trains anything: there are no sizes to compare.")
         raise UserError("no method has parameters beside its head: give head=true.")
     table["on_front"] = _on_front(table, _column(settings.head), measure.sign)
     facts = {
@@ -214,7 +217,7 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     if (measured["series"].value_counts() > 1).any():
         parts.append("Several points of one look: ranks of one method.")
     if (x <= 0).any():
-        parts.append("Dotted: no parameters but the head's.")
+        parts.append(f"Dotted: {'nothing trained' if settings.head else _BARE}.")
     if any(any(moves.values()) for moves in _panels(table, settings.head)[2]):
         parts.append("Points that would hide each other stand side by side; the numbers say where.")
     if (table["source"] == "paper").any():

@@ -88,7 +88,7 @@ def run_details(
 def _details(line: RunLine, pool: Pool, warnings: list[str], runs: Path) -> dict[str, Any]:
     record = line.record
     details: dict[str, Any] = {
-        "title": plain(record.label),
+        "title": plain(line.label),
         "task": plain(f"{record.benchmark}/{record.task}"),
         "seed": bounded(record.seed),
         "protocol": plain(record.protocol),

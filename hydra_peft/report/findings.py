@@ -114,7 +114,7 @@ def _runs(count: int) -> str:
 
 def _name(line: RunLine) -> str:
     record = line.record
-    return f"{record.benchmark}/{record.task}, {record.label}, seed {record.seed}"
+    return f"{record.benchmark}/{record.task}, {line.label}, seed {record.seed}"
 
 
 def _unreadable(reading: list[str]) -> Finding | None:

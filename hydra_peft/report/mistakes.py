@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +13,12 @@ from hydra_peft.figures._base import RunFigure
 from hydra_peft.report.details import RUNS
 from hydra_peft.report.pictures import EmbeddedPicture, Picture, embed, picture_of
 from hydra_peft.report.run_lines import run_key
-from hydra_peft.runs.collection import FoundRun
+from hydra_peft.runs.collection import Collection, FoundRun
 from hydra_peft.runs.kept_predictions import has_classes
 from hydra_peft.runs.record import completed_score
+from hydra_peft.tables.grouping import run_label
 from hydra_peft.tables.measures import measure_of
+from hydra_peft.tables.overrides import Defaults
 
 #: tasks whose best run is shown; of more, the first by name
 MOST = 12
@@ -73,20 +74,22 @@ class EmbeddedMistakes:
     command: str
 
 
-def mistakes_of(runs: Path, completed: Iterable[FoundRun], fill: Path | None = None) -> Mistakes:
+def mistakes_of(runs: Path, collection: Collection, fill: Path | None = None) -> Mistakes:
     """Draw the mistakes of the best run of each task, among those that kept their predictions.
 
     Args:
         runs: where the run folders are.
-        completed: the runs.
+        collection: what was found there.
         fill: the folder that commands name; None where the runs are in the usual one.
     """
     by_task: dict[str, list[FoundRun]] = defaultdict(list)
-    for run in completed:
+    for run in collection.completed:
         if has_classes(run.folder, run.record):
             by_task[f"{run.record.benchmark}/{run.record.task}"].append(run)
     tasks = sorted(by_task)
-    chosen = [_run_pictures(runs, task, by_task[task]) for task in tasks[:MOST]]
+    chosen = [
+        _run_pictures(runs, task, by_task[task], collection.defaults) for task in tasks[:MOST]
+    ]
     example = shlex.quote(f"run={fill or RUNS}/<folder>")
     draw = f"{command('figures')} figure=confusion {example}"
     return Mistakes(chosen, tasks[MOST:], draw)
@@ -100,20 +103,22 @@ def embed_mistakes(mistakes: Mistakes | None) -> EmbeddedMistakes | None:
     return EmbeddedMistakes(runs, mistakes.left_out, mistakes.command)
 
 
-def _run_pictures(runs: Path, task: str, found: list[FoundRun]) -> RunPictures:
+def _run_pictures(
+    runs: Path, task: str, found: list[FoundRun], defaults: Defaults | None
+) -> RunPictures:
     best = max(found, key=_goodness)
     record = best.record
     shown = RunPictures(
         key=run_key(str(best.folder.relative_to(runs))),
         task=task,
-        method=record.label,
+        method=run_label(record, defaults),
         seed=record.seed,
         others=len(found) - 1,
     )
     for name in _FIGURES:
         # One that fails, for whatever reason, is not the end of the page.
         try:
-            shown.pictures.append(_draw(name, best.folder, record.task))
+            shown.pictures.append(_draw(name, best, defaults))
         except Exception as error:
             shown.undrawn.append(f"{name}: {why_not(error)}")
     return shown
@@ -127,9 +132,11 @@ def _goodness(run: FoundRun) -> tuple[bool, bool, float, str]:
     return record.on_test, not record.random_weights, score, str(run.folder)
 
 
-def _draw(name: str, folder: Path, task: str) -> Picture:
+def _draw(name: str, run: FoundRun, defaults: Defaults | None) -> Picture:
     figure = find_figure(name)
     assert isinstance(figure, RunFigure), "of one run"
     options, table = _FIGURES[name]
-    data = figure.data([folder], figure.settings(**options))
-    return picture_of(figure, data, table=table, name=f"{name}-{task}", of=f"run={folder}")
+    data = figure.data([run.folder], figure.settings(**options), defaults)
+    return picture_of(
+        figure, data, table=table, name=f"{name}-{run.record.task}", of=f"run={run.folder}"
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra_peft.plain_text import rounded
 from hydra_peft.runs.collection import Collection, FoundRun
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.grouping import run_label
 from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
 from hydra_peft.tables.measures import Measure, measure_of
 
@@ -41,6 +42,7 @@ class RunLine:
         key: names it in links: the same as long as its folder is.
         path: its folder.
         folder: the same, relative to the runs.
+        label: what it is called, as its row in tables is.
         status: the record's, or :data:`KILLED`.
         cause: what ended it, where it did not complete.
         badges: what a reader should know before comparing it.
@@ -50,6 +52,7 @@ class RunLine:
     path: Path
     folder: str
     record: Record
+    label: str
     status: str
     cause: str
     badges: tuple[Badge, ...]
@@ -90,7 +93,7 @@ class RunLine:
 def run_lines(runs: Path, collection: Collection, is_alive: IsAlive) -> list[RunLine]:
     """Return all runs of ``collection``, by folder."""
     found = sorted([*collection.completed, *collection.others], key=lambda run: str(run.folder))
-    return [_line(runs, run, is_alive) for run in found]
+    return [_line(runs, run, run_label(run.record, collection.defaults), is_alive) for run in found]
 
 
 def run_key(folder: str) -> str:
@@ -98,7 +101,7 @@ def run_key(folder: str) -> str:
     return hashlib.sha256(folder.encode(errors="surrogateescape")).hexdigest()[:10]
 
 
-def _line(runs: Path, run: FoundRun, is_alive: IsAlive) -> RunLine:
+def _line(runs: Path, run: FoundRun, label: str, is_alive: IsAlive) -> RunLine:
     record = run.record
     status = record.status
     if status == "running" and not is_alive(run.folder):
@@ -107,7 +110,8 @@ def _line(runs: Path, run: FoundRun, is_alive: IsAlive) -> RunLine:
     cause = {KILLED: "killed: nobody alive is doing it", "running": "not over yet"}.get(status, "")
     if status in ("failed", "diverged", "interrupted"):
         cause = str(record.error or "no cause is recorded")
-    return RunLine(run_key(folder), run.folder, folder, record, status, cause, _badges(record))
+    badges = _badges(record)
+    return RunLine(run_key(folder), run.folder, folder, record, label, status, cause, badges)
 
 
 def _badges(record: Record) -> tuple[Badge, ...]:

@@ -28,6 +28,7 @@ from hydra_peft.config.schema import (
     PathsConfig,
     RunConfig,
 )
+from hydra_peft.data.few_shots import exact_count
 from hydra_peft.data.promises import SeenLabels, check_promises, check_shots
 from hydra_peft.data.sources import DataRequest, labels_of
 from hydra_peft.data.word_tokenizer import WordTokenizer
@@ -139,17 +140,16 @@ def check_data(config: RunConfig) -> None:
     seen = _checked_labels(
         dataset.source, request, sizes, dataset.splits.test, config.data.allow_partial
     )
-    if (train := dataset.splits.train) not in seen.splits:
+    if (train := dataset.splits.train) in seen.splits:
+        check_shots(seen.splits[train], dataset.shots)
+    (stored,) = dataset.stored([config.protocol.train_split])
+    if not config.train.epochs or stored not in seen.splits:
         return
-    check_shots(seen.splits[train], dataset.shots)
-    whole = not (dataset.shots or dataset.train_size)
-    if config.train.epochs and config.protocol.train_split == train and whole:
-        check_batches(
-            seen.splits[train].count,
-            config.train.batch_size,
-            config.train.drop_last,
-            least=config.head.least_batch,
-        )
+    whole, single = seen.splits[stored].count, dataset.task().has_hits
+    count = exact_count(vars(dataset), config.protocol.train_split, whole, single=single)
+    if count is not None:
+        batch = config.train.batch_size
+        check_batches(count, batch, config.train.drop_last, least=config.head.least_batch)
 
 
 def check_batches(count: int, batch_size: int, drop_last: bool, *, least: int = 1) -> None:

@@ -130,11 +130,21 @@ class Record:
     def untrained(self) -> str:
         """The option of ``conf/head`` that the run is, such as ``zero_shot``, where it trained
         nothing and has no adapter; else empty."""
-        if self.settings.get("train.epochs") != 0 or self.method.get("name") != Linear.name:
+        if self.trains or self.method.get("name") != Linear.name:
             return ""
         with contextlib.suppress(UserError):  # a head that is not here any more
             return head_class(str(self.settings.get("head.name"))).untrained
         return ""
+
+    @property
+    def trains(self) -> bool:
+        """Whether it has epochs; one that has none scores its model as it starts."""
+        return self.settings.get("train.epochs") != 0
+
+    @property
+    def trained_parameters(self) -> Mapping[str, int]:
+        """Parameters of the adapter and of the head that it trained: 0 where it trained nothing."""
+        return self.parameters if self.trains else dict.fromkeys(self.parameters, 0)
 
     @property
     def label(self) -> str:
@@ -173,8 +183,8 @@ class Record:
 
     @property
     def rule(self) -> str:
-        """Selection rule in words: the epoch whose score counts."""
-        return self.rule_on(self.chosen_on)
+        """Selection rule in words: the epoch whose score counts, if there is any."""
+        return self.rule_on(self.chosen_on) if self.trains else "nothing trained"
 
     def rule_on(self, split: str) -> str:
         """Return :attr:`rule` with the split that chose the epoch called ``split``."""

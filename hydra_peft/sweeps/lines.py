@@ -19,15 +19,15 @@ def describe(record: Record, folder: Path, done: str) -> str:
     if record.status != "completed":
         return in_short(f"{name}: {record.status}: {record.error}")
     random = ", RANDOM WEIGHTS" if record.random_weights else ""
+    sizes = "{adapter:,}+{head:,} parameters, ".format_map(record.parameters)
     line = (
         f"{name}: {score_text(record.primary, completed_score(record))} {record.split} "
-        f"({record.rule}{random}), {record.parameters['adapter']:,}+"
-        f"{record.parameters['head']:,} parameters, {done}"
+        f"({record.rule}{random}), {sizes if record.trains else ''}{done}"
     )
     return f"{in_short(line)}\n    {folder}"
 
 
 def speed(record: Record) -> str:
-    """Return the seconds of a run and the examples it trained on in one."""
-    rate = record.images_per_second or 0.0
-    return f"{record.times['total']:.1f} s, {rate:.0f} {record.of}/s"
+    """Return the seconds of a run and the examples it trained on in one, if on any."""
+    rate = f", {record.images_per_second or 0.0:.0f} {record.of}/s" if record.trains else ""
+    return f"{record.times['total']:.1f} s{rate}"

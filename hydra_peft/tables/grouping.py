@@ -64,12 +64,12 @@ def build_tables(
             rows, apart = _rows(members, defaults)
             for row in rows:
                 row.over_seeds = benchmark.over_seeds
-            warnings += [*apart, *_lineages(members, where), *_contents(members, where)]
+            warnings += [*apart, *_lineages(members, where), *_contents(members, where, defaults)]
             measures = {record.task: _measure(record) for record in members}
             learnt = _name_or_role({record.trained_on for record in members}, key[2])
             scored = _name_or_role({record.split for record in members}, key[3])
             chosen_on = {record.chosen_on for record in members}
-            rule = members[0].rule if len(chosen_on) == 1 else key[4]
+            rule = members[0].rule_on(chosen_on.pop()) if len(chosen_on) == 1 else key[4]
             tasks = benchmark.in_order({record.task: record.group for record in members})
             parts = (*key[:2], learnt, scored, rule)
             built.append(Table(*parts, tasks, rows, measures, benchmark))
@@ -128,7 +128,7 @@ def _lineages(records: list[Record], where: str) -> list[str]:
     return [f"{where}: data of different lineages: {listed}."]
 
 
-def _contents(records: list[Record], where: str) -> list[str]:
+def _contents(records: list[Record], where: str, defaults: Defaults | None) -> list[str]:
     """Name the tasks on which rows were trained or scored on other images than their neighbours."""
     found: dict[tuple[str, bool, str, int], dict[str, dict[str, None]]] = defaultdict(dict)
     for record in records:
@@ -137,7 +137,7 @@ def _contents(records: list[Record], where: str) -> list[str]:
             drawn = draws_by_seed(record) and not record.tests(str(split))
             draw = record.seed if drawn else -1
             key = (record.task, bool(record.data.get("partial")), str(split), draw)
-            found[key].setdefault(str(content), {})[record.label] = None
+            found[key].setdefault(str(content), {})[run_label(record, defaults)] = None
     sentences = []
     for (task, _, split, _), contents in sorted(found.items()):
         if len(contents) > 1:
@@ -173,7 +173,7 @@ def _rows(records: list[Record], defaults: Defaults | None) -> tuple[list[Row], 
     apart: dict[str, list[str]] = defaultdict(list)
     for members in grouped.values():
         for number, part in enumerate(_comparable(members)):
-            counted, repeated = _one_each(part)
+            counted, repeated = _one_each(part, defaults)
             warnings += repeated
             row = _row(counted, defaults)
             if number:
@@ -222,7 +222,7 @@ def _comparable(records: list[Record]) -> list[list[Record]]:
     return sorted(parts.values(), key=len, reverse=True)
 
 
-def _one_each(records: list[Record]) -> tuple[list[Record], list[str]]:
+def _one_each(records: list[Record], defaults: Defaults | None) -> tuple[list[Record], list[str]]:
     """Return of several runs of one row, task and seed the latest, and a sentence for each such.
 
     They differ in what makes no row of its own: further metrics, the draw of random weights.
@@ -232,12 +232,25 @@ def _one_each(records: list[Record]) -> tuple[list[Record], list[str]]:
         found[record.task, record.seed].append(record)
     latest = {key: max(runs, key=lambda run: run.begun) for key, runs in found.items()}
     sentences = [
-        f"{runs[0].label} has {len(runs)} runs of {task}, seed {seed}: the one started last "
-        f"counts ({latest[task, seed].config_id}, {latest[task, seed].started})."
+        f"{run_label(runs[0], defaults)} has {len(runs)} runs of {task}, seed {seed}: the one "
+        f"started last counts ({latest[task, seed].config_id}, {latest[task, seed].started})."
         for (task, seed), runs in found.items()
         if len(runs) > 1
     ]
     return list(latest.values()), sentences
+
+
+def run_label(record: Record, defaults: Defaults | None) -> str:
+    """Return what a row of ``record`` alone is called, but for partial data, which is said apart.
+
+    Args:
+        record: a run, completed or not.
+        defaults: as of :func:`build_tables`.
+    """
+    name = ", ".join([record.label, *reduced_precision(record.settings)])
+    row = Row(name, record.model, weights_label(record), record.settings)
+    row.overrides = () if defaults is None else marks(record, defaults)
+    return row.label
 
 
 def _training(record: Record) -> str:
@@ -262,12 +275,13 @@ def _row(records: list[Record], defaults: Defaults | None) -> Row:
         for key, value in first.row_method.items()
         if all(key in record.row_method and record.row_method[key] == value for record in records)
     }
-    row.adapter = round(statistics.fmean(record.parameters["adapter"] for record in records))
+    sizes = [record.trained_parameters for record in records]
+    row.adapter = round(statistics.fmean(size["adapter"] for size in sizes))
     row.records = records
-    for record in records:
+    for record, size in zip(records, sizes, strict=True):
         row.scores.setdefault(record.task, {})[record.seed] = completed_score(record)
         row.measures[record.task] = _measure(record)
-        row.heads[record.task] = record.parameters["head"]
+        row.heads[record.task] = size["head"]
     return row
 
 

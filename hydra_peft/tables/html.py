@@ -35,10 +35,11 @@ th:first-child, td:first-child { text-align: left; }
 thead th { vertical-align: bottom; white-space: normal; }
 tbody th.long { min-width: 17rem; white-space: normal; }
 caption > div { left: 0; max-width: calc(100vw - 2rem); position: sticky; width: max-content; }
+.word { display: inline-block; }
 @media (min-width: 40.01rem) { .short wbr { display: none; } }
 @media (max-width: 40rem) {
   thead th { white-space: nowrap; }
-  tbody th, tbody th.long { max-width: 10rem; min-width: 8rem; white-space: normal; }
+  tbody th, tbody th.long { max-width: 11rem; min-width: 11rem; white-space: normal; }
 }
 thead tr:last-child th, tr.rule > * { border-bottom: 1px solid; }
 th[colspan] { border-bottom: 1px solid; text-align: center; }
@@ -124,19 +125,22 @@ def _table(sheet: Sheet) -> dict[str, Any]:
 
 
 #: characters that fit into the narrowest column
-_FITTING = 16
+_FITTING = 14
 
 
 def breakable(text: str) -> Markup:
     """Return ``text``, escaped, with places where a narrow column may break it beside spaces.
 
-    Words have some where they are too long for such a column, at their punctuation.
+    Words have some where they are too long for such a column, at their punctuation; such a word is
+    of the class ``word``, a box of its own: it goes to a line of its own before it is broken.
     """
-    words = [
-        re.split(r"(?<=[=,._/+])(?=[^\s\d=,._/+])", word) if len(word) > _FITTING else [word]
-        for word in text.split(" ")
-    ]
-    return Markup(" ").join(Markup("<wbr>").join(parts) for parts in words)
+    box = Markup('<span class="word">{}</span>')
+    words = []
+    for word in text.split(" "):
+        parts = re.split(r"(?<=[=,._/+])(?=[^\s\d=,._/+])", word)
+        boxed = box.format(Markup("<wbr>").join(parts))
+        words.append(boxed if len(word) > _FITTING else escape(word))
+    return Markup(" ").join(words)
 
 
 def _cell(text: str, mark: int | None) -> Markup:

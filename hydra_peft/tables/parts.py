@@ -201,6 +201,8 @@ def _names(rows: Sequence[Row], common: Sequence[str]) -> dict[int, str]:
 #: groups whose options have settings of their own, which do not apply to the others; a row without
 #: any other setting has its default
 _CHOSEN = ("method.", "head.", "optimizer.", "scheduler.")
+#: groups of settings that do not apply where nothing is trained
+_TRAINING = ("method.", "optimizer.", "scheduler.", "train.")
 
 
 def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -213,7 +215,8 @@ def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
     for override in dict.fromkeys(o for row in rows for o in row.overrides):
         key, is_setting, _ = override.partition("=")
         chosen = is_setting and key.startswith(_CHOSEN)
-        fitting = [row for row in rows if not chosen or _has(row.settings, key)]
+        training = [row for row in rows if row.trains or not key.startswith(_TRAINING)]
+        fitting = [row for row in training if not chosen or _has(row.settings, key)]
         same = sum(override in row.overrides for row in fitting)
         everywhere = all(any(_key(o) == key for o in row.overrides) for row in fitting)
         if everywhere and 2 * same > len(fitting) and len(fitting) >= min(2, len(rows)):
@@ -239,6 +242,12 @@ def common_sentence(rows: Sequence[Row], common: Sequence[str], kind: str = "") 
 def common_in_words(rows: Sequence[Row], common: Sequence[str]) -> str:
     """Return the overrides of ``common`` that hold for ``rows``, with the rows they do not hold
     for."""
+    trained = [row for row in rows if row.trains]
+    of_training = [override for override in common if override.startswith(_TRAINING)]
+    if of_training and 0 < len(trained) < len(rows):
+        others = common_in_words(rows, [o for o in common if o not in of_training])
+        said = f"{common_in_words(trained, of_training)}, where anything is trained"
+        return f"{others}; {said}" if others else said
     there = [o for o in common if any(o in row.overrides for row in rows)]
     keys = {_key(override) for override in there}
     own = {_key(o) for row in rows for o in own_overrides(row, there)} & keys

@@ -62,6 +62,11 @@ class Row:
         """Whether there was something to hold its settings against."""
         return UNCHECKED not in self.overrides
 
+    @property
+    def trains(self) -> bool:
+        """Whether its runs train anything."""
+        return all(record.trains for record in self.records)
+
     def titled(self, overrides: Sequence[str]) -> str:
         """Return the label with these of its overrides, where the others are said elsewhere."""
         return self.name + (f" ({', '.join(overrides)})" if overrides else "") + self.apart

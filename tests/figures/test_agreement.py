@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from fabricated_runs import record
 from flat_results import flat
+from matplotlib.text import Text
 from omegaconf import OmegaConf
 
 from hydra_peft.config.check import check_config
@@ -221,3 +223,27 @@ def test_it_is_drawn(run: Run, tmp_path: Path) -> None:
     names = [tick.get_text() for tick in gains.get_xticklabels()]
     assert names == ["2 seeds", "2 methods"]  # two methods have no ensemble of three
     assert {f.suffix for f in save(made, data, tmp_path / "x")} == {".pdf", ".png", ".txt", ".csv"}
+
+
+def test_long_names_are_whole_and_cover_nothing(run: Run, tmp_path: Path) -> None:
+    sweep(run, tmp_path / "runs")
+    data = FIGURE.data(collect(tmp_path / "runs"), FIGURE.settings())
+    said = " (scheduler.warmup_epochs=0, train.epochs=2, optimizer.weight_decay=0.0001)"
+    names = {name: name + said for name in data.facts["methods"]}
+    facts = {**data.facts, "methods": list(names.values())}
+    tables = {key: table.replace(names) for key, table in data.tables.items()}
+    made = FIGURE.draw(dataclasses.replace(data, tables=tables, facts=facts))
+    made.canvas.draw()
+    matrix = made.axes[0]
+    shown = [" ".join(tick.get_text().split()) for tick in matrix.get_yticklabels()]
+    assert shown == [f"{at}: {name}" for at, name in enumerate(names.values(), 1)]
+    bars = [text for text in made.findobj(Text) if "shared mistakes" in text.get_text()]
+    gain = made.axes[1].yaxis.label
+    labels = [*matrix.get_yticklabels(), *bars, gain, *made.axes[1].get_xticklabels()]
+    boxes = [label.get_window_extent() for label in labels]
+    for number, box in enumerate(boxes):
+        assert made.bbox.x0 <= box.x0
+        assert box.x1 <= made.bbox.x1
+        assert made.bbox.y0 <= box.y0
+        assert box.y1 <= made.bbox.y1
+        assert not any(box.overlaps(other) for other in boxes[:number])

@@ -115,7 +115,7 @@ def test_losses_of_nothing_need_no_logarithm(tmp_path: Path) -> None:
 def test_losses_that_no_logarithm_shows_have_a_note(tmp_path: Path) -> None:
     collection = put(tmp_path, *scores("lora", {"a": [50.0], "b": [60.0]}))
     path = next(run.folder for run in collection.completed if run.record.task == "a")
-    lines = ["epoch,loss,train_accuracy", "1,2,50", "2,-1,50", "3,0,50", "4,1,50", ""]
+    lines = ["epoch,loss,train_accuracy", "1,2,50", "2,0,50", "3,0,50", "4,1,50", ""]
     (path / "metrics.csv").write_text("\n".join(lines))
     data = FIGURE.data(collection, Settings())
     (note,) = [note for note in data.notes if note.startswith("not drawn")]
@@ -123,6 +123,28 @@ def test_losses_that_no_logarithm_shows_have_a_note(tmp_path: Path) -> None:
     assert "no place on the logarithmic axis" in data.caption
     drawn = FIGURE.draw(data).axes[0].get_lines()[0].get_ydata()
     assert [str(y) for y in drawn] == ["2.0", "nan", "nan", "1.0"]
+
+
+def test_what_cannot_be_is_passed_over(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", {"a": [50.0]}))
+    path = collection.completed[0].folder / "metrics.csv"
+    path.write_text("epoch,loss,train_accuracy\n1,2,50\n2,-5,50\n3,nan,50\n4,1,50\n")
+    data = FIGURE.data(collection, Settings())
+    assert list(data.table[data.table["quantity"] == "loss"]["epoch"]) == [1, 4]
+    (note,) = [note for note in data.notes if note.startswith("drawn in part")]
+    assert "2 lines are passed over, the first is line 3 (a loss of -5)" in note
+
+
+def test_what_trains_nothing_has_no_curves(tmp_path: Path) -> None:
+    settings = {"train.epochs": 0, "head.name": "text_prompts"}
+    bare = scores("linear", {"a": [50.0]}, settings=settings)
+    collection = put(tmp_path, *bare, *scores("lora", {"a": [50.0]}))
+    data = FIGURE.data(collection, Settings())
+    assert set(data.table["method"]) == {"lora r=4"}
+    (note,) = [note for note in data.notes if note.startswith("left out of the curves")]
+    assert note.endswith("zero-shot trains nothing, its runs have no epochs.")
+    (legend,) = FIGURE.draw(data).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["lora r=4"]
 
 
 def test_many_rows_have_no_bands_and_marks_of_their_own(tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ def test_numbers_and_summary(compose_train: Compose, tmp_path: Path) -> None:
     assert set(summary["j"]) == {2}
     mean = summary[summary["branch"] == "A"]["similarity"].mean()
     assert any(f"A and W0: mean {mean:.4f} over 10 layers" in note for note in found.notes)
-    assert found.caption.startswith("Measured: mini/digits; hydra r=2+2; vit_mini (pretrained ")
+    assert found.caption.startswith(
+        "Measured: mini/digits; hydra r=2+2, auto; vit_mini (pretrained "
+    )
     assert render(FIGURE.draw(found), "pdf").startswith(b"%PDF")
 
 

@@ -98,9 +98,9 @@ def test_several_runs_side_by_side(compose_train: Compose, tmp_path: Path, cache
     mixed = put_model(compose_train, tmp_path / "2", "method=lora", "seed=1", cache=cache)
     found = data(folders[0], mixed, mixed, cache=cache)
     assert list(dict.fromkeys(found.table["panel"])) == [
-        "digits, hydra r=2+2, seed 0 #1",
-        "digits, lora r=4, seed 1 #2",
-        "digits, lora r=4, seed 1 #3",
+        "digits, hydra r=2+2, auto, seed 0 #1",
+        "digits, lora r=4, auto, seed 1 #2",
+        "digits, lora r=4, auto, seed 1 #3",
     ]
     assert "sequential" not in set(found.table[found.table["run"].str.contains("lora")]["branch"])
     assert render(FIGURE.draw(found), "pdf").startswith(b"%PDF")

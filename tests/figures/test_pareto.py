@@ -53,6 +53,19 @@ def test_numbers_by_hand(tmp_path: Path) -> None:
             lines(collection, **setting)
 
 
+def test_what_trains_nothing_has_no_parameters(tmp_path: Path) -> None:
+    settings = {"train.epochs": 0, "head.name": "text_prompts"}
+    bare = scores("linear", {"a": [50.0]}, settings=settings)
+    collection = put(tmp_path, *bare, *scores("lora", {"a": [60.0]}))
+    data = FIGURE.data(collection, Settings())
+    sizes = dict(zip(data.table["label"], data.table["parameters_with_mean_head"], strict=True))
+    assert sizes == {"zero-shot": 0, "lora r=4": 410}
+    assert data.caption.endswith("Dotted: nothing trained.")
+    FIGURE.draw(data)
+    with pytest.raises(UserError, match="none of these methods trains anything"):
+        FIGURE.data(put(tmp_path / "bare", *bare), Settings())
+
+
 def test_a_method_without_a_task_is_left_out_and_named(tmp_path: Path) -> None:
     collection = put(tmp_path, *scores("lora", LORA), *scores("hydra", {"a": [99.0]}))
     data = FIGURE.data(collection, Settings())

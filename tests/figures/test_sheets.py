@@ -46,7 +46,7 @@ def test_what_is_never_compared_is_another_picture(tmp_path: Path, what: str) ->
         3.0,
     ]
     (note,) = [note for note in sheet.notes if note.startswith("not in this picture")]
-    assert "1 runs on" in note
+    assert "1 run on" in note
     assert note.endswith("sheet=2.")
     other = choose(collection, Selection(sheet=2))
     assert [record.score for record in other.table.rows[0].records] == [50.0]

@@ -292,7 +292,8 @@ def test_deep_links(browser: Any, report: Path, visit: Visit) -> None:
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{report.as_uri()}{href}")
-    assert page.locator("dialog[open] h2").inner_text().startswith("hydra r=2+2, mini/")
+    title = page.locator("dialog[open] h2").inner_text()
+    assert re.match(r"hydra r=2\+2 \(method\.dropout=.*\), mini/", title), "as its row is called"
     page.goto(f"{report.as_uri()}#run-__proto__")
     page.locator("dialog[open]").wait_for(state="detached")
     context.close()
@@ -402,6 +403,9 @@ def test_long_settings_fit_beside_the_numbers(
     visit.page.set_viewport_size({"width": 400, "height": 900})
     for label in labels.all():
         assert label.evaluate(BROKEN) == []
+    (word,) = table.locator("tbody th[scope=row] .word").all()
+    assert word.inner_text() == "(train.epochs=1)"
+    assert word.evaluate("word => word.getClientRects()[0].height") < 25, "in one line"
     visit.context.close()
 
 

@@ -30,15 +30,16 @@ class Black:
         return np.zeros((4, 4, 3), np.uint8)
 
 
-def put(compose: Compose, folder: Path, task: str, right: int, seed: int = 0) -> Path:
+def put(compose: Compose, folder: Path, task: str, right: int, *words: str) -> Path:
     """Write a completed run that was right about ``right`` of 40 examples, and kept them."""
     targets = torch.arange(40) % 8
-    said = torch.where(torch.arange(40) < right, targets, (targets + 1) % 8)
+    guessed = torch.where(torch.arange(40) < right, targets, (targets + 1) % 8)
     scored = {"accuracy": 100 * right / 40, "correct": right, "count": 40}
     metrics = {**flat(record()), **scored}
-    put_model(compose, folder, f"dataset=mini/{task}", f"seed={seed}", metrics=metrics)
+    said = (f"dataset=mini/{task}", "precision=fp32", *words)
+    put_model(compose, folder, *said, metrics=metrics)
     classes = {"digits": 10, "texture": 8}[task]
-    outputs = 5 * torch.eye(classes)[said] + 0.01 * torch.arange(40)[:, None]
+    outputs = 5 * torch.eye(classes)[guessed] + 0.01 * torch.arange(40)[:, None]
     write_tensors(folder / "predictions.safetensors", {"outputs": outputs, "targets": targets}, {})
     return folder
 
@@ -47,7 +48,7 @@ def put(compose: Compose, folder: Path, task: str, right: int, seed: int = 0) ->
 def runs(compose_train: Compose, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("mistakes") / "runs"
     put(compose_train, runs / "mini/digits/worse", "digits", 20)
-    put(compose_train, runs / "mini/digits/better", "digits", 30, seed=1)
+    put(compose_train, runs / "mini/digits/better", "digits", 30, "seed=1", "method.dropout=0.5")
     put(compose_train, runs / "mini/texture/only", "texture", 35)
     return runs
 
@@ -64,7 +65,10 @@ def test_of_each_task_the_best_run_is_shown(
     section = content.partition('<section id="mistakes"')[2].partition("</section>")[0]
     assert section.count('<img src="data:image/svg') == 4
     text = " ".join(re.sub(r"<[^>]*>", " ", section).split())
-    assert "mini/digits: hydra r=2+2, seed 1 the best of 2 runs" in text
+    assert "mini/digits: hydra r=2+2 (method.dropout=0.5), seed 1 the best of 2 runs" in text
+    # The captions of both pictures call it so too.
+    assert text.count("Measured: mini/digits; hydra r=2+2 (method.dropout=0.5); vit_mini") == 2
+    assert text.count("Measured: mini/texture; hydra r=2+2; vit_mini") == 2
     assert "mini/texture: hydra r=2+2, seed 0 confusion matrix" in text
     assert "10 of 10 mistakes among 40 examples of test" in text
     # Accuracy by class, in the numbers below the matrix.
@@ -80,12 +84,12 @@ def test_what_is_left_out_or_cannot_be_drawn_is_said(
 
     monkeypatch.setattr("hydra_peft.runs.predictions.scored_images", gone)
     monkeypatch.setattr(mistakes, "MOST", 1)
-    completed = collect(runs).completed
-    found = mistakes.mistakes_of(runs, completed)
+    collection = collect(runs)
+    found = mistakes.mistakes_of(runs, collection)
     (shown,) = found.runs
     assert (shown.task, shown.seed, shown.others) == ("mini/digits", 1, 1)
     assert [picture.name for picture in shown.pictures] == ["confusion-digits"]
     assert shown.undrawn == ["mistakes: the images are gone."]
     assert found.left_out == ["mini/texture"]
     monkeypatch.setattr("hydra_peft.report.mistakes.has_classes", lambda *_: False)
-    assert mistakes.embed_mistakes(mistakes.mistakes_of(runs, completed)) is None
+    assert mistakes.embed_mistakes(mistakes.mistakes_of(runs, collection)) is None

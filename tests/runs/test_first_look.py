@@ -76,6 +76,15 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["train.eval_after=99", "train.epochs=3"],
          "train.eval_after=99 changes nothing in a training of train.epochs=3: set it below"),
         (["train.eval_after=3", "train.epochs=3"], "train.eval_after=3 changes nothing"),
+        (["dataset=mini_fewshot/digits", "train.batch_size=51", "train.drop_last=true"],
+         "leaves no batch of 50 training examples"),
+        (["dataset=mini_fewshot/digits", "protocol=validation", "train.batch_size=41",
+          "train.drop_last=true"], "leaves no batch of 40 training examples"),
+        (["dataset.shots=3", "train.batch_size=31", "train.drop_last=true"], "no batch of 30 "),
+        (["dataset.train_size=100", "train.batch_size=101", "train.drop_last=true"],
+         "leaves no batch of 100 training examples"),
+        (["protocol=validation", "train.batch_size=801", "train.drop_last=true"],
+         "leaves no batch of 800 training examples"),
         (["paths.cache=/proc/x"],
          "cannot write at /proc: permission denied; let it be written to, or set "
          "paths.cache to another folder. What"),
@@ -108,6 +117,7 @@ def test_what_may_work_is_left_alone(config: Callable[..., RunConfig], tmp_path:
         # the protocol's: who trains less has not asked for it
         ["train.epochs=1", "scheduler.warmup_epochs=0", "protocol.fills.eval_after=1"],
         ["protocol.tune=true", "train.epochs=3", "train.eval_after=9"],
+        ["dataset=mini_fewshot/digits", "train.batch_size=50", "train.drop_last=true"],
         partial,
     ):
         look_first(config(*words))

@@ -25,21 +25,35 @@ LINES += [b"%d,%.2f,50.0,0.001,1.0,9.0\r\n" % (epoch, 30 / epoch) for epoch in r
         ([*LINES[:5], *LINES[9:]], 26, "4 of 30 epochs are missing, the first is 5"),
         (LINES[:1], 0, "30 of 30 epochs are missing, the first is 1"),
         ([b"\xef\xbb\xbf", *LINES], EPOCHS, ""),  # as some editors save it
+        ([*LINES, b"31,1.0,50.0,0.001,1.0,9.0\n"], EPOCHS, "line 32 (epoch 31 of 30) is passed"),
+        ([*LINES, LINES[3]], EPOCHS, "line 32 (epoch 3 after 30) is passed over"),
         (
-            [*LINES, b"31,1.0,50.0,0.001,1.0,9.0\n"],
+            [*LINES[:4], b"\0\xff,,,\n", *LINES[4:]],
             EPOCHS,
-            "1 epochs come after the last, which is 30, and are left out",
+            "line 5 (4 values, 6 columns) is passed",
         ),
-        ([*LINES, LINES[3]], EPOCHS, "1 lines are no epochs that follow those before"),
-        ([*LINES[:4], b"\0\xff,,,\n", *LINES[4:]], EPOCHS, "1 lines are no epochs"),
-        ([*LINES, b"3_1,1.0,50.0,0.001,1.0,9.0\n"], EPOCHS, "1 lines are no epochs"),
-        ([*LINES, b"9" * 5000 + b",1,1,1,1,1\n"], EPOCHS, "1 lines are no epochs"),
-        ([*LINES, b"9" * 20 + b",1,1,1,1,1\n"], EPOCHS, "1 lines are no epochs"),
-        ([*LINES[:-1], b"30,1e308,50.0,1,1,1\n"], 29, "1 lines are no epochs"),
-        ([*LINES[:-1], b"30,1e-320,50.0,1,1,1\n"], 29, "1 lines are no epochs"),
-        ([*LINES[:-1], b"30,1.0,5000.0,1,1,1\n"], 29, "1 lines are no epochs"),
-        ([*LINES[:-1], b"30,1.0,-3.0,1,1,1\n"], 29, "1 lines are no epochs"),
-        ([*LINES[:4], b"4,nan,50.0,1,1,1\n", *LINES[5:]], 30, "1 of its losses are no finite"),
+        (
+            [*LINES, b"3_1,1.0,50.0,0.001,1.0,9.0\n"],
+            EPOCHS,
+            "line 32 ('3_1' is no whole number) is",
+        ),
+        ([*LINES, b"9" * 5000 + b",1,1,1,1,1\n"], EPOCHS, "line 32 ('99999"),
+        (
+            [*LINES, b"9" * 20 + b",1,1,1,1,1\n"],
+            EPOCHS,
+            f"line 32 (epoch {'9' * 20} of 30) is passed",
+        ),
+        ([*LINES[:-1], b"30,1e308,50.0,1,1,1\n"], 29, "line 31 (a loss of 1e+308) is passed over"),
+        ([*LINES[:-1], b"30,1e-320,50.0,1,1,1\n"], 29, "line 31 (a loss of 9.99989e-321) is"),
+        ([*LINES[:-1], b"30,1.0,5000.0,1,1,1\n"], 29, "line 31 (an accuracy of 5000%) is passed"),
+        ([*LINES[:-1], b"30,1.0,-3.0,1,1,1\n"], 29, "line 31 (an accuracy of -3%) is passed over"),
+        ([*LINES[:4], b"4,nan,50.0,1,1,1\n", *LINES[5:]], 29, "line 5 (a loss of nan) is passed"),
+        ([*LINES[:4], b"4,-5,50.0,1,1,1\n", *LINES[5:]], 29, "line 5 (a loss of -5) is passed"),
+        (
+            [*LINES[:4], b"4,-5,50,1,1,1\n", *LINES[5:], LINES[2]],
+            29,
+            "2 lines are passed over, the first is line 5 (a loss of -5); 1 of 30 epochs",
+        ),
     ],
 )
 def test_what_is_missing_is_told(
@@ -61,6 +75,22 @@ def test_a_run_that_is_not_over_may_lack_epochs(tmp_path: Path) -> None:
     assert found.faults == ""
 
 
+def test_losses_of_kinds_of_ones_own_may_be_negative(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(b"epoch,loss,train_accuracy\n1,-0.5,\n")
+    science = {"dataset": {"kind": "sentences"}, "train": {"epochs": 1}}
+    found = read_history(tmp_path, record(science=science, metrics=flat(record())))
+    assert found is not None
+    assert found.epochs[1][0] == -0.5
+
+
+def test_a_run_that_diverged_may_end_without_a_number(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(b"epoch,loss,train_accuracy\n1,1,9\n2,nan,9\n")
+    found = read_history(tmp_path, record("diverged"))
+    assert found is not None
+    assert list(found.epochs) == [1, 2]
+    assert not found.faults
+
+
 def test_a_column_that_stands_twice_is_damage(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_bytes(b"epoch,loss,train_accuracy,loss\n1,0.5,50,9\n")
     with pytest.raises(UserError, match="is damaged: its curves are not shown"):
@@ -76,6 +106,10 @@ def test_it_ends_as_the_record_says(tmp_path: Path) -> None:
     found = read_history(tmp_path, record(metrics=metrics | {"train_accuracy": 51.0}))
     assert found is not None
     assert "it ends with an accuracy of 50, and the record has 51" in found.faults
+    (tmp_path / "metrics.csv").write_bytes(b"".join([*LINES[:4], b"4,5,,1,1,1\n", *LINES[5:]]))
+    found = read_history(tmp_path, record(metrics=metrics | {"train_accuracy": 50.0}))
+    assert found is not None
+    assert "line 5 (no accuracy) is passed over" in found.faults
 
 
 def test_no_file_and_a_pipe(tmp_path: Path) -> None:

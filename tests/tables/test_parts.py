@@ -82,6 +82,16 @@ def test_what_a_row_leaves_as_it_is_by_default_is_never_said_of_it() -> None:
     ]
 
 
+def test_settings_of_training_are_not_said_of_what_trains_nothing() -> None:
+    bare = {"head.name": "text_prompts", "train.epochs": 0}
+    zero_shot = run("Linear-probing", "dtd", settings=bare)
+    found = part([*sweep(**{"train.epochs": 2}), zero_shot])
+    assert found.settings_sentence == ["All rows: train.epochs=2, where anything is trained."]
+    assert "linear" in found.labels
+    (row,) = [row for row in found.table.rows if not row.trains]
+    assert (row.adapter, row.mean_head()) == (0, 0)
+
+
 def test_rows_that_would_be_called_alike_keep_their_whole_label() -> None:
     # Older code had no such setting: it was neither overridden nor left as it was.
     old = run("LoRA", "dtd")

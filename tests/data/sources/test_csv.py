@@ -70,6 +70,16 @@ def test_numbers_are_in_the_order_of_numbers_and_blanks_do_not_count(
     assert loaded(own(lines(",", "cat ", "dog", "cat"))).classes == ("cat", "dog")
 
 
+@pytest.mark.parametrize(
+    ("written", "classes"),
+    [(("-1", "1"), ("-1", "1")), (("7", "3", "7"), ("3", "7")), (("0.5", "2"), ("0.5", "2"))],
+)
+def test_numbers_of_ones_own_choice_are_classes(
+    own: Callable[..., RunConfig], written: tuple[str, ...], classes: tuple[str, ...]
+) -> None:
+    assert loaded(own(lines(",", *written))).classes == classes
+
+
 def test_columns_by_name_and_splits_of_ones_own(own: Callable[..., RunConfig]) -> None:
     header = "﻿﻿id,kind,file,age,part"
     parts = ["train"] * 6 + ["Valid"] * 2 + ["TEST"] * 4
@@ -108,6 +118,16 @@ def changed(old: str, new: str) -> Callable[[str], str]:
     return change
 
 
+def counted(odd: str) -> Callable[[str], str]:
+    """Return what makes the labels 0 and 1, and that of line 5 ``odd``."""
+
+    def change(text: str) -> str:
+        numbered = text.replace(",dog", ",0").replace(",cat", ",1")
+        return numbered.replace("003.png,1", f"003.png,{odd}")
+
+    return change
+
+
 def doubled(text: str) -> str:
     """The first column stands twice."""
     return "".join(f"{line.partition(',')[0]},{line}\n" for line in text.splitlines())
@@ -139,6 +159,10 @@ def doubled(text: str) -> str:
         ),
         (changed("003.png,cat", "003.png"), [], "line 5: 1 values where the first line names 2"),
         (changed("cat", "dog"), [], "one class only, 'dog'"),
+        (counted("-1"), [], r"line 5: the label '-1' is no number from 0 up to 18 digits, as most"),
+        (counted("1.5"), [], r"line 5: the label '1\.5' is no number"),
+        (counted("9" * 5000), [], r"line 5: the label '9{50,60}"),
+        (counted("unknown"), [], r"line 5: the label 'unknown' is no number"),
         (lambda _: "image,label\n", [], "has no line of an image"),
         (lambda _: "", [], "has no line of an image"),
         (
