@@ -246,8 +246,8 @@ def common_in_words(rows: Sequence[Row], common: Sequence[str]) -> str:
     of_training = [override for override in common if override.startswith(_TRAINING)]
     if of_training and 0 < len(trained) < len(rows):
         others = common_in_words(rows, [o for o in common if o not in of_training])
-        own = f"{common_in_words(trained, of_training)}, where anything is trained"
-        return f"{others}; {own}" if others else own
+        of_those = f"{common_in_words(trained, of_training)}, where anything is trained"
+        return f"{others}; {of_those}" if others else of_those
     there = [o for o in common if any(o in row.overrides for row in rows)]
     keys = {_key(override) for override in there}
     own = {_key(o) for row in rows for o in own_overrides(row, there)} & keys
