@@ -5,17 +5,18 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import resource
 import tempfile
 from pathlib import Path
 
 from hydra_peft.errors import UserError
 from hydra_peft.links import leads_nowhere
-from hydra_peft.plain_text import quoted, shortened
+from hydra_peft.plain_text import quoted, shortened, size_in_words
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "no file may become so large (ulimit -f limits it)",
+    errno.EFBIG: "no file may become so large",
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
@@ -39,13 +40,36 @@ _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _REMEDIES = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room",
-    errno.EFBIG: "raise that limit",
     errno.EROFS: "let it be written to",
     errno.EACCES: "let it be written to",
     errno.EPERM: "let it be written to",
     errno.ENOTDIR: "move that file away",
     errno.EISDIR: "move that folder away",
 }
+
+
+class TakesNoMore(OSError):  # noqa: N818 - read as a sentence
+    """An error of a disk that takes no more, where a sentence of its own says what was written.
+
+    Attributes:
+        sentence: for the user.
+    """
+
+    def __init__(self, error: OSError, sentence: str) -> None:
+        super().__init__(error.errno, error.strerror, error.filename)
+        self.sentence = sentence
+
+
+def unwritten(what: str, error: OSError, elsewhere: str) -> Exception:
+    """Return the mistake that ``what`` could not be written; one that no later run can survive
+    where the disk takes no more.
+
+    Args:
+        what: what it is, and its file.
+        elsewhere: how it is kept in another place, or not at all.
+    """
+    sentence = f"cannot write {what}: {why(error)}; {remedy(error, elsewhere)}."
+    return TakesNoMore(error, sentence) if takes_no_more(error) else UserError(sentence)
 
 
 def may_pass(error: BaseException) -> bool:
@@ -64,6 +88,8 @@ def disk_sentence(error: OSError, key: str = "paths.runs") -> str | None:
     Args:
         key: what sets the folder.
     """
+    if isinstance(error, TakesNoMore):
+        return error.sentence
     if error.errno == errno.ENAMETOOLONG:  # whether it was to be read or written
         name = quoted(error.filename, os.fsdecode)
         most = f"a name has at most {_LONGEST_NAME} bytes, a path 4096."
@@ -95,13 +121,18 @@ def reading_sentence(error: OSError) -> str | None:
 
 def remedy(error: OSError, elsewhere: str) -> str:
     """Return what to do about an error of the disk, as in ``make room, or <elsewhere>``."""
+    if error.errno == errno.EFBIG and (most := _largest()) is not None:
+        own = most[1] == resource.RLIM_INFINITY
+        # of every folder; one that the shell has set for good it does not lift either
+        where = "type `ulimit -S -f unlimited` first" if own else "start it in a shell without it"
+        return f"{where}, since other folders have the same limit"
     here = _REMEDIES.get(error.errno or 0)
     return f"{here}, or {elsewhere}" if here else elsewhere
 
 
 def disk_reason(error: OSError) -> str | None:
     """Return the beginning of a sentence about a disk error and its file; None for other errors."""
-    reason = _REASONS.get(error.errno or 0)
+    reason = _reason(error)
     if reason is None:
         return None
     if leads := _leads_nowhere(error):
@@ -115,7 +146,21 @@ def why(error: OSError) -> str:
     """Return why something could not be written, after a message's own words on what it was."""
     if leads := _leads_nowhere(error):
         return f"{shortened(os.fsdecode(error.filename), _LONGEST_PATH)} is {leads}"
-    return _REASONS.get(error.errno or 0) or error.strerror or str(error)
+    return _reason(error) or error.strerror or str(error)
+
+
+def _reason(error: OSError) -> str | None:
+    reason = _REASONS.get(error.errno or 0)
+    if error.errno == errno.EFBIG and (most := _largest()) is not None:
+        return f"{reason} here: `ulimit -f` allows {size_in_words(most[0])}"
+    return reason
+
+
+def _largest() -> tuple[int, int] | None:
+    """Return how many bytes a file of this process may have, and what that may be raised to; None
+    where nothing but the file system limits it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return None if limits[0] == resource.RLIM_INFINITY else limits
 
 
 def _leads_nowhere(error: OSError) -> str | None:

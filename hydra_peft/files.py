@@ -239,7 +239,7 @@ def content_of(path: Path, most: int, *, links: bool = False, tail: bool = False
             if size > most and not tail:
                 raise UserError(f"{path} is larger than {most} bytes: not a file of ours.")
             file.seek(max(0, size - most))
-            return file.read(most)
+            return file.read(min(most, size) or most)  # so much memory is taken at once
     except FileNotFoundError:
         return None
     except OSError as error:

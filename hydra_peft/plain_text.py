@@ -13,6 +13,8 @@ _BEGIN, _END = 1200, 800
 #: characters of a refused value in a message
 _LONGEST_VALUE = 60
 
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+
 
 def in_one_line(text: str) -> str:
     """Return ``text`` with what would end a line, or steer a terminal, made visible.
@@ -68,6 +70,15 @@ def quoted(value: object, as_text: Callable[[Any], str] = repr) -> str:
         return shortened(as_text(value), _LONGEST_VALUE)
     except ValueError:  # Python does not write out whole numbers of more than 4300 digits
         return "<thousands of digits>"
+
+
+def size_in_words(count: int) -> str:
+    """Return ``count`` bytes in words, as in ``100 KiB`` or ``3.2 GiB``."""
+    size, unit = float(count), 0
+    while size >= 1024 and unit < len(_UNITS) - 1:
+        size, unit = size / 1024, unit + 1
+    shown = f"{size:,.1f}".removesuffix(".0") if size < 100 else f"{size:,.0f}"
+    return f"{shown} {_UNITS[unit]}"
 
 
 def rounded(value: float, decimals: int, *, sign: bool = False) -> str:

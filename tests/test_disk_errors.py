@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from hydra_peft.disk_errors import (
+    TakesNoMore,
     check_writable,
     disk_sentence,
     may_pass,
     reading_sentence,
     takes_no_more,
+    unwritten,
 )
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
@@ -40,9 +42,26 @@ def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path: Path, limited: int) -
     assert takes_no_more(caught.value)
     sentence = disk_sentence(caught.value)
     assert sentence is not None
-    assert sentence.startswith(f"cannot write at {tmp_path}/a: no file may become so large")
+    assert sentence == (
+        f"cannot write at {tmp_path}/a: no file may become so large here: `ulimit -f` allows 4 "
+        "KiB; type `ulimit -S -f unlimited` first, since other folders have the same limit. What "
+        "was complete before is kept."
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").stat().st_size == limited
+
+
+def test_a_limit_that_the_shell_itself_cannot_raise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (102400, 102400))
+    found = unwritten("the cache /c", OSError(errno.EFBIG, "File too large", "/c"), "elsewhere")
+    assert isinstance(found, TakesNoMore)
+    assert takes_no_more(found)
+    assert disk_sentence(found) == (
+        "cannot write the cache /c: no file may become so large here: `ulimit -f` allows 100 KiB; "
+        "start it in a shell without it, since other folders have the same limit."
+    )
+    denied = unwritten("the cache /c", OSError(errno.EACCES, "denied", "/c"), "elsewhere")
+    assert isinstance(denied, UserError)  # of this run alone
 
 
 @pytest.mark.parametrize(
@@ -50,7 +69,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path: Path, limited: int) -
     [
         (errno.ENOSPC, "make room, or set paths.runs to another folder"),
         (errno.EDQUOT, "make room, or set"),
-        (errno.EFBIG, "raise that limit, or set"),
+        (errno.EFBIG, "so large; set paths.runs to another"),  # the file system's own limit
         (errno.EROFS, "let it be written to, or set"),
         (errno.EACCES, "let it be written to, or set"),
         (errno.EPERM, "let it be written to, or set"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import resource
+import weakref
 
 import numpy as np
 import pytest
 
-from hydra_peft.memory_errors import memory_sentence
+from hydra_peft import memory_errors
+from hydra_peft.memory_errors import let_go, memory_sentence, of_limit, reserve
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,14 @@ from hydra_peft.memory_errors import memory_sentence
         ),
         (RuntimeError("can't start new thread"), "no further thread can be started here: raise"),
         (ValueError("out of memory"), None),
+        (
+            ImportError("libtorch_cuda.so: failed to map segment from shared object"),
+            "there is not enough memory to go on (libtorch_cuda.so: failed to map segment from ",
+        ),
+        (ImportError("cannot import name 'x'"), None),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "there is not enough memory to go on ("),
+        (OSError(errno.ENOSPC, "No space left on device"), None),
+        (SystemError("error return without exception set"), None),  # a bug, without a limit
     ],
 )
 def test_what_is_of_memory(error: Exception, said: str | None) -> None:
@@ -39,6 +50,40 @@ def test_a_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (3 * 2**30, -1))
     said = "there is not enough memory: take less at once, or raise the limit of 3 GiB (ulimit -v)."
     assert memory_sentence(MemoryError()) == said
+    assert of_limit(MemoryError())
+    assert not of_limit(ValueError())
+    assert not of_limit(RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB."))
+    unsaid = SystemError("error return without exception set")
+    assert str(memory_sentence(unsaid)).endswith("raise the limit of 3 GiB (ulimit -v).")
+
+
+def test_without_a_limit_the_same_would_come_again() -> None:
+    assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+    assert not of_limit(MemoryError())
+
+
+def test_what_was_reserved_and_what_was_computed_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (3 * 2**30, -1))
+
+    class Large:
+        pass
+
+    def compute() -> None:
+        large = Large()
+        seen.append(weakref.ref(large))
+        raise MemoryError
+
+    seen: list[weakref.ref[Large]] = []
+    reserve()
+    reserved = memory_errors._RESERVED
+    assert [len(one) for one in reserved] == [memory_errors._RESERVE]
+    try:
+        compute()
+    except MemoryError as error:
+        assert seen[0]() is not None
+        let_go(error)
+        assert seen[0]() is None
+    assert not reserved
 
 
 def test_what_numpy_says() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import io
 import os
 import select
@@ -16,7 +18,7 @@ from typing import TextIO
 from hydra_peft.commands import as_started
 from hydra_peft.disk_errors import disk_sentence, reading_sentence
 from hydra_peft.errors import RunFailed, UserError
-from hydra_peft.memory_errors import memory_sentence
+from hydra_peft.memory_errors import allowed_memory, let_go, memory_sentence, reserve
 from hydra_peft.plain_text import in_short, shortened
 
 FAILED = 1
@@ -80,6 +82,11 @@ def _lead_nowhere(streams: Iterable[TextIO]) -> None:
         os.dup2(nowhere, stream.fileno())
 
 
+def _say_no_more() -> None:
+    with contextlib.suppress(OSError, ValueError):  # a stream of a caller's that is no file
+        _lead_nowhere([sys.stderr])
+
+
 def _open_streams() -> None:
     """Let every print pass: closed streams lead nowhere, no character is too odd for others."""
     for number in range(3):  # else the next file that is opened takes its place
@@ -106,6 +113,7 @@ def _is_unread(stream: TextIO) -> bool:
 def _ending(main: Callable[[], int], key: str) -> int:
     try:
         _check_names()
+        reserve()
         return main()
     except UserError as error:
         complain(str(error))
@@ -114,17 +122,27 @@ def _ending(main: Callable[[], int], key: str) -> int:
         complain(str(interrupt) or "interrupted; what was complete before is kept.")
         return INTERRUPTED
     except OSError as error:
-        sentence = reading_sentence(error) or disk_sentence(error, key)
+        of_memory = _of_memory(error)
+        sentence = of_memory or reading_sentence(error) or disk_sentence(error, key)
         if sentence is None:
             raise
-        complain(sentence)
-        return MISTAKE
     except Exception as error:
-        sentence = memory_sentence(error) or _import_sentence(error)
+        of_memory = _of_memory(error)
+        sentence = of_memory or _import_sentence(error)
         if sentence is None:
             raise
-        complain(sentence)
-        return MISTAKE
+    complain(sentence)
+    if of_memory:
+        # Libraries have things to do at the end, which find no memory either and print about it.
+        atexit.register(_say_no_more)
+    return MISTAKE
+
+
+def _of_memory(error: Exception) -> str | None:
+    """Return the sentence on an ``error`` of too little memory, with some freed to print it."""
+    if isinstance(error, MemoryError | SystemError):
+        let_go(error)
+    return memory_sentence(error)
 
 
 def _check_names() -> None:
@@ -148,6 +166,8 @@ def _import_sentence(error: Exception) -> str | None:
     if isinstance(error, ImportError) or ours or not {*loaded.parts} & _PACKAGES:
         return None
     names = ", ".join(sorted(name for name in os.environ if name.startswith(_READ_BY_LIBRARIES)))
+    if allowed := allowed_memory():
+        return f"{loaded} cannot be loaded ({shortened(str(error), 200)}): raise the {allowed}."
     look = f"look at the environment variables {names}" if names else "install it anew"
     return f"{loaded} cannot be loaded ({shortened(str(error), 200)}): {look}."
 

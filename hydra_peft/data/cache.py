@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hydra_peft.disk_errors import remedy, why
+from hydra_peft.disk_errors import unwritten
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 
@@ -33,6 +33,7 @@ def cached_arrays(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tupl
 
     Raises:
         UserError: the cache has to be written and its folder cannot be.
+        OSError: the disk takes no more.
     """
     cached = _read(path) if os.path.exists(path) else None
     if cached is not None:
@@ -42,9 +43,7 @@ def cached_arrays(path: Path, make: Callable[[], tuple[Tensor, Tensor]]) -> tupl
     try:
         write_tensors(path, content, {"sha256": _content_hash(images, labels), "of": path.stem})
     except OSError as error:
-        raise UserError(
-            f"cannot write the image cache {path}: {why(error)}; {remedy(error, ELSEWHERE)}."
-        ) from None
+        raise unwritten(f"the image cache {path}", error, ELSEWHERE) from None
     return images, labels
 
 

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from hydra_peft.data.cache import ELSEWHERE
 from hydra_peft.data.decoding import TRANSFORM, decode, in_threads
 from hydra_peft.data.split import Images
-from hydra_peft.disk_errors import remedy, why
+from hydra_peft.disk_errors import unwritten
 from hydra_peft.errors import UserError
 from hydra_peft.files import content_of, open_own, open_to_append, read_json, write_json
 
@@ -265,7 +265,5 @@ def _writing(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise UserError(
-            f"cannot write the image cache {path}: {why(error)}; "
-            f"{remedy(error, f'{ELSEWHERE}, or data.cache=none of train.py')}."
-        ) from None
+        elsewhere = f"{ELSEWHERE}, or data.cache=none of train.py"
+        raise unwritten(f"the image cache {path}", error, elsewhere) from None

@@ -14,7 +14,7 @@ from torch import Tensor
 from hydra_peft.data.cache import ELSEWHERE
 from hydra_peft.data.split import Ragged, Texts
 from hydra_peft.data.tokenizer import Encoding
-from hydra_peft.disk_errors import remedy, why
+from hydra_peft.disk_errors import unwritten
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 
@@ -56,10 +56,8 @@ def tokenized(
         try:
             write_tensors(path, content, {"sha256": _sha256(content, path.stem)})
         except OSError as error:
-            raise UserError(
-                f"cannot write the cache of tokens {path}: {why(error)}; "
-                f"{remedy(error, f'{ELSEWHERE}, or data.cache=none of train.py')}."
-            ) from None
+            elsewhere = f"{ELSEWHERE}, or data.cache=none of train.py"
+            raise unwritten(f"the cache of tokens {path}", error, elsewhere) from None
     lengths = content[_LENGTHS].long()
     return {name: Ragged(t, lengths) for name, t in content.items() if name != _LENGTHS}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hydra_peft.disk_errors import may_pass
+from hydra_peft.disk_errors import disk_sentence, may_pass, takes_no_more
 from hydra_peft.errors import UserError
-from hydra_peft.memory_errors import memory_sentence
+from hydra_peft.memory_errors import let_go, memory_sentence, of_limit
 from hydra_peft.runs.checkpoints import checkpoints_exist
 from hydra_peft.runs.ledger import Ledger, NotOurs
 from hydra_peft.runs.record import Record
@@ -84,7 +84,15 @@ class Ending:
             raise self.ledger.gone() from error
         if isinstance(error, UserError) and self.training is None:
             self.ledger.undo()
-        # Of a full disk as if somebody had stopped it: with room again, it goes on.
-        status = "interrupted" if may_pass(error) else "failed"
-        said = memory_sentence(error) or f"{type(error).__name__}: {error}"
+        of_memory = memory_sentence(error)
+        if of_memory is not None:  # for the record to be written, what was computed has to go
+            let_go(error)
+        # As if somebody had stopped it: with room again, or without the limit, it goes on.
+        status = "interrupted" if may_pass(error) or of_limit(error) else "failed"
+        said = of_memory or _of_disk(error) or f"{type(error).__name__}: {error}"
         self.ledger.finish_badly(status, self._epochs(), said)
+
+
+def _of_disk(error: BaseException) -> str | None:
+    """Return the sentence on a disk that takes no more, None of any other error."""
+    return disk_sentence(error) if isinstance(error, OSError) and takes_no_more(error) else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hydra_peft.disk_errors import TakesNoMore
 from hydra_peft.sweeps.job import ENDS, ElsewhereRun, Job, JobEnd
 
 #: a job's config is some ten kilobytes
@@ -24,10 +26,16 @@ class Ready:
 
 @dataclass(frozen=True)
 class DiskError:
-    """The disk takes nothing more: ``errno`` and the file."""
+    """The disk takes nothing more: ``errno``, the file, and a sentence where the error has one."""
 
     errno: int
     filename: str | None
+    sentence: str | None = None
+
+    def as_error(self) -> OSError:
+        """Return the error that the worker had."""
+        error = OSError(self.errno, os.strerror(self.errno), self.filename)
+        return TakesNoMore(error, self.sentence) if self.sentence else error
 
 
 def encode_job(job: Job) -> bytes:
@@ -61,7 +69,8 @@ def encode_end(end: JobEnd) -> bytes:
 def encode_disk_error(error: OSError) -> bytes:
     """Return the line that says that no later job can do better."""
     name = None if error.filename is None else str(error.filename)
-    return _line({"disk": {"errno": error.errno, "filename": name}})
+    sentence = error.sentence if isinstance(error, TakesNoMore) else None
+    return _line({"disk": {"errno": error.errno, "filename": name, "sentence": sentence}})
 
 
 def decode_answer(line: bytes, job: Job | None) -> Ready | JobEnd | DiskError:
@@ -75,7 +84,8 @@ def decode_answer(line: bytes, job: Job | None) -> Ready | JobEnd | DiskError:
         return Ready()
     try:
         if set(values) == {"disk"}:
-            return DiskError(int(values["disk"]["errno"]), values["disk"]["filename"])
+            disk = values["disk"]
+            return DiskError(int(disk["errno"]), disk["filename"], disk["sentence"])
         if set(values) == {"end"} and job is not None and values["end"]["status"] in ENDS:
             fields = dict(values["end"])
             run = fields.pop("elsewhere")

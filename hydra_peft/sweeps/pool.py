@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import selectors
 import time
 from collections import Counter, deque
@@ -122,7 +121,7 @@ class Pool:
             if gone:
                 ended += self._bury(worker)
         if full is not None:
-            raise OSError(full.errno, os.strerror(full.errno), full.filename)
+            raise full.as_error()
         self._tell_of_late()
         ended += self._look_elsewhere()
 

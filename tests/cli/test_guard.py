@@ -6,6 +6,7 @@ import errno
 import importlib
 import io
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -41,6 +42,11 @@ def test_what_a_library_read_and_could_not_load_with_is_one_sentence(
     (tmp_path / "made_up_plugin.py").write_text("raise ValueError('a bug')")
     for place in (tmp_path, folder):
         monkeypatch.syspath_prepend(place)
+    with monkeypatch.context() as limited:
+        limited.setattr(resource, "getrlimit", lambda _: (3 * 2**30, -1))
+        assert guarded(lambda: bool(importlib.import_module("made_up_library"))) == 2
+        said = capsys.readouterr().err
+        assert said.endswith("(bad log settings): raise the limit of 3 GiB (ulimit -v).\n")
     monkeypatch.setenv("TORCH_LOGS", "x")
     assert guarded(lambda: bool(importlib.import_module("made_up_library"))) == 2
     said = capsys.readouterr().err
@@ -230,6 +236,21 @@ def test_what_is_printed_into_a_full_disk(tmp_path: Path, body: str) -> None:
         assert done.stderr.startswith("error: cannot write: the disk is full; make room, or set ")
         assert "or send what is printed elsewhere" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_after_too_little_memory_nothing_else_is_printed(root: Path) -> None:
+    text = (
+        "import atexit, sys\n"
+        "from hydra_peft.cli.guard import guarded\n"
+        "atexit.register(lambda: [][0])  # as torch's own, which finds no memory either\n"
+        "def main(): raise MemoryError\n"
+        "sys.exit(guarded(main))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: there is not enough memory: take less at once, or free some.\n"
 
 
 def test_too_little_memory_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hydra_peft.data.cache import cached_arrays
+from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import write_tensors
 
@@ -70,6 +72,18 @@ def test_a_file_of_another_task_in_its_place_is_made_anew(
     other.rename(path)
     assert torch.equal(cached_arrays(path, make)[0], good[0])
     assert "it is made anew" in caplog.text
+
+
+def test_a_disk_that_takes_no_more_is_no_mistake_of_one_run_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("hydra_peft.data.cache.write_tensors", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        cached_arrays(tmp_path / "task.safetensors", Maker())
+    assert str(disk_sentence(caught.value)).startswith(f"cannot write the image cache {tmp_path}/t")
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import torch
 
 from hydra_peft.data import image_cache
 from hydra_peft.data.image_cache import BLOCK, open_cache
+from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
 
 SIZE = (4, 6)
@@ -188,8 +190,10 @@ def test_a_full_disk_is_one_sentence_and_costs_no_disk(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate" if when == "reserving" else "pwrite", full)
-    with pytest.raises(UserError, match=r"cannot write .*the disk is full.*data\.cache=none"):
+    with pytest.raises(OSError, match="No space left") as caught:
         read(Counted(), tmp_path)
+    said = str(disk_sentence(caught.value))
+    assert re.search(r"cannot write .*the disk is full.*data\.cache=none", said)
     left = {path.suffix for path in (tmp_path / "images").iterdir()}
     assert not left & {".u8", ".json"}
     if when == "reserving":

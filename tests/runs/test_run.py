@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from hydra_peft.runs import checkpoints as checkpoints_module
 from hydra_peft.runs import ledger as ledger_module
 from hydra_peft.runs import task_splits
 from hydra_peft.runs import training as training_module
+from hydra_peft.runs.folder import find_runs
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.record import read_record
 from hydra_peft.tensor_files import read_tensors, write_tensors
@@ -286,6 +288,25 @@ def test_full_disk_fails_the_run_and_leaves_the_others(
     assert earlier.record.status == "completed"
 
 
+def test_a_limit_of_memory_interrupts_the_run(
+    do: Do, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def none_left(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("hydra_peft.runs.training.Training.execute", none_left)
+    for seed, limit in ((1, resource.RLIM_INFINITY), (2, 2**40)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
+        with pytest.raises(MemoryError):
+            do("method=linear", f"seed={seed}")
+    monkeypatch.undo()
+    records = [read_record(path) for path in find_runs(tmp_path / "runs")]
+    ends = {record.seed: (record.status, str(record.error)) for record in records}
+    assert ends[1][0] == "failed"
+    assert ends[2][0] == "interrupted"
+    assert ends[2][1].endswith("raise the limit of 1 TiB (ulimit -v).")
+
+
 def test_a_disk_that_fills_up_interrupts_the_run_and_the_same_command_goes_on(
     do: Do, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -305,7 +326,7 @@ def test_a_disk_that_fills_up_interrupts_the_run_and_the_same_command_goes_on(
     folder = written[0].parent.parent
     record = read_record(folder)
     assert record.status == "interrupted"
-    assert "No space left" in str(record.error)
+    assert "the disk is full; make room" in str(record.error)
     assert [path.name for path in written[0].parent.iterdir()] == [written[0].name]
     assert not (folder / "traceback.txt").exists()
     monkeypatch.undo()

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from hydra_peft.disk_errors import TakesNoMore
 from hydra_peft.sweeps.job import ElsewhereRun, Job, JobEnd
 from hydra_peft.sweeps.worker import serve
 
@@ -30,7 +31,8 @@ def do(job: Job) -> JobEnd:
     if act == "fail":
         return JobEnd(job, "failed", f"{job.name}: failed", error="failed")
     if act == "full":
-        raise OSError(errno.ENOSPC, "No space left on device", "/some/file")
+        full = OSError(errno.ENOSPC, "No space left on device", "/some/file")
+        raise TakesNoMore(full, "cannot write the cache /some/file.")
     if act == "print":
         os.write(1, b"printed by a job\n")
     if act == "babble":

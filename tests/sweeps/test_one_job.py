@@ -14,6 +14,7 @@ import pytest
 
 from hydra_peft.config.check import check_recorded
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.disk_errors import TakesNoMore
 from hydra_peft.errors import UserError
 from hydra_peft.runs.config_file import read_config
 from hydra_peft.runs.ledger import TakenOver
@@ -133,6 +134,7 @@ def test_a_diverged_run_says_so(make_job: MakeJob) -> None:
     "error",
     [
         OSError(errno.ENOSPC, "No space left on device"),
+        TakesNoMore(OSError(errno.EFBIG, "File too large", "/c"), "cannot write the cache /c."),
         BrokenPipeError(errno.EPIPE, "Broken pipe"),
         KeyboardInterrupt(),
         SystemExit(3),

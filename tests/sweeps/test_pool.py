@@ -18,6 +18,7 @@ from threading import Thread
 
 import pytest
 
+from hydra_peft.disk_errors import disk_sentence
 from hydra_peft.errors import UserError
 from hydra_peft.sweeps import deferred, pool
 from hydra_peft.sweeps.job import Job, JobEnd
@@ -236,6 +237,7 @@ def test_a_full_disk_stops_all(order: Order, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="/some/file") as raised:
         next(ends)
     assert raised.value.errno == errno.ENOSPC
+    assert disk_sentence(raised.value) == "cannot write the cache /some/file."
     assert (tmp_path / "other.checkpoint").exists()
     assert not any(map(is_running, pids(tmp_path)))
 
