@@ -19,7 +19,7 @@ from hydra_peft.figures._branches import (
 )
 from hydra_peft.figures._captions import describe_runs
 from hydra_peft.figures._looks import BRANCHES
-from hydra_peft.figures._style import GREY, PAGE, formulas, in_lines, picture
+from hydra_peft.figures._style import GREY, PAGE, SMALL, formulas, in_lines, picture, text_width
 from hydra_peft.plain_text import rounded
 from hydra_peft.tables.grouping import run_label
 from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
@@ -299,7 +299,8 @@ def plot(data: FigureData) -> Picture:
             own = summary[(summary["setting"] == setting) & (summary["measure"] == measure)]
             _panel(axes, table[table["setting"] == setting], own, measure)
             axes.set_xlabel(f"{words}\n{_counts(own)}", parse_math=True)
-        row[0].set_title(in_lines(setting, PAGE), loc="left")
+        names = max((text_width(name, SMALL) for name in table["task"]), default=0.0)
+        row[0].set_title(in_lines(setting, PAGE - names - 0.3), loc="left")
         row[1].tick_params(labelleft=False)
     handles, labels = grid[0][0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside upper center", ncols=len(handles))

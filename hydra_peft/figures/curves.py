@@ -66,17 +66,17 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     notes += [
         f"left out of the curves: {sheet.label(row)} trains nothing, its runs have no epochs."
         for row in sheet.table.rows
-        if not row.records[0].trains
+        if not row.trains
     ]
     if not any(line["quantity"] == _LOSS for line in lines):
+        if not any(row.trains for row in sheet.table.rows):
+            raise UserError("none of these runs trains anything: there are no curves to draw.")
         raise UserError(f"none of these runs has a {METRICS} that can be read: nothing to draw.")
     table = pd.DataFrame(lines)
     facts = {
         "split": sheet.table.split,
         "axes": {task: _axis(sheet, task, table) for task in set(table["task"])},
-        "looks": {
-            sheet.label(row): sheet.look(row) for row in sheet.table.rows if row.records[0].trains
-        },
+        "looks": {sheet.label(row): sheet.look(row) for row in sheet.table.rows if row.trains},
         "tasks": [task for task in sheet.table.tasks if task in set(table["task"])],
     }
     caption = _caption(sheet, settings, table)

@@ -190,7 +190,8 @@ class Record:
         """Return :attr:`rule` with the split that chose the epoch called ``split``."""
         if self.selection.get("rule") == "last":
             return "last epoch"
-        return f"best of {self.selection.get('evaluations')} evaluations on {split}"
+        count = self.selection.get("evaluations")
+        return f"best of {count} evaluation{'s' * (count != 1)} on {split}"
 
     @property
     def chosen_on(self) -> str:

@@ -26,8 +26,8 @@ _LINE, _SPACE = 84, 2
 _CELL, _TITLE = 36, 11
 #: lines of that type that fit on a page below a caption, and characters of a sentence in a line
 _PAGE, _SENTENCE = 52, 100
-#: lines that a table takes beside those of its cells and titles
-_HEAD = 4
+#: lines that a table takes beside those of its cells and titles, and with headings over columns
+_HEAD, _HEADINGS = 4, 3
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -114,13 +114,15 @@ def _ways(sheet: Sheet) -> list[Sheet]:
 def _blocks(sheet: Sheet) -> list[_Block]:
     columns = [_column(sheet, str(name)) for name in sheet.cells.columns]
     return [
-        _panel(sheet, members, rows) for members in _beside(columns) for rows in _below(members)
+        _panel(sheet, members, rows)
+        for members in _beside(columns)
+        for rows in _below(sheet, members)
     ]
 
 
-def _below(columns: Sequence[_Column]) -> list[range]:
+def _below(sheet: Sheet, columns: Sequence[_Column]) -> list[range]:
     """Return the rows that stand below each other on a page."""
-    room = _PAGE - _HEAD - max(len(column.title) for column in columns)
+    room = _PAGE - _above(sheet, columns)
     starts, used = [0], 0
     for row, height in enumerate(_heights(columns)):
         if used and used + height > room:
@@ -196,7 +198,13 @@ def _panel(sheet: Sheet, columns: Sequence[_Column], rows: range) -> _Block:
         "",
     ]
     stacked = sum(_heights(columns)[row] for row in rows)
-    return _Block(tabular, _HEAD + max(len(column.title) for column in columns) + stacked)
+    return _Block(tabular, _above(sheet, columns) + stacked)
+
+
+def _above(sheet: Sheet, columns: Sequence[_Column]) -> int:
+    """Return the lines of a tabular beside those of its cells."""
+    headings = _HEADINGS if _groups(sheet, columns) else 0
+    return _HEAD + headings + max(len(column.title) for column in columns)
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -138,3 +138,10 @@ def test_two_settings_with_one_label_are_told_apart(compose_train: Compose, tmp_
     settings = data(tmp_path / "runs", tmp_path / "cache").table["setting"]
     assert settings.nunique() == 2
     assert bool(settings.str.contains(r"protocol clean \[\w{8}\]$").all())
+    found = data(tmp_path / "runs", tmp_path / "cache")
+    made = FIGURE.draw(found)
+    made.canvas.draw()
+    title = made.axes[0].get_title(loc="left").replace("\n", " ")
+    assert title in set(settings)
+    boxes = [axes._left_title.get_window_extent() for axes in made.axes]
+    assert max(box.x1 for box in boxes) <= made.bbox.x1

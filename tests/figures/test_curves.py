@@ -143,6 +143,8 @@ def test_what_trains_nothing_has_no_curves(tmp_path: Path) -> None:
     assert set(data.table["method"]) == {"lora r=4"}
     (note,) = [note for note in data.notes if note.startswith("left out of the curves")]
     assert note.endswith("zero-shot trains nothing, its runs have no epochs.")
+    with pytest.raises(UserError, match="none of these runs trains anything"):
+        FIGURE.data(put(tmp_path / "bare", *bare), Settings())
     (legend,) = FIGURE.draw(data).legends
     assert [text.get_text() for text in legend.get_texts()] == ["lora r=4"]
 

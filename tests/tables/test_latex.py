@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -139,6 +140,13 @@ def test_what_does_not_fit_on_a_page_goes_on_in_a_table_of_the_same_number() -> 
     assert text.index("the end") > text.rindex(r"\begin{table}")
 
 
+def test_headings_over_columns_take_room_on_a_page() -> None:
+    headed = dataclasses.replace(wide_table(6, 18), below=[])
+    bare = dataclasses.replace(headed, groups={}, rules_after=[0])
+    pages = [to_latex(sheet, "t").count(r"\begin{table}") for sheet in (bare, headed)]
+    assert pages == [1, 2]
+
+
 def test_many_columns_of_few_rows_become_lines() -> None:
     cells = {f"task_{i}": ["70.1 ± 0.7", "71.0"] for i in range(19)}
     frame = pd.DataFrame({"method": ["lora r=4", "hydra"], **cells})
@@ -154,7 +162,8 @@ def test_many_columns_of_few_rows_become_lines() -> None:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_it_compiles(tmp_path: Path) -> None:
-    tables = nasty_table() + to_latex(wide_table(19, 30), "wide")
+    sheets = (wide_table(19, 30), wide_table(19, 12))
+    tables = nasty_table() + "".join(to_latex(one, f"wide{i}") for i, one in enumerate(sheets))
     (tmp_path / "table.tex").write_text(
         "\\documentclass{article}\\usepackage{booktabs}\\usepackage{graphicx}\n"
         f"\\begin{{document}}\n{tables}\\end{{document}}\n"
