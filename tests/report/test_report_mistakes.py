@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_of_each_task_the_best_run_is_shown(
     assert 'href="#mistakes"' in content
     section = content.partition('<section id="mistakes"')[2].partition("</section>")[0]
     assert section.count('<img src="data:image/svg') == 4
-    text = " ".join(re.sub(r"<[^>]*>", " ", section).split())
+    text = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", section)).split())
     assert "mini/digits: hydra r=2+2 (method.dropout=0.5), seed 1 the best of 2 runs" in text
     # The captions of both pictures call it so too.
     assert text.count("Measured: mini/digits; hydra r=2+2 (method.dropout=0.5); vit_mini") == 2
