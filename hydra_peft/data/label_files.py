@@ -247,8 +247,8 @@ def check_numbers(first: Mapping[str, str]) -> None:
     label, where = next(iter(odd.items()))
     raise UserError(
         f"{where}: the label {quoted(label)} is no plain number such as 0, 1 or 2, as most "
-        "labels here are: leave out the images that have none, or, if it is a class, give the classes "
-        "names that are no numbers."
+        "labels here are: leave out the images that have none, or, if it is a class, give the "
+        "classes names that are no numbers."
     )
 
 

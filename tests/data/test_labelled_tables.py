@@ -106,7 +106,7 @@ def labels(*values: Any) -> Dataset:
         (lambda: labels("a", "b", " "), {}, r"row 2: the image has no label"),
         (lambda: labels(0, None, 1), {}, r"row 1: the image has no label"),
         (lambda: table(PNG[:3], [0, -1, 1], ["a", "b"]), {}, r"row 1: the image has no label"),
-        (lambda: labels(0, 1, -1), {}, r"row 2: the label '-1' is no number from 0 up"),
+        (lambda: labels(0, 1, -1), {}, r"row 2: the label '-1' is no plain number"),
         (lambda: labels("a", "a "), {}, "one class only, 'a'"),
         (
             lambda: labels(0.5, 1.0),

@@ -159,10 +159,10 @@ def doubled(text: str) -> str:
         ),
         (changed("003.png,cat", "003.png"), [], "line 5: 1 values where the first line names 2"),
         (changed("cat", "dog"), [], "one class only, 'dog'"),
-        (counted("-1"), [], r"line 5: the label '-1' is no number from 0 up to 18 digits, as most"),
-        (counted("1.5"), [], r"line 5: the label '1\.5' is no number"),
+        (counted("-1"), [], r"line 5: the label '-1' is no plain number such as 0, 1 or 2"),
+        (counted("1.5"), [], r"line 5: the label '1\.5' is no plain number"),
         (counted("9" * 5000), [], r"line 5: the label '9{50,60}"),
-        (counted("unknown"), [], r"line 5: the label 'unknown' is no number"),
+        (counted("unknown"), [], r"line 5: the label 'unknown' is no plain number"),
         (lambda _: "image,label\n", [], "has no line of an image"),
         (lambda _: "", [], "has no line of an image"),
         (
