@@ -22,13 +22,16 @@ T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda"]
 
 
-def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
+def parse_arguments(
+    cls: type[T], words: Sequence[str], usage: str, *, beside: Sequence[str] = ()
+) -> T:
     """Return an instance of dataclass ``cls`` from ``key=value`` words.
 
     Fields are ``str``, ``int`` (positive), ``bool``, ``Literal`` of texts or ``tuple[int, ...]``;
     numbers may have :class:`~hydra_peft.limits.Limits`.
     A field ``plugins`` names modules, which are made known (:func:`hydra_peft.plugins.use`).
-    ``--help`` prints ``usage`` and exits with 0.
+    ``--help`` prints ``usage`` and exits with 0. Keys ``beside`` are taken from the command before,
+    and named where a key is unknown.
 
     Raises:
         UserError: a word that is not key=value, an unknown key, one that is given twice, a needed
@@ -49,8 +52,9 @@ def parse_arguments(cls: type[T], words: Sequence[str], usage: str) -> T:
         if key not in known:
             if meant := _with_key(word, known):
                 raise UserError(f"cannot understand '{word}': {meant}.")
+            names = [*known, *beside]
             raise UserError(
-                f"unknown key '{key}'{did_you_mean(key, known)}; known: {', '.join(known)}."
+                f"unknown key '{key}'{did_you_mean(key, names)}; known: {', '.join(names)}."
             )
         values[key] = value
     for field in fields:

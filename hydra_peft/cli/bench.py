@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,9 @@ class Arguments:
     out: str = ""
 
 
+_COMMON = tuple(field.name for field in dataclasses.fields(Arguments))
+
+
 def main() -> int:
     """Run a suite; return 0, or 1 if a part of it failed."""
     return guarded(_main, "out")
@@ -95,11 +99,11 @@ def main() -> int:
 def _main() -> int:
     words = sys.argv[1:]
     suite = words[0] if words and "=" not in words[0] and not words[0].startswith("-") else ""
-    common = [word for word in words[1:] if word.split("=")[0] in ("device", "out")]
+    common = [word for word in words[1:] if word.split("=")[0] in _COMMON]
     arguments = parse_arguments(Arguments, common if suite else words, USAGE)
     check_one_of("suite", suite, SETTINGS)
     others = [word for word in words[1:] if word not in common]
-    settings = parse_arguments(SETTINGS[suite], others, USAGE)
+    settings = parse_arguments(SETTINGS[suite], others, USAGE, beside=_COMMON)
     folder = RESULTS / "benchmarks"
     folder = folder / "dry" if getattr(settings, "dry", False) else folder
     check_writable(folder, "out")

@@ -397,6 +397,7 @@ def test_command_line(
     for words, message in (
         (["marge"], "suite 'marge' is unknown (did you mean 'merge'?)"),
         (["merge", "repaets=1"], "unknown key 'repaets' (did you mean 'repeats'?)"),
+        (["merge", "devise=cpu"], "unknown key 'devise' (did you mean 'device'?)"),
         (["merge", "repeats=0"], "repeats=0 is not allowed: it must be a positive whole number"),
         (["layer", "batch_sizes=1,x"], "it must be positive whole numbers"),
         (["step", "memory=no"], "memory=no is not allowed: it must be true or false"),
