@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -10,6 +11,8 @@ from hydra_peft.config.schema import LauncherConfig
 from hydra_peft.packing.reasons import why_not_packed
 from hydra_peft.sweeps.job import Job, JobEnd, interrupted
 from hydra_peft.sweeps.with_trials import Taken, WithTrials
+
+log = logging.getLogger("hydra_peft")
 
 #: seconds between two looks at whether a signal has come
 _LOOK = 0.2
@@ -137,10 +140,18 @@ class _Members:
             self._start()
 
     def _start(self) -> None:
-        self._pack.join()
+        """Start a member, which works once the turn is its own; none more if there is no thread."""
         thread = threading.Thread(target=self._work, name="packed", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                raise
+            self._most = self._pack.members + self._idle
+            log.warning("no further thread can be started: %d runs at once", self._most)
+            return
+        self._pack.join()
         self._threads.append(thread)
-        thread.start()
 
     def _work(self) -> None:
         """Do jobs until there are none; what ends them all is told to who collects."""
@@ -163,8 +174,10 @@ class _Members:
             except BaseException as error:
                 self._ends.put(error)
             finally:
-                self._pack.leave()
-                self._ends.put(None)
+                try:
+                    self._pack.leave()
+                finally:
+                    self._ends.put(None)
 
     def _next(self) -> Taken | None:
         """Take a job or trial; wait where all that are left wait for trials of other members."""

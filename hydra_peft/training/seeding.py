@@ -112,6 +112,15 @@ class RandomStreams:
         self._torch = torch_states(self._device)
         self._states |= self._torch
 
+    def drawn(self) -> Mapping[str, Tensor]:
+        """Return where torch's numbers are after the latest step."""
+        return self._torch
+
+    def draw_again(self, state: Mapping[str, Tensor]) -> None:
+        """Draw those of torch's numbers anew that were drawn since :meth:`drawn` gave ``state``."""
+        self._torch = dict(state)
+        self._states |= self._torch
+
     def twin(self) -> RandomStreams:
         """Return another one, which draws the same numbers."""
         twin = RandomStreams(self.states(), self._device)

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 import hydra_peft
 from hydra_peft.data.split import Split
+from hydra_peft.packing import together
 from hydra_peft.packing.model import why_alone
-from hydra_peft.packing.pack import Pack, agrees
+from hydra_peft.packing.pack import Pack
+from hydra_peft.packing.together import agrees
 from hydra_peft.tasks import build_task
 from hydra_peft.training.batches import Feed, Normalizer
 from hydra_peft.training.loop import Recipe, train
@@ -38,6 +40,7 @@ class Run:
     batch: int = 4
     lr: float = 0.05
     drop_path: float = 0.2
+    accumulate: int = 1
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -67,7 +70,12 @@ class Run:
         """Train; keep the losses."""
         optimizer = torch.optim.SGD([p for p in self.model.parameters() if p.requires_grad], lr=0)
         recipe = Recipe(
-            epochs, self.batch, drop_last=False, learning_rate=lambda *_: self.lr, seed=self.seed
+            epochs,
+            self.batch,
+            drop_last=False,
+            learning_rate=lambda *_: self.lr,
+            seed=self.seed,
+            accumulate=self.accumulate,
         )
         task = build_task("classification", outputs=self.classes, metrics=["accuracy"])
         normalize = Normalizer((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), torch.device(self.device))
@@ -83,7 +91,7 @@ class Run:
         )
         try:
             self.losses += [float(step.loss) for step in stream if isinstance(step, Step)]
-        except DivergedError as error:
+        except (DivergedError, ZeroDivisionError) as error:
             self.error = error
 
     def tensors(self) -> dict[str, Tensor]:
@@ -205,6 +213,47 @@ def test_a_run_that_diverges_does_not_disturb_the_others() -> None:
         if one.error is None:
             assert one.losses == pytest.approx(other.losses, abs=1e-5)
     assert [run.error is None for run in together] == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("error", "at_once"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), {2}),
+        (RuntimeError("not enough memory: you tried to allocate 9 bytes"), {2}),
+        (MemoryError(), {2}),
+        (RuntimeError("an unknown fault"), {1}),
+    ],
+)
+def test_what_fails_at_once_is_done_in_parts_or_alone_and_nothing_counts_twice(
+    error: Exception, at_once: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def runs() -> list[Run]:
+        return [Run("lora", LORA, seed=s, accumulate=2) for s in range(4)]
+
+    whole = together.compute_together
+
+    def fails(model: Any, passes: Sequence[Pass]) -> Any:
+        found = whole(model, passes)  # gradients are there, and numbers drawn
+        if len(passes) > 2:
+            raise error
+        return found
+
+    alone, packed_runs = runs(), runs()
+    for run in alone:
+        run.go(compute_alone, 3)
+    monkeypatch.setattr(together, "compute_together", fails)
+    assert set(packed(packed_runs, 3)) == at_once
+    for one, other in zip(packed_runs, alone, strict=True):
+        assert one.losses == pytest.approx(other.losses, abs=1e-5)
+        for tensor, value in one.tensors().items():
+            torch.testing.assert_close(value, other.tensors()[tensor], rtol=0, atol=1e-5)
+
+
+def test_whatever_fails_wakes_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hydra_peft.packing.pack._group", lambda _: 1 // 0)
+    runs = [Run("lora", LORA, seed=s) for s in range(2)]
+    assert packed(runs, 1) == []
+    assert [type(run.error) for run in runs] == [ZeroDivisionError, ZeroDivisionError]
 
 
 def test_what_cannot_be_shared_is_computed_alone() -> None:

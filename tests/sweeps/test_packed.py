@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,8 @@ from hydra_peft.runs.record import Record, read_record
 from hydra_peft.runs.shared import Kept, Shared
 from hydra_peft.sweeps import packed, sequential
 from hydra_peft.sweeps.job import Job, JobEnd
+from hydra_peft.sweeps.packed import _Members
+from hydra_peft.sweeps.with_trials import WithTrials
 
 MakeJob = Callable[..., Job]
 SHORT = ("train.batch_size=45", "method.rank=2")
@@ -122,6 +125,31 @@ def test_a_plan_names_each_reason_once(make_job: MakeJob) -> None:
     assert packed_line([("a", config), ("b", linear), ("c", linear)]) == (
         "1 of 3 jobs share their steps; alone: b, c (linear adapts more or less than linear layers)"
     )
+
+
+def test_without_a_further_thread_fewer_runs_share_steps(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    jobs = [make_job("method=lora", f"seed={seed}") for seed in range(4)]
+    pairs = [(job, job.run_config()) for job in jobs]
+    members = _Members(WithTrials(pairs), pairs[0][1].launcher, "cpu")
+    while members._may_start():
+        members._start()
+    assert members._pack.members == len(members._threads) == len(started) == 2
+    started.clear()
+    started.extend(members._threads)
+    none = _Members(WithTrials(pairs), pairs[0][1].launcher, "cpu")
+    with pytest.raises(RuntimeError, match="start new thread"):
+        none._start()
+    assert none._pack.members == 0
 
 
 def test_room_is_limited() -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from hydra_peft.backbones.architectures import input_size
 from hydra_peft.packing.model import PackedModel
-from hydra_peft.packing.pack import compute_together
+from hydra_peft.packing.together import compute_together
 from hydra_peft.training.passes import Pass, compute_alone
 from hydra_peft.training.seeding import RandomStreams
 from hydra_peft.workshop.timing._memory import peak_of_step
