@@ -39,7 +39,8 @@ caption > div { left: 0; max-width: calc(100vw - 2rem); position: sticky; width:
 @media (min-width: 40.01rem) { .short wbr { display: none; } }
 @media (max-width: 40rem) {
   thead th { white-space: nowrap; }
-  tbody th, tbody th.long { max-width: 11rem; min-width: 11rem; white-space: normal; }
+  tbody th, tbody th.long { max-width: 11rem; min-width: 8rem; white-space: normal; }
+  tbody th:has(.word) { min-width: 11rem; }
 }
 thead tr:last-child th, tr.rule > * { border-bottom: 1px solid; }
 th[colspan] { border-bottom: 1px solid; text-align: center; }
