@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from hydra_peft.memory_errors import memory_sentence
 from hydra_peft.sweeps.job import Job, JobEnd, interrupted
 from hydra_peft.sweeps.messages import (
     Lines,
@@ -34,9 +35,15 @@ def main() -> int:
     faulthandler.enable()
     # Before anything asks whether there is somebody to show progress to.
     sys.stderr = _NoTerminal(open(2, "wb", closefd=False), line_buffering=True)  # noqa: SIM115
-    from hydra_peft.sweeps.console import log_to_console
-    from hydra_peft.sweeps.one_job import do_job
-
+    try:
+        from hydra_peft.sweeps.console import log_to_console
+        from hydra_peft.sweeps.one_job import do_job
+    except Exception as error:
+        if (sentence := memory_sentence(error)) is None:
+            raise
+        sys.stderr.write(f"{sentence}\n")
+        sys.stderr.flush()
+        os._exit(1)  # what libraries do at the end finds no memory either
     log_to_console()
     return serve(do_job, int(sys.argv[-1]))
 
