@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher
+from omegaconf import OmegaConf
 
 from hydra_peft.errors import UserError
 
@@ -49,8 +50,9 @@ def check_single() -> None:
             f"hydra/launcher={launcher} is for sweeps, and this run would run here: add -m, which "
             "makes it a sweep of one."
         )
-    typed = HydraConfig.get().overrides
-    for word in (*typed.hydra, *typed.task):
+    typed = OmegaConf.to_container(HydraConfig.get().overrides, resolve=False)
+    assert isinstance(typed, dict), "by whom they are for"
+    for word in (*typed["hydra"], *typed["task"]):
         if _OF_SWEEPS.match(word):
             raise UserError(
                 f"'{word}' is for sweeps, and does nothing for a run by itself: add -m, which "
