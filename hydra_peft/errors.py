@@ -46,8 +46,10 @@ def placed(beginning: str) -> Iterator[None]:
 
 
 def near(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
-    """Return up to ``limit`` entries of ``known`` that are spelt like ``name``, nearest first."""
-    return difflib.get_close_matches(name, list(known), n=limit, cutoff=0.5)
+    """Return up to ``limit`` entries of ``known`` that are spelt like ``name``, in capitals or not,
+    nearest first."""
+    spelt = {one.lower(): one for one in known}
+    return [spelt[one] for one in difflib.get_close_matches(name.lower(), spelt, limit, 0.5)]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

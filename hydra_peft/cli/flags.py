@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os.path
+import re
 from collections.abc import Sequence
 
 from hydra._internal.utils import get_args_parser
 
+from hydra_peft.cli.hydra_errors import PRESETS
 from hydra_peft.errors import UserError
 
 _CONFIG_DIR = ("--config-dir", "-cd")
@@ -25,6 +27,11 @@ def check_flags(words: Sequence[str]) -> None:
             ``--experimental-rerun``, or a ``--config-dir`` that is no folder, or the second one.
     """
     parser = get_args_parser()
+    parser.allow_abbrev = False
+    known = parser._option_string_actions
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if word.startswith("--") and word.partition("=")[0] not in known:
+            raise UserError(_no_flag(word, after))
     parser.error = _refuse  # type: ignore[method-assign, assignment]
     flags = parser.parse_args(words)
     if flags.package is not None and not flags.cfg:
@@ -47,6 +54,19 @@ def check_flags(words: Sequence[str]) -> None:
             f"{_CONFIG_DIR[0]}={folder} is no folder: give the one that your dataset/, experiment/ "
             "and the like are in."
         )
+
+
+def _no_flag(word: str, after: str) -> str:
+    """Return the sentence on a ``word`` that is typed as a flag, and the word after it."""
+    name, _, value = word.partition("=")
+    if not value and not re.search("^-|=", after):
+        value = after
+    key = name.lstrip("-").replace("-", "_")
+    form = f"{'+' if key == PRESETS else ''}{key}={value or '...'}"
+    return (
+        f"there is no flag {name}: settings are typed without dashes, as {form}; see python "
+        "scripts/train.py --help."
+    )
 
 
 def _refuse(message: str) -> None:

@@ -10,7 +10,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -113,6 +113,7 @@ def _is_unread(stream: TextIO) -> bool:
 def _ending(main: Callable[[], int], key: str) -> int:
     try:
         _check_names()
+        _check_ends(sys.argv[1:])
         reserve()
         return main()
     except UserError as error:
@@ -152,6 +153,16 @@ def _check_names() -> None:
             f"Python takes the names of files for {encoding} here, and all that is read and "
             "written is in UTF-8: export PYTHONUTF8=1."
         )
+
+
+def _check_ends(words: Sequence[str]) -> None:
+    """Check that no word ends with what ends a line of a script that was written on Windows."""
+    for word in words:
+        if word.endswith("\r"):
+            raise UserError(
+                f"'{word.rstrip()}' is followed by a carriage return, which ends lines on Windows: "
+                "save the script with the line ends of Unix, as sed -i 's/\\r$//' does."
+            )
 
 
 def _import_sentence(error: Exception) -> str | None:

@@ -109,6 +109,8 @@ def _not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
         return f"{begun}: expected key=value, and '{key}' can be no key."
     if plain := _without_quoted_keys(override):
         return f"{begun}: keys of a mapping stand without quotes, as in {plain}."
+    if meant := _without_gaps(key, value, words):
+        return f"{begun}: {meant}."
     form = as_typed(key, value)
     reason = "a text with special characters needs quotes"
     called = re.search(r"Error while evaluating '(.+)': (.+)", str(error))
@@ -124,6 +126,28 @@ def _not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
     elif lookalike:
         reason = f"{lookalike}, and {reason}"
     return f"{begun}: {reason}{', as in ' + form if form else ''}."
+
+
+def _without_gaps(key: str, value: str, words: Sequence[str]) -> str | None:
+    """Return what to type for a ``value`` that has a comma or ``=`` too many, or a power; None if
+    it has not."""
+    if power := re.fullmatch(r"(?:([\d.]+)[*x])?10(?:\^|\*\*)(-?\d+)", value):
+        return f"a power of ten is written as {key}={power[1] or 1}e{power[2]}"
+    meant = re.sub(r",(?:\s*,)+", ",", value.lstrip("="))
+    meant = re.sub(r"(^|[\[{(])\s*,\s*|\s*,\s*($|[\])}])", r"\1\2", meant)
+    if meant in ("", value):
+        return None
+    after = words[words.index(f"{key}={value}") + 1 :] if f"{key}={value}" in words else []
+    if value.endswith(",") and after and not re.search(r"^[-+~]|=", after[0]):
+        return f"a shell parts words at blanks: without them it is {key}={meant},{after[0]}"
+    try:
+        OverridesParser.create().parse_override(f"{key}={meant}")
+    except HydraException:
+        return None
+    many = "an = is" if value.startswith("=") else "a comma is"
+    form = as_typed(key, value) if key.lstrip("+") in PATH_KEYS else None
+    path = f", or if it is of the path, {form}" if form else ""
+    return f"{many} too many: type {shlex.quote(f'{key}={meant}')}{path}"
 
 
 def _lookalike(override: str) -> str | None:
@@ -270,7 +294,22 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
     if parent and last not in node and _may_be_left_out(key):
         return f"'{key}' is not written in the yaml chosen: add it with a plus, as +{key}=..."
     known = [str(name) for name in node if str(name) != "hydra"]
+    if not parent and (groups := _groups_with(key, node)):
+        form = " or ".join(f"{group}.{key}" for group in groups)
+        return f"unknown key '{key}': it stands after the name of its group, as {form}."
     return unknown_key(key, last, known)
+
+
+def _groups_with(key: str, defaults: DictConfig) -> list[str]:
+    """Return the groups that have ``key`` among their settings, at least in one of their yamls."""
+    groups = [str(name) for name in defaults if isinstance(defaults[name], DictConfig)]
+    line = re.compile(rf"^{re.escape(key)}:", re.MULTILINE)
+    return [
+        group
+        for group in groups
+        if key in defaults[group]
+        or any(line.search(file.read_text()) for file in sorted((CONF / group).glob("*.yaml")))
+    ]
 
 
 def _may_be_left_out(key: str) -> bool:

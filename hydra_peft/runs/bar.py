@@ -50,8 +50,8 @@ class _Line(tqdm):
 class ProgressBar:
     """Shows how far a training is; nothing where ``file`` is no terminal.
 
-    The bar takes what the texts leave of the line. Where that is not enough the title is shortened
-    in its middle, since it is known, and what changes is not; then whole pieces are left out.
+    The bar takes what the texts leave of the line. Where that is not enough the title is shortened,
+    since it is known, and what changes is not; then whole pieces are left out.
 
     Args:
         title: what is trained.
@@ -105,9 +105,15 @@ class ProgressBar:
 
 
 def _shortened(text: str, length: int) -> str:
-    """Return ``text``, with an ellipsis in its middle where it is wider than ``length``."""
+    """Return ``text``, with an ellipsis where it is wider than ``length``: before its first
+    word, the task, since the others tell methods apart, or else in its middle."""
     if disp_len(text) <= length:
         return text
+    first, _, others = text.partition(" ")
+    for count in range(len(first) - 1, 1, -1):
+        short = f"…{first[-count:]} {others}"
+        if others and disp_len(short) <= length:
+            return short
     room = length
     while True:
         end = (room - 1) * 2 // 3
