@@ -13,7 +13,7 @@ from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import FAILED, complain, guarded
 from hydra_peft.cli.output_files import check_output
 from hydra_peft.disk_errors import check_writable
-from hydra_peft.errors import check_one_of
+from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.workshop.timing.settings import SETTINGS
 
 USAGE = """\
@@ -101,6 +101,8 @@ def _main() -> int:
     suite = words[0] if words and "=" not in words[0] and not words[0].startswith("-") else ""
     common = [word for word in words[1:] if word.split("=")[0] in _COMMON]
     arguments = parse_arguments(Arguments, common if suite else words, USAGE)
+    if not suite:
+        raise UserError(f"say first which suite, one of {', '.join(SETTINGS)}; see --help.")
     check_one_of("suite", suite, SETTINGS)
     others = [word for word in words[1:] if word not in common]
     settings = parse_arguments(SETTINGS[suite], others, USAGE, beside=_COMMON)

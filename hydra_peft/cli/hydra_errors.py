@@ -69,6 +69,8 @@ def one_sentence(
     )
     if several:
         return _several(several[1], defaults, sweeps)
+    if text.startswith("Could not override ''"):
+        return "a word begins with =, and a value needs a key: settings are typed as key=value."
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
         return _unknown_key(key[1], defaults())

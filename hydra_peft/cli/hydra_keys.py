@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_peft.cli.launchers import OTHER_SWEEPER
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.errors import UserError, did_you_mean
 
@@ -52,6 +53,8 @@ def _wrong(override: Override, word: str) -> str | None:
     if key == "hydra" or "/" in key:
         named = isinstance(value, str | list)
         return None if named else "the name of an option is needed, as in hydra/launcher=local"
+    if key == "hydra.sweeper._target_":
+        return OTHER_SWEEPER.removesuffix(".")
     if key == "hydra.searchpath" and isinstance(value, list):
         return _missing_folder(value)
     if word.startswith("+") and (unknown := unknown_key_of_hydra(key)):

@@ -132,9 +132,12 @@ def check_choices(words: Iterable[str]) -> None:
         if listed is not None:
             parts = (one if isinstance(one, list) else [one] for one in _values(override))
             options = ",".join(str(name) for one in parts for name in one)
-            advice = f"for one run with each, type -m {group}={options}"
+            one = "," not in options
+            form = f"{group}={options}"
+            advice = f"type {form}" if one else f"for one run with each, type -m {form}"
+            what = "is a list" if one else "names several options"
             raise UserError(
-                f"'{word}' names several options where one is needed: "
+                f"'{word}' {what} where one is needed: "
                 f"{'choose one' if group.startswith('hydra/') else advice}."
             )
 

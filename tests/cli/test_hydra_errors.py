@@ -110,7 +110,6 @@ def test_each_mistake_is_told_as_what_to_do(words: list[str], message: str) -> N
     ("word", "message"),
     [
         ("method=[lora,hydra]", "for one run with each, type -m method=lora,hydra."),
-        ("model=[vit_mini]", "type -m model=vit_mini."),
         ("optimizer=[adamw,adamw]", "names several options where one is needed"),
         ("method=linear,[lora,hydra]", "type -m method=linear,lora,hydra."),
         ("logger=csv,wandb", "for runs with each of them, type logger=[csv,wandb]."),

@@ -48,10 +48,12 @@ def check_archive(archive: Path) -> None:
     """Check that there is a file ``archive``.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or something else is in its place.
     """
     if not os.path.isfile(archive):
-        raise UserError(f"there is no archive {archive}.")
+        there = os.path.lexists(archive)
+        what = f"{archive} is no file" if there else f"there is no archive {archive}"
+        raise UserError(f"{what}: give the archive as it was downloaded.")
 
 
 def extract(
