@@ -50,14 +50,19 @@ def check_single() -> None:
             f"hydra/launcher={launcher} is for sweeps, and this run would run here: add -m, which "
             "makes it a sweep of one."
         )
-    typed = OmegaConf.to_container(HydraConfig.get().overrides, resolve=False)
-    assert isinstance(typed, dict), "by whom they are for"
-    for word in (*typed["hydra"], *typed["task"]):
+    for word in typed_words(HydraConfig.get().overrides):
         if _OF_SWEEPS.match(word):
             raise UserError(
                 f"'{word}' is for sweeps, and does nothing for a run by itself: add -m, which "
                 "makes it a sweep, or leave it out."
             )
+
+
+def typed_words(overrides: Any) -> list[str]:
+    """Return the overrides of a command line as they were typed, Hydra's own first."""
+    typed = OmegaConf.to_container(overrides, resolve=False)
+    assert isinstance(typed, dict), "by whom they are for"
+    return [*typed["hydra"], *typed["task"]]
 
 
 def check_for_nodes(found: Iterable[Composition]) -> None:

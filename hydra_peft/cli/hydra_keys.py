@@ -18,15 +18,31 @@ from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.errors import UserError, did_you_mean
 
 _OWN = re.compile(r"[+~]*hydra(?:[./=]|$)")
+#: our own group of settings, with a value that is no mapping: a name, or several
+_LAUNCHER = re.compile(r"[+]*launcher=(?![{$])(?:(?!null$)(\w+)|.*)", re.DOTALL)
 _SWEPT = "hydra.sweeper.params."
 #: what plugins fill, so that Hydra's own schema does not have their keys
 _OF_PLUGINS = ("hydra.launcher", "hydra.sweeper")
 
 
 def check_keys_of_hydra(words: Sequence[str]) -> None:
-    """Check that overrides of ``hydra.*`` give keys that Hydra has one value, of the right kind."""
+    """Check that overrides of ``hydra.*`` give keys that Hydra has one value, of the right kind.
+
+    Launchers are options of Hydra's too: ``launcher`` is a group of settings of ours.
+
+    Raises:
+        UserError: one does not, or ``launcher`` is given the name of one.
+    """
     parser = OverridesParser.create()
-    for word in filter(_OWN.match, words):
+    for word in words:
+        if (name := _LAUNCHER.fullmatch(word)) is not None:
+            sweep = "" if is_multirun(words) else "-m "
+            raise UserError(
+                f"'{word}': launcher is a group of settings, and how a sweep's jobs are started is "
+                f"chosen as {sweep}hydra/launcher={name[1] or '<name>'}."
+            )
+        if not _OWN.match(word):
+            continue
         try:
             override = parser.parse_override(word)
         except HydraException:

@@ -17,17 +17,21 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from hydra_peft.cli.clusters import check_for_nodes, executor_of, is_submitit
+from hydra_peft.cli.arguments import check_given_once
+from hydra_peft.cli.clusters import check_for_nodes, executor_of, is_submitit, typed_words
 from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.launchers import OTHER_SWEEPER
 from hydra_peft.cli.plugins import MODULE, plug_in
+from hydra_peft.config.composed_values import resolved_section, section_of
+from hydra_peft.config.schema import PathsConfig, RunConfig
+from hydra_peft.config.typed import typed
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
 from hydra_peft.sweeps.job import Job, JobEnd
 
 if TYPE_CHECKING:
-    from hydra_peft.config.schema import RunConfig
     from hydra_peft.sweeps.job import Composition
     from hydra_peft.sweeps.plan import PlannedJob
 
@@ -152,8 +156,8 @@ class Sweeps(Sweeper):
     def _is_dry(self, jobs: Sequence[RunConfig | None]) -> bool:
         """Whether a job, or the sweep of which none can work, is to be shown alone."""
         assert self.config is not None
-        typed = OmegaConf.select(self.config, "sweep.dry_run") is True
-        return typed or any(one.sweep.dry_run for one in jobs if one)
+        asked = OmegaConf.select(self.config, "sweep.dry_run") is True
+        return asked or any(one.sweep.dry_run for one in jobs if one)
 
     def _without_waiting(self, found: list[Composition]) -> list[Composition]:
         """Return ``found`` without the jobs that start from runs which others of them do first.
@@ -181,7 +185,10 @@ class Sweeps(Sweeper):
         return [] if remarks is None or not to_start else remarks(to_start)
 
     def _check_own_settings(self, config: DictConfig) -> None:
-        size, folder = self.max_batch_size, str(config.hydra.sweep.dir)
+        # Whether -m or a preset makes it a sweep; of a run the last counts, as scripts that add
+        # words expect.
+        check_given_once(typed_words(config.hydra.overrides))
+        size, folder = self.max_batch_size, _sweep_folder(config)
         if size is not None and (type(size) is not int or size < 1):
             raise UserError(f"hydra.sweeper.max_batch_size={size}: it must be null or at least 1.")
         if "\0" in folder:
@@ -270,6 +277,15 @@ class Sweeps(Sweeper):
             overrides = [list(job.overrides) for job in batch]
             returns = self.launcher.launch(overrides, initial_job_idx=start)
             yield [_as_end(*pair) for pair in zip(batch, returns, strict=True)]
+
+
+def _sweep_folder(config: DictConfig) -> str:
+    try:
+        return str(config.hydra.sweep.dir)
+    except OmegaConfBaseException:
+        # It is paths.runs unless somebody says otherwise, and of a run by itself that is named.
+        typed(PathsConfig, resolved_section(section_of(config, "paths"), "paths"), "paths")
+        raise
 
 
 def _as_end(job: Job, returned: JobReturn) -> JobEnd:

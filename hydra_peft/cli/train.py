@@ -14,7 +14,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.checkout import CONF
-from hydra_peft.cli.arguments import check_given_once
 from hydra_peft.cli.clusters import check_single
 from hydra_peft.cli.flags import check_flags, is_flag
 from hydra_peft.cli.grid_words import grid_words
@@ -26,7 +25,7 @@ from hydra_peft.cli.hydra_errors import (
     of_hydra_itself,
     one_sentence,
 )
-from hydra_peft.cli.hydra_keys import check_keys_of_hydra, is_multirun
+from hydra_peft.cli.hydra_keys import check_keys_of_hydra
 from hydra_peft.cli.hydra_mode import mode_of
 from hydra_peft.cli.launchers import register_launchers
 from hydra_peft.cli.overrides import check_choices, check_overrides
@@ -69,8 +68,6 @@ def _main() -> int:
     words = grid_words(expand_home(word) for word in sys.argv[1:])
     sys.argv[1:] = sorted(words, key=lambda word: not is_flag(word))
     check_flags(sys.argv[1:])
-    if is_multirun(words):  # of a run the last counts, as scripts that add words expect
-        check_given_once(words)
     check_keys_of_hydra(sys.argv[1:])
     typed = [word for word in words if not word.startswith("-")]
     check_choices(typed)
@@ -135,8 +132,8 @@ def job(config: DictConfig) -> float | None:
     typed = HydraConfig.get().overrides.task
     overrides = cast(list[str], OmegaConf.to_container(typed, resolve=False))
     try:
+        check_sweeper()
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            check_sweeper()
             return _one_of_many(config, overrides)
         check_single()
         return _single(config, overrides)

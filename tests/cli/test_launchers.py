@@ -36,7 +36,7 @@ def test_mistakes_are_one_sentence_and_start_nothing(
 @pytest.mark.parametrize(
     "word",
     [
-        *("hydra/launcher=local", "hydra/sweeper=basic", "hydra.sweeper.max_batch_size=2"),
+        *("hydra/launcher=local", "hydra.sweeper.max_batch_size=2"),
         *("+hydra.sweeper.params.seed='0,1'", "+hydra.launcher.x=1", "hydra.sweep.dir=x"),
         "launcher.gpus=[0]",
     ],
@@ -47,6 +47,26 @@ def test_a_run_by_itself_is_asked_for_nothing_of_a_sweep(
     code, out, err = cli(word, "sweep.dry_run=true")
     assert (code, out) == (2, "")
     assert f"'{word}' is for sweeps, and does nothing for a run by itself: add -m" in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["launcher=packed"], "started is chosen as -m hydra/launcher=packed."),
+        (["-m", "launcher=packed"], "started is chosen as hydra/launcher=packed."),
+        (["launcher=null"], "chosen as -m hydra/launcher=<name>."),
+        (["-m", "+launcher=local,packed"], "chosen as hydra/launcher=<name>."),
+        (["hydra/sweeper=basic"], "leave hydra/sweeper out"),
+    ],
+)
+def test_no_advice_is_refused_when_it_is_followed(
+    cli: Cli, tmp_path: Path, words: list[str], message: str
+) -> None:
+    code, out, err = cli(*words, "sweep.dry_run=true")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "add -m" not in err
     assert not list(tmp_path.iterdir())
 
 

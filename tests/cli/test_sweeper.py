@@ -74,6 +74,28 @@ def test_a_dry_run_creates_nothing(cli: Cli, tmp_path: Path, many: bool) -> None
     assert out.count("mini/digits/linear-seed") == count
 
 
+@pytest.mark.parametrize(
+    "asked", [["-m"], ["hydra.mode=MULTIRUN"], ["+experiment=mini", "dataset=mini/digits"]]
+)
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["method=lora", "method=hydra"], "method is given twice, as 'method=lora' and as 'method"),
+        (["paths.runs=a", "paths.runs=b"], "paths.runs is given twice, as 'paths.runs=a' and "),
+        (["paths.runs=null"], "error: paths.runs=null is not allowed: it must be a text.\n"),
+        (["paths.runs=[a]"], "error: paths.runs=['a'] is not allowed: it must be a text.\n"),
+        (["~paths.runs"], "error: paths.runs has no value: it must be set here, as paths.runs="),
+    ],
+)
+def test_a_mistake_is_the_same_whatever_makes_it_a_sweep(
+    cli: Cli, tmp_path: Path, asked: list[str], words: list[str], message: str
+) -> None:
+    code, out, err = cli(*asked, *words, "sweep.dry_run=true")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_sweep_of_many_jobs_says_what_it_does_first(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
