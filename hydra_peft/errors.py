@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -43,6 +44,22 @@ def placed(beginning: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{beginning} {error}".lstrip()) from None
+
+
+@contextmanager
+def in_full(options: Iterable[str], group: str) -> Iterator[None]:
+    """Write ``option=`` in the sentence of a mistake as ``group.option=``, as a user types it, and
+    ``option`` where it begins with that.
+
+    A method, a head or the like does not know under which group its options stand.
+    """
+    try:
+        yield
+    except UserError as error:
+        option = rf"({'|'.join(map(re.escape, options)) or '(?!)'})"
+        short = rf"(?<![\w.]){option}(?==)|^{option}(?=: | ')"
+        said = re.sub(short, lambda found: f"{group}.{found[0]}", str(error))
+        raise UserError(said) from None
 
 
 def near(name: str, known: Iterable[str], limit: int = 3) -> list[str]:

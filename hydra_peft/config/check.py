@@ -70,7 +70,7 @@ def check_config(
         start = start_of_task(checked, task)
         if start is None and not is_recipes(raw["init_from"]):
             raise UserError(
-                f"init_from=task:{task} is not for method={checked.method.name}, which has no "
+                f"init_from=task:{task} is not for method '{checked.method.name}', which has no "
                 "adapter to start from: set init_from=null for it, or choose another method."
             )
         checked = dataclasses.replace(checked, init_from=start)

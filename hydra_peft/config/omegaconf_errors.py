@@ -48,7 +48,7 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
         full: the key with its groups.
         last: the key without them, for near names.
         known: keys in its place.
-        of: whose keys these are, such as ``" of method=lora"``.
+        of: whose keys these are, such as ``" of method 'lora'"``.
     """
     if not known:
         return f"unknown key '{full}'{of}: {full.rpartition('.')[0]} has no options."

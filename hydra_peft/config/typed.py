@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
+from contextlib import nullcontext
 from types import GenericAlias
 from typing import Any, TypeVar, cast
 
@@ -14,7 +15,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from hydra_peft.config.omegaconf_errors import as_sentence, check_package, unknown_key
 from hydra_peft.config.plain import CHOSEN, build
 from hydra_peft.config.shapes import SINGLE, check_shapes, shown
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, in_full
 from hydra_peft.limits import check_limit, check_limits
 from hydra_peft.memo import memo
 from hydra_peft.plain_text import shortened
@@ -43,7 +44,8 @@ def _typed(cls: type, values: dict[str, Any], key: str) -> Any:
         full = f"{key}.{error.full_key}"
         known = [field.name for field in dataclasses.fields(cast(Any, cls))]
         check_package(full, values.get(str(error.full_key)), known)
-        of = f" of {key}={cls.name}" if key in CHOSEN else ""  # type: ignore[attr-defined]
+        # The option that was chosen may have another name: method=lora_glue is of lora too.
+        of = f" of {key} '{cls.name}'" if key in CHOSEN else ""  # type: ignore[attr-defined]
         raise UserError(unknown_key(full, full.rsplit(".", 1)[-1], known, of)) from None
     except OmegaConfBaseException as error:
         raise UserError(as_sentence(error, f"{key}.{error.full_key}")) from None
@@ -51,7 +53,8 @@ def _typed(cls: type, values: dict[str, Any], key: str) -> Any:
         said = shortened(str(values), 200)
         raise UserError(f"{key} has a number that is too large for any key: {said}.") from None
     check_limits(cls, options, f"{key}.")
-    return build(cls, options)
+    with in_full(options, key) if key in CHOSEN else nullcontext():
+        return build(cls, options)
 
 
 def typed_item(cls: type, name: str, value: Any, key: str) -> Any:

@@ -40,6 +40,12 @@ class Head(ABC):
         check_limits(type(self), vars(self), "head.")
 
     @property
+    def chosen_as(self) -> str:
+        """How it is chosen, for messages: ``head=text_prompts or head=zero_shot``."""
+        options = dict.fromkeys(filter(None, (self.name, self.untrained)))
+        return " or ".join(f"head={option}" for option in options)
+
+    @property
     def least_batch(self) -> int:
         """Fewest examples that it can be trained on at once; a smaller last batch is left out."""
         return 1

@@ -72,7 +72,7 @@ class ClassVectors(Head):
             linear = getattr(module, "linear", module)
             if tuple(linear.weight.shape) != tuple(vectors.shape):
                 raise UserError(
-                    f"head={self.name} has vectors of shape {tuple(vectors.shape)} for a layer of "
+                    f"{self.chosen_as} has vectors of shape {tuple(vectors.shape)} for a layer of "
                     f"shape {tuple(linear.weight.shape)}: another backbone's, or model.projection "
                     "is not what its texts have."
                 )

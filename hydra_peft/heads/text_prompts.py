@@ -38,7 +38,7 @@ class TextPrompts(ClassVectors):
         super().__post_init__()
         if not self.prompts:
             raise UserError(
-                f"head={self.name} needs texts that name the classes, and this data set has none: "
+                f"{self.chosen_as} needs texts that name the classes, and this data set has none: "
                 "set dataset.prompts.classes and dataset.prompts.templates, as conf/prompts does."
             )
         self.texts()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import nn
@@ -30,7 +30,7 @@ from hydra_peft.data.split import Split
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.data.tokenizer import Encoding
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, in_full
 from hydra_peft.heads._base import Head
 from hydra_peft.memo import memo
 from hydra_peft.methods._base import Method
@@ -83,7 +83,8 @@ def build_skeleton(model: ModelConfig, head: Head, method: Method, classes: int)
             image_size=model.image_size,
             projection=model.projection,
         )
-        with _told_in_a_sentence(model, classes):
+        options = (option.name for option in fields(method))
+        with _told_in_a_sentence(model, classes), in_full(options, "method"):
             inject(skeleton, method, head=head.attach(skeleton, classes))
     return skeleton
 

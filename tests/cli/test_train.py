@@ -110,6 +110,11 @@ def test_one_failing_job_does_not_stop_the_others(
             ["protocol.tune=true", "+protocol.grid.method.targets=[[attn.proj],[foo]]"],
             "protocol.grid.method.targets[1]: method.targets: 'foo' matches no linear layer",
         ),
+        (
+            ["method=ia3", "method.feedforward=[x]"],
+            "method.feedforward: 'x' matches no layer that ",
+        ),
+        (["method=ia3", "method.feedforward=[x]"], " that method.targets=["),
         (["model.checkpoint=/etc/hostname"], "unknown ending"),
         (["+model.arguments.global_pool=''"], "logits are needed"),
         (["paths.runs=/tmp/" + "x" * 300], "a name has at most 255 bytes"),

@@ -118,7 +118,7 @@ def test_the_linear_head_is_no_part_of_an_identity_and_others_are(
     [
         (["head.hidden=0"], "head.hidden=0 is not allowed: it must be at least 1"),
         (["head.hidden=x"], "head.hidden=x is not allowed: it must be a whole number"),
-        (["+head.hiden=3"], "unknown key 'head.hiden' of head=two_layers"),
+        (["+head.hiden=3"], "unknown key 'head.hiden' of head 'two_layers'"),
         (["head.name=two_layer"], "head.name 'two_layer' is unknown.*two_layers"),
         (["~head.hidden"], "head.hidden has no value"),
     ],

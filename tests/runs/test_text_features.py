@@ -166,7 +166,7 @@ def test_what_cannot_be_is_told_in_a_sentence(
     texts = ["method=linear", "head=text_prompts"]
     with pytest.raises(UserError, match="needs texts that name the classes, and this data set has"):
         configure(*texts)
-    with pytest.raises(UserError, match="model=vit_mini has no text tower: take a CLIP"):
+    with pytest.raises(UserError, match="model 'vit_mini' has no text tower: take a CLIP"):
         configure(*texts, *PROMPTS, "model.name=vit_mini", "model.text_tower=null")
     with pytest.raises(UserError, match="mean nothing to the random weights"):
         configure(*texts, *PROMPTS, "model.checkpoint=null", "model.pretrained=false")

@@ -76,7 +76,8 @@ class ModelConfig(Group, key="model"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_short_name("model.name", self.name)
+        for key in ("architecture", "name"):  # model=timm takes its name from the first
+            check_short_name(f"model.{key}", getattr(self, key))
         if self.image_size is not None:
             check_image_size(self.image_size, self.architecture, self.arguments)
         for key in ("checkpoint", "tokenizer"):

@@ -97,12 +97,13 @@ class RunConfig(Group):
         model = self.model
         if model.text_tower is None or model.projection is None:
             raise UserError(
-                f"head={self.head.name} starts from features of texts, and model={model.name} has "
-                "no text tower: take a CLIP, such as model=clip_vit_base_patch32, or another head."
+                f"{self.head.chosen_as} starts from features of texts, and model '{model.name}' "
+                "has no text tower: take a CLIP, such as model=clip_vit_base_patch32, or another "
+                "head."
             )
         if not model.pretrained:
             raise UserError(
-                f"head={self.head.name} starts from features of texts, which mean nothing to the "
+                f"{self.head.chosen_as} starts from features of texts, which mean nothing to the "
                 "random weights of model.pretrained=false: take another head."
             )
 
