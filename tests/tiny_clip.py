@@ -34,7 +34,7 @@ CONFIG = {
 MODEL = [
     "model=timm",
     "model.architecture=vit_base_patch32_clip_quickgelu_224",
-    *("+model.arguments.img_size=32", "+model.arguments.patch_size=16"),
+    *("model.image_size=32", "+model.arguments.patch_size=16"),
     *("+model.arguments.embed_dim=64", "+model.arguments.depth=2", "+model.arguments.num_heads=1"),
     f"model.projection={WIDTH}",
     f"model.text_tower={NAME}",

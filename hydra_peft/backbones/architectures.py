@@ -186,11 +186,6 @@ def _own_class(architecture: str) -> type[nn.Module] | None:
     return found
 
 
-def is_of_timm(architecture: str) -> bool:
-    """Whether ``architecture`` is none of our own or a plugin's: timm's models take images."""
-    return _own_class(architecture) is None
-
-
 def described(architecture: str, arguments: Mapping[str, Any]) -> str:
     """Name a model in messages by its config keys and their values."""
     told = f" with model.arguments={dict(arguments)}" if arguments else ""

@@ -15,7 +15,7 @@ from hydra_peft.data.images import ArrayImages
 from hydra_peft.data.split import Images, Rows, Split, Texts
 from hydra_peft.data.token_cache import tokenized
 from hydra_peft.data.tokenizer import Encoding
-from hydra_peft.errors import UserError
+from hydra_peft.data.unread import images_unread, texts_unread
 
 #: images decoded by one thread at a time
 _CHUNK = 16
@@ -83,24 +83,15 @@ def prepare_split(
 
 def _reading(encoding: Encoding | None, title: str) -> Encoding:
     if encoding is None:
-        raise unread(title)
+        raise texts_unread(title)
     return encoding
-
-
-def unread(title: str) -> UserError:
-    """Return that a model does not read the texts of ``title``, as an error."""
-    return UserError(
-        f"{title} has texts, and the backbone takes none or has no tokenizer: choose a text "
-        "encoder, such as model=roberta_base, and set model.tokenizer for random weights, or where "
-        "no tokenizer.json lies beside the weights."
-    )
 
 
 def _sized(
     images: Images, size: tuple[int, int] | None, cache: Path | None, title: str, *, crop: bool
 ) -> Rows:
     if size is None:
-        raise UserError(f"{title} has images, and the backbone takes none: choose another model.")
+        raise images_unread(title)
     if isinstance(images, ArrayImages) and tuple(images.array.shape[1:3]) == size:
         return images.array.permute(0, 3, 1, 2)
     images = CroppedImages(images, size) if crop else images

@@ -11,7 +11,7 @@ from torch import nn
 
 from hydra_peft.adaptation.injection import inject
 from hydra_peft.augmentations import Augmentation
-from hydra_peft.backbones.architectures import build_architecture, described, is_of_timm, reason
+from hydra_peft.backbones.architectures import build_architecture, described, reason
 from hydra_peft.backbones.backbones import Weights, build_backbone
 from hydra_peft.backbones.inputs import image_size, preparation, probe_input, text_encoding
 from hydra_peft.backbones.weight_files import check_weights_exist
@@ -22,10 +22,10 @@ from hydra_peft.config.schema import (
     RunConfig,
 )
 from hydra_peft.data.drawn import Drawing, load_drawn
-from hydra_peft.data.feeding import prepare_split, unread
+from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.overlap import check_apart
 from hydra_peft.data.promises import check_promises
-from hydra_peft.data.sources import DataRequest, text_columns
+from hydra_peft.data.sources import DataRequest
 from hydra_peft.data.split import Split
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
@@ -34,7 +34,7 @@ from hydra_peft.errors import UserError, in_full
 from hydra_peft.heads._base import Head
 from hydra_peft.memo import memo
 from hydra_peft.methods._base import Method
-from hydra_peft.runs.first_look import data_request, splits_read, splits_scored
+from hydra_peft.runs.first_look import check_inputs, data_request, splits_read, splits_scored
 from hydra_peft.training.batches import Prepare
 from hydra_peft.training.devices import resolve_device
 from hydra_peft.training.seeding import derive_seed, seed_everything
@@ -59,12 +59,10 @@ def check_model(config: RunConfig, *, elsewhere: bool = False) -> None:
     if not elsewhere:
         resolve_device(config.device)
     model = config.model
+    check_inputs(model.architecture, config.dataset)
     augmentation = config.data.augmentation()
     config.head.check_outputs(config.dataset.classes)
     _check_fit(model, config.head, config.method, augmentation, config.dataset.classes)
-    dataset = config.dataset
-    if is_of_timm(model.architecture) and text_columns(dataset.source, dataset.name):
-        raise unread(dataset.name)
     if model.pretrained:
         check_weights_exist(model.architecture, model.checkpoint, model.remedy)
 

@@ -12,12 +12,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra_peft.adapters.patterns import matches
+from hydra_peft.backbones import models
+from hydra_peft.backbones.arguments import check_arguments
 from hydra_peft.backbones.layer_names import BLOCK_LAYERS, linear_layers
 from hydra_peft.backbones.text_files import (
     check_open_clip,
     embedded_text,
     has_features,
 )
+from hydra_peft.backbones.transformers_folder import FAMILIES
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.cards import check_card
@@ -30,12 +33,14 @@ from hydra_peft.config.schema import (
 )
 from hydra_peft.data.few_shots import exact_count
 from hydra_peft.data.promises import SeenLabels, check_promises, check_shots
-from hydra_peft.data.sources import DataRequest, labels_of
+from hydra_peft.data.sources import DataRequest, is_of_images, labels_of, text_columns
+from hydra_peft.data.unread import images_unread, texts_unread
 from hydra_peft.data.word_tokenizer import WordTokenizer
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, placed
 from hydra_peft.heads.text_prompts import TextPrompts
 from hydra_peft.methods._base import Method
+from hydra_peft.registry import is_known
 from hydra_peft.runs.folder import run_folder
 from hydra_peft.runs.search import check_search
 from hydra_peft.runs.starting import check_start
@@ -61,6 +66,8 @@ def look_first(config: RunConfig, *, elsewhere: bool = False) -> None:
     check_epochs(config)
     for tracker in config.logger.values():
         tracker.check()
+    check_inputs(config.model.architecture, config.dataset)
+    check_arguments(config.model.arguments)
     for method, where in _methods(config):
         with placed(where):
             check_ranks(config.model, method)
@@ -88,6 +95,18 @@ def _methods(config: RunConfig) -> Iterator[tuple[Method, str]]:
             for place, value in enumerate(values):
                 method = dataclasses.replace(config.method, **{name: value})
                 yield method, f"protocol.grid.{key}[{place}]:"
+
+
+def check_inputs(architecture: str, dataset: DatasetConfig) -> None:
+    """Check that a model is given no texts that it does not read, nor images.
+
+    Raises:
+        UserError: it is. Of plugins only the data tells, when it is loaded.
+    """
+    if not is_known(models, architecture) and text_columns(dataset.source, dataset.name):
+        raise texts_unread(dataset.name)
+    if architecture in FAMILIES and is_of_images(dataset.source):
+        raise images_unread(dataset.name)
 
 
 def check_epochs(config: RunConfig) -> None:

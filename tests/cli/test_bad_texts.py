@@ -117,11 +117,7 @@ def check_sentence(said: tuple[int, str, str], sentence: str, runs: Path) -> Non
     assert not list(runs.rglob("result.json"))
 
 
-@pytest.mark.parametrize(
-    "case",
-    [pytest.param(c, marks=pytest.mark.long) if c is image_task else c for c in CASES],
-    ids=lambda case: case.__name__,
-)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_it_is_one_sentence_before_training(
     cli: Cli, case: Case, weights: Path, tmp_path: Path
 ) -> None:

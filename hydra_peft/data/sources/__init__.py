@@ -25,13 +25,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hydra_peft.data import own_data
 from hydra_peft.data.sources._request import DataRequest
-from hydra_peft.registry import find_module, is_known
+from hydra_peft.registry import find_module, is_known, own_names
 
 if TYPE_CHECKING:
     from hydra_peft.data.promises import SeenLabels
     from hydra_peft.data.task_data import TaskData  # loads torch
 
-__all__ = ["DataRequest", "describe", "labels_of", "load_task", "options_class", "text_columns"]
+__all__ = [
+    "DataRequest",
+    "describe",
+    "is_of_images",
+    "labels_of",
+    "load_task",
+    "options_class",
+    "text_columns",
+]
 
 
 def options_class(source: object) -> type[Any] | None:
@@ -83,6 +91,12 @@ def text_columns(source: str, name: str) -> tuple[str, ...]:
         return ()
     asked = getattr(_module(source), "text_columns", None)
     return () if asked is None else tuple(asked(name))
+
+
+def is_of_images(source: str) -> bool:
+    """Whether every task of ``source`` has images; of plugins nobody knows."""
+    own = source in own_names(sys.modules[__name__])
+    return own and not hasattr(_module(source), "text_columns")
 
 
 def _module(source: str) -> ModuleType:

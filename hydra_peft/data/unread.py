@@ -1,0 +1,19 @@
+"""Mistakes of a model that is given what it does not read; no torch."""
+
+from __future__ import annotations
+
+from hydra_peft.errors import UserError
+
+
+def texts_unread(title: str) -> UserError:
+    """Return that a model does not read the texts of ``title``, as an error."""
+    return UserError(
+        f"{title} has texts, and the backbone takes none or has no tokenizer: choose a text "
+        "encoder, such as model=roberta_base, and set model.tokenizer for random weights, or where "
+        "no tokenizer.json lies beside the weights."
+    )
+
+
+def images_unread(title: str) -> UserError:
+    """Return that a model does not read the images of ``title``, as an error."""
+    return UserError(f"{title} has images, and the backbone takes none: choose another model.")
