@@ -6,7 +6,8 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,8 +16,8 @@ import torch
 from torch import nn
 
 from hydra_peft.adaptation.fingerprint import weights_hash
-from hydra_peft.backbones.architectures import build_architecture, size_arguments
-from hydra_peft.backbones.checkpoints import check_checkpoint, load_checkpoint
+from hydra_peft.backbones.architectures import build_architecture, described, size_arguments
+from hydra_peft.backbones.checkpoints import Misfit, check_checkpoint, load_checkpoint
 from hydra_peft.backbones.hub import ask_hub, fetched
 from hydra_peft.backbones.projection import (
     ProjectedVisionTransformer,
@@ -140,7 +141,8 @@ def build_backbone(
         if pretrained:
             check_activation(model, architecture, file, projected=projection is not None)
         if file is not None:
-            _load_file(model, architecture, file, remedy, antialias)
+            with _built_with(architecture, arguments):
+                _load_file(model, architecture, file, remedy, antialias)
         elif pretrained:
             given = {**arguments, **size_arguments(model, image_size)}
             _load_from_hub(model, architecture, given, remedy, antialias, projection)
@@ -241,7 +243,23 @@ def check_weights(
         skeleton.check_described(file)
     projected = projection is not None
     check_activation(skeleton, architecture, file, projected=projected, warn=False)
-    check_checkpoint(skeleton, file, antialias=antialias)
+    with _built_with(architecture, arguments):
+        check_checkpoint(skeleton, file, antialias=antialias)
+
+
+@contextmanager
+def _built_with(architecture: str, arguments: Mapping[str, Any]) -> Iterator[None]:
+    """Say which arguments a model has that weights do not fit: they may be the mistake."""
+    try:
+        yield
+    except Misfit as error:
+        if not arguments:
+            raise
+        raise UserError(
+            f"{str(error).rstrip('.')}; it was built as {described(architecture, arguments)}: "
+            "change model.arguments, give weights of such a model as model.checkpoint, or set "
+            "model.pretrained=false for random ones."
+        ) from None
 
 
 def _load_file(

@@ -29,6 +29,10 @@ _WRAPPERS = ("module.", "_orig_mod.")
 _HEADS = ("head.", "head_dist.", "pre_logits.", "fc.")
 
 
+class Misfit(UserError):  # noqa: N818 - read as a sentence
+    """Weights are of another model than the one that was built."""
+
+
 def load_checkpoint(model: nn.Module, path: str | Path, *, antialias: bool = True) -> None:
     """Load a local checkpoint into ``model``, a timm model without a head, in place.
 
@@ -124,7 +128,8 @@ def fitting_state(
         antialias: as of :func:`load_checkpoint`.
 
     Raises:
-        UserError: it is of another model.
+        Misfit: it is of another model.
+        UserError: it has values that are no floats, or ``antialias`` is not possible.
     """
     # timm keeps with each family what brings its files into shape.
     family = sys.modules[type(model).__module__]
@@ -143,7 +148,7 @@ def fitting_state(
         fitting: dict[str, Tensor] = into_shape(floats, model)
     # What timm's conversions make of tensors of other shapes and names is of any kind.
     except Exception as error:
-        raise UserError(
+        raise Misfit(
             f"{path} is not a checkpoint of this {type(model).__name__} ({first_line(error)})."
         ) from None
     fitting = {n: t for n, t in fitting.items() if not n.startswith(_HEADS)}
@@ -153,13 +158,13 @@ def fitting_state(
             where = f"{path}: '{name}' of shape {tuple(state[name].shape)}"
             raise wrong_dtype(where, state[name].dtype)
     if missing or unexpected:
-        raise UserError(
+        raise Misfit(
             f"{path} does not fit this model: it lacks {len(missing)} tensors {_few(missing)} and "
             f"has {len(unexpected)} unknown ones {_few(unexpected)}."
         )
     for name, tensor in fitting.items():
         if tensor.shape != own[name].shape:
-            raise UserError(
+            raise Misfit(
                 f"{path}: '{name}' has shape {tuple(tensor.shape)}, this model has "
                 f"{tuple(own[name].shape)}."
             )

@@ -66,14 +66,14 @@ def look_first(config: RunConfig, *, elsewhere: bool = False) -> None:
     check_epochs(config)
     for tracker in config.logger.values():
         tracker.check()
-    check_inputs(config.model.architecture, config.dataset)
-    check_arguments(config.model.arguments)
+    model = config.model
+    check_inputs(model.architecture, config.dataset)
+    check_arguments(model.architecture, model.arguments, model.image_size)
     for method, where in _methods(config):
         with placed(where):
-            check_ranks(config.model, method)
-            check_targets(config.model, method)
-    if config.model.pretrained:
-        model = config.model
+            check_ranks(model, method)
+            check_targets(model, method)
+    if model.pretrained:
         check_weights_exist(model.architecture, model.checkpoint, model.remedy)
     check_start(config)
     check_texts(config)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,11 +12,11 @@ from safetensors.torch import save_file
 
 from hydra_peft.backbones import backbones, weight_files
 from hydra_peft.backbones.architectures import build_architecture, input_size, normalization
-from hydra_peft.backbones.backbones import build_backbone
+from hydra_peft.backbones.backbones import build_backbone, check_weights
 from hydra_peft.config.schema import ModelConfig
 from hydra_peft.errors import UserError
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "arguments": {},
     "drop_path": 0.0,
     "checkpoint": None,
@@ -79,3 +81,17 @@ def test_missing_weights_say_where_to_get_them() -> None:
 def test_no_hub_is_one_sentence() -> None:
     with pytest.raises(UserError, match=r"hub did not give the weights.*model.checkpoint=<file>"):
         build_backbone("vit_tiny_patch16_224.augreg_in21k", **DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"reg_tokens": 2}, {"depth": 3}, {"no_embed_class": True}, {"patch_size": [8] * 3}],
+)
+def test_arguments_of_a_model_that_weights_do_not_fit_are_named(arguments: dict[str, Any]) -> None:
+    said = f"as model.architecture 'vit_mini' with model.arguments={arguments}: change "
+    given = {**DEFAULTS, "arguments": arguments}
+    with pytest.raises(UserError, match=re.escape(said)):
+        build_backbone("vit_mini", **given)
+    del given["pretrained"], given["seed"]
+    with pytest.raises(UserError, match=re.escape(said)):
+        check_weights("vit_mini", remedy=None, **given)
