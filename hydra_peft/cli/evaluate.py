@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,10 +22,12 @@ from hydra_peft.listed import listed
 from hydra_peft.metrics import find_metric, value_text
 from hydra_peft.plain_text import in_short
 from hydra_peft.runs.first_look import data_request, splits_scored
-from hydra_peft.runs.folder import check_run_folder, predictions_name
+from hydra_peft.runs.folder import METRICS, check_run_folder, predictions_name
+from hydra_peft.runs.history import read_history
 from hydra_peft.runs.kept_predictions import KEPT, why_none
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.runs.recorded import look_at_run
+from hydra_peft.runs.seal import without_seal
 
 if TYPE_CHECKING:  # they load torch
     from hydra_peft.training.evaluation import Score
@@ -85,6 +88,12 @@ def _main() -> int:
             drop=_counts(arguments.drop),
         )
     record, doubts, failed = compared.recorded, list(compared.doubts), []
+    doubts += _of_epochs(folder, record)
+    unsealed: list[Path] = []
+    with suppress(UserError):  # told above
+        read_record(folder, unsealed=unsealed)
+    for sentence in without_seal(unsealed):
+        print(in_short(f"note: {sentence}"), file=sys.stderr)
     name = f"{record.benchmark}/{record.task} {record.label} seed {record.seed}"
     for split, scores in compared.scores.items():
         print(in_short(f"{name}, {split} of {scores.unmerged.count} examples"))
@@ -108,6 +117,17 @@ def _main() -> int:
     for sentence in [*doubts, *(f"{text} measured." for text in failed)]:
         complain(sentence)
     return 1 if doubts or failed else 0
+
+
+def _of_epochs(folder: Path, record: Record) -> list[str]:
+    """Return what the run's epochs contradict of its record; one may be copied without them."""
+    if not os.path.lexists(folder / METRICS):
+        return []
+    try:
+        history = read_history(folder, record)
+    except UserError as error:
+        return [str(error)]
+    return [history.faults] if history and history.faults else []
 
 
 @contextmanager

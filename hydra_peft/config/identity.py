@@ -35,7 +35,7 @@ NOT_SCIENCE = {
 }
 
 #: keys that came later: an id stays what it was where they have the value that held before
-_USUAL: dict[str, dict[str, Any]] = {
+USUAL: dict[str, dict[str, Any]] = {
     "dataset": {
         "kind": "classification",
         "metrics": [],
@@ -98,7 +98,7 @@ def science(config: RunConfig) -> dict[str, Any]:
 
 def _counted(config: RunConfig, group: str) -> dict[str, Any]:
     """Return the values of ``group`` that count, less those that say what held before them."""
-    part, usual = getattr(config, group), _USUAL.get(group, {})
+    part, usual = getattr(config, group), USUAL.get(group, {})
     values = part.identity() if group in ("optimizer", "scheduler") else dataclasses.asdict(part)
     return {
         key: value

@@ -38,6 +38,8 @@ _HEIGHT = 1.1
 _BESIDE = 4
 #: how a note on a file begins that lacks some epochs
 _PART = "drawn in part:"
+#: and one on a file that has none
+_OUT = "left out of the curves:"
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,15 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     notes: list[str] = []
     lines = list(_lines(sheet, settings.band, notes))
     notes += [
-        f"left out of the curves: {sheet.label(row)} trains nothing, its runs have no epochs."
+        f"{_OUT} {sheet.label(row)} trains nothing, its runs have no epochs."
         for row in sheet.table.rows
         if not row.trains
     ]
     if not any(line["quantity"] == _LOSS for line in lines):
         if not any(row.trains for row in sheet.table.rows):
             raise UserError("none of these runs trains anything: there are no curves to draw.")
-        raise UserError(f"none of these runs has a {METRICS} that can be read: nothing to draw.")
+        first = next((note.removeprefix(_OUT) for note in notes), " nothing to draw.")
+        raise UserError(f"none of these runs has a {METRICS} with an epoch to draw:{first}")
     table = pd.DataFrame(lines)
     facts = {
         "split": sheet.table.split,
@@ -147,13 +150,13 @@ def _read(folder: Path, record: Record, notes: list[str]) -> dict[int, tuple[flo
     try:
         history = read_history(folder, record)
     except UserError as error:
-        notes.append(f"left out of the curves: {error}")
+        notes.append(f"{_OUT} {error}")
         return {}
     if history is None:
-        notes.append(f"left out of the curves: {folder / METRICS} has no epoch.")
+        notes.append(f"{_OUT} {folder / METRICS} has no epoch.")
         return {}
     if history.faults:
-        notes.append(f"{_PART} {history.faults}")
+        notes.append(f"{_PART if history.epochs else _OUT} {history.faults}")
     return history.epochs
 
 

@@ -51,6 +51,8 @@ def read_curves(folder: Path, record: Record | None, faults: list[str]) -> Curve
     if history is None:
         return None
     faults += [history.faults] if history.faults else []
+    if not history.epochs:
+        return None
     kept = thinned(list(history.epochs.items()))
     losses, accuracies = ([_finite(pair[i]) for _, pair in kept] for i in (0, 1))
     return Curves([epoch for epoch, _ in kept], losses, accuracies, len(history.epochs))

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from hydra_peft.config.identity import TUNED, short_hash
+from hydra_peft.config.identity import TUNED, USUAL, short_hash
 from hydra_peft.config.text import from_yaml
 from hydra_peft.errors import UserError
 from hydra_peft.methods import build_method, method_class
@@ -48,6 +48,18 @@ _CLOCKS = 1.0
 _CLOCK_SET = timedelta(days=1)
 
 
+#: groups of a config whose values stand in the science as they are, but for those of tuning
+_GROUPS = ("model", "dataset", "data", "optimizer", "scheduler", "protocol", "train")
+#: of these a config has all that the science has: it was written by the same code
+_WHOLE = ("optimizer", "scheduler", "protocol", "train")
+#: keys that came later which a science leaves out for other reasons than their usual value
+_LEFT_OUT = ("image_size", "text_sha256", "sampling_seed")
+_COMPARED = (*_GROUPS, "method", "seed", "precision")
+#: what building a method raises that is none
+_NO_METHOD = (UserError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
+_BLOCK = re.compile(r"^(\w+):.*\n(?: .*\n)*", re.MULTILINE)
+
+
 def contradiction(record: Record) -> str:
     """Return in words the first thing that a completed record cannot say, "" where there is none.
 
@@ -60,26 +72,80 @@ def contradiction(record: Record) -> str:
 
 
 def config_contradiction(record: Record, config: str) -> str:
-    """Return in words the first thing in a completed record that its config says otherwise and its
-    science does not tell, "" where there is none.
+    """Return in words the first thing in a completed record that its config says otherwise, ""
+    where there is none.
 
     Args:
         config: the text of the ``config.yaml`` beside it.
     """
-    named = _section(config, "model").get("name", record.model)
-    if named != record.model:
-        return f"model.name is {quoted(named)}, there {quoted(record.model)}"
-    recipe = _section(config, "dataset").get("recipe")
+    blocks = {found[1]: found[0] for found in _BLOCK.finditer(config)}
+    values = {name: _parsed(block) for name, block in blocks.items() if name in _COMPARED}
+    parts = (_of_config(record, values), _of_recipe(record, values))
+    return next((text for part in parts for text in part), "")
+
+
+def _of_config(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is otherwise in a config than in the record that was made with it."""
+    science = record.science
+    yield from _otherwise(
+        "model.name", _values(config, "model").get("name", record.model), record.model
+    )
+    for key in ("seed", "precision"):
+        if key in config and key in science:
+            yield from _otherwise(key, config[key], science[key])
+    tuned = _by_key(science).get("protocol.tune") is True
+    grid = _values(science.get("protocol"), "grid") if tuned else {}
+    for group in _GROUPS:
+        decided = science.get(group)
+        if isinstance(decided, dict) and (given := _values(config, group)):
+            yield from _of_group(group, given, decided, {"grid", *grid})
+    method = _values(config, "method")
+    if method and not tuned and "method" not in _values(science, "plugins"):
+        made = _identity(json.dumps(method))
+        for key, value in _values(science, "method").items():
+            if made and value != TUNED:
+                yield from _otherwise(f"method.{key}", made.get(key), value)
+
+
+def _of_group(
+    group: str, given: Mapping[str, Any], decided: Mapping[str, Any], passed: Container[str]
+) -> Iterator[str]:
+    for key, value in decided.items():
+        if key in passed or value == TUNED:
+            continue
+        if key in given:
+            yield from _otherwise(f"{group}.{key}", given[key], value)
+        elif group in _WHOLE:
+            yield f"it has no {group}.{key}, there it is {quoted(value)}"
+    for key, usual in USUAL.get(group, {}).items() if group != "protocol" else ():
+        if key in given and key not in decided and key not in (*_LEFT_OUT, *passed):
+            usual = json.loads(json.dumps(usual))
+            # Of a mapping a config may leave out what is as it was.
+            said = {**usual, **given[key]} if _are_mappings(usual, given[key]) else given[key]
+            yield from _otherwise(f"{group}.{key}", said, usual)
+
+
+def _are_mappings(*values: object) -> bool:
+    return all(isinstance(value, dict) for value in values)
+
+
+def _otherwise(key: str, given: object, decided: object) -> Iterator[str]:
+    if given != decided:
+        yield f"{key} is {quoted(given)}, there {quoted(decided)}"
+
+
+def _of_recipe(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what settings call the recipe's, and is no value of it."""
+    recipe = _values(config, "dataset").get("recipe")
     if not isinstance(recipe, dict) or _is_trial(record):
-        return ""
+        return
     science = _by_key(record.science)
     for key, value in record.settings.items():
         values = _recommended(recipe, key.rpartition(".")[2], record.task)
         decided = science.get(key, TUNED)
         if value == _RECIPE and values and decided not in (TUNED, *values):
             said = ", ".join(map(quoted, values))
-            return f"its recipe has {key} {said}, there it is {quoted(decided)}, as the recipe's"
-    return ""
+            yield f"its recipe has {key} {said}, there it is {quoted(decided)}, as the recipe's"
 
 
 def _recommended(recipe: Mapping[str, Any], name: str, task: str) -> list[Any]:
@@ -94,19 +160,19 @@ def _recommended(recipe: Mapping[str, Any], name: str, task: str) -> list[Any]:
     return [v for value in found for v in (value.values() if isinstance(value, dict) else [value])]
 
 
-def _section(config: str, name: str) -> dict[str, Any]:
-    """Return the group ``name`` in the text of a config; empty where there is none to be read."""
-    found = re.search(rf"^{name}:\n(?: .*\n)*", config, re.MULTILINE)
-    values = _parsed(found[0])[name] if found else None
+def _values(groups: object, name: str) -> dict[str, Any]:
+    """Return the group ``name``; empty where there is none."""
+    values = groups.get(name) if isinstance(groups, Mapping) else None
     return values if isinstance(values, dict) else {}
 
 
-@lru_cache(maxsize=256)  # the runs of a task share what their configs say of it
-def _parsed(text: str) -> dict[str, Any]:
+@lru_cache(maxsize=1024)  # the runs of a task share most of what their configs say
+def _parsed(block: str) -> Any:
+    """Return the value of the one key in a block of a config."""
     try:
-        return from_yaml(text, "")
+        return next(iter(from_yaml(block, "").values()))
     except UserError:  # told where a config is read
-        return {text.partition(":")[0]: {}}
+        return {}
 
 
 def _of_scores(record: Record) -> Iterator[str]:
@@ -156,7 +222,7 @@ def _of_method(record: Record) -> Iterator[str]:
             if value != other and not (other == TUNED and key in record.method):
                 yield f"method.{key} is {quoted(value)}, and {quoted(other)} in its science"
     # A plugin's label may be another in another version.
-    origins = record.science.get("plugins", {})
+    origins = _values(record.science, "plugins")
     label = "" if "method" in origins else _label(json.dumps(record.method))
     if label not in ("", record.method_label):
         yield f"method_label is {quoted(record.method_label)}, and its method is {quoted(label)}"
@@ -207,8 +273,23 @@ def _label(text: str) -> str:
     method = json.loads(text)
     try:
         return build_method(method["name"], **method_class(method["name"]).options_of(method)).label
-    except (UserError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
+    except _NO_METHOD:
         return ""
+
+
+@lru_cache(maxsize=256)
+def _identity(text: str) -> dict[str, Any]:
+    """Return a method as the science has it, empty where it cannot be built here.
+
+    Args:
+        text: the method as a config has it, as json.
+    """
+    options = json.loads(text)
+    try:
+        made = build_method(options.pop("name"), **options).identity()
+    except _NO_METHOD:
+        return {}
+    return dict(json.loads(json.dumps(made)))
 
 
 def _by_key(groups: Mapping[str, Any]) -> dict[str, Any]:

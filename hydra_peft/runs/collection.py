@@ -13,6 +13,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.links import missing
 from hydra_peft.runs.folder import ADAPTER, find_runs
 from hydra_peft.runs.record import Record, read_record
+from hydra_peft.runs.seal import without_seal
 
 if TYPE_CHECKING:
     from hydra_peft.tables.overrides import Defaults
@@ -84,9 +85,10 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
         raise UserError(" ".join([*warnings, sentence]))
     kept: dict[tuple[str, str, str], FoundRun] = {}
     others: list[FoundRun] = []
+    unsealed: list[Path] = []
     for folder in folders:
         try:
-            run = FoundRun(folder, read_record(folder))
+            run = FoundRun(folder, read_record(folder, unsealed=unsealed))
         except UserError as error:
             warnings.append(f"left out: {error}")
             continue
@@ -102,6 +104,7 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
             )
         if twin is None or twin.record.begun <= record.begun:
             kept[record.same] = run
+    warnings += without_seal(unsealed)
     if others:
         statuses = Counter(run.record.status for run in others)
         counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))

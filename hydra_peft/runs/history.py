@@ -18,6 +18,7 @@ from hydra_peft.runs.record import Record
 #: a line has some 80 bytes: no file of ours comes near it
 MAX_BYTES = 16 * 2**20
 _COLUMNS = ("epoch", "loss", "train_accuracy")
+_HEAD = f"{','.join(_COLUMNS)}\n".encode()
 #: a mean of float32 losses that is finite and not 0 has a size between these
 _SIZES = (1e-60, 1e39)
 #: kinds of tasks whose losses, cross-entropies and squares, are not below 0
@@ -44,7 +45,7 @@ class History:
 
 
 def read_history(folder: Path, record: Record | None = None) -> History | None:
-    """Read the epochs of the run in ``folder``; None where no epoch had ended.
+    """Read the epochs of the run in ``folder``; None where no epoch had ended, as far as known.
 
     Args:
         folder: the run's.
@@ -55,15 +56,12 @@ def read_history(folder: Path, record: Record | None = None) -> History | None:
         UserError: the file is not readable, too large, or no line of it is of an epoch.
     """
     path = folder / METRICS
-    content = content_of(path, MAX_BYTES)
-    if content is None:
-        return None
+    found = content_of(path, MAX_BYTES)
+    content = found or _HEAD  # one that is gone or emptied lacks what one of a head alone lacks
     head, *lines = content.decode("utf-8-sig", "replace").split("\n")
     torn = bool((lines or [head]).pop().strip())  # what follows the last newline is half written
     names = head.strip().split(",")
     if any(names.count(name) != 1 for name in _COLUMNS):
-        if not content:
-            return None
         raise UserError(f"{path} is damaged: its curves are not shown.")
     epochs: dict[int, tuple[float, float]] = {}
     odd: list[str] = []
@@ -86,7 +84,8 @@ def read_history(folder: Path, record: Record | None = None) -> History | None:
         faults += _missing(epochs, record)
     if not epochs and not faults:
         return None
-    return History(epochs, f"{path} is not whole: {'; '.join(faults)}." if faults else "")
+    said = "is not there" if found is None else "is not whole"
+    return History(epochs, f"{path} {said}: {'; '.join(faults)}." if faults else "")
 
 
 def _row(values: Sequence[str], names: Sequence[str]) -> tuple[int, float, float]:

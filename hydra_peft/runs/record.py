@@ -285,13 +285,17 @@ def write_record(record: Record, folder: Path) -> None:
     write_json(folder / FILE, {**values, SEAL: seal(values, folder)})
 
 
-def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
+def read_record(
+    folder: Path, doubts: list[str] | None = None, unsealed: list[Path] | None = None
+) -> Record:
     """Read ``folder/result.json``; of a completed run compare it with its seal and with itself.
 
     Args:
         folder: a run's.
         doubts: gets a sentence where the record of a completed run, or the ``config.yaml`` beside
             it, is not as the run wrote it, for who finds out what is right; None refuses it.
+        unsealed: gets the file of a completed run that has no seal although its layout is of code
+            that seals.
 
     Raises:
         UserError: the file is missing, damaged, of another schema version, or holds what no run
@@ -303,6 +307,8 @@ def read_record(folder: Path, doubts: list[str] | None = None) -> Record:
     found = [] if given is None else broken(given, values, path)
     record = _record(values, path)
     if record.status == "completed":
+        if given is None and unsealed is not None and values["schema"] == SCHEMA:
+            unsealed.append(path)
         if reason := contradiction(record):
             found.append(f"{path} contradicts itself: {shortened(reason, 300)}: edited?")
         if reason := config_contradiction(record, config_text(folder)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,21 @@ def broken(given: object, values: Mapping[str, Any], path: Path) -> list[str]:
     if found["config"] and stated.get("config") not in ("", found["config"]):
         sentences.append(not_its_config(path.parent))
     return sentences
+
+
+def without_seal(paths: Sequence[Path]) -> list[str]:
+    """Return a sentence on the records in ``paths``, which have none; nothing where there are none.
+
+    Their layout is of code that seals, but of its first day.
+    """
+    if not paths:
+        return []
+    others = f" and {len(paths) - 1:,} others" if len(paths) > 1 else ""
+    have = "have" if others else "has"
+    return [
+        f"{paths[0]}{others} {have} no '{SEAL}': changed since, or of early code; an edit of what "
+        "is stated once would not be found."
+    ]
 
 
 def _hash(content: bytes) -> str:

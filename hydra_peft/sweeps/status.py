@@ -20,6 +20,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.runs.existing import LEFT, State
 from hydra_peft.runs.folder import SUPERSEDED, TUNING, holds_record, run_below
 from hydra_peft.runs.record import FILE, read_record
+from hydra_peft.runs.seal import without_seal
 from hydra_peft.sweeps.announced import (
     MAX_SECONDS,
     SWEEPS,
@@ -60,6 +61,7 @@ class SeenRun:
         searching: one of a search for hyper-parameters, no result of its own.
         overrides: of a run without a record, as the sweep announced it.
         same: of one that is done, see :attr:`hydra_peft.runs.record.Record.same`.
+        unsealed: its record, where that has no seal.
     """
 
     folder: str
@@ -78,6 +80,7 @@ class SeenRun:
     searching: bool = False
     overrides: str = ""
     same: tuple[str, ...] = ()
+    unsealed: Sequence[Path] = ()
 
     @property
     def eta(self) -> float | None:
@@ -169,6 +172,7 @@ class Survey:
                         "a copy, or was done elsewhere too."
                     )
                 seen.append(self._now(run, warnings))
+        warnings += without_seal([path for run in seen for path in run.unsealed])
         sweeps = self._sweeps(warnings)
         seen += self._not_begun(sweeps, begun, warnings)
         if not seen:
@@ -284,7 +288,8 @@ def _summary(path: Path) -> SeenRun:
     Raises:
         UserError: it is damaged or of another schema.
     """
-    record = read_record(path.parent)
+    unsealed: list[Path] = []
+    record = read_record(path.parent, unsealed=unsealed)
     train = record.science.get("train")
     epochs = train.get("epochs") if isinstance(train, dict) else None
     left = LEFT[record.status]
@@ -303,6 +308,7 @@ def _summary(path: Path) -> SeenRun:
         seconds=seconds if seconds is not None and 0 < seconds < MAX_SECONDS else None,
         error=record.error,
         same=record.same if record.status == "completed" else (),
+        unsealed=unsealed,
     )
 
 

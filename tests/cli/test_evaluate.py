@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fabricated_runs
 import pytest
-from fabricated_runs import put, record
+from fabricated_runs import EPOCHS, epochs, put, record
 from flat_results import changed
 from omegaconf import OmegaConf
 
@@ -61,6 +62,43 @@ def test_what_is_recorded_is_what_is_measured(
     assert ("  stored  " in printed.out) == (stored is not None)
     assert told in printed.err
     assert bool(printed.err) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        ({}, 0, ""),
+        (
+            {"training": {"loss": 0.5}},
+            1,
+            "it ends with a loss of 0.0333333, and the record has 0.5",
+        ),
+        ({"training": {"accuracy": 99.0}}, 1, "an accuracy of 50, and the record has 99"),
+        ({"seal": None}, 0, "note: result.json has no 'seal'"),
+    ],
+)
+def test_what_the_record_says_of_training_is_compared_with_its_epochs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, Any],
+    code: int,
+    told: str,
+) -> None:
+    folder = put(tmp_path)
+    epochs(folder, *[1.0] * EPOCHS)
+    if "seal" in change:
+        fabricated_runs.edited(folder)
+    else:
+        write_record(dataclasses.replace(read_record(folder), **change), folder)
+    score = Score({"accuracy": 98.25}, 400)
+    scores = {"test": rebuild.Rescored(score, score, None)}
+    compared = rebuild.Comparison(read_record(folder), scores, ())
+    monkeypatch.setattr(rebuild, "reevaluate", lambda *_, **__: compared)
+    monkeypatch.setattr(evaluate, "_look_first", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", f"run={folder}"])
+    assert evaluate.main() == code
+    assert told in capsys.readouterr().err.replace(f"{folder}/", "")
 
 
 @pytest.mark.parametrize(
@@ -171,10 +209,13 @@ def test_what_is_damaged_or_missing_is_told_before_torch_is_loaded(
     words = ("dataset=svhn", f"paths.data={tmp_path}")
     config.write_text(OmegaConf.to_yaml(compose_train(*words), resolve=True))
     assert "there is no folder 'svhn'" in refused()
-    write_record(read_record(folder), folder)  # seals the config too
+    write_record(read_record(folder, []), folder)  # seals the config too
     config.write_text(config.read_text() + "# edited\n")
     said = refused()
-    assert f"{config} is not the config of the run's record: edited? With it: dataset svhn" in said
+    first = (
+        f"{config} is not the config of the run's record, dataset.name is 'svhn', there 'digits'"
+    )
+    assert f"{first}: edited? With it: dataset svhn" in said
     words = ("model.checkpoint=/nowhere/x.npz",)
     config.write_text(OmegaConf.to_yaml(compose_train(*words), resolve=True))
     assert "/nowhere/x.npz is not there or is not a file" in refused()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,16 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: str | None
     assert list(lines["seeds"]) == [1, 1, 1]
     # The record still has the score.
     assert list(data.table[data.table["quantity"] == "test_accuracy"]["seeds"]) == [2]
+
+
+def test_the_first_reason_is_told_where_nothing_can_be_read(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", {"a": [50.0, 54.0]}))
+    first, second = (run.folder / "metrics.csv" for run in collection.completed)
+    first.unlink()
+    os.mkfifo(first)
+    second.write_bytes(b"\0\xff")
+    with pytest.raises(UserError, match=f"{first} is no ordinary file but a pipe"):
+        FIGURE.data(collection, Settings())
 
 
 def test_half_a_file_is_drawn_with_a_note(tmp_path: Path) -> None:

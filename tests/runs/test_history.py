@@ -24,6 +24,7 @@ LINES += [b"%d,%.2f,50.0,0.001,1.0,9.0\r\n" % (epoch, 30 / epoch) for epoch in r
         ([*LINES[:-1], LINES[-1][:9]], 29, "it ends within a line; 1 of 30 epochs are missing"),
         ([*LINES[:5], *LINES[9:]], 26, "4 of 30 epochs are missing, the first is 5"),
         (LINES[:1], 0, "30 of 30 epochs are missing, the first is 1"),
+        ([], 0, "30 of 30 epochs are missing, the first is 1"),
         ([b"\xef\xbb\xbf", *LINES], EPOCHS, ""),  # as some editors save it
         ([*LINES, b"31,1.0,50.0,0.001,1.0,9.0\n"], EPOCHS, "line 32 (epoch 31 of 30) is passed"),
         ([*LINES, LINES[3]], EPOCHS, "line 32 (epoch 3 after 30) is passed over"),
@@ -65,6 +66,16 @@ def test_what_is_missing_is_told(
     assert len(found.epochs) == count
     assert found.faults.startswith(f"{tmp_path}/metrics.csv is not whole: {fault}" if fault else "")
     assert bool(found.faults) == bool(fault)
+
+
+def test_a_file_that_is_gone_is_told_where_epochs_ended(tmp_path: Path) -> None:
+    found = read_history(tmp_path, record())
+    assert found is not None
+    assert found.faults.startswith(f"{tmp_path}/metrics.csv is not there: 30 of 30 epochs are")
+    untrained = record(science={**record().science, "train": {"epochs": 0}})
+    assert [read_history(tmp_path, one) for one in (None, record("failed"), untrained)] == [
+        None
+    ] * 3
 
 
 def test_a_run_that_is_not_over_may_lack_epochs(tmp_path: Path) -> None:

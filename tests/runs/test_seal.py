@@ -176,6 +176,55 @@ def test_a_record_that_its_config_contradicts(
     assert [doubt.startswith(beginning) for doubt in doubts] == [True] * bool(sentence)
 
 
+@pytest.mark.parametrize(
+    ("group", "changes", "sentence"),
+    [
+        ("optimizer", {"lr": 0.5}, "optimizer.lr is 0.5, there 0.001"),
+        ("optimizer", {"lr": None}, "it has no optimizer.lr, there it is 0.001"),
+        ("train", {"epochs": 9}, "train.epochs is 9, there 30"),
+        ("train", {"accumulate": 2}, "train.accumulate is 2, there 1"),
+        ("method", {"rank": 4}, "method.rank_parallel is 4, there 2"),
+        ("method", {"rank": 2}, ""),
+        ("dataset", {"splits": {"test": "val"}}, "dataset.splits is {'train': 'train', 'test': "),
+        ("dataset", {"splits": {"test": "test"}, "source": "hf"}, ""),
+        ("seed", 7, "seed is 7, there 0"),
+    ],
+)
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_config_says_what_the_science_says(
+    tmp_path: Path, group: str, changes: Any, sentence: str, sealed: bool
+) -> None:
+    """With a seal that was made again, or was taken away."""
+    folder = put(tmp_path)
+    config = read_record(folder).science
+    config = {**config, "method": {"name": "hydra", "targets": config["method"]["targets"]}}
+    config["method"]["rank"] = 2
+    if isinstance(changes, dict):
+        gone = [key for key, value in changes.items() if value is None]
+        changes = {**config[group], **changes}
+        changes = {key: value for key, value in changes.items() if key not in gone}
+    (folder / "config.yaml").write_text(to_yaml({**config, group: changes}))
+    write_record(record(), folder)
+    if not sealed:
+        edited(folder)
+    if sentence:
+        assert f"is not the config of the run's record, {sentence}" in told(tmp_path, folder)
+    else:
+        assert read_record(folder) == record()
+
+
+def test_a_record_without_a_seal_is_named(tmp_path: Path) -> None:
+    """It is read: the first code with this layout sealed none."""
+    edited(put(tmp_path))
+    put(tmp_path, seed=1)
+    edited(put(tmp_path, seed=2), schema=1)  # of older code
+    collection = collect(tmp_path)
+    looked = Survey(tmp_path).look()
+    assert len(collection.completed) == len(looked.of("done")) == 3
+    for warnings in (collection.warnings, looked.warnings):
+        assert ["result.json has no 'seal': changed since" in one for one in warnings] == [True]
+
+
 def test_what_differs_by_design_is_no_contradiction() -> None:
     """References to a recipe, what tuning chose, and the settings of trials."""
     science = {**record().science, "protocol": {"name": "clean-tuning", "tune": False}}

@@ -340,9 +340,9 @@ def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     read: list[str] = []
     reader = status.read_record
 
-    def counted(folder: Path) -> Any:
+    def counted(folder: Path, **others: Any) -> Any:
         read.append(folder.name[-3:])
-        return reader(folder)
+        return reader(folder, **others)
 
     monkeypatch.setattr(status, "read_record", counted)
     for seed in range(3):
@@ -376,9 +376,9 @@ def test_a_run_that_vanishes_while_it_is_read_is_no_warning(
     folder = put(tmp_path)
     reader = status.read_record
 
-    def late(which: Path) -> Any:
+    def late(which: Path, **others: Any) -> Any:
         shutil.rmtree(folder)
-        return reader(which)
+        return reader(which, **others)
 
     monkeypatch.setattr(status, "read_record", late)
     snapshot = Survey(tmp_path).look()
