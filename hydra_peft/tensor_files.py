@@ -15,6 +15,14 @@ from hydra_peft.files import atomic_write
 
 #: a model of a thousand layers takes one, and a checkpoint's facts on ten thousand epochs another
 MAX_HEADER_BYTES = 16 * 2**20
+#: those that files name, less some that torch has not got
+_DTYPES = {
+    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
+    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8},
+    **{"U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8},
+    **{"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2},
+    **{"BOOL": torch.bool, "C64": torch.complex64},
+}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -42,17 +50,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def read_headers(path: Path) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
     """Return shape and dtype of the tensors in a safetensors file, from its header alone.
 
-    A dtype that this project never computes with comes out as ``torch.uint8``.
-
     Raises:
         UserError: no such file, or a truncated or foreign one.
     """
-    floats = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
-    floats["F64"] = torch.float64
     with _open(path) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         return {
-            name: (tuple(one.get_shape()), floats.get(one.get_dtype(), torch.uint8))
+            name: (tuple(one.get_shape()), _DTYPES.get(one.get_dtype(), torch.uint8))
             for name, one in slices.items()
         }
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from tiny_net import TinyNet
 
-from hydra_peft.backbones.checkpoints import load_checkpoint
+from hydra_peft.backbones.checkpoints import check_checkpoint, load_checkpoint
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import read_tensors, write_tensors
 
@@ -50,6 +50,17 @@ def test_permission_is_not_damage(
     with pytest.raises(UserError) as caught:
         read(path)
     assert f"cannot read {path}: Permission denied." in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float8_e5m2, torch.int64, torch.uint8])
+def test_a_dtype_is_called_what_the_file_has(tmp_path: Path, dtype: torch.dtype) -> None:
+    state = TinyNet().state_dict()
+    first = next(iter(state))
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, {**state, first: torch.zeros(state[first].shape).to(dtype)}, {})
+    for look in (check_checkpoint, load_checkpoint):
+        with pytest.raises(UserError, match=f"has dtype {str(dtype)[6:]}, expected float32"):
+            look(TinyNet(), path)
 
 
 @pytest.mark.parametrize("kind", [SafetensorError, OSError, MemoryError])

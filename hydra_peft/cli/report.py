@@ -14,7 +14,6 @@ from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.output_files import check_output
 from hydra_peft.cli.tables import config_dirs
-from hydra_peft.errors import UserError
 from hydra_peft.files import real_path
 
 if TYPE_CHECKING:
@@ -99,7 +98,6 @@ def write_report(
     from hydra_peft.report.page import render_page
     from hydra_peft.tables.overrides import Origin
 
-    going_on, unknown = _going_on(runs, collection)  # before figures, which take a while
     records = collection.records
     defaults = default_settings({Origin.of(record) for record in records}) if records else {}
     collection = dataclasses.replace(collection, defaults=defaults, benchmarks=benchmarks)
@@ -111,10 +109,9 @@ def write_report(
         runs,
         collection,
         options=_options(),
-        is_alive=going_on.__contains__,
         sides=sides,
         pictures=pictures,
-        notes=[*describe_selection(only or {}), *notes, *unknown],
+        notes=[*describe_selection(only or {}), *notes],
         undrawn=undrawn,
         fill=fill,
         mistakes=mistakes,
@@ -122,25 +119,6 @@ def write_report(
     content = render_page(page).encode()
     atomic_write(out, content)
     return len(content), len(page.findings)
-
-
-def _going_on(runs: Path, collection: Collection) -> tuple[set[Path], list[str]]:
-    """Return the folders of runs that are not known to be killed, and what could not be told.
-
-    A run that has ended since its record was read was not killed either.
-    """
-    from hydra_peft.runs.record import read_record
-    from hydra_peft.sweeps.liveness import Liveness
-
-    liveness, found, unknown = Liveness(), set[Path](), list[str]()
-    for run in (run for run in collection.others if run.record.status == "running"):
-        try:
-            if liveness.host(runs, run.folder) or read_record(run.folder).status != "running":
-                found.add(run.folder)
-        except UserError as error:
-            found.add(run.folder)
-            unknown.append(str(error))
-    return found, unknown
 
 
 def _sides(

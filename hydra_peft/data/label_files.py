@@ -189,8 +189,12 @@ def _check_once(file: Path, header: Sequence[str], names: Iterable[str]) -> None
 def _path(text: str, folder: Path, where: str) -> str:
     """Return ``text`` as a path below ``folder`` of a file that is there."""
     path = PurePosixPath(text.replace("\\", "/"))
-    if not text or "\0" in text:
+    if not text:
         raise UserError(f"{where}: no image is named.")
+    if "\0" in text:
+        raise UserError(
+            f"{where}: the path {quoted(text)} holds a zero byte, as no file's name does."
+        )
     if path.is_absolute() and path.is_relative_to(folder):
         path = path.relative_to(folder)
     plain = posixpath.normpath(path)

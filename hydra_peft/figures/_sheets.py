@@ -178,8 +178,8 @@ def describe(table: Table) -> str:
     row = table.rows[0]
     partial = f", {PARTIAL}" if row.partial else ""
     return (
-        f"{table.benchmark}, protocol {table.protocol} (trained on {table.trained_on}, scored on "
-        f"{table.split}, {table.selection}), {row.model}, {row.weights}{partial}"
+        f"{table.benchmark}, protocol {table.protocol} ({table.learnt}, scored on "
+        f"{table.split}{table.rule}), {row.model}, {row.weights}{partial}"
     )
 
 

@@ -14,7 +14,7 @@ from hydra_peft.report.mistakes import Mistakes, embed_mistakes
 from hydra_peft.report.page import Page
 from hydra_peft.report.paper import paper_view
 from hydra_peft.report.pictures import Picture, embed
-from hydra_peft.report.run_lines import IsAlive, run_lines
+from hydra_peft.report.run_lines import run_lines
 from hydra_peft.report.scores import ScoreTable, score_table
 from hydra_peft.report.summary import facts, leaders
 from hydra_peft.runs.collection import Collection
@@ -29,7 +29,6 @@ def build_page(
     collection: Collection,
     *,
     options: Options,
-    is_alive: IsAlive,
     sides: list[SideBySide],
     pictures: list[Picture],
     notes: list[str],
@@ -43,7 +42,6 @@ def build_page(
         runs: where the run folders are.
         collection: what was found there.
         options: what commands call tasks and models.
-        is_alive: whether somebody is doing the run in a folder.
         sides: comparisons with the paper.
         pictures: figures.
         notes: sentences on comparisons and on what was chosen.
@@ -51,7 +49,7 @@ def build_page(
         fill: the folder that commands name; None where they need not.
         mistakes: of the best run of each task.
     """
-    lines = run_lines(runs, collection, is_alive)
+    lines = run_lines(runs, collection)
     tables, apart = build_tables(
         collection.records, defaults=collection.defaults, benchmarks=collection.benchmarks
     )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from hydra_peft.report.missing import Beside, Gap
-from hydra_peft.report.run_lines import DIRTY, KILLED, NO_COMMIT, ON_TEST, RunLine
+from hydra_peft.report.run_lines import DIRTY, NO_COMMIT, ON_TEST, RunLine
+from hydra_peft.runs.collection import KILLED
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 
 #: entries that are listed; the others are counted

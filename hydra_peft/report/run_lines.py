@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_peft.plain_text import rounded
-from hydra_peft.runs.collection import Collection, FoundRun
+from hydra_peft.runs.collection import KILLED, Collection, FoundRun
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.grouping import run_label
 from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
 from hydra_peft.tables.measures import Measure, measure_of
 
-#: a ``running`` record that nobody alive holds
-KILLED = "killed"
 DIRTY = "dirty commit"
 NO_COMMIT = "no commit"
 ON_TEST = "selected on test"
-
-#: tells whether somebody alive is doing the run in a folder
-IsAlive = Callable[[Path], bool]
 
 
 @dataclass(frozen=True)
@@ -90,10 +84,13 @@ class RunLine:
         return any(badge.text == text for badge in self.badges)
 
 
-def run_lines(runs: Path, collection: Collection, is_alive: IsAlive) -> list[RunLine]:
+def run_lines(runs: Path, collection: Collection) -> list[RunLine]:
     """Return all runs of ``collection``, by folder."""
     found = sorted([*collection.completed, *collection.others], key=lambda run: str(run.folder))
-    return [_line(runs, run, run_label(run.record, collection.defaults), is_alive) for run in found]
+    killed, defaults = collection.killed, collection.defaults
+    return [
+        _line(runs, run, run_label(run.record, defaults), run.folder in killed) for run in found
+    ]
 
 
 def run_key(folder: str) -> str:
@@ -101,11 +98,9 @@ def run_key(folder: str) -> str:
     return hashlib.sha256(folder.encode(errors="surrogateescape")).hexdigest()[:10]
 
 
-def _line(runs: Path, run: FoundRun, label: str, is_alive: IsAlive) -> RunLine:
+def _line(runs: Path, run: FoundRun, label: str, killed: bool) -> RunLine:
     record = run.record
-    status = record.status
-    if status == "running" and not is_alive(run.folder):
-        status = KILLED
+    status = KILLED if killed else record.status
     folder = os.path.relpath(run.folder, runs)
     cause = {KILLED: "killed: nobody alive is doing it", "running": "not over yet"}.get(status, "")
     if status in ("failed", "diverged", "interrupted"):

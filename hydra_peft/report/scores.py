@@ -104,9 +104,9 @@ def score_table(table: Table, lineages: list[str]) -> ScoreTable:
     badges = [
         Badge(axis(table.own_measures), "plain", "what scores are"),
         Badge(f"protocol {table.protocol}", "plain", "how epochs and hyper-parameters are chosen"),
-        Badge(f"trained on {table.trained_on}", "plain", "the split that was learnt from"),
+        Badge(table.learnt, "plain", "the split that was learnt from"),
         Badge(f"scored on {table.split}", "plain", "the split that scores are of"),
-        Badge(table.selection, "plain", "which epoch counts"),
+        *([Badge(table.selection, "plain", "which epoch counts")] if table.trains else []),
         *(Badge(f"data {lineage}", "plain", "how the data came here") for lineage in lineages),
     ]
     if table.selected_on_test:

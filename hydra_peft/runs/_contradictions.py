@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,10 @@ def config_contradiction(record: Record, config: str) -> str:
         config: the text of the ``config.yaml`` beside it.
     """
     blocks = {found[1]: found[0] for found in _BLOCK.finditer(config)}
-    values = {name: _parsed(block) for name, block in blocks.items() if name in _COMPARED}
+    try:
+        values = {name: _parsed(block) for name, block in blocks.items() if name in _COMPARED}
+    except UserError as error:
+        return str(error).removesuffix(".").removesuffix(": edited?")
     parts = (_of_config(record, values), _of_recipe(record, values))
     return next((text for part in parts for text in part), "")
 
@@ -108,7 +111,7 @@ def _of_config(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_group(
-    group: str, given: Mapping[str, Any], decided: Mapping[str, Any], passed: Container[str]
+    group: str, given: Mapping[str, Any], decided: Mapping[str, Any], passed: Set[str]
 ) -> Iterator[str]:
     for key, value in decided.items():
         if key in passed or value == TUNED:
@@ -168,11 +171,12 @@ def _values(groups: object, name: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)  # the runs of a task share most of what their configs say
 def _parsed(block: str) -> Any:
-    """Return the value of the one key in a block of a config."""
-    try:
-        return next(iter(from_yaml(block, "").values()))
-    except UserError:  # told where a config is read
-        return {}
+    """Return the value of the one key in a block of a config.
+
+    Raises:
+        UserError: it is not as a run writes one.
+    """
+    return next(iter(from_yaml(block, "it").values()))
 
 
 def _of_scores(record: Record) -> Iterator[str]:

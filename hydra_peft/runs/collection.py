@@ -14,9 +14,13 @@ from hydra_peft.links import missing
 from hydra_peft.runs.folder import ADAPTER, find_runs
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.runs.seal import without_seal
+from hydra_peft.sweeps.liveness import Liveness
 
 if TYPE_CHECKING:
     from hydra_peft.tables.overrides import Defaults
+
+#: what a run is whose record says ``running`` while nobody alive does it
+KILLED = "killed"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Collection:
     Attributes:
         completed: one run each identity (config_id, weights, data), the latest.
         others: runs that failed, were interrupted, diverged or are not over.
+        killed: folders of those of them whose record says ``running``, and that nobody does.
         warnings: one sentence for each thing a reader should know.
         defaults: what settings are by default, so that labels name those that are otherwise; None
             where that is not to be looked at. Not read here: ``conf`` is the command line's.
@@ -52,6 +57,7 @@ class Collection:
     completed: list[FoundRun]
     others: list[FoundRun]
     warnings: list[str]
+    killed: frozenset[Path] = frozenset()
     defaults: Defaults | None = None
     benchmarks: Sequence[Path] = ()
 
@@ -105,8 +111,25 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
         if twin is None or twin.record.begun <= record.begun:
             kept[record.same] = run
     warnings += without_seal(unsealed)
+    killed = _killed(runs, others, warnings)
     if others:
-        statuses = Counter(run.record.status for run in others)
+        statuses = Counter(KILLED if run.folder in killed else run.record.status for run in others)
         counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
         warnings.append(f"runs that did not complete are left out: {counts}.")
-    return Collection(list(kept.values()), others, warnings)
+    return Collection(list(kept.values()), others, warnings, killed)
+
+
+def _killed(runs: Path, others: Sequence[FoundRun], warnings: list[str]) -> frozenset[Path]:
+    """Return the folders of runs that say that they are running, and that nobody alive does.
+
+    A run that has ended since its record was read was not killed, and one of which it cannot be
+    told, which is a warning, may be alive.
+    """
+    liveness, found = Liveness(), set[Path]()
+    for folder in (run.folder for run in others if run.record.status == "running"):
+        try:
+            if not liveness.host(runs, folder) and read_record(folder).status == "running":
+                found.add(folder)
+        except UserError as error:
+            warnings.append(str(error))
+    return frozenset(found)

@@ -66,8 +66,8 @@ def title(table: Table) -> str:
     """Title of the table, in one line."""
     warning = " (selected on the test set)" if table.selected_on_test else ""
     return (
-        f"{table.benchmark}{warning}: {axis(table.own_measures, f' on {table.split}')}, trained on "
-        f"{table.trained_on}, protocol {table.protocol}, {table.selection}"
+        f"{table.benchmark}{warning}: {axis(table.own_measures, f' on {table.split}')}, "
+        f"{table.learnt}, protocol {table.protocol}{table.rule}"
     )
 
 

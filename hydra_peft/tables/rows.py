@@ -134,6 +134,21 @@ class Table:
         return list(dict.fromkeys(self.measures[task] for task in self.tasks))
 
     @property
+    def trains(self) -> bool:
+        """Whether any of its rows trains something."""
+        return any(row.trains for row in self.rows)
+
+    @property
+    def learnt(self) -> str:
+        """What was trained on, in words."""
+        return f"trained on {self.trained_on}" if self.trains else "nothing trained"
+
+    @property
+    def rule(self) -> str:
+        """Which epoch counts, after a comma; empty where there are none."""
+        return f", {self.selection}" if self.trains else ""
+
+    @property
     def selected_on_test(self) -> bool:
         """Whether the epoch was chosen by the score on the test set: no estimate of a result."""
         return any(record.selected_on_test for row in self.rows for record in row.records)

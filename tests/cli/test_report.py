@@ -10,7 +10,7 @@ import pytest
 from fabricated_runs import put
 
 from hydra_peft.cli import report
-from hydra_peft.cli.report import _going_on, _pictures
+from hydra_peft.cli.report import _pictures
 from hydra_peft.figures import CollectionFigure
 from hydra_peft.runs.collection import Collection, collect
 
@@ -36,22 +36,6 @@ def test_a_page(
     text = (tmp_path / "new" / "page.html").read_text()
     assert text.startswith("<!DOCTYPE html>")
     assert text.count("hydra r=2+2") >= 3
-
-
-def test_only_what_nobody_does_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended, killed, hidden = (put(tmp_path, seed=seed, status="running") for seed in range(3))
-    collection = collect(tmp_path)
-    put(tmp_path, seed=0)  # ends after its record was read
-
-    def no_permission(_: Path, folder: Path) -> None:
-        if folder == hidden:
-            raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("hydra_peft.sweeps.liveness.holder", no_permission)
-    found, (unknown,) = _going_on(tmp_path, collection)
-    assert {run.folder for run in collection.others} == {ended, killed, hidden}
-    assert found == {ended, hidden}
-    assert str(hidden) in unknown
 
 
 def test_a_picture_that_fails_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

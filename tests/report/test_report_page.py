@@ -183,7 +183,7 @@ def test_the_details_of_a_run_show_all_of_its_record() -> None:
 def test_half_a_history_is_a_warning(tmp_path: Path) -> None:
     metrics = put(tmp_path, run_record()) / "metrics.csv"
     metrics.write_bytes(metrics.read_bytes()[:-50])
-    lines = run_lines(tmp_path, collect(tmp_path), lambda _: False)
+    lines = run_lines(tmp_path, collect(tmp_path))
     details, (cut,) = run_details(lines)
     assert cut.startswith(f"{metrics} is not whole: it ends within a line; 1 of 20 epochs are")
     (run,) = details["runs"].values()
@@ -192,7 +192,7 @@ def test_half_a_history_is_a_warning(tmp_path: Path) -> None:
 
 def test_a_run_with_predictions_says_how_its_confusion_matrix_is_drawn(tmp_path: Path) -> None:
     folder = put(tmp_path, run_record())
-    lines = run_lines(tmp_path, collect(tmp_path), lambda _: False)
+    lines = run_lines(tmp_path, collect(tmp_path))
 
     def said(fill: Path | None) -> str:
         (run,) = run_details(lines, fill)[0]["runs"].values()

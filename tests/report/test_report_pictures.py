@@ -47,7 +47,6 @@ def test_drawn_shown_and_saved(browser: Any, tmp_path: Path) -> None:
         runs,
         collection,
         options=Options({}, frozenset()),
-        is_alive=lambda _: False,
         sides=[],
         pictures=[drawn],
         notes=[],

@@ -12,6 +12,7 @@ import pytest
 from fabricated_runs import put, record
 
 from hydra_peft.errors import UserError
+from hydra_peft.runs.claims import claim, holder
 from hydra_peft.runs.collection import collect
 from hydra_peft.runs.folder import check_run_folder, find_runs
 from hydra_peft.runs.record import write_record
@@ -94,6 +95,25 @@ def test_the_later_of_two_equal_runs_counts_in_whatever_time_zone(tmp_path: Path
     write_record(record(started="2026-01-01T13:00:00+01:00"), tmp_path / "at noon")
     (found,) = collect(tmp_path).completed
     assert found.record.started == "2026-01-01T12:30:00+00:00"
+
+
+def test_only_what_nobody_does_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, killed, hidden, alive = (put(tmp_path, "running", seed) for seed in range(4))
+
+    def looked(_: Path, folder: Path) -> object:
+        if folder == ended:  # after its record was read
+            put(tmp_path)
+        if folder == hidden:
+            raise PermissionError(13, "Permission denied")
+        return holder(tmp_path, folder)
+
+    monkeypatch.setattr("hydra_peft.sweeps.liveness.holder", looked)
+    with claim(tmp_path, alive):
+        collection = collect(tmp_path)
+    assert collection.killed == {killed}
+    unknown, left_out = collection.warnings
+    assert str(hidden) in unknown
+    assert left_out == "runs that did not complete are left out: 1 killed, 3 running."
 
 
 def test_each_bad_record_is_named_and_the_rest_counts(tmp_path: Path) -> None:

@@ -188,6 +188,7 @@ def test_a_record_that_its_config_contradicts(
         ("dataset", {"splits": {"test": "val"}}, "dataset.splits is {'train': 'train', 'test': "),
         ("dataset", {"splits": {"test": "test"}, "source": "hf"}, ""),
         ("seed", 7, "seed is 7, there 0"),
+        ("seed", "${oc.env:HOME}", "it holds an interpolation in 'seed'"),
     ],
 )
 @pytest.mark.parametrize("sealed", [True, False])

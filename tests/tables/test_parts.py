@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 from vtab1k_records import vtab_record
 
+from hydra_peft.figures._sheets import describe
+from hydra_peft.report.scores import score_table
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.parts import Part, parts
-from hydra_peft.tables.render import documents, sheet, to_frame
+from hydra_peft.tables.render import documents, part_title, sheet, to_frame
 from hydra_peft.tables.rows import Table
 from hydra_peft.tables.sheet import BEST, SECOND
 
@@ -90,6 +92,19 @@ def test_settings_of_training_are_not_said_of_what_trains_nothing() -> None:
     assert "linear" in found.labels
     (row,) = [row for row in found.table.rows if not row.trains]
     assert (row.adapter, row.mean_head()) == (0, 0)
+
+
+def test_a_table_of_what_trains_nothing_says_so() -> None:
+    bare = {"head.name": "text_prompts", "train.epochs": 0}
+    zero_shot = run("Linear-probing", "dtd", settings=bare)
+    alone = part([zero_shot])
+    assert ", nothing trained, protocol clean; " in part_title(alone)
+    assert "(nothing trained, scored on test), " in describe(alone.table)
+    badges = [badge.text for badge in score_table(alone.table, []).badges]
+    assert "nothing trained" in badges
+    assert "last epoch" not in badges
+    beside = part([*sweep(), zero_shot])
+    assert ", trained on train, protocol clean, last epoch; " in part_title(beside)
 
 
 def test_rows_that_would_be_called_alike_keep_their_whole_label() -> None:

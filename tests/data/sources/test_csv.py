@@ -144,6 +144,11 @@ def doubled(text: str) -> str:
         (changed("003.png", "003.PNG"), [], r"line 5: .*003\.PNG, but '003\.png' is there"),
         (changed("images/003.png", "images/003"), [], r"line 5: .*003, but '003\.png' is there"),
         (changed("003.png", "002.png"), [], r"line 5: 'images/002\.png' stands already in line 4"),
+        (
+            changed("003.png", "003\0.png"),
+            [],
+            r"line 5: the path .*003\\x00\.png' holds a zero byte",
+        ),
         (changed("images/003", "../003"), [], r"line 5: .* leads out of .* set dataset\.root"),
         (
             changed("images/003", "images/../images/003"),
