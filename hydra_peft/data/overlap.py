@@ -1,11 +1,12 @@
 """Images that two splits share, and labels of one image that contradict each other.
 
-No torch is loaded.
+No torch is loaded before there is data.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -112,6 +113,39 @@ def _by_chance(found: Overlap, data: TaskData) -> bool:
         return found.shared <= MAX_TEXT_OVERLAP * found.count
     few = min(MAX_DRAWN, max(1, found.count // 10))
     return data.whole is not None and found.shared <= few
+
+
+def check_labels(data: TaskData, name: str) -> list[str]:
+    """Return a sentence for each split with images that have several labels, by their content.
+
+    Public data sets hold a few; texts, which may be short phrases, more.
+
+    Args:
+        name: the dataset's, for the message.
+
+    Raises:
+        UserError: one file has two names, a link among them, and two labels.
+    """
+    from hydra_peft.data.images import FileImages, labels_of
+
+    found = []
+    for split, content in data.splits.items() if data.of == "images" else ():
+        images, labels = content.inputs["image"], labels_of(content)
+        first: dict[bytes, int] = {}
+        contents = enumerate(rows(content.hashes()))
+        pairs = ((first.setdefault(one, row), row) for row, one in contents)
+        differing = [(one, other) for one, other in pairs if labels[one] != labels[other]]
+        files = images.files if isinstance(images, FileImages) else ()
+        for one, other in differing if files else ():
+            if os.path.samefile(files[one], files[other]):
+                raise UserError(
+                    f"dataset {name}: {files[other]} is the same file as {files[one]}, a link, and "
+                    f"has another label: mend the list of {split}."
+                )
+        if differing:
+            said = "1 image is" if len(differing) == 1 else f"{len(differing):,} images are"
+            found.append(f"{said} in {split} a second time with another label.")
+    return found
 
 
 def relabelled(splits: Mapping[str, Labelled[Key]], roles: SplitRoles) -> int:

@@ -23,7 +23,7 @@ from hydra_peft.config.schema import (
 )
 from hydra_peft.data.drawn import Drawing, load_drawn
 from hydra_peft.data.feeding import prepare_split
-from hydra_peft.data.overlap import check_apart
+from hydra_peft.data.overlap import check_apart, check_labels
 from hydra_peft.data.promises import check_promises
 from hydra_peft.data.sources import DataRequest
 from hydra_peft.data.split import Split
@@ -288,7 +288,7 @@ def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) ->
 
     Raises:
         UserError: see :func:`hydra_peft.data.promises.check_promises` and
-            :func:`hydra_peft.data.overlap.check_apart`.
+            :func:`hydra_peft.data.overlap.check_apart` and ``check_labels`` beside it.
     """
     name = f"{dataset.benchmark}/{dataset.name}"
     partial = check_promises(
@@ -302,13 +302,15 @@ def describe_data(dataset: DatasetConfig, data: DataConfig, loaded: TaskData) ->
     for split, found in loaded.splits.items():
         dataset.task().check_targets(found.targets, f"{name} {split}")
     description = loaded.describe()
-    _check_apart(loaded, name, dataset.splits, description["splits"])
-    return {**description, "partial": partial}
+    labels = _compared(loaded, name, dataset.splits, description["splits"])
+    return {**description, "partial": partial, "notes": [*loaded.notes, *labels]}
 
 
 @memo(_PASSED, key=lambda loaded, *known: known)  # noqa: ARG005
-def _check_apart(loaded: TaskData, name: str, roles: SplitRoles, hashes: object) -> None:  # noqa: ARG001
+def _compared(loaded: TaskData, name: str, roles: SplitRoles, hashes: object) -> list[str]:  # noqa: ARG001
+    """Check that splits are apart; return what is to be noted of the labels of their images."""
     check_apart(loaded, name, roles)
+    return check_labels(loaded, name)
 
 
 def data_sha256(config: RunConfig) -> str:

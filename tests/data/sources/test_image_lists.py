@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from hydra_peft.data.list_files import read_list
+from hydra_peft.data.overlap import check_labels
 from hydra_peft.data.promises import LabelRange
 from hydra_peft.data.sources import DataRequest, labels_of, load_task
 from hydra_peft.errors import UserError
@@ -96,6 +98,34 @@ def test_the_hash_is_of_content_and_order_not_of_names(tmp_path: Path) -> None:
     labels = b"".join(n.to_bytes(8, "little") for n in range(4))
     whole = hashlib.sha256(content.encode() + labels).hexdigest()
     assert loaded(one)["splits"]["test"] == whole  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("put", "label", "said"),
+    [
+        (os.symlink, 1, "is the same file as .*000000.jpg, a link, and has another label: mend"),
+        (os.link, 1, "is the same file as .*000000.jpg, a link, and has another label: mend"),
+        (os.link, 0, ""),
+        (shutil.copy, 1, "1 image is in test a second time with another label."),
+        (shutil.copy, 0, ""),
+    ],
+)
+def test_a_picture_with_two_names_and_two_labels(
+    tmp_path: Path, put: Callable[[Path, Path], object], label: int, said: str
+) -> None:
+    """Copies are in public data too: they are noted."""
+    write(tmp_path / "cifar")
+    first, second = (tmp_path / "cifar" / "images/test" / f"00000{n}.jpg" for n in (0, 1))
+    second.unlink()
+    put(first, second)
+    file = tmp_path / "cifar" / "test.txt"
+    file.write_text(file.read_text().replace("000001.jpg 1", f"000001.jpg {label}"))
+    data = load_task("image_lists", task(tmp_path))
+    if said.endswith("mend"):
+        with pytest.raises(UserError, match=said):
+            check_labels(data, "x")
+    else:
+        assert check_labels(data, "x") == [said] * bool(said)
 
 
 def test_train_is_made_of_its_parts_where_its_own_list_is_missing(tmp_path: Path) -> None:
