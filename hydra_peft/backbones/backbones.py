@@ -34,8 +34,9 @@ from hydra_peft.backbones.weight_files import (
     missing_weights,
     stated_origin,
 )
-from hydra_peft.data.tokenizer import FILE as TOKENIZER
-from hydra_peft.data.tokenizer import Tokenizer, tokenizer_file
+from hydra_peft.data.tokenizer import Tokenizer
+from hydra_peft.data.tokenizer_files import FILE as TOKENIZER
+from hydra_peft.data.tokenizer_files import tokenizer_file
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path
 from hydra_peft.links import missing

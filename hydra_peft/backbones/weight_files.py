@@ -1,8 +1,9 @@
-"""Find the file of a backbone's weights; no torch, nothing is read."""
+"""Find the file of a backbone's weights; no torch, and no values are read."""
 
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 from hydra_peft.backbones.transformers_folder import weights_in
@@ -34,7 +35,7 @@ def local_file(architecture: str, checkpoint: str | None) -> Path | None:
 
 
 def check_weights_exist(architecture: str, checkpoint: str | None, remedy: str | None) -> None:
-    """Check, without reading it, that a local checkpoint is there.
+    """Check, without reading values, that a local checkpoint is there.
 
     Raises:
         UserError: it is not; the message says where to fetch it and which key to set.
@@ -47,6 +48,25 @@ def check_weights_exist(architecture: str, checkpoint: str | None, remedy: str |
             missing_weights(missing(file, "is not there or is not a file"), architecture, remedy)
         )
     check_suffix(file)
+    _check_beginning(file)
+
+
+def _check_beginning(file: Path) -> None:
+    """Check that a file may be what the ending of its name says, of those that say it in a few
+    bytes."""
+    size = os.path.getsize(file)
+    if file.suffix == ".npz" and not zipfile.is_zipfile(file):
+        raise UserError(
+            f"cannot open {file} as .npz: it is truncated, pickled, of another format or not "
+            "readable; fetch it again."
+        )
+    if file.suffix == ".safetensors" and os.access(file, os.R_OK):
+        with open(file, "rb") as opened:
+            header = int.from_bytes(opened.read(8), "little")
+        if not 0 < header <= size - 8:
+            raise UserError(
+                f"cannot read {file}: truncated or not a safetensors file; fetch or make it again."
+            )
 
 
 def check_suffix(path: Path) -> None:

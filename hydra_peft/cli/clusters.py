@@ -88,6 +88,20 @@ def check_for_nodes(found: Iterable[Composition]) -> None:
         )
 
 
+def check_one_process(launcher: Any) -> None:
+    """Check that a launcher of submitit gives each job one process.
+
+    Raises:
+        UserError: it gives more.
+    """
+    for key in ("nodes", "tasks_per_node"):
+        if launcher.params.get(key) not in (None, 1):
+            raise UserError(
+                f"hydra.launcher.{key}={launcher.params[key]}: a job is one process on one node: "
+                "set it to 1; for one run on several GPUs see torchrun in docs/clusters.md."
+            )
+
+
 def executor_of(launcher: Any) -> Any:
     """Return submitit's executor with the settings of ``launcher``.
 
@@ -99,12 +113,6 @@ def executor_of(launcher: Any) -> Any:
 
     cluster: str = launcher._EXECUTOR
     settings = {key: value for key, value in launcher.params.items() if value is not None}
-    for key in ("nodes", "tasks_per_node"):
-        if settings.get(key, 1) != 1:
-            raise UserError(
-                f"hydra.launcher.{key}={settings[key]}: a job is one process on one node: set it "
-                "to 1; for one run on several GPUs see torchrun in docs/clusters.md."
-            )
     folder = Path(settings.pop("submitit_folder")).expanduser().absolute()
     timeouts = {"max_num_timeout": settings.pop("max_num_timeout", None)}
     shared = set(BaseQueueConf.__dataclass_fields__)

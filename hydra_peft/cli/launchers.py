@@ -43,6 +43,13 @@ class _JobsLauncher(Launcher):
     ) -> None:
         """Take nothing: jobs come composed."""
 
+    def check(self) -> None:
+        """Check what can be seen without torch, and whatever the jobs are.
+
+        Raises:
+            UserError: a package is missing.
+        """
+
     def launch_jobs(
         self, jobs: Sequence[Job], *, fail_fast: bool = False
     ) -> Generator[JobEnd, None, None]:
@@ -131,6 +138,12 @@ class RayLauncher(_JobsLauncher):
     """The jobs as tasks of a Ray cluster."""
 
     elsewhere: ClassVar[bool] = True
+
+    def check(self) -> None:
+        """Check that Ray is installed."""
+        from hydra_peft.sweeps.ray_jobs import ray_package
+
+        ray_package()
 
     def launch_jobs(
         self, jobs: Sequence[Job], *, fail_fast: bool = False

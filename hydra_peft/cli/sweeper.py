@@ -20,7 +20,13 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_peft.cli.arguments import check_given_once
-from hydra_peft.cli.clusters import check_for_nodes, executor_of, is_submitit, typed_words
+from hydra_peft.cli.clusters import (
+    check_for_nodes,
+    check_one_process,
+    executor_of,
+    is_submitit,
+    typed_words,
+)
 from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.launchers import OTHER_SWEEPER
 from hydra_peft.cli.plugins import MODULE, plug_in
@@ -145,6 +151,10 @@ class Sweeps(Sweeper):
         elsewhere = is_submitit(self.launcher) or getattr(self.launcher, "elsewhere", False)
         if elsewhere:
             check_for_nodes(found)
+        if is_submitit(self.launcher):
+            check_one_process(self.launcher)
+        elif (check := getattr(self.launcher, "check", None)) is not None:
+            check()
         dry_run = self._is_dry([one.config for one in found])
         found = looked_at_first(self._without_waiting(found), elsewhere=elsewhere)
         if not dry_run:

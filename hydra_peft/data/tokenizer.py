@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 import torch
 
 from hydra_peft.data.split import Ragged, Texts
+from hydra_peft.data.tokenizer_files import tokenizer_file
 from hydra_peft.errors import UserError
 from hydra_peft.files import sha256_of
-from hydra_peft.links import missing
 from hydra_peft.optional import optional_package
 from hydra_peft.plain_text import shortened
 
-FILE = "tokenizer.json"
 #: what padding is called in the vocabularies of RoBERTa and BERT
 _PADDINGS = ("<pad>", "[PAD]")
 #: texts that are encoded at a time: enough for all cores, few in memory
@@ -171,20 +170,3 @@ class Encoding(NamedTuple):
 
     tokenizer: Tokenizer
     max_length: int
-
-
-def tokenizer_file(path: Path) -> Path:
-    """Return the ``tokenizer.json`` at ``path``: the file, or in the folder.
-
-    Raises:
-        UserError: there is none.
-    """
-    file = path / FILE if os.path.isdir(path) else path
-    if os.path.isfile(file):
-        return file
-    raise UserError(
-        f"{missing(file, 'is not there or is not a file')}, and"
-        " texts need a tokenizer: save it with "
-        "transformers (AutoTokenizer.from_pretrained(...).save_pretrained(<folder>)), and set "
-        "model.tokenizer=<folder> where it does not lie beside the weights."
-    )

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.runs import _claim_files as files
 from hydra_peft.runs._claim_files import Holder as Holder
@@ -170,6 +171,15 @@ def claim(
         yield held
     finally:
         held._close()
+
+
+def check_claimable(runs: Path, folder: Path) -> None:
+    """Check that claims of ``folder``, or of what is in it, can be made; none is made.
+
+    Raises:
+        UserError: a link leads out of the folder of claims, or it cannot be written to.
+    """
+    check_writable(_place(runs, folder))
 
 
 def holder(runs: Path, folder: Path) -> Holder | None:

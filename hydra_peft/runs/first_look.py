@@ -34,14 +34,17 @@ from hydra_peft.config.schema import (
 from hydra_peft.data.few_shots import exact_count
 from hydra_peft.data.promises import SeenLabels, check_promises, check_shots
 from hydra_peft.data.sources import DataRequest, is_of_images, labels_of, text_columns
+from hydra_peft.data.tokenizer_files import tokenizer_file
 from hydra_peft.data.unread import images_unread, texts_unread
 from hydra_peft.data.word_tokenizer import WordTokenizer
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, placed
+from hydra_peft.files import named_path
 from hydra_peft.heads.text_prompts import TextPrompts
 from hydra_peft.methods._base import Method
 from hydra_peft.registry import is_known
-from hydra_peft.runs.folder import run_folder
+from hydra_peft.runs.claims import check_claimable
+from hydra_peft.runs.folder import check_no_links, run_folder
 from hydra_peft.runs.search import check_search
 from hydra_peft.runs.starting import check_start
 
@@ -56,11 +59,11 @@ def look_first(config: RunConfig, *, elsewhere: bool = False) -> None:
         elsewhere: the run is done on another machine, whose devices are not known here.
 
     Raises:
-        UserError: weights or data that are not there, classes that the data has not, a folder of
-            runs or a cache that cannot be written to, a rank that no layer has room for, a target
-            that no layer has the name of, an adapter to start from that does not fit, or a package
-            that is needed and missing; a device that this machine has not, or epochs that the
-            training does not come to.
+        UserError: weights, a tokenizer or data that are not there or not what they are called,
+            classes that the data has not, a folder of runs or a cache that cannot be written to, or
+            is a link, a rank that no layer has room for, a target that no layer has the name of, an
+            adapter to start from that does not fit, or a package that is needed and missing; a
+            device that this machine has not, or epochs that the training does not come to.
     """
     check_search(config.protocol)
     check_epochs(config)
@@ -75,12 +78,17 @@ def look_first(config: RunConfig, *, elsewhere: bool = False) -> None:
             check_targets(model, method)
     if model.pretrained:
         check_weights_exist(model.architecture, model.checkpoint, model.remedy)
+    if model.tokenizer is not None:
+        tokenizer_file(named_path(model.tokenizer, "model.tokenizer"))
     check_start(config)
     check_texts(config)
     check_data(config)
-    if not _may_be_done(config):
+    runs, start = Path(config.paths.runs), _start_of_folder(config)
+    check_no_links(runs, start.parent)
+    if not _may_be_done(start):
         check_card("" if elsewhere else config.device)
-        check_writable(Path(config.paths.runs))
+        check_writable(start.parent)
+        check_claimable(runs, start.parent)
         if not os.path.isdir(config.paths.cache):  # one that is there may hold all that is needed
             check_writable(Path(config.paths.cache), "paths.cache")
 
@@ -254,22 +262,25 @@ def check_targets(model: ModelConfig, method: Method) -> None:
                 )
 
 
-def _may_be_done(config: RunConfig) -> bool:
-    """Whether there are runs of this task, method and seed: nothing is written for a done one."""
-    label = config.method.label.replace(" ", "-")
+def _start_of_folder(config: RunConfig) -> Path:
+    """Return the run's folder, of whose name only the beginning is known without weights."""
     dataset = config.dataset
-    beginning = run_folder(
+    folder = run_folder(
         Path(config.paths.runs),
         benchmark=dataset.benchmark,
         task=dataset.name,
-        method=label,
+        method=config.method.label.replace(" ", "-"),
         seed=config.seed,
         id="",
         weights="",
     )
-    start = beginning.name.rstrip("-") + "-"
+    return folder.with_name(folder.name.rstrip("-") + "-")
+
+
+def _may_be_done(start: Path) -> bool:
+    """Whether there are runs of this task, method and seed: nothing is written for a done one."""
     try:
-        return any(name.startswith(start) for name in os.listdir(beginning.parent))
+        return any(name.startswith(start.name) for name in os.listdir(start.parent))
     except OSError:
         return False
 

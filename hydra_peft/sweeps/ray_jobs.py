@@ -30,13 +30,22 @@ CANCEL_SECONDS = 30.0
 _LONGEST = 300
 
 
+def ray_package() -> Any:
+    """Return the package ray.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    return optional_package("ray", extra="ray", use="hydra/launcher=ray needs the package ray")
+
+
 def connect(config: LauncherConfig) -> Any:
     """Return the package ray, connected to the cluster that ``launcher.address`` names.
 
     Raises:
         UserError: Ray is not installed, or no cluster answers there.
     """
-    ray = optional_package("ray", extra="ray", use="hydra/launcher=ray needs the package ray")
+    ray = ray_package()
     if ray.is_initialized():
         return ray
     try:

@@ -73,6 +73,13 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["dataset=svhn", "paths.data={tmp}/circle.npz"],
          "/svhn is below {tmp}/circle.npz, one of links that lead to each other"),
         (["model.checkpoint=/etc/hostname"], "unknown ending"),
+        (["model.checkpoint={tmp}/bad.npz"], "cannot open {tmp}/bad.npz as .npz: it is truncated"),
+        (["model.checkpoint={tmp}/bad.safetensors"], "bad.safetensors: truncated or not a safete"),
+        (["+model.tokenizer=/nowhere"], "/nowhere is not there or is not a file, and texts need"),
+        (["paths.runs={tmp}/task-is-file"], "cannot write at {tmp}/task-is-file/mini: there is a"),
+        (["paths.runs={tmp}/task-is-link"], "/task-is-link/mini/digits is a link, and runs are"),
+        (["paths.runs={tmp}/claims-are-file"], "cannot write at {tmp}/claims-are-file/.claims: "),
+        (["paths.runs={tmp}/claims-are-link"], "leads out of {tmp}/claims-are-link/.claims by a"),
         (["dataset=svhn", "paths.data=/nowhere"], "no folder 'svhn' below /nowhere/vtab1k"),
         (["dataset.classes=11"], "labels from 0 to 9, but dataset.classes=11: set dataset.classes"),
         (["dataset.classes=9"], "labels from 0 to 9 in train, but dataset.classes=9"),
@@ -104,6 +111,12 @@ def test_what_cannot_work_is_refused(
     config: Callable[..., RunConfig], tmp_path: Path, words: list[str], message: str
 ) -> None:
     (tmp_path / "circle.npz").symlink_to("circle.npz")
+    for name in ("bad.npz", "bad.safetensors", "task-is-file/mini", "claims-are-file/.claims"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    for name in ("task-is-link/mini/digits", "claims-are-link/.claims"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).symlink_to(tmp_path)
     with pytest.raises(UserError) as caught:
         look_first(config(*(word.replace("{tmp}", str(tmp_path)) for word in words)))
     assert message.replace("{tmp}", str(tmp_path)) in str(caught.value)
@@ -195,7 +208,8 @@ def test_a_folder_without_permission(
 
 
 def test_mistakes_are_told_without_torch(root: Path, tmp_path: Path) -> None:
-    cases = [
+    node = ("device=cpu", "precision=fp32")
+    cases: list[list[str]] = [
         ["method.rank=100000"],
         ["optimizer.lr=-1"],
         ["model.checkpoint=/nowhere/x.npz"],
@@ -206,11 +220,14 @@ def test_mistakes_are_told_without_torch(root: Path, tmp_path: Path) -> None:
         ["-m", "seed=0,1", "method.rank=2,100000"],
         ["-m", "seed=0,-1"],
         ["-m", "seed=interval(0,1)"],
+        ["-m", *node, "hydra/launcher=ray"],
+        ["-m", *node, "hydra/launcher=submitit_local", "hydra.launcher.tasks_per_node=2"],
     ]
     (tmp_path / "file").touch()
     paths = [f"paths.runs={tmp_path}/r", f"paths.cache={tmp_path}/c"]
     probe = (
         "import sys\n"
+        "sys.modules['ray'] = None\n"
         "import hydra_memo\n"
         "hydra_memo.remember()\n"
         "from hydra.core.global_hydra import GlobalHydra\n"
