@@ -151,14 +151,14 @@ class Sweeps(Sweeper):
         elsewhere = is_submitit(self.launcher) or getattr(self.launcher, "elsewhere", False)
         if elsewhere:
             check_for_nodes(found)
-        if is_submitit(self.launcher):
-            check_one_process(self.launcher)
-        elif (check := getattr(self.launcher, "check", None)) is not None:
-            check()
         dry_run = self._is_dry([one.config for one in found])
         found = looked_at_first(self._without_waiting(found), elsewhere=elsewhere)
         if not dry_run:
             refuse([c for c in found if c.config is None])
+        if is_submitit(self.launcher):
+            check_one_process(self.launcher)
+        elif (check := getattr(self.launcher, "check", None)) is not None:
+            check()
         from hydra_peft.sweeps.plan import plan  # here, since it loads torch
 
         return plan(on_devices(found), thorough=dry_run, elsewhere=elsewhere)

@@ -153,7 +153,7 @@ def test_it_is_tried_without_storage_before_a_run(
     config = check_config(compose_train(*words, "dataset=glue/stsb"))
     check_model(config)
     with pytest.raises(UserError, match=r"target 'attn\.proj' matches no linear layer"):
-        check_model(check_config(compose_train(*words[:2], "method=hydra")))
+        check_model(check_config(compose_train(*words[:2], "dataset=glue/stsb", "method=hydra")))
 
 
 def test_another_tokenizer_makes_other_weights(folder: Path, tmp_path: Path) -> None:
