@@ -44,6 +44,8 @@ _WEIGHTS = {True: "pretrained", False: "random"}
 _TOLERANCE = 1e-6
 #: seconds by which sums of measured times may differ
 _CLOCKS = 1.0
+#: share by which a rate may differ from what it is computed of; ours agree in nine digits
+_RATE = 0.05
 #: what a machine's clock may be set back by while a run goes on
 _CLOCK_SET = timedelta(days=1)
 
@@ -247,12 +249,28 @@ def _of_training(record: Record) -> Iterator[str]:
         last = record.selection["rule"] == "last"
         if epoch > epochs or (epoch != epochs and last) or (epochs and not epoch):
             yield f"the score is of epoch {epoch} of {epochs}, by the rule '{record.rule}'"
+    seen, said = _seen(record), (record.images_per_second or 0.0) * record.times.get("train", 0.0)
+    if seen and said and not math.isclose(said, seen, rel_tol=_RATE):
+        yield (
+            f"{record.images_per_second:g} examples a second in {record.times['train']:g} s of "
+            f"training are not the {seen:,} of its epochs"
+        )
     total = record.times.get("total", math.inf)
     for phase, seconds in record.times.items():
         if seconds > total + _CLOCKS:
             yield f"{phase} took {seconds:g} s of {total:g} s in all"
     if record.ended and record.begun - datetime.fromisoformat(record.ended) > _CLOCK_SET:
         yield f"it ended {record.ended}, before it started {record.started}"
+
+
+def _seen(record: Record) -> int:
+    """Return how many examples training saw in all its epochs; 0 where that is not known."""
+    train = _values(record.science, "train")
+    epochs, batch = train.get("epochs"), train.get("batch_size")
+    count = record.data.get("counts", {}).get(record.trained_on)
+    if type(epochs) is not int or type(batch) is not int or count is None or batch < 1:
+        return 0
+    return epochs * (count - count % batch if train.get("drop_last") else count)
 
 
 def _is_trial(record: Record) -> bool:

@@ -98,6 +98,10 @@ def test_texts_that_no_terminal_takes_are_sealed_as_they_are_read(tmp_path: Path
         ({"data": {"counts": {"val": 10}}}, "test has scores, and its data no such split"),
         ({"selection": {**LAST, "epoch": 29}}, "the score is of epoch 29 of 30, by the rule 'last"),
         ({"times": {"train": 9000.0, "total": 8.0}}, "train took 9000 s of 8 s in all"),
+        (
+            {"data": {"counts": {"train": 1000, "test": 400}}, "images_per_second": 1e9},
+            "1e+09 examples a second in 47.1 s of training are not the 30,000 of its epochs",
+        ),
         ({"ended": "2020-01-01T00:00:00+00:00"}, "it ended 2020-01-01T00:00:00+00:00, before it"),
     ],
 )
