@@ -100,7 +100,7 @@ def write_end(record: Record, folder: Path) -> None:
     if record.status in ("running", "interrupted"):
         return
     step = int(record.selection.get("epoch", 0))
-    newest = max((folder / TENSORBOARD).glob(f"{_EVENTS}*"), default=None)
+    newest = max(_event_files(folder), default=None)
     if record.status != "failed" and newest is not None:
         with open_to_append(newest) as file:
             file.write(_events(step, *_ending(record)))
@@ -112,8 +112,14 @@ def write_end(record: Record, folder: Path) -> None:
 
 def forget_end(folder: Path) -> None:
     """Remove what :func:`write_end` wrote of a failure that the run in ``folder`` came over."""
-    for path in (folder / TENSORBOARD).glob(f"{_EVENTS}*{FAILED}"):
-        path.unlink(missing_ok=True)
+    for path in _event_files(folder):
+        if path.name.endswith(FAILED):
+            path.unlink(missing_ok=True)
+
+
+def _event_files(folder: Path) -> list[Path]:
+    """Return the files of a run's events; a folder of such a name is somebody else's."""
+    return [path for path in (folder / TENSORBOARD).glob(f"{_EVENTS}*") if not path.is_dir()]
 
 
 def own_events(folder: Path) -> None:

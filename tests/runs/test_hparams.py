@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fabricated_runs import record
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.context import RequestContext
@@ -17,6 +19,7 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler
 
+from hydra_peft.runs import hparams
 from hydra_peft.runs.hparams import hyper_parameters, results
 from hydra_peft.runs.outcome import Outcome
 from hydra_peft.runs.record import Record, read_record
@@ -251,3 +254,21 @@ def test_a_disk_that_takes_no_more_leaves_the_record(
         outcome = do()
     assert read_record(outcome.folder).status == "completed"
     assert "logger=tensorboard failed and shows no more of this run: OSError" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
+@pytest.mark.parametrize("ending", ["", hparams.FAILED])
+def test_what_is_no_event_file_of_ours_is_passed_over(
+    tmp_path: Path, kind: str, ending: str
+) -> None:
+    place, secret = tmp_path / hparams.TENSORBOARD, tmp_path / "secret"
+    place.mkdir()
+    secret.write_text("kept")
+    other = place / f"events.out.tfevents.9999999999{ending}"
+    puts = {"folder": os.mkdir, "pipe": os.mkfifo, "link": lambda path: path.symlink_to(secret)}
+    puts[kind](other)
+    hparams.write_end(record(), tmp_path)
+    written = [path for path in place.iterdir() if path.is_file() and not path.is_symlink()]
+    assert len(written) == 1
+    assert written[0].stat().st_size > 0
+    assert secret.read_text() == "kept"
