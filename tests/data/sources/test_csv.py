@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import load_task
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
-from hydra_peft.runs.assembly import check_images
+from hydra_peft.runs.assembly import check_images, describe_data
 from hydra_peft.runs.first_look import check_data, data_request
 
 
@@ -61,6 +62,22 @@ def test_columns_are_separated_as_people_do(own: Callable[..., RunConfig], separ
             strict=True,  # type: ignore[union-attr]
         ):
             assert label == (0 if int(file.stem) % 2 else 1)
+
+
+def test_a_link_with_another_label_is_refused_and_a_copy_noted(
+    own: Callable[..., RunConfig],
+) -> None:
+    config = own(lines(",", "dog", "cat"))
+    folder = Path(config.dataset.source_options.root) / "images"  # type: ignore[union-attr]
+    for name, put in (("000.png", shutil.copy), ("002.png", os.link)):
+        (folder / "001.png").unlink()
+        put(folder / name, folder / "001.png")
+        if put is os.link:
+            with pytest.raises(UserError, match=r"png is the same file as .*png, a link, and has"):
+                check_images(config)
+        else:
+            data = describe_data(config.dataset, config.data, loaded(config))
+            assert [str(note).split(" in ")[0] for note in data["notes"]] == ["1 image is"]
 
 
 def test_numbers_are_in_the_order_of_numbers_and_blanks_do_not_count(
