@@ -307,8 +307,6 @@ def read_record(
     found = [] if given is None else broken(given, values, path)
     record = _record(values, path)
     if record.status == "completed":
-        if given is None and unsealed is not None and values["schema"] == SCHEMA:
-            unsealed.append(path)
         if reason := contradiction(record):
             found.append(f"{path} contradicts itself: {shortened(reason, 300)}: edited?")
         if reason := config_contradiction(record, config_text(folder)):
@@ -318,6 +316,8 @@ def read_record(
             raise UserError(found[0])
         if doubts is not None:
             doubts += found
+        if given is None and unsealed is not None and values["schema"] == SCHEMA:
+            unsealed.append(path)
     return record
 
 

@@ -53,10 +53,9 @@ def without_seal(paths: Sequence[Path]) -> list[str]:
     """
     if not paths:
         return []
-    others = f" and {len(paths) - 1:,} others" if len(paths) > 1 else ""
-    have = "have" if others else "has"
+    more = f" and {len(paths) - 1:,} more have" if len(paths) > 1 else " has"
     return [
-        f"{paths[0]}{others} {have} no '{SEAL}': changed since, or of early code; an edit of what "
+        f"{paths[0]}{more} no '{SEAL}': changed since, or of early code; an edit of what "
         "is stated once would not be found."
     ]
 

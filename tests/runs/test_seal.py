@@ -223,11 +223,14 @@ def test_a_record_without_a_seal_is_named(tmp_path: Path) -> None:
     edited(put(tmp_path))
     put(tmp_path, seed=1)
     edited(put(tmp_path, seed=2), schema=1)  # of older code
+    edited(put(tmp_path, seed=3), task="cells")  # left out, and told of already
     collection = collect(tmp_path)
     looked = Survey(tmp_path).look()
     assert len(collection.completed) == len(looked.of("done")) == 3
     for warnings in (collection.warnings, looked.warnings):
-        assert ["result.json has no 'seal': changed since" in one for one in warnings] == [True]
+        refused, unsealed = warnings
+        assert "contradicts itself: task is 'cells'" in refused
+        assert "result.json has no 'seal': changed since" in unsealed
 
 
 def test_what_differs_by_design_is_no_contradiction() -> None:
