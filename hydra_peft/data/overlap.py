@@ -129,8 +129,10 @@ def check_labels(data: TaskData, name: str) -> list[str]:
     from hydra_peft.data.images import FileImages, labels_of
 
     found = []
-    for split, content in data.splits.items() if data.of == "images" else ():
-        images, labels = content.inputs["image"], labels_of(content)
+    for split, content in data.splits.items():
+        if (images := content.inputs.get("image")) is None:
+            continue
+        labels = labels_of(content)
         first: dict[bytes, int] = {}
         contents = enumerate(rows(content.hashes()))
         pairs = ((first.setdefault(one, row), row) for row, one in contents)

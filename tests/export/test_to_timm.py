@@ -58,7 +58,7 @@ def test_stock_timm_loads_it_and_computes_the_same(
 
 
 def test_the_middle_of_images_is_timms_centre(make_run: Callable[..., Path]) -> None:
-    source = load_source(make_run("method=linear", "data.crop=true"))
+    source = load_source(make_run("method=linear", "data.crop='true'"))
     config = description(source)["pretrained_cfg"]
     transform = create_transform(**resolve_data_config({}, pretrained_cfg=config))
     pixels = np.random.RandomState(0).randint(0, 256, (50, 80, 3), np.uint8)
