@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 from hydra_peft.config.grid import used
+from hydra_peft.config.identity import science
 from hydra_peft.config.preparation import prepared_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.few_shots import count_of
@@ -55,7 +57,7 @@ class PastTimes:
         if record.status != "completed" or not 0 < seconds < MAX_SECONDS or record.tuning:
             return
         machine = _machine(record.hardware)
-        kind = (record.model, record.method["name"], machine)
+        kind = (record.model, _size(record.science), record.method["name"], machine)
         epochs = record.science["train"]["epochs"]
         trained = record.science["protocol"]["train_split"]
         of_epoch = count_of(record.science["dataset"], trained)
@@ -79,7 +81,8 @@ class PastTimes:
             device = resolve_device(config.device)
         except UserError:
             return None  # of a node that is not this machine
-        kind = (config.model.name, config.method.name, _machine(hardware(device)))
+        machine = _machine(hardware(device))
+        kind = (config.model.name, _size(science(config)), config.method.name, machine)
         epochs, dataset = config.train.epochs, config.dataset
         sizes = {split: count_of(vars(dataset), split) for split in dataset.splits.labelled()}
         images = sizes[config.protocol.train_split]
@@ -101,6 +104,12 @@ class PastTimes:
         # A search that chooses the epochs tries few and many; which it will choose is not known.
         usual = fmean(used(config).get("train.epochs", [epochs]))
         return median(rates) * (images * usual + tried * (config.protocol.trial_epochs or usual))
+
+
+def _size(decided: Mapping[str, Any]) -> str:
+    """Return what a step of a model takes time by: its architecture, image size and arguments."""
+    model = decided["model"]
+    return json.dumps([model.get(k) for k in ("architecture", "image_size", "arguments")])
 
 
 def _machine(found: dict[str, Any]) -> tuple[Any, Any]:

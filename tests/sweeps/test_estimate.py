@@ -52,6 +52,11 @@ def test_medians_and_what_stands_in_for_them(
     more = config("dataset=mini/cells", "train.epochs=2", "seed=5")
     assert past.seconds(more) == pytest.approx(60.0)
     assert past.seconds(config("method=lora")) is None
+    # Another architecture, image size or depth is another model.
+    for word in ("architecture=deit_tiny_patch16_224", "image_size=64", "arguments.depth=24"):
+        added = "+" * word.startswith("arguments")
+        other_model = config(f"{added}model.{word}", "model.pretrained=false", "seed=5")
+        assert past.seconds(other_model) is None
     # The same task with fewer training images.
     for words in (["shots=1"], ["shots=1", "dataset.sampling_seed=0"], ["train_size=10"]):
         fewer = config(*(f"dataset.{word.removeprefix('dataset.')}" for word in words))
