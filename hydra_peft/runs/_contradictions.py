@@ -6,6 +6,7 @@ not. What older code did not write is not asked for.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -15,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.config.identity import TUNED, USUAL, short_hash
+from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.config.text import from_yaml
 from hydra_peft.errors import UserError
 from hydra_peft.methods import build_method, method_class
@@ -52,11 +54,12 @@ _CLOCK_SET = timedelta(days=1)
 
 #: groups of a config whose values stand in the science as they are, but for those of tuning
 _GROUPS = ("model", "dataset", "data", "optimizer", "scheduler", "protocol", "train")
-#: of these a config has all that the science has: it was written by the same code
-_WHOLE = ("optimizer", "scheduler", "protocol", "train")
+#: what a config says of its data set; of the options of a source it says the names alone
+_OF_DATASET = {field.name for field in dataclasses.fields(DatasetConfig)}
 #: keys that came later which a science leaves out for other reasons than their usual value
 _LEFT_OUT = ("image_size", "text_sha256", "sampling_seed")
-_COMPARED = (*_GROUPS, "method", "seed", "precision")
+#: the end of a sentence, which the one that it becomes part of has itself
+_EDITED = re.compile(r"(: (truncated or )?edited\?)?\.?$")
 #: what building a method raises that is none
 _NO_METHOD = (UserError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
 _BLOCK = re.compile(r"^(\w+):.*\n(?: .*\n)*", re.MULTILINE)
@@ -80,30 +83,40 @@ def config_contradiction(record: Record, config: str) -> str:
     Args:
         config: the text of the ``config.yaml`` beside it.
     """
-    blocks = {found[1]: found[0] for found in _BLOCK.finditer(config)}
     try:
-        values = {name: _parsed(block) for name, block in blocks.items() if name in _COMPARED}
+        values = _config(config)
     except UserError as error:
-        return str(error).removesuffix(".").removesuffix(": edited?")
+        return _EDITED.sub("", str(error))
     parts = (_of_config(record, values), _of_recipe(record, values))
     return next((text for part in parts for text in part), "")
+
+
+def _config(text: str) -> dict[str, Any]:
+    """Return the values of a config, block by block where it is laid out as runs write it.
+
+    Raises:
+        UserError: it is not as a run writes one.
+    """
+    blocks = list(_BLOCK.finditer(text))
+    whole = "".join(block[0] for block in blocks) == text
+    if not whole or len({block[1] for block in blocks}) < len(blocks):
+        return from_yaml(text, "it")
+    return {block[1]: _parsed(block[0]) for block in blocks}
 
 
 def _of_config(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is otherwise in a config than in the record that was made with it."""
     science = record.science
-    yield from _otherwise(
-        "model.name", _values(config, "model").get("name", record.model), record.model
-    )
+    yield from _of_key("model.name", _values(config, "model"), record.model)
     for key in ("seed", "precision"):
-        if key in config and key in science:
-            yield from _otherwise(key, config[key], science[key])
+        if key in science:
+            yield from _of_key(key, config, science[key])
     tuned = _by_key(science).get("protocol.tune") is True
     grid = _values(science.get("protocol"), "grid") if tuned else {}
     for group in _GROUPS:
         decided = science.get(group)
-        if isinstance(decided, dict) and (given := _values(config, group)):
-            yield from _of_group(group, given, decided, {"grid", *grid})
+        if isinstance(decided, dict):
+            yield from _of_group(group, _values(config, group), decided, {"grid", *grid})
     method = _values(config, "method")
     if method and not tuned and "method" not in _values(science, "plugins"):
         made = _identity(json.dumps(method))
@@ -118,10 +131,8 @@ def _of_group(
     for key, value in decided.items():
         if key in passed or value == TUNED:
             continue
-        if key in given:
-            yield from _otherwise(f"{group}.{key}", given[key], value)
-        elif group in _WHOLE:
-            yield f"it has no {group}.{key}, there it is {quoted(value)}"
+        if key in given or (key not in _LEFT_OUT and (group != "dataset" or key in _OF_DATASET)):
+            yield from _of_key(f"{group}.{key}", given, value)
     for key, usual in USUAL.get(group, {}).items() if group != "protocol" else ():
         if key in given and key not in decided and key not in (*_LEFT_OUT, *passed):
             usual = json.loads(json.dumps(usual))
@@ -130,12 +141,22 @@ def _of_group(
             yield from _otherwise(f"{group}.{key}", said, usual)
 
 
+def _of_key(key: str, given: Mapping[str, Any], decided: object) -> Iterator[str]:
+    """Yield what is otherwise in the group ``given`` of a config than in the record."""
+    name = key.rpartition(".")[2]
+    if name in given:
+        yield from _otherwise(key, given[name], decided)
+    else:
+        yield f"it has no {key}, there it is {quoted(decided)}"
+
+
 def _are_mappings(*values: object) -> bool:
     return all(isinstance(value, dict) for value in values)
 
 
 def _otherwise(key: str, given: object, decided: object) -> Iterator[str]:
-    if given != decided:
+    # 1, 1.0 and true are equal in Python, and a run writes one of them.
+    if json.dumps(given, sort_keys=True) != json.dumps(decided, sort_keys=True):
         yield f"{key} is {quoted(given)}, there {quoted(decided)}"
 
 

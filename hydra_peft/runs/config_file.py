@@ -30,14 +30,15 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid yaml: truncated or edited?") from None
 
 
-def config_text(folder: Path) -> str:
-    """Return the text of the ``config.yaml`` of the run in ``folder``; empty where there is none to
-    be read: records are copied without it, too."""
-    try:
-        content = content_of(folder / CONFIG, MAX_CONFIG_BYTES)
-    except UserError:
-        return ""
-    return (content or b"").decode("utf-8-sig", "replace")
+def config_text(folder: Path) -> str | None:
+    """Return the text of the ``config.yaml`` of the run in ``folder``; None where there is none:
+    records are copied without it, too.
+
+    Raises:
+        UserError: it is no regular file, too large, or cannot be read.
+    """
+    content = content_of(folder / CONFIG, MAX_CONFIG_BYTES)
+    return None if content is None else content.decode("utf-8-sig", "replace")
 
 
 def not_its_config(folder: Path, how: str = "") -> str:

@@ -309,9 +309,9 @@ def read_record(
     if record.status == "completed":
         if reason := contradiction(record):
             found.append(f"{path} contradicts itself: {shortened(reason, 300)}: edited?")
-        if reason := config_contradiction(record, config_text(folder)):
+        if doubt := _doubt_of_config(record, folder):
             found = [sentence for sentence in found if sentence != not_its_config(folder)]
-            found.append(not_its_config(folder, shortened(reason, 300)))
+            found += [doubt] if doubt not in found else []
         if found and doubts is None:
             raise UserError(found[0])
         if doubts is not None:
@@ -319,6 +319,16 @@ def read_record(
         if given is None and unsealed is not None and values["schema"] == SCHEMA:
             unsealed.append(path)
     return record
+
+
+def _doubt_of_config(record: Record, folder: Path) -> str:
+    """Return a sentence on the ``config.yaml`` beside ``record`` where it cannot be its own."""
+    try:
+        config = config_text(folder)
+    except UserError as error:
+        return str(error)
+    reason = "" if config is None else config_contradiction(record, config)
+    return not_its_config(folder, shortened(reason, 300)) if reason else ""
 
 
 def _record(values: dict[str, Any], path: Path) -> Record:

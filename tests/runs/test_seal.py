@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,25 @@ from hydra_peft.sweeps.status import Survey
 
 SIZES = {"adapter": 16_680, "head": 1_290}
 LAST = {"rule": "last", "split": "test"}
+
+
+#: ways to write a config that are not the way of a run
+LAYOUTS: list[Callable[[dict[str, Any]], str]] = [
+    lambda config: json.dumps(config),
+    lambda config: "".join(f"{key}: {json.dumps(config[key])}\n" for key in config),
+    lambda config: to_yaml(config).replace("optimizer:", '"optimizer":'),
+    lambda config: to_yaml(config).replace("optimizer:", "optimizer :"),
+    lambda config: to_yaml(config).replace("optimizer:", "? optimizer\n:"),
+    lambda config: to_yaml(config).replace("\n", "\r\n"),
+    lambda config: to_yaml(config).replace("\n", "\r"),
+    lambda config: "".join(f" {line}\n" for line in to_yaml(config).splitlines()),
+]
+
+
+def config_of(science: dict[str, Any]) -> dict[str, Any]:
+    """Return what a config says of a run of Hydra that has this ``science``."""
+    method = {"name": "hydra", "targets": science["method"]["targets"], "rank": 2}
+    return {**science, "model": {**science["model"], "name": "vit_mini"}, "method": method}
 
 
 def told(tmp_path: Path, folder: Path) -> str:
@@ -60,9 +80,10 @@ def test_a_record_that_was_edited(tmp_path: Path, edit: Callable[[str], str]) ->
 def test_a_config_that_was_edited(tmp_path: Path) -> None:
     folder = put(tmp_path)
     path = folder / "config.yaml"
-    path.write_text(to_yaml({"seed": 0}))
+    config = config_of(record().science)
+    path.write_text(to_yaml(config))
     write_record(read_record(folder), folder)
-    path.write_text(to_yaml({"seed": 1}))
+    path.write_text(to_yaml({**config, "device": "cpu"}))
     assert f"{path} is not the config of the run's record" in told(tmp_path, folder)
     path.unlink()  # records are copied without it
     assert read_record(folder).seed == 0
@@ -137,7 +158,6 @@ def test_what_the_science_says_otherwise(key: str, value: object, decided: Any) 
     assert contradiction(edited).startswith(f"{key} is {value!r}, and ")
 
 
-MODEL = {"model": {"name": "vit_mini"}}
 RECIPE = {
     "epochs": 30,
     "lr": {"adapter": 1e-3, "linear": 2e-3},
@@ -154,7 +174,7 @@ RECIPE = {
         ({"dataset": {"recipe": RECIPE}}, 5e-3, "its recipe has optimizer.lr 0.001, 0.002, "),
         ({"dataset": {"recipe": RECIPE}}, 2e-3, ""),
         ({"dataset": {"recipe": {"epochs": 30}}}, 5e-3, ""),
-        ({"dataset": {"recipe": "of older code"}, "model": []}, 5e-3, ""),
+        ({"dataset": {"recipe": "of older code"}}, 5e-3, ""),
         ({"model": {"name": "vit: other"}}, 5e-3, "model.name is 'vit: other', there 'vit_mini'"),
     ],
 )
@@ -165,7 +185,10 @@ def test_a_record_that_its_config_contradicts(
     science = {**record().science, "optimizer": {"lr": lr, "weight_decay": 1e-4}}
     science["method"] = {**science["method"], "scale": 8}
     settings = dict.fromkeys(("optimizer.lr", "optimizer.weight_decay", "method.scale"), "recipe")
-    (tmp_path / "config.yaml").write_text(to_yaml({**MODEL, **config, "seed": 0}))
+    given = config_of({**science, "optimizer": {"lr": lr, "weight_decay": 1e-4}})
+    given["method"]["scale"] = 8
+    groups = {group: {**given[group], **values} for group, values in config.items()}
+    (tmp_path / "config.yaml").write_text(to_yaml({**given, **groups}))
     sealed = dataclasses.replace(
         record(),
         science=science,
@@ -187,11 +210,17 @@ def test_a_record_that_its_config_contradicts(
         ("optimizer", {"lr": None}, "it has no optimizer.lr, there it is 0.001"),
         ("train", {"epochs": 9}, "train.epochs is 9, there 30"),
         ("train", {"accumulate": 2}, "train.accumulate is 2, there 1"),
+        ("train", {"epochs": 30.0}, "train.epochs is 30.0, there 30"),
+        ("train", {"accumulate": True}, "train.accumulate is True, there 1"),
+        ("train", None, "it has no train.epochs, there it is 30"),
+        ("train", {}, ""),
+        ("model", {"architecture": None}, "it has no model.architecture, there it is 'vit_mini'"),
         ("method", {"rank": 4}, "method.rank_parallel is 4, there 2"),
         ("method", {"rank": 2}, ""),
         ("dataset", {"splits": {"test": "val"}}, "dataset.splits is {'train': 'train', 'test': "),
         ("dataset", {"splits": {"test": "test"}, "source": "hf"}, ""),
         ("seed", 7, "seed is 7, there 0"),
+        ("seed", None, "seed is None, there 0"),
         ("seed", "${oc.env:HOME}", "it holds an interpolation in 'seed'"),
     ],
 )
@@ -201,9 +230,7 @@ def test_a_config_says_what_the_science_says(
 ) -> None:
     """With a seal that was made again, or was taken away."""
     folder = put(tmp_path)
-    config = read_record(folder).science
-    config = {**config, "method": {"name": "hydra", "targets": config["method"]["targets"]}}
-    config["method"]["rank"] = 2
+    config = config_of(read_record(folder).science)
     if isinstance(changes, dict):
         gone = [key for key, value in changes.items() if value is None]
         changes = {**config[group], **changes}
@@ -216,6 +243,42 @@ def test_a_config_says_what_the_science_says(
         assert f"is not the config of the run's record, {sentence}" in told(tmp_path, folder)
     else:
         assert read_record(folder) == record()
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("", "it has no model.name"),
+        ("{}\n", "it has no model.name"),
+        ("model: {name: vit_mini}\n", "it has no seed"),
+        ("- - -\n", "it holds no settings"),
+        ("optimizer: [\n", "it is not valid yaml"),
+        ("seed: 0\nseed: 0\n", "it has the key 'seed' twice"),
+        *[(layout, "optimizer.lr is 0.5, there 0.001") for layout in LAYOUTS],
+    ],
+)
+def test_a_config_that_no_run_laid_out(
+    tmp_path: Path, written: str | Callable[[dict[str, Any]], str], sentence: str
+) -> None:
+    """It says the same in another layout of yaml, or nothing."""
+    folder = put(tmp_path)
+    config = config_of(record().science)
+    config = {**config, "optimizer": {**config["optimizer"], "lr": 0.5}}
+    path = folder / "config.yaml"
+    path.write_text(written if isinstance(written, str) else written(config), newline="")
+    write_record(record(), folder)
+    said = told(tmp_path, folder)
+    assert f"is not the config of the run's record, {sentence}" in said
+    assert said.count("edited?") == 1
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_config_that_cannot_be_read(tmp_path: Path, sealed: bool) -> None:
+    folder = put(tmp_path)
+    if not sealed:
+        edited(folder)
+    os.mkfifo(folder / "config.yaml")
+    assert f"{folder / 'config.yaml'} is no ordinary file but a pipe" in told(tmp_path, folder)
 
 
 def test_a_record_without_a_seal_is_named(tmp_path: Path) -> None:
