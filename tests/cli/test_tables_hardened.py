@@ -119,7 +119,8 @@ def real_like(runs: Path, count: int) -> None:
         (folder / "result.json").write_text(json.dumps(content, indent=2))
         # What makes up an id is in no real config: runs of a task share that of its dataset.
         own = {k: v for k, v in content["science"]["dataset"].items() if k != "made_up"}
-        config = {**content["science"], "dataset": own, "paths": {"runs": "/runs"}}
+        model = {**content["science"]["model"], "name": content["model"]}
+        config = {**content["science"], "model": model, "dataset": own, "paths": {"runs": "/runs"}}
         (folder / "config.yaml").write_text(to_yaml(config))
         for place in ("metrics.csv", "train.log", "adapter.safetensors"):
             (folder / place).touch()

@@ -100,19 +100,17 @@ def config(record: Record) -> str:
     """Return a ``config.yaml`` of that run, some 2 kB."""
     recipe = {"epochs": 20, "batch_size": 32, "lr": {"adapter": 0.01, "linear": 0.02}}
     grid = {f"option{i}": [0.001 * i, 0.002 * i, 0.005 * i] for i in range(20)}
-    groups = {
-        "model": {
-            **{"name": record.model, "checkpoint": None, "arguments": {}},
-            "pretrained": record.weights.get("kind") != "random",
-        },
-        "dataset": {"name": record.task, "recipe": recipe | {"grid": grid}, "classes": 10},
-        "method": record.method | {"recipe": "adapter"},
-        "optimizer": record.science["optimizer"],
+    science = record.science
+    groups: dict[str, dict[str, Any]] = {
+        "model": {"name": record.model, "checkpoint": None, "arguments": {}},
+        "dataset": {"recipe": recipe | {"grid": grid}, "classes": 10},
+        "method": {"recipe": "adapter"},
+        "optimizer": {},
         "protocol": {"name": record.protocol, "grid": grid},
-        "train": record.science["train"] | {"compile": "auto", "checkpoint_every": 10},
-        "seed": record.seed,
+        "train": {"compile": "auto", "checkpoint_every": 10},
     }
-    return to_yaml(groups)
+    said = {group: {**values, **science.get(group, {})} for group, values in groups.items()}
+    return to_yaml({**science, **said})
 
 
 def metrics(folder: Path, epochs: int, seed: int = 0) -> None:

@@ -104,7 +104,7 @@ def copied(made_up: Path, tmp_path: Path) -> Path:
         (lambda text: text.replace("seed: 0", "seed: ${oc.env:HOME}"), "interpolation"),
         (lambda text: text + "x: !!python/object/apply:os.system [echo]\n", "not valid yaml"),
         (lambda text: text[: len(text) // 2], "not valid|holds|has no|is not the config of"),
-        (lambda _: "", "holds no settings"),
+        (lambda _: "", f"{NOT_ITS}, it has no model.name"),
         (lambda text: text.replace("lr: 0.01\n  weight", "lr: 0.02\n  weight"), NOT_ITS),
         (lambda text: text.replace("epochs: 20\n  batch", "epochs: 21\n  batch"), NOT_ITS),
         (
