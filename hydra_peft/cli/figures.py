@@ -152,7 +152,7 @@ def _source(figure: Figure, arguments: Arguments, settings: Any) -> Any:
                 f"figure={figure.name} is drawn from all runs below a folder: give runs=<folder> "
                 "in the place of run=."
             )
-        return _collected(arguments)
+        return _collected(arguments, settings)
     whole = Path(arguments.run).expanduser()  # a folder's name may have commas
     if not arguments.run:
         raise UserError(
@@ -168,12 +168,15 @@ def _source(figure: Figure, arguments: Arguments, settings: Any) -> Any:
     return folders
 
 
-def _collected(arguments: Arguments) -> Collection:
-    """Return all runs, with what ``conf`` gives by default; say what is wrong with some."""
+def _collected(arguments: Arguments, settings: Any) -> Collection:
+    """Return all runs, with what ``conf`` gives by default; say what is wrong with those that
+    ``settings`` name."""
     from hydra_peft.runs.collection import collect
+    from hydra_peft.runs.selection import NAMES, chosen_by
 
     collection = collect(Path(arguments.runs).expanduser())
-    for warning in collection.warnings:
+    wanted = chosen_by({key: getattr(settings, key, "") for key in NAMES})
+    for warning in collection.only(wanted).warnings:
         print(in_short(f"note: {warning}"))
     return dataclasses.replace(
         collection,
@@ -215,7 +218,7 @@ def _draw_all(arguments: Arguments, out: Path) -> None:
     """
     from hydra_peft.figures import all_figures
 
-    collection = _collected(arguments)
+    collection = _collected(arguments, settings=None)
     run = arguments.run or _a_run(collection)
     drawn = 0
     for figure in all_figures():

@@ -177,7 +177,8 @@ def print_tables(
     if split:
         collection = shown_on(collection, split)
     _check_protocol(protocol, collection.records)
-    records = [r for r in collection.records if protocol in (None, r.protocol)]
+    collection = collection.only(lambda record: protocol in (None, record.protocol))
+    records = collection.records
     if protocol is not None and not records:
         raise UserError(f"{runs} holds no completed run of protocol={protocol}: train one first.")
     chosen = describe_selection(only or {})
@@ -262,7 +263,8 @@ def _scores(
 
     collection = collect(runs, may_be_empty=True)
     _check_protocol(protocol, collection.records)
-    records = [r for r in collection.records if r.benchmark == spec.benchmark.name]
+    collection = collection.only(lambda record: record.benchmark == spec.benchmark.name)
+    records = collection.records
     experiment = CONF / "experiment" / f"{spec.experiment}.yaml"
     sides, apart = compare(
         spec,

@@ -269,7 +269,8 @@ def _crowd(lines: pd.DataFrame) -> pd.DataFrame:
         if crowds[-1] and place - places[crowds[-1][0]] > near:
             crowds.append([])
         crowds[-1].append(index)
-    largest = max(crowds, key=len)
+    # Points at one and the same place are beside each other there, too.
+    largest = max((crowd for crowd in crowds if places[crowd].nunique() > 1), key=len, default=[])
     return lines.loc[largest if _MANY <= len(largest) < len(places) else []]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import stat
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,7 @@ class Collection:
         completed: one run each identity (config_id, weights, data), the latest.
         others: runs that failed, were interrupted, diverged or are not over.
         killed: folders of those of them whose record says ``running``, and that nobody does.
-        warnings: one sentence for each thing a reader should know.
+        reading: one sentence for each thing that reading them found.
         defaults: what settings are by default, so that labels name those that are otherwise; None
             where that is not to be looked at. Not read here: ``conf`` is the command line's.
         benchmarks: config roots that have benchmarks beside those of ``conf``.
@@ -56,7 +56,7 @@ class Collection:
 
     completed: list[FoundRun]
     others: list[FoundRun]
-    warnings: list[str]
+    reading: list[str]
     killed: frozenset[Path] = frozenset()
     defaults: Defaults | None = None
     benchmarks: Sequence[Path] = ()
@@ -65,6 +65,23 @@ class Collection:
     def records(self) -> list[Record]:
         """Records of the completed runs."""
         return [run.record for run in self.completed]
+
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence for each thing that a reader of its completed runs should know."""
+        if not self.others:
+            return self.reading
+        statuses = Counter(
+            KILLED if run.folder in self.killed else run.record.status for run in self.others
+        )
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+        return [*self.reading, f"runs that did not complete are left out: {counts}."]
+
+    def only(self, wanted: Callable[[Record], bool]) -> Collection:
+        """Return it with the runs alone, completed or not, whose records are ``wanted``."""
+        completed = [run for run in self.completed if wanted(run.record)]
+        others = [run for run in self.others if wanted(run.record)]
+        return replace(self, completed=completed, others=others)
 
 
 def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
@@ -112,10 +129,6 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
             kept[record.same] = run
     warnings += without_seal(unsealed)
     killed = _killed(runs, others, warnings)
-    if others:
-        statuses = Counter(KILLED if run.folder in killed else run.record.status for run in others)
-        counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
-        warnings.append(f"runs that did not complete are left out: {counts}.")
     return Collection(list(kept.values()), others, warnings, killed)
 
 

@@ -50,12 +50,17 @@ def select(collection: Collection, wanted: Mapping[str, str]) -> Collection:
                 f"{', '.join(known)}."
             )
         runs = [run for run in runs if NAMES[key](run.record) in names]
-    kept = set(map(id, runs))
-    return dataclasses.replace(
-        collection,
-        completed=[run for run in collection.completed if id(run) in kept],
-        others=[run for run in collection.others if id(run) in kept],
-    )
+    return collection.only(chosen_by(wanted))
+
+
+def chosen_by(wanted: Mapping[str, str]) -> Callable[[Record], bool]:
+    """Return whether a record is of a run that is ``wanted``, as :func:`select` takes it.
+
+    Raises:
+        UserError: see :func:`hydra_peft.listed.listed`.
+    """
+    names = {key: listed(key, text) for key, text in _given(wanted).items()}
+    return lambda record: all(NAMES[key](record) in found for key, found in names.items())
 
 
 def shown_on(collection: Collection, split: str) -> Collection:

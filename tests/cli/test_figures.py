@@ -127,9 +127,12 @@ def test_of_all_runs_what_was_overridden_is_in_the_caption(
         place = tmp_path / "runs" / "mini" / str(number)
         put_model(compose_train, place, *words, settings=settings, config_id=f"{number:012x}")
     put_model(compose_train, tmp_path / "runs" / "mini" / "bad", "seed=5", status="failed")
-    code, out, err = call("figure=pareto", f"runs={tmp_path}/runs", f"out={tmp_path}/out")
+    where = (f"runs={tmp_path}/runs", f"out={tmp_path}/out")
+    code, out, err = call("figure=pareto", *where)
     assert (code, err) == (0, "")
     assert "note: runs that did not complete are left out: 1 failed." in out
+    _, of_another, _ = call("figure=pareto", *where, "methods=lora")
+    assert "left out: 1 failed" not in of_another
     assert "; seed 0; all with scheduler.warmup_epochs=0, train.epochs=7." in out
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["pareto.csv", "pareto.pdf", "pareto.png", "pareto.txt"]

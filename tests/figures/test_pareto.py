@@ -122,6 +122,19 @@ def test_points_at_one_place_stand_side_by_side(tmp_path: Path) -> None:
     assert "side by side" not in FIGURE.data(collection, Settings()).caption
 
 
+@pytest.mark.parametrize(("sizes", "panels"), [((900, 900, 900), 1), ((900, 905, 910), 2)])
+def test_a_second_panel_shows_apart_what_a_scale_can(
+    tmp_path: Path, sizes: tuple[int, ...], panels: int
+) -> None:
+    names = ("lora", "seqlora", "hydra", "full")
+    runs = [
+        dataclasses.replace(run, parameters={"adapter": size, "head": 10})
+        for name, size in zip(names, (*sizes, 9 * 10**7), strict=True)
+        for run in scores(name, LORA)
+    ]
+    assert len(FIGURE.draw(FIGURE.data(put(tmp_path, *runs), Settings())).axes) == panels
+
+
 def test_many_points_at_one_place_stand_in_as_few_columns_as_it_takes() -> None:
     # As of a sweep of learning rates: each touches the next one above it alone.
     low = [4.0 * number for number in range(40)]
