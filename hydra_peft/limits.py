@@ -1,4 +1,7 @@
-"""Limits of numbers, written where their types are: ``epochs: Annotated[int, Limits(least=1)]``."""
+"""Limits of numbers and words of options, written where their types are.
+
+``epochs: Annotated[int, Limits(least=1)]``, ``cache: Annotated[str, Words("all", "none")]``.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,24 @@ class Limits:
         return " and ".join(said).replace("above 0", "positive", self.above == 0)
 
 
+class Words:
+    """The words that an option has to be one of.
+
+    Args:
+        allowed: ``true`` and ``false`` are those of yaml too, which come as ``True`` and ``False``.
+    """
+
+    def __init__(self, *allowed: str) -> None:
+        self.allowed = allowed
+
+    def admit(self, value: object) -> bool:
+        """Whether ``value`` is one of them."""
+        return (value.lower() if value in ("True", "False") else value) in self.allowed
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(self.allowed)}"
+
+
 #: a learning rate that a schedule may reach; one below would move no float32 weight
 LearningRate = Annotated[float, Limits(least=1e-12, most=1e6, logarithmic=True)]
 #: a probability, or another share of one, that leaves something
@@ -65,9 +86,9 @@ Rank = Annotated[int, Limits(least=1, most=2**14, logarithmic=True)]
 
 
 def check_limits(cls: type, values: Mapping[str, Any], prefix: str = "") -> None:
-    """Compare ``values`` with the limits in the annotations of ``cls``.
+    """Compare ``values`` with the limits and words in the annotations of ``cls``.
 
-    Numbers in lists and dictionaries, and those that may be None, are compared too.
+    Those in lists and dictionaries, and those that may be None, are compared too.
 
     Args:
         cls: a class with annotated fields.
@@ -75,7 +96,8 @@ def check_limits(cls: type, values: Mapping[str, Any], prefix: str = "") -> None
         prefix: what precedes a field's name in messages, such as ``optimizer.``.
 
     Raises:
-        UserError: a number is out of its range; the message names the key and the range.
+        UserError: a number is out of its range, or a word none of those that its option may be;
+            the message names the key, and the range or the words.
     """
     hints = _hints(cls)
     for name in values.keys() & hints.keys():
@@ -97,6 +119,13 @@ def _is_logarithmic(hint: Any) -> bool:
         return any(isinstance(one, Limits) and one.logarithmic for one in typing.get_args(hint)[1:])
     optional = typing.get_origin(hint) in (typing.Union, types.UnionType)
     return optional and any(map(_is_logarithmic, typing.get_args(hint)))
+
+
+def words_of(cls: type, name: str) -> Words | None:
+    """Return the words that field ``name`` of ``cls`` is annotated to be one of, None if it is
+    not."""
+    notes = getattr(_hints(cls)[name], "__metadata__", ())
+    return next((one for one in notes if isinstance(one, Words)), None)
 
 
 def check_limit(hint: Any, value: Any, key: str) -> None:

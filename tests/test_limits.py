@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 
 from hydra_peft.errors import UserError
-from hydra_peft.limits import Limits, check_limits
+from hydra_peft.limits import Limits, Words, check_limits
 
 
 class Example:
@@ -21,6 +21,7 @@ class Example:
     word: Annotated[int, Limits(least=0)] | str
     factor: Annotated[float, Limits(least=-9, apart=1e-3)]
     free: str
+    option: Annotated[str, Words("auto", "true")]
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,8 @@ class Example:
         {"factor": -1},
         {"factor": 1e-3},
         {"word": "robust"},
+        {"option": "auto"},
+        {"option": "True"},
     ],
 )
 def test_what_lies_in_its_range_passes(values: dict[str, Any]) -> None:
@@ -50,6 +53,8 @@ def test_what_lies_in_its_range_passes(values: dict[str, Any]) -> None:
         ("maybe", 1, "x.maybe=1 is"),
         ("maybe", math.nan, "x.maybe=nan is"),
         ("word", -1, "x.word=-1 is not allowed: it must be at least 0."),
+        ("option", "Auto", "x.option=Auto is not allowed: it must be one of auto, true."),
+        ("option", "False", "x.option=False is not"),
         ("factor", 0, "x.factor=0 is not allowed: it must be at least -9 and 0.001 or more away"),
         ("factor", -1e-300, "x.factor=-1e-300 is"),
         ("many", [0.1, 1.0], "x.many[1]=1.0 is not allowed: it must be at least 0 and below 1."),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from hydra_peft.errors import check_one_of
+from hydra_peft.limits import Words
 
 if TYPE_CHECKING:
     from torch import Tensor  # names are checked before torch is loaded
@@ -68,6 +69,8 @@ INITIALIZERS: dict[str, Callable[[Tensor], None]] = {
     "trunc_normal": trunc_normal,
     "houlsby": houlsby,
 }
+#: an option that names one
+Init = Annotated[str, Words(*INITIALIZERS)]
 
 
 def initializer(name: str) -> Callable[[Tensor], None]:

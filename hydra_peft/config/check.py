@@ -25,6 +25,7 @@ from hydra_peft.data.sources import options_class
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError
 from hydra_peft.files import whole_texts
+from hydra_peft.limits import words_of
 from hydra_peft.plain_text import quoted
 from hydra_peft.plugins import use, used
 from hydra_peft.trackers import Tracker, tracker_class
@@ -109,7 +110,8 @@ def _typed_groups(config: DictConfig, raw: dict[str, Any], resolved: Resolved) -
         elif key == "init_from":
             values[key] = start_of(single.get(key, raw[key]))
         else:
-            values[key] = check_value(kind, single.get(key, raw[key]), key)
+            words = words_of(RunConfig, key)
+            values[key] = check_value(kind, single.get(key, raw[key]), key, words)
     return values
 
 

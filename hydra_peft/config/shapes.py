@@ -10,6 +10,7 @@ import typing
 from typing import Any
 
 from hydra_peft.errors import UserError
+from hydra_peft.limits import Words, words_of
 from hydra_peft.plain_text import shortened
 
 #: types of single values in words
@@ -37,10 +38,11 @@ def check_shapes(cls: Any, values: dict[str, Any], key: str) -> None:
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         if field.name in values:
-            _check(hints[field.name], values[field.name], f"{key}.{field.name}")
+            words = words_of(cls, field.name)
+            _check(hints[field.name], values[field.name], f"{key}.{field.name}", words)
 
 
-def _check(hint: Any, value: Any, key: str) -> None:
+def _check(hint: Any, value: Any, key: str, words: Words | None = None) -> None:
     if hint is Any:
         _check_finite(value, key)
         return
@@ -65,8 +67,8 @@ def _check(hint: Any, value: Any, key: str) -> None:
     elif origin is list and not isinstance(value, dict | None):
         raise UserError(f"{key} is a single value where a list is meant: write it as {key}=[a,b].")
     elif not _is_single(origin, value):
-        needed = "a list" if origin is list else SINGLE.get(origin, "a group of settings")
-        needed = " or ".join([needed, *others])
+        single = str(words or SINGLE.get(origin, "a group of settings"))
+        needed = " or ".join(["a list" if origin is list else single, *others])
         raise UserError(f"{key}={shown(value)} is not allowed: it must be {needed}.")
     elif key.rpartition(".")[2] in _NAMES and isinstance(value, bool | float):
         raise UserError(

@@ -16,7 +16,7 @@ from hydra_peft.config.omegaconf_errors import as_sentence, check_package, unkno
 from hydra_peft.config.plain import CHOSEN, build
 from hydra_peft.config.shapes import SINGLE, check_shapes, shown
 from hydra_peft.errors import UserError, in_full
-from hydra_peft.limits import check_limit, check_limits
+from hydra_peft.limits import Words, check_limit, check_limits
 from hydra_peft.memo import memo
 from hydra_peft.plain_text import shortened
 
@@ -84,15 +84,18 @@ def _converted(hint: Any, name: str, value: Any, key: str) -> Any:
         raise UserError(f"{key} is a number that is too large for any key.") from None
 
 
-def check_value(kind: type[T], value: Any, key: str) -> T:
+def check_value(kind: type[T], value: Any, key: str, words: Words | None = None) -> T:
     """Return ``value``, which ``key`` has alone, if it is of the type ``kind``.
+
+    Args:
+        words: that it has to be one of, for messages.
 
     Raises:
         UserError: it is not.
     """
     # bool is a subclass of int, yet seed=true is a mistake.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{key}={shown(value)} is not allowed: it must be {SINGLE[kind]}.")
+        raise UserError(f"{key}={shown(value)} is not allowed: it must be {words or SINGLE[kind]}.")
     return value
 
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
-from hydra_peft.errors import UserError, check_one_of
+from hydra_peft.errors import UserError
 from hydra_peft.heads._base import Head, put_in_place_of_linear, put_linear
-from hydra_peft.limits import Limits
+from hydra_peft.limits import Limits, Words
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-NORMS = ("none", "batch", "unit")
+Norm = Annotated[str, Words("none", "batch", "unit")]
 Factor = Annotated[float, Limits(above=0, most=1e4, logarithmic=True)]
 
 
@@ -26,12 +26,8 @@ class ClassVectors(Head):
         scale: factor of the outputs.
     """
 
-    norm: str = "none"
+    norm: Norm = "none"
     scale: Factor = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_one_of("head.norm", self.norm, NORMS)
 
     @property
     def least_batch(self) -> int:

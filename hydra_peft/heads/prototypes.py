@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hydra_peft.heads._class_vectors import ClassVectors, Factor
+from hydra_peft.heads._class_vectors import ClassVectors, Factor, Norm
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Prototypes(ClassVectors):
     starts_from: ClassVar[str] = "shots"
     untrained: ClassVar[str] = "prototypes"
 
-    norm: str = "unit"
+    norm: Norm = "unit"
     scale: Factor = 10.0
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hydra_peft.data.prompts import Prompts
 from hydra_peft.errors import UserError
-from hydra_peft.heads._class_vectors import ClassVectors
+from hydra_peft.heads._class_vectors import ClassVectors, Norm
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +31,7 @@ class TextPrompts(ClassVectors):
     untrained: ClassVar[str] = "zero_shot"
     of_task: ClassVar[tuple[str, ...]] = ("prompts",)
 
-    norm: str = "batch"
+    norm: Norm = "batch"
     prompts: dict[str, Any] | None = field(default_factory=dict)
 
     def __post_init__(self) -> None:

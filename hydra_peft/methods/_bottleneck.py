@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from hydra_peft.adapters.activations import activation
-from hydra_peft.adapters.initializers import initializer
-from hydra_peft.errors import check_one_of
-from hydra_peft.limits import Rank, Scale, Share
+from hydra_peft.adapters.activations import ACTIVATIONS
+from hydra_peft.adapters.initializers import Init
+from hydra_peft.limits import Rank, Scale, Share, Words
 from hydra_peft.methods._blocks import BlockMethod
 
 if TYPE_CHECKING:
@@ -16,8 +15,9 @@ if TYPE_CHECKING:
 
 #: where adapters stand in a block, see :mod:`hydra_peft.adapters.block_adapters`
 POSITIONS = ("intermediate", "houlsby", "post", "pfeiffer", "pre", "parallel")
-#: how a branch is scaled: by a fixed number, by a trained one, by one trained for each channel
-SCALINGS = ("fixed", "learned", "channel")
+Position = Annotated[str, Words(*POSITIONS)]
+Activation = Annotated[str, Words(*ACTIVATIONS)]
+Scaling = Annotated[str, Words("fixed", "learned", "channel")]
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,17 @@ class BottleneckMethod(BlockMethod):
         bias: whether both projections have biases.
     """
 
-    position: str = "intermediate"
+    position: Position = "intermediate"
     rank: Rank = 8
-    activation: str = "gelu"
+    activation: Activation = "gelu"
     norm: bool = False
     scale: Scale = 1.0
-    scaling: str = "fixed"
+    scaling: Scaling = "fixed"
     dropout: Share = 0.0
     drop_path: Share = 0.0
-    init: str = "houlsby"
+    init: Init = "houlsby"
     zero_up: bool = False
     bias: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        activation(self.activation)
-        initializer(self.init)
-        check_one_of("position", self.position, POSITIONS)
-        check_one_of("scaling", self.scaling, SCALINGS)
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put adapters into the block of every MLP that ``targets`` names."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from hydra_peft.adapters.initializers import INITIALIZERS
-from hydra_peft.errors import UserError, check_one_of
-from hydra_peft.limits import Scale, Share
+from hydra_peft.adapters.initializers import Init
+from hydra_peft.errors import UserError
+from hydra_peft.limits import Scale, Share, Words
 from hydra_peft.methods._linear import LinearMethod
 
 if TYPE_CHECKING:
@@ -41,22 +41,17 @@ class LowRankMethod(LinearMethod):
     """
 
     added: ClassVar[tuple[str, ...]] = ("dropout_at", "zero_up", "rank_scale")
-    #: what ``init`` may be
-    inits: ClassVar[tuple[str, ...]] = tuple(INITIALIZERS)
 
     scale: Scale = 1.0
     dropout: Share = 0.0
     bias: bool = True
-    init: str = "gaussian"
-    dropout_at: str = "rank"
+    init: Init = "gaussian"
+    dropout_at: Annotated[str, Words("rank", "input")] = "rank"
     zero_up: bool = True
-    rank_scale: str = "none"
+    rank_scale: Annotated[str, Words(*RANK_SCALES)] = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_one_of("init", self.init, self.inits)
-        check_one_of("dropout_at", self.dropout_at, ("rank", "input"))
-        check_one_of("rank_scale", self.rank_scale, tuple(RANK_SCALES))
         ranks = sorted({rank for rank in self.ranks() if rank})
         if self.rank_scale != "none" and len(ranks) > 1:
             raise UserError(

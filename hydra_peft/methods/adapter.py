@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from hydra_peft.adapters.initializers import Init
 from hydra_peft.limits import Share
-from hydra_peft.methods._bottleneck import BottleneckMethod
+from hydra_peft.methods._bottleneck import Activation, BottleneckMethod
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Adapter(BottleneckMethod):
     """
 
     name: ClassVar[str] = "adapter"
-    activation: str = "quick_gelu"
+    activation: Activation = "quick_gelu"
     dropout: Share = 0.1
-    init: str = "trunc_normal"
+    init: Init = "trunc_normal"
 
 
 METHOD = Adapter

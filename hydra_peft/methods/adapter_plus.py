@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hydra_peft.limits import Share
-from hydra_peft.methods._bottleneck import BottleneckMethod
+from hydra_peft.methods._bottleneck import BottleneckMethod, Position, Scaling
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class AdapterPlus(BottleneckMethod):
     """
 
     name: ClassVar[str] = "adapter_plus"
-    position: str = "post"
-    scaling: str = "channel"
+    position: Position = "post"
+    scaling: Scaling = "channel"
     drop_path: Share = 0.1
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from hydra_peft.errors import UserError, check_one_of
-from hydra_peft.limits import Limits, Rank
+from hydra_peft.errors import UserError
+from hydra_peft.limits import Limits, Rank, Words
 from hydra_peft.methods._blocks import BlockMethod
-from hydra_peft.methods._bottleneck import POSITIONS
+from hydra_peft.methods._bottleneck import Position
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,17 +41,15 @@ class Compacter(BlockMethod):
     """
 
     name: ClassVar[str] = "compacter"
-    position: str = "houlsby"
+    position: Position = "houlsby"
     rank: Rank = 24
     phm_dim: Annotated[int, Limits(least=1, most=64)] = 4
-    rule: str = "trained"
+    rule: Annotated[str, Words("trained", "frozen")] = "trained"
     norm: bool = False
     bias: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_one_of("position", self.position, POSITIONS)
-        check_one_of("rule", self.rule, ("trained", "frozen"))
         if self.rank % self.phm_dim:
             raise UserError(
                 f"rank={self.rank} of method 'compacter' is no multiple of phm_dim={self.phm_dim}, "

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hydra_peft.adapters.initializers import initializer
+from hydra_peft.adapters.initializers import Init
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Rank, Scale, Share
 from hydra_peft.methods._linear import LinearMethod
@@ -35,11 +35,7 @@ class Dora(LinearMethod):
     rank: Rank = 4
     scale: Scale = 1.0
     dropout: Share = 0.0
-    init: str = "kaiming"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        initializer(self.init)
+    init: Init = "kaiming"
 
     def ranks(self) -> tuple[int, ...]:
         """``(rank,)``."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from hydra_peft.adapters.initializers import PISSA
+from hydra_peft.adapters.initializers import INITIALIZERS, PISSA
 from hydra_peft.errors import UserError
-from hydra_peft.limits import Rank
+from hydra_peft.limits import Rank, Words
 from hydra_peft.methods._low_rank import LowRankMethod
 from hydra_peft.methods._packed import check_parts, in_order
 
@@ -34,7 +34,7 @@ class Lora(LowRankMethod):
 
     name: ClassVar[str] = "lora"
     added: ClassVar[tuple[str, ...]] = (*LowRankMethod.added, "parts")
-    inits: ClassVar[tuple[str, ...]] = (*LowRankMethod.inits, PISSA)
+    init: Annotated[str, Words(*INITIALIZERS, PISSA)] = "gaussian"
     rank: Rank = 4
     parts: list[str] = field(default_factory=list)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from hydra_peft.errors import UserError, check_one_of
-from hydra_peft.limits import LearningRate, Limits, Share
+from hydra_peft.errors import UserError
+from hydra_peft.limits import LearningRate, Limits, Share, Words
 from hydra_peft.methods._base import Method, Preparation
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Noah(Method):
     lora_ranks: list[Size] = field(default_factory=lambda: [5])
     prompts: list[Size] = field(default_factory=lambda: [5])
     dropout: Share = 0.1
-    search: str = GIVEN
+    search: Annotated[str, Words(GIVEN, EVOLUTION, SUPERNET)] = GIVEN
     space: list[Annotated[int, Limits(least=1, most=2**12)]] = field(
         default_factory=lambda: [1, 5, 10]
     )
@@ -79,7 +79,6 @@ class Noah(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_one_of("search", self.search, (GIVEN, EVOLUTION, SUPERNET))
         if not self.space:
             raise UserError("space=[] has no size to choose from: give some, such as [1,5,10].")
 

@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from hydra_peft.errors import check_one_of
-from hydra_peft.limits import LearningRate, Limits, check_limits
+from hydra_peft.limits import LearningRate, Limits, Words, check_limits
 
 if TYPE_CHECKING:
     import torch  # configs name optimizers and must not wait for torch
 
-#: what ``weight_decay`` acts on
-DECAYS = ("all", "weights")
 _BEFORE = ("decay", "all")
 #: ELEVATER's search tries decays of up to 1e6
 WeightDecay = Annotated[float, Limits(least=0, most=1e6, logarithmic=True)]
@@ -38,11 +35,10 @@ class Optimizer(ABC):
 
     lr: LearningRate
     weight_decay: WeightDecay
-    decay: str = field(default="all", kw_only=True)
+    decay: Annotated[str, Words("all", "weights")] = field(default="all", kw_only=True)
 
     def __post_init__(self) -> None:
         check_limits(type(self), vars(self), "optimizer.")
-        check_one_of("optimizer.decay", self.decay, DECAYS)
 
     @abstractmethod
     def build(self, parameters: Sequence[torch.nn.Parameter]) -> torch.optim.Optimizer:

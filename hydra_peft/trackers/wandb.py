@@ -5,15 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from hydra_peft.config.schema._group import one_of
+from hydra_peft.limits import Words
 from hydra_peft.trackers._base import Session, Start, Tracker
 
 if TYPE_CHECKING:
     from hydra_peft.runs.record import Record
 
-MODES = ("auto", "online", "offline")
 #: seconds that a run waits for W&B at its end; what is not sent by then ``wandb sync`` sends
 WAITED = 120.0
 #: characters of a tag
@@ -41,10 +40,7 @@ class WandB(Tracker):
     entity: str | None = None
     group: str | None = None
     tags: list[str] = field(default_factory=list)
-    mode: str = "auto"
-
-    def __post_init__(self) -> None:
-        one_of("logger.wandb.mode", self.mode, MODES)
+    mode: Annotated[str, Words("auto", "online", "offline")] = "auto"
 
     def begin(self, start: Start) -> Session:
         """Begin a run of W&B, or go on with that of the run's earlier part.

@@ -90,5 +90,7 @@ def test_a_class_without_an_image_and_values_are_refused() -> None:
 
 
 def test_an_unknown_norm_is_refused() -> None:
-    with pytest.raises(UserError, match=r"head.norm 'bath' is unknown.*batch"):
+    with pytest.raises(
+        UserError, match=r"head.norm=bath is not allowed: it must be one of none, batch"
+    ):
         head_class("linear")(norm="bath")

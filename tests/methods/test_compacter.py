@@ -143,6 +143,6 @@ def test_widths_that_do_not_divide_are_refused() -> None:
         hydra_peft.inject(model, "compacter", head=(), phm_dim=8)
     assert list(model.state_dict()) == keys
     with pytest.raises(
-        UserError, match=r"rule 'learned' is unknown.*: choose one of trained, frozen"
+        UserError, match=r"rule=learned is not allowed: it must be one of trained, frozen"
     ):
         build_method("compacter", rule="learned")

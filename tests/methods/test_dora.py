@@ -104,5 +104,5 @@ def test_count() -> None:
 def test_refusals() -> None:
     with pytest.raises(UserError, match="fc: rank 8 of the parallel branch does not fit"):
         hydra_peft.inject(Net(), "dora", head=(), targets=["fc"], rank=8)
-    with pytest.raises(UserError, match="init 'pissa' is unknown"):
+    with pytest.raises(UserError, match="init=pissa is not allowed: it must be one of"):
         hydra_peft.inject(Net(), "dora", init="pissa")

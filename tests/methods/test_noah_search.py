@@ -179,7 +179,7 @@ def test_a_limit_that_draws_do_not_meet_leaves_the_smallest() -> None:
     ("options", "message"),
     [
         ({"search": "evolution", "limit": 100}, r"limit=100 leaves no subnet: the smallest of"),
-        ({"search": "evolve"}, r"search 'evolve' is unknown"),
+        ({"search": "evolve"}, "search=evolve is not allowed: it must be one of none"),
         ({"space": []}, r"space=\[\] has no size"),
     ],
 )

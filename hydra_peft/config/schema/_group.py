@@ -31,14 +31,9 @@ def check_short_name(key: str, value: str) -> None:
     require(fits, key, value, f"a name of at most {LONGEST} characters")
 
 
-def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Check that ``value`` is one of ``choices``."""
-    require(value in choices, key, value, f"one of {', '.join(choices)}")
-
-
 @dataclass(frozen=True)
 class Group:
-    """A group of keys: its numbers are compared with their limits when it is built."""
+    """A group of keys: its numbers and words are compared with their limits when it is built."""
 
     _prefix = ""
 

@@ -6,18 +6,13 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from hydra_peft.augmentations import Augmentation, augmentation_class
-from hydra_peft.config.schema._group import one_of
+from hydra_peft.config.schema._group import Group
 from hydra_peft.config.schema.dataset import DatasetConfig
-from hydra_peft.limits import Limits
-
-#: what ``data.cache`` keeps on disk: the splits of labelled training data, all splits, none
-CACHES = ("train", "all", "none")
-CROPS = ("task", "true", "false")
-NORMALIZATIONS = ("backbone", "imagenet")
+from hydra_peft.limits import Limits, Words
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Group, key="data"):
     """``data``: how images come to the model.
 
     Attributes:
@@ -36,21 +31,19 @@ class DataConfig:
             says, ``true``, ``false``.
     """
 
-    cache: str
-    normalization: str
+    cache: Annotated[str, Words("train", "all", "none")]
+    normalization: Annotated[str, Words("backbone", "imagenet")]
     allow_partial: bool
     augment: str = "none"
     augment_options: dict[str, Any] = field(default_factory=dict)
     max_length: Annotated[int, Limits(least=8, most=100_000)] | None = None
     hub: bool = False
-    crop: str = "task"
+    crop: Annotated[str, Words("task", "true", "false")] = "task"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         # yaml's true comes as "True"
         object.__setattr__(self, "crop", self.crop.lower())
-        one_of("data.crop", self.crop, CROPS)
-        one_of("data.cache", self.cache, CACHES)
-        one_of("data.normalization", self.normalization, NORMALIZATIONS)
         augmentation_class(self.augment)
 
     def crops(self, dataset: DatasetConfig) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Annotated
 
-from hydra_peft.config.schema._group import Group, one_of, require
-
-PREDICTIONS = ("auto", "true", "false")
+from hydra_peft.config.schema._group import Group, require
+from hydra_peft.limits import Words
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,9 @@ class SaveConfig(Group, key="save"):
             or ``auto``, of splits of up to 50,000 examples.
     """
 
-    predictions: str = "auto"
+    predictions: Annotated[str, Words("auto", "true", "false")] = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         # yaml's true comes as "True"
         object.__setattr__(self, "predictions", self.predictions.lower())
-        one_of("save.predictions", self.predictions, PREDICTIONS)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from hydra_peft.config.grid import COARSE_TO_FINE, RELEASED
-from hydra_peft.config.schema._group import Group, Seed, check_short_name, one_of
+from hydra_peft.config.schema._group import Group, Seed, check_short_name
 from hydra_peft.errors import UserError
-from hydra_peft.limits import Limits, Share
+from hydra_peft.limits import Limits, Share, Words
 from hydra_peft.schedules._base import EndRate, Epochs
 
-SELECTIONS = ("last", "best")
+Selection = Annotated[str, Words("last", "best")]
 #: how tuning goes through ``protocol.grid``
 SEARCHES = ("grid", "optuna", *COARSE_TO_FINE)
 
@@ -85,16 +85,16 @@ class ProtocolConfig(Group, key="protocol"):
     name: str
     train_split: str
     evaluate_split: str
-    selection: str
+    selection: Selection
     evaluate_every: Epochs | None
     tune: bool
     grid: dict[str, Any]
     fills: FillsConfig
-    search: str = "grid"
+    search: Annotated[str, Words(*SEARCHES)] = "grid"
     trials: Annotated[int, Limits(least=1, most=100_000)] = 20
     tune_seed: Seed | None = None
     trial_epochs: Epochs | None = None
-    trial_selection: str = "last"
+    trial_selection: Selection = "last"
     select_split: str | None = None
 
     @property
@@ -105,9 +105,6 @@ class ProtocolConfig(Group, key="protocol"):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_short_name("protocol.name", self.name)
-        one_of("protocol.selection", self.selection, SELECTIONS)
-        one_of("protocol.search", self.search, SEARCHES)
-        one_of("protocol.trial_selection", self.trial_selection, SELECTIONS)
         if self.selection == "best" and self.evaluate_every is None:
             raise UserError("protocol.selection=best needs protocol.evaluate_every: set it to 1.")
         if self.tune and self.selection != "last" and self.search != RELEASED:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from hydra_peft.config.grid import check_choices
 from hydra_peft.config.preparation import check_preparation
-from hydra_peft.config.schema._group import Group, Seed, one_of
+from hydra_peft.config.schema._group import Group, Seed
 from hydra_peft.config.schema.data import DataConfig
 from hydra_peft.config.schema.dataset import DatasetConfig
 from hydra_peft.config.schema.model import ModelConfig
@@ -20,6 +20,7 @@ from hydra_peft.config.split_checks import check_held_out, check_splits
 from hydra_peft.errors import UserError
 from hydra_peft.heads._base import Head
 from hydra_peft.heads.linear import Linear
+from hydra_peft.limits import Words
 from hydra_peft.methods._base import Method
 from hydra_peft.optimizers._base import Optimizer
 from hydra_peft.schedules._base import Schedule
@@ -27,16 +28,14 @@ from hydra_peft.tasks import Task
 from hydra_peft.trackers import Tracker
 from hydra_peft.trackers.tensorboard import TensorBoard
 
-DEVICES = ("auto", "cpu", "cuda")
-#: ``auto``: what the device is fastest in, which :mod:`hydra_peft.runs.on_device` settles
-PRECISIONS = ("auto", "fp32", "bf16")
-
 
 @dataclass(frozen=True)
 class RunConfig(Group):
     """Everything about one run, typed and checked.
 
     Attributes:
+        precision: ``auto`` is what the device is fastest in, which
+            :mod:`hydra_peft.runs.on_device` settles.
         settings: the science apart from task and seed, as configured: a value that comes from the
             task's recipe stands as the reference to it. Runs with equal settings make one table
             row, although the recipe gives each task its own learning rate.
@@ -57,8 +56,8 @@ class RunConfig(Group):
     paths: PathsConfig
     sweep: SweepConfig
     seed: Seed
-    device: str
-    precision: str
+    device: Annotated[str, Words("auto", "cpu", "cuda")]
+    precision: Annotated[str, Words("auto", "fp32", "bf16")]
     settings: dict[str, Any]
     launcher: LauncherConfig = field(default_factory=LauncherConfig)
     save: SaveConfig = field(default_factory=SaveConfig)
@@ -71,8 +70,6 @@ class RunConfig(Group):
         super().__post_init__()
         if isinstance(start := vars(self)["init_from"], dict):  # as plain values have it
             object.__setattr__(self, "init_from", InitFrom(**start))
-        one_of("device", self.device, DEVICES)
-        one_of("precision", self.precision, PRECISIONS)
         check_splits(self.protocol, self.dataset)
         if self.head.starts_from == "text":
             self._check_text_tower()

@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from hydra_peft.config.schema._group import Group, one_of, require
-from hydra_peft.limits import Limits
+from hydra_peft.config.schema._group import Group, require
+from hydra_peft.limits import Limits, Words
 
-ON_EXISTING = ("skip", "rerun", "error")
-#: which runs that ended without a score are started again: none, failed ones, diverged ones too
-RETRY = ("none", "failed", "all")
 #: more jobs at a time than any machine has room for
 MAX_SLOTS = 1024
 
 
 @dataclass(frozen=True)
-class SweepConfig:
+class SweepConfig(Group, key="sweep"):
     """``sweep``: what to do about runs that there are already, and before the first job.
 
     Attributes:
@@ -28,14 +25,10 @@ class SweepConfig:
         dry_run: print what would be done and end.
     """
 
-    on_existing: str
-    retry: str = "none"
+    on_existing: Annotated[str, Words("skip", "rerun", "error")]
+    retry: Annotated[str, Words("none", "failed", "all")] = "none"
     fail_fast: bool = False
     dry_run: bool = False
-
-    def __post_init__(self) -> None:
-        one_of("sweep.on_existing", self.on_existing, ON_EXISTING)
-        one_of("sweep.retry", self.retry, RETRY)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from hydra_peft.config.schema._group import BatchSize, Group, one_of, require
+from hydra_peft.config.schema._group import BatchSize, Group, require
 from hydra_peft.errors import UserError
-from hydra_peft.limits import Limits, Share
+from hydra_peft.limits import Limits, Share, Words
 from hydra_peft.schedules._base import Epochs
-
-COMPILE = ("auto", "true", "false")
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class TrainConfig(Group, key="train"):
     drop_last: bool
     clip_grad: Annotated[float, Limits(least=1e-9, most=1e6, logarithmic=True)] | None
     label_smoothing: Share
-    compile: str = "auto"
+    compile: Annotated[str, Words("auto", "true", "false")] = "auto"
     cuda_graph: bool = False
     profile: bool = False
     checkpoint_every: Epochs | None = 10
@@ -50,7 +48,6 @@ class TrainConfig(Group, key="train"):
         super().__post_init__()
         # yaml's true comes as "True"
         object.__setattr__(self, "compile", self.compile.lower())
-        one_of("train.compile", self.compile, COMPILE)
         require(
             self.accumulate <= self.batch_size,
             "train.accumulate",
