@@ -14,12 +14,13 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, RangeSweep
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_peft.checkout import CONF
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
+from hydra_peft.cli.no_sweep import no_sweep
 from hydra_peft.cli.overrides import SEVERAL, check_overrides
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolved import Resolved
@@ -27,8 +28,6 @@ from hydra_peft.errors import UserError, WaitsForRun
 from hydra_peft.runs.first_look import look_first
 from hydra_peft.sweeps.job import Composition, Job
 
-#: more values than this in one range are a slip of the keyboard
-MAX_JOBS = 100_000
 _PARAMS = "hydra.sweeper.params"
 #: groups of settings that a sweep has as a whole, so that no row of it can have its own; a preset's
 #: own sweep would be passed over
@@ -86,18 +85,17 @@ def _product(
 
     try:
         parsed = parser.parse_overrides(overrides)
-        _check_ranges(parsed)
+        for override in parsed:
+            if reason := no_sweep(override):
+                raise UserError(reason)
         _check_globs(parsed, loader)
-        jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+        return [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     except COMPOSITION_ERRORS as error:
         raise UserError(one_sentence(error)) from None
     except UserError:
         raise
     except (ValueError, OverflowError) as error:  # such as a range with a step of 0
         raise UserError(f"{' '.join(overrides)} gives no sweep: {error}.") from None
-    if not jobs:
-        raise UserError(f"{' '.join(overrides)} gives no job: a range is empty.")
-    return jobs
 
 
 def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> str:
@@ -124,25 +122,6 @@ def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> 
             f"be typed as {key}=..., such as '0,1' or 'range(0,3)'."
         ) from None
     return override
-
-
-def _check_ranges(overrides: Sequence[Override]) -> None:
-    """Check that every sweep is one over values, of which no range has too many, unlisted."""
-    for override in overrides:
-        if override.is_interval_sweep():
-            raise UserError(
-                f"'{override.input_line}' names no values: interval() is for searches that draw "
-                "from it; give a list (0,1,2), range(0,3) or choice(0,1), or set "
-                "protocol.tune=true protocol.search=optuna to draw hyper-parameters."
-            )
-        if not override.is_range_sweep():
-            continue
-        values = cast(RangeSweep, override.value())
-        start, stop = float(values.start or 0), float(values.stop or 0)
-        if values.step == 0 or abs(stop - start) > MAX_JOBS * abs(values.step):
-            raise UserError(
-                f"'{override.input_line}' has more than {MAX_JOBS:,} values, or no end at all."
-            )
 
 
 def _check_globs(overrides: Sequence[Override], loader: ConfigLoader) -> None:

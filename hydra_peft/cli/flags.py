@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from hydra._internal.utils import get_args_parser
 
 from hydra_peft.cli.hydra_errors import PRESETS
+from hydra_peft.config.omegaconf_errors import groups_with
+from hydra_peft.config.plain import types
 from hydra_peft.errors import UserError
 
 _CONFIG_DIR = ("--config-dir", "-cd")
@@ -30,7 +32,8 @@ def check_flags(words: Sequence[str]) -> None:
     parser.allow_abbrev = False
     known = parser._option_string_actions
     for word, after in zip(words, [*words[1:], ""], strict=True):
-        if word.startswith("--") and word.partition("=")[0] not in known:
+        name = word.partition("=")[0]
+        if name not in known and (word.startswith("--") or _is_setting(name)):
             raise UserError(_no_flag(word, after))
     parser.error = _refuse  # type: ignore[method-assign, assignment]
     flags = parser.parse_args(words)
@@ -56,13 +59,22 @@ def check_flags(words: Sequence[str]) -> None:
         )
 
 
+def _is_setting(name: str) -> bool:
+    """Whether ``name``, which begins with one dash, is that of a setting."""
+    key = name[1:]
+    return bool(re.fullmatch(r"-\w{2,}", name)) and (key in types() or bool(groups_with(key)))
+
+
 def _no_flag(word: str, after: str) -> str:
     """Return the sentence on a ``word`` that is typed as a flag, and the word after it."""
     name, _, value = word.partition("=")
     if not value and not re.search("^-|=", after):
         value = after
     key = name.lstrip("-").replace("-", "_")
-    form = f"{'+' if key == PRESETS else ''}{key}={value or '...'}"
+    keys = [f"{group}.{key}" for group in groups_with(key)] or [
+        f"{'+' if key == PRESETS else ''}{key}"
+    ]
+    form = " or ".join(f"{one}={value or '...'}" for one in keys)
     return (
         f"there is no flag {name}: settings are typed without dashes, as {form}; see python "
         "scripts/train.py --help."

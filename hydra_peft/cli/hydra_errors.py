@@ -26,11 +26,14 @@ from hydra_peft.cli.clusters import NEEDED
 from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.hydra_keys import unknown_key_of_hydra
+from hydra_peft.cli.launchers import OTHER_SWEEPER
+from hydra_peft.cli.no_sweep import no_sweep
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.config.interpolations import unresolved
-from hydra_peft.config.omegaconf_errors import unknown_key
+from hydra_peft.config.omegaconf_errors import groups_with, unknown_key, wrong_value
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.plain_text import quoted
 
 #: more options than this are not all listed in a message
 MANY = 12
@@ -72,18 +75,29 @@ def one_sentence(
     if text.startswith("Could not override ''"):
         return "a word begins with =, and a value needs a key: settings are typed as key=value."
     key = re.search(r"Could not override '([^']+)'", text)
-    if key:
+    absent = re.match(r"Could not delete from config\. '([^']+)' does not exist", text)
+    if key := key or absent:
         return _unknown_key(key[1], defaults())
+    already = re.search(r"already at '([^']+)'\.\s+Either remove \+ prefix: '(.*)'", text)
+    if already:
+        return _given_already(already[1], already[2], words)
     again = re.match(r"Multiple values for (\S+)\. To override .* 'override \S+: (.*)'", text)
     if again:
         form = f"- override /{again[1]}: {again[2]}"
         return f"a defaults list chooses {again[1]} a second time: write '{form}' to change it."
+    twice = re.match(r"(\S+) appears more than once in the final defaults list", text)
+    if twice:
+        return (
+            f"{twice[1]} is chosen more than once, by defaults lists or with a plus: choose once."
+        )
     group = re.search(r"Could not find '([^']+)'", text)
     if group:
         return f"there is no config '{group[1]}': see python scripts/train.py --help."
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if nowhere := unresolved(cause):
         return nowhere
+    if wrong := wrong_value(cause, str(getattr(cause, "full_key", None))):
+        return f"{wrong.rstrip('.')}, or be left out."
     # What follows the first line is OmegaConf's own: full_key, object_type.
     said = str(cause).splitlines()[0] if isinstance(cause, OmegaConfBaseException) else str(cause)
     full = getattr(cause, "full_key", None)
@@ -94,6 +108,14 @@ def one_sentence(
         )
     named = f"{full}: " if full and full not in said else ""
     return named + " ".join(said.split()).rstrip(".") + "."
+
+
+def _given_already(key: str, override: str, words: Sequence[str]) -> str:
+    """Return the sentence on a ``key`` that is added to where it is."""
+    twice = [quoted(word) for word in words if word.lstrip("+").partition("=")[0] == key]
+    if len(twice) > 1:
+        return f"{key} is given twice, as {twice[0]} and as {twice[1]}: leave one of them out."
+    return f"{key} has a value, which is changed without a plus: type {shlex.quote(override)}."
 
 
 def _not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
@@ -200,6 +222,8 @@ def _several(override: str, defaults: Callable[[], DictConfig | None], sweeps: b
     """Return advice on several values given where no sweep was asked for."""
     override = without_added_plus(override)
     key, _, value = override.partition("=")
+    if sweeps and (reason := no_sweep(OverridesParser.create().parse_override(override))):
+        return reason
     begun = f"'{override}' gives several values"
     name = key.lstrip("+")
     form = as_typed(key, value)
@@ -210,6 +234,8 @@ def _several(override: str, defaults: Callable[[], DictConfig | None], sweeps: b
         if "(" in value:  # range(0,3): within a list it gives no values
             return f"{begun} where one list is needed: write them out, as in {key}=[a,b]."
         return f"{begun} where one list is needed: type {shlex.quote(f'{key}=[{value}]')}."
+    if groups_with(name):  # a sweep would not have it either
+        return _unknown_key(name, found)
     if not sweeps:
         return f"{begun} where one is needed: give one of them."
     return f"{begun}, one for each run of a sweep: add -m, as in -m {shlex.quote(override)}."
@@ -233,15 +259,17 @@ def of_hydra_itself(error: Exception, words: Sequence[str]) -> UserError | None:
     own = [word for word in words if re.match(r"[+~]*hydra[./=]", word)]
     if not own or isinstance(error, OSError):
         return None
-    reason = " ".join(str(error).split()).rstrip(".")
+    said = " ".join(str(error).split()).rstrip(".")
+    reason = "leave it out" if isinstance(error, AssertionError) else said
     return UserError(f"Hydra cannot work with {' '.join(own)}: {reason}.")
 
 
 def _registered(group: str) -> set[str]:
     """Return the names that plugins registered in a group of Hydra's."""
-    if not group.startswith("hydra/"):
+    try:
+        names = [name.removesuffix(".yaml") for name in ConfigStore.instance().list(group)]
+    except OSError:  # it has none of that group
         return set()
-    names = (name.removesuffix(".yaml") for name in ConfigStore.instance().list(group))
     return {name for name in names if not name.startswith("submitit_")}
 
 
@@ -249,6 +277,8 @@ def _missing_option(error: MissingConfigException) -> str:
     missing = str(error.missing_cfg_file)
     if missing.startswith("hydra/launcher/submitit_"):
         return NEEDED.format(f"hydra/launcher={missing.rpartition('/')[2]}")
+    if missing.startswith("hydra/sweeper/"):
+        return OTHER_SWEEPER
     if error.missing_cfg_file is None:
         return (
             "the folder of --config-path is not there or has no train.yaml: leave it out, and add "
@@ -296,22 +326,7 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
     if parent and last not in node and _may_be_left_out(key):
         return f"'{key}' is not written in the yaml chosen: add it with a plus, as +{key}=..."
     known = [str(name) for name in node if str(name) != "hydra"]
-    if not parent and (groups := _groups_with(key, node)):
-        form = " or ".join(f"{group}.{key}" for group in groups)
-        return f"unknown key '{key}': it stands after the name of its group, as {form}."
     return unknown_key(key, last, known)
-
-
-def _groups_with(key: str, defaults: DictConfig) -> list[str]:
-    """Return the groups that have ``key`` among their settings, at least in one of their yamls."""
-    groups = [str(name) for name in defaults if isinstance(defaults[name], DictConfig)]
-    line = re.compile(rf"^{re.escape(key)}:", re.MULTILINE)
-    return [
-        group
-        for group in groups
-        if key in defaults[group]
-        or any(line.search(file.read_text()) for file in sorted((CONF / group).glob("*.yaml")))
-    ]
 
 
 def _may_be_left_out(key: str) -> bool:

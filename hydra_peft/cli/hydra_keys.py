@@ -13,11 +13,11 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_peft.cli.launchers import OTHER_SWEEPER
+from hydra_peft.cli.launchers import OTHER_SWEEPER, OWN_SWEEPER
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.errors import UserError, did_you_mean
 
-_OWN = re.compile(r"[+~]*hydra(?:[./=]|$)")
+_OWN = re.compile(r"[+~]*(?:hydra(?:[./=]|$)|sweeper=)")
 #: our own group of settings, with a value that is no mapping: a name, or several
 _LAUNCHER = re.compile(r"[+]*launcher=(?![{$])(?:(?!null$)(\w+)|.*)", re.DOTALL)
 _SWEPT = "hydra.sweeper.params."
@@ -63,12 +63,13 @@ def _wrong(override: Override, word: str) -> str | None:
     key = override.key_or_group
     if override.is_delete():
         return "Hydra needs its own settings, none can be taken away"
+    if key in ("hydra/sweeper", "sweeper") and override.value() != OWN_SWEEPER:
+        return OTHER_SWEEPER.removesuffix(".")
     if override.is_sweep_override():
         return _several(key, word.partition("=")[2], word)
     value = override.value()
     if key == "hydra" or "/" in key:
-        named = isinstance(value, str | list)
-        return None if named else "the name of an option is needed, as in hydra/launcher=local"
+        return _wrong_option(override)
     if key == "hydra.sweeper._target_":
         return OTHER_SWEEPER.removesuffix(".")
     if key == "hydra.searchpath" and isinstance(value, list):
@@ -77,7 +78,21 @@ def _wrong(override: Override, word: str) -> str | None:
         return unknown
     known = _settings_of(key)
     if known is not None and not isinstance(value, dict):
-        return f"{key} is a group of settings{known}, not one value"
+        if key == "hydra.sweeper" and isinstance(value, str):
+            return OTHER_SWEEPER.removesuffix(".")
+        chosen = key == "hydra.launcher" and isinstance(value, str)
+        form = f": an option is chosen as hydra/launcher={value}" if chosen else ""
+        return f"{key} is a group of settings{known}, not one value{form}"
+    return None
+
+
+def _wrong_option(override: Override) -> str | None:
+    """Return what is wrong with the choice of an option of a group of Hydra's."""
+    group, value = override.key_or_group, override.value()
+    if not isinstance(value, str | list):
+        return "the name of an option is needed, as in hydra/launcher=local"
+    if isinstance(value, str) and (override.is_add() or override.is_force_add()):
+        return f"Hydra has an option of {group}: choose another without a plus, as {group}={value}"
     return None
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from hydra_peft.config.schema import RunConfig
     from hydra_peft.sweeps.plan import PlannedJob
 
+#: the option of hydra/sweeper that plans jobs
+OWN_SWEEPER = "hydra_peft"
 #: why no other: it would do without the plan, and see the scores of test sets
 OTHER_SWEEPER = (
     "a hydra/sweeper other than hydra_peft neither plans jobs nor skips done ones, and may choose "

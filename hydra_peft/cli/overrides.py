@@ -98,6 +98,7 @@ def check_choices(words: Iterable[str]) -> None:
             themselves, or over trackers, or a key that is longer than any.
     """
     parser = OverridesParser.create()
+    presets: list[str] = []
     for word in words:
         try:
             override = parser.parse_override(word)
@@ -115,41 +116,45 @@ def check_choices(words: Iterable[str]) -> None:
             continue
         _check_needed(word, override)
         listed = next((value for value in _values(override) if isinstance(value, list)), None)
-        if group == "experiment" and (listed is not None or override.is_sweep_override()):
-            raise UserError(
-                f"'{word}' names several presets, and each is a sweep of its own: give each a "
-                "command."
-            )
-        if group == SEVERAL:
-            if override.is_sweep_override():
-                lists = (one if isinstance(one, list) else [one] for one in _values(override))
-                options = ",".join(dict.fromkeys(str(name) for one in lists for name in one))
+        if group == "experiment" and not override.is_delete():
+            presets.append(word)
+            several = listed is not None or override.is_sweep_override()
+            if several or len(presets) > 1:
                 raise UserError(
-                    f"'{word}' names several trackers as jobs of a sweep, and they change no run: "
-                    f"for runs with each of them, type {group}=[{options}]."
+                    f"'{' '.join(presets)}' names several presets, and each is a sweep of its own: "
+                    "give each a command."
                 )
-            continue
-        if listed is not None:
-            parts = (one if isinstance(one, list) else [one] for one in _values(override))
-            options = ",".join(str(name) for one in parts for name in one)
-            one = "," not in options
-            form = f"{group}={options}"
-            advice = f"type {form}" if one else f"for one run with each, type -m {form}"
-            what = "is a list" if one else "names several options"
+        if group == SEVERAL and override.is_sweep_override():
+            options = ",".join(dict.fromkeys(_options(override)))
             raise UserError(
-                f"'{word}' {what} where one is needed: "
-                f"{'choose one' if group.startswith('hydra/') else advice}."
+                f"'{word}' names several trackers as jobs of a sweep, and they change no run: "
+                f"for runs with each of them, type {group}=[{options}]."
             )
+        if listed is not None and group != SEVERAL:
+            raise UserError(_one_needed(word, group, _options(override)))
+
+
+def _one_needed(word: str, group: str, options: list[str]) -> str:
+    """Return the sentence on a list of ``options``, where ``group`` has one a run."""
+    form = f"{group}={','.join(options) or '<name>'}"
+    if len(options) < 2:
+        return f"'{word}' is a list where one is needed: type {form}."
+    of_hydra = group.startswith("hydra/")
+    advice = "choose one" if of_hydra else f"for one run with each, type -m {form}"
+    return f"'{word}' names several options where one is needed: {advice}."
 
 
 def _check_needed(word: str, override: Override) -> None:
-    """Check that a group that every run has is neither taken away nor added."""
+    """Check that a group that every run has is neither taken away nor added; trackers may be taken
+    away."""
     group = override.key_or_group
-    signed = override.is_delete() or override.is_add() or override.is_force_add()
-    if signed and override.package is None and group in _GROUPS:
+    added = override.is_add() or override.is_force_add()
+    needed = group in _GROUPS and override.is_delete()
+    if (needed or (added and group in (*_GROUPS, SEVERAL))) and override.package is None:
         option = word.partition("=")[2]
         chosen = f"{group}={'<name>' if override.is_delete() or not option else option}"
-        raise UserError(f"'{word}': every run has one option of {group}; choose it as {chosen}.")
+        many = "options" if group == SEVERAL else "one option"
+        raise UserError(f"'{word}': every run has {many} of {group}; choose it as {chosen}.")
 
 
 def _holds_sweep(value: object, *, within: bool = False) -> bool:
@@ -158,6 +163,12 @@ def _holds_sweep(value: object, *, within: bool = False) -> bool:
         inside = value.values() if isinstance(value, dict) else value
         return any(_holds_sweep(one, within=True) for one in inside)
     return within and isinstance(value, Sweep)
+
+
+def _options(override: Override) -> list[str]:
+    """Return the names of options that ``override`` gives its group."""
+    parts = (one if isinstance(one, list) else [one] for one in _values(override))
+    return [str(name) for one in parts for name in one]
 
 
 def _values(override: Override) -> list[object]:

@@ -28,7 +28,7 @@ from hydra_peft.cli.clusters import (
     typed_words,
 )
 from hydra_peft.cli.guard import Stopped, complain
-from hydra_peft.cli.launchers import OTHER_SWEEPER
+from hydra_peft.cli.launchers import OTHER_SWEEPER, OWN_SWEEPER
 from hydra_peft.cli.plugins import MODULE, plug_in
 from hydra_peft.config.composed_values import resolved_section, section_of
 from hydra_peft.config.schema import PathsConfig, RunConfig
@@ -374,6 +374,6 @@ def register_sweeper() -> None:
     # A class path in code, not in a yaml: files name nothing that is instantiated.
     ConfigStore.instance().store(
         group="hydra/sweeper",
-        name="hydra_peft",
+        name=OWN_SWEEPER,
         node={"_target_": plug_in(Sweeps), "params": {}, "max_batch_size": None, "beside": []},
     )

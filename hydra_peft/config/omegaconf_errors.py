@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from enum import Enum
+from typing import Any
 
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import ListConfig, Node
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
+from hydra_peft.checkout import conf_roots
 from hydra_peft.config.interpolations import ROLE, no_split, unresolved
-from hydra_peft.config.shapes import SINGLE
+from hydra_peft.config.plain import types
+from hydra_peft.config.shapes import SINGLE, shown
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import shortened
 
 #: what OmegaConf calls its types
 _HINTS = {kind.__name__: words for kind, words in SINGLE.items()} | {"NoneType": "null"}
-_KINDS = {"Integer": SINGLE[int], "Float": SINGLE[float], "Boolean": SINGLE[bool]}
 
 
 def as_sentence(error: OmegaConfBaseException, key: str) -> str:
@@ -29,10 +34,8 @@ def as_sentence(error: OmegaConfBaseException, key: str) -> str:
         return no_split(str(error.full_key or key), role[1])
     if nowhere := unresolved(error, key):
         return nowhere
-    wrong = re.fullmatch(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", reason)
-    if wrong and wrong[2] in _KINDS:
-        value = shortened(wrong[1], 100)
-        return f"{key}={value} is not allowed: it must be {_KINDS[wrong[2]]}."
+    if wrong := wrong_value(error, key):
+        return wrong
     union = re.fullmatch(r"Value '(.*?)'(?: of type '\w+')? is inc.* with .*Union\[(.*)\]'", reason)
     if union:
         kinds = [_HINTS.get(kind.strip(), kind.strip()) for kind in union[2].split(",")]
@@ -41,8 +44,46 @@ def as_sentence(error: OmegaConfBaseException, key: str) -> str:
     return f"{key}: {reason}."
 
 
+def wrong_value(error: Exception, key: str) -> str | None:
+    """Return the sentence on a value of another type than ``key`` has, None if that is not it."""
+    node = error.child_node if isinstance(error, ValidationError) else None
+    if not isinstance(node, Node):
+        return None
+    kind: Any = node._metadata.ref_type
+    if isinstance(node, ListConfig):
+        expected = "a list"
+    elif isinstance(kind, type) and issubclass(kind, Enum):
+        expected = f"one of {', '.join(kind.__members__)}"
+    elif kind in SINGLE:
+        expected = SINGLE[kind]
+    else:
+        return None
+    return f"{key}={shown(error.value)} is not allowed: it must be {expected}."
+
+
+def groups_with(key: str) -> list[str]:
+    """Return the groups that have ``key``, no key by itself, at least in one of their yamls."""
+    if key == "name" or key in types():  # names are what tables know an option by: not to be given
+        return []
+    line = re.compile(rf"^{re.escape(key)}:", re.MULTILINE)
+    return [
+        group
+        for group, kind in types().items()
+        if dataclasses.is_dataclass(kind)
+        and (
+            key in {field.name for field in dataclasses.fields(kind)}
+            or any(
+                line.search(file.read_text(encoding="utf-8", errors="replace"))
+                for root in conf_roots()
+                for file in sorted((root / group).rglob("*.yaml"))
+            )
+        )
+    ]
+
+
 def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
-    """Return the sentence on an unknown key.
+    """Return the sentence on an unknown key, which may be that of a group that was left out, or of
+    another one.
 
     Args:
         full: the key with its groups.
@@ -50,6 +91,15 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
         known: keys in its place.
         of: whose keys these are, such as ``" of method 'lora'"``.
     """
+    group, _, name = full.rpartition(".")
+    others = groups_with(name) if group in ("", *types()) else []
+    meant = [f"{one}.{name}" for one in others if one != group]
+    if meant and not group:
+        form = " or ".join(meant)
+        return f"unknown key '{full}': it stands after the name of its group, as {form}."
+    if meant:
+        form = "' or '".join(meant)
+        return f"unknown key '{full}'{of} (did you mean '{form}'?); known here: {', '.join(known)}."
     if not known:
         return f"unknown key '{full}'{of}: {full.rpartition('.')[0]} has no options."
     return f"unknown key '{full}'{of}{did_you_mean(last, known)}; known here: {', '.join(known)}."

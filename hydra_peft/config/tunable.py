@@ -113,6 +113,14 @@ def _leaves(grid: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield key, value
 
 
+def may_be_tuned(key: str) -> bool:
+    """Whether tuning may choose ``key``, as far as its name says."""
+    group, _, name = key.partition(".")
+    allowed = _GROUPS.get(group, ())
+    science = name not in ("name", *NOT_SCIENCE.get(group, ()))
+    return bool(name) and (science if allowed is None else name in allowed)
+
+
 def owner(key: str, classes: Mapping[str, type]) -> tuple[type, str]:
     """Return the class that has the option ``key`` of a grid, and the option's name there.
 

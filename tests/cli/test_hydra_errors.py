@@ -99,6 +99,27 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
         (["hydra.sweeper.params={seed:1}"], "values to sweep over are given as -m seed=0,1"),
         (["hydra.sweeper.prams.seed=1"], "there is no key 'hydra.sweeper.prams.seed': see "),
         (["hydra/launcher=locl"], "unknown hydra/launcher 'locl' (did you mean 'local'?): choose"),
+        (["optimizer.lr=interval(0,1)"],
+         "needs: give them with -m, as 0,1,2, range(0,3) or choice(0,1), or let protocol.tune=true "
+         "protocol.search=optuna draw them from between protocol.grid.optimizer.lr=[a,b]."),
+        (["seed=interval(0,1)"], "give them with -m, as 0,1,2, range(0,3) or choice(0,1)."),
+        (["seed=range(3,1)"], "'seed=range(3,1)' gives no job: its range is empty."),
+        (["seed=range(1,2,0)"], "has more than 100,000 values, or no end at all."),
+        (["lr=0.1,0.2"], "unknown key 'lr': it stands after the name of its group, as optim"),
+        (["~lr"], "it stands after the name of its group, as optimizer.lr."),
+        (["name=x"], "unknown key 'name' (did you mean '"),
+        (["method.lr=1"], "unknown key 'method.lr' (did you mean 'optimizer.lr'?); known"),
+        (["optimizer.scale=1"], "(did you mean 'method.scale' or 'head.scale'?)"),
+        (["+seed=3"], "seed has a value, which is changed without a plus: type seed=3."),
+        (["+seed=3", "seed=4"], "seed is given twice, as '+seed=3' and as 'seed=4': leave one of"),
+        (["+hydra/job_logging=none"], "hydra/job_logging is chosen more than once"),
+        (["hydra/job_logging=zq"], "there is no config 'hydra/job_logging/zq': see"),
+        (["hydra/sweeper=optuna"], "a hydra/sweeper other than hydra_peft neither plans jobs nor"),
+        (["hydra.sweep.dir=null"], "hydra.sweep.dir=null is not allowed: it must be a text, or be"),
+        (["hydra.job.name=[a]"], "hydra.job.name=['a'] is not allowed: it must be a text, or be "),
+        (["hydra.job.num=x"], "hydra.job.num=x is not allowed: it must be a whole number, or be"),
+        (["hydra.mode=zq"], "hydra.mode=zq is not allowed: it must be one of RUN, MULTIRUN, or be"),
+        (["hydra.searchpath=null"], "=null is not allowed: it must be a list, or be left out."),
         (["hydra.job.chdri=1"], "Hydra has no key 'hydra.job.chdri' (did you mean 'chdir'?)"),
     ],
 )  # fmt: skip
@@ -117,11 +138,13 @@ def test_each_mistake_is_told_as_what_to_do(words: list[str], message: str) -> N
         ("hydra/launcher=[basic,local]", "where one is needed: choose one."),
         ("+experiment=[demo,mini]", "each is a sweep of its own"),
         ("+experiment=demo,mini", "each is a sweep of its own"),
+        ("+experiment=demo +experiment=mini", "its own: give each a command."),
+        ("+experiment=mini experiment=mini", "'+experiment=mini experiment=mini' names several"),
     ],
 )
 def test_a_group_has_one_option(word: str, message: str) -> None:
     with pytest.raises(UserError, match="names several") as caught:
-        check_choices(["seed=1", word])
+        check_choices(["seed=1", *word.split()])
     assert message in str(caught.value)
 
 

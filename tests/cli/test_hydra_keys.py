@@ -27,6 +27,14 @@ from hydra_peft.errors import UserError
         ("hydra.job=3", r"hydra.job is a group of settings \(name, chdir"),
         ("hydra.sweeper=3", r"hydra.sweeper is a group of settings, not one value"),
         ("hydra.job.env_set=3", r"hydra.job.env_set is a group of settings, not"),
+        ("+hydra/sweeper=basic", r"a hydra/sweeper other than hydra_peft neither plans"),
+        ("hydra/sweeper=[basic]", r"leave hydra/sweeper out \(protocol.tune=true protocol.search"),
+        ("hydra/sweeper=optuna,basic", r"a hydra/sweeper other than"),
+        ("hydra/sweeper=null", r"a hydra/sweeper other than"),
+        ("hydra.sweeper=optuna", r"a hydra/sweeper other than"),
+        ("sweeper=optuna", r"a hydra/sweeper other than"),
+        ("+hydra/launcher=packed", r"another without a plus, as hydra/launcher=packed\.$"),
+        ("hydra.launcher=packed", r"value: an option is chosen as hydra/launcher=packed\.$"),
         ("hydra.searchpath=[file:///nowhere]", r"there is no folder /nowhere"),
     ],
 )
@@ -44,6 +52,7 @@ def test_a_key_that_hydra_has_not_is_one_sentence(word: str, message: str) -> No
         "+hydra.sweeper.params.seed='1,2'",
         "hydra.run.dir='a,b'",
         "hydra/launcher=local",
+        "hydra/sweeper=hydra_peft",
         "hydra.searchpath=[file:///tmp,pkg://any]",
         "+hydra.job_logging.any.other=1",
         "hydra.zq=1",  # Hydra says itself that it is not there
