@@ -72,6 +72,17 @@ def quoted(value: object, as_text: Callable[[Any], str] = repr) -> str:
         return "<thousands of digits>"
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return ``count`` with its noun, and its verb if it has one: ``1 run``, ``3 images are``.
+
+    Args:
+        count: of things.
+        one: the words for a single one.
+        several: those for any other number; empty where an s is all that is added.
+    """
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 def size_in_words(count: int) -> str:
     """Return ``count`` bytes in words, as in ``100 KiB`` or ``3.2 GiB``."""
     size, unit = float(count), 0

@@ -1,4 +1,4 @@
-"""Links that lead nowhere are told as what they are."""
+"""Links that lead nowhere, and files where folders are meant, are told as what they are."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def links(tmp_path: Path) -> Path:
     (tmp_path / "self").symlink_to("self")
     (tmp_path / "dead").symlink_to(tmp_path / "purged")
     (tmp_path / "fine").symlink_to(tmp_path)
+    (tmp_path / "file").touch()
     return tmp_path
 
 
@@ -32,6 +33,8 @@ def links(tmp_path: Path) -> Path:
         ("dead", "is a link to {0}/purged, which is not there"),
         ("dead/x", "is below {0}/dead, a link to {0}/purged, which is not there"),
         ("fine/x", "is no folder"),
+        ("file", "is a file"),
+        ("fine/file/x/y", "is below {0}/fine/file, a file"),
     ],
 )
 def test_what_is_in_the_way(links: Path, path: str, said: str) -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hydra_peft.plain_text import csv_text, in_short, rounded, shortened_apart
+from hydra_peft.plain_text import counted, csv_text, in_short, rounded, shortened_apart
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,11 @@ def test_zero_has_no_sign(value: float, decimals: int, text: str, signed: str) -
 )
 def test_no_cell_of_csv_is_a_formula_but_numbers_stay(text: str, cell: str) -> None:
     assert csv_text(text) == cell
+
+
+def test_a_count_has_its_noun_in_the_right_number() -> None:
+    assert [counted(n, "run") for n in (0, 1, 1200)] == ["0 runs", "1 run", "1,200 runs"]
+    assert [counted(n, "image is", "images are") for n in (1, 2)] == ["1 image is", "2 images are"]
 
 
 def test_names_that_begin_alike_are_told_apart_where_they_are_shortened() -> None:

@@ -19,7 +19,7 @@ from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.adapters.patterns import matches
 from hydra_peft.errors import UserError
 from hydra_peft.hub import local_folder
-from hydra_peft.plain_text import quoted
+from hydra_peft.plain_text import counted, quoted
 from hydra_peft.tensor_files import read_tensors_and_metadata
 from hydra_peft.tensor_values import check_weight
 
@@ -84,9 +84,9 @@ def take_peft(model: nn.Module, folder: Path) -> None:
     if set(layers) != set(done.layers):
         other = sorted(set(layers) ^ set(done.layers))[0]
         raise UserError(
-            f"the LoRA in {folder} is on {len(layers)} layers, and this model has adapters on "
-            f"{len(done.layers)}, or on others ('{other}'): set method.targets to its layers, "
-            f"[{','.join(_endings(layers))}]."
+            f"the LoRA in {folder} is on {counted(len(layers), 'layer')}, and this model "
+            f"has adapters on {len(done.layers)}, or on others ('{other}'): set method.targets to "
+            f"its layers, [{','.join(_endings(layers))}]."
         )
     for name, parts in layers.items():
         _check_layer(model, name, parts, options["rank"], options["bias"], path)

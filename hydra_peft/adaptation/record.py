@@ -9,6 +9,7 @@ from torch import nn
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
+from hydra_peft.plain_text import counted
 
 _ATTRIBUTE = "_hydra_peft_adaptation"
 
@@ -46,7 +47,9 @@ class Adaptation:
     def __str__(self) -> str:
         head = ", ".join(self.head) or "none"
         where = ", ".join(self.layers) or "no layer"
-        return f"{self.method.label} on {len(self.layers)} layers ({where}); head: {head}"
+        return (
+            f"{self.method.label} on {counted(len(self.layers), 'layer')} ({where}); head: {head}"
+        )
 
 
 def find_adaptation(model: nn.Module) -> Adaptation | None:

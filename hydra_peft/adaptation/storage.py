@@ -36,7 +36,7 @@ from hydra_peft.hub import local_folder
 from hydra_peft.links import missing
 from hydra_peft.methods import build_method, is_own
 from hydra_peft.methods._base import Method
-from hydra_peft.plain_text import quoted
+from hydra_peft.plain_text import counted, quoted
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 from hydra_peft.tensor_values import check_weight
 
@@ -185,9 +185,9 @@ def take_adapter(model: nn.Module, folder: Path) -> None:
     tensors, _ = read_tensors_and_metadata(folder / TENSORS)
     if list(done.layers) != config["layers"]:
         raise UserError(
-            f"the adapter in {folder} is on {len(config['layers'])} layers, and that of this model "
-            f"on {len(done.layers)}{_unlike(done.layers, config['layers'])}: start from one with "
-            "the same targets."
+            f"the adapter in {folder} is on {counted(len(config['layers']), 'layer')}, and "
+            f"that of this model on {len(done.layers)}{_unlike(done.layers, config['layers'])}: "
+            "start from one with the same targets."
         )
     own = {
         name: tensor

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from hydra_peft.backbones import models
+from hydra_peft.backbones.arguments import check_number
 from hydra_peft.backbones.image_sizes import ImageSize, check_multiple
 from hydra_peft.backbones.projection import keep_projection
 from hydra_peft.backbones.vit_mini import EMBEDDED
@@ -213,8 +214,11 @@ def _check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
                 f"model.arguments.{key}={value} is not allowed: it must be true or false."
             )
         number = isinstance(usual, int | float) and not isinstance(usual, bool)
+        if number:
+            whole = parameters[key].annotation in (int, "int")
+            check_number(key, value, whole=whole, listed=key.endswith("_size"))
         for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, int | float) and (number or not isinstance(item, bool)):
+            if isinstance(item, int | float) and not isinstance(item, bool):
                 check_limit(_ARGUMENTS.get(key, _ANY_ARGUMENT), item, f"model.arguments.{key}")
 
 

@@ -19,6 +19,8 @@ _KEYS = {
     "device": "device",
     "dtype": "precision",
 }
+#: what is a number, or a list of them, in each model of timm's that has it; rates are too
+_NUMBERS = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "reg_tokens")
 
 
 def check_arguments(
@@ -38,9 +40,33 @@ def check_arguments(
             raise UserError(f"{said} that is set by {_KEYS[name]}, so give it there.")
         if name == "in_chans":
             raise UserError(f"{said} images have three channels for every model, so leave it out.")
+        if name in _NUMBERS or name.endswith("_rate"):
+            check_number(name, value)
         # A model of the meta device, on which fits are tried, takes any number of them.
         if name.endswith("_size") and isinstance(value, list) and len(value) != 2:
             raise UserError(f"{said} a size is one number, or two for height and width.")
     own = own_size(architecture)
     if "patch_size" in arguments and image_size is None and own is not None:
         check_image_size(own, architecture, arguments)
+
+
+def check_number(name: str, value: Any, *, whole: bool = False, listed: bool = True) -> None:
+    """Check that an argument is a number.
+
+    Args:
+        name: of the argument.
+        value: given for it.
+        whole: whether it has to be a whole one.
+        listed: whether it may be a list of numbers.
+
+    Raises:
+        UserError: it is none.
+    """
+    items = value if listed and isinstance(value, list) else [value]
+    kinds = int if whole else int | float
+    if not items or not all(isinstance(i, kinds) and not isinstance(i, bool) for i in items):
+        shown = "null" if value is None else quoted(value, str)
+        raise UserError(
+            f"model.arguments.{name}={shown} is not allowed: it must be "
+            f"{'a whole number' if whole else 'a number'}; leave it out for the model's own."
+        )

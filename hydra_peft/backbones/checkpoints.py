@@ -19,7 +19,7 @@ from hydra_peft.backbones.torch_files import first_line, read_torch_file
 from hydra_peft.backbones.weight_files import check_suffix
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path
-from hydra_peft.plain_text import shortened
+from hydra_peft.plain_text import counted, shortened
 from hydra_peft.tensor_files import read_headers, read_tensors
 from hydra_peft.tensor_values import FLOATS, check_finite, wrong_dtype
 
@@ -159,8 +159,8 @@ def fitting_state(
             raise wrong_dtype(where, state[name].dtype)
     if missing or unexpected:
         raise Misfit(
-            f"{path} does not fit this model: it lacks {len(missing)} tensors {_few(missing)} and "
-            f"has {len(unexpected)} unknown ones {_few(unexpected)}."
+            f"{path} does not fit this model: it lacks {counted(len(missing), 'tensor')} "
+            f"{_few(missing)} and has {len(unexpected)} unknown ones {_few(unexpected)}."
         )
     for name, tensor in fitting.items():
         if tensor.shape != own[name].shape:

@@ -19,7 +19,7 @@ from hydra_peft.cli.text_rows import TextRows, read_rows
 from hydra_peft.data.file_walks import matching, walked
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
-from hydra_peft.plain_text import csv_text, in_one_line, in_short
+from hydra_peft.plain_text import counted, csv_text, in_one_line, in_short
 from hydra_peft.runs.folder import check_run_folder
 from hydra_peft.runs.record import read_record
 from hydra_peft.runs.recorded import look_at_run
@@ -100,19 +100,19 @@ def _main() -> int:
         checkpoint=arguments.checkpoint or None,
     )
     if rows is None:
-        first, said, of = ["image"], _seen(run, files), "images"
+        first, said, of = ["image"], _seen(run, files), "image"
     else:
-        first, said, of = ["row", *rows.columns], _read(run, rows), "texts"
+        first, said, of = ["row", *rows.columns], _read(run, rows), "text"
     for one in said:
         if isinstance(one, str):
             complain(one)
     read = [one for one in said if not isinstance(one, str)]
     if not read:
-        raise UserError(f"none of {len(said)} {of} could be read: nothing was written.")
+        raise UserError(f"none of {counted(len(said), of)} could be read: nothing was written.")
     atomic_write(output, _table(run, first, read).encode())
     left_out = len(said) - len(read)
     missing = f", {left_out} could not be read" if left_out else ""
-    print(in_short(f"written: {output} ({len(read)} of {len(said)} {of}{missing})"))
+    print(in_short(f"written: {output} ({len(read)} of {counted(len(said), of)}{missing})"))
     return 1 if left_out else 0
 
 

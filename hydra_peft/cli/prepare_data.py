@@ -20,6 +20,7 @@ from hydra_peft.config.benchmarks import all_benchmarks
 from hydra_peft.data.prompts import find_prompts
 from hydra_peft.disk_errors import check_writable, remedy
 from hydra_peft.errors import UserError, check_one_of, did_you_mean
+from hydra_peft.links import missing
 from hydra_peft.listed import listed
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def _prepare(benchmark: str, arguments: Arguments) -> int:
     source = Path(arguments.source).expanduser()
     if not arguments.download and not source.is_dir():
         raise UserError(
-            f"source={source} is not a folder: put the original files there, or add download=true."
+            f"source={missing(source, 'is not a folder')}: put the original files there, or add "
+            "download=true."
         )
     order = Order(
         benchmark=benchmark,

@@ -10,6 +10,7 @@ from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.output_files import check_output
 from hydra_peft.data.sources.mini_glue import FOLDER
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import counted
 
 NAME = "mini_glue"
 
@@ -50,6 +51,6 @@ def prepare_texts(words: Sequence[str]) -> int:
     check_output(out / LICENCE, "out", inputs=[source])
     synsets = read_synsets(source)
     for file, count in make(synsets, read_licence(source), out).items():
-        print(f"{file}.tsv: {count:,} examples")
+        print(f"{file}.tsv: {counted(count, 'example')}")
     print(f"written: {out}")
     return 0

@@ -35,6 +35,7 @@ from hydra_peft.config.schema import PathsConfig, RunConfig
 from hydra_peft.config.typed import typed
 from hydra_peft.errors import UserError
 from hydra_peft.files import atomic_write
+from hydra_peft.plain_text import counted
 from hydra_peft.sweeps.job import Job, JobEnd
 
 if TYPE_CHECKING:
@@ -244,9 +245,8 @@ class Sweeps(Sweeper):
                     print(line, flush=True)
                     unknown_in = None  # said once: status.py says it from then on
         if left_over := len(to_start) - len(ends):
-            complain(
-                f"stopped at the first failure (sweep.fail_fast=true), {left_over} jobs are left."
-            )
+            waiting = counted(left_over, "job is", "jobs are")
+            complain(f"stopped at the first failure (sweep.fail_fast=true), {waiting} left.")
         return ends
 
     def _ends(
@@ -330,8 +330,7 @@ def refuse(broken: Sequence[PlannedJob | Composition]) -> None:
     if not broken:
         return
     others = len(broken) - 1
-    noun = "other" if others == 1 else "others"
-    more = f", and {others} {noun} that sweep.dry_run=true lists" if others else ""
+    more = f", and {counted(others, 'other')} that sweep.dry_run=true lists" if others else ""
     raise UserError(f"job '{broken[0].job.name}'{more}: {broken[0].reason}")
 
 

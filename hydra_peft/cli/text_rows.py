@@ -11,7 +11,7 @@ from hydra_peft.data.sources import text_columns
 from hydra_peft.data.text_tables import read_columns
 from hydra_peft.errors import UserError
 from hydra_peft.listed import listed
-from hydra_peft.plain_text import quoted
+from hydra_peft.plain_text import counted, quoted
 
 #: texts of an example
 _MOST = 2
@@ -49,8 +49,8 @@ def read_rows(config: RunConfig, file: str, columns: str) -> TextRows:
     if len(names) > _MOST or len(names) != len(own or names):
         task = f"{len(own)} of them ({', '.join(own)})" if own else "of them as it was trained on"
         raise UserError(
-            f"columns={columns} names {len(names)} columns of texts, and this run reads {task}: "
-            "name so many, with a comma between."
+            f"columns={columns} names {counted(len(names), 'column')} of texts, and this run "
+            f"reads {task}: name so many, with a comma between."
         )
     try:
         found = read_columns(path, names)

@@ -19,6 +19,7 @@ from hydra_peft.plain_text import shortened
 
 #: what OmegaConf calls its types
 _HINTS = {kind.__name__: words for kind, words in SINGLE.items()} | {"NoneType": "null"}
+_KINDS = {"Integer": SINGLE[int], "Float": SINGLE[float], "Boolean": SINGLE[bool]}
 
 
 def as_sentence(error: OmegaConfBaseException, key: str) -> str:
@@ -34,8 +35,11 @@ def as_sentence(error: OmegaConfBaseException, key: str) -> str:
         return no_split(str(error.full_key or key), role[1])
     if nowhere := unresolved(error, key):
         return nowhere
-    if wrong := wrong_value(error, key):
-        return wrong
+    if single := wrong_value(error, key):
+        return single
+    wrong = re.fullmatch(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", reason)
+    if wrong and wrong[2] in _KINDS:  # of a list's item
+        return f"{key}={shortened(wrong[1], 100)} is not allowed: it must be {_KINDS[wrong[2]]}."
     union = re.fullmatch(r"Value '(.*?)'(?: of type '\w+')? is inc.* with .*Union\[(.*)\]'", reason)
     if union:
         kinds = [_HINTS.get(kind.strip(), kind.strip()) for kind in union[2].split(",")]
@@ -46,8 +50,7 @@ def as_sentence(error: OmegaConfBaseException, key: str) -> str:
 
 def wrong_value(error: Exception, key: str) -> str | None:
     """Return the sentence on a value of another type than ``key`` has, None if that is not it."""
-    node = error.child_node if isinstance(error, ValidationError) else None
-    if not isinstance(node, Node):
+    if not isinstance(error, ValidationError) or not isinstance(node := error.child_node, Node):
         return None
     kind: Any = node._metadata.ref_type
     if isinstance(node, ListConfig):

@@ -29,6 +29,7 @@ from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import counted
 
 
 @dataclass
@@ -121,10 +122,13 @@ def check_prepared(
         if name in (roles.train, roles.test):  # 200 images cannot hold 397 classes
             absent = request.classes - len(report.splits[name].labels)
             if absent:
-                sentence = f"{absent} of {request.classes} classes have no image in {name}."
+                have = "has" if absent == 1 else "have"
+                sentence = f"{absent} of {request.classes} classes {have} no image in {name}."
                 report.notes.append(sentence)
         if len(splits[name]) != sizes[name]:
-            sentence = f"{name} lists {len(splits[name])} images, expected {sizes[name]}."
+            sentence = (
+                f"{name} lists {counted(len(splits[name]), 'image')}, expected {sizes[name]}."
+            )
             (report.notes if allow_partial else report.problems).append(sentence)
     hashes = _hashes(splits, report)
     _compare_splits(hashes, roles, report)
@@ -153,7 +157,8 @@ def _hashes(splits: Mapping[str, Split], report: TaskReport) -> dict[str, list[b
         found = _unusable(images)
         if found:
             first = next(iter(found.values()))
-            report.problems.append(f"{len(found)} images of {name} cannot be used: {first}")
+            images_of = counted(len(found), "image")
+            report.problems.append(f"{images_of} of {name} cannot be used: {first}")
             report.splits[name].unreadable += found.values()
             continue
         hashes[name] = rows(images.hashes)
@@ -207,11 +212,14 @@ def _compare_labels(
             contents[name] = list(zip(hashes[name], labels_of(split), strict=True))
     if count := relabelled(contents, roles):
         parts = " and ".join(roles.parts() or ())
-        report.problems.append(f"{count} images of {parts} have another label in {roles.train}.")
+        said = counted(count, f"image of {parts} has", f"images of {parts} have")
+        report.problems.append(f"{said} another label in {roles.train}.")
     if twice := with_two_labels(files):
-        report.problems.append(f"{len(twice)} files are listed with two labels: {twice[0]} ...")
+        said = counted(len(twice), "file is", "files are")
+        report.problems.append(f"{said} listed with two labels: {twice[0]} ...")
     elif same := with_two_labels(contents):
-        report.notes.append(f"{len(same)} images are there twice with different labels.")
+        said = counted(len(same), "image is", "images are")
+        report.notes.append(f"{said} there twice with different labels.")
 
 
 def _compare_with_manifest(
@@ -262,4 +270,5 @@ def _decode(name: str, split: Split, hashes: Sequence[bytes] | None, report: Tas
         remember(images.decodable, [hashes[row] for row in present if not said[row]])
     report.splits[name].unreadable += found
     if found:
-        report.problems.append(f"{len(found)} images of {name} are unreadable: {found[0]}")
+        count = counted(len(found), f"image of {name} is", f"images of {name} are")
+        report.problems.append(f"{count} unreadable: {found[0]}")

@@ -21,6 +21,7 @@ from hydra_peft.data.tables_package import loading, tables_package
 from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import open_regular
 from hydra_peft.finite import decimal_number, whole_number
+from hydra_peft.links import in_the_way
 from hydra_peft.optional import optional_package
 from hydra_peft.plain_text import quoted
 
@@ -127,8 +128,10 @@ def read_table(root: Path, name: str, split: str, *, hub: bool, texts: bool = Tr
     elif hub:
         table, place = _hub(name, split, task), f"{REPOSITORY} {name} {split}"
     else:
+        way = in_the_way(root)
+        said = f": {way}" if way else f" has no {split} in {root}"
         raise UserError(
-            f"dataset glue/{name} has no {split} in {root}: put the hub's files ({REPOSITORY}) "
+            f"dataset glue/{name}{said}: put the hub's files ({REPOSITORY}) "
             f"there as {name}/{split}-00000-of-00001.parquet, or the original folder or zip file "
             f"{task.original}; or set data.hub=true."
         )

@@ -20,6 +20,7 @@ from hydra_peft.data.overlap import overlaps, rows
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.data.task_data import TaskData
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import counted
 
 
 @dataclass
@@ -120,8 +121,8 @@ def _read(data: TaskData, found: Inspection) -> None:
     if sizes:
         found.widths, found.heights = (_spread([size[axis] for size in sizes]) for axis in (0, 1))
     if found.unreadable:
-        count = len(found.unreadable)
-        found.problems.append(f"{count} images cannot be read: {found.unreadable[0]}")
+        count = counted(len(found.unreadable), "image")
+        found.problems.append(f"{count} cannot be read: {found.unreadable[0]}")
 
 
 def _look(file: Encoded) -> tuple[int, int, str] | str:
@@ -153,12 +154,14 @@ def _compare(data: TaskData, roles: SplitRoles, found: Inspection) -> None:
     found.duplicates = [[f"{split}: {file}" for split, file, _ in copies] for copies in twice]
     if twice:
         beyond = sum(len(copies) - 1 for copies in twice)
+        said = counted(beyond, "image is a copy of another", "images are copies of others")
         one, other = found.duplicates[0][:2]
-        found.notes.append(f"{beyond} images are copies of others, such as {one} and {other}.")
+        found.notes.append(f"{said}, such as {one} and {other}.")
     if differing := [copies for copies in twice if len({label for *_, label in copies}) > 1]:
         (_, one_file, first), (_, other_file, second) = _two_labels(differing[0])
+        said = counted(len(differing), "image is", "images are")
         found.problems.append(
-            f"{len(differing)} images are there with several labels, such as {one_file} as "
+            f"{said} there with several labels, such as {one_file} as "
             f"'{data.classes[first]}' and {other_file} as '{data.classes[second]}'."
         )
 

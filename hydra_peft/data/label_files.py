@@ -19,7 +19,7 @@ from hydra_peft.data.own_data import NO_LABEL, SPLIT_NAMES, OwnData, is_image, l
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.files import no_ordinary_file
 from hydra_peft.links import leads_nowhere
-from hydra_peft.plain_text import quoted, shortened
+from hydra_peft.plain_text import counted, quoted, shortened
 
 LINEAGE = "csv"
 #: what separates columns, in the order in which the first line is searched for it; else white space
@@ -69,7 +69,8 @@ def read_label_file(file: Path, folder: Path, columns: Columns) -> OwnData:
         where = f"{file}, line {number}"
         if len(cells) != len(header):
             raise UserError(
-                f"{where}: {len(cells)} values where the first line names {len(header)} columns."
+                f"{where}: {counted(len(cells), 'value')} where the first line names "
+                f"{counted(len(header), 'column')}."
             )
         path = _path(cells[image], folder, where)
         if seen.setdefault(path, number) != number:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hydra_peft.data.promises import says_more
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -145,7 +146,7 @@ def check_labels(data: TaskData, name: str) -> list[str]:
                     f"has another label: mend the list of {split}."
                 )
         if differing:
-            said = "1 image is" if len(differing) == 1 else f"{len(differing):,} images are"
+            said = counted(len(differing), "image is", "images are")
             found.append(f"{said} in {split} a second time with another label.")
     return found
 

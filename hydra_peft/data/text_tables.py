@@ -17,6 +17,7 @@ from hydra_peft.data.tables_package import loading
 from hydra_peft.errors import UserError
 from hydra_peft.links import missing
 from hydra_peft.optional import optional_package
+from hydra_peft.plain_text import counted
 
 SUFFIXES = (".tsv", ".csv", ".jsonl", ".parquet")
 
@@ -77,8 +78,8 @@ def _delimited(file: Path) -> dict[str, list[Any]]:
         for row in filter(None, rows):  # blank lines are none
             if len(row) != len(header):
                 raise UserError(
-                    f"{file} has {len(row)} columns in line {rows.line_num}, and its first line "
-                    f"names {len(header)}."
+                    f"{file} has {counted(len(row), 'column')} in line {rows.line_num}, and its "
+                    f"first line names {len(header)}."
                 )
             for name, value in zip(header, row, strict=True):
                 columns[name].append(value)

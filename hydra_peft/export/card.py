@@ -12,7 +12,7 @@ import yaml
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.export.exporting import OURS
 from hydra_peft.export.source import Source
-from hydra_peft.plain_text import in_one_line, rounded
+from hydra_peft.plain_text import counted, in_one_line, rounded
 
 #: names of classes that a card spells out
 _SHOWN = 20
@@ -109,7 +109,8 @@ def _input(source: Source, card: ModelCard) -> str:
     if source.classes:
         shown = ", ".join(in_one_line(name) for name in source.classes[:_SHOWN])
         more = f" and {len(source.classes) - _SHOWN} more" * (len(source.classes) > _SHOWN)
-        lines.append(f"Outputs are logits of {len(source.classes)} classes: {shown}{more}.")
+        classes = counted(len(source.classes), "class", "classes")
+        lines.append(f"Outputs are logits of {classes}: {shown}{more}.")
     else:
         lines.append(f"Outputs are {source.stock.outputs} values.")
     return " ".join(lines)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from hydra_peft.checkout import CACHE
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.plain_text import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,8 +128,8 @@ def sample_images(run: RebuiltRun, settings: ImageSettings) -> Sample:
     count = min(settings.images, len(split))
     if count < LEAST_IMAGES:
         raise UserError(
-            f"{run.config.protocol.evaluate_split} of {run.record.task} has {count} images, which "
-            f"are too few: {LEAST_IMAGES} are needed."
+            f"{run.config.protocol.evaluate_split} of {run.record.task} has "
+            f"{counted(count, 'image')}: at least {LEAST_IMAGES} are needed."
         )
     positions = torch.arange(count) * len(split) // count
     taken = [split.take(slice(i, i + 1)) for i in positions.tolist()]

@@ -108,7 +108,8 @@ def _notes(table: pd.DataFrame, classes: pd.DataFrame) -> tuple[str, ...]:
     ]
     absent = int((classes["examples"] == 0).sum())
     if absent:
-        notes.append(f"{absent} of {len(classes)} classes have no example in this split")
+        have = "has" if absent == 1 else "have"
+        notes.append(f"{absent} of {len(classes)} classes {have} no example in this split")
     return tuple(notes)
 
 

@@ -13,6 +13,7 @@ from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, spre
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._sheets import OPTIONS, Selection, Sheet, choose, in_words
 from hydra_peft.figures._style import COLUMN, GREY, PAGE, SMALL, in_lines, legend, picture, room
+from hydra_peft.plain_text import counted
 from hydra_peft.runs.folder import METRICS
 from hydra_peft.runs.history import read_history
 
@@ -84,7 +85,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     }
     caption = _caption(sheet, settings, table)
     if parts := sum(note.startswith(_PART) for note in notes):
-        runs = "1 run" if parts == 1 else f"{parts} runs"
+        runs = counted(parts, "run")
         caption += f" The {METRICS} of {runs} is not whole: drawn is what all seeds have."
     unseen = list(_unseen(table))
     if unseen:
@@ -138,7 +139,7 @@ def _unseen(table: pd.DataFrame) -> Iterator[str]:
         count = int((lines["mean"] <= 0).sum())
         # Where all are so, the axis is a plain one.
         if count and (losses[losses["task"] == task][["mean", "high"]] > 0).any(axis=None):
-            epochs = "1 epoch" if count == 1 else f"{count} epochs"
+            epochs = counted(count, "epoch")
             yield (
                 f"not drawn: the mean loss of {epochs} of {method} on {task} is 0 or below, which "
                 "a logarithmic axis does not show; the CSV has it."

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from hydra_peft.plain_text import counted
 from hydra_peft.report.missing import Beside, Gap
 from hydra_peft.report.run_lines import DIRTY, NO_COMMIT, ON_TEST, RunLine
 from hydra_peft.runs.collection import KILLED
@@ -105,12 +106,8 @@ def _finding(level: str, title: str, meaning: str, items: list[Item]) -> Finding
     return Finding(level, title, meaning, items[:MOST_ITEMS], max(0, len(items) - MOST_ITEMS))
 
 
-def _counted(count: int, one: str, several: str = "") -> str:
-    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
-
-
 def _runs(count: int) -> str:
-    return _counted(count, "run")
+    return counted(count, "run")
 
 
 def _name(line: RunLine) -> str:
@@ -121,7 +118,7 @@ def _name(line: RunLine) -> str:
 def _unreadable(reading: list[str]) -> Finding | None:
     items = [Item(sentence.removeprefix("left out: ")) for sentence in reading]
     they = "it is" if len(items) == 1 else "they are"
-    title = f"{_counted(len(items), 'thing')} could not be read as {they}"
+    title = f"{counted(len(items), 'thing')} could not be read as {they}"
     return _finding(PROBLEM, title, "the rest of the report stands without them.", items)
 
 
@@ -152,7 +149,7 @@ def _gaps(gaps: list[Gap]) -> Finding | None:
 
 def _besides(besides: list[Beside]) -> Finding | None:
     items = [Item(f"{one.where}: {one.text}", command=one.command or "") for one in besides]
-    title = f"{_counted(len(items), 'stray row, task or seed', 'stray rows, tasks or seeds')}"
+    title = f"{counted(len(items), 'stray row, task or seed', 'stray rows, tasks or seeds')}"
     meaning = "too little is shared with the others to compare it; it costs them no mean."
     return _finding(NOTE, title, meaning, items)
 
@@ -182,13 +179,13 @@ def _protocols(lines: list[RunLine]) -> Finding | None:
 
 def _notes(notes: list[str]) -> Finding | None:
     items = [Item(note) for note in dict.fromkeys(notes)]
-    title = f"{_counted(len(items), 'note')} on the tables"
+    title = f"{counted(len(items), 'note')} on the tables"
     return _finding(NOTE, title, "what was kept apart, and what the data says of itself.", items)
 
 
 def _undrawn(undrawn: list[str]) -> Finding | None:
     items = [Item(sentence) for sentence in undrawn]
-    title = f"{_counted(len(items), 'figure')} not drawn"
+    title = f"{counted(len(items), 'figure')} not drawn"
     them = "it" if len(items) == 1 else "them"
     return _finding(NOTE, title, f"these runs do not give what is in {them}.", items)
 

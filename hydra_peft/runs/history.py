@@ -11,7 +11,7 @@ from typing import Any
 from hydra_peft.errors import UserError
 from hydra_peft.files import content_of
 from hydra_peft.finite import decimal_number, whole_number
-from hydra_peft.plain_text import quoted, shortened
+from hydra_peft.plain_text import counted, quoted, shortened
 from hydra_peft.runs.folder import METRICS
 from hydra_peft.runs.record import Record
 
@@ -142,7 +142,8 @@ def _missing(epochs: Mapping[int, tuple[float, float]], record: Record) -> Itera
     there = len(epochs)
     if there < count:
         first = next(epoch for epoch in range(1, count + 1) if epoch not in epochs)
-        yield f"{count - there} of {count} epochs are missing, the first is {first}"
+        absent = counted(count - there, f"of {count} epochs is", f"of {count} epochs are")
+        yield f"{absent} missing, the first is {first}"
     pairs = zip(("a loss", "an accuracy"), epochs.get(count, ()), strict=False)
     for (name, value), key in zip(pairs, ("loss", "accuracy"), strict=False):
         said = record.training.get(key)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from hydra_peft.metrics import score_text
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.plain_text import counted, in_one_line
 from hydra_peft.runs.record import Record, completed_score
 from hydra_peft.sweeps.durations import duration, in_slots
 from hydra_peft.sweeps.estimate import job_times
@@ -87,7 +87,7 @@ def first_line(
     """
     counts = Counter(job.state for job in planned if job.same_as is None)
     to_run = sum(job.starts for job in planned)
-    parts = [_jobs(len(planned)), f"{counts['done']} done", f"{to_run} to run"]
+    parts = [counted(len(planned), "job"), f"{counts['done']} done", f"{to_run} to run"]
     if counts["failed"]:
         parts.insert(2, f"{counts['failed']} failed before")
     if to_run and slots is not None:
@@ -114,12 +114,8 @@ def next_line(planned: Sequence[PlannedJob], left: Sequence[PlannedJob], slots: 
         return None
     usual = median(known)
     total = in_slots([usual if seconds is None else seconds for seconds in times], slots)
-    counts = [_jobs(len(planned)), f"{len(planned) - len(left)} done", f"{len(left)} left"]
+    counts = [counted(len(planned), "job"), f"{len(planned) - len(left)} done", f"{len(left)} left"]
     return f"{', '.join(counts)}, about {duration(total)}"
-
-
-def _jobs(count: int) -> str:
-    return f"{count} job" if count == 1 else f"{count} jobs"
 
 
 def _total(
@@ -134,7 +130,7 @@ def _total(
 def _sums(planned: Sequence[PlannedJob], times: Sequence[float | None], slots: int) -> list[str]:
     counts = Counter(job.state for job in planned)
     parts = [f"{counts[state]} {WORDS.get(state, state)}" for state in STATES if counts[state]]
-    lines = [f"{_jobs(len(planned))}: {', '.join(parts)}"]
+    lines = [f"{counted(len(planned), 'job')}: {', '.join(parts)}"]
     to_run = sum(job.starts for job in planned)
     if not to_run:
         return [*lines, "estimated time: nothing to do"]

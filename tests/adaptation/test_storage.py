@@ -158,7 +158,7 @@ def test_a_head_of_no_class_is_refused(saved: tuple[nn.Module, nn.Module, Path])
 
 def test_missing_folder_and_broken_json(tiny: nn.Module, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    said = {"nowhere": "nowhere is not there", "file": "file is no folder", ".": "has no adapter"}
+    said = {"nowhere": "nowhere is not there", "file": "file is a file", ".": "has no adapter"}
     for name, what in said.items():
         with pytest.raises(UserError, match=f"{what}.*: give a folder that save_adapter wrote"):
             hydra_peft.load_adapter(tiny, tmp_path / name)

@@ -124,7 +124,7 @@ def test_features_equal_those_of_open_clip(tmp_path: Path, quick: bool) -> None:
 
 def test_a_file_without_the_projection_or_with_a_classifier_is_refused(tmp_path: Path) -> None:
     state = {n: t for n, t in of_timm().state_dict().items() if not n.startswith("head.")}
-    with pytest.raises(UserError, match=r"lacks 1 tensors \['projection.weight'\]"):
+    with pytest.raises(UserError, match=r"lacks 1 tensor \['projection.weight'\]"):
         load_checkpoint(tower(), saved(state, tmp_path))
     trained = of_timm()
     nn.init.ones_(trained.head.bias)

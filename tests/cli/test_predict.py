@@ -93,7 +93,7 @@ def test_what_cannot_be_read_is_named_and_left_out(
     (tmp_path / "out.csv").unlink()
     code, out, err = call(f"images={photos}/notes.txt", f"output={tmp_path}/out.csv")
     assert (code, out) == (2, "")
-    assert err.endswith("error: none of 1 images could be read: nothing was written.\n")
+    assert err.endswith("error: none of 1 image could be read: nothing was written.\n")
     assert not (tmp_path / "out.csv").exists()
 
 

@@ -89,7 +89,7 @@ def test_rows_without_a_text_are_named_and_left_out(call: Call, tmp_path: Path) 
     put(file, rows[1])
     code, _, err = call(f"texts={file}", "columns=a,b")
     assert code == 2
-    assert err.endswith("error: none of 1 texts could be read: nothing was written.\n")
+    assert err.endswith("error: none of 1 text could be read: nothing was written.\n")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_rows_without_a_text_are_named_and_left_out(call: Call, tmp_path: Path) 
         (["images=photos"], "takes texts: give texts=... in the place of images=."),
         (["texts=none.csv"], "none.csv is not there or is not a file."),
         (["texts=a.jsonl"], "no column 'premise' (it has a, b): say with columns=<name>,<name>"),
-        (["texts=a.jsonl", "columns=a"], "columns=a names 1 columns of texts, and this run reads"),
+        (["texts=a.jsonl", "columns=a"], "columns=a names 1 column of texts, and this run reads"),
         (["texts=a.jsonl", "columns=a,a"], "columns names 'a' twice: leave one of them out."),
         (["texts=a.jsonl", "columns=a,b,c"], "reads 2 of them (premise, hypothesis)"),
         (["texts=a.csv", "output=./a.csv"], "output=a.csv is a.csv, which is read here"),

@@ -101,7 +101,7 @@ def test_evaluate_reproduces(root: Path, swept: Path) -> None:
     [
         (evaluate.main, [], "run is missing"),
         (evaluate.main, ["run=/nowhere"], "/nowhere is not there: give the folder of a run"),
-        (evaluate.main, ["run=/etc/hostname"], "/etc/hostname is no folder"),
+        (evaluate.main, ["run=/etc/hostname"], "/etc/hostname is a file"),
         (
             evaluate.main,
             ["run={swept}"],

@@ -108,10 +108,10 @@ def other_train(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (truncate, "1 images of test are unreadable: cannot read the image"),
+        (truncate, "1 image of test is unreadable: cannot read the image"),
         (
             lambda folder: (folder / "images/test/000003.jpg").unlink(),
-            "1 images of test cannot be used: cannot read",
+            "1 image of test cannot be used: cannot read",
         ),
         (label, "test.txt, line 1: label 3 is outside 0 to 2"),
         (fewer, "test lists 9 images, expected 10."),
@@ -120,9 +120,9 @@ def other_train(folder: Path) -> None:
         (leak_to_test, "1 of 4 images of val200 are in test too."),
         (relabel, "3 images of train800 and val200 have another label in train."),
         (list_twice, "line 2: 'images/test/000000.jpg' stands already in line 1"),
-        (two_labels, "1 files are listed with two labels: "),
-        (link_out, "1 images of test cannot be used: "),
-        (pipe, "1 images of test cannot be used: "),
+        (two_labels, "1 file is listed with two labels: "),
+        (link_out, "1 image of test cannot be used: "),
+        (pipe, "1 image of test cannot be used: "),
         (pipe_as_manifest, "manifest.json is no ordinary file"),
         (other_train, "train800 and val200 together are not the images of train."),
         (lambda folder: (folder / "val200.txt").unlink(), "lacks its split 'val200'"),
@@ -149,7 +149,7 @@ def test_absent_classes_are_a_note(tmp_path: Path) -> None:
     write_task(tmp_path / "dtd", classes=2)
     report = check(tmp_path)
     assert report.status == "ok"
-    assert "1 of 3 classes have no image in test." in report.notes
+    assert "1 of 3 classes has no image in test." in report.notes
 
 
 def test_equal_images_of_different_labels_are_a_note(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_equal_images_of_different_labels_are_a_note(tmp_path: Path) -> None:
     shutil.copy(images / "000003.jpg", images / "000006.jpg")  # of one label
     report = check(tmp_path)
     assert (report.status, report.problems) == ("ok", [])
-    assert report.notes == ["1 images are there twice with different labels."]
+    assert report.notes == ["1 image is there twice with different labels."]
     assert report.splits["test"].duplicates == 2
 
 

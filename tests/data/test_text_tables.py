@@ -64,7 +64,7 @@ def test_what_is_not_there_is_none(tmp_path: Path) -> None:
         ("none.csv", None, "is not there or is not a file"),
         ("a.csv", b"a,a\n1,2\n", "has no first line that names its columns, each once"),
         ("a.csv", b"", "has no first line"),
-        ("a.csv", b"a,b\n1,2\n3\n", "has 1 columns in line 3, and its first line names 2"),
+        ("a.csv", b"a,b\n1,2\n3\n", "has 1 column in line 3, and its first line names 2"),
         ("a.tsv", b"a\n\xff\n", r"is no text in UTF-8 \(invalid start byte\)"),
         ("a.csv", b"a\n" + b"x" * 200_000, r"is malformed in line 2 \(field larger than field"),
         ("a.csv", b'a\n"it\nis\n', r"is malformed in line 3 \(unexpected end of data\)"),

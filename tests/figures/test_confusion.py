@@ -80,7 +80,7 @@ def test_counts_and_accuracies_are_scikit_learns(folder: Path) -> None:
     np.fill_diagonal(counts, 0)
     target, prediction = np.unravel_index(counts.argmax(), counts.shape)
     assert found.notes[0].startswith(f"class {target} was taken for class {prediction} in ")
-    assert found.notes[-1] == "1 of 10 classes have no example in this split"
+    assert found.notes[-1] == "1 of 10 classes has no example in this split"
     assert "300 examples of test, 10 classes" in found.caption
 
 

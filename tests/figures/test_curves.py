@@ -86,7 +86,7 @@ def test_half_a_file_is_drawn_with_a_note(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:-20])
     data = FIGURE.data(collection, Settings())
     (note,) = [note for note in data.notes if note.startswith("drawn in part")]
-    torn = "it ends within a line; 1 of 3 epochs are missing, the first is 3"
+    torn = "it ends within a line; 1 of 3 epochs is missing, the first is 3"
     assert f"{path} is not whole: {torn}." in note
     assert "The metrics.csv of 1 run is not whole" in data.caption
 

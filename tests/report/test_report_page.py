@@ -185,7 +185,7 @@ def test_half_a_history_is_a_warning(tmp_path: Path) -> None:
     metrics.write_bytes(metrics.read_bytes()[:-50])
     lines = run_lines(tmp_path, collect(tmp_path))
     details, (cut,) = run_details(lines)
-    assert cut.startswith(f"{metrics} is not whole: it ends within a line; 1 of 20 epochs are")
+    assert cut.startswith(f"{metrics} is not whole: it ends within a line; 1 of 20 epochs is")
     (run,) = details["runs"].values()
     assert run["curves"]["count"] == 19
 

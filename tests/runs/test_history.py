@@ -21,7 +21,7 @@ LINES += [b"%d,%.2f,50.0,0.001,1.0,9.0\r\n" % (epoch, 30 / epoch) for epoch in r
     [
         (LINES, EPOCHS, ""),
         (LINES[:20], 19, "11 of 30 epochs are missing, the first is 20"),
-        ([*LINES[:-1], LINES[-1][:9]], 29, "it ends within a line; 1 of 30 epochs are missing"),
+        ([*LINES[:-1], LINES[-1][:9]], 29, "it ends within a line; 1 of 30 epochs is missing"),
         ([*LINES[:5], *LINES[9:]], 26, "4 of 30 epochs are missing, the first is 5"),
         (LINES[:1], 0, "30 of 30 epochs are missing, the first is 1"),
         ([], 0, "30 of 30 epochs are missing, the first is 1"),

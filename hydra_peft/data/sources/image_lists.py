@@ -15,6 +15,7 @@ from hydra_peft.data.overlap import with_two_labels
 from hydra_peft.data.promises import LabelRange, SeenLabels
 from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import counted
 
 if TYPE_CHECKING:
     from hydra_peft.data.task_data import TaskData  # loads torch
@@ -46,8 +47,9 @@ def load(request: DataRequest) -> TaskData:
     folder = task_folder(request)
     splits = {split: load_split(folder, split, request) for split in request.splits}
     if twice := with_two_labels({name: labelled_files(split) for name, split in splits.items()}):
+        said = counted(len(twice), "file is", "files are")
         raise UserError(
-            f"dataset {request.name}: {len(twice)} files are listed with two labels, such as "
+            f"dataset {request.name}: {said} listed with two labels, such as "
             f"{twice[0]}: mend the lists (scripts/check_data.py says more)."
         )
     prepared = prepared_by(folder, request)

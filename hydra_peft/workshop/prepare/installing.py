@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hydra_peft.data.list_files import LISTS, read_list
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import counted
 from hydra_peft.workshop.prepare.archives import extract
 from hydra_peft.workshop.prepare.spec import TaskSpec
 
@@ -129,7 +130,8 @@ def _check(folder: Path, task: TaskSpec, *, partial: bool) -> str:
             continue
         listed = read_list(file, task.classes)
         if len(listed.paths) != task.sizes[split]:
-            remark = f"{name} lists {len(listed.paths):,} images instead of {task.sizes[split]:,}"
+            images = counted(len(listed.paths), "image")
+            remark = f"{name} lists {images} instead of {task.sizes[split]:,}"
             if not partial:
                 raise UserError(
                     f"{file}: {remark}; get a complete archive, or give partial=true to keep it."

@@ -179,7 +179,7 @@ def doubled(text: str) -> str:
             [],
             r"two classes whose names are the same number \('01' and '1'\): make one of them",
         ),
-        (changed("003.png,cat", "003.png"), [], "line 5: 1 values where the first line names 2"),
+        (changed("003.png,cat", "003.png"), [], "line 5: 1 value where the first line names 2"),
         (changed("cat", "dog"), [], "one class only, 'dog'"),
         (counted("-1"), [], r"line 5: the label '-1' is no plain number such as 0, 1 or 2"),
         (counted("1.5"), [], r"line 5: the label '1\.5' is no plain number"),

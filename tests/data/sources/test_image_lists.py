@@ -248,7 +248,7 @@ def manifest_dangling(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (listed_in_two_splits, r"1 files are listed with two labels, such as .*000000\.jpg"),
+        (listed_in_two_splits, r"1 file is listed with two labels, such as .*000000\.jpg"),
         (list_linked, r"test\.txt is, or lies behind, a link that leads out"),
         (list_is_a_pipe, r"test\.txt is no ordinary file"),
         (list_dangling, r"test\.txt: no such file"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hydra_peft.errors import UserError
 from hydra_peft.files import sha256_of
+from hydra_peft.links import missing
 from hydra_peft.workshop.prepare.archives import extract
 
 #: where archives are unpacked, within the source folder
@@ -33,7 +34,8 @@ class SourceFolder:
 
     def __init__(self, folder: Path, *, name: str, needs: Sequence[str], page: str) -> None:
         if not folder.is_dir():
-            raise UserError(f"source={folder} is not a folder: it should hold {', '.join(needs)}.")
+            said = missing(folder, "is not a folder")
+            raise UserError(f"source={said}: it should hold {', '.join(needs)}.")
         self.folder = folder
         self.name = name
         self.needs = needs
