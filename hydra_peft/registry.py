@@ -13,6 +13,7 @@ from types import ModuleType
 
 from hydra_peft import plugins
 from hydra_peft.errors import check_one_of
+from hydra_peft.limits import Words
 
 
 def own_names(package: ModuleType) -> list[str]:
@@ -30,6 +31,21 @@ def _names_in(folders: tuple[str, ...], changed: tuple[int, ...]) -> tuple[str, 
 def module_names(package: ModuleType) -> list[str]:
     """Return the names of the public modules of ``package`` and of its plugins, sorted."""
     return sorted({*own_names(package), *plugins.names(package.__name__)})
+
+
+class ModuleOf(Words):
+    """The name of a public module of ``package``, for messages: who looks it up checks it."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__()
+        self.package = package
+
+    def admit(self, value: object) -> bool:
+        """Whether ``value`` may be a name."""
+        return isinstance(value, str)
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(module_names(importlib.import_module(self.package)))}"
 
 
 def is_known(package: ModuleType, name: object) -> bool:

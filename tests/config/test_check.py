@@ -130,6 +130,8 @@ VALIDATION = "protocol=validation"
         (["precision=32"], "precision=32 is not allowed: it must be one of auto, fp32, bf16."),
         (["save.predictions=null"], "=null is not allowed: it must be one of auto, true, false."),
         (["sweep.retry=[all]"], "'all'. is not allowed: it must be one of none, failed, all."),
+        (["data.augment=null"], r"augment=null is not allowed: it must be one of .*, none, "),
+        (["dataset.metric=[a]"], "'a'. is not allowed: it must be one of accuracy, "),
         (["data.cache=null"], "cache=null is not allowed: it must be one of train, all, none."),
         (["optimizer.decay=null"], "decay=null is not allowed: it must be one of all, weights."),
         (["device=gpu"], "device=gpu is not allowed: it must be one of auto, cpu, cuda"),

@@ -137,7 +137,7 @@ def test_augmentation_counts_with_all_its_options_where_there_is_one(
         (["data.augment=crop", "+data.augment_options.scale=1"], "single value where a list"),
         (["data.augment=flip", "+data.augment_options.flip=often"], "must be a number"),
         (["data.augment=flip", "+data.augment_options.flip=2"], "at least 0 and at most 1"),
-        (["data.augment=[flip]"], "data.augment=.* must be a text"),
+        (["data.augment=[flip]"], "data.augment=.* must be one of crop, flip"),
         (["data.augment_options=3"], "must be a group of settings"),
     ],
 )

@@ -9,6 +9,7 @@ from hydra_peft.augmentations import Augmentation, augmentation_class
 from hydra_peft.config.schema._group import Group
 from hydra_peft.config.schema.dataset import DatasetConfig
 from hydra_peft.limits import Limits, Words
+from hydra_peft.registry import ModuleOf
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class DataConfig(Group, key="data"):
     cache: Annotated[str, Words("train", "all", "none")]
     normalization: Annotated[str, Words("backbone", "imagenet")]
     allow_partial: bool
-    augment: str = "none"
+    augment: Annotated[str, ModuleOf("hydra_peft.augmentations")] = "none"
     augment_options: dict[str, Any] = field(default_factory=dict)
     max_length: Annotated[int, Limits(least=8, most=100_000)] | None = None
     hub: bool = False

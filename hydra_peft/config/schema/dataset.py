@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from hydra_peft.config.schema._group import (
     BatchSize,
@@ -21,6 +21,7 @@ from hydra_peft.data.split_roles import FURTHER, SplitRoles
 from hydra_peft.errors import UserError
 from hydra_peft.limits import LearningRate, Scale, Share, check_limits
 from hydra_peft.optimizers._base import WeightDecay
+from hydra_peft.registry import ModuleOf
 from hydra_peft.schedules._base import Epochs, WarmupEpochs
 from hydra_peft.tasks import Task, build_task
 
@@ -93,16 +94,16 @@ class DatasetConfig(Group, key="dataset"):
     benchmark: str
     name: str
     group: str
-    source: str
+    source: Annotated[str, ModuleOf("hydra_peft.data.sources")]
     classes: Classes
     splits: SplitRoles
     sizes: dict[str, Images]
-    metric: str
+    metric: Annotated[str, ModuleOf("hydra_peft.metrics")]
     recipe: RecipeConfig
     folder: str | None = None
     aliases: list[str] = field(default_factory=list)
     metrics: list[str] = field(default_factory=list)
-    kind: str = "classification"
+    kind: Annotated[str, ModuleOf("hydra_peft.tasks")] = "classification"
     versions: dict[str, Any] = field(default_factory=dict)
     prompts: dict[str, Any] = field(default_factory=dict)
     train_size: Images | None = None
