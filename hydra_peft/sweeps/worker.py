@@ -38,14 +38,15 @@ def main() -> int:
     try:
         from hydra_peft.sweeps.console import log_to_console
         from hydra_peft.sweeps.one_job import do_job
+
+        log_to_console()
+        return serve(do_job, int(sys.argv[-1]))
     except Exception as error:
         if (sentence := memory_sentence(error)) is None:
             raise
         sys.stderr.write(f"{sentence}\n")
         sys.stderr.flush()
         os._exit(1)  # what libraries do at the end finds no memory either
-    log_to_console()
-    return serve(do_job, int(sys.argv[-1]))
 
 
 def serve(do: Callable[[Job], JobEnd], ends: int) -> int:

@@ -166,19 +166,31 @@ def test_workers_that_cannot_start_are_one_sentence(
     assert capfd.readouterr().err.count("no such module") == 3
 
 
-def test_a_worker_without_memory_for_its_libraries_says_so_in_one_line() -> None:
-    code = (
-        "import sys\n"
-        "class NoMemory:\n"
-        "    def find_spec(self, name, *_):\n"
-        "        if name.startswith('hydra_peft.sweeps.one_job'): raise MemoryError\n"
-        "sys.meta_path.insert(0, NoMemory())\n"
-        "from hydra_peft.sweeps import worker\n"
-        "worker.main()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (
+            "class NoMemory:\n"
+            "    def find_spec(self, name, *_):\n"
+            "        if name.startswith('hydra_peft.sweeps.one_job'): raise MemoryError\n"
+            "sys.meta_path.insert(0, NoMemory())\n",
+            "there is not enough memory: take less at once, or free some.",
+        ),
+        (
+            "import threading, types\n"
+            "sys.modules['hydra_peft.sweeps.one_job'] = types.SimpleNamespace(do_job=None)\n"
+            "def start(thread): raise RuntimeError(\"can't start new thread\")\n"
+            "threading.Thread.start = start\n",
+            "no further thread can be started here: raise the limit of memory (ulimit -v) or of "
+            "processes (ulimit -u), or end others.",
+        ),
+    ],
+)
+def test_a_worker_that_cannot_begin_says_so_in_one_line(code: str, sentence: str) -> None:
+    code = f"import sys\n{code}from hydra_peft.sweeps import worker\nworker.main()"
+    done = subprocess.run([sys.executable, "-c", code, "1"], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr == "there is not enough memory: take less at once, or free some.\n"
+    assert done.stderr == f"{sentence}\n"
 
 
 def test_a_slot_that_cannot_start_leaves_the_work_to_the_others(
