@@ -43,7 +43,10 @@ def documents(tables: list[Table], chosen: str, notes: list[str], form: str) -> 
     names = _names(measured, chosen)
     found = [one for part in measured if (one := _chosen(part, names, chosen == ALL))]
     compared = [(one.shared, _pairs(one.shared)) for one in found]
-    if not any(members for _, members in compared):
+    if sum(len(one.shared.table.rows) for one in found) == 1 and chosen != ALL:
+        alone = f"compare={chosen} is of one row: name others beside it, or compare={ALL}."
+        notes = [*notes, alone]
+    elif not any(members for _, members in compared):
         notes = [*notes, "no two of these rows are on the same backbone, weights and tasks."]
     sheets = [
         sheet
@@ -137,6 +140,8 @@ def _spread(chosen: Strays, members: list[Pair]) -> Sheet:
 
 def _alone(part: Part, members: list[Pair]) -> list[str]:
     """Name the rows that could be compared, and are in none of ``members``."""
+    if len(part.table.rows) == 1:
+        return []
     paired = {name for pair in members for name in (pair.first, pair.second)}
     directed = {task for task in part.table.tasks if part.table.measures[task].sign}
     names = [
@@ -191,7 +196,7 @@ def _tests(part: Part, members: list[Pair]) -> Sheet:
         "the tasks that differ. It asks whether one method is better across tasks like these, and "
         "takes each task for one independent pair, whatever its number of seeds.",
     ]
-    if any(pair.test.too_small for pair in members):
+    if any(pair.test.pairs and pair.test.too_small for pair in members):
         below.append("No p below: of so few tasks that differ there is no smaller one.")
     if len(members) > 1:
         below.append(f"p is not corrected for {len(members)} comparisons.")

@@ -90,6 +90,19 @@ def test_other_backbones_weights_and_data_are_not_paired() -> None:
         assert "no two of these rows are on the same backbone" in text
 
 
+def test_one_row_alone_asks_for_others() -> None:
+    text = documents([table(records())], "hydra", [], "markdown")["md"]
+    assert "compare=hydra is of one row: name others beside it, or compare=all." in text
+    assert "no other row" not in text
+
+
+def test_where_nothing_differs_no_p_is_explained() -> None:
+    same = [vtab_record(method, "dtd", 50.0, 0) for method in SCORES]
+    text = documents([table(same)], "hydra, lora", [], "markdown")["md"]
+    assert "nothing differs" in text
+    assert "No p below" not in text
+
+
 def test_what_is_printed() -> None:
     text = documents([table(records())], "hydra, lora", ["a note"], "markdown")["md"]
     for part in (
