@@ -12,6 +12,7 @@ from hydra_peft.tables.labels import weights_label
 from hydra_peft.tables.measures import Measure
 from hydra_peft.tables.parts import Part, parts
 from hydra_peft.tables.rows import Table
+from hydra_peft.tables.signed_rank import TOLERANCE
 from hydra_peft.tables.summaries import (
     Difference,
     Summary,
@@ -65,6 +66,7 @@ class Leader:
             against. Only where no other row is there may one of them lead.
         checked: whether the leader is none of those.
         mean_title: what the mean is called.
+        equals: labels of the other rows with the same mean.
     """
 
     where: str
@@ -79,6 +81,7 @@ class Leader:
     unchecked: tuple[str, ...] = ()
     checked: bool = True
     mean_title: str = ""
+    equals: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -101,7 +104,8 @@ class Leader:
         if not self.rivals and not self.strangers:
             return "The only row that has these tasks: nothing to compare it with."
         if self.rivals and all(rival.difference.interval is None for rival in self.rivals):
-            return f"{self._best} in one seed. One seed has no interval, so no order is shown."
+            best = f"{self._best} in one seed{self._together}"
+            return f"{best}. One seed has no interval, so no order is shown."
         listed = {
             "ahead of": [rival.label for rival in self.rivals if rival.order > 0],
             "not separated from": [rival.label for rival in self.rivals if rival.order == 0],
@@ -109,11 +113,15 @@ class Leader:
             "without a common seed with": self.strangers,
         }
         parts = [f"{words} {_some(labels)}" for words, labels in listed.items() if labels]
-        return f"{self._best} mean; {' and '.join(parts)}."
+        return f"{self._best} mean{self._together}; {' and '.join(parts)}."
 
     @property
     def _best(self) -> str:
         return "Lowest" if self.measure.sign < 0 else "Highest"
+
+    @property
+    def _together(self) -> str:
+        return f", together with {_some(self.equals)}" if self.equals else ""
 
     def shown(self, value: float, digits: int = 1) -> str:
         """Return a score of it as it is printed, ``digits`` behind the point if in percent."""
@@ -182,6 +190,11 @@ def _leader(part: Part) -> Leader:
         for label, found in means.items()
     }
     best = max(means, key=lambda label: measure.sign * summed[label].value)
+    equals = [
+        label
+        for label, one in summed.items()
+        if label != best and abs(one.value - summed[best].value) <= TOLERANCE
+    ]
     rivals, strangers = [], []
     for label, found in means.items():
         shared = sorted(means[best].keys() & found.keys())
@@ -204,4 +217,5 @@ def _leader(part: Part) -> Leader:
         unchecked,
         bool(checked),
         part.mean_titles[-1],
+        tuple(equals),
     )

@@ -128,6 +128,17 @@ def test_one_seed_shows_no_order() -> None:
     assert found.verdict == "Highest in one seed. One seed has no interval, so no order is shown."
 
 
+def test_who_is_as_good_is_named() -> None:
+    same = [scored(m, "digits", s, 90.0 + s) for m in ("lora", "seqlora") for s in (0, 1)]
+    one = leader(*(run for run in same if run.seed == 0))
+    assert one.verdict.startswith("Highest in one seed, together with lora r=4. One seed has ")
+    two = leader(*same, scored("linear", "digits", 0, 70.0), scored("linear", "digits", 1, 70.9))
+    assert two.verdict == (
+        "Highest mean, together with lora r=4; ahead of linear and not separated from "
+        "lora r=4."
+    )
+
+
 def test_a_sentence_on_the_order_names_few_rows() -> None:
     found = leader(
         *(
