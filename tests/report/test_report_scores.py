@@ -134,8 +134,7 @@ def test_who_is_as_good_is_named() -> None:
     assert one.verdict.startswith("Highest in one seed, together with lora r=4. One seed has ")
     two = leader(*same, scored("linear", "digits", 0, 70.0), scored("linear", "digits", 1, 70.9))
     assert two.verdict == (
-        "Highest mean, together with lora r=4; ahead of linear and not separated from "
-        "lora r=4."
+        "Highest mean, together with lora r=4; ahead of linear and not separated from lora r=4."
     )
 
 

@@ -179,7 +179,7 @@ def test_workers_that_cannot_start_are_one_sentence(
         (
             "import threading, types\n"
             "sys.modules['hydra_peft.sweeps.one_job'] = types.SimpleNamespace(do_job=None)\n"
-            "def start(thread): raise RuntimeError(\"can't start new thread\")\n"
+            'def start(thread): raise RuntimeError("can\'t start new thread")\n'
             "threading.Thread.start = start\n",
             "no further thread can be started here: raise the limit of memory (ulimit -v) or of "
             "processes (ulimit -u), or end others.",
