@@ -20,7 +20,7 @@ from hydra_peft.figures._branches import (
 from hydra_peft.figures._captions import describe_runs
 from hydra_peft.figures._looks import BRANCHES
 from hydra_peft.figures._style import GREY, PAGE, SMALL, formulas, in_lines, picture, text_width
-from hydra_peft.plain_text import rounded
+from hydra_peft.plain_text import counted, rounded
 from hydra_peft.tables.grouping import run_label
 from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
 
@@ -277,12 +277,12 @@ def _sentence(rows: pd.DataFrame) -> str:
         rounded(total[f"difference{end}"], 4, sign=True) for end in ("_low", "", "_high")
     )
     interval = f" [{low}, {high}]" if total["of"] > 1 else ""
+    test = f" (sign test p = {total['p']:.3g})"
     return (
         f"{total['setting']}: {total['measure']} of the sequential branch "
         f"{rounded(total['sequential'], 4)}, of the parallel one {rounded(total['parallel'], 4)}; "
-        f"difference {difference}{interval} over {total['of']} tasks; sequential is higher in "
-        f"{total['higher']} of {total['of']} tasks (sign test p = {total['p']:.3g}), "
-        f"{total['runs_higher']} of {total['runs']} runs"
+        f"difference {difference}{interval} over {counted(int(total['of']), 'task')}; sequential "
+        f"is {_counts(rows, test)}"
     )
 
 
@@ -298,7 +298,7 @@ def plot(data: FigureData) -> Picture:
         for axes, (measure, words) in zip(row, MEASURES.items(), strict=True):
             own = summary[(summary["setting"] == setting) & (summary["measure"] == measure)]
             _panel(axes, table[table["setting"] == setting], own, measure)
-            axes.set_xlabel(f"{words}\n{_counts(own)}", parse_math=True)
+            axes.set_xlabel(f"{words}\nsequential {_counts(own)}", parse_math=True)
         names = max((text_width(name, SMALL) for name in table["task"]), default=0.0)
         row[0].set_title(in_lines(setting, PAGE - names - 0.3), loc="left")
         row[1].tick_params(labelleft=False)
@@ -318,14 +318,19 @@ def _further(table: pd.DataFrame) -> str:
     """Note panels with scales of their own, and settings without a panel."""
     count = len(_settings(table))
     scales = " Each panel has a scale of its own." if count > 1 else ""
-    hidden = f" {count - _DRAWN} more settings are in the table." if count > _DRAWN else ""
+    more = counted(count - _DRAWN, "more setting is", "more settings are")
+    hidden = f" {more} in the table." if count > _DRAWN else ""
     return scales + hidden
 
 
-def _counts(summary: pd.DataFrame) -> str:
+def _counts(summary: pd.DataFrame, test: str = "") -> str:
+    """Say in how many tasks, then ``test`` of them, and runs the sequential branch is higher."""
     total = summary[summary["task"] == ALL_TASKS].iloc[0]
-    tasks = f"{total['higher']:.0f} of {total['of']:.0f} tasks"
-    return f"sequential higher in {tasks}, {total['runs_higher']:.0f} of {total['runs']:.0f} runs"
+    tasks = f"{total['higher']:.0f} of {counted(int(total['of']), 'task')}"
+    return (
+        f"higher in {tasks}{test}, {total['runs_higher']:.0f} of "
+        f"{counted(int(total['runs']), 'run')}"
+    )
 
 
 def _panel(axes: Axes, runs: pd.DataFrame, summary: pd.DataFrame, measure: str) -> None:
