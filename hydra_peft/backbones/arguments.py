@@ -62,7 +62,7 @@ def check_number(name: str, value: Any, *, whole: bool = False, listed: bool = T
     Raises:
         UserError: it is none.
     """
-    items = value if listed and isinstance(value, list) else [value]
+    items = value if listed and isinstance(value, list | tuple) else [value]
     kinds = int if whole else int | float
     if not items or not all(isinstance(i, kinds) and not isinstance(i, bool) for i in items):
         shown = "null" if value is None else quoted(value, str)

@@ -174,7 +174,7 @@ def test_slurm(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ),
         (
             ["-m", "hydra/launcher=slurm", "hydra.launcher.gpus_per_node=a100:1"],
-            "'a100:1' of type 'str' could not be converted to Integer",
+            "gpus_per_node=a100:1 is not allowed: it must be a whole number, or be left out",
         ),
     ],
 )
