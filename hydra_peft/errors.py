@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from hydra_peft.plain_text import quoted
+from hydra_peft.plain_text import quoted, shortened
 
 
 class UserError(ValueError):
@@ -60,6 +60,13 @@ def in_full(options: Iterable[str], group: str) -> Iterator[None]:
         short = rf"(?<![\w.]){option}(?==)|^{option}(?=: | ')"
         said = re.sub(short, lambda found: f"{group}.{found[0]}", str(error))
         raise UserError(said) from None
+
+
+def reason_of(error: BaseException, limit: int = 200) -> str:
+    """Return the beginning of what a library's ``error`` says, or its kind, to go on after: in one
+    line, without the stop at its end."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return shortened(said, limit).rstrip(".:; ")
 
 
 def near(name: str, known: Iterable[str], limit: int = 3) -> list[str]:

@@ -10,6 +10,8 @@ from typing import Any
 _FORMULA = re.compile(r"\s*(?:[=@\uff1d\uff20\uff0b\uff0d]|[+-](?!\d*\.?\d+(?:e[+-]?\d+)?\Z))")
 #: characters of a long sentence that are shown of its begin and of its end
 _BEGIN, _END = 1200, 800
+#: characters of a tensor's name in a message; those of models have up to 80
+_LONGEST_NAME = 120
 #: characters of a refused value in a message
 _LONGEST_VALUE = 60
 
@@ -70,6 +72,16 @@ def quoted(value: object, as_text: Callable[[Any], str] = repr) -> str:
         return shortened(as_text(value), _LONGEST_VALUE)
     except ValueError:  # Python does not write out whole numbers of more than 4300 digits
         return "<thousands of digits>"
+
+
+def tensor_name(name: str) -> str:
+    """Return the ``name`` of a tensor as a message shows it, which a file gives any length."""
+    return shortened(f"'{name}'", _LONGEST_NAME)
+
+
+def tensor_shape(shape: Sequence[int]) -> str:
+    """Return the ``shape`` of a tensor as a message shows it, which a file gives any length."""
+    return quoted(tuple(shape))
 
 
 def counted(count: int, one: str, several: str = "") -> str:

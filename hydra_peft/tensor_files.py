@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, reason_of
 from hydra_peft.files import atomic_write
 
 #: a model of a thousand layers takes one, and a checkpoint's facts on ten thousand epochs another
@@ -91,6 +91,6 @@ def _open(path: Path) -> Iterator[Any]:
         if isinstance(error, OSError) and error.strerror:  # the system's, not of what is in it
             raise UserError(f"cannot read {path}: {error.strerror}.") from None
         raise UserError(
-            f"cannot read {path}: truncated or not a safetensors file ({error}); fetch or make it "
-            "again."
+            f"cannot read {path}: truncated or not a safetensors file ({reason_of(error)}); "
+            "fetch or make it again."
         ) from None

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import shortened, tensor_shape
 
 #: what weights are stored in; complex numbers, integers and floats of 8 bits are not weights
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -18,9 +19,10 @@ def wrong_dtype(where: str, dtype: object) -> UserError:
         where: the file, and the tensor's name and shape.
         dtype: as the file has it.
     """
+    kind = shortened(str(dtype).removeprefix("torch."), 60)
     return UserError(
-        f"{where} has dtype {str(dtype).removeprefix('torch.')}, expected float32 (or float16, "
-        "bfloat16, float64): choose the model that the file belongs to, or fetch it again."
+        f"{where} has dtype {kind}, expected float32 (or float16, bfloat16, float64): choose the "
+        "model that the file belongs to, or fetch it again."
     )
 
 
@@ -79,6 +81,6 @@ def check_dense(tensor: Tensor, where: str, file_bytes: int) -> None:
             )
     if tensor.numel() * tensor.element_size() > file_bytes:
         raise UserError(
-            f"{where} has shape {tuple(tensor.shape)}, more values than the file holds: choose a "
-            "file of plain weights."
+            f"{where} has shape {tensor_shape(tensor.shape)}, more values than the file holds: "
+            "choose a file of plain weights."
         )

@@ -29,7 +29,7 @@ from hydra_peft.adaptation.record import (
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.base import Adapter
 from hydra_peft.adapters.surgery import replace_module
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, reason_of
 from hydra_peft.methods import build_method
 from hydra_peft.methods._base import Method
 from hydra_peft.plain_text import quoted
@@ -135,7 +135,7 @@ def _check_method(method: object) -> None:
         json.dumps(dataclasses.asdict(method), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"the options of method '{method.name}' could not be saved as json: {error}."
+            f"the options of method '{method.name}' could not be saved as json: {reason_of(error)}."
         ) from None
 
 

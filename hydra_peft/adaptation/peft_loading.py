@@ -19,7 +19,7 @@ from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.adapters.patterns import matches
 from hydra_peft.errors import UserError
 from hydra_peft.hub import local_folder
-from hydra_peft.plain_text import counted, quoted
+from hydra_peft.plain_text import counted, quoted, shortened, tensor_name, tensor_shape
 from hydra_peft.tensor_files import read_tensors_and_metadata
 from hydra_peft.tensor_values import check_weight
 
@@ -85,8 +85,8 @@ def take_peft(model: nn.Module, folder: Path) -> None:
         other = sorted(set(layers) ^ set(done.layers))[0]
         raise UserError(
             f"the LoRA in {folder} is on {counted(len(layers), 'layer')}, and this model "
-            f"has adapters on {len(done.layers)}, or on others ('{other}'): set method.targets to "
-            f"its layers, [{','.join(_endings(layers))}]."
+            f"has adapters on {len(done.layers)}, or on others ({tensor_name(other)}): set "
+            f"method.targets to its layers, [{shortened(','.join(_endings(layers)), 300)}]."
         )
     for name, parts in layers.items():
         _check_layer(model, name, parts, options["rank"], options["bias"], path)
@@ -143,8 +143,8 @@ def _check_layer(
     if not isinstance(layer, nn.Linear):
         kind = "no layer" if layer is None else f"a {type(layer).__name__}"
         raise UserError(
-            f"{path} has a LoRA on '{name}', where this {type(model).__name__} has {kind}, and "
-            "only linear layers are adapted: another backbone?"
+            f"{path} has a LoRA on {tensor_name(name)}, where this {type(model).__name__} has "
+            f"{kind}, and only linear layers are adapted: another backbone?"
         )
     shapes: dict[str, tuple[int, ...]] = {
         "lora_A.weight": (rank, layer.in_features),
@@ -155,9 +155,9 @@ def _check_layer(
     found = {part: tuple(tensor.shape) for part, tensor in parts.items()}
     if found != shapes:
         raise UserError(
-            f"{path}: the LoRA on '{name}' has {found}, and r={rank} on a linear layer "
-            f"{layer.in_features}->{layer.out_features} has {shapes}: another backbone, another "
-            "rank, or a file that was cut short."
+            f"{path}: the LoRA on {tensor_name(name)} has {shortened(str(found), 300)}, and "
+            f"r={rank} on a linear layer {layer.in_features}->{layer.out_features} has {shapes}: "
+            "another backbone, another rank, or a file that was cut short."
         )
 
 
@@ -167,8 +167,8 @@ def _check_head(model: nn.Module, rest: dict[str, Tensor], path: Path) -> None:
         if name not in state or state[name].shape != tensor.shape:
             here = tuple(state[name].shape) if name in state else "none"
             raise UserError(
-                f"{path}: '{name}' has shape {tuple(tensor.shape)}, this model {here}: another "
-                "backbone?"
+                f"{path}: {tensor_name(name)} has shape {tensor_shape(tensor.shape)}, this model "
+                f"{here}: another backbone?"
             )
 
 

@@ -36,7 +36,7 @@ from hydra_peft.hub import local_folder
 from hydra_peft.links import missing
 from hydra_peft.methods import build_method, is_own
 from hydra_peft.methods._base import Method
-from hydra_peft.plain_text import counted, quoted
+from hydra_peft.plain_text import counted, quoted, tensor_name, tensor_shape
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
 from hydra_peft.tensor_values import check_weight
 
@@ -341,6 +341,10 @@ def resize_head(
         replace_module(model, old, new)
 
 
+def _few(names: list[str]) -> str:
+    return ", ".join(map(tensor_name, names[:3])) or "nothing"
+
+
 def _check_tensors(
     model: nn.Module, own: dict[str, Tensor], tensors: dict[str, Tensor], path: Path
 ) -> None:
@@ -348,13 +352,12 @@ def _check_tensors(
     missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or unexpected:
         raise UserError(
-            f"{path} does not fit: it lacks {missing[:3] or 'nothing'} and has the unknown "
-            f"{unexpected[:3] or 'nothing'}."
+            f"{path} does not fit: it lacks {_few(missing)} and has the unknown {_few(unexpected)}."
         )
     for name, tensor in tensors.items():
         if own[name].shape != tensor.shape:
             raise UserError(
-                f"{path}: '{name}' has shape {tuple(tensor.shape)}, "
+                f"{path}: {tensor_name(name)} has shape {tensor_shape(tensor.shape)}, "
                 f"expected {tuple(own[name].shape)}."
             )
-        check_weight(tensor, own[name].dtype, f"{path}: '{name}'", mask=name in buffers)
+        check_weight(tensor, own[name].dtype, f"{path}: {tensor_name(name)}", mask=name in buffers)

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from hydra_peft.backbones.google_npz import check_google_vit, read_google_vit
 from hydra_peft.backbones.projection import PROJECTION, check_no_classifier
-from hydra_peft.backbones.torch_files import first_line, read_torch_file
+from hydra_peft.backbones.torch_files import read_torch_file
 from hydra_peft.backbones.weight_files import check_suffix
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, reason_of
 from hydra_peft.files import named_path
-from hydra_peft.plain_text import counted, shortened
+from hydra_peft.plain_text import counted, shortened, tensor_name, tensor_shape
 from hydra_peft.tensor_files import read_headers, read_tensors
 from hydra_peft.tensor_values import FLOATS, check_finite, wrong_dtype
 
@@ -60,7 +60,7 @@ def load_checkpoint(model: nn.Module, path: str | Path, *, antialias: bool = Tru
         check_no_classifier(stored, str(path))
     state = fitting_state(model, stored, path, antialias=antialias)
     for name, tensor in state.items():
-        check_finite(tensor, f"{path}: '{name}' of shape {tuple(tensor.shape)}")
+        check_finite(tensor, _where(path, name, tensor))
     model.load_state_dict(state)
 
 
@@ -149,13 +149,13 @@ def fitting_state(
     # What timm's conversions make of tensors of other shapes and names is of any kind.
     except Exception as error:
         raise Misfit(
-            f"{path} is not a checkpoint of this {type(model).__name__} ({first_line(error)})."
+            f"{path} is not a checkpoint of this {type(model).__name__} ({reason_of(error)})."
         ) from None
     fitting = {n: t for n, t in fitting.items() if not n.startswith(_HEADS)}
     missing, unexpected = sorted(own.keys() - fitting.keys()), sorted(fitting.keys() - own.keys())
     for name in missing:
         if name in state:
-            where = f"{path}: '{name}' of shape {tuple(state[name].shape)}"
+            where = _where(path, name, state[name])
             raise wrong_dtype(where, state[name].dtype)
     if missing or unexpected:
         raise Misfit(
@@ -165,8 +165,8 @@ def fitting_state(
     for name, tensor in fitting.items():
         if tensor.shape != own[name].shape:
             raise Misfit(
-                f"{path}: '{name}' has shape {tuple(tensor.shape)}, this model has "
-                f"{tuple(own[name].shape)}."
+                f"{path}: {tensor_name(name)} has shape {tensor_shape(tensor.shape)}, this model "
+                f"has {tuple(own[name].shape)}."
             )
     return fitting
 
@@ -181,6 +181,10 @@ def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
+
+
+def _where(path: Path | str, name: str, tensor: Tensor) -> str:
+    return f"{path}: {tensor_name(name)} of shape {tensor_shape(tensor.shape)}"
 
 
 def _few(names: list[str]) -> str:

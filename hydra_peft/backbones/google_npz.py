@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import tensor_name, tensor_shape
 from hydra_peft.tensor_values import check_finite, wrong_dtype
 
 Shape = tuple[int, ...]
@@ -111,6 +112,14 @@ class _File:
         """Return ``key`` as the file spells it."""
         return self._prefix + key
 
+    def shown(self, key: str) -> str:
+        """Return ``key`` as a message shows it."""
+        return tensor_name(self.name(key))
+
+    def at(self, key: str) -> str:
+        """Return file and ``key`` as a message begins with them."""
+        return f"{self.path}: {self.shown(key)}"
+
     def shape(self, key: str) -> Shape:
         """Return the shape of ``key`` from its header, without reading its values.
 
@@ -120,17 +129,17 @@ class _File:
         shape, dtype, size = self.header(key)
         if dtype.hasobject:
             raise UserError(
-                f"{self.path}: '{self.name(key)}' of shape {shape} holds pickled objects, which "
-                "are never read: fetch the file again."
+                f"{self.at(key)} of shape {tensor_shape(shape)} holds pickled objects, "
+                "which are never read: fetch the file again."
             )
         if dtype.kind != "f" and dtype != _BFLOAT16:
-            raise wrong_dtype(f"{self.path}: '{self.name(key)}' of shape {shape}", dtype)
+            raise wrong_dtype(f"{self.at(key)} of shape {tensor_shape(shape)}", dtype)
         # The zip's checksum is compared at the end of a member only, so the end has to be read.
         if math.prod(shape) * dtype.itemsize != size:
             raise UserError(
-                f"{self.path}: '{self.name(key)}' of shape {shape} and dtype {dtype} has {size} "
-                f"bytes of values, expected {math.prod(shape) * dtype.itemsize}: fetch the file "
-                "again."
+                f"{self.at(key)} of shape {tensor_shape(shape)} and dtype {dtype} has "
+                f"{size} bytes of values, expected {math.prod(shape) * dtype.itemsize}: "
+                "fetch the file again."
             )
         return shape
 
@@ -169,12 +178,12 @@ class _File:
             array = (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
             tensor = torch.from_numpy(array.astype(np.float32, copy=False))
-        check_finite(tensor, f"{self.path}: '{self.name(key)}' of shape {tuple(tensor.shape)}")
+        check_finite(tensor, f"{self.at(key)} of shape {tensor_shape(tensor.shape)}")
         return tensor
 
     def _damaged(self, key: str, error: Exception) -> UserError:
         return UserError(
-            f"{self.path}: '{self.name(key)}' cannot be read ({type(error).__name__}), the file "
+            f"{self.at(key)} cannot be read ({type(error).__name__}), the file "
             "is truncated or damaged: fetch it again."
         )
 
@@ -194,8 +203,8 @@ def _open(path: Path) -> np.lib.npyio.NpzFile:
         ) from None
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise UserError(
-            f"{path} holds a single array of shape {archive.shape}, no named ones as a .npz does: "
-            "fetch it again."
+            f"{path} holds a single array of shape {tensor_shape(archive.shape)}, no named ones "
+            "as a .npz does: fetch it again."
         )
     return archive
 
@@ -267,13 +276,14 @@ def _check_names(file: _File, expected: Mapping[str, Shape]) -> None:
     missing = [key for key in expected if key not in file.keys]
     if missing:
         raise UserError(
-            f"{file.path} lacks '{file.name(missing[0])}' of shape {expected[missing[0]]}"
+            f"{file.path} lacks {file.shown(missing[0])} of shape {expected[missing[0]]}"
             f"{_more(missing)}: {_MEND}."
         )
     extra = sorted(key for key in file.keys - expected.keys() if not key.startswith(IGNORED))
     if extra:
         raise UserError(
-            f"{file.path} holds '{file.name(extra[0])}' of shape {file.header(extra[0])[0]}"
+            f"{file.path} holds {file.shown(extra[0])} of shape "
+            f"{tensor_shape(file.header(extra[0])[0])}"
             f"{_more(extra)}, for which this model has no place: {_MEND}."
         )
 
@@ -312,13 +322,12 @@ def _check_shape(file: _File, key: str, expected: Shape) -> None:
         return
     if len(found) == 4 and found[2:] == expected[2:]:
         raise UserError(
-            f"{file.path}: '{file.name(key)}' has shape {found}, patches of {found[0]} x "
+            f"{file.at(key)} has shape {tensor_shape(found)}, patches of {found[0]} x "
             f"{found[1]} pixels, expected {expected}, patches of {expected[0]} x {expected[1]}: "
             "choose the model that the file belongs to."
         )
     raise UserError(
-        f"{file.path}: '{file.name(key)}' has shape {found}, this model expects {expected}: "
-        f"{_MEND}."
+        f"{file.at(key)} has shape {tensor_shape(found)}, this model expects {expected}: {_MEND}."
     )
 
 
@@ -335,7 +344,7 @@ def _check_positions(file: _File, key: str, own: Shape, unplaced: int) -> None:
     square = 0 < patches <= MAX_SIDE**2 and math.isqrt(patches) ** 2 == patches
     if not square or found != (1, found[1], own[2]):
         raise UserError(
-            f"{file.path}: '{file.name(key)}' has shape {found}, expected {own}, or with "
+            f"{file.at(key)} has shape {tensor_shape(found)}, expected {own}, or with "
             f"{unplaced} + n x n positions (n up to {MAX_SIDE}) for another image size: {_MEND}."
         )
 

@@ -30,6 +30,7 @@ from hydra_peft.backbones.weight_files import check_suffix
 from hydra_peft.data.prompts import Prompts
 from hydra_peft.data.word_tokenizer import WordTokenizer
 from hydra_peft.errors import UserError, near, placed
+from hydra_peft.plain_text import tensor_name
 from hydra_peft.tensor_files import read_tensors_and_metadata
 
 #: what a whole CLIP has beside its image tower, in OpenAI's and open_clip's naming
@@ -143,8 +144,8 @@ def _load(clip: ModuleType, tower: str, checkpoint: Path | None, tag: str) -> An
         )
     if wrong := [n for n in own if n not in state or state[n].shape != own[n].shape]:
         raise UserError(
-            f"{checkpoint} does not fit model.text_tower={tower}: it lacks {wrong[0]!r}, or has it "
-            "in another shape."
+            f"{checkpoint} does not fit model.text_tower={tower}: it lacks "
+            f"{tensor_name(wrong[0])}, or has it in another shape."
         )
     model.load_state_dict({name: state[name].to(tensor.dtype) for name, tensor in own.items()})
     return model

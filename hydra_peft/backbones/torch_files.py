@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hydra_peft.errors import UserError
+from hydra_peft.backbones.pickle_sizes import check_sizes
+from hydra_peft.errors import UserError, reason_of
+from hydra_peft.plain_text import tensor_name
 from hydra_peft.tensor_values import check_dense
 
 
@@ -29,13 +31,14 @@ def read_torch_file(path: Path) -> dict[str, Tensor]:
     state = _state_dict(_content(path), path)
     size = path.stat().st_size
     for name, tensor in state.items():
-        check_dense(tensor, f"{path}: {name!r}", size)
+        check_dense(tensor, f"{path}: {tensor_name(name)}", size)
     return state
 
 
 def _content(path: Path) -> Any:
     try:
         _refuse_compressed(path)
+        check_sizes(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of kinds of tensors that are refused below
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -57,7 +60,7 @@ def _reason(error: Exception) -> str:
     found = re.search(r"Unsupported (?:global: GLOBAL|class|operand) [\w.]+", str(error))
     if found is not None:
         return found[0]
-    said = first_line(error)
+    said = reason_of(error)
     return type(error).__name__ if "weights_only" in said or "Weights only" in said else said
 
 
@@ -84,7 +87,7 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         if not isinstance(name, str):
             raise _no_state_dict(path, f"a name in it is of type {type(name).__name__}")
         if not isinstance(value, Tensor):
-            raise _no_state_dict(path, f"{name[:80]!r} is of type {type(value).__name__}")
+            raise _no_state_dict(path, f"{tensor_name(name)} is of type {type(value).__name__}")
     return content
 
 
@@ -93,9 +96,3 @@ def _no_state_dict(path: Path, what: str) -> UserError:
         f"{path} holds no state dict (names and tensors) of a model, also not under 'model' or "
         f"'state_dict': {what}; save model.state_dict() alone."
     )
-
-
-def first_line(error: Exception) -> str:
-    """Return the beginning of what ``error`` says, or its kind."""
-    said = str(error).strip()
-    return said.splitlines()[0][:200] if said else type(error).__name__

@@ -24,7 +24,7 @@ from hydra_peft.cli.no_sweep import no_sweep
 from hydra_peft.cli.overrides import SEVERAL, check_overrides
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolved import Resolved
-from hydra_peft.errors import UserError, WaitsForRun
+from hydra_peft.errors import UserError, WaitsForRun, reason_of
 from hydra_peft.runs.first_look import look_first
 from hydra_peft.sweeps.job import Composition, Job
 
@@ -95,7 +95,7 @@ def _product(
     except UserError:
         raise
     except (ValueError, OverflowError) as error:  # such as a range with a step of 0
-        raise UserError(f"{' '.join(overrides)} gives no sweep: {error}.") from None
+        raise UserError(f"{' '.join(overrides)} gives no sweep: {reason_of(error)}.") from None
 
 
 def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> str:

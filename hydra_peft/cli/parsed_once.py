@@ -20,9 +20,8 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, grammar_parser
 
 from hydra_peft.cli.config_files import check_config_file
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, reason_of
 from hydra_peft.files import text_of
-from hydra_peft.plain_text import in_one_line
 
 #: interpolations that are kept; the yaml files of a config have some fifty
 KEPT = 4096
@@ -58,7 +57,7 @@ def _files_once() -> None:
             try:
                 found = load(self, config_path)
             except (OSError, ValueError) as error:  # nothing but a number; one of 5000 digits
-                raise UserError(f"{file} is no config: {in_one_line(str(error))}.") from None
+                raise UserError(f"{file} is no config: {reason_of(error)}.") from None
             check_config_file(file, config_path, found)
             parsed[key] = found
         return copy.deepcopy(parsed[key])

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from hydra_peft.cores import usable_cores
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, reason_of
 
 if TYPE_CHECKING:
     from hydra_peft.data.split import Images  # loads torch
@@ -85,7 +85,7 @@ def _reason(error: Exception) -> str:
         return "no such file"
     if isinstance(error, UnidentifiedImageError):
         return f"it is damaged, or none of {', '.join(FORMATS)}"
-    return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+    return reason_of(error)
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from hydra_peft.data.list_files import MAX_BYTES, ImageList, text_of
 from hydra_peft.data.own_data import NO_LABEL, SPLIT_NAMES, OwnData, is_image, listed_files
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import UserError, did_you_mean, reason_of
 from hydra_peft.files import no_ordinary_file
 from hydra_peft.links import leads_nowhere
 from hydra_peft.plain_text import counted, quoted, shortened
@@ -115,7 +115,7 @@ def _table(file: Path) -> list[tuple[int, list[str]]]:
     try:
         found = list(_lines(text, separator))
     except csv.Error as error:
-        raise UserError(f"{file} cannot be read as columns: {error}.") from None
+        raise UserError(f"{file} cannot be read as columns: {reason_of(error)}.") from None
     if len(found) < 2:
         raise UserError(
             f"{file} has no line of an image: the first line names the columns, each other line is "

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hydra_peft.data.file_hashes import is_fresh, kept_hashes, stamp_of
 from hydra_peft.data.images import EncodedImages
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, reason_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class TableRow:
             return bytes(self.table[self.row][self.column]["bytes"])
         # Arrow raises a dozen kinds, of which most are no OSError.
         except Exception as error:
-            raise UserError(f"cannot read {self}: {error}; make or fetch it again.") from None
+            raise UserError(
+                f"cannot read {self}: {reason_of(error)}; make or fetch it again."
+            ) from None
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, reason_of
 from hydra_peft.optional import check_major_version, optional_package
-from hydra_peft.plain_text import shortened
 
 #: the first version that runs no code of a data set's
 LEAST = 4
@@ -66,6 +65,5 @@ def loading(place: object, advice: str) -> Iterator[None]:
         first = error
         while first.__cause__ is not None:  # "An error occurred while generating the dataset"
             first = first.__cause__  # type: ignore[assignment]
-        reason = str(first).strip() or type(first).__name__
-        said = shortened(reason.splitlines()[0], 300).rstrip(".")
+        said = reason_of(first, 300)
         raise UserError(f"cannot load {place}: {said}; {advice}.") from None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra_peft.data.tables_package import loading
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, reason_of
 from hydra_peft.links import missing
 from hydra_peft.optional import optional_package
 from hydra_peft.plain_text import counted
@@ -84,7 +84,9 @@ def _delimited(file: Path) -> dict[str, list[Any]]:
             for name, value in zip(header, row, strict=True):
                 columns[name].append(value)
     except csv.Error as error:
-        raise UserError(f"{file} is malformed in line {rows.line_num} ({error}).") from None
+        raise UserError(
+            f"{file} is malformed in line {rows.line_num} ({reason_of(error)})."
+        ) from None
     return columns
 
 

@@ -14,10 +14,9 @@ import torch
 
 from hydra_peft.data.split import Ragged, Texts
 from hydra_peft.data.tokenizer_files import tokenizer_file
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, reason_of
 from hydra_peft.files import sha256_of
 from hydra_peft.optional import optional_package
-from hydra_peft.plain_text import shortened
 
 #: what padding is called in the vocabularies of RoBERTa and BERT
 _PADDINGS = ("<pad>", "[PAD]")
@@ -126,8 +125,7 @@ def _told(what: str) -> Iterator[None]:
     except BaseException as error:  # nothing narrower, and Rust's panics are no Exception
         if not _is_panic(error) and not isinstance(error, Exception):
             raise
-        said = shortened((str(error).splitlines() or [""])[0], 200).rstrip(".")
-        raise UserError(f"{what} ({said}).") from None
+        raise UserError(f"{what} ({reason_of(error)}).") from None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, reason_of
 from hydra_peft.export.card import resizing
 from hydra_peft.export.plain import merged_copy, other_form
 from hydra_peft.export.source import Source, check_same_outputs, normalised, outputs_of
@@ -60,7 +60,7 @@ def traced(source: Source) -> torch.export.ExportedProgram:
     except Exception as error:  # what a tracer makes of odd code is its own
         raise UserError(
             f"torch.export cannot trace this model ({type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else ''}): {other_form(source.run.model)}."
+            f"{reason_of(error)}): {other_form(source.run.model)}."
         ) from None
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hydra_peft.errors import UserError
 from hydra_peft.files import open_regular, sha256_of
+from hydra_peft.plain_text import tensor_shape
 from hydra_peft.tasks import Task
 from hydra_peft.tensor_files import read_headers, read_tensors
 from hydra_peft.training.evaluation import Score
@@ -38,13 +39,13 @@ def read_outputs(path: Path, shape: tuple[int, int], sha256: str = "") -> dict[s
         raise UserError(f"{path} has outputs that are not float32: was it edited?")
     if outputs[0] != shape:
         raise UserError(
-            f"{path} has outputs of shape {outputs[0]}, and its run scored {shape[0]} examples "
-            f"with {shape[1]} outputs each: was one of both edited?"
+            f"{path} has outputs of shape {tensor_shape(outputs[0])}, and its run scored "
+            f"{shape[0]} examples with {shape[1]} outputs each: was one of both edited?"
         )
     if targets and targets[0][:1] != shape[:1]:
         raise UserError(
-            f"{path} has targets of shape {targets[0]}, and its run scored {shape[0]} examples: "
-            "was one of both edited?"
+            f"{path} has targets of shape {tensor_shape(targets[0])}, and its run scored "
+            f"{shape[0]} examples: was one of both edited?"
         )
     if sha256 not in ("", sha256_of(path)):
         raise UserError(f"{path} is not the file that its run wrote: edited, or of another run?")

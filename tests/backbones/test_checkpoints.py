@@ -6,6 +6,7 @@ import copy
 import functools
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,23 @@ def test_files_of_another_family_go_through_its_own_names(tmp_path: Path) -> Non
     google.touch()
     with pytest.raises(UserError, match="Google's vision transformers, and this model is a Eva"):
         load_checkpoint(other, google)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pth"])
+@pytest.mark.parametrize("name", ["norm.weight", "y" * 60_000])
+def test_names_and_shapes_of_any_length_are_cut(tmp_path: Path, suffix: str, name: str) -> None:
+    path, model = tmp_path / f"a{suffix}", vit()
+    write(model, path)
+    if suffix == ".npz":
+        with zipfile.ZipFile(path, "a") as archive, archive.open(f"{name}.npy", "w") as member:
+            np.save(member, np.ones((1,) * 30))
+    elif suffix == ".pth":
+        torch.save({**model.state_dict(), name: torch.ones((1,) * 60).to_sparse()}, path)
+    else:
+        save_file({**model.state_dict(), name: torch.ones((1,) * 60)}, path)
+    with pytest.raises(UserError) as raised:
+        load_checkpoint(vit(), path)
+    assert len(str(raised.value)) < len(str(tmp_path)) + 450
 
 
 def test_a_name_of_any_length_is_cut(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import io
+import pickle
 import random
 import re
+import resource
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -161,3 +164,107 @@ def test_torch_looks_for_an_end_before_the_beginning(path: Path, size: int) -> N
 def test_files_that_are_none_of_torch(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert "truncated, or it holds more than tensors" in refusal(path)
+
+
+class Called:
+    """Pickled as a call of ``function``."""
+
+    def __init__(self, function: Any, *given: Any, state: Any = None, key: Any = None) -> None:
+        self.reduced = function, given, state, None, key
+
+    def __reduce__(self) -> Any:
+        *reduced, key = self.reduced
+        return (*reduced, iter([(key, 1)]) if key else None)
+
+
+class Stored:
+    """Pickled as a storage of so many floats, ``data/0``."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+
+class WithStorages(pickle._Pickler):
+    def persistent_id(self, value: Any) -> Any:
+        if not isinstance(value, Stored):
+            return None
+        return ("storage", torch.FloatStorage, "0", "cpu", value.count)
+
+
+def pickled(value: Any) -> bytes:
+    content = io.BytesIO()
+    WithStorages(content, protocol=2).dump(value)
+    return content.getvalue()
+
+
+def plant(path: Path, value: Any, *, new: bool) -> None:
+    """Write a file of torch.save whose pickle is that of ``value``."""
+    torch.save(PLAIN, path, _use_new_zipfile_serialization=new)
+    if not new:
+        head = [torch.serialization.MAGIC_NUMBER, torch.serialization.PROTOCOL_VERSION, {}]
+        path.write_bytes(b"".join(map(pickled, [*head, value, ["0"]])) + bytes(32))
+        return
+    content = io.BytesIO(path.read_bytes())
+    with zipfile.ZipFile(content) as old, zipfile.ZipFile(path, "w") as written:
+        for name in old.namelist():
+            is_pickle = name.endswith("data.pkl")
+            written.writestr(name, pickled(value) if is_pickle else old.read(name))
+
+
+REBUILT = torch._utils._rebuild_tensor_v2
+HOOKS: Any = collections.OrderedDict()
+FLAT = REBUILT, Stored(6), 0, (6,), (1,), False, HOOKS
+KEY: Any = ()
+for _ in range(60):
+    KEY = (KEY, KEY)
+LONG = list(range(10_000))
+FEW, MANY = tuple(LONG), dict.fromkeys(map(str, LONG))
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize(
+    "value",
+    [
+        Called(bytearray, 4 * 10**9),
+        Called(torch.FloatTensor, 10**9),
+        Called(torch.Tensor, 10**5, 10**5),
+        Called(torch.UntypedStorage, 4 * 10**9),
+        Called(REBUILT, Stored(6), 0, (10**9,), (1,), False, HOOKS),
+        Called(REBUILT, Stored(6), 0, (10**9,), (0,), False, HOOKS),
+        Called(REBUILT, Stored(6), 10**9, (1,), (1,), False, HOOKS),
+        Called(REBUILT, Stored(10**9), 0, (6,), (1,), False, HOOKS),
+        Called(REBUILT, Stored(6), 0, (1,) * 3000, (1,) * 3000, False, HOOKS),
+        Called(*FLAT, state=(Stored(6), 0, (10**9,), (1,))),
+        Called(torch._utils._rebuild_tensor, Stored(6), 0, (10**9,), (1,)),
+        Called(torch._utils._rebuild_device_tensor_from_cpu_tensor, Called(*FLAT), "f", "cpu", 0),
+        Called(torch._tensor._rebuild_from_type_v2, bytearray, torch.Tensor, (4 * 10**9,), {}),
+        [Called(set, LONG) for _ in range(1000)],
+        [Called(collections.Counter, LONG) for _ in range(1000)],
+        [Called(torch.Size, FEW) for _ in range(1000)],
+        [Called(collections.OrderedDict, state=MANY) for _ in range(1000)],
+        Called(collections.OrderedDict, key=KEY),
+        Called(__import__("_codecs").encode, "\u20ac" * 1000, "punycode"),
+    ],
+)
+def test_what_makes_more_than_the_file_holds(path: Path, value: Any, new: bool) -> None:
+    plant(path, {"x": value, **dict.fromkeys(PLAIN)}, new=new)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "it holds more than tensors, which is refused" in refusal(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_what_training_checkpoints_hold_beside(path: Path, new: bool) -> None:
+    state = collections.OrderedDict(PLAIN)
+    state._metadata = {"": {"version": 1}}  # type: ignore[attr-defined]
+    marked = torch.nn.Parameter(torch.ones(2))
+    marked.kind = "bias"  # type: ignore[attr-defined]
+    beside = {
+        "sets": {1, 2}, "bytes": [b"abc", bytearray(b"abc")], "size": torch.Size([2, 3]),
+        "milestones": collections.Counter([3, 3, 5]), "device": torch.device("cpu"), "z": 1 + 2j,
+        "types": [torch.float16, torch.ones(0), torch.ones(()), torch.ones(3, dtype=torch.uint8)],
+        "random": torch.get_rng_state(), "marked": marked, "grid": torch.ones(4, 4)[1::2, ::2].T,
+        "params": {(0, "a"): [1.5, None, True, -3, 2**40, "\u20ac"]},
+    }  # fmt: skip
+    torch.save({"model": state, **beside}, path, _use_new_zipfile_serialization=new)
+    assert read_torch_file(path).keys() == PLAIN.keys()

@@ -94,6 +94,15 @@ def test_unreadable_images_are_named(tmp_path: Path, damage: str) -> None:
     )
 
 
+def test_what_a_library_says_is_gone_on_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64)
+    with pytest.raises(UserError, match="decompression bomb DOS attack; fetch or prepare it again"):
+        read_image(tmp_path / "a.png")
+
+
 def test_no_other_program_is_run_on_an_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
