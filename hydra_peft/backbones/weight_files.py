@@ -38,7 +38,7 @@ def check_weights_exist(architecture: str, checkpoint: str | None, remedy: str |
     """Check, without reading values, that a local checkpoint is there.
 
     Raises:
-        UserError: it is not; the message says where to fetch it and which key to set.
+        UserError: it is not; the message says what to do, which ``remedy`` is, if given.
     """
     file = local_file(architecture, checkpoint)
     if file is None:
@@ -94,7 +94,9 @@ def stated_origin(file: Path) -> str:
 def missing_weights(what: str, architecture: str, remedy: str | None) -> str:
     """Return the sentence on ``what`` keeps weights away, with how to get them."""
     usual = "fetch a checkpoint of this architecture and set model.checkpoint=<file>"
-    return (
-        f"no weights for '{architecture}': {what}; {remedy or usual}, or set "
-        "model.pretrained=false for random weights."
-    )
+    return f"no weights for '{architecture}': {what}; {remedy or or_random(usual)}."
+
+
+def or_random(remedy: str) -> str:
+    """Return ``remedy`` with the other one that a run which is to be trained has."""
+    return f"{remedy}, or set model.pretrained=false for random weights"

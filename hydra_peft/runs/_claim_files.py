@@ -45,6 +45,7 @@ class Holder:
         beat: number of the last heartbeat.
         since: when it was made, by the clock of its machine; for people only.
         released: whether it was given back.
+        damaged: the file, where it is damaged.
     """
 
     generation: int
@@ -54,10 +55,14 @@ class Holder:
     beat: int | None = None
     since: str | None = None
     released: bool = False
+    damaged: Path | None = None
 
     def __str__(self) -> str:
         if self.process is None:
-            return "somebody unknown (the claim is damaged)"
+            return in_one_line(
+                f"somebody unknown (the claim {self.damaged} is damaged: remove that file, if "
+                "nobody does this run)"
+            )
         # Anybody may have written the file.
         return in_one_line(f"process {self.process.pid} on {self.process.host} since {self.since}")
 
@@ -89,14 +94,15 @@ def highest(place: Path) -> int:
 
 def read(place: Path, generation: int) -> Holder | None:
     """Return the claim of ``generation``, None if there is no such file."""
-    content = _content(_path(place, generation))
+    path = _path(place, generation)
+    content = _content(path)
     if content is None:
         return None
     mark = f"{generation}:{hashlib.sha256(content).hexdigest()}"
     try:
         return _parse(json.loads(content), generation, mark)
     except (ValueError, KeyError, RecursionError):
-        return Holder(generation, mark)
+        return Holder(generation, mark, damaged=path)
 
 
 def encode(token: str, process: Process, beat: int, since: str, released: bool) -> bytes:

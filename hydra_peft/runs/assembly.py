@@ -130,8 +130,13 @@ def _told_in_a_sentence(model: ModelConfig, classes: int) -> Iterator[None]:
         ) from None
 
 
-def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:
+def load_backbone(
+    model: ModelConfig, seed: int, remedy: str | None = None
+) -> tuple[nn.Module, Weights]:
     """Return a fresh copy of the backbone of ``model``, and where its weights come from.
+
+    Args:
+        remedy: what to do where they are missing, in the place of what ``model`` says.
 
     Raises:
         UserError: weights that are missing or do not fit.
@@ -140,7 +145,7 @@ def load_backbone(model: ModelConfig, seed: int) -> tuple[nn.Module, Weights]:
         model.architecture,
         pretrained=model.pretrained,
         seed=derive_seed(seed, "backbone"),
-        **model.backbone,
+        **(model.backbone if remedy is None else {**model.backbone, "remedy": remedy}),
     )
 
 

@@ -22,7 +22,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
 from hydra_peft.files import sha256_of
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.plain_text import in_one_line, tensor_name
 from hydra_peft.runs.assembly import (
     build_skeleton,
     check_model,
@@ -33,7 +33,7 @@ from hydra_peft.runs.config_file import CONFIG
 from hydra_peft.runs.first_look import data_request, splits_scored
 from hydra_peft.runs.folder import predictions_name
 from hydra_peft.runs.record import Record
-from hydra_peft.runs.recorded import in_file, read_completed
+from hydra_peft.runs.recorded import check_weights, in_file, read_completed, where_weights_are
 from hydra_peft.runs.stored_outputs import score_stored
 from hydra_peft.tensor_files import read_headers
 from hydra_peft.training.devices import resolve_device
@@ -120,12 +120,13 @@ def rebuild(
         UserError: the run did not complete, or the weights are not those of the record.
     """
     record, config = read_completed(folder, checkpoint=checkpoint, doubts=doubts)
+    check_weights(folder, config.model, moved=checkpoint is not None)
     with in_file(folder / CONFIG):
         check_model(config, elsewhere=True)
         skeleton = build_skeleton(config.model, config.head, config.method, config.dataset.classes)
     _check_sizes(skeleton, record, folder)
     _check_adapter(record, folder, doubts)
-    backbone, weights = load_backbone(config.model, config.seed)
+    backbone, weights = load_backbone(config.model, config.seed, where_weights_are(config.model))
     check_same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
     config.head.attach(backbone, config.dataset.classes)
     load_adapter(backbone, folder, check_weights=False)
@@ -178,7 +179,7 @@ def _check_sizes(skeleton: nn.Module, record: Record, folder: Path) -> None:
         )
         raise UserError(
             f"{folder / TENSORS} does not fit the model of its {CONFIG}: it lacks, has in another "
-            f"shape, or has beyond it {in_one_line(', '.join(wrong[:3]))}."
+            f"shape, or has beyond it {', '.join(map(tensor_name, wrong[:3]))}."
         )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.config.check import check_recorded
 from hydra_peft.config.identity import config_id
-from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.schema import ModelConfig, RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.files import open_regular, read_json
 from hydra_peft.links import missing
@@ -90,10 +90,28 @@ def look_at_run(
     for name in ADAPTER:
         _check_file(folder, name)
     read_json(folder / ADAPTER[0], links=True)
-    model = config.model
-    if model.pretrained:
-        check_weights_exist(model.architecture, model.checkpoint, model.url)
+    check_weights(folder, config.model, moved=checkpoint is not None)
     return config
+
+
+def check_weights(folder: Path, model: ModelConfig, *, moved: bool) -> None:
+    """Check that the weights of the run in ``folder`` are there, as far as a look tells.
+
+    Args:
+        moved: whether their place was given, and is not what the run's config says.
+
+    Raises:
+        UserError: they are not.
+    """
+    if model.pretrained:
+        with nullcontext() if moved else in_file(folder / CONFIG):
+            check_weights_exist(model.architecture, model.checkpoint, where_weights_are(model))
+
+
+def where_weights_are(model: ModelConfig) -> str:
+    """Return what to do where the weights of a run that is done are missing: others are no use."""
+    origin = f", which {model.url} has" if model.url else ""
+    return f"give checkpoint=<file> of the weights that the run was trained with{origin}"
 
 
 def _check_file(folder: Path, name: str) -> None:

@@ -522,7 +522,8 @@ def test_a_damaged_claim_is_of_somebody_unknown(
     found = holder(runs, folder)
     assert found is not None
     assert found.process is None
-    with pytest.raises(Claimed, match="somebody unknown"), claim(runs, folder):
+    said = f"somebody unknown .*{claim_file(runs, folder)} is damaged: remove that file"
+    with pytest.raises(Claimed, match=said), claim(runs, folder):
         pass
     watch = Watch(runs, folder, patience=0.05)
     wait_until_dead(watch)
@@ -540,6 +541,7 @@ def test_what_is_no_file_is_not_opened(runs: Path, folder: Path, tmp_path: Path)
         found = holder(runs, folder)
         assert found is not None
         assert found.process is None
+        assert str(path) in str(found)
         path.unlink()
     assert outside.read_text() == "{}"
 

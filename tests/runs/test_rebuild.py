@@ -111,6 +111,10 @@ def copied(made_up: Path, tmp_path: Path) -> Path:
             lambda text: text.replace("name: vit_mini", "name: other"),
             f"{NOT_ITS}, model.name is 'other', there 'vit_mini'",
         ),
+        (
+            lambda text: text.replace("source: mini", "source: vtab1k"),
+            r"config\.yaml: dataset\.source 'vtab1k' is unknown: choose one of",
+        ),
     ],
 )
 def test_a_config_from_elsewhere_is_data(
@@ -159,7 +163,7 @@ def test_tensors_are_compared_before_they_are_loaded(
     tensors["head.weight"] = torch.zeros(500, tensors["head.weight"].shape[1])
     write_tensors(path, tensors, {"format": "1"})
     monkeypatch.setattr(module, "load_adapter", None)
-    with pytest.raises(UserError, match=r"does not fit the model .* beyond it head\.weight"):
+    with pytest.raises(UserError, match=r"does not fit the model .* beyond it 'head\.weight'"):
         rebuilt(copied)
 
 
@@ -189,6 +193,22 @@ def test_a_config_that_is_missing_is_named_once(copied: Path) -> None:
     with pytest.raises(UserError, match="there is no such file") as raised:
         look_at_run(copied)
     assert str(raised.value).count(str(path)) == 1
+
+
+@pytest.mark.parametrize("look", [look_at_run, rebuilt])
+def test_weights_that_were_moved_are_asked_for_as_they_are_given(
+    copied: Path, look: Callable[..., Any]
+) -> None:
+    path = copied / "config.yaml"
+    path.write_text(path.read_text().replace("checkpoint: null", "checkpoint: gone.pth", 1))
+    with pytest.raises(
+        UserError, match=r"gone\.pth is not there .* give checkpoint=<file>"
+    ) as seen:
+        look(copied, doubts=[])
+    assert str(seen.value).startswith(f"{path}: ")
+    assert "model." not in str(seen.value)
+    with pytest.raises(UserError, match=r"^no weights .* other\.pth is not there"):
+        look(copied, checkpoint="other.pth", doubts=[])
 
 
 def test_a_record_of_another_task_is_a_doubt(copied: Path) -> None:

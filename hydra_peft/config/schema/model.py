@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from hydra_peft.backbones.image_sizes import ImageSize, check_image_size
+from hydra_peft.backbones.weight_files import or_random
 from hydra_peft.config.schema._group import Group, check_short_name, require
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Limits, Share
@@ -71,8 +72,10 @@ class ModelConfig(Group, key="model"):
     def remedy(self) -> str | None:
         """Advice where the weights are missing; None where nothing is known."""
         if self.prepare is not None:
-            return f"run 'python scripts/prepare_weights.py {self.prepare} download=true'"
-        return f"fetch {self.url} and set model.checkpoint=<file>" if self.url else None
+            return or_random(
+                f"run 'python scripts/prepare_weights.py {self.prepare} download=true'"
+            )
+        return or_random(f"fetch {self.url} and set model.checkpoint=<file>") if self.url else None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -43,8 +43,12 @@ __all__ = [
 
 
 def options_class(source: object) -> type[Any] | None:
-    """Return the dataclass of the keys that ``source`` has of its own; None where it has none."""
-    if not is_known(sys.modules[__name__], source):
+    """Return the dataclass of the keys that ``source`` has of its own; None where it has none.
+
+    Raises:
+        UserError: it is unknown.
+    """
+    if not isinstance(source, str | int):  # as yaml has it: a text may look like a number
         return None
     return cast("type[Any] | None", getattr(_module(str(source)), "OPTIONS", None))
 

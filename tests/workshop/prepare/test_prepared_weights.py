@@ -253,5 +253,6 @@ def test_a_text_encoders_folder_is_taken_as_it_is(
 def test_minilm_is_looked_for_where_it_is_written(compose_train: Callable[..., object]) -> None:
     model = check_config(compose_train("model=minilm", "paths.weights=/w")).model
     assert model.checkpoint == "/w/minilm/model.safetensors"
-    assert model.remedy == "run 'python scripts/prepare_weights.py minilm download=true'"
+    begin = "run 'python scripts/prepare_weights.py minilm download=true', or set "
+    assert str(model.remedy).startswith(begin)
     assert model.arguments["pooling"] == "mean"
