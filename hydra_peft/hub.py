@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from hydra_peft.errors import UserError, reason_of
+from hydra_peft.errors import UserError
 from hydra_peft.files import named_path
 from hydra_peft.optional import optional_package
-from hydra_peft.plain_text import quoted
+from hydra_peft.plain_text import in_one_line, quoted, shortened
 
 #: what a repository is told from a folder by: ``hf://user/name``, ``hf://user/name@revision``
 SCHEME = "hf://"
@@ -114,8 +114,8 @@ def _package(use: str) -> Any:
 
 
 def _said(error: Exception) -> str:
-    kind, said = type(error).__name__, reason_of(error, _LONGEST)
-    return kind if said == kind else f"{kind}: {said}"
+    text = shortened(in_one_line(str(error)), _LONGEST)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 @contextmanager

@@ -17,9 +17,9 @@ from typing import TextIO
 
 from hydra_peft.commands import as_started
 from hydra_peft.disk_errors import disk_sentence, reading_sentence
-from hydra_peft.errors import RunFailed, UserError, reason_of
+from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.memory_errors import allowed_memory, let_go, memory_sentence, reserve
-from hydra_peft.plain_text import in_short
+from hydra_peft.plain_text import in_short, shortened
 
 FAILED = 1
 MISTAKE = 2
@@ -178,9 +178,9 @@ def _import_sentence(error: Exception) -> str | None:
         return None
     names = ", ".join(sorted(name for name in os.environ if name.startswith(_READ_BY_LIBRARIES)))
     if allowed := allowed_memory():
-        return f"{loaded} cannot be loaded ({reason_of(error)}): raise the {allowed}."
+        return f"{loaded} cannot be loaded ({shortened(str(error), 200)}): raise the {allowed}."
     look = f"look at the environment variables {names}" if names else "install it anew"
-    return f"{loaded} cannot be loaded ({reason_of(error)}): {look}."
+    return f"{loaded} cannot be loaded ({shortened(str(error), 200)}): {look}."
 
 
 def complain(sentence: str) -> None:
