@@ -27,10 +27,7 @@ def record(status: str = "completed", seed: int = 0, **changes: Any) -> Record:
         "model": {"architecture": "vit_mini", "pretrained": True},
         "train": {"epochs": EPOCHS, "batch_size": 64, "clip_grad": None, "drop_last": False},
         "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 1e-4},
-        "method": {
-            **{"name": "hydra", "rank_parallel": 2, "rank_sequential": 2},
-            "targets": ["attn.proj", "mlp.fc2"],
-        },
+        "method": build_method("hydra", rank=2).identity(),
         "seed": seed,
     }
     done: dict[str, Any] = {
@@ -90,6 +87,9 @@ def agreeing(record: Record) -> Record:
     if "pretrained" in science.get("model", {}) and "kind" in record.weights:
         pretrained = record.weights["kind"] == "pretrained"
         science["model"] = {**science["model"], "pretrained": pretrained}
+        if "model.pretrained" in record.settings:
+            settings = {**record.settings, "model.pretrained": pretrained}
+            record = dataclasses.replace(record, settings=settings)
     selection, epochs = record.selection, science.get("train", {}).get("epochs")
     if epochs is not None and "epoch" in selection:
         selection = {**selection, "epoch": epochs}

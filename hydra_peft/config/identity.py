@@ -54,7 +54,7 @@ USUAL: dict[str, dict[str, Any]] = {
     "train": {"eval_after": None, "accumulate": 1},
 }
 #: the same of a whole group: every run had a linear head before there were others
-_USUAL_HEAD = {"name": "linear"}
+USUAL_HEAD = {"name": "linear"}
 
 
 def science(config: RunConfig) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def science(config: RunConfig) -> dict[str, Any]:
     groups = {group: _counted(config, group) for group in NOT_SCIENCE}
     if config.model.image_size == own_size(config.model.architecture):
         groups["model"].pop("image_size", None)
-    if (head := config.head.identity()) != _USUAL_HEAD:
+    if (head := config.head.identity()) != USUAL_HEAD:
         groups["head"] = head
     if config.head.starts_from != "text":
         groups["model"].pop("text_sha256", None)

@@ -9,6 +9,9 @@ from hydra_peft.config.grid import Choice
 from hydra_peft.config.identity import science
 from hydra_peft.errors import UserError, placed
 
+#: kind of the runs of a search (:func:`on_held_out`)
+TRIAL = "tuning"
+
 if TYPE_CHECKING:
     from hydra_peft.config.schema import ProtocolConfig, RunConfig
     from hydra_peft.methods._base import Preparation

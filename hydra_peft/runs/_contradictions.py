@@ -10,15 +10,17 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from hydra_peft.config.identity import TUNED, USUAL, short_hash
+from hydra_peft.config.identity import TUNED, USUAL, USUAL_HEAD, short_hash
+from hydra_peft.config.preparation import TRIAL
 from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.config.text import from_yaml
 from hydra_peft.errors import UserError
+from hydra_peft.heads import head_class
 from hydra_peft.methods import build_method, method_class
 from hydra_peft.plain_text import quoted, shortened
 
@@ -39,6 +41,8 @@ _TWICE = {
 }
 #: what stands in settings in the place of a value of the task's recipe
 _RECIPE = "recipe"
+#: groups and keys of a science of which settings have nothing, or something else
+_NO_SETTING = ("seed", "dataset", "plugins", "init_from")
 #: settings in the place of a value, which say where it comes from
 _REFERENCES = (_RECIPE, "seed", TUNED)
 _WEIGHTS = {True: "pretrained", False: "random"}
@@ -60,6 +64,11 @@ _OF_DATASET = {field.name for field in dataclasses.fields(DatasetConfig)}
 _LEFT_OUT = ("image_size", "text_sha256", "sampling_seed")
 #: the end of a sentence, which the one that it becomes part of has itself
 _EDITED = re.compile(r"(: (truncated or )?edited\?)?\.?$")
+#: groups whose options act in another form than a config has, by what returns an option's class
+_BUILT: dict[str, Callable[[str], Callable[..., Any]]] = {
+    "method": method_class,
+    "head": head_class,
+}
 #: what building a method raises that is none
 _NO_METHOD = (UserError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
 _BLOCK = re.compile(r"^(\w+):.*\n(?: .*\n)*", re.MULTILINE)
@@ -72,7 +81,9 @@ def contradiction(record: Record) -> str:
     """
     if short_hash(record.science) != record.config_id:
         return f"config_id {shortened(record.config_id, 40)} is not that of its science"
-    parts = (_of_scores, _of_science, _of_method, _of_parameters, _of_training)
+    parts = [_of_scores, _of_science, _of_method, _of_parameters, _of_training]
+    if not _is_trial(record):
+        parts.append(_of_settings)
     return next((text for part in parts for text in part(record)), "")
 
 
@@ -87,7 +98,9 @@ def config_contradiction(record: Record, config: str) -> str:
         values = _config(config)
     except UserError as error:
         return _EDITED.sub("", str(error))
-    parts = (_of_config(record, values), _of_recipe(record, values))
+    parts = [_of_config(record, values)]
+    if not _is_trial(record):
+        parts.append(_of_recipe(record, values))
     return next((text for part in parts for text in part), "")
 
 
@@ -117,12 +130,12 @@ def _of_config(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
         decided = science.get(group)
         if isinstance(decided, dict):
             yield from _of_group(group, _values(config, group), decided, {"grid", *grid})
-    method = _values(config, "method")
-    if method and not tuned and "method" not in _values(science, "plugins"):
-        made = _identity(json.dumps(method))
-        for key, value in _values(science, "method").items():
-            if made and value != TUNED:
-                yield from _otherwise(f"method.{key}", made.get(key), value)
+    for group in _BUILT if not tuned else ():
+        # Before there were others every run had a linear head.
+        decided = science.get(group, USUAL_HEAD if group == "head" else None)
+        if isinstance(decided, dict) and group not in _values(science, "plugins"):
+            given = config.get(group, decided if group == "head" else {})
+            yield from _of_built(group, given, decided)
 
 
 def _of_group(
@@ -139,6 +152,22 @@ def _of_group(
             # Of a mapping a config may leave out what is as it was.
             said = {**usual, **given[key]} if _are_mappings(usual, given[key]) else given[key]
             yield from _otherwise(f"{group}.{key}", said, usual)
+
+
+def _of_built(group: str, given: object, decided: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is otherwise in a group of a config once its options are as they act."""
+    made = _identity(group, json.dumps(given))
+    if not made:
+        # That of the science may be of a plugin, or of a version with other limits.
+        text = json.dumps(decided)
+        if _label(text) if group == "method" else _identity(group, text):
+            yield f"{group} is {quoted(given)}, which no run has"
+        return
+    for key, value in decided.items():
+        if value != TUNED:
+            yield from _of_key(f"{group}.{key}", made, value)
+    for key in made.keys() - decided.keys():
+        yield f"{group}.{key} is {quoted(made[key])}, there it is as it was before it could be set"
 
 
 def _of_key(key: str, given: Mapping[str, Any], decided: object) -> Iterator[str]:
@@ -163,7 +192,7 @@ def _otherwise(key: str, given: object, decided: object) -> Iterator[str]:
 def _of_recipe(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
     """Yield what settings call the recipe's, and is no value of it."""
     recipe = _values(config, "dataset").get("recipe")
-    if not isinstance(recipe, dict) or _is_trial(record):
+    if not isinstance(recipe, dict):
         return
     science = _by_key(record.science)
     for key, value in record.settings.items():
@@ -225,12 +254,9 @@ def _of_science(record: Record) -> Iterator[str]:
     """Yield what is otherwise in the science."""
     science, said = _by_key(record.science), _by_key(vars(record))
     pairs = [(key, said.get(key), place) for key, place in _TWICE.items() if key in said]
-    if not _is_trial(record):
-        values = record.settings.items()
-        pairs += [(f"settings.{key}", value, key) for key, value in values]
     for key, value, place in pairs:
         decided = science.get(place, value)
-        if value != decided and not (key.startswith("settings.") and _is_reference(value)):
+        if value != decided:
             yield f"{key} is {quoted(value)}, and {place} of its science {quoted(decided)}"
     if record.init_from != record.science.get("init_from", {}):
         yield "init_from is not that of its science"
@@ -238,6 +264,25 @@ def _of_science(record: Record) -> Iterator[str]:
     pretrained = science.get("model.pretrained")
     if isinstance(pretrained, bool) and kind not in (None, _WEIGHTS[pretrained]):
         yield f"weights.kind is {quoted(kind)}, and model.pretrained of its science {pretrained}"
+
+
+def _of_settings(record: Record) -> Iterator[str]:
+    """Yield what is otherwise in the settings than in the science."""
+    science, settings = _by_key(record.science), record.settings
+    if not settings:
+        yield "it has no settings"
+    for key, value in settings.items():
+        if not _is_reference(value) and value != (decided := science.get(key, value)):
+            yield f"settings.{key} is {quoted(value)}, and {key} of its science {quoted(decided)}"
+    # Of a group that is there at all; code of the first days did not write every one.
+    there = {key.partition(".")[0] for key in settings} - {*_NO_SETTING}
+    for group in sorted(there & record.science.keys()):
+        values = record.science[group]
+        decided = {f"{group}.{key}" for key in values} if isinstance(values, dict) else {group}
+        for key in sorted(decided - settings.keys()):
+            yield f"it has no settings.{key}, and {key} of its science is {quoted(science[key])}"
+        for key in sorted(k for k in settings.keys() - decided if k.startswith(f"{group}.")):
+            yield f"settings.{key} is {quoted(settings[key])}, and its science has no {key}"
 
 
 def _of_method(record: Record) -> Iterator[str]:
@@ -296,8 +341,9 @@ def _seen(record: Record) -> int:
 
 def _is_trial(record: Record) -> bool:
     """Whether it is of a search: such a run has the settings of the one that it is tried for."""
-    tuned = _by_key(record.science).get("protocol.tune")
-    return tuned is False and record.settings.get("protocol.tune") is True
+    decided, tunes = _by_key(record.science), record.settings.get("protocol.tune") is True
+    name = f"{record.settings.get('protocol.name')}-{TRIAL}"
+    return tunes and decided.get("protocol.tune") is False and decided["protocol.name"] == name
 
 
 def _is_reference(value: object) -> bool:
@@ -320,16 +366,18 @@ def _label(text: str) -> str:
         return ""
 
 
-@lru_cache(maxsize=256)
-def _identity(text: str) -> dict[str, Any]:
-    """Return a method as the science has it, empty where it cannot be built here.
+@lru_cache(maxsize=1024)
+def _identity(group: str, text: str) -> dict[str, Any]:
+    """Return a group as the science has it, empty where it cannot be built here.
 
     Args:
-        text: the method as a config has it, as json.
+        group: one of :data:`_BUILT`.
+        text: the group as a config has it, as json.
     """
     options = json.loads(text)
     try:
-        made = build_method(options.pop("name"), **options).identity()
+        options.pop("recipe", None)  # which learning rate of the task's recipe: no option of it
+        made = _BUILT[group](options.pop("name"))(**options).identity()
     except _NO_METHOD:
         return {}
     return dict(json.loads(json.dumps(made)))

@@ -20,7 +20,7 @@ from hydra_peft.config.grid import (
     used,
 )
 from hydra_peft.config.identity import TUNED, config_id, science
-from hydra_peft.config.preparation import on_held_out, prepared_config
+from hydra_peft.config.preparation import TRIAL, on_held_out, prepared_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.methods._base import Preparation
@@ -271,7 +271,7 @@ def _said(config: RunConfig, outcome: Outcome) -> str:
 def candidate(config: RunConfig, choice: Choice) -> RunConfig:
     """Return the run of the search that tries ``choice`` for ``config``."""
     asked = config.protocol
-    protocol = on_held_out(config, "tuning", asked.trial_selection)
+    protocol = on_held_out(config, TRIAL, asked.trial_selection)
     return choice.apply(
         config,
         epochs=asked.trial_epochs,

@@ -108,7 +108,10 @@ def real_like(runs: Path, count: int) -> None:
             "model": "vit_base_patch16_224_in21k",
             "method": built.identity(),
             "method_label": built.label,
-            "settings": {**base.settings, "method.name": method},
+            "settings": {
+                **base.settings,
+                **{f"method.{key}": value for key, value in built.identity().items()},
+            },
             "science": {**base.science, "method": built.identity(), "dataset": dataset},
             "seed": number // 57,
             "data": {"sha256": task},

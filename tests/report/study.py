@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -14,6 +15,8 @@ from fabricated_runs import agreeing
 from flat_results import changed, in_fields
 
 from hydra_peft.config.text import to_yaml
+from hydra_peft.errors import UserError
+from hydra_peft.methods import method_class
 from hydra_peft.runs.record import FILE, Record
 from hydra_peft.training.progress import EpochRecord
 
@@ -57,7 +60,8 @@ def run_record(name: str = "hydra", task: str = "digits", seed: int = 0, **chang
         "status": "completed",
         "config_id": digest(name, task, seed)[:12],
         "settings": {f"method.{key}": value for key, value in identity.items()}
-        | {"model.architecture": "vit_mini", "protocol.train_split": "train"},
+        | {f"model.{key}": value for key, value in science["model"].items()}
+        | {"protocol.train_split": "train"},
         "benchmark": "mini",
         "group": TASKS.get(task, "natural"),
         "task": task,
@@ -110,6 +114,9 @@ def config(record: Record) -> str:
         "train": {"compile": "auto", "checkpoint_every": 10},
     }
     said = {group: {**values, **science.get(group, {})} for group, values in groups.items()}
+    with contextlib.suppress(UserError):  # a name that is no method's
+        options = method_class(science["method"]["name"]).options_of(science["method"])
+        said["method"] = {"recipe": "adapter", "name": science["method"]["name"], **options}
     return to_yaml({**science, **said})
 
 

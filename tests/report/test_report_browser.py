@@ -384,8 +384,12 @@ def test_long_settings_fit_beside_the_numbers(
     changed = {"train.epochs": 2, "data.normalization": "imagenet", "optimizer.lr": 0.002}
     cells = [(m, t, 2) for m in ("lora", "linear", "hydra") for t in ("digits", "cells")]
     for method, task, epochs in [*cells, ("hydra", "shapes_count", 1)]:
-        settings = {**changed, "method.name": method, "train.epochs": epochs}
-        put(runs, run_record(method, task, settings=settings), epochs=2)
+        identity = run_record(method, task).method
+        method_settings = {f"method.{key}": value for key, value in identity.items()}
+        usual |= {k: v for k, v in method_settings.items() if k != "method.name"}
+        settings = {**changed, **method_settings, "train.epochs": epochs}
+        science = {"method": {"name": method}, "optimizer": {"lr": 0.002}, "train": {"epochs": 2}}
+        put(runs, run_record(method, task, settings=settings, science=science), epochs=2)
     write_report(runs, out)
     visit = Visit(browser, out, viewport={"width": 1280, "height": 900})
     table = visit.page.locator("table.scores")

@@ -15,8 +15,11 @@ def test_side_by_side(browser: object, tmp_path: Path, monkeypatch: pytest.Monke
     # Pictures of nineteen tasks take long, and have tests of their own.
     monkeypatch.setattr("hydra_peft.cli.report._pictures", lambda _: ([], []))
     science = {"optimizer": {"lr": 0.001}, "train": {"epochs": 100}}
+    identity = vtab_record("Hydra", "dtd", 60.0).method
+    settings = {f"method.{key}": value for key, value in identity.items()}
     for number, task in enumerate(VTAB1K.tasks):
-        put(tmp_path / "runs", vtab_record("Hydra", task, 60.0 + number, science=science))
+        one = vtab_record("Hydra", task, 60.0 + number, science=science, settings=settings)
+        put(tmp_path / "runs", one)
     out = tmp_path / "report.html"
     write_report(tmp_path / "runs", out)
     page = browser.new_page()  # type: ignore[attr-defined]

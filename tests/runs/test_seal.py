@@ -37,6 +37,11 @@ LAYOUTS: list[Callable[[dict[str, Any]], str]] = [
 ]
 
 
+def settings_of(science: dict[str, Any], *groups: str) -> dict[str, Any]:
+    """Return the settings of these groups."""
+    return {f"{group}.{key}": value for group in groups for key, value in science[group].items()}
+
+
 def config_of(science: dict[str, Any]) -> dict[str, Any]:
     """Return what a config says of a run of Hydra that has this ``science``."""
     method = {"name": "hydra", "targets": science["method"]["targets"], "rank": 2}
@@ -109,7 +114,10 @@ def test_texts_that_no_terminal_takes_are_sealed_as_they_are_read(tmp_path: Path
         ({"benchmark": "a"}, "benchmark is 'a', and dataset.benchmark of its science 'mini'"),
         ({"settings": {"train.epochs": 2}}, "settings.train.epochs is 2, and train.epochs of its"),
         ({"settings": {"train.batch_size": 8}}, "settings.train.batch_size is 8, and train.batch"),
-        ({"method": {"name": "lora"}}, "method.name is 'lora', and 'hydra' in its science"),
+        (
+            {"method": {**record().method, "name": "lora"}},
+            "method.name is 'lora', and 'hydra' in its science",
+        ),
         ({"method_label": "hydra r=8"}, "method_label is 'hydra r=8', and its method is 'hydra r="),
         ({"init_from": {"task": "mini/cells"}}, "init_from is not that of its science"),
         ({"weights": {"kind": "random"}}, "weights.kind is 'random', and model.pretrained of its"),
@@ -158,6 +166,29 @@ def test_what_the_science_says_otherwise(key: str, value: object, decided: Any) 
     assert contradiction(edited).startswith(f"{key} is {value!r}, and ")
 
 
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        ({"train.epochs": None}, "it has no settings.train.epochs, and train.epochs of its "),
+        ({"optimizer.momentum": 0.5}, "settings.optimizer.momentum is 0.5, and its science has no"),
+        # Runs of a search alone have the settings of another, and are told by their protocol.
+        ({"protocol.tune": True}, "settings.protocol.tune is True, and "),
+    ],
+)
+def test_settings_are_those_of_the_science(edit: dict[str, Any], sentence: str) -> None:
+    science = {**record().science, "protocol": {"name": "clean", "tune": False}}
+    whole = settings_of(science, "train", "optimizer", "protocol")
+    right = dataclasses.replace(
+        record(), science=science, config_id=short_hash(science), settings=whole
+    )
+    assert contradiction(right) == ""
+    settings = {key: value for key, value in {**whole, **edit}.items() if value is not None}
+    assert "train.clip_grad" not in settings
+    settings["train.clip_grad"] = None
+    assert contradiction(dataclasses.replace(right, settings=settings)).startswith(sentence)
+    assert contradiction(dataclasses.replace(right, settings={})) == "it has no settings"
+
+
 RECIPE = {
     "epochs": 30,
     "lr": {"adapter": 1e-3, "linear": 2e-3},
@@ -184,7 +215,9 @@ def test_a_record_that_its_config_contradicts(
     """Whoever seals it anew; what settings call the recipe's is one of its values."""
     science = {**record().science, "optimizer": {"lr": lr, "weight_decay": 1e-4}}
     science["method"] = {**science["method"], "scale": 8}
-    settings = dict.fromkeys(("optimizer.lr", "optimizer.weight_decay", "method.scale"), "recipe")
+    settings = settings_of(science, "method")
+    recipes = ("optimizer.lr", "optimizer.weight_decay", "method.scale")
+    settings |= dict.fromkeys(recipes, "recipe")
     given = config_of({**science, "optimizer": {"lr": lr, "weight_decay": 1e-4}})
     given["method"]["scale"] = 8
     groups = {group: {**given[group], **values} for group, values in config.items()}
@@ -192,7 +225,7 @@ def test_a_record_that_its_config_contradicts(
     sealed = dataclasses.replace(
         record(),
         science=science,
-        settings={**settings, "optimizer.eps": "recipe"},
+        settings=settings,
         method=science["method"],
         config_id=short_hash(science),
     )
@@ -217,6 +250,13 @@ def test_a_record_that_its_config_contradicts(
         ("model", {"architecture": None}, "it has no model.architecture, there it is 'vit_mini'"),
         ("method", {"rank": 4}, "method.rank_parallel is 4, there 2"),
         ("method", {"rank": 2}, ""),
+        ("method", {"zero_up": False}, "method.zero_up is False, there it is as it was before"),
+        ("method", {"dropout": 1.5}, "method is {'name': 'hydra', "),
+        ("method", None, "method is None, which no run has"),
+        ("head", {"name": "prototypes"}, "head.name is 'prototypes', there 'linear'"),
+        ("head", {"name": "linear", "norm": "batch"}, "head.norm is 'batch', there it is as it"),
+        ("head", {"name": "linear", "norm": "none"}, ""),
+        ("head", {"name": "zzz"}, "head is {'name': 'zzz'}, which no run has"),
         ("dataset", {"splits": {"test": "val"}}, "dataset.splits is {'train': 'train', 'test': "),
         ("dataset", {"splits": {"test": "test"}, "source": "hf"}, ""),
         ("seed", 7, "seed is 7, there 0"),
@@ -233,7 +273,7 @@ def test_a_config_says_what_the_science_says(
     config = config_of(read_record(folder).science)
     if isinstance(changes, dict):
         gone = [key for key, value in changes.items() if value is None]
-        changes = {**config[group], **changes}
+        changes = {**config.get(group, {}), **changes}
         changes = {key: value for key, value in changes.items() if key not in gone}
     (folder / "config.yaml").write_text(to_yaml({**config, group: changes}))
     write_record(record(), folder)
@@ -316,6 +356,7 @@ def test_what_differs_by_design_is_no_contradiction() -> None:
         science=science,
         config_id=short_hash(science),
         init_from=science["init_from"],
-        settings={"optimizer.lr": "recipe", "method.targets": "tuned", "init_from": "recipe"},
+        settings={"init_from": "recipe", **settings_of(science, "optimizer", "method")},
     )
+    tuned.settings["optimizer.lr"] = "recipe"
     assert contradiction(tuned) == ""
