@@ -315,6 +315,8 @@ def _of_training(record: Record) -> Iterator[str]:
         last = record.selection["rule"] == "last"
         if epoch > epochs or (epoch != epochs and last) or (epochs and not epoch):
             yield f"the score is of epoch {epoch} of {epochs}, by the rule '{record.rule}'"
+    if record.selection["rule"] == "best" and not record.selection.get("evaluations"):
+        yield "its epoch is the best of no evaluations"
     seen, said = _seen(record), (record.images_per_second or 0.0) * record.times.get("train", 0.0)
     if seen and said and not math.isclose(said, seen, rel_tol=_RATE):
         yield (

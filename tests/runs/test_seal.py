@@ -126,6 +126,10 @@ def test_texts_that_no_terminal_takes_are_sealed_as_they_are_read(tmp_path: Path
         ({"data": {"counts": {"test": 10}}}, "400 examples were scored, and test has 10"),
         ({"data": {"counts": {"val": 10}}}, "test has scores, and its data no such split"),
         ({"selection": {**LAST, "epoch": 29}}, "the score is of epoch 29 of 30, by the rule 'last"),
+        (
+            {"selection": {"rule": "best", "split": "test", "epoch": 3}},
+            "its epoch is the best of no",
+        ),
         ({"times": {"train": 9000.0, "total": 8.0}}, "train took 9000 s of 8 s in all"),
         (
             {"data": {"counts": {"train": 1000, "test": 400}}, "images_per_second": 1e9},
