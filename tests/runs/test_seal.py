@@ -128,7 +128,7 @@ def test_texts_that_no_terminal_takes_are_sealed_as_they_are_read(tmp_path: Path
         ({"selection": {**LAST, "epoch": 29}}, "the score is of epoch 29 of 30, by the rule 'last"),
         (
             {"selection": {"rule": "best", "split": "test", "epoch": 3}},
-            "its epoch is the best of no",
+            "its epoch is the best of",
         ),
         ({"times": {"train": 9000.0, "total": 8.0}}, "train took 9000 s of 8 s in all"),
         (
