@@ -57,8 +57,11 @@ def _is_of_the_environment(error: BaseException) -> bool:
 
 
 def _sentence(error: BaseException) -> str:
-    if isinstance(error, ModuleNotFoundError):
-        package = (error.name or "?").partition(".")[0]
+    missing: BaseException | None = error
+    while missing is not None and not isinstance(missing, ModuleNotFoundError):
+        missing = missing.__cause__  # pandas says in words of its own that numpy is missing
+    if isinstance(missing, ModuleNotFoundError):
+        package = (missing.name or "?").partition(".")[0]
         return f"this Python ({sys.executable}) has no package '{package}': {_set_up()}."
     said = " ".join(str(error).split())[:SHOWN] or type(error).__name__
     allowed = _address_space()
@@ -70,8 +73,11 @@ def _sentence(error: BaseException) -> str:
 
 
 def _set_up() -> str:
-    activate = os.path.join(ROOT, ".venv", "bin", "activate")
+    environment = os.path.join(ROOT, ".venv")
+    activate = os.path.join(environment, "bin", "activate")
     made = f"'make install' in {ROOT}"
+    if os.path.realpath(sys.prefix) == os.path.realpath(environment):
+        return f"type {made} again"
     if os.path.isfile(activate):
         return f"type 'source {activate}' first, the environment that {made} sets up"
     return f"type {made} once, then 'source {activate}'"

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
 
+from hydra_peft.config.schema import LauncherConfig
 from hydra_peft.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +31,12 @@ NEEDED = (
 )
 #: keys that nothing but a sweep reads
 _OF_SWEEPS = re.compile(r"[+~]*(?:hydra[./](?:sweeper|launcher|sweep)|launcher)\b(?=[.=@])")
+#: our launchers, and the keys of ``launcher`` that each of them reads
+_READ_BY = {
+    "local": ("gpus", "jobs_per_gpu", "cpu_slots"),
+    "packed": ("pack",),
+    "ray": ("address", "gpu_fraction", "cpus"),
+}
 _PLUGIN = "hydra_plugins.hydra_submitit_launcher"
 
 
@@ -52,10 +61,43 @@ def check_single() -> None:
         )
     for word in typed_words(HydraConfig.get().overrides):
         if _OF_SWEEPS.match(word):
+            reader = _reader(word)
+            added = "-m," if reader in (None, launcher) else f"-m hydra/launcher={reader},"
             raise UserError(
-                f"'{word}' is for sweeps, and does nothing for a run by itself: add -m, which "
+                f"'{word}' is for sweeps, and does nothing for a run by itself: add {added} which "
                 "makes it a sweep, or leave it out."
             )
+
+
+def check_read(words: Iterable[str], launcher: str) -> None:
+    """Check that the launcher of a sweep reads the settings of launchers that were typed.
+
+    Args:
+        words: overrides of the command line; what presets have is for who chooses a launcher.
+        launcher: the option of hydra/launcher.
+
+    Raises:
+        UserError: only another launcher reads one of them.
+    """
+    usual = {one.name: one.default for one in fields(LauncherConfig)}
+    for word in words:
+        reader = _reader(word)
+        if reader in (None, launcher):
+            continue
+        override = OverridesParser.create().parse_override(word)
+        if override.value() != usual[override.key_or_group.removeprefix("launcher.")]:
+            raise UserError(
+                f"'{word}' does nothing for hydra/launcher={launcher}: choose "
+                f"hydra/launcher={reader}, which reads it, or leave it out."
+            )
+
+
+def _reader(word: str) -> str | None:
+    """Return the launcher that reads what ``word`` sets, None if that is no key of ``launcher``."""
+    key = word.lstrip("+").partition("=")[0].removeprefix("launcher.")
+    if not word.lstrip("+").startswith("launcher."):
+        return None
+    return next((name for name, keys in _READ_BY.items() if key in keys), None)
 
 
 def typed_words(overrides: Any) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hydra._internal.utils import get_args_parser
 
@@ -31,7 +32,7 @@ def check_flags(words: Sequence[str]) -> None:
     parser = get_args_parser()
     parser.allow_abbrev = False
     known = parser._option_string_actions
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in pairwise([*words, ""]):
         name = word.partition("=")[0]
         if name not in known and (word.startswith("--") or _is_setting(name)):
             raise UserError(_no_flag(word, after))
@@ -67,10 +68,16 @@ def _is_setting(name: str) -> bool:
 
 def _no_flag(word: str, after: str) -> str:
     """Return the sentence on a ``word`` that is typed as a flag, and the word after it."""
-    name, _, value = word.partition("=")
+    typed = word.lstrip("-")
+    if re.fullmatch(r"\w[\w.]* \S+", typed):  # quoted together
+        typed = typed.replace(" ", "=")
+    elif typed[:1] in ("", "="):  # -- alone
+        return f"there is no flag {word}: settings are typed as key=value, without dashes."
+    key, _, value = typed.partition("=")
+    name = word[: word.index(key) + len(key)]
     if not value and not re.search("^-|=", after):
         value = after
-    key = name.lstrip("-").replace("-", "_")
+    key = key.replace("-", "_")
     keys = [f"{group}.{key}" for group in groups_with(key)] or [
         f"{'+' if key == PRESETS else ''}{key}"
     ]

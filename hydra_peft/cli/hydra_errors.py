@@ -74,10 +74,15 @@ def one_sentence(
         return _several(several[1], defaults, sweeps)
     if text.startswith("Could not override ''"):
         return "a word begins with =, and a value needs a key: settings are typed as key=value."
+    if text.startswith("Could not delete ''"):
+        return "~ alone takes nothing away: it stands before the key that is to go, as ~key."
+    if refused := re.match(r"Error in call to target .*full_key: (hydra\.\w+)", text, re.DOTALL):
+        return _not_taken(refused[1], text, words)
     key = re.search(r"Could not override '([^']+)'", text)
     absent = re.match(r"Could not delete from config\. '([^']+)' does not exist", text)
     if key := key or absent:
-        return _unknown_key(key[1], defaults())
+        full = str(getattr(error.__cause__, "full_key", None))  # may be of a mapping that is given
+        return _unknown_key(full if full.startswith(f"{key[1]}.") else key[1], defaults())
     already = re.search(r"already at '([^']+)'\.\s+Either remove \+ prefix: '(.*)'", text)
     if already:
         return _given_already(already[1], already[2], words)
@@ -108,6 +113,17 @@ def one_sentence(
         )
     named = f"{full}: " if full and full not in said else ""
     return named + " ".join(said.split()).rstrip(".") + "."
+
+
+def _not_taken(group: str, text: str, words: Sequence[str]) -> str:
+    """Return the sentence on settings below ``group`` that the chosen option does not have."""
+    key = re.search(r"keyword argument '(\w+)'", text)
+    typed = [quoted(word) for word in words if word.lstrip("+").startswith(f"{group}.")]
+    named = f"'{group}.{key[1]}'" if key else " ".join(typed) or "a setting that it was given"
+    return (
+        f"{group}: the {group.rpartition('.')[2]} that is chosen does not take {named}: leave it "
+        "out (what launchers of ours take is launcher.*)."
+    )
 
 
 def _given_already(key: str, override: str, words: Sequence[str]) -> str:

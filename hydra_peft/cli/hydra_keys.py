@@ -6,6 +6,7 @@ import os.path
 import re
 import shlex
 from collections.abc import Sequence
+from importlib.resources import files
 
 from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -68,7 +69,11 @@ def _wrong(override: Override, word: str) -> str | None:
     if override.is_sweep_override():
         return _several(key, word.partition("=")[2], word)
     value = override.value()
-    if key == "hydra" or "/" in key:
+    if key == "hydra":
+        return f"hydra is a group of settings{_settings_of(key)}: set one, as hydra.verbose=true"
+    if re.match(r"hydra[./]callbacks\b", key):
+        return "a callback is code, and nothing here is code that a setting names: leave it out"
+    if "/" in key:
         return _wrong_option(override)
     if key == "hydra.sweeper._target_":
         return OTHER_SWEEPER.removesuffix(".")
@@ -108,11 +113,21 @@ def _several(key: str, values: str, word: str) -> str:
 
 def _missing_folder(paths: list[object]) -> str | None:
     for path in paths:
+        package = str(path).removeprefix("pkg://")
+        if package != path and not _is_package(package):
+            return f"there is no package {package} here that yaml files could be in"
         folder = str(path).removeprefix("file://")
         is_local = "://" not in folder and "${" not in folder
         if is_local and not os.path.isdir(os.path.expanduser(folder)):
             return f"there is no folder {folder}"
     return None
+
+
+def _is_package(name: str) -> bool:
+    try:
+        return files(name.replace("/", ".")).is_dir()
+    except (ImportError, OSError, TypeError, ValueError):
+        return False
 
 
 def _settings_of(name: str) -> str | None:

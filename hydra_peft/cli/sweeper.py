@@ -23,6 +23,7 @@ from hydra_peft.cli.arguments import check_given_once
 from hydra_peft.cli.clusters import (
     check_for_nodes,
     check_one_process,
+    check_read,
     executor_of,
     is_submitit,
     typed_words,
@@ -198,7 +199,9 @@ class Sweeps(Sweeper):
     def _check_own_settings(self, config: DictConfig) -> None:
         # Whether -m or a preset makes it a sweep; of a run the last counts, as scripts that add
         # words expect.
-        check_given_once(typed_words(config.hydra.overrides))
+        words = typed_words(config.hydra.overrides)
+        check_given_once(words)
+        check_read(words, str(config.hydra.runtime.choices["hydra/launcher"]))
         size, folder = self.max_batch_size, _sweep_folder(config)
         if size is not None and (type(size) is not int or size < 1):
             raise UserError(f"hydra.sweeper.max_batch_size={size}: it must be null or at least 1.")

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import ListConfig, Node
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
-from hydra_peft.checkout import conf_roots
+from hydra_peft.checkout import conf_roots, options
 from hydra_peft.config.interpolations import ROLE, no_split, unresolved
 from hydra_peft.config.plain import types
 from hydra_peft.config.shapes import SINGLE, shown
@@ -95,7 +95,9 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
         of: whose keys these are, such as ``" of method 'lora'"``.
     """
     group, _, name = full.rpartition(".")
-    others = groups_with(name) if group in ("", *types()) else []
+    others = groups_with(name)
+    if group not in ("", *types()):  # lora.rank: an option where its group is needed
+        others = [one for one in others if group in options(one)]
     meant = [f"{one}.{name}" for one in others if one != group]
     if meant and not group:
         form = " or ".join(meant)

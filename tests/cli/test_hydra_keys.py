@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hydra_peft.cli.flags import check_flags
 from hydra_peft.cli.hydra_keys import check_keys_of_hydra
 from hydra_peft.errors import UserError
 
@@ -22,7 +23,7 @@ from hydra_peft.errors import UserError
         ("hydra.launcher.x=1,2", r"have one value in a command, not several: choose one, or put"),
         ("hydra/launcher=local,slurm", r"not several: choose one\.$"),
         ("~hydra.run", r"none can be taken away"),
-        ("hydra=1", r"the name of an option is needed"),
+        ("hydra=x", r"hydra is a group of settings \(defaults, .*: set one, as hydra.verbose=true"),
         ("hydra/launcher=null", r"the name of an option is needed"),
         ("hydra.job=3", r"hydra.job is a group of settings \(name, chdir"),
         ("hydra.sweeper=3", r"hydra.sweeper is a group of settings, not one value"),
@@ -36,6 +37,10 @@ from hydra_peft.errors import UserError
         ("+hydra/launcher=packed", r"another without a plus, as hydra/launcher=packed\.$"),
         ("hydra.launcher=packed", r"value: an option is chosen as hydra/launcher=packed\.$"),
         ("hydra.searchpath=[file:///nowhere]", r"there is no folder /nowhere"),
+        ("hydra.searchpath=[pkg://no_such.one]", r"there is no package no_such.one here that"),
+        ("+hydra.callbacks.a._target_=zq.zq", r"a callback is code, .*: leave it out"),
+        ("hydra.callbacks={a: 1}", r"a callback is code"),
+        ("+hydra/callbacks=x", r"a callback is code"),
     ],
 )
 def test_a_key_that_hydra_has_not_is_one_sentence(word: str, message: str) -> None:
@@ -53,7 +58,7 @@ def test_a_key_that_hydra_has_not_is_one_sentence(word: str, message: str) -> No
         "hydra.run.dir='a,b'",
         "hydra/launcher=local",
         "hydra/sweeper=hydra_peft",
-        "hydra.searchpath=[file:///tmp,pkg://any]",
+        "hydra.searchpath=[file:///tmp,pkg://hydra_peft]",
         "+hydra.job_logging.any.other=1",
         "hydra.zq=1",  # Hydra says itself that it is not there
         "+seed=1",
@@ -63,6 +68,11 @@ def test_a_key_that_hydra_has_not_is_one_sentence(word: str, message: str) -> No
 )
 def test_others_are_left_to_hydra(word: str) -> None:
     check_keys_of_hydra([word])
+
+
+def test_no_words_at_all_are_taken() -> None:
+    check_flags([])
+    check_keys_of_hydra([])
 
 
 def test_a_sweep_that_is_asked_to_be_none() -> None:

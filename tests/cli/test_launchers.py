@@ -34,19 +34,23 @@ def test_mistakes_are_one_sentence_and_start_nothing(
 
 
 @pytest.mark.parametrize(
-    "word",
+    ("word", "added"),
     [
-        *("hydra/launcher=local", "hydra.sweeper.max_batch_size=2"),
-        *("+hydra.sweeper.params.seed='0,1'", "+hydra.launcher.x=1", "hydra.sweep.dir=x"),
-        "launcher.gpus=[0]",
+        ("hydra/launcher=local", "-m, "),
+        ("hydra.sweeper.max_batch_size=2", "-m, "),
+        ("+hydra.sweeper.params.seed='0,1'", "-m, "),
+        ("+hydra.launcher.x=1", "-m, "),
+        ("hydra.sweep.dir=x", "-m, "),
+        ("launcher.gpus=[0]", "-m hydra/launcher=local, "),
+        ("launcher.pack=3", "-m hydra/launcher=packed, "),
     ],
 )
 def test_a_run_by_itself_is_asked_for_nothing_of_a_sweep(
-    cli: Cli, tmp_path: Path, word: str
+    cli: Cli, tmp_path: Path, word: str, added: str
 ) -> None:
     code, out, err = cli(word, "sweep.dry_run=true")
     assert (code, out) == (2, "")
-    assert f"'{word}' is for sweeps, and does nothing for a run by itself: add -m" in err
+    assert f"'{word}' is for sweeps, and does nothing for a run by itself: add {added}" in err
     assert not list(tmp_path.iterdir())
 
 
@@ -58,6 +62,14 @@ def test_a_run_by_itself_is_asked_for_nothing_of_a_sweep(
         (["launcher=null"], "chosen as -m hydra/launcher=<name>."),
         (["-m", "+launcher=local,packed"], "chosen as hydra/launcher=<name>."),
         (["hydra/sweeper=basic"], "leave hydra/sweeper out"),
+        (
+            ["-m", "launcher.pack=3"],
+            "'launcher.pack=3' does nothing for hydra/launcher=sequential: choose "
+            "hydra/launcher=packed",
+        ),
+        (["-m", "hydra/launcher=local", "launcher.cpus=2,3"], "choose hydra/launcher=ray, which"),
+        (["-m", "+hydra.launcher.n=3"], "launcher that is chosen does not take '+hydra.launcher.n"),
+        (["-m", "+hydra.sweeper.n=3"], "sweeper that is chosen does not take 'hydra.sweeper.n': "),
     ],
 )
 def test_no_advice_is_refused_when_it_is_followed(
@@ -74,7 +86,8 @@ def test_no_advice_is_refused_when_it_is_followed(
     "words",
     [
         ["+experiment=own"],
-        ["-m", "launcher.cpu_slots=1"],
+        ["-m", "hydra/launcher=local", "launcher.cpu_slots=1"],
+        ["-m", "launcher.pack=auto", "launcher.gpu_fraction=1"],
         ["hydra.mode=MULTIRUN", "hydra.sweeper.max_batch_size=2"],
     ],
 )

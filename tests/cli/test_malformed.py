@@ -287,6 +287,11 @@ def test_random_mistakes(refused: Refused, count: int) -> None:
             "settings are typed without dashes, as +experiment=mini;",
         ),
         (["--seed", "1"], "there is no flag --seed: settings are typed without dashes, as seed=1;"),
+        (
+            ["--seed 3"],
+            "there is no flag --seed: settings are typed without dashes, as seed=3; see",
+        ),
+        (["--", "seed=1"], "there is no flag --: settings are typed as key=value, without dashes."),
         (["--multi", "seed=0,1"], "there is no flag --multi: "),
         (["-zq"], "unrecognized arguments: -zq"),
         (["lr=0.1"], "unknown key 'lr': it stands after the name of its group, as optimizer.lr."),

@@ -98,6 +98,19 @@ def test_a_package_that_is_missing_later_is_named(begin: Begin) -> None:
     assert "has no package 'not_installed_anywhere': " in said
 
 
+def test_a_package_that_another_one_needs_is_named(
+    begin: Begin, starter: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def main() -> int:
+        absent = ModuleNotFoundError("No module named 'numpy'", name="numpy")
+        raise ImportError("Unable to import required dependency") from absent
+
+    monkeypatch.setattr(sys, "prefix", f"{starter.ROOT}/.venv")
+    code, said = begin(main)
+    assert code == 2
+    assert f"has no package 'numpy': type 'make install' in {starter.ROOT} again.\n" in said
+
+
 @pytest.mark.parametrize("kind", [ImportError, MemoryError, OSError, SystemError])
 def test_a_library_that_cannot_be_loaded_is_one_sentence(
     begin: Begin, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
