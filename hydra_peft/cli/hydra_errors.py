@@ -76,8 +76,9 @@ def one_sentence(
         return "a word begins with =, and a value needs a key: settings are typed as key=value."
     if text.startswith("Could not delete ''"):
         return "~ alone takes nothing away: it stands before the key that is to go, as ~key."
-    if refused := re.match(r"Error in call to target .*full_key: (hydra\.\w+)", text, re.DOTALL):
-        return _not_taken(refused[1], text, words)
+    refused = r"Error in call to .*(?:no arguments|keyword argument).*full_key: (hydra\.\w+)"
+    if group := re.match(refused, text, re.DOTALL):
+        return _not_taken(group[1], text, words)
     key = re.search(r"Could not override '([^']+)'", text)
     absent = re.match(r"Could not delete from config\. '([^']+)' does not exist", text)
     if key := key or absent:
@@ -120,10 +121,7 @@ def _not_taken(group: str, text: str, words: Sequence[str]) -> str:
     key = re.search(r"keyword argument '(\w+)'", text)
     typed = [quoted(word) for word in words if word.lstrip("+").startswith(f"{group}.")]
     named = f"'{group}.{key[1]}'" if key else " ".join(typed) or "a setting that it was given"
-    return (
-        f"{group}: the {group.rpartition('.')[2]} that is chosen does not take {named}: leave it "
-        "out (what launchers of ours take is launcher.*)."
-    )
+    return f"{group}: the {group.rpartition('.')[2]} chosen does not take {named}: leave it out."
 
 
 def _given_already(key: str, override: str, words: Sequence[str]) -> str:

@@ -68,8 +68,8 @@ def test_a_run_by_itself_is_asked_for_nothing_of_a_sweep(
             "hydra/launcher=packed",
         ),
         (["-m", "hydra/launcher=local", "launcher.cpus=2,3"], "choose hydra/launcher=ray, which"),
-        (["-m", "+hydra.launcher.n=3"], "launcher that is chosen does not take '+hydra.launcher.n"),
-        (["-m", "+hydra.sweeper.n=3"], "sweeper that is chosen does not take 'hydra.sweeper.n': "),
+        (["-m", "+hydra.launcher.n=3"], "launcher chosen does not take '+hydra.launcher.n"),
+        (["-m", "+hydra.sweeper.n=3"], "sweeper chosen does not take 'hydra.sweeper.n': "),
     ],
 )
 def test_no_advice_is_refused_when_it_is_followed(
