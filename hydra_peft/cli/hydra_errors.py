@@ -77,13 +77,13 @@ def one_sentence(
     if text.startswith("Could not delete ''"):
         return "~ alone takes nothing away: it stands before the key that is to go, as ~key."
     refused = r"Error in call to .*(?:no arguments|keyword argument).*full_key: (hydra\.\w+)"
-    if group := re.match(refused, text, re.DOTALL):
-        return _not_taken(group[1], text, words)
+    if settings := re.match(refused, text, re.DOTALL):
+        return _not_taken(settings[1], text, words)
     key = re.search(r"Could not override '([^']+)'", text)
     absent = re.match(r"Could not delete from config\. '([^']+)' does not exist", text)
     if key := key or absent:
-        full = str(getattr(error.__cause__, "full_key", None))  # may be of a mapping that is given
-        return _unknown_key(full if full.startswith(f"{key[1]}.") else key[1], defaults())
+        inside = str(getattr(error.__cause__, "full_key", None))  # of a mapping that is given
+        return _unknown_key(inside if inside.startswith(f"{key[1]}.") else key[1], defaults())
     already = re.search(r"already at '([^']+)'\.\s+Either remove \+ prefix: '(.*)'", text)
     if already:
         return _given_already(already[1], already[2], words)
