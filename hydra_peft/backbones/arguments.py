@@ -48,6 +48,9 @@ def check_arguments(
     own = own_size(architecture)
     if "patch_size" in arguments and image_size is None and own is not None:
         check_image_size(own, architecture, arguments)
+        sides = arguments["patch_size"]
+        for side in sides if isinstance(sides, list | tuple) else ():
+            check_image_size(own, architecture, {**arguments, "patch_size": side})
 
 
 def check_number(name: str, value: Any, *, whole: bool = False, listed: bool = True) -> None:

@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
 from hydra_peft.commands import as_started
@@ -85,20 +85,24 @@ def _with_key(word: str, known: Iterable[str]) -> str | None:
 def check_given_once(words: Iterable[str]) -> None:
     """Check that no key of ``key=value`` words is there twice: the last would count, silently.
 
-    Keys that Hydra gives a value with ``+`` are the same keys.
-
     Raises:
         UserError: one is.
+    """
+    for said in given_twice(words):
+        raise UserError(f"{said}: leave one of them out.")
+
+
+def given_twice(words: Iterable[str]) -> Iterator[str]:
+    """Yield the beginning of a sentence for each key of ``key=value`` words that is there twice.
+
+    Keys that Hydra gives a value with ``+`` are the same keys.
     """
     given: dict[str, str] = {}
     for word in words:
         key, equals, _ = word.partition("=")
         name = key.lstrip("+")
         if equals and name in given:
-            raise UserError(
-                f"{name} is given twice, as {quoted(given[name])} and as "
-                f"{quoted(word)}: leave one of them out."
-            )
+            yield f"{name} is given twice, as {quoted(given[name])} and as {quoted(word)}"
         given[name] = word
 
 

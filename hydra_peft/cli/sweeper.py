@@ -197,8 +197,7 @@ class Sweeps(Sweeper):
         return [] if remarks is None or not to_start else remarks(to_start)
 
     def _check_own_settings(self, config: DictConfig) -> None:
-        # Whether -m or a preset makes it a sweep; of a run the last counts, as scripts that add
-        # words expect.
+        # Whether -m or a preset makes it a sweep.
         words = typed_words(config.hydra.overrides)
         check_given_once(words)
         check_read(words, str(config.hydra.runtime.choices["hydra/launcher"]))

@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.checkout import CONF
+from hydra_peft.cli.arguments import given_twice
 from hydra_peft.cli.clusters import check_single
 from hydra_peft.cli.flags import check_flags, is_flag
 from hydra_peft.cli.grid_words import grid_words
@@ -44,6 +45,7 @@ from hydra_peft.cli.torchrun import together
 from hydra_peft.commands import command
 from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import in_short
 from hydra_peft.sweeps.console import log_to_console
 from hydra_peft.sweeps.job import Job
 
@@ -159,6 +161,9 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     world = current()
     planned = None
     if world.is_main:
+        # Of a run the last counts, as scripts that add words expect; a sweep refuses it.
+        for said in given_twice(overrides):
+            print(in_short(f"note: {said}: the last counts."), file=sys.stderr)
         (planned,) = plan([Composition(job, checked)], thorough=checked.sweep.dry_run)
     # One plan for all processes: another would take the first one's claim for somebody else's.
     state, reason, starts = world.broadcast(

@@ -109,13 +109,12 @@ def _line(sheet: Sheet, row: Row, weights: dict[str, float], settings: Settings)
     found = row.mean(weights)
     assert found is not None  # what is complete has a mean
     low, high = _reach(found, settings.bars)
-    head = sum(row.heads[task] for task in weights) / len(weights)
     return {
         "source": "measured",
         "label": sheet.label(row),
         "method": method_of(row),
         "parameters_without_head": row.adapter,
-        "parameters_with_mean_head": row.adapter + head,
+        "parameters_with_mean_head": row.adapter + row.mean_head(weights),
         "score": found.value,
         "std": math.nan if found.std is None else found.std,
         "low": low,

@@ -161,7 +161,7 @@ def _lines(part: Part, table: Table) -> list[Line]:
                 ],
                 seeds=seeds(row),
                 adapter=row.adapter,
-                with_head=round(row.adapter + row.mean_head()),
+                with_head=round(row.adapter + row.mean_head(part.averaged)),
             )
         )
     return lines

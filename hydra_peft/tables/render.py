@@ -44,7 +44,7 @@ def sheet(part: Part) -> Sheet:
                 marks[number, column] = rank
         line["seeds"] = seeds(row)
         line["parameters without head"] = f"{row.adapter:,}"
-        line["with mean head"] = f"{row.adapter + row.mean_head():,.0f}"
+        line["with mean head"] = f"{row.adapter + row.mean_head(part.averaged):,.0f}"
         lines.append(line)
     second = ", underlined the second" if SECOND in marks.values() else ""
     return Sheet(
@@ -169,7 +169,7 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                     **interval_columns("", cell),
                     "seeds": cell.count if cell else 0,
                     "adapter_parameters": row.adapter,
-                    "mean_head_parameters": row.mean_head(),
+                    "mean_head_parameters": row.mean_head(part.averaged),
                 }
                 for name, over, cell in cells
             ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,9 +94,11 @@ class Row:
             for seed in sorted(seeds)
         }
 
-    def mean_head(self) -> float:
-        """Return the head's parameters, averaged over the row's tasks."""
-        return statistics.fmean(self.heads.values())
+    def mean_head(self, tasks: Iterable[str]) -> float:
+        """Return the head's parameters, averaged over those of ``tasks`` that the row has; over
+        its own where it has none of them."""
+        found = [self.heads[task] for task in tasks if task in self.heads]
+        return statistics.fmean(found or self.heads.values())
 
 
 @dataclass(frozen=True)

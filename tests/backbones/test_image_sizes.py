@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from hydra_peft.backbones.architectures import build_architecture, input_size
 from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.backbones.checkpoints import load_checkpoint
+from hydra_peft.backbones.arguments import check_arguments
 from hydra_peft.backbones.image_sizes import own_size, patch_size
 from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id
@@ -144,3 +145,11 @@ def test_a_family_that_resamples_in_one_way_says_so(tmp_path: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
     with pytest.raises(UserError, match="antialias=false is not possible with a SwinTransformer"):
         load_checkpoint(model, path, antialias=False)
+
+
+@pytest.mark.parametrize(("patch", "multiple"), [(7, 7), ([7, 8], 7), ([8, 5], 5), ((3, 3), 3)])
+def test_patches_cover_the_images_of_the_architecture(patch: object, multiple: int) -> None:
+    """Not all pixels of a side would be in one."""
+    with pytest.raises(UserError, match=f"must be a multiple of {multiple}, the patch of vit_mini"):
+        check_arguments("vit_mini", {"patch_size": patch}, None)
+    check_arguments("vit_mini", {"patch_size": [8, 16]}, None)

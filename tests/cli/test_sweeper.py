@@ -96,6 +96,14 @@ def test_a_mistake_is_the_same_whatever_makes_it_a_sweep(
     assert not list(tmp_path.iterdir())
 
 
+def test_of_a_run_the_last_value_counts_and_that_is_said(cli: Cli) -> None:
+    """Scripts add words to those that they are given."""
+    code, out, err = cli("method=lora", "method=hydra", "sweep.dry_run=true")
+    assert code == 0
+    assert "note: method is given twice, as 'method=lora' and as 'method=hydra': the last" in err
+    assert "hydra" in out
+
+
 def test_a_sweep_of_many_jobs_says_what_it_does_first(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

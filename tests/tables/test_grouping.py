@@ -96,7 +96,7 @@ def test_means_and_deviations_by_hand() -> None:
     groups = row.mean(weights_over("groups", table.tasks))
     # Per seed: (natural + mean of the two structured ones) / 2.
     assert groups.value == pytest.approx(((90 + 60) / 2 + (92 + 67) / 2) / 2)
-    assert row.mean_head() == 20
+    assert row.mean_head(row.heads) == 20
 
 
 def test_markdown_labels_both_means_and_both_counts() -> None:

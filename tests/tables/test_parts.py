@@ -91,7 +91,7 @@ def test_settings_of_training_are_not_said_of_what_trains_nothing() -> None:
     assert found.settings_sentence == ["All rows: train.epochs=2, where anything is trained."]
     assert "linear" in found.labels
     (row,) = [row for row in found.table.rows if not row.trains]
-    assert (row.adapter, row.mean_head()) == (0, 0)
+    assert (row.adapter, row.mean_head(row.heads)) == (0, 0)
 
 
 def test_a_table_of_what_trains_nothing_says_so() -> None:
@@ -222,3 +222,11 @@ def test_intervals_in_a_frame_stay_between_the_bounds() -> None:
     assert isinstance(frame, pd.DataFrame)
     assert frame["ci95_high"].max() < 100.0
     assert frame["ci95_low"].min() > 0.0
+
+
+def test_the_mean_head_is_over_the_tasks_of_the_means() -> None:
+    found = part([*sweep(), run("Hydra", "dmlab")])
+    row = next(row for row in found.table.rows if row.heads.keys() - found.averaged.keys())
+    shared = [row.heads[task] for task in found.averaged]
+    assert row.mean_head(found.averaged) == sum(shared) / len(shared) != row.mean_head(row.heads)
+    assert row.mean_head(["of another table"]) == row.mean_head(row.heads)
