@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from hydra_peft.backbones.architectures import build_architecture, input_size
+from hydra_peft.backbones.arguments import check_arguments
 from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.backbones.checkpoints import load_checkpoint
-from hydra_peft.backbones.arguments import check_arguments
 from hydra_peft.backbones.image_sizes import own_size, patch_size
 from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id
