@@ -184,9 +184,18 @@ def _are_mappings(*values: object) -> bool:
 
 
 def _otherwise(key: str, given: object, decided: object) -> Iterator[str]:
-    # 1, 1.0 and true are equal in Python, and a run writes one of them.
-    if json.dumps(given, sort_keys=True) != json.dumps(decided, sort_keys=True):
+    if not _equal(given, decided):
         yield f"{key} is {quoted(given)}, there {quoted(decided)}"
+
+
+def _equal(given: object, decided: object) -> bool:
+    """Whether both are the same; a config may have 3 where 3.0 was decided, but not true for 1."""
+    if isinstance(given, dict) and isinstance(decided, dict):
+        same = given.keys() == decided.keys()
+        return same and all(_equal(value, decided[key]) for key, value in given.items())
+    if isinstance(given, list) and isinstance(decided, list):
+        return len(given) == len(decided) and all(map(_equal, given, decided))
+    return given == decided and isinstance(given, bool) == isinstance(decided, bool)
 
 
 def _of_recipe(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
