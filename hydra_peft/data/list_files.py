@@ -146,16 +146,17 @@ def task_folder(request: DataRequest) -> Path:
                 return place / name
     if _is_prepared(root):
         raise UserError(
-            f"dataset {request.name}: {root} is the folder of a task itself: set paths.data to "
-            "the folder above it, in which the task's folder has the task's name."
+            f"dataset {request.name}: {root} is the folder of a task itself: set paths.data "
+            "(data= where a finished run is read) to the folder above it, in which the task's "
+            "folder has the task's name."
         )
     links = filter(None, (in_the_way(place / names[0]) for place in places))
     said = next(links, f"there is no folder '{names[0]}' below {places[0]} or {root}")
     raise UserError(
         f"dataset {request.name}: {said}; "
-        f"unpack a prepared {benchmark} archive there or set paths.data=<its folder>, or make "
-        f"it with python scripts/prepare_data.py {benchmark} task={request.name} "
-        "source=<original files> (docs/data.md)."
+        f"unpack a prepared {benchmark} archive there, or set paths.data=<its folder> (data= "
+        "where a finished run is read), or make it with python scripts/prepare_data.py "
+        f"{benchmark} task={request.name} source=<original files> (docs/data.md)."
     )
 
 
