@@ -153,7 +153,7 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
 
 def test_folders_that_are_given_by_mistake(tmp_path: Path) -> None:
     write(tmp_path / "cifar")
-    with pytest.raises(UserError, match=r"is the folder of a task itself: set paths\.data to"):
+    with pytest.raises(UserError, match=r"is the folder of a task itself: set paths\.data "):
         labels_of("image_lists", task(tmp_path / "cifar"))
     for file in (tmp_path / "cifar").glob("*.txt"):
         file.unlink()
