@@ -24,6 +24,8 @@ _MOST = 2**60
 _MAX_DIMENSIONS = 64
 #: objects that wait for others; Python puts a thousand into a list at once
 _MAX_WAITING = 100_000
+#: tuples in each other; what rebuilds a tensor has three
+_MAX_DEPTH = 64
 #: magic number, version, system, content and keys, before the values in the old format
 _OLD_PARTS = 5
 
@@ -79,13 +81,15 @@ class _Value:
 
     Attributes:
         weight: what copying, comparing or iterating it takes.
+        depth: of tuples in each other.
         is_data: whether it is a tensor or a storage, whose weight is the number of its values.
     """
 
-    __slots__ = ("is_data", "plain", "weight")
+    __slots__ = ("depth", "is_data", "plain", "weight")
 
     def __init__(self, plain: Any = None, weight: int = 1, *, is_data: bool = False) -> None:
         self.plain, self.weight, self.is_data = plain, min(weight, _MOST), is_data
+        self.depth = 0
 
     def take(self, others: list[_Value]) -> None:
         self.weight = min(self.weight + sum(other.weight for other in others), _MOST)
@@ -165,6 +169,9 @@ class _Walk:
     def _push_tuple(self, items: list[_Value]) -> None:
         found = _Value(tuple(items))
         found.take(items)
+        found.depth = 1 + max((item.depth for item in items), default=0)
+        if found.depth > _MAX_DEPTH:
+            raise ValueError("it is nested too deeply")
         self._stack.append(found)
 
     def _take(self, name: str, items: list[_Value]) -> None:

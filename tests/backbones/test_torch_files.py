@@ -217,6 +217,9 @@ FLAT = REBUILT, Stored(6), 0, (6,), (1,), False, HOOKS
 KEY: Any = ()
 for _ in range(60):
     KEY = (KEY, KEY)
+DEEP: Any = ()
+for _ in range(100):
+    DEEP = (DEEP,)
 LONG = list(range(10_000))
 FEW, MANY = tuple(LONG), dict.fromkeys(map(str, LONG))
 
@@ -243,6 +246,7 @@ FEW, MANY = tuple(LONG), dict.fromkeys(map(str, LONG))
         [Called(torch.Size, FEW) for _ in range(1000)],
         [Called(collections.OrderedDict, state=MANY) for _ in range(1000)],
         Called(collections.OrderedDict, key=KEY),
+        DEEP,
         Called(__import__("_codecs").encode, "\u20ac" * 1000, "punycode"),
     ],
 )
