@@ -20,7 +20,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_peft.checkout import CONF
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
-from hydra_peft.cli.no_sweep import no_sweep
+from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
 from hydra_peft.cli.overrides import SEVERAL, check_overrides
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolved import Resolved
@@ -136,14 +136,12 @@ def _check_globs(overrides: Sequence[Override], loader: ConfigLoader) -> None:
             for folder in loader.get_group_options(key, ObjectType.GROUP)
             for option in loader.get_group_options(f"{key}/{folder}")
         ]
-        raise UserError(
-            f"'{override.input_line}' matches no option of {key}"
-            + (
-                f": name them, as in {key}={','.join(meant)}."
-                if (meant := pattern.filter(inside))
-                else ": see python scripts/train.py --help for its options."
+        if meant := pattern.filter(inside):
+            raise UserError(
+                f"'{override.input_line}' matches no option of {key}: name them, as in "
+                f"{key}={','.join(meant)}."
             )
-        )
+        raise UserError(NO_MATCH.format(override.input_line, key))
 
 
 def _as_typed(overrides: ListConfig) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os.path
 import re
 import shlex
@@ -12,6 +13,7 @@ from typing import Any, get_type_hints
 import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -27,7 +29,7 @@ from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.hydra_keys import unknown_key_of_hydra
 from hydra_peft.cli.launchers import OTHER_SWEEPER
-from hydra_peft.cli.no_sweep import no_sweep
+from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.omegaconf_errors import groups_with, unknown_key, wrong_value
@@ -71,7 +73,7 @@ def one_sentence(
         r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'( requires|\n)", text
     )
     if several:
-        return _several(several[1], defaults, sweeps)
+        return _several(several[1], defaults, sweeps, words)
     if text.startswith("Could not override ''"):
         return "a word begins with =, and a value needs a key: settings are typed as key=value."
     if text.startswith("Could not delete ''"):
@@ -137,6 +139,8 @@ def _not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
     begun = f"cannot understand the override '{override}'"
     key, equals, value = override.partition("=")
     function = re.search(r"Unknown function '(\w+)'\s*Available: ([\w,]+)", str(error))
+    if inside := _glob_inside(key, value):
+        return f"{begun}: {inside}."
     whole = _whole(override, words)
     if whole is not None:
         return f"{begun}: a shell parts words at blanks, so all of it needs quotes: {whole}."
@@ -188,6 +192,17 @@ def _without_gaps(key: str, value: str, words: Sequence[str]) -> str | None:
     return f"{many} too many: type {shlex.quote(f'{key}={meant}')}{path}"
 
 
+def _glob_inside(key: str, value: str) -> str | None:
+    """Return what to type for a ``value`` that has a pattern of glob(...) after a folder."""
+    found = re.fullmatch(r"([\w/.-]+)/glob\(([^(),]*)\)", value)
+    if found is None:
+        return None
+    pattern = f"{found[1]}/{found[2]}"
+    meant = fnmatch.filter(options(key), pattern)
+    form = f"-m {key}={','.join(meant)}" if meant else f"{key}='glob({pattern})'"
+    return f"glob(...) is a value by itself: options of a folder are named, as in {form}"
+
+
 def _lookalike(override: str) -> str | None:
     """Return in words that ``override`` has a character that was copied from a text, if it has."""
     meant = override.translate(_LOOKALIKES)
@@ -232,12 +247,21 @@ def _is_open(text: str) -> bool:
     return pairs or any(text.count(quote) % 2 for quote in "\"'")
 
 
-def _several(override: str, defaults: Callable[[], DictConfig | None], sweeps: bool) -> str:
+def _several(
+    override: str,
+    defaults: Callable[[], DictConfig | None],
+    sweeps: bool,
+    words: Sequence[str] = (),
+) -> str:
     """Return advice on several values given where no sweep was asked for."""
     override = without_added_plus(override)
     key, _, value = override.partition("=")
-    if sweeps and (reason := no_sweep(OverridesParser.create().parse_override(override))):
+    parsed = OverridesParser.create().parse_override(override)
+    if sweeps and (reason := no_sweep(parsed)):
         return reason
+    own = any(word.startswith(("--config-dir", "-cd")) for word in words)  # options not in conf
+    if isinstance(glob := parsed.value(), Glob) and not own and not glob.filter(options(key)):
+        return NO_MATCH.format(override, key)
     begun = f"'{override}' gives several values"
     name = key.lstrip("+")
     form = as_typed(key, value)
@@ -250,7 +274,9 @@ def _several(override: str, defaults: Callable[[], DictConfig | None], sweeps: b
         return f"{begun} where one list is needed: type {shlex.quote(f'{key}=[{value}]')}."
     if groups_with(name):  # a sweep would not have it either
         return _unknown_key(name, found)
-    if not sweeps:
+    if name == "launcher.gpus":
+        return f"{begun} where one list is needed: type {shlex.quote(f'{key}=[{value}]')}."
+    if not sweeps or name.startswith(("launcher.", "sweep.")):
         return f"{begun} where one is needed: give one of them."
     return f"{begun}, one for each run of a sweep: add -m, as in -m {shlex.quote(override)}."
 

@@ -97,7 +97,8 @@ def _wrong_option(override: Override) -> str | None:
     if not isinstance(value, str | list):
         return "the name of an option is needed, as in hydra/launcher=local"
     if isinstance(value, str) and (override.is_add() or override.is_force_add()):
-        return f"Hydra has an option of {group}: choose another without a plus, as {group}={value}"
+        form = f", as {group}={value}" if group.endswith(("launcher", "logging")) else ""
+        return f"Hydra has an option of {group}: choose another without a plus{form}"
     return None
 
 

@@ -10,6 +10,8 @@ from hydra_peft.config.tunable import may_be_tuned
 
 #: more values than this in one range are a slip of the keyboard
 MAX_JOBS = 100_000
+#: an override and its group
+NO_MATCH = "'{}' matches no option of {}: see python scripts/train.py --help for its options."
 
 
 def no_sweep(override: Override) -> str | None:

@@ -90,6 +90,12 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
         (["paths.runs=/my", "dir", "seed=1"], "needs quotes: 'paths.runs=\"/my dir\"'."),
         (["seed=0,1"], "'seed=0,1' gives several values, one for each run of a sweep: add -m, as "
                        "in -m seed=0,1."),
+        (["launcher.gpus=0,1"], "where one list is needed: type 'launcher.gpus=[0,1]'."),
+        (["sweep.dry_run=true,false"], "where one is needed: give one of them."),
+        (["method=glob(*lora)"], "add -m, as in -m 'method=glob(*lora)'."),
+        (["method=glob(zq*)"], "'method=glob(zq*)' matches no option of method: see python "),
+        (["dataset=mini/glob(c*)"], "of a folder are named, as in -m dataset=mini/cells."),
+        (["dataset=zq/glob(c*)"], "of a folder are named, as in dataset='glob(zq/c*)'."),
         (["method=lora,hydra"], "add -m, as in -m method=lora,hydra."),
         (["seed=range(0,3)"], "add -m, as in -m 'seed=range(0,3)'."),
         (["paths.runs=/a,b"],

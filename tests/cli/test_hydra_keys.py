@@ -35,6 +35,7 @@ from hydra_peft.errors import UserError
         ("hydra.sweeper=optuna", r"a hydra/sweeper other than"),
         ("sweeper=optuna", r"a hydra/sweeper other than"),
         ("+hydra/launcher=packed", r"another without a plus, as hydra/launcher=packed\.$"),
+        ("+hydra/env=x", r"Hydra has an option of hydra/env: choose another without a plus\.$"),
         ("hydra.launcher=packed", r"value: an option is chosen as hydra/launcher=packed\.$"),
         ("hydra.searchpath=[file:///nowhere]", r"there is no folder /nowhere"),
         ("hydra.searchpath=[pkg://no_such.one]", r"there is no package no_such.one here that"),

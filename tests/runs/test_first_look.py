@@ -69,6 +69,7 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
         (["+model.arguments.patch_size=[1,2,3]"], "a size is one number, or two for height and"),
         (["+model.arguments.patch_size="], "patch_size= is not allowed: it must be a number; lea"),
         (["+model.arguments.patch_size=null"], "patch_size=null is not allowed: it must be a numb"),
+        (["+model.arguments.init_values=x"], "init_values=x is not allowed: it must be a number"),
         (["+model.arguments.depth=x"], "depth=x is not allowed: it must be a number; leave it out"),
         (["+model.arguments.drop_rate=[0.1,a]"], "a'] is not allowed: it must be a number; leave "),
         (["+model.arguments.patch_size=5"], "model.image_size=32 is not allowed: it must be a mul"),

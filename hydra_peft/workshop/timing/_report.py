@@ -88,6 +88,8 @@ class Report:
         """
         before = list(self.rows)
         seconds: dict[str, list[float]] = {name: [] for name in works}
+        begun = f"{title}: " if title else ""
+        self.say(f"{begun}a first round, which does not count")
         for turn in range(rounds + 1):
             for name, work in works.items():
                 one = timed(work, self.device, 1, calls=calls)
@@ -95,7 +97,7 @@ class Report:
                     seconds[name] += one
             if turn:
                 self.rows = [*before, *(row(name, seconds) for name in works)]
-                self.say(f"{title}{': ' if title else ''}round {turn} of {rounds}")
+                self.say(f"{begun}round {turn} of {rounds}")
                 self.save()
         return seconds
 
