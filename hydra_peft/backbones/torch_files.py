@@ -18,6 +18,9 @@ from hydra_peft.errors import UserError, reason_of
 from hydra_peft.plain_text import tensor_name
 from hydra_peft.tensor_values import check_dense
 
+#: by how much the tensors of a file may be larger than it; a few names for one are common
+_TIED = 8
+
 
 def read_torch_file(path: Path) -> dict[str, Tensor]:
     """Return the state dict in a file of ``torch.save``, old format or new, on the CPU.
@@ -32,7 +35,16 @@ def read_torch_file(path: Path) -> dict[str, Tensor]:
     size = path.stat().st_size
     for name, tensor in state.items():
         check_dense(tensor, f"{path}: {tensor_name(name)}", size)
+    if sum(map(_bytes, state.values())) > _TIED * size:
+        raise UserError(
+            f"{path}: its {len(state)} tensors hold more values than the file, which they share: "
+            "choose a file of plain weights."
+        )
     return state
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def _content(path: Path) -> Any:

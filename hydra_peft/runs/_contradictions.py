@@ -81,6 +81,8 @@ def contradiction(record: Record) -> str:
     """
     if short_hash(record.science) != record.config_id:
         return f"config_id {shortened(record.config_id, 40)} is not that of its science"
+    if record.error is not None:
+        return "it is completed and says that it failed"
     parts = [_of_scores, _of_science, _of_method, _of_parameters, _of_training]
     if not _is_trial(record):
         parts.append(_of_settings)
@@ -267,12 +269,26 @@ def _of_science(record: Record) -> Iterator[str]:
         decided = science.get(place, value)
         if value != decided:
             yield f"{key} is {quoted(value)}, and {place} of its science {quoted(decided)}"
+    yield from _of_sizes(science, record)
     if record.init_from != record.science.get("init_from", {}):
         yield "init_from is not that of its science"
     kind = record.weights.get("kind")
     pretrained = science.get("model.pretrained")
     if isinstance(pretrained, bool) and kind not in (None, _WEIGHTS[pretrained]):
         yield f"weights.kind is {quoted(kind)}, and model.pretrained of its science {pretrained}"
+
+
+def _of_sizes(science: Mapping[str, Any], record: Record) -> Iterator[str]:
+    """Yield which sizes of splits and images are otherwise than in the science."""
+    expected = _values(science, "dataset.sizes") if not record.data.get("partial") else {}
+    drawn = science.get("dataset.shots") or science.get("dataset.train_size")
+    for split, count in record.data.get("counts", {}).items():
+        whole = split == record.split or not drawn
+        if whole and expected.get(split, count) != count:
+            yield f"{split} has {count} examples, and {expected[split]} in its science"
+    side = science.get("model.image_size")
+    if side and (sides := record.inputs.get("image_size")) not in (None, [side, side]):
+        yield f"inputs.image_size is {quoted(sides)}, and {quoted(side)} in its science"
 
 
 def _of_settings(record: Record) -> Iterator[str]:

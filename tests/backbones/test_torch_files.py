@@ -59,6 +59,16 @@ def test_views_parameters_and_shared_storage(path: Path) -> None:
     assert all(torch.equal(found[name], state[name]) for name in state)
 
 
+def test_a_storage_has_few_names(path: Path) -> None:
+    tied = torch.ones(10_000, dtype=torch.float64)
+    torch.save({str(n): tied for n in range(8)}, path)
+    assert len(read_torch_file(path)) == 8
+    torch.save({str(n): tied for n in range(12)}, path)
+    assert "its 12 tensors hold more values than the file, which they share" in refusal(path)
+    torch.save({str(n): tied[n:] for n in range(12)}, path)
+    assert "its 12 tensors hold more values than the file, which they share" in refusal(path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -123,6 +123,7 @@ def test_texts_that_no_terminal_takes_are_sealed_as_they_are_read(tmp_path: Path
         ({"weights": {"kind": "random"}}, "weights.kind is 'random', and model.pretrained of its"),
         ({"parameters": {**SIZES, "trainable": 1}}, "1 parameters are trainable, and adapter and"),
         ({"parameters": {**SIZES, "total": 10}}, "10 parameters in all, and adapter and head have"),
+        ({"error": "cannot read"}, "it is completed and says that it failed"),
         ({"data": {"counts": {"test": 10}}}, "400 examples were scored, and test has 10"),
         ({"data": {"counts": {"val": 10}}}, "test has scores, and its data no such split"),
         ({"selection": {**LAST, "epoch": 29}}, "the score is of epoch 29 of 30, by the rule 'last"),
@@ -159,6 +160,7 @@ def test_a_record_that_contradicts_itself(
         ("selection.rule", "last", {"protocol": {"selection": "best"}}),
         ("selection.split", "test", {"protocol": {"evaluate_split": "val"}}),
         ("settings.precision", "fp32", {"precision": "bf16"}),
+        ("inputs.image_size", [32, 32], {"model": {"image_size": 48}}),
     ],
 )
 def test_what_the_science_says_otherwise(key: str, value: object, decided: Any) -> None:
@@ -167,7 +169,34 @@ def test_what_the_science_says_otherwise(key: str, value: object, decided: Any) 
     edited = dataclasses.replace(
         record(), science=science, config_id=short_hash(science), settings={"precision": "fp32"}
     )
+    edited.inputs["image_size"] = [32, 32]
     assert contradiction(edited).startswith(f"{key} is {value!r}, and ")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "data", "sentence"),
+    [
+        ({}, {}, "train has 1000 examples, and 800 in its science"),
+        ({}, {"partial": True}, ""),
+        ({"shots": 5}, {}, ""),
+        ({"train_size": 40}, {}, ""),
+        ({"sizes": {"test": 500}, "shots": 5}, {}, "test has 400 examples, and 500 in its science"),
+    ],
+)
+def test_splits_have_the_sizes_of_the_science(
+    dataset: dict[str, Any], data: dict[str, Any], sentence: str
+) -> None:
+    before = record()
+    sizes = {"train": 800, "test": 400}
+    science = {**before.science, "dataset": {"sizes": sizes, **dataset}}
+    edited = dataclasses.replace(
+        before,
+        science=science,
+        config_id=short_hash(science),
+        data={"counts": {"train": 1000, "test": 400}, **data},
+        images_per_second=None,
+    )
+    assert contradiction(edited) == sentence
 
 
 @pytest.mark.parametrize(
