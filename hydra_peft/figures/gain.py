@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,8 @@ class Settings(Selection):
 def data(collection: Collection, settings: Settings) -> FigureData:
     """Return one line for each method but the baseline and each task, group mean and total mean.
 
-    Means are over the tasks that rows share, as in tables. Rows that cannot be paired with the
+    Means are over the tasks that rows share, as in tables, and their names say of how many where
+    more are drawn. Rows that cannot be paired with the
     baseline on most of these are left out, and so are other tasks that most rows lack; the caption
     names them.
 
@@ -180,12 +181,20 @@ def _lines(
         own = {task: group for task in members if task in shared}
         if len(own) > 1:
             weights = task_weights(own)
-            yield {**start, **_line(sheet, row, baseline, group, f"{group} mean", weights)}
+            mean = _over(f"{group} mean", own, members)
+            yield {**start, **_line(sheet, row, baseline, group, mean, weights)}
     averaged = {task: group for task, group in tasks.items() if task in shared}
     name, over = sheet.table.about.main_mean
     if len(averaged if over == "tasks" else set(averaged.values())) > 1:
         weights = weights_over(over, averaged)
-        yield {**start, **_line(sheet, row, baseline, "", name, weights)}
+        mean = _over(name, averaged, tasks)
+        yield {**start, **_line(sheet, row, baseline, "", mean, weights)}
+
+
+def _over(mean: str, averaged: Sized, tasks: Sized) -> str:
+    """Return the name of a ``mean``, which says so where it is not over all ``tasks`` drawn."""
+    some_alone = len(averaged) < len(tasks)
+    return f"{mean} ({len(averaged)} of {len(tasks)})" if some_alone else mean
 
 
 def _line(
@@ -250,7 +259,7 @@ def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame, tasks: Sequence[s
     if means:
         parts.append("Means, shaded, are taken within each seed.")
     name, over = sheet.table.about.main_mean
-    if name in means and over == "groups":
+    if over == "groups" and any(mean.startswith(name) for mean in means):
         parts.append(f"{name[:1].upper()}{name[1:]}: the mean of the groups' means.")
     if means and len(tasks) < len(sheet.table.tasks):
         parts.append(f"Means are over {some(tasks)}.")

@@ -87,7 +87,7 @@ def test_counts_and_accuracies_are_scikit_learns(folder: Path) -> None:
 def test_a_further_split_that_was_scored_is_drawn_too(
     compose_train: Compose, tmp_path: Path
 ) -> None:
-    words = ("+dataset.splits.further=[more]", "+dataset.sizes.more=40")
+    words = ("+dataset.splits.further=[more]", "+dataset.sizes.more=40", "dataset.sizes.test=300")
     tensors, more = made_up(10, 300), made_up(10, 40, seed=1)
     correct = int((more["outputs"].argmax(1) == more["targets"]).sum())
     counts = {"test": 300, "more": 40}

@@ -88,6 +88,19 @@ def test_means_are_over_the_tasks_that_rows_share(tmp_path: Path) -> None:
     assert left_out in data.caption
 
 
+def test_a_mean_says_of_how_many_of_the_tasks_drawn_it_is(tmp_path: Path) -> None:
+    """No method has all four, and most have each."""
+    four = {"a": [60.0, 61.0], "b": [60.0, 62.0], "d": [50.0, 54.0], "e": [70.0, 71.0]}
+    runs = scores("lora", four)
+    block = {"hydra": "abe", "seqlora": "abe", "linear": "abd", "full": "bde", "bitfit": "ade"}
+    for method, tasks in block.items():
+        runs += scores(method, {task: four[task] for task in tasks})
+    data = FIGURE.data(put(tmp_path, *runs), Settings())
+    means = set(data.table[data.table["is_mean"]]["name"])
+    assert means == {"natural mean (2 of 3)", "mean over groups (3 of 4)"}
+    assert "Mean over groups: the mean of the groups' means. Means are over a, e, b." in data.caption
+
+
 def test_the_baseline_is_one_row(tmp_path: Path) -> None:
     runs = [*scores("lora", LORA, rank=2), *scores("lora", LORA), *scores("hydra", HYDRA)]
     collection = put(tmp_path, *runs)
