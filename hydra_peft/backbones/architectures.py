@@ -156,8 +156,8 @@ def _check_fed(model: nn.Module, architecture: str, arguments: Mapping[str, Any]
         )
     if lacks is not None:
         raise UserError(
-            f"{described(architecture, arguments)} is of class {type(model).__name__}, {lacks}: choose "
-            "another, such as vit_small_patch16_224."
+            f"{described(architecture, arguments)} is of class {type(model).__name__}, {lacks}: "
+            "choose another, such as vit_small_patch16_224."
         )
 
 

@@ -84,7 +84,7 @@ def test_images_of_another_size_are_what_a_model_without_attention_is_fed(
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("resnet18", {}, "is of class ResNet, whose batch norms keep running statistics, which training"),
+        ("resnet18", {}, "is of class ResNet, whose batch norms keep running statistics, which tr"),
         ("qwen3_vit_88m_enc", {}, "is of class Qwen3VitEncoder, whose head cannot be replaced"),
         ("vgg11", {}, r"cannot build model.architecture 'vgg11' \(TypeError.*: change model.arch"),
         ("vit_tiny_patch16_224.x", {}, r"Invalid pretrained tag \(x\)"),

@@ -27,6 +27,8 @@ def do(job: Job) -> JobEnd:
     if act == "leave":
         os._exit(3)
     while not all(Path(path).exists() for path in order.get("after", ())):
+        if time.monotonic() - begun > 60:
+            return JobEnd(job, "failed", f"{job.name}: waited in vain", error="waited in vain")
         time.sleep(0.01)
     if act == "fail":
         return JobEnd(job, "failed", f"{job.name}: failed", error="failed")
