@@ -43,14 +43,21 @@ def connect(config: LauncherConfig) -> Any:
     """Return the package ray, connected to the cluster that ``launcher.address`` names.
 
     Raises:
-        UserError: Ray is not installed, or no cluster answers there.
+        UserError: Ray is not installed, no cluster answers there, or none starts here.
     """
     ray = ray_package()
     if ray.is_initialized():
         return ray
     try:
         ray.init(address=config.address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+    # Of parts that do not start Ray says so with an Exception that is nothing else.
+    except Exception as error:
+        if config.address == "local":
+            raise UserError(
+                f"launcher.address=local: Ray does not start on this machine ({_said(error)}): "
+                "look at the limits of this shell (ulimit -a), or type hydra/launcher=local, "
+                "which does without Ray."
+            ) from None
         raise UserError(
             f"launcher.address={config.address}: no Ray cluster answers ({_said(error)}): begin "
             "one by `ray start --head`, give its address, or launcher.address=local for this "

@@ -132,6 +132,13 @@ def test_without_ray_or_a_cluster_it_is_one_sentence(monkeypatch: pytest.MonkeyP
     with pytest.raises(UserError, match=said):
         ray_jobs.connect(LauncherConfig())
 
+    def limited(**_: object) -> None:
+        raise Exception("The current node timed out during startup.")  # noqa: TRY002 - as Ray does
+
+    monkeypatch.setattr(nowhere, "init", limited)
+    with pytest.raises(UserError, match=r"local: Ray does not start on this .*startup.*ulimit -a"):
+        ray_jobs.connect(LauncherConfig(address="local"))
+
 
 @pytest.mark.parametrize(
     ("has", "device", "changes", "slots"),
