@@ -133,7 +133,7 @@ def test_without_ray_or_a_cluster_it_is_one_sentence(monkeypatch: pytest.MonkeyP
         ray_jobs.connect(LauncherConfig())
 
     def limited(**_: object) -> None:
-        raise Exception("The current node timed out during startup.")  # noqa: TRY002 - as Ray does
+        raise Exception("The current node timed out during startup.")
 
     monkeypatch.setattr(nowhere, "init", limited)
     with pytest.raises(UserError, match=r"local: Ray does not start on this .*startup.*ulimit -a"):
