@@ -17,7 +17,8 @@ from hydra_peft.files import read_json, whole_texts, write_json
 from hydra_peft.heads import head_class
 from hydra_peft.methods.linear import Linear
 from hydra_peft.plain_text import shortened
-from hydra_peft.runs._contradictions import config_contradiction, contradiction
+from hydra_peft.runs._config_contradictions import config_contradiction
+from hydra_peft.runs._contradictions import contradiction
 from hydra_peft.runs._record_values import missing_results, wrong_values
 from hydra_peft.runs.config_file import config_text, not_its_config
 from hydra_peft.runs.schema1 import upgraded

@@ -1,0 +1,141 @@
+"""Overrides that Hydra's grammar does not take, each with what was probably meant."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import shlex
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
+
+from hydra_peft.checkout import options
+from hydra_peft.cli.grid_words import without_added_plus
+from hydra_peft.cli.home import PATH_KEYS
+from hydra_peft.cli.quoted_words import as_typed
+
+#: what copied texts have in the place of a keyboard's characters
+_LOOKALIKES = str.maketrans(
+    "\u2010\u2011\u2013\u2014\u2212\u201c\u201d\u201e\u2018\u2019\uff1d\xa0",
+    '-----"""\'\'= ',
+)
+
+
+def not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
+    """Return in a sentence what is wrong with an override, and what to type.
+
+    Args:
+        error: of Hydra's parser.
+        words: the command line.
+    """
+    override = without_added_plus(error.override)
+    begun = f"cannot understand the override '{override}'"
+    key, equals, value = override.partition("=")
+    function = re.search(r"Unknown function '(\w+)'\s*Available: ([\w,]+)", str(error))
+    if inside := _glob_inside(key, value):
+        return f"{begun}: {inside}."
+    whole = _whole(override, words)
+    if whole is not None:
+        return f"{begun}: a shell parts words at blanks, so all of it needs quotes: {whole}."
+    lookalike = _lookalike(override)
+    if not equals:
+        return f"{begun}: {lookalike or 'expected key=value'}."
+    if not re.fullmatch(r"[+~]*[\w./@-]+", key, re.ASCII):
+        return f"{begun}: expected key=value, and '{key}' can be no key."
+    if plain := _without_quoted_keys(override):
+        return f"{begun}: keys of a mapping stand without quotes, as in {plain}."
+    if meant := _without_gaps(key, value, words):
+        return f"{begun}: {meant}."
+    form = as_typed(key, value)
+    reason = "a text with special characters needs quotes"
+    called = re.search(r"Error while evaluating '(.+)': (.+)", str(error))
+    if function:
+        reason = f"there is no function '{function[1]}' (only {function[2]}), and {reason}"
+    elif called:
+        reason = f"{called[1]} has no values ({called[2].rstrip('.')}), and {reason}"
+    elif _is_open(value):
+        reason = f"a bracket or quote is not closed, and {reason}"
+    elif re.fullmatch(r"\{.*:.*\}", value):
+        reason = f"in a mapping {reason} of its own"
+        form = shlex.quote(f'{key}={{a: "0,1"}}')
+    elif lookalike:
+        reason = f"{lookalike}, and {reason}"
+    return f"{begun}: {reason}{', as in ' + form if form else ''}."
+
+
+def _without_gaps(key: str, value: str, words: Sequence[str]) -> str | None:
+    """Return what to type for a ``value`` that has a comma or ``=`` too many, or a power; None if
+    it has not."""
+    if power := re.fullmatch(r"(?:([\d.]+)[*x])?10(?:\^|\*\*)(-?\d+)", value):
+        return f"a power of ten is written as {key}={power[1] or 1}e{power[2]}"
+    meant = re.sub(r",(?:\s*,)+", ",", value.lstrip("="))
+    meant = re.sub(r"(^|[\[{(])\s*,\s*|\s*,\s*($|[\])}])", r"\1\2", meant)
+    if meant in ("", value):
+        return None
+    after = words[words.index(f"{key}={value}") + 1 :] if f"{key}={value}" in words else []
+    if value.endswith(",") and after and not re.search(r"^[-+~]|=", after[0]):
+        return f"a shell parts words at blanks: without them it is {key}={meant},{after[0]}"
+    try:
+        OverridesParser.create().parse_override(f"{key}={meant}")
+    except HydraException:
+        return None
+    many = "an = is" if value.startswith("=") else "a comma is"
+    form = as_typed(key, value) if key.lstrip("+") in PATH_KEYS else None
+    path = f", or if it is of the path, {form}" if form else ""
+    return f"{many} too many: type {shlex.quote(f'{key}={meant}')}{path}"
+
+
+def _glob_inside(key: str, value: str) -> str | None:
+    """Return what to type for a ``value`` that has a pattern of glob(...) after a folder."""
+    found = re.fullmatch(r"([\w/.-]+)/glob\(([^(),]*)\)", value)
+    if found is None:
+        return None
+    pattern = f"{found[1]}/{found[2]}"
+    meant = fnmatch.filter(options(key), pattern)
+    form = f"-m {key}={','.join(meant)}" if meant else f"{key}='glob({pattern})'"
+    return f"glob(...) is a value by itself: options of a folder are named, as in {form}"
+
+
+def _lookalike(override: str) -> str | None:
+    """Return in words that ``override`` has a character that was copied from a text, if it has."""
+    meant = override.translate(_LOOKALIKES)
+    for one, plain in zip(override, meant, strict=True):
+        if one != plain:
+            return f"{one!r} only looks like {plain!r} (for that one type {shlex.quote(meant)})"
+    return None
+
+
+def _without_quoted_keys(override: str) -> str | None:
+    """Return ``override`` with the keys of a mapping as Hydra takes them, if that was it."""
+    plain = re.sub(r"([{,]\s*)([\"'])([^\"']*)\2\s*:", r"\1\3:", override)
+    try:
+        OverridesParser.create().parse_override(plain)
+    except HydraException:
+        return None
+    return shlex.quote(plain)
+
+
+def _whole(override: str, words: Sequence[str]) -> str | None:
+    """Return the word that a shell has parted ``override`` from, None if that is not to be seen."""
+    if override not in words:
+        return None
+    place = words.index(override)
+    before = words[place - 1] if place else ""
+    if "=" not in override and before.partition("=")[0] in PATH_KEYS:
+        return as_typed(*f"{before} {override}".split("=", 1))
+    if not _is_open(override):
+        return None
+    for end in range(place + 2, len(words) + 1):
+        joined = " ".join(words[place:end])
+        try:
+            OverridesParser.create().parse_override(joined)
+        except HydraException:
+            continue
+        return shlex.quote(joined)
+    return None
+
+
+def _is_open(text: str) -> bool:
+    pairs = any(text.count(pair[0]) > text.count(pair[1]) for pair in ("[]", "{}", "()"))
+    return pairs or any(text.count(quote) % 2 for quote in "\"'")
