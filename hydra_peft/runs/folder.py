@@ -33,6 +33,10 @@ OWN = (*WRITTEN, PREDICTIONS_OF.format("*"), "values.csv", "profile.md", "profil
 SUPERSEDED = ".superseded-"
 #: where below the runs those of a search are: no table takes them for results
 TUNING = "tuning"
+#: what the name of a run's own folder has, as :func:`run_folder` makes it
+_NAMED = re.compile(r"-seed\d+-")
+#: folders that a run makes in its own, be it renamed; no run is below them
+_INNER = ("checkpoints", "tensorboard")
 #: where a run is looked for that a folder named by mistake may hold: levels below it, and entries
 _DEPTH, _LOOKED_AT = 4, 5000
 
@@ -170,8 +174,12 @@ def check_run_folder(folder: Path) -> None:
 
 
 def run_below(folder: Path) -> str | None:
-    """Return a run's folder some levels below ``folder``, if a short look finds one."""
+    """Return a run's folder some levels below ``folder``, if a short look finds one.
+
+    One that is named as a run's own, if there is such a one: another record may have strayed there.
+    """
     waiting, looked_at = collections.deque([(os.fspath(folder), 0)]), 0
+    other: str | None = None
     while waiting and looked_at < _LOOKED_AT:
         place, depth = waiting.popleft()
         try:
@@ -181,17 +189,20 @@ def run_below(folder: Path) -> str | None:
             continue
         looked_at += len(inside)
         if depth and any(entry.name == FILE for entry in inside):
-            return place
+            if _named_as_run(place):
+                return place
+            other = other or place
         if depth < _DEPTH:
             waiting += sorted((e.path, depth + 1) for e in inside if _may_hold_runs(e))
-    return None
+    return other
 
 
 def find_runs(runs: Path, unreadable: list[str] | None = None) -> list[Path]:
     """Return all run folders below ``runs`` that hold a record, sorted; ``runs`` may be one itself.
 
     Left out are superseded ones, those of a search for hyper-parameters, hidden folders (claims,
-    announced sweeps) and what lies inside a run's folder; links to folders are not followed.
+    announced sweeps) and what lies inside a run's folder; links to folders are not followed. Where
+    the folder of a record is not named as a run's own, it may have strayed there and hides no run.
 
     Args:
         runs: a folder.
@@ -208,13 +219,18 @@ def find_runs(runs: Path, unreadable: list[str] | None = None) -> list[Path]:
             if unreadable is not None:
                 unreadable.append(f"cannot look into {folder}: {error.strerror or error}.")
             continue
+        left_out: tuple[str, ...] = (TUNING,) if folder == os.fspath(runs) else ()
         if any(entry.name == FILE for entry in inside):
-            # A run's own folder: its checkpoints and TensorBoard files hold no further run.
             found.append(Path(folder))
-            continue
-        left_out = TUNING if folder == os.fspath(runs) else None
-        waiting += [e.path for e in inside if e.name != left_out and _may_hold_runs(e)]
+            if _named_as_run(folder):
+                continue  # what a run has in its own folder, copies too, is no further run
+            left_out += _INNER
+        waiting += [e.path for e in inside if e.name not in left_out and _may_hold_runs(e)]
     return sorted(found)
+
+
+def _named_as_run(folder: str) -> bool:
+    return _NAMED.search(os.path.basename(folder)) is not None
 
 
 def _may_hold_runs(entry: os.DirEntry[str]) -> bool:

@@ -248,7 +248,8 @@ def _run_folders(runs: Path, warnings: list[str]) -> Iterator[tuple[str, bool]]:
 def _misplaced(runs: Path) -> list[str]:
     """Return a sentence where ``runs`` is a run, or holds some at another level than ours."""
     whole = Path(os.path.abspath(runs))
-    run = str(whole) if holds_record(whole) else run_below(whole)
+    # Those below first: a record may have strayed into a folder above them.
+    run = run_below(whole) or (str(whole) if holds_record(whole) else None)
     above = whole if run is None else Path(run).parents[_LEVELS - 1]
     if above == whole:
         return []

@@ -14,7 +14,7 @@ from fabricated_runs import put, record
 from hydra_peft.errors import UserError
 from hydra_peft.runs.claims import claim, holder
 from hydra_peft.runs.collection import collect
-from hydra_peft.runs.folder import check_run_folder, find_runs
+from hydra_peft.runs.folder import check_run_folder, find_runs, run_below
 from hydra_peft.runs.record import write_record
 
 
@@ -35,6 +35,21 @@ def test_what_is_a_run_and_what_is_not(tmp_path: Path) -> None:
     )
     assert find_runs(run) == [run]
     assert find_runs(tmp_path / "tuning") == [tmp_path / "tuning/mini/digits/run"]
+
+
+@pytest.mark.parametrize("place", [".", "mini", "mini/digits"])
+def test_a_record_that_strayed_hides_no_run(tmp_path: Path, place: str) -> None:
+    runs = [put(tmp_path), put(tmp_path, seed=1)]
+    write_record(record(), tmp_path / "tuning" / "mini" / "digits" / "run")
+    (tmp_path / place / "result.json").write_text("{}")
+    write_record(record(), tmp_path / place / "checkpoints")  # of a run that was renamed
+    write_record(record(), runs[0] / "copy")
+    assert find_runs(tmp_path) == sorted([*runs, tmp_path / place])
+    collection = collect(tmp_path)
+    assert sorted(run.folder for run in collection.completed) == sorted(runs)
+    (left_out,) = collection.warnings
+    assert left_out.startswith(f"left out: {tmp_path / place / 'result.json'}")
+    assert run_below(tmp_path) in map(str, runs)
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -219,6 +219,18 @@ def test_what_is_set_aside_hidden_or_elsewhere_is_not_looked_at(tmp_path: Path) 
     assert ([run.folder for run in snapshot.runs], snapshot.warnings) == ([folder_name()], [])
 
 
+@pytest.mark.parametrize("strayed", [None, "mini", "mini/digits"])
+def test_the_folder_of_runs_is_named_whatever_strayed_below_it(
+    tmp_path: Path, strayed: str | None
+) -> None:
+    folder = put(tmp_path)
+    if strayed:
+        shutil.copy(folder / "result.json", tmp_path / strayed)
+    for above in (folder, *folder.parents[:2]):
+        (said,) = Survey(above).look().warnings
+        assert said.endswith(f"{folder.name} it is {tmp_path}."), above
+
+
 def test_links_to_folders_are_followed_by_nobody(tmp_path: Path) -> None:
     runs, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
     folder, other = put(runs), put(elsewhere, seed=1)
