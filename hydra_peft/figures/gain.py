@@ -258,6 +258,8 @@ def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame, tasks: Sequence[s
     means = set(table[table["is_mean"]]["name"])
     if means:
         parts.append("Means, shaded, are taken within each seed.")
+    elif len(sheet.table.tasks) > 1:
+        parts.append("No means: the rows have no seed in common on more than one of these tasks.")
     name, over = sheet.table.about.main_mean
     if over == "groups" and any(mean.startswith(name) for mean in means):
         parts.append(f"{name[:1].upper()}{name[1:]}: the mean of the groups' means.")

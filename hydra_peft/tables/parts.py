@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra_peft.tables.complete import complete
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 from hydra_peft.tables.measures import Measure, mean_measure, one_scale
 from hydra_peft.tables.rows import Row, Table
@@ -108,8 +109,8 @@ class Part:
 
     @property
     def sentences(self) -> list[str]:
-        """Sentences on the shared settings, and on the tasks of the means where not all count."""
-        return [*self.settings_sentence, *self.means_sentence]
+        """Sentences on the shared settings, and on what is not in the means."""
+        return [*self.settings_sentence, *self.means_sentence, *self.split_sentence]
 
     @property
     def settings_sentence(self) -> list[str]:
@@ -122,9 +123,9 @@ class Part:
         if len(self.averaged) == len(self.table.tasks):
             return []
         without = [task for task in self.table.tasks if task not in self.averaged]
-        pairs = list(zip(self.table.rows, self.labels, strict=True))
         listed = "; ".join(f"{task} ({self._why_not(task)})" for task in without)
-        lacking = [label for row, label in pairs if self.means(row)[0] is None]
+        pairs = zip(self.table.rows, self.labels, strict=True)
+        lacking = [label for row, label in pairs if not self.averaged.keys() <= row.scores.keys()]
         bare = f" Without these means: {', '.join(lacking)}." if lacking else ""
         of = self.table.measures
         alike = one_scale(list(self.table.tasks), of)
@@ -134,13 +135,25 @@ class Part:
             f"{listed}.{bare}"
         ]
 
+    @property
+    def split_sentence(self) -> list[str]:
+        """Sentence on the rows that have all tasks of the means, but no seed with all of them."""
+        split = [
+            self.names[id(row)]
+            for row in self.table.rows
+            if self.averaged.keys() <= row.scores.keys() and not complete(row.scores, self.averaged)
+        ]
+        why = "as no one seed has runs on all of their tasks"
+        return [f"Without means, {why}: {', '.join(split)}."] if split else []
+
     def _why_not(self, task: str) -> str:
-        """Say why ``task`` is in no mean: who alone has it, or that its scale is another."""
-        of = self.table.measures
+        """Say why ``task`` is in no mean: its scale, who alone has it, or that seeds differ."""
+        rows, of = self.table.rows, self.table.measures
         if of[task].scale not in {of[other].scale for other in self.averaged}:
             return f"{of[task].title}, of another scale"
-        rows = zip(self.table.rows, self.labels, strict=True)
-        return f"only {', '.join(label for row, label in rows if task in row.scores)}"
+        if all(task in row.scores for row in rows if complete(row.scores, self.averaged)):
+            return "no seed in common with these"
+        return f"only {', '.join(self.names[id(row)] for row in rows if task in row.scores)}"
 
 
 def task_titles(table: Table) -> list[str]:

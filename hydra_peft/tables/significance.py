@@ -132,6 +132,7 @@ def _spread(chosen: Strays, members: list[Pair]) -> Sheet:
         *chosen.sentence,
         *_alone(part, members),
         *part.means_sentence,
+        *part.split_sentence,
         below,
         *measures_sentence(part.table),
     ]
@@ -205,6 +206,9 @@ def _tests(part: Part, members: list[Pair]) -> Sheet:
         for pair in members
         if pair.left_out
     ]
+    apart = [_vs(pair) for pair in members if pair.over_tasks is None]
+    why = "the two share no seed with runs on all of their tasks"
+    below += [f"No mean difference of {'; '.join(apart)}: {why}."] * bool(apart)
     others: dict[str, list[str]] = {}
     for pair in members:
         if other := [task for task in pair.differences if task not in pair.compared]:

@@ -102,6 +102,15 @@ def test_a_mean_says_of_how_many_of_the_tasks_drawn_it_is(tmp_path: Path) -> Non
     assert "Means are over a, e, b." in data.caption
 
 
+def test_a_caption_says_why_there_is_no_mean(tmp_path: Path) -> None:
+    split = [made_up("lora", "a", 0, 80.0), made_up("lora", "c", 1, 70.0)]
+    data = FIGURE.data(put(tmp_path, *split, *scores("hydra", HYDRA)), Settings())
+    assert set(data.table["name"]) == {"a", "c"}
+    assert "No means: the rows have no seed in common on more than one of these" in data.caption
+    alone = FIGURE.data(put(tmp_path / "one", split[0], *scores("hydra", HYDRA)), Settings())
+    assert "No means" not in alone.caption
+
+
 def test_the_baseline_is_one_row(tmp_path: Path) -> None:
     runs = [*scores("lora", LORA, rank=2), *scores("lora", LORA), *scores("hydra", HYDRA)]
     collection = put(tmp_path, *runs)

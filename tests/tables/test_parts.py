@@ -17,6 +17,7 @@ from hydra_peft.tables.parts import Part, parts
 from hydra_peft.tables.render import documents, part_title, sheet, to_frame
 from hydra_peft.tables.rows import Table
 from hydra_peft.tables.sheet import BEST, SECOND
+from hydra_peft.tables.significance import documents as significance
 
 METHODS = ("Hydra", "LoRA", "SeqLoRA", "Linear-probing")
 #: what conf gives; a linear head has no dropout
@@ -144,6 +145,24 @@ def test_a_stray_run_costs_nobody_the_mean_and_is_named(form: str) -> None:
     text = next(iter(documents([found.table], [], form).values()))
     assert "Not in them: dmlab" in text
     assert "mean over" in text
+
+
+def test_seeds_that_differ_by_task_are_the_reason_why_there_is_no_mean() -> None:
+    split = [run("LoRA", "dtd", seed=7), run("LoRA", "svhn", seed=8)]
+    whole = [r for r in sweep() if r.task != "eurosat" and r.method["name"] != "lora"]
+    reason = "Without means, as no one seed has runs on all of their tasks: lora r=4."
+    found = part([*whole, *split])
+    assert list(found.averaged) == ["dtd", "svhn"]
+    assert found.sentences == [reason]
+    both = [r for r in whole if r.method["name"] == "hydra"] + split
+    assert part(both).sentences == [
+        "Means are over the tasks that rows share: dtd. Not in them: svhn (no seed in common with "
+        "these)."
+    ]
+    compared = significance([table([*whole, *split])], "all", [], "markdown")["md"]
+    assert reason in compared
+    alone = part(split)
+    assert (list(alone.averaged), alone.sentences) == (["dtd", "svhn"], [reason])
 
 
 def test_csv_names_the_tasks_of_a_mean() -> None:

@@ -73,6 +73,11 @@ def test_only_seeds_that_both_have_are_paired() -> None:
     assert pair.left_out == ["svhn"]
     text = documents([one], "all", [], "markdown")["md"]
     assert "no seed in common on svhn, left out" in text
+    apart = [r for r in runs if r.method["name"] == "hydra" or r.task == "dtd"]
+    lora = vtab_record("LoRA", "cifar100", 9.0, 1, settings=runs[-1].settings)
+    text = documents([table([*apart, lora])], "all", [], "markdown")["md"]
+    said = "hydra r=2+2 vs lora r=4: the two share no seed with runs on all of their tasks."
+    assert f"No mean difference of {said}" in text
 
 
 def test_other_backbones_weights_and_data_are_not_paired() -> None:
