@@ -57,11 +57,13 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
     warning: the class of a method that is not one of ours.
 
     Raises:
-        UserError: ``folder`` cannot be made or written; ``model`` has not been adapted, lost what
+        UserError: ``folder`` cannot be made or written, or has an ``adapter.json`` of something
+            else; ``model`` has not been adapted, lost what
             is trained of it, is merged and was changed since, is pruned or parametrized since, has
             no values, or some that are not finite. Nothing is written then.
     """
     folder = named_path(folder, "the folder to save in")
+    _check_ours(folder / CONFIG)
     try:
         write_adapter(model, folder)
     except OSError as error:
@@ -69,6 +71,25 @@ def save_adapter(model: nn.Module, folder: str | Path) -> None:
             f"{disk_reason(error) or f'cannot write into {folder}: {error}'}; the adapter was not "
             f"saved: {remedy(error, 'name another folder')}."
         ) from error
+
+
+def _check_ours(path: Path) -> None:
+    """Check that what is there as ``path`` is an adapter's, of whichever format.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not os.path.lexists(path):
+        return
+    try:
+        ours = {"format", "method", "layers", "backbone"} <= read_json(path, links=True).keys()
+    except UserError:
+        ours = False
+    if not ours:
+        raise UserError(
+            f"{path} is there, and save_adapter did not write it: the adapter was not saved; name "
+            "another folder, or move that file away."
+        )
 
 
 def write_adapter(model: nn.Module, folder: Path) -> None:

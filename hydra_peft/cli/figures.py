@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
 import sys
 import typing
@@ -14,7 +15,7 @@ from typing import Any
 from hydra_peft.checkout import RESULTS, RUNS
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
-from hydra_peft.cli.output_files import check_name
+from hydra_peft.cli.output_files import check_name, check_spares_data
 from hydra_peft.cli.tables import config_dirs
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
@@ -86,9 +87,23 @@ def _main() -> int:
         return 0
     if figure is None:
         raise UserError("figure is missing: give figure=..., see --help.")
-    data = _data(figure, _source(figure, arguments, settings), settings)
+    source = _source(figure, arguments, settings)
+    _check_spares_data([out / (arguments.name or figure.file)], arguments, source)
+    data = _data(figure, source, settings)
     _publish(figure, figure.draw(data), data, out / (arguments.name or figure.file))
     return 0
+
+
+def _check_spares_data(paths: Iterable[Path], arguments: Arguments, source: Any) -> None:
+    """Check that no file of a figure at ``paths`` takes the place of data of the runs."""
+    files = [
+        file
+        for path in paths
+        for form in (".pdf", ".png", ".txt", ".csv", "-*.csv")
+        for file in path.parent.glob(glob.escape(path.name) + form)
+    ]
+    runs = source if isinstance(source, list) else [Path(arguments.runs).expanduser()]
+    check_spares_data(files, *runs)
 
 
 def usage() -> str:
@@ -220,6 +235,7 @@ def _draw_all(arguments: Arguments, out: Path) -> None:
 
     collection = _collected(arguments, settings=None)
     run = arguments.run or _a_run(collection)
+    _check_spares_data((out / figure.file for figure in all_figures()), arguments, collection)
     drawn = 0
     for figure in all_figures():
         settings = figure.settings()

@@ -11,6 +11,7 @@ from hydra_peft.checkout import RESULTS
 from hydra_peft.cli.arguments import check_given_once
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.output_files import check_output
+from hydra_peft.data.sources import own_places
 from hydra_peft.errors import UserError
 from hydra_peft.files import real_path
 
@@ -41,10 +42,9 @@ def inspect_data(words: Sequence[str]) -> int:
         config = compose(chosen)
     dataset = config.dataset
     path = out or RESULTS / "data_check" / f"{dataset.benchmark}-{dataset.name}.json"
-    options = dataset.source_options
-    own = [place for key in ("root", "file", "path") if (place := getattr(options, key, None))]
+    own = own_places(dataset.source_options)
     for file in (path, path.with_suffix(".png")):
-        check_output(file, "out", inputs=map(Path, own), endings=(".json", ".png"))
+        check_output(file, "out", inputs=own, endings=(".json", ".png"))
     from hydra_peft.data.contact_sheet import contact_sheet
     from hydra_peft.data.images import EncodedImages
     from hydra_peft.data.inspection import files_by_class, inspect

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError
 from hydra_peft.files import no_ordinary_file, real_path
 from hydra_peft.plain_text import shortened
-from hydra_peft.runs.folder import OWN, holds_record
+from hydra_peft.runs.config_file import config_text
+from hydra_peft.runs.folder import OWN, find_runs, holds_record
+
+if TYPE_CHECKING:
+    from hydra_peft.data.sources import DataRequest
 
 #: bytes of a name that leave room for an ending, and for the name of a temporary file
 _LONGEST = 200
+#: what of a config says where its data lies
+_DATA = re.compile(r"^(?:dataset|paths):\n(?:[ -].*\n)*", re.MULTILINE)
 
 
 def check_output(
@@ -48,6 +57,48 @@ def check_output(
             "file elsewhere."
         )
     _check_not_of_run(path, given)
+
+
+def check_spares_data(files: Iterable[Path], *runs: Path) -> None:
+    """Check that no file takes the place of data that runs were made of.
+
+    Args:
+        files: what is to be written; what is not there yet takes no place.
+        runs: folders of runs, or runs' own.
+
+    Raises:
+        UserError: one would.
+    """
+    there = [file for file in files if os.path.lexists(file)]
+    if not there:
+        return
+    from hydra_peft.data.sources import is_data
+
+    for run, source, request in _data_of(one for folder in runs for one in find_runs(folder, [])):
+        for file in there:
+            if is_data(source, request, file):
+                raise UserError(
+                    f"{file} is there, as data of the run in {run}, and would be overwritten: "
+                    "choose another name or folder."
+                )
+
+
+def _data_of(runs: Iterable[Path]) -> Iterator[tuple[Path, str, DataRequest]]:
+    """Yield a run of all that were made of the same data, its source and the request for it."""
+    from hydra_peft.runs.first_look import data_request
+    from hydra_peft.runs.recorded import read_run_config
+
+    seen = set()
+    for run in runs:
+        with contextlib.suppress(UserError):  # what is damaged is told by its readers
+            # To check a config takes a hundred times as long as to look which are alike.
+            parts = tuple(_DATA.findall(config_text(run) or ""))
+            if parts in seen:
+                continue
+            seen.add(parts or (str(run),))
+            config = read_run_config(run)
+            dataset = config.dataset
+            yield run, dataset.source, data_request(dataset, config.paths, ())
 
 
 def check_name(name: str | None, out: Path) -> None:

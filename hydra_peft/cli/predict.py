@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.cards import check_card
 from hydra_peft.cli.arguments import Device, parse_arguments
 from hydra_peft.cli.guard import complain, guarded
-from hydra_peft.cli.output_files import check_output
+from hydra_peft.cli.output_files import check_output, check_spares_data
 from hydra_peft.cli.text_rows import TextRows, read_rows
 from hydra_peft.data.file_walks import matching, walked
 from hydra_peft.errors import UserError
@@ -88,6 +88,7 @@ def _main() -> int:
     texts = [Path(arguments.texts).expanduser()] if arguments.texts else []
     check_output(output, "output", inputs=[*files, *texts], endings=(".csv",))
     config = look_at_run(folder, checkpoint=arguments.checkpoint or None)
+    check_spares_data([output], folder)
     rows = None
     if arguments.texts is not None:
         rows = read_rows(config, arguments.texts, arguments.columns)

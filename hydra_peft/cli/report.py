@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING
 from hydra_peft.checkout import CONF, RESULTS, RUNS, option, options
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
-from hydra_peft.cli.output_files import check_output
+from hydra_peft.cli.output_files import check_output, check_spares_data
 from hydra_peft.cli.tables import config_dirs
-from hydra_peft.files import real_path
+from hydra_peft.errors import UserError
+from hydra_peft.files import open_regular, real_path
 
 if TYPE_CHECKING:
     from hydra_peft.report.missing import Options
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from hydra_peft.runs.collection import Collection
     from hydra_peft.tables.overrides import Defaults
     from hydra_peft.tables.side_by_side import SideBySide
+
+#: what a page of ours has among its first bytes, those of older code too
+TITLE, _HEAD = "<title>hydra_peft report</title>", 2**13
 
 USAGE = """\
 Write one web page on all runs: warnings, summary, tables, figures, and every run to look into.
@@ -56,12 +61,30 @@ def _main() -> int:
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     runs, out = Path(arguments.runs).expanduser(), Path(arguments.out).expanduser()
     check_output(out, "out", endings=(".html", ".htm"))
+    _check_page(out)
+    check_spares_data([out], runs)
     only = {"tasks": arguments.tasks, "methods": arguments.methods}
     size, problems = write_report(runs, out, only, config_dirs(arguments.config_dir))
     print(f"written: {out} ({size / 1e6:.1f} MB); open it in a browser.")
     if problems:
         print(f"it begins with {problems} kind{'s' * (problems != 1)} of warning.")
     return 0
+
+
+def _check_page(out: Path) -> None:
+    """Check that a page that is there was written by a report, or is empty.
+
+    Raises:
+        UserError: it was not.
+    """
+    if not os.path.exists(out):
+        return
+    with open_regular(out, links=True) as file:
+        begin = file.read(_HEAD)
+    if begin and TITLE.encode() not in begin:
+        raise UserError(
+            f"out={out} is there, and no report wrote it: name another file, or move that away."
+        )
 
 
 def write_report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from hydra_peft.checkout import CONF, PUBLISHED, RESULTS, RUNS, options
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
-from hydra_peft.cli.output_files import check_name
+from hydra_peft.cli.output_files import check_name, check_spares_data
 from hydra_peft.disk_errors import check_writable
 from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import real_path
@@ -160,12 +161,12 @@ def print_tables(
         OSError: the files cannot be written.
     """
     from hydra_peft.runs.collection import collect
-    from hydra_peft.runs.selection import describe_selection, select, shown_on
+    from hydra_peft.runs.selection import describe_selection, leaving_out, select, shown_on
     from hydra_peft.tables import costs, render, significance
     from hydra_peft.tables.formats import endings
     from hydra_peft.tables.grouping import build_tables
 
-    endings(form)
+    check_spares_data((out / f"{name}.{ending}" for ending in endings(form)), runs)
     collection = collect(runs)
     if not collection.completed:
         found = "; ".join(warning.removesuffix(".") for warning in collection.warnings)
@@ -173,7 +174,7 @@ def print_tables(
             f"no run below {runs} has completed ({found}): train one, or see what each of them "
             f"needs with python scripts/status.py runs={runs}."
         )
-    collection = select(collection, only or {})
+    everything, collection = collection, select(collection, only or {})
     if split:
         collection = shown_on(collection, split)
     _check_protocol(protocol, collection.records)
@@ -192,7 +193,9 @@ def print_tables(
     elif compare is None:
         documents = render.documents(tables, notes, form)
     else:
-        documents = significance.documents(tables, compare, notes, form)
+        wanted = {**(only or {}), "protocol": protocol or ""}
+        out_by = functools.partial(leaving_out, everything, wanted)
+        documents = significance.documents(tables, compare, notes, form, out_by)
     _publish(documents, notes, out / name)
 
 
@@ -237,7 +240,8 @@ def print_paper_table(
     known = {str(number): number for number in sorted({*tables, _TIMES})}
     if table not in known:
         raise UserError(f"table={table} is not known: it must be one of {', '.join(known)}.")
-    endings(form)
+    name = name or f"table{table}"
+    check_spares_data((out / f"{name}.{ending}" for ending in endings(form)), runs)
     number, notes = known[table], list[str]()
     if number not in tables:
         documents, notes = _training_time(form)
@@ -249,7 +253,7 @@ def print_paper_table(
             documents = _hyperparameters(number, benchmark, spec, form, protocol)
         else:
             documents = _datasets(number, benchmark, spec, form)
-    _publish(documents, notes, out / (name or f"table{number}"))
+    _publish(documents, notes, out / name)
 
 
 def _scores(

@@ -30,6 +30,7 @@ from hydra_peft.figures._style import (
     room,
     text_width,
 )
+from hydra_peft.runs.selection import NAMES, leaving_out
 from hydra_peft.tables.complete import Seeds, shared_block
 from hydra_peft.tables.measures import joint_title
 
@@ -79,7 +80,9 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     import pandas as pd
 
     sheet = of_one_scale(choose(collection, settings))
-    candidates = _candidates(sheet, settings.baseline)
+    wanted = {key: getattr(settings, key) for key in NAMES}
+    out = leaving_out(collection, wanted, settings.baseline)
+    candidates = _candidates(sheet, settings.baseline, out)
     baseline, others, tasks = _pair(sheet, candidates)
     twins = [sheet.label(row) for row in candidates if row is not baseline]
     kept = {id(row) for row in (baseline, *others)}
@@ -99,8 +102,11 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     return FigureData({"": table}, caption, sheet.notes, facts, sheet.marks)
 
 
-def _candidates(sheet: Sheet, name: str) -> list[Row]:
+def _candidates(sheet: Sheet, name: str, out: str) -> list[Row]:
     """Return the rows that ``name`` may mean: that with this label, or all of the method.
+
+    Args:
+        out: what leaves its runs out.
 
     Raises:
         UserError: there is none.
@@ -111,10 +117,10 @@ def _candidates(sheet: Sheet, name: str) -> list[Row]:
     if not found:
         labels = [sheet.label(row) for row in rows]
         known = [*labels, *(method_of(row) for row in rows)]
-        raise UserError(
-            f"baseline={name}: no completed run is of it{did_you_mean(name, known)}; there are "
-            f"{', '.join(labels)}{sheet.elsewhere}."
-        )
+        why = f"no completed run is of it{did_you_mean(name, known)}; there are"
+        if out:
+            why = f"{out} leaves its completed runs out; what is left is"
+        raise UserError(f"baseline={name}: {why} {', '.join(labels)}{sheet.elsewhere}.")
     return found
 
 

@@ -40,16 +40,20 @@ def select(collection: Collection, wanted: Mapping[str, str]) -> Collection:
     given = _given(wanted)
     if not given:
         return collection
-    runs = [*collection.completed, *collection.others]
+    runs = everything = [*collection.completed, *collection.others]
+    before = list[str]()
     for key, text in given.items():
         names = listed(key, text)
         known = sorted({NAMES[key](run.record) for run in runs})
         for name in sorted({*names} - {*known}):
+            elsewhere = any(NAMES[key](run.record) == name for run in everything)
+            which = f" with {' '.join(before)}" if elsewhere else ""
             raise UserError(
-                f"{key}={name}: no run has it{did_you_mean(name, known)}; there are "
+                f"{key}={name}: no run{which} has it{did_you_mean(name, known)}; there are "
                 f"{', '.join(known)}."
             )
         runs = [run for run in runs if NAMES[key](run.record) in names]
+        before.append(f"{key}={text}")
     return collection.only(chosen_by(wanted))
 
 
@@ -61,6 +65,22 @@ def chosen_by(wanted: Mapping[str, str]) -> Callable[[Record], bool]:
     """
     names = {key: listed(key, text) for key, text in _given(wanted).items()}
     return lambda record: all(NAMES[key](record) in found for key, found in names.items())
+
+
+def leaving_out(collection: Collection, wanted: Mapping[str, str], name: str) -> str:
+    """Return what of ``wanted`` leaves out the completed runs of the method or label ``name``.
+
+    Empty where there are no such runs, or some are left.
+    """
+    given = {key: (text, listed(key, text)) for key, text in _given(wanted).items()}
+    meant = [r for r in collection.records if name in (r.label, NAMES["methods"](r))]
+    words = [
+        " ".join(
+            f"{key}={text}" for key, (text, names) in given.items() if NAMES[key](r) not in names
+        )
+        for r in meant
+    ]
+    return min(words, key=len, default="")
 
 
 def shown_on(collection: Collection, split: str) -> Collection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
@@ -26,7 +26,13 @@ ALL = "all"
 _OVER_TASKS = "mean over tasks"
 
 
-def documents(tables: list[Table], chosen: str, notes: list[str], form: str) -> dict[str, str]:
+def documents(
+    tables: list[Table],
+    chosen: str,
+    notes: list[str],
+    form: str,
+    leaving_out: Callable[[str], str] = lambda _: "",
+) -> dict[str, str]:
     """Return the whole text of each file of ``form``, by ending; the first is to be printed.
 
     Args:
@@ -35,12 +41,13 @@ def documents(tables: list[Table], chosen: str, notes: list[str], form: str) -> 
             too little with the others is left out unless it is named.
         notes: sentences that concern all tables.
         form: one of :data:`~hydra_peft.tables.formats.FORMATS`.
+        leaving_out: says of a name that no row has which words leave its runs out, empty for none.
 
     Raises:
         UserError: a name that no row has.
     """
     measured = [part for table in tables for part in parts(table)]
-    names = _names(measured, chosen)
+    names = _names(measured, chosen, leaving_out)
     found = [one for part in measured if (one := _chosen(part, names, chosen == ALL))]
     compared = [(one.shared, _pairs(one.shared)) for one in found]
     if sum(len(one.shared.table.rows) for one in found) == 1 and chosen != ALL:
@@ -59,7 +66,7 @@ def documents(tables: list[Table], chosen: str, notes: list[str], form: str) -> 
     return render(sheets, lambda: _frame(compared), notes, form)
 
 
-def _names(measured: list[Part], chosen: str) -> set[str]:
+def _names(measured: list[Part], chosen: str, leaving_out: Callable[[str], str]) -> set[str]:
     """Return the names that ``chosen`` lists; labels may have commas of their own."""
     known = {name for part in measured for row in part.table.rows for name in _called(part, row)}
     if chosen == ALL:
@@ -69,10 +76,12 @@ def _names(measured: list[Part], chosen: str) -> set[str]:
     while words:
         taken = next((n for n in range(len(words), 0, -1) if ", ".join(words[:n]) in known), None)
         if taken is None:
-            raise UserError(
-                f"compare={chosen}: no measured row is called '{words[0]}'"
-                f"{did_you_mean(words[0], known)}; there are {', '.join(sorted(known)) or 'none'}."
+            why = (
+                f"no measured row is called '{words[0]}'{did_you_mean(words[0], known)}; there are"
             )
+            if out := leaving_out(words[0]):
+                why = f"{out} leaves the runs of '{words[0]}' out; what is left is"
+            raise UserError(f"compare={chosen}: {why} {', '.join(sorted(known)) or 'none'}.")
         name = ", ".join(words[:taken])
         if name in names:
             raise UserError(f"compare={chosen} names '{name}' twice: leave one of them out.")

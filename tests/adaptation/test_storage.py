@@ -56,6 +56,22 @@ def test_saved_while_merged_is_the_same(saved: tuple[nn.Module, nn.Module, Path]
     assert torch.equal(fresh(x), expected)
 
 
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"format": 1, "r": 8}'])
+def test_an_adapter_json_of_something_else_is_not_replaced(
+    saved: tuple[nn.Module, nn.Module, Path], content: str
+) -> None:
+    _, model, folder = saved
+    (folder / "adapter.json").write_text(content)
+    before = (folder / "adapter.safetensors").read_bytes()
+    model.blocks[0]["mlp"]["fc2"].bias.data += 1
+    with pytest.raises(
+        UserError, match=r"adapter\.json is there, and save_adapter did not write it"
+    ):
+        hydra_peft.save_adapter(model, folder)
+    assert (folder / "adapter.json").read_text() == content
+    assert (folder / "adapter.safetensors").read_bytes() == before
+
+
 def test_head_of_another_size_is_replaced(saved: tuple[nn.Module, nn.Module, Path]) -> None:
     fresh, model, folder = saved
     fresh.head = nn.Linear(12, 50)

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from fabricated_models import put_model
+from fabricated_runs import put
 
 from hydra_peft.cli import figures
 from hydra_peft.config.check import check_config
+from hydra_peft.errors import UserError
 
 
 @pytest.fixture
@@ -145,3 +147,25 @@ def test_of_all_runs_what_was_overridden_is_in_the_caption(
         code, _, err = call("figure=pareto", f"runs={tmp_path}/runs", word)
         assert code == 2
         assert message in err
+
+
+@pytest.mark.parametrize("words", [["figure=pareto", "name=0"], ["figure=all"]])
+def test_no_figure_becomes_an_image_of_the_data(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    put(tmp_path / "runs")
+    asked: list[Path] = []
+
+    def spares(files: list[Path], *runs: Path) -> None:
+        asked.extend(files)
+        raise UserError(f"data of {runs}")
+
+    monkeypatch.setattr(figures, "check_spares_data", spares)
+    name = "0" if "name=0" in words else "pareto"
+    for ending in (".png", ".txt", "-more.csv", ".jpg", "more.png"):
+        (tmp_path / f"{name}{ending}").touch()
+    code, _, err = call(*words, f"runs={tmp_path}/runs", f"out={tmp_path}")
+    assert (code, err) == (2, f"error: data of {(tmp_path / 'runs',)}\n")
+    assert {file.name for file in asked} == {
+        f"{name}{end}" for end in (".png", ".txt", "-more.csv")
+    }

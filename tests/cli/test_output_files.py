@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from class_folders import write_classes
+from omegaconf import OmegaConf
 
-from hydra_peft.cli.output_files import check_name, check_output
+from hydra_peft.cli.output_files import check_name, check_output, check_spares_data
+from hydra_peft.config.found_out import found_out
+from hydra_peft.config.resolved import Resolved
 from hydra_peft.errors import UserError
 from hydra_peft.runs.folder import OWN
 from hydra_peft.trackers.csv import FILE
@@ -80,3 +86,59 @@ def test_what_is_no_file_is_not_replaced(place: Path) -> None:
 
 def test_all_files_beside_a_record_are_known() -> None:
     assert {FILE, profiling.TABLE, profiling.TRACE} < {*OWN}
+
+
+@pytest.fixture
+def made(compose_train: Callable[..., Any], tmp_path: Path) -> Path:
+    """Runs of images in class folders, of a list of some of them, and of prepared data."""
+    home = write_classes(tmp_path / "home", {"classes/dog": 5, "classes/cat": 5})
+    listed = "".join(
+        f"classes/{name}/{n:03d}.png,{name}\n" for name in ("dog", "cat") for n in range(4)
+    )
+    (home / "labels.csv").write_text(f"file,label\n{listed}")
+    task = home / "data/vtab1k/dtd"
+    task.mkdir(parents=True)
+    datasets = {
+        "damaged": [],
+        "folder": ["dataset=folder", f"dataset.root={home}/classes", "dataset.split=[0.5,0,0.5]"],
+        "list": ["dataset=csv", f"dataset.file={home}/labels.csv", "dataset.split=[0.5,0,0.5]"],
+        "list/again": ["dataset=csv", f"dataset.file={home}/labels.csv", "seed=1"],
+        "prepared": ["dataset=dtd", f"paths.data={home}/data"],
+    }
+    for name, words in datasets.items():
+        folder = home / "runs" / name
+        folder.mkdir(parents=True)
+        composed = {} if name == "damaged" else found_out(compose_train(*words), Resolved())
+        (folder / "result.json").write_text("")
+        (folder / "config.yaml").write_text(OmegaConf.to_yaml(composed, resolve=True))
+    return home
+
+
+@pytest.mark.parametrize(
+    ("run", "path"),
+    [
+        ("list", "labels.csv"),
+        ("list", "classes/dog/000.png"),
+        ("list", "classes/../link/cat/003.png"),
+        ("folder", "classes/dog/004.png"),
+        ("prepared", "data/vtab1k/dtd/test.csv"),
+    ],
+)
+def test_data_that_runs_were_made_of_is_not_written_over(made: Path, run: str, path: str) -> None:
+    (made / "link").symlink_to("classes")
+    (made / "runs/folder.moved").mkdir()
+    file = made / path
+    check_spares_data([file.with_name(f"new{file.suffix}")], made / "runs")
+    file.touch()
+    for folder in (made / "runs", made / "runs" / run):
+        with pytest.raises(UserError) as caught:
+            check_spares_data([made / "runs/folder/new.csv", file], folder)
+        assert str(caught.value).startswith(f"{file} is there, as data of the run in {made}/runs/")
+
+
+def test_results_beside_a_list_are_written_again(made: Path) -> None:
+    files = [made / name for name in ("accuracy.csv", "results/gain.png", "labels.txt")]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    check_spares_data([*files, made / "classes/dog/004.png"], made / "runs/list")

@@ -20,6 +20,7 @@ from PIL import Image
 
 import hydra_peft
 from hydra_peft.cli import predict
+from hydra_peft.errors import UserError
 
 NAMES = ["a", "b, c", *"defghijk"]
 DATA = {"sha256": "a" * 64, "splits": {"test": "c" * 64}, "classes": NAMES}
@@ -104,6 +105,18 @@ def test_names_of_files_are_no_formulas_and_always_text(
     assert call("images=*.png")[0] == 0
     (row,) = rows(tmp_path / "predictions.csv")
     assert row["image"] == "'=1+1\\udcff.png"
+
+
+def test_no_table_becomes_a_file_of_the_data(
+    call: Call, folder: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spares(files: list[Path], *runs: Path) -> None:
+        raise UserError(f"{files} of {runs}")
+
+    monkeypatch.setattr(predict, "check_spares_data", spares)
+    told = f"error: {[Path('predictions.csv')]} of {(folder,)}\n"
+    assert call(f"images={photos}") == (2, "", told)
+    assert not (tmp_path / "predictions.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,24 @@ def test_a_page(
     monkeypatch.setattr(sys, "argv", ["report.py", "runs=runs", "out=new/page.html"])
     assert report.main() == 0
     assert capsys.readouterr().out.startswith("written: new/page.html (0.")
-    text = (tmp_path / "new" / "page.html").read_text()
+    page = tmp_path / "new" / "page.html"
+    text = page.read_text()
     assert text.startswith("<!DOCTYPE html>")
     assert text.count("hydra r=2+2") >= 3
+
+    monkeypatch.setattr("hydra_peft.cli.report.write_report", lambda *_: (1, 0))
+    for theirs, code in (("<!DOCTYPE html><title>My thesis</title>", 2), (text, 0), ("", 0)):
+        page.write_text(theirs)
+        assert report.main() == code
+        assert page.read_text() == theirs
+    assert capsys.readouterr().err.startswith("error: out=new/page.html is there, and no report")
+
+    asked: list[Path] = []
+    monkeypatch.setattr(
+        report, "check_spares_data", lambda files, runs: asked.extend([*files, runs])
+    )
+    assert report.main() == 0
+    assert asked == [Path("new/page.html"), Path("runs")]
 
 
 def test_a_picture_that_fails_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

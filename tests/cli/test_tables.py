@@ -240,3 +240,38 @@ def test_missing_published_numbers_are_one_sentence(
     monkeypatch.setattr(paper_tables, "PUBLISHED", tmp_path)
     assert call(monkeypatch, "table=8", f"runs={tmp_path}", f"out={tmp_path}/out") == 2
     assert f"error: cannot read {tmp_path}/" in capsys.readouterr().err
+
+
+def test_compare_says_what_leaves_a_row_out(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lora = method_class("lora")(rank=2)
+    changes = {"method": lora.identity(), "config_id": "lora"}
+    one = dataclasses.replace(read_record(runs / "clean"), **changes)
+    write_record(agreeing(one), runs / "lora")
+    words = [f"runs={runs}", f"out={tmp_path}", "compare=hydra,lora", "methods=hydra"]
+    assert call(monkeypatch, *words) == 2
+    said = "compare=hydra,lora: methods=hydra leaves the runs of 'lora' out; what is left is hydra"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ([], ["accuracy.md", "accuracy.csv"]),
+        (["table=12", "format=csv", "name=labels"], ["labels.csv"]),
+    ],
+)
+def test_no_table_becomes_a_file_of_the_data(
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    names: list[str],
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(
+        tables, "check_spares_data", lambda files, *places: asked.extend([*files, *places])
+    )
+    assert call(monkeypatch, *words, f"runs={runs}", f"out={tmp_path}") == 0
+    assert asked == [*(tmp_path / name for name in names), runs]

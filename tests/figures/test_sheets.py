@@ -93,7 +93,7 @@ def test_only_what_is_asked_for(tmp_path: Path) -> None:
     assert sheet.table.tasks == {"a": "natural"}
     with pytest.raises(UserError, match=r"methods=loro: .*did you mean 'lora'.*hydra, lora"):
         choose(collection, Selection(methods="loro"))
-    with pytest.raises(UserError, match="methods=hydra: no run has it; there are lora"):
+    with pytest.raises(UserError, match="methods=hydra: no run with tasks=b has it; there are l"):
         choose(collection, Selection(methods="hydra", tasks="b"))
     with pytest.raises(UserError, match="no run has completed"):
         choose(Collection([], [], []), Selection())

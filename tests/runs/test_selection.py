@@ -9,7 +9,7 @@ from fabricated_runs import record
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.collection import Collection, FoundRun
-from hydra_peft.runs.selection import describe_selection, select
+from hydra_peft.runs.selection import describe_selection, leaving_out, select
 
 
 def collection() -> Collection:
@@ -56,9 +56,27 @@ def test_nothing_asked_for_is_everything(wanted: dict[str, str]) -> None:
         ({"tasks": "digit"}, r"tasks=digit: no run has it \(did you mean 'digits'\?\); there are "),
         ({"tasks": ","}, "tasks=',' has a name missing beside a comma"),
         ({"methods": "lora,x"}, r"methods=x: no run has it; there are hydra, linear, lora\."),
-        ({"tasks": "dmlab", "methods": "lora"}, r"methods=lora: no run has it; there are linear\."),
+        (
+            {"tasks": "dmlab", "methods": "lora"},
+            r"methods=lora: no run with tasks=dmlab has it; there are linear\.",
+        ),
     ],
 )
 def test_a_name_that_no_run_has(wanted: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         select(collection(), wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "words"),
+    [
+        ("hydra", {"methods": "lora", "tasks": "cells"}, "methods=lora"),
+        ("hydra", {"methods": "lora", "tasks": "dmlab"}, "tasks=dmlab methods=lora"),
+        ("hydra", {"methods": "hydra,lora"}, ""),
+        ("lora r=4", {"methods": "lora", "tasks": "dmlab"}, "tasks=dmlab"),
+        ("linear", {"methods": "lora"}, ""),
+    ],
+)
+def test_what_leaves_a_method_out_is_named(name: str, wanted: dict[str, str], words: str) -> None:
+    ordered = {key: wanted[key] for key in ("tasks", "methods") if key in wanted}
+    assert leaving_out(collection(), ordered, name) == words

@@ -13,18 +13,21 @@ It may have keys of ``dataset`` of its own: a frozen dataclass ``OPTIONS`` with 
 of them counts in a run's identity. Then ``describe(options)`` returns values of ``dataset`` that it
 finds out (``name``, ``classes``, ``splits``, ``sizes``) for where the config has null, and of its
 own keys the values that hold. A sweep asks once. One that reads one's own images with their classes
-has ``read(options) -> OwnData`` in the place of ``load`` and ``labels_of``. One of texts has
-``text_columns(name)``: what the texts of the task ``name`` are called in tables.
+has ``read(options) -> OwnData`` in the place of ``load`` and ``labels_of``; where its folder may
+hold other things too, ``is_data(options, path)`` says whether it reads a file there. One of texts
+has ``text_columns(name)``: what the texts of the task ``name`` are called in tables.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra_peft.data import own_data
 from hydra_peft.data.sources._request import DataRequest
+from hydra_peft.files import real_path
 from hydra_peft.registry import find_module, is_known, own_names
 
 if TYPE_CHECKING:
@@ -34,10 +37,12 @@ if TYPE_CHECKING:
 __all__ = [
     "DataRequest",
     "describe",
+    "is_data",
     "is_of_images",
     "labels_of",
     "load_task",
     "options_class",
+    "own_places",
     "text_columns",
 ]
 
@@ -84,6 +89,31 @@ def load_task(source: str, request: DataRequest) -> TaskData:
     if hasattr(module, "read"):
         return own_data.load(module.read(request.options), request)
     return cast("TaskData", module.load(request))
+
+
+def own_places(options: object) -> list[Path]:
+    """Return the files and folders that the keys of a source with ``options`` name."""
+    named = (getattr(options, key, None) for key in ("file", "path", "root"))
+    return [Path(place) for place in named if place]
+
+
+def is_data(source: str, request: DataRequest, path: Path) -> bool:
+    """Whether the file ``path`` is among what a task's data is read from.
+
+    Raises:
+        UserError: an unknown source.
+    """
+    module, options = _module(source), request.options
+    places = [place for place in own_places(options) if place.is_absolute() and place.exists()]
+    if path.exists() and any(place.samefile(path) for place in places):
+        return True
+    if request.folder is not None:
+        names = (request.folder, *request.aliases)
+        places += [request.root / request.benchmark, *(request.root / name for name in names)]
+    above = (real_path(path.parent) / path.name).parents
+    if not any(real_path(place) in above for place in places):
+        return False
+    return not hasattr(module, "is_data") or bool(module.is_data(options, path))
 
 
 def text_columns(source: str, name: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from hydra_peft.data import own_data
 from hydra_peft.data.label_files import Columns, read_label_file
 from hydra_peft.data.own_data import OwnData
 from hydra_peft.data.sources._own_options import SplitOptions, absolute
+from hydra_peft.files import real_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,16 @@ def describe(options: CsvOptions) -> dict[str, Any]:
     said = own_data.described(read(options), options.split)
     name = own_data.plain_name(Path(options.file).stem)
     return {**said, "name": name, "file": options.file, "root": options.root}
+
+
+def is_data(options: CsvOptions, path: Path) -> bool:
+    """Whether the file has the name of ``path`` in it: results may lie beside the images."""
+    place = real_path(path.parent) / path.name
+    name = os.path.relpath(place, real_path(Path(options.root or ".")))
+    try:
+        return os.fsencode(name) in Path(options.file).read_bytes()
+    except OSError:
+        return own_data.is_image(name)
 
 
 def read(options: CsvOptions) -> OwnData:

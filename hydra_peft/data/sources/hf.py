@@ -80,6 +80,11 @@ def describe(options: HfOptions) -> dict[str, Any]:
     return {**said, "name": name, "path": options.path, "revision": commit or options.revision}
 
 
+def is_data(options: HfOptions, path: Path) -> bool:  # noqa: ARG001 - of every source
+    """Whether a file in the folder is read, as its name tells: results may lie beside it."""
+    return path.name.startswith("metadata.") or own_data.is_image(path.name)
+
+
 def read(options: HfOptions) -> OwnData:
     """Return the images and classes of the tables; none is decoded."""
     return _labelled(_load(options)[0], options)

@@ -53,6 +53,11 @@ def describe(options: ParquetOptions) -> dict[str, Any]:
     return {**said, "name": own_data.plain_name(name), "file": options.file}
 
 
+def is_data(options: ParquetOptions, path: Path) -> bool:  # noqa: ARG001 - of every source
+    """Whether a file in the folder ``dataset.file`` is read: others may lie beside them."""
+    return path.name.lower().endswith(ENDING)
+
+
 def files_by_split(place: str) -> dict[str, list[str]]:
     """Return the parquet files at ``place`` by the split that their names say; ``train`` without.
 
