@@ -37,7 +37,7 @@ def parse_arguments(
         UserError: a word that is not key=value, an unknown key, one that is given twice, a needed
             one that is missing, an empty value, one of another type, or out of its limits.
     """
-    if any(word in ("-h", "--help", "help") for word in words):
+    if any(word in ("-h", "--help") for word in words):
         print(as_started(usage))
         sys.exit(0)
     check_given_once(words)

@@ -75,7 +75,7 @@ def main() -> int:
 
 
 def _main() -> int:
-    help_wanted = any(word in ("-h", "--help", "help") for word in sys.argv[1:])
+    help_wanted = any(word in ("-h", "--help") for word in sys.argv[1:])
     if is_asked_for(sys.argv[1:]) and not help_wanted:
         return inspect_data(sys.argv[1:])
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)

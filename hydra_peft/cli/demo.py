@@ -27,7 +27,7 @@ def main() -> int:
 
 def _main() -> int:
     for word in sys.argv[1:]:
-        if word in ("-h", "--help", "help"):
+        if word in ("-h", "--help"):
             print(as_started(USAGE))
             return 0
         raise UserError(

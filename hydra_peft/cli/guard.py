@@ -38,6 +38,8 @@ class Stopped(BaseException):
 def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
     """Call ``main``; turn exceptions into a sentence on stderr and an exit code.
 
+    The word ``help`` becomes ``--help`` before.
+
     A user's mistake, a full disk or too little memory gives 2, a run that did not complete 1,
     Ctrl-C, SIGTERM and a terminal that is closed 130, a reader that leaves (``head``,
     ``grep -m1``) 141 and no sentence. Other exceptions are bugs and pass through.
@@ -114,6 +116,7 @@ def _ending(main: Callable[[], int], key: str) -> int:
     try:
         _check_names()
         _check_ends(sys.argv[1:])
+        sys.argv[1:] = ["--help" if word == "help" else word for word in sys.argv[1:]]
         reserve()
         return main()
     except UserError as error:

@@ -108,7 +108,7 @@ def _benchmark(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """Return the benchmark and the words after it; ask for help passes through."""
     first = words[0] if words else ""
     known = sorted((*BENCHMARKS, TEXTS))
-    if first in ("-h", "--help", "help"):
+    if first in ("-h", "--help"):
         return "", words
     if not first or "=" in first:
         raise UserError(f"say first which benchmark, one of {', '.join(known)}; see --help.")

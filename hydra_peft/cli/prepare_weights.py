@@ -47,7 +47,7 @@ def _main() -> int:
     from hydra_peft.workshop.prepare.weights._base import PublicWeights
 
     first, *words = sys.argv[1:] or [""]
-    if first in ("-h", "--help", "help"):
+    if first in ("-h", "--help"):
         words = [first]
     elif not first or "=" in first:
         raise UserError(f"say first which weights: {', '.join(weights_names())}; see --help.")
