@@ -15,6 +15,8 @@ from hydra_peft.files import atomic_write
 
 #: a model of a thousand layers takes one, and a checkpoint's facts on ten thousand epochs another
 MAX_HEADER_BYTES = 16 * 2**20
+#: in one file; the largest models have a tenth
+MAX_TENSORS = 100_000
 #: those that files name, less some that torch has not got
 _DTYPES = {
     **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
@@ -84,6 +86,8 @@ def _open(path: Path) -> Iterator[Any]:
         if header > min(path.stat().st_size, MAX_HEADER_BYTES):
             raise OSError("its header is too large")
         with safe_open(str(path), framework="pt", device="cpu") as file:
+            if (count := len(file.keys())) > MAX_TENSORS:
+                raise OSError(f"it has {count:,} tensors, at most {MAX_TENSORS:,} are read")
             yield file
     except (SafetensorError, OSError) as error:
         if "(os error 12)" in str(error):  # under ulimit -v

@@ -75,3 +75,15 @@ def test_too_little_memory_is_no_damaged_file(
     monkeypatch.setattr("safetensors.safe_open", safe_open)
     with pytest.raises(MemoryError):
         read_tensors(tmp_path / "a")
+
+
+def test_a_file_has_not_any_number_of_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hydra_peft.tensor_files.MAX_TENSORS", 3)
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, dict.fromkeys("abc", torch.zeros(0)), {})
+    assert len(read_tensors(path)) == 3
+    write_tensors(path, dict.fromkeys("abcd", torch.zeros(0)), {})
+    with pytest.raises(UserError, match="it has 4 tensors, at most 3 are read"):
+        read_tensors(path)

@@ -1,8 +1,9 @@
 """What a pickle of torch's asks for, added up before torch does it.
 
 ``weights_only`` keeps code from running, and leaves sizes alone: what it allows can be called with
-any number (a ``bytearray`` of 4 GB), be a view that grows its storage or repeats one value, or copy
-one list a million times. Here the pickle is walked with nothing made of it.
+any number (a ``bytearray`` of 4 GB), be a view that grows its storage or repeats one value, copy
+one list a million times, make a set of 216 bytes out of one, or give a dict keys that all have one
+hash. Here the pickle is walked with nothing made of it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,21 @@ from typing import Any, BinaryIO
 
 import torch
 
+#: beginning by which torch tells its formats apart
+ZIP = b"PK\3\4"
 #: as of a safetensors header; the pickle of a large model with its optimizer has a megabyte
 MAX_PICKLE_BYTES = 16 * 2**20
+#: what its objects may take in memory; those of a model of 50,000 tensors do
+_MOST_MADE = 128 * 2**20
+#: bytes of any object, roughly; and what some take beyond that
+_OBJECT = 32
+_BEYOND = {"EMPTY_SET": 200, "EMPTY_DICT": 200, "EMPTY_LIST": 56, "REDUCE": 400, "NEWOBJ": 400}
+#: parameters, which optimizers number; other numbers are keys in few places
+_COUNTED = 100_000
+#: of keys whose hash can be chosen, so that each is compared with each
+_MOST_CHOSEN = 10_000
+#: by how much places in the memo may be ahead of what it holds; pickles count from 0 or 1
+_AHEAD = 1000
 #: how often a pickle may copy all that it holds, and what it may copy in any case
 _COPIES, _ANYWAY = 8, 10_000
 _MOST = 2**60
@@ -34,10 +48,12 @@ _TEXTS = ("_codecs.encode", "builtins.bytearray")
 _VIEWS = tuple(f"{_UTILS}{name}" for name in ("tensor", "tensor_v2", "tensor_v3", "qtensor"))
 _WRAPPERS = (f"{_UTILS}parameter", f"{_UTILS}parameter_with_state", "torch.nn.parameter.Parameter")
 _TYPED = "torch._tensor._rebuild_from_type_v2"
+#: what makes keys of what it is given, and what may become one
+_HASHED = ("collections.OrderedDict", "collections.Counter", "builtins.set")
+_HASHABLE = ("builtins.complex", "torch.Size")
 #: what makes no more than it is given; the tensors of the last kinds are refused by name later
 _PLAIN_CALLS = (
-    *("collections.OrderedDict", "collections.Counter", "builtins.set", "builtins.complex"),
-    *("torch.Size", "torch.device", "torch.serialization._get_layout"),
+    *(*_HASHED, *_HASHABLE, "torch.device", "torch.serialization._get_layout"),
     *(f"{_UTILS}{name}" for name in ("meta_tensor_no_storage", "wrapper_subclass")),
     f"{_UTILS}nested_tensor",
 )
@@ -56,7 +72,7 @@ def check_sizes(path: Path) -> None:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        if file.read(4) != b"PK\x03\x04":  # by which torch tells its formats apart
+        if file.read(len(ZIP)) != ZIP:
             file.seek(0)
             stream = io.BytesIO(file.read(MAX_PICKLE_BYTES))
             for _ in range(_OLD_PARTS):
@@ -82,17 +98,21 @@ class _Value:
     Attributes:
         weight: what copying, comparing or iterating it takes.
         depth: of tuples in each other.
+        chosen: how much in it has a hash that can be chosen, as that of a text can not.
         is_data: whether it is a tensor or a storage, whose weight is the number of its values.
     """
 
-    __slots__ = ("depth", "is_data", "plain", "weight")
+    __slots__ = ("chosen", "depth", "is_data", "plain", "weight")
 
     def __init__(self, plain: Any = None, weight: int = 1, *, is_data: bool = False) -> None:
         self.plain, self.weight, self.is_data = plain, min(weight, _MOST), is_data
         self.depth = 0
+        counts = isinstance(plain, int) and 0 <= plain < _COUNTED
+        self.chosen = self.weight if isinstance(plain, int | float | tuple) and not counts else 0
 
     def take(self, others: list[_Value]) -> None:
         self.weight = min(self.weight + sum(other.weight for other in others), _MOST)
+        self.chosen = min(self.chosen + sum(other.chosen for other in others), _MOST)
 
     def parts(self) -> tuple[_Value, ...]:
         return self.plain if isinstance(self.plain, tuple) else ()
@@ -109,6 +129,8 @@ class _Walk:
     def __init__(self, file_bytes: int, pickle_bytes: int) -> None:
         self._file_bytes = file_bytes
         self._left = _COPIES * pickle_bytes + _ANYWAY
+        self._made_left = _MOST_MADE
+        self._chosen_left = _MOST_CHOSEN
         self._sparse_left = _COPIES * file_bytes  # torch compares all places in each
         self._stack: list[_Value] = []
         self._marks: list[list[_Value]] = []
@@ -123,6 +145,9 @@ class _Walk:
         try:
             for operation, argument, _ in pickletools.genops(stream):
                 self._do(operation.name, argument)
+                self._made_left -= _OBJECT + _BEYOND.get(operation.name, 0)
+                if self._made_left < 0:
+                    raise ValueError(f"its objects take more than {_MOST_MADE} bytes")
                 if len(self._stack) + len(self._marks) > _MAX_WAITING:
                     raise ValueError("it is nested too deeply")
         except (IndexError, KeyError):
@@ -153,6 +178,8 @@ class _Walk:
             count = 1 if name == "APPEND" else 2
             self._take(f"{name}S", [stack.pop() for _ in range(count)][::-1])
         elif name in ("BINPUT", "LONG_BINPUT"):
+            if argument > len(self._memo) + _AHEAD:  # torch keeps it in a dict
+                raise ValueError("its memo is not in order")
             self._memo[argument] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
             stack.append(self._memo[argument])
@@ -169,6 +196,7 @@ class _Walk:
     def _push_tuple(self, items: list[_Value]) -> None:
         found = _Value(tuple(items))
         found.take(items)
+        found.chosen = found.weight
         found.depth = 1 + max((item.depth for item in items), default=0)
         if found.depth > _MAX_DEPTH:
             raise ValueError("it is nested too deeply")
@@ -178,14 +206,20 @@ class _Walk:
         if name == "TUPLE":
             self._push_tuple(items)
             return
-        if name == "SETITEMS":  # the hash of a tuple is that of all in it, each time
-            self._charge([key for key in items[::2] if key.parts()])
+        if name == "SETITEMS":
+            self._hash(items[::2])
         self._stack[-1].take(items)
 
     def _charge(self, values: list[_Value] | tuple[_Value, ...]) -> None:
         self._left -= sum(value.weight for value in values)
         if self._left < 0:
             raise ValueError("it copies more than it holds")
+
+    def _hash(self, values: list[_Value] | tuple[_Value, ...]) -> None:
+        """Count what becomes keys; the hash of a tuple is that of all in it, each time."""
+        self._chosen_left -= sum(value.chosen for value in values)
+        if self._chosen_left < 0:
+            raise ValueError(f"more than {_MOST_CHOSEN} keys are neither names nor small numbers")
 
     def _storage(self, named: _Value) -> _Value:
         kind, _, key, _, count = [part.plain for part in named.parts()[:5]]
@@ -218,13 +252,18 @@ class _Walk:
         if name not in _PLAIN_CALLS:
             raise ValueError(f"Unsupported global: GLOBAL {name}")
         self._charge(values)
-        return _Value(values[0].plain if name == "torch.Size" else None, given.weight)
+        if name in _HASHED:
+            self._hash(values)
+        made = _Value(values[0].plain if name == "torch.Size" else None, given.weight)
+        made.chosen = given.weight if name in _HASHABLE else sum(value.chosen for value in values)
+        return made
 
     def _build(self, state: _Value) -> None:
         values = state.parts()
         if len(values) in (3, 4):  # what a tensor of old code is set to
             self._check_view(values)
         self._charge([value for value in values or (state,) if not value.is_data])
+        self._hash(() if len(values) in (3, 4) else (state,))
 
     def _check_view(self, values: tuple[_Value, ...]) -> None:
         """Check a view: storage, offset, size and strides."""

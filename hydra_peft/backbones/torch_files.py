@@ -5,21 +5,25 @@ from __future__ import annotations
 import errno
 import os
 import re
+import struct
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
-from hydra_peft.backbones.pickle_sizes import check_sizes
+from hydra_peft.backbones.pickle_sizes import ZIP, check_sizes
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.plain_text import tensor_name
 from hydra_peft.tensor_values import check_dense
 
 #: by how much the tensors of a file may be larger than it; a few names for one are common
 _TIED = 8
+#: the end of a zip file: where the directory of a large one begins, where that is said, and where
+#: that of any other begins and how long a comment follows, each after its name
+_END = struct.Struct("<4s44xQ 4s4xQ4x 4s12xLH")
 
 
 def read_torch_file(path: Path) -> dict[str, Tensor]:
@@ -77,16 +81,43 @@ def _reason(error: Exception) -> str:
 
 
 def _refuse_compressed(path: Path) -> None:
-    """Refuse a zip file that unpacks to more than it is; torch.save never compresses."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-    if size > os.path.getsize(path):
+    """Refuse a zip file that unpacks to more than it is; torch.save never compresses.
+
+    Raises:
+        ValueError: torch's reader might find another directory in it than is looked through here.
+    """
+    with path.open("rb") as file:
+        if file.read(len(ZIP)) != ZIP:
+            return
+        file.seek(0)
+        size = os.fstat(file.fileno()).st_size
+        with zipfile.ZipFile(file) as archive:
+            members, start = archive.infolist(), archive.start_dir
+        if _stated_start(file, size) != start:
+            raise ValueError("it has not the end that torch.save writes")
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > size or any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise UserError(
-            f"{path} is compressed, it unpacks to {size} bytes, and no file of torch.save is (a "
-            "TorchScript model?): fetch it again, or save model.state_dict() alone."
+            f"{path} is compressed, it unpacks to {unpacked} bytes, and no file of torch.save is "
+            "(a TorchScript model?): fetch it again, or save model.state_dict() alone."
         )
+
+
+def _stated_start(file: BinaryIO, size: int) -> int | None:
+    """Return where a zip file says that its directory begins; None where its end is not the last.
+
+    Torch's reader takes it by its word, Python's looks before the end: what stands between the two
+    would let them read different directories.
+    """
+    file.seek(max(size - _END.size, 0))
+    large, large_start, place, large_at, last, start, comment = _END.unpack(
+        file.read().rjust(_END.size, b"\0")
+    )
+    if (last, comment) != (b"PK\5\6", 0):
+        return None
+    if place != b"PK\6\7":
+        return int(start)
+    return int(large_start) if (large, large_at) == (b"PK\6\6", size - _END.size) else None
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:

@@ -131,6 +131,31 @@ def test_what_unpacks_to_more_than_it_is(path: Path) -> None:
     assert "unpacks to" in refusal(path)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda body, directory, ends: body + 2 * directory + ends,
+        lambda body, directory, ends: body + 2 * directory + ends[-22:],
+        lambda body, directory, ends: body + body + directory + ends,
+        lambda body, directory, ends: body + directory + ends[:64] + bytes(8) + ends[72:],
+        lambda body, directory, ends: body + directory + ends[:-2] + b"\4\0more",
+    ],
+    ids=["two", "two of a small file", "content before", "large end elsewhere", "a comment"],
+)
+def test_torch_and_python_find_one_directory_in_a_zip_file(
+    path: Path, changed: Callable[[bytes, bytes, bytes], bytes]
+) -> None:
+    whole = current(path)
+    start = whole.index(b"PK\1\2")
+    path.write_bytes(changed(whole[:start], whole[start:-98], whole[-98:]))
+    assert "it has not the end that torch.save writes" in refusal(path)
+
+
+def test_archives_of_other_programs(path: Path) -> None:
+    plant(path, {}, new=True)  # by Python, without records for large files
+    assert read_torch_file(path) == {}
+
+
 def legacy(path: Path) -> bytes:
     torch.save(PLAIN, path, _use_new_zipfile_serialization=False)
     return path.read_bytes()
@@ -202,6 +227,8 @@ class WithStorages(pickle._Pickler):
 
 
 def pickled(value: Any) -> bytes:
+    if isinstance(value, bytes):  # the operations themselves
+        return b"\x80\x02" + value + b"."
     content = io.BytesIO()
     WithStorages(content, protocol=2).dump(value)
     return content.getvalue()
@@ -257,6 +284,12 @@ FEW, MANY = tuple(LONG), dict.fromkeys(map(str, LONG))
         [Called(collections.OrderedDict, state=MANY) for _ in range(1000)],
         Called(collections.OrderedDict, key=KEY),
         DEEP,
+        dict.fromkeys(n * (2**61 - 1) for n in LONG[1:]) | dict.fromkeys(map(float, LONG)),
+        dict.fromkeys((n, -n) for n in LONG),
+        Called(set, [-n for n in LONG] + [n / 3 for n in LONG]),
+        Called(collections.Counter, [Called(complex, -1000003 * n, n) for n in LONG]),
+        Called(collections.OrderedDict, state={n << 40: n for n in range(11_000)}),
+        Called(collections.OrderedDict, [[-n, 0] for n in range(11_000)]),
         Called(__import__("_codecs").encode, "\u20ac" * 1000, "punycode"),
     ],
 )
@@ -265,6 +298,23 @@ def test_what_makes_more_than_the_file_holds(path: Path, value: Any, new: bool) 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert "it holds more than tensors, which is refused" in refusal(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize(
+    ("operations", "message"),
+    [
+        (b"\x8fa" * 4000, "its objects take more than"),
+        (b"}a" * 4000, "its objects take more than"),
+        (b"".join(b"Nr" + (n << 20).to_bytes(4, "little") + b"a" for n in range(100)), "memo"),
+    ],
+)
+def test_what_takes_memory_or_time_beyond_its_size(
+    path: Path, operations: bytes, message: str, new: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hydra_peft.backbones.pickle_sizes._MOST_MADE", 10**6)
+    plant(path, b"]" + operations, new=new)
+    assert message in refusal(path)
 
 
 @pytest.mark.parametrize("new", [True, False])
