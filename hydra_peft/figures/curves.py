@@ -33,6 +33,10 @@ _MARKS = 5
 #: a loss that is less than the first, or not less than the second, is written in powers of ten, and
 #: so are all beside it
 _PLAIN = (1e-4, 1e5)
+#: inches that a mark at the right takes, and the share of a panel that all of them take at most
+_SLOT, _SLOTS = 0.08, 0.5
+#: inches beside a panel that labels take
+_LABELS = 0.5
 #: inches that the title of an axis may take
 _HEIGHT = 1.1
 #: at most so many tasks side by side
@@ -204,7 +208,8 @@ def plot(data: FigureData) -> Picture:
     for number, task in enumerate(tasks):
         block, column = divmod(number, columns)
         pair = grid[2 * block, column], grid[2 * block + 1, column]
-        handles |= _draw(pair, data.table[data.table["task"] == task], facts)
+        lines = data.table[data.table["task"] == task]
+        handles |= _draw(pair, lines, facts, width / columns - _LABELS)
         pair[0].set_title(in_lines(task, width / columns - 0.25))
         pair[1].set_xlabel("epoch")
         pair[1].tick_params(labelbottom=True)
@@ -217,26 +222,31 @@ def plot(data: FigureData) -> Picture:
     return made
 
 
-def _draw(pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _draw(
+    pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any], width: float
+) -> dict[str, Any]:
+    """Draw the panels of a task, of so many inches; return what stands in the legend."""
     from matplotlib.ticker import MaxNLocator
 
-    looks, last = facts["looks"], int(table["epoch"].max())
-    step = min(0.06, 0.8 / (len(looks) + 1)) * last
+    methods, last = set(table["method"]), int(table["epoch"].max())
+    looks = {name: look for name, look in facts["looks"].items() if name in methods}
+    share = min(_SLOTS, _SLOT * (len(looks) + 1) / width)
+    step = last * share / (1 - share) / (len(looks) + 1)
     end, ticks = float(last), {round(x) for x in MaxNLocator(4, integer=True).tick_values(1, last)}
     for axes, quantity in zip(pair, (_LOSS, _ACCURACY), strict=True):
         axes.set_visible(True)
         axes.grid(axis="y")
         axes.set_xticks(sorted(epoch for epoch in ticks if epoch <= last))
-        end = max(end, _draw_curves(axes, table[table["quantity"] == quantity], looks, step))
+        lines, band = table[table["quantity"] == quantity], len(facts["looks"]) <= _BANDS
+        end = max(end, _draw_curves(axes, lines, looks, step, band=band))
     _plain_log(pair[0])
     scores = table[~table["quantity"].isin((_LOSS, _ACCURACY))]
     handles = {}
     for number, (name, look) in enumerate(looks.items(), 1):
         for _, line in scores[scores["method"] == name].iterrows():
             _draw_mark(pair[1], line, end + number * step, look)
-        if (table["method"] == name).any():
-            # What stands in the legend has the look of both the line and the mark.
-            (handles[name],) = pair[1].plot([], [], **look)
+        # What stands in the legend has the look of both the line and the mark.
+        (handles[name],) = pair[1].plot([], [], **look)
     pair[1].axvline(end + step / 2, color=GREY, linewidth=0.6)
     middle = end + step * (len(looks) + 1) / 2
     style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": SMALL}
@@ -245,7 +255,12 @@ def _draw(pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any]
 
 
 def _draw_curves(
-    axes: Axes, table: pd.DataFrame, looks: Mapping[str, Mapping[str, Any]], step: float
+    axes: Axes,
+    table: pd.DataFrame,
+    looks: Mapping[str, Mapping[str, Any]],
+    step: float,
+    *,
+    band: bool,
 ) -> float:
     """Draw the lines of ``table`` by their method; return how far to the right they reach.
 
@@ -254,17 +269,17 @@ def _draw_curves(
     another its marks are seen.
     """
     curves = {n: lines for n in looks if len(lines := table[table["method"] == n])}
-    alone = [name for name, lines in curves.items() if len(lines) == 1]
+    points = {name: lines for name, lines in curves.items() if len(lines) == 1}
+    longer = {name: lines for name, lines in curves.items() if len(lines) > 1}
     end = 0.0
-    for number, (name, lines) in enumerate(curves.items()):
-        if name in alone:
-            at = lines["epoch"].iloc[0] + (alone.index(name) - (len(alone) - 1) / 2) * step
-            _draw_mark(axes, lines.iloc[0], at, looks[name])
-            end = max(end, at)
-        else:
-            every = min(max(-(-len(lines) // _MARKS), len(curves)), len(lines))
-            marks = (number % every, every)
-            draw_band(axes, lines, "epoch", looks[name], band=len(looks) <= _BANDS, markevery=marks)
+    for number, (name, lines) in enumerate(points.items()):
+        at = lines["epoch"].iloc[0] + (number - (len(points) - 1) / 2) * step
+        _draw_mark(axes, lines.iloc[0], at, looks[name])
+        end = max(end, at)
+    for number, (name, lines) in enumerate(longer.items()):
+        every = min(max(-(-len(lines) // _MARKS), len(longer)), len(lines))
+        marks = (number % every, every)
+        draw_band(axes, lines, "epoch", looks[name], band=band, markevery=marks)
     return end
 
 

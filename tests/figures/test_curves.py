@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -199,6 +200,35 @@ def test_marks_of_one_epoch_stand_side_by_side(tmp_path: Path) -> None:
     for axes in drawn(tmp_path, 1):
         marks = [at for line in axes.lines if line.get_marker() == "o" for at in line.get_xdata()]
         assert len(marks) == len(set(marks)) >= 3
+
+
+def test_a_line_beside_marks_of_one_epoch_has_its_marks(tmp_path: Path) -> None:
+    first = {2: 3, 4: 1, 8: 1}
+    records = [r for rank in first for r in scores("hydra", {"a": [50.0]}, rank=rank)]
+    collection = put(tmp_path, *records)
+    for run, epochs in zip(collection.completed, first.values(), strict=True):
+        path = run.folder / "metrics.csv"
+        path.write_text("\n".join(path.read_text().splitlines()[: 1 + epochs]) + "\n")
+    for axes in FIGURE.draw(FIGURE.data(collection, Settings())).axes:
+        (long,) = [line for line in axes.lines if len(line.get_xdata()) == 3]
+        assert long.get_markevery() == (0, 1)
+
+
+def test_a_panel_has_room_for_its_own_rows_alone(tmp_path: Path) -> None:
+    many = [r for rank in range(1, 10) for r in scores("hydra", {"a": [50.0]}, rank=rank)]
+    data = FIGURE.data(put(tmp_path, *many, *scores("lora", {"b": [50.0]})), Settings())
+    made = FIGURE.draw(data)
+    made.canvas.draw()
+    first, second = made.axes[2:]
+    for axes in (first, second):
+        (split,) = [text for text in axes.texts if text.get_text() == "test"]
+        assert axes.get_xlim()[0] < split.get_position()[0] < axes.get_xlim()[1]
+    assert first.get_window_extent().width == pytest.approx(second.get_window_extent().width)
+    marks = [x for line in first.lines if line.get_marker() == "o" for x in line.get_xdata()]
+    places = sorted(first.transData.transform([(x, 50.0) for x in marks])[:, 0])[-9:]
+    # Of a mark of four points more is seen than the next one hides.
+    apart = [right - left for left, right in itertools.pairwise(places)]
+    assert min(apart) > 2 / 72 * made.dpi
 
 
 @pytest.mark.parametrize(
