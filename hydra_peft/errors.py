@@ -9,6 +9,13 @@ from contextlib import contextmanager
 
 from hydra_peft.plain_text import quoted, shortened
 
+#: letters that a part of a name has at least, to be taken for one
+_PART = 3
+#: how much of two names has to be spelt alike, of 1
+_ALIKE = 0.65
+#: entries that a question names
+_NAMED = 3
+
 
 class UserError(ValueError):
     """A mistake the user can mend: the message names the value, what was expected, what to do.
@@ -70,16 +77,46 @@ def reason_of(error: BaseException, limit: int = 200) -> str:
 
 
 def near(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
-    """Return up to ``limit`` entries of ``known`` that are spelt like ``name``, in capitals or not,
-    nearest first."""
-    spelt = {one.lower(): one for one in known}
-    return [spelt[one] for one in difflib.get_close_matches(name.lower(), spelt, limit, 0.5)]
+    """Return up to ``limit`` entries of ``known`` that ``name`` may stand for, nearest first.
+
+    Those called so in another folder, or that begin with it, or that have its words; else those
+    that are spelt like it. Capitals, and marks between words, are the same.
+    """
+    entries = list(known)
+    return _meant(name, entries)[:limit] or _spelt_like(name, entries, limit)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``" (did you mean 'x'?)"``, or nothing where no entry of ``known`` is near."""
-    close = near(name, known, limit=1)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+    """Return ``" (did you mean 'x'?)"``, or nothing where no entry of ``known`` is near; several
+    are named if ``name`` is a part of each."""
+    entries = list(known)
+    close = _meant(name, entries)[:_NAMED] or _spelt_like(name, entries, 1)
+    form = "' or '".join(close)
+    return f" (did you mean '{form}'?)" if close else ""
+
+
+def _meant(name: str, known: list[str]) -> list[str]:
+    """Return the entries of ``known`` that ``name`` is a part of, shortest first; of those in its
+    own folder, and others, only the former."""
+    words, split = _words(name), {entry: _words(entry) for entry in known}
+    same = [entry for entry in split if split[entry] == words]
+    begun = [entry for entry in split if "".join(split[entry]).startswith("".join(words))]
+    parts = [entry for entry in split if set(words) <= set(split[entry])]
+    found = same or (begun or parts if len("".join(words)) >= _PART else [])
+    folder = f"{name.lower().rpartition('/')[0]}/"
+    there = [entry for entry in found if entry.lower().startswith(folder)]
+    return sorted(there or found, key=len)
+
+
+def _spelt_like(name: str, known: list[str], limit: int) -> list[str]:
+    spelt = {one.lower().rpartition("/")[2]: one for one in reversed(known)}
+    spelt |= {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), spelt, limit, _ALIKE)
+    return list(dict.fromkeys(spelt[one] for one in close))
+
+
+def _words(name: str) -> list[str]:
+    return re.split(r"[\W_]+", name.lower().rpartition("/")[2])
 
 
 def check_one_of(

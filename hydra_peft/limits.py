@@ -74,6 +74,17 @@ class Words:
         return f"one of {', '.join(self.allowed)}"
 
 
+class InWords(Words):
+    """What an option has to be, in words: who takes it checks it."""
+
+    def admit(self, value: object) -> bool:  # noqa: ARG002
+        """Whether ``value`` may be it."""
+        return True
+
+    def __str__(self) -> str:
+        return self.allowed[0]
+
+
 #: a learning rate that a schedule may reach; one below would move no float32 weight
 LearningRate = Annotated[float, Limits(least=1e-12, most=1e6, logarithmic=True)]
 #: a probability, or another share of one, that leaves something

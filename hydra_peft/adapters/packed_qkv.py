@@ -41,8 +41,8 @@ def check_all_packed(model: nn.Module, targets: Sequence[str], head: Sequence[st
             raise UserError(
                 f"{name} ({layer.in_features}->{layer.out_features}) does not compute queries, "
                 "keys and values together, as parts needs it: name such layers, "
-                "targets=[attn.qkv], or set parts=[] and name separate ones, "
-                "targets=[query, value]."
+                "targets=[attn.qkv], or set parts=[] for a model that has separate ones, "
+                "such as one of texts with targets=[query, value]."
             )
         if getattr(parent, "head_first", False) or type(parent).__module__ in _BY_HEAD:
             raise UserError(

@@ -113,17 +113,27 @@ def build_architecture(
 
 
 def _check_known(base: str, architecture: str) -> None:
-    """Check that timm has a model called ``base``, offer near names of ``architecture``."""
+    """Check that timm has a model called ``base``, offer near names of ``architecture``: of vision
+    transformers like ours, or of any."""
     import timm
 
     if timm.is_model(base):
         return
     listed = (name for module in _MODULES for name in timm.list_models(module=module))
     names = [*EMBEDDED, *module_names(models), *listed]
-    close = near(architecture.split(".")[0], names) or list(EMBEDDED)
-    raise UserError(
-        f"model.architecture '{architecture}' is unknown to timm; near names: {', '.join(close)}."
-    )
+    name = architecture.split(".")[0]
+    close = near(name, names) or [*filter(_can_be_used, near(name, timm.list_models()))]
+    said = f"near names: {', '.join(close)}" if close else "give the name of one of its models"
+    raise UserError(f"model.architecture '{architecture}' is unknown to timm; {said}.")
+
+
+def _can_be_used(architecture: str) -> bool:
+    try:
+        with torch.device("meta"):
+            build_architecture(architecture, {})
+    except UserError:
+        return False
+    return True
 
 
 def size_arguments(model: nn.Module, image_size: int | None) -> dict[str, int]:

@@ -20,7 +20,7 @@ _KEYS = {
     "dtype": "precision",
 }
 #: what is a number, or a list of them, in each model of timm's that has it
-_NUMBERS = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "reg_tokens")
+ARGUMENTS = ("patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "reg_tokens")
 #: how names end of what is no text in any: most have a number, some may be null
 _NO_TEXT = ("_rate", "_ratio", "_ratios", "_dim", "_dims", "_value", "_values", "_tokens")
 
@@ -43,7 +43,7 @@ def check_arguments(
         if name == "in_chans":
             raise UserError(f"{said} images have three channels for every model, so leave it out.")
         is_text = isinstance(value, str) and name.endswith(_NO_TEXT)
-        if name in _NUMBERS or name.endswith("_rate") or is_text:
+        if name in ARGUMENTS or name.endswith("_rate") or is_text:
             check_number(name, value)
         # A model of the meta device, on which fits are tried, takes any number of them.
         if name.endswith("_size") and isinstance(value, list) and len(value) != 2:

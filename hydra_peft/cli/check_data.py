@@ -15,6 +15,7 @@ from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.inspect_data import inspect_data, is_asked_for
 from hydra_peft.cli.output_files import check_output
 from hydra_peft.config.benchmarks import all_benchmarks
+from hydra_peft.data.own_words import own_words
 from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.files import real_path
 from hydra_peft.listed import listed
@@ -78,6 +79,9 @@ def _main() -> int:
     help_wanted = any(word in ("-h", "--help") for word in sys.argv[1:])
     if is_asked_for(sys.argv[1:]) and not help_wanted:
         return inspect_data(sys.argv[1:])
+    for word in sys.argv[1:]:
+        if own := own_words(word):
+            raise UserError(f"cannot understand '{word}': {own}.")
     arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
     if not arguments.benchmark:
         arguments = dataclasses.replace(arguments, benchmark=usual_benchmark(arguments.task))

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from hydra._internal.utils import get_args_parser
 
-from hydra_peft.cli.hydra_errors import PRESETS
+from hydra_peft.cli.known_keys import PRESETS
 from hydra_peft.config.omegaconf_errors import groups_with
 from hydra_peft.config.plain import types
 from hydra_peft.errors import UserError

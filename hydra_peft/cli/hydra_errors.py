@@ -22,11 +22,12 @@ from hydra.errors import (
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hydra_peft.checkout import CONF, options
+from hydra_peft.checkout import CONF, option, options
 from hydra_peft.cli.clusters import NEEDED
 from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.hydra_keys import unknown_key_of_hydra
+from hydra_peft.cli.known_keys import PRESETS
 from hydra_peft.cli.launchers import OTHER_SWEEPER
 from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
 from hydra_peft.cli.not_understood import not_understood
@@ -34,13 +35,12 @@ from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.omegaconf_errors import groups_with, unknown_key, wrong_value
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.data.own_words import own_words
+from hydra_peft.errors import UserError, did_you_mean, near
 from hydra_peft.plain_text import quoted
 
 #: more options than this are not all listed in a message
 MANY = 12
-#: the group that is no part of the defaults and may be added to them
-PRESETS = "experiment"
 
 
 def one_sentence(
@@ -73,6 +73,9 @@ def one_sentence(
         return "a word begins with =, and a value needs a key: settings are typed as key=value."
     if text.startswith("Could not delete ''"):
         return "~ alone takes nothing away: it stands before the key that is to go, as ~key."
+    if forced := re.search(r"force-add of .*'\+\+((\S+?)=.*)'", text):
+        form = shlex.quote(f"{'+' if forced[2] == PRESETS else ''}{forced[1]}")
+        return f"an option is not chosen with two plus: type {form}."
     refused = r"Error in call to .*(?:no arguments|keyword argument).*full_key: (hydra\.\w+)"
     if settings := re.match(refused, text, re.DOTALL):
         return _not_taken(settings[1], text, words)
@@ -212,10 +215,15 @@ def _missing_option(error: MissingConfigException) -> str:
     known = sorted({*options(group)} | _registered(group))
     if not name or not known:
         return f"there is no config '{missing}': see python scripts/train.py --help."
+    if group == "dataset" and (words := own_words(name)):
+        return f"unknown {group} '{name}': {words}."
     choices = ", ".join(known)
     if len(known) > MANY:
         choices = f"the {len(known)} in conf/{group}"
-    return f"unknown {group} '{name}'{did_you_mean(name, known)}: choose one of {choices}."
+    folder = name.rpartition("/")[0]
+    own = [one for one in near(name, known) if option(group, one).get("benchmark") == folder]
+    meant = did_you_mean(name, own or known)
+    return f"unknown {group} '{name}'{meant}: choose one of {choices}."
 
 
 def _unknown_key(key: str, defaults: DictConfig | None) -> str:

@@ -13,7 +13,10 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra_peft.checkout import options
 from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
+from hydra_peft.cli.known_keys import PRESETS, Known, known_key
+from hydra_peft.cli.meant_values import meant_value
 from hydra_peft.cli.quoted_words import as_typed
+from hydra_peft.data.own_words import own_words
 
 #: what copied texts have in the place of a keyboard's characters
 _LOOKALIKES = str.maketrans(
@@ -32,36 +35,58 @@ def not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
     override = without_added_plus(error.override)
     begun = f"cannot understand the override '{override}'"
     key, equals, value = override.partition("=")
-    function = re.search(r"Unknown function '(\w+)'\s*Available: ([\w,]+)", str(error))
+    known = known_key(key)
     if inside := _glob_inside(key, value):
         return f"{begun}: {inside}."
     whole = _whole(override, words)
+    plus = "+" * (key == PRESETS)
+    lacks = f"{plus}{key}={known.example}" if known and not equals else None
+    if lacks and (whole is None or "." in key):  # a folder may be called as a group is
+        return f"{begun}: it lacks its value, type {lacks}."
     if whole is not None:
-        return f"{begun}: a shell parts words at blanks, so all of it needs quotes: {whole}."
+        other = f", or if {key} is the key, it lacks its value: {lacks}" if lacks else ""
+        return f"{begun}: a shell parts words at blanks, so all of it needs quotes: {whole}{other}."
     lookalike = _lookalike(override)
     if not equals:
-        return f"{begun}: {lookalike or 'expected key=value'}."
+        return f"{begun}: {lookalike or own_words(override) or 'expected key=value'}."
     if not re.fullmatch(r"[+~]*[\w./@-]+", key, re.ASCII):
         return f"{begun}: expected key=value, and '{key}' can be no key."
     if plain := _without_quoted_keys(override):
         return f"{begun}: keys of a mapping stand without quotes, as in {plain}."
-    if meant := _without_gaps(key, value, words):
-        return f"{begun}: {meant}."
-    form = as_typed(key, value)
-    reason = "a text with special characters needs quotes"
+    meant = (known and meant_value(key, value, known)) or _without_gaps(key, value, words)
+    return f"{begun}: {meant or _in_quotes(error, key, value, known, lookalike)}."
+
+
+def _in_quotes(
+    error: OverrideParseException, key: str, value: str, known: Known | None, lookalike: str | None
+) -> str:
+    """Return what is wrong with ``value``, and its form in quotes where it may be a text."""
+    function = re.search(r"Unknown function '(\w+)'\s*Available: ([\w,]+)", str(error))
     called = re.search(r"Error while evaluating '(.+)': (.+)", str(error))
+    first, form = None, as_typed(key, value)
+    reason = "a text with special characters needs quotes"
     if function:
-        reason = f"there is no function '{function[1]}' (only {function[2]}), and {reason}"
+        first = f"there is no function '{function[1]}' (only {function[2]})"
     elif called:
-        reason = f"{called[1]} has no values ({called[2].rstrip('.')}), and {reason}"
+        first = f"{called[1]} has no values ({called[2].rstrip('.')})"
     elif _is_open(value):
-        reason = f"a bracket or quote is not closed, and {reason}"
+        first = "a bracket or quote is not closed"
     elif re.fullmatch(r"\{.*:.*\}", value):
         reason = f"in a mapping {reason} of its own"
         form = shlex.quote(f'{key}={{a: "0,1"}}')
     elif lookalike:
-        reason = f"{lookalike}, and {reason}"
-    return f"{begun}: {reason}{', as in ' + form if form else ''}."
+        first = lookalike
+    expected = known.expected if known else None
+    if expected and first and first == lookalike:
+        return first
+    is_call = function and value.startswith(f"{function[1]}(") and key not in PATH_KEYS
+    if is_call or (expected and value[:1] + value[-1:] != "[]"):
+        form, reason = (
+            None,
+            f"{key} must be {expected}" if expected else "such values are written out",
+        )
+    as_in = f", as in {form}" if form else ""
+    return f"{first}, and {reason}{as_in}" if first else f"{reason}{as_in}"
 
 
 def _without_gaps(key: str, value: str, words: Sequence[str]) -> str | None:

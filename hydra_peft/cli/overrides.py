@@ -23,6 +23,8 @@ MAX_KEY = 255
 #: the group of which one run takes several options
 SEVERAL = "logger"
 
+#: what is typed for none of them
+_NONE = (None, False, "none", "off", "no")
 #: keys by which tables know a group's option
 _NAMES = {"method": ("name",), "model": ("name",), "dataset": ("benchmark", "group")}
 #: groups of which every run has one option, in the defaults of conf/train.yaml
@@ -145,9 +147,11 @@ def _one_needed(word: str, group: str, options: list[str]) -> str:
 
 
 def _check_needed(word: str, override: Override) -> None:
-    """Check that a group that every run has is neither taken away nor added; trackers may be taken
-    away."""
+    """Check that a group that every run has is neither taken away nor added, nor set to nothing;
+    trackers may be taken away."""
     group = override.key_or_group
+    if group == SEVERAL and not override.is_delete() and override.value() in _NONE:
+        raise UserError(f"'{word}': for a run without a tracker, type {group}=[].")
     added = override.is_add() or override.is_force_add()
     needed = group in _GROUPS and override.is_delete()
     if (needed or (added and group in (*_GROUPS, SEVERAL))) and override.package is None:

@@ -10,10 +10,12 @@ from typing import Any
 from omegaconf import ListConfig, Node
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
+from hydra_peft.backbones.arguments import ARGUMENTS
 from hydra_peft.checkout import conf_roots, options
 from hydra_peft.config.interpolations import ROLE, no_split, unresolved
 from hydra_peft.config.plain import types
 from hydra_peft.config.shapes import SINGLE, shown
+from hydra_peft.data.sources import sources_with
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import shortened
 
@@ -99,12 +101,20 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
     if group not in ("", *types()):  # lora.rank: an option where its group is needed
         others = [one for one in others if group in options(one)]
     meant = [f"{one}.{name}" for one in others if one != group]
+    if group in ("", "model") and name in ARGUMENTS:
+        meant.append(f"model.arguments.{name}")
     if meant and not group:
         form = " or ".join(meant)
         return f"unknown key '{full}': it stands after the name of its group, as {form}."
     if meant:
         form = "' or '".join(meant)
         return f"unknown key '{full}'{of} (did you mean '{form}'?); known here: {', '.join(known)}."
+    if group == "dataset" and (sources := sources_with(name)):
+        also = f" (or dataset={', '.join(sources[1:])})" if sources[1:] else ""
+        return (
+            f"unknown key '{full}': that is of data of your own, which is read with "
+            f"dataset={sources[0]} {full}=...{also}; known here: {', '.join(known)}."
+        )
     if not known:
         return f"unknown key '{full}'{of}: {full.rpartition('.')[0]} has no options."
     return f"unknown key '{full}'{of}{did_you_mean(last, known)}; known here: {', '.join(known)}."

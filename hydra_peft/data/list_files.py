@@ -153,11 +153,19 @@ def task_folder(request: DataRequest) -> Path:
     links = filter(None, (in_the_way(place / names[0]) for place in places))
     said = next(links, f"there is no folder '{names[0]}' below {places[0]} or {root}")
     raise UserError(
-        f"dataset {request.name}: {said}; "
+        f"dataset {request.name}: {said}{_own(root)}; "
         f"unpack a prepared {benchmark} archive there, or set paths.data=<its folder> (data= "
         "where a finished run is read), or make it with python scripts/prepare_data.py "
         f"{benchmark} task={request.name} source=<original files> (docs/data.md)."
     )
+
+
+def _own(folder: Path) -> str:
+    """Return what to do about ``folder`` if it holds images of one's own; else nothing."""
+    from hydra_peft.data.own_words import own_words  # it needs this module
+
+    words = own_words(folder)
+    return f"; {words}" if words else ""
 
 
 def list_files(folder: Path, split: str) -> list[Path]:
@@ -180,8 +188,9 @@ def list_files(folder: Path, split: str) -> list[Path]:
     if not _is_prepared(folder):
         raise UserError(
             f"{folder} is no prepared task: it has none of the list files "
-            f"{', '.join(LISTS.values())}; if these are the original files, prepare them with "
-            "python scripts/prepare_data.py <benchmark> task=<name> source=<folder> (docs/data.md)."
+            f"{', '.join(LISTS.values())}{_own(folder)}; if these are the original files, prepare "
+            "them with python scripts/prepare_data.py <benchmark> task=<name> source=<folder> "
+            "(docs/data.md)."
         )
     raise UserError(
         f"{own} is missing: this prepared task lacks its split '{split}'; get a complete archive "

@@ -14,6 +14,8 @@ from hydra_peft.errors import UserError
 
 #: the parts of a split, in the order of their shares
 PARTS = ("train", "val", "test")
+#: what ``dataset.split`` is
+SHARES = "the shares of train, val and test, which add up to 1, such as [0.8,0.1,0.1]"
 
 
 def check_shares(shares: Sequence[float]) -> None:
@@ -24,10 +26,7 @@ def check_shares(shares: Sequence[float]) -> None:
     """
     right = len(shares) == len(PARTS) and all(share >= 0 for share in shares)
     if not right or abs(sum(shares) - 1) > 1e-6 or shares[0] == 0:
-        raise UserError(
-            f"dataset.split={list(shares)} is not allowed: it must be the shares of train, val and "
-            "test, which add up to 1, such as [0.8,0.1,0.1]."
-        )
+        raise UserError(f"dataset.split={list(shares)} is not allowed: it must be {SHARES}.")
 
 
 def wanted_shares(shares: Sequence[float], given: Sequence[str]) -> dict[str, float]:

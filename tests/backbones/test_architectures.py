@@ -86,6 +86,9 @@ def test_images_of_another_size_are_what_a_model_without_attention_is_fed(
     [
         ("resnet18", {}, "is of class ResNet, whose batch norms keep running statistics, which tr"),
         ("qwen3_vit_88m_enc", {}, "is of class Qwen3VitEncoder, whose head cannot be replaced"),
+        ("swin_tiny", {}, "near names: swin_tiny_patch4_window7_224"),
+        ("facebook/dinov2-small", {}, "near names: vit_small_patch14_dinov2, vit_small"),
+        ("parallelvit", {}, "is unknown to timm; give the name of one of its models"),
         ("vgg11", {}, r"cannot build model.architecture 'vgg11' \(TypeError.*: change model.arch"),
         ("vit_tiny_patch16_224.x", {}, r"Invalid pretrained tag \(x\)"),
         ("vit_mini", {"depht": 2}, "unknown key 'model.arguments.depht' .did you mean 'depth'"),

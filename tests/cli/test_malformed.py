@@ -266,6 +266,12 @@ def test_random_mistakes(refused: Refused, count: int) -> None:
         (["-m", "hydra.sweeper._target_=a.B"], "other than hydra_peft neither plans jobs nor"),
         (["="], "a value needs a key: settings are typed as key=value."),
         (["hydra/launcher=[packed]"], "is a list where one is needed: type hydra/launcher=packed."),
+        (["logger=none"], "'logger=none': for a run without a tracker, type logger=[]."),
+        (["logger=null"], "for a run without a tracker, type logger=[]."),
+        (
+            ["dataset=folder", "dataset.root=/", "dataset.split=0.8"],
+            "dataset.split=0.8 is not allowed: it must be the shares of train, val and test",
+        ),
         (["+logger=wandb"], "every run has options of logger; choose it as logger=wandb."),
         (["hydra.verbose=null"], "Hydra cannot work with hydra.verbose=null: leave it out."),
         (["method=[lora]"], "'method=[lora]' is a list where one is needed: type method=lora."),

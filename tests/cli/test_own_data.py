@@ -71,3 +71,28 @@ def test_data_that_is_wrong_ends_in_a_sentence_before_anything_is_written(
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"error: cannot load {tmp_path}/pets.parquet: ")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["dataset={}"],
+        ["dataset=dtd", "paths.data={}"],
+        ["dataset=dtd", "paths.data={}/.."],
+        ["seed=1", "{}"],
+    ],
+)
+def test_images_in_another_place_are_told_how_to_be_read(
+    cli: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    root = write_classes(tmp_path / "dtd", {"dog": 1, "cat": 1})
+    told = f"images of your own are read with dataset=folder dataset.root={root}"
+    code, _, err = cli(*(word.format(root) for word in words))
+    assert (code, told in err) == (2, True)
+    monkeypatch.setattr(sys, "argv", ["scripts/check_data.py", str(root)])
+    assert check_data.main() == 2
+    assert told in capfd.readouterr().err

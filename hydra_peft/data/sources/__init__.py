@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hydra_peft.data import own_data
 from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.files import real_path
-from hydra_peft.registry import find_module, is_known, own_names
+from hydra_peft.registry import find_module, is_known, module_names, own_names
 
 if TYPE_CHECKING:
     from hydra_peft.data.promises import SeenLabels
@@ -43,6 +43,7 @@ __all__ = [
     "load_task",
     "options_class",
     "own_places",
+    "sources_with",
     "text_columns",
 ]
 
@@ -56,6 +57,14 @@ def options_class(source: object) -> type[Any] | None:
     if not isinstance(source, str | int):  # as yaml has it: a text may look like a number
         return None
     return cast("type[Any] | None", getattr(_module(str(source)), "OPTIONS", None))
+
+
+def sources_with(option: str) -> list[str]:
+    """Return the sources of one's own data that have the key ``dataset.<option>``, ``folder``
+    first."""
+    names = sorted(module_names(sys.modules[__name__]), key=lambda name: name != "folder")
+    classes = {name: options_class(name) for name in names}
+    return [n for n, cls in classes.items() if cls and option in cls.__dataclass_fields__]
 
 
 def describe(source: str, options: Any) -> dict[str, Any]:

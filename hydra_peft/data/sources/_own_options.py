@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from hydra_peft.data.shares import check_shares
+from hydra_peft.data.shares import SHARES, check_shares
 from hydra_peft.errors import UserError
+from hydra_peft.limits import InWords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class SplitOptions:
         split: shares of train, val and test; None where all that is needed is there.
     """
 
-    split: list[float] | None = None
+    split: Annotated[list[float] | None, InWords(SHARES)] = None
 
     def __post_init__(self) -> None:
         if self.split is not None:

@@ -1,0 +1,99 @@
+"""Keys of a run's config as types have them: what values each takes, whatever is chosen."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os.path
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from hydra_peft.checkout import CONF
+from hydra_peft.cli.home import PATH_KEYS
+from hydra_peft.config.plain import CHOSEN
+from hydra_peft.config.plain import types as groups
+from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.shapes import SINGLE
+from hydra_peft.data import sources
+from hydra_peft.data.sources import options_class
+from hydra_peft.limits import Words, words_of
+from hydra_peft.registry import module_names
+
+#: the group that adds to others and is no part of a run's config
+PRESETS = "experiment"
+_EXAMPLES = {bool: "true", int: "1", float: "0.1", str: "<text>", list: "[a,b]"}
+
+
+class Known(NamedTuple):
+    """What is known of a key.
+
+    Attributes:
+        kind: of its values: a type, ``list`` too; None where the name of an option is chosen.
+        words: that a value has to be one of.
+        example: of a value.
+    """
+
+    kind: Any
+    words: Words | None
+    example: str
+
+    @property
+    def expected(self) -> str | None:
+        """What a value has to be, in words; None where it may be any text, or nothing is known."""
+        if self.kind is None:
+            return "the name of an option"
+        if self.words is not None:
+            return str(self.words)
+        return (
+            "a list" if self.kind is list else None if self.kind is str else SINGLE.get(self.kind)
+        )
+
+
+def known_key(key: str) -> Known | None:
+    """Return what is known of ``key``, which may have a plus before it; None if it is no key, or
+    one of a group of settings."""
+    key = key.lstrip("+")
+    if key in PATH_KEYS:
+        return Known(str, None, "<path>")
+    group, _, name = key.partition(".")
+    if group == PRESETS or (re.match(r"\w", key) and os.path.isdir(CONF / key)):
+        return Known(None, None, "<name>")
+    for cls in [RunConfig] if not name else _classes(group):
+        if (name or group) in (fields := {one.name: one for one in dataclasses.fields(cls)}):
+            return _known(cls, fields[name or group])
+    return None
+
+
+@functools.cache
+def _classes(group: str) -> list[Any]:
+    """Return the classes whose fields may stand in ``group``."""
+    if group in CHOSEN:
+        find, _ = CHOSEN[group]
+        return [find(name) for name in module_names(sys.modules[find.__module__])]
+    cls = groups().get(group)
+    own = map(options_class, module_names(sources)) if group == "dataset" else ()
+    return [one for one in (cls, *own) if dataclasses.is_dataclass(one)]
+
+
+def _known(cls: Any, field: dataclasses.Field[Any]) -> Known | None:
+    kind = next(_kinds(typing.get_type_hints(cls)[field.name]), Any)
+    if dataclasses.is_dataclass(kind):
+        return None
+    words, usual = words_of(cls, field.name), field.default
+    example = _EXAMPLES.get(kind, "...")
+    if words is not None and len(words.allowed) > 1:
+        example = words.allowed[0]
+    elif kind in (int, float) and isinstance(usual, int | float):
+        example = f"{usual:g}"
+    return Known(kind, words, example)
+
+
+def _kinds(hint: Any) -> Iterator[Any]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        yield from (kind for one in typing.get_args(hint) for kind in _kinds(one))
+    elif hint is not type(None):
+        yield typing.get_origin(hint) or hint
