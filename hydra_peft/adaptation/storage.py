@@ -6,7 +6,8 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -322,11 +323,27 @@ def _check_backbone(
         return
     own = frozen_hash(state, tensors, config["layers"])
     if own != weights:
+        saved, here = _precision(tensors.values()), _precision(state.values())
+        if saved != here:
+            remedy = (
+                f"the adapter is in {saved} and this model in {here}, so convert the model first "
+                f"(model.to(torch.{saved}))"
+            )
+        else:
+            remedy = "load those"
         raise UserError(
             f"the adapter in {folder} was trained on other backbone weights (sha256 "
-            f"{str(weights)[:12]}) than these ({str(own)[:12]}): load those, or pass "
+            f"{str(weights)[:12]}) than these ({str(own)[:12]}): {remedy}, or pass "
             "check_weights=False if you mean it."
         )
+
+
+def _precision(tensors: Iterable[Tensor]) -> str:
+    """Return what most of ``tensors`` are stored in, as torch calls it."""
+    sizes: Counter[str] = Counter()
+    for tensor in tensors:
+        sizes[str(tensor.dtype).removeprefix("torch.")] += tensor.numel()
+    return max(sizes, key=sizes.__getitem__, default="")
 
 
 def resize_head(

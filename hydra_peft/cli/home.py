@@ -15,7 +15,9 @@ PATH_KEYS = ("model.checkpoint", "paths.runs", "paths.cache", "paths.data", "ini
 
 
 #: what a shell would have put a value in the place of; with braces it is for Hydra
-_VARIABLE = re.compile(r"""["']?\$(\w+)(?=/|["']?$)""")
+_VARIABLE = re.compile(r"""(?:^["']?|/)\$(\w+)(?=/|["']?$)""")
+#: how addresses of other machines begin, and drives of another system
+_ADDRESS = re.compile(r"""["']?(?:(\w[\w+.-]*)://|[A-Za-z]:\\)""")
 
 
 def expand_home(word: str) -> str:
@@ -25,7 +27,8 @@ def expand_home(word: str) -> str:
     with commas, as in a sweep, each is looked at.
 
     Raises:
-        UserError: a path starts with an environment variable, as in ``$HOME/runs``.
+        UserError: a path has an environment variable in it, as ``$HOME/runs``, or is the address
+            of something that is no file of this machine, as ``s3://bucket/runs``.
     """
     key, equals, value = word.partition("=")
     if not equals or key.lstrip("+") not in PATH_KEYS:
@@ -35,9 +38,15 @@ def expand_home(word: str) -> str:
 
 def _expanded(path: str) -> str:
     mark = path[:1]
-    if (variable := _VARIABLE.match(path)) and variable[1] in os.environ:
+    if address := _ADDRESS.match(path):
+        local = path[address.end() :].rstrip("'\"") if address[1] == "file" else "/..."
         raise UserError(
-            f"'{path}' begins with a variable, which a shell leaves as it is in single quotes: "
+            f"'{path}' is an address, and a folder or file of this machine is needed: give its "
+            f"path, as {local}."
+        )
+    if (variable := _VARIABLE.search(path)) and variable[1] in os.environ:
+        raise UserError(
+            f"'{path}' has a variable in it, which a shell leaves as it is in single quotes: "
             f"write the value in double quotes, or the variable as '${{oc.env:{variable[1]}}}'."
         )
     bare = path[1:-1] if mark in ("'", '"') and len(path) > 1 and path.endswith(mark) else path

@@ -69,6 +69,10 @@ def _wrong(override: Override, word: str) -> str | None:
     if override.is_sweep_override():
         return _several(key, word.partition("=")[2], word)
     value = override.value()
+    if key == "hydra.run.dir":
+        return "a run's folder lies below paths.runs and is named by what it is: set paths.runs"
+    if key == "hydra.job.chdir" and value is True:
+        return "a run's files go below paths.runs wherever it is typed: leave it out"
     if key == "hydra":
         return f"hydra is a group of settings{_settings_of(key)}: set one, as hydra.verbose=true"
     if re.match(r"hydra[./]callbacks\b", key):

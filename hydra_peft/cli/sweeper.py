@@ -29,6 +29,7 @@ from hydra_peft.cli.clusters import (
     typed_words,
 )
 from hydra_peft.cli.guard import Stopped, complain
+from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.cli.launchers import OTHER_SWEEPER, OWN_SWEEPER
 from hydra_peft.cli.plugins import MODULE, plug_in
 from hydra_peft.config.composed_values import resolved_section, section_of
@@ -150,6 +151,8 @@ class Sweeps(Sweeper):
         if len(jobs) >= MANY:
             print(f"looking at {len(jobs):,} jobs ...", file=sys.stderr)
         found = compositions(self.config, loader, jobs)
+        words = typed_words(self.config.hydra.overrides)
+        check_acting(words, [one.config for one in found if one.config is not None])
         elsewhere = is_submitit(self.launcher) or getattr(self.launcher, "elsewhere", False)
         if elsewhere:
             check_for_nodes(found)

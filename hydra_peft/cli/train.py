@@ -28,6 +28,7 @@ from hydra_peft.cli.hydra_errors import (
 )
 from hydra_peft.cli.hydra_keys import check_keys_of_hydra
 from hydra_peft.cli.hydra_mode import mode_of
+from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.cli.launchers import register_launchers
 from hydra_peft.cli.overrides import check_choices, check_overrides
 from hydra_peft.cli.parsed_once import parse_once
@@ -150,6 +151,7 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     from hydra_peft.runs.first_look import look_first
 
     checked = check_config(config)
+    check_acting(overrides, [checked])
     look_first(checked)  # before torch is loaded, which takes seconds
     from hydra_peft.runs.on_device import on_device
     from hydra_peft.sweeps.job import Composition

@@ -96,6 +96,19 @@ def test_other_weights_are_refused_unless_asked_for(
     hydra_peft.load_adapter(fresh, folder, check_weights=False)
 
 
+def test_weights_in_another_precision_say_so(
+    saved: tuple[nn.Module, nn.Module, Path], tmp_path: Path
+) -> None:
+    fresh, model, folder = saved
+    said = r"the adapter is in float32 and this model in bfloat16, .* \(model.to\(torch.float32\)\)"
+    with pytest.raises(UserError, match=said):
+        hydra_peft.load_adapter(copy.deepcopy(fresh).bfloat16(), folder)
+    hydra_peft.save_adapter(model.half(), tmp_path / "half")
+    with pytest.raises(UserError, match=r"the adapter is in float16 and this model in float32"):
+        hydra_peft.load_adapter(copy.deepcopy(fresh), tmp_path / "half")
+    hydra_peft.load_adapter(fresh.half(), tmp_path / "half")
+
+
 def test_truncated_tensors(saved: tuple[nn.Module, nn.Module, Path]) -> None:
     fresh, _, folder = saved
     path = folder / "adapter.safetensors"

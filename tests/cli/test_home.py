@@ -44,10 +44,26 @@ def test_other_words_stay(word: str) -> None:
     assert expand_home(word) == word
 
 
-@pytest.mark.parametrize("word", ["paths.runs=$HOME/x", "+paths.cache='$HOME'"])
+@pytest.mark.parametrize(
+    "word", ["paths.runs=$HOME/x", "+paths.cache='$HOME'", "paths.data=/scratch/$HOME/x"]
+)
 def test_a_variable_that_the_shell_has_left(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     with pytest.raises(
         UserError, match=r"in double quotes, or the variable as '\$\{oc.env:HOME\}'"
     ):
         expand_home(word)
+
+
+@pytest.mark.parametrize(
+    ("path", "local"),
+    [
+        ("s3://bucket/x", "/..."),
+        ("file:///tmp/x", "/tmp/x"),
+        ("'hdfs://a/b'", "/..."),
+        ("C:\\Users\\me", "/..."),
+    ],
+)
+def test_an_address_is_no_path(path: str, local: str) -> None:
+    with pytest.raises(UserError, match=f"is an address.*: give its path, as {local}"):
+        expand_home(f"paths.runs={path}")

@@ -36,6 +36,8 @@ from hydra_peft.errors import UserError
         ("sweeper=optuna", r"a hydra/sweeper other than"),
         ("+hydra/launcher=packed", r"another without a plus, as hydra/launcher=packed\.$"),
         ("+hydra/env=x", r"Hydra has an option of hydra/env: choose another without a plus\.$"),
+        ("++hydra.run.dir=x", r"below paths.runs and is named by what it is: set paths.runs\.$"),
+        ("hydra.job.chdir=true", r"go below paths.runs wherever it is typed: leave it out"),
         ("hydra.launcher=packed", r"value: an option is chosen as hydra/launcher=packed\.$"),
         ("hydra.searchpath=[file:///nowhere]", r"there is no folder /nowhere"),
         ("hydra.searchpath=[pkg://no_such.one]", r"there is no package no_such.one here that"),
@@ -52,11 +54,10 @@ def test_a_key_that_hydra_has_not_is_one_sentence(word: str, message: str) -> No
 @pytest.mark.parametrize(
     "word",
     [
-        "++hydra.run.dir=x",
+        "hydra.job.chdir=false",
         "+hydra.job.env_set.ANY=1",
         "+hydra.launcher.any=1",
         "+hydra.sweeper.params.seed='1,2'",
-        "hydra.run.dir='a,b'",
         "hydra/launcher=local",
         "hydra/sweeper=hydra_peft",
         "hydra.searchpath=[file:///tmp,pkg://hydra_peft]",

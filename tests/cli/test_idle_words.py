@@ -1,0 +1,56 @@
+"""Words that change nothing in a run are refused; the same words where they act are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hydra_peft.cli.idle_words import check_acting
+from hydra_peft.config.check import check_config
+from hydra_peft.errors import UserError
+
+Compose = Callable[..., Any]
+TUNED = "it is of tuning, which protocol.tune=true asks for"
+
+
+@pytest.mark.parametrize(
+    ("word", "reason", "acting"),
+    [
+        ("protocol.search=optuna", TUNED, ["protocol.tune=true"]),
+        ("protocol.trials=5", TUNED, ["protocol.tune=true", "protocol.search=optuna"]),
+        ("++protocol.grid.optimizer.lr=[0.1,0.2]", TUNED, ["protocol.tune=true"]),
+        ("protocol.tune_seed=3", TUNED, ["protocol.tune=true"]),
+        ("dataset.split_seed=5", "it is of drawing", ["dataset.shots=5"]),
+        ("dataset.split_seed=5", "it is of drawing", ["dataset.train_size=40"]),
+        ("dataset.sampling_seed=3", "it is of drawing", ["dataset.shots=5"]),
+        ("scheduler.warmup_lr=1e-4", "a warm-up begins with it", ["scheduler.warmup_epochs=1"]),
+        ("data.max_length=10", "it is of texts", ["dataset=mini_glue/acceptable"]),
+        ("model.tokenizer=x", "it is of texts", ["dataset=mini_glue/acceptable"]),
+        (
+            "dataset.prompts={classes: {a: a}, templates: ['{}']}",
+            "a head that starts from texts",
+            ["head=text_prompts"],
+        ),
+    ],
+)
+def test_a_word_acts_or_is_refused(
+    compose_train: Compose, word: str, reason: str, acting: list[str]
+) -> None:
+    model = "model=roberta_mini" if "mini_glue" in acting[0] else "model=clip_mini"
+    start = ["dataset=mini/digits", "method=linear", "train.epochs=3", "scheduler.warmup_epochs=0"]
+    idle = check_config(compose_train(*start, word))
+    with pytest.raises(UserError, match=f"changes nothing in this run: {reason}.*; leave it out"):
+        check_acting(["seed=1", word], [idle])
+    with pytest.raises(UserError, match="changes nothing in any of these runs: "):
+        check_acting([word], [idle, check_config(compose_train(*start, word, "seed=1"))])
+    acts = check_config(compose_train(*start, model, word, *acting))
+    check_acting([word], [acts])
+    check_acting([word], [idle, acts])
+    check_acting([word], [])
+
+
+def test_a_value_that_holds_anyway_is_taken(compose_train: Compose) -> None:
+    words = ["protocol.search=grid", "protocol.trials=20", "dataset.split_seed=0"]
+    check_acting(words, [check_config(compose_train("dataset=mini/digits", *words))])
