@@ -11,7 +11,7 @@ import yaml
 
 from hydra_peft.errors import UserError
 from hydra_peft.finite import is_finite
-from hydra_peft.plain_text import shortened
+from hydra_peft.plain_text import quoted, shortened
 
 #: mappings and lists in each other; a run's config has five levels
 MAX_DEPTH = 16
@@ -111,9 +111,7 @@ def _check_plain(value: Any, where: str, key: str) -> None:
     if isinstance(value, dict):
         for name, item in value.items():
             if not isinstance(name, str):
-                raise UserError(
-                    f"{where} has the key {shortened(repr(name), 60)} {_in(key)}: keys are names."
-                )
+                raise UserError(f"{where} has the key {quoted(name)} {_in(key)}: keys are names.")
             _check_plain(name, where, key)
             _check_plain(item, where, f"{key}.{name}" if key else name)
     elif isinstance(value, list):
@@ -125,10 +123,9 @@ def _check_plain(value: Any, where: str, key: str) -> None:
                 f"{where} holds an interpolation {_in(key)}: a run's config has plain values only."
             )
     elif not (value is None or isinstance(value, bool) or is_finite(value)):
-        # Python does not write out numbers of thousands of digits.
-        what = "a number without end" if isinstance(value, int) else shortened(repr(value), 60)
         raise UserError(
-            f"{where} has {what} {_in(key)}: expected text, a finite number, true, false or null."
+            f"{where} has {quoted(value)} {_in(key)}: expected text, a finite number, true, false "
+            "or null."
         )
 
 

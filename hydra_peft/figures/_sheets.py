@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.errors import UserError
 from hydra_peft.figures._captions import drawable
 from hydra_peft.figures._looks import looks
-from hydra_peft.plain_text import in_one_line
+from hydra_peft.plain_text import shortened
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.selection import NAMES, select
 from hydra_peft.tables.complete import complete, shared_block
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: so many tasks are named in a caption, and so many names in a sentence
 _FEW, _FEW_NAMES = 7, 4
+#: characters of a label; a legend of any length takes any time
+_LONGEST = 400
 #: more than any rank
 _NO_RANK = 10**6
 _RANKS = ("method.rank", "method.rank_parallel", "method.rank_sequential")
@@ -136,7 +138,7 @@ class Sheet:
         """Return the row's name in tables, without its rank if need be."""
         label = self.part.names[id(row)]
         method = row.records[0].label
-        return in_one_line(label if rank else label.replace(method, method_of(row), 1))
+        return shortened(label if rank else label.replace(method, method_of(row), 1), _LONGEST)
 
 
 def choose(collection: Collection, selection: Selection) -> Sheet:

@@ -36,8 +36,6 @@ _TWICE = {
 RECIPE = "recipe"
 #: groups and keys of a science of which settings have nothing, or something else
 _NO_SETTING = ("seed", "dataset", "plugins", "init_from")
-#: settings in the place of a value, which say where it comes from
-_REFERENCES = (RECIPE, "seed", TUNED)
 _WEIGHTS = {True: "pretrained", False: "random"}
 #: of a score in percent; one is computed from counts without any rounding of ours
 _TOLERANCE = 1e-6
@@ -45,6 +43,8 @@ _TOLERANCE = 1e-6
 _CLOCKS = 1.0
 #: share by which a rate may differ from what it is computed of; ours agree in nine digits
 _RATE = 0.05
+#: which of the looks of a selection counts, by its rule
+_LOOK_OF = {"last": "last", "best": "best"}
 #: what a machine's clock may be set back by while a run goes on
 _CLOCK_SET = timedelta(days=1)
 
@@ -58,7 +58,7 @@ def contradiction(record: Record) -> str:
         return f"config_id {shortened(record.config_id, 40)} is not that of its science"
     if record.error is not None:
         return "it is completed and says that it failed"
-    parts = [_of_scores, _of_science, _of_method, _of_parameters, _of_training]
+    parts = [_of_scores, _of_science, _of_method, _of_parameters, _of_training, _of_selection]
     if not is_trial(record):
         parts.append(_of_settings)
     return next((text for part in parts for text in part(record)), "")
@@ -92,6 +92,14 @@ def _of_science(record: Record) -> Iterator[str]:
         if value != decided:
             yield f"{key} is {quoted(value)}, and {place} of its science {quoted(decided)}"
     yield from _of_sizes(science, record)
+    further = values_of(science, "dataset.splits").get("further")
+    further = further if isinstance(further, list) else []
+    ends = [science.get(f"protocol.{key}") for key in ("evaluate_split", "select_split")]
+    for split in record.scores if ends[0] else ():
+        if split not in (*ends, *further):
+            yield f"{split} has scores, and its science scores {quoted(ends[0])}"
+    if record.tuning and not science.get("protocol.tune") and TUNED not in science.values():
+        yield "it says what tuning chose, and its science tunes nothing"
     if record.init_from != record.science.get("init_from", {}):
         yield "init_from is not that of its science"
     kind = record.weights.get("kind")
@@ -119,10 +127,13 @@ def _of_settings(record: Record) -> Iterator[str]:
     if not settings:
         yield "it has no settings"
     for key, value in settings.items():
-        if not _is_reference(value) and value != (decided := science.get(key, value)):
+        if key in science and _meant(value, decided := science[key], record.seed) != decided:
             yield f"settings.{key} is {quoted(value)}, and {key} of its science {quoted(decided)}"
-    # Of a group that is there at all; code of the first days did not write every one.
+    # Of a group that is there at all; code of the first days did not write every one, but no code
+    # wrote settings of the model and the protocol alone.
     there = {key.partition(".")[0] for key in settings} - {*_NO_SETTING}
+    if there >= {"model", "protocol"}:
+        there = record.science.keys() - {*_NO_SETTING}
     for group in sorted(there & record.science.keys()):
         values = record.science[group]
         decided = {f"{group}.{key}" for key in values} if isinstance(values, dict) else {group}
@@ -178,6 +189,27 @@ def _of_training(record: Record) -> Iterator[str]:
         yield f"it ended {record.ended}, before it started {record.started}"
 
 
+def _of_selection(record: Record) -> Iterator[str]:
+    """Yield what is otherwise in the choice of an epoch than evaluations can have found."""
+    science, selection = by_key(record.science), record.selection
+    epochs, every = science.get("train.epochs"), science.get("protocol.evaluate_every", 0)
+    epoch = selection.get("epoch")
+    if type(epochs) is not int or type(epoch) is not int or type(every) not in (int, type(None)):
+        return
+    if every != 0 and epoch != epochs and (every is None or epoch % every):
+        yield f"the score is of epoch {epoch}, after which nothing was evaluated"
+    most = 1 if not every else max(1, math.ceil(epochs / every))
+    if every != 0 and (done := selection.get("evaluations", 0)) > most:
+        yield f"it was evaluated {done} times, and its science says {most}"
+    looks = values_of(selection, "looks")
+    counted = values_of(looks, _LOOK_OF[selection["rule"]])
+    if not looks:
+        return
+    score = values_of(record.scores, str(looks.get("split"))).get(record.primary)
+    if (counted.get("epoch"), counted.get("score")) != (epoch, score):
+        yield f"selection.looks has another {_LOOK_OF[selection['rule']]} than the one that counts"
+
+
 def _seen(record: Record) -> int:
     """Return how many examples training saw in all its epochs; 0 where that is not known."""
     train = values_of(record.science, "train")
@@ -195,5 +227,8 @@ def is_trial(record: Record) -> bool:
     return tunes and decided.get("protocol.tune") is False and decided["protocol.name"] == name
 
 
-def _is_reference(value: object) -> bool:
-    return isinstance(value, str) and value in _REFERENCES
+def _meant(value: object, decided: object, seed: int) -> object:
+    """Return what a setting stands for: itself, or what it refers to."""
+    if isinstance(value, str) and value in (RECIPE, "seed"):
+        return decided if value == RECIPE else seed
+    return value

@@ -124,6 +124,7 @@ def test_texts_that_no_terminal_takes_are_sealed_as_they_are_read(tmp_path: Path
         ({"parameters": {**SIZES, "trainable": 1}}, "1 parameters are trainable, and adapter and"),
         ({"parameters": {**SIZES, "total": 10}}, "10 parameters in all, and adapter and head have"),
         ({"error": "cannot read"}, "it is completed and says that it failed"),
+        ({"tuning": {"chosen": {}}}, "it says what tuning chose, and its science tunes nothing"),
         ({"data": {"counts": {"test": 10}}}, "400 examples were scored, and test has 10"),
         ({"data": {"counts": {"val": 10}}}, "test has scores, and its data no such split"),
         ({"selection": {**LAST, "epoch": 29}}, "the score is of epoch 29 of 30, by the rule 'last"),
@@ -367,6 +368,83 @@ def test_a_record_without_a_seal_is_named(tmp_path: Path) -> None:
         refused, unsealed = warnings
         assert "contradicts itself: task is 'cells'" in refused
         assert "result.json has no 'seal': changed since" in unsealed
+
+
+OFFICIAL = {"protocol.evaluate_every": 10, "protocol.evaluate_split": "test", "train.epochs": 30}
+LOOKS = {"split": "test", "last": {"epoch": 30, "score": 1}, "best": {"epoch": 20, "score": 98.25}}
+
+
+@pytest.mark.parametrize(
+    ("selection", "sentence"),
+    [
+        ({"epoch": 20, "evaluations": 3, "looks": LOOKS}, ""),
+        ({"epoch": 20, "evaluations": 3}, ""),
+        ({"epoch": 17, "evaluations": 3}, "the score is of epoch 17, after which nothing was"),
+        ({"epoch": 20, "evaluations": 999}, "it was evaluated 999 times, and its science says 3"),
+        ({"epoch": 10, "evaluations": 3, "looks": LOOKS}, "selection.looks has another best than"),
+        (
+            {"epoch": 20, "evaluations": 3, "looks": {**LOOKS, "best": {"epoch": 20, "score": 99}}},
+            "selection.looks has another best than",
+        ),
+        ({"epoch": 20, "evaluations": 3, "looks": {"best": 3}}, "selection.looks has another best"),
+    ],
+)
+def test_the_epoch_that_counts_was_evaluated(selection: dict[str, Any], sentence: str) -> None:
+    science: dict[str, Any] = {}
+    for key, value in OFFICIAL.items():
+        group, _, name = key.partition(".")
+        science.setdefault(group, {})[name] = value
+    edited = dataclasses.replace(
+        record(),
+        science=science,
+        config_id=short_hash(science),
+        settings=settings_of(science, "train"),
+        method={},
+        selection={"rule": "best", "split": "test", **selection},
+    )
+    found = contradiction(edited)
+    assert found.startswith(sentence) if sentence else found == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({}, ""),
+        ({"train": None}, "it has no settings.train.epochs, and train.epochs of its science is 30"),
+        ({"train.epochs": "tuned"}, "settings.train.epochs is 'tuned', and train.epochs of its"),
+        ({"train.epochs": "seed"}, "settings.train.epochs is 'seed', and train.epochs of its"),
+        ({"train.epochs": "recipe"}, ""),
+        ({"protocol.tune_seed": "seed"}, ""),
+    ],
+)
+def test_settings_hide_nothing(settings: dict[str, Any], sentence: str) -> None:
+    science = {
+        "model": {"drop_path": 0.0},
+        "protocol": {"name": "clean", "tune_seed": 0},
+        "train": {"epochs": 30},
+    }
+    whole = {**settings_of(science, "model", "protocol", "train"), **settings}
+    if settings.get("train", "") is None:
+        whole = settings_of(science, "model", "protocol")
+    edited = dataclasses.replace(
+        record(), science=science, config_id=short_hash(science), settings=whole, method={}
+    )
+    found = contradiction(edited)
+    assert found.startswith(sentence) if sentence else found == ""
+
+
+def test_a_split_that_nobody_scored() -> None:
+    science = {"protocol": {"name": "clean", "evaluate_split": "test"}}
+    scores = {"test": {"accuracy": 98.25}, "train": {"accuracy": 99.9}}
+    edited = dataclasses.replace(
+        record(),
+        science=science,
+        config_id=short_hash(science),
+        scores=scores,
+        method={},
+        settings={"protocol.name": "clean", "protocol.evaluate_split": "test"},
+    )
+    assert contradiction(edited) == "train has scores, and its science scores 'test'"
 
 
 def test_what_differs_by_design_is_no_contradiction() -> None:
