@@ -115,6 +115,16 @@ def test_overrides_that_all_share_are_said_once(tmp_path: Path) -> None:
     assert sheet.caption.endswith("seed 0; all with train.epochs=5.")
 
 
+def test_labels_are_no_longer_than_a_legend_takes(tmp_path: Path) -> None:
+    odd = {f"zz.k{number}": number for number in range(3000)}
+    runs = [made_up("lora", "a", 0, 1.0), made_up("hydra", "a", 0, 2.0, settings=odd)]
+    collection = put(tmp_path, *runs)
+    usual = dict.fromkeys(odd, "recipe")
+    collection = replace(collection, defaults={Origin.of(run): usual for run in runs})
+    sheet = choose(collection, Selection())
+    assert max(len(sheet.label(row)) for row in sheet.table.rows) == 400
+
+
 def test_rows_are_called_as_in_tables_where_a_stray_has_other_settings(tmp_path: Path) -> None:
     runs = [
         run
