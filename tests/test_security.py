@@ -123,6 +123,7 @@ OUTSIDE: dict[str, list[bytes]] = {
 def refused(file: str, folder: Path, content: bytes | None) -> None:
     """Check that ``file`` with ``content``, or of 10 GiB where that is None, is refused."""
     if file.startswith("adapter"):
+        (folder / "adapter.json").unlink(missing_ok=True)  # of the content before
         adapter(folder)
     path = folder / file
     with path.open("wb") as stream:

@@ -80,7 +80,7 @@ def _check_ours(path: Path) -> None:
     Raises:
         UserError: it is not.
     """
-    if not os.path.lexists(path):
+    if not os.path.isfile(path):
         return
     try:
         ours = {"format", "method", "layers", "backbone"} <= read_json(path, links=True).keys()

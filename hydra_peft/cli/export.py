@@ -82,7 +82,6 @@ def _main() -> int:
     if output.exists() and not output.is_dir():
         raise UserError(f"output={output} is no folder: name one.")
     check_writable(output, "output")
-    look_at_run(folder, checkpoint=arguments.checkpoint or None)
     written: list[Path] = []
     export_run(
         folder,

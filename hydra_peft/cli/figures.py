@@ -180,6 +180,8 @@ def _source(figure: Figure, arguments: Arguments, settings: Any) -> Any:
     for folder in folders:
         check_run_folder(folder)
         look_at_run(folder, checkpoint=getattr(settings, "checkpoint", None) or None)
+        if isinstance(figure, RunFigure) and figure.check:
+            figure.check(folder, settings)
     return folders
 
 

@@ -17,3 +17,8 @@ def texts_unread(title: str) -> UserError:
 def images_unread(title: str) -> UserError:
     """Return that a model does not read the images of ``title``, as an error."""
     return UserError(f"{title} has images, and the backbone takes none: choose another model.")
+
+
+def nothing_to_show(title: str) -> UserError:
+    """Return that ``title`` has no images to make a picture of, as an error."""
+    return UserError(f"the examples of {title} are no images: nothing to show.")

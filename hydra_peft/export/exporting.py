@@ -17,8 +17,11 @@ from hydra_peft.adaptation.peft_files import TENSORS as PEFT_TENSORS
 from hydra_peft.checkout import CACHE
 from hydra_peft.disk_errors import disk_reason, remedy
 from hydra_peft.errors import UserError, check_one_of
+from hydra_peft.export.stock import check_stock
 from hydra_peft.files import atomic_write, content_of, named_path
 from hydra_peft.runs.folder import ADAPTER, check_run_folder, holds_record
+from hydra_peft.runs.record import read_record
+from hydra_peft.runs.recorded import look_at_run
 
 #: forms of export, each a module ``to_<form>`` that binds ``write(source, folder, images)``, which
 #: returns its ModelCard; and the packages that each needs beyond ours
@@ -100,6 +103,7 @@ def export_run(
         )
     try:
         _check_free(target, [CARD, *_FILES[to]])  # before a model is built
+        _check_run(folder, to, checkpoint)
         from hydra_peft.export.card import card_text
         from hydra_peft.export.scored_images import scored_images
         from hydra_peft.export.source import load_source
@@ -118,6 +122,22 @@ def export_run(
             f"exported: {remedy(error, 'name another folder')}."
         ) from error
     return target
+
+
+def _check_run(folder: Path, to: str, checkpoint: str | None) -> None:
+    """Check what keeps the run from being exported and can be seen without torch.
+
+    Raises:
+        UserError: something does.
+    """
+    config = look_at_run(folder, checkpoint=checkpoint)
+    check_stock(config.model)
+    if to == "peft" and read_record(folder).parameters.get("adapter") == 0:
+        raise UserError(
+            f"the run in {folder} trains its head alone (method {config.method.name}), and the "
+            "peft library has nothing like it: choose another form, such as to=timm, or use the "
+            "run as it is, hydra_peft.load_run(folder)."
+        )
 
 
 def check_form(to: str) -> None:

@@ -109,10 +109,13 @@ class RunFigure(Figure):
         data: takes the folders, of which there is at least one, the settings, and what runs'
             settings are by default, as a collection's ``defaults``, so that labels name others.
         several: whether it takes more than one folder.
+        check: takes a folder and the settings; raises :class:`UserError` where it can be seen
+            without torch that they do not give the figure.
     """
 
     data: Callable[..., FigureData]
     several: bool = False
+    check: Callable[[Path, Any], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

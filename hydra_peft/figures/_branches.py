@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from hydra_peft.checkout import CACHE
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import counted
+from hydra_peft.runs.record import Record, read_record
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,6 +69,24 @@ def place(name: str) -> tuple[int, str]:
     return (int(found[1]) + 1, found[2]) if found else (0, name)
 
 
+def check_branches(folder: Path, settings: object) -> None:  # noqa: ARG001 - of every figure
+    """Check that the run in ``folder`` trains more than its head.
+
+    Raises:
+        UserError: it does not.
+    """
+    record = read_record(folder)
+    if record.parameters.get("adapter") == 0:
+        raise _no_branches(folder, record)
+
+
+def _no_branches(folder: Path, record: Record) -> UserError:
+    return UserError(
+        f"the run in {folder} has no low-rank branches (method {record.method_label}): choose one "
+        "of hydra, lora or seqlora."
+    )
+
+
 def adapted_layers(run: RebuiltRun) -> list[AdaptedLayer]:
     """Return the layers of ``run`` with low-rank branches, in the model's order.
 
@@ -88,10 +107,7 @@ def adapted_layers(run: RebuiltRun) -> list[AdaptedLayer]:
             )
         found.append(AdaptedLayer(name, *place(name), adapter))
     if not found:
-        raise UserError(
-            f"the run in {run.folder} has no low-rank branches (method {run.record.method_label}): "
-            "choose one of hydra, lora or seqlora."
-        )
+        raise _no_branches(run.folder, run.record)
     return found
 
 

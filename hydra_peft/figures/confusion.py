@@ -11,6 +11,7 @@ from hydra_peft.figures._base import FigureData, RunFigure
 from hydra_peft.figures._captions import describe_runs, warnings
 from hydra_peft.figures._style import GREY, HEAT, PAGE, SMALL, picture
 from hydra_peft.plain_text import shortened, shortened_apart
+from hydra_peft.runs.kept_predictions import of_classes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +38,11 @@ class Settings:
     """Options on the command line; empty is the split that counts."""
 
     split: str = ""
+
+
+def check(folder: Path, settings: Settings) -> None:
+    """Check that the run in ``folder`` kept predictions of the split."""
+    of_classes(folder, settings.split)
 
 
 def data(
@@ -203,6 +209,7 @@ FIGURE = RunFigure(
     title="confusion matrix and accuracy by class, of the split that a run was scored on",
     settings=Settings,
     options=("split=<name>       a further split that was scored (default: the one that counts)",),
+    check=check,
     data=data,
     plot=plot,
 )

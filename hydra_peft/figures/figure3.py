@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.figures._base import FigureData, RunFigure
-from hydra_peft.figures._branches import CHECKPOINT_OPTION, AdaptedLayer, adapted_layers
+from hydra_peft.figures._branches import (
+    CHECKPOINT_OPTION,
+    AdaptedLayer,
+    adapted_layers,
+    check_branches,
+)
 from hydra_peft.figures._captions import describe_runs, warnings
 from hydra_peft.figures._looks import BRANCHES
 from hydra_peft.figures._style import GREY, HEAT, PAGE, formulas, picture
@@ -217,6 +222,7 @@ FIGURE = RunFigure(
     title="subspace similarity of W0 with A and with B W0, by block",
     settings=Settings,
     options=(CHECKPOINT_OPTION,),
+    check=check_branches,
     data=data,
     plot=plot,
 )

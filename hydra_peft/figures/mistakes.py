@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra_peft.checkout import CACHE
+from hydra_peft.data.sources import text_columns
+from hydra_peft.data.unread import nothing_to_show
 from hydra_peft.errors import UserError
 from hydra_peft.figures._base import FigureData, RunFigure
 from hydra_peft.figures._captions import describe_runs, warnings
 from hydra_peft.figures._style import PAGE, picture
 from hydra_peft.plain_text import shortened
+from hydra_peft.runs.kept_predictions import of_classes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +40,17 @@ class Settings:
     cache: str = ""
     data: str = ""
 
+    def __post_init__(self) -> None:
+        if self.images > _MOST:
+            raise UserError(f"images={self.images} is not allowed: it must be at most {_MOST}.")
+
+
+def check(folder: Path, settings: Settings) -> None:
+    """Check that the run in ``folder`` kept predictions of the split, and that it has images."""
+    _, config, _ = of_classes(folder, settings.split)
+    if text_columns(config.dataset.source, config.dataset.name):
+        raise nothing_to_show(config.dataset.name)
+
 
 def data(
     folders: Sequence[Path], settings: Settings, defaults: Defaults | None = None
@@ -54,8 +68,6 @@ def data(
     from hydra_peft.runs.predictions import read_class_predictions, scored_images
 
     (folder,) = folders
-    if settings.images > _MOST:
-        raise UserError(f"images={settings.images} is not allowed: it must be at most {_MOST}.")
     run = read_class_predictions(folder, settings.split)
     table = _mistakes(run)
     if table.empty:
@@ -122,6 +134,7 @@ FIGURE = RunFigure(
         "cache=<folder>     where generated images are kept (default: results/cache)",
         "data=<folder>      the folder of prepared data, if it has moved since",
     ),
+    check=check,
     data=data,
     plot=plot,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,13 @@ from torch import Tensor
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import load_task
 from hydra_peft.data.split import Images
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.data.unread import nothing_to_show
+from hydra_peft.errors import UserError
 from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.folder import predictions_name
-from hydra_peft.runs.kept_predictions import why_none
+from hydra_peft.runs.kept_predictions import of_classes
 from hydra_peft.runs.rebuild import check_same, split_hash
 from hydra_peft.runs.record import Record, class_names
-from hydra_peft.runs.recorded import read_completed
 from hydra_peft.runs.stored_outputs import read_outputs
 
 
@@ -59,27 +58,11 @@ def read_class_predictions(folder: Path, split: str = "") -> ClassPredictions:
         split: that they are of; empty takes the one that counts.
 
     Raises:
-        UserError: the run did not complete, is no classification, was not scored on ``split``, kept
-            no predictions, or they are not those of its record.
+        UserError: see :func:`hydra_peft.runs.kept_predictions.of_classes`; or the predictions are
+            not those of its record.
     """
-    record, config = read_completed(folder)
-    split = split or record.split
+    record, config, split = of_classes(folder, split)
     task, path = config.task(), folder / predictions_name(split, record.split)
-    if not task.has_hits:
-        raise UserError(
-            f"the run in {folder} is a {task.kind}: only classification has one class an example."
-        )
-    if split not in record.scores:
-        raise UserError(
-            f"the run in {folder} was not scored on split={split}"
-            f"{did_you_mean(split, record.scores)}: choose {' or '.join(record.scores)}."
-        )
-    if not os.path.lexists(path):
-        why = why_none(record, split) or "removed, or of older code, which kept none"
-        raise UserError(
-            f"{folder} has no {path.name}: {why}; do the run again with save.predictions=true "
-            "sweep.on_existing=rerun."
-        )
     shape = _count(record, split), task.outputs
     tensors = read_outputs(path, shape, record.outputs.get(split, ""))
     if "targets" not in tensors:
@@ -135,7 +118,7 @@ def scored_images(run: ClassPredictions, *, cache: Path, data: str | None = None
     loaded = load_task(config.dataset.source, data_request(config.dataset, paths, [split]))
     images = loaded.splits[split].inputs.get("image")
     if not isinstance(images, Images):
-        raise UserError(f"the examples of {config.dataset.name} are no images: nothing to show.")
+        raise nothing_to_show(config.dataset.name)
     described: Any = loaded.describe()["splits"]
     recorded = split_hash(run.record.data, split)
     check_same(f"{split} images", described[split], recorded, run.folder)

@@ -14,6 +14,7 @@ from fabricated_runs import put
 from hydra_peft.cli import figures
 from hydra_peft.config.check import check_config
 from hydra_peft.errors import UserError
+from hydra_peft.figures import mistakes
 
 
 @pytest.fixture
@@ -30,6 +31,11 @@ def call(
         return code, out, err
 
     return called
+
+
+@pytest.fixture(scope="module")
+def linear(compose_train: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return put_model(compose_train, tmp_path_factory.mktemp("linear"), "method=linear")
 
 
 Call = Callable[..., tuple[int, str, str]]
@@ -169,3 +175,35 @@ def test_no_figure_becomes_an_image_of_the_data(
     assert {file.name for file in asked} == {
         f"{name}{end}" for end in (".png", ".txt", "-more.csv")
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["figure=3"], "has no low-rank branches (method linear): choose one of hydra, lora or"),
+        (["figure=4"], "has no low-rank branches (method linear): choose one of hydra, lora or"),
+        (["figure=confusion", "split=val"], "was not scored on split=val: choose test."),
+        (["figure=confusion"], "has no predictions.safetensors: removed, or of older code"),
+        (["figure=mistakes", "images=121"], "images=121 is not allowed: it must be at most 120."),
+        (["figure=mistakes"], "has no predictions.safetensors: removed, or of older code"),
+    ],
+)
+def test_what_a_look_at_the_run_tells_is_told_before_torch_is_loaded(
+    call: Call, linear: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    # Whoever imports them would load torch, or compose conf, which takes seconds as well.
+    for name in ("runs.rebuild", "runs.predictions", "cli.defaults"):
+        monkeypatch.setitem(sys.modules, f"hydra_peft.{name}", None)
+    code, out, err = call(*words, f"run={linear}", f"out={linear}/figures")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def test_texts_have_no_mistakes_to_show(
+    compose_train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["dataset=mini_glue/acceptable", "model=roberta_mini", "device=cpu"]
+    config = check_config(compose_train(*words))
+    monkeypatch.setattr(mistakes, "of_classes", lambda *_: (None, config, "test"))
+    with pytest.raises(UserError, match="the examples of acceptable are no images: nothing to"):
+        mistakes.check(Path("run"), mistakes.Settings())
