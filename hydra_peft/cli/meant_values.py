@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -27,11 +28,11 @@ def meant_value(key: str, value: str, known: Known) -> str | None:
     Returns:
         None: of a text, and where it is not known what was meant.
     """
+    inside = re.fullmatch(r"\(([^][(){}:]+)\)|\{([^][(){}:]+)\}", value)
+    if inside and (known.expected or known.kind is Any):
+        return _in_brackets(key, (inside[1] or inside[2]).strip(" ,"), known)
     if known.expected is None:
         return None
-    inside = re.fullmatch(r"\(([^][(){}:]+)\)|\{([^][(){}:]+)\}", value)
-    if inside:
-        return _in_brackets(key, (inside[1] or inside[2]).strip(" ,"), known)
     meant = value.strip(_MARKS if known.kind is list else _MARKS + _BRACKETS)
     form = f"{key}={meant}"
     if meant in ("", value) or "," in meant or not _is_of(form, known):
@@ -43,7 +44,7 @@ def meant_value(key: str, value: str, known: Known) -> str | None:
 def _in_brackets(key: str, values: str, known: Known) -> str | None:
     """Return how ``values`` are given that stand in round or curly brackets."""
     form = shlex.quote(f"{key}=[{values}]")
-    if known.kind is list or key == SEVERAL:
+    if known.kind in (list, Any) or key == SEVERAL:
         return f"a list has square brackets: type {form}"
     if not all(_is_of(f"{key}={one.strip()}", known) for one in values.split(",")):
         return None

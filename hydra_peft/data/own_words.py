@@ -23,24 +23,25 @@ def own_words(place: str | Path) -> str | None:
     """
     path = Path(place).expanduser()
     source = _TABLES.get(path.suffix.lower()) if path.is_file() else None
-    if source is None and not _has_images(path, 1):
+    if source is None and not _has_images(path, 2):
         return None
     key = "root" if source is None else "file"
     word = shlex.quote(f"dataset.{key}={override_value(os.path.abspath(path))}")
     return f"images of your own are read with dataset={source or 'folder'} {word}"
 
 
-def _has_images(folder: Path, depth: int) -> bool:
-    """Whether images lie in ``folder``, or in folders ``depth`` below it; those of splits are
-    none."""
+def _has_images(folder: Path, levels: int) -> bool:
+    """Whether images lie in ``folder``, or so many ``levels`` below it: of classes, or of splits
+    with classes."""
     try:
         with os.scandir(folder) as entries:
             found = [e for e in islice(entries, _ENTRIES) if not is_hidden(e.name)]
             if any(is_image(e.name) and e.is_file() for e in found):
                 return True
-            inside = [e for e in found if depth and e.is_dir()][:_FOLDERS]
+            inside = [e.name for e in found if levels and e.is_dir()][:_FOLDERS]
     except (OSError, ValueError):  # not there, no folder, or with a NUL in its name
         return False
     return any(
-        _has_images(folder / e.name, depth - (e.name.lower() not in SPLIT_NAMES)) for e in inside
+        _has_images(folder / name, levels - 1 if name.lower() in SPLIT_NAMES else 0)
+        for name in inside
     )

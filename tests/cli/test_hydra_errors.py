@@ -78,6 +78,7 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
         (["method=(lora,hydra)"], "have no brackets: type -m method=lora,hydra."),
         (["method={lora,hydra}"], "have no brackets: type -m method=lora,hydra."),
         (["logger={csv,wandb}"], "a list has square brackets: type 'logger=[csv,wandb]'."),
+        (["launcher.gpus=(0,1)"], "a list has square brackets: type 'launcher.gpus=[0,1]'."),
         (["optimizer.lr=(1e-3)"], "a value has no brackets: type optimizer.lr=1e-3."),
         (["optimizer.betas=(0.9,0.999)"],
          "a list has square brackets: type 'optimizer.betas=[0.9,0.999]'."),

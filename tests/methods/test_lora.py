@@ -260,6 +260,7 @@ def test_an_adapter_saved_before_an_option_came_is_loaded(net: Net, tmp_path: Pa
     ("method", "options", "message"),
     [
         ("lora", {"targets": ["query"], "parts": ["q"]}, "attn.query (12->12) does not compute qu"),
+        ("lora", {"targets": ["query"], "parts": ["q"]}, "such as one of texts with targets=[quer"),
         ("lora", {"parts": ["q", "x"]}, "parts=['q', 'x'] is not a list of some of q, k and v"),
         ("lora", {"parts": ["q", "q"]}, "parts=['q', 'q'] is not a list of some of q, k and v"),
         ("lora", {"targets": ["qkv"], "parts": ["q"], "rank": 13}, "must lie between 1 and 12"),
