@@ -127,6 +127,8 @@ def _check_kind(folder: Path, arguments: Arguments) -> None:
         )
     if getattr(arguments, wanted) is None:
         raise UserError(f"{wanted} is missing: give {wanted}=..., see --help.")
+    if arguments.columns and wanted == "images":
+        raise UserError(f"columns={arguments.columns} is of a table of texts: leave it out.")
 
 
 def find_images(text: str) -> list[Path]:

@@ -126,3 +126,6 @@ def test_texts_for_a_run_of_images_are_a_sentence(
     code, _, err = call(f"run={folder}", "texts=a.csv")
     assert code == 2
     assert f"the run in {folder} takes images: give images=... in the place of texts=." in err
+    code, _, err = call(f"run={folder}", "images=.", "columns=a")
+    assert code == 2
+    assert "columns=a is of a table of texts: leave it out." in err
