@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 from hydra_peft.errors import UserError
 from hydra_peft.links import leads_nowhere, missing
 from hydra_peft.plain_text import shortened
+from hydra_peft.quoting import of_file, unquoted
 
 #: no json file of this project comes near it; a larger one is not ours
 MAX_JSON_BYTES = 16 * 2**20
@@ -297,9 +298,10 @@ def read_json(path: Path, *, links: bool = False) -> dict[str, Any]:
     try:
         text = content.decode("utf-8-sig")
         # What write_json refuses is not read either.
-        value = json.loads(
-            text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_once
-        )
+        with unquoted() if links and path.is_symlink() else contextlib.nullcontext():
+            value = json.loads(
+                text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_once
+            )
         value = whole_texts(value) if "\\ud" in text.lower() else value
     except (ValueError, RecursionError) as error:  # the latter: nested without end
         reason = what_is_no_json(error)
@@ -342,12 +344,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {shortened(repr(twice), 60)} is there twice")
+        raise ValueError(f"the key {of_file(shortened(repr(twice), 60))} is there twice")
     return found
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is not a finite number")
+        raise ValueError(f"{of_file(text[:20])} is not a finite number")
     return value

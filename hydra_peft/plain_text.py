@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hydra_peft.quoting import of_file
+
 #: a spreadsheet takes a text that begins so for a formula, in full width too; a number is none
 _FORMULA = re.compile(r"\s*(?:[=@\uff1d\uff20\uff0b\uff0d]|[+-](?!\d*\.?\d+(?:e[+-]?\d+)?\Z))")
 #: characters of a long sentence that are shown of its begin and of its end
@@ -76,7 +78,7 @@ def quoted(value: object, as_text: Callable[[Any], str] = repr) -> str:
 
 def tensor_name(name: str) -> str:
     """Return the ``name`` of a tensor as a message shows it, which a file gives any length."""
-    return shortened(f"'{name}'", _LONGEST_NAME)
+    return of_file(shortened(f"'{name}'", _LONGEST_NAME), "a tensor")
 
 
 def tensor_shape(shape: Sequence[int]) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.files import atomic_write
+from hydra_peft.quoting import of_file
 
 #: a model of a thousand layers takes one, and a checkpoint's facts on ten thousand epochs another
 MAX_HEADER_BYTES = 16 * 2**20
@@ -95,6 +96,6 @@ def _open(path: Path) -> Iterator[Any]:
         if isinstance(error, OSError) and error.strerror:  # the system's, not of what is in it
             raise UserError(f"cannot read {path}: {error.strerror}.") from None
         raise UserError(
-            f"cannot read {path}: truncated or not a safetensors file ({reason_of(error)}); "
-            "fetch or make it again."
+            f"cannot read {path}: truncated or not a safetensors file "
+            f"({of_file(reason_of(error), type(error).__name__)}); fetch or make it again."
         ) from None

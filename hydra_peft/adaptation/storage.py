@@ -287,9 +287,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{said}: give a folder that save_adapter wrote, or that of a run.")
     config = read_json(path, links=True)  # hubs keep what they fetched behind links
     if config.get("format") != FORMAT:
-        raise UserError(
-            f"{path} has format {config.get('format')!r}, this version reads format {FORMAT}."
-        )
+        raise UserError(f"{path} has another format than {FORMAT}, which this version reads.")
     kinds = {"method": dict, "layers": list, "head": list, "backbone": dict}
     for key, kind in kinds.items():
         if not isinstance(config.get(key), kind):

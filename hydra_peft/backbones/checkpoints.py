@@ -20,6 +20,7 @@ from hydra_peft.backbones.weight_files import check_suffix
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.files import named_path
 from hydra_peft.plain_text import counted, shortened, tensor_name, tensor_shape
+from hydra_peft.quoting import of_file
 from hydra_peft.tensor_files import read_headers, read_tensors
 from hydra_peft.tensor_values import FLOATS, check_finite, wrong_dtype
 
@@ -189,4 +190,4 @@ def _where(path: Path | str, name: str, tensor: Tensor) -> str:
 
 def _few(names: list[str]) -> str:
     """Return the first names of a list, which may be of any length in a file of unknown origin."""
-    return f"[{', '.join(shortened(repr(name), 80) for name in names[:2])}]"
+    return of_file(f"[{', '.join(shortened(repr(name), 80) for name in names[:2])}]")

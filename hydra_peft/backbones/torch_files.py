@@ -17,6 +17,7 @@ from torch import Tensor
 from hydra_peft.backbones.pickle_sizes import ZIP, check_sizes
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.plain_text import tensor_name
+from hydra_peft.quoting import of_file
 from hydra_peft.tensor_values import check_dense
 
 #: by how much the tensors of a file may be larger than it; a few names for one are common
@@ -67,7 +68,8 @@ def _content(path: Path) -> Any:
             raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
         raise UserError(
             f"cannot read {path}: truncated, or it holds more than tensors, which is refused "
-            f"({_reason(error)}); fetch it again, or save model.state_dict() alone."
+            f"({of_file(_reason(error), type(error).__name__)}); fetch it again, or save "
+            "model.state_dict() alone."
         ) from None
 
 

@@ -21,6 +21,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.listed import listed
 from hydra_peft.metrics import find_metric, value_text
 from hydra_peft.plain_text import in_short
+from hydra_peft.quoting import unquoted
 from hydra_peft.runs.first_look import data_request, splits_scored
 from hydra_peft.runs.folder import METRICS, check_run_folder, predictions_name
 from hydra_peft.runs.history import read_history
@@ -237,4 +238,5 @@ def _look_first(folder: Path, arguments: Arguments) -> None:
         )
     paths = dataclasses.replace(config.paths, data=arguments.data or config.paths.data)
     request = data_request(config.dataset, paths, config.dataset.stored(splits_scored(config)))
-    labels_of(config.dataset.source, request)
+    with unquoted():
+        labels_of(config.dataset.source, request)

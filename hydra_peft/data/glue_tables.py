@@ -24,6 +24,7 @@ from hydra_peft.finite import decimal_number, whole_number
 from hydra_peft.links import in_the_way
 from hydra_peft.optional import optional_package
 from hydra_peft.plain_text import quoted
+from hydra_peft.quoting import of_file
 
 REPOSITORY = "nyu-mll/glue"
 #: no original file is larger: MNLI's training set has 77 MB
@@ -186,7 +187,8 @@ def _original(root: Path, task: GlueTask, split: str) -> tuple[str, str] | None:
             for member in members.namelist():
                 if member.split("/")[-2:] in ([task.original, file], [file]):
                     with members.open(member) as inside:
-                        return str(archive / member), _text(inside, archive / member)
+                        place = archive / of_file(member, file)
+                        return str(place), _text(inside, place)
     return None
 
 
@@ -236,15 +238,16 @@ def _tsv(content: str, task: GlueTask, place: str) -> Table:
 
 def _label(text: str, task: GlueTask, place: str, row: int) -> int | float:
     if task.named:
-        check_one_of(f"{place}, row {row}: label", text, task.classes)
+        if text not in task.classes:
+            check_one_of(f"{place}, row {row}: label", of_file(text), task.classes)
         return task.classes.index(text)
     try:
         return whole_number(text) if task.classes else decimal_number(text)
     except ValueError:
         kind = "whole number" if task.classes else "number"
         raise UserError(
-            f"{place} has the label {quoted(text)} in row {row}, which is no {kind}: mend it or "
-            "leave the row out."
+            f"{place} has the label {of_file(quoted(text))} in row {row}, which is no {kind}: mend "
+            "it or leave the row out."
         ) from None
 
 
@@ -252,8 +255,8 @@ def _check_columns(names: Sequence[str], wanted: Sequence[str], place: str) -> N
     for name in wanted:
         if name not in names:
             raise UserError(
-                f"{place} has no column '{name}' (it has {', '.join(map(str, names))}): a file of "
-                "another data set?"
+                f"{place} has no column '{name}' (it has {of_file(', '.join(map(str, names)))}): a "
+                "file of another data set?"
             )
 
 
@@ -268,7 +271,8 @@ def _check(table: Table, task: GlueTask, place: str) -> None:
             if not isinstance(text, str):
                 raise UserError(
                     f"{place} has no text in column '{column}' of row {row + 1} (it is "
-                    f"{'null' if text is None else quoted(text)}): mend it or leave the row out."
+                    f"{'null' if text is None else of_file(quoted(text))}): mend it or leave the "
+                    "row out."
                 )
     most = len(task.classes) - 1
     if not table.labels:
@@ -288,5 +292,6 @@ def _check(table: Table, task: GlueTask, place: str) -> None:
             kind, end = ("class", most) if task.classes else ("number", _MOST_ALIKE)
             expected = f"a {kind} from 0 to {end}"
             raise UserError(
-                f"{place} has the label {quoted(label)} in row {row + 1}: it must be {expected}."
+                f"{place} has the label {of_file(quoted(label))} in row {row + 1}: it must be "
+                f"{expected}."
             )

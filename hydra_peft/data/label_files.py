@@ -20,6 +20,7 @@ from hydra_peft.errors import UserError, did_you_mean, reason_of
 from hydra_peft.files import no_ordinary_file
 from hydra_peft.links import leads_nowhere
 from hydra_peft.plain_text import counted, quoted, shortened
+from hydra_peft.quoting import of_file
 
 LINEAGE = "csv"
 #: what separates columns, in the order in which the first line is searched for it; else white space
@@ -74,11 +75,14 @@ def read_label_file(file: Path, folder: Path, columns: Columns) -> OwnData:
             )
         path = _path(cells[image], folder, where)
         if seen.setdefault(path, number) != number:
-            raise UserError(f"{where}: '{path}' stands already in line {seen[path]}: drop one.")
+            raise UserError(
+                f"{where}: '{of_file(path)}' stands already in line {seen[path]}: drop one."
+            )
         if cells[label] in NO_LABEL:
             said = f" but '{cells[label]}', which stands for none" if cells[label] else ""
             raise UserError(
-                f"{where}: '{path}' has no label{said}: give it one, or leave the image out."
+                f"{where}: '{of_file(path)}' has no label{said}: give it one, or leave the image "
+                "out."
             )
         name = "train" if split is None else _split(cells[split], where)
         rows = found.setdefault(name, _Rows())
@@ -137,14 +141,14 @@ def _places(
     file: Path, header: Sequence[str], rows: Sequence[tuple[int, list[str]]], columns: Columns
 ) -> tuple[int, int, int | None]:
     """Return the places of the columns of images, labels and splits."""
-    listed = shortened(", ".join(header), 300)
+    listed = of_file(shortened(", ".join(header), 300))
     for key, name in vars(columns).items():
         if name is not None:
             _check_once(file, header, [name])
             if name not in header:
                 raise UserError(
                     f"{file} has no column '{name}' for dataset.{key}_column"
-                    f"{did_you_mean(name, header)}: it has {listed}."
+                    f"{of_file(did_you_mean(name, header), '')}: it has {listed}."
                 )
     split = None if columns.split is None else header.index(columns.split)
     first = rows[0][1]
@@ -163,8 +167,8 @@ def _places(
         (image,) = images
     if is_image(header[image]):
         raise UserError(
-            f"{file}: the first line must name the columns, and has the image '{header[image]}': "
-            "put a line such as image,label above it."
+            f"{file}: the first line must name the columns, and has the image "
+            f"'{of_file(header[image])}': put a line such as image,label above it."
         )
     if columns.label is not None:
         return image, header.index(columns.label), split
@@ -182,8 +186,8 @@ def _check_once(file: Path, header: Sequence[str], names: Iterable[str]) -> None
     for name in names:
         if header.count(name) > 1:
             raise UserError(
-                f"{file} has the column '{name}' {header.count(name)} times: rename all but one in "
-                "its first line."
+                f"{file} has the column '{of_file(name)}' {header.count(name)} times: rename all "
+                "but one in its first line."
             )
 
 
@@ -194,24 +198,27 @@ def _path(text: str, folder: Path, where: str) -> str:
         raise UserError(f"{where}: no image is named.")
     if "\0" in text:
         raise UserError(
-            f"{where}: the path {quoted(text)} holds a zero byte, as no file's name does."
+            f"{where}: the path {of_file(quoted(text))} holds a zero byte, as no file's name does."
         )
     if path.is_absolute() and path.is_relative_to(folder):
         path = path.relative_to(folder)
     plain = posixpath.normpath(path)
     if path.is_absolute() or plain.split("/")[0] == "..":
         raise UserError(
-            f"{where}: '{path}' leads out of {folder}: set dataset.root to a folder that "
+            f"{where}: '{of_file(path)}' leads out of {folder}: set dataset.root to a folder that "
             "all images are below."
         )
     if ".." in path.parts:
-        raise UserError(f"{where}: '{path}' has '..' in it: write it as '{plain}'.")
+        raise UserError(
+            f"{where}: '{of_file(path)}' has '..' in it: write it as '{of_file(plain)}'."
+        )
     place = folder / path
     if os.path.exists(place) and not os.path.isfile(place):
         remedy = "put the image there, or drop the line"
-        raise UserError(f"{where}: {no_ordinary_file(place, remedy)}")
+        said = of_file(no_ordinary_file(place, remedy), f"what it names is no file: {remedy}.")
+        raise UserError(f"{where}: {said}")
     if not os.path.isfile(place):
-        raise UserError(f"{where}: there is no file {place}{_near(place)}.")
+        raise UserError(f"{where}: there is no file {of_file(f'{place}{_near(place)}')}.")
     return str(path)
 
 
@@ -230,7 +237,7 @@ def _near(file: Path) -> str:
 def _split(text: str, where: str) -> str:
     name = SPLIT_NAMES.get(text.lower())
     if name is None:
-        raise UserError(f"{where}: '{text}' is no split: it must be train, val or test.")
+        raise UserError(f"{where}: '{of_file(text)}' is no split: it must be train, val or test.")
     return name
 
 
@@ -251,9 +258,9 @@ def check_numbers(first: Mapping[str, str]) -> None:
         return
     label, where = next(iter(odd.items()))
     raise UserError(
-        f"{where}: the label {quoted(label)} is no plain number such as 0, 1 or 2, as most "
-        "labels here are: leave out the images that have none, or, if it is a class, give the "
-        "classes names that are no numbers."
+        f"{where}: the label {of_file(quoted(label))} is no plain number such as 0, 1 or 2, as "
+        "most labels here are: leave out the images that have none, or, if it is a class, give "
+        "the classes names that are no numbers."
     )
 
 

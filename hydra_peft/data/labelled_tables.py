@@ -16,6 +16,7 @@ from hydra_peft.data.own_data import NO_LABEL, SPLIT_NAMES, OwnData, check_own_d
 from hydra_peft.data.table_columns import image_column, label_column
 from hydra_peft.data.tables_package import tables_package
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.quoting import of_file
 
 if TYPE_CHECKING:
     from hydra_peft.data.images import EncodedImages  # loads torch
@@ -63,8 +64,8 @@ def read_tables(
         for column in (image, label):
             if table.features.get(column) != first.features[column]:
                 raise UserError(
-                    f"{place}: column '{column}' of {role} is of another type, or has other class "
-                    f"names, than in {next(iter(chosen))}."
+                    f"{place}: column '{of_file(column)}' of {role} is of another type, or has "
+                    f"other class names, than in {next(iter(chosen))}."
                 )
     written = {
         role: _labels(table, label, f"{place}, {role}", role) for role, table in chosen.items()
@@ -94,8 +95,8 @@ def _roles(
     for name, role in split_names.items():
         if name not in tables:
             raise UserError(
-                f"dataset.split_names: {place} has no split '{name}'{did_you_mean(name, tables)}: "
-                f"it has {', '.join(tables)}."
+                f"dataset.split_names: {place} has no split '{name}'"
+                f"{of_file(did_you_mean(name, tables), '')}: it has {of_file(', '.join(tables))}."
             )
         if role not in (*SPLIT_NAMES.values(), None):
             raise UserError(
@@ -107,13 +108,14 @@ def _roles(
         role = split_names[name] if name in split_names else SPLIT_NAMES.get(name.lower(), "")
         if role == "":
             raise UserError(
-                f"{place} has a split '{name}': say what it is with "
-                f"dataset.split_names={{{name}:test}} (or train, val), or leave it out with null."
+                f"{place} has a split '{of_file(name)}': say what it is with "
+                f"dataset.split_names={{{of_file(name)}:test}} (or train, val), or leave it out "
+                "with null."
             )
         if role in found:
             raise UserError(
-                f"{place}: splits {found[role]} and {name} are both {role}: leave one out with "
-                f"dataset.split_names={{{name}:null}}."
+                f"{place}: splits {of_file(found[role])} and {of_file(name)} are both {role}: "
+                f"leave one out with dataset.split_names={{{of_file(name)}:null}}."
             )
         if role is not None:
             found[role] = name
@@ -133,13 +135,13 @@ def _labels(table: Any, column: str, place: str, role: str) -> list[Any]:
     ]
     if missing and len(missing) == len(values) and role != "train":
         raise UserError(
-            f"{place} has no labels in '{column}', as where a competition keeps them back: leave "
-            "the split out with dataset.split_names={<its name>:null}."
+            f"{place} has no labels in '{of_file(column)}', as where a competition keeps them "
+            "back: leave the split out with dataset.split_names={<its name>:null}."
         )
     if missing:
         raise UserError(
-            f"{place}, row {missing[0]}: the image has no label in '{column}' ({len(missing)} of "
-            f"{len(values)} have none): give it one, or leave it out."
+            f"{place}, row {missing[0]}: the image has no label in '{of_file(column)}' "
+            f"({len(missing)} of {len(values)} have none): give it one, or leave it out."
         )
     return list(values)
 
@@ -197,15 +199,16 @@ class _Stored:
         row = filled.index(False)
         if named[row] is None:
             raise UserError(
-                f"{self.place}, row {row} has no image in '{self.column}': put one there, or leave "
-                "the row out."
+                f"{self.place}, row {row} has no image in '{of_file(self.column)}': put one there, "
+                "or leave the row out."
             )
         paths = [Path(os.path.normpath(name)) for name in named if name is not None]
         if any(filled) or len(paths) < len(named) or self._root(paths) is None:
             raise UserError(
-                f"{self.place}, row {row} names a file, {named[row]}, and has no image in "
-                f"'{self.column}': files are read out of a data set's own folder alone; make the "
-                "table with the images in it, as save_to_disk and push_to_hub of datasets do."
+                f"{self.place}, row {row} names a file, {of_file(named[row])}, and has no image in "
+                f"'{of_file(self.column)}': files are read out of a data set's own folder alone; "
+                "make the table with the images in it, as save_to_disk and push_to_hub of "
+                "datasets do."
             )
         return paths
 

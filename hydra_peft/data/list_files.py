@@ -17,6 +17,7 @@ from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
 from hydra_peft.files import no_ordinary_file
 from hydra_peft.links import in_the_way
+from hydra_peft.quoting import of_file
 
 if TYPE_CHECKING:  # its package imports this module
     from hydra_peft.data.sources._request import DataRequest
@@ -102,13 +103,13 @@ def _read_lines(file: Path, classes: int, form: re.Pattern[str]) -> dict[str, li
         for label in found:
             if not 0 <= label < classes:
                 raise UserError(
-                    f"{file}, line {number}: label {label} is outside 0 to {classes - 1}: another "
-                    "task's list, or labels counted from 1?"
+                    f"{file}, line {number}: label {of_file(label)} is outside 0 to {classes - 1}: "
+                    "another task's list, or labels counted from 1?"
                 )
         if lines.setdefault(path, number) != number:
             raise UserError(
-                f"{file}, line {number}: '{path}' stands already in line {lines[path]}: fetch or "
-                "prepare the list again."
+                f"{file}, line {number}: '{of_file(path)}' stands already in line {lines[path]}: "
+                "fetch or prepare the list again."
             )
         labels.append(found)
     if not lines:
@@ -235,7 +236,7 @@ def _parse(line: str, where: str, form: re.Pattern[str]) -> tuple[str, list[int]
         label, example = ("an integer label", "7") if form is _ONE else ("its labels", "3,7")
         raise UserError(
             f"{where}: expected an image path and {label}, such as "
-            f"'images/test/000000.jpg {example}', found '{line.strip()[:80]}'."
+            f"'images/test/000000.jpg {example}', found '{of_file(line.strip()[:80])}'."
         )
     labels = [int(word) for word in words[1].split(",") if word != "-"]
     if _PLAIN.fullmatch(words[0]):  # lists of 262,144 lines are read in a second, not in five
@@ -245,10 +246,14 @@ def _parse(line: str, where: str, form: re.Pattern[str]) -> tuple[str, list[int]
     plain = posixpath.normpath(path)
     if pure.is_absolute() or plain.split("/")[0] == ".." or re.match(r"[A-Za-z]:", path):
         raise UserError(
-            f"{where}: the path '{path}' leads out of the task's folder, which is refused."
+            f"{where}: the path '{of_file(path)}' leads out of the task's folder, which is refused."
         )
     if ".." in pure.parts:
-        raise UserError(f"{where}: the path '{path}' has '..' in it: write it as '{plain}'.")
+        raise UserError(
+            f"{where}: the path '{of_file(path)}' has '..' in it: write it as '{of_file(plain)}'."
+        )
     if "\0" in path:
-        raise UserError(f"{where}: the path {path!r} holds a zero byte, as no file's name does.")
+        raise UserError(
+            f"{where}: the path {of_file(repr(path))} holds a zero byte, as no file's name does."
+        )
     return str(pure), labels

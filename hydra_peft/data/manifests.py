@@ -15,6 +15,7 @@ from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.data.task_files import TaskFiles
 from hydra_peft.errors import UserError
 from hydra_peft.files import read_json
+from hydra_peft.quoting import of_file
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -82,8 +83,9 @@ def prepared_by(folder: Path, request: DataRequest) -> Prepared:
         ):
             if found != expected:
                 raise UserError(
-                    f"dataset {request.name}: label {label} is '{found}' in {folder}, where the "
-                    f"benchmark has '{expected}' ({_order(manifest.classes)}): prepare it again."
+                    f"dataset {request.name}: label {label} is '{of_file(found)}' in {folder}, "
+                    f"where the benchmark has '{expected}' ({_order(manifest.classes)}): prepare "
+                    "it again."
                 )
     classes = prompts.names if prompts is not None else ()
     if manifest is None:

@@ -23,6 +23,7 @@ from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.data.split_roles import SplitRoles
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.files import real_path
+from hydra_peft.quoting import of_file
 
 if TYPE_CHECKING:
     from hydra_peft.data.images import EncodedImages  # loads torch
@@ -93,15 +94,15 @@ def check_own_data(data: OwnData) -> None:
             known = [data.names[one] for one in sorted(learnt)]
             name = data.names[label]
             raise UserError(
-                f"{data.place}: class '{name}' is in {split} and not in train"
-                f"{did_you_mean(name, known)}: nothing could learn it, put images of it into train "
-                "or take it out."
+                f"{data.place}: class '{of_file(name)}' is in {split} and not in train"
+                f"{of_file(did_you_mean(name, known), '')}: nothing could learn it, put images of "
+                "it into train or take it out."
             )
     if len(learnt) < 2:
         (name,) = (data.names[label] for label in learnt)
         raise UserError(
-            f"{data.place} has one class only, '{name}': there is nothing to tell apart, at least "
-            "two are needed."
+            f"{data.place} has one class only, '{of_file(name)}': there is nothing to tell apart, "
+            "at least two are needed."
         )
 
 
@@ -116,8 +117,8 @@ def _check_apart(data: OwnData) -> None:
         if other != name:
             same = "number" if number else "text in two forms of Unicode"
             raise UserError(
-                f"{data.place} has two classes whose names are the same {same} ({other!a} and "
-                f"{name!a}): make one of them."
+                f"{data.place} has two classes whose names are the same {same} "
+                f"({of_file(ascii(other))} and {of_file(ascii(name))}): make one of them."
             )
 
 

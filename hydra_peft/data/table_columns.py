@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.quoting import of_file
 
 #: types of values that may name a class, beside whole numbers
 _NAMES = ("string", "large_string", "string_view", "bool")
@@ -59,22 +60,23 @@ def _column(
         if given not in features:
             raise UserError(
                 f"{place} has no column '{given}' for dataset.{kind}_column"
-                f"{did_you_mean(given, features)}: it has {', '.join(features)}."
+                f"{of_file(did_you_mean(given, features), '')}: it has "
+                f"{of_file(', '.join(features))}."
             )
         if given not in (*sure, *possible):
             raise UserError(
-                f"{place}: column '{given}' of dataset.{kind}_column has {_kind(features[given])}: "
-                f"{need}."
+                f"{place}: column '{given}' of dataset.{kind}_column has "
+                f"{of_file(_kind(features[given]))}: {need}."
             )
         return given
     found = sure or possible
     if not found:
         listed = ", ".join(f"{name} ({_kind(feature)})" for name, feature in features.items())
-        raise UserError(f"{place} has no column of {kind}s, only {listed}: {need}.")
+        raise UserError(f"{place} has no column of {kind}s, only {of_file(listed)}: {need}.")
     if len(found) > 1:
         raise UserError(
             f"{place} has several columns of {kind}s: set dataset.{kind}_column to one of "
-            f"{', '.join(found)}."
+            f"{of_file(', '.join(found))}."
         )
     return found[0]
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from hydra_peft.data.file_hashes import is_fresh, kept_hashes, stamp_of
 from hydra_peft.data.images import EncodedImages
 from hydra_peft.errors import UserError, reason_of
+from hydra_peft.quoting import of_file
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class TableRow:
         # Arrow raises a dozen kinds, of which most are no OSError.
         except Exception as error:
             raise UserError(
-                f"cannot read {self}: {reason_of(error)}; make or fetch it again."
+                f"cannot read {self}: {of_file(reason_of(error), type(error).__name__)}; make or "
+                "fetch it again."
             ) from None
 
 

@@ -15,6 +15,7 @@ from types import ModuleType
 
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.optional import check_major_version, optional_package
+from hydra_peft.quoting import of_file
 
 #: the first version that runs no code of a data set's
 LEAST = 4
@@ -65,5 +66,5 @@ def loading(place: object, advice: str) -> Iterator[None]:
         first = error
         while first.__cause__ is not None:  # "An error occurred while generating the dataset"
             first = first.__cause__  # type: ignore[assignment]
-        said = reason_of(first, 300)
+        said = of_file(reason_of(first, 300), type(first).__name__)
         raise UserError(f"cannot load {place}: {said}; {advice}.") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hydra_peft.errors import UserError
 from hydra_peft.files import no_ordinary_file
+from hydra_peft.quoting import of_file
 
 #: no image of a published data set has a tenth of it
 MAX_IMAGE_BYTES = 256 * 2**20
@@ -32,6 +33,7 @@ class TaskFiles:
             UserError: it is not there, no ordinary file, larger than ``most`` bytes, or a link on
                 the way to it leads out of the folder.
         """
+        shown = of_file(file, f"a file of {self.path}")  # its name may stand in a list
         try:
             status = os.lstat(file)
             link = stat.S_ISLNK(status.st_mode)
@@ -40,17 +42,20 @@ class TaskFiles:
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
             reason = "no such file, fetch or prepare it" if missing else error.strerror or error
-            raise UserError(f"cannot read {file}: {reason}.") from None
+            raise UserError(f"cannot read {shown}: {reason}.") from None
         folder = os.path.dirname(file)
         if not self._leads_inside(folder) or (link and not self._leads_inside(str(file))):
             raise UserError(
-                f"{file} is, or lies behind, a link that leads out of the task's folder, which is "
+                f"{shown} is, or lies behind, a link that leads out of the task's folder, which is "
                 f"refused: put the files themselves into {self.path}, or make that folder the link."
             )
         if not stat.S_ISREG(status.st_mode):
-            raise UserError(no_ordinary_file(Path(file), "fetch or prepare it again"))
+            said = no_ordinary_file(Path(file), "fetch or prepare it again")
+            raise UserError(
+                of_file(said, f"{shown} is no ordinary file: fetch or prepare it again.")
+            )
         if status.st_size > most:
-            raise UserError(f"{file} is larger than {most:,} bytes: fetch or prepare it again.")
+            raise UserError(f"{shown} is larger than {most:,} bytes: fetch or prepare it again.")
         return status
 
     @cached_property

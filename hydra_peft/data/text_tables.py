@@ -18,6 +18,7 @@ from hydra_peft.errors import UserError, reason_of
 from hydra_peft.links import missing
 from hydra_peft.optional import optional_package
 from hydra_peft.plain_text import counted
+from hydra_peft.quoting import of_file
 
 SUFFIXES = (".tsv", ".csv", ".jsonl", ".parquet")
 
@@ -49,7 +50,8 @@ def _found(wanted: Sequence[str], names: Sequence[str], file: Path) -> Sequence[
     for name in wanted:
         if names.count(name) != 1:
             there = "more than one" if name in names else "no"
-            raise UserError(f"{file} has {there} column '{name}' (it has {', '.join(names)}).")
+            listed = of_file(", ".join(names))
+            raise UserError(f"{file} has {there} column '{name}' (it has {listed}).")
     return wanted
 
 

@@ -17,6 +17,7 @@ from hydra_peft.data.tokenizer_files import tokenizer_file
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.files import sha256_of
 from hydra_peft.optional import optional_package
+from hydra_peft.quoting import of_file
 
 #: what padding is called in the vocabularies of RoBERTa and BERT
 _PADDINGS = ("<pad>", "[PAD]")
@@ -125,7 +126,7 @@ def _told(what: str) -> Iterator[None]:
     except BaseException as error:  # nothing narrower, and Rust's panics are no Exception
         if not _is_panic(error) and not isinstance(error, Exception):
             raise
-        raise UserError(f"{what} ({reason_of(error)}).") from None
+        raise UserError(f"{what} ({of_file(reason_of(error), type(error).__name__)}).") from None
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from hydra_peft.data.feeding import prepare_split
 from hydra_peft.data.split import Images, Split
 from hydra_peft.errors import UserError
 from hydra_peft.export.source import Source
+from hydra_peft.quoting import unquoted
 from hydra_peft.runs.assembly import load_task
 from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.rebuild import check_same, split_hash
@@ -23,6 +24,7 @@ _MOST = 32
 log = logging.getLogger("hydra_peft")
 
 
+@unquoted()
 def scored_images(source: Source, *, data: str | None, cache: Path) -> Tensor | None:
     """Return images of the split that counts for the run, uint8 ``[n, 3, height, width]``.
 

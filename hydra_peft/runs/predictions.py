@@ -14,6 +14,7 @@ from hydra_peft.data.sources import load_task
 from hydra_peft.data.split import Images
 from hydra_peft.data.unread import nothing_to_show
 from hydra_peft.errors import UserError
+from hydra_peft.quoting import unquoted
 from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.folder import predictions_name
 from hydra_peft.runs.kept_predictions import of_classes
@@ -103,6 +104,7 @@ def _correct(record: Record, split: str) -> int | None:
     return None if accuracy is None else round(accuracy * _count(record, split) / 100)
 
 
+@unquoted()
 def scored_images(run: ClassPredictions, *, cache: Path, data: str | None = None) -> Images:
     """Return the images that ``run`` was scored on, in their own sizes and in its order.
 

@@ -23,6 +23,7 @@ from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
 from hydra_peft.files import sha256_of
 from hydra_peft.plain_text import in_one_line, tensor_name
+from hydra_peft.quoting import unquoted
 from hydra_peft.runs.assembly import (
     build_skeleton,
     check_model,
@@ -126,7 +127,9 @@ def rebuild(
         skeleton = build_skeleton(config.model, config.head, config.method, config.dataset.classes)
     _check_sizes(skeleton, record, folder)
     _check_adapter(record, folder, doubts)
-    backbone, weights = load_backbone(config.model, config.seed, where_weights_are(config.model))
+    with unquoted():
+        where = where_weights_are(config.model)
+        backbone, weights = load_backbone(config.model, config.seed, where)
     check_same("backbone weights", weights.sha256, record.weights.get("sha256"), folder)
     config.head.attach(backbone, config.dataset.classes)
     load_adapter(backbone, folder, check_weights=False)
@@ -189,6 +192,7 @@ def load_scored_split(run: RebuiltRun, *, cache: Path, data: str | None = None) 
     return load_scored_splits(run, [counted], cache=cache, data=data)[counted]
 
 
+@unquoted()
 def load_scored_splits(
     run: RebuiltRun, names: Sequence[str], *, cache: Path, data: str | None = None
 ) -> dict[str, Split]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,11 +18,15 @@ from fabricated_models import put_model
 from fabricated_runs import edited
 from flat_results import correct
 
+from hydra_peft.cli import evaluate
 from hydra_peft.errors import UserError
+from hydra_peft.export import scored_images
+from hydra_peft.quoting import of_file
+from hydra_peft.runs import predictions
 from hydra_peft.runs import rebuild as module
 from hydra_peft.runs.outcome import Outcome
+from hydra_peft.runs.rebuild import RebuiltRun, reevaluate
 from hydra_peft.runs.rebuild import rebuild as rebuilt
-from hydra_peft.runs.rebuild import reevaluate
 from hydra_peft.runs.recorded import look_at_run
 from hydra_peft.tensor_files import read_tensors, write_tensors
 
@@ -90,6 +96,49 @@ NOT_ITS = "is not the config of the run's record"
 def made_up(compose_train: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never trained: what it needs to be rebuilt."""
     return put_model(compose_train, tmp_path_factory.mktemp("made_up") / "run")
+
+
+def look(run: RebuiltRun) -> None:
+    evaluate._look_first(run.folder, evaluate.Arguments(run=str(run.folder)))
+
+
+def show(run: RebuiltRun) -> None:
+    shown: Any = SimpleNamespace(**vars(run), split=run.record.split)
+    predictions.scored_images(shown, cache=run.folder)
+
+
+def export(run: RebuiltRun) -> None:
+    exported: Any = SimpleNamespace(run=run)
+    scored_images.scored_images(exported, data=None, cache=run.folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "reader", "reads"),
+    [
+        (module, "load_backbone", lambda run: rebuilt(run.folder)),
+        (module, "load_data", lambda run: module.load_scored_split(run, cache=run.folder)),
+        (predictions, "load_task", show),
+        (scored_images, "load_task", export),
+        (evaluate, "labels_of", look),
+    ],
+)
+def test_what_its_config_names_is_not_quoted(
+    made_up: Path,
+    place: ModuleType,
+    reader: str,
+    reads: Callable[[RebuiltRun], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, said = rebuilt(made_up), []
+
+    def refuse(*_: Any, **__: Any) -> None:
+        said.append(of_file("root:x:0"))
+        raise UserError("it is no such file")
+
+    monkeypatch.setattr(place, reader, refuse)
+    with contextlib.suppress(UserError):
+        reads(run)
+    assert said == ["…"]
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from hydra_peft.data.promises import LabelRange, SeenLabels
 from hydra_peft.data.sources._request import DataRequest
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import counted
+from hydra_peft.quoting import of_file
 
 if TYPE_CHECKING:
     from hydra_peft.data.task_data import TaskData  # loads torch
@@ -50,7 +51,7 @@ def load(request: DataRequest) -> TaskData:
         said = counted(len(twice), "file is", "files are")
         raise UserError(
             f"dataset {request.name}: {said} listed with two labels, such as "
-            f"{twice[0]}: mend the lists (scripts/check_data.py says more)."
+            f"{of_file(twice[0])}: mend the lists (scripts/check_data.py says more)."
         )
     prepared = prepared_by(folder, request)
     return TaskData(
