@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.errors import UserError
 from hydra_peft.figures._base import FigureData, RunFigure
 from hydra_peft.figures._captions import describe_runs, warnings
 from hydra_peft.figures._style import GREY, HEAT, PAGE, SMALL, picture
@@ -29,6 +30,8 @@ _NAMED = 50
 _LEAST = 30
 #: characters of a class name in the picture
 _LONGEST = 24
+#: classes of which a matrix is drawn, with a cell for each pair
+_MOST = 1000
 #: confusions that are named as notes
 _NOTED = 3
 
@@ -41,8 +44,13 @@ class Settings:
 
 
 def check(folder: Path, settings: Settings) -> None:
-    """Check that the run in ``folder`` kept predictions of the split."""
-    of_classes(folder, settings.split)
+    """Check that the run in ``folder`` kept predictions of the split, of not too many classes."""
+    count = of_classes(folder, settings.split)[1].dataset.classes
+    if count > _MOST:
+        raise UserError(
+            f"the task of the run in {folder} has {count:,} classes, and a confusion matrix is "
+            f"drawn of at most {_MOST:,}: draw figure=mistakes."
+        )
 
 
 def data(
@@ -54,11 +62,13 @@ def data(
     accuracy in percent (NaN for classes without an example).
 
     Raises:
-        UserError: see :func:`hydra_peft.runs.predictions.read_class_predictions`.
+        UserError: there are too many classes, or see
+            :func:`hydra_peft.runs.predictions.read_class_predictions`.
     """
     from hydra_peft.runs.predictions import read_class_predictions
 
     (folder,) = folders
+    check(folder, settings)
     run = read_class_predictions(folder, settings.split)
     table, classes = _pairs(run), _classes(run)
     record, count = run.record, len(run.names)

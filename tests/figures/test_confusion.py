@@ -134,6 +134,15 @@ def test_it_is_drawn_for_few_and_many_classes(
     assert render(picture, "png").startswith(b"\x89PNG")
 
 
+def test_a_matrix_is_of_no_more_classes_than_can_be_seen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hydra_peft.figures.confusion._MOST", 9)
+    monkeypatch.setattr("hydra_peft.figures.confusion._pairs", None)
+    with pytest.raises(UserError, match="has 10 classes, and a confusion matrix is drawn of at mo"):
+        CONFUSION.data([folder], CONFUSION.settings())
+
+
 def test_the_surest_mistakes_come_first(
     compose_train: Compose, tmp_path: Path, shared_images: tuple[Path, dict[str, Any], Any]
 ) -> None:
