@@ -25,7 +25,7 @@ from hydra_peft.tensor_files import write_tensors
 
 SECRET = "root:x:0"
 #: files of labels, with what is asked of their columns: image, label, split
-LABELS = [
+LABELS: list[tuple[str, tuple[str | None, ...]]] = [
     (f"{SECRET},b\na.png,1\n", ("image", None, None)),
     (f"{SECRET},b,c\na.png,1,2\n", (None, None, None)),
     (f"{SECRET},b\na,1\n", (None, None, None)),

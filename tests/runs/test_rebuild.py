@@ -129,7 +129,8 @@ def test_what_its_config_names_is_not_quoted(
     reads: Callable[[RebuiltRun], Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run, said = rebuilt(made_up), []
+    run = rebuilt(made_up)
+    said: list[str] = []
 
     def refuse(*_: Any, **__: Any) -> None:
         said.append(of_file("root:x:0"))
