@@ -36,6 +36,8 @@ _TWICE = {
 RECIPE = "recipe"
 #: groups and keys of a science of which settings have nothing, or something else
 _NO_SETTING = ("seed", "dataset", "plugins", "init_from")
+#: groups of every science that a run wrote
+_WHOLE = {"model", "optimizer", "scheduler", "train", "protocol"}
 _WEIGHTS = {True: "pretrained", False: "random"}
 #: of a score in percent; one is computed from counts without any rounding of ours
 _TOLERANCE = 1e-6
@@ -129,10 +131,10 @@ def _of_settings(record: Record) -> Iterator[str]:
     for key, value in settings.items():
         if key in science and _meant(value, decided := science[key], record.seed) != decided:
             yield f"settings.{key} is {quoted(value)}, and {key} of its science {quoted(decided)}"
-    # Of a group that is there at all; code of the first days did not write every one, but no code
-    # wrote settings of the model and the protocol alone.
+    # Of a group that is there at all, unless the science is whole: code of the first days did not
+    # write every one.
     there = {key.partition(".")[0] for key in settings} - {*_NO_SETTING}
-    if there >= {"model", "protocol"}:
+    if record.science.keys() >= _WHOLE:
         there = record.science.keys() - {*_NO_SETTING}
     for group in sorted(there & record.science.keys()):
         values = record.science[group]

@@ -410,7 +410,10 @@ def test_the_epoch_that_counts_was_evaluated(selection: dict[str, Any], sentence
     ("settings", "sentence"),
     [
         ({}, ""),
-        ({"train": None}, "it has no settings.train.epochs, and train.epochs of its science is 30"),
+        (
+            {"train": None},
+            "it has no settings.optimizer.lr, and optimizer.lr of its science is 0.1",
+        ),
         ({"train.epochs": "tuned"}, "settings.train.epochs is 'tuned', and train.epochs of its"),
         ({"train.epochs": "seed"}, "settings.train.epochs is 'seed', and train.epochs of its"),
         ({"train.epochs": "recipe"}, ""),
@@ -419,11 +422,11 @@ def test_the_epoch_that_counts_was_evaluated(selection: dict[str, Any], sentence
 )
 def test_settings_hide_nothing(settings: dict[str, Any], sentence: str) -> None:
     science = {
-        "model": {"drop_path": 0.0},
+        **{"model": {"drop_path": 0.0}, "optimizer": {"lr": 0.1}, "scheduler": {"min_lr": 0.0}},
         "protocol": {"name": "clean", "tune_seed": 0},
         "train": {"epochs": 30},
     }
-    whole = {**settings_of(science, "model", "protocol", "train"), **settings}
+    whole = {**settings_of(science, *science), **settings}
     if settings.get("train", "") is None:
         whole = settings_of(science, "model", "protocol")
     edited = dataclasses.replace(
