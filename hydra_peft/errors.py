@@ -102,7 +102,8 @@ def _meant(name: str, known: list[str]) -> list[str]:
     same = [entry for entry in split if split[entry] == words]
     begun = [entry for entry in split if "".join(split[entry]).startswith("".join(words))]
     parts = [entry for entry in split if set(words) <= set(split[entry])]
-    found = same or (begun or parts if len("".join(words)) >= _PART else [])
+    singular = [entry for entry in split if "".join(split[entry]) == "".join(words).rstrip("s")]
+    found = same or singular or (begun or parts if len("".join(words)) >= _PART else [])
     folder = f"{name.lower().rpartition('/')[0]}/"
     there = [entry for entry in found if entry.lower().startswith(folder)]
     return sorted(there or found, key=len)

@@ -40,3 +40,9 @@ def test_near_names_have_the_name_as_a_part_or_are_spelt_like_it(
     assert near(name, known) == expected
     form = "' or '".join(expected)
     assert did_you_mean(name, known) == (f" (did you mean '{form}'?)" if expected else "")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("ranks", "rank"), ("scale", "scale")])
+def test_a_plural_is_of_its_singular(name: str, expected: str) -> None:
+    known = ["rank_scale", "rank_sequential", "rank", "scale"]
+    assert near(name, known)[0] == expected

@@ -22,6 +22,8 @@ ZIP = b"PK\3\4"
 MAX_PICKLE_BYTES = 16 * 2**20
 #: what its objects may take in memory; those of a model of 50,000 tensors do
 _MOST_MADE = 128 * 2**20
+#: operations of all pickles of a file; 30 a tensor
+_MOST_DONE = 1_000_000
 #: bytes of any object, roughly; and what some take beyond that
 _OBJECT = 32
 _BEYOND = {"EMPTY_SET": 200, "EMPTY_DICT": 200, "EMPTY_LIST": 56, "REDUCE": 400, "NEWOBJ": 400}
@@ -75,8 +77,11 @@ def check_sizes(path: Path) -> None:
         if file.read(len(ZIP)) != ZIP:
             file.seek(0)
             stream = io.BytesIO(file.read(MAX_PICKLE_BYTES))
+            done = 0
             for _ in range(_OLD_PARTS):
-                _Walk(size, min(size, MAX_PICKLE_BYTES)).through(stream)
+                walk = _Walk(size, min(size, MAX_PICKLE_BYTES), done)
+                walk.through(stream)
+                done = walk.done
             return
     # torch's own reader: another might find another file in a damaged archive.
     archive: Any = torch._C.PyTorchFileReader(str(path))
@@ -124,9 +129,11 @@ class _Walk:
     Args:
         file_bytes: of the whole file; no tensor or storage has more values.
         pickle_bytes: of which a multiple may be copied.
+        done: operations of other pickles of the file.
     """
 
-    def __init__(self, file_bytes: int, pickle_bytes: int) -> None:
+    def __init__(self, file_bytes: int, pickle_bytes: int, done: int = 0) -> None:
+        self.done = done
         self._file_bytes = file_bytes
         self._left = _COPIES * pickle_bytes + _ANYWAY
         self._made_left = _MOST_MADE
@@ -145,6 +152,9 @@ class _Walk:
         try:
             for operation, argument, _ in pickletools.genops(stream):
                 self._do(operation.name, argument)
+                self.done += 1
+                if self.done > _MOST_DONE:
+                    raise ValueError(f"it takes more than {_MOST_DONE:,} steps to read")
                 self._made_left -= _OBJECT + _BEYOND.get(operation.name, 0)
                 if self._made_left < 0:
                     raise ValueError(f"its objects take more than {_MOST_MADE} bytes")

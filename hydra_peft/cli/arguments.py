@@ -11,6 +11,7 @@ import typing
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
+from hydra_peft.cli.home import check_local
 from hydra_peft.commands import as_started
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.limits import check_limits
@@ -108,6 +109,7 @@ def given_twice(words: Iterable[str]) -> Iterator[str]:
 
 def _typed(key: str, text: str, kind: Any) -> Any:
     if str in (kind, *typing.get_args(kind)):  # or None, where there is no word of it
+        check_local(text)
         return text
     if kind is bool or typing.get_origin(kind) is typing.Literal:
         allowed = ("true", "false") if kind is bool else typing.get_args(kind)

@@ -36,14 +36,23 @@ def expand_home(word: str) -> str:
     return f"{key}={','.join(_expanded(path) for path in value.split(','))}"
 
 
-def _expanded(path: str) -> str:
-    mark = path[:1]
+def check_local(path: str) -> None:
+    """Check that a path that was typed is none of another machine or system.
+
+    Raises:
+        UserError: it is the address of something, as ``s3://bucket/runs``.
+    """
     if address := _ADDRESS.match(path):
         local = path[address.end() :].rstrip("'\"") if address[1] == "file" else "/..."
         raise UserError(
             f"'{path}' is an address, and a folder or file of this machine is needed: give its "
             f"path, as {local}."
         )
+
+
+def _expanded(path: str) -> str:
+    mark = path[:1]
+    check_local(path)
     if (variable := _VARIABLE.search(path)) and variable[1] in os.environ:
         raise UserError(
             f"'{path}' has a variable in it, which a shell leaves as it is in single quotes: "

@@ -69,7 +69,7 @@ def _wrong(override: Override, word: str) -> str | None:
     if override.is_sweep_override():
         return _several(key, word.partition("=")[2], word)
     value = override.value()
-    if key == "hydra.run.dir":
+    if key in ("hydra.run.dir", "hydra.sweep.subdir"):
         return "a run's folder lies below paths.runs and is named by what it is: set paths.runs"
     if key == "hydra.job.chdir" and value is True:
         return "a run's files go below paths.runs wherever it is typed: leave it out"

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.config.identity import NOT_SCIENCE, science
 from hydra_peft.config.plain import types
 from hydra_peft.config.schema import RunConfig
@@ -14,7 +15,7 @@ from hydra_peft.data.sources import is_of_images
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import shortened
 
-_TUNING = "it is of tuning, which protocol.tune=true asks for"
+_TUNING = "it is of tuning: add protocol.tune=true"
 #: what makes keys act that a run's identity leaves out where they decide nothing
 _ACTS = {
     "protocol.grid": _TUNING,
@@ -22,26 +23,26 @@ _ACTS = {
     "protocol.trial_epochs": _TUNING,
     "protocol.trial_selection": _TUNING,
     "protocol.tune_seed": _TUNING,
-    "protocol.trials": f"{_TUNING}, of protocol.search=optuna",
-    "dataset.split_seed": "it is of drawing, which dataset.train_size or dataset.shots ask for",
-    "dataset.sampling_seed": "it is of drawing, which dataset.shots asks for",
+    "protocol.trials": "it is of a search by Optuna: add protocol.tune=true protocol.search=optuna",
+    "dataset.split_seed": "it is of drawing: add dataset.train_size=<n> or dataset.shots=<n>",
+    "dataset.sampling_seed": "it is of drawing: add dataset.shots=<n>",
 }
 #: the same of others, with whether a run has it
 _NEEDS: dict[str, tuple[str, Callable[[RunConfig], bool]]] = {
     "scheduler.warmup_lr": (
-        "a warm-up begins with it, and this one has no steps (scheduler.warmup_epochs)",
-        lambda config: bool(config.scheduler.warmup_epochs or config.scheduler.warmup_ratio),
+        "it is of a warm-up, and there is none: add scheduler.warmup_epochs=<n>",
+        lambda config: _warms_up(config),
     ),
     "data.max_length": (
-        "it is of texts, and this data set has images",
+        "it is of texts, and this data set has images: choose another",
         lambda config: not is_of_images(config.dataset.source),
     ),
     "model.tokenizer": (
-        "it is of texts, and this data set has images",
+        "it is of texts, and this data set has images: choose another",
         lambda config: not is_of_images(config.dataset.source),
     ),
     "dataset.prompts": (
-        "a head that starts from texts reads it (head=text_prompts)",
+        "it is of a head that starts from texts: add head=text_prompts",
         lambda config: config.head.starts_from == "text",
     ),
 }
@@ -67,9 +68,13 @@ def check_acting(words: Iterable[str], configs: Sequence[RunConfig]) -> None:
             continue
         if not any(acts(config) for config in configs):
             runs = "this run" if len(configs) == 1 else "any of these runs"
-            raise UserError(
-                f"'{shortened(word, 100)}' changes nothing in {runs}: {reason}; leave it out."
-            )
+            typed = shortened(without_added_plus(word), 100)
+            raise UserError(f"'{typed}' changes nothing in {runs}: {reason}, or leave it out.")
+
+
+def _warms_up(config: RunConfig) -> bool:
+    scheduler = config.scheduler
+    return bool(config.train.epochs and (scheduler.warmup_epochs or scheduler.warmup_ratio))
 
 
 def _counts(key: str) -> Callable[[RunConfig], bool]:

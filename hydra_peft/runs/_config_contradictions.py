@@ -72,6 +72,8 @@ def _of_config(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
     grid = values_of(science.get("protocol"), "grid") if tuned else {}
     for group in _GROUPS:
         decided = science.get(group)
+        if group in config and group not in science and "protocol" in science:
+            yield f"it has {group}, and the science of the record has none"
         if isinstance(decided, dict):
             yield from _of_group(group, values_of(config, group), decided, {"grid", *grid})
     for group in BUILT if not tuned else ():

@@ -136,6 +136,8 @@ def _of_settings(record: Record) -> Iterator[str]:
     there = {key.partition(".")[0] for key in settings} - {*_NO_SETTING}
     if record.science.keys() >= _WHOLE:
         there = record.science.keys() - {*_NO_SETTING}
+        for key in sorted(settings.keys() - science.keys() - {*_NO_SETTING}):
+            yield f"settings.{key} is {quoted(settings[key])}, and its science has no {key}"
     for group in sorted(there & record.science.keys()):
         values = record.science[group]
         decided = {f"{group}.{key}" for key in values} if isinstance(values, dict) else {group}
@@ -206,6 +208,8 @@ def _of_selection(record: Record) -> Iterator[str]:
     looks = values_of(selection, "looks")
     counted = values_of(looks, _LOOK_OF[selection["rule"]])
     if not looks:
+        if "looks" in selection:
+            yield "selection.looks has no looks"
         return
     score = values_of(record.scores, str(looks.get("split"))).get(record.primary)
     if (counted.get("epoch"), counted.get("score")) != (epoch, score):

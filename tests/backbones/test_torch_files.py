@@ -291,6 +291,7 @@ FEW, MANY = tuple(LONG), dict.fromkeys(map(str, LONG))
         Called(collections.OrderedDict, state={n << 40: n for n in range(11_000)}),
         Called(collections.OrderedDict, [[-n, 0] for n in range(11_000)]),
         Called(__import__("_codecs").encode, "\u20ac" * 1000, "punycode"),
+        [None] * 1_000_001,
     ],
 )
 def test_what_makes_more_than_the_file_holds(path: Path, value: Any, new: bool) -> None:

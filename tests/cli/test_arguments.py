@@ -61,6 +61,11 @@ def test_sizes_of_measurements_are_bounded(suite: str) -> None:
                 parse_arguments(SETTINGS[suite], [f"{field.name}=999999999"], "")
 
 
+def test_an_address_is_no_path() -> None:
+    with pytest.raises(UserError, match=r"'s3://bucket/x' is an address, .*: give its path"):
+        parse_arguments(Settings, ["runs=s3://bucket/x"], "")
+
+
 def test_a_choice_is_told_without_the_empty_one() -> None:
     with pytest.raises(UserError, match="form=x is not allowed: it must be a or b"):
         parse_arguments(Settings, ["form=x"], "")

@@ -37,6 +37,7 @@ from hydra_peft.errors import UserError
         ("+hydra/launcher=packed", r"another without a plus, as hydra/launcher=packed\.$"),
         ("+hydra/env=x", r"Hydra has an option of hydra/env: choose another without a plus\.$"),
         ("++hydra.run.dir=x", r"below paths.runs and is named by what it is: set paths.runs\.$"),
+        ("hydra.sweep.subdir=x", r"below paths.runs and is named by what it is: set paths.runs\.$"),
         ("hydra.job.chdir=true", r"go below paths.runs wherever it is typed: leave it out"),
         ("hydra.launcher=packed", r"value: an option is chosen as hydra/launcher=packed\.$"),
         ("hydra.searchpath=[file:///nowhere]", r"there is no folder /nowhere"),

@@ -12,25 +12,33 @@ from hydra_peft.config.check import check_config
 from hydra_peft.errors import UserError
 
 Compose = Callable[..., Any]
-TUNED = "it is of tuning, which protocol.tune=true asks for"
+TUNED = "it is of tuning: add protocol.tune=true"
 
 
 @pytest.mark.parametrize(
     ("word", "reason", "acting"),
     [
         ("protocol.search=optuna", TUNED, ["protocol.tune=true"]),
-        ("protocol.trials=5", TUNED, ["protocol.tune=true", "protocol.search=optuna"]),
+        (
+            "protocol.trials=5",
+            "it is of a search by Optuna",
+            ["protocol.tune=true", "protocol.search=optuna"],
+        ),
         ("++protocol.grid.optimizer.lr=[0.1,0.2]", TUNED, ["protocol.tune=true"]),
         ("protocol.tune_seed=3", TUNED, ["protocol.tune=true"]),
         ("dataset.split_seed=5", "it is of drawing", ["dataset.shots=5"]),
         ("dataset.split_seed=5", "it is of drawing", ["dataset.train_size=40"]),
         ("dataset.sampling_seed=3", "it is of drawing", ["dataset.shots=5"]),
-        ("scheduler.warmup_lr=1e-4", "a warm-up begins with it", ["scheduler.warmup_epochs=1"]),
+        (
+            "scheduler.warmup_lr=1e-4",
+            "it is of a warm-up",
+            ["scheduler.warmup_epochs=1"],
+        ),
         ("data.max_length=10", "it is of texts", ["dataset=mini_glue/acceptable"]),
         ("model.tokenizer=x", "it is of texts", ["dataset=mini_glue/acceptable"]),
         (
             "dataset.prompts={classes: {a: a}, templates: ['{}']}",
-            "a head that starts from texts",
+            "it is of a head that starts from texts",
             ["head=text_prompts"],
         ),
     ],
@@ -41,7 +49,7 @@ def test_a_word_acts_or_is_refused(
     model = "model=roberta_mini" if "mini_glue" in acting[0] else "model=clip_mini"
     start = ["dataset=mini/digits", "method=linear", "train.epochs=3", "scheduler.warmup_epochs=0"]
     idle = check_config(compose_train(*start, word))
-    with pytest.raises(UserError, match=f"changes nothing in this run: {reason}.*; leave it out"):
+    with pytest.raises(UserError, match=f"nothing in this run: {reason}.*, or leave it out"):
         check_acting(["seed=1", word], [idle])
     with pytest.raises(UserError, match="changes nothing in any of these runs: "):
         check_acting([word], [idle, check_config(compose_train(*start, word, "seed=1"))])

@@ -39,10 +39,8 @@ def made(compose_train: Compose, tmp_path_factory: pytest.TempPathFactory) -> Pa
         "d": ["dataset=mini/digits", "seed=0", "model.pretrained=false"],
         "e": ["dataset=mini/digits", "seed=0", "method=lora"],
     }.items():
-        random = "model.pretrained=false" in words
-        changes = {"settings": {"random": random}}
         words += ["method.targets=[mlp.fc2]"]  # half of the layers
-        put_model(compose_train, folder / "runs" / name, *words, cache=cache, **changes)
+        put_model(compose_train, folder / "runs" / name, *words, cache=cache)
     unknown = read_record(folder / "runs" / "d")
     changed = dataclasses.replace(unknown, data={"sha256": "a" * 64, "splits": {"test": "c" * 64}})
     write_record(changed, folder / "runs" / "d")

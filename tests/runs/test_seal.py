@@ -15,6 +15,7 @@ from fabricated_runs import edited, put, record
 from hydra_peft.config.identity import short_hash
 from hydra_peft.config.text import to_yaml
 from hydra_peft.errors import UserError
+from hydra_peft.runs._config_contradictions import config_contradiction
 from hydra_peft.runs._contradictions import contradiction
 from hydra_peft.runs.collection import collect
 from hydra_peft.runs.record import read_record, write_record
@@ -386,6 +387,7 @@ LOOKS = {"split": "test", "last": {"epoch": 30, "score": 1}, "best": {"epoch": 2
             {"epoch": 20, "evaluations": 3, "looks": {**LOOKS, "best": {"epoch": 20, "score": 99}}},
             "selection.looks has another best than",
         ),
+        ({"epoch": 20, "evaluations": 3, "looks": {}}, "selection.looks has no looks"),
         ({"epoch": 20, "evaluations": 3, "looks": {"best": 3}}, "selection.looks has another best"),
     ],
 )
@@ -417,6 +419,8 @@ def test_the_epoch_that_counts_was_evaluated(selection: dict[str, Any], sentence
         ({"train.epochs": "tuned"}, "settings.train.epochs is 'tuned', and train.epochs of its"),
         ({"train.epochs": "seed"}, "settings.train.epochs is 'seed', and train.epochs of its"),
         ({"train.epochs": "recipe"}, ""),
+        ({"dataset.shots": 5}, "settings.dataset.shots is 5, and its science has no dataset.shots"),
+        ({"zz.a": 5}, "settings.zz.a is 5, and its science has no zz.a"),
         ({"protocol.tune_seed": "seed"}, ""),
     ],
 )
@@ -434,6 +438,16 @@ def test_settings_hide_nothing(settings: dict[str, Any], sentence: str) -> None:
     )
     found = contradiction(edited)
     assert found.startswith(sentence) if sentence else found == ""
+
+
+def test_a_group_that_its_config_alone_has() -> None:
+    science = {"protocol": {"name": "clean"}, "model": {"drop_path": 0.0}}
+    edited = dataclasses.replace(record(), science=science, config_id=short_hash(science), seed=0)
+    config = {**science, "model": {"name": "vit_mini", "drop_path": 0.0}, "seed": 0}
+    assert config_contradiction(edited, to_yaml(config)) == ""
+    config["train"] = {"epochs": 1}
+    said = "it has train, and the science of the record has none"
+    assert config_contradiction(edited, to_yaml(config)) == said
 
 
 def test_a_split_that_nobody_scored() -> None:
