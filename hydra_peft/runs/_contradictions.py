@@ -136,7 +136,7 @@ def _of_settings(record: Record) -> Iterator[str]:
     there = {key.partition(".")[0] for key in settings} - {*_NO_SETTING}
     if record.science.keys() >= _WHOLE:
         there = record.science.keys() - {*_NO_SETTING}
-        for key in sorted(settings.keys() - science.keys() - {*_NO_SETTING}):
+        for key in sorted(key for key in settings.keys() - science.keys() if "." in key):
             yield f"settings.{key} is {quoted(settings[key])}, and its science has no {key}"
     for group in sorted(there & record.science.keys()):
         values = record.science[group]
