@@ -12,7 +12,8 @@ from hydra_peft.config.quoting import override_value
 from hydra_peft.errors import UserError
 
 PATH_KEYS = ("model.checkpoint", "paths.runs", "paths.cache", "paths.data", "init_from")
-
+#: paths that are read as they are typed
+_OTHERS = ("dataset.root", "dataset.file", "model.tokenizer", "model.text_checkpoint")
 
 #: what a shell would have put a value in the place of; with braces it is for Hydra
 _VARIABLE = re.compile(r"""(?:^["']?|/)\$(\w+)(?=/|["']?$)""")
@@ -31,6 +32,8 @@ def expand_home(word: str) -> str:
             of something that is no file of this machine, as ``s3://bucket/runs``.
     """
     key, equals, value = word.partition("=")
+    if key.lstrip("+") in _OTHERS:
+        check_local(value)
     if not equals or key.lstrip("+") not in PATH_KEYS:
         return word
     return f"{key}={','.join(_expanded(path) for path in value.split(','))}"

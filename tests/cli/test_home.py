@@ -67,3 +67,5 @@ def test_a_variable_that_the_shell_has_left(monkeypatch: pytest.MonkeyPatch, wor
 def test_an_address_is_no_path(path: str, local: str) -> None:
     with pytest.raises(UserError, match=f"is an address.*: give its path, as {local}"):
         expand_home(f"paths.runs={path}")
+    with pytest.raises(UserError, match="is an address"):
+        expand_home(f"dataset.root={path}")
