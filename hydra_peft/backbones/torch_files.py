@@ -67,8 +67,8 @@ def _content(path: Path) -> Any:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise UserError(f"cannot read {path}: {error.strerror or error}.") from None
         raise UserError(
-            f"cannot read {path}: truncated, or it holds more than tensors, which is refused "
-            f"({of_file(_reason(error), type(error).__name__)}); fetch it again, or save "
+            f"cannot read {path}: truncated, or it holds more than a model's tensors, which is "
+            f"refused ({of_file(_reason(error), type(error).__name__)}); fetch it again, or save "
             "model.state_dict() alone."
         ) from None
 

@@ -48,8 +48,8 @@ def parse_arguments(
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
-            expected = _with_key(word, known) or "expected key=value, see --help"
-            raise UserError(f"cannot understand '{word}': {expected}.")
+            expected = f"expected key=value{did_you_mean(word, known)}, see --help"
+            raise UserError(f"cannot understand '{word}': {_with_key(word, known) or expected}.")
         if key not in known:
             if meant := _with_key(word, known):
                 raise UserError(f"cannot understand '{word}': {meant}.")

@@ -110,7 +110,7 @@ def _main() -> int:
     folder = folder / "dry" if getattr(settings, "dry", False) else folder
     check_writable(folder, "out")
     if arguments.out:
-        check_output(Path(arguments.out).expanduser(), "out")
+        check_output(Path(arguments.out).expanduser(), "out", endings=(".json",))
     check_card(arguments.device)
     from hydra_peft.training.devices import resolve_device
     from hydra_peft.workshop.timing._machine import short_name

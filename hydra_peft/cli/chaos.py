@@ -71,7 +71,7 @@ def _main() -> int:
         if not re.fullmatch("[0-9]{1,9}", value := getattr(settings, key)):
             raise UserError(f"{key}={value} is not allowed: it must be a whole number from 0.")
     if settings.out:
-        check_output(Path(settings.out).expanduser(), "out")
+        check_output(Path(settings.out).expanduser(), "out", endings=(".json",))
     if settings.folder:
         folder = Path(settings.folder).expanduser()
         folder.mkdir(parents=True, exist_ok=True)

@@ -179,7 +179,8 @@ def _source(figure: Figure, arguments: Arguments, settings: Any) -> Any:
         raise UserError(f"figure={figure.name} takes one run, not {len(folders)}.")
     for folder in folders:
         check_run_folder(folder)
-        look_at_run(folder, checkpoint=getattr(settings, "checkpoint", None) or None)
+        if hasattr(settings, "checkpoint"):  # the others need no weights
+            look_at_run(folder, checkpoint=settings.checkpoint or None)
         if isinstance(figure, RunFigure) and figure.check:
             figure.check(folder, settings)
     return folders

@@ -20,6 +20,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.config.shapes import SINGLE
 from hydra_peft.data import sources
 from hydra_peft.data.sources import options_class
+from hydra_peft.errors import near
 from hydra_peft.limits import Words, words_of
 from hydra_peft.registry import module_names
 
@@ -66,6 +67,17 @@ def known_key(key: str) -> Known | None:
         if (name or group) in (fields := {one.name: one for one in dataclasses.fields(cls)}):
             return _known(cls, fields[name or group])
     return None
+
+
+def near_key(key: str) -> str | None:
+    """Return ``key=value`` for the key of a run's config that ``key`` is near; None if none is."""
+    group, _, name = key.lstrip("+").partition(".")
+    names = (
+        {field.name for cls in _classes(group) for field in dataclasses.fields(cls)} if name else ()
+    )
+    meant = next((f"{group}.{one}" for one in near(name, sorted(names), 1)), "")
+    known = known_key(meant)
+    return f"{meant}={known.example}" if known else None
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra_peft.checkout import options
 from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
-from hydra_peft.cli.known_keys import PRESETS, Known, known_key
+from hydra_peft.cli.known_keys import PRESETS, Known, known_key, near_key
 from hydra_peft.cli.meant_values import meant_value
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.data.own_words import own_words
@@ -48,7 +48,9 @@ def not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
         return f"{begun}: a shell parts words at blanks, so all of it needs quotes: {whole}{other}."
     lookalike = _lookalike(override)
     if not equals:
-        return f"{begun}: {lookalike or own_words(override) or 'expected key=value'}."
+        meant = near_key(key)
+        expected = f"expected key=value{f' (did you mean {meant}?)' if meant else ''}"
+        return f"{begun}: {lookalike or own_words(override) or expected}."
     if not re.fullmatch(r"[+~]*[\w./@-]+", key, re.ASCII):
         return f"{begun}: expected key=value, and '{key}' can be no key."
     if plain := _without_quoted_keys(override):

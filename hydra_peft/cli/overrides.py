@@ -150,7 +150,8 @@ def _check_needed(word: str, override: Override) -> None:
     """Check that a group that every run has is neither taken away nor added, nor set to nothing;
     trackers may be taken away."""
     group = override.key_or_group
-    if group == SEVERAL and not override.is_delete() and override.value() in _NONE:
+    none = not override.is_delete() and any(one in _NONE for one in _named(override))
+    if group == SEVERAL and none:
         raise UserError(f"'{word}': for a run without a tracker, type {group}=[].")
     added = override.is_add() or override.is_force_add()
     needed = group in _GROUPS and override.is_delete()
@@ -171,8 +172,12 @@ def _holds_sweep(value: object, *, within: bool = False) -> bool:
 
 def _options(override: Override) -> list[str]:
     """Return the names of options that ``override`` gives its group."""
+    return [str(name) for name in _named(override)]
+
+
+def _named(override: Override) -> list[object]:
     parts = (one if isinstance(one, list) else [one] for one in _values(override))
-    return [str(name) for one in parts for name in one]
+    return [name for one in parts for name in one]
 
 
 def _values(override: Override) -> list[object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from enum import Enum
 from typing import Any
 
@@ -13,11 +14,12 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 from hydra_peft.backbones.arguments import ARGUMENTS
 from hydra_peft.checkout import conf_roots, options
 from hydra_peft.config.interpolations import ROLE, no_split, unresolved
-from hydra_peft.config.plain import types
+from hydra_peft.config.plain import CHOSEN, types
 from hydra_peft.config.shapes import SINGLE, shown
 from hydra_peft.data.sources import sources_with
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import shortened
+from hydra_peft.registry import module_names
 
 #: what OmegaConf calls its types
 _HINTS = {kind.__name__: words for kind, words in SINGLE.items()} | {"NoneType": "null"}
@@ -115,9 +117,21 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
             f"unknown key '{full}': that is of data of your own, which is read with "
             f"dataset={sources[0]} {full}=...{also}; known here: {', '.join(known)}."
         )
+    if group in CHOSEN and (options_with := _options_with(group, name)):
+        which = shortened(", ".join(options_with), 60)
+        return (
+            f"unknown key '{full}'{of}: it is of {group}={which}; known here: {', '.join(known)}."
+        )
     if not known:
         return f"unknown key '{full}'{of}: {full.rpartition('.')[0]} has no options."
     return f"unknown key '{full}'{of}{did_you_mean(last, known)}; known here: {', '.join(known)}."
+
+
+def _options_with(group: str, name: str) -> list[str]:
+    """Return the options of ``group``, whose class is chosen by name, that have key ``name``."""
+    find, _ = CHOSEN[group]
+    options = module_names(sys.modules[find.__module__])
+    return [one for one in options if name in {f.name for f in dataclasses.fields(find(one))}]
 
 
 def check_package(full: str, value: object, known: list[str]) -> None:

@@ -36,6 +36,10 @@ _TWICE = {
 RECIPE = "recipe"
 #: groups and keys of a science of which settings have nothing, or something else
 _NO_SETTING = ("seed", "dataset", "plugins", "init_from")
+#: what one row's seeds have instead of shots of one seed
+_BY_SEED = ("dataset.sampling_seed", "seed")
+#: settings that some runs have, each as its science has it
+_OF_SOME = ("plugins.", "init_from.")
 #: groups of every science that a run wrote
 _WHOLE = {"model", "optimizer", "scheduler", "train", "protocol"}
 _WEIGHTS = {True: "pretrained", False: "random"}
@@ -129,8 +133,11 @@ def _of_settings(record: Record) -> Iterator[str]:
     if not settings:
         yield "it has no settings"
     for key, value in settings.items():
-        if key in science and _meant(value, decided := science[key], record.seed) != decided:
+        meant = record.seed if (key, value) == _BY_SEED else value
+        if key in science and meant not in (RECIPE, decided := science[key]):
             yield f"settings.{key} is {quoted(value)}, and {key} of its science {quoted(decided)}"
+        if key not in science and key.startswith(_OF_SOME):
+            yield f"settings.{key} is {quoted(value)}, and its science has no {key}"
     # Of a group that is there at all, unless the science is whole: code of the first days did not
     # write every one.
     there = {key.partition(".")[0] for key in settings} - {*_NO_SETTING}
@@ -231,10 +238,3 @@ def is_trial(record: Record) -> bool:
     decided, tunes = by_key(record.science), record.settings.get("protocol.tune") is True
     name = f"{record.settings.get('protocol.name')}-{TRIAL}"
     return tunes and decided.get("protocol.tune") is False and decided["protocol.name"] == name
-
-
-def _meant(value: object, decided: object, seed: int) -> object:
-    """Return what a setting stands for: itself, or what it refers to."""
-    if isinstance(value, str) and value in (RECIPE, "seed"):
-        return decided if value == RECIPE else seed
-    return value

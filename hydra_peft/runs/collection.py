@@ -122,8 +122,8 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
         twin = kept.get(record.same)
         if twin is not None:
             warnings.append(
-                f"{folder.name} is there twice, as {twin.folder} and {folder}: the later of the "
-                "two counts."
+                f"{record.task} ({record.method_label}, seed {record.seed}) is there twice, as "
+                f"{twin.folder} and {folder}: the later of the two counts."
             )
         if twin is None or twin.record.begun <= record.begun:
             kept[record.same] = run

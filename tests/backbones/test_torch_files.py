@@ -83,7 +83,7 @@ def test_a_storage_has_few_names(path: Path) -> None:
         (torch.ones(1), "it is of type Tensor"),
         (None, "it is of type NoneType"),
         ({"x": torch.ones(1).expand(1, 10**9, 48)}, "more values than the file holds"),
-        ({"x": np.ones(3)}, "it holds more than tensors"),
+        ({"x": np.ones(3)}, "it holds more than a model's tensors"),
         (torch.nn.Linear(2, 2), r"GLOBAL torch\.nn\.modules\.linear\.Linear"),
     ],
 )
@@ -198,7 +198,7 @@ def test_torch_looks_for_an_end_before_the_beginning(path: Path, size: int) -> N
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x80\x02}q\x00"])
 def test_files_that_are_none_of_torch(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    assert "truncated, or it holds more than tensors" in refusal(path)
+    assert "truncated, or it holds more than a model's tensors" in refusal(path)
 
 
 class Called:
@@ -297,7 +297,7 @@ FEW, MANY = tuple(LONG), dict.fromkeys(map(str, LONG))
 def test_what_makes_more_than_the_file_holds(path: Path, value: Any, new: bool) -> None:
     plant(path, {"x": value, **dict.fromkeys(PLAIN)}, new=new)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert "it holds more than tensors, which is refused" in refusal(path)
+    assert "it holds more than a model's tensors, which is refused" in refusal(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
 
 

@@ -82,7 +82,7 @@ def test_one_failing_job_does_not_stop_the_others(
         (["seed=[1"], "cannot understand the override 'seed=[1'"),
         (
             ["method=linear", "method.rank=2"],
-            "unknown key 'method.rank'; known here: name, recipe.",
+            "unknown key 'method.rank': it is of method=",
         ),
         (["model.architecture=vit_bse"], "is unknown to timm; near names"),
         (["method=null"], "a group needs the name of an option"),

@@ -421,7 +421,8 @@ def test_the_epoch_that_counts_was_evaluated(selection: dict[str, Any], sentence
         ({"train.epochs": "recipe"}, ""),
         ({"dataset.shots": 5}, "settings.dataset.shots is 5, and its science has no dataset.shots"),
         ({"zz.a": 5}, "settings.zz.a is 5, and its science has no zz.a"),
-        ({"protocol.tune_seed": "seed"}, ""),
+        ({"plugins.x": "y"}, "settings.plugins.x is 'y', and its science has no plugins.x"),
+        ({"protocol.tune_seed": "seed"}, "settings.protocol.tune_seed is 'seed', and protocol"),
     ],
 )
 def test_settings_hide_nothing(settings: dict[str, Any], sentence: str) -> None:
