@@ -26,6 +26,8 @@ from hydra_peft.tensor_values import FLOATS, check_finite, wrong_dtype
 
 #: what DistributedDataParallel and torch.compile put before every name
 _WRAPPERS = ("module.", "_orig_mod.")
+#: what torch's averages of weights have beside ``module.``
+_AVERAGED = "n_averaged"
 #: what only a classifier or a distilled model adds, no part of the backbone
 _HEADS = ("head.", "head_dist.", "pre_logits.", "fc.")
 
@@ -177,11 +179,11 @@ def _as_it_is(state: dict[str, Tensor], _: nn.Module) -> dict[str, Tensor]:
 
 
 def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Return ``state`` without what a wrapper put before every name."""
-    for prefix in _WRAPPERS:
-        if all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state
+    """Return ``state`` without what wrappers put before every name, and count of their own."""
+    inside = {name: tensor for name, tensor in state.items() if name != _AVERAGED}
+    while inside and (around := [w for w in _WRAPPERS if all(n.startswith(w) for n in inside)]):
+        inside = {name.removeprefix(around[0]): tensor for name, tensor in inside.items()}
+    return inside
 
 
 def _where(path: Path | str, name: str, tensor: Tensor) -> str:

@@ -85,7 +85,7 @@ def check_sizes(path: Path) -> None:
             return
     # torch's own reader: another might find another file in a damaged archive.
     archive: Any = torch._C.PyTorchFileReader(str(path))
-    if archive.has_record("constants.pkl"):
+    if "constants.pkl" in archive.get_all_records():  # has_record() takes CONSTANTS.PKL as well
         return  # TorchScript, which torch refuses
     pickle = archive.get_record("data.pkl")
     if len(pickle) > MAX_PICKLE_BYTES:

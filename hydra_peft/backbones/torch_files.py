@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hydra_peft.backbones.pickle_sizes import ZIP, check_sizes
 from hydra_peft.errors import UserError, reason_of
@@ -123,17 +123,22 @@ def _stated_start(file: BinaryIO, size: int) -> int | None:
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    # Torch gives mappings and tensors the attributes that a file names, such as items: methods are
+    # those of their types.
     for key in ("model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
+        if isinstance(content, dict) and isinstance(inside := dict.get(content, key), dict):
+            content = inside
     if not isinstance(content, dict):
         raise _no_state_dict(path, f"it is of type {type(content).__name__}")
-    for name, value in content.items():
+    found = dict(dict.items(content))
+    for name, value in found.items():
         if not isinstance(name, str):
             raise _no_state_dict(path, f"a name in it is of type {type(name).__name__}")
         if not isinstance(value, Tensor):
             raise _no_state_dict(path, f"{tensor_name(name)} is of type {type(value).__name__}")
-    return content
+        if type(value) in (Tensor, nn.Parameter):
+            found[name] = Tensor.detach(value)  # without attributes
+    return found
 
 
 def _no_state_dict(path: Path, what: str) -> UserError:

@@ -185,10 +185,15 @@ def test_values_that_are_no_weights(
     assert all(torch.equal(t, before[n]) for n, t in untouched.state_dict().items())
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
-def test_names_that_a_wrapper_made_longer(tmp_path: Path, prefix: str) -> None:
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+)
+@pytest.mark.parametrize("beside", [{}, {"n_averaged": torch.tensor(3)}], ids=["", "averaged"])
+def test_names_that_a_wrapper_made_longer(
+    tmp_path: Path, prefix: str, beside: dict[str, torch.Tensor]
+) -> None:
     source, target = vit(), vit()
-    state = {f"{prefix}{n}": t for n, t in source.state_dict().items()}
+    state = {f"{prefix}{n}": t for n, t in source.state_dict().items()} | beside
     torch.save({"model": state, "epoch": 3}, tmp_path / "weights.pth")
     load_checkpoint(target, tmp_path / "weights.pth")
     assert torch.equal(target.pos_embed, source.pos_embed)

@@ -151,6 +151,24 @@ def test_torch_and_python_find_one_directory_in_a_zip_file(
     assert "it has not the end that torch.save writes" in refusal(path)
 
 
+def test_what_torch_finds_by_another_name_keeps_nothing_from_being_checked(path: Path) -> None:
+    plant(path, {"x": Called(bytearray, 10**9), **dict.fromkeys(PLAIN)}, new=True)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("weights/CONSTANTS.PKL", b"")  # torch looks whether TorchScript's is there
+    assert "Unsupported global: GLOBAL builtins.bytearray" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["numel", "element_size", "to", "detach", "is_floating_point"])
+def test_attributes_of_a_tensor_are_no_methods(path: Path, name: str) -> None:
+    plain, parameter = torch.ones(2), torch.nn.Parameter(torch.ones(2))
+    for tensor in (plain, parameter):
+        tensor.__dict__[name] = 5
+    torch.save({"plain": plain, "parameter": parameter}, path)
+    for tensor in read_torch_file(path).values():
+        assert torch.equal(tensor, torch.ones(2))
+        assert not vars(tensor)
+
+
 def test_archives_of_other_programs(path: Path) -> None:
     plant(path, {}, new=True)  # by Python, without records for large files
     assert read_torch_file(path) == {}
@@ -316,6 +334,16 @@ def test_what_takes_memory_or_time_beyond_its_size(
     monkeypatch.setattr("hydra_peft.backbones.pickle_sizes._MOST_MADE", 10**6)
     plant(path, b"]" + operations, new=new)
     assert message in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["items", "get", "keys", "values"])
+def test_attributes_of_a_mapping_are_no_methods(path: Path, name: str) -> None:
+    shadows = {name: collections.OrderedDict}
+    state = Called(collections.OrderedDict, [["a", Called(*FLAT)]], state=shadows)
+    plant(path, Called(collections.OrderedDict, [["model", state]], state=shadows), new=True)
+    found = read_torch_file(path)
+    assert type(found) is dict
+    assert torch.equal(found["a"], torch.arange(6.0))
 
 
 @pytest.mark.parametrize("new", [True, False])
