@@ -11,14 +11,19 @@ import re
 from hydra_peft.config.quoting import override_value
 from hydra_peft.errors import UserError
 
-PATH_KEYS = ("model.checkpoint", "paths.runs", "paths.cache", "paths.data", "init_from")
+PATH_KEYS = (
+    *("model.checkpoint", "paths.runs", "paths.cache", "paths.data", "paths.weights"),
+    "init_from",
+)
 #: paths that are read as they are typed
 _OTHERS = ("dataset.root", "dataset.file", "model.tokenizer", "model.text_checkpoint")
 
 #: what a shell would have put a value in the place of; with braces it is for Hydra
 _VARIABLE = re.compile(r"""(?:^["']?|/)\$(\w+)(?=/|["']?$)""")
-#: how addresses of other machines begin, and drives of another system
-_ADDRESS = re.compile(r"""["']?(?:(\w[\w+.-]*)://|[A-Za-z]:\\)""")
+#: how addresses of other machines begin, and drives, shares and variables of another system
+_ADDRESS = re.compile(
+    r"""["']?(?:(\w[\w+.-]*)://|(?P<file>file):(?=/)|[A-Za-z]:[\\/]|\\\\|%\w+%|[\w.-]+@[\w.-]+:)"""
+)
 
 
 def expand_home(word: str) -> str:
@@ -46,7 +51,7 @@ def check_local(path: str) -> None:
         UserError: it is the address of something, as ``s3://bucket/runs``.
     """
     if address := _ADDRESS.match(path):
-        local = path[address.end() :].rstrip("'\"") if address[1] == "file" else "/..."
+        local = path[address.end() :].rstrip("'\"") if "file" in address.groups() else "/..."
         raise UserError(
             f"'{path}' is an address, and a folder or file of this machine is needed: give its "
             f"path, as {local}."

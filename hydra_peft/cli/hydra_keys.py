@@ -21,6 +21,8 @@ from hydra_peft.errors import UserError, did_you_mean
 _OWN = re.compile(r"[+~]*(?:hydra(?:[./=]|$)|sweeper=)")
 #: our own group of settings, with a value that is no mapping: a name, or several
 _LAUNCHER = re.compile(r"[+]*launcher=(?![{$])(?:(?!null$)(\w+)|.*)", re.DOTALL)
+#: where Hydra would write files of its own, over those of others too
+_FOLDERS = re.compile(r"hydra\.(run|sweep|output_subdir)(\.|$)")
 _SWEPT = "hydra.sweeper.params."
 #: what plugins fill, so that Hydra's own schema does not have their keys
 _OF_PLUGINS = ("hydra.launcher", "hydra.sweeper")
@@ -69,7 +71,7 @@ def _wrong(override: Override, word: str) -> str | None:
     if override.is_sweep_override():
         return _several(key, word.partition("=")[2], word)
     value = override.value()
-    if key in ("hydra.run.dir", "hydra.sweep.subdir"):
+    if _FOLDERS.match(key) and (key != "hydra.output_subdir" or value is not None):
         return "a run's folder lies below paths.runs and is named by what it is: set paths.runs"
     if key == "hydra.job.chdir" and value is True:
         return "a run's files go below paths.runs wherever it is typed: leave it out"

@@ -30,7 +30,7 @@ _ACTS = {
 #: the same of others, with whether a run has it
 _NEEDS: dict[str, tuple[str, Callable[[RunConfig], bool]]] = {
     "scheduler.warmup_lr": (
-        "it is of a warm-up, and there is none: add scheduler.warmup_epochs=<n>",
+        "it is of a warm-up, and nothing has one: give train.epochs and scheduler.warmup_epochs",
         lambda config: _warms_up(config),
     ),
     "data.max_length": (
@@ -60,7 +60,9 @@ def check_acting(words: Iterable[str], configs: Sequence[RunConfig]) -> None:
     """
     for word in words if configs else ():
         key = ".".join(word.lstrip("+").partition("=")[0].split(".")[:2])
-        if key in _NEEDS:
+        if key == "dataset.split_seed" and any(config.dataset.samples for config in configs):
+            reason, acts = "its shots are drawn with dataset.sampling_seed, set that", _counts(key)
+        elif key in _NEEDS:
             reason, acts = _NEEDS[key]
         elif key in _ACTS:
             reason, acts = _ACTS[key], _counts(key)

@@ -62,6 +62,11 @@ def test_a_variable_that_the_shell_has_left(monkeypatch: pytest.MonkeyPatch, wor
         ("file:///tmp/x", "/tmp/x"),
         ("'hdfs://a/b'", "/..."),
         ("C:\\Users\\me", "/..."),
+        ("C:/runs", "/..."),
+        ("file:/tmp/x", "/tmp/x"),
+        ("\\\\server\\share", "/..."),
+        ("%USERPROFILE%\\runs", "/..."),
+        ("me@host:/data/runs", "/..."),
     ],
 )
 def test_an_address_is_no_path(path: str, local: str) -> None:
@@ -69,3 +74,5 @@ def test_an_address_is_no_path(path: str, local: str) -> None:
         expand_home(f"paths.runs={path}")
     with pytest.raises(UserError, match="is an address"):
         expand_home(f"dataset.root={path}")
+    with pytest.raises(UserError, match="is an address"):
+        expand_home(f"paths.weights={path}")

@@ -38,6 +38,10 @@ from hydra_peft.errors import UserError
         ("+hydra/env=x", r"Hydra has an option of hydra/env: choose another without a plus\.$"),
         ("++hydra.run.dir=x", r"below paths.runs and is named by what it is: set paths.runs\.$"),
         ("hydra.sweep.subdir=x", r"below paths.runs and is named by what it is: set paths.runs\.$"),
+        ("hydra.sweep.dir=x", r"set paths.runs\.$"),
+        ("hydra.sweep={dir: x}", r"set paths.runs\.$"),
+        ("hydra.run=x", r"set paths.runs\.$"),
+        ("+hydra.output_subdir=.", r"set paths.runs\.$"),
         ("hydra.job.chdir=true", r"go below paths.runs wherever it is typed: leave it out"),
         ("hydra.launcher=packed", r"value: an option is chosen as hydra/launcher=packed\.$"),
         ("hydra.searchpath=[file:///nowhere]", r"there is no folder /nowhere"),
@@ -56,6 +60,7 @@ def test_a_key_that_hydra_has_not_is_one_sentence(word: str, message: str) -> No
     "word",
     [
         "hydra.job.chdir=false",
+        "hydra.output_subdir=null",
         "+hydra.job.env_set.ANY=1",
         "+hydra.launcher.any=1",
         "+hydra.sweeper.params.seed='1,2'",

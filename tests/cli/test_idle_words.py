@@ -59,6 +59,13 @@ def test_a_word_acts_or_is_refused(
     check_acting([word], [])
 
 
+def test_shots_that_another_seed_draws(compose_train: Compose) -> None:
+    drawn = ["dataset.shots=5", "dataset.sampling_seed=0", "dataset.split_seed=3"]
+    config = check_config(compose_train("dataset=mini/digits", *drawn))
+    with pytest.raises(UserError, match=r"are drawn with dataset\.sampling_seed, set that, or le"):
+        check_acting(drawn, [config])
+
+
 def test_a_value_that_holds_anyway_is_taken(compose_train: Compose) -> None:
     words = ["protocol.search=grid", "protocol.trials=20", "dataset.split_seed=0"]
     check_acting(words, [check_config(compose_train("dataset=mini/digits", *words))])

@@ -40,7 +40,6 @@ def test_mistakes_are_one_sentence_and_start_nothing(
         ("hydra.sweeper.max_batch_size=2", "-m, "),
         ("+hydra.sweeper.params.seed='0,1'", "-m, "),
         ("+hydra.launcher.x=1", "-m, "),
-        ("hydra.sweep.dir=x", "-m, "),
         ("launcher.gpus=[0]", "-m hydra/launcher=local, "),
         ("launcher.pack=3", "-m hydra/launcher=packed, "),
     ],
