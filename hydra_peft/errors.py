@@ -96,14 +96,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _meant(name: str, known: list[str]) -> list[str]:
-    """Return the entries of ``known`` that ``name`` is a part of, shortest first; of those in its
-    own folder, and others, only the former."""
+    """Return the entries of ``known`` that ``name`` is a part or the folder of, shortest first; of
+    those in its own folder, and others, only the former."""
     words, split = _words(name), {entry: _words(entry) for entry in known}
     same = [entry for entry in split if split[entry] == words]
     begun = [entry for entry in split if "".join(split[entry]).startswith("".join(words))]
     parts = [entry for entry in split if set(words) <= set(split[entry])]
     singular = [entry for entry in split if "".join(split[entry]) == "".join(words).rstrip("s")]
-    found = same or singular or (begun or parts if len("".join(words)) >= _PART else [])
+    inside = [entry for entry in split if entry.lower().startswith(f"{name.lower()}/")]
+    found = same or inside or singular or (begun or parts if len("".join(words)) >= _PART else [])
     folder = f"{name.lower().rpartition('/')[0]}/"
     there = [entry for entry in found if entry.lower().startswith(folder)]
     return sorted(there or found, key=len)

@@ -26,11 +26,14 @@ SEVERAL = "logger"
 #: what is typed for none of them
 _NONE = (None, False, "none", "off", "no")
 #: keys by which tables know a group's option
-_NAMES = {"method": ("name",), "model": ("name",), "dataset": ("benchmark", "group")}
+_NAMES = {
+    **{"method": ("name",), "model": ("name",), "dataset": ("benchmark", "group", "name")},
+    **dict.fromkeys(("head", "optimizer", "scheduler"), ("name",)),
+}
 #: groups of which every run has one option, in the defaults of conf/train.yaml
 _GROUPS = {one.name for one in fields(RunConfig) if os.path.isdir(CONF / one.name)} - {SEVERAL}
 #: their values where a yaml leaves them to who uses it: ``dataset=folder``, ``model=transformers``
-_OPEN = (None, "own")
+_OPEN = (None, "own", "???")
 #: keys of a protocol that are asked for beside its name
 _FREE = ("protocol.tune", "protocol.grid", "protocol.search", "protocol.trial")
 

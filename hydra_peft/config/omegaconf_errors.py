@@ -99,6 +99,11 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
         of: whose keys these are, such as ``" of method 'lora'"``.
     """
     group, _, name = full.rpartition(".")
+    if group in CHOSEN and (options_with := _options_with(group, name)):
+        which = shortened(", ".join(options_with), 60)
+        return (
+            f"unknown key '{full}'{of}: it is of {group}={which}; known here: {', '.join(known)}."
+        )
     others = groups_with(name)
     if group not in ("", *types()):  # lora.rank: an option where its group is needed
         others = [one for one in others if group in options(one)]
@@ -116,11 +121,6 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
         return (
             f"unknown key '{full}': that is of data of your own, which is read with "
             f"dataset={sources[0]} {full}=...{also}; known here: {', '.join(known)}."
-        )
-    if group in CHOSEN and (options_with := _options_with(group, name)):
-        which = shortened(", ".join(options_with), 60)
-        return (
-            f"unknown key '{full}'{of}: it is of {group}={which}; known here: {', '.join(known)}."
         )
     if not known:
         return f"unknown key '{full}'{of}: {full.rpartition('.')[0]} has no options."
