@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import io
+import logging
 import os
 import select
 import signal
@@ -52,6 +53,7 @@ def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup ignores it
         signal.signal(signal.SIGHUP, _interrupt)
     _open_streams()
+    logging.raiseExceptions = False  # it prints a traceback of its own where a reader leaves
     code = None
     try:
         try:

@@ -26,7 +26,7 @@ from hydra_peft.checkout import CONF, option, options
 from hydra_peft.cli.clusters import NEEDED
 from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
-from hydra_peft.cli.hydra_keys import unknown_key_of_hydra
+from hydra_peft.cli.hydra_keys import of_a_cluster, unknown_key_of_hydra
 from hydra_peft.cli.known_keys import PRESETS
 from hydra_peft.cli.launchers import OTHER_SWEEPER
 from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
@@ -234,6 +234,8 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
         )
     if key.startswith("hydra/"):
         return f"Hydra has no group '{key}': see python scripts/train.py --hydra-help."
+    if key.startswith("hydra.launcher."):
+        return of_a_cluster(key)
     if key.startswith("hydra."):
         unknown = unknown_key_of_hydra(key) or f"there is no key '{key}'"
         return f"{unknown}: see python scripts/train.py --hydra-help."

@@ -8,12 +8,14 @@ import shlex
 from collections.abc import Sequence
 from importlib.resources import files
 
+import yaml
 from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_peft.checkout import CONF
 from hydra_peft.cli.launchers import OTHER_SWEEPER, OWN_SWEEPER
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.errors import UserError, did_you_mean
@@ -23,6 +25,11 @@ _OWN = re.compile(r"[+~]*(?:hydra(?:[./=]|$)|sweeper=)")
 _LAUNCHER = re.compile(r"[+]*launcher=(?![{$])(?:(?!null$)(\w+)|.*)", re.DOTALL)
 #: where Hydra would write files of its own, over those of others too
 _FOLDERS = re.compile(r"hydra\.(run|sweep|output_subdir)(\.|$)")
+#: of ``hydra/launcher=slurm`` too, by hydra-submitit-launcher, which need not be here
+_OF_SUBMITIT = (
+    *("partition", "qos", "account", "constraint", "comment", "exclude", "gres", "gpus_per_task"),
+    *("mem_per_gpu", "mem_per_cpu", "cpus_per_gpu", "stderr_to_stdout", "additional_parameters"),
+)
 _SWEPT = "hydra.sweeper.params."
 #: what plugins fill, so that Hydra's own schema does not have their keys
 _OF_PLUGINS = ("hydra.launcher", "hydra.sweeper")
@@ -165,3 +172,17 @@ def unknown_key_of_hydra(name: str) -> str | None:
             return f"Hydra has no key '{name}'{near}; known there: {', '.join(known)}"
         node = node._get_node(part)
     return None
+
+
+def of_a_cluster(key: str) -> str:
+    """Return the sentence on a ``hydra.launcher.<key>`` that the chosen launcher has not."""
+    with open(CONF / "hydra" / "launcher" / "slurm.yaml", encoding="utf-8") as text:
+        own = yaml.safe_load(text).keys() - {"defaults"}
+    known = sorted({*own, *_OF_SUBMITIT})
+    name = key.rpartition(".")[2]
+    if name in known:
+        return f"'{key}' is of SLURM: add -m hydra/launcher=slurm, or leave it out."
+    return (
+        f"unknown key '{key}'{did_you_mean(name, known)}: launchers of this machine have none "
+        f"(theirs are launcher.<key>), hydra/launcher=slurm has {', '.join(known)}."
+    )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from hydra_peft.cli.flags import check_flags
-from hydra_peft.cli.hydra_keys import check_keys_of_hydra
+from hydra_peft.cli.hydra_keys import check_keys_of_hydra, of_a_cluster
 from hydra_peft.errors import UserError
 
 
@@ -87,3 +89,10 @@ def test_a_sweep_that_is_asked_to_be_none() -> None:
     check_keys_of_hydra(["hydra.mode=MULTIRUN"])
     with pytest.raises(UserError, match="-m makes a sweep of the command already"):
         check_keys_of_hydra(["-m", "hydra.mode=RUN"])
+
+
+def test_keys_of_a_cluster_are_those_of_its_package() -> None:
+    package = pytest.importorskip("hydra_plugins.hydra_submitit_launcher.config")
+    known = {field.name for field in dataclasses.fields(package.SlurmQueueConf)} - {"_target_"}
+    said = of_a_cluster("hydra.launcher.zq")
+    assert set(said.rstrip(".").partition("slurm has ")[2].split(", ")) == known
