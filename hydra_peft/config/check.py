@@ -15,6 +15,7 @@ from hydra_peft.config.found_out import found_out
 from hydra_peft.config.interpolations import check_roles
 from hydra_peft.config.omegaconf_errors import unknown_key
 from hydra_peft.config.plain import CHOSEN, apart, types
+from hydra_peft.config.recorded_values import as_current
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.schema import DataConfig, RunConfig
 from hydra_peft.config.settings import is_recipes, settings_of
@@ -22,7 +23,6 @@ from hydra_peft.config.starts import start_of, task_of_start
 from hydra_peft.config.typed import check_value, typed
 from hydra_peft.config.typed_grid import whole_grid
 from hydra_peft.data.sources import options_class
-from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError
 from hydra_peft.files import whole_texts
 from hydra_peft.limits import words_of
@@ -32,10 +32,6 @@ from hydra_peft.trackers import Tracker, tracker_class
 
 #: keys of groups with a ``name`` that are no options; ``recipe`` says which of a recipe's rates
 _NO_OPTIONS = ("name", "recipe")
-#: keys of earlier code that decided nothing; the configs of its runs still have them
-_RETIRED = {"dataset": ("column",)}
-#: keys that came later and have no default, with what held for runs before
-_ADDED = {"dataset": {"splits": dataclasses.asdict(SPLITS_BEFORE)}}
 
 
 def check_config(
@@ -146,21 +142,10 @@ def _needed(raw: dict[str, Any], single: dict[str, Any]) -> list[str]:
 def check_recorded(values: Mapping[str, Any]) -> RunConfig:
     """Return the typed run that the plain values of a run's ``config.yaml`` describe.
 
-    Keys that have been retired since are passed over, and those that were added get what held
-    before.
-
     Raises:
         UserError: see :func:`check_config`.
     """
-    # Where it was shown is nothing to what is rebuilt, which need not have that package.
-    current = {key: value for key, value in values.items() if key != "logger"}
-    for group, retired in _RETIRED.items():
-        if isinstance(current.get(group), dict):
-            current[group] = {k: v for k, v in current[group].items() if k not in retired}
-    for group, added in _ADDED.items():
-        if isinstance(current.get(group), dict):
-            current[group] = {**added, **current[group]}
-    composed = OmegaConf.create(current)
+    composed = OmegaConf.create(as_current(values))
     if missing := [name for name in named_plugins(composed) if name not in used()]:
         raise UserError(
             f"it needs {', '.join(missing)}, which a run's folder may not load: give "

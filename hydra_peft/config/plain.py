@@ -50,13 +50,21 @@ def from_plain(values: Mapping[str, Any]) -> RunConfig:
         UserError: a key or a value is none that its group may have, or no class has a group's name.
     """
     use(values.get("plugins", []))  # of the job that a process was handed, not of a run's folder
+    return from_recorded(values)
+
+
+def from_recorded(values: Mapping[str, Any]) -> RunConfig:
+    """Return what :func:`from_plain` does, and load none of the modules that ``values`` name."""
     return RunConfig(**{key: _part(key, value) for key, value in values.items()})
 
 
 def build(cls: Any, options: Mapping[str, Any]) -> Any:
     """Build a dataclass from plain values, nested dataclasses and mappings to such first."""
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     return cls(**{key: _built(hints[key], value) for key, value in options.items()})
+
+
+_hints = functools.cache(typing.get_type_hints)  # evaluating them takes longer than building
 
 
 def _built(hint: Any, value: Any) -> Any:

@@ -9,7 +9,10 @@ from collections.abc import Iterator, Mapping, Set
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from hydra_peft.config.identity import TUNED, USUAL, USUAL_HEAD
+from hydra_peft.config.identity import TUNED, USUAL, USUAL_HEAD, short_hash
+from hydra_peft.config.identity import science as science_of
+from hydra_peft.config.plain import from_recorded
+from hydra_peft.config.recorded_values import as_current
 from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.config.text import from_yaml
 from hydra_peft.errors import UserError
@@ -28,6 +31,7 @@ _OF_DATASET = {field.name for field in dataclasses.fields(DatasetConfig)}
 _LEFT_OUT = ("image_size", "text_sha256", "sampling_seed")
 #: the end of a sentence, which the one that it becomes part of has itself
 _EDITED = re.compile(r"(: (truncated or )?edited\?)?\.?$")
+_SEED = re.compile(r"^seed: \d+\n", re.MULTILINE)
 _BLOCK = re.compile(r"^(\w+):.*\n(?: .*\n)*", re.MULTILINE)
 
 
@@ -45,6 +49,8 @@ def config_contradiction(record: Record, config: str) -> str:
     parts = [_of_config(record, values)]
     if not is_trial(record):
         parts.append(_of_recipe(record, values))
+    if "plugins" not in record.science:  # a plugin's keys may be others in another version
+        parts.append(_of_identity(record, config, values))
     return next((text for part in parts for text in part), "")
 
 
@@ -142,6 +148,32 @@ def _equal(given: object, decided: object) -> bool:
     if isinstance(given, list) and isinstance(decided, list):
         return len(given) == len(decided) and all(map(_equal, given, decided))
     return given == decided and isinstance(given, bool) == isinstance(decided, bool)
+
+
+def _of_identity(record: Record, text: str, config: dict[str, Any]) -> Iterator[str]:
+    """Yield what is otherwise in the science of a config, as far as this version can tell it."""
+    seed = config.get("seed")
+    made = _science_without_seed(_SEED.sub("", text)) if _SEED.search(text) else None
+    if not made or short_hash(found := {**json.loads(made), "seed": seed}) == record.config_id:
+        return
+    there, here = by_key(found), by_key(record.science)
+    for key in sorted({*there, *here}):
+        if not isinstance(there.get(key), dict) and there.get(key) != here.get(key):
+            yield f"{key} is {quoted(there.get(key))}, there {quoted(here.get(key))}"
+    yield "it has the identity of another run"
+
+
+@lru_cache(maxsize=1024)  # seeds of a run differ in theirs alone
+def _science_without_seed(text: str) -> str:
+    """Return the science of a config without its seed, as json; "" where it cannot be built here.
+
+    So of a method that is not here, or of a version with other keys or limits.
+    """
+    try:
+        config = from_recorded({"settings": {}, "seed": 0, **as_current(_config(text))})
+        return json.dumps(science_of(config))
+    except (UserError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
+        return ""
 
 
 def _of_recipe(record: Record, config: Mapping[str, Any]) -> Iterator[str]:

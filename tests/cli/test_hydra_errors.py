@@ -144,7 +144,7 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
         (["dataset=vtab1k/dtd"], "(did you mean 'dtd'?): choose"),
         (["++experiment=mini"], "is not chosen with two plus: type +experiment=mini."),
         (["method.parts=[q,v]"], "'method.parts': it is of method=ia3, kadaptation, lora; known"),
-        (["method=full", "method.dropout=0.1"], "key 'method.dropout': it is of method=adapter, ad"),
+        (["method=full", "method.dropout=0.1"], "'method.dropout': it is of method=adapter, ad"),
         (["head.dropout=0.1"], "unknown key 'head.dropout': it is of head=roberta; known here: "),
         (["method.lr=1"], "unknown key 'method.lr' (did you mean 'optimizer.lr'?); known"),
         (["optimizer.scale=1"], "(did you mean 'method.scale' or 'head.scale'?)"),
