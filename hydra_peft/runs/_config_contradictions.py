@@ -17,7 +17,8 @@ from hydra_peft.config.schema import DatasetConfig
 from hydra_peft.config.text import from_yaml
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
-from hydra_peft.runs._contradictions import RECIPE, is_trial
+from hydra_peft.runs._choices import is_trial
+from hydra_peft.runs._contradictions import RECIPE
 from hydra_peft.runs._science import BUILT, by_key, identity_of, label_of, values_of
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.config.identity import TUNED, short_hash
-from hydra_peft.config.preparation import TRIAL
 from hydra_peft.plain_text import quoted, shortened
+from hydra_peft.runs._choices import is_trial, of_selection, of_tuning
 from hydra_peft.runs._science import by_key, label_of, values_of
 
 if TYPE_CHECKING:
@@ -49,8 +49,6 @@ _TOLERANCE = 1e-6
 _CLOCKS = 1.0
 #: share by which a rate may differ from what it is computed of; ours agree in nine digits
 _RATE = 0.05
-#: which of the looks of a selection counts, by its rule
-_LOOK_OF = {"last": "last", "best": "best"}
 #: what a machine's clock may be set back by while a run goes on
 _CLOCK_SET = timedelta(days=1)
 
@@ -64,9 +62,9 @@ def contradiction(record: Record) -> str:
         return f"config_id {shortened(record.config_id, 40)} is not that of its science"
     if record.error is not None:
         return "it is completed and says that it failed"
-    parts = [_of_scores, _of_science, _of_method, _of_parameters, _of_training, _of_selection]
+    parts = [_of_scores, _of_science, _of_method, _of_parameters, _of_training, of_selection]
     if not is_trial(record):
-        parts.append(_of_settings)
+        parts += [_of_settings, of_tuning]
     return next((text for part in parts for text in part(record)), "")
 
 
@@ -83,7 +81,7 @@ def _of_scores(record: Record) -> Iterator[str]:
     if read.get(record.split, count) != count:
         yield f"{count} examples were scored, and {record.split} has {read[record.split]}"
     for split, values in record.scores.items():
-        if read and split not in read:
+        if "counts" in record.data and split not in read:
             yield f"{split} has scores, and its data no such split"
         if values.keys() != record.scores[record.split].keys():
             yield f"{split} is scored by other metrics than {record.split}"
@@ -117,11 +115,19 @@ def _of_science(record: Record) -> Iterator[str]:
 def _of_sizes(science: Mapping[str, Any], record: Record) -> Iterator[str]:
     """Yield which sizes of splits and images are otherwise than in the science."""
     expected = values_of(science, "dataset.sizes") if not record.data.get("partial") else {}
-    drawn = science.get("dataset.shots") or science.get("dataset.train_size")
-    for split, count in record.data.get("counts", {}).items():
+    shots = science.get("dataset.shots")
+    drawn = shots * science.get("dataset.classes", 0) if type(shots) is int else 0
+    drawn = science.get("dataset.train_size") or drawn
+    counts = record.data.get("counts", {})
+    for split, count in counts.items():
         whole = split == record.split or not drawn
         if whole and expected.get(split, count) != count:
             yield f"{split} has {count} examples, and {expected[split]} in its science"
+    if drawn and (count := counts.get(record.trained_on, 0)) > drawn:
+        yield f"{record.trained_on} has {count} examples, and its science draws {drawn}"
+    most = science.get("data.max_length")
+    if most and (length := record.inputs.get("max_length", 0)) > most:
+        yield f"inputs.max_length is {length}, and data.max_length of its science {most}"
     side = science.get("model.image_size")
     if side and (sides := record.inputs.get("image_size")) not in (None, [side, side]):
         yield f"inputs.image_size is {quoted(sides)}, and {quoted(side)} in its science"
@@ -174,6 +180,8 @@ def _of_parameters(record: Record) -> Iterator[str]:
     trained = sizes["adapter"] + sizes["head"]
     if sizes.get("trainable", trained) != trained:
         yield f"{sizes['trainable']} parameters are trainable, and adapter and head have {trained}"
+    if sizes["adapter"] and record.method.get("name") == "linear" and "method" in record.science:
+        yield f"its adapter has {sizes['adapter']} parameters, and linear has none"
     if sizes.get("total", trained) < trained:
         yield f"{sizes['total']} parameters in all, and adapter and head have {trained}"
 
@@ -184,8 +192,11 @@ def _of_training(record: Record) -> Iterator[str]:
         last = record.selection["rule"] == "last"
         if epoch > epochs or (epoch != epochs and last) or (epochs and not epoch):
             yield f"the score is of epoch {epoch} of {epochs}, by the rule '{record.rule}'"
-    if record.selection["rule"] == "best" and not record.selection.get("evaluations"):
-        yield "its epoch is the best of no evaluations"
+    if epochs == 0 and (record.training or record.images_per_second):
+        yield "it says how training went, and its science has no epoch"
+    for start in record.resumed if type(epochs) is int else ():
+        if start.get("epoch", 0) > epochs:
+            yield f"it was resumed at epoch {start['epoch']} of {epochs}"
     seen, said = _seen(record), (record.images_per_second or 0.0) * record.times.get("train", 0.0)
     if seen and said and not math.isclose(said, seen, rel_tol=_RATE):
         yield (
@@ -200,29 +211,6 @@ def _of_training(record: Record) -> Iterator[str]:
         yield f"it ended {record.ended}, before it started {record.started}"
 
 
-def _of_selection(record: Record) -> Iterator[str]:
-    """Yield what is otherwise in the choice of an epoch than evaluations can have found."""
-    science, selection = by_key(record.science), record.selection
-    epochs, every = science.get("train.epochs"), science.get("protocol.evaluate_every", 0)
-    epoch = selection.get("epoch")
-    if type(epochs) is not int or type(epoch) is not int or type(every) not in (int, type(None)):
-        return
-    if every != 0 and epoch != epochs and (every is None or epoch % every):
-        yield f"the score is of epoch {epoch}, after which nothing was evaluated"
-    most = 1 if not every else max(1, math.ceil(epochs / every))
-    if every != 0 and (done := selection.get("evaluations", 0)) > most:
-        yield f"it was evaluated {done} times, and its science says {most}"
-    looks = values_of(selection, "looks")
-    counted = values_of(looks, _LOOK_OF[selection["rule"]])
-    if not looks:
-        if "looks" in selection:
-            yield "selection.looks has no looks"
-        return
-    score = values_of(record.scores, str(looks.get("split"))).get(record.primary)
-    if (counted.get("epoch"), counted.get("score")) != (epoch, score):
-        yield f"selection.looks has another {_LOOK_OF[selection['rule']]} than the one that counts"
-
-
 def _seen(record: Record) -> int:
     """Return how many examples training saw in all its epochs; 0 where that is not known."""
     train = values_of(record.science, "train")
@@ -231,10 +219,3 @@ def _seen(record: Record) -> int:
     if type(epochs) is not int or type(batch) is not int or count is None or batch < 1:
         return 0
     return epochs * (count - count % batch if train.get("drop_last") else count)
-
-
-def is_trial(record: Record) -> bool:
-    """Whether it is of a search: such a run has the settings of the one that it is tried for."""
-    decided, tunes = by_key(record.science), record.settings.get("protocol.tune") is True
-    name = f"{record.settings.get('protocol.name')}-{TRIAL}"
-    return tunes and decided.get("protocol.tune") is False and decided["protocol.name"] == name

@@ -224,6 +224,9 @@ def load_scored_splits(
             split_hash(run.record.data, split),
             run.folder,
         )
+    there, recorded = (one.get("classes") for one in (loaded.description, run.record.data))
+    if there and recorded and list(there) != list(recorded):
+        raise UserError(f"{run.folder}: its record names other classes than its data: edited?")
     return {name: loaded.splits[name] for name in names}
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from class_folders import write_classes
 
-from hydra_peft.cli import check_data, tables
+from hydra_peft.cli import check_data, evaluate, tables
+from hydra_peft.runs.record import read_record, write_record
 
 
 @pytest.fixture
@@ -47,6 +48,14 @@ def test_a_yaml_of_ones_own_is_swept_tabulated_and_checked(
     assert "pets" in out
     assert "dataset.shots=3" in out
     assert "NOT CHECKED" not in out
+
+    run = read_record(files[0].parent)
+    run.data["classes"].reverse()
+    write_record(run, files[0].parent)
+    cache = f"cache={tmp_path}/cache"
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", f"run={files[0].parent}", cache, "device=cpu"])
+    assert evaluate.main() == 2
+    assert "its record names other classes than its data: edited?" in capfd.readouterr().err
 
     words = [folder, "dataset=pets", f"paths.cache={tmp_path}/cache", f"out={tmp_path}/c.json"]
     monkeypatch.setattr(sys, "argv", ["scripts/check_data.py", *words])

@@ -76,6 +76,8 @@ def run(compose_train: Callable[..., Any]) -> Run:
             },
             "data": {"sha256": f"data of {task}", "splits": {"test": "c" * 64}},
         }
+        if method == "linear":
+            values["parameters"] = {"adapter": 0, "head": 1290, "trainable": 1290, "total": 10**6}
         folder = runs / f"{task}-{method}-{seed}"
         write_record(record(**{**values, **changes}), folder)
         atomic_write(folder / "config.yaml", OmegaConf.to_yaml(config).encode())

@@ -180,9 +180,16 @@ def test_what_the_science_says_otherwise(key: str, value: object, decided: Any) 
     [
         ({}, {}, "train has 1000 examples, and 800 in its science"),
         ({}, {"partial": True}, ""),
-        ({"shots": 5}, {}, ""),
-        ({"train_size": 40}, {}, ""),
-        ({"sizes": {"test": 500}, "shots": 5}, {}, "test has 400 examples, and 500 in its science"),
+        ({"shots": 5, "classes": 200}, {}, ""),
+        ({"train_size": 1000}, {}, ""),
+        ({"shots": 5, "classes": 10}, {}, "train has 1000 examples, and its science draws 50"),
+        ({"train_size": 40}, {}, "train has 1000 examples, and its science draws 40"),
+        ({}, {"counts": {}}, "test has scores, and its data no such split"),
+        (
+            {"sizes": {"test": 500}, "train_size": 1000},
+            {},
+            "test has 400 examples, and 500 in its science",
+        ),
     ],
 )
 def test_splits_have_the_sizes_of_the_science(
@@ -389,6 +396,23 @@ LOOKS = {"split": "test", "last": {"epoch": 30, "score": 1}, "best": {"epoch": 2
         ),
         ({"epoch": 20, "evaluations": 3, "looks": {}}, "selection.looks has no looks"),
         ({"epoch": 20, "evaluations": 3, "looks": {"best": 3}}, "selection.looks has another best"),
+        ({"epoch": 20, "evaluations": 1}, "it was evaluated 1 times, and its science says 3"),
+        (
+            {
+                "epoch": 20,
+                "evaluations": 3,
+                "looks": {**LOOKS, "last": {"epoch": 30, "score": 99.0}},
+            },
+            "selection.looks has a last that is better than the best, or is of no last epoch",
+        ),
+        (
+            {
+                "epoch": 20,
+                "evaluations": 3,
+                "looks": {**LOOKS, "last": {"epoch": 29, "score": 1.0}},
+            },
+            "selection.looks has a last that is better than the best, or is of no last epoch",
+        ),
     ],
 )
 def test_the_epoch_that_counts_was_evaluated(selection: dict[str, Any], sentence: str) -> None:
@@ -476,6 +500,8 @@ def test_what_differs_by_design_is_no_contradiction() -> None:
         protocol="clean-tuning",
         settings={"protocol.name": "clean", "protocol.tune": True, "train.epochs": 30},
         selection={**LAST, "epoch": 0},  # nothing is trained
+        images_per_second=None,
+        training={},
     )
     assert contradiction(trial) == ""
     science = {**record().science, "method": {**record().method, "targets": "tuned"}}
@@ -489,3 +515,61 @@ def test_what_differs_by_design_is_no_contradiction() -> None:
     )
     tuned.settings["optimizer.lr"] = "recipe"
     assert contradiction(tuned) == ""
+
+
+#: two of an honest search, and what it chose
+TRIED = [
+    {"optimizer.lr": lr, "method.scale": 0.5, "score": score} for lr, score in ((1, 9), (2, 8))
+]
+TUNING: dict[str, Any] = {
+    **{"search": "grid", "trials": 2, "split": "val200", "seed": 0},
+    **{"chosen": {"optimizer.lr": 1, "method.scale": 0.5}, "candidates": TRIED},
+}
+
+
+@pytest.mark.parametrize(
+    ("tuning", "method", "sentence"),
+    [
+        (TUNING, {}, ""),
+        ({}, {}, "tuning chose [], and its science leaves it others"),
+        ({**TUNING, "chosen": {"optimizer.eps": 1}}, {}, "tuning chose ['optimizer.eps'], and"),
+        (TUNING, {"scale": 1.0}, "method.scale is 1.0, and tuning chose 0.5"),
+        (
+            {**TUNING, "chosen": {"optimizer.lr": 3, "method.scale": 0.5}},
+            {},
+            "tuning chose what it did not try",
+        ),
+        (
+            {**TUNING, "chosen": {"optimizer.lr": 2, "method.scale": 0.5}},
+            {},
+            "tuning tried what scored better than what it chose",
+        ),
+        ({**TUNING, "candidates": []}, {}, "tuning chose what it did not try"),
+        ({**TUNING, "trials": 999}, {}, "tuning names 2 of 999 trials"),
+        (
+            {**TUNING, "search": "optuna"},
+            {},
+            "tuning.search is 'optuna', and 'grid' by its science",
+        ),
+        ({**TUNING, "seed": 7}, {}, "tuning.seed is 7, and 0 by its science"),
+        ({**TUNING, "split": "test"}, {}, "tuning.split is 'test', and 'val200' by its science"),
+    ],
+)
+def test_what_tuning_chose_was_tried(
+    tuning: dict[str, Any], method: dict[str, Any], sentence: str
+) -> None:
+    made = {"name": "of a plugin", "scale": 0.5}
+    science: dict[str, Any] = {
+        **{"optimizer": {"lr": "tuned"}, "method": {**made, "scale": "tuned"}},
+        **{"protocol": {"name": "clean", "tune": True}, "plugins": {"method": {}}},
+    }
+    edited = dataclasses.replace(
+        record(),
+        science=science,
+        config_id=short_hash(science),
+        method={**made, **method},
+        settings=settings_of(science, "optimizer", "method", "protocol"),
+        tuning=tuning,
+    )
+    assert contradiction(edited).startswith(sentence)
+    assert bool(contradiction(edited)) == bool(sentence)

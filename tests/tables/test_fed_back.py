@@ -36,7 +36,11 @@ def write_runs(runs: Path, spec: PaperTable, table: PublishedTable) -> None:
     for row in table.rows:
         key = table.key(row)
         for task, group in spec.benchmark.tasks.items():
-            parameters = {"adapter": round(1e6 * row.numbers["params_m"].value), "head": 0}
+            count, linear = (
+                round(1e6 * row.numbers["params_m"].value),
+                spec.rows[key]["name"] == "linear",
+            )
+            parameters = {"adapter": 0 if linear else count, "head": count if linear else 0}
             record = dataclasses.replace(
                 base,
                 config_id=f"{key} {task}",

@@ -1,0 +1,118 @@
+"""Whether a record's choices can be what it says: of an epoch by scores, of options by tuning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hydra_peft.config.identity import TUNED
+from hydra_peft.config.preparation import TRIAL
+from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
+from hydra_peft.plain_text import quoted
+from hydra_peft.runs._science import by_key, values_of
+
+if TYPE_CHECKING:
+    from hydra_peft.runs.record import Record
+
+#: which of the looks of a selection counts, by its rule
+_LOOK_OF = {"last": "last", "best": "best"}
+
+
+def is_trial(record: Record) -> bool:
+    """Whether it is of a search: such a run has the settings of the one that it is tried for."""
+    decided, tunes = by_key(record.science), record.settings.get("protocol.tune") is True
+    name = f"{record.settings.get('protocol.name')}-{TRIAL}"
+    return tunes and decided.get("protocol.tune") is False and decided["protocol.name"] == name
+
+
+def of_selection(record: Record) -> Iterator[str]:
+    """Yield what is otherwise in the choice of an epoch than evaluations can have found."""
+    science, selection = by_key(record.science), record.selection
+    best = selection["rule"] == "best"
+    if best and not selection.get("evaluations"):
+        yield "its epoch is the best of no evaluations"
+    epochs, every = science.get("train.epochs"), science.get("protocol.evaluate_every", 0)
+    epoch = selection.get("epoch")
+    if type(epochs) is not int or type(epoch) is not int or type(every) not in (int, type(None)):
+        return
+    if every != 0 and epoch != epochs and (every is None or epoch % every):
+        yield f"the score is of epoch {epoch}, after which nothing was evaluated"
+    most = 1 if not every else max(1, math.ceil(epochs / every))
+    done = selection.get("evaluations", 0)
+    if every != 0 and (done != most if best else done > most):
+        yield f"it was evaluated {done} times, and its science says {most}"
+    if "looks" in selection:
+        yield from _of_looks(record, epochs)
+
+
+def _of_looks(record: Record, epochs: int) -> Iterator[str]:
+    """Yield what is otherwise in the last and the best of several evaluations."""
+    selection, looks = record.selection, values_of(record.selection, "looks")
+    if not looks:
+        yield "selection.looks has no looks"
+        return
+    counted = values_of(looks, _LOOK_OF[selection["rule"]])
+    score = values_of(record.scores, str(looks.get("split"))).get(record.primary)
+    if (counted.get("epoch"), counted.get("score")) != (selection["epoch"], score):
+        yield f"selection.looks has another {_LOOK_OF[selection['rule']]} than the one that counts"
+    last, best = values_of(looks, "last"), values_of(looks, "best")
+    scores = [_number(look.get("score")) for look in (last, best)]
+    if last.get("epoch") != epochs or not scores[0] <= scores[1]:
+        yield "selection.looks has a last that is better than the best, or is of no last epoch"
+
+
+def of_tuning(record: Record) -> Iterator[str]:
+    """Yield what is otherwise in the choice of options than tuning can have found."""
+    science, tuning = by_key(record.science), record.tuning
+    tuned = science.get("protocol.tune") is True
+    chosen, left_open = values_of(tuning, "chosen"), {k for k, v in science.items() if v == TUNED}
+    if not tuning and not tuned:
+        return
+    if left_open and chosen.keys() != left_open:
+        yield f"tuning chose {quoted(sorted(chosen))}, and its science leaves it others"
+    for key, value in chosen.items():
+        group, _, name = key.partition(".")
+        if group == "method" and record.method.get(name) != value:
+            yield f"method.{name} is {quoted(record.method.get(name))}, and tuning chose {value}"
+    yield from _of_candidates(tuning, chosen, whole=tuned)
+    if not tuned:
+        return
+    seed = science.get("protocol.tune_seed")
+    val = values_of(science, "dataset.splits").get("val", SPLITS_BEFORE.val)
+    expected = {
+        "search": science.get("protocol.search", "grid"),
+        "seed": record.seed if seed is None else seed,
+        "split": val,
+    }
+    for key, value in expected.items():
+        if key in tuning and tuning[key] != value:
+            yield f"tuning.{key} is {quoted(tuning[key])}, and {quoted(value)} by its science"
+
+
+def _of_candidates(
+    tuning: Mapping[str, Any], chosen: Mapping[str, Any], *, whole: bool
+) -> Iterator[str]:
+    """Yield what is otherwise in what was tried.
+
+    Args:
+        whole: whether all are named; a search with one model names its best.
+    """
+    tried = tuning.get("candidates")
+    tried = [one for one in tried if isinstance(one, dict)] if isinstance(tried, list) else []
+    scores = [
+        _number(one.get("score"))
+        for one in tried
+        if all(one.get(k) == v for k, v in chosen.items())
+    ]
+    if not scores:
+        yield "tuning chose what it did not try"
+    elif max(scores) < max(_number(one.get("score")) for one in tried):
+        yield "tuning tried what scored better than what it chose"
+    if whole and tuning.get("trials") != len(tried):
+        yield f"tuning names {len(tried)} of {quoted(tuning.get('trials'))} trials"
+
+
+def _number(value: object) -> float:
+    """Return a score; one that is none is the lowest, as that of a trial that diverged."""
+    return float(value) if type(value) in (int, float) else -math.inf
