@@ -129,7 +129,7 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
 
 def _options_with(group: str, name: str) -> list[str]:
     """Return the options of ``group``, whose class is chosen by name, that have key ``name``."""
-    find, _ = CHOSEN[group]
+    find: Any = CHOSEN[group][0]
     options = module_names(sys.modules[find.__module__])
     return [one for one in options if name in {f.name for f in dataclasses.fields(find(one))}]
 

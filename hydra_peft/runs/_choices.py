@@ -113,6 +113,7 @@ def _of_candidates(
         yield f"tuning names {len(tried)} of {quoted(tuning.get('trials'))} trials"
 
 
-def _number(value: object) -> float:
+def _number(value: Any) -> float:
     """Return a score; one that is none is the lowest, as that of a trial that diverged."""
-    return float(value) if type(value) in (int, float) else -math.inf
+    is_score = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_score else -math.inf

@@ -225,7 +225,7 @@ def load_scored_splits(
             run.folder,
         )
     there, recorded = (one.get("classes") for one in (loaded.description, run.record.data))
-    if there and recorded and list(there) != list(recorded):
+    if there and recorded and there != recorded:
         raise UserError(f"{run.folder}: its record names other classes than its data: edited?")
     return {name: loaded.splits[name] for name in names}
 
