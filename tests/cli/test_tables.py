@@ -140,6 +140,7 @@ def test_only_chosen_tasks_and_methods(
             method=method.identity(),
             method_label=method.label,
             data={"sha256": task},
+            parameters=record.parameters if name == "hydra" else {"adapter": 0, "head": 36_143},
             **fields(flat(record) | {"accuracy": accuracy}),
         )
         write_record(agreeing(other), runs / name)
