@@ -6,9 +6,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.config.grid import COARSE_TO_FINE
 from hydra_peft.config.identity import TUNED
 from hydra_peft.config.preparation import TRIAL
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
+from hydra_peft.errors import UserError
+from hydra_peft.metrics import find_metric
 from hydra_peft.plain_text import quoted
 from hydra_peft.runs._science import by_key, values_of
 
@@ -57,8 +60,8 @@ def _of_looks(record: Record, epochs: int) -> Iterator[str]:
     if (counted.get("epoch"), counted.get("score")) != (selection["epoch"], score):
         yield f"selection.looks has another {_LOOK_OF[selection['rule']]} than the one that counts"
     last, best = values_of(looks, "last"), values_of(looks, "best")
-    scores = [_number(look.get("score")) for look in (last, best)]
-    if last.get("epoch") != epochs or not scores[0] <= scores[1]:
+    scores = [look.get("score") for look in (last, best)]
+    if last.get("epoch") != epochs or not all(map(_is_score, scores)) or _better(record, *scores):
         yield "selection.looks has a last that is better than the best, or is of no last epoch"
 
 
@@ -75,9 +78,11 @@ def of_tuning(record: Record) -> Iterator[str]:
         group, _, name = key.partition(".")
         if group == "method" and record.method.get(name) != value:
             yield f"method.{name} is {quoted(record.method.get(name))}, and tuning chose {value}"
-    yield from _of_candidates(tuning, chosen, whole=tuned)
+    yield from _of_candidates(record, tuning, chosen)
     if not tuned:
         return
+    if (tried := tuning.get("trials")) != len(_candidates(tuning)):
+        yield f"tuning names {len(_candidates(tuning))} of {quoted(tried)} trials"
     seed = science.get("protocol.tune_seed")
     val = values_of(science, "dataset.splits").get("val", SPLITS_BEFORE.val)
     expected = {
@@ -90,30 +95,37 @@ def of_tuning(record: Record) -> Iterator[str]:
             yield f"tuning.{key} is {quoted(tuning[key])}, and {quoted(value)} by its science"
 
 
-def _of_candidates(
-    tuning: Mapping[str, Any], chosen: Mapping[str, Any], *, whole: bool
-) -> Iterator[str]:
-    """Yield what is otherwise in what was tried.
-
-    Args:
-        whole: whether all are named; a search with one model names its best.
-    """
+def _candidates(tuning: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what was tried, or the best of it."""
     tried = tuning.get("candidates")
-    tried = [one for one in tried if isinstance(one, dict)] if isinstance(tried, list) else []
-    scores = [
-        _number(one.get("score"))
-        for one in tried
-        if all(one.get(k) == v for k, v in chosen.items())
-    ]
-    if not scores:
+    return [one for one in tried if isinstance(one, dict)] if isinstance(tried, list) else []
+
+
+def _of_candidates(
+    record: Record, tuning: Mapping[str, Any], chosen: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield what is otherwise in what was tried than in what was chosen."""
+    tried = [one for one in _candidates(tuning) if one.get("status") == "completed"]
+    mine = [one for one in tried if all(one.get(key) == value for key, value in chosen.items())]
+    if not mine:
         yield "tuning chose what it did not try"
-    elif max(scores) < max(_number(one.get("score")) for one in tried):
-        yield "tuning tried what scored better than what it chose"
-    if whole and tuning.get("trials") != len(tried):
-        yield f"tuning names {len(tried)} of {quoted(tuning.get('trials'))} trials"
+        return
+    if tuning.get("search") in COARSE_TO_FINE:  # chooses in rounds, the last of which counts
+        return
+    reached = mine[0].get("score")
+    for score in (one.get("score") for one in tried):
+        if not _is_score(score) or not _is_score(reached) or _better(record, score, reached):
+            yield f"tuning tried what scored {quoted(score)}, and chose {quoted(reached)}"
+            return
 
 
-def _number(value: Any) -> float:
-    """Return a score; one that is none is the lowest, as that of a trial that diverged."""
-    is_score = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_score else -math.inf
+def _is_score(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _better(record: Record, score: float, than: float) -> bool:
+    """Whether ``score`` is better in the record's metric; not where that is not known here."""
+    try:
+        return find_metric(record.primary).better(score, than=than)
+    except UserError:
+        return False

@@ -15,6 +15,7 @@ from fabricated_runs import edited, put, record
 from hydra_peft.config.identity import short_hash
 from hydra_peft.config.text import to_yaml
 from hydra_peft.errors import UserError
+from hydra_peft.runs._choices import of_tuning
 from hydra_peft.runs._config_contradictions import config_contradiction
 from hydra_peft.runs._contradictions import contradiction
 from hydra_peft.runs.collection import collect
@@ -518,11 +519,12 @@ def test_what_differs_by_design_is_no_contradiction() -> None:
 
 
 #: two of an honest search, and what it chose
-TRIED = [
-    {"optimizer.lr": lr, "method.scale": 0.5, "score": score} for lr, score in ((1, 9), (2, 8))
+TRIED: list[dict[str, Any]] = [
+    {"optimizer.lr": lr, "method.scale": 0.5, "score": score, "status": status}
+    for lr, score, status in ((1, 9, "completed"), (2, 8, "completed"), (3, None, "diverged"))
 ]
 TUNING: dict[str, Any] = {
-    **{"search": "grid", "trials": 2, "split": "val200", "seed": 0},
+    **{"search": "grid", "trials": 3, "split": "val200", "seed": 0},
     **{"chosen": {"optimizer.lr": 1, "method.scale": 0.5}, "candidates": TRIED},
 }
 
@@ -542,10 +544,10 @@ TUNING: dict[str, Any] = {
         (
             {**TUNING, "chosen": {"optimizer.lr": 2, "method.scale": 0.5}},
             {},
-            "tuning tried what scored better than what it chose",
+            "tuning tried what scored 9, and chose 8",
         ),
         ({**TUNING, "candidates": []}, {}, "tuning chose what it did not try"),
-        ({**TUNING, "trials": 999}, {}, "tuning names 2 of 999 trials"),
+        ({**TUNING, "trials": 999}, {}, "tuning names 3 of 999 trials"),
         (
             {**TUNING, "search": "optuna"},
             {},
@@ -573,3 +575,19 @@ def test_what_tuning_chose_was_tried(
     )
     assert contradiction(edited).startswith(sentence)
     assert bool(contradiction(edited)) == bool(sentence)
+
+
+@pytest.mark.parametrize(
+    ("search", "primary", "sentence"),
+    [
+        ("grid", "accuracy", "tuning tried what scored 9, and chose 8"),
+        ("grid", "mse", ""),  # the lower the better
+        ("grid", "of a plugin", ""),
+        ("elevater", "accuracy", ""),  # chooses in rounds
+    ],
+)
+def test_what_is_better_is_the_metrics_to_say(search: str, primary: str, sentence: str) -> None:
+    tuning = {"search": search, "chosen": {"optimizer.lr": 2}, "candidates": TRIED}
+    tuned = dataclasses.replace(record(), primary=primary, tuning=tuning)
+    tuned.science["optimizer"]["lr"] = "tuned"
+    assert " ".join(of_tuning(tuned)) == sentence
