@@ -48,7 +48,8 @@ def parse_arguments(
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
-            expected = f"expected key=value{did_you_mean(word, known)}, see --help"
+            example = f", such as {word}=..." if word in known else did_you_mean(word, known)
+            expected = f"expected key=value{example}, see --help"
             raise UserError(f"cannot understand '{word}': {_with_key(word, known) or expected}.")
         if key not in known:
             if meant := _with_key(word, known):

@@ -50,7 +50,7 @@ def check_local(path: str) -> None:
     Raises:
         UserError: it is the address of something, as ``s3://bucket/runs``.
     """
-    if address := _ADDRESS.match(path):
+    if (address := _ADDRESS.match(path)) and not os.path.exists(path.strip("'\"")):
         local = path[address.end() :].rstrip("'\"") if "file" in address.groups() else "/..."
         raise UserError(
             f"'{path}' is an address, and a folder or file of this machine is needed: give its "

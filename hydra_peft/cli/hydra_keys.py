@@ -82,6 +82,11 @@ def _wrong(override: Override, word: str) -> str | None:
         return "a run's folder lies below paths.runs and is named by what it is: set paths.runs"
     if key == "hydra.job.chdir" and value is True:
         return "a run's files go below paths.runs wherever it is typed: leave it out"
+    if re.match(r"hydra\.job\.env_set\b", key):
+        return (
+            "Hydra sets it after torch is loaded, and not for jobs of a sweep: type NAME=value "
+            "before the command"
+        )
     if key == "hydra":
         return f"hydra is a group of settings{_settings_of(key)}: set one, as hydra.verbose=true"
     if re.match(r"hydra[./]callbacks\b", key):
@@ -179,7 +184,9 @@ def of_a_cluster(key: str) -> str:
     with open(CONF / "hydra" / "launcher" / "slurm.yaml", encoding="utf-8") as text:
         own = yaml.safe_load(text).keys() - {"defaults"}
     known = sorted({*own, *_OF_SUBMITIT})
-    name = key.rpartition(".")[2]
+    name, _, inside = key.removeprefix("hydra.launcher.").partition(".")
+    if inside and name in known:
+        return f"'{key}' is added to {name}: type it with a plus, as +{key}=..."
     if name in known:
         return f"'{key}' is of SLURM: add -m hydra/launcher=slurm, or leave it out."
     return (

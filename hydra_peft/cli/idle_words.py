@@ -33,6 +33,10 @@ _NEEDS: dict[str, tuple[str, Callable[[RunConfig], bool]]] = {
         "it is of a warm-up, and nothing has one: give train.epochs and scheduler.warmup_epochs",
         lambda config: _warms_up(config),
     ),
+    "dataset.split": (
+        "it has its splits already, and none is split off",
+        lambda config: getattr(config.dataset.source_options, "split", None) is not None,
+    ),
     "data.max_length": (
         "it is of texts, and this data set has images: choose another",
         lambda config: not is_of_images(config.dataset.source),

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.config.grid import COARSE_TO_FINE
-from hydra_peft.config.identity import TUNED
 from hydra_peft.config.preparation import TRIAL
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError
@@ -27,6 +26,13 @@ def is_trial(record: Record) -> bool:
     decided, tunes = by_key(record.science), record.settings.get("protocol.tune") is True
     name = f"{record.settings.get('protocol.name')}-{TRIAL}"
     return tunes and decided.get("protocol.tune") is False and decided["protocol.name"] == name
+
+
+def tunes_method(record: Record) -> bool:
+    """Whether tuning chose options of its method, which may act under other names or none."""
+    chosen = values_of(record.tuning, "chosen")
+    tuned = by_key(record.science).get("protocol.tune") is True
+    return tuned and any(key.startswith("method.") for key in chosen)
 
 
 def of_selection(record: Record) -> Iterator[str]:
@@ -61,24 +67,27 @@ def _of_looks(record: Record, epochs: int) -> Iterator[str]:
         yield f"selection.looks has another {_LOOK_OF[selection['rule']]} than the one that counts"
     last, best = values_of(looks, "last"), values_of(looks, "best")
     scores = [look.get("score") for look in (last, best)]
-    if last.get("epoch") != epochs or not all(map(_is_score, scores)) or _better(record, *scores):
+    one = last.get("epoch") == best.get("epoch")
+    if (
+        last.get("epoch") != epochs
+        or not all(map(_is_score, scores))
+        or _better(record, *scores)
+        or (one and scores[0] != scores[1])
+    ):
         yield "selection.looks has a last that is better than the best, or is of no last epoch"
 
 
 def of_tuning(record: Record) -> Iterator[str]:
-    """Yield what is otherwise in the choice of options than tuning can have found."""
+    """Yield what is otherwise in the choice of options than tuning can have found.
+
+    Whether the run has these options its config says: a method may act under other names of them.
+    """
     science, tuning = by_key(record.science), record.tuning
-    tuned = science.get("protocol.tune") is True
-    chosen, left_open = values_of(tuning, "chosen"), {k for k, v in science.items() if v == TUNED}
-    if not tuning and not tuned:
-        return
-    if left_open and chosen.keys() != left_open:
-        yield f"tuning chose {quoted(sorted(chosen))}, and its science leaves it others"
-    for key, value in chosen.items():
-        group, _, name = key.partition(".")
-        if group == "method" and record.method.get(name) != value:
-            yield f"method.{name} is {quoted(record.method.get(name))}, and tuning chose {value}"
-    yield from _of_candidates(record, tuning, chosen)
+    tuned, chosen = science.get("protocol.tune") is True, values_of(tuning, "chosen")
+    if tuned and not chosen:
+        yield "its science tunes, and it does not say what was chosen"
+    if chosen:
+        yield from _of_candidates(record, tuning, chosen)
     if not tuned:
         return
     if (tried := tuning.get("trials")) != len(_candidates(tuning)):

@@ -51,7 +51,7 @@ def config_contradiction(record: Record, config: str) -> str:
     if not is_trial(record):
         parts.append(_of_recipe(record, values))
     if "plugins" not in record.science:  # a plugin's keys may be others in another version
-        parts.append(_of_identity(record, config, values))
+        parts += [_of_identity(record, config, values), _of_choice(record, values)]
     return next((text for part in parts for text in part), "")
 
 
@@ -162,6 +162,18 @@ def _of_identity(record: Record, text: str, config: dict[str, Any]) -> Iterator[
         if not isinstance(there.get(key), dict) and there.get(key) != here.get(key):
             yield f"{key} is {quoted(there.get(key))}, there {quoted(here.get(key))}"
     yield "it has the identity of another run"
+
+
+def _of_choice(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is otherwise in a config than in what tuning chose and the record's method."""
+    if by_key(record.science).get("protocol.tune") is not True:
+        return
+    for key, value in values_of(record.tuning, "chosen").items():
+        yield from _of_key(key, values_of(config, key.partition(".")[0]), value)
+    made = identity_of("method", json.dumps(config.get("method")))
+    for key in sorted({*made, *record.method}) if made else ():
+        if not _equal(made.get(key), record.method.get(key)):
+            yield f"method.{key} is {quoted(made.get(key))}, there {quoted(record.method.get(key))}"
 
 
 @lru_cache(maxsize=1024)  # seeds of a run differ in theirs alone

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.config.identity import TUNED, short_hash
+from hydra_peft.data.split_roles import role_of
 from hydra_peft.plain_text import quoted, shortened
-from hydra_peft.runs._choices import is_trial, of_selection, of_tuning
+from hydra_peft.runs._choices import is_trial, of_selection, of_tuning, tunes_method
 from hydra_peft.runs._science import by_key, label_of, values_of
 
 if TYPE_CHECKING:
@@ -118,9 +119,9 @@ def _of_sizes(science: Mapping[str, Any], record: Record) -> Iterator[str]:
     shots = science.get("dataset.shots")
     drawn = shots * science.get("dataset.classes", 0) if type(shots) is int else 0
     drawn = science.get("dataset.train_size") or drawn
-    counts = record.data.get("counts", {})
+    counts, roles = record.data.get("counts", {}), science.get("dataset.splits")
     for split, count in counts.items():
-        whole = split == record.split or not drawn
+        whole = not drawn or role_of(split, roles) not in ("train", "fit", "val")
         if whole and expected.get(split, count) != count:
             yield f"{split} has {count} examples, and {expected[split]} in its science"
     if drawn and (count := counts.get(record.trained_on, 0)) > drawn:
@@ -147,11 +148,13 @@ def _of_settings(record: Record) -> Iterator[str]:
     # Of a group that is there at all, unless the science is whole: code of the first days did not
     # write every one.
     there = {key.partition(".")[0] for key in settings} - {*_NO_SETTING}
+    own = ("method.",) if tunes_method(record) else ()
     if record.science.keys() >= _WHOLE:
         there = record.science.keys() - {*_NO_SETTING}
-        for key in sorted(key for key in settings.keys() - science.keys() if "." in key):
+        extra = (key for key in settings.keys() - science.keys() if "." in key)
+        for key in sorted(key for key in extra if not key.startswith(own)):
             yield f"settings.{key} is {quoted(settings[key])}, and its science has no {key}"
-    for group in sorted(there & record.science.keys()):
+    for group in sorted(group for group in there & record.science.keys() if f"{group}." not in own):
         values = record.science[group]
         decided = {f"{group}.{key}" for key in values} if isinstance(values, dict) else {group}
         for key in sorted(decided - settings.keys()):
@@ -162,7 +165,7 @@ def _of_settings(record: Record) -> Iterator[str]:
 
 def _of_method(record: Record) -> Iterator[str]:
     decided = record.science.get("method")
-    if isinstance(decided, dict):
+    if isinstance(decided, dict) and not tunes_method(record):  # else its config says
         for key in sorted({*decided, *record.method}, key=str):
             value, other = record.method.get(key), decided.get(key)
             # What tuning chose stands in the record alone.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -76,3 +78,11 @@ def test_an_address_is_no_path(path: str, local: str) -> None:
         expand_home(f"dataset.root={path}")
     with pytest.raises(UserError, match="is an address"):
         expand_home(f"paths.weights={path}")
+
+
+def test_a_folder_that_is_called_like_an_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "C:" / "pics").mkdir(parents=True)
+    assert expand_home('dataset.root="C:/pics"') == 'dataset.root="C:/pics"'

@@ -162,6 +162,7 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
         (["hydra.mode=zq"], "hydra.mode=zq is not allowed: it must be one of RUN, MULTIRUN, or be"),
         (["hydra.searchpath=null"], "=null is not allowed: it must be a list, or be left out."),
         (["hydra.launcher.partition=gpu"], "is of SLURM: add -m hydra/launcher=slurm, or leave"),
+        (["hydra.launcher.additional_parameters.account=me"], "a plus, as +hydra.launcher.addit"),
         (["hydra.launcher.partion=gpu"], "(did you mean 'partition'?): launchers of this machine"),
         (["hydra.job.chdri=1"], "Hydra has no key 'hydra.job.chdri' (did you mean 'chdir'?)"),
     ],

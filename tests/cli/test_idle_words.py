@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from class_folders import write_classes
 
 from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.config.check import check_config
@@ -57,6 +59,16 @@ def test_a_word_acts_or_is_refused(
     check_acting([word], [acts])
     check_acting([word], [idle, acts])
     check_acting([word], [])
+
+
+def test_data_that_has_its_splits_is_not_split(compose_train: Compose, tmp_path: Path) -> None:
+    own = ["dataset=folder", f"dataset.root={tmp_path}", "dataset.split=[0.5,0,0.5]"]
+    write_classes(tmp_path / "train", {"dog": 10, "cat": 10})
+    check_acting(own, [check_config(compose_train(*own))])
+    for split in ("val", "test"):
+        write_classes(tmp_path / split, {"dog": 2, "cat": 2})
+    with pytest.raises(UserError, match=r"'dataset\.split=.* nothing in this run: it has its spl"):
+        check_acting(own, [check_config(compose_train(*own))])
 
 
 def test_shots_that_another_seed_draws(compose_train: Compose) -> None:

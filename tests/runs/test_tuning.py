@@ -114,6 +114,29 @@ def test_trials_share_data_and_frozen_features_and_score_as_runs_alone(
         assert alone.record.data == shared.data
 
 
+def test_what_was_tuned_acts_under_other_names_and_is_what_the_config_says(
+    configure: Configure,
+) -> None:
+    rank = ("protocol.grid.method.rank=[1]", "protocol.grid.method.rank_scale=[alpha_over_r]")
+    one = ("protocol.grid.optimizer.lr=[1e-3]", "protocol.grid.method.scale=[3]")
+    config = configure(*TUNE, *one, *(f"+{word}" for word in rank), "method=hydra")
+    folder = run_protocol(config).folder
+    doubts: list[str] = []
+    assert read_record(folder, doubts).method["rank_parallel"] == 1
+    assert doubts == []
+    text = (folder / "config.yaml").read_text()
+    for before, after, key in (
+        ("lr: 0.001", "lr: 0.002", "optimizer.lr"),
+        ("rank: 1", "rank: 2", "method.rank"),
+        ("scale: 3.0", "scale: 4.0", "method.scale"),
+    ):
+        assert before in text
+        (folder / "config.yaml").write_text(text.replace(before, after))
+        read_record(folder, doubts)
+        assert f"is not the config of the run's record, {key} is " in doubts.pop()
+        doubts.clear()
+
+
 def test_typed_again_nothing_is_done_again(configure: Configure, tmp_path: Path) -> None:
     config = configure(*TUNE)
     first = run_protocol(config)
