@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from hydra_peft.config.grid import COARSE_TO_FINE
 from hydra_peft.config.preparation import TRIAL
@@ -16,9 +16,6 @@ from hydra_peft.runs._science import by_key, values_of
 
 if TYPE_CHECKING:
     from hydra_peft.runs.record import Record
-
-#: which of the looks of a selection counts, by its rule
-_LOOK_OF = {"last": "last", "best": "best"}
 
 
 def is_trial(record: Record) -> bool:
@@ -61,20 +58,17 @@ def _of_looks(record: Record, epochs: int) -> Iterator[str]:
     if not looks:
         yield "selection.looks has no looks"
         return
-    counted = values_of(looks, _LOOK_OF[selection["rule"]])
+    counted = values_of(looks, selection["rule"])
     score = values_of(record.scores, str(looks.get("split"))).get(record.primary)
     if (counted.get("epoch"), counted.get("score")) != (selection["epoch"], score):
-        yield f"selection.looks has another {_LOOK_OF[selection['rule']]} than the one that counts"
+        yield f"selection.looks has another {selection['rule']} than the one that counts"
     last, best = values_of(looks, "last"), values_of(looks, "best")
-    scores = [look.get("score") for look in (last, best)]
-    one = last.get("epoch") == best.get("epoch")
-    if (
-        last.get("epoch") != epochs
-        or not all(map(_is_score, scores))
-        or _better(record, *scores)
-        or (one and scores[0] != scores[1])
-    ):
+    reached, most = last.get("score"), best.get("score")
+    known = _is_score(reached) and _is_score(most) and last.get("epoch") == epochs
+    if not known or _better(record, reached, most):
         yield "selection.looks has a last that is better than the best, or is of no last epoch"
+    elif best.get("epoch") == epochs and reached != most:
+        yield "selection.looks has two scores of the last epoch"
 
 
 def of_tuning(record: Record) -> Iterator[str]:
@@ -128,11 +122,11 @@ def _of_candidates(
             return
 
 
-def _is_score(value: object) -> bool:
+def _is_score(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _better(record: Record, score: float, than: float) -> bool:
+def _better(record: Record, score: Any, than: Any) -> bool:
     """Whether ``score`` is better in the record's metric; not where that is not known here."""
     try:
         return find_metric(record.primary).better(score, than=than)
