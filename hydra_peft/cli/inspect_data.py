@@ -45,6 +45,7 @@ def inspect_data(words: Sequence[str]) -> int:
     own = own_places(dataset.source_options)
     for file in (path, path.with_suffix(".png")):
         check_output(file, "out", inputs=own, endings=(".json", ".png"))
+    from hydra_peft.cli.idle_words import check_acting
     from hydra_peft.data.contact_sheet import contact_sheet
     from hydra_peft.data.images import EncodedImages
     from hydra_peft.data.inspection import files_by_class, inspect
@@ -52,6 +53,7 @@ def inspect_data(words: Sequence[str]) -> int:
     from hydra_peft.files import atomic_write, write_json
     from hydra_peft.runs.first_look import check_data, data_request
 
+    check_acting((word for word in chosen if word.startswith("dataset.split")), [config])
     check_data(config)
     names = tuple(dataset.sizes)
     data = load_task(dataset.source, data_request(dataset, config.paths, names))

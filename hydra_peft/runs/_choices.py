@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from hydra_peft.config.grid import COARSE_TO_FINE
+from hydra_peft.config.identity import TUNED
 from hydra_peft.config.preparation import TRIAL
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError
@@ -16,6 +17,9 @@ from hydra_peft.runs._science import by_key, values_of
 
 if TYPE_CHECKING:
     from hydra_peft.runs.record import Record
+
+#: groups whose options act under the names by which they are tuned
+_AS_TYPED = ("model.", "data.", "optimizer.", "scheduler.", "train.")
 
 
 def is_trial(record: Record) -> bool:
@@ -80,9 +84,15 @@ def of_tuning(record: Record) -> Iterator[str]:
     tuned, chosen = science.get("protocol.tune") is True, values_of(tuning, "chosen")
     if tuned and not chosen:
         yield "its science tunes, and it does not say what was chosen"
+    left_open = {key for key, value in science.items() if value == TUNED}
+    for key in sorted(key for key in left_open - chosen.keys() if key.startswith(_AS_TYPED)):
+        yield f"its science leaves {key} to tuning, which chose none"
     if chosen:
         yield from _of_candidates(record, tuning, chosen)
-    if not tuned:
+    if not tuned:  # a method's own search names options as they act
+        for key, value in chosen.items():
+            if (acting := by_key({"method": record.method}).get(key, value)) != value:
+                yield f"{key} is {quoted(acting)}, and its search chose {quoted(value)}"
         return
     if (tried := tuning.get("trials")) != len(_candidates(tuning)):
         yield f"tuning names {len(_candidates(tuning))} of {quoted(tried)} trials"

@@ -170,6 +170,7 @@ def _of_choice(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
         return
     for key, value in values_of(record.tuning, "chosen").items():
         yield from _of_key(key, values_of(config, key.partition(".")[0]), value)
+    yield from _of_key("method.name", values_of(config, "method"), record.method.get("name"))
     made = identity_of("method", json.dumps(config.get("method")))
     for key in sorted({*made, *record.method}) if made else ():
         if not _equal(made.get(key), record.method.get(key)):

@@ -41,6 +41,8 @@ _NO_SETTING = ("seed", "dataset", "plugins", "init_from")
 _BY_SEED = ("dataset.sampling_seed", "seed")
 #: settings that some runs have, each as its science has it
 _OF_SOME = ("plugins.", "init_from.")
+#: what settings have of a data set: that a part of it is drawn
+_DRAWN = ("dataset.train_size", "dataset.shots")
 #: groups of every science that a run wrote
 _WHOLE = {"model", "optimizer", "scheduler", "train", "protocol"}
 _WEIGHTS = {True: "pretrained", False: "random"}
@@ -145,6 +147,9 @@ def _of_settings(record: Record) -> Iterator[str]:
             yield f"settings.{key} is {quoted(value)}, and {key} of its science {quoted(decided)}"
         if key not in science and key.startswith(_OF_SOME):
             yield f"settings.{key} is {quoted(value)}, and its science has no {key}"
+    for key in _DRAWN:
+        if science.get(key) and key not in settings:
+            yield f"it has no settings.{key}, and {key} of its science is {quoted(science[key])}"
     # Of a group that is there at all, unless the science is whole: code of the first days did not
     # write every one.
     there = {key.partition(".")[0] for key in settings} - {*_NO_SETTING}
@@ -157,7 +162,8 @@ def _of_settings(record: Record) -> Iterator[str]:
     for group in sorted(group for group in there & record.science.keys() if f"{group}." not in own):
         values = record.science[group]
         decided = {f"{group}.{key}" for key in values} if isinstance(values, dict) else {group}
-        for key in sorted(decided - settings.keys()):
+        # Tuning may leave open what no settings have: what held before it could be set.
+        for key in sorted(k for k in decided - settings.keys() if science[k] != TUNED):
             yield f"it has no settings.{key}, and {key} of its science is {quoted(science[key])}"
         for key in sorted(k for k in settings.keys() - decided if k.startswith(f"{group}.")):
             yield f"settings.{key} is {quoted(settings[key])}, and its science has no {key}"
@@ -165,8 +171,11 @@ def _of_settings(record: Record) -> Iterator[str]:
 
 def _of_method(record: Record) -> Iterator[str]:
     decided = record.science.get("method")
-    if isinstance(decided, dict) and not tunes_method(record):  # else its config says
-        for key in sorted({*decided, *record.method}, key=str):
+    if isinstance(decided, dict):
+        keys = {*decided, *record.method}
+        if tunes_method(record):  # what it left open may act under other names, as its config says
+            keys = {"name", *decided} & record.method.keys()
+        for key in sorted(keys, key=str):
             value, other = record.method.get(key), decided.get(key)
             # What tuning chose stands in the record alone.
             if value != other and not (other == TUNED and key in record.method):
@@ -219,6 +228,7 @@ def _seen(record: Record) -> int:
     train = values_of(record.science, "train")
     epochs, batch = train.get("epochs"), train.get("batch_size")
     count = record.data.get("counts", {}).get(record.trained_on)
-    if type(epochs) is not int or type(batch) is not int or count is None or batch < 1:
-        return 0
-    return epochs * (count - count % batch if train.get("drop_last") else count)
+    drops = train.get("drop_last", False)
+    if not (type(epochs) is type(batch) is int and type(drops) is bool) or count is None:
+        return 0  # one of them was tuned
+    return epochs * (count - count % batch if drops and batch > 0 else count)

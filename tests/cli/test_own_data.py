@@ -82,6 +82,17 @@ def test_data_that_is_wrong_ends_in_a_sentence_before_anything_is_written(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_split_of_data_that_has_its_own_is_told_when_it_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "val", "test"):
+        write_classes(tmp_path / "pictures" / split, {"dog": 2, "cat": 2})
+    words = ["dataset=folder", f"dataset.root={tmp_path}/pictures", "dataset.split=[0.5,0,0.5]"]
+    monkeypatch.setattr(sys, "argv", ["scripts/check_data.py", *words, f"out={tmp_path}/c.json"])
+    assert check_data.main() == 2
+    assert "it has its splits already, and none is split off" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words",
     [

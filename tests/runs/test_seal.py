@@ -205,6 +205,7 @@ def test_splits_have_the_sizes_of_the_science(
         science=science,
         config_id=short_hash(science),
         data={"counts": {"train": 1000, "test": 400}, **data},
+        settings={**before.settings, **{f"dataset.{key}": dataset[key] for key in dataset}},
         images_per_second=None,
     )
     assert contradiction(edited) == sentence
@@ -447,6 +448,7 @@ def test_the_epoch_that_counts_was_evaluated(selection: dict[str, Any], sentence
         ({"train.epochs": "recipe"}, ""),
         ({"dataset.shots": 5}, "settings.dataset.shots is 5, and its science has no dataset.shots"),
         ({"zz.a": 5}, "settings.zz.a is 5, and its science has no zz.a"),
+        ({"train.accumulate": None}, ""),
         ({"plugins.x": "y"}, "settings.plugins.x is 'y', and its science has no plugins.x"),
         ({"protocol.tune_seed": "seed"}, "settings.protocol.tune_seed is 'seed', and protocol"),
     ],
@@ -455,14 +457,18 @@ def test_settings_hide_nothing(settings: dict[str, Any], sentence: str) -> None:
     science = {
         **{"model": {"drop_path": 0.0}, "optimizer": {"lr": 0.1}, "scheduler": {"min_lr": 0.0}},
         "protocol": {"name": "clean", "tune_seed": 0},
-        "train": {"epochs": 30},
+        "train": {"epochs": 30, "accumulate": "tuned"},
     }
     whole = {**settings_of(science, *science), **settings}
+    if settings.get("train.accumulate", "") is None:  # it had its usual value before it was tuned
+        del whole["train.accumulate"]
     if settings.get("train", "") is None:
         whole = settings_of(science, "model", "protocol")
     edited = dataclasses.replace(
         record(), science=science, config_id=short_hash(science), settings=whole, method={}
     )
+    tried = {"train.accumulate": 2, "score": 1.0, "status": "completed"}
+    edited.tuning.update(chosen={"train.accumulate": 2}, candidates=[tried])
     found = contradiction(edited)
     assert found.startswith(sentence) if sentence else found == ""
 
@@ -535,7 +541,11 @@ TUNING: dict[str, Any] = {
     [
         (TUNING, {}, ""),
         ({}, {}, "its science tunes, and it does not say what was chosen"),
-        ({**TUNING, "chosen": {"optimizer.eps": 1}}, {}, "tuning chose what it did not try"),
+        (
+            {**TUNING, "chosen": {"optimizer.eps": 1}},
+            {},
+            "its science leaves optimizer.lr to tuning",
+        ),
         (
             {**TUNING, "chosen": {"optimizer.lr": 3, "method.scale": 0.5}},
             {},
@@ -575,6 +585,34 @@ def test_what_tuning_chose_was_tried(
     )
     assert contradiction(edited).startswith(sentence)
     assert bool(contradiction(edited)) == bool(sentence)
+
+
+def test_what_is_left_to_tuning_is_chosen_and_a_methods_own_search_names_what_acts() -> None:
+    tuned = dataclasses.replace(record(), tuning={"chosen": {"method.rank": 1}, "candidates": []})
+    tuned.science["optimizer"]["lr"] = "tuned"
+    assert next(of_tuning(tuned)) == "its science leaves optimizer.lr to tuning, which chose none"
+    tuned = dataclasses.replace(record(), tuning={"chosen": {"method.scale": 9}})
+    assert "method.scale is 1.0, and its search chose 9" in list(of_tuning(tuned))
+
+
+def test_a_row_says_that_a_part_of_its_data_is_drawn() -> None:
+    drawn = record()
+    drawn.science["dataset"]["train_size"] = 1000
+    drawn = dataclasses.replace(drawn, config_id=short_hash(drawn.science))
+    assert contradiction(drawn).startswith("it has no settings.dataset.train_size, and dataset.tr")
+
+
+def test_whether_the_last_batch_is_dropped_may_be_tuned() -> None:
+    made = record()
+    made.science["train"]["drop_last"] = "tuned"
+    made.settings["train.drop_last"] = "tuned"
+    made = dataclasses.replace(
+        made,
+        config_id=short_hash(made.science),
+        data={"counts": {"train": 1000, "test": 400}},
+        images_per_second=1e9,
+    )
+    assert "examples a second" not in contradiction(made)
 
 
 @pytest.mark.parametrize(
