@@ -72,7 +72,7 @@ def _main() -> int:
         sys.stdout.reconfigure(errors="replace")  # names may have what the terminal has not
     survey = Survey(runs)
     if not settings.watch:
-        print("\n".join(lines(survey.look(), everything=settings.all, columns=_columns())))
+        print("\n".join(_lines_now(survey.look(), settings, _columns())))
         return 0
     try:
         while True:
@@ -90,7 +90,7 @@ def _columns() -> int | None:
 def _draw(snapshot: Snapshot, runs: Path, settings: Settings) -> None:
     columns = _columns()
     head = fitted(f"{clean(str(runs))} at {datetime.now():%H:%M:%S}, Ctrl-C ends", columns)
-    text = [head, *lines(snapshot, everything=settings.all, columns=columns)]
+    text = [head, *_lines_now(snapshot, settings, columns)]
     if columns is None or os.environ.get("TERM", "dumb") == "dumb":
         print("\n".join([*text, ""]), flush=True)
         return
@@ -103,12 +103,17 @@ def _draw(snapshot: Snapshot, runs: Path, settings: Settings) -> None:
     print(f"{HOME}{drawn}{CLEAR_BELOW}", end="", flush=True)
 
 
-def lines(snapshot: Snapshot, *, everything: bool, columns: int | None) -> list[str]:
+def _lines_now(snapshot: Snapshot, settings: Settings, columns: int | None) -> list[str]:
+    return lines(snapshot, everything=settings.all, columns=columns, now=datetime.now())
+
+
+def lines(snapshot: Snapshot, *, everything: bool, columns: int | None, now: datetime) -> list[str]:
     """Return ``snapshot`` as lines of text.
 
     Args:
         everything: list runs that are done, every waiting job and every warning too.
         columns: cut lines to this width; None cuts none.
+        now: the local time, from which the end of a sweep is told.
     """
     text = _parted(_counts("", snapshot.counts()), columns)
     searched = snapshot.counts(searching=True)
@@ -116,7 +121,7 @@ def lines(snapshot: Snapshot, *, everything: bool, columns: int | None) -> list[
         text += _parted(_counts("search: ", searched), columns)
     shown = FIRST if not everything else max(len(snapshot.runs), len(snapshot.warnings))
     for sweep in snapshot.sweeps[:shown]:
-        text += _parted(_sweep(sweep, datetime.now()), columns)
+        text += _parted(_sweep(sweep, now), columns)
     text += _more(len(snapshot.sweeps) - shown, "  and {} more sweeps")
     text += [f"warning: {clean(sentence)}" for sentence in snapshot.warnings[:shown]]
     text += _more(len(snapshot.warnings) - shown, "  and {} more warnings")
@@ -161,8 +166,8 @@ def _sweep(sweep: Remaining, now: datetime) -> str:
         return f"{text}, nothing is running"
     # Clocks may be put forward or back before that.
     end = (now.astimezone(timezone.utc) + timedelta(seconds=sweep.seconds)).astimezone()
-    day = f" on {end:%Y-%m-%d}" if end.date() != now.date() else ""
-    return f"{text}, ends at {end:%H:%M}{day} local time"
+    day = f", on {end:%Y-%m-%d}" if end.date() != now.date() else ""
+    return f"{text}, ends at {end:%H:%M} local time{day}"
 
 
 def _more(count: int, sentence: str) -> list[str]:
