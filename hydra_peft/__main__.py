@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from importlib.metadata import version
 
+from hydra_peft.cli.guard import INTERRUPTED, MISTAKE, complain, guarded
 from hydra_peft.commands import COMMANDS, PROGRAM
-from hydra_peft.errors import did_you_mean
+from hydra_peft.errors import UserError, did_you_mean
 
 USAGE = """\
 Reproduce and compare parameter-efficient fine-tuning.
@@ -24,21 +24,14 @@ hydra-peft <command> ...
   bench     measure speed                 demo      four methods on two small tasks
 
 Each explains itself with --help. Runs and tables go to ./results."""
-MISTAKE, INTERRUPTED = 2, 130
 
 
 def main() -> int:
     """Run the command that the first word names; return its exit code."""
     word = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if word in ("-h", "--help", "help"):
-        print(USAGE)  # noqa: T201
-        return 0
-    if word in ("-V", "--version"):
-        print(PROGRAM, version("hydra-peft"))  # noqa: T201
-        return 0
     name = COMMANDS.get(word, word)
     if name not in COMMANDS.values():
-        return _refuse(f"unknown command '{word}'{did_you_mean(word, COMMANDS)}: see --help.")
+        return guarded(_without_command)
     sys.argv[:2] = [f"{PROGRAM} {word}"]
     try:
         os.getcwd()
@@ -60,8 +53,16 @@ def main() -> int:
     return code
 
 
+def _without_command() -> int:
+    word = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if word not in ("-h", "--help"):
+        raise UserError(f"unknown command '{word}'{did_you_mean(word, COMMANDS)}: see --help.")
+    print(USAGE)  # noqa: T201
+    return 0
+
+
 def _refuse(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
+    complain(sentence)
     return MISTAKE
 
 

@@ -67,6 +67,8 @@ def test_every_command_is_a_script_and_a_module(root: Path) -> None:
         ([], 0, ""),
         (["frain"], 2, "unknown command 'frain' (did you mean 'train'?): see --help."),
         (["--version"], 0, ""),
+        (["-help"], 0, ""),
+        (["tables", "-version"], 0, ""),
         (["tables", "runs=nowhere"], 2, "nowhere is not a folder"),
         (["demo", "x"], 2, "for other settings see hydra-peft demo --help."),
         (["evaluate", "run="], 2, "run= has no value: see --help."),
@@ -82,6 +84,19 @@ def test_the_command(
     monkeypatch.setattr(sys, "argv", ["hydra-peft", *words])
     assert command.main() == code
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_a_reader_that_leaves_and_a_full_disk_are_no_bugs(word: str) -> None:
+    unread, pipe = os.pipe()
+    os.close(unread)
+    with open(pipe, "w") as left, open("/dev/full", "w") as full:
+        for out, code, said in ((left, 141, ""), (full, 2, "error: cannot write: the disk")):
+            done = subprocess.run(
+                [sys.executable, "-m", "hydra_peft", word],
+                stdout=out, stderr=subprocess.PIPE, text=True, check=False,
+            )  # fmt: skip
+            assert (done.returncode, done.stderr[:29]) == (code, said)
 
 
 @pytest.mark.parametrize("name", ["train", "tables", "prepare", "demo"])

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from hydra_peft.commands import as_started
+from hydra_peft.commands import PROGRAM, as_started
 from hydra_peft.disk_errors import disk_sentence, reading_sentence
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.memory_errors import allowed_memory, let_go, memory_sentence, reserve
@@ -28,6 +28,8 @@ INTERRUPTED = 130
 #: folders that packages of others lie in, and what begins the variables that they read
 _PACKAGES = {"site-packages", "dist-packages"}
 _READ_BY_LIBRARIES = ("TORCH", "PYTORCH", "CUDA", "MPL", "HF_")
+#: flags of every command, by what is typed for them too
+_FLAGS = {"help": "--help", "-help": "--help", "-V": "--version", "-version": "--version"}
 #: what a shell reports of a program whose reader left: 128 + SIGPIPE
 UNREAD = 141
 
@@ -39,7 +41,7 @@ class Stopped(BaseException):
 def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
     """Call ``main``; turn exceptions into a sentence on stderr and an exit code.
 
-    The word ``help`` becomes ``--help`` before.
+    The words ``help`` and ``-help`` become ``--help`` before; ``--version`` is told here.
 
     A user's mistake, a full disk or too little memory gives 2, a run that did not complete 1,
     Ctrl-C, SIGTERM and a terminal that is closed 130, a reader that leaves (``head``,
@@ -118,7 +120,12 @@ def _ending(main: Callable[[], int], key: str) -> int:
     try:
         _check_names()
         _check_ends(sys.argv[1:])
-        sys.argv[1:] = ["--help" if word == "help" else word for word in sys.argv[1:]]
+        sys.argv[1:] = [_FLAGS.get(word, word) for word in sys.argv[1:]]
+        if "--version" in sys.argv[1:]:
+            from importlib.metadata import version  # a fifth of what --help takes
+
+            print(PROGRAM, version(PROGRAM))
+            return 0
         reserve()
         return main()
     except UserError as error:
