@@ -22,7 +22,8 @@ _OTHERS = ("dataset.root", "dataset.file", "model.tokenizer", "model.text_checkp
 _VARIABLE = re.compile(r"""(?:^["']?|/)\$(\w+)(?=/|["']?$)""")
 #: how addresses of other machines begin, and drives, shares and variables of another system
 _ADDRESS = re.compile(
-    r"""["']?(?:(\w[\w+.-]*)://|(?P<file>file):(?=/)|[A-Za-z]:[\\/]|\\\\|%\w+%|[\w.-]+@[\w.-]+:)"""
+    r"""["']?(?:(\w[\w+.-]*)://|(?P<file>file):(?=/)|[\w.-]+@[\w.-]+:"""
+    r"""|(?P<windows>[A-Za-z]:[\\/]|\\\\|%\w+%))"""
 )
 
 
@@ -52,8 +53,9 @@ def check_local(path: str) -> None:
     """
     if (address := _ADDRESS.match(path)) and not os.path.exists(path.strip("'\"")):
         local = path[address.end() :].rstrip("'\"") if "file" in address.groups() else "/..."
+        what = "a path of Windows" if address["windows"] else "an address"
         raise UserError(
-            f"'{path}' is an address, and a folder or file of this machine is needed: give its "
+            f"'{path}' is {what}, and a folder or file of this machine is needed: give its "
             f"path, as {local}."
         )
 

@@ -104,9 +104,12 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
         return (
             f"unknown key '{full}'{of}: it is of {group}={which}; known here: {', '.join(known)}."
         )
+    if group and name in types() and name != "settings":
+        return f"unknown key '{full}': it stands without a group, as {name}."
     others = groups_with(name)
     if group not in ("", *types()):  # lora.rank: an option where its group is needed
-        others = [one for one in others if group in options(one)]
+        inner = group.rpartition(".")[2]  # train.optimizer.lr
+        others = [one for one in others if one == inner or group in options(one)]
     meant = [f"{one}.{name}" for one in others if one != group]
     if group in ("", "model") and name in ARGUMENTS:
         meant.append(f"model.arguments.{name}")

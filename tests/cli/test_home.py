@@ -58,26 +58,23 @@ def test_a_variable_that_the_shell_has_left(monkeypatch: pytest.MonkeyPatch, wor
 
 
 @pytest.mark.parametrize(
-    ("path", "local"),
+    ("path", "what", "local"),
     [
-        ("s3://bucket/x", "/..."),
-        ("file:///tmp/x", "/tmp/x"),
-        ("'hdfs://a/b'", "/..."),
-        ("C:\\Users\\me", "/..."),
-        ("C:/runs", "/..."),
-        ("file:/tmp/x", "/tmp/x"),
-        ("\\\\server\\share", "/..."),
-        ("%USERPROFILE%\\runs", "/..."),
-        ("me@host:/data/runs", "/..."),
+        ("s3://bucket/x", "an address", "/..."),
+        ("file:///tmp/x", "an address", "/tmp/x"),
+        ("'hdfs://a/b'", "an address", "/..."),
+        ("C:\\Users\\me", "a path of Windows", "/..."),
+        ("C:/runs", "a path of Windows", "/..."),
+        ("file:/tmp/x", "an address", "/tmp/x"),
+        ("\\\\server\\share", "a path of Windows", "/..."),
+        ("%USERPROFILE%\\runs", "a path of Windows", "/..."),
+        ("me@host:/data/runs", "an address", "/..."),
     ],
 )
-def test_an_address_is_no_path(path: str, local: str) -> None:
-    with pytest.raises(UserError, match=f"is an address.*: give its path, as {local}"):
-        expand_home(f"paths.runs={path}")
-    with pytest.raises(UserError, match="is an address"):
-        expand_home(f"dataset.root={path}")
-    with pytest.raises(UserError, match="is an address"):
-        expand_home(f"paths.weights={path}")
+def test_an_address_is_no_path(path: str, what: str, local: str) -> None:
+    for key in ("paths.runs", "dataset.root", "paths.weights"):
+        with pytest.raises(UserError, match=f"is {what}, and .*: give its path, as {local}"):
+            expand_home(f"{key}={path}")
 
 
 def test_a_folder_that_is_called_like_an_address(

@@ -136,6 +136,8 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
         (["lr=0.1,0.2"], "unknown key 'lr': it stands after the name of its group, as optim"),
         (["~lr"], "it stands after the name of its group, as optimizer.lr."),
         (["name=x"], "unknown key 'name'; known here: head, "),
+        (["lora.seed=1"], "unknown key 'lora.seed': it stands without a group, as seed."),
+        (["train.paths.runs=/x"], "unknown key 'train.paths.runs' (did you mean 'paths.runs'?)"),
         (["model.depth=3"], "(did you mean 'model.arguments.depth'?)"),
         (["dataset=mini/digits", "dataset.root=/x"],
          "of your own, which is read with dataset=folder dataset.root=... (or dataset=csv); known"),

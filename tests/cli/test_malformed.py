@@ -308,6 +308,7 @@ def test_random_mistakes(refused: Refused, count: int) -> None:
         (["-lr=0.1"], "there is no flag -lr: settings are typed without dashes, as optimizer.lr="),
         (["epochs=1"], "as train.epochs."),
         (["rank=4"], "as method.rank."),
+        (["train.precision=16"], "'train.precision': it stands without a group, as precision."),
         (["SEED=1"], "unknown key 'SEED' (did you mean 'seed'?)"),
         (["method=LoRA"], "unknown method 'LoRA' (did you mean 'lora'?)"),
         (["-m", "seed=0,1,"], "'seed=0,1,': a comma is too many: type seed=0,1."),
