@@ -177,37 +177,3 @@ def _check_two_lists(grid: Grid, search: str) -> None:
 def _ends(values: list[Any]) -> list[Any]:
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     return sorted({min(values), max(values)}) if numbers else values
-
-
-def opened(config: RunConfig, groups: dict[str, Any], mark: str) -> dict[str, Any]:
-    """Return the identity ``groups`` of ``config`` with ``mark`` where tuning decides.
-
-    What ``config`` itself has there does not show: an option that acts through others (``rank``
-    through the ranks of both branches) marks those that its values change.
-
-    Args:
-        config: tuned.
-        groups: values by group of the config.
-        mark: stands for a value that is chosen.
-    """
-    found = dict(groups)
-    for group, grid in by_group(used(config)).items():
-        first = {name: values[0] for name, values in grid.items()}
-        part = dataclasses.replace(getattr(config, group), **first)
-        usual = _identity(part)
-        moved = {name for name in grid if name in usual}
-        for name, values in grid.items():
-            for value in values[1:]:
-                other = _identity(dataclasses.replace(part, **{name: value}))
-                moved |= {key for key in usual if other.get(key) != usual[key]}
-        found[group] = {
-            key: mark if key in moved else usual.get(key, value)
-            for key, value in groups[group].items()
-        }
-    return found
-
-
-def _identity(part: Any) -> dict[str, Any]:
-    own = getattr(part, "identity", None)
-    values: dict[str, Any] = own() if own else dataclasses.asdict(part)
-    return values

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from hydra_peft.config.grid import opened, shortened_keys
+from hydra_peft.config.grid import by_group, shortened_keys, used
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.plugins import origin
 
@@ -66,7 +66,7 @@ def science(config: RunConfig) -> dict[str, Any]:
     """
     from hydra_peft.backbones.image_sizes import own_size
 
-    groups = {group: _counted(config, group) for group in NOT_SCIENCE}
+    groups = {group: _counted(getattr(config, group), group) for group in NOT_SCIENCE}
     if config.model.image_size == own_size(config.model.architecture):
         groups["model"].pop("image_size", None)
     if (head := config.head.identity()) != USUAL_HEAD:
@@ -87,7 +87,7 @@ def science(config: RunConfig) -> dict[str, Any]:
         groups["method"] |= dict.fromkeys(prepared.chooses, TUNED)
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.
-        groups = opened(config, groups, TUNED)
+        groups = opened(config, groups)
         groups["protocol"]["grid"] = shortened_keys(config.protocol.grid)
     for key in _idle(config):
         groups["protocol"].pop(key, None)
@@ -96,15 +96,49 @@ def science(config: RunConfig) -> dict[str, Any]:
     return {**groups, "seed": config.seed, "precision": config.precision}
 
 
-def _counted(config: RunConfig, group: str) -> dict[str, Any]:
-    """Return the values of ``group`` that count, less those that say what held before them."""
-    part, usual = getattr(config, group), USUAL.get(group, {})
-    values = part.identity() if group in ("optimizer", "scheduler") else dataclasses.asdict(part)
+def _counted(part: Any, group: str) -> dict[str, Any]:
+    """Return the values of ``part`` that count, less those that say what held before them."""
+    usual, passed = USUAL.get(group, {}), NOT_SCIENCE.get(group, ())
+    own = getattr(part, "identity", None)
+    values = own() if own else dataclasses.asdict(part)
     return {
         key: value
         for key, value in values.items()
-        if key not in NOT_SCIENCE[group] and not (key in usual and usual[key] == value)
+        if key not in passed and not (key in usual and usual[key] == value)
     }
+
+
+def opened(config: RunConfig, groups: dict[str, Any]) -> dict[str, Any]:
+    """Return the identity ``groups`` of ``config`` with :data:`TUNED` where tuning decides.
+
+    What ``config`` itself has there does not show, so that the run of what was chosen has the
+    identity of what asked for it. An option that acts through others (``rank`` through the ranks of
+    both branches) marks those that its values change.
+    """
+    found = dict(groups)
+    for group, grid in by_group(used(config)).items():
+        part = getattr(config, group)
+        own = _counted(part, group)
+        first = dataclasses.replace(part, **{name: values[0] for name, values in grid.items()})
+        made = _counted(first, group)
+        others = [
+            _counted(dataclasses.replace(first, **{name: value}), group)
+            for name, values in grid.items()
+            for value in values[1:]
+        ]
+        tuned = {key for other in others for key in {*made, *other} if _differs(key, made, other)}
+        left_out = own.keys() - groups[group].keys()
+        beside = {key: value for key, value in groups[group].items() if key not in own}
+        found[group] = {
+            key: TUNED if key in grid or key in tuned else made[key]
+            for key in {**made, **dict.fromkeys(tuned)}
+            if key not in left_out
+        } | beside
+    return found
+
+
+def _differs(key: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return key not in one or key not in other or one[key] != other[key]
 
 
 def _idle(config: RunConfig) -> Iterator[str]:

@@ -158,10 +158,13 @@ def _of_identity(record: Record, text: str, config: dict[str, Any]) -> Iterator[
     if not made or short_hash(found := {**json.loads(made), "seed": seed}) == record.config_id:
         return
     there, here = by_key(found), by_key(record.science)
-    for key in sorted({*there, *here}):
+    # Older code did not mark each: it went by what was typed, or chosen.
+    unmarked = {key for key, value in there.items() if value == TUNED != here.get(key)}
+    for key in sorted({*there, *here} - unmarked):
         if not isinstance(there.get(key), dict) and there.get(key) != here.get(key):
             yield f"{key} is {quoted(there.get(key))}, there {quoted(here.get(key))}"
-    yield "it has the identity of another run"
+    if not unmarked:
+        yield "it has the identity of another run"
 
 
 def _of_choice(record: Record, config: Mapping[str, Any]) -> Iterator[str]:

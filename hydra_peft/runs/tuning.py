@@ -16,10 +16,9 @@ from hydra_peft.config.grid import (
     Choice,
     choices,
     logarithmic,
-    opened,
     used,
 )
-from hydra_peft.config.identity import TUNED, config_id, science
+from hydra_peft.config.identity import TUNED, config_id, opened, science
 from hydra_peft.config.preparation import TRIAL, on_held_out, prepared_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import RunFailed, UserError
@@ -315,14 +314,15 @@ def _is_trial(record: Record, config: RunConfig) -> bool:
         return record.config_id == config_id(prepared)
     if config.protocol.search == "grid":
         return record.config_id in {config_id(candidate(config, one)) for one in choices(config)}
-    expected = opened(config, science(candidate(config, choices(config)[0])), TUNED)
-    return _left_open(record.science, expected) == expected
+    first = candidate(config, choices(config)[0])
+    expected = opened(config, science(first))
+    return _fixed(record.science, expected) == _fixed(expected, expected)
 
 
-def _left_open(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
-    """Return the science ``found`` without the values that ``expected`` leaves to tuning."""
+def _fixed(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    """Return the science ``found`` without the keys that ``expected`` leaves to tuning."""
     return {
-        group: {k: TUNED if expected[group].get(k) == TUNED else v for k, v in values.items()}
+        group: {k: v for k, v in values.items() if expected[group].get(k) != TUNED}
         if isinstance(values, dict) and isinstance(expected.get(group), dict)
         else values
         for group, values in found.items()

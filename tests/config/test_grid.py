@@ -135,6 +135,32 @@ def test_identity_is_the_grid_and_not_what_it_decides(compose_train: Compose) ->
     assert science(composed(compose_train, grid % batch))["optimizer"]["lr"] != "tuned"
 
 
+@pytest.mark.parametrize(
+    ("grid", "typed"),
+    [
+        ("scheduler.warmup_ratio:[0,0.1],scheduler.warmup_epochs:[0]", "scheduler.warmup_ratio=0.5"),
+        ("scheduler.warmup_ratio:[0.1],scheduler.warmup_epochs:[0]", "scheduler.warmup_ratio=0"),
+        ("scheduler.warmup_ratio:[0],scheduler.warmup_epochs:[0]", "scheduler.warmup_ratio=0.1"),
+        ("optimizer.decay:[all,weights]", "optimizer.decay=weights"),
+        ("train.accumulate:[1,2]", "train.accumulate=2"),
+        ("train.accumulate:[2,1]", "train.accumulate=1"),
+        ("train.eval_after:[null,1]", "train.eval_after=2"),
+        ("train.drop_last:[true]", "train.drop_last=false"),
+        ("method.init:[gaussian,kaiming]", "method.init=kaiming"),
+        ("method.rank_scale:[none,alpha_over_r],method.rank:[1,4]", "method.rank=2"),
+        ("model.drop_path:[0,0.1],data.normalization:[backbone,imagenet]", "model.drop_path=0.2"),
+    ],
+)
+def test_identity_and_settings_are_the_same_whatever_is_typed_and_chosen(
+    compose_train: Compose, grid: str, typed: str
+) -> None:
+    words = (f"protocol.grid={{{grid}}}", "scheduler.warmup_epochs=0")
+    config, other = composed(compose_train, *words), composed(compose_train, *words, typed)
+    assert other.settings == config.settings
+    found = [choice.apply(each) for each in (config, other) for choice in choices(each)]
+    assert {config_id(one) for one in found} == {config_id(config)} == {config_id(other)}
+
+
 def test_a_config_of_older_code_has_the_same_identity(compose_train: Compose) -> None:
     from omegaconf import OmegaConf
 
