@@ -3,14 +3,15 @@ with."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hydra_peft.checkout import option, options
 from hydra_peft.cli.composed import composing
-from hydra_peft.config.schema import SEARCHES
+from hydra_peft.config.schema import SEARCHES, RunConfig
 from hydra_peft.data.split_roles import role_of
 from hydra_peft.errors import UserError
 from hydra_peft.tables.overrides import Origin, by_role
@@ -28,12 +29,7 @@ def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
     found = {}
     with composing() as compose:
         for origin in sorted(set(origins), key=repr):
-            overrides = _overrides(origin)
-            if overrides is None:
-                continue
-            try:
-                config = compose(overrides)
-            except UserError:
+            if (config := _composed(compose, origin)) is None:
                 continue
             roles = dataclasses.asdict(config.dataset.splits)
             settings = by_role(config.settings, functools.partial(role_of, roles=roles))
@@ -87,6 +83,17 @@ def expected_sizes(benchmark: str) -> dict[str, dict[str, int]]:
 def has_benchmark(benchmark: str) -> bool:
     """Whether ``conf/dataset`` has tasks of ``benchmark``."""
     return bool(_tasks(benchmark))
+
+
+def _composed(compose: Callable[[Sequence[str]], RunConfig], origin: Origin) -> RunConfig | None:
+    """Return the config of a run of ``origin`` to which nothing was said beside; None where
+    ``conf`` lacks a part of it, or refuses it."""
+    # A search may want another grid than its benchmark has, which its runs were then given.
+    for search in dict.fromkeys((origin.search, "grid")):
+        overrides = _overrides(dataclasses.replace(origin, search=search))
+        with contextlib.suppress(UserError):
+            return None if overrides is None else compose(overrides)
+    return None
 
 
 def _overrides(origin: Origin) -> list[str] | None:

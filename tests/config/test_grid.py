@@ -138,7 +138,10 @@ def test_identity_is_the_grid_and_not_what_it_decides(compose_train: Compose) ->
 @pytest.mark.parametrize(
     ("grid", "typed"),
     [
-        ("scheduler.warmup_ratio:[0,0.1],scheduler.warmup_epochs:[0]", "scheduler.warmup_ratio=0.5"),
+        (
+            "scheduler.warmup_ratio:[0,0.1],scheduler.warmup_epochs:[0]",
+            "scheduler.warmup_ratio=0.5",
+        ),
         ("scheduler.warmup_ratio:[0.1],scheduler.warmup_epochs:[0]", "scheduler.warmup_ratio=0"),
         ("scheduler.warmup_ratio:[0],scheduler.warmup_epochs:[0]", "scheduler.warmup_ratio=0.1"),
         ("optimizer.decay:[all,weights]", "optimizer.decay=weights"),
