@@ -19,7 +19,7 @@ from hydra_peft.cli.guard import complain, guarded
 from hydra_peft.data.sources import labels_of
 from hydra_peft.errors import UserError
 from hydra_peft.listed import listed
-from hydra_peft.metrics import find_metric, value_text
+from hydra_peft.metrics import find_metric, score_text, value_text
 from hydra_peft.plain_text import in_short
 from hydra_peft.quoting import unquoted
 from hydra_peft.runs.first_look import data_request, splits_scored
@@ -185,9 +185,14 @@ def _stored_doubt(record: Record, split: str, stored: Score | None) -> list[str]
 
 
 def _texts(record: Record, split: str, score: Score) -> tuple[str, str]:
-    pair = (record.scores[split], score.values)
-    values = (one.get(record.primary, math.nan) for one in pair)
-    before, now = (value_text(record.primary, value, 4) for value in values)
+    """Return the recorded and the other value of a metric that differs, the primary one first."""
+    recorded, found = record.scores[split], score.values
+    names = sorted({*recorded, *found}, key=lambda name: (name != record.primary, name))
+    pairs = {name: (recorded.get(name, math.nan), found.get(name, math.nan)) for name in names}
+    differing = (k for k, (a, b) in pairs.items() if not _agree({k: a}, {k: b}))
+    name = next(differing, record.primary)
+    text = value_text if name == record.primary else score_text
+    before, now = (text(name, value, 4) for value in pairs[name])
     return before, now
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from hydra_peft.config.grid import COARSE_TO_FINE
+from hydra_peft.config.grid import RELEASED, dotted
 from hydra_peft.config.identity import TUNED
 from hydra_peft.config.preparation import TRIAL
 from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
@@ -68,7 +68,7 @@ def _of_looks(record: Record, epochs: int) -> Iterator[str]:
         yield f"selection.looks has another {selection['rule']} than the one that counts"
     last, best = values_of(looks, "last"), values_of(looks, "best")
     reached, most = last.get("score"), best.get("score")
-    known = _is_score(reached) and _is_score(most) and last.get("epoch") == epochs
+    known = _is_number(reached) and _is_number(most) and last.get("epoch") == epochs
     if not known or _better(record, reached, most):
         yield "selection.looks has a last that is better than the best, or is of no last epoch"
     elif best.get("epoch") == epochs and reached != most:
@@ -94,8 +94,7 @@ def of_tuning(record: Record) -> Iterator[str]:
             if (acting := by_key({"method": record.method}).get(key, value)) != value:
                 yield f"{key} is {quoted(acting)}, and its search chose {quoted(value)}"
         return
-    if (tried := tuning.get("trials")) != len(_candidates(tuning)):
-        yield f"tuning names {len(_candidates(tuning))} of {quoted(tried)} trials"
+    yield from _of_trials(science, tuning, chosen)
     seed = science.get("protocol.tune_seed")
     val = values_of(science, "dataset.splits").get("val", SPLITS_BEFORE.val)
     expected = {
@@ -106,6 +105,34 @@ def of_tuning(record: Record) -> Iterator[str]:
     for key, value in expected.items():
         if key in tuning and tuning[key] != value:
             yield f"tuning.{key} is {quoted(tuning[key])}, and {quoted(value)} by its science"
+
+
+def _of_trials(
+    science: Mapping[str, Any], tuning: Mapping[str, Any], chosen: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield which trials are otherwise than the search has them that the science asks for."""
+    tried, grid = _candidates(tuning), dotted(values_of(science, "protocol.grid"))
+    if tuning.get("trials") != len(tried):
+        yield f"tuning names {len(tried)} of {quoted(tuning.get('trials'))} trials"
+    # A grid may have keys of methods that this one is not.
+    lists = {key: grid[key] for key in chosen if isinstance(grid.get(key), list)}
+    for one in tried:
+        if one.get("status") != "completed" and one.get("score") is not None:
+            yield f"a trial is {quoted(one.get('status'))} and has the score {quoted(one['score'])}"
+        for key, values in lists.items():
+            if not _may_be_drawn(one.get(key), values, tuning.get("search")):
+                yield f"tuning tried {key}={quoted(one.get(key))}, which its grid does not have"
+    most = math.prod(map(len, lists.values()))
+    asked = {"grid": most, "optuna": science.get("protocol.trials") if most > 1 else 1}
+    count = asked.get(str(tuning.get("search")), len(tried)) if lists else len(tried)
+    if count != len(tried):
+        yield f"tuning.trials is {len(tried)}, and its science asks for {quoted(count)}"
+
+
+def _may_be_drawn(value: object, values: list[Any], search: object) -> bool:
+    """Whether a search of ``values`` may try ``value``; Optuna draws numbers between them too."""
+    numbers = search == "optuna" and all(map(_is_number, [value, *values]))
+    return value in values or (numbers and min(values) <= value <= max(values))
 
 
 def _candidates(tuning: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -123,16 +150,16 @@ def _of_candidates(
     if not mine:
         yield "tuning chose what it did not try"
         return
-    if tuning.get("search") in COARSE_TO_FINE:  # chooses in rounds, the last of which counts
+    if tuning.get("search") == RELEASED:  # a slip of it has the score of one count for another
         return
     reached = mine[0].get("score")
     for score in (one.get("score") for one in tried):
-        if not _is_score(score) or not _is_score(reached) or _better(record, score, reached):
+        if not _is_number(score) or not _is_number(reached) or _better(record, score, reached):
             yield f"tuning tried what scored {quoted(score)}, and chose {quoted(reached)}"
             return
 
 
-def _is_score(value: object) -> TypeGuard[float]:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -64,6 +64,13 @@ def test_what_is_recorded_is_what_is_measured(
     assert bool(printed.err) == bool(code)
 
 
+def test_the_metric_that_differs_is_named() -> None:
+    measured = {"accuracy": 98.25, "mean_per_class": 98.0}
+    edited = dataclasses.replace(record(), scores={"test": {**measured, "mean_per_class": 99.0}})
+    (sentence,) = evaluate._stored_doubt(edited, "test", Score(measured, 400))
+    assert "99.0000% mean_per_class recorded, 98.0000% mean_per_class stored" in sentence
+
+
 @pytest.mark.parametrize(
     ("change", "code", "told"),
     [

@@ -587,6 +587,37 @@ def test_what_tuning_chose_was_tried(
     assert bool(contradiction(edited)) == bool(sentence)
 
 
+@pytest.mark.parametrize(
+    ("search", "trials", "edits", "sentence"),
+    [
+        ("grid", None, {}, ""),
+        ("optuna", 3, {}, ""),
+        ("optuna", 3, {"optimizer.lr": 1.5}, ""),
+        ("elevater", None, {}, ""),
+        ("grid", None, {"optimizer.lr": 1.5}, "tuning tried optimizer.lr=1.5, which its grid doe"),
+        ("optuna", 3, {"optimizer.lr": 4}, "tuning tried optimizer.lr=4, which its grid does not"),
+        ("elevater", None, {"optimizer.lr": 4}, "tuning tried optimizer.lr=4, which its grid doe"),
+        ("optuna", 5, {}, "tuning.trials is 3, and its science asks for 5"),
+        ("grid", None, {"status": "diverged"}, "a trial is 'diverged' and has the score 8"),
+    ],
+)
+def test_trials_are_those_that_the_science_asks_for(
+    search: str, trials: int | None, edits: dict[str, Any], sentence: str
+) -> None:
+    tried = [TRIED[0], {**TRIED[1], **edits}, TRIED[2]]
+    grid = {"lr": [1, 2, 3], "scale": [0.5], "optimizer.of_another_method": [1, 2]}
+    made = record()
+    made.science["protocol"] = {"tune": True, "search": search, "trials": trials, "grid": grid}
+    made = dataclasses.replace(made, tuning={**TUNING, "search": search, "candidates": tried})
+    assert " ".join(of_tuning(made)).startswith(sentence)
+    assert bool(list(of_tuning(made))) == bool(sentence)
+    if search == "grid" and not edits:
+        fewer = dataclasses.replace(
+            made, tuning={**made.tuning, "trials": 2, "candidates": tried[:2]}
+        )
+        assert list(of_tuning(fewer)) == ["tuning.trials is 2, and its science asks for 3"]
+
+
 def test_what_is_left_to_tuning_is_chosen_and_a_methods_own_search_names_what_acts() -> None:
     tuned = dataclasses.replace(record(), tuning={"chosen": {"method.rank": 1}, "candidates": []})
     tuned.science["optimizer"]["lr"] = "tuned"
@@ -621,7 +652,8 @@ def test_whether_the_last_batch_is_dropped_may_be_tuned() -> None:
         ("grid", "accuracy", "tuning tried what scored 9, and chose 8"),
         ("grid", "mse", ""),  # the lower the better
         ("grid", "of a plugin", ""),
-        ("elevater", "accuracy", ""),  # chooses in rounds
+        ("elevater", "accuracy", "tuning tried what scored 9, and chose 8"),
+        ("elevater_released", "accuracy", ""),  # a score may count for another trial
     ],
 )
 def test_what_is_better_is_the_metrics_to_say(search: str, primary: str, sentence: str) -> None:
