@@ -84,7 +84,9 @@ def _variant(colour: int, marker: str, dash: int, number: int) -> dict[str, Any]
     return {
         "color": own,
         "marker": marker,
-        "markersize": _SIZES.get(marker, 4.0),
+        # Of a small mark an edge of usual width would hide which part is empty.
+        "markersize": _SIZES.get(marker, 4.0) + (1.0 if fill else 0.0),
+        "markeredgewidth": 0.6 if fill else 1.0,
         "linestyle": DASHES[(dash + number) % len(DASHES)],
         "fillstyle": _FILLS[fill],
         "markerfacecoloralt": "white",

@@ -102,6 +102,9 @@ def test_settings_of_one_method_keep_its_colour_and_marker() -> None:
         marks = {(style["fillstyle"], style["markeredgecolor"]) for style in styles}
         assert len(marks) == 10
         assert "none" not in {fill for fill, _ in marks}  # hollow is the paper's
+        # The edges, on both sides, leave most of a mark that is filled in part to its fill.
+        halves = [style for style in styles if style["fillstyle"] != "full"]
+        assert all(style["markeredgewidth"] < style["markersize"] / 6 for style in halves)
 
 
 def test_a_branch_looks_like_the_method_that_has_it_alone() -> None:
