@@ -133,10 +133,12 @@ def sheet(part: Part, sizes: Mapping[int, int]) -> Sheet:
         }
         for cost in found
     ]
+    # What is printed alike is marked alike.
+    means = [cost.mean and rounded(cost.mean.value, digits) for cost in found]
     marks = {
         (number, f"{name} [95% interval]"): BEST
         for number, cost in enumerate(found)
-        if cost.alike or (number == 0 and cost.mean)
+        if cost.alike or (cost.mean and means[number] == means[0])
     }
     return Sheet(
         f"{part_title(part)}: costs",

@@ -428,6 +428,23 @@ def test_tables_fit_and_their_lines_meet(visit: Visit) -> None:
     assert [height for height in heights if height % 1 and height > 0] == []
 
 
+def test_rows_of_runs_are_as_tall_as_their_first_columns_on_a_narrow_screen(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 400, "height": 900})
+    spare = visit.page.evaluate(
+        """() => [...document.querySelectorAll("#run-table tbody tr")].map(row => {
+          const range = document.createRange(), top = row.getBoundingClientRect().top;
+          const ends = [...row.cells].slice(0, 5).map(cell => {
+            range.selectNodeContents(cell);
+            return range.getBoundingClientRect();
+          });
+          const bottom = Math.max(...ends.map(end => end.bottom));
+          return [ends[0].top - top, row.getBoundingClientRect().bottom - bottom];
+        })"""
+    )
+    assert len(spare) > 40
+    assert max(max(pair) for pair in spare) < 16, "no more than the room around a text"
+
+
 def test_a_number_of_seeds_stands_beside_its_number(visit: Visit) -> None:
     gaps = visit.page.evaluate(
         """() => [...document.querySelectorAll(".count")].filter(c => c.innerText.trim()).map(c => {

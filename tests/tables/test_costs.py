@@ -60,6 +60,16 @@ def test_the_best_mean_is_first_and_differences_are_paired_by_seed() -> None:
     assert (hydra.behind, hydra.alike) == (None, False)
 
 
+def test_rows_of_one_printed_mean_are_all_the_best() -> None:
+    # One seed, of which no interval is known.
+    scores = {name: ((at,), (at,)) for name, at in [("Hydra", 90.0), ("LoRA", 90.01)]}
+    texts = documents(
+        build_tables(records({**scores, "SeqLoRA": ((80.0,),) * 2}))[0], {}, [], "markdown"
+    )
+    assert texts["md"].count("**90.0**") == 2
+    assert texts["md"].count("**") == 4
+
+
 def test_rates_memory_and_files_are_medians_and_what_is_not_known_stays_so() -> None:
     cost = found(records())["lora r=4"]
     assert (cost.rate, cost.memory, cost.file) == (200.0, 4_000_000.0, 5000.0)
