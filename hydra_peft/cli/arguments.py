@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
 from hydra_peft.cli.home import check_local
+from hydra_peft.cli.parted_words import AT_BLANKS, apart, joined
 from hydra_peft.commands import as_started
-from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.errors import UserError, did_you_mean, near
 from hydra_peft.limits import check_limits
 from hydra_peft.listed import listed
 from hydra_peft.plain_text import quoted
@@ -45,12 +46,11 @@ def parse_arguments(
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     known, hints = [field.name for field in fields], typing.get_type_hints(cls)
     values: dict[str, Any] = {}
-    for word in words:
+    for place, word in enumerate(words):
         key, equals, value = word.partition("=")
         if not equals:
-            example = f", such as {word}=..." if word in known else did_you_mean(word, known)
-            expected = f"expected key=value{example}, see --help"
-            raise UserError(f"cannot understand '{word}': {_with_key(word, known) or expected}.")
+            advice = _with_key(word, known) or _parted(words, place, known)
+            raise UserError(f"cannot understand '{word}': {advice}.")
         if key not in known:
             if meant := _with_key(word, known):
                 raise UserError(f"cannot understand '{word}': {meant}.")
@@ -74,6 +74,17 @@ def parse_arguments(
     typed = {key: _typed(key, text, hints[key]) for key, text in values.items()}
     check_limits(cls, typed)
     return cls(**typed)
+
+
+def _parted(words: Sequence[str], place: int, known: Sequence[str]) -> str:
+    """Return advice on the word at ``place``, which is not key=value."""
+    if whole := joined(words, place):
+        return AT_BLANKS.format(shlex.quote(whole))
+    key, value = apart(words[place], words[place + 1 :], known.__contains__)
+    meant = [key] if key in known else near(key, known, 1)
+    form = "".join(shlex.quote(f"{one}={value}") if value else f"{one}=..." for one in meant)
+    such = f", such as {form}" if words[place] in meant else f" (did you mean {form}?)"
+    return f"expected key=value{such if form else ''}, see --help"
 
 
 def _with_key(word: str, known: Iterable[str]) -> str | None:

@@ -34,6 +34,8 @@ def check_flags(words: Sequence[str]) -> None:
     known = parser._option_string_actions
     for word, after in pairwise([*words, ""]):
         name = word.partition("=")[0]
+        if f"-{name}" in known and name not in known:
+            raise UserError(f"there is no flag {name} with one dash: type -{word}.")
         if name not in known and (word.startswith("--") or _is_setting(name)):
             raise UserError(_no_flag(word, after))
     parser.error = _refuse  # type: ignore[method-assign, assignment]
@@ -89,4 +91,7 @@ def _no_flag(word: str, after: str) -> str:
 
 
 def _refuse(message: str) -> None:
+    # It takes -hlep for -h and a value of it.
+    part = r"argument \S+/-(\w): ignored explicit argument '(.*)'"
+    message = re.sub(part, r"unrecognized arguments: -\1\2", message)
     raise UserError(f"{message}: see python scripts/train.py --help.")

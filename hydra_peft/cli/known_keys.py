@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os.path
 import re
+import shlex
 import sys
 import types
 import typing
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 from hydra_peft.checkout import CONF
 from hydra_peft.cli.home import PATH_KEYS
+from hydra_peft.config.omegaconf_errors import groups_with
 from hydra_peft.config.plain import CHOSEN
 from hydra_peft.config.plain import types as groups
 from hydra_peft.config.schema import RunConfig
@@ -26,7 +28,8 @@ from hydra_peft.registry import module_names
 
 #: the group that adds to others and is no part of a run's config
 PRESETS = "experiment"
-_EXAMPLES = {bool: "true", int: "1", float: "0.1", str: "<text>", list: "[a,b]"}
+_OF_SEVERAL = {list: "a list", dict: "a group of settings"}
+_EXAMPLES = {bool: "true", int: "1", float: "0.1", str: "<text>", list: "[a,b]", dict: "'{a: 1}'"}
 
 
 class Known(NamedTuple):
@@ -49,9 +52,7 @@ class Known(NamedTuple):
             return "the name of an option"
         if self.words is not None:
             return str(self.words)
-        return (
-            "a list" if self.kind is list else None if self.kind is str else SINGLE.get(self.kind)
-        )
+        return None if self.kind is str else {**SINGLE, **_OF_SEVERAL}.get(self.kind)
 
 
 def known_key(key: str) -> Known | None:
@@ -66,18 +67,35 @@ def known_key(key: str) -> Known | None:
     for cls in [RunConfig] if not name else _classes(group):
         if (name or group) in (fields := {one.name: one for one in dataclasses.fields(cls)}):
             return _known(cls, fields[name or group])
-    return None
+    inside = known_key(key.rpartition(".")[0]) if "." in name else None
+    return Known(Any, None, "...") if inside and inside.kind in (dict, Any) else None
 
 
-def near_key(key: str) -> str | None:
-    """Return ``key=value`` for the key of a run's config that ``key`` is near; None if none is."""
-    group, _, name = key.lstrip("+").partition(".")
-    names = (
-        {field.name for cls in _classes(group) for field in dataclasses.fields(cls)} if name else ()
-    )
-    meant = next((f"{group}.{one}" for one in near(name, sorted(names), 1)), "")
-    known = known_key(meant)
-    return f"{meant}={known.example}" if known else None
+def meant_word(key: str, value: str = "") -> str | None:
+    """Return ``key=value``, as a shell takes it, for the key that ``key`` is, or may stand for.
+
+    That is one near it, or one whose group was left out; None where there is none.
+
+    Args:
+        key: which may have a plus before it.
+        value: what was typed, an example if that is empty.
+    """
+    forms = []
+    for full in _meant_keys(key.lstrip("+")):
+        if known := known_key(full):
+            word = f"{'+' * (full == PRESETS)}{full}="
+            forms.append(shlex.quote(word + value) if value else word + known.example)
+    return " or ".join(forms) or None
+
+
+def _meant_keys(key: str) -> list[str]:
+    if known_key(key):
+        return [key]
+    group, _, name = key.partition(".")
+    if not name:
+        return [f"{one}.{key}" for one in groups_with(key)] or near(key, groups(), 1)
+    names = {field.name for cls in _classes(group) for field in dataclasses.fields(cls)}
+    return [f"{group}.{one}" for one in near(name, sorted(names), 1)]
 
 
 @functools.cache

@@ -6,18 +6,23 @@ import fnmatch
 import re
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 
 from hydra_peft.checkout import options
 from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
-from hydra_peft.cli.known_keys import PRESETS, Known, known_key, near_key
+from hydra_peft.cli.known_keys import Known, known_key, meant_word
 from hydra_peft.cli.meant_values import meant_value
+from hydra_peft.cli.parted_words import AT_BLANKS, apart, joined
 from hydra_peft.cli.quoted_words import as_typed
+from hydra_peft.config.plain import types
 from hydra_peft.data.own_words import own_words
 
+_CLOSING = {"{": "}", "[": "]", "(": ")"}
 #: what copied texts have in the place of a keyboard's characters
 _LOOKALIKES = str.maketrans(
     "\u2010\u2011\u2013\u2014\u2212\u201c\u201d\u201e\u2018\u2019\uff1d\xa0",
@@ -36,26 +41,31 @@ def not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
     begun = f"cannot understand the override '{override}'"
     key, equals, value = override.partition("=")
     known = known_key(key)
+    after = words[words.index(error.override) + 1 :] if error.override in words else ()
     if inside := _glob_inside(key, value):
         return f"{begun}: {inside}."
     whole = _whole(override, words)
-    plus = "+" * (key == PRESETS)
-    lacks = f"{plus}{key}={known.example}" if known and not equals else None
+    if whole is None and (parted := _parted(error.override, words)):
+        return f"{begun}: {AT_BLANKS.format(parted)}."
+    lacks = meant_word(*apart(key, after, known_key)) if known and not equals else None
     if lacks and (whole is None or "." in key):  # a folder may be called as a group is
         return f"{begun}: it lacks its value, type {lacks}."
     if whole is not None:
         other = f", or if {key} is the key, it lacks its value: {lacks}" if lacks else ""
         return f"{begun}: a shell parts words at blanks, so all of it needs quotes: {whole}{other}."
     lookalike = _lookalike(override)
-    if not equals:
-        meant = near_key(key)
+    is_key = re.fullmatch(r"[+~]*[\w./@-]+", key, re.ASCII)
+    meant = None if equals and is_key else meant_word(*apart(override, after, known_key))
+    if not equals or meant:
         expected = f"expected key=value{f' (did you mean {meant}?)' if meant else ''}"
         return f"{begun}: {lookalike or own_words(override) or expected}."
-    if not re.fullmatch(r"[+~]*[\w./@-]+", key, re.ASCII):
+    if not is_key:
         return f"{begun}: expected key=value, and '{key}' can be no key."
     if plain := _without_quoted_keys(override):
         return f"{begun}: keys of a mapping stand without quotes, as in {plain}."
-    meant = (known and meant_value(key, value, known)) or _without_gaps(key, value, words)
+    if mapping := _as_mapping(key, value, known):
+        return f"{begun}: a group of settings is typed as {mapping}."
+    meant = (known and meant_value(key, value, known)) or _without_gaps(key, value)
     return f"{begun}: {meant or _in_quotes(error, key, value, known, lookalike)}."
 
 
@@ -83,15 +93,13 @@ def _in_quotes(
         return first
     is_call = function and value.startswith(f"{function[1]}(") and key not in PATH_KEYS
     if is_call or (expected and value[:1] + value[-1:] != "[]"):
-        form, reason = (
-            None,
-            f"{key} must be {expected}" if expected else "such values are written out",
-        )
+        form = f"{key}={known.example}" if known and known.kind is dict else None
+        reason = f"{key} must be {expected}" if expected else "such values are written out"
     as_in = f", as in {form}" if form else ""
     return f"{first}, and {reason}{as_in}" if first else f"{reason}{as_in}"
 
 
-def _without_gaps(key: str, value: str, words: Sequence[str]) -> str | None:
+def _without_gaps(key: str, value: str) -> str | None:
     """Return what to type for a ``value`` that has a comma or ``=`` too many, or a power; None if
     it has not."""
     if power := re.fullmatch(r"(?:([\d.]+)[*x])?10(?:\^|\*\*)(-?\d+)", value):
@@ -100,12 +108,7 @@ def _without_gaps(key: str, value: str, words: Sequence[str]) -> str | None:
     meant = re.sub(r"(^|[\[{(])\s*,\s*|\s*,\s*($|[\])}])", r"\1\2", meant)
     if meant in ("", value):
         return None
-    after = words[words.index(f"{key}={value}") + 1 :] if f"{key}={value}" in words else []
-    if value.endswith(",") and after and not re.search(r"^[-+~]|=", after[0]):
-        return f"a shell parts words at blanks: without them it is {key}={meant},{after[0]}"
-    try:
-        OverridesParser.create().parse_override(f"{key}={meant}")
-    except HydraException:
+    if _read(f"{key}={meant}") is None:
         return None
     many = "an = is" if value.startswith("=") else "a comma is"
     form = as_typed(key, value) if key.lstrip("+") in PATH_KEYS else None
@@ -136,11 +139,42 @@ def _lookalike(override: str) -> str | None:
 def _without_quoted_keys(override: str) -> str | None:
     """Return ``override`` with the keys of a mapping as Hydra takes them, if that was it."""
     plain = re.sub(r"([{,]\s*)([\"'])([^\"']*)\2\s*:", r"\1\3:", override)
+    return shlex.quote(plain) if _read(plain) else None
+
+
+def _as_mapping(key: str, value: str, known: Known | None) -> str | None:
+    """Return what to type for the names and values of a mapping, with ``=`` between them or a
+    bracket that is not closed; None if ``value`` has no such, or ``key`` is of something else."""
+    holds = known.kind is dict if known else key.lstrip("+") in types()
+    if value[:1] not in "{(" and holds:
+        value = "{" + value
+    elif value[:1] not in "{(" or (known and known.kind not in (dict, Any)):
+        return None
+    if value.startswith("("):
+        value = "{" + value[1:].removesuffix(")")
+    value, ends = re.sub(r"([{,]\s*)([\"']?)([\w.]+)\2\s*[=:]\s*", r"\1\3:", value), ""
+    for mark in value:
+        if mark in _CLOSING:
+            ends = _CLOSING[mark] + ends
+        elif mark == ends[:1]:
+            ends = ends[1:]
+    word = f"{key}={value}{ends}"
+    read = _read(word)
+    return shlex.quote(word) if read and isinstance(read.value(), dict) else None
+
+
+def _parted(word: str, words: Sequence[str]) -> str | None:
+    """Return the word that blanks have parted, ``word`` among it; None if none is."""
+    whole = joined(words, words.index(word)) if word in words else None
+    return shlex.quote(without_added_plus(whole)) if whole and _read(whole) else None
+
+
+def _read(word: str) -> Override | None:
+    """Return ``word`` as Hydra reads it, None where it cannot."""
     try:
-        OverridesParser.create().parse_override(plain)
+        return OverridesParser.create().parse_override(word)
     except HydraException:
         return None
-    return shlex.quote(plain)
 
 
 def _whole(override: str, words: Sequence[str]) -> str | None:
@@ -149,17 +183,15 @@ def _whole(override: str, words: Sequence[str]) -> str | None:
         return None
     place = words.index(override)
     before = words[place - 1] if place else ""
-    if "=" not in override and before.partition("=")[0] in PATH_KEYS:
+    path, _, start = before.partition("=")
+    if "=" not in override and path in PATH_KEYS and start:
         return as_typed(*f"{before} {override}".split("=", 1))
     if not _is_open(override):
         return None
     for end in range(place + 2, len(words) + 1):
-        joined = " ".join(words[place:end])
-        try:
-            OverridesParser.create().parse_override(joined)
-        except HydraException:
-            continue
-        return shlex.quote(joined)
+        whole = " ".join(words[place:end])
+        if _read(whole):
+            return shlex.quote(whole)
     return None
 
 

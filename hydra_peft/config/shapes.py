@@ -67,7 +67,8 @@ def _check(hint: Any, value: Any, key: str, words: Words | None = None) -> None:
     elif origin is list and not isinstance(value, dict | None) and not words:
         raise UserError(f"{key} is a single value where a list is meant: write it as {key}=[a,b].")
     elif not _is_single(origin, value):
-        single = str(words or SINGLE.get(origin, "a group of settings"))
+        form = f", as {key}={{name: value}}" if origin is dict else ""
+        single = str(words or SINGLE.get(origin, f"a group of settings{form}"))
         needed = " or ".join(["a list" if origin is list and not words else single, *others])
         raise UserError(f"{key}={shown(value)} is not allowed: it must be {needed}.")
     elif key.rpartition(".")[2] in _NAMES and isinstance(value, bool | float):

@@ -95,6 +95,32 @@ def test_a_folder_without_its_key_is_told_with_it(
         parse_arguments(Settings, [name], "")
 
 
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["runs:x"], "'runs:x': expected key=value (did you mean runs=x?), see --help."),
+        (["rnus: x y"], "(did you mean 'runs=x y'?), see --help."),
+        (
+            ["repeats:", "5"],
+            "'repeats:': expected key=value (did you mean repeats=5?), see --help.",
+        ),
+        (["repeats", "5"], "'repeats': expected key=value, such as repeats=5, see --help."),
+        (["repeats", "runs"], "'repeats': expected key=value, such as repeats=..., see --help."),
+        (["x", "y"], "'x': expected key=value, see --help."),
+        (["runs=", "x"], "'x': a shell parts words at blanks: without them it is runs=x."),
+        (["name=a", "runs", "=", "x"], "'runs': a shell parts words at blanks: without them it is"),
+        (
+            ["sizes=1,", "2", "name=a"],
+            "'2': a shell parts words at blanks: without them it is size",
+        ),
+    ],
+)
+def test_a_key_that_is_parted_from_its_value(words: list[str], advice: str) -> None:
+    with pytest.raises(UserError, match=r"^cannot understand") as caught:
+        parse_arguments(Settings, words, "")
+    assert advice in str(caught.value)
+
+
 def test_a_key_is_given_once() -> None:
     twice = r"^repeats is given twice, as 'repeats=2' and as 'repeats=1': leave one of them out\.$"
     with pytest.raises(UserError, match=twice):

@@ -86,7 +86,10 @@ def test_help_lists_figures_and_options(call: Call) -> None:
         (["figure=3", "chekpoint=a"], "unknown key 'chekpoint' (did you mean 'checkpoint'?)"),
         (["figure=3", "x"], "cannot understand 'x': expected key=value, see --help"),
         (["figure=3", "runs"], "'runs': expected key=value, such as runs=..., see --help"),
-        (["figure=3", "chekpoint"], "expected key=value (did you mean 'checkpoint'?), see --help"),
+        (
+            ["figure=3", "chekpoint"],
+            "expected key=value (did you mean checkpoint=...?), see --help",
+        ),
         (["figure=all", "runs=/nowhere"], "/nowhere is not a folder"),
         (["figure=all", "name=x"], "name= goes with one figure"),
         (["figure=3", f"name={'a' * 300}"], "a… is too long: a file may have 200 bytes in its"),
