@@ -15,13 +15,25 @@ from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adapters.targets import DTYPES
 from hydra_peft.errors import UserError
 
+#: where other packages define modules that hold adapters, which they put into a model
+_OTHERS = ("peft.", "loralib.", "adapters.methods.")
+
 
 def check_untouched(model: nn.Module) -> None:
     """Check that ``model`` has no adapter yet.
 
     Raises:
-        UserError: it, or a part of it, carries one.
+        UserError: it, or a part of it, carries one, ours or that of another package.
     """
+    for name, module in model.named_modules():
+        homes = (f"{base.__module__}." for base in type(module).__mro__)
+        if home := next((home for home in homes if home.startswith(_OTHERS)), ""):
+            place = f" at '{name}'" if name else ""
+            raise UserError(
+                f"this {type(model).__name__} carries adapters of the package "
+                f"'{home.partition('.')[0]}'{place}, which would be taken for the backbone: merge "
+                "them first (peft: model.merge_and_unload()), or start from a fresh model."
+            )
     carried = carriers(model)
     if carried:
         raise UserError(

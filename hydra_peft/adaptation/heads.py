@@ -1,4 +1,7 @@
-"""Location of the task head in a model, by the names that timm and torchvision use."""
+"""Location of the task head in a model, by the names that timm, torchvision and transformers use.
+
+The output of a language model over its words (``lm_head``) is no task's head.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,18 @@ from torch import nn
 from hydra_peft.errors import UserError, near
 from hydra_peft.plain_text import quoted
 
-#: names under which models without timm's metadata keep their head
-USUAL_NAMES = ("head", "classifier", "fc")
+#: names under which models without timm's metadata keep their head, or the parts of it
+USUAL_NAMES = (
+    *("head", "heads", "classifier", "fc", "score"),
+    # of what the network is to be made like (distillation), or of what helps in training alone
+    *("head_dist", "dist_head", "cls_classifier", "distillation_classifier", "classifier_distill"),
+    *("aux_classifier", "auxiliary_head", "AuxLogits.fc", "aux1.fc2", "aux2.fc2"),
+    # of sentences
+    *("pre_classifier", "classification_head", "qa_outputs", "qa_classifier"),
+    # of places in images
+    *("decode_head", "segmentation_head", "roi_heads.box_predictor"),
+    *("roi_heads.mask_predictor", "roi_heads.keypoint_predictor"),
+)
 
 
 def find_head(model: nn.Module, head: str | Sequence[str] | None = None) -> tuple[str, ...]:
@@ -19,7 +32,8 @@ def find_head(model: nn.Module, head: str | Sequence[str] | None = None) -> tupl
     Args:
         model: any module.
         head: one name or several; an empty sequence says that there is none; None looks in
-            timm's metadata (``pretrained_cfg['classifier']``), then under the usual names.
+            timm's metadata (``pretrained_cfg['classifier']``), then under the usual names, of which
+            a model may have several.
 
     Raises:
         UserError: a name given does not exist in ``model``; or none was given, and ``model`` is
@@ -44,8 +58,7 @@ def find_head(model: nn.Module, head: str | Sequence[str] | None = None) -> tupl
     names = (declared,) if isinstance(declared, str) else tuple(declared)
     if names and all(name in modules for name in names):
         return names
-    usual = next(((name,) for name in USUAL_NAMES if name in modules), ())
-    return usual or _no_head(model)
+    return tuple(name for name in USUAL_NAMES if name in modules) or _no_head(model)
 
 
 def _no_head(model: nn.Module) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,9 @@ from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.methods import build_method
 from hydra_peft.methods._base import Method
-from hydra_peft.plain_text import quoted
+from hydra_peft.plain_text import quoted, shortened
+
+log = logging.getLogger("hydra_peft")
 
 
 @torch.inference_mode(False)  # what is made in it could never be trained
@@ -52,7 +55,8 @@ def inject(
         model: any module with ``nn.Linear`` layers, compiled or not.
         method: ``lora``, ``seqlora``, ``hydra``, ``linear``, ``full``, a method's class or a built
             method.
-        head: name or names of the head; None finds it, ``()`` says that there is none.
+        head: name or names of the head; None finds it, and logs a warning where there is none to be
+            found; ``()`` says that there is none.
         **options: the method's options, such as ``targets=['mlp.fc2'], rank=4, scale=2.0``.
 
     Returns:
@@ -98,7 +102,20 @@ def inject(
         computed=computed,
     )
     keep_adaptation(model, done)
+    if head is None and not head_names and not method.trains_backbone:
+        _tell_of_no_head(model, method)
     return done
+
+
+def _tell_of_no_head(model: nn.Module, method: Method) -> None:
+    parts = ", ".join(name for name, _ in model.named_children())
+    log.warning(
+        "no head was found in this %s, and all that method '%s' does not train is frozen: name the "
+        "head, head='...' (its parts: %s), or say that there is none, head=()",
+        type(model).__name__,
+        method.name,
+        shortened(parts, 200) or "none",
+    )
 
 
 def check_adaptable(model: nn.Module) -> nn.Module:

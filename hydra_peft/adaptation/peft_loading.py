@@ -50,7 +50,8 @@ def load_peft(model: nn.Module, folder: str | Path) -> Adaptation:
     options, path = lora_options(folder), folder / TENSORS
     tensors, header = read_tensors_and_metadata(path)
     layers, rest = _sorted_out(tensors, path)
-    head = tuple(top for top in find_head(model) if any(belongs_to(n, [top]) for n in rest))
+    heads = find_head(model)
+    head = tuple(top for top in heads if any(belongs_to(n, [top]) for n in rest))
     if others := sorted(name for name in rest if not belongs_to(name, head)):
         raise UserError(
             f"{path}: '{others[0]}' is neither of a LoRA nor of the head of this "
@@ -61,7 +62,7 @@ def load_peft(model: nn.Module, folder: str | Path) -> Adaptation:
         _check_layer(model, name, parts, options["rank"], options["bias"], path)
     resize_head(model, head, rest, path)
     _check_head(model, rest, path)
-    done = inject(model, "lora", targets=_targets(model, list(layers)), **options)
+    done = inject(model, "lora", head=heads, targets=_targets(model, list(layers)), **options)
     _copy(model, layers)
     with torch.no_grad():
         for name, tensor in rest.items():

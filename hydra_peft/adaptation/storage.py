@@ -347,13 +347,13 @@ def _precision(tensors: Iterable[Tensor]) -> str:
 def resize_head(
     model: nn.Module, head: tuple[str, ...], tensors: dict[str, Tensor], path: Path
 ) -> None:
-    """Put linear layers of the sizes in ``tensors`` in the places of linear heads of others.
+    """Put linear layers of the sizes in ``tensors`` in the places of those of heads of others.
 
     Raises:
         UserError: a saved head has no outputs.
     """
-    for name in head:
-        old = model.get_submodule(name)
+    named = [pair for top in head for pair in model.get_submodule(top).named_modules(prefix=top)]
+    for name, old in named:
         weight = tensors.get(f"{name}.weight")
         if weight is None or weight.ndim != 2 or not isinstance(old, nn.Linear | nn.Identity):
             continue
@@ -378,7 +378,7 @@ def resize_head(
 
 
 def _few(names: list[str]) -> str:
-    return ", ".join(map(tensor_name, names[:3])) or "nothing"
+    return ", ".join(map(tensor_name, names[:3]))
 
 
 def _check_tensors(
@@ -386,10 +386,18 @@ def _check_tensors(
 ) -> None:
     buffers = dict(model.named_buffers(remove_duplicate=False))
     missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
-    if missing or unexpected:
+    head = adaptation(model).head
+    apart = [name for name in own if belongs_to(name, head)]
+    if missing and not unexpected and missing == sorted(apart):
         raise UserError(
-            f"{path} does not fit: it lacks {_few(missing)} and has the unknown {_few(unexpected)}."
+            f"{path} was saved without a head, and this {type(model).__name__} has one "
+            f"({', '.join(head)}): load it into a model without one (timm: num_classes=0), and put "
+            "the head on afterwards."
         )
+    if missing or unexpected:
+        faults = [f"lacks {_few(missing)}"] * bool(missing)
+        faults += [f"has the unknown {_few(unexpected)}"] * bool(unexpected)
+        raise UserError(f"{path} does not fit: it {' and '.join(faults)}.")
     for name, tensor in tensors.items():
         if own[name].shape != tensor.shape:
             raise UserError(

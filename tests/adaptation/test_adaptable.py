@@ -220,3 +220,26 @@ def test_a_name_that_no_file_holds_is_refused_before_anything_is_changed() -> No
     with pytest.raises(UserError, match=r"'a\\ud800\.weight' .* a lone surrogate"):
         hydra_peft.inject(model, "lora", targets=["a*"], rank=2)
     assert type(model[0]) is nn.Linear
+
+
+@pytest.mark.parametrize(
+    ("home", "package"),
+    [
+        ("peft.tuners.lora.layer", "peft"),
+        ("loralib.layers", "loralib"),
+        ("adapters.methods.lora", "adapters"),
+        ("adapters", None),  # anybody's
+        ("transformers.integrations.peft", None),
+    ],
+)
+def test_adapters_of_other_packages_are_not_taken_for_the_backbone(
+    tiny: nn.Module, home: str, package: str | None
+) -> None:
+    kind = type("Linear", (nn.Linear,), {"__module__": home})
+    tiny.blocks[0]["attn"]["proj"] = type("Own", (kind,), {})(12, 12)
+    if package is None:
+        hydra_peft.inject(tiny, "lora", targets=["mlp.fc1"], rank=1)
+        return
+    message = f"adapters of the package '{package}' at 'blocks.0.attn.proj', .* merge them first"
+    with pytest.raises(UserError, match=message):
+        hydra_peft.inject(tiny, "lora", targets=["mlp.fc1"], rank=1)

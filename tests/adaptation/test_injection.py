@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torchvision.models import VisionTransformer
 
 import hydra_peft
 from hydra_peft import UserError
@@ -91,8 +93,63 @@ def test_works_without_a_head_and_with_one_named() -> None:
     body = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     done = hydra_peft.inject(body, "lora", targets=["0"], rank=1, head="2")
     assert done.head == ("2",)
-    headless = nn.Sequential(nn.Linear(4, 4))
-    assert hydra_peft.inject(headless, "lora", targets=["*"], rank=1).head == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "no head was found in this Sequential, and all that method 'lora' does not train is"),
+        ({"head": ()}, ""),
+        ({"head": "1"}, ""),
+        ({"method": "full", "targets": None, "rank": None}, ""),
+    ],
+)
+def test_where_no_head_is_found_it_is_said_unless_there_is_none(
+    options: dict[str, Any], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    given = {"method": "lora", "targets": ["0"], "rank": 1} | options
+    done = hydra_peft.inject(model, **{k: v for k, v in given.items() if v is not None})
+    assert done.head == tuple(options.get("head", ()))
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == bool(said)
+    if said:
+        assert messages[0].startswith(said)
+        assert messages[0].endswith("(its parts: 0, 1), or say that there is none, head=()")
+
+
+def test_heads_of_torchvision_and_transformers_are_found() -> None:
+    names = [
+        *("heads", "score", "classifier pre_classifier", "fc AuxLogits.fc", "head classifier"),
+        *("qa_outputs", "classifier aux_classifier", "roi_heads.box_predictor", "fc aux1.fc2"),
+    ]
+    for said in names:
+        model = nn.Module()
+        model.add_module("body", nn.Linear(4, 4))
+        for name in said.split():
+            *outer, last = name.split(".")
+            place = model
+            for part in outer:
+                place.add_module(part, nn.Module())
+                place = place.get_submodule(part)
+            place.add_module(last, nn.Linear(4, 2))
+        assert " ".join(hydra_peft.inject(model, "lora", targets=["body"], rank=1).head) == said
+
+
+def test_a_vision_transformer_of_torchvision_is_adapted_saved_and_loaded(
+    tmp_path: Path, randomize: Any
+) -> None:
+    model, fresh = (VisionTransformer(8, 4, 1, 2, 8, 16, num_classes=n).eval() for n in (3, 1000))
+    backbone = {n: t for n, t in model.state_dict().items() if not n.startswith("heads.")}
+    fresh.load_state_dict(backbone, strict=False)
+    done = hydra_peft.inject(model, "lora", targets=["mlp.0"], rank=2)
+    assert done.head == ("heads",)
+    assert hydra_peft.count_parameters(model).head == 27
+    randomize(model)
+    hydra_peft.save_adapter(model, tmp_path / "saved")
+    hydra_peft.load_adapter(fresh, tmp_path / "saved")
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.equal(fresh(x), model(x))
 
 
 def test_a_layer_shared_under_two_names_is_adapted_under_both() -> None:

@@ -174,6 +174,42 @@ def test_edited_config(
         hydra_peft.load_adapter(fresh, folder)
 
 
+def test_an_adapter_without_a_head_says_so_where_there_is_one(
+    tiny: nn.Module, tmp_path: Path, randomize: Fill
+) -> None:
+    model = copy.deepcopy(tiny)
+    hydra_peft.inject(model, "lora", targets=["mlp.fc1"], rank=1)
+    model.head = nn.Identity()  # as reset_classifier(0) of timm's models does
+    randomize(model)
+    hydra_peft.save_adapter(model, tmp_path)
+    with pytest.raises(UserError, match=r"saved without a head, and this TinyNet has one \(head\)"):
+        hydra_peft.load_adapter(copy.deepcopy(tiny), tmp_path)
+    tiny.head = nn.Identity()
+    hydra_peft.load_adapter(tiny, tmp_path)
+    x = torch.randn(4, 12)
+    assert torch.equal(tiny(x), model(x))
+
+
+@pytest.mark.parametrize(
+    ("lost", "foreign", "said"),
+    [
+        ("head.bias", None, "does not fit: it lacks 'head.bias'."),
+        (None, "tail.bias", "does not fit: it has the unknown 'tail.bias'."),
+        ("head.bias", "tail.bias", "it lacks 'head.bias' and has the unknown 'tail.bias'."),
+    ],
+)
+def test_tensors_that_are_lacking_or_unknown_are_named(
+    saved: tuple[nn.Module, nn.Module, Path], lost: str | None, foreign: str | None, said: str
+) -> None:
+    fresh, _, folder = saved
+    file = folder / "adapter.safetensors"
+    tensors = {name: tensor for name, tensor in load_file(file).items() if name != lost}
+    save_file(tensors | ({foreign: torch.zeros(1)} if foreign else {}), file)
+    with pytest.raises(UserError) as caught:
+        hydra_peft.load_adapter(fresh, folder)
+    assert str(caught.value).endswith(said)
+
+
 def test_a_head_of_no_class_is_refused(saved: tuple[nn.Module, nn.Module, Path]) -> None:
     fresh, _, folder = saved
     path = folder / "adapter.safetensors"
