@@ -87,7 +87,7 @@ def science(config: RunConfig) -> dict[str, Any]:
         groups["method"] |= dict.fromkeys(prepared.chooses, TUNED)
     if config.protocol.tune:
         # What is asked for is the search; what it chose is part of the result.
-        groups = opened(config, groups)
+        groups = _opened(config, groups)
         groups["protocol"]["grid"] = shortened_keys(config.protocol.grid)
     for key in _idle(config):
         groups["protocol"].pop(key, None)
@@ -108,7 +108,7 @@ def _counted(part: Any, group: str) -> dict[str, Any]:
     }
 
 
-def opened(config: RunConfig, groups: dict[str, Any]) -> dict[str, Any]:
+def _opened(config: RunConfig, groups: dict[str, Any]) -> dict[str, Any]:
     """Return the identity ``groups`` of ``config`` with :data:`TUNED` where tuning decides.
 
     What ``config`` itself has there does not show, so that the run of what was chosen has the

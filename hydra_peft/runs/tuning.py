@@ -18,12 +18,13 @@ from hydra_peft.config.grid import (
     logarithmic,
     used,
 )
-from hydra_peft.config.identity import TUNED, config_id, opened, science
+from hydra_peft.config.identity import TUNED, config_id, science
 from hydra_peft.config.preparation import TRIAL, on_held_out, prepared_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.methods._base import Preparation
 from hydra_peft.metrics import find_metric, score_text
+from hydra_peft.runs._science import values_of
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.coarse_to_fine import coarse_to_fine, first_round, most_trials
 from hydra_peft.runs.existing import folder_of, retry_of
@@ -314,18 +315,17 @@ def _is_trial(record: Record, config: RunConfig) -> bool:
         return record.config_id == config_id(prepared)
     if config.protocol.search == "grid":
         return record.config_id in {config_id(candidate(config, one)) for one in choices(config)}
-    first = candidate(config, choices(config)[0])
-    expected = opened(config, science(first))
-    return _fixed(record.science, expected) == _fixed(expected, expected)
+    first, asked = science(candidate(config, choices(config)[0])), science(config)
+    return _fixed(record.science, asked) == _fixed(first, asked)
 
 
-def _fixed(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
-    """Return the science ``found`` without the keys that ``expected`` leaves to tuning."""
+def _fixed(trial: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the science of a trial without the keys that the one ``asked`` leaves to tuning."""
     return {
-        group: {k: v for k, v in values.items() if expected[group].get(k) != TUNED}
-        if isinstance(values, dict) and isinstance(expected.get(group), dict)
+        group: {k: v for k, v in values.items() if values_of(asked, group).get(k) != TUNED}
+        if isinstance(values, dict)
         else values
-        for group, values in found.items()
+        for group, values in trial.items()
     }
 
 

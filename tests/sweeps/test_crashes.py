@@ -79,8 +79,9 @@ def test_of_a_tuned_job_the_candidate_that_was_tried_has_failed(
 ) -> None:
     if search == "optuna":
         pytest.importorskip("optuna")
-    # With dropout, which a method has and the record spells out.
-    tuned = ("method=lora", "protocol.tune=true", f"protocol.search={search}")
+    # With dropout, which a method has and the record spells out, and what a record leaves out.
+    late = "protocol.grid.train.accumulate=[2,1]"
+    tuned = ("method=lora", "protocol.tune=true", f"protocol.search={search}", late)
     job = make_job(
         *tuned, "protocol.grid.optimizer.lr=[1e-3,1e-2]", "protocol.grid.method.dropout=[0,0.1]"
     )
