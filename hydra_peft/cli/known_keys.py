@@ -28,7 +28,7 @@ from hydra_peft.registry import module_names
 
 #: the group that adds to others and is no part of a run's config
 PRESETS = "experiment"
-_OF_SEVERAL = {list: "a list", dict: "a group of settings"}
+_IN_WORDS: dict[Any, str] = {**SINGLE, list: "a list", dict: "a group of settings"}
 _EXAMPLES = {bool: "true", int: "1", float: "0.1", str: "<text>", list: "[a,b]", dict: "'{a: 1}'"}
 
 
@@ -52,7 +52,7 @@ class Known(NamedTuple):
             return "the name of an option"
         if self.words is not None:
             return str(self.words)
-        return None if self.kind is str else {**SINGLE, **_OF_SEVERAL}.get(self.kind)
+        return None if self.kind is str else _IN_WORDS.get(self.kind)
 
 
 def known_key(key: str) -> Known | None:
@@ -67,7 +67,7 @@ def known_key(key: str) -> Known | None:
     for cls in [RunConfig] if not name else _classes(group):
         if (name or group) in (fields := {one.name: one for one in dataclasses.fields(cls)}):
             return _known(cls, fields[name or group])
-    inside = known_key(key.rpartition(".")[0]) if "." in name else None
+    inside = known_key(key.rpartition(".")[0]) if re.fullmatch(r"\w+\.[\w.]+", name) else None
     return Known(Any, None, "...") if inside and inside.kind in (dict, Any) else None
 
 

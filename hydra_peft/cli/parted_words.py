@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 
 #: a key and its value with a colon or blanks between them, all in one word
-_APART = re.compile(r"([+~]*[A-Za-z_][\w./@-]*?)(?:\s*:=?\s*|\s+)(.*)", re.ASCII | re.DOTALL)
+_APART = re.compile(
+    r"([+~]*[A-Za-z_][\w./@-]*?)(?:\s*:?=\s*|\s*:\s*|\s+)(.*)", re.ASCII | re.DOTALL
+)
 #: of a word that :func:`joined` gives
 AT_BLANKS = "a shell parts words at blanks: without them it is {}"
 #: what no word ends with or begins with, but for a blank too many
@@ -47,7 +49,7 @@ def apart(word: str, after: Sequence[str], is_key: Callable[[str], object]) -> t
     """
     found = _APART.fullmatch(word)
     key, value = found.groups() if found else (word, "")
-    following = after[0] if after else ""
+    following = after[0].removeprefix("=") if after else ""
     if not value and not is_key(following) and not re.search(r"^[-+~]|=", following):
         value = following
     return key, value
