@@ -11,10 +11,17 @@ from typing import Any
 
 from hydra_peft.checkout import option, options
 from hydra_peft.cli.composed import composing
+from hydra_peft.config.grid import COARSE_TO_FINE, RATE_AND_DECAY
 from hydra_peft.config.schema import SEARCHES, RunConfig
 from hydra_peft.data.split_roles import role_of
 from hydra_peft.errors import UserError
 from hydra_peft.tables.overrides import Origin, by_role
+
+#: what a search goes through where its benchmark has another grid: rows name their own beside it
+_OTHER_GRID = [
+    "~protocol.grid",
+    f"+protocol.grid={{{','.join(f'{k}:[1.0]' for k in RATE_AND_DECAY)}}}",
+]
 
 
 def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
@@ -88,11 +95,11 @@ def has_benchmark(benchmark: str) -> bool:
 def _composed(compose: Callable[[Sequence[str]], RunConfig], origin: Origin) -> RunConfig | None:
     """Return the config of a run of ``origin`` to which nothing was said beside; None where
     ``conf`` lacks a part of it, or refuses it."""
-    # A search may want another grid than its benchmark has, which its runs were then given.
-    for search in dict.fromkeys((origin.search, "grid")):
-        overrides = _overrides(dataclasses.replace(origin, search=search))
+    if (overrides := _overrides(origin)) is None:
+        return None
+    for further in [[], _OTHER_GRID] if origin.search in COARSE_TO_FINE else [[]]:
         with contextlib.suppress(UserError):
-            return None if overrides is None else compose(overrides)
+            return compose([*overrides, *further])
     return None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hydra_peft.cli.grid_words import without_added_plus
+from hydra_peft.config.grid import used
 from hydra_peft.config.identity import NOT_SCIENCE, science
 from hydra_peft.config.plain import types
 from hydra_peft.config.schema import RunConfig
@@ -64,18 +65,37 @@ def check_acting(words: Iterable[str], configs: Sequence[RunConfig]) -> None:
     """
     for word in words if configs else ():
         key = ".".join(word.lstrip("+").partition("=")[0].split(".")[:2])
-        if key == "dataset.split_seed" and any(config.dataset.samples for config in configs):
-            reason, acts = "its shots are drawn with dataset.sampling_seed, set that", _counts(key)
-        elif key in _NEEDS:
-            reason, acts = _NEEDS[key]
-        elif key in _ACTS:
-            reason, acts = _ACTS[key], _counts(key)
-        else:
+        if (rule := _rule(key, configs)) is None:
             continue
+        reason, acts = rule
         if not any(acts(config) for config in configs):
             runs = "this run" if len(configs) == 1 else "any of these runs"
             typed = shortened(without_added_plus(word), 100)
             raise UserError(f"'{typed}' changes nothing in {runs}: {reason}, or leave it out.")
+
+
+def _rule(key: str, configs: Sequence[RunConfig]) -> tuple[str, Callable[[RunConfig], bool]] | None:
+    """Return what makes ``key`` act, and whether a run has it; None where it always acts."""
+    if all(_is_chosen(key, config) for config in configs):
+        return f"tuning chooses it: add protocol.grid.{key}=null to set it", lambda _: False
+    if key == "protocol.trial_epochs" and all(map(_chooses_epochs, configs)):
+        reason = "trials train what protocol.grid has: add protocol.grid.train.epochs=null"
+        return reason, lambda _: False
+    if key == "dataset.split_seed" and any(config.dataset.samples for config in configs):
+        return "its shots are drawn with dataset.sampling_seed, set that", _counts(key)
+    if key in _NEEDS:
+        return _NEEDS[key]
+    return (_ACTS[key], _counts(key)) if key in _ACTS else None
+
+
+def _is_chosen(key: str, config: RunConfig) -> bool:
+    """Whether tuning chooses what stands under ``key``, and nothing else goes by it."""
+    # A warm-up that is the recipe's is shortened for as many epochs as were typed.
+    return config.protocol.tune and key in used(config) and key != "train.epochs"
+
+
+def _chooses_epochs(config: RunConfig) -> bool:
+    return config.protocol.tune and "train.epochs" in used(config)
 
 
 def _warms_up(config: RunConfig) -> bool:

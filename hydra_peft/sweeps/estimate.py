@@ -102,8 +102,10 @@ class PastTimes:
         assert config.dataset.splits.fit is not None, "checked where tuning is asked for"
         tried = 0 if shared else sizes[config.dataset.splits.fit] * tries(config)
         # A search that chooses the epochs tries few and many; which it will choose is not known.
-        usual = fmean(used(config).get("train.epochs", [epochs]))
-        return median(rates) * (images * usual + tried * (config.protocol.trial_epochs or usual))
+        chosen = used(config).get("train.epochs")
+        usual = fmean(chosen or [epochs])
+        each = usual if chosen else config.protocol.trial_epochs or usual
+        return median(rates) * (images * usual + tried * each)
 
 
 def _size(decided: Mapping[str, Any]) -> str:

@@ -160,6 +160,9 @@ def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str)
             continue  # what a method chose itself, which the option says that asked for it
         if (key, own[key]) == _OF_TASK:
             continue
+        if own[key] == TUNED:
+            changed |= {} if usual.get(key) == TUNED else {key: TUNED}
+            continue
         changed |= _changed(_flat(key, own[key]), _flat(key, usual.get(key, {})))
     said = (f"method={preset}",) if preset else ()
     return (*said, *(f"{_typed_key(key)}={_text(value)}" for key, value in changed.items()))

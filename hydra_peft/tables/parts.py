@@ -222,7 +222,8 @@ def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
     """Return the overrides that are to be said once for all ``rows``.
 
     Those are what each row has to which the setting applies, and of a setting that each of them
-    overrides, but not alike, the value that more than half of them have.
+    overrides, but not alike, the value that more than half of them have. A setting that applies to
+    fewer than half of the rows is said in theirs.
     """
     found = []
     for override in dict.fromkeys(o for row in rows for o in row.overrides):
@@ -232,7 +233,8 @@ def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
         fitting = [row for row in training if not chosen or _has(row.settings, key)]
         same = sum(override in row.overrides for row in fitting)
         everywhere = all(any(_key(o) == key for o in row.overrides) for row in fitting)
-        if everywhere and 2 * same > len(fitting) and len(fitting) >= min(2, len(rows)):
+        many = len(fitting) >= min(2, len(rows)) and 2 * len(fitting) >= len(training)
+        if everywhere and many and 2 * same > len(fitting):
             found.append(override)
     return tuple(sorted(found))
 

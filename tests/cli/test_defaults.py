@@ -69,14 +69,15 @@ def test_those_tuned_by_optuna_have_the_number_of_trials() -> None:
     assert found[drawn] == {**found[origin], **more}
 
 
-@pytest.mark.parametrize("search", ["elevater", "elevater_released"])
-def test_a_search_that_wants_another_grid_is_held_against_the_one_that_there_is(
-    search: str,
-) -> None:
-    origin = Origin("mini", "clean", "lora", "vit_mini", tuned=True)
-    other = dataclasses.replace(origin, search=search)
-    found = default_settings([origin, other])
-    assert found[other] == found[origin]
+@pytest.mark.parametrize(
+    ("protocol", "search"),
+    [("clean", "elevater"), ("clean", "elevater_released"), ("official", "elevater_released")],
+)
+def test_a_search_that_wants_another_grid_has_settings_too(protocol: str, search: str) -> None:
+    origin = Origin("mini", protocol, "lora", "vit_mini", tuned=True, search=search)
+    settings = default_settings([origin])[origin]
+    assert settings["optimizer.lr"] == settings["optimizer.weight_decay"] == "tuned"
+    assert settings["protocol.search"] == search
 
 
 def test_any_timm_model_is_known_by_its_name() -> None:

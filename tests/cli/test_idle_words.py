@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from class_folders import write_classes
 
+from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.config.check import check_config
 from hydra_peft.errors import UserError
@@ -59,6 +60,31 @@ def test_a_word_acts_or_is_refused(
     check_acting([word], [acts])
     check_acting([word], [idle, acts])
     check_acting([word], [])
+
+
+@pytest.mark.parametrize(
+    ("word", "grid", "reason"),
+    [
+        ("optimizer.lr=1", "optimizer.lr:[1,2]", r"add protocol\.grid\.optimizer\.lr=null to set"),
+        ("method.rank=3", "method.rank:[1,2]", r"add protocol\.grid\.method\.rank=null to set it"),
+        (
+            "protocol.trial_epochs=1",
+            "train.epochs:[3,4]",
+            r"add protocol\.grid\.train\.epochs=null",
+        ),
+    ],
+)
+def test_what_tuning_chooses_is_not_set(
+    compose_train: Compose, word: str, grid: str, reason: str
+) -> None:
+    start = ["dataset=mini/digits", "scheduler.warmup_epochs=0", word]
+    tune = ["protocol.tune=true", *grid_words([f"protocol.grid={{{grid}}}"])]
+    tuned = check_config(compose_train(*start, *tune))
+    with pytest.raises(UserError, match=f"'{word}' changes nothing in this run: .*{reason}"):
+        check_acting([word], [tuned])
+    other = ["protocol.tune=true", *grid_words(["protocol.grid={method.scale:[1,2]}"])]
+    check_acting([word], [tuned, check_config(compose_train(*start, *other))])
+    check_acting(["train.epochs=3"], [tuned])
 
 
 def test_data_that_has_its_splits_is_not_split(compose_train: Compose, tmp_path: Path) -> None:

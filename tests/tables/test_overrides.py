@@ -130,6 +130,12 @@ def test_a_tuned_run_says_so_and_names_its_grid_only_where_it_is_another() -> No
     assert found(other, usual) == ("tuned", "protocol.grid.optimizer.lr=[1,2]", "train.epochs=2")
 
 
+def test_a_method_that_tuning_chose_as_a_part_is_named_once() -> None:
+    tuned = {"protocol.tune": True, "optimizer.lr": "tuned", "method.parallel": "tuned"}
+    usual = {**DEFAULTS, **tuned, "method.parallel": {"name": "lora", "scale": 1.0}}
+    assert found(run(**tuned), usual) == ("tuned", "method.parallel=tuned")
+
+
 def test_a_search_by_optuna_is_told_from_one_by_grid() -> None:
     tuned = {"protocol.tune": True, "optimizer.lr": "tuned", "protocol.grid": {"lr": [1, 2]}}
     drawn = {**tuned, "protocol.search": "optuna", "protocol.trials": 20}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ from hydra_peft.report.scores import score_table
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.overrides import Origin
-from hydra_peft.tables.parts import Part, parts
+from hydra_peft.tables.parts import Part, common_overrides, parts
 from hydra_peft.tables.render import documents, part_title, sheet, to_frame
 from hydra_peft.tables.rows import Table
 from hydra_peft.tables.sheet import BEST, SECOND
@@ -60,6 +61,18 @@ def test_what_all_rows_override_is_said_once() -> None:
     # A line of a file for programs stands alone.
     lines = to_frame([found.table])
     assert "lora r=4 (method.dropout=0.5, optimizer.lr=0.1, train.epochs=2)" in set(lines["method"])
+
+
+@pytest.mark.parametrize(("rows", "common"), [(3, True), (4, True), (5, False)])
+def test_what_few_rows_can_have_is_said_in_theirs(rows: int, common: bool) -> None:
+    own = ("method.phm_dim=4",)
+    few: Any = [
+        SimpleNamespace(overrides=own, settings={"method.phm_dim": 4}, trains=True)
+        if number < 2
+        else SimpleNamespace(overrides=(), settings={}, trains=True)
+        for number in range(rows)
+    ]
+    assert common_overrides(few) == (own if common else ())
 
 
 def test_one_row_of_other_settings_says_so_itself() -> None:
