@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os.path
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from hydra._internal.utils import get_args_parser
 
-from hydra_peft.cli.known_keys import PRESETS
+from hydra_peft.cli.known_keys import known_key, meant_word
+from hydra_peft.cli.parted_words import DASHES, IN_ONE
 from hydra_peft.config.omegaconf_errors import groups_with
 from hydra_peft.config.plain import types
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, near
+from hydra_peft.plain_text import quoted
 
 _CONFIG_DIR = ("--config-dir", "-cd")
+_HELP = "scripts/train.py --help"
 
 
 def is_flag(word: str) -> bool:
@@ -33,11 +36,7 @@ def check_flags(words: Sequence[str]) -> None:
     parser.allow_abbrev = False
     known = parser._option_string_actions
     for word, after in pairwise([*words, ""]):
-        name = word.partition("=")[0]
-        if f"-{name}" in known and name not in known:
-            raise UserError(f"there is no flag {name} with one dash: type -{word}.")
-        if name not in known and (word.startswith("--") or _is_setting(name)):
-            raise UserError(_no_flag(word, after))
+        _check_flag(word, after, known)
     parser.error = _refuse  # type: ignore[method-assign, assignment]
     flags = parser.parse_args(words)
     if flags.package is not None and not flags.cfg:
@@ -62,13 +61,38 @@ def check_flags(words: Sequence[str]) -> None:
         )
 
 
+def _check_flag(word: str, after: str, known: Collection[str]) -> None:
+    """Check that ``word``, where it has dashes, is one of the flags that are ``known``."""
+    name = word.partition("=")[0]
+    if word[:1] in DASHES and (meant := _with_dashes(name, known)):
+        raise UserError(f"there is no flag {name}: type {meant}{word[len(name) :]}.")
+    if (first := word.partition(" ")[0]) != word and first in known:
+        raise UserError(IN_ONE.format(quoted(word), first))
+    if re.fullmatch("-[a-z]", name) and name not in known:  # the parser takes -s for -sc
+        raise UserError(f"there is no flag {name}: see python {_HELP}.")
+    if name not in known and (word.startswith("--") or _is_setting(name)):
+        raise UserError(_no_flag(word, after, known))
+    if after.startswith("query=") and name == "-sc" and "COMP_LINE" not in os.environ:
+        raise UserError(
+            "-sc query=... is what a shell asks by itself: install the completion with "
+            "-sc install=bash."
+        )
+
+
 def _is_setting(name: str) -> bool:
     """Whether ``name``, which begins with one dash, is that of a setting."""
     key = name[1:]
     return bool(re.fullmatch(r"-\w{2,}", name)) and (key in types() or bool(groups_with(key)))
 
 
-def _no_flag(word: str, after: str) -> str:
+def _with_dashes(name: str, known: Collection[str]) -> str | None:
+    """Return the flag that ``name`` is with as many dashes as it needs, if it is none as it is."""
+    bare = name.lstrip(DASHES)
+    meant = [flag for flag in (f"--{bare}", f"-{bare}") if flag in known]
+    return meant[0] if meant and name not in known else None
+
+
+def _no_flag(word: str, after: str, known: Collection[str]) -> str:
     """Return the sentence on a ``word`` that is typed as a flag, and the word after it."""
     typed = word.lstrip("-")
     if re.fullmatch(r"\w[\w.]* \S+", typed):  # quoted together
@@ -80,18 +104,15 @@ def _no_flag(word: str, after: str) -> str:
     if not value and not re.search("^-|=", after):
         value = after
     key = key.replace("-", "_")
-    keys = [f"{group}.{key}" for group in groups_with(key)] or [
-        f"{'+' if key == PRESETS else ''}{key}"
-    ]
-    form = " or ".join(f"{one}={value or '...'}" for one in keys)
-    return (
-        f"there is no flag {name}: settings are typed without dashes, as {form}; see python "
-        "scripts/train.py --help."
-    )
+    is_key = known_key(key) or groups_with(key)
+    if not is_key and (flags := near(name, [flag for flag in known if flag[:2] == "--"], 1)):
+        return f"there is no flag {name} (did you mean {flags[0]}?): see python {_HELP}."
+    form = f", as {meant}" if is_key and (meant := meant_word(key, value)) else " as key=value"
+    return f"there is no flag {name}: settings are typed without dashes{form}; see python {_HELP}."
 
 
 def _refuse(message: str) -> None:
     # It takes -hlep for -h and a value of it.
     part = r"argument \S+/-(\w): ignored explicit argument '(.*)'"
     message = re.sub(part, r"unrecognized arguments: -\1\2", message)
-    raise UserError(f"{message}: see python scripts/train.py --help.")
+    raise UserError(f"{message}: see python {_HELP}.")

@@ -5,14 +5,38 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from hydra_peft.errors import UserError
+from hydra_peft.plain_text import quoted
+
 #: a key and its value with a colon or blanks between them, all in one word
 _APART = re.compile(
     r"([+~]*[A-Za-z_][\w./@-]*?)(?:\s*:?=\s*|\s*:\s*|\s+)(.*)", re.ASCII | re.DOTALL
 )
 #: of a word that :func:`joined` gives
 AT_BLANKS = "a shell parts words at blanks: without them it is {}"
+#: a word, and what is one by itself in it
+IN_ONE = (
+    "{} is several words in one pair of quotes, {} among them: leave these quotes out, of a "
+    "variable too."
+)
+#: what flags begin with, and what texts that are copied have in its place
+DASHES = "-\u2010\u2011\u2013\u2014\u2212"
 #: what no word ends with or begins with, but for a blank too many
 _MARKS = ("=", ",")
+
+
+def check_quoted(words: Sequence[str], is_key: Callable[[str], object]) -> None:
+    """Check that no word is several that stand in one pair of quotes, as ``"$ARGS"`` may be.
+
+    Raises:
+        UserError: what follows a blank in one is a key with its ``=``.
+    """
+    for word in words:
+        # A text in quotes of its own, or what is in brackets, may hold anything.
+        bare = re.sub(r"""(["']).*?\1|[\[{(].*""", "", word, flags=re.DOTALL)
+        for key in re.findall(r"[^\s+~]\s+[+~]*([A-Za-z][\w./@-]*)=(?!=)", bare):
+            if is_key(key):
+                raise UserError(IN_ONE.format(quoted(word), f"{key}=..."))
 
 
 def joined(words: Sequence[str], place: int) -> str | None:

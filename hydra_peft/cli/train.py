@@ -29,9 +29,11 @@ from hydra_peft.cli.hydra_errors import (
 from hydra_peft.cli.hydra_keys import check_keys_of_hydra
 from hydra_peft.cli.hydra_mode import mode_of
 from hydra_peft.cli.idle_words import check_acting
+from hydra_peft.cli.known_keys import known_key
 from hydra_peft.cli.launchers import register_launchers
 from hydra_peft.cli.overrides import check_choices, check_overrides
 from hydra_peft.cli.parsed_once import parse_once
+from hydra_peft.cli.parted_words import check_quoted
 from hydra_peft.cli.plugins import register_plugins
 from hydra_peft.cli.sweeper import (
     JobFailed,
@@ -67,6 +69,7 @@ def main() -> int:
 
 def _main() -> int:
     register()
+    check_quoted(sys.argv[1:], lambda key: known_key(key) or key.startswith("hydra"))
     # argparse takes flags before or after all overrides; people also type them in between.
     words = grid_words(expand_home(word) for word in sys.argv[1:])
     sys.argv[1:] = sorted(words, key=lambda word: not is_flag(word))

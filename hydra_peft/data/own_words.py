@@ -21,7 +21,7 @@ def own_words(place: str | Path) -> str | None:
 
     None where it is no folder of images or of classes, each a folder of images, and no table.
     """
-    path = Path(place).expanduser()
+    path = Path(os.path.expanduser(place))  # a ~ before what is no user stays
     source = _TABLES.get(path.suffix.lower()) if path.is_file() else None
     if source is None and not _has_images(path, 2):
         return None
