@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
 from hydra_peft.cli.home import check_local
-from hydra_peft.cli.parted_words import AT_BLANKS, apart, joined
+from hydra_peft.cli.parted_words import AT_BLANKS, apart, gathered
 from hydra_peft.commands import as_started
 from hydra_peft.errors import UserError, did_you_mean, near
 from hydra_peft.limits import check_limits
@@ -78,9 +78,12 @@ def parse_arguments(
 
 def _parted(words: Sequence[str], place: int, known: Sequence[str]) -> str:
     """Return advice on the word at ``place``, which is not key=value."""
-    if whole := joined(words, place):
-        return AT_BLANKS.format(shlex.quote(whole))
-    key, value = apart(words[place], words[place + 1 :], known.__contains__)
+    key, value, count = gathered(words, place, known.__contains__)
+    tight = re.sub(r"\s*,\s*", ",", value)
+    if count > 1 and key in known and re.fullmatch(r"\S+", tight):
+        return AT_BLANKS.format(shlex.quote(f"{key}={tight}"))
+    if count > 1 and key in known:
+        key, value = apart(words[place], known.__contains__)
     meant = [key] if key in known else near(key, known, 1)
     form = "".join(shlex.quote(f"{one}={value}") if value else f"{one}=..." for one in meant)
     such = f", such as {form}" if words[place] in meant else f" (did you mean {form}?)"

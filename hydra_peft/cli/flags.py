@@ -9,8 +9,9 @@ from itertools import pairwise
 
 from hydra._internal.utils import get_args_parser
 
-from hydra_peft.cli.known_keys import known_key, meant_word
+from hydra_peft.cli.known_keys import known_key
 from hydra_peft.cli.parted_words import DASHES, IN_ONE
+from hydra_peft.cli.sound_words import meant_word
 from hydra_peft.config.omegaconf_errors import groups_with
 from hydra_peft.config.plain import types
 from hydra_peft.errors import UserError, near

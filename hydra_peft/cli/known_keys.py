@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import os.path
 import re
-import shlex
 import sys
 import types
 import typing
@@ -62,7 +61,8 @@ def known_key(key: str) -> Known | None:
     if key in PATH_KEYS:
         return Known(str, None, "<path>")
     group, _, name = key.partition(".")
-    if group == PRESETS or (re.match(r"\w", key) and os.path.isdir(CONF / key)):
+    is_group = re.match(r"\w", key) and os.path.isdir(CONF / key)
+    if group == PRESETS or (is_group and key != "hydra"):
         return Known(None, None, "<name>")
     for cls in [RunConfig] if not name else _classes(group):
         if (name or group) in (fields := {one.name: one for one in dataclasses.fields(cls)}):
@@ -71,27 +71,17 @@ def known_key(key: str) -> Known | None:
     return Known(Any, None, "...") if inside and inside.kind in (dict, Any) else None
 
 
-def meant_word(key: str, value: str = "") -> str | None:
-    """Return ``key=value``, as a shell takes it, for the key that ``key`` is, or may stand for.
-
-    That is one near it, or one whose group was left out; None where there is none.
+def meant_keys(key: str) -> list[str]:
+    """Return the keys that ``key`` is, or may stand for: ones near it, or whose group was left out.
 
     Args:
-        key: which may have a plus before it.
-        value: what was typed, an example if that is empty.
+        key: which may have a plus before it, and other marks than dots in it.
     """
-    forms = []
-    for full in _meant_keys(key.lstrip("+")):
-        if known := known_key(full):
-            word = f"{'+' * (full == PRESETS)}{full}="
-            forms.append(shlex.quote(word + value) if value else word + known.example)
-    return " or ".join(forms) or None
-
-
-def _meant_keys(key: str) -> list[str]:
-    if known_key(key):
-        return [key]
-    group, _, name = key.partition(".")
+    key = key.lstrip("+")
+    dotted = re.sub(r"[:/]", ".", key)
+    if found := next((one for one in (key, dotted) if known_key(one)), None):
+        return [found]
+    group, _, name = dotted.partition(".")
     if not name:
         return [f"{one}.{key}" for one in groups_with(key)] or near(key, groups(), 1)
     names = {field.name for cls in _classes(group) for field in dataclasses.fields(cls)}

@@ -6,11 +6,9 @@ import re
 import shlex
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-
 from hydra_peft.cli.known_keys import Known
 from hydra_peft.cli.overrides import SEVERAL
+from hydra_peft.cli.sound_words import is_of, read_word
 
 #: what may stand by mistake before or after a value; a list has brackets of its own
 _MARKS = ";:!?&|`'\"#*"
@@ -55,12 +53,6 @@ def _in_brackets(key: str, values: str, known: Known) -> str | None:
 
 
 def _is_of(form: str, known: Known) -> bool:
-    """Whether ``form`` gives a key a value of its kind."""
-    try:
-        override = OverridesParser.create().parse_override(form)
-    except HydraException:
-        return False
-    if override.is_sweep_override():
-        return False
-    kinds = (int, float) if known.kind is float else known.kind or str
-    return isinstance(override.value(), kinds)
+    """Whether ``form`` gives a key one value of its kind."""
+    read = read_word(form)
+    return read is not None and not read.is_sweep_override() and is_of(read, known)

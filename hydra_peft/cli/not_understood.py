@@ -8,17 +8,16 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import OverrideParseException
 
 from hydra_peft.checkout import options
 from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
-from hydra_peft.cli.known_keys import Known, known_key, meant_word
+from hydra_peft.cli.known_keys import Known, known_key, meant_keys
 from hydra_peft.cli.meant_values import meant_value
-from hydra_peft.cli.parted_words import AT_BLANKS, apart, joined
+from hydra_peft.cli.parted_words import apart, gathered
 from hydra_peft.cli.quoted_words import as_typed
+from hydra_peft.cli.sound_words import meant_word, read_word
 from hydra_peft.config.plain import types
 from hydra_peft.data.own_words import own_words
 
@@ -40,33 +39,40 @@ def not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
     override = without_added_plus(error.override)
     begun = f"cannot understand the override '{override}'"
     key, equals, value = override.partition("=")
-    known = known_key(key)
-    after = words[words.index(error.override) + 1 :] if error.override in words else ()
+    if override.startswith("~"):
+        return f"{begun}: what is taken away is typed as ~key, without blanks or a colon."
     if inside := _glob_inside(key, value):
         return f"{begun}: {inside}."
-    whole = _whole(override, words)
-    if whole is None and (parted := _parted(error.override, words)):
-        return f"{begun}: {AT_BLANKS.format(parted)}."
-    lacks = meant_word(*apart(key, after, known_key)) if known and not equals else None
-    if lacks and (whole is None or "." in key):  # a folder may be called as a group is
-        return f"{begun}: it lacks its value, type {lacks}."
-    if whole is not None:
-        other = f", or if {key} is the key, it lacks its value: {lacks}" if lacks else ""
-        return f"{begun}: a shell parts words at blanks, so all of it needs quotes: {whole}{other}."
-    lookalike = _lookalike(override)
+    if parted := _parted(error.override, words):
+        return f"{begun}: {parted}."
+    known = known_key(key)
     is_key = re.fullmatch(r"[+~]*[\w./@-]+", key, re.ASCII)
-    meant = None if equals and is_key else meant_word(*apart(override, after, known_key))
-    if not equals or meant:
-        expected = f"expected key=value{f' (did you mean {meant}?)' if meant else ''}"
-        return f"{begun}: {lookalike or own_words(override) or expected}."
-    if not is_key:
-        return f"{begun}: expected key=value, and '{key}' can be no key."
+    if not (equals and is_key):
+        return f"{begun}: {_lookalike(override) or own_words(override) or _expected(error, words)}."
     if plain := _without_quoted_keys(override):
         return f"{begun}: keys of a mapping stand without quotes, as in {plain}."
     if mapping := _as_mapping(key, value, known):
         return f"{begun}: a group of settings is typed as {mapping}."
     meant = (known and meant_value(key, value, known)) or _without_gaps(key, value)
-    return f"{begun}: {meant or _in_quotes(error, key, value, known, lookalike)}."
+    return f"{begun}: {meant or _in_quotes(error, key, value, known, _lookalike(override))}."
+
+
+def _expected(error: OverrideParseException, words: Sequence[str]) -> str:
+    """Return what to type for a word that is not key=value."""
+    word = error.override
+    rest = words[words.index(word) :] if word in words else [word]
+    key, value, _ = gathered(rest, 0, known_key)
+    known = known_key(key)
+    if known and not value:
+        return f"it lacks its value, type {meant_word(key)}"
+    if meant := meant_word(key, value, words):
+        return f"expected key=value (did you mean {meant}?)"
+    if value and (mapping := _as_mapping(key, value, known)):
+        return f"a group of settings is typed as {mapping}"
+    if known and known.expected:
+        return f"expected key=value, and {key} must be {known.expected}"
+    key, equals, _ = word.partition("=")
+    return "expected key=value" + (f", and '{key}' can be no key" if equals else "")
 
 
 def _in_quotes(
@@ -108,7 +114,7 @@ def _without_gaps(key: str, value: str) -> str | None:
     meant = re.sub(r"(^|[\[{(])\s*,\s*|\s*,\s*($|[\])}])", r"\1\2", meant)
     if meant in ("", value):
         return None
-    if _read(f"{key}={meant}") is None:
+    if read_word(f"{key}={meant}") is None:
         return None
     many = "an = is" if value.startswith("=") else "a comma is"
     form = as_typed(key, value) if key.lstrip("+") in PATH_KEYS else None
@@ -132,23 +138,27 @@ def _lookalike(override: str) -> str | None:
     meant = override.translate(_LOOKALIKES)
     for one, plain in zip(override, meant, strict=True):
         if one != plain:
-            return f"{one!r} only looks like {plain!r} (for that one type {shlex.quote(meant)})"
+            form = meant.strip("\"'") if meant[0] in "\"'" else meant.lstrip("-")
+            sound = meant_word(*apart(form, known_key))
+            typed = f" (for that one type {sound})" if sound else ""
+            return f"{one!r} only looks like {plain!r}{typed}"
     return None
 
 
 def _without_quoted_keys(override: str) -> str | None:
     """Return ``override`` with the keys of a mapping as Hydra takes them, if that was it."""
     plain = re.sub(r"([{,]\s*)([\"'])([^\"']*)\2\s*:", r"\1\3:", override)
-    return shlex.quote(plain) if _read(plain) else None
+    return shlex.quote(plain) if plain != override and read_word(plain) else None
 
 
 def _as_mapping(key: str, value: str, known: Known | None) -> str | None:
     """Return what to type for the names and values of a mapping, with ``=`` between them or a
     bracket that is not closed; None if ``value`` has no such, or ``key`` is of something else."""
-    holds = known.kind is dict if known else key.lstrip("+") in types()
+    group = key.lstrip("+")
+    holds = group in types() or (known and known.kind is dict)
     if value[:1] not in "{(" and holds:
         value = "{" + value
-    elif value[:1] not in "{(" or (known and known.kind not in (dict, Any)):
+    elif value[:1] not in "{(" or not (holds or (known and known.kind is Any)):
         return None
     if value.startswith("("):
         value = "{" + value[1:].removesuffix(")")
@@ -159,38 +169,46 @@ def _as_mapping(key: str, value: str, known: Known | None) -> str | None:
         elif mark == ends[:1]:
             ends = ends[1:]
     word = f"{key}={value}{ends}"
-    read = _read(word)
-    return shlex.quote(word) if read and isinstance(read.value(), dict) else None
+    read = read_word(word)
+    if read is None or not isinstance(inside := read.value(), dict):
+        return None
+    if group in types() and not all(known_key(f"{group}.{name}") for name in inside):
+        return None
+    return shlex.quote(word)
 
 
 def _parted(word: str, words: Sequence[str]) -> str | None:
-    """Return the word that blanks have parted, ``word`` among it; None if none is."""
-    whole = joined(words, words.index(word)) if word in words else None
-    return shlex.quote(without_added_plus(whole)) if whole and _read(whole) else None
-
-
-def _read(word: str) -> Override | None:
-    """Return ``word`` as Hydra reads it, None where it cannot."""
-    try:
-        return OverridesParser.create().parse_override(word)
-    except HydraException:
+    """Return what to type where a shell parted words at blanks, ``word`` among them; None if it did
+    not."""
+    if word not in words:
         return None
+    begun, place = "a shell parts words at blanks", words.index(word)
+    if whole := _whole(words, place):
+        return f"{begun}, so all of it needs quotes: {whole}"
+    own, _ = apart(word, known_key)
+    typed = own if own != word and "/" not in own and meant_keys(own) else None  # as sed:
+    key, value, count = gathered(words, place, lambda one: one == typed or known_key(one))
+    meant = meant_word(key, value, words) if value else None
+    if own == key and not meant and value:  # method lora rank 4
+        meant = meant_word(key, value.split()[0], words)
+    if count > 1 and meant:
+        if shlex.split(meant)[-1].count(" "):
+            return f"{begun}, so all of it needs quotes: {meant}"
+        return f"{begun}: without them it is {meant}"
+    path, _, start = words[place - 1].partition("=") if place else ("", "", "")
+    is_group = known_key(word) and "." not in word  # a folder may be called so
+    if is_group and path in PATH_KEYS and (whole := as_typed(path, f"{start} {word}")):
+        return (
+            f"{begun}, so all of it needs quotes: {whole}, or if {word} is the key, it lacks its "
+            f"value: {meant_word(word)}"
+        )
+    return None
 
 
-def _whole(override: str, words: Sequence[str]) -> str | None:
-    """Return the word that a shell has parted ``override`` from, None if that is not to be seen."""
-    if override not in words:
-        return None
-    place = words.index(override)
-    before = words[place - 1] if place else ""
-    path, _, start = before.partition("=")
-    if "=" not in override and path in PATH_KEYS and start:
-        return as_typed(*f"{before} {override}".split("=", 1))
-    if not _is_open(override):
-        return None
-    for end in range(place + 2, len(words) + 1):
-        whole = " ".join(words[place:end])
-        if _read(whole):
+def _whole(words: Sequence[str], place: int) -> str | None:
+    """Return the words from ``place`` on whose brackets and quotes are closed together."""
+    for end in range(place + 2, len(words) + 1 if _is_open(words[place]) else 0):
+        if read_word(whole := " ".join(words[place:end])):
             return shlex.quote(whole)
     return None
 

@@ -120,7 +120,7 @@ def check_choices(words: Iterable[str]) -> None:
         if not (group.startswith("hydra/") or (group and os.path.isdir(CONF / group))):
             continue
         _check_needed(word, override)
-        listed = next((value for value in _values(override) if isinstance(value, list)), None)
+        listed = next((value for value in values_of(override) if isinstance(value, list)), None)
         if group == "experiment" and not override.is_delete():
             presets.append(word)
             several = listed is not None or override.is_sweep_override()
@@ -179,11 +179,11 @@ def _options(override: Override) -> list[str]:
 
 
 def _named(override: Override) -> list[object]:
-    parts = (one if isinstance(one, list) else [one] for one in _values(override))
+    parts = (one if isinstance(one, list) else [one] for one in values_of(override))
     return [name for one in parts for name in one]
 
 
-def _values(override: Override) -> list[object]:
+def values_of(override: Override) -> list[object]:
     """Return the values that ``override`` gives its key: several in a sweep."""
     value = override.value()
     return list(value.list) if isinstance(value, ChoiceSweep) else [value]

@@ -8,11 +8,15 @@ from collections.abc import Callable, Sequence
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
 
-#: a key and its value with a colon or blanks between them, all in one word
+#: a key and its value with a mark or blanks between them
 _APART = re.compile(
-    r"([+~]*[A-Za-z_][\w./@-]*?)(?:\s*:?=\s*|\s*:\s*|\s+)(.*)", re.ASCII | re.DOTALL
+    r"([+]*[A-Za-z_][\w./@-]*?)(?:(?:\s*(?:->|=>|\+=|[:=]))+|\s)\s*(.*)", re.ASCII | re.DOTALL
 )
-#: of a word that :func:`joined` gives
+#: a group and a key with a mark other than a dot between them
+_NESTED = re.compile(r"(\w+)[:/](\w+)(?=\s*[:=])")
+#: a word that is one by itself
+_KEY_VALUE = re.compile(r"[+]*[A-Za-z][\w.@]*=")
+#: a word whose parts a shell took for several
 AT_BLANKS = "a shell parts words at blanks: without them it is {}"
 #: a word, and what is one by itself in it
 IN_ONE = (
@@ -21,8 +25,6 @@ IN_ONE = (
 )
 #: what flags begin with, and what texts that are copied have in its place
 DASHES = "-\u2010\u2011\u2013\u2014\u2212"
-#: what no word ends with or begins with, but for a blank too many
-_MARKS = ("=", ",")
 
 
 def check_quoted(words: Sequence[str], is_key: Callable[[str], object]) -> None:
@@ -39,41 +41,45 @@ def check_quoted(words: Sequence[str], is_key: Callable[[str], object]) -> None:
                 raise UserError(IN_ONE.format(quoted(word), f"{key}=..."))
 
 
-def joined(words: Sequence[str], place: int) -> str | None:
-    """Return the word whose parts a shell took for several, the one at ``place`` among them.
+def gathered(
+    words: Sequence[str], place: int, is_key: Callable[[str], object]
+) -> tuple[str, str, int]:
+    """Return the key that the word at ``place`` is of, the value typed, and in how many words.
 
-    Those are ``seed=`` and ``3``, ``seed`` and ``=3``, ``seed=0,`` and ``1``. None where it is no
-    part of such a word.
-    """
-    first = last = place
-    while first and _goes_on(words[first - 1], words[first]):
-        first -= 1
-    while last + 1 < len(words) and _goes_on(words[last], words[last + 1]):
-        last += 1
-    whole = "".join(words[first : last + 1])
-    return whole if last > first and not whole.endswith(_MARKS) else None
-
-
-def _goes_on(word: str, after: str) -> bool:
-    """Whether ``after`` may be the rest of ``word``, and is no word by itself."""
-    parted = word.endswith(_MARKS) or after.startswith(_MARKS)
-    return parted and not re.search(r"^[-+~]|[^=]=", after) and not word.startswith("--")
-
-
-def apart(word: str, after: Sequence[str], is_key: Callable[[str], object]) -> tuple[str, str]:
-    """Return the key of a ``word`` that is not ``key=value``, and the value that was meant for it.
-
-    That is what follows a colon or a blank, or the next word, unless that is one by itself: empty
-    where there is none.
+    These are the words that a shell may have parted: ``seed``, ``=`` and ``3``; ``seed=0,`` and
+    ``1``; ``seed:`` and ``3``. The value is empty where none was typed.
 
     Args:
-        word: such as ``seed:3``, ``seed:`` or ``seed``.
-        after: the words after it.
-        is_key: whether a word is a key, and so no value.
+        words: of a command line.
+        place: of one that is not ``key=value``.
+        is_key: whether a text is a key.
     """
-    found = _APART.fullmatch(word)
-    key, value = found.groups() if found else (word, "")
-    following = after[0].removeprefix("=") if after else ""
-    if not value and not is_key(following) and not re.search(r"^[-+~]|=", following):
-        value = following
-    return key, value
+    first = place
+    while first and not _begins(words[first], is_key) and not _is_flag(words[first]):
+        first -= 1
+    if not _begins(words[first], is_key):
+        first = place
+    last = first + 1
+    while last < len(words) and not (
+        _is_flag(words[last]) or _KEY_VALUE.match(words[last]) or _begins(words[last], is_key)
+    ):
+        last += 1
+    key, value = apart(" ".join(words[first:last]), is_key)
+    return key, value, last - first
+
+
+def _begins(word: str, is_key: Callable[[str], object]) -> bool:
+    return bool(is_key(apart(word, is_key)[0]))
+
+
+def _is_flag(word: str) -> bool:
+    return bool(re.match(r"[~]|-(?!\.?\d)", word))
+
+
+def apart(text: str, is_key: Callable[[str], object]) -> tuple[str, str]:
+    """Return the key that ``text`` begins with, and what follows the mark or blank after it."""
+    text = re.sub(r"^\+*\s+", "", text)
+    if (nested := _NESTED.match(text)) and is_key(f"{nested[1]}.{nested[2]}"):
+        text = f"{nested[1]}.{text[nested.start(2) :]}"
+    found = _APART.fullmatch(text)
+    return (found[1], found[2].strip()) if found else (text, "")

@@ -102,9 +102,12 @@ def test_a_folder_without_its_key_is_told_with_it(
         (["rnus: x y"], "(did you mean 'runs=x y'?), see --help."),
         (
             ["repeats:", "5"],
-            "'repeats:': expected key=value (did you mean repeats=5?), see --help.",
+            "'repeats:': a shell parts words at blanks: without them it is repeats=5.",
         ),
-        (["repeats", "5"], "'repeats': expected key=value, such as repeats=5, see --help."),
+        (
+            ["repeats", "5"],
+            "'repeats': a shell parts words at blanks: without them it is repeats=5.",
+        ),
         (["repeats", "runs"], "'repeats': expected key=value, such as repeats=..., see --help."),
         (["x", "y"], "'x': expected key=value, see --help."),
         (["runs=", "x"], "'x': a shell parts words at blanks: without them it is runs=x."),
