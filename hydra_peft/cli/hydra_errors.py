@@ -27,13 +27,13 @@ from hydra_peft.cli.clusters import NEEDED
 from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.hydra_keys import of_a_cluster, unknown_key_of_hydra
-from hydra_peft.cli.known_keys import PRESETS
+from hydra_peft.cli.known_keys import PRESETS, known_key, near_key
 from hydra_peft.cli.launchers import OTHER_SWEEPER
 from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
 from hydra_peft.cli.not_understood import not_understood
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.config.interpolations import unresolved
-from hydra_peft.config.omegaconf_errors import groups_with, unknown_key, wrong_value
+from hydra_peft.config.omegaconf_errors import unknown_key, wrong_value
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.own_words import own_words
 from hydra_peft.errors import UserError, did_you_mean, near
@@ -157,7 +157,8 @@ def _several(
         if "(" in value:  # range(0,3): within a list it gives no values
             return f"{begun} where one list is needed: write them out, as in {key}=[a,b]."
         return f"{begun} where one list is needed: type {shlex.quote(f'{key}=[{value}]')}."
-    if groups_with(name):  # a sweep would not have it either
+    known = known_key(name) or OmegaConf.select(found or DictConfig({}), name) is not None
+    if not known and not name.startswith("hydra"):  # a sweep would not have it either
         return _unknown_key(name, found)
     if name == "launcher.gpus":
         return f"{begun} where one list is needed: type {shlex.quote(f'{key}=[{value}]')}."
@@ -253,6 +254,9 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
         if node is None:
             # The group itself is misspelt: look its name up instead.
             last, node = key.split(".")[0], defaults
+        if (not parent or node is defaults) and key not in node and (meant := near_key(key)):
+            near_one = f"(did you mean '{meant}'?)"
+            return f"unknown key '{key}' {near_one}: see python scripts/train.py --help."
     if not isinstance(node, DictConfig):
         return f"unknown key '{key}': see python scripts/train.py --help."
     if parent and last not in node and _may_be_left_out(key):

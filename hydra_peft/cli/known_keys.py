@@ -88,6 +88,20 @@ def meant_keys(key: str) -> list[str]:
     return [f"{group}.{one}" for one in near(name, sorted(names), 1)]
 
 
+def near_key(key: str) -> str | None:
+    """Return the key, its group before it, that ``key`` is spelt like, as ``method_rank`` is; None
+    where there is none."""
+    if not re.search(r"\W|_", key):  # which has no group
+        return None
+    names = [
+        f"{group}.{field.name}"
+        for group in groups()
+        for cls in _classes(group)
+        for field in dataclasses.fields(cls)
+    ]
+    return next(iter(near(key, dict.fromkeys(names), 1)), None)
+
+
 @functools.cache
 def _classes(group: str) -> list[Any]:
     """Return the classes whose fields may stand in ``group``."""

@@ -67,7 +67,7 @@ def test_one_failing_job_does_not_stop_the_others(
             ["logger=csv", "logger.csv.foo=1"],
             "unknown key 'logger.csv.foo': logger.csv has no options.",
         ),
-        (["optimiser.lr=1"], "unknown key 'optimiser.lr' (did you mean 'optimizer'?)"),
+        (["optimiser.lr=1"], "unknown key 'optimiser.lr' (did you mean 'optimizer.lr'?)"),
         (["sed=1"], "unknown key 'sed' (did you mean 'seed'?)"),
         (["method=loar"], "unknown method 'loar' (did you mean 'lora'?): choose one of "),
         (["dataset=mini/digts"], "unknown dataset 'mini/digts' (did you mean 'mini/digits'?)"),
