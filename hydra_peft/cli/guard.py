@@ -56,6 +56,7 @@ def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
         signal.signal(signal.SIGHUP, _interrupt)
     _open_streams()
     logging.raiseExceptions = False  # it prints a traceback of its own where a reader leaves
+    logging.StreamHandler.handleError = _let_through  # type: ignore[method-assign]
     code = None
     try:
         try:
@@ -79,6 +80,12 @@ def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
             complain(sentence)
         return MISTAKE
     return code
+
+
+def _let_through(handler: logging.StreamHandler[TextIO], record: logging.LogRecord) -> None:  # noqa: ARG001
+    """Raise what a handler that prints cannot write: Hydra's ``--info`` is logged to stdout."""
+    if handler.stream is sys.stdout and isinstance(sys.exc_info()[1], OSError):
+        raise  # logging calls this where it caught it
 
 
 def _lead_nowhere(streams: Iterable[TextIO]) -> None:

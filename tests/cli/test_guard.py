@@ -218,7 +218,11 @@ def test_names_of_files_are_utf_8(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-@pytest.mark.parametrize("body", ["print('x' * 1_000_000)", "print('x')", "print('x'); sys.exit()"])
+@pytest.mark.parametrize(
+    "body",
+    ["print('x' * 1_000_000)", "print('x')", "print('x'); sys.exit()",
+     "import logging; logging.basicConfig(stream=sys.stdout); logging.error('x')"],
+)  # fmt: skip
 def test_what_is_printed_into_a_full_disk(tmp_path: Path, body: str) -> None:
     probe = PROBE.replace('print("first", flush=True)', "pass").format(body=body)
     for buffered in ("", "1"):

@@ -290,7 +290,7 @@ def test_random_mistakes(refused: Refused, count: int) -> None:
         (["--zq"], "there is no flag --zq: settings are typed without dashes as key=value; see"),
         (["--multi-run"], "there is no flag --multi-run (did you mean --multirun?): see python"),
         (["\u2014multirun"], "there is no flag \u2014multirun: type --multirun."),
-        (["r=4"], "unknown key 'r'; known here: "),
+        (["r=4"], "unknown key 'r' (did you mean 'method.rank'?)"),
         (["-s", "3"], "there is no flag -s: see"),
         (["-sc", "query=bash"], "-sc query=... is what a shell asks by itself: install the"),
         (["--cfg job"], "'--cfg job' is several words in one pair of quotes, --cfg among them"),
