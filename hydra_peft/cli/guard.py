@@ -56,7 +56,7 @@ def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
         signal.signal(signal.SIGHUP, _interrupt)
     _open_streams()
     logging.raiseExceptions = False  # it prints a traceback of its own where a reader leaves
-    logging.StreamHandler.handleError = _let_through  # type: ignore[method-assign]
+    logging.StreamHandler.handleError = _let_through  # type: ignore[assignment, method-assign]
     code = None
     try:
         try:
