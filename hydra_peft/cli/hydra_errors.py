@@ -153,15 +153,13 @@ def _several(
     if name in PATH_KEYS and form is not None:
         return f"{begun}: if it is one path with a comma, quote it, as in {form}."
     found = defaults()
-    if found is not None and isinstance(OmegaConf.select(found, name), ListConfig):
+    usual = OmegaConf.select(found, name) if found is not None else None
+    if isinstance(usual, ListConfig) or name.startswith(("launcher.gpus", "protocol.grid.")):
         if "(" in value:  # range(0,3): within a list it gives no values
             return f"{begun} where one list is needed: write them out, as in {key}=[a,b]."
         return f"{begun} where one list is needed: type {shlex.quote(f'{key}=[{value}]')}."
-    known = known_key(name) or OmegaConf.select(found or DictConfig({}), name) is not None
-    if not known and not name.startswith("hydra"):  # a sweep would not have it either
-        return _unknown_key(name, found)
-    if name == "launcher.gpus":
-        return f"{begun} where one list is needed: type {shlex.quote(f'{key}=[{value}]')}."
+    if not known_key(name) and usual is None and not name.startswith("hydra"):
+        return _unknown_key(name, found)  # a sweep would not have it either
     if not sweeps or name.startswith(("launcher.", "sweep.")):
         return f"{begun} where one is needed: give one of them."
     return f"{begun}, one for each run of a sweep: add -m, as in -m {shlex.quote(override)}."
