@@ -48,7 +48,7 @@ def _typed_grid(grid: dict[str, Any], classes: Mapping[str, type]) -> dict[str, 
         cls, name = owner(key, classes)
         where = f"protocol.grid.{key}"
         values = [typed_item(cls, name, v, f"{where}[{i}]") for i, v in enumerate(given)]
-        if twice := next((v for i, v in enumerate(values) if v in values[:i]), None):
-            raise UserError(f"{where} has {twice} twice, which would be tried twice: drop one.")
+        if twice := [v for i, v in enumerate(values) if v in values[:i]]:
+            raise UserError(f"{where} has {twice[0]} twice, which would be tried twice: drop one.")
         typed[key] = values
     return typed

@@ -13,6 +13,7 @@ from hydra_peft.data.split_roles import BEFORE as SPLITS_BEFORE
 from hydra_peft.errors import UserError
 from hydra_peft.metrics import find_metric
 from hydra_peft.plain_text import quoted
+from hydra_peft.runs._record_values import is_score
 from hydra_peft.runs._science import by_key, values_of
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def of_tuning(record: Record) -> Iterator[str]:
             if (acting := by_key({"method": record.method}).get(key, value)) != value:
                 yield f"{key} is {quoted(acting)}, and its search chose {quoted(value)}"
         return
-    yield from _of_trials(science, tuning, chosen)
+    yield from _of_trials(record, science, tuning, chosen)
     seed = science.get("protocol.tune_seed")
     val = values_of(science, "dataset.splits").get("val", SPLITS_BEFORE.val)
     expected = {
@@ -108,7 +109,7 @@ def of_tuning(record: Record) -> Iterator[str]:
 
 
 def _of_trials(
-    science: Mapping[str, Any], tuning: Mapping[str, Any], chosen: Mapping[str, Any]
+    record: Record, science: Mapping[str, Any], tuning: Mapping[str, Any], chosen: Mapping[str, Any]
 ) -> Iterator[str]:
     """Yield which trials are otherwise than the search has them that the science asks for."""
     tried, grid = _candidates(tuning), dotted(values_of(science, "protocol.grid"))
@@ -116,15 +117,22 @@ def _of_trials(
         yield f"tuning names {len(tried)} of {quoted(tuning.get('trials'))} trials"
     # A grid may have keys of methods that this one is not.
     lists = {key: grid[key] for key in chosen if isinstance(grid.get(key), list)}
-    for one in tried:
-        if one.get("status") != "completed" and one.get("score") is not None:
-            yield f"a trial is {quoted(one.get('status'))} and has the score {quoted(one['score'])}"
+    search = tuning.get("search")
+    for number, one in enumerate(tried):
+        score = one.get("score")
+        if one.get("status") != "completed" and score is not None:
+            yield f"a trial is {quoted(one.get('status'))} and has the score {quoted(score)}"
+        if score is not None and not is_score(score, record.primary):
+            yield f"a trial scored {quoted(score)}, which no {record.primary} is"
         for key, values in lists.items():
-            if not _may_be_drawn(one.get(key), values, tuning.get("search")):
+            if not _may_be_drawn(one.get(key), values, search):
                 yield f"tuning tried {key}={quoted(one.get(key))}, which its grid does not have"
+        alike = [e for e in tried[:number] if all(e.get(key) == one.get(key) for key in chosen)]
+        if alike and alike[0] != one:  # what is drawn twice is one run
+            yield f"trial {number + 1} tried what an earlier one did, and is another"
     most = math.prod(map(len, lists.values()))
     asked = {"grid": most, "optuna": science.get("protocol.trials") if most > 1 else 1}
-    count = asked.get(str(tuning.get("search")), len(tried)) if lists else len(tried)
+    count = asked.get(str(search), len(tried)) if lists else len(tried)
     if count != len(tried):
         yield f"tuning.trials is {len(tried)}, and its science asks for {quoted(count)}"
 

@@ -30,6 +30,8 @@ _GROUPS = ("model", "dataset", "data", "optimizer", "scheduler", "protocol", "tr
 _OF_DATASET = {field.name for field in dataclasses.fields(DatasetConfig)}
 #: keys that came later which a science leaves out for other reasons than their usual value
 _LEFT_OUT = ("image_size", "text_sha256", "sampling_seed")
+#: settings that are the recipe's as a whole, or the task's prompts
+_OF_TASK = ("init_from", "head.prompts")
 #: the end of a sentence, which the one that it becomes part of has itself
 _EDITED = re.compile(r"(: (truncated or )?edited\?)?\.?$")
 _SEED = re.compile(r"^seed: \d+\n", re.MULTILINE)
@@ -202,7 +204,11 @@ def _of_recipe(record: Record, config: Mapping[str, Any]) -> Iterator[str]:
     for key, value in record.settings.items():
         values = _recommended(recipe, key.rpartition(".")[2], record.task)
         decided = science.get(key, TUNED)
-        if value == RECIPE and values and decided not in (TUNED, *values):
+        if value != RECIPE or decided == TUNED or key in _OF_TASK:
+            continue
+        if not values and decided not in _leaves(recipe):
+            yield f"its recipe has no {quoted(decided)}, there {key} is the recipe's"
+        if values and decided not in values:
             said = ", ".join(map(quoted, values))
             yield f"its recipe has {key} {said}, there it is {quoted(decided)}, as the recipe's"
 
@@ -217,6 +223,15 @@ def _recommended(recipe: Mapping[str, Any], name: str, task: str) -> list[Any]:
     one = by_task.get(name) if isinstance(by_task, dict) else None
     found += [one[task]] if isinstance(one, dict) and task in one else []
     return [v for value in found for v in (value.values() if isinstance(value, dict) else [value])]
+
+
+def _leaves(values: object) -> Iterator[Any]:
+    """Yield what stands in nested mappings and lists."""
+    if isinstance(values, dict | list):
+        for value in values.values() if isinstance(values, dict) else values:
+            yield from _leaves(value)
+    else:
+        yield values
 
 
 @lru_cache(maxsize=1024)  # the runs of a task share most of what their configs say

@@ -112,7 +112,7 @@ def _wrong_results(record: Record) -> Iterator[str]:
         if not isinstance(values, dict):
             yield f"scores.{split}"
         else:
-            wrong = [name for name, value in values.items() if not _is_score(value, name)]
+            wrong = [name for name, value in values.items() if not is_score(value, name)]
             yield from (f"scores.{split}.{name}" for name in wrong)
     selection, training = record.selection, record.training
     if selection.get("rule", "last") not in _RULES:
@@ -125,14 +125,14 @@ def _wrong_results(record: Record) -> Iterator[str]:
         yield "training.loss"
     # None where examples are not right or wrong.
     accuracy = training.get("accuracy")
-    if accuracy is not None and not _is_score(accuracy, "accuracy"):
+    if accuracy is not None and not is_score(accuracy, "accuracy"):
         yield "training.accuracy"
     for group in ("counts", "parameters"):
         counts = getattr(record, group).items()
         yield from (f"{group}.{name}" for name, value in counts if not _is_count(value))
 
 
-def _is_score(value: Any, metric: str) -> bool:
+def is_score(value: Any, metric: str) -> bool:
     """Whether ``value`` is within the bounds of ``metric``; of one not known here, a number."""
     if not is_finite(value):
         return False

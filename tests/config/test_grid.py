@@ -97,6 +97,7 @@ def test_what_a_run_does_not_have_is_left_out(compose_train: Compose) -> None:
         (["protocol.grid.method.init=[gaussian,normal]"], r"grid\.method\.init\[1\]=normal is not"),
         (["protocol.grid.scheduler.warmup_epochs=[0,20]"], "warmup_epochs=20.*leaves nothing"),
         (["protocol.grid={train.epochs:[1],train: {epochs: [2]}}"], "has train.epochs twice"),
+        (["protocol.grid.method.dropout=[0,0.1,0]"], r"dropout has 0\.0 twice, which would be"),
     ],
 )
 @pytest.mark.parametrize("search", ["grid", "optuna"])

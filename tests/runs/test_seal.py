@@ -249,7 +249,8 @@ RECIPE = {
     [
         ({"dataset": {"recipe": RECIPE}}, 5e-3, "its recipe has optimizer.lr 0.001, 0.002, "),
         ({"dataset": {"recipe": RECIPE}}, 2e-3, ""),
-        ({"dataset": {"recipe": {"epochs": 30}}}, 5e-3, ""),
+        ({"dataset": {"recipe": {"epochs": 30}}}, 5e-3, "its recipe has no "),
+        ({"dataset": {"recipe": {"other": [5e-3, 1e-4, 8]}}}, 5e-3, ""),
         ({"dataset": {"recipe": "of older code"}}, 5e-3, ""),
         ({"model": {"name": "vit: other"}}, 5e-3, "model.name is 'vit: other', there 'vit_mini'"),
     ],
@@ -599,6 +600,8 @@ def test_what_tuning_chose_was_tried(
         ("elevater", None, {"optimizer.lr": 4}, "tuning tried optimizer.lr=4, which its grid doe"),
         ("optuna", 5, {}, "tuning.trials is 3, and its science asks for 5"),
         ("grid", None, {"status": "diverged"}, "a trial is 'diverged' and has the score 8"),
+        ("grid", None, {"score": -40}, "a trial scored -40, which no accuracy is"),
+        ("optuna", 3, {"optimizer.lr": 1}, "trial 2 tried what an earlier one did, and is another"),
     ],
 )
 def test_trials_are_those_that_the_science_asks_for(
