@@ -100,22 +100,38 @@ def inject(
         shared=tuple(names for names in (*trained, *_frozen(fixed)) if len(names) > 1),
         fixed=tuple(names[0] for names, _ in fixed),
         computed=computed,
+        seen=batches_seen(model),
     )
     keep_adaptation(model, done)
-    if head is None and not head_names and not method.trains_backbone:
-        _tell_of_no_head(model, method)
+    if not method.trains_backbone:
+        _tell_of_no_head(model, done, asked=head is not None)
     return done
 
 
-def _tell_of_no_head(model: nn.Module, method: Method) -> None:
-    parts = ", ".join(name for name, _ in model.named_children())
-    log.warning(
-        "no head was found in this %s, and all that method '%s' does not train is frozen: name the "
-        "head, head='...' (its parts: %s), or say that there is none, head=()",
-        type(model).__name__,
-        method.name,
-        shortened(parts, 200) or "none",
-    )
+def _tell_of_no_head(model: nn.Module, done: Adaptation, *, asked: bool) -> None:
+    """Log a warning where no head was found, or one that has nothing to train and nothing else has.
+
+    Args:
+        asked: whether the head was named.
+    """
+    kind, method = type(model).__name__, done.method.name
+    if not asked and not done.head:
+        parts = ", ".join(name for name, _ in model.named_children())
+        log.warning(
+            "no head was found in this %s, and all that method '%s' does not train is frozen: name "
+            "the head, head='...' (its parts: %s), or say that there is none, head=()",
+            kind,
+            method,
+            shortened(parts, 200) or "none",
+        )
+    elif not any(parameter.requires_grad for parameter in model.parameters()):
+        log.warning(
+            "method '%s' trains nothing in this %s: its head (%s) has no parameters, as with "
+            "num_classes=0 of timm",
+            method,
+            kind,
+            ", ".join(done.head) or "none",
+        )
 
 
 def check_adaptable(model: nn.Module) -> nn.Module:
@@ -228,6 +244,17 @@ def set_training_mode(model: nn.Module) -> None:
                 part.train()
     for name in find_head(model, done.head):
         model.get_submodule(name).train()
+
+
+def batches_seen(model: nn.Module) -> tuple[tuple[str, int], ...]:
+    """Return the name of each layer with running statistics, and how many batches it has seen."""
+    return tuple(
+        (name, int(module.num_batches_tracked))
+        for name, module in model.named_modules()
+        if has_running_statistics(module)
+        and module.num_batches_tracked is not None
+        and not module.num_batches_tracked.is_meta
+    )
 
 
 def has_running_statistics(module: nn.Module) -> bool:

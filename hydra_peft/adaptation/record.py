@@ -34,6 +34,7 @@ class Adaptation:
         fixed: names of what else adapters hold, which is saved with them: frozen factors, buffers.
         computed: names of the tensors that were computed from parameters already, see
             :func:`~hydra_peft.adaptation.adaptable.computed_tensors`.
+        seen: how many batches each layer with running statistics had seen (batch normalisation).
     """
 
     method: Method
@@ -43,6 +44,7 @@ class Adaptation:
     shared: tuple[tuple[str, ...], ...] = ()
     fixed: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
+    seen: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
         head = ", ".join(self.head) or "none"

@@ -21,7 +21,7 @@ from hydra_peft.adaptation.fingerprint import (
     frozen_hash,
 )
 from hydra_peft.adaptation.heads import belongs_to, find_head
-from hydra_peft.adaptation.injection import check_adaptable, inject
+from hydra_peft.adaptation.injection import batches_seen, check_adaptable, inject
 from hydra_peft.adaptation.parameters import (
     adapter_state_dict,
     broken_tensor,
@@ -131,6 +131,14 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
             folder,
             config["class"],
             type(done.method).__name__,
+        )
+    if not done.method.trains_backbone and (moved := set(batches_seen(model)) - set(done.seen)):
+        log.warning(
+            "the running statistics of '%s' have moved since inject(), and the adapter in %s fits "
+            "these alone and does not hold them: keep model.state_dict() too, and train with "
+            "hydra_peft.set_training_mode(model) in the place of model.train()",
+            min(moved)[0],
+            folder,
         )
     # So that tensors are told from the description of an earlier saving, if this is cut short here.
     # One entry: safetensors writes several in no fixed order, and equal runs give equal files.

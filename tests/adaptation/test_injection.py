@@ -118,6 +118,14 @@ def test_where_no_head_is_found_it_is_said_unless_there_is_none(
         assert messages[0].endswith("(its parts: 0, 1), or say that there is none, head=()")
 
 
+def test_a_method_that_trains_nothing_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Identity())
+    hydra_peft.inject(model, "linear", head="1")
+    (record,) = caplog.records
+    said = record.getMessage()
+    assert said.startswith("method 'linear' trains nothing in this Sequential: its head (1) has no")
+
+
 def test_heads_of_torchvision_and_transformers_are_found() -> None:
     names = [
         *("heads", "score", "classifier pre_classifier", "fc AuxLogits.fc", "head classifier"),

@@ -244,3 +244,20 @@ def test_a_head_with_a_forward_of_its_own_is_not_replaced_by_a_plain_one(
     tiny.head, x = Cosine(12, 5), torch.randn(4, 12)
     hydra_peft.load_adapter(tiny, tmp_path)
     assert torch.equal(tiny(x), model(x))
+
+
+@pytest.mark.parametrize("method", ["linear", "full"])
+@pytest.mark.parametrize("mode", [nn.Module.train, hydra_peft.set_training_mode])
+def test_statistics_that_moved_and_are_not_saved_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: Change, method: str
+) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    hydra_peft.inject(model, method, head="2")
+    mode(model)
+    model(torch.rand(3, 4))
+    hydra_peft.save_adapter(model, tmp_path)
+    said = [record.getMessage() for record in caplog.records]
+    moved = method == "linear" and mode is nn.Module.train
+    assert [one.startswith("the running statistics of '1' have moved") for one in said] == [
+        True
+    ] * moved
