@@ -64,9 +64,9 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     ranked = {task for rows in series.values() for task in _swept(rows)}
     if not ranked:
         raise UserError(
-            f"no method has runs at two ranks, otherwise alike, on one task of {sheet.table.benchmark}, protocol "
-            f"{sheet.table.protocol}{sheet.elsewhere}: python scripts/train.py -m "
-            "+experiment=rank_sweep trains some."
+            "no method has runs at two ranks, otherwise alike, on one task of "
+            f"{sheet.table.benchmark}, protocol {sheet.table.protocol}{sheet.elsewhere}: "
+            "python scripts/train.py -m +experiment=rank_sweep trains some."
         )
     lines = [
         _line(name, row, task, settings.band) | {"metric": sheet.table.measures[task].title}

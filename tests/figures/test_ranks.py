@@ -55,7 +55,7 @@ def test_another_setting_is_another_curve(tmp_path: Path) -> None:
 
 def test_without_two_ranks_there_is_no_curve(tmp_path: Path) -> None:
     collection = put(tmp_path, *scores("lora", {"a": [1.0]}), *scores("hydra", {"a": [2.0]}))
-    with pytest.raises(UserError, match=r"no method has runs at two ranks .*rank_sweep"):
+    with pytest.raises(UserError, match=r"no method has runs at two ranks, .*rank_sweep"):
         FIGURE.data(collection, Settings())
     # One rank on each of two tasks is no sweep either.
     runs = [*scores("lora", {"a": [1.0]}), *scores("lora", {"b": [1.0]}, rank=8)]
