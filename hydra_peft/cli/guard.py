@@ -56,7 +56,8 @@ def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
         signal.signal(signal.SIGHUP, _interrupt)
     _open_streams()
     logging.raiseExceptions = False  # it prints a traceback of its own where a reader leaves
-    logging.StreamHandler.handleError = _let_through  # type: ignore[assignment, method-assign]
+    if {"--info", "-i"} & set(sys.argv):  # which Hydra logs; a run goes on without a reader
+        logging.StreamHandler.handleError = _let_through  # type: ignore[assignment, method-assign]
     code = None
     try:
         try:
@@ -83,7 +84,7 @@ def guarded(main: Callable[[], int], key: str = "paths.runs") -> int:
 
 
 def _let_through(handler: logging.StreamHandler[TextIO], record: logging.LogRecord) -> None:  # noqa: ARG001
-    """Raise what a handler that prints cannot write: Hydra's ``--info`` is logged to stdout."""
+    """Raise what a handler cannot write to stdout."""
     if handler.stream is sys.stdout and isinstance(sys.exc_info()[1], OSError):
         raise  # logging calls this where it caught it
 

@@ -228,7 +228,7 @@ def test_what_is_printed_into_a_full_disk(tmp_path: Path, body: str) -> None:
     for buffered in ("", "1"):
         with open("/dev/full", "w") as full:
             done = subprocess.run(
-                [sys.executable, "-c", probe],
+                [sys.executable, "-c", probe, "--info"],  # which is logged
                 cwd=tmp_path,
                 env={**os.environ, "PYTHONUNBUFFERED": buffered},
                 stdin=subprocess.DEVNULL,
