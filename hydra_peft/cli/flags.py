@@ -26,8 +26,11 @@ def is_flag(word: str) -> bool:
     return word in ("-m", "--multirun") or (word.startswith("--") and "=" in word)
 
 
-def check_flags(words: Sequence[str]) -> None:
+def check_flags(words: Sequence[str]) -> list[str]:
     """Check that Hydra's parser takes ``words``, and that no flag makes it unpickle a file.
+
+    Returns:
+        Those that are no flags and no values of flags: the overrides.
 
     Raises:
         UserError: an unknown flag, one without its value, ``--package`` where no config is shown,
@@ -49,7 +52,7 @@ def check_flags(words: Sequence[str]) -> None:
         )
     folder = flags.config_dir
     if folder is None:
-        return
+        return list(flags.overrides)
     if sum(word.partition("=")[0] in _CONFIG_DIR for word in words) > 1:
         raise UserError(
             f"{_CONFIG_DIR[0]} is given twice, and one would count: put the yaml files into one "
@@ -60,6 +63,7 @@ def check_flags(words: Sequence[str]) -> None:
             f"{_CONFIG_DIR[0]}={folder} is no folder: give the one that your dataset/, experiment/ "
             "and the like are in."
         )
+    return list(flags.overrides)
 
 
 def _check_flag(word: str, after: str, known: Collection[str]) -> None:

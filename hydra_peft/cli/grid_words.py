@@ -1,7 +1,7 @@
 """Words of the command line about keys that no yaml lists, in the form that Hydra needs.
 
 These are the keys of ``protocol.grid``, the options of an augmentation and of a method's branches,
-and a model's arguments.
+other names of splits, and a model's arguments.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from hydra.errors import HydraException
 from hydra_peft.config.grid import dotted
 
 _GRID = "protocol.grid"
-_OPTIONS = ("data.augment_options", "method.parallel_options", "method.sequential_options")
+_OPTIONS = (
+    *("data.augment_options", "method.parallel_options", "method.sequential_options"),
+    "dataset.split_names",
+)
 _ARGUMENTS = "model.arguments"
 
 
@@ -25,8 +28,8 @@ def grid_words(words: Iterable[str]) -> list[str]:
     ``protocol.grid.<key>=[...]`` sets a key, with or without a plus, whether or not the protocol
     has it, and under the names ``lr``, ``scale`` and ``dropout`` of older commands too.
     ``data.augment_options.<key>=...`` and ``data.augment_options={...}`` set options with or
-    without a plus, and so do those of ``method.parallel_options``, ``method.sequential_options``
-    and ``model.arguments``.
+    without a plus, and so do those of ``method.parallel_options``, ``method.sequential_options``,
+    ``dataset.split_names`` and ``model.arguments``.
     """
     return [form for word in words for form in _forms(word)]
 

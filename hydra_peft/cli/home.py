@@ -20,6 +20,10 @@ _OTHERS = ("dataset.root", "dataset.file", "model.tokenizer", "model.text_checkp
 
 #: what a shell would have put a value in the place of; with braces it is for Hydra
 _VARIABLE = re.compile(r"""(?:^["']?|/)\$(\w+)(?=/|["']?$)""")
+#: what a value with commas is read as: texts in quotes, characters behind a backslash, others
+_PIECE = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\\.|.)""", re.DOTALL)
+#: an equals sign that no backslash is before
+_EQUALS = re.compile(r"(?<!\\)=")
 #: how addresses of other machines begin, and drives, shares and variables of another system
 _ADDRESS = re.compile(
     r"""["']?(?:(\w[\w+.-]*)://|(?P<file>file):(?=/)|[\w.-]+@[\w.-]+:"""
@@ -42,7 +46,18 @@ def expand_home(word: str) -> str:
         check_local(value)
     if not equals or key.lstrip("+") not in PATH_KEYS:
         return word
-    return f"{key}={','.join(_expanded(path) for path in value.split(','))}"
+    return f"{key}={','.join(map(_expanded, _parted(value)))}"
+
+
+def _parted(value: str) -> list[str]:
+    """Return the paths that ``value`` names, parted by commas outside quotes."""
+    parts = [""]
+    for piece in _PIECE.findall(value):
+        if piece == ",":
+            parts.append("")
+        else:
+            parts[-1] += piece
+    return parts
 
 
 def check_local(path: str) -> None:
@@ -73,6 +88,6 @@ def _expanded(path: str) -> str:
         return override_value(os.path.expanduser(bare))
     return (
         override_value(path)
-        if bare == path and "=" in path and not set("()[]{}") & set(path)
+        if bare == path and _EQUALS.search(path) and not set("()[]{}") & set(path)
         else path
     )

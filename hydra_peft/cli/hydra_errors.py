@@ -31,6 +31,7 @@ from hydra_peft.cli.known_keys import PRESETS, known_key, near_key
 from hydra_peft.cli.launchers import OTHER_SWEEPER
 from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
 from hydra_peft.cli.not_understood import not_understood
+from hydra_peft.cli.overrides import values_of
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.omegaconf_errors import unknown_key, wrong_value
@@ -147,8 +148,10 @@ def _several(
     own = any(word.startswith(("--config-dir", "-cd")) for word in words)  # options not in conf
     if isinstance(glob := parsed.value(), Glob) and not own and not glob.filter(options(key)):
         return NO_MATCH.format(override, key)
-    begun = f"'{override}' gives several values"
     name = key.lstrip("+")
+    if name in PATH_KEYS:  # whose parts have quotes by now where they have a =
+        value = ",".join(getattr(one, "text", str(one)) for one in values_of(parsed))
+    begun = f"'{key}={value}' gives several values"
     form = as_typed(key, value)
     if name in PATH_KEYS and form is not None:
         return f"{begun}: if it is one path with a comma, quote it, as in {form}."

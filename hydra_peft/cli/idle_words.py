@@ -35,7 +35,7 @@ _NEEDS: dict[str, tuple[str, Callable[[RunConfig], bool]]] = {
         lambda config: _warms_up(config),
     ),
     "dataset.split": (
-        "it has its splits already, and none is split off",
+        "the data has its splits already, and none is split off",
         lambda config: getattr(config.dataset.source_options, "split", None) is not None,
     ),
     "data.max_length": (

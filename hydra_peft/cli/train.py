@@ -73,9 +73,8 @@ def _main() -> int:
     # argparse takes flags before or after all overrides; people also type them in between.
     words = grid_words(expand_home(word) for word in sys.argv[1:])
     sys.argv[1:] = sorted(words, key=lambda word: not is_flag(word))
-    check_flags(sys.argv[1:])
+    typed = check_flags(sys.argv[1:])
     check_keys_of_hydra(sys.argv[1:])
-    typed = [word for word in words if not word.startswith("-")]
     check_choices(typed)
     check_overrides(typed)
     unfinished.clear()

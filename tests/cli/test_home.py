@@ -8,6 +8,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hydra_peft.cli.home import expand_home
+from hydra_peft.cli.overrides import values_of
 from hydra_peft.errors import UserError
 
 
@@ -21,6 +22,11 @@ from hydra_peft.errors import UserError
         ("/home/me", "init_from=runs/lora-r=4-seed0", ["runs/lora-r=4-seed0"]),
         ("/my home/a,b", "paths.data=~/x", ["/my home/a,b/x"]),
         ("/home/me", "model.checkpoint=~/a.npz,/b.npz,~/c.npz", ["/home/me/a.npz", "/b.npz"]),
+        ("/home/me", 'model.checkpoint="/a/epoch=1,step=9.pth"', ["/a/epoch=1,step=9.pth"]),
+        ("/home/me", "paths.runs='~/x=1,y'", ["/home/me/x=1,y"]),
+        ("/home/me", r"paths.runs=/x/lr\=3", ["/x/lr=3"]),
+        ("/home/me", r"paths.runs=/x/a\,b", ["/x/a,b"]),
+        ("/home/me", 'paths.runs="/x=1,a",~/b,~/c.npz', ["/x=1,a", "/home/me/b"]),
     ],
 )
 def test_hydra_reads_what_was_meant(
@@ -29,8 +35,7 @@ def test_hydra_reads_what_was_meant(
     monkeypatch.setenv("HOME", home)
     (override,) = OverridesParser.create().parse_overrides([expand_home(word)])
     if override.is_sweep_override():
-        found = list(override.sweep_iterator())
-        assert found == [*values, "/home/me/c.npz"]
+        assert [getattr(v, "text", v) for v in values_of(override)] == [*values, "/home/me/c.npz"]
     else:
         assert [override.value()] == values
 

@@ -162,6 +162,8 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
         (["paths.runs=/my", "dir", "seed=1"], "needs quotes: 'paths.runs=/my dir'."),
         (["seed=0,1"], "'seed=0,1' gives several values, one for each run of a sweep: add -m, as "
                        "in -m seed=0,1."),
+        (['model.checkpoint="/a/epoch=1","step=9.pth"'],
+         "one path with a comma, quote it, as in 'model.checkpoint=\"/a/epoch=1,step=9.pth\"'"),
         (["launcher.gpus=0,1"], "where one list is needed: type 'launcher.gpus=[0,1]'."),
         (["protocol.grid.method.rank=1,2"], "type 'protocol.grid.method.rank=[1,2]'."),
         (["sweep.dry_run=true,false"], "where one is needed: give one of them."),

@@ -81,8 +81,12 @@ def test_others_are_left_to_hydra(word: str) -> None:
 
 
 def test_no_words_at_all_are_taken() -> None:
-    check_flags([])
+    assert check_flags([]) == []
     check_keys_of_hydra([])
+
+
+def test_values_of_flags_are_no_overrides() -> None:
+    assert check_flags(["--cfg", "job", "-p", "dataset.name", "seed=1"]) == ["seed=1"]
 
 
 def test_a_sweep_that_is_asked_to_be_none() -> None:

@@ -93,7 +93,7 @@ def test_data_that_has_its_splits_is_not_split(compose_train: Compose, tmp_path:
     check_acting(own, [check_config(compose_train(*own))])
     for split in ("val", "test"):
         write_classes(tmp_path / split, {"dog": 2, "cat": 2})
-    with pytest.raises(UserError, match=r"'dataset\.split=.* nothing in this run: it has its spl"):
+    with pytest.raises(UserError, match=r"'dataset\.split=.* nothing in this run: the data has"):
         check_acting(own, [check_config(compose_train(*own))])
 
 

@@ -184,10 +184,11 @@ def test_words_about_anything_else_stay_as_they_are() -> None:
         OverridesParser.create().parse_override(word)
 
 
-def test_options_of_an_augmentation_and_of_branches_need_no_plus() -> None:
+def test_options_that_no_yaml_lists_need_no_plus() -> None:
     for option in (
         *("data.augment_options.scale=[0.5,1]", "data.augment_options={scale:[0.5,1]}"),
         *("method.parallel_options.rank=2", "method.sequential_options={rank:2}"),
+        *("dataset.split_names={dev:val}", "dataset.split_names.dev=val"),
     ):
         assert grid_words([option, f"+{option}"]) == [f"++{option}"] * 2
 
