@@ -90,7 +90,7 @@ def test_a_split_of_data_that_has_its_own_is_told_when_it_is_checked(
     words = ["dataset=folder", f"dataset.root={tmp_path}/pictures", "dataset.split=[0.5,0,0.5]"]
     monkeypatch.setattr(sys, "argv", ["scripts/check_data.py", *words, f"out={tmp_path}/c.json"])
     assert check_data.main() == 2
-    assert "it has its splits already, and none is split off" in capfd.readouterr().err
+    assert "the data has its splits already, and none is split off" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
