@@ -49,10 +49,10 @@ def parse_arguments(
     for place, word in enumerate(words):
         key, equals, value = word.partition("=")
         if not equals:
-            advice = _with_key(word, known) or _parted(words, place, known)
+            advice = _with_key(word, known, values, usage) or _parted(words, place, known)
             raise UserError(f"cannot understand '{word}': {advice}.")
         if key not in known:
-            if meant := _with_key(word, known):
+            if meant := _with_key(word, known, values, usage):
                 raise UserError(f"cannot understand '{word}': {meant}.")
             names = [*known, *beside]
             raise UserError(
@@ -90,11 +90,14 @@ def _parted(words: Sequence[str], place: int, known: Sequence[str]) -> str:
     return f"expected key=value{such if form else ''}, see --help"
 
 
-def _with_key(word: str, known: Iterable[str]) -> str | None:
+def _with_key(word: str, known: Iterable[str], given: Iterable[str], usage: str) -> str | None:
     """Return advice where ``word`` is a folder without a key; runs' have a ``=`` in their names."""
     key = next((key for key in ("run", "runs") if key in known), None)
     if key is None or not os.path.isdir(os.path.expanduser(word)):
         return None
+    if key in given:
+        several = "a comma before it" if f"{key}=<folder>[," in usage else "a command of its own"
+        return f"{key} is given before, and a folder more needs {several}"
     return f"if it is the folder of {key}, type {shlex.quote(f'{key}={word}')}"
 
 

@@ -100,7 +100,8 @@ def _main() -> int:
     words = sys.argv[1:]
     suite = words[0] if words and "=" not in words[0] and not words[0].startswith("-") else ""
     common = [word for word in words[1:] if word.split("=")[0] in _COMMON]
-    arguments = parse_arguments(Arguments, common if suite else words, USAGE)
+    asks = {"-h", "--help"} & set(words)
+    arguments = parse_arguments(Arguments, words if asks else common, USAGE)
     if not suite:
         raise UserError(f"say first which suite, one of {', '.join(SETTINGS)}; see --help.")
     check_one_of("suite", suite, SETTINGS)

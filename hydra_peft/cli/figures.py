@@ -75,6 +75,8 @@ def main() -> int:
 def _main() -> int:
     words = sys.argv[1:]
     asked = [word.partition("=")[2] for word in words if word.startswith("figure=")]
+    if not asked and words and words[0] in _names():
+        raise UserError(f"cannot understand '{words[0]}': type figure={words[0]}.")
     figure = _find(asked[-1]) if asked and asked[-1] != ALL else None
     arguments, settings = _parse(words, figure)
     out = Path(arguments.out).expanduser()
@@ -121,17 +123,17 @@ def usage() -> str:
 
 
 def _find(name: str) -> Figure:
-    from hydra_peft.figures import all_figures, find_figure
+    from hydra_peft.figures import find_figure
 
-    try:
-        return find_figure(name)
-    except UserError:
-        names = [figure.name for figure in all_figures()]
-        if name:
-            raise
-        raise UserError(
-            f"figure= is empty: choose one of {', '.join([*names, ALL])}, see --help."
-        ) from None
+    if not name:
+        raise UserError(f"figure= is empty: choose one of {', '.join(_names())}, see --help.")
+    return find_figure(name)
+
+
+def _names() -> list[str]:
+    from hydra_peft.figures import all_figures
+
+    return [*(figure.name for figure in all_figures()), ALL]
 
 
 def _parse(words: list[str], figure: Figure | None) -> tuple[Arguments, Any]:

@@ -205,7 +205,12 @@ def _import_sentence(error: Exception) -> str | None:
 
 def complain(sentence: str) -> None:
     """Print ``sentence`` to stderr in one line, marked as an error."""
-    print(f"error: {in_short(as_started(sentence))}", file=sys.stderr)
+    try:
+        print(f"error: {in_short(as_started(sentence))}", file=sys.stderr)
+    except BrokenPipeError:
+        raise
+    except OSError:  # a full disk: the exit code tells all the same
+        _say_no_more()
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

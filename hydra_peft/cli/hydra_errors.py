@@ -35,6 +35,7 @@ from hydra_peft.cli.overrides import values_of
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.omegaconf_errors import unknown_key, wrong_value
+from hydra_peft.config.other_names import meant_by_others
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.own_words import own_words
 from hydra_peft.errors import UserError, did_you_mean, near
@@ -255,7 +256,9 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
         if node is None:
             # The group itself is misspelt: look its name up instead.
             last, node = key.split(".")[0], defaults
-        if (not parent or node is defaults) and key not in node and (meant := near_key(key)):
+        of_others = meant_by_others(key) if not parent else None
+        alone = (not parent or node is defaults) and key not in node and not of_others
+        if alone and (meant := near_key(key)):
             near_one = f"(did you mean '{meant}'?)"
             return f"unknown key '{key}' {near_one}: see python scripts/train.py --help."
     if not isinstance(node, DictConfig):

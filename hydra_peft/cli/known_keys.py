@@ -29,12 +29,6 @@ from hydra_peft.registry import module_names
 PRESETS = "experiment"
 _IN_WORDS: dict[Any, str] = {**SINGLE, list: "a list", dict: "a group of settings"}
 _EXAMPLES = {bool: "true", int: "1", float: "0.1", str: "<text>", list: "[a,b]", dict: "'{a: 1}'"}
-#: what peft calls them
-_OF_PEFT = {
-    "r": "method.rank",
-    "lora_dropout": "method.dropout",
-    "target_modules": "method.targets",
-}
 
 
 class Known(NamedTuple):
@@ -97,8 +91,8 @@ def meant_keys(key: str) -> list[str]:
 def near_key(key: str) -> str | None:
     """Return the key, its group before it, that ``key`` is spelt like, as ``method_rank`` is; None
     where there is none."""
-    if key in _OF_PEFT or not re.search(r"\W|_", key):  # else it has no group
-        return _OF_PEFT.get(key)
+    if not re.search(r"\W|_", key):  # it has no group
+        return None
     names = [
         f"{group}.{field.name}"
         for group in groups()

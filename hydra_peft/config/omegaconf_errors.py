@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 from hydra_peft.backbones.arguments import ARGUMENTS
 from hydra_peft.checkout import conf_roots, options
 from hydra_peft.config.interpolations import ROLE, no_split, unresolved
+from hydra_peft.config.other_names import meant_by_others
 from hydra_peft.config.plain import CHOSEN, types
 from hydra_peft.config.shapes import SINGLE, shown
 from hydra_peft.data.sources import sources_with
@@ -65,6 +66,8 @@ def wrong_value(error: Exception, key: str) -> str | None:
         expected = SINGLE[kind]
     else:
         return None
+    if node._metadata.optional and re.fullmatch("(?i)none|~?", str(error.value)):
+        expected += " or null"
     return f"{key}={shown(error.value)} is not allowed: it must be {expected}."
 
 
@@ -99,6 +102,8 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
         of: whose keys these are, such as ``" of method 'lora'"``.
     """
     group, _, name = full.rpartition(".")
+    if group in ("", *types()) and (elsewhere := meant_by_others(full)):
+        return f"unknown key '{full}'{of} {elsewhere}; known here: {', '.join(known)}."
     if group in CHOSEN and (options_with := _options_with(group, name)):
         which = shortened(", ".join(options_with), 60)
         return (

@@ -44,7 +44,7 @@ def draw_points(
     for index, line in zip(lines.index, lines.to_dict("records"), strict=True):
         handles[line["name"]] = _draw(axes, line, shifts.get(index, 0.0), looks[line["series"]])
     front = lines[lines["on_front"] & (lines["x"] > 0)].sort_values("x")
-    if len(front) > 1:
+    if is_line(front):
         style: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "zorder": 1}
         (handles[FRONT],) = axes.plot(front["x"], front["score"], drawstyle="steps-post", **style)
     axes.grid(axis="both")
@@ -55,6 +55,11 @@ def draw_points(
     least = min(_LEAST_HEIGHT, max(abs(low), abs(high)) or 1.0)
     axes.set_ylim(_with_margins(low, high, least))
     return handles
+
+
+def is_line(front: pd.DataFrame) -> bool:
+    """Return whether points, with columns ``x`` and ``score``, lie in more than one place."""
+    return len(front[["x", "score"]].drop_duplicates()) > 1
 
 
 def shifts(lines: pd.DataFrame, *, logarithmic: bool) -> dict[Any, float]:

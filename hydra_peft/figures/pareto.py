@@ -11,7 +11,7 @@ from hydra_peft.config.benchmarks import OVER
 from hydra_peft.errors import UserError
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._looks import looks
-from hydra_peft.figures._points import FRONT, draw_points, shifts
+from hydra_peft.figures._points import FRONT, draw_points, is_line, shifts
 from hydra_peft.figures._sheets import (
     OPTIONS,
     Selection,
@@ -211,7 +211,7 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
         parts.append("Without a bar: one seed.")
     elif not barred.all():
         parts.append("Without a bar: too few seeds for an interval of their median.")
-    if (table["on_front"] & (x > 0)).sum() > 1:
+    if is_line(table[table["on_front"] & (x > 0)].assign(x=x)):
         parts.append("Front: of the measured means, however wide their bars.")
     if (measured["series"].value_counts() > 1).any():
         parts.append("Several points of one look: ranks of one method.")

@@ -93,6 +93,9 @@ def test_a_folder_without_its_key_is_told_with_it(
     Path(name).mkdir()
     with pytest.raises(UserError, match=f"^cannot understand '{name}': .*, type runs={name}.$"):
         parse_arguments(Settings, [name], "")
+    for usage, needs in (("", "a command of its own"), ("runs=<folder>[,", "a comma before it")):
+        with pytest.raises(UserError, match=f"^cannot understand '{name}': runs is .* {needs}.$"):
+            parse_arguments(Settings, ["runs=x", name], usage)
 
 
 @pytest.mark.parametrize(

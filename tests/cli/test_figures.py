@@ -85,6 +85,7 @@ def test_help_lists_figures_and_options(call: Call) -> None:
         (["figure=3", "rnu=a"], "unknown key 'rnu' (did you mean 'run'?)"),
         (["figure=3", "chekpoint=a"], "unknown key 'chekpoint' (did you mean 'checkpoint'?)"),
         (["figure=3", "x"], "cannot understand 'x': expected key=value, see --help"),
+        (["pareto"], "cannot understand 'pareto': type figure=pareto."),
         (["figure=3", "runs"], "'runs': expected key=value, such as runs=..., see --help"),
         (
             ["figure=3", "chekpoint"],

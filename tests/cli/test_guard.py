@@ -243,6 +243,14 @@ def test_what_is_printed_into_a_full_disk(tmp_path: Path, body: str) -> None:
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_mistake_told_into_a_full_disk_keeps_its_code(tmp_path: Path) -> None:
+    probe = PROBE.format(body="from hydra_peft.errors import UserError; raise UserError('x')")
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-c", probe]
+        assert subprocess.run(words, cwd=tmp_path, stderr=full, check=False).returncode == 2
+
+
 def test_after_too_little_memory_nothing_else_is_printed(root: Path) -> None:
     text = (
         "import atexit, sys\n"

@@ -163,6 +163,8 @@ VALIDATION = "protocol=validation"
         (["dataset.recipe.epochs=2"], "leaves nothing of train.epochs=2"),
         (["train.batch_size=0"], "train.batch_size=0"),
         (["train.clip_grad=0"], "train.clip_grad"),
+        (["train.clip_grad=None"], "clip_grad=None is not allowed: it must be a number or null"),
+        (["+method.r=4"], r"'method.r' of method 'hydra' \(did you mean 'method.rank'\?\); known"),
         (["train=3"], "'train' is a group of settings"),
         (["model=timm"], "model.architecture has no value"),
         (["optimizer=sgd"], "optimizer.lr has no value: it must be set here, as optimizer.lr="),

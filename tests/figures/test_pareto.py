@@ -266,6 +266,14 @@ def test_ranks_of_one_method_look_alike(tmp_path: Path) -> None:
     assert labels == ["lora, 3 ranks", "Pareto front"]
 
 
+def test_a_front_in_one_place_is_no_line(tmp_path: Path) -> None:
+    runs = [run for method in ("lora", "seqlora") for run in scores(method, {"a": [50.0]}, rank=2)]
+    data = FIGURE.data(put(tmp_path, *runs), Settings())
+    assert data.table["on_front"].sum() == 2
+    assert "Pareto front" not in [t.get_text() for t in FIGURE.draw(data).legends[0].get_texts()]
+    assert "Front:" not in data.caption
+
+
 def test_the_front_of_an_error_is_below(tmp_path: Path) -> None:
     errors = {("lora", 2): 0.5, ("lora", 4): 0.2, ("hydra", 4): 0.3}
     records = [

@@ -395,6 +395,7 @@ def test_command_line(
     assert (content["label"], content["complete"]) == ("measured", True)
     assert {"hardware", "versions", "code", "settings"} <= set(content)
     for words, message in (
+        (["dry=true"], "say first which suite, one of data, layer"),
         (["marge"], "suite 'marge' is unknown (did you mean 'merge'?)"),
         (["merge", "repaets=1"], "unknown key 'repaets' (did you mean 'repeats'?)"),
         (["merge", "devise=cpu"], "unknown key 'devise' (did you mean 'device'?)"),

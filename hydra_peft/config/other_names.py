@@ -1,0 +1,53 @@
+"""Keys of a run's config by the names that other libraries give them: peft, timm, transformers."""
+
+from __future__ import annotations
+
+#: the key, by what is typed for it after the name of a group, or without one
+_KEYS = {
+    # peft
+    "r": "method.rank",
+    "lora_r": "method.rank",
+    "lora_rank": "method.rank",
+    "alpha": "method.scale",
+    "lora_alpha": "method.scale",
+    "scaling": "method.scale",
+    "lora_dropout": "method.dropout",
+    "target_modules": "method.targets",
+    # timm
+    "opt": "optimizer",
+    "sched": "scheduler",
+    "wd": "optimizer.weight_decay",
+    "bs": "train.batch_size",
+    "smoothing": "train.label_smoothing",
+    "grad_accum_steps": "train.accumulate",
+    "amp": "precision",
+    "initial_checkpoint": "model.checkpoint",
+    "model_name": "model",
+    # transformers
+    "learning_rate": "optimizer.lr",
+    "num_epochs": "train.epochs",
+    "num_train_epochs": "train.epochs",
+    "per_device_train_batch_size": "train.batch_size",
+    "gradient_accumulation_steps": "train.accumulate",
+    "max_grad_norm": "train.clip_grad",
+    "warmup_steps": "scheduler.warmup_epochs",
+    "max_seq_length": "data.max_length",
+    "model_name_or_path": "model",
+    "dataset_name": "dataset",
+    "task_name": "dataset",
+    "output_dir": "paths.runs",
+    "fp16": "precision",
+    "bf16": "precision",
+}
+#: what is counted in other units here
+_UNITS = {"method.scale": "alpha / rank", "scheduler.warmup_epochs": "in epochs"}
+
+
+def meant_by_others(full: str) -> str | None:
+    """Return in words which key other libraries call as the last part of ``full`` is, a key that is
+    none here; None where there is no such."""
+    meant = _KEYS.get(full.rpartition(".")[2].replace("-", "_"))
+    if meant is None:
+        return None
+    unit = f", {_UNITS[meant]}" if meant in _UNITS else ""
+    return f"(did you mean '{meant}'{unit}?)"
