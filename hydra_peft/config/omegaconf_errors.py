@@ -16,7 +16,7 @@ from hydra_peft.checkout import conf_roots, options
 from hydra_peft.config.interpolations import ROLE, no_split, unresolved
 from hydra_peft.config.other_names import meant_by_others
 from hydra_peft.config.plain import CHOSEN, types
-from hydra_peft.config.shapes import SINGLE, shown
+from hydra_peft.config.shapes import SINGLE, shown, single
 from hydra_peft.data.sources import sources_with
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import shortened
@@ -63,7 +63,7 @@ def wrong_value(error: Exception, key: str) -> str | None:
     elif isinstance(kind, type) and issubclass(kind, Enum):
         expected = f"one of {', '.join(kind.__members__)}"
     elif kind in SINGLE:
-        expected = SINGLE[kind]
+        expected = single(kind, key, error.value)
     else:
         return None
     if node._metadata.optional and re.fullmatch("(?i)none|~?", str(error.value)):

@@ -78,6 +78,18 @@ def _check(hint: Any, value: Any, key: str, words: Words | None = None) -> None:
         )
 
 
+def single(kind: type, key: str, value: object) -> str:
+    """Return in words what single ``value`` of ``key`` is meant, with what to type where it has
+    several whole numbers for a sweep."""
+    form = None
+    if kind is int and isinstance(value, str):
+        if ends := re.fullmatch(r"(\d{1,9})\s*(-|to|:|\.\.+)\s*(\d{1,9})", value):
+            form = f"'{key}=range({ends[1]},{int(ends[3]) + (ends[2] != ':')})'"
+        elif re.fullmatch(r"\d+(\s+\d+)+", value):
+            form = f"{key}={','.join(value.split())}"
+    return SINGLE[kind] + (f" (several, for a sweep, are typed as -m {form})" if form else "")
+
+
 def shown(value: object) -> str:
     """Return ``value`` for a message: a text that is written as a number or a word of yaml's has
     quotes, so that it is not taken for what it was meant to be."""
