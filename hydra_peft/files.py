@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -40,14 +41,16 @@ def named_path(value: object, what: str) -> Path:
     """Return the path that a caller named, ``~`` as the home folder.
 
     Raises:
-        UserError: ``value`` is no text, empty, or holds what no file's name can.
+        UserError: ``value`` is no text, empty, the address of something elsewhere, as
+            ``hf://user/name``, or holds what no file's name can.
     """
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else ""
     with contextlib.suppress(UnicodeError):
-        if isinstance(text, str) and text and b"\0" not in os.fsencode(text):
+        is_name = isinstance(text, str) and text and not re.match(r"\w{2,}://", text)
+        if is_name and b"\0" not in os.fsencode(text):
             return Path(os.path.expanduser(text))
     shown = repr(str(value)) if isinstance(value, str | Path) else f"a {type(value).__name__}"
-    raise UserError(f"{what} is {shown}, expected the path of a file or a folder.")
+    raise UserError(f"{what} is {shown}, expected the path of a file or a folder here.")
 
 
 def real_path(path: Path) -> Path:

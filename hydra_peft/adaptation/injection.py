@@ -21,6 +21,7 @@ from hydra_peft.adaptation.adaptable import (
 )
 from hydra_peft.adaptation.carried import carriers
 from hydra_peft.adaptation.heads import belongs_to, find_head
+from hydra_peft.adaptation.moved_buffers import buffers_seen, has_running_statistics
 from hydra_peft.adaptation.record import (
     Adaptation,
     adaptation,
@@ -100,7 +101,7 @@ def inject(
         shared=tuple(names for names in (*trained, *_frozen(fixed)) if len(names) > 1),
         fixed=tuple(names[0] for names, _ in fixed),
         computed=computed,
-        seen=batches_seen(model),
+        seen=buffers_seen(model, head_names),
     )
     keep_adaptation(model, done)
     if not method.trains_backbone:
@@ -244,19 +245,3 @@ def set_training_mode(model: nn.Module) -> None:
                 part.train()
     for name in find_head(model, done.head):
         model.get_submodule(name).train()
-
-
-def batches_seen(model: nn.Module) -> tuple[tuple[str, int], ...]:
-    """Return the name of each layer with running statistics, and how many batches it has seen."""
-    return tuple(
-        (name, int(module.num_batches_tracked))
-        for name, module in model.named_modules()
-        if has_running_statistics(module)
-        and module.num_batches_tracked is not None
-        and not module.num_batches_tracked.is_meta
-    )
-
-
-def has_running_statistics(module: nn.Module) -> bool:
-    """Whether ``module`` normalises by what it has seen of batches so far."""
-    return isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats

@@ -33,7 +33,8 @@ def merge(model: nn.Module) -> list[str]:
 
     The merged model has the untouched model's classes and state-dict keys. Each plain module
     remembers its adapter outside the state dict, for :func:`unmerge`. Where a half-precision weight
-    rounds away more than a tenth of its update, a warning says how much.
+    rounds away more than a tenth of its update, a warning says how much; another names a layer
+    whose weight was tied to that of a part which stays as it is.
 
     Returns:
         Names of the merged layers.
@@ -65,6 +66,7 @@ def merge(model: nn.Module) -> list[str]:
             )
         merged.append((name, adapter, plain))
     _tell_of_rounding(merged)
+    _tell_of_ties(model, merged)
     for _, adapter, plain in merged:
         remember(plain, adapter)
         replace_module(model, adapter, plain)
@@ -95,6 +97,28 @@ def _tell_of_rounding(merged: list[tuple[str, Adapter, nn.Module]]) -> None:
             len(bad),
             len(lost),
         )
+
+
+def _tell_of_ties(model: nn.Module, merged: list[tuple[str, Adapter, nn.Module]]) -> None:
+    """Warn where merging parts a weight that other modules share, as an embedding's."""
+    inside = {id(part): name for name, adapter, _ in merged for part in adapter.modules()}
+    users: dict[int, dict[str, str]] = {}
+    for name, module in model.named_modules():
+        layer = inside.get(id(module), name)
+        for key, parameter in module._parameters.items():
+            if parameter is not None:
+                users.setdefault(id(parameter), {}).setdefault(layer, f"{layer}.{key}".lstrip("."))
+    layers = {name for name, _, _ in merged}
+    for names in users.values():
+        if len(names) > 1 and (own := next((name for name in names if name in layers), None)):
+            log.warning(
+                "'%s' is tied to '%s' and, merged, is not any more: tying them again "
+                "(tie_weights()) undoes the merge, and a fresh model that ties them does not take "
+                "the merged state dict: untie them there first (transformers: "
+                "tie_word_embeddings=False)",
+                names[own],
+                next(key for name, key in names.items() if name != own),
+            )
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from hydra_peft.adaptation.held import Held
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.errors import UserError
 from hydra_peft.methods._base import Method
@@ -34,7 +35,8 @@ class Adaptation:
         fixed: names of what else adapters hold, which is saved with them: frozen factors, buffers.
         computed: names of the tensors that were computed from parameters already, see
             :func:`~hydra_peft.adaptation.adaptable.computed_tensors`.
-        seen: how many batches each layer with running statistics had seen (batch normalisation).
+        seen: what each buffer of the frozen backbone held, see
+            :func:`~hydra_peft.adaptation.moved_buffers.buffers_seen`.
     """
 
     method: Method
@@ -44,7 +46,7 @@ class Adaptation:
     shared: tuple[tuple[str, ...], ...] = ()
     fixed: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
-    seen: tuple[tuple[str, int], ...] = ()
+    seen: tuple[tuple[str, Held], ...] = ()
 
     def __str__(self) -> str:
         head = ", ".join(self.head) or "none"

@@ -21,7 +21,8 @@ from hydra_peft.adaptation.fingerprint import (
     frozen_hash,
 )
 from hydra_peft.adaptation.heads import belongs_to, find_head
-from hydra_peft.adaptation.injection import batches_seen, check_adaptable, inject
+from hydra_peft.adaptation.injection import check_adaptable, inject
+from hydra_peft.adaptation.moved_buffers import has_running_statistics, moved_buffer
 from hydra_peft.adaptation.parameters import (
     adapter_state_dict,
     broken_tensor,
@@ -132,14 +133,8 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
             config["class"],
             type(done.method).__name__,
         )
-    if not done.method.trains_backbone and (moved := set(batches_seen(model)) - set(done.seen)):
-        log.warning(
-            "the running statistics of '%s' have moved since inject(), and the adapter in %s fits "
-            "these alone and does not hold them: keep model.state_dict() too, and train with "
-            "hydra_peft.set_training_mode(model) in the place of model.train()",
-            min(moved)[0],
-            folder,
-        )
+    if not done.method.trains_backbone:
+        _tell_of_moved(model, done, folder)
     # So that tensors are told from the description of an earlier saving, if this is cut short here.
     # One entry: safetensors writes several in no fixed order, and equal runs give equal files.
     write_tensors(folder / TENSORS, state, {"config": json.dumps(config)})
@@ -156,7 +151,8 @@ def load_adapter(
 ) -> Adaptation:
     """Rebuild a saved adapter, head included, on a fresh backbone, in place.
 
-    A linear (or missing) head of another size is replaced by one of the saved size.
+    A linear (or missing) head of another size is replaced by one of the saved size; ``num_classes``
+    of the model, or ``num_labels`` of its config, follow.
 
     Args:
         model: an untouched model of the architecture that the adapter was trained on.
@@ -251,6 +247,25 @@ def _tell_of_others(model: nn.Module) -> None:
             others[0],
             adaptation(model).method.name,
         )
+
+
+def _tell_of_moved(model: nn.Module, done: Adaptation, folder: Path) -> None:
+    """Warn of buffers of the frozen backbone that have moved since :func:`inject`."""
+    if (moved := moved_buffer(model, done.head, done.seen)) is None:
+        return
+    layer = moved.rpartition(".")[0]
+    modules = dict(model.named_modules())
+    module = modules.get(f"{layer}.base", modules.get(layer))
+    still = f"put '{layer}' into evaluation mode before each epoch"
+    if module is not None and has_running_statistics(module):
+        still = "train with hydra_peft.set_training_mode(model) in the place of model.train()"
+    log.warning(
+        "the buffer '%s' has moved since inject(), as running statistics do, and the adapter in %s "
+        "fits what it holds now and does not hold it: keep model.state_dict() too, and %s",
+        moved,
+        folder,
+        still,
+    )
 
 
 def _method(
@@ -383,6 +398,15 @@ def resize_head(
             dtype=like.dtype,
         )
         replace_module(model, old, new)
+        _tell_classes(model, getattr(old, "out_features", 0), rows)
+
+
+def _tell_classes(model: nn.Module, before: int, classes: int) -> None:
+    """Let ``model`` know of its new number of outputs, which a loss or a saved config goes by."""
+    for holder in (model, getattr(model, "config", None)):
+        for key in ("num_classes", "num_labels"):  # timm's and torchvision's, transformers'
+            if getattr(holder, key, None) == before:
+                setattr(holder, key, classes)
 
 
 def _few(names: list[str]) -> str:

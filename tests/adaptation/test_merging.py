@@ -105,6 +105,29 @@ def test_merge_survives_deepcopy_and_mode_changes(tiny: nn.Module, randomize: Fi
     assert "parallel" not in "".join(tiny.state_dict())
 
 
+def test_a_tie_that_merging_parts_is_told(
+    tiny: nn.Module, randomize: Fill, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (block["attn"]["proj"] for block in tiny.blocks)
+    second.weight = first.weight
+    hydra_peft.inject(tiny, "lora", targets=["attn.proj"])
+    randomize(tiny)
+    hydra_peft.merge(tiny)
+    told = "'blocks.0.attn.proj.weight' is tied to 'blocks.1.attn.proj.weight' and, merged, is not"
+    assert [told in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_layer_that_is_shared_stays_shared(
+    tiny: nn.Module, randomize: Fill, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny.blocks[1]["attn"]["proj"] = tiny.blocks[0]["attn"]["proj"]
+    hydra_peft.inject(tiny, "lora", targets=["attn.proj"])
+    randomize(tiny)
+    hydra_peft.merge(tiny)
+    assert tiny.blocks[1]["attn"]["proj"] is tiny.blocks[0]["attn"]["proj"]
+    assert not caplog.records
+
+
 def test_refuses_results_that_are_not_finite(tiny: nn.Module, randomize: Fill) -> None:
     hydra_peft.inject(tiny, "hydra", rank=2)
     randomize(tiny)

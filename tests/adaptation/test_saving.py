@@ -39,6 +39,11 @@ def test_what_names_no_folder(tiny: nn.Module, adapted: nn.Module, folder: objec
     hydra_peft.inject(tiny, "lora")  # it is as it was
 
 
+def test_what_is_on_the_hub_is_no_folder_to_save_in(adapted: nn.Module) -> None:
+    with pytest.raises(UserError, match=r"^the folder to save in is 'hf://a/b', expected"):
+        hydra_peft.save_adapter(adapted, "hf://a/b")
+
+
 @pytest.mark.parametrize(
     ("make", "below", "reason"),
     [
@@ -258,6 +263,48 @@ def test_statistics_that_moved_and_are_not_saved_are_told(
     hydra_peft.save_adapter(model, tmp_path)
     said = [record.getMessage() for record in caplog.records]
     moved = method == "linear" and mode is nn.Module.train
-    assert [one.startswith("the running statistics of '1' have moved") for one in said] == [
-        True
-    ] * moved
+    told = "the buffer '1.running_mean' has moved since inject()"
+    assert [one.startswith(told) for one in said] == [True] * moved
+
+
+class Counter(nn.Linear):
+    """A layer that counts how often it was called in training."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, width)
+        self.register_buffer("calls", torch.tensor(1000))
+        self.register_buffer("mask", torch.full((width,), -torch.inf))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "moved"),
+    [
+        (torch.nn.utils.spectral_norm(nn.Linear(4, 4)), "0.weight_u"),
+        (Counter(4), "0.calls"),
+        (nn.Linear(4, 4), None),
+    ],
+)
+def test_other_buffers_that_moved_are_told_and_those_of_the_head_and_casts_are_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, layer: nn.Module, moved: str | None
+) -> None:
+    head = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2))
+    model = nn.Sequential(layer, nn.BatchNorm1d(4), nn.Linear(4, 4), head)
+    model[1](torch.rand(3, 4))
+    hydra_peft.inject(model, "lora", targets=["2"], head="3")
+    model.bfloat16().float().half().float()
+    hydra_peft.set_training_mode(model)
+    if moved is None:
+        hydra_peft.save_adapter(model, tmp_path)
+        assert not caplog.records
+    model(torch.rand(3, 4))
+    hydra_peft.save_adapter(model, tmp_path)
+    said = [record.getMessage() for record in caplog.records]
+    if moved is None:
+        assert not said
+    else:
+        assert [one.startswith(f"the buffer '{moved}' has moved") for one in said] == [True]
+        assert "put '0' into evaluation mode" in said[0]

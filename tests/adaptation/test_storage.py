@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -74,8 +75,10 @@ def test_an_adapter_json_of_something_else_is_not_replaced(
 
 def test_head_of_another_size_is_replaced(saved: tuple[nn.Module, nn.Module, Path]) -> None:
     fresh, model, folder = saved
-    fresh.head = nn.Linear(12, 50)
+    fresh.head, fresh.num_classes = nn.Linear(12, 50), 50
+    fresh.config = SimpleNamespace(num_labels=50, num_heads=5)
     hydra_peft.load_adapter(fresh, folder)
+    assert (fresh.num_classes, fresh.config) == (3, SimpleNamespace(num_labels=3, num_heads=5))
     x = torch.randn(4, 12)
     assert torch.equal(fresh(x), model(x))
 
