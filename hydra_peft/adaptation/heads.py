@@ -46,19 +46,26 @@ def find_head(model: nn.Module, head: str | Sequence[str] | None = None) -> tupl
             if not isinstance(name, str):
                 raise UserError(f"head={quoted(head)} is not a module's name or a list of names.")
             if not name or name not in modules:
-                close = near(name, filter(None, modules)) or [
-                    child for child, _ in model.named_children()
-                ]
+                known = _known_heads(model)
+                linear = [n for n, module in modules.items() if isinstance(module, nn.Linear)]
+                close = near(name, dict.fromkeys((*known, *filter(None, linear)))) or known
+                close = close or [child for child, _ in model.named_children()]
                 raise UserError(
                     f"{type(model).__name__} has no head '{name}'; near names: {', '.join(close)}."
                 )
         return names
+    return _known_heads(model) or _no_head(model)
+
+
+def _known_heads(model: nn.Module) -> tuple[str, ...]:
+    """Return the heads that timm's metadata names, else those under the usual names."""
+    modules = dict(model.named_modules())
     metadata = getattr(model, "pretrained_cfg", None) or {}
     declared = metadata.get("classifier") or ()
     names = (declared,) if isinstance(declared, str) else tuple(declared)
     if names and all(name in modules for name in names):
         return names
-    return tuple(name for name in USUAL_NAMES if name in modules) or _no_head(model)
+    return tuple(name for name in USUAL_NAMES if name in modules)
 
 
 def _no_head(model: nn.Module) -> tuple[str, ...]:

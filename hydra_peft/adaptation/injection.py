@@ -104,9 +104,25 @@ def inject(
         seen=buffers_seen(model, head_names),
     )
     keep_adaptation(model, done)
-    if not method.trains_backbone:
+    if method.trains_backbone:
+        _tell_of_frozen(model, method)
+    else:
         _tell_of_no_head(model, done, asked=head is not None)
     return done
+
+
+def _tell_of_frozen(model: nn.Module, method: Method) -> None:
+    """Log a warning where a method that trains all of the backbone left parameters of it frozen."""
+    frozen = [(n, p.dtype) for n, p in model.named_parameters() if not p.requires_grad]
+    if frozen:
+        log.warning(
+            "method '%s' trains parameters of real numbers: '%s' is %s and stays frozen, with %d "
+            "in all",
+            method.name,
+            frozen[0][0],
+            str(frozen[0][1]).removeprefix("torch."),
+            len(frozen),
+        )
 
 
 def _tell_of_no_head(model: nn.Module, done: Adaptation, *, asked: bool) -> None:

@@ -118,6 +118,14 @@ def test_where_no_head_is_found_it_is_said_unless_there_is_none(
         assert messages[0].endswith("(its parts: 0, 1), or say that there is none, head=()")
 
 
+def test_full_says_what_it_leaves_frozen(caplog: pytest.LogCaptureFixture) -> None:
+    model = nn.Sequential(nn.Linear(4, 4, dtype=torch.complex64), nn.Linear(4, 4))
+    hydra_peft.inject(model, "full", head=())
+    (record,) = caplog.records
+    said = "trains parameters of real numbers: '0.weight' is complex64 and stays frozen, with 2 in"
+    assert said in record.getMessage()
+
+
 def test_a_method_that_trains_nothing_says_so(caplog: pytest.LogCaptureFixture) -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Identity())
     hydra_peft.inject(model, "linear", head="1")
@@ -184,6 +192,7 @@ def test_a_layer_shared_under_two_names_is_adapted_under_both() -> None:
         ("lora", {"targets": ["attn.prj"]}, "near names: attn.proj"),
         ("lora", {"head": "haed"}, "has no head 'haed'"),
         ("lora", {"head": ""}, "has no head ''"),
+        ("lora", {"head": "norm3"}, "has no head 'norm3'; near names: head\\."),
         ("lora", {"head": 3}, "head=3 is not a module's name"),
         ("lora", {"head": [None]}, r"head=\[None\] is not a module's name"),
         ("lora", {"dropout": 1.5}, "dropout=1.5 is not allowed: it must be at least 0 and below 1"),

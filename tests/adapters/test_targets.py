@@ -27,6 +27,12 @@ from hydra_peft.errors import UserError
         ("attn.proj", "attn.proj", True),
         ("body.fc[1]", "fc[1]", True),
         ("body.fc1", "fc[1]", True),
+        # what computes positions inside attention is no block's MLP
+        ("blocks.0.attn.rel_pos.mlp.fc2", "mlp.fc2", False),
+        ("blocks.0.attn.rel_pos.mlp.fc2", "mlp.fc[12]", False),
+        ("shared_rel_pos.mlp", "mlp", False),
+        ("blocks.0.attn.rel_pos.mlp.fc2", "rel_pos.mlp.fc2", True),
+        ("model.blocks.0.attn.rel_pos.mlp.fc2", "blocks.0.*", True),
     ],
 )
 def test_matches(name: str, pattern: str, expected: bool) -> None:
