@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -11,6 +12,9 @@ from hydra_peft.methods._base import Method
 
 if TYPE_CHECKING:
     from torch import nn
+
+#: length of a sequence that is tried: of no image's patches, which are a square
+_TOKENS = 7
 
 
 @dataclass(frozen=True)
@@ -110,16 +114,29 @@ def token_blocks(model: nn.Module) -> tuple[list[str], int, int]:
             f"a {kind} has no row of blocks over a sequence of tokens into which learned ones "
             "could be put: prompts are for vision transformers, such as timm's vit_* and deit_*."
         )
-    if getattr(model, "rope", None) is not None or _relative(model):
+    if getattr(model, "rope", None) is not None or not _takes_more_tokens(model, names[0], width):
         raise UserError(
-            f"this {kind} gives its patches positions inside attention (rotary or relative), "
-            "where learned tokens have none: prompts need absolute position embeddings."
+            f"this {kind} gives its patches positions inside attention (rotary or relative), or "
+            "reads them as an image, where learned tokens have no place: prompts need absolute "
+            "position embeddings."
         )
-    patch = getattr(embed, "patch_size", (16, 16))
-    return names, width, int(patch[0])
+    patch = getattr(embed, "patch_size", 16)
+    return names, width, int(patch if isinstance(patch, int) else patch[0])
 
 
-def _relative(model: nn.Module) -> bool:
-    return any(
-        "rel_pos" in name or "relative_position" in name for name, _ in model.named_modules()
-    )
+def _takes_more_tokens(model: nn.Module, name: str, width: int) -> bool:
+    """Whether the block called ``name`` computes on a sequence of another length than the model's.
+
+    Found out with a copy, since some keep what they compute for a length.
+    """
+    import torch
+
+    if any("rel_pos" in each for each, _ in model.named_modules()):
+        return False
+    block = copy.deepcopy(model.get_submodule(name)).eval()
+    x = next(block.parameters()).new_zeros(1, _TOKENS, width)
+    try:
+        with torch.no_grad():
+            return tuple(block(x).shape) == tuple(x.shape)
+    except Exception:  # whatever a block raises that cannot
+        return False

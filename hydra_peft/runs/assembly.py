@@ -74,17 +74,22 @@ def build_skeleton(model: ModelConfig, head: Head, method: Method, classes: int)
         UserError: the parts do not fit.
     """
     with torch.device("meta"):
-        skeleton = build_architecture(
-            model.architecture,
-            model.arguments,
-            drop_path=model.drop_path,
-            image_size=model.image_size,
-            projection=model.projection,
-        )
+        skeleton = _architecture(model)
         options = (option.name for option in fields(method))
-        with _told_in_a_sentence(model, classes), in_full(options, "method"):
+        told = _told_in_a_sentence(model, head, method, classes)
+        with told, in_full(options, "method"):
             inject(skeleton, method, head=head.attach(skeleton, classes))
     return skeleton
+
+
+def _architecture(model: ModelConfig) -> nn.Module:
+    return build_architecture(
+        model.architecture,
+        model.arguments,
+        drop_path=model.drop_path,
+        image_size=model.image_size,
+        projection=model.projection,
+    )
 
 
 def _parts(
@@ -104,10 +109,8 @@ def _check_fit(
             f"data.augment={augmentation.name} changes images, and {model.architecture} takes "
             "none: set data.augment=none."
         )
-    with torch.device("meta"), _told_in_a_sentence(model, classes):
-        inputs, count = probe_input(skeleton, torch.device("meta"))
-        logits = skeleton.eval()(inputs)
-    shape = tuple(getattr(logits, "shape", ()))
+    with _told_in_a_sentence(model, head, method, classes):
+        shape, count = _probe(skeleton)
     if shape != (count, classes):
         raise UserError(
             f"{described(model.architecture, model.arguments)} gives outputs of shape {shape} for "
@@ -116,18 +119,44 @@ def _check_fit(
         )
 
 
+def _probe(skeleton: nn.Module) -> tuple[tuple[int, ...], int]:
+    """Return the shape of what a model without storage computes, and the number of examples."""
+    with torch.device("meta"):
+        inputs, count = probe_input(skeleton, torch.device("meta"))
+        logits = skeleton.eval()(inputs)
+    return tuple(getattr(logits, "shape", ())), count
+
+
 @contextmanager
-def _told_in_a_sentence(model: ModelConfig, classes: int) -> Iterator[None]:
+def _told_in_a_sentence(
+    model: ModelConfig, head: Head, method: Method, classes: int
+) -> Iterator[None]:
     """Turn whatever a model raises that cannot compute (AssertionError, ...) into a UserError."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
+        what, why = described(model.architecture, model.arguments), reason(error)
+        if _computes_without_method(model, head, classes):
+            raise UserError(
+                f"method {method.name} cannot be used on {what} ({why}): choose another method, or "
+                "other layers by its options."
+            ) from None
         raise UserError(
-            f"{described(model.architecture, model.arguments)} cannot be used with a "
-            f"head of {classes} outputs ({reason(error)}): change model.arguments."
+            f"{what} cannot be used with a head of {classes} outputs ({why}): change "
+            "model.arguments."
         ) from None
+
+
+def _computes_without_method(model: ModelConfig, head: Head, classes: int) -> bool:
+    try:
+        with torch.device("meta"):
+            bare = _architecture(model)
+            head.attach(bare, classes)
+        return _probe(bare)[0][1:] == (classes,)
+    except Exception:  # whatever a model raises that cannot
+        return False
 
 
 def load_backbone(

@@ -16,7 +16,7 @@ from hydra_peft.backbones.architectures import build_architecture, input_size
 from hydra_peft.config.schema import ModelConfig
 from hydra_peft.errors import UserError
 from hydra_peft.heads.linear import Linear
-from hydra_peft.methods import build_method
+from hydra_peft.methods import _prompts, build_method
 from hydra_peft.runs.assembly import _check_fit
 
 #: one of each family, with what makes it small
@@ -46,6 +46,18 @@ def test_every_family_that_can_be_used_is(
     name: str, arguments: dict[str, Any], targets: list[str]
 ) -> None:
     fit(name, arguments, targets=targets)
+
+
+def test_what_is_at_fault_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    beit: dict[str, Any] = {"depth": 1, "embed_dim": 24, "num_heads": 2, "img_size": 32}
+    model = ModelConfig("beit", "beit_base_patch16_224", None, False, 0.1, beit, None)
+    prompts = build_method("vpt_deep")
+    with pytest.raises(UserError, match="this Beit gives its patches positions inside attention"):
+        _check_fit(model, Linear(), prompts, Unchanged(), 7)
+    monkeypatch.setattr(_prompts, "_takes_more_tokens", lambda *_: True)
+    said = r"^method vpt_deep cannot be used on .*beit.* \(.*roadcast.*\): choose another method"
+    with pytest.raises(UserError, match=said):
+        _check_fit(model, Linear(), prompts, Unchanged(), 7)
 
 
 def test_a_model_of_another_class_trains_and_merges() -> None:

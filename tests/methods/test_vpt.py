@@ -94,11 +94,17 @@ def test_dropout_acts_though_the_backbone_is_in_evaluation_mode() -> None:
         ("convnext_tiny", {"depths": (1, 1, 1, 1), "dims": (8, 8, 8, 8)}, "ConvNeXt has no row of"),
         ("eva02_tiny_patch14_224", {"depth": 1}, "Eva gives its patches positions"),
         ("vit_relpos_small_patch16_224", {"depth": 1}, "positions inside attention"),
+        ("beit_base_patch16_224", {"depth": 1, "embed_dim": 24}, "Beit gives its patches pos"),
+        ("convit_tiny", {"depth": 1}, "ConVit gives its patches positions"),
+        ("xcit_nano_12_p16_224", {"depth": 1}, "Xcit .* or reads them as an image"),
     ],
 )  # fmt: skip
-def test_refusals_change_nothing(name: str, sizes: dict[str, object], message: str) -> None:
+@pytest.mark.parametrize("method", ["vpt_deep", "noah"])
+def test_refusals_change_nothing(
+    name: str, sizes: dict[str, object], message: str, method: str
+) -> None:
     model = timm.create_model(name, num_classes=3, **sizes)
     before = str(model)
     with pytest.raises(UserError, match=message):
-        hydra_peft.inject(model, "vpt_deep")
+        hydra_peft.inject(model, method)
     assert str(model) == before
