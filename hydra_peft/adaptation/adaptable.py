@@ -67,18 +67,30 @@ def check_tensors(model: nn.Module) -> None:
             )
 
 
-def check_values(tensors: Iterable[Tensor], verb: str) -> None:
+def check_values(model: nn.Module, tensors: Iterable[Tensor], verb: str) -> None:
     """Check that ``tensors`` have values.
 
     Args:
-        tensors: of a model.
+        model: whose they are.
+        tensors: of it.
         verb: what is to be done with their values, such as ``save``.
+
+    Raises:
+        UserError: one lies on the meta device.
     """
-    if any(tensor.is_meta for tensor in tensors):
+    if not any(tensor.is_meta for tensor in tensors):
+        return
+    if any(hasattr(module, "_hf_hook") for module in model.modules()):
         raise UserError(
-            f"this model lies on the meta device and has no values to {verb}: give it some first "
-            "(to_empty() and load_state_dict())."
+            f"accelerate keeps values of this model outside of it (cpu_offload, disk_offload, "
+            f"device_map), so there are none to {verb}: take them back first "
+            "(accelerate.hooks.remove_hook_from_module(model, recurse=True)), or use a model that "
+            "is not offloaded."
         )
+    raise UserError(
+        f"this model lies on the meta device and has no values to {verb}: give it some first "
+        "(to_empty() and load_state_dict())."
+    )
 
 
 def check_trainable(model: nn.Module) -> None:

@@ -107,7 +107,7 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
     check_computed(model, done.computed)
     state = adapter_state_dict(model)
     backbone = backbone_state_dict(model, done.head)
-    check_values((*state.values(), *backbone.values()), "save")
+    check_values(model, (*state.values(), *backbone.values()), "save")
     if (broken := broken_tensor(model)) is not None:
         raise UserError(
             f"'{broken}' has values that are not finite, which cannot be loaded again: has "
@@ -169,7 +169,7 @@ def load_adapter(
     """
     folder = local_folder(folder, FILES, "the folder to load from")
     model = check_adaptable(model)
-    check_values(model.parameters(), "load into")
+    check_values(model, model.parameters(), "load into")
     config = _read_config(folder / CONFIG)
     built = _method(config, method, folder / CONFIG)
     tensors, metadata = read_tensors_and_metadata(folder / TENSORS)

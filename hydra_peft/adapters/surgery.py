@@ -31,7 +31,10 @@ def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
 def is_intercepted(module: nn.Module) -> bool:
     """Whether calling ``module`` itself runs more than its class says: hooks, forward or backward,
     or a ``forward`` that was put onto the object."""
-    return "forward" in vars(module) or any(
+    own = vars(module).get("forward")
+    # Packages that took back what they had put there (accelerate) leave the class's own, bound.
+    patched = own is not None and getattr(own, "__func__", own) is not type(module).forward
+    return patched or any(
         (
             module._forward_hooks,
             module._forward_pre_hooks,

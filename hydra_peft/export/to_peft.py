@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hydra_peft.adaptation.adaptable import check_tensors
+from hydra_peft.adaptation.adaptable import check_tensors, check_values
 from hydra_peft.adaptation.fingerprint import architecture_hash
 from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.merging import check_unchanged
@@ -67,6 +67,7 @@ def save_peft(model: nn.Module, folder: str | Path) -> None:
     folder = named_path(folder, "the folder to save in")
     model = unwrap(model)
     check_tensors(model)
+    check_values(model, model.state_dict().values(), "save")
     check_unchanged(model)
     if (broken := broken_tensor(model)) is not None:
         raise UserError(

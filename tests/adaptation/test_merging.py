@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -265,8 +266,13 @@ def test_a_model_without_values_is_neither_merged_nor_saved(tmp_path: Path) -> N
         hydra_peft.inject(model, "lora", targets=["0"], rank=1)
     with pytest.raises(UserError, match="0 is on the meta device and has no values to merge"):
         hydra_peft.merge(model)
-    with pytest.raises(UserError, match="meta device and has no values to save"):
-        hydra_peft.save_adapter(model, tmp_path)
+    for save in (hydra_peft.save_adapter, hydra_peft.save_peft):
+        with pytest.raises(UserError, match="meta device and has no values to save"):
+            save(model, tmp_path)
+    model[0]._hf_hook = object()  # as accelerate does that keeps the values elsewhere
+    for save in (hydra_peft.save_adapter, hydra_peft.save_peft):
+        with pytest.raises(UserError, match="accelerate keeps values of this model outside of it"):
+            save(model, tmp_path)
 
 
 @pytest.mark.parametrize("std", [0.001, 0.03])
@@ -367,6 +373,9 @@ def test_hooks_inside_an_adapter_are_not_lost_by_merging(tiny: nn.Module, part: 
         hydra_peft.merge(tiny)
     hook.remove()
     layer = tiny.get_submodule(name)
-    layer.forward = layer.forward  # as accelerate does
+    own = layer.forward
+    layer.forward = partial(own)  # as accelerate does
     with pytest.raises(UserError, match=rf"^{name} has hooks, or a forward of its own"):
         hydra_peft.merge(tiny)
+    layer.forward = own  # what it leaves when its hooks are removed
+    assert "blocks.0.mlp.fc2" in hydra_peft.merge(tiny)
