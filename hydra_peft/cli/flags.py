@@ -21,9 +21,22 @@ _CONFIG_DIR = ("--config-dir", "-cd")
 _HELP = "scripts/train.py --help"
 
 
-def is_flag(word: str) -> bool:
-    """Whether ``word`` is a flag that may stand anywhere: it takes no word after it."""
-    return word in ("-m", "--multirun") or (word.startswith("--") and "=" in word)
+def flags_first(words: Sequence[str]) -> list[str]:
+    """Return ``words`` with those first that are flags, each with its value, in their order."""
+    known = get_args_parser()._option_string_actions
+    flags, others, rest = list[str](), list[str](), list(words)
+    while rest:
+        word = rest.pop(0)
+        name, equals, _ = word.partition("=")
+        action = known.get(name)
+        (flags if action or (word[:2] == "--" and equals) else others).append(word)
+        if action is None or equals:
+            continue
+        if action.nargs == "?" and not (rest and rest[0] in (action.choices or ())):
+            flags[-1] = f"{action.option_strings[0]}={action.const}"  # else it takes what follows
+        elif action.nargs in (None, "?") and rest:
+            flags.append(rest.pop(0))
+    return [*flags, *others]
 
 
 def check_flags(words: Sequence[str]) -> list[str]:

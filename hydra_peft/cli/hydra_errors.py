@@ -27,7 +27,7 @@ from hydra_peft.cli.clusters import NEEDED
 from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.hydra_keys import of_a_cluster, unknown_key_of_hydra
-from hydra_peft.cli.known_keys import PRESETS, known_key, near_key
+from hydra_peft.cli.known_keys import PRESETS, TRACKERS, known_key, near_key
 from hydra_peft.cli.launchers import OTHER_SWEEPER
 from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
 from hydra_peft.cli.not_understood import not_understood
@@ -226,7 +226,8 @@ def _missing_option(error: MissingConfigException) -> str:
     folder = name.rpartition("/")[0]
     own = [one for one in near(name, known) if option(group, one).get("benchmark") == folder]
     meant = did_you_mean(name, own or known)
-    return f"unknown {group} '{name}'{meant}: choose one of {choices}."
+    timm = f", or one of timm's as model=timm model.architecture={name}" if group == "model" else ""
+    return f"unknown {group} '{name}'{meant}: choose one of {choices}{timm}."
 
 
 def _unknown_key(key: str, defaults: DictConfig | None) -> str:
@@ -253,6 +254,9 @@ def _unknown_key(key: str, defaults: DictConfig | None) -> str:
     node = None
     if defaults is not None:
         node = OmegaConf.select(defaults, parent) if parent else defaults
+        group, _, tracker = parent.partition(".")
+        if node is None and group == TRACKERS and tracker in options(group):
+            return f"'{key}' is of {group}={tracker}, which is not chosen: add {group}={tracker}."
         if node is None:
             # The group itself is misspelt: look its name up instead.
             last, node = key.split(".")[0], defaults

@@ -27,6 +27,8 @@ from hydra_peft.registry import module_names
 
 #: the group that adds to others and is no part of a run's config
 PRESETS = "experiment"
+#: the group of which several options may be chosen, each with its keys below its name
+TRACKERS = "logger"
 _IN_WORDS: dict[Any, str] = {**SINGLE, list: "a list", dict: "a group of settings"}
 _EXAMPLES = {bool: "true", int: "1", float: "0.1", str: "<text>", list: "[a,b]", dict: "'{a: 1}'"}
 

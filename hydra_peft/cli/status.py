@@ -63,6 +63,8 @@ def main() -> int:
 def _main() -> int:
     settings = parse_arguments(Settings, sys.argv[1:], USAGE)
     runs = Path(settings.runs).expanduser()
+    if not settings.watch and any(word.startswith("every=") for word in sys.argv[1:]):
+        raise UserError("every= is how often watch=true draws: add that, or leave it out.")
     if settings.every > LONGEST_PAUSE:
         raise UserError(f"every={settings.every} is not allowed: at most {LONGEST_PAUSE} seconds.")
     if not runs.is_dir():

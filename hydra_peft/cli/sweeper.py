@@ -32,6 +32,7 @@ from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.cli.launchers import OTHER_SWEEPER, OWN_SWEEPER
 from hydra_peft.cli.plugins import MODULE, plug_in
+from hydra_peft.commands import as_started
 from hydra_peft.config.composed_values import resolved_section, section_of
 from hydra_peft.config.schema import PathsConfig, RunConfig
 from hydra_peft.config.typed import typed
@@ -320,7 +321,7 @@ def show(planned: Sequence[PlannedJob], slots: int = 1) -> None:
     """
     from hydra_peft.sweeps.plan_text import plan_text
 
-    print(plan_text(planned, slots), flush=True)
+    print(as_started(plan_text(planned, slots)), flush=True)
     broken = sum(job.state == "broken" for job in planned)
     if broken:
         raise UserError(f"{broken} of {len(planned)} jobs cannot work, so none would start.")

@@ -88,7 +88,8 @@ def main() -> int:
 
 
 def _main() -> int:
-    arguments = parse_arguments(Arguments, sys.argv[1:], USAGE)
+    words = sys.argv[1:]
+    arguments = parse_arguments(Arguments, words, USAGE)
     runs, out = Path(arguments.runs).expanduser(), Path(arguments.out).expanduser()
     check_writable(out, "out")
     check_name(arguments.name, out)
@@ -122,8 +123,16 @@ def _main() -> int:
             "table= for a table of some runs."
         )
     else:
+        typed = [key for key in ("runs", "protocol") if any(w.startswith(f"{key}=") for w in words)]
         print_paper_table(
-            arguments.table, runs, out, name, form=form, protocol=protocol, configs=configs
+            arguments.table,
+            runs,
+            out,
+            name,
+            form=form,
+            protocol=protocol,
+            configs=configs,
+            typed=typed,
         )
     return 0
 
@@ -222,11 +231,13 @@ def print_paper_table(
     form: str = "markdown",
     protocol: str | None = None,
     configs: Sequence[Path] = (),
+    typed: Sequence[str] = (),
 ) -> None:
     """Print the paper's table of that number beside what there is of ours; write the files.
 
     Unlike :func:`print_tables` this works without any run. ``name`` defaults to such as
-    ``table8``; the other arguments are those of :func:`print_tables`.
+    ``table8``; keys ``typed`` by the user that this table does not go by are told; the other
+    arguments are those of :func:`print_tables`.
 
     Raises:
         UserError: no such table, format or protocol; or the published numbers are missing.
@@ -242,17 +253,21 @@ def print_paper_table(
         raise UserError(f"table={table} is not known: it must be one of {', '.join(known)}.")
     name = name or f"table{table}"
     check_spares_data((out / f"{name}.{ending}" for ending in endings(form)), runs)
-    number, notes = known[table], list[str]()
+    number, notes, goes_by = known[table], list[str](), list[str]()
     if number not in tables:
         documents, notes = _training_time(form)
     else:
         benchmark, spec = tables[number]
         if isinstance(spec, PaperTable):
+            goes_by = ["runs", "protocol"]
             documents, notes = _scores(spec, runs, form, protocol, configs)
         elif isinstance(spec, HyperparameterTable):
+            goes_by = ["protocol"]
             documents = _hyperparameters(number, benchmark, spec, form, protocol)
         else:
             documents = _datasets(number, benchmark, spec, form)
+    for key in (key for key in typed if key not in goes_by):
+        print(f"note: table {table} does not go by {key}=, which changes nothing.", file=sys.stderr)
     _publish(documents, notes, out / name)
 
 

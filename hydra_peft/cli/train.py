@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_peft.checkout import CONF
 from hydra_peft.cli.arguments import given_twice
 from hydra_peft.cli.clusters import check_single
-from hydra_peft.cli.flags import check_flags, is_flag
+from hydra_peft.cli.flags import check_flags, flags_first
 from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.home import expand_home
@@ -72,7 +72,7 @@ def _main() -> int:
     check_quoted(sys.argv[1:], lambda key: known_key(key) or key.startswith("hydra"))
     # argparse takes flags before or after all overrides; people also type them in between.
     words = grid_words(expand_home(word) for word in sys.argv[1:])
-    sys.argv[1:] = sorted(words, key=lambda word: not is_flag(word))
+    sys.argv[1:] = flags_first([*words])
     typed = check_flags(sys.argv[1:])
     check_keys_of_hydra(sys.argv[1:])
     check_choices(typed)

@@ -102,13 +102,12 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
         of: whose keys these are, such as ``" of method 'lora'"``.
     """
     group, _, name = full.rpartition(".")
-    if group in ("", *types()) and (elsewhere := meant_by_others(full)):
-        return f"unknown key '{full}'{of} {elsewhere}; known here: {', '.join(known)}."
+    here = f"known here: {', '.join(known)}" if known else "it has no options"
     if group in CHOSEN and (options_with := _options_with(group, name)):
         which = shortened(", ".join(options_with), 60)
-        return (
-            f"unknown key '{full}'{of}: it is of {group}={which}; known here: {', '.join(known)}."
-        )
+        return f"unknown key '{full}'{of}: it is of {group}={which}; {here}."
+    if group in ("", *types()) and (elsewhere := meant_by_others(full)):
+        return f"unknown key '{full}'{of}{elsewhere}; {here}."
     if group and name in types() and name != "settings":
         return f"unknown key '{full}': it stands without a group, as {name}."
     others = groups_with(name)
@@ -123,16 +122,16 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
         return f"unknown key '{full}': it stands after the name of its group, as {form}."
     if meant:
         form = "' or '".join(meant)
-        return f"unknown key '{full}'{of} (did you mean '{form}'?); known here: {', '.join(known)}."
+        return f"unknown key '{full}'{of} (did you mean '{form}'?); {here}."
     if group == "dataset" and (sources := sources_with(name)):
         also = f" (or dataset={', '.join(sources[1:])})" if sources[1:] else ""
         return (
             f"unknown key '{full}': that is of data of your own, which is read with "
-            f"dataset={sources[0]} {full}=...{also}; known here: {', '.join(known)}."
+            f"dataset={sources[0]} {full}=...{also}; {here}."
         )
     if not known:
         return f"unknown key '{full}'{of}: {full.rpartition('.')[0]} has no options."
-    return f"unknown key '{full}'{of}{did_you_mean(last, known)}; known here: {', '.join(known)}."
+    return f"unknown key '{full}'{of}{did_you_mean(last, known)}; {here}."
 
 
 def _options_with(group: str, name: str) -> list[str]:

@@ -12,6 +12,9 @@ _KEYS = {
     "lora_alpha": "method.scale",
     "scaling": "method.scale",
     "lora_dropout": "method.dropout",
+    "init_lora_weights": "method.init",
+    "use_rslora": "method.rank_scale",
+    "use_dora": "method=dora",
     "target_modules": "method.targets",
     # timm
     "opt": "optimizer",
@@ -43,11 +46,16 @@ _KEYS = {
 _UNITS = {"method.scale": "alpha / rank", "scheduler.warmup_epochs": "in epochs"}
 
 
-def meant_by_others(full: str) -> str | None:
-    """Return in words which key other libraries call as the last part of ``full`` is, a key that is
-    none here; None where there is no such."""
+def meant_by_others(full: str, prefix: str = "") -> str:
+    """Return ``" (did you mean 'x'?)"``, or nothing where no other library calls a key as the last
+    part of ``full`` is.
+
+    Args:
+        full: a key that is none here.
+        prefix: stands before the one that is meant.
+    """
     meant = _KEYS.get(full.rpartition(".")[2].replace("-", "_"))
     if meant is None:
-        return None
+        return ""
     unit = f", {_UNITS[meant]}" if meant in _UNITS else ""
-    return f"(did you mean '{meant}'{unit}?)"
+    return f" (did you mean '{prefix}{meant}'{unit}?)"

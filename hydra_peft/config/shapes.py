@@ -65,7 +65,9 @@ def _check(hint: Any, value: Any, key: str, words: Words | None = None) -> None:
         for place, item in enumerate(value):
             _check(inside[0], item, f"{key}[{place}]")
     elif origin is list and not isinstance(value, dict | None) and not words:
-        raise UserError(f"{key} is a single value where a list is meant: write it as {key}=[a,b].")
+        raise UserError(
+            f"{key} is a single value where a list is meant: put it in brackets, as [{value}]."
+        )
     elif not _is_single(origin, value):
         form = f", as {key}={{name: value}}" if origin is dict else ""
         single = str(words or SINGLE.get(origin, f"a group of settings{form}"))

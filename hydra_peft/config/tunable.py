@@ -11,6 +11,7 @@ import hydra_peft.optimizers
 import hydra_peft.schedules
 from hydra_peft.config.grid import dotted, ordered
 from hydra_peft.config.identity import NOT_SCIENCE
+from hydra_peft.config.other_names import meant_by_others
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.methods import method_class
 from hydra_peft.optimizers import optimizer_class
@@ -163,6 +164,12 @@ def _names(cls: type) -> list[str]:
     return [field.name for field in dataclasses.fields(cls)]
 
 
+def _tunable(group: str, classes: Mapping[str, type]) -> list[str]:
+    """Return the names of the options of ``group`` that tuning may choose."""
+    names = [name for cls in (classes[group], *_others(group)) for name in _names(cls)]
+    return [name for name in names if may_be_tuned(f"{group}.{name}")]
+
+
 def _others(group: str) -> list[type]:
     if group not in _CHOSEN:
         return []
@@ -175,5 +182,9 @@ def _refusal(key: str, group: str, classes: Mapping[str, type]) -> str:
         return f"{_PREFIX}.{key} {_REASONS[group]}; tuning chooses {_SAID}."
     if group in classes:
         return f"{_PREFIX}.{key} is no hyper-parameter; tuning chooses {_SAID}."
-    near = did_you_mean(group, list(_GROUPS))
+    meant = [f"{one}.{key}" for one in _GROUPS if key in _tunable(one, classes)]
+    if meant:
+        near = f" (did you mean '{_PREFIX}.{meant[0]}'?)"
+    else:
+        near = meant_by_others(key, f"{_PREFIX}.") or did_you_mean(group, list(_GROUPS))
     return f"unknown key '{_PREFIX}.{key}'{near}; tuning chooses {_SAID}."

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from hydra_peft.cli.flags import check_flags
+from hydra_peft.cli.flags import check_flags, flags_first
 from hydra_peft.cli.hydra_keys import check_keys_of_hydra, of_a_cluster
 from hydra_peft.errors import UserError
 
@@ -87,6 +87,21 @@ def test_no_words_at_all_are_taken() -> None:
 
 def test_values_of_flags_are_no_overrides() -> None:
     assert check_flags(["--cfg", "job", "-p", "dataset.name", "seed=1"]) == ["seed=1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("a=1 -m b=2 --cfg=job", "-m --cfg=job a=1 b=2"),
+        ("a=1 --config-dir c=d b=2 -p p --cfg job c=3", "--config-dir c=d -p p --cfg job a=1 b=2"),
+        ("a=1 --info b=2 -i plugins c=3", "--info=all -i plugins a=1 b=2"),
+        ("a=1 -cn=x --nope=1 --cfg", "-cn=x --nope=1 --cfg a=1"),
+        ("-sc install=bash", "-sc install=bash"),
+    ],
+)
+def test_flags_may_stand_between_overrides(words: str, expected: str) -> None:
+    given = words.split()
+    assert flags_first(given) == [*expected.split(), *(["c=3"] if "c=3" in given else [])]
 
 
 def test_a_sweep_that_is_asked_to_be_none() -> None:

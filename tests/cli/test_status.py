@@ -179,7 +179,8 @@ def test_broken_records_are_counted_and_the_first_ones_named(
         (["wach=true"], "did you mean 'watch'?"),
         (["watch=maybe"], "watch=maybe is not allowed"),
         (["every=0"], "every=0 is not allowed"),
-        (["every=999999999999"], "at most 86400 seconds"),
+        (["every=2"], "every= is how often watch=true draws: add that"),
+        (["watch=true", "every=999999999999"], "at most 86400 seconds"),
     ],
 )
 def test_a_mistake_is_one_sentence(

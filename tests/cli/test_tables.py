@@ -257,6 +257,27 @@ def test_compare_says_what_leaves_a_row_out(
 
 
 @pytest.mark.parametrize(
+    ("words", "idle"),
+    [
+        (["table=4", "runs=/nope"], ["runs"]),
+        (["table=14", "protocol=official", "runs=/nope"], ["runs", "protocol"]),
+        (["table=12", "protocol=official"], []),
+    ],
+)
+def test_keys_that_a_table_does_not_go_by_are_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    idle: list[str],
+) -> None:
+    assert call(monkeypatch, *words, f"out={tmp_path}") == 0
+    number = words[0].removeprefix("table=")
+    told = [f"note: table {number} does not go by {key}=, which changes nothing." for key in idle]
+    assert capsys.readouterr().err.splitlines() == told
+
+
+@pytest.mark.parametrize(
     ("words", "names"),
     [
         ([], ["accuracy.md", "accuracy.csv"]),

@@ -99,7 +99,10 @@ VALIDATION = "protocol=validation"
         ),
         (["model.architecture=true"], "architecture=True is not allowed: it must be a text, and"),
         (["method.init=null"], "method.init=null is not allowed: it must be one of gaussian"),
-        (["method.targets=attn"], "a single value where a list is meant: write it as .*=.a,b."),
+        (
+            ["method.targets=attn"],
+            "a single value where a list is meant: put it in brackets, as .attn\\.",
+        ),
         (["paths.runs=[a,b]"], "runs=.'a', 'b'. is not allowed: it must be a text"),
         (["dataset.recipe=3"], "dataset.recipe=3 is not allowed: it must be a group of settings"),
         (["dataset.recipe.lr.full=null"], "recipe.lr.full=null is not allowed: it must be a num"),
