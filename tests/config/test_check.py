@@ -101,7 +101,7 @@ VALIDATION = "protocol=validation"
         (["method.init=null"], "method.init=null is not allowed: it must be one of gaussian"),
         (
             ["method.targets=attn"],
-            "a single value where a list is meant: put it in brackets, as .attn\\.",
+            "a single value where a list is meant: put it in brackets, as .attn.\\.",
         ),
         (["paths.runs=[a,b]"], "runs=.'a', 'b'. is not allowed: it must be a text"),
         (["dataset.recipe=3"], "dataset.recipe=3 is not allowed: it must be a group of settings"),
