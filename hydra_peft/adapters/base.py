@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from hydra_peft.errors import UserError
 
@@ -25,6 +26,9 @@ class Adapter(nn.Module):
     Adapters may share parameters: each registers the same ``nn.Parameter``, or the same module.
     What they share frozen (random factors) is a parameter with ``requires_grad=False`` too, since
     torch copies a shared buffer for each module when it casts or moves the model.
+
+    What ``base`` is like (``in_features``, ``eps``, ``kernel_size``) can be read from the adapter;
+    its tensors, modules and methods cannot, by which a model would compute past the adapter.
     """
 
     base: nn.Module
@@ -34,6 +38,32 @@ class Adapter(nn.Module):
         for name, parameter in self.named_parameters():
             if not name.startswith("base."):
                 yield name, parameter
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError as error:
+            missing = error
+        base = vars(self).get("base") or vars(self).get("_modules", {}).get("base")
+        if base is None or name.startswith("__"):
+            raise missing
+        try:
+            value = getattr(base, name)
+        except AttributeError as error:
+            raise (error if isinstance(base, Adapter) else missing) from None
+        if isinstance(value, Tensor):
+            raise AttributeError(self._not_read(name), name=name, obj=self)
+        if isinstance(value, nn.Module) or callable(value):
+            raise missing
+        return value
+
+    def _not_read(self, name: str) -> str:
+        """Return the sentence for a model that asks for a tensor which an adapter has not."""
+        return (
+            f"this model reads '{name}' of an adapted layer instead of calling the layer, where "
+            f"this adapter ({type(self).__name__}) has no place: adapt another layer, or, in an "
+            "nn.TransformerEncoder, call torch.backends.mha.set_fastpath_enabled(False)"
+        )
 
     def merged(self) -> nn.Module:
         """Return a new plain module that computes what this one computes in evaluation mode.

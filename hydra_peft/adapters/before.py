@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hydra_peft.adapters.linear_adapter import LinearAdapter, cast
-from hydra_peft.adapters.plain import with_weights
-from hydra_peft.adapters.targets import check_layer
+from hydra_peft.adapters.targets import check_bias, check_layer
 from hydra_peft.errors import UserError
 
 
@@ -28,7 +27,7 @@ class GroupedBefore(LinearAdapter):
 
     Raises:
         UserError: ``base`` is no plain linear layer, or its input width or the rank is not
-            divisible by ``groups``.
+            divisible by ``groups``, or biases are to go before a layer without one.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class GroupedBefore(LinearAdapter):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        check_grouped(base, rank, groups)
+        check_grouped(base, rank, groups, bias=bias)
         width, like = base.in_features, base.weight
         self.base = base.requires_grad_(False)
         self.down = nn.Linear(width, rank, bias=bias, device=like.device, dtype=like.dtype)
@@ -82,26 +81,17 @@ class GroupedBefore(LinearAdapter):
         parts = [part for part in (bias, moved) if part is not None]
         return weight + weight @ change, sum(parts[1:], parts[0]) if parts else None
 
-    def merged(self) -> nn.Linear:
-        """Return the layer of ``base``'s class with these weights, which stand before all that it
-        does.
 
-        Raises:
-            NotMergeable: the adapter has biases and ``base`` has none.
-        """
-        with torch.no_grad():
-            plain = with_weights(self.base, *self.folded(torch.float64)).train(self.training)
-        assert isinstance(plain, nn.Linear)
-        return plain
-
-
-def check_grouped(layer: nn.Linear, rank: int, groups: int) -> None:
+def check_grouped(layer: nn.Linear, rank: int, groups: int, *, bias: bool) -> None:
     """Check that ``layer`` can be adapted with this rank in so many groups.
 
     Raises:
-        UserError: it is no plain linear layer, or widths are not divisible.
+        UserError: it is no plain linear layer, widths are not divisible, or there are biases
+            before a layer without one.
     """
     check_layer(layer)
+    if bias:
+        check_bias(layer, "the adapter's biases")
     if rank > layer.in_features:
         raise UserError(
             f"rank {rank} does not fit a linear layer that reads {layer.in_features} features: it "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,7 +64,7 @@ class Branches(Adapter):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Map what ``base`` does; ``base`` is computed once."""
-        known: _Known = self._known  # type: ignore[assignment]
+        known: _Known = self._known
         out: Tensor = self.base(x, *args, **kwargs)
         known.seen = (x, out)
         total = self.parallel(x, *args, **kwargs) + self.sequential(x, *args, **kwargs) - out
@@ -80,12 +80,13 @@ class Branches(Adapter):
         wide = copy.deepcopy(self).double()  # rounded once, at the end
         with wide._bases(), torch.no_grad():
             parts = [wide.parallel.merged(), wide.sequential.merged()]
-        frozen, total = wide.base, []
-        for name in ("weight", "bias"):
-            there = [value for part in parts if (value := getattr(part, name)) is not None]
-            own = getattr(frozen, name)
-            total.append(sum(there[1:], there[0]) - (0 if own is None else own) if there else None)
-        return with_weights(self.base, *total).train(self.training)  # type: ignore[arg-type]
+        total = [_summed(name, parts, wide.base) for name in ("weight", "bias")]
+        return with_weights(self.base, *total).train(self.training)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("weight", "bias"):  # for modules that read them, as of a LinearAdapter
+            return _summed(name, [self.parallel, self.sequential], self.base)
+        return super().__getattr__(name)
 
     @contextmanager
     def _bases(self) -> Iterator[None]:
@@ -98,3 +99,10 @@ class Branches(Adapter):
         finally:
             for adapter in adapters:
                 object.__setattr__(adapter, "base", self._known)
+
+
+def _summed(name: str, parts: Sequence[nn.Module], frozen: nn.Module) -> Any:
+    """Return the frozen ``weight`` or ``bias`` with what both ``parts`` make of it added up."""
+    there = [value for part in parts if (value := getattr(part, name)) is not None]
+    own = getattr(frozen, name)
+    return sum(there[1:], there[0]) - (0 if own is None else own) if there else None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.adapters.base import Adapter, NotMergeable
+from hydra_peft.adapters.plain import computes_otherwise, is_plain
 
 _NO_WEIGHT = (
     "this model reads the weight of an adapted layer instead of calling the layer, where dropout "
@@ -42,7 +43,7 @@ class LinearAdapter(Adapter):
 
     def base_is_plain(self) -> bool:
         """Whether ``base`` computes what an ``nn.Linear`` does, and nothing else."""
-        return type(self.base).forward is nn.Linear.forward
+        return is_plain(self.base)
 
     @property
     def in_features(self) -> int:
@@ -77,11 +78,7 @@ class LinearAdapter(Adapter):
             NotMergeable: ``base`` has a forward of its own, so no ``nn.Linear`` equals it.
         """
         if not self.base_is_plain():
-            kind = type(self.base)
-            raise NotMergeable(
-                f"a {kind.__module__}.{kind.__qualname__} computes something else than a plain "
-                "nn.Linear"
-            )
+            raise NotMergeable(computes_otherwise(self.base))
         with torch.no_grad():
             weight, bias = self.folded(torch.float64)
         base = self.base
@@ -91,11 +88,8 @@ class LinearAdapter(Adapter):
             plain.bias = nn.Parameter(bias.to(base.weight.dtype), requires_grad=False)
         return plain.train(self.training)
 
-    def __getattr__(self, name: str) -> Any:
-        # Python asks here for what a property does not have; torch would say that there is none.
-        if name in ("weight", "bias") and self.drops():
-            raise AttributeError(_NO_WEIGHT, name=name, obj=self)
-        return super().__getattr__(name)
+    def _not_read(self, name: str) -> str:
+        return _NO_WEIGHT if self.drops() else super()._not_read(name)
 
     def _folded_as_read(self) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias for a module that reads them, as precise as ``base`` holds them.

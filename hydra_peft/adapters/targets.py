@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
@@ -95,7 +95,18 @@ def check_layer(layer: nn.Linear) -> None:
         raise UserError(
             f"a {type(layer).__name__} is no torch.nn.Linear, and only that is adapted."
         )
-    weight = layer.weight
+    check_weight(layer, layer.weight, (layer.out_features, layer.in_features))
+
+
+def check_weight(layer: nn.Module, weight: Tensor, shape: tuple[int, ...] | None = None) -> None:
+    """Check that an adapter may stand in the place of ``layer`` with this ``weight``.
+
+    Args:
+        shape: that the weight is to have, None for any.
+
+    Raises:
+        UserError: as :func:`check_layer`.
+    """
     if is_lazy(weight):
         raise UserError("a lazy layer has no weight yet: pass one batch through the model first.")
     if is_intercepted(layer) or is_parametrized(layer):
@@ -104,13 +115,29 @@ def check_layer(layer: nn.Linear) -> None:
             "(pruning, weight normalisation, logging) would lose them to the adapter in its place: "
             "remove them before inject(), and register hooks on the adapted layer after it."
         )
-    shape = (layer.out_features, layer.in_features)
+    shape = tuple(weight.shape) if shape is None else shape
     # Tensors of packed values (torchao's, sharded ones) are wrappers with a protocol of their own.
     if weight.dtype not in DTYPES or weight.shape != shape or hasattr(weight, "__tensor_flatten__"):
         raise UserError(
             f"a {type(layer).__name__} with a {type(weight).__name__} of {weight.dtype} and shape "
             f"{tuple(weight.shape)} in the place of a floating-point weight {shape} (quantised?) "
             "cannot be adapted: inject into the model as it was before that."
+        )
+
+
+def check_bias(layer: nn.Linear, constants: str) -> None:
+    """Check that biases of an adapter can be merged into ``layer``.
+
+    Args:
+        constants: these biases, in words.
+
+    Raises:
+        UserError: it has no bias.
+    """
+    if layer.bias is None:
+        raise UserError(
+            f"it has no bias, so {constants} could not be merged into it: set bias=false for this "
+            "method."
         )
 
 

@@ -49,12 +49,15 @@ class LinearMethod(Method):
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put an adapter in the place of every target; return the names of the layers."""
+        from hydra_peft.adapters.plain import computes_otherwise, is_plain, tell_of_merging
         from hydra_peft.adapters.surgery import replace_module
         from hydra_peft.adapters.targets import check_each, check_layer, find_linear_layers
 
         layers = find_linear_layers(model, self.targets, exclude=head)
         check_each(layers, check_layer)
         check_each(layers, self.check_fit)
+        reasons = {n: None if is_plain(m) else computes_otherwise(m) for n, m in layers.items()}
+        tell_of_merging(self.name, reasons)
         for name, adapter in self.adapters(layers).items():
             replace_module(model, layers[name], adapter)
         return list(layers)

@@ -66,14 +66,12 @@ class LowRankMethod(LinearMethod):
     def check_fit(self, layer: nn.Linear) -> None:
         """Check ranks and biases against one layer."""
         from hydra_peft.adapters.low_rank import check_ranks
+        from hydra_peft.adapters.targets import check_bias
 
         options = self.branch_options()
         check_ranks(layer, *self.ranks(), options.get("parts", ()))
-        if self.bias and layer.bias is None:
-            raise UserError(
-                "it has no bias, so branch biases could not be merged into it: "
-                "set bias=false for this method."
-            )
+        if self.bias:
+            check_bias(layer, "branch biases")
 
     def branch_options(self) -> dict[str, Any]:
         """Return what every adapted layer is built with."""

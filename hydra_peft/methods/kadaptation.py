@@ -62,17 +62,16 @@ class Kadaptation(LinearMethod):
 
     def check_fit(self, layer: nn.Linear) -> None:
         """Check widths and bias of one layer."""
+        from hydra_peft.adapters.targets import check_bias
+
         written = layer.out_features // 3 if self.parts else layer.out_features
         if layer.in_features % self.phm_dim or written % self.phm_dim:
             raise UserError(
                 f"its widths {layer.in_features} and {written} are no multiples of "
                 f"phm_dim={self.phm_dim}: set phm_dim to a common divisor of them."
             )
-        if self.bias and layer.bias is None:
-            raise UserError(
-                "it has no bias, so that of the update could not be merged into it: set "
-                "bias=false for this method."
-            )
+        if self.bias:
+            check_bias(layer, "that of the update")
 
     def adapters(self, layers: Mapping[str, nn.Linear]) -> dict[str, Adapter]:
         """Return an adapter around each layer; they share rules, and biases in one attention."""

@@ -47,7 +47,7 @@ class RepAdapter(LinearMethod):
         """Check rank and groups against one layer."""
         from hydra_peft.adapters.before import check_grouped
 
-        check_grouped(layer, self.rank, self.groups)
+        check_grouped(layer, self.rank, self.groups, bias=self.bias)
 
     def adapters(self, layers: Mapping[str, nn.Linear]) -> dict[str, Adapter]:
         """Return a :class:`~hydra_peft.adapters.before.GroupedBefore` before each layer."""

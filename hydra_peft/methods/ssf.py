@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from hydra_peft.errors import UserError
+from hydra_peft.limits import Words
 from hydra_peft.methods._base import Method
 
 if TYPE_CHECKING:
     from torch import nn
+
+#: where layers have no bias
+_SET_SHIFT = (
+    "set shift=biased, which scales such layers alone (where a model reads their weight and keeps "
+    "the bias elsewhere, as BEiT and EVA do, a shift has no effect)"
+)
 
 #: norms of queries and keys lie inside attention, where the release (dongzelian/SSF) has nothing
 INSIDE_ATTENTION = ("q_norm", "k_norm")
@@ -28,10 +36,14 @@ class Ssf(Method):
 
     Attributes:
         targets: name patterns of the layers; empty for all of them.
+        shift: which layers are shifted: ``all``, or ``biased``, those that have a bias to merge
+            the shift into; the others are scaled alone.
     """
 
     name: ClassVar[str] = "ssf"
+    added: ClassVar[tuple[str, ...]] = ("shift",)
     targets: list[str] = field(default_factory=list)
+    shift: Annotated[str, Words("all", "biased")] = "all"
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:
         """Put a :class:`~hydra_peft.adapters.scale_shift.ScaleShift` around every layer."""
@@ -56,9 +68,26 @@ class Ssf(Method):
                 f"{type(model).__name__} has no layer that could be scaled and shifted."
             )
         check_each(layers, check_scalable)
+        self._tell_of_merging(layers)
         for layer in layers.values():
-            replace_module(model, layer, ScaleShift(layer))
+            replace_module(model, layer, ScaleShift(layer, shift=self._shifts(layer)))
         return list(layers)
+
+    def _shifts(self, layer: nn.Module) -> bool:
+        return self.shift == "all" or layer.bias is not None
+
+    def _tell_of_merging(self, layers: Mapping[str, nn.Module]) -> None:
+        """Warn of layers that what is trained beside them cannot be merged into."""
+        from hydra_peft.adapters.plain import tell_of_merging, why_not_folded
+
+        other = {name: why_not_folded(layer, constant=False) for name, layer in layers.items()}
+        bare = {
+            name: why_not_folded(layer, constant=self._shifts(layer))
+            for name, layer in layers.items()
+            if other[name] is None
+        }
+        tell_of_merging(self.name, other)
+        tell_of_merging(self.name, bare, _SET_SHIFT)
 
 
 METHOD = Ssf

@@ -81,12 +81,15 @@ def test_traced_while_dropout_acts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "dora"])
-def test_a_layer_with_a_forward_of_its_own_is_called_and_not_merged(name: str) -> None:
+def test_a_layer_with_a_forward_of_its_own_is_called_and_not_merged(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     base = Doubled(8, 8)
     layer = adapted(name, base, **({"bias": False} if name in ("lora", "kadaptation") else {}))
     x = torch.randn(3, 8)
     update = F.linear(x, layer.folded(torch.float32)[0] - base.weight)
     torch.testing.assert_close(layer.eval()(x), base(x) + update, rtol=0, atol=1e-5)
+    assert f"method '{name}' could not be merged into 1 of 1 layers, such as '0'" in caplog.text
     with pytest.raises(NotMergeable, match="Doubled computes something else than a plain"):
         layer.merged()
 

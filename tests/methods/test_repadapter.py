@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 import hydra_peft
 from hydra_peft import UserError
+from hydra_peft.adapters.base import NotMergeable
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,25 @@ def test_refusals_change_nothing(options: dict[str, object], message: str) -> No
     with pytest.raises(UserError, match=message):
         hydra_peft.inject(model, "repadapter", **options)
     assert str(model) == before
+
+
+class Normalised(nn.Linear):
+    """A linear layer whose output is not that of its weight."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight / self.weight.norm(), self.bias)
+
+
+def test_only_plain_layers_with_room_for_its_biases_merge() -> None:
+    model = nn.Sequential(Normalised(8, 8))
+    hydra_peft.inject(model, "repadapter", rank=4, targets=["0"], head=())
+    with pytest.raises(NotMergeable, match=r"0: a .*Normalised computes something else than"):
+        hydra_peft.merge(model)
+    bare = nn.Sequential(nn.Linear(8, 8, bias=False))
+    with pytest.raises(UserError, match=r"0: it has no bias, so the adapter's biases could .*="):
+        hydra_peft.inject(bare, "repadapter", rank=4, targets=["0"], head=())
+    hydra_peft.inject(bare, "repadapter", rank=4, targets=["0"], head=(), bias=False)
+    hydra_peft.merge(bare)
 
 
 def test_modules_that_read_the_weight_see_it_but_for_its_dropout() -> None:

@@ -53,7 +53,7 @@ def test_lora_and_seqlora_are_hydra() -> None:
     assert list(both.state_dict()) == list(fresh.state_dict())
 
 
-@pytest.mark.parametrize("parallel", ["lora", "repadapter"])
+@pytest.mark.parametrize("parallel", ["lora", "repadapter", "ssf"])
 @pytest.mark.parametrize("sequential", ["seqlora", "ssf"])
 def test_pairs_merge_and_load(parallel: str, sequential: str, tmp_path: Path) -> None:
     fresh = small_vit().double()

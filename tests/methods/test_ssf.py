@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import timm
@@ -84,14 +85,97 @@ def test_other_architectures_merge_exactly(name: str, sizes: dict[str, object]) 
     keys = list(model.state_dict())
     hydra_peft.inject(model, "ssf")
     x = torch.randn(2, 3, *(2 * (sizes.get("img_size", 32),)), dtype=torch.float64)
-    if name.startswith("swin"):
+    if name.startswith("swin"):  # its downsampling has no bias
         with pytest.raises(NotMergeable, match="Linear without bias has no place"):
-            hydra_peft.merge(model)  # its downsampling has no bias
+            hydra_peft.merge(model)
         return
     expected = model(x)
     hydra_peft.merge(model)
     assert list(model.state_dict()) == keys
     torch.testing.assert_close(model(x), expected, rtol=0, atol=1e-10)
+
+
+def standardised() -> nn.Module:
+    """A network that no weights make up for the scales of."""
+    parts = timm.layers.ScaledStdConv2d(3, 4, 3), timm.layers.BatchNormAct2d(4), nn.Conv2d(4, 4, 3)
+    return nn.Sequential(*parts)
+
+
+SMALL: dict[str, Any] = {"img_size": 32, "depth": 1, "embed_dim": 24, "num_heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "told", "merges"),
+    [
+        # its attention reads the weight of qkv, which has no bias
+        (
+            "beit_base_patch16_224",
+            SMALL,
+            "such as 'blocks.0.attn.qkv': a Linear without bias",
+            True,
+        ),
+        (
+            "resnet18",
+            {"zero_init_last": False},
+            "20 of 40 layers, such as 'conv1': a Conv2d without",
+            True,
+        ),
+        ("", {}, "2 of 3 layers, such as '0': a timm.layers.std_conv.ScaledStdConv2d comp", False),
+    ],
+)
+def test_what_could_not_be_merged_is_told_at_inject(
+    name: str, sizes: dict[str, Any], told: str, merges: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = timm.create_model(name, num_classes=3, **sizes) if name else standardised()
+    model = model.double().eval()
+    other = copy.deepcopy(model)
+    hydra_peft.inject(model, "ssf")
+    assert told in caplog.text
+    assert ("set shift=biased" in caplog.text) == merges
+    with pytest.raises(NotMergeable):
+        hydra_peft.merge(model)
+    caplog.clear()
+    hydra_peft.inject(other, "ssf", shift="biased")
+    assert ("could not be merged" in caplog.text) != merges
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    expected = other(x)
+    expected.square().sum().backward()
+    assert all(p.grad.any() for p in hydra_peft.trainable_parameters(other))
+    if merges:
+        hydra_peft.merge(other)
+        torch.testing.assert_close(other(x), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.GroupNorm(1, 5), (4, 5)),
+        (nn.GroupNorm(2, 8), (8, 8, 5)),
+        (nn.LayerNorm((5, 5)), (3, 5, 5)),
+        (nn.LayerNorm((8, 5)), (3, 8, 5)),
+        (nn.BatchNorm1d(5), (4, 5)),
+        (nn.BatchNorm1d(5), (5, 5, 5)),
+        (nn.Conv2d(3, 4, 2), (3, 4, 4)),  # without a batch
+    ],
+)
+def test_channels_where_a_layer_has_them(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    model = nn.Sequential(copy.deepcopy(layer)).double().eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(shape, dtype=torch.float64)
+    before = model(x)
+    hydra_peft.inject(model, "ssf", head=(), targets=["0"])
+    expected = model(x)
+    assert expected.shape == before.shape
+    hydra_peft.merge(model)
+    torch.testing.assert_close(model(x), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["ssf", "lora"])
+def test_quantised_weights_are_refused(method: str) -> None:
+    model = nn.Sequential(nn.Linear(8, 8).to(torch.float8_e4m3fn), nn.Linear(8, 2))
+    with pytest.raises(UserError, match=r"0: a Linear with a Parameter of torch.float8_e4m3fn and"):
+        hydra_peft.inject(model, method, head=("1",), targets=["0"])
 
 
 def test_modules_that_read_the_weight_see_it_too(tiny: nn.Module) -> None:
