@@ -30,6 +30,8 @@ from hydra_peft.adaptation.record import (
 )
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.base import Adapter
+from hydra_peft.adapters.linear_adapter import LinearAdapter, no_dropout_here
+from hydra_peft.adapters.readers import weight_readings
 from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.methods import build_method
@@ -84,6 +86,7 @@ def inject(
             parameter.requires_grad_(belongs_to(name, head_names))
         layers = method.apply(model, head_names)
         _check_layers(model, method, layers)
+        _name_places(model)
         _take_modes(model)
     except BaseException:
         # The outermost first: those inside it are then where they were.
@@ -202,6 +205,24 @@ def _check_layers(model: nn.Module, method: Method, layers: object) -> None:
                 f"method '{method.name}' says that it adapted '{name}', where no Adapter (of "
                 "hydra_peft.adapters.base) is: 'apply' is to return the layers that carry one."
             )
+
+
+def _name_places(model: nn.Module) -> None:
+    """Tell adapters of linear layers where they are, and check that those with dropout are called.
+
+    Raises:
+        UserError: the model reads the weight of one, and calls none in its place.
+    """
+    dropping = []
+    for name, _, adapter in carriers(model):
+        if isinstance(adapter, LinearAdapter):
+            adapter.place = f"'{name}'"
+            own = (part for n, part in adapter.named_modules() if not n.startswith("base"))
+            if any(isinstance(part, nn.Dropout) and part.p > 0 for part in own):
+                dropping.append(name)
+    for name, reading in weight_readings(model, dropping).items():
+        if not reading.called:
+            raise UserError(f"{no_dropout_here(repr(name))}.")
 
 
 def _take_modes(model: nn.Module) -> None:

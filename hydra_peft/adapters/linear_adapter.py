@@ -10,12 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.adapters.base import Adapter, NotMergeable
+from hydra_peft.adapters.described import Described
 from hydra_peft.adapters.plain import computes_otherwise, is_plain
-
-_NO_WEIGHT = (
-    "this model reads the weight of an adapted layer instead of calling the layer, where dropout "
-    "on the branches has no place: set dropout=0 or adapt another layer"
-)
 
 
 class LinearAdapter(Adapter):
@@ -26,6 +22,8 @@ class LinearAdapter(Adapter):
     """
 
     base: nn.Linear
+    #: name of the layer, known once it is injected
+    place: str = ""
 
     @abstractmethod
     def folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
@@ -88,20 +86,26 @@ class LinearAdapter(Adapter):
             plain.bias = nn.Parameter(bias.to(base.weight.dtype), requires_grad=False)
         return plain.train(self.training)
 
-    def _not_read(self, name: str) -> str:
-        return _NO_WEIGHT if self.drops() else super()._not_read(name)
-
     def _folded_as_read(self) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias for a module that reads them, as precise as ``base`` holds them.
 
-        Raises:
-            AttributeError: dropout is on, which a weight cannot carry. Those who only look whether
-                there is a weight (``torch.jit.trace``, initialisers) see that there is none.
+        While dropout is on, which a weight cannot carry, they are tensors that only say what they
+        are like: some models look at the dtype of a layer's weight and call the layer.
         """
         if self.drops():
-            raise AttributeError(_NO_WEIGHT)
+            said, bias = no_dropout_here(self.place), self.base.bias
+            weight = Described.of(self.base.weight, said)
+            return weight, None if bias is None else Described.of(bias, said)
         with without_autocast(self.base.weight):
             return self.folded(self.base.weight.dtype)
+
+
+def no_dropout_here(place: str) -> str:
+    """Return the sentence on dropout in a layer at ``place`` whose weight is read."""
+    return (
+        f"this model reads the weight of {place or 'an adapted layer'} instead of calling the "
+        "layer, where dropout on the branches has no place: set dropout=0 or adapt another layer"
+    )
 
 
 def without_autocast(tensor: Tensor) -> AbstractContextManager[Any]:

@@ -20,6 +20,7 @@ from hydra_peft.adaptation.record import adaptation
 from hydra_peft.adapters.base import Adapter
 from hydra_peft.adapters.dora import DoraLinear
 from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.adapters.readers import weight_readings
 from hydra_peft.adapters.scaled import ScaledInput, ScaledOutput
 from hydra_peft.adapters.vera import VeraLinear
 from hydra_peft.errors import UserError
@@ -30,27 +31,29 @@ Form = tuple[dict[str, Any], dict[str, Tensor]]
 
 
 @torch.no_grad()
-def peft_form(model: nn.Module) -> Form:
+def peft_form(model: nn.Module, *, of_run: bool = True) -> Form:
     """Return peft's config and tensors for an adapted ``model``, its head left out.
 
     Args:
         model: merged or not, without wrappers.
+        of_run: whether it is a run's, for what messages advise.
 
     Raises:
         UserError: peft has nothing that computes what the method does.
     """
     done = adaptation(model)
     found: dict[str, Any] = {name: adapter for name, _, adapter in carriers(model)}
-    own = [n for n in done.trained if not belongs_to(n, found)]
     kinds = {type(adapter) for adapter in found.values()}
-    plain = all(type(adapter.base) is nn.Linear for adapter in found.values())
     make = next((make for made, make in _FORMS.items() if kinds and kinds <= set(made)), None)
-    if make is None or own or not plain:
-        why = f"it trains '{own[0]}' of the backbone itself" if own else "peft has none like it"
-        raise UserError(
-            f"method {done.method.name} has no exact form in the peft library ({why}): "
-            f"{other_form(model)}."
-        )
+    why, what = "", f"method {done.method.name} has no exact form in the peft library"
+    if own := [n for n in done.trained if not belongs_to(n, found)]:
+        why = f"it trains '{own[0]}' of the backbone itself"
+    elif make is None:
+        why = "peft has none like it"
+    elif why := _unlike(model, found):
+        what = f"peft would not compute what method {done.method.name} does in this model"
+    if make is None or why:
+        raise UserError(f"{what} ({why}): {other_form(model, of_run=of_run)}.")
     options, tensors = make(found, done.method)
     usual = {
         "target_modules": target_modules(model, list(found), done.method.linear_targets()),
@@ -59,6 +62,22 @@ def peft_form(model: nn.Module) -> Form:
         "inference_mode": True,
     }
     return usual | options, tensors
+
+
+def _unlike(model: nn.Module, adapters: Mapping[str, Any]) -> str:
+    """Return where a model of peft's would compute something else, and why; "" where none would."""
+    for name, reading in weight_readings(model, adapters).items():
+        return (
+            f"its {reading.by} reads the weight of '{name}' instead of calling that layer, where "
+            "peft's adapter does nothing"
+        )
+    for name, adapter in adapters.items():
+        if type(adapter.base) is not nn.Linear:
+            return f"'{name}' is a {type(adapter.base).__name__}, and no plain nn.Linear"
+    for name in adaptation(model).head:
+        if isinstance(head := model.get_submodule(name), nn.ModuleList | nn.ModuleDict):
+            return f"its head '{name}' is a {type(head).__name__}, which peft does not save"
+    return ""
 
 
 def target_modules(model: nn.Module, layers: Sequence[str], patterns: Sequence[str]) -> list[str]:

@@ -37,14 +37,22 @@ def merged_copy(model: nn.Module) -> nn.Module:
     return copied.eval()
 
 
-def other_form(model: nn.Module) -> str:
-    """Return how a ``model`` can be used that a form does not hold, as a message says it."""
+def other_form(model: nn.Module, *, of_run: bool = True) -> str:
+    """Return how a ``model`` can be used that a form does not hold, as a message says it.
+
+    Args:
+        of_run: whether it is a run's, and no model that was adapted in a loop of one's own.
+    """
     own = "use the run as it is, hydra_peft.load_run(folder)"
+    merged = "export it merged, to=timm"
+    if not of_run:
+        own = "keep it with hydra_peft.save_adapter(model, folder)"
+        merged = "merge(model) and keep model.state_dict()"
     try:
-        put_linear_head(merged_copy(model))
+        put_linear_head(merged_copy(model), any_head=not of_run)
     except UserError:
         return own
-    return f"export it merged, to=timm, or {own}"
+    return f"{merged}, or {own}"
 
 
 def unadapted_copy(model: nn.Module) -> nn.Module:
@@ -57,11 +65,14 @@ def unadapted_copy(model: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def put_linear_head(model: nn.Module) -> None:
+def put_linear_head(model: nn.Module, *, any_head: bool = False) -> None:
     """Write what heads and projections of ours do to features into one linear head, in place.
 
     A norm by running statistics and a factor are linear in evaluation mode, and so is CLIP's
     projection before the head: afterwards ``model`` has the names and shapes of timm's own.
+
+    Args:
+        any_head: whether heads that are none of ours stay as they are.
 
     Raises:
         UserError: its head is none that one linear layer equals.
@@ -70,7 +81,7 @@ def put_linear_head(model: nn.Module) -> None:
         head = model.get_submodule(name)
         if isinstance(head, Classifier):
             replace_module(model, head, _folded(head))
-        elif not isinstance(head, nn.Linear):
+        elif not any_head and not isinstance(head, nn.Linear):
             raise UserError(
                 f"its head '{name}' is a {type(head).__name__}, and timm's models end in one "
                 "linear layer: export to=onnx or to=torch, or use hydra_peft.load_run(folder)."

@@ -95,12 +95,11 @@ def outputs_of(model: nn.Module, inputs: Tensor) -> Tensor:
     return found
 
 
-def check_same_outputs(outputs: Tensor, expected: Tensor, what: str, why: str = "") -> None:
+def check_same_outputs(outputs: Tensor, expected: Tensor, what: str) -> None:
     """Check that a model that was read back gives the outputs of the run's model, up to rounding.
 
     Args:
         what: the model that was read back, for the message.
-        why: what may be the reason, and another way.
 
     Raises:
         UserError: it does not.
@@ -111,5 +110,5 @@ def check_same_outputs(outputs: Tensor, expected: Tensor, what: str, why: str = 
     if not off <= limit:
         raise UserError(
             f"{what} gives other outputs than the run's model (by up to {off:.2g}): nothing was "
-            f"written{why}."
+            "written."
         )

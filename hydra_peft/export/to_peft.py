@@ -27,12 +27,6 @@ from hydra_peft.export.source import Source, check_same_outputs, outputs_of
 from hydra_peft.files import named_path, write_json
 from hydra_peft.tensor_files import write_tensors
 
-#: why a model of peft's may compute something else
-_UNCALLED = (
-    ". Some models read the weights of a layer instead of calling it, and adapters of other "
-    "libraries do nothing there; to=timm has them merged"
-)
-
 
 def write(source: Source, folder: Path, _: Tensor | None) -> ModelCard:
     """Write adapter and head into ``folder``, read them back with peft and compare outputs.
@@ -48,7 +42,8 @@ def write(source: Source, folder: Path, _: Tensor | None) -> ModelCard:
     head, state = adaptation(plain).head, plain.state_dict()
     stock.load_state_dict(state | {n: 0 * t for n, t in state.items() if belongs_to(n, head)})
     loaded = _loaded(stock, folder)
-    check_same_outputs(outputs_of(loaded, source.inputs), source.outputs, "peft's model", _UNCALLED)
+    outputs = _outputs_by_adapters(loaded, source.inputs)
+    check_same_outputs(outputs, source.outputs, "peft's model")
     return _card(source, options)
 
 
@@ -57,12 +52,12 @@ def save_peft(model: nn.Module, folder: str | Path) -> None:
 
     ``peft.PeftModel.from_pretrained(<untouched backbone>, folder)`` then computes what ``model``
     does in evaluation mode. LoRA, SeqLoRA and Hydra become one exact LoRA; DoRA, VeRA and (IA)3 are
-    there too.
+    there too. The head, whatever it computes, is one of ``modules_to_save``.
 
     Raises:
-        UserError: peft has nothing like the method; the head is no linear layer; ``model`` has not
-            been adapted, is merged and was changed since, or has values that are not finite; the
-            folder cannot be written.
+        UserError: peft has nothing like the method; ``model`` reads the weight of an adapted layer
+            instead of calling it, has not been adapted, is merged and was changed since, or has
+            values that are not finite, or none; the folder cannot be written.
     """
     folder = named_path(folder, "the folder to save in")
     model = unwrap(model)
@@ -91,18 +86,19 @@ def write_peft_folder(
     Args:
         folder: to write ``adapter_config.json`` and ``adapter_model.safetensors`` into.
         base: repository of the backbone's weights, which peft calls ``base_model_name_or_path``.
-        timm: timm's name of the backbone.
+        timm: timm's name of the backbone of a run; empty for a model of somebody's own, whose head
+            is written as it is.
 
     Returns:
         What the config says.
 
     Raises:
-        UserError: peft has nothing like the method, or the head is no linear layer.
+        UserError: peft has nothing like the method, or a run's head is no linear layer.
         OSError: the folder cannot be written.
     """
-    options, tensors = peft_form(model)
+    options, tensors = peft_form(model, of_run=bool(timm))
     plain = unadapted_copy(model)
-    put_linear_head(plain)
+    put_linear_head(plain, any_head=not timm)
     head, state = adaptation(plain).head, plain.state_dict()
     tensors |= {f"{PREFIX}.{n}": tensor for n, tensor in state.items() if belongs_to(n, head)}
     backbone = {n: tensor for n, tensor in state.items() if not belongs_to(n, head)}
@@ -120,6 +116,30 @@ def _loaded(stock: nn.Module, folder: Path) -> nn.Module:
         warnings.simplefilter("ignore")  # of what merging cannot do, and of missing model cards
         loaded: nn.Module = peft.PeftModel.from_pretrained(stock, str(folder))
     return loaded
+
+
+def _outputs_by_adapters(loaded: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the outputs of peft's model, all of whose adapters are to have a part in them.
+
+    What a small adapter changes is less than what outputs may differ by.
+
+    Raises:
+        UserError: an adapter is not called.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    called: set[str] = set()
+    names = [name for name, part in loaded.named_modules() if isinstance(part, BaseTunerLayer)]
+    for name in names:
+        loaded.get_submodule(name).register_forward_hook(lambda *_, name=name: called.add(name))
+    outputs = outputs_of(loaded, inputs)
+    if idle := [name.removeprefix(f"{PREFIX}.") for name in names if name not in called]:
+        raise UserError(
+            f"peft's model does not call its adapter in the place of '{idle[0]}': nothing was "
+            "written. Some models read the weight of a layer instead of calling it, and adapters "
+            "of other libraries do nothing there; to=timm has them merged."
+        )
+    return outputs
 
 
 def _on_hub(source: Source) -> str | None:

@@ -59,10 +59,13 @@ def test_the_weight_that_is_read_is_that_of_the_call(name: str) -> None:
         torch.testing.assert_close(layer.weight, layer.weight.float(), rtol=0, atol=0)
     assert layer.weight.dtype == torch.float32
     layer.train()
-    for name in ("weight", "bias"):
-        assert not hasattr(layer, name)
-        with pytest.raises(AttributeError, match="reads the weight of an adapted layer"):
-            getattr(layer, name)
+    weight = layer.weight
+    assert isinstance(weight, torch.Tensor)  # models look at this, and call the layer
+    assert (weight.dtype, weight.shape) == (torch.float32, (8, 8))
+    assert (weight.device, layer.bias.ndim, weight.size(0)) == (x.device, 1, 8)
+    for use in (lambda: F.linear(x, weight), lambda: layer.bias + 1, lambda: weight.t()):
+        with pytest.raises(hydra_peft.UserError, match="reads the weight of '0' instead of call"):
+            use()
     with pytest.raises(AttributeError, match="has no attribute 'weigth'"):
         _ = layer.weigth
 

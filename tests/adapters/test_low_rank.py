@@ -213,8 +213,9 @@ def test_modules_that_read_the_weight_see_the_adapter() -> None:
 
 def test_reading_the_weight_under_dropout_is_refused() -> None:
     layer = LowRankLinear(nn.Linear(4, 4), rank_parallel=2, dropout=0.1)
-    with pytest.raises(AttributeError, match="dropout=0"):
-        _ = layer.weight
+    assert layer.weight.dtype == torch.float32
+    with pytest.raises(UserError, match=r"of an adapted layer instead .*dropout=0"):
+        _ = layer.weight @ torch.ones(4)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 import timm
 import torch
+import torchvision
 from lazy_peft import peft
 from torch import nn
 
 import hydra_peft
 from hydra_peft.backbones.vit_mini import VIT_MINI
 from hydra_peft.errors import UserError
+from hydra_peft.export import peft_form
 from hydra_peft.export.peft_form import target_modules
 from hydra_peft.export.to_peft import write_peft_folder
 from hydra_peft.tensor_files import read_tensors
@@ -151,10 +154,13 @@ def test_targets_are_patterns_where_peft_reads_them_alike() -> None:
     [
         (
             "linear",
-            r"method linear has no exact form in .* none like it\): export it .* to=timm, or",
+            r"method linear has no exact form in .* none like it\): merge\(model\) and keep .*, or",
         ),
         ("bitfit", r"method bitfit has no exact .* \(it trains '\S+' of the backbone itself\)"),
-        ("adapter", r"method adapter has no exact form in .* none like it\): use the run as it is"),
+        (
+            "adapter",
+            r"has no exact form in .* none like it\): keep it with hydra_peft.save_adapter",
+        ),
     ],
 )
 def test_what_peft_has_not_is_refused(tmp_path: Path, method: str, why: str) -> None:
@@ -165,15 +171,88 @@ def test_what_peft_has_not_is_refused(tmp_path: Path, method: str, why: str) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_that_reads_weights_past_peft_is_found_out(
-    make_run: Callable[..., Path], tmp_path: Path
+def _encoder(**options: Any) -> nn.Module:
+    layer = nn.TransformerEncoderLayer(16, 2, 32, **options)
+    return nn.Sequential(nn.TransformerEncoder(layer, 1), nn.Linear(16, 5))
+
+
+def _timm(name: str, **options: Any) -> nn.Module:
+    narrow = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 2}
+    return timm.create_model(name, num_classes=5, **narrow, **options)
+
+
+def _swin() -> nn.Module:
+    sizes = {"embed_dim": 16, "depths": [1, 1], "num_heads": [2, 2], "window_size": [4, 4]}
+    return torchvision.models.SwinTransformer(patch_size=[4, 4], num_classes=5, **sizes)
+
+
+@pytest.mark.parametrize(
+    ("make", "target", "reader"),
+    [
+        (lambda: _timm("beit_base_patch16_224"), "attn.qkv", "Attention"),
+        (lambda: _timm("eva02_tiny_patch14_224"), "attn.qkv", "EvaAttention"),
+        (_swin, "attn.qkv", "ShiftedWindowAttention"),
+        (_swin, "attn.proj", "ShiftedWindowAttention"),
+        (lambda: _encoder(batch_first=True), "linear1", "TransformerEncoderLayer"),
+        (lambda: _encoder(batch_first=True), "linear2", "TransformerEncoderLayer"),
+        (lambda: _encoder(batch_first=True), "out_proj", "MultiheadAttention"),
+    ],
+)
+def test_layers_whose_weight_is_read_are_refused(
+    tmp_path: Path, make: Callable[[], nn.Module], target: str, reader: str
 ) -> None:
-    # BEiT's attention reads qkv.weight instead of calling the layer, so peft's LoRA does nothing.
+    options: dict[str, Any] = {"targets": [target], "bias": False, "head": ()}
+    model = make()
+    name, *_ = hydra_peft.inject(model, "lora", **options).layers
+    why = rf"its {reader} reads the weight of '{name}' instead .*: merge\(model\) and keep .*, or"
+    with pytest.raises(UserError, match=why):
+        hydra_peft.save_peft(model, tmp_path)
+    assert not list(tmp_path.iterdir())
+    if target.startswith("linear"):  # read in evaluation alone
+        hydra_peft.inject(make(), "lora", **options, dropout=0.1)
+        return
+    with pytest.raises(UserError, match=rf"'{name}' instead of calling the layer, where dropout"):
+        hydra_peft.inject(make(), "lora", **options, dropout=0.1)
+
+
+def test_models_in_a_case_in_which_they_call_the_layer_are_not(tmp_path: Path) -> None:
+    called = [(_timm("vit_small_patch16_dinov3"), "attn.qkv"), (_encoder(), "linear1")]
+    for model, target in called:
+        hydra_peft.inject(model, "lora", targets=[target], bias=False, dropout=0.1, head=())
+        hydra_peft.save_peft(model, tmp_path)
+
+
+def test_a_head_of_several_layers_is_saved_as_it_is(
+    tmp_path: Path, randomize: Callable[[nn.Module], None]
+) -> None:
+    def make() -> nn.Module:
+        torch.manual_seed(0)
+        head = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3))
+        return nn.Sequential(OrderedDict(body=nn.Linear(6, 8), head=head)).eval()
+
+    ours, x = make(), torch.randn(4, 6)
+    hydra_peft.inject(ours, "hydra", targets=["body"])
+    randomize(ours)
+    hydra_peft.save_peft(ours, tmp_path)
+    loaded = peft.PeftModel.from_pretrained(make(), str(tmp_path)).eval()
+    torch.testing.assert_close(loaded(x), ours(x), atol=1e-5, rtol=1e-5)
+    listed = nn.Sequential(OrderedDict(body=nn.Linear(6, 8), head=nn.ModuleList([nn.Linear(8, 3)])))
+    hydra_peft.inject(listed, "lora", targets=["body"])
+    with pytest.raises(UserError, match="its head 'head' is a ModuleList, which peft does not"):
+        hydra_peft.save_peft(listed, tmp_path)
+
+
+def test_a_run_that_peft_cannot_hold_is_found_out_however_small_its_adapter(
+    make_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ["model=timm", "model.architecture=beit_base_patch16_224", "model.pretrained=false"]
     narrow = "model.arguments={img_size: 32, embed_dim: 24, depth: 1, num_heads: 2}"
-    lora = ["method=lora", "method.bias=false", "method.targets=[attn.qkv]"]
+    lora = ["method=lora", "method.bias=false", "method.targets=[attn.qkv]", "method.scale=1e-9"]
     folder = make_run(*words, narrow, *lora)
-    with pytest.raises(UserError, match=r"peft's model gives other outputs than the run's model"):
+    with pytest.raises(UserError, match=r"'blocks.0.attn.qkv' .*: export it merged, to=timm, or"):
+        hydra_peft.export_run(folder, "peft", tmp_path / "out")
+    monkeypatch.setattr(peft_form, "weight_readings", lambda *_: {})
+    with pytest.raises(UserError, match=r"does not call its adapter .* 'blocks.0.attn.qkv': noth"):
         hydra_peft.export_run(folder, "peft", tmp_path / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 

@@ -113,13 +113,13 @@ def test_only_plain_layers_with_room_for_its_biases_merge() -> None:
 def test_modules_that_read_the_weight_see_it_but_for_its_dropout() -> None:
     attention = nn.MultiheadAttention(8, 2, batch_first=True).double()
     plain = copy.deepcopy(attention)
-    hydra_peft.inject(attention, "repadapter", targets=["out_proj"], rank=4, head=())
+    options = {"targets": ["out_proj"], "rank": 4, "head": ()}
+    with pytest.raises(hydra_peft.UserError, match="set dropout=0"):
+        hydra_peft.inject(attention, "repadapter", **options)
+    hydra_peft.inject(attention, "repadapter", **options, dropout=0.0)
     layer = attention.out_proj
     for _, parameter in layer.adapter_parameters():
         nn.init.normal_(parameter)
     x = torch.randn(2, 3, 8, dtype=torch.float64)
-    with pytest.raises(AttributeError, match="set dropout=0"):
-        attention(x, x, x)
-    attention.eval()
     plain.out_proj = layer.merged()
     torch.testing.assert_close(attention(x, x, x)[0], plain(x, x, x)[0], rtol=0, atol=1e-12)
