@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra_peft.checkout import RESULTS, RUNS
+from hydra_peft.checkout import CACHE, RESULTS, RUNS
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.output_files import check_name, check_spares_data
@@ -42,7 +42,8 @@ python scripts/figures.py figure=<name> [run=<folder>[,<folder>]] [runs=<folder>
                           [plugins=<module>] [<option>=<value> ...]
 
   figure  one of those below; all: every one that these runs give (the others are named, with the
-          reason), with the options as they are by default
+          reason), with the options as they are by default, cache= (where generated images are
+          kept) aside
   run     a run folder, as train.py printed it; figures of one run need it
           (for figure=all: a hydra run below runs)
   runs    where to look for run folders (default: results/runs)
@@ -136,10 +137,18 @@ def _names() -> list[str]:
     return [*(figure.name for figure in all_figures()), ALL]
 
 
+@dataclass(frozen=True)
+class OfAll(Arguments):
+    """Arguments of figure=all; its figures' own options are as they are by default."""
+
+    cache: str = str(CACHE)
+
+
 def _parse(words: list[str], figure: Figure | None) -> tuple[Arguments, Any]:
     """Parse the command line into the arguments of all figures and the settings of ``figure``."""
     if figure is None:
-        return parse_arguments(Arguments, words, usage()), None
+        cls: type[Arguments] = OfAll if f"figure={ALL}" in words else Arguments
+        return parse_arguments(cls, words, usage()), None
     common, own = typing.get_type_hints(Arguments), typing.get_type_hints(figure.settings)
     defaults = {
         field.name: field.default
@@ -149,8 +158,8 @@ def _parse(words: list[str], figure: Figure | None) -> tuple[Arguments, Any]:
     both = common | own
     # One class, so that a misspelt key is told from all that the figure takes.
     fields = [(k, kind, dataclasses.field(default=defaults[k])) for k, kind in both.items()]
-    cls: type[Any] = dataclasses.make_dataclass("Both", fields)
-    values = vars(parse_arguments(cls, words, usage()))
+    both_cls: type[Any] = dataclasses.make_dataclass("Both", fields)
+    values = vars(parse_arguments(both_cls, words, usage()))
     return (
         Arguments(**{key: values[key] for key in common}),
         figure.settings(**{key: values[key] for key in own}),
@@ -170,6 +179,8 @@ def _source(figure: Figure, arguments: Arguments, settings: Any) -> Any:
                 "in the place of run=."
             )
         return _collected(arguments, settings)
+    if any(word.startswith("runs=") for word in sys.argv[1:]) and arguments.figure != ALL:
+        print(f"note: figure={figure.name} is drawn from run=; runs= changes nothing.", flush=True)
     whole = Path(arguments.run).expanduser()  # a folder's name may have commas
     if not arguments.run:
         raise UserError(
@@ -244,6 +255,8 @@ def _draw_all(arguments: Arguments, out: Path) -> None:
     drawn = 0
     for figure in all_figures():
         settings = figure.settings()
+        if hasattr(settings, "cache") and isinstance(arguments, OfAll):
+            settings = dataclasses.replace(settings, cache=arguments.cache)
         try:
             if isinstance(figure, RunFigure):
                 source = _source(figure, dataclasses.replace(arguments, run=run), settings)

@@ -22,7 +22,11 @@ _HELP = "scripts/train.py --help"
 
 
 def flags_first(words: Sequence[str]) -> list[str]:
-    """Return ``words`` with those first that are flags, each with its value, in their order."""
+    """Return ``words`` with those first that are flags, each with its value, in their order.
+
+    Raises:
+        UserError: one lacks its value.
+    """
     known = get_args_parser()._option_string_actions
     flags, others, rest = list[str](), list[str](), list(words)
     while rest:
@@ -32,11 +36,19 @@ def flags_first(words: Sequence[str]) -> list[str]:
         (flags if action or (word[:2] == "--" and equals) else others).append(word)
         if action is None or equals:
             continue
+        if action.nargs is None and not (rest and _may_be_value(rest[0])):
+            _refuse(f"argument {'/'.join(action.option_strings)}: expected one argument")
         if action.nargs == "?" and not (rest and rest[0] in (action.choices or ())):
             flags[-1] = f"{action.option_strings[0]}={action.const}"  # else it takes what follows
         elif action.nargs in (None, "?") and rest:
             flags.append(rest.pop(0))
     return [*flags, *others]
+
+
+def _may_be_value(word: str) -> bool:
+    """Whether ``word``, after a flag, may be its value: it is no other flag, and no setting."""
+    key, equals, _ = word.partition("=")
+    return word[:1] not in DASHES and not (equals and known_key(key))
 
 
 def check_flags(words: Sequence[str]) -> list[str]:
@@ -54,6 +66,12 @@ def check_flags(words: Sequence[str]) -> list[str]:
     known = parser._option_string_actions
     for word, after in pairwise([*words, ""]):
         _check_flag(word, after, known)
+    asks = "-sc" in words and any(word.startswith("query=") for word in words)
+    if asks and "COMP_LINE" not in os.environ:
+        raise UserError(
+            "-sc query=... is what a shell asks by itself: install the completion with "
+            "-sc install=bash."
+        )
     parser.error = _refuse  # type: ignore[method-assign, assignment]
     flags = parser.parse_args(words)
     if flags.package is not None and not flags.cfg:
@@ -90,11 +108,6 @@ def _check_flag(word: str, after: str, known: Collection[str]) -> None:
         raise UserError(f"there is no flag {name}: see python {_HELP}.")
     if name not in known and (word.startswith("--") or _is_setting(name)):
         raise UserError(_no_flag(word, after, known))
-    if after.startswith("query=") and name == "-sc" and "COMP_LINE" not in os.environ:
-        raise UserError(
-            "-sc query=... is what a shell asks by itself: install the completion with "
-            "-sc install=bash."
-        )
 
 
 def _is_setting(name: str) -> bool:

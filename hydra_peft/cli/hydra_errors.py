@@ -33,6 +33,7 @@ from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
 from hydra_peft.cli.not_understood import not_understood
 from hydra_peft.cli.overrides import values_of
 from hydra_peft.cli.quoted_words import as_typed
+from hydra_peft.cli.sound_words import meant_word
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.omegaconf_errors import unknown_key, wrong_value
 from hydra_peft.config.other_names import meant_by_others
@@ -131,7 +132,9 @@ def _given_already(key: str, override: str, words: Sequence[str]) -> str:
     twice = [quoted(word) for word in words if word.lstrip("+").partition("=")[0] == key]
     if len(twice) > 1:
         return f"{key} is given twice, as {twice[0]} and as {twice[1]}: leave one of them out."
-    return f"{key} has a value, which is changed without a plus: type {shlex.quote(override)}."
+    form = meant_word(key, override.partition("=")[2], words)
+    said = f"{key} has a value, which is changed without a plus"
+    return f"{said}: type {form}." if form else f"{said}."
 
 
 def _several(
@@ -226,8 +229,8 @@ def _missing_option(error: MissingConfigException) -> str:
     folder = name.rpartition("/")[0]
     own = [one for one in near(name, known) if option(group, one).get("benchmark") == folder]
     meant = did_you_mean(name, own or known)
-    timm = f", or one of timm's as model=timm model.architecture={name}" if group == "model" else ""
-    return f"unknown {group} '{name}'{meant}: choose one of {choices}{timm}."
+    others = ", or any of timm's without batch norms as model=timm model.architecture=<its name>"
+    return f"unknown {group} '{name}'{meant}: choose one of {choices}{others * (group == 'model')}."
 
 
 def _unknown_key(key: str, defaults: DictConfig | None) -> str:

@@ -160,6 +160,8 @@ def _check_needed(word: str, override: Override) -> None:
     needed = group in _GROUPS and override.is_delete()
     if (needed or (added and group in (*_GROUPS, SEVERAL))) and override.package is None:
         option = word.partition("=")[2]
+        if option.startswith("[") and group != SEVERAL:
+            raise UserError(_one_needed(word, group, _options(override)))
         chosen = f"{group}={'<name>' if override.is_delete() or not option else option}"
         many = "options" if group == SEVERAL else "one option"
         raise UserError(f"'{word}': every run has {many} of {group}; choose it as {chosen}.")

@@ -62,11 +62,9 @@ def read_rows(config: RunConfig, file: str, columns: str) -> TextRows:
     texts: list[tuple[int, tuple[str, ...]]] = []
     errors = []
     for number, row in enumerate(zip(*found.values(), strict=True), 1):
-        if wrong := [
-            name for name, text in zip(names, row, strict=True) if not isinstance(text, str)
-        ]:
+        if wrong := [name for name, text in zip(names, row, strict=True) if not _is_text(text)]:
             value = row[names.index(wrong[0])]
-            said = "null" if value is None else quoted(value)
+            said = "null" if value is None else quoted(value) if str(value).strip() else "blank"
             errors.append(
                 f"row {number} of {path} has no text in column '{wrong[0]}' (it is {said})."
             )
@@ -75,3 +73,7 @@ def read_rows(config: RunConfig, file: str, columns: str) -> TextRows:
     if not texts and not errors:
         raise UserError(f"{os.fspath(path)} has no rows: there is nothing to predict.")
     return TextRows(names, texts, errors)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())

@@ -73,6 +73,8 @@ def _main() -> int:
     # argparse takes flags before or after all overrides; people also type them in between.
     words = grid_words(expand_home(word) for word in sys.argv[1:])
     sys.argv[1:] = flags_first([*words])
+    if "--hydra-help" in sys.argv[1:]:  # which says nothing of a run's config
+        sys.argv[1:] = ["--hydra-help"]
     typed = check_flags(sys.argv[1:])
     check_keys_of_hydra(sys.argv[1:])
     check_choices(typed)

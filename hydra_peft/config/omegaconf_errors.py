@@ -14,9 +14,9 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 from hydra_peft.backbones.arguments import ARGUMENTS
 from hydra_peft.checkout import conf_roots, options
 from hydra_peft.config.interpolations import ROLE, no_split, unresolved
-from hydra_peft.config.other_names import meant_by_others
+from hydra_peft.config.other_names import called_by_others, meant_by_others
 from hydra_peft.config.plain import CHOSEN, types
-from hydra_peft.config.shapes import SINGLE, shown, single
+from hydra_peft.config.shapes import SINGLE, expected, shown
 from hydra_peft.data.sources import sources_with
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import shortened
@@ -59,16 +59,16 @@ def wrong_value(error: Exception, key: str) -> str | None:
         return None
     kind: Any = node._metadata.ref_type
     if isinstance(node, ListConfig):
-        expected = "a list"
+        needed = "a list"
     elif isinstance(kind, type) and issubclass(kind, Enum):
-        expected = f"one of {', '.join(kind.__members__)}"
+        needed = f"one of {', '.join(kind.__members__)}"
     elif kind in SINGLE:
-        expected = single(kind, key, error.value)
+        needed = expected(kind, key, error.value)
     else:
         return None
     if node._metadata.optional and re.fullmatch("(?i)none|~?", str(error.value)):
-        expected += " or null"
-    return f"{key}={shown(error.value)} is not allowed: it must be {expected}."
+        needed += " or null"
+    return f"{key}={shown(error.value)} is not allowed: it must be {needed}."
 
 
 def groups_with(key: str) -> list[str]:
@@ -107,6 +107,11 @@ def unknown_key(full: str, last: str, known: list[str], of: str = "") -> str:
         which = shortened(", ".join(options_with), 60)
         return f"unknown key '{full}'{of}: it is of {group}={which}; {here}."
     if group in ("", *types()) and (elsewhere := meant_by_others(full)):
+        key = called_by_others(full)
+        other, _, option = key.partition(".")
+        if group == other and group in CHOSEN and option not in known:
+            which = shortened(", ".join(_options_with(group, option)), 60)
+            elsewhere = f": as {key} it is of {group}={which}"
         return f"unknown key '{full}'{of}{elsewhere}; {here}."
     if group and name in types() and name != "settings":
         return f"unknown key '{full}': it stands without a group, as {name}."

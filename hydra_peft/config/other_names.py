@@ -46,16 +46,18 @@ _KEYS = {
 _UNITS = {"method.scale": "alpha / rank", "scheduler.warmup_epochs": "in epochs"}
 
 
+def called_by_others(full: str) -> str:
+    """Return the key that other libraries call as the last part of ``full`` is; empty if none."""
+    return _KEYS.get(full.rpartition(".")[2].replace("-", "_"), "")
+
+
 def meant_by_others(full: str, prefix: str = "") -> str:
-    """Return ``" (did you mean 'x'?)"``, or nothing where no other library calls a key as the last
-    part of ``full`` is.
+    """Return ``" (did you mean 'x'?)"``, or nothing where no other library calls a key so.
 
     Args:
         full: a key that is none here.
         prefix: stands before the one that is meant.
     """
-    meant = _KEYS.get(full.rpartition(".")[2].replace("-", "_"))
-    if meant is None:
-        return ""
+    meant = called_by_others(full)
     unit = f", {_UNITS[meant]}" if meant in _UNITS else ""
-    return f" (did you mean '{prefix}{meant}'{unit}?)"
+    return f" (did you mean '{prefix}{meant}'{unit}?)" if meant else ""

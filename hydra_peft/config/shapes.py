@@ -70,7 +70,8 @@ def _check(hint: Any, value: Any, key: str, words: Words | None = None) -> None:
         )
     elif not _is_single(origin, value):
         form = f", as {key}={{name: value}}" if origin is dict else ""
-        single = str(words or SINGLE.get(origin, f"a group of settings{form}"))
+        group = f"a group of settings{form}"
+        single = str(words or (expected(origin, key, value) if origin in SINGLE else group))
         needed = " or ".join(["a list" if origin is list and not words else single, *others])
         raise UserError(f"{key}={shown(value)} is not allowed: it must be {needed}.")
     elif key.rpartition(".")[2] in _NAMES and isinstance(value, bool | float):
@@ -80,16 +81,21 @@ def _check(hint: Any, value: Any, key: str, words: Words | None = None) -> None:
         )
 
 
-def single(kind: type, key: str, value: object) -> str:
+def expected(kind: type, key: str, value: object) -> str:
     """Return in words what single ``value`` of ``key`` is meant, with what to type where it has
-    several whole numbers for a sweep."""
-    form = None
-    if kind is int and isinstance(value, str):
-        if ends := re.fullmatch(r"(\d{1,9})\s*(-|to|:|\.\.+)\s*(\d{1,9})", value):
-            form = f"'{key}=range({ends[1]},{int(ends[3]) + (ends[2] != ':')})'"
-        elif re.fullmatch(r"\d+(\s+\d+)+", value):
-            form = f"{key}={','.join(value.split())}"
+    several numbers for a sweep."""
+    form, text = None, str(value)
+    several = text.strip("[]").replace(",", " ").split()
+    ends = re.fullmatch(r"(\d{1,9})\s*(-|to|:|\.\.+)\s*(\d{1,9})", text)
+    if kind is int and ends:
+        form = f"'{key}=range({ends[1]},{int(ends[3]) + (ends[2] != ':')})'"
+    elif kind in (int, float) and len(several) > 1 and all(map(_is_number, several)):
+        form = f"{key}={','.join(several)}"
     return SINGLE[kind] + (f" (several, for a sweep, are typed as -m {form})" if form else "")
+
+
+def _is_number(text: str) -> bool:
+    return bool(re.fullmatch(r"(?i)[+-]?[\d.]+(e[+-]?\d+)?", text))
 
 
 def shown(value: object) -> str:

@@ -156,7 +156,7 @@ def owner(key: str, classes: Mapping[str, type]) -> tuple[type, str]:
     known = sorted(
         {*(known if allowed is None else allowed), *(n for o in others for n in _names(o))}
     )
-    near = did_you_mean(name, known)
+    near = meant_by_others(key, f"{_PREFIX}.") or did_you_mean(name, known)
     raise UserError(f"unknown key '{_PREFIX}.{key}'{near}; known here: {', '.join(known)}.")
 
 
@@ -183,6 +183,8 @@ def _refusal(key: str, group: str, classes: Mapping[str, type]) -> str:
     if group in classes:
         return f"{_PREFIX}.{key} is no hyper-parameter; tuning chooses {_SAID}."
     meant = [f"{one}.{key}" for one in _GROUPS if key in _tunable(one, classes)]
+    # Those that the run has stand before those of other methods.
+    meant.sort(key=lambda full: key not in _names(classes[full.partition(".")[0]]))
     if meant:
         near = f" (did you mean '{_PREFIX}.{meant[0]}'?)"
     else:

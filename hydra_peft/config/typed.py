@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from hydra_peft.config.omegaconf_errors import as_sentence, check_package, unknown_key
 from hydra_peft.config.plain import CHOSEN, build
-from hydra_peft.config.shapes import check_shapes, shown, single
+from hydra_peft.config.shapes import check_shapes, expected, shown
 from hydra_peft.errors import UserError, in_full
 from hydra_peft.limits import Words, check_limit, check_limits
 from hydra_peft.memo import memo
@@ -95,9 +95,8 @@ def check_value(kind: type[T], value: Any, key: str, words: Words | None = None)
     """
     # bool is a subclass of int, yet seed=true is a mistake.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(
-            f"{key}={shown(value)} is not allowed: it must be {words or single(kind, key, value)}."
-        )
+        needed = words or expected(kind, key, value)
+        raise UserError(f"{key}={shown(value)} is not allowed: it must be {needed}.")
     return value
 
 

@@ -112,7 +112,8 @@ def test_all_draws_what_it_can_and_names_the_rest(
     runs = tmp_path / "runs" / "a,b"
     put_model(compose_train, runs / "0", FEW_LAYERS, "model.pretrained=false")
     put_model(compose_train, runs / "1", FEW_LAYERS, "seed=1")
-    code, out, _ = call("figure=all", f"runs={tmp_path}/runs", f"out={tmp_path}/out")
+    places = [f"{key}={tmp_path}/{key}" for key in ("runs", "out", "cache")]
+    code, out, _ = call("figure=all", *places)
     assert code == 0
     assert "figure 3: Measured" in out
     assert "pretrained" in out

@@ -95,13 +95,21 @@ def test_values_of_flags_are_no_overrides() -> None:
         ("a=1 -m b=2 --cfg=job", "-m --cfg=job a=1 b=2"),
         ("a=1 --config-dir c=d b=2 -p p --cfg job c=3", "--config-dir c=d -p p --cfg job a=1 b=2"),
         ("a=1 --info b=2 -i plugins c=3", "--info=all -i plugins a=1 b=2"),
-        ("a=1 -cn=x --nope=1 --cfg", "-cn=x --nope=1 --cfg a=1"),
+        ("a=1 -cn=x --nope=1", "-cn=x --nope=1 a=1"),
         ("-sc install=bash", "-sc install=bash"),
     ],
 )
 def test_flags_may_stand_between_overrides(words: str, expected: str) -> None:
     given = words.split()
     assert flags_first(given) == [*expected.split(), *(["c=3"] if "c=3" in given else [])]
+
+
+@pytest.mark.parametrize(
+    "words", ["a=1 --cfg", "-cd seed=1", "a=1 -cn -m", "seed=1 -p +method.rank=1"]
+)
+def test_a_flag_without_its_value_takes_no_setting(words: str) -> None:
+    with pytest.raises(UserError, match=r"^argument --.*: expected one argument: see python"):
+        flags_first(words.split())
 
 
 def test_a_sweep_that_is_asked_to_be_none() -> None:

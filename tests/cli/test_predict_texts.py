@@ -75,17 +75,21 @@ def test_a_table_of_pairs_becomes_a_table(call: Call, folder: Path, tmp_path: Pa
 
 def test_rows_without_a_text_are_named_and_left_out(call: Call, tmp_path: Path) -> None:
     rows = [{"a": "it", "b": "is"}, {"a": None, "b": "x"}, {"a": "x", "b": 3}, {"a": "x"}]
+    rows.append({"a": " ", "b": "x"})
     file = put(tmp_path / "pairs.jsonl", *rows)
     code, out, err = call(f"texts={file}", "columns=a,b", "merged=true")
     assert (code, out) == (
         1,
-        "written: predictions.csv (1 of 4 texts, 3 could not be read)\n",
+        "written: predictions.csv (1 of 5 texts, 4 could not be read)\n",
     )
     assert err.splitlines() == [
         f"error: row 2 of {file} has no text in column 'a' (it is null).",
         f"error: row 3 of {file} has no text in column 'b' (it is 3).",
         f"error: row 4 of {file} has no text in column 'b' (it is null).",
+        f"error: row 5 of {file} has no text in column 'a' (it is blank).",
     ]
+    (tmp_path / "pairs.csv").write_text("a,b\n,\n")
+    assert call(f"texts={tmp_path}/pairs.csv", "columns=a,b")[0] == 2
     put(file, rows[1])
     code, _, err = call(f"texts={file}", "columns=a,b")
     assert code == 2

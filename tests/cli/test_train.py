@@ -74,7 +74,10 @@ def test_one_failing_job_does_not_stop_the_others(
         (["dataset=digits"], "unknown dataset 'digits' (did you mean 'mini/digits' or"),
         (["method=linear", "method.rank=2"], "compacter,…; known here: name, recipe."),
         (["logger.wandb.project=x"], "is of logger=wandb, which is not chosen: add logger=wandb."),
-        (["model=resnet50"], "or one of timm's as model=timm model.architecture=resnet50."),
+        (
+            ["model=resnet50"],
+            "any of timm's without batch norms as model=timm model.arch",
+        ),
         (["+dataset.metrics=f2"], "where a list is meant: put it in brackets, as [f2]."),
         (["model=vit_maxi"], "unknown model 'vit_maxi' (did you mean 'vit_mini'?)"),
         (["method.rank=0"], "method.rank=0 is not allowed: it must be at least 1"),

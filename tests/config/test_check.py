@@ -168,6 +168,12 @@ VALIDATION = "protocol=validation"
         (["train.clip_grad=0"], "train.clip_grad"),
         (["seed=0-2"], r"a whole number \(several, .* typed as -m 'seed=range\(0,3\)'\)\."),
         (["train.epochs=2:4"], r"a whole number \(.* typed as -m 'train.epochs=range\(2,4\)'\)\."),
+        (["seed=[0,2]"], r"a whole number \(.* typed as -m seed=0,2\)\."),
+        (["optimizer.lr='1e-3 1e-2'"], r"a number \(.* typed as -m optimizer.lr=1e-3,1e-2\)\."),
+        (
+            ["method=linear", "+method.r=8"],
+            "'method.r' of method 'linear': as method.rank it is of",
+        ),
         (["seed='0 2'"], r"a whole number \(.* typed as -m seed=0,2\)\."),
         (["train.clip_grad=None"], "clip_grad=None is not allowed: it must be a number or null"),
         (["+method.r=4"], r"'method.r' of method 'hydra' \(did you mean 'method.rank'\?\); known"),

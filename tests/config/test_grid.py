@@ -92,6 +92,8 @@ def test_what_a_run_does_not_have_is_left_out(compose_train: Compose) -> None:
         (["protocol.grid.model.architecture=[vit_mini]"], "would change the backbone"),
         (["protocol.grid.rank=[2,4]"], r"\(did you mean 'protocol.grid.method.rank'\?\); tuning"),
         (["protocol.grid.learning_rate=[1]"], r"\(did you mean 'protocol.grid.optimizer.lr'\?\)"),
+        (["protocol.grid.drop_path=[0]"], r"\(did you mean 'protocol.grid.model.drop_path'\?\)"),
+        (["protocol.grid.method.r=[1]"], r"\(did you mean 'protocol.grid.method.rank'\?\); known"),
         (["protocol.grid.seed=[0,1]"], "is no hyper-parameter"),
         (["protocol.grid.device=[cpu]"], "is no hyper-parameter"),
         (["protocol.grid.train.compile=[auto]"], "how fast a run is"),

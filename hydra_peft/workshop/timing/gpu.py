@@ -131,7 +131,8 @@ def _do(name: str, seconds: float, dry: bool, report: Report) -> None:
     """Do a part in at most so many seconds, and take note of what became of it."""
     assert report.path is not None, "parts write beside it"
     path = report.path.with_name(f"{name}-{short_name(report.device)}.json")
-    report.say(f"\n== {name}: at most {seconds:.0f} s")
+    limit = " (dry: to its end)" if dry else f": at most {seconds:.0f} s"
+    report.say(f"\n== {name}{limit}")
     begun = time.perf_counter()
     said = _dry(name, path, report) if dry else _real(name, path, seconds, report)
     if said:
