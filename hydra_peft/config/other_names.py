@@ -48,7 +48,7 @@ _UNITS = {"method.scale": "alpha / rank", "scheduler.warmup_epochs": "in epochs"
 
 def called_by_others(full: str) -> str:
     """Return the key that other libraries call as the last part of ``full`` is; empty if none."""
-    return _KEYS.get(full.rpartition(".")[2].replace("-", "_"), "")
+    return _KEYS.get(full.rpartition(".")[2].replace("-", "_").lower(), "")
 
 
 def meant_by_others(full: str, prefix: str = "") -> str:
