@@ -101,23 +101,26 @@ def _tell_of_rounding(merged: list[tuple[str, Adapter, nn.Module]]) -> None:
 
 def _tell_of_ties(model: nn.Module, merged: list[tuple[str, Adapter, nn.Module]]) -> None:
     """Warn where merging parts a weight that other modules share, as an embedding's."""
-    inside = {id(part): name for name, adapter, _ in merged for part in adapter.modules()}
+    own = {id(part) for _, adapter, _ in merged for part in adapter.modules()}
+    inside = {id(part): name for name, adapter, _ in merged for part in adapter.base.modules()}
     users: dict[int, dict[str, str]] = {}
     for name, module in model.named_modules():
+        if id(module) in own - inside.keys():  # factors that adapters share end with them
+            continue
         layer = inside.get(id(module), name)
         for key, parameter in module._parameters.items():
             if parameter is not None:
                 users.setdefault(id(parameter), {}).setdefault(layer, f"{layer}.{key}".lstrip("."))
     layers = {name for name, _, _ in merged}
     for names in users.values():
-        if len(names) > 1 and (own := next((name for name in names if name in layers), None)):
+        if len(names) > 1 and (parted := next((name for name in names if name in layers), None)):
             log.warning(
                 "'%s' is tied to '%s' and, merged, is not any more: tying them again "
                 "(tie_weights()) undoes the merge, and a fresh model that ties them does not take "
                 "the merged state dict: untie them there first (transformers: "
                 "tie_word_embeddings=False)",
-                names[own],
-                next(key for name, key in names.items() if name != own),
+                names[parted],
+                next(key for name, key in names.items() if name != parted),
             )
 
 

@@ -256,12 +256,13 @@ def _tell_of_moved(model: nn.Module, done: Adaptation, folder: Path) -> None:
     layer = moved.rpartition(".")[0]
     modules = dict(model.named_modules())
     module = modules.get(f"{layer}.base", modules.get(layer))
-    still = f"put '{layer}' into evaluation mode before each epoch"
+    still = ""
     if module is not None and has_running_statistics(module):
-        still = "train with hydra_peft.set_training_mode(model) in the place of model.train()"
+        still = ", and train with hydra_peft.set_training_mode(model) in the place of model.train()"
     log.warning(
-        "the buffer '%s' has moved since inject(), as running statistics do, and the adapter in %s "
-        "fits what it holds now and does not hold it: keep model.state_dict() too, and %s",
+        "the buffer '%s' has changed since inject(), as running statistics do, and the adapter in "
+        "%s fits what it holds now and does not hold it: unless it was loaded since, keep "
+        "model.state_dict() too%s",
         moved,
         folder,
         still,
@@ -355,7 +356,8 @@ def _check_backbone(
         raise UserError(
             f"the adapter in {folder} was trained on other backbone weights (sha256 "
             f"{str(weights)[:12]}) than these ({str(own)[:12]}): {remedy}, or pass "
-            "check_weights=False if you mean it."
+            "check_weights=False if you mean it (an average over whole state dicts rounds frozen "
+            "weights too)."
         )
 
 

@@ -13,14 +13,15 @@ from hydra_peft.errors import UserError
 #: attributes and methods of a tensor that say nothing of its values
 DESCRIBES = (
     *("dtype", "device", "layout", "shape", "ndim", "dim", "size", "numel", "stride"),
-    *("is_floating_point", "is_complex", "is_meta", "is_cuda", "requires_grad"),
+    *("is_floating_point", "is_complex", "is_contiguous", "is_meta", "is_cpu", "is_cuda"),
+    *("is_sparse", "is_leaf", "requires_grad", "get_device"),
 )
 #: the same as torch calls them
 _CALLED = frozenset(
     function
     for found in (getattr(Tensor, name) for name in DESCRIBES)
     for function in (found, found.__get__)
-)
+) | {torch.is_floating_point, torch.is_complex, torch.numel}
 
 
 class Described(Tensor):

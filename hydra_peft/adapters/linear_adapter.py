@@ -102,9 +102,11 @@ class LinearAdapter(Adapter):
 
 def no_dropout_here(place: str) -> str:
     """Return the sentence on dropout in a layer at ``place`` whose weight is read."""
+    layer = place or "an adapted layer"
     return (
-        f"this model reads the weight of {place or 'an adapted layer'} instead of calling the "
-        "layer, where dropout on the branches has no place: set dropout=0 or adapt another layer"
+        f"this model, or a loop over its modules, reads the weight of {layer} "
+        "instead of calling the layer, where dropout on the branches has no place: read it in "
+        "evaluation mode, set dropout=0 or adapt another layer"
     )
 
 

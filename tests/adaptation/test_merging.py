@@ -118,6 +118,15 @@ def test_a_tie_that_merging_parts_is_told(
     assert [told in record.getMessage() for record in caplog.records] == [True]
 
 
+@pytest.mark.parametrize("method", ["vera", "fact_tk"])
+def test_what_adapters_share_is_no_tie(
+    tiny: nn.Module, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    hydra_peft.inject(tiny, method, rank=2, targets=["mlp.fc1", "mlp.fc2"])
+    hydra_peft.merge(tiny)
+    assert not caplog.records
+
+
 def test_a_layer_that_is_shared_stays_shared(
     tiny: nn.Module, randomize: Fill, caplog: pytest.LogCaptureFixture
 ) -> None:
