@@ -144,7 +144,7 @@ def check_limit(hint: Any, value: Any, key: str) -> None:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         for limits in arguments[1:]:
-            if not limits.admit(value):
+            if isinstance(limits, Limits | Words) and not limits.admit(value):
                 raise UserError(f"{key}={quoted(value, str)} is not allowed: it must be {limits}.")
     elif origin in (typing.Union, types.UnionType) and value is not None:
         if isinstance(value, str) and str in arguments:

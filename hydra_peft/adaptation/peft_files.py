@@ -87,6 +87,12 @@ def lora_options(folder: Path) -> dict[str, Any]:
     }
 
 
+def modules_saved(folder: Path) -> list[str]:
+    """Return the ends of the names of the modules that were saved whole beside the adapter."""
+    said = read_json(folder / CONFIG, links=True).get("modules_to_save")
+    return [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
+
+
 def _missing(folder: Path, name: str) -> str:
     if name == TENSORS and (folder / _PICKLE).is_file():
         return (

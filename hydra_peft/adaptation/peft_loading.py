@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from hydra_peft.adaptation.fingerprint import architecture_hash, backbone_state_dict
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.injection import check_adaptable, inject
-from hydra_peft.adaptation.peft_files import BACKBONE, CONFIG, PREFIX, TENSORS, lora_options
+from hydra_peft.adaptation.peft_files import (
+    BACKBONE,
+    CONFIG,
+    PREFIX,
+    TENSORS,
+    lora_options,
+    modules_saved,
+)
 from hydra_peft.adaptation.record import Adaptation, adaptation
 from hydra_peft.adaptation.storage import resize_head
 from hydra_peft.adapters.low_rank import LowRankLinear
@@ -50,14 +57,14 @@ def load_peft(model: nn.Module, folder: str | Path) -> Adaptation:
     options, path = lora_options(folder), folder / TENSORS
     tensors, header = read_tensors_and_metadata(path)
     layers, rest = _sorted_out(tensors, path)
-    heads = find_head(model)
+    heads = _heads(model, folder, rest)
     head = tuple(top for top in heads if any(belongs_to(n, [top]) for n in rest))
     if others := sorted(name for name in rest if not belongs_to(name, head)):
         raise UserError(
             f"{path}: '{others[0]}' is neither of a LoRA nor of the head of this "
             f"{type(model).__name__}: another backbone, or modules_to_save beside its head."
         )
-    _check_backbone(model, header, path)
+    _check_backbone(model, heads, header, path)
     for name, parts in layers.items():
         _check_layer(model, name, parts, options["rank"], options["bias"], path)
     resize_head(model, head, rest, path)
@@ -101,6 +108,17 @@ def _copy(model: nn.Module, layers: Mapping[str, Mapping[str, Tensor]]) -> None:
             model.get_parameter(f"{name}.parallel.{_PARTS[part]}").copy_(tensor)
 
 
+def _heads(model: nn.Module, folder: Path, rest: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the head: those that a head usually has or, if the saved tensors ``rest``
+    are of none of these, what peft was told to save beside the LoRA."""
+    usual = find_head(model)
+    if not rest or any(belongs_to(name, usual) for name in rest):
+        return usual
+    saved = tuple(f".{name}" for name in modules_saved(folder))
+    named = [name for name, _ in model.named_modules() if f".{name}".endswith(saved)]
+    return tuple(named) or usual
+
+
 def _sorted_out(
     tensors: dict[str, Tensor], path: Path
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
@@ -120,7 +138,9 @@ def _sorted_out(
     return layers, rest
 
 
-def _check_backbone(model: nn.Module, header: dict[str, str], path: Path) -> None:
+def _check_backbone(
+    model: nn.Module, heads: tuple[str, ...], header: dict[str, str], path: Path
+) -> None:
     """Check the backbone where the file is an export of ours, which says what it was made on."""
     try:
         said = json.loads(header.get(BACKBONE, "{}"))
@@ -128,7 +148,7 @@ def _check_backbone(model: nn.Module, header: dict[str, str], path: Path) -> Non
         said = None
     if not isinstance(said, dict):
         raise UserError(f"{path}: its header says nothing readable under '{BACKBONE}': edited?")
-    now = architecture_hash(backbone_state_dict(model))
+    now = architecture_hash(backbone_state_dict(model, heads))
     if said.get("architecture", now) != now:
         raise UserError(
             f"{path} was made on another backbone ({quoted(said.get('timm'))}) than this "

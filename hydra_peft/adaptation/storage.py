@@ -281,6 +281,8 @@ def _method(
             "that class and pass it, load_adapter(model, folder, method=<the class>)."
         )
     given = name if given is None else given
+    if isinstance(given, str) and given != name:
+        raise UserError(f"{path} was saved with method {name!r}, and {given!r} was given.")
     built: Any = given
     if isinstance(given, str | type):
         with placed(f"{path} cannot be used:"):
@@ -338,7 +340,7 @@ def _check_backbone(
         raise UserError(
             f"the adapter in {folder} was trained on another backbone architecture than this "
             f"{type(model).__name__} with {sum(t.numel() for t in state.values()):,} parameters: "
-            "build the model that its run's config.yaml names."
+            "build the model as it was then, with its image size (a run's config.yaml names it)."
         )
     weights = expected.get("weights")
     if not check_weights or weights is None:

@@ -28,6 +28,18 @@ from hydra_peft.export.plain import other_form
 
 #: options for peft's config, and tensors by their names in its file
 Form = tuple[dict[str, Any], dict[str, Tensor]]
+#: modules that peft puts below a layer, among which it looks for modules to save too
+_OF_PEFT = (
+    *("base_layer", "lora_dropout", "lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B"),
+    *(
+        "lora_magnitude_vector",
+        "vera_dropout",
+        "vera_lambda_b",
+        "vera_lambda_d",
+        "ia3_l",
+        "default",
+    ),
+)
 
 
 @torch.no_grad()
@@ -74,9 +86,17 @@ def _unlike(model: nn.Module, adapters: Mapping[str, Any]) -> str:
     for name, adapter in adapters.items():
         if type(adapter.base) is not nn.Linear:
             return f"'{name}' is a {type(adapter.base).__name__}, and no plain nn.Linear"
-    for name in adaptation(model).head:
+    heads = adaptation(model).head
+    others = [n for n, _ in model.named_modules() if not belongs_to(n, adapters) and n not in heads]
+    for name in heads:
         if isinstance(head := model.get_submodule(name), nn.ModuleList | nn.ModuleDict):
             return f"its head '{name}' is a {type(head).__name__}, which peft does not save"
+        meant = [n for n in (*others, *_OF_PEFT) if n.endswith(name) and not belongs_to(n, heads)]
+        if meant:
+            return (
+                f"it saves modules by the end of their names, and '{meant[0]}' ends as its head "
+                f"'{name}' does: give the head another name"
+            )
     return ""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import enum
 import inspect
 import sys
 import types
@@ -62,15 +64,32 @@ def build_method(method: str | type[Method], **options: Any) -> Method:
         if absent and field.init and field.name not in options:
             raise UserError(f"method '{cls.name}' has no value for its option '{field.name}'.")
     hints = typing.get_type_hints(cls)
+    options = {key: _from_json(value, hints[key]) for key, value in options.items()}
     for key, value in options.items():
         if not _fits(value, hints[key]):
             raise UserError(
                 f"option '{key}' of method '{cls.name}' is {quoted(value)}: "
                 f"expected {_words(hints[key])}."
             )
-    # json has no tuples.
-    tuples = {key for key in options if typing.get_origin(hints[key]) is tuple}
-    return cls(**{k: tuple(v) if k in tuples else v for k, v in options.items()})
+    return cls(**options)
+
+
+def _from_json(value: Any, hint: Any) -> Any:
+    """Return ``value`` as ``hint`` has it, where json, as of a saved adapter, has another form: no
+    tuples, texts as the keys of mappings, an enumeration's values in the place of its members."""
+    origin, parts = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        found = (_from_json(value, part) for part in parts if _fits(_from_json(value, part), part))
+        return next(found, value)
+    if origin is tuple and isinstance(value, list):
+        return tuple(value)
+    if origin is dict and parts and isinstance(value, Mapping) and parts[0] is int:
+        whole = all(isinstance(key, str) and key.lstrip("-").isdecimal() for key in value)
+        return {int(key): item for key, item in value.items()} if whole else value
+    if isinstance(origin, type) and issubclass(origin, enum.Enum):
+        with contextlib.suppress(ValueError):
+            return origin(value)
+    return value
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -79,6 +98,8 @@ def _fits(value: Any, hint: Any) -> bool:
     Hints that our own methods do not have are left to the method.
     """
     parts = typing.get_args(hint)
+    if hint is Any:
+        return True
     if typing.get_origin(hint) is list:
         return isinstance(value, list | tuple) and all(_fits(item, parts[0]) for item in value)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +11,10 @@ from hydra_peft.methods._base import Method
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+#: names of biases; recurrent layers have two in each
+_BIAS = re.compile(r"(\w+_)?bias(_[ih]h_l\d+(_reverse)?)?")
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class BitFit(Method):
         biases = {
             name: parameter
             for name, parameter in model.named_parameters()
-            if name.rpartition(".")[2].split("_")[-1] == "bias"
+            if _BIAS.fullmatch(name.rpartition(".")[2])
             and parameter.is_floating_point()
             and not any(lies_in(name, top) for top in head)
         }

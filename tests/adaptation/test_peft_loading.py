@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,21 @@ def test_a_head_of_another_size_is_taken(tmp_path: Path) -> None:
     ours.reset_classifier(9)
     hydra_peft.load_peft(ours, tmp_path)
     torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
+
+
+def test_a_head_that_was_named_comes_with_it(
+    tmp_path: Path, randomize: Callable[[nn.Module], None]
+) -> None:
+    def make() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(OrderedDict(body=nn.Linear(6, 8), predictor=nn.Linear(8, 3))).eval()
+
+    ours, fresh, x = make(), make(), torch.randn(4, 6)
+    hydra_peft.inject(ours, "lora", targets=["body"], head="predictor")
+    randomize(ours)
+    hydra_peft.save_peft(ours, tmp_path)
+    assert hydra_peft.load_peft(fresh, tmp_path).head == ("predictor",)
+    torch.testing.assert_close(fresh(x), ours(x), atol=1e-5, rtol=1e-5)
 
 
 def test_what_we_exported_comes_back(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import enum
 import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
 import torch
@@ -235,6 +236,13 @@ def test_missing_folder_and_broken_json(tiny: nn.Module, tmp_path: Path) -> None
         hydra_peft.load_adapter(tiny, tmp_path)
 
 
+class Kind(str, enum.Enum):
+    """What an option of a user's own may be."""
+
+    ONE = "one"
+    OTHER = "other"
+
+
 @dataclasses.dataclass(frozen=True)
 class Biases(Method):
     """A user's own method: the biases of some layers, and nothing else of the backbone."""
@@ -242,6 +250,12 @@ class Biases(Method):
     name: ClassVar[str] = "biases"
     ending: str = "bias"
     blocks: tuple[int, ...] = (0,)
+    pair: tuple = (0.5, 1)  # type: ignore[type-arg]
+    either: tuple[int, ...] | None = (2,)
+    rates: dict[int, float] = dataclasses.field(default_factory=lambda: {3: 0.1})
+    kind: Kind = Kind.OTHER
+    anything: Any = None
+    noted: Annotated[float, "a share"] = 0.5
 
     def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:  # noqa: ARG002
         for name, parameter in model.named_parameters():
@@ -259,7 +273,7 @@ def test_a_method_of_the_users_own_is_saved_and_loaded(
     tiny: nn.Module, tmp_path: Path, randomize: Fill, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = copy.deepcopy(tiny)
-    done = hydra_peft.inject(model, Biases, blocks=(0, 1))
+    done = hydra_peft.inject(model, Biases, blocks=(0, 1), anything=[1], noted=0.25)
     assert done.trained[:2] == ("blocks.0.attn.proj.bias", "blocks.0.mlp.fc1.bias")
     assert hydra_peft.count_parameters(model).adapter == 2 * (12 + 48 + 12)
     randomize(model)
@@ -270,7 +284,7 @@ def test_a_method_of_the_users_own_is_saved_and_loaded(
     with pytest.raises(UserError, match=f"a method of your own, 'biases' of class '{home}': imp"):
         hydra_peft.load_adapter(copy.deepcopy(tiny), tmp_path)
     x = torch.randn(4, 12)
-    for method in (Biases, Biases(blocks=(0, 1))):
+    for method in (Biases, Biases(blocks=(0, 1), anything=[1], noted=0.25)):
         fresh = copy.deepcopy(tiny)
         assert hydra_peft.load_adapter(fresh, tmp_path, method=method).method == done.method
         assert torch.equal(fresh(x), model(x))
@@ -285,7 +299,7 @@ def test_a_method_of_the_users_own_is_saved_and_loaded(
         (Biases(), r"saved with blocks=\[0, 1\], and the method given has blocks=\[0\]"),
         (Lora, "has no option 'ending'"),
         (Lora(), r"saved with method 'biases', and Lora\(targets=.*\) was given"),
-        ("lora", "has no option 'ending'"),
+        ("lora", "was saved with method 'biases', and 'lora' was given"),
         (nn.Linear, "Linear is no method"),
     ],
 )

@@ -242,6 +242,18 @@ def test_a_head_of_several_layers_is_saved_as_it_is(
         hydra_peft.save_peft(listed, tmp_path)
 
 
+@pytest.mark.parametrize(("head", "like"), [("fc", "body.fc"), ("out", "lora_dropout")])
+def test_a_head_that_peft_would_take_others_for_is_refused(
+    tmp_path: Path, head: str, like: str
+) -> None:
+    body = nn.Sequential(OrderedDict(fc=nn.Linear(6, 8)))
+    model = nn.Sequential(OrderedDict([("body", body), (head, nn.Linear(8, 3))]))
+    hydra_peft.inject(model, "lora", targets=["body.fc"], head=head)
+    with pytest.raises(UserError, match=f"and '{like}' ends as its head '{head}' does: give"):
+        hydra_peft.save_peft(model, tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_run_that_peft_cannot_hold_is_found_out_however_small_its_adapter(
     make_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

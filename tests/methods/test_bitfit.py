@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 from stock_vit import small_vit, vit_b16
+from torch import nn
 
 import hydra_peft
 from hydra_peft import UserError
@@ -24,6 +27,12 @@ def test_some_of_them() -> None:
     names = list(hydra_peft.trainable_parameters(model).adapter)
     expected = [f"blocks.{i}.{layer}.bias" for i in (0, 1) for layer in ("attn.qkv", "mlp.fc1")]
     assert names == expected
+
+
+def test_recurrent_layers_have_biases_too() -> None:
+    model = nn.Sequential(OrderedDict(body=nn.LSTM(3, 4, bidirectional=True), head=nn.Linear(8, 2)))
+    hydra_peft.inject(model, "bitfit")
+    assert hydra_peft.count_parameters(model).adapter == 4 * 16  # two in each direction
 
 
 def test_no_targets_are_no_bitfit() -> None:
