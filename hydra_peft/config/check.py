@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
+from hydra_peft import augmentations
 from hydra_peft.augmentations import augmentation_class
 from hydra_peft.config.composed_values import is_plain, resolved_section, section_of, single_value
 from hydra_peft.config.found_out import found_out
@@ -28,6 +29,7 @@ from hydra_peft.files import whole_texts
 from hydra_peft.limits import words_of
 from hydra_peft.plain_text import quoted
 from hydra_peft.plugins import use, used
+from hydra_peft.registry import module_names
 from hydra_peft.trackers import Tracker, tracker_class
 
 #: keys of groups with a ``name`` that are no options; ``recipe`` says which of a recipe's rates
@@ -196,8 +198,19 @@ def _group(cls: Any, values: dict[str, Any], key: str) -> Any:
 def _with_augment_options(data: DataConfig) -> DataConfig:
     """Return ``data`` with every option of its augmentation, typed."""
     cls: Any = augmentation_class(data.augment)
+    for key in sorted(data.augment_options.keys() - _fields(cls)):
+        others = [n for n in module_names(augmentations) if key in _fields(augmentation_class(n))]
+        if others:
+            raise UserError(
+                f"unknown key 'data.augment_options.{key}' of data.augment={data.augment}: it is "
+                f"of data.augment={', '.join(others)}."
+            )
     options: Any = typed(cls, data.augment_options, "data.augment_options")
     return dataclasses.replace(data, augment_options=dataclasses.asdict(options))
+
+
+def _fields(cls: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(cls)}
 
 
 def _chosen(key: str, values: dict[str, Any]) -> Any:

@@ -44,7 +44,7 @@ def check_shapes(cls: Any, values: dict[str, Any], key: str) -> None:
 
 def _check(hint: Any, value: Any, key: str, words: Words | None = None) -> None:
     if hint is Any:
-        _check_finite(value, key)
+        _check_plain(value, key)
         return
     others: list[str] = []
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
@@ -107,14 +107,20 @@ def shown(value: object) -> str:
     return f'"{text}"' if isinstance(value, str) and _LIKE_ANOTHER.fullmatch(value) else text
 
 
-def _check_finite(value: Any, key: str) -> None:
-    """Check the numbers in a value of any shape: canonical json, and so an identity, has no NaN."""
+def _check_plain(value: Any, key: str) -> None:
+    """Check a value of any shape: canonical json, and so an identity, has no NaN, and its keys are
+    texts."""
     if isinstance(value, dict):
         for name, item in value.items():
-            _check_finite(item, f"{key}.{name}")
+            if not isinstance(name, str):
+                raise UserError(
+                    f"{key} has the key {shown(name)}, and keys are texts: in a yaml file a "
+                    "number is quoted, on a command line it cannot be."
+                )
+            _check_plain(item, f"{key}.{name}")
     elif isinstance(value, list):
         for place, item in enumerate(value):
-            _check_finite(item, f"{key}[{place}]")
+            _check_plain(item, f"{key}[{place}]")
     elif isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{key}={value} is not allowed: it must be a finite number.")
 

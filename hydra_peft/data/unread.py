@@ -9,8 +9,9 @@ def texts_unread(title: str) -> UserError:
     """Return that a model does not read the texts of ``title``, as an error."""
     return UserError(
         f"{title} has texts, and the backbone takes none or has no tokenizer: choose a text "
-        "encoder, such as model=roberta_base, and set model.tokenizer for random weights, or where "
-        "no tokenizer.json lies beside the weights."
+        "encoder, such as model=roberta_base or, embedded and for mini_glue, model=roberta_mini, "
+        "and set model.tokenizer for random weights, or where no tokenizer.json lies beside the "
+        "weights."
     )
 
 

@@ -39,7 +39,8 @@ class TextPrompts(ClassVectors):
         if not self.prompts:
             raise UserError(
                 f"{self.chosen_as} needs texts that name the classes, and this data set has none: "
-                "set dataset.prompts.classes and dataset.prompts.templates, as conf/prompts does."
+                "choose those of a file in conf/prompts, as "
+                "prompts@dataset.prompts=mini_fewshot/cells, or write such a file of your own."
             )
         self.texts()
 

@@ -175,6 +175,7 @@ VALIDATION = "protocol=validation"
             "'method.r' of method 'linear': as method.rank it is of",
         ),
         (["seed='0 2'"], r"a whole number \(.* typed as -m seed=0,2\)\."),
+        (["+model.arguments.x={a: {0: 1}}"], "arguments.x.a has the key 0, and keys are texts: in"),
         (["train.clip_grad=None"], "clip_grad=None is not allowed: it must be a number or null"),
         (["+method.r=4"], r"'method.r' of method 'hydra' \(did you mean 'method.rank'\?\); known"),
         (["train=3"], "'train' is a group of settings"),

@@ -131,7 +131,7 @@ def test_augmentation_counts_with_all_its_options_where_there_is_one(
         (["data.augment=flp"], "data.augment 'flp' is unknown .did you mean 'flip'"),
         (
             ["+data.augment_options.flip=1"],
-            "data.augment_options.flip.: data.augment_options has no options",
+            "data.augment=none: it is of data.augment=crop, flip",
         ),
         (["data.augment=crop", "+data.augment_options.scal=1"], "did you mean 'scale'"),
         (["data.augment=crop", "+data.augment_options.scale=1"], "single value where a list"),
