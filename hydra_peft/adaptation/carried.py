@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -90,3 +90,20 @@ def _as_cast(adapter: Adapter, plain: nn.Module, copies: dict[int, Any]) -> Adap
     if not was_cast(adapter, plain):
         return adapter
     return copy.deepcopy(adapter, copies).to(next(plain.parameters()))
+
+
+def check_loaded(model: nn.Module, state: Mapping[str, Any], prefix: str, *_: object) -> None:
+    """Check, before ``model`` loads ``state``, that both are merged or both are not.
+
+    Torch calls it with more than is needed here. Without it ``strict=False`` would take all but
+    the merged layers, and :func:`hydra_peft.unmerge` put those of before beside them.
+
+    Raises:
+        UserError: ``model`` is merged, and ``state`` is that of one with adapters.
+    """
+    for name, module, adapter in carriers(model):
+        if module is not adapter and any(belongs_to(k, [f"{prefix}{name}.base"]) for k in state):
+            raise UserError(
+                f"this model is merged, and the state dict is of one that is not (it has "
+                f"'{prefix}{name}.base'): unmerge() it first. Nothing was loaded."
+            )

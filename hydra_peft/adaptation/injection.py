@@ -19,7 +19,7 @@ from hydra_peft.adaptation.adaptable import (
     check_untouched,
     computed_tensors,
 )
-from hydra_peft.adaptation.carried import carriers
+from hydra_peft.adaptation.carried import carriers, check_loaded
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.moved_buffers import buffers_seen, has_running_statistics
 from hydra_peft.adaptation.record import (
@@ -107,6 +107,7 @@ def inject(
         seen=buffers_seen(model, head_names),
     )
     keep_adaptation(model, done)
+    model.register_load_state_dict_pre_hook(check_loaded)
     if method.trains_backbone:
         _tell_of_frozen(model, method)
     else:

@@ -138,6 +138,25 @@ def test_a_layer_that_is_shared_stays_shared(
     assert not caplog.records
 
 
+def test_a_merged_model_takes_no_state_of_one_with_adapters(
+    tiny: nn.Module, randomize: Fill
+) -> None:
+    hydra_peft.inject(tiny, "lora", rank=2)
+    randomize(tiny)
+    other, x = copy.deepcopy(tiny), torch.randn(2, 12)
+    randomize(other)
+    expected, before = other(x), tiny(x)
+    hydra_peft.merge(tiny)
+    for model, prefix in ((copy.deepcopy(tiny), ""), (nn.Sequential(tiny), "0.")):
+        state = {f"{prefix}{name}": tensor for name, tensor in other.state_dict().items()}
+        with pytest.raises(UserError, match="merged, and the state dict is of one that is not"):
+            model.load_state_dict(state, strict=False)
+    hydra_peft.unmerge(tiny)
+    assert torch.equal(tiny(x), before)
+    tiny.load_state_dict(other.state_dict())
+    assert torch.equal(tiny(x), expected)
+
+
 def test_refuses_results_that_are_not_finite(tiny: nn.Module, randomize: Fill) -> None:
     hydra_peft.inject(tiny, "hydra", rank=2)
     randomize(tiny)
