@@ -151,7 +151,22 @@ def _column(sheet: Sheet, name: str) -> _Column:
 def _wrapped(text: str, width: int) -> list[str]:
     """Return ``text`` in lines; of its words only those are broken that no column has room for."""
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
-    return [part for line in lines for part in textwrap.wrap(line, max(width, _CELL)) or [line]]
+    return [part for line in lines for part in _at_marks(line, max(width, _CELL))]
+
+
+def _at_marks(line: str, width: int) -> list[str]:
+    """Return ``line`` in lines of at most ``width`` characters; a word that is longer is broken
+    behind a comma, equals sign, underscore or bracket, or a key's dot, before it is broken
+    anywhere."""
+    if len(line) <= width:
+        return [line]
+    found = [""]
+    for piece in re.split(r"(?<=[,=_[])|(?<=\.)(?=[a-z])", line):
+        for part in textwrap.wrap(piece, width, drop_whitespace=False):
+            if found[-1] and len(found[-1]) + len(part) > width:
+                found.append("")
+            found[-1] += part
+    return found
 
 
 def _beside(columns: Sequence[_Column]) -> list[list[_Column]]:
