@@ -62,10 +62,10 @@ def weights_hash(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def frozen_hash(
+def frozen_tensors(
     backbone: Mapping[str, Tensor], saved: Iterable[str], layers: Iterable[str]
-) -> str | None:
-    """Return the weights hash of a backbone without the tensors that a file replaces; None if all.
+) -> dict[str, Tensor]:
+    """Return the tensors of a backbone without those that a file of the adapter replaces.
 
     Args:
         backbone: as of :func:`backbone_state_dict`; a tied tensor is left out under all its names.
@@ -74,5 +74,9 @@ def frozen_hash(
     """
     names = {untouched_name(name, layers) for name in saved}
     replaced = {id(tensor) for name, tensor in backbone.items() if name in names}
-    frozen = {name: tensor for name, tensor in backbone.items() if id(tensor) not in replaced}
+    return {name: tensor for name, tensor in backbone.items() if id(tensor) not in replaced}
+
+
+def frozen_hash(frozen: Mapping[str, Tensor]) -> str | None:
+    """Return the weights hash of what :func:`frozen_tensors` returned; None if that is nothing."""
     return weights_hash(frozen) if frozen else None

@@ -20,8 +20,9 @@ from hydra_peft.adaptation.adaptable import (
     computed_tensors,
 )
 from hydra_peft.adaptation.carried import carriers, check_loaded
+from hydra_peft.adaptation.fingerprint import backbone_state_dict, frozen_tensors
+from hydra_peft.adaptation.frozen import has_running_statistics, tensors_seen
 from hydra_peft.adaptation.heads import belongs_to, find_head
-from hydra_peft.adaptation.moved_buffers import buffers_seen, has_running_statistics
 from hydra_peft.adaptation.record import (
     Adaptation,
     adaptation,
@@ -96,6 +97,8 @@ def inject(
             parameter.requires_grad_(trainable)
         raise
     trained, fixed = _trained(model, head_names), _fixed(model)
+    backbone = backbone_state_dict(model, head_names)
+    frozen = frozen_tensors(backbone, (names[0] for names in trained), layers)
     done = Adaptation(
         method,
         tuple(layers),
@@ -104,7 +107,7 @@ def inject(
         shared=tuple(names for names in (*trained, *_frozen(fixed)) if len(names) > 1),
         fixed=tuple(names[0] for names, _ in fixed),
         computed=computed,
-        seen=buffers_seen(model, head_names),
+        seen=() if method.trains_backbone else tensors_seen(frozen),
     )
     keep_adaptation(model, done)
     model.register_load_state_dict_pre_hook(check_loaded)

@@ -35,8 +35,8 @@ class Adaptation:
         fixed: names of what else adapters hold, which is saved with them: frozen factors, buffers.
         computed: names of the tensors that were computed from parameters already, see
             :func:`~hydra_peft.adaptation.adaptable.computed_tensors`.
-        seen: what each buffer of the frozen backbone held, see
-            :func:`~hydra_peft.adaptation.moved_buffers.buffers_seen`.
+        seen: what each parameter and buffer of the frozen backbone held, see
+            :func:`~hydra_peft.adaptation.frozen.tensors_seen`.
     """
 
     method: Method

@@ -19,10 +19,11 @@ from hydra_peft.adaptation.fingerprint import (
     architecture_hash,
     backbone_state_dict,
     frozen_hash,
+    frozen_tensors,
 )
+from hydra_peft.adaptation.frozen import has_running_statistics, moved_tensor
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.injection import check_adaptable, inject
-from hydra_peft.adaptation.moved_buffers import has_running_statistics, moved_buffer
 from hydra_peft.adaptation.parameters import (
     adapter_state_dict,
     broken_tensor,
@@ -113,6 +114,7 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
             f"'{broken}' has values that are not finite, which cannot be loaded again: has "
             "training diverged? Nothing was written."
         )
+    frozen = frozen_tensors(backbone, state, done.layers)
     _tell_of_others(model)
     config = {
         "format": FORMAT,
@@ -121,7 +123,7 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
         "head": list(done.head),
         "backbone": {
             "architecture": architecture_hash(backbone),
-            "weights": frozen_hash(backbone, state, done.layers),
+            "weights": frozen_hash(frozen),
         },
     }
     if not is_own(done.method):
@@ -133,8 +135,7 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
             config["class"],
             type(done.method).__name__,
         )
-    if not done.method.trains_backbone:
-        _tell_of_moved(model, done, folder)
+    _tell_of_moved(model, frozen, done, folder)
     # So that tensors are told from the description of an earlier saving, if this is cut short here.
     # One entry: safetensors writes several in no fixed order, and equal runs give equal files.
     write_tensors(folder / TENSORS, state, {"config": json.dumps(config)})
@@ -249,23 +250,30 @@ def _tell_of_others(model: nn.Module) -> None:
         )
 
 
-def _tell_of_moved(model: nn.Module, done: Adaptation, folder: Path) -> None:
-    """Warn of buffers of the frozen backbone that have moved since :func:`inject`."""
-    if (moved := moved_buffer(model, done.head, done.seen)) is None:
+def _tell_of_moved(
+    model: nn.Module, frozen: dict[str, Tensor], done: Adaptation, folder: Path
+) -> None:
+    """Warn of parameters and buffers of the frozen backbone that have moved since inject()."""
+    if (found := moved_tensor(frozen, done.seen)) is None:
         return
-    layer = moved.rpartition(".")[0]
-    modules = dict(model.named_modules())
-    module = modules.get(f"{layer}.base", modules.get(layer))
-    still = ""
-    if module is not None and has_running_statistics(module):
-        still = ", and train with hydra_peft.set_training_mode(model) in the place of model.train()"
+    moved, tensor = found
+    kind, still = "parameter", ""
+    if not isinstance(tensor, nn.Parameter):
+        kind, layer = "buffer", moved.rpartition(".")[0]
+        modules = dict(model.named_modules())
+        module = modules.get(f"{layer}.base", modules.get(layer))
+        if module is not None and has_running_statistics(module):
+            still = (
+                ", as running statistics do: train with hydra_peft.set_training_mode(model) in "
+                "the place of model.train()"
+            )
     log.warning(
-        "the buffer '%s' has changed since inject(), as running statistics do, and the adapter in "
-        "%s fits what it holds now and does not hold it: unless it was loaded since, keep "
-        "model.state_dict() too%s",
+        "the %s '%s' of the backbone has changed since inject()%s; the adapter in %s fits what it "
+        "holds now and does not hold it: unless it was loaded since, keep model.state_dict() too",
+        kind,
         moved,
-        folder,
         still,
+        folder,
     )
 
 
@@ -345,7 +353,7 @@ def _check_backbone(
     weights = expected.get("weights")
     if not check_weights or weights is None:
         return
-    own = frozen_hash(state, tensors, config["layers"])
+    own = frozen_hash(frozen_tensors(state, tensors, config["layers"]))
     if own != weights:
         saved, here = _precision(tensors.values()), _precision(state.values())
         if saved != here:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
+from hydra_peft.adaptation.frozen import has_running_statistics
 from hydra_peft.adaptation.heads import belongs_to
-from hydra_peft.adaptation.moved_buffers import has_running_statistics
 from hydra_peft.adaptation.record import adaptation
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError

@@ -263,7 +263,7 @@ def test_statistics_that_moved_and_are_not_saved_are_told(
     hydra_peft.save_adapter(model, tmp_path)
     said = [record.getMessage() for record in caplog.records]
     moved = method == "linear" and mode is nn.Module.train
-    told = "the buffer '1.running_mean' has changed since inject()"
+    told = "the buffer '1.running_mean' of the backbone has changed since inject(), as running"
     assert [one.startswith(told) for one in said] == [True] * moved
 
 
@@ -288,14 +288,13 @@ class Counter(nn.Linear):
         (nn.Linear(4, 4), None),
     ],
 )
-def test_other_buffers_that_moved_are_told_and_those_of_the_head_and_casts_are_not(
+def test_other_buffers_that_moved_are_told_and_those_of_the_head_are_not(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, layer: nn.Module, moved: str | None
 ) -> None:
     head = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2))
     model = nn.Sequential(layer, nn.BatchNorm1d(4), nn.Linear(4, 4), head)
     model[1](torch.rand(3, 4))
     hydra_peft.inject(model, "lora", targets=["2"], head="3")
-    model.bfloat16().float().half().float()
     hydra_peft.set_training_mode(model)
     if moved is None:
         hydra_peft.save_adapter(model, tmp_path)
@@ -306,5 +305,48 @@ def test_other_buffers_that_moved_are_told_and_those_of_the_head_and_casts_are_n
     if moved is None:
         assert not said
     else:
-        assert [one.startswith(f"the buffer '{moved}' has changed") for one in said] == [True]
+        assert [one.startswith(f"the buffer '{moved}' of the back") for one in said] == [True]
         assert "set_training_mode" not in said[0]
+
+
+@pytest.mark.parametrize("method", ["lora", "bitfit", "linear", "full"])
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize(
+    ("cast", "told"),
+    [
+        (nn.Module.float, False),
+        (nn.Module.double, False),
+        (nn.Module.bfloat16, False),
+        (lambda model: model.half().float(), True),
+    ],
+)
+def test_a_frozen_weight_that_was_trained_or_rounded_is_told(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    cast: Change,
+    told: bool,
+    merged: bool,
+    method: str,
+) -> None:
+    def saved(model: nn.Module) -> list[str]:
+        caplog.clear()
+        if merged:
+            hydra_peft.merge(model)
+        cast(model)
+        hydra_peft.save_adapter(model, tmp_path)
+        hydra_peft.unmerge(model) if merged else None
+        return [record.getMessage() for record in caplog.records]
+
+    told = told and method != "full"
+    model = nn.Sequential(nn.Linear(40, 40), nn.Linear(40, 40), nn.Linear(40, 2))
+    options = {"targets": ["1"]} if method == "lora" else {}
+    hydra_peft.inject(model, method, head="2", **options)
+    assert [one.startswith("the parameter '") for one in saved(model)] == [True] * told
+    if merged or told or cast is nn.Module.bfloat16 or method == "full":
+        return
+    weight = model[0].weight.requires_grad_()  # unfrozen by hand, trained, and frozen again
+    model(torch.rand(3, 40, dtype=weight.dtype)).sum().backward()
+    torch.optim.AdamW([weight], lr=1e-5).step()
+    assert ["such as '0.weight'" in one for one in saved(model)] == [True]
+    model.requires_grad_(False)
+    assert "the parameter '0.weight' of the backbone has changed since inject()" in saved(model)[0]
