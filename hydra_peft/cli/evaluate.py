@@ -99,7 +99,8 @@ def _main() -> int:
     for split, scores in compared.scores.items():
         print(in_short(f"{name}, {split} of {scores.unmerged.count} examples"))
         recorded, count = record.scores[split], _count(record, split)
-        _print("recorded", recorded, count)
+        correct = record.counts.get("correct") if split == record.split else None
+        _print("recorded", recorded, count, correct)
         doubts += _stored_doubt(record, split, scores.stored)
         _print("unmerged", scores.unmerged.values, scores.unmerged.count)
         agrees = scores.unmerged.count == count and _agree(scores.unmerged.values, recorded)
@@ -196,10 +197,13 @@ def _texts(record: Record, split: str, score: Score) -> tuple[str, str]:
     return before, now
 
 
-def _print(name: str, values: Mapping[str, float], count: int) -> None:
+def _print(name: str, values: Mapping[str, float], count: int, correct: int | None = None) -> None:
+    """Print the values of a score; beside accuracy how many are correct, ``correct`` if given."""
+    if correct is None:
+        correct = round(values.get("accuracy", 0.0) * count / 100)
     texts = [
         f"{value_text(metric, value, 4)}  "
-        + (f"{round(value * count / 100)} correct" if metric == "accuracy" else metric)
+        + (f"{correct} correct" if metric == "accuracy" else metric)
         for metric, value in values.items()
     ]
     print(in_short(f"  {name:9} {', '.join(texts)}"))

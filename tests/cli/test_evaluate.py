@@ -59,6 +59,7 @@ def test_what_is_recorded_is_what_is_measured(
     assert evaluate.main() == code
     printed = capsys.readouterr()
     assert "unmerged  98.2500%  393 correct" in printed.out
+    assert f"%  {edited.get('correct', 393)} correct\n  " in printed.out.partition("recorded")[2]
     assert ("  stored  " in printed.out) == (stored is not None)
     assert told in printed.err
     assert bool(printed.err) == bool(code)
