@@ -125,32 +125,41 @@ def _candidates(sheet: Sheet, name: str, out: str) -> list[Row]:
 
 
 def _pair(sheet: Sheet, candidates: Sequence[Row]) -> tuple[Row, list[Row], list[str]]:
-    """Return the baseline with most runs to pair, the rows beside it, and the tasks of means.
+    """Return the baseline, the rows beside it, and the tasks of means.
 
-    Rows that lack less than half of these tasks are among them; they have no mean.
+    Of those that have at least half as many runs to pair as another, the baseline has the fewest
+    settings of its own. Rows that lack less than half of these tasks are among them; they have no
+    mean.
 
     Raises:
         UserError: no other row has a task and a seed in common with any of ``candidates``.
     """
-    rows, tasks = sheet.table.rows, list(sheet.table.tasks)
-    best: tuple[Row, list[Row], list[str]] = (candidates[0], [], [])
-    size = 0
-    for baseline in sorted(candidates, key=lambda row: len(row.overrides)):
-        at = next(at for at, row in enumerate(rows) if row is baseline)
-        shared = [_shared(row, baseline) for row in rows]
-        found, kept = shared_block(shared, tasks, with_row=at)
-        if len(found) * len(kept) > size:
-            size = len(found) * len(kept)
-            there = [sum(bool(seeds.get(task)) for task in kept) for seeds in shared]
-            near = [row for row, count in zip(rows, there, strict=True) if 2 * count > len(kept)]
-            best = (baseline, [row for row in near if row is not baseline], kept)
-    if not best[1]:
+    found = [(row, *_paired(sheet, row)) for row in candidates]
+    most = max(size for _, size, _, _ in found)
+    if not most:
         raise UserError(
-            f"no other row has a task and a seed in common with {sheet.label(best[0])} on "
+            f"no other row has a task and a seed in common with {sheet.label(candidates[0])} on "
             f"{sheet.table.benchmark}, protocol {sheet.table.protocol}{sheet.elsewhere}: there is "
             "no gain over it to draw."
         )
-    return best
+    rich = [one for one in found if 2 * one[1] >= most]
+    baseline, _, others, tasks = min(rich, key=lambda one: (len(one[0].overrides), -one[1]))
+    return baseline, others, tasks
+
+
+def _paired(sheet: Sheet, baseline: Row) -> tuple[int, list[Row], list[str]]:
+    """Return how many runs can be paired with ``baseline``, of which rows, and the tasks of means.
+
+    None can where there is no other row.
+    """
+    rows, tasks = sheet.table.rows, list(sheet.table.tasks)
+    at = next(at for at, row in enumerate(rows) if row is baseline)
+    shared = [_shared(row, baseline) for row in rows]
+    found, kept = shared_block(shared, tasks, with_row=at)
+    there = [sum(bool(seeds.get(task)) for task in kept) for seeds in shared]
+    near = [row for row, count in zip(rows, there, strict=True) if 2 * count > len(kept)]
+    others = [row for row in near if row is not baseline]
+    return len(found) * len(kept) if others else 0, others, kept
 
 
 def _mostly_there(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from hydra_peft.plain_text import rounded
 from hydra_peft.report.costs import CostTable
@@ -27,6 +27,8 @@ from hydra_peft.tables.html import breakable
 _HERE = Path(__file__).resolve().parent
 #: characters of a sentence or a command; names have fewer, see :data:`plain.MAX_TEXT`
 _MAX_PROSE = 6000
+#: characters of a word that a line of the narrowest page holds
+_FITTING = 28
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _environment() -> Environment:
         finalize=_finalize,
     )
     environment.filters["prose"] = _prose
-    environment.filters["breakable"] = lambda text: breakable(plain(text))
+    environment.filters["breakable"] = lambda text, *fitting: breakable(plain(text), *fitting)
     environment.filters["duration"] = _duration
     environment.filters["rounded"] = rounded
     environment.filters["slug"] = _slug
@@ -110,11 +112,10 @@ def _finalize(value: Any) -> Any:
 
 
 def _prose(text: str) -> Markup:
-    """Return a sentence with what stands in backticks as code."""
+    """Return a sentence with what stands in backticks as code and words that may be broken."""
     parts = re.split(r"`([^`]*)`", plain(text, _MAX_PROSE))
-    marked = [
-        Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts)
-    ]
+    broken = [breakable(part, _FITTING) for part in parts]
+    marked = [Markup("<code>{}</code>").format(p) if i % 2 else p for i, p in enumerate(broken)]
     return Markup("").join(marked)
 
 

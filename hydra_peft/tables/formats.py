@@ -11,7 +11,7 @@ import pandas as pd
 from hydra_peft.errors import check_one_of
 from hydra_peft.plain_text import csv_text
 from hydra_peft.tables.latex import OTHER_LETTERS, PREAMBLE, escape, other_letters, to_latex
-from hydra_peft.tables.sheet import BEST, Sheet, cell_text, line_text
+from hydra_peft.tables.sheet import BEST, Sheet, cell_text, fitted, line_text
 
 #: format to the endings of its files; the first is what is printed
 FORMATS = {
@@ -43,6 +43,7 @@ def render(
         notes: sentences that concern all tables; CSV has no place for them.
         form: one of :data:`FORMATS`.
     """
+    sheets = [fitted(sheet) for sheet in sheets]
     make: dict[str, Callable[[], str]] = {
         "md": lambda: _markdown(sheets, notes),
         "csv": lambda: to_csv(frame()),

@@ -36,6 +36,7 @@ thead th { vertical-align: bottom; white-space: normal; }
 tbody th.long { min-width: 17rem; white-space: normal; }
 caption > div { left: 0; max-width: calc(100vw - 2rem); position: sticky; width: max-content; }
 .word { display: inline-block; }
+.whole { white-space: nowrap; }
 @media (min-width: 40.01rem) { .short wbr { display: none; } }
 @media (max-width: 40rem) {
   thead th { white-space: nowrap; }
@@ -129,19 +130,25 @@ def _table(sheet: Sheet) -> dict[str, Any]:
 _FITTING = 14
 
 
-def breakable(text: str) -> Markup:
+def breakable(text: str, fitting: int = _FITTING) -> Markup:
     """Return ``text``, escaped, with places where a narrow column may break it beside spaces.
 
-    Words have some where they are too long for such a column, at their punctuation; such a word is
-    of the class ``word``, a box of its own: it goes to a line of its own before it is broken.
+    Words of more than ``fitting`` characters have some, at their punctuation; such a word is of the
+    class ``word``, a box of its own: it goes to a line of its own before it is broken.
     """
     box = Markup('<span class="word">{}</span>')
     words = []
     for word in text.split(" "):
         parts = re.split(r"(?<=[=,._/+])(?=[^\s\d=,._/+])", word)
-        boxed = box.format(Markup("<wbr>").join(parts))
-        words.append(boxed if len(word) > _FITTING else escape(word))
+        broken = Markup("<wbr>").join(map(_number_kept, parts))
+        words.append(box.format(broken) if len(word) > fitting else _number_kept(word))
     return Markup(" ").join(words)
+
+
+def _number_kept(part: str) -> Markup:
+    """Return ``part``, escaped; a browser would break 1e-05 behind its hyphen."""
+    short = re.search(r"\de-\d", part) and len(part) <= _FITTING
+    return Markup('<span class="whole">{}</span>').format(part) if short else escape(part)
 
 
 def _cell(text: str, mark: int | None) -> Markup:

@@ -89,9 +89,13 @@ def to_latex(sheet: Sheet, label: str) -> str:
         sheet: the table.
         label: what ``\\ref`` names it by, lower case letters, digits and hyphens.
     """
-    blocks = min((_blocks(one) for one in _ways(sheet)), key=_height)
     above, below = (_Block(*_sentences(texts)) for texts in (sheet.above, sheet.below))
-    pages = _pages([above, *blocks, below])
+    # On a page of their own sentences would be a table without a table.
+    room = max(_PAGE - above.height - below.height, _PAGE // 2)
+    first, *blocks = min((_blocks(one, room) for one in _ways(sheet)), key=_height)
+    blocks = [_joined(above, first), *blocks]
+    blocks[-1] = _joined(blocks[-1], below)
+    pages = _pages(blocks)
     return "\n".join(_float(sheet, label, page, number) for number, page in enumerate(pages))
 
 
@@ -111,18 +115,23 @@ def _ways(sheet: Sheet) -> list[Sheet]:
     return [sheet, dataclasses.replace(sheet, cells=cells, marks=marks)]
 
 
-def _blocks(sheet: Sheet) -> list[_Block]:
+def _joined(one: _Block, other: _Block) -> _Block:
+    return _Block([*one.lines, *other.lines], one.height + other.height)
+
+
+def _blocks(sheet: Sheet, room: int) -> list[_Block]:
+    """Return tabulars of ``sheet``, each of at most ``room`` lines of a page where rows allow."""
     columns = [_column(sheet, str(name)) for name in sheet.cells.columns]
     return [
         _panel(sheet, members, rows)
         for members in _beside(columns)
-        for rows in _below(sheet, members)
+        for rows in _below(sheet, members, room)
     ]
 
 
-def _below(sheet: Sheet, columns: Sequence[_Column]) -> list[range]:
+def _below(sheet: Sheet, columns: Sequence[_Column], room: int) -> list[range]:
     """Return the rows that stand below each other on a page."""
-    room = _PAGE - _above(sheet, columns)
+    room -= _above(sheet, columns)
     starts, used = [0], 0
     for row, height in enumerate(_heights(columns)):
         if used and used + height > room:

@@ -7,11 +7,11 @@ them see one line of bounded length (:func:`cell_text`, :func:`line_text`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from hydra_peft.plain_text import shortened
+from hydra_peft.plain_text import shortened, shortened_apart
 
 #: marks of a cell: printed bold, and underlined
 BEST, SECOND = 1, 2
@@ -42,6 +42,17 @@ class Sheet:
     above: Sequence[str] = ()
     below: Sequence[str] = ()
     name: str = ""
+
+
+def fitted(sheet: Sheet) -> Sheet:
+    """Return ``sheet`` with rows whose names differ though cut, and a note on what is cut."""
+    if not any(len(str(text)) > _CELL for name in sheet.cells for text in sheet.cells[name]):
+        return sheet
+    first = sheet.cells.columns[0]
+    names = shortened_apart([str(text) for text in sheet.cells[first]], _CELL)
+    cells = sheet.cells.assign(**{first: names})
+    note = f"… stands for what is cut of texts of more than {_CELL} characters; csv has them whole."
+    return replace(sheet, cells=cells, below=[*sheet.below, note])
 
 
 def cell_text(text: str) -> str:

@@ -137,6 +137,17 @@ def test_the_baseline_is_one_row(tmp_path: Path) -> None:
         lines(collection, methods="hydra")
 
 
+@pytest.mark.parametrize(("tasks", "baseline"), [("ab", "lora r=4"), ("a", "lora r=4 (train.ep")])
+def test_the_baseline_has_no_settings_of_its_own_if_it_has_half_as_many_runs(
+    tmp_path: Path, tasks: str, baseline: str
+) -> None:
+    few = {task: LORA[task] for task in tasks}
+    many = scores("lora", LORA, settings={"train.epochs": 5})
+    others = [*scores("hydra", HYDRA), *scores("linear", HYDRA)]
+    data = FIGURE.data(put(tmp_path, *many, *scores("lora", few), *others), Settings())
+    assert f"Gain over {baseline}" in data.caption
+
+
 @pytest.mark.parametrize(
     ("stray", "left_out"),
     [

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from hydra_peft.tables.formats import FORMATS, render, to_csv, to_markdown
+from hydra_peft.tables.html import breakable
 from hydra_peft.tables.sheet import BEST, SECOND, Sheet, ranks
 
 HOSTILE = [
@@ -161,6 +162,48 @@ def test_hostile_texts_are_cells_of_latex() -> None:
 def test_long_texts_are_cut_and_say_so() -> None:
     frame = pd.DataFrame({"row": ["y" * 1000]})
     assert f"| {'y' * 199}… |" in to_markdown(Sheet("t", frame))
+
+
+@pytest.mark.parametrize(
+    ("text", "broken"),
+    [
+        ("lora r=4", "lora r=4"),
+        ("weight_decay=[0,1]", "{weight_|decay=|[0,1]}"),
+        ("lr=1e-05, <b>", "(lr=1e-05,) &lt;b&gt;"),
+        ("scheduler.min_lr=1e-05", "{scheduler.|min_|(lr=1e-05)}"),
+    ],
+)
+def test_words_of_names_may_be_broken_at_their_marks_alone(text: str, broken: str) -> None:
+    tags = {"|": "<wbr>", "{": '<span class="word">', "(": '<span class="whole">'}
+    tags |= {"}": "</span>", ")": "</span>"}
+    assert breakable(text) == "".join(tags.get(character, character) for character in broken)
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex", "html"])
+def test_rows_whose_names_are_cut_are_told_apart_and_the_cut_is_noted(form: str) -> None:
+    grids = [f"lora (tuned, {'protocol.grid.method.rank=[1,2], ' * 9}seed={n})" for n in (1, 2)]
+    sheet = Sheet("t", pd.DataFrame({"method": grids, "digits": ["1.0", "2.0"]}))
+    text = next(iter(render([sheet], pd.DataFrame, [], form).values()))
+    assert set(re.findall(r"[12]\)", text)) == {"1)", "2)"}
+    assert "stands for what is cut of texts of more than 200 characters; csv has them" in text
+    short = Sheet("t", pd.DataFrame({"method": ["lora"], "digits": ["1.0"]}))
+    assert "is cut" not in next(iter(render([short], pd.DataFrame, [], form).values()))
+
+
+@pytest.mark.parametrize("rows", [3, 25, 44, 45, 46, 50, 90, 150])
+@pytest.mark.parametrize("sentences", [0, 1, 6])
+def test_latex_has_no_caption_without_a_table(rows: int, sentences: int) -> None:
+    names = [f"row {number}" for number in range(rows)]
+    sheet = Sheet(
+        "t",
+        pd.DataFrame({"method": names, "digits": ["1.0"] * rows}),
+        above=["All rows: train.epochs=1."] * sentences,
+        below=["Cells: mean over seeds. " * 8] * sentences,
+    )
+    (text,) = render([sheet], pd.DataFrame, [], "latex").values()
+    floats = text.split(r"\begin{table}")[1:]
+    assert all(one.count(r"\caption") == 1 <= one.count(r"\toprule") for one in floats)
+    assert re.findall(r"row \d+", text) == names
 
 
 def test_html_stands_alone() -> None:
