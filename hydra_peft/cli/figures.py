@@ -18,7 +18,7 @@ from hydra_peft.cli.guard import guarded
 from hydra_peft.cli.output_files import check_name, check_spares_data
 from hydra_peft.cli.tables import config_dirs
 from hydra_peft.disk_errors import check_writable
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, check_one_of
 from hydra_peft.figures import CollectionFigure, Figure, FigureData, RunFigure, why_not
 from hydra_peft.listed import listed
 from hydra_peft.plain_text import in_short
@@ -128,6 +128,7 @@ def _find(name: str) -> Figure:
 
     if not name:
         raise UserError(f"figure= is empty: choose one of {', '.join(_names())}, see --help.")
+    check_one_of("figure", name, _names())
     return find_figure(name)
 
 

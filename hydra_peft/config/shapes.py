@@ -91,6 +91,8 @@ def expected(kind: type, key: str, value: object) -> str:
         form = f"'{key}=range({ends[1]},{int(ends[3]) + (ends[2] != ':')})'"
     elif kind in (int, float) and len(several) > 1 and all(map(_is_number, several)):
         form = f"{key}={','.join(several)}"
+    if kind is int and isinstance(value, float) and value.is_integer() and abs(value) < 1e9:
+        return f"{SINGLE[kind]}, without a point or an exponent ({key}={value:.0f})"
     return SINGLE[kind] + (f" (several, for a sweep, are typed as -m {form})" if form else "")
 
 

@@ -77,7 +77,7 @@ def test_help_lists_figures_and_options(call: Call) -> None:
     [
         ([], "figure is missing: give figure=..."),
         (["figure="], "figure= is empty: choose one of 3, "),
-        (["figure=33"], "figure '33' is unknown"),
+        (["figure=33"], "figure '33' is unknown (did you mean '3'?): choose one of 3, 4, "),
         (["figure=3"], "run is missing: figure=3 is drawn from a run's folder, give run=<folder>"),
         (["figure=3", "run=/nowhere"], "/nowhere is not there: give the folder of a run"),
         (["figure=3", "run=a,b"], "figure=3 takes one run, not 2"),

@@ -90,6 +90,7 @@ VALIDATION = "protocol=validation"
         (["+dataset.mini={name: a, classes: 2}"], "keys of dataset: .* as mini/<name>@_here_"),
         (["method.rank=x"], "method.rank=x is not allowed: it must be a whole number"),
         (["method.rank=1.5"], "method.rank=1.5 is not allowed: it must be a whole number"),
+        (["train.epochs=1e3"], r"epochs=1000.0 .* an exponent \(train.epochs=1000\)\."),
         (["method.rank=0"], "method.rank=0 is not allowed: it must be at least 1"),
         (["method.rank=null"], "method.rank=null is not allowed: it must be a whole number"),
         (["optimizer.lr=null"], "optimizer.lr=null is not allowed: it must be a number"),
