@@ -15,7 +15,10 @@ from hydra_peft.adapters.base import NotMergeable
 log = logging.getLogger("hydra_peft")
 
 #: layers that are linear in their weight and bias: fully connected ones, convolutions, norms
-LINEAR_IN_WEIGHTS = (nn.Linear, nn.Conv2d, nn.LayerNorm, nn.BatchNorm2d, nn.GroupNorm)
+LINEAR_IN_WEIGHTS = (
+    *(nn.Linear, nn.Conv2d),
+    *(nn.LayerNorm, nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm),
+)
 
 #: the same, with those that are adapted only where they are named
 SCALABLE = (*LINEAR_IN_WEIGHTS, nn.BatchNorm1d)

@@ -198,3 +198,17 @@ def test_refusals_change_nothing(tiny: nn.Module, targets: list[str], message: s
     with pytest.raises(UserError, match=message):
         hydra_peft.inject(tiny, "ssf", targets=targets)
     assert str(tiny) == before
+
+
+def test_synchronised_batch_norms_are_scaled_as_others() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+    made = []
+    for net in (model, nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model))):
+        torch.manual_seed(0)
+        hydra_peft.inject(net, "ssf", head="3")
+        net.eval()
+        before = net(torch.ones(2, 3, 1, 1))
+        assert hydra_peft.merge(net) == ["0", "1"]
+        torch.testing.assert_close(net(torch.ones(2, 3, 1, 1)), before)
+        made.append(before)
+    torch.testing.assert_close(*made)
