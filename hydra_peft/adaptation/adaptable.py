@@ -18,6 +18,9 @@ from hydra_peft.errors import UserError
 #: where other packages define modules that hold adapters, which they put into a model
 _OTHERS = ("peft.", "loralib.", "adapters.methods.")
 
+#: the end of names under which torch keeps what a module's get_extra_state() returns
+EXTRA = "_extra_state"
+
 
 def check_untouched(model: nn.Module) -> None:
     """Check that ``model`` has no adapter yet.
@@ -60,6 +63,8 @@ def check_tensors(model: nn.Module) -> None:
             raise UserError(
                 f"'{name}' has no shape yet (a lazy layer): pass one batch through the model first."
             )
+        if name.rpartition(".")[2] == EXTRA and not isinstance(value, Tensor):
+            continue
         if not isinstance(value, Tensor) or value.is_quantized or value.layout != torch.strided:
             raise UserError(
                 f"'{name}' in this model's state dict is no plain tensor (a quantised, sparse or "

@@ -68,11 +68,12 @@ def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
     Its parameters are objects, not detached: one that is shared comes under each of its names.
     """
     layers = dict(adapters(model, every_name=True))
-    state = model.state_dict(keep_vars=True)
-    found = {name: tensor for name, tensor in state.items() if not belongs_to(name, layers)}
+    state: Mapping[str, Any] = model.state_dict(keep_vars=True)
+    found = {name: value for name, value in state.items() if not belongs_to(name, layers)}
     for layer, adapter in layers.items():
         found |= {f"{layer}.{n}": t for n, t in adapter.state_dict(keep_vars=True).items()}
-    return found
+    # Beside tensors there may be what modules keep by get_extra_state().
+    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
 
 def remember(plain: nn.Module, adapter: Adapter) -> None:
@@ -93,17 +94,27 @@ def _as_cast(adapter: Adapter, plain: nn.Module, copies: dict[int, Any]) -> Adap
 
 
 def check_loaded(model: nn.Module, state: Mapping[str, Any], prefix: str, *_: object) -> None:
-    """Check, before ``model`` loads ``state``, that both are merged or both are not.
+    """Check, before ``model`` loads ``state``, that both carry adapters or that neither does.
 
-    Torch calls it with more than is needed here. Without it ``strict=False`` would take all but
-    the merged layers, and :func:`hydra_peft.unmerge` put those of before beside them.
+    Torch calls it with more than is needed here. Without it ``strict=False`` would take the rest
+    and leave the adapted layers as they are.
 
     Raises:
-        UserError: ``model`` is merged, and ``state`` is that of one with adapters.
+        UserError: ``model`` is merged and ``state`` is that of adapters, or the other way round.
     """
     for name, module, adapter in carriers(model):
-        if module is not adapter and any(belongs_to(k, [f"{prefix}{name}.base"]) for k in state):
+        merged, place = module is not adapter, f"{prefix}{name}."
+        has, others = (module, adapter) if merged else (adapter, adapter.base)
+        unlike = others.state_dict().keys() - has.state_dict().keys()
+        key = next((k for k in state if k.startswith(place) and k[len(place) :] in unlike), None)
+        if key is not None and merged:
             raise UserError(
                 f"this model is merged, and the state dict is of one that is not (it has "
-                f"'{prefix}{name}.base'): unmerge() it first. Nothing was loaded."
+                f"'{key}'): unmerge() it first. Nothing was loaded."
+            )
+        if key is not None:
+            raise UserError(
+                f"this model carries adapters, and the state dict is of one without, or merged (it "
+                f"has '{key}'): load it before inject(), or into the merged model. Nothing was "
+                "loaded."
             )

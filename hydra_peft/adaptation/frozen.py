@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from torch import Tensor, nn
 
@@ -14,29 +14,33 @@ def has_running_statistics(module: nn.Module) -> bool:
     return isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats
 
 
-def tensors_seen(frozen: Mapping[str, Tensor]) -> tuple[tuple[str, Held], ...]:
-    """Return name and content of each tensor of ``frozen``, those that hold no values left out.
+def tensors_seen(backbone: Mapping[str, Tensor]) -> dict[str, Held]:
+    """Return what each tensor of ``backbone`` holds, by name.
 
     Args:
-        frozen: parameters and buffers, as of
-            :func:`~hydra_peft.adaptation.fingerprint.frozen_tensors`.
+        backbone: parameters and buffers, as of
+            :func:`~hydra_peft.adaptation.fingerprint.backbone_state_dict`.
     """
-    return tuple((name, Held.of(t)) for name, t in frozen.items() if not t.is_meta)
+    return {name: Held.of(tensor) for name, tensor in backbone.items()}
 
 
 def moved_tensor(
-    frozen: Mapping[str, Tensor], before: tuple[tuple[str, Held], ...]
+    frozen: Mapping[str, Tensor], before: Mapping[str, Held]
 ) -> tuple[str, Tensor] | None:
     """Return name and tensor of the first of ``frozen`` that does not hold any more what it held.
 
     None if all do. Those are passed over that require a gradient.
 
     Args:
-        frozen: as of :func:`tensors_seen`, by now.
-        before: what that returned.
+        frozen: the tensors of the backbone that are not saved, by now.
+        before: what :func:`tensors_seen` returned.
     """
-    for name, held in before:
-        tensor = frozen.get(name)
-        if tensor is not None and not tensor.requires_grad and not held.is_of(tensor):
+    for name, tensor in frozen.items():
+        if name in before and not tensor.requires_grad and not before[name].is_of(tensor):
             return name, tensor
     return None
+
+
+def other_name(some: Iterable[str], others: Collection[str]) -> str | None:
+    """Return the first name of ``some`` that is not among ``others``; None if all are."""
+    return next((name for name in some if name not in others), None)

@@ -20,7 +20,8 @@ class Held:
     Attributes:
         shape: of the tensor.
         dtype: of the tensor and of ``sample``.
-        sample: bytes of at most 1,024 values.
+        sample: bytes of at most 1,024 values; empty where there are none, as on the meta device, or
+            where torch cannot pick any, as of uint4.
     """
 
     shape: tuple[int, ...]
@@ -30,19 +31,28 @@ class Held:
     @classmethod
     def of(cls, tensor: Tensor) -> Held:
         """Return what ``tensor``, of any dtype and on any device, holds."""
-        flat = tensor.detach().flatten()
-        if len(flat) > _KEPT:
-            places = torch.linspace(0, len(flat) - 1, _KEPT, dtype=torch.float64)
-            flat = flat[places.long().to(flat.device)]
-        return cls(tuple(tensor.shape), tensor.dtype, _bytes(flat))
+        return cls(tuple(tensor.shape), tensor.dtype, _sample(tensor))
 
     def is_of(self, tensor: Tensor) -> bool:
         """Whether ``tensor`` holds this, or this as cast to the dtype of ``tensor``."""
         now = Held.of(tensor)
-        if now.shape != self.shape or not self.sample:
+        if now.shape != self.shape or not (self.sample and now.sample):
             return now.shape == self.shape
         then = torch.frombuffer(bytearray(self.sample), dtype=self.dtype)
         return _bytes(then.to(now.dtype)) == now.sample
+
+
+def _sample(tensor: Tensor) -> bytes:
+    if tensor.is_meta:
+        return b""
+    flat = tensor.detach().flatten()
+    try:
+        if len(flat) > _KEPT:
+            places = torch.linspace(0, len(flat) - 1, _KEPT, dtype=torch.float64, device="cpu")
+            flat = flat[places.long().to(flat.device)]
+        return _bytes(flat)
+    except (RuntimeError, TypeError):  # dtypes that torch stores and does not compute with
+        return b""
 
 
 def _bytes(flat: Tensor) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,9 +20,10 @@ from hydra_peft.adaptation.adaptable import (
     computed_tensors,
 )
 from hydra_peft.adaptation.carried import carriers, check_loaded
-from hydra_peft.adaptation.fingerprint import backbone_state_dict, frozen_tensors
-from hydra_peft.adaptation.frozen import has_running_statistics, tensors_seen
+from hydra_peft.adaptation.fingerprint import backbone_state_dict
+from hydra_peft.adaptation.frozen import has_running_statistics, other_name, tensors_seen
 from hydra_peft.adaptation.heads import belongs_to, find_head
+from hydra_peft.adaptation.held import Held
 from hydra_peft.adaptation.record import (
     Adaptation,
     adaptation,
@@ -81,12 +82,14 @@ def inject(
     if not method.trains_backbone:
         check_head(model, head_names)
     computed = computed_tensors(model)
+    seen = {} if method.trains_backbone else tensors_seen(backbone_state_dict(model, head_names))
     trainable_before = {p: p.requires_grad for p in model.parameters()}
     try:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(belongs_to(name, head_names))
         layers = method.apply(model, head_names)
         _check_layers(model, method, layers)
+        _check_backbone(model, method, head_names, seen)
         _name_places(model)
         _take_modes(model)
     except BaseException:
@@ -97,8 +100,9 @@ def inject(
             parameter.requires_grad_(trainable)
         raise
     trained, fixed = _trained(model, head_names), _fixed(model)
-    backbone = backbone_state_dict(model, head_names)
-    frozen = frozen_tensors(backbone, (names[0] for names in trained), layers)
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            parameter.grad = None  # of steps before this; an optimizer would take one with it
     done = Adaptation(
         method,
         tuple(layers),
@@ -107,7 +111,7 @@ def inject(
         shared=tuple(names for names in (*trained, *_frozen(fixed)) if len(names) > 1),
         fixed=tuple(names[0] for names, _ in fixed),
         computed=computed,
-        seen=() if method.trains_backbone else tensors_seen(frozen),
+        seen=seen,
     )
     keep_adaptation(model, done)
     model.register_load_state_dict_pre_hook(check_loaded)
@@ -209,6 +213,27 @@ def _check_layers(model: nn.Module, method: Method, layers: object) -> None:
                 f"method '{method.name}' says that it adapted '{name}', where no Adapter (of "
                 "hydra_peft.adapters.base) is: 'apply' is to return the layers that carry one."
             )
+
+
+def _check_backbone(
+    model: nn.Module, method: Method, head: tuple[str, ...], seen: Mapping[str, Held]
+) -> None:
+    """Check that beside adapters the backbone has the tensors that it had before ``method``.
+
+    Raises:
+        UserError: it has others, and could not be told from another architecture at loading.
+    """
+    if method.trains_backbone:
+        return
+    now = backbone_state_dict(model, head)
+    new, lost = other_name(now, seen), other_name(seen, now)
+    if new or lost:
+        raise UserError(
+            f"'apply' of method '{method.name}' changed the backbone: '{new or lost}' is "
+            f"{'new' if new else 'gone'}; what it puts into a model is to be an Adapter (of "
+            "hydra_peft.adapters.base), which keeps the layer as its 'base'. Start from a fresh "
+            "model."
+        )
 
 
 def _name_places(model: nn.Module) -> None:

@@ -140,7 +140,7 @@ def adapter_state_dict(model: nn.Module, *, head: bool = True) -> dict[str, Tens
     tensors = tensors_by_name(model)
     names = (*_trained(model, done, tensors).adapter, *done.fixed)
     state = {name: tensors[name].detach() for name in names}
-    whole = model.state_dict()
+    whole = {name: t for name, t in model.state_dict().items() if isinstance(t, Tensor)}
     if done.method.trains_backbone:
         state = whole
     head_state = {name: t for name, t in whole.items() if belongs_to(name, done.head)}

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from hydra_peft.adaptation.copying import copy_tensors
 from hydra_peft.adaptation.fingerprint import architecture_hash, backbone_state_dict
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.injection import check_adaptable, inject
@@ -70,10 +71,7 @@ def load_peft(model: nn.Module, folder: str | Path) -> Adaptation:
     resize_head(model, head, rest, path)
     _check_head(model, rest, path)
     done = inject(model, "lora", head=heads, targets=_targets(model, list(layers)), **options)
-    _copy(model, layers)
-    with torch.no_grad():
-        for name, tensor in rest.items():
-            model.get_parameter(name).copy_(tensor)
+    copy_tensors(model, {**_by_our_names(layers), **rest}, path)
     return done
 
 
@@ -98,14 +96,15 @@ def take_peft(model: nn.Module, folder: Path) -> None:
         )
     for name, parts in layers.items():
         _check_layer(model, name, parts, options["rank"], options["bias"], path)
-    _copy(model, layers)
+    copy_tensors(model, _by_our_names(layers), path)
 
 
-@torch.no_grad()
-def _copy(model: nn.Module, layers: Mapping[str, Mapping[str, Tensor]]) -> None:
-    for name, parts in layers.items():
-        for part, tensor in parts.items():
-            model.get_parameter(f"{name}.parallel.{_PARTS[part]}").copy_(tensor)
+def _by_our_names(layers: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {
+        f"{name}.parallel.{_PARTS[part]}": tensor
+        for name, parts in layers.items()
+        for part, tensor in parts.items()
+    }
 
 
 def _heads(model: nn.Module, folder: Path, rest: Iterable[str]) -> tuple[str, ...]:

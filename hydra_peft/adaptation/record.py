@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -35,8 +36,8 @@ class Adaptation:
         fixed: names of what else adapters hold, which is saved with them: frozen factors, buffers.
         computed: names of the tensors that were computed from parameters already, see
             :func:`~hydra_peft.adaptation.adaptable.computed_tensors`.
-        seen: what each parameter and buffer of the frozen backbone held, see
-            :func:`~hydra_peft.adaptation.frozen.tensors_seen`.
+        seen: what the backbone held, by name of parameter or buffer, see
+            :func:`~hydra_peft.adaptation.frozen.tensors_seen`; empty where all of it is trained.
     """
 
     method: Method
@@ -46,7 +47,7 @@ class Adaptation:
     shared: tuple[tuple[str, ...], ...] = ()
     fixed: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
-    seen: tuple[tuple[str, Held], ...] = ()
+    seen: Mapping[str, Held] = field(default_factory=dict)
 
     def __str__(self) -> str:
         head = ", ".join(self.head) or "none"

@@ -15,21 +15,21 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.adaptable import check_computed, check_tensors, check_values
+from hydra_peft.adaptation.copying import copy_tensors
 from hydra_peft.adaptation.fingerprint import (
     architecture_hash,
     backbone_state_dict,
     frozen_hash,
     frozen_tensors,
 )
-from hydra_peft.adaptation.frozen import has_running_statistics, moved_tensor
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.injection import check_adaptable, inject
 from hydra_peft.adaptation.parameters import (
     adapter_state_dict,
     broken_tensor,
-    trained_parameters,
 )
 from hydra_peft.adaptation.record import Adaptation, adaptation
+from hydra_peft.adaptation.unsaved import tell_of_unsaved
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.disk_errors import disk_reason, remedy
@@ -115,7 +115,6 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
             "training diverged? Nothing was written."
         )
     frozen = frozen_tensors(backbone, state, done.layers)
-    _tell_of_others(model)
     config = {
         "format": FORMAT,
         "method": {"name": done.method.name, **dataclasses.asdict(done.method)},
@@ -135,7 +134,7 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
             config["class"],
             type(done.method).__name__,
         )
-    _tell_of_moved(model, frozen, done, folder)
+    tell_of_unsaved(model, backbone, frozen, folder)
     # So that tensors are told from the description of an earlier saving, if this is cut short here.
     # One entry: safetensors writes several in no fixed order, and equal runs give equal files.
     write_tensors(folder / TENSORS, state, {"config": json.dumps(config)})
@@ -193,9 +192,7 @@ def load_adapter(
             f"{folder / CONFIG} does not describe the {TENSORS} beside it: one was edited, or is "
             "of a saving that did not end; save the adapter again."
         )
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)
+    copy_tensors(model, tensors, folder / TENSORS)
     return done
 
 
@@ -223,9 +220,7 @@ def take_adapter(model: nn.Module, folder: Path) -> None:
     }
     taken = {n: tensor for n, tensor in tensors.items() if not belongs_to(n, config["head"])}
     _check_tensors(model, own, taken, folder / TENSORS)
-    with torch.no_grad():
-        for name, tensor in taken.items():
-            own[name].copy_(tensor)
+    copy_tensors(model, taken, folder / TENSORS)
 
 
 def _unlike(here: Sequence[str], saved: Sequence[str]) -> str:
@@ -234,47 +229,6 @@ def _unlike(here: Sequence[str], saved: Sequence[str]) -> str:
         if only := sorted(set(ours) - set(theirs)):
             return f", {quoted(only[0])} only {where}"
     return ", in another order or one of them twice"
-
-
-def _tell_of_others(model: nn.Module) -> None:
-    """Warn of parameters that the user lets train beside what :func:`inject` recorded."""
-    known = {id(parameter) for parameter in trained_parameters(model)}
-    others = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in known]
-    if others:
-        log.warning(
-            "%d parameters that require a gradient, such as '%s', are not trained by method '%s' "
-            "and not saved: if they were trained, keep the model's state_dict()",
-            len(others),
-            others[0],
-            adaptation(model).method.name,
-        )
-
-
-def _tell_of_moved(
-    model: nn.Module, frozen: dict[str, Tensor], done: Adaptation, folder: Path
-) -> None:
-    """Warn of parameters and buffers of the frozen backbone that have moved since inject()."""
-    if (found := moved_tensor(frozen, done.seen)) is None:
-        return
-    moved, tensor = found
-    kind, still = "parameter", ""
-    if not isinstance(tensor, nn.Parameter):
-        kind, layer = "buffer", moved.rpartition(".")[0]
-        modules = dict(model.named_modules())
-        module = modules.get(f"{layer}.base", modules.get(layer))
-        if module is not None and has_running_statistics(module):
-            still = (
-                ", as running statistics do: train with hydra_peft.set_training_mode(model) in "
-                "the place of model.train()"
-            )
-    log.warning(
-        "the %s '%s' of the backbone has changed since inject()%s; the adapter in %s fits what it "
-        "holds now and does not hold it: unless it was loaded since, keep model.state_dict() too",
-        kind,
-        moved,
-        still,
-        folder,
-    )
 
 
 def _method(

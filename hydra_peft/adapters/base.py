@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -32,6 +32,8 @@ class Adapter(nn.Module):
     """
 
     base: nn.Module
+    #: whether parameters beside ``base`` may have another dtype, as float32 on one in bfloat16
+    own_dtype: ClassVar[bool] = False
 
     def adapter_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield ``(name, parameter)`` of the adapter's own parameters, not of ``base``."""

@@ -82,6 +82,8 @@ class KroneckerLinear(LinearAdapter):
     Shapes: ``[..., in_features]`` to ``[..., out_features]``.
     """
 
+    own_dtype = True
+
     def __init__(
         self,
         base: nn.Linear,

@@ -69,6 +69,8 @@ class LowRankLinear(LinearAdapter):
             branch biases on a layer without bias, or a sequential branch with ``pissa`` or parts.
     """
 
+    own_dtype = True
+
     def __init__(
         self,
         base: nn.Linear,

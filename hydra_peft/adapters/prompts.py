@@ -27,6 +27,8 @@ class PromptedBlock(Adapter):
         dropout: dropout probability on ``prompts``.
     """
 
+    own_dtype = True
+
     def __init__(
         self,
         base: nn.Module,

@@ -28,6 +28,8 @@ class ScaleShift(Adapter):
         UserError: ``base`` is another layer, or one without weights.
     """
 
+    own_dtype = True
+
     def __init__(self, base: nn.Module, *, shift: bool = True) -> None:
         super().__init__()
         check_scalable(base)

@@ -22,6 +22,8 @@ class ScaledOutput(LinearAdapter):
     dtype of ``base.weight``.
     """
 
+    own_dtype = True
+
     def __init__(self, base: nn.Linear, parts: Sequence[str] = ()) -> None:
         super().__init__()
         self.base, self.parts = base, tuple(parts)
@@ -56,6 +58,8 @@ class ScaledInput(LinearAdapter):
 
     Shapes: ``[..., in]`` to ``[..., out]``; ``scale`` is ``[in]``, in the dtype of ``base.weight``.
     """
+
+    own_dtype = True
 
     def __init__(self, base: nn.Linear) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -48,11 +49,9 @@ def _quantised(dtype: torch.dtype) -> nn.Module:
 class Packed(nn.Module):
     """What torch.ao's quantised modules have in their state dict."""
 
-    def get_extra_state(self) -> tuple[int, ...]:
-        return (1, 2)
-
-    def set_extra_state(self, state: object) -> None:
-        pass
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "packed"] = (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +61,7 @@ class Packed(nn.Module):
         (lambda: _quantised(torch.int8), r"0: a Linear with .* of torch\.int8"),
         (lambda: _quantised(torch.float8_e4m3fn), "of torch.float8_e4m3fn"),
         (lambda: nn.LazyLinear(4), "'0.weight' has no shape yet"),
-        (lambda: nn.Sequential(nn.Linear(4, 4), Packed()), "'0.1._extra_state' .* no plain tensor"),
+        (lambda: nn.Sequential(nn.Linear(4, 4), Packed()), "'0.1.packed' .* no plain tensor"),
     ],
 )
 def test_lazy_and_quantised_layers(layer: Callable[[], nn.Module], message: str) -> None:
@@ -161,6 +160,90 @@ def test_methods_that_lack_something(tiny: nn.Module) -> None:
         hydra_peft.inject(tiny, Silent)
     with pytest.raises(UserError, match="'silent' has no value for its option 'width'"):
         hydra_peft.inject(tiny, Demanding)
+
+
+class Beside(nn.Module):
+    """A layer with a branch, which is no adapter."""
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__()
+        self.base, self.up = base, nn.Linear(base.in_features, base.out_features, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.base(x) + self.up(x)
+
+
+class Plain(Method):
+    """A method that puts in what could not be told from the backbone."""
+
+    name = "plain"
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:  # noqa: ARG002
+        model.blocks[0]["mlp"]["fc2"] = Beside(model.blocks[0]["mlp"]["fc2"])
+        return []
+
+
+class Token(Method):
+    """A method that gives a model a parameter of its own."""
+
+    name = "token"
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:  # noqa: ARG002
+        model.token = nn.Parameter(torch.zeros(3))
+        return []
+
+
+class Shrinker(Method):
+    """A method that takes a part away."""
+
+    name = "shrinker"
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:  # noqa: ARG002
+        model.blocks[1]["mlp"]["fc2"].bias = None
+        return []
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (Plain, r"'blocks\.0\.mlp\.fc2\.base\.weight' is new; .* is to be an Adapter"),
+        (Token, "'token' is new"),
+        (Shrinker, r"'blocks\.1\.mlp\.fc2\.bias' is gone"),
+    ],
+)
+def test_a_method_that_changes_the_backbone(
+    tiny: nn.Module, method: type[Method], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        hydra_peft.inject(tiny, method)
+
+
+class Counting(nn.Linear):
+    """A layer that keeps something beside tensors."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": 3}
+
+    def set_extra_state(self, state: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("method", "told"), [("lora", False), ("full", True)])
+@pytest.mark.parametrize("where", ["0", "2"])
+def test_extra_state_is_left_alone_and_told_where_it_is_of_what_is_saved(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, where: str, method: str, told: bool
+) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))
+    model.set_submodule(where, Counting(4, 2 if where == "2" else 4))
+    fresh = copy.deepcopy(model)
+    options = {} if method == "full" else {"targets": ["1"]}
+    hydra_peft.inject(model, method, head="2", **options)
+    hydra_peft.save_adapter(model, tmp_path)
+    said = [f"'{where}._extra_state' is no tensor" in line for line in caplog.messages]
+    assert said == [True] * (told or where == "2")
+    hydra_peft.load_adapter(fresh, tmp_path)
+    x = torch.randn(3, 4)
+    assert torch.equal(fresh(x), model(x))
 
 
 class Halting(Lora):

@@ -151,10 +151,33 @@ def test_a_merged_model_takes_no_state_of_one_with_adapters(
         state = {f"{prefix}{name}": tensor for name, tensor in other.state_dict().items()}
         with pytest.raises(UserError, match="merged, and the state dict is of one that is not"):
             model.load_state_dict(state, strict=False)
+    with pytest.raises(UserError, match="merged, and the state dict is of one that is not"):
+        tiny.load_state_dict(hydra_peft.adapter_state_dict(other), strict=False)
     hydra_peft.unmerge(tiny)
     assert torch.equal(tiny(x), before)
     tiny.load_state_dict(other.state_dict())
     assert torch.equal(tiny(x), expected)
+
+
+@pytest.mark.parametrize("method", ["lora", "hydra", "dora", "ssf", "ia3", "repadapter"])
+def test_a_model_with_adapters_takes_no_state_of_a_plain_or_merged_one(
+    tiny: nn.Module, randomize: Fill, method: str
+) -> None:
+    plain = copy.deepcopy(tiny)
+    hydra_peft.inject(tiny, method, targets=["mlp.fc2"])
+    other = copy.deepcopy(tiny)
+    randomize(other)
+    before = copy.deepcopy(tiny.state_dict())
+    own = hydra_peft.adapter_state_dict(other)
+    hydra_peft.merge(other)
+    for state in (plain.state_dict(), other.state_dict()):
+        with pytest.raises(UserError, match="carries adapters, and the state dict is of one with"):
+            tiny.load_state_dict(state, strict=False)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tiny.state_dict().items())
+    tiny.load_state_dict(own, strict=False)
+    hydra_peft.unmerge(other)
+    x = torch.randn(2, 12)
+    assert torch.equal(tiny.eval()(x), other.eval()(x))
 
 
 def test_refuses_results_that_are_not_finite(tiny: nn.Module, randomize: Fill) -> None:

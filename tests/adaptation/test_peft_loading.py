@@ -167,3 +167,16 @@ def test_broken_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").unlink()
     with pytest.raises(UserError, match=r"has no adapter_config\.json: give the folder of a peft"):
         hydra_peft.load_peft(small(), tmp_path)
+
+
+def test_float32_on_bfloat16_stays_as_peft_has_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved(tmp_path, modules_to_save=None)
+    ours, x = small().bfloat16(), torch.randn(3, 3, 32, 32).bfloat16()
+    theirs = peft.PeftModel.from_pretrained(small().bfloat16(), tmp_path).eval()
+    hydra_peft.load_peft(ours, tmp_path)
+    adapter = hydra_peft.trainable_parameters(ours).adapter
+    assert {p.dtype for p in adapter.values()} == {torch.float32}
+    assert not caplog.records
+    torch.testing.assert_close(ours(x), theirs(x), rtol=0.02, atol=0.02)

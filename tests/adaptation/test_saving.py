@@ -350,3 +350,33 @@ def test_a_frozen_weight_that_was_trained_or_rounded_is_told(
     assert ["such as '0.weight'" in one for one in saved(model)] == [True]
     model.requires_grad_(False)
     assert "the parameter '0.weight' of the backbone has changed since inject()" in saved(model)[0]
+
+
+def _extra(model: nn.Sequential) -> None:
+    model.extra = nn.Linear(2, 2)
+
+
+def _shorter(model: nn.Sequential) -> None:
+    model[0].bias = None
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [(_extra, "'extra.weight' of the backbone is new"), (_shorter, "is gone")]
+)
+def test_parts_that_came_or_went_since_inject_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Change, told: str
+) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))
+    hydra_peft.inject(model, "lora", targets=["1"], head="2")
+    change(model)
+    model.requires_grad_(False)
+    hydra_peft.save_adapter(model, tmp_path)
+    assert [told in line for line in caplog.messages] == [True]
+
+
+def test_adapters_are_made_and_saved_where_the_usual_device_has_no_values(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(40, 40), nn.Linear(40, 40), nn.Linear(40, 2))
+    model.register_buffer("packed", torch.zeros(2000, dtype=torch.uint8).view(torch.uint4))
+    with torch.device("meta"):
+        hydra_peft.inject(model, "linear", head="2")
+        hydra_peft.save_adapter(model, tmp_path)

@@ -327,3 +327,44 @@ def test_options_that_json_cannot_hold_are_found_before_training(tiny: nn.Module
     with pytest.raises(UserError, match="options of method 'biases' could not be saved"):
         hydra_peft.inject(tiny, Biases(ending=Path("bias")))  # type: ignore[arg-type]
     assert all(p.requires_grad for p in tiny.parameters())
+
+
+KEEPS = {"lora": True, "seqlora": True, "hydra": True, "ia3": True, "kadaptation": True}
+KEEPS |= {"ssf": True, "dora": False, "vera": False, "bitfit": False, "repadapter": False}
+
+
+@pytest.mark.parametrize(("method", "keeps"), KEEPS.items())
+def test_a_wider_adapter_keeps_its_dtype_or_is_told_to_be_rounded(
+    tiny: nn.Module,
+    tmp_path: Path,
+    randomize: Fill,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    keeps: bool,
+) -> None:
+    targets: dict[str, Any] = {} if method == "bitfit" else {"targets": ["mlp.fc2"]}
+    targets |= {"parts": [], "phm_dim": 4} if method == "kadaptation" else {}
+    model, fresh = tiny.bfloat16(), copy.deepcopy(tiny)
+    hydra_peft.inject(model, method, **targets)
+    randomize(model)
+    trained = hydra_peft.trainable_parameters(model).adapter
+    for parameter in trained.values():  # as peft trains them
+        parameter.data = parameter.data.float() + 2e-5
+    hydra_peft.save_adapter(model, tmp_path)
+    caplog.clear()
+    hydra_peft.load_adapter(fresh, tmp_path)
+    loaded = hydra_peft.trainable_parameters(fresh).adapter
+    said = ["were rounded to the dtype of this model" in line for line in caplog.messages]
+    if not keeps:
+        assert said == [True]
+        assert all(p.dtype == torch.bfloat16 for p in loaded.values())
+        return
+    assert not said
+    assert all(torch.equal(p, trained[name]) for name, p in loaded.items())
+    assert {p.dtype for p in loaded.values()} == {torch.float32}
+    x = torch.randn(4, 12).bfloat16()
+    assert torch.equal(fresh(x), model(x))
+    fresh(x).float().sum().backward()
+    expected = fresh(x)
+    hydra_peft.merge(fresh)
+    torch.testing.assert_close(fresh(x), expected, rtol=0.1, atol=0.1)

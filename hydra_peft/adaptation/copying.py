@@ -1,0 +1,51 @@
+"""Copying saved tensors into an adapted model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hydra_peft.adaptation.carried import adapters, tensors_by_name
+
+log = logging.getLogger("hydra_peft")
+
+
+@torch.no_grad()
+def copy_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Copy ``tensors`` into those of ``model``, without wrappers, that have their names and shapes.
+
+    Parameters of adapters that compute in a dtype of their own take that of ``tensors`` where it
+    is wider (float32 on a backbone in bfloat16, as peft trains). Elsewhere values are rounded to
+    the model's dtypes; if that changes them a warning says so.
+
+    Args:
+        source: the file they are of, for the warning.
+    """
+    own = tensors_by_name(model)
+    free = {
+        id(parameter)
+        for _, adapter in adapters(model)
+        if adapter.own_dtype
+        for _, parameter in adapter.adapter_parameters()
+    }
+    rounded = []
+    for name, tensor in tensors.items():
+        mine = own[name]
+        if id(mine) in free and torch.promote_types(mine.dtype, tensor.dtype) != mine.dtype:
+            mine.data = tensor.to(mine.device)
+            continue
+        mine.copy_(tensor)
+        if mine.dtype != tensor.dtype and not torch.equal(mine.to(tensor), tensor):
+            rounded.append(name)
+    if rounded:
+        name = rounded[0]
+        was, now = (str(t.dtype).removeprefix("torch.") for t in (tensors[name], own[name]))
+        log.warning(
+            "%d of %d tensors in %s were rounded to the dtype of this model, such as '%s' from %s "
+            "to %s: to keep them, convert the model first (model.to(torch.%s))",
+            *(len(rounded), len(tensors), source, name, was, now, was),
+        )
