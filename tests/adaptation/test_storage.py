@@ -344,7 +344,8 @@ def test_a_wider_adapter_keeps_its_dtype_or_is_told_to_be_rounded(
 ) -> None:
     targets: dict[str, Any] = {} if method == "bitfit" else {"targets": ["mlp.fc2"]}
     targets |= {"parts": [], "phm_dim": 4} if method == "kadaptation" else {}
-    model, fresh = tiny.bfloat16(), copy.deepcopy(tiny)
+    model = tiny.bfloat16().eval()
+    fresh = copy.deepcopy(model)
     hydra_peft.inject(model, method, **targets)
     randomize(model)
     trained = hydra_peft.trainable_parameters(model).adapter
