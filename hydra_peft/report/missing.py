@@ -19,14 +19,19 @@ from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.strays import strays, wanted_seeds
 
 #: settings that a command may repeat: none of them can name code or leave the run's own keys
-_KEY = re.compile(r"(model|data|head|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+")
+_KEY = re.compile(
+    r"(model|data|head|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+"
+    r"|dataset\.(train_size|shots|split_seed)"
+)
 #: begin of an override that is a preset, a yaml of a method that another one names too
 _PRESET = "method="
 _TUNED_BY = f"{TUNED} by "
 #: settings that are chosen by a yaml of the group: the name alone would leave the other's options
-_CHOSEN = re.compile(r"(head|optimizer)\.name=")
+_CHOSEN = re.compile(r"(head|optimizer|scheduler)\.name=")
+#: beginning of those that a search chooses from
+_GRID = "protocol.grid."
 #: beginnings of those that conf may not have yet
-_ADDED = ("model.arguments.", "protocol.grid.")
+_ADDED = ("model.arguments.", _GRID)
 _VALUE = re.compile(r"[A-Za-z0-9_.,+\[\]/-]+")
 _NAME = re.compile(r"[A-Za-z0-9_.]+")
 _PATH = re.compile(r"[A-Za-z0-9_./ +=:@-]+")
@@ -192,6 +197,8 @@ def _overrides(row: Row) -> list[str] | None:
         key, _, value = override.partition("=")
         if override == UNCHECKED:
             return None
+        if value == TUNED:
+            continue  # its grid says so
         if _KEY.fullmatch(key) and _VALUE.fullmatch(value):
             word = _CHOSEN.sub(r"\1=", override)
             words.append(f"{'+' if key.startswith(_ADDED) else ''}{word}")
@@ -231,7 +238,14 @@ def _is_path(text: str) -> bool:
 def _ranks(row: Row) -> list[str]:
     keys = ("rank_parallel", "rank_sequential")
     ranks = {key: row.method[key] for key in keys if isinstance(row.method.get(key), int)}
-    used = {key: rank for key, rank in ranks.items() if rank > 0}
+    grid = f"{_GRID}method."
+    found = {o.removeprefix(grid).partition("=")[0] for o in row.overrides if o.startswith(grid)}
+    if "rank" in found:
+        return []
+    searched = found.intersection(keys)
+    used = {key: rank for key, rank in ranks.items() if rank > 0 and key not in searched}
+    if searched:
+        return [f"method.{key}={rank}" for key, rank in used.items()]
     if len(set(used.values())) == 1:
         return [f"method.rank={next(iter(used.values()))}"]
     return [f"method.{key}={rank}" for key, rank in used.items()]

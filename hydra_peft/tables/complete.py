@@ -60,9 +60,13 @@ def shared_block(
     """Return the rows that a mean can be taken of, and the tasks that it is over.
 
     All tasks, where two rows (or the only one) have all of them: what a row lacks costs the others
-    nothing. Else the largest block; where ``with_row`` is given that row is in it, and another one.
+    nothing. Of three rows or more, all that are not of one row alone: what it has more costs them
+    nothing either. Else the largest block; where ``with_row`` is given that row is in it, and
+    another one.
     """
-    found = [at for at, row in enumerate(rows) if complete(row, tasks)]
-    if len(found) >= min(2, len(rows)) and (with_row is None or with_row in found):
-        return found, list(tasks)
+    several = [task for task in tasks if sum(bool(row.get(task)) for row in rows) > 1]
+    for common in (list(tasks), several if len(rows) > 2 else []):
+        found = [at for at, row in enumerate(rows) if common and complete(row, common)]
+        if len(found) >= min(2, len(rows)) and (with_row is None or with_row in found):
+            return found, common
     return largest_block(rows, tasks, least=1 if with_row is None else 2, with_row=with_row)

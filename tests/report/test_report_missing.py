@@ -48,6 +48,23 @@ def record(settings: Any, task: str, seed: int) -> Record:
         ("method=seqlora", "method.targets=[attn.qkv]", "model.pretrained=false"),
         ("method=adapter_houlsby", "method.rank=4"),
         ("method=linear", "protocol=paper", "protocol.tune=true"),
+        ("method=lora", "scheduler=constant"),
+        ("method=lora", "optimizer=sgd", "optimizer.lr=0.1", "dataset.train_size=200"),
+        ("method=lora", "protocol.tune=true", "++protocol.grid.method.rank=[2,4]"),
+        ("method=hydra", "protocol.tune=true", "++protocol.grid.method.rank_parallel=[1,2]"),
+        (
+            "method=hydra",
+            "protocol.tune=true",
+            "++protocol.grid.method.rank_parallel=[1,2]",
+            "++protocol.grid.method.rank_sequential=[1,2]",
+            "++protocol.grid.method.scale=null",
+        ),
+        (
+            "method=lora",
+            "protocol.tune=true",
+            "++protocol.grid.optimizer.weight_decay=[1e-4,1e-2]",
+            "++protocol.grid.train.label_smoothing=[0,0.1]",
+        ),
         ("method=full", "protocol=official", "optimizer.betas=[0.8,0.9]", "precision=bf16"),
     ],
 )
@@ -64,7 +81,9 @@ def test_the_command_has_the_same_settings(
     assert gap.command is not None
     start, words = gap.command[:28], shlex.split(gap.command[28:])
     assert start == "python scripts/train.py -m m"
-    again = check_config(compose_train(*shlex.split("m" + gap.command[28:])))
+    # The command line takes + for keys that are there, too.
+    typed = [word.replace("+protocol.grid", "++protocol.grid") for word in words[1:]]
+    again = check_config(compose_train(f"m{words[0]}", *typed))
     assert words
     assert again.settings == checked.settings
     assert (again.dataset.name, again.seed) == ("cells", 1)

@@ -30,6 +30,9 @@ def shared(rows: list[Row], tasks: str) -> str:
         (["ab", "ab", "ab", "ab", "c"], "abc", "ab"),
         (["ab", "ab", "ab", "abc"], "abc", "ab"),
         (["ab", "ab", "ab", "ab", "c", "d", "e"], "abcde", "ab"),
+        (["ab", "ab", "a", "a", "c"], "abc", "ab"),
+        (["abc", "ab", "a", "a"], "abc", "ab"),
+        (["abcd", "a", "a"], "abcd", "a"),
         # Whoever lacks a task loses the mean, not the others, where two have all.
         (["abc", "abc", "a"], "abc", "abc"),
         (["abc", "abc", "a", "a", "a", "a", "a", "a"], "abc", "abc"),
