@@ -35,7 +35,7 @@ from hydra_peft.figures._sheets import (
     of_one_scale,
 )
 from hydra_peft.figures._style import GREY, HEAT, PAGE, SMALL, in_lines, picture
-from hydra_peft.runs.kept_predictions import has_classes, why_none
+from hydra_peft.runs.kept_predictions import has_classes, is_classification, why_none
 from hydra_peft.runs.selection import NAMES, select
 from hydra_peft.tables.grouping import run_label
 from hydra_peft.tables.measures import joint_title
@@ -90,8 +90,9 @@ def data(collection: Collection, settings: Settings) -> FigureData:
 
     if not 2 <= settings.members <= 9:
         raise UserError(f"members={settings.members}: an ensemble has 2 to 9 members.")
-    kept, without = _with_predictions(collection, settings)
+    kept, others = _with_predictions(collection, settings)
     sheet = of_one_scale(choose(kept, settings))
+    without = _of_table(others, sheet)
     sheet = complete_part(sheet, asked=bool(settings.tasks))
     methods = [sheet.label(row) for row in sheet.table.rows]
     groups, untold = memberships(methods, settings.members)
@@ -127,9 +128,26 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     return FigureData(tables, caption, (*_notes(table), *sheet.notes), facts, sheet.marks)
 
 
+#: a record, and what it is called in a sentence
+_Named = tuple["Record", str]
+
+
+def _of_table(without: Mapping[str, Sequence[_Named]], sheet: Sheet) -> dict[str, list[str]]:
+    """Return the names of what is left out of the runs of the table of ``sheet``, by reason."""
+    table = sheet.table
+    return {
+        reason: [
+            name
+            for record, name in runs
+            if (record.benchmark, record.protocol) == (table.benchmark, table.protocol)
+        ]
+        for reason, runs in without.items()
+    }
+
+
 def _with_predictions(
     collection: Collection, settings: Settings
-) -> tuple[Collection, dict[str, list[str]]]:
+) -> tuple[Collection, dict[str, list[_Named]]]:
     """Return the runs that kept which class they took each example for; the others by reason.
 
     Raises:
@@ -139,7 +157,7 @@ def _with_predictions(
 
     wanted = {key: getattr(settings, key) for key in NAMES}
     chosen = select(dataclasses.replace(collection, others=[]), wanted)
-    kept, without = [], dict[str, list[str]]()
+    kept, without = [], dict[str, list[_Named]]()
     for run in chosen.completed:
         record = run.record
         if has_classes(run.folder, record):
@@ -154,9 +172,13 @@ def _with_predictions(
             reason = _why_none(record)
         said = drawable(record)
         label = run_label(said, collection.defaults)
-        without.setdefault(reason, []).append(f"{label} on {said.task} {said.seed}")
+        name = f"{label} on {said.task} seed {said.seed}"
+        without.setdefault(reason, []).append((record, name))
     if not kept and chosen.completed:
-        listed = " ".join(left_out(without))
+        names = {reason: [name for _, name in runs] for reason, runs in without.items()}
+        listed = " ".join(left_out(names))
+        if not any(is_classification(run.record) for run in chosen.completed):
+            raise UserError(f"none of these runs has classes that could agree: {listed}")
         raise UserError(
             f"none of these runs kept its predictions: {listed} Do them again with "
             "save.predictions=true sweep.on_existing=rerun."
@@ -166,7 +188,7 @@ def _with_predictions(
 
 def _why_none(record: Record) -> str:
     """Return why a run did not keep which class it took each example for."""
-    if "correct" not in record.counts:
+    if not is_classification(record):
         return "it is no classification"
     return why_none(record, record.split) or "it has no predictions.safetensors"
 

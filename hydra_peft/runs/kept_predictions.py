@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.metrics import find_metric
 from hydra_peft.runs.folder import PREDICTIONS, predictions_name
 from hydra_peft.runs.record import Record
 from hydra_peft.runs.recorded import read_completed
@@ -41,9 +42,17 @@ def why_none(record: Record, split: str) -> str:
     return ""
 
 
+def is_classification(record: Record) -> bool:
+    """Whether examples of the run's task have one class each, as its metric says."""
+    try:
+        return "classification" in find_metric(record.primary).kinds
+    except UserError:  # of somebody's module that is not there
+        return "correct" in record.counts
+
+
 def has_classes(folder: Path, record: Record) -> bool:
     """Whether the completed run in ``folder`` kept which class it took each example for."""
-    return "correct" in record.counts and (folder / PREDICTIONS).is_file()
+    return is_classification(record) and (folder / PREDICTIONS).is_file()
 
 
 def of_classes(folder: Path, split: str = "") -> tuple[Record, RunConfig, str]:

@@ -22,7 +22,7 @@ from hydra_peft.figures import find_figure, save
 from hydra_peft.figures._ensembles import memberships
 from hydra_peft.files import atomic_write
 from hydra_peft.runs.collection import Collection, collect
-from hydra_peft.runs.record import write_record
+from hydra_peft.runs.record import read_record, write_record
 from hydra_peft.tensor_files import write_tensors
 
 FIGURE = find_figure("agreement")
@@ -130,7 +130,7 @@ def test_a_run_whose_predictions_were_edited_is_left_out_and_named(
     write_tensors(edited, {"outputs": outputs, "targets": torch.tensor(TARGETS)}, {"split": "test"})
     data = FIGURE.data(collect(tmp_path), FIGURE.settings())
     assert set(data.table["method"]) == {"lora r=4", "hydra r=2+2"}
-    assert "bitfit on a 0 [predictions.safetensors has outputs that are not" in data.caption
+    assert "bitfit on a seed 0 [predictions.safetensors has outputs that are not" in data.caption
 
 
 def test_gains_of_ensembles_by_hand(run: Run, tmp_path: Path) -> None:
@@ -181,12 +181,30 @@ def test_runs_without_predictions_are_named(run: Run, tmp_path: Path) -> None:
     run(tmp_path, "linear", 0, [0, 1, 2, 1], kept=False)
     data = FIGURE.data(collect(tmp_path), FIGURE.settings())
     assert set(data.table["method"]) == {"lora r=4", "hydra r=2+2"}
-    assert "full on a 0 [the run had save.predictions=false]" in data.caption
-    assert "linear on a 0 [it has no predictions.safetensors]" in data.caption
+    assert "full on a seed 0 [the run had save.predictions=false]" in data.caption
+    assert "linear on a seed 0 [it has no predictions.safetensors]" in data.caption
     with pytest.raises(UserError, match=r"none of these runs kept its predictions: Left out: full"):
         lines(collect(tmp_path), methods="full,linear")
     with pytest.raises(UserError, match=r"members=1: an ensemble has 2 to 9 members"):
         lines(collect(tmp_path), members=1)
+
+
+def test_classifications_are_told_by_their_metric(run: Run, tmp_path: Path) -> None:
+    """Of Matthews and F1 no number is correct, and each example has a class all the same."""
+
+    def rescored(folder: Path, metric: str, **changes: Any) -> None:
+        given = {"scores": {"test": {metric: 50.0}}, "primary": metric, "counts": {"scored": 4}}
+        write_record(dataclasses.replace(read_record(folder), **given, **changes), folder)
+
+    for seed in (0, 1):
+        rescored(run(tmp_path, "lora", seed, SAID["lora"][seed]), "matthews")
+        other = run(tmp_path, "linear", seed, SAID["lora"][seed], task="b", kept=False)
+        rescored(other, "mse", benchmark="other")
+    found = FIGURE.data(collect(tmp_path), FIGURE.settings(tasks="a"))
+    assert found.table["agreement"].tolist() == [75.0]
+    assert "Left out" not in FIGURE.data(collect(tmp_path), FIGURE.settings()).caption
+    with pytest.raises(UserError, match=r"none of these runs has classes .*linear on b seed 0, "):
+        lines(collect(tmp_path), tasks="b")
 
 
 def test_of_too_many_methods_larger_ensembles_are_not_made() -> None:
