@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,11 +19,11 @@ from omegaconf import OmegaConf
 from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id, science
 from hydra_peft.errors import UserError
-from hydra_peft.figures import find_figure, save
+from hydra_peft.figures import agreement, find_figure, save
 from hydra_peft.figures._ensembles import memberships
 from hydra_peft.files import atomic_write
 from hydra_peft.runs.collection import Collection, collect
-from hydra_peft.runs.record import read_record, write_record
+from hydra_peft.runs.record import write_record
 from hydra_peft.tensor_files import write_tensors
 
 FIGURE = find_figure("agreement")
@@ -49,6 +50,7 @@ def run(compose_train: Callable[..., Any]) -> Run:
         sure: float = 2.0,
         kept: bool = True,
         targets: list[int] = TARGETS,
+        metric: str = "accuracy",
         **changes: Any,
     ) -> Path:
         """Write a run that says of each example, with logit ``sure``, that it is of a class."""
@@ -57,7 +59,7 @@ def run(compose_train: Callable[..., Any]) -> Run:
             whole = compose_train(*words, f"method={method}")
             composed[method] = OmegaConf.to_container(whole, resolve=True)
         config = OmegaConf.create(composed[method])
-        config.seed, config.dataset.name = seed, task
+        config.seed, config.dataset.name, config.dataset.metric = seed, task, metric
         checked = check_config(config)
         predicted, wanted = torch.tensor(said), torch.tensor(targets)
         right, count = int((predicted == wanted).sum()), len(targets)
@@ -79,7 +81,11 @@ def run(compose_train: Callable[..., Any]) -> Run:
         if method == "linear":
             values["parameters"] = {"adapter": 0, "head": 1290, "trainable": 1290, "total": 10**6}
         folder = runs / f"{task}-{method}-{seed}"
-        write_record(record(**{**values, **changes}), folder)
+        made = record(**{**values, **changes})
+        if metric != "accuracy":
+            other = {"scores": {"test": {metric: 50.0}}, "counts": {"scored": count}}
+            made = dataclasses.replace(made, primary=metric, **other)
+        write_record(made, folder)
         atomic_write(folder / "config.yaml", OmegaConf.to_yaml(config).encode())
         if kept:
             outputs = sure * torch.nn.functional.one_hot(predicted, 3).float()
@@ -189,22 +195,26 @@ def test_runs_without_predictions_are_named(run: Run, tmp_path: Path) -> None:
         lines(collect(tmp_path), members=1)
 
 
-def test_classifications_are_told_by_their_metric(run: Run, tmp_path: Path) -> None:
+def test_classifications_are_told_by_their_metric(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of Matthews and F1 no number is correct, and each example has a class all the same."""
+    for seed, said in SAID["lora"].items():
+        run(tmp_path, "lora", seed, said, metric="matthews")
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings())
+    assert data.table["agreement"].tolist() == [75.0]
+    assert "Left out" not in data.caption
+    monkeypatch.setattr(agreement, "has_classes", lambda *_: False)
+    monkeypatch.setattr(agreement, "is_classification", lambda _: False)
+    with pytest.raises(UserError, match=r"none of these runs has classes .*lora r=4 on a seed 0, "):
+        lines(collect(tmp_path))
 
-    def rescored(folder: Path, metric: str, **changes: Any) -> None:
-        given = {"scores": {"test": {metric: 50.0}}, "primary": metric, "counts": {"scored": 4}}
-        write_record(dataclasses.replace(read_record(folder), **given, **changes), folder)
 
-    for seed in (0, 1):
-        rescored(run(tmp_path, "lora", seed, SAID["lora"][seed]), "matthews")
-        other = run(tmp_path, "linear", seed, SAID["lora"][seed], task="b", kept=False)
-        rescored(other, "mse", benchmark="other")
-    found = FIGURE.data(collect(tmp_path), FIGURE.settings(tasks="a"))
-    assert found.table["agreement"].tolist() == [75.0]
-    assert "Left out" not in FIGURE.data(collect(tmp_path), FIGURE.settings()).caption
-    with pytest.raises(UserError, match=r"none of these runs has classes .*linear on b seed 0, "):
-        lines(collect(tmp_path), tasks="b")
+def test_what_is_left_out_is_of_the_table_that_is_drawn() -> None:
+    here, there = record(), dataclasses.replace(record(), benchmark="other")
+    sheet: Any = SimpleNamespace(table=here)
+    named = {"removed": [(here, "lora on a seed 0"), (there, "lora on b seed 0")]}
+    assert agreement._of_table(named, sheet) == {"removed": ["lora on a seed 0"]}
 
 
 def test_of_too_many_methods_larger_ensembles_are_not_made() -> None:
