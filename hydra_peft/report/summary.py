@@ -108,12 +108,17 @@ class Leader:
             return f"{best}. One seed has no interval, so no order is shown."
         listed = {
             "ahead of": [rival.label for rival in self.rivals if rival.order > 0],
-            "not separated from": [rival.label for rival in self.rivals if rival.order == 0],
+            "not separated from": [
+                rival.label
+                for rival in self.rivals
+                if rival.order == 0 and rival.label not in self.equals
+            ],
             "in common seeds behind": [rival.label for rival in self.rivals if rival.order < 0],
             "without a common seed with": self.strangers,
         }
         parts = [f"{words} {_some(labels)}" for words, labels in listed.items() if labels]
-        return f"{self._best} mean{self._together}; {' and '.join(parts)}."
+        said = f"; {' and '.join(parts)}" if parts else ""
+        return f"{self._best} mean{self._together}{said}."
 
     @property
     def _best(self) -> str:

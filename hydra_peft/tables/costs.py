@@ -157,7 +157,8 @@ def _legend(part: Part, found: list[Cost]) -> list[str]:
     return [
         "From the best: the difference of the means over the seeds of both, [95% interval] by "
         "Student's t. Bold: the best mean, and those of rows whose difference from it may be "
-        "chance (0 is in the interval), said to be equal.",
+        "chance (0 is in the interval), said to be equal. A row without an interval (fewer than "
+        "two seeds in common with the best) is not judged.",
         bounds_sentence(part.table),
         f"{memory}Rate, memory and file: medians over runs, on {_hardware(part)}. The file holds "
         "the head too.",

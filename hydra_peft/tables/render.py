@@ -17,6 +17,8 @@ from hydra_peft.tables.summaries import Summary, task_weights
 
 #: digits behind the point
 _DECIMALS = 1
+#: settings of runs that trained on a part of their training split
+_OF_PART = ("dataset.train_size", "dataset.shots")
 _RANKS = (
     "Bold is the best on a task or by a mean{}, whether or not their difference is more than "
     "chance."
@@ -124,10 +126,13 @@ def _legend(table: Table) -> str:
 
 def _references(table: Table) -> list[str]:
     """Say how what is no run scores on the tasks of the table, where that is of their test sets."""
-    if {record.role(record.split) for row in table.rows for record in row.records} != {"test"}:
+    records = [record for row in table.rows for record in row.records]
+    if {record.role(record.split) for record in records} != {"test"}:
         return []
+    drawn = any(record.settings.get(key) for record in records for key in _OF_PART)
+    on = ", trained on the whole training split" if drawn else ""
     return [
-        f"For comparison, {name}: "
+        f"For comparison, {name}{on}: "
         + ", ".join(f"{t} {scores[t]:.{_DECIMALS}f}" for t in table.tasks if t in scores)
         + "."
         for name, scores in table.about.references.items()

@@ -51,8 +51,12 @@ def fitted(sheet: Sheet) -> Sheet:
     first = sheet.cells.columns[0]
     names = shortened_apart([str(text) for text in sheet.cells[first]], _CELL)
     cells = sheet.cells.assign(**{first: names})
-    note = f"… stands for what is cut of texts of more than {_CELL} characters; csv has them whole."
-    return replace(sheet, cells=cells, below=[*sheet.below, note])
+    return replace(sheet, cells=cells, below=[*sheet.below, cut_note(_CELL)])
+
+
+def cut_note(limit: int) -> str:
+    """Return the sentence on texts that are cut at ``limit`` characters."""
+    return f"… stands for what is cut of texts of more than {limit} characters; csv has them whole."
 
 
 def cell_text(text: str) -> str:

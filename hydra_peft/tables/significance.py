@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.plain_text import rounded
+from hydra_peft.plain_text import rounded, shortened_apart
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.measures import Measure
 from hydra_peft.tables.pairs import Pair, pairs
 from hydra_peft.tables.parts import Part, bounds_sentence, measures_sentence, parts, task_titles
 from hydra_peft.tables.render import interval_columns, part_name, part_title
 from hydra_peft.tables.rows import Row, Table
-from hydra_peft.tables.sheet import Sheet
+from hydra_peft.tables.sheet import Sheet, cut_note
 from hydra_peft.tables.signed_rank import SignedRank
 from hydra_peft.tables.strays import Strays, strays
 from hydra_peft.tables.summaries import Summary, summarize_differences
@@ -24,6 +24,8 @@ from hydra_peft.tables.summaries import Summary, summarize_differences
 ALL = "all"
 #: what the signed-rank test over tasks is of
 _OVER_TASKS = "mean over tasks"
+#: characters of each of the two names of a pair
+_NAME = 95
 
 
 def documents(
@@ -210,22 +212,19 @@ def _tests(part: Part, members: list[Pair]) -> Sheet:
         below.append("No p below: of so few tasks that differ there is no smaller one.")
     if len(members) > 1:
         below.append(f"p is not corrected for {len(members)} comparisons.")
-    below += [
-        f"{_vs(pair)}: no seed in common on {', '.join(pair.left_out)}, left out."
-        for pair in members
-        if pair.left_out
-    ]
-    apart = [_vs(pair) for pair in members if pair.over_tasks is None]
+    below += _without_seeds(part, members)
+    apart = [_vs(part, pair) for pair in members if pair.over_tasks is None]
     why = "the two share no seed with runs on all of their tasks"
     below += [f"No mean difference of {'; '.join(apart)}: {why}."] * bool(apart)
     others: dict[str, list[str]] = {}
     for pair in members:
         if other := [task for task in pair.differences if task not in pair.compared]:
-            others.setdefault(", ".join(other), []).append(_vs(pair))
+            others.setdefault(", ".join(other), []).append(_vs(part, pair))
     for tasks, names in others.items():
         where = "" if len(names) == len(members) else f"{'; '.join(names)}: "
         below.append(f"{where}left out, as of another scale: {tasks}.")
-    return _sheet(part, "differences", [_test_line(part, pair) for pair in members], below)
+    lines = [_test_line(part, pair) for pair in members]
+    return _sheet(part, "differences", lines, [*below, *_cut(part)])
 
 
 def _test_line(part: Part, pair: Pair) -> dict[str, str]:
@@ -233,7 +232,7 @@ def _test_line(part: Part, pair: Pair) -> dict[str, str]:
     interval = over.interval if over else None
     digits = part.table.measures[pair.compared[0]].decimals(2)
     return {
-        "pair": _vs(pair),
+        "pair": _vs(part, pair),
         "tasks": f"{len(pair.compared)}",
         "mean difference": rounded(over.value, digits, sign=True) if over else "-",
         "95% interval": _interval(interval, digits) if interval else "-",
@@ -263,9 +262,10 @@ def _by_task(part: Part, members: list[Pair]) -> Sheet:
             else "-"
             for title, task in zip(task_titles(part.table), part.table.tasks, strict=True)
         }
-        lines.append({"pair": _vs(pair), **cells})
+        lines.append({"pair": _vs(part, pair), **cells})
     below = f"Cells: mean of {_differences(part)} (seeds won-tied-lost by the first)."
-    return _sheet(part, "differences by task", lines, [below, *measures_sentence(part.table)])
+    said = [below, *measures_sentence(part.table), *_cut(part)]
+    return _sheet(part, "differences by task", lines, said)
 
 
 def _differences(part: Part) -> str:
@@ -282,8 +282,39 @@ def _gain(part: Part, pair: Pair, task: str) -> str:
     return rounded(pair.mean(task), digits, sign=True)
 
 
-def _vs(pair: Pair) -> str:
-    return f"{pair.first} vs {pair.second}"
+def _vs(part: Part, pair: Pair) -> str:
+    """Return the names of a pair, each cut on its own where it is long."""
+    names = dict(zip(part.labels, shortened_apart(part.labels, _NAME), strict=True))
+    return f"{names[pair.first]} vs {names[pair.second]}"
+
+
+def _cut(part: Part) -> list[str]:
+    return [cut_note(_NAME)] if any(len(label) > _NAME for label in part.labels) else []
+
+
+def _without_seeds(part: Part, members: list[Pair]) -> list[str]:
+    """Say which tasks are left out of differences: by row where one has no run, else by pair."""
+    rows = dict(zip(part.labels, part.table.rows, strict=True))
+    names = dict(zip(part.labels, shortened_apart(part.labels, _NAME), strict=True))
+    lacking: dict[str, dict[str, None]] = {}
+    apart: dict[str, list[str]] = {}
+    for pair in members:
+        for task in pair.left_out:
+            absent = [
+                label for label in (pair.first, pair.second) if task not in rows[label].scores
+            ]
+            lacking.setdefault(task, {}).update(dict.fromkeys(names[label] for label in absent))
+            if not absent:
+                apart.setdefault(task, []).append(_vs(part, pair))
+    said = [
+        f"No run on {task}, which is left out of their differences: {'; '.join(labels)}."
+        for task, labels in lacking.items()
+        if labels
+    ]
+    return [
+        *said,
+        *(f"No seed in common on {t}, left out: {'; '.join(found)}." for t, found in apart.items()),
+    ]
 
 
 def _score(won: tuple[int, int, int]) -> str:

@@ -57,6 +57,14 @@ def test_files_for_programs_have_runs_alone() -> None:
     assert "bag of words" not in text
 
 
+def test_beside_runs_on_a_part_it_is_said_that_they_are_of_the_whole() -> None:
+    part = [dataclasses.replace(r, settings={"dataset.train_size": 200}) for r in runs()]
+    assert (
+        f"For comparison, {BAG}, trained on the whole training split: "
+        in shown("markdown", part)["md"]
+    )
+
+
 def test_they_are_of_test_sets_alone() -> None:
     (_, entail) = runs()
     for split in ("val", "verbs"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
+import re
 from typing import Any
 
 import pandas as pd
@@ -72,12 +74,35 @@ def test_only_seeds_that_both_have_are_paired() -> None:
     }
     assert pair.left_out == ["svhn"]
     text = documents([one], "all", [], "markdown")["md"]
-    assert "no seed in common on svhn, left out" in text
-    apart = [r for r in runs if r.method["name"] == "hydra" or r.task == "dtd"]
-    lora = vtab_record("LoRA", "cifar100", 9.0, 1, settings=runs[-1].settings)
-    text = documents([table([*apart, lora])], "all", [], "markdown")["md"]
-    said = "hydra r=2+2 vs lora r=4: the two share no seed with runs on all of their tasks."
-    assert f"No mean difference of {said}" in text
+    assert "No seed in common on svhn, left out: hydra r=2+2 vs lora r=4." in text
+
+
+def test_a_row_without_a_run_on_a_task_is_named_once() -> None:
+    settings = {"method.name": "seqlora"}
+    pairs_of = [(task, seed) for task in TASKS for seed in (0, 1)]
+    others = [vtab_record("SeqLoRA", t, 9.0, s, settings=settings) for t, s in pairs_of]
+    runs = [r for r in records() if not (r.method["name"] == "lora" and r.task == "svhn")]
+    text = documents([table([*runs, *others])], "all", [], "markdown")["md"]
+    assert text.count("No run on svhn, which is left out of their differences: lora r=4.") == 1
+    assert "No seed in common" not in text
+
+
+def test_both_names_of_a_pair_stay_when_they_are_cut() -> None:
+    runs = [
+        dataclasses.replace(
+            r,
+            settings={
+                **r.settings,
+                **{f"method.option_number_{n}": [n, r.label] for n in range(9)},
+            },
+        )
+        for r in records()
+    ]
+    (one,) = build_tables(runs, defaults={Origin.of(r): {} for r in runs})[0]
+    assert min(len(row.label) for row in one.rows) > 200
+    text = documents([one], "all", [], "markdown")["md"]
+    assert re.search(r"\| hydra r=2\+2 [^|]*… vs lora r=4 [^|]*… \|", text)
+    assert "of texts of more than 95 characters" in text
 
 
 def test_other_backbones_weights_and_data_are_not_paired() -> None:
