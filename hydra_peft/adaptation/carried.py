@@ -91,30 +91,3 @@ def _as_cast(adapter: Adapter, plain: nn.Module, copies: dict[int, Any]) -> Adap
     if not was_cast(adapter, plain):
         return adapter
     return copy.deepcopy(adapter, copies).to(next(plain.parameters()))
-
-
-def check_loaded(model: nn.Module, state: Mapping[str, Any], prefix: str, *_: object) -> None:
-    """Check, before ``model`` loads ``state``, that both carry adapters or that neither does.
-
-    Torch calls it with more than is needed here. Without it ``strict=False`` would take the rest
-    and leave the adapted layers as they are.
-
-    Raises:
-        UserError: ``model`` is merged and ``state`` is that of adapters, or the other way round.
-    """
-    for name, module, adapter in carriers(model):
-        merged, place = module is not adapter, f"{prefix}{name}."
-        has, others = (module, adapter) if merged else (adapter, adapter.base)
-        unlike = others.state_dict().keys() - has.state_dict().keys()
-        key = next((k for k in state if k.startswith(place) and k[len(place) :] in unlike), None)
-        if key is not None and merged:
-            raise UserError(
-                f"this model is merged, and the state dict is of one that is not (it has "
-                f"'{key}'): unmerge() it first. Nothing was loaded."
-            )
-        if key is not None:
-            raise UserError(
-                f"this model carries adapters, and the state dict is of one without, or merged (it "
-                f"has '{key}'): load it before inject(), or into the merged model. Nothing was "
-                "loaded."
-            )

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.carried import adapters, tensors_by_name
+from hydra_peft.adaptation.heads import belongs_to
+from hydra_peft.adaptation.record import adaptation
 
 log = logging.getLogger("hydra_peft")
 
@@ -25,13 +27,9 @@ def copy_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) 
     Args:
         source: the file they are of, for the warning.
     """
-    own = tensors_by_name(model)
-    free = {
-        id(parameter)
-        for _, adapter in adapters(model)
-        if adapter.own_dtype
-        for _, parameter in adapter.adapter_parameters()
-    }
+    own, found = tensors_by_name(model), [adapter for _, adapter in adapters(model)]
+    alone = all(adapter.own_dtype for adapter in found)  # others, around them, would mix dtypes
+    free = {id(p) for adapter in found if alone for _, p in adapter.adapter_parameters()}
     rounded = []
     for name, tensor in tensors.items():
         mine = own[name]
@@ -46,6 +44,14 @@ def copy_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) 
         was, now = (str(t.dtype).removeprefix("torch.") for t in (tensors[name], own[name]))
         log.warning(
             "%d of %d tensors in %s were rounded to the dtype of this model, such as '%s' from %s "
-            "to %s: to keep them, convert the model first (model.to(torch.%s))",
-            *(len(rounded), len(tensors), source, name, was, now, was),
+            "to %s: to keep them, convert %s first",
+            *(len(rounded), len(tensors), source, name, was, now, _part(model, name, was)),
         )
+
+
+def _part(model: nn.Module, name: str, dtype: str) -> str:
+    """Return what is to be converted so that the tensor ``name`` keeps its ``dtype``."""
+    head = next((top for top in adaptation(model).head if belongs_to(name, [top])), None)
+    if head is None:
+        return f"the model (model.to(torch.{dtype}), and load with check_weights=False)"
+    return f"its head (model.get_submodule('{head}').to(torch.{dtype}))"

@@ -9,6 +9,8 @@ from torch import Tensor
 
 #: values kept of one tensor: running statistics and biases as a whole, of a matrix every so many
 _KEPT = 1024
+#: relative difference that averaging leaves in float32, some units in the last place
+_ROUNDED = 3e-6
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,24 @@ class Held:
         now = Held.of(tensor)
         if now.shape != self.shape or not (self.sample and now.sample):
             return now.shape == self.shape
-        then = torch.frombuffer(bytearray(self.sample), dtype=self.dtype)
-        return _bytes(then.to(now.dtype)) == now.sample
+        return _bytes(self._values().to(now.dtype)) == now.sample
+
+    def is_near(self, tensor: Tensor) -> bool:
+        """Whether ``tensor`` holds this but for rounding: as an average of equal values has it, or
+        a cast to half precision and back."""
+        now = Held.of(tensor)
+        if now.shape != self.shape or not (self.sample and now.sample):
+            return False
+        then, values = self._values(), now._values()
+        if not then.is_floating_point():
+            return False
+        halves = (then.to(half).to(now.dtype) for half in (torch.bfloat16, torch.float16))
+        if any(_bytes(half) == now.sample for half in halves):
+            return True
+        return torch.allclose(values.double(), then.double(), rtol=_ROUNDED, atol=0.0)
+
+    def _values(self) -> Tensor:
+        return torch.frombuffer(bytearray(self.sample), dtype=self.dtype)
 
 
 def _sample(tensor: Tensor) -> bytes:

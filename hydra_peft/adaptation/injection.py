@@ -19,11 +19,12 @@ from hydra_peft.adaptation.adaptable import (
     check_untouched,
     computed_tensors,
 )
-from hydra_peft.adaptation.carried import carriers, check_loaded
+from hydra_peft.adaptation.carried import carriers
 from hydra_peft.adaptation.fingerprint import backbone_state_dict
 from hydra_peft.adaptation.frozen import has_running_statistics, other_name, tensors_seen
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.held import Held
+from hydra_peft.adaptation.loaded import check_loaded
 from hydra_peft.adaptation.record import (
     Adaptation,
     adaptation,
@@ -100,9 +101,7 @@ def inject(
             parameter.requires_grad_(trainable)
         raise
     trained, fixed = _trained(model, head_names), _fixed(model)
-    for parameter in model.parameters():
-        if not parameter.requires_grad:
-            parameter.grad = None  # of steps before this; an optimizer would take one with it
+    model.zero_grad()  # of steps before this: an optimizer would move frozen weights by it
     done = Adaptation(
         method,
         tuple(layers),
@@ -278,7 +277,7 @@ def _fixed(model: nn.Module) -> list[tuple[tuple[str, ...], Tensor]]:
     found: dict[int, tuple[tuple[str, ...], Tensor]] = {}
     for layer, _, adapter in carriers(model):
         for name, tensor in adapter.state_dict(keep_vars=True).items():
-            if not tensor.requires_grad and not name.startswith("base."):
+            if not name.startswith("base.") and not tensor.requires_grad:
                 names, _ = found.get(id(tensor), ((), tensor))
                 found[id(tensor)] = ((*names, f"{layer}.{name}"), tensor)
     return list(found.values())

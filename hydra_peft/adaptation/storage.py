@@ -123,6 +123,7 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
         "backbone": {
             "architecture": architecture_hash(backbone),
             "weights": frozen_hash(frozen),
+            "dtype": _precision(backbone.values()),
         },
     }
     if not is_own(done.method):
@@ -309,10 +310,10 @@ def _check_backbone(
         return
     own = frozen_hash(frozen_tensors(state, tensors, config["layers"]))
     if own != weights:
-        saved, here = _precision(tensors.values()), _precision(state.values())
-        if saved != here:
+        saved, here = expected.get("dtype"), _precision(state.values())
+        if isinstance(saved, str) and saved.isalnum() and saved != here:
             remedy = (
-                f"the adapter is in {saved} and this model in {here}, so convert the model first "
+                f"those were in {saved} and this model is in {here}, so convert it first "
                 f"(model.to(torch.{saved}))"
             )
         else:
@@ -355,7 +356,7 @@ def resize_head(
             continue
         if type(old).forward not in (nn.Linear.forward, nn.Identity.forward):
             continue
-        like = next(p for p in model.parameters() if p.is_floating_point())
+        like = next(p for m in (old, model) for p in m.parameters() if p.is_floating_point())
         new = nn.Linear(
             width,
             rows,

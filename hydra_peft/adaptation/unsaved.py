@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hydra_peft.adaptation.frozen import has_running_statistics, moved_tensor, other_name
 from hydra_peft.adaptation.heads import belongs_to
+from hydra_peft.adaptation.held import Held
 from hydra_peft.adaptation.parameters import trained_parameters
 from hydra_peft.adaptation.record import Adaptation, adaptation
 
@@ -76,15 +77,20 @@ def _tell_of_moved(
         "keep model.state_dict() too",
         "parameter" if isinstance(tensor, nn.Parameter) else "buffer",
         moved,
-        _why_moved(model, moved, tensor),
+        _why_moved(model, moved, tensor, done.seen[moved]),
         fits,
     )
 
 
-def _why_moved(model: nn.Module, name: str, tensor: Tensor) -> str:
-    """Return in words what usually moves the tensor ``name`` of a frozen backbone."""
+def _why_moved(model: nn.Module, name: str, tensor: Tensor, before: Held) -> str:
+    """Return in words what has moved the tensor ``name`` of a frozen backbone, if it shows."""
+    if before.is_near(tensor):
+        return (
+            ", by rounding (an average of all parameters, as for EMA, rounds frozen ones too, and "
+            "so does half precision)"
+        )
     if isinstance(tensor, nn.Parameter):
-        return " (averages of all parameters, as for EMA, round frozen ones too)"
+        return ""
     layer, modules = name.rpartition(".")[0], dict(model.named_modules())
     module = modules.get(f"{layer}.base", modules.get(layer))
     if module is None or not has_running_statistics(module):

@@ -143,14 +143,14 @@ class LowRankLinear(LinearAdapter):
             )
 
     def three_branches(self, x: Tensor) -> Tensor:
-        """Compute the same branch by branch (paper eq. 10)."""
+        """Compute the same branch by branch (paper eq. 10), in the dtype of the frozen layer's."""
         features = self.base(x)
         out = features
         if self.parallel is not None:
             out = out + self.scale * self.parallel(x)
         if self.sequential is not None:
             out = out + self.scale * self.sequential(features)
-        return out
+        return out.to(features.dtype)
 
     def update(
         self, dtype: torch.dtype | None = None

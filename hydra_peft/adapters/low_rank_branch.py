@@ -66,7 +66,8 @@ class LowRankBranch(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[..., in_features]`` to ``[..., out_features]``."""
+        """Map ``[..., in_features]`` of any dtype to ``[..., out_features]`` of the branch's."""
+        x = x.to(self.down.weight.dtype)
         if self.dropout_at == "input":
             return self.up(self.down(self.dropout(x)))
         return self.up(self.dropout(self.down(x)))

@@ -51,7 +51,8 @@ class PrincipalBranch(LowRankBranch):
             self.up.weight.copy_(self.first_up)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[..., in_features]`` to ``[..., out_features]``."""
+        """Map ``[..., in_features]`` of any dtype to ``[..., out_features]`` of the branch's."""
+        x = x.to(self.down.weight.dtype)
         first = functional.linear(functional.linear(x, self.first_down), self.first_up)
         return super().forward(x) - first
 

@@ -246,6 +246,18 @@ def test_extra_state_is_left_alone_and_told_where_it_is_of_what_is_saved(
     assert torch.equal(fresh(x), model(x))
 
 
+@pytest.mark.parametrize("method", ["lora", "dora", "hydra", "ssf"])
+def test_extra_state_of_an_adapted_layer(tmp_path: Path, method: str) -> None:
+    model = nn.Sequential(Counting(4, 4), nn.Linear(4, 2))
+    fresh = copy.deepcopy(model)
+    hydra_peft.inject(model, method, targets=["0"], head="1")
+    hydra_peft.save_adapter(model, tmp_path)
+    hydra_peft.load_adapter(fresh, tmp_path)
+    hydra_peft.merge(fresh)
+    x = torch.randn(3, 4)
+    torch.testing.assert_close(fresh(x), model(x))
+
+
 class Halting(Lora):
     """A method that adapts its layers and is stopped then."""
 

@@ -380,3 +380,35 @@ def test_adapters_are_made_and_saved_where_the_usual_device_has_no_values(tmp_pa
     with torch.device("meta"):
         hydra_peft.inject(model, "linear", head="2")
         hydra_peft.save_adapter(model, tmp_path)
+
+
+def _averaged(model: nn.Module) -> None:
+    for parameter in model.parameters():
+        for _ in range(20):
+            parameter.data = 0.999 * parameter.data + 0.001 * parameter.data.clone()
+
+
+def _half(model: nn.Module) -> None:
+    model.half().float()
+
+
+def _trained(model: nn.Sequential) -> None:
+    optimizer = torch.optim.AdamW([model[0].weight.requires_grad_()], lr=1e-3)
+    model(torch.rand(3, 40)).sum().backward()
+    optimizer.step()
+    model[0].weight.requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("change", "rounded"), [(_averaged, True), (_half, True), (_trained, False)]
+)
+def test_rounding_is_told_from_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Change, rounded: bool
+) -> None:
+    model = nn.Sequential(nn.Linear(40, 40), nn.Linear(40, 40), nn.Linear(40, 2))
+    hydra_peft.inject(model, "lora", targets=["1"], head="2")
+    change(model)
+    hydra_peft.save_adapter(model, tmp_path)
+    (said,) = caplog.messages
+    assert "of the backbone has changed since inject()" in said
+    assert ("by rounding (an average of all parameters" in said) == rounded

@@ -104,11 +104,13 @@ def test_weights_in_another_precision_say_so(
     saved: tuple[nn.Module, nn.Module, Path], tmp_path: Path
 ) -> None:
     fresh, model, folder = saved
-    said = r"the adapter is in float32 and this model in bfloat16, .* \(model.to\(torch.float32\)\)"
+    said = (
+        r"those were in float32 and this model is in bfloat16, so .* \(model.to\(torch.float32\)\)"
+    )
     with pytest.raises(UserError, match=said):
         hydra_peft.load_adapter(copy.deepcopy(fresh).bfloat16(), folder)
     hydra_peft.save_adapter(model.half(), tmp_path / "half")
-    with pytest.raises(UserError, match=r"the adapter is in float16 and this model in float32"):
+    with pytest.raises(UserError, match=r"those were in float16 and this model is in float32"):
         hydra_peft.load_adapter(copy.deepcopy(fresh), tmp_path / "half")
     hydra_peft.load_adapter(fresh.half(), tmp_path / "half")
 
@@ -369,3 +371,34 @@ def test_a_wider_adapter_keeps_its_dtype_or_is_told_to_be_rounded(
     expected = fresh(x)
     hydra_peft.merge(fresh)
     torch.testing.assert_close(fresh(x), expected, rtol=0.1, atol=0.1)
+
+
+def test_advice_on_dtypes_is_of_the_backbone_and_works(
+    tiny: nn.Module, tmp_path: Path, randomize: Fill, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Adapter and head trained in float32 on a backbone in bfloat16."""
+    model = tiny.bfloat16()
+    fresh = copy.deepcopy(model)
+    hydra_peft.inject(model, "lora", rank=2)
+    randomize(model)
+    for parameter in hydra_peft.trainable_parameters(model):
+        parameter.data = parameter.data.float() + 2e-5
+    hydra_peft.save_adapter(model, tmp_path)
+    with pytest.raises(
+        UserError, match=r"those were in bfloat16 .* \(model.to\(torch.bfloat16\)\)"
+    ):
+        hydra_peft.load_adapter(copy.deepcopy(fresh).half(), tmp_path)
+    caplog.clear()
+    hydra_peft.load_adapter(copy.deepcopy(fresh), tmp_path)
+    said = (
+        "'head.weight' from float32 to bfloat16: to keep them, convert its head (model.get_submod"
+    )
+    assert [said in line for line in caplog.messages] == [True]
+    for head in (fresh.head, nn.Linear(12, 7)):  # one of another number of classes, too
+        other = copy.deepcopy(fresh)
+        other.head = copy.deepcopy(head)
+        other.get_submodule("head").to(torch.float32)
+        caplog.clear()
+        hydra_peft.load_adapter(other, tmp_path)
+        assert not caplog.messages
+        assert torch.equal(other.head.weight, model.head.weight)

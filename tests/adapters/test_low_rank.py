@@ -248,3 +248,34 @@ def test_branches_follow_dtype_and_work_in_bf16() -> None:
     assert {p.dtype for p in layer.parameters()} == {torch.bfloat16}
     assert layer(torch.randn(3, 8).bfloat16()).dtype == torch.bfloat16
     assert layer.merged().weight.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rank_parallel": 2},
+        {"rank_sequential": 2, "bias": False},
+        {"rank_parallel": 2, "rank_sequential": 3},
+        {"rank_parallel": 2, "init": "pissa"},
+        {"rank_parallel": 2, "parts": ["q", "v"]},
+        {"rank_parallel": 2, "dropout": 0.1, "dropout_at": "input"},
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_wider_branches_on_a_narrower_layer(options: dict[str, object], dtype: torch.dtype) -> None:
+    """As peft trains: fused or not the branches are of float32, the output of the layer's dtype."""
+    torch.manual_seed(0)
+    layer = LowRankLinear(nn.Linear(6, 12).to(dtype), **options)
+    for name, parameter in layer.adapter_parameters():
+        parameter.data = torch.randn_like(parameter.float()) * (0.1 if "first" in name else 0.3)
+    x = torch.randn(5, 6, dtype=dtype)
+    wide = copy.deepcopy(layer).double().eval()
+    expected = wide.three_branches(x.double())
+    assert layer.train()(x).dtype == dtype
+    layer.eval()
+    traced = torch.jit.trace(layer, x, check_trace=False)
+    for out in (layer(x), layer.three_branches(x), traced(x)):
+        assert out.dtype == dtype
+        torch.testing.assert_close(out.double(), expected, rtol=0.03, atol=0.03)
+    layer.three_branches(x).float().sum().backward()
+    assert all(p.grad is not None for _, p in layer.adapter_parameters() if p.requires_grad)
