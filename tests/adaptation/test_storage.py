@@ -391,7 +391,7 @@ def test_advice_on_dtypes_is_of_the_backbone_and_works(
     caplog.clear()
     hydra_peft.load_adapter(copy.deepcopy(fresh), tmp_path)
     said = (
-        "'head.weight' from float32 to bfloat16: to keep them, convert its head (model.get_submod"
+        "from float32 to bfloat16: to keep them, convert its head (model.get_submod"
     )
     assert [said in line for line in caplog.messages] == [True]
     for head in (fresh.head, nn.Linear(12, 7)):  # one of another number of classes, too
