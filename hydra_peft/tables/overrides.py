@@ -164,8 +164,12 @@ def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str)
             changed |= {} if usual.get(key) == TUNED else {key: TUNED}
             continue
         changed |= _changed(_flat(key, own[key]), _flat(key, usual.get(key, {})))
+    typed = {_typed_key(key): value for key, value in changed.items()}
+    for key in [key for key, value in typed.items() if value == TUNED]:
+        if f"{_IN_GRID}{key}" in typed:  # which says so
+            del typed[key]
     said = (f"method={preset}",) if preset else ()
-    return (*said, *(f"{_typed_key(key)}={_text(value)}" for key, value in changed.items()))
+    return (*said, *(f"{key}={_text(value)}" for key, value in typed.items()))
 
 
 def _unsearched(key: str, own: Mapping[str, Any]) -> Any:

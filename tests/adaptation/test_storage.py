@@ -390,9 +390,7 @@ def test_advice_on_dtypes_is_of_the_backbone_and_works(
         hydra_peft.load_adapter(copy.deepcopy(fresh).half(), tmp_path)
     caplog.clear()
     hydra_peft.load_adapter(copy.deepcopy(fresh), tmp_path)
-    said = (
-        "from float32 to bfloat16: to keep them, convert its head (model.get_submod"
-    )
+    said = "from float32 to bfloat16: to keep them, convert its head (model.get_submod"
     assert [said in line for line in caplog.messages] == [True]
     for head in (fresh.head, nn.Linear(12, 7)):  # one of another number of classes, too
         other = copy.deepcopy(fresh)
