@@ -131,10 +131,10 @@ def test_a_tuned_run_says_so_and_names_its_grid_only_where_it_is_another() -> No
 
 
 def test_what_tuning_chose_out_of_a_grid_that_is_named_is_not_named_twice() -> None:
-    decay = {"optimizer.weight_decay": "tuned", "protocol.tune": True}
-    decay |= {"protocol.grid.optimizer.weight_decay": [0.1, 0.2]}
-    usual = {"optimizer.weight_decay": 0.1, "protocol.tune": True}
-    assert found(run(**decay), usual) == ("tuned", "protocol.grid.optimizer.weight_decay=[0.1,0.2]")
+    tuned = {"protocol.tune": True, "optimizer.lr": "tuned", "optimizer.weight_decay": "tuned"}
+    other = run(**tuned | {"protocol.grid": {"optimizer.weight_decay": [0.1, 0.2]}})
+    usual = {**DEFAULTS, "protocol.tune": True, "optimizer.lr": "tuned", "protocol.grid": {}}
+    assert found(other, usual) == ("tuned", "protocol.grid.optimizer.weight_decay=[0.1,0.2]")
 
 
 def test_a_method_that_tuning_chose_as_a_part_is_named_once() -> None:
