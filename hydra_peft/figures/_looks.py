@@ -29,7 +29,7 @@ DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)),
 _FAMILIES: tuple[dict[str, str], ...] = (
     {"hydra": "o", "hydra_mlp": "<", "hydra_msa": ">", "branches": "*"},
     {"lora": "s", "dora": "*"},
-    {"seqlora": "^", "repadapter": "X", "ssf": "d"},
+    {"seqlora": "^", "repadapter": "X", "ssf": "d", "ia3": "P"},
     {"full": "D", "bitfit": "p"},
     {"adapter": "P", "adapter_plus": "*", "adaptformer": "o", "adapterdrop": "s"},
     {"compacter": "X", "kadaptation": "D", "fact_tt": "<", "fact_tk": ">", "vera": "p"},
@@ -62,19 +62,22 @@ def looks(methods: Sequence[str]) -> list[dict[str, Any]]:
     """
     known = {method: _KNOWN[method] for method in methods if method in _KNOWN}
     for method in sorted(set(methods) - set(known)):
-        known[method] = _other(method, {(at, marker) for at, marker, _ in known.values()})
+        known[method] = _other(method, list(known.values()))
     return [
         _variant(*known[method], list(methods[:at]).count(method))
         for at, method in enumerate(methods)
     ]
 
 
-def _other(method: str, taken: set[tuple[int, str]]) -> tuple[int, str, int]:
+def _other(method: str, taken: Sequence[tuple[int, str, int]]) -> tuple[int, str, int]:
     """Return colour, marker and dash of a method that has none of its own."""
     first = int(hashlib.sha256(method.encode()).hexdigest(), 16)
+    marks = {(colour, marker) for colour, marker, _ in taken}
     tries = (_FREE[(first + step) % len(_FREE)] for step in range(len(_FREE)))
-    colour, marker = next((pair for pair in tries if pair not in taken), _FREE[first % len(_FREE)])
-    return colour, marker, first % len(DASHES)
+    colour, marker = next((pair for pair in tries if pair not in marks), _FREE[first % len(_FREE)])
+    lines = {dash for at, _, dash in (*_KNOWN.values(), *taken) if at == colour}
+    turns = ((first + step) % len(DASHES) for step in range(len(DASHES)))
+    return colour, marker, next((dash for dash in turns if dash not in lines), first % len(DASHES))
 
 
 def _variant(colour: int, marker: str, dash: int, number: int) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from matplotlib.lines import Line2D
 
 from hydra_peft.figures import find_figure
 from hydra_peft.figures._looks import BRANCHES, COLOURS, MARKERS, looks
+from hydra_peft.methods import method_names
 
 #: the rows of the paper's tables, and what else is known by name
 ROWS = [
     *("full", "linear", "adapter", "adaptformer", "lora", "vpt_shallow", "vpt_deep", "noah"),
     *("ssf", "fact_tt", "fact_tk", "repadapter", "compacter", "kadaptation", "seqlora", "hydra"),
-    *("adapter_plus", "adapterdrop", "bitfit", "dora", "vera", "hydra_mlp", "hydra_msa"),
+    *("adapter_plus", "adapterdrop", "bitfit", "dora", "ia3", "vera", "hydra_mlp", "hydra_msa"),
     *("branches", "zero-shot", "prototypes"),
 ]
 #: Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB
@@ -70,8 +71,9 @@ def test_colours_stay_apart_for_every_eye(eyes: str) -> None:
     assert min(1.05 / (luminance + 0.05) for luminance in luminances) > 2.2
 
 
-def test_methods_of_one_colour_differ_in_marker_and_dash() -> None:
-    styles = looks(ROWS)
+@pytest.mark.parametrize("methods", [ROWS, method_names()])
+def test_methods_of_one_colour_differ_in_marker_and_dash(methods: list[str]) -> None:
+    styles = looks(methods)
     for one, other in combinations(styles, 2):
         if one["color"] == other["color"]:
             assert one["marker"] != other["marker"]
@@ -93,6 +95,12 @@ def test_methods_of_other_packages_look_like_no_other() -> None:
     many = [f"method{number}" for number in range(40)]
     seen = {(style["color"], style["marker"]) for style in looks([*ROWS, *many])}
     assert len(seen) == len(ROWS) + 40
+
+
+@pytest.mark.parametrize("method", [f"method{number}" for number in range(20)])
+def test_a_method_of_another_package_has_a_dash_of_its_own(method: str) -> None:
+    own, *others = looks([method, *ROWS])
+    assert own["linestyle"] not in [o["linestyle"] for o in others if o["color"] == own["color"]]
 
 
 def test_settings_of_one_method_keep_its_colour_and_marker() -> None:
