@@ -297,11 +297,16 @@ def some(names: Sequence[str]) -> str:
 
 
 def series_of(sheet: Sheet) -> dict[str, list[Row]]:
-    """Return the rows of each series by its name, by rank; one row each where ranks repeat."""
+    """Return the rows of each series by its name, by rank; one row each where ranks repeat.
+
+    A row without branches is a series of its own, with its whole name.
+    """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in sheet.table.rows:
         same = {key: value for key, value in row.settings.items() if key not in _RANKS}
-        groups.setdefault((sheet.label(row, rank=False) + _shape(row), repr(same)), []).append(row)
+        # The r of an adapter or of VeRA is none of the ranks that a series is over.
+        name = sheet.label(row, rank=not any(ranks_of(row)))
+        groups.setdefault((name + _shape(row), repr(same)), []).append(row)
     series: dict[str, list[Row]] = {}
     for (name, _), rows in groups.items():
         ranks = [ranks_of(row) for row in rows]

@@ -48,7 +48,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
 
     A series is a method with all its settings but the ranks; where two rows of one have the same
     rank, they are series of their own. ``rank`` is that of all branches together, to which the
-    rank of the whole update is limited; rows without branches have 0. Columns: ``series``,
+    rank of the whole update is limited; rows without one have 0. Columns: ``series``,
     ``method``, ``task``, ``rank``, ``rank_parallel``, ``rank_sequential``, ``parameters``
     (without head), ``metric``, ``mean``, ``low``, ``high`` (in percent where the metric is),
     ``seeds``.
@@ -127,7 +127,7 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     if min(counts) == 1:
         parts.append("Where there is no band, one seed." if max(counts) > 1 else "One seed each.")
     if (table["rank"] == 0).any():
-        parts.append("Horizontal: methods without ranks.")
+        parts.append("Horizontal: rows without a total rank of branches.")
     parts.append("Points that would hide each other stand side by side; the numbers say where.")
     return " ".join(parts)
 
@@ -172,17 +172,26 @@ def _draw(
     axes.set_xticks(ranks, [str(rank) for rank in ranks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y")
+    axes.margins(x=0.08)  # what is at the largest rank stays clear of marks at the edge
     for name, look in styles.items():
         lines = table[table["series"] == name]
         flat = lines[lines["rank"] == 0]
         if len(flat):
-            style = {"color": look["color"], "linestyle": look["linestyle"]}
-            handles[name] = axes.axhline(float(flat["mean"].iloc[0]), linewidth=0.9, **style)
+            handles[name] = _draw_flat(axes, float(flat["mean"].iloc[0]), look)
         elif len(lines):
             draw_band(axes, lines, "rank", look, marker="")
             (handles[name],) = axes.plot([], [], **look)
     _marks(axes, table[table["rank"] > 0], styles, width)
     return handles
+
+
+def _draw_flat(axes: Axes, height: float, look: Mapping[str, Any]) -> Any:
+    """Draw a line from edge to edge, marked at its right end: a dash may be another row's too."""
+    across = axes.get_yaxis_transform()
+    (line,) = axes.plot(
+        [0, 1], [height] * 2, transform=across, linewidth=0.9, markevery=[1], clip_on=False, **look
+    )
+    return line
 
 
 def _marks(

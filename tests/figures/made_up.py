@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -73,3 +74,15 @@ def scores(method: str, by_task: dict[str, list[float]], **changes: Any) -> list
         for task, accuracies in by_task.items()
         for seed, accuracy in enumerate(accuracies)
     ]
+
+
+def with_tuned_ranks(collection: Collection, method: str) -> Collection:
+    """Return ``collection`` as if the ranks of ``method`` had been searched for by task."""
+    completed = []
+    for run in collection.completed:
+        settings = dict(run.record.settings)
+        if run.record.method["name"] == method:
+            settings |= {"method.rank_parallel": "tuned", "method.rank_sequential": "tuned"}
+        record = dataclasses.replace(run.record, settings=settings)
+        completed.append(dataclasses.replace(run, record=record))
+    return dataclasses.replace(collection, completed=completed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_up import put, scores
+from made_up import put, scores, with_tuned_ranks
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
@@ -34,7 +34,7 @@ def test_a_curve_is_one_method_over_its_total_ranks(tmp_path: Path) -> None:
     assert (line["mean"], line["low"], line["high"], line["seeds"]) == (56.0, 52.0, 62.0, 3)
     assert (line["rank_parallel"], line["rank_sequential"], line["parameters"]) == (2, 2, 400)
     assert "Left out: b [no method has runs at two ranks]." in data.caption
-    assert "Horizontal: methods without ranks." in data.caption
+    assert "Horizontal: rows without a total rank of branches." in data.caption
     deviation = FIGURE.data(collection, Settings(band="sd")).table
     line = deviation[(deviation["series"] == "hydra") & (deviation["rank"] == 4)].iloc[0]
     assert line["high"] - line["mean"] == pytest.approx(28**0.5)  # (-4)^2 + (-2)^2 + 6^2 over 2
@@ -91,3 +91,27 @@ def test_marks_at_one_place_stand_side_by_side(tmp_path: Path) -> None:
         assert all(abs(x - u) > least or abs(y - v) > least for u, v in places[:number])
     assert sorted(axes.get_xticks()) == [1, 2]
     assert axes.get_xlabel() == "total rank (log scale)"
+
+
+def test_what_has_no_total_rank_has_its_whole_name_and_a_mark(tmp_path: Path) -> None:
+    runs = [run for rank in (1, 2) for run in scores("lora", {"a": [50.0]}, rank=rank)]
+    runs += scores("vera", {"a": [40.0]}, method_label="vera r=256")
+    runs += scores("adapter", {"a": [45.0]}, method_label="adapter r=8")
+    other = {"optimizer.lr": 0.5}
+    runs += scores("adapter", {"a": [46.0]}, method_label="adapter r=8", settings=other)
+    data = FIGURE.data(put(tmp_path, *runs), Settings())
+    apart = {"adapter r=8 (optimizer.lr=None)", "adapter r=8 (optimizer.lr=0.5)"}
+    assert set(data.table["series"]) == {"lora", "vera r=256", *apart}
+    (axes,) = FIGURE.draw(data).axes
+    flat = [line for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+    looks = {(line.get_color(), line.get_marker(), line.get_fillstyle()) for line in flat}
+    assert len(flat) == len(looks) == 3
+    assert {tuple(line.get_markevery()) for line in flat} == {(1,)}
+
+
+def test_a_row_whose_ranks_were_tuned_by_task_has_its_whole_name(tmp_path: Path) -> None:
+    runs = [run for rank in (1, 2) for run in scores("lora", {"a": [50.0]}, rank=rank)]
+    for task, rank in {"a": 1, "b": 2}.items():
+        runs += scores("hydra", {task: [40.0]}, rank=rank)
+    found = curves(with_tuned_ranks(put(tmp_path, *runs), "hydra"))
+    assert found == {"lora": [1, 2], "hydra r=1+1 or hydra r=2+2": [0]}
