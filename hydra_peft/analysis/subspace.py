@@ -120,6 +120,16 @@ def top_count(weight: Tensor) -> int:
     return max(1, round(0.1 * min(weight.shape)))
 
 
+def branch_ranks(layer: LowRankLinear) -> dict[str, int]:
+    """Return the rank of each branch that ``layer`` has, :data:`PARALLEL` or :data:`SEQUENTIAL`.
+
+    A branch has directions up to its rank.
+    """
+    branches = ((PARALLEL, layer.parallel), (SEQUENTIAL, layer.sequential))
+    # Factors are [rank, in] and [out, rank].
+    return {name: len(branch.factors(torch.float64)[0]) for name, branch in branches if branch}
+
+
 def branch_similarities(
     layer: LowRankLinear, *, count: int = 2, leading: Directions | None = None
 ) -> dict[str, Tensor]:

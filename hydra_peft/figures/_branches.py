@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from hydra_peft.checkout import CACHE
 from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.figures._blocks import block_numbers, place
 from hydra_peft.plain_text import counted
 from hydra_peft.runs.record import Record, read_record
 
@@ -53,7 +53,7 @@ class AdaptedLayer:
     Attributes:
         name: in the model, such as ``blocks.5.attn.proj``.
         block: its transformer block, from 1 as the paper counts; 0 outside of blocks.
-        kind: its name within a block, such as ``attn.proj``.
+        kind: its name within a block, such as ``attn.proj``; outside of blocks the whole name.
         adapter: the module.
     """
 
@@ -61,12 +61,6 @@ class AdaptedLayer:
     block: int
     kind: str
     adapter: LowRankLinear
-
-
-def place(name: str) -> tuple[int, str]:
-    """Return block (from 1; 0 for none) and kind of the layer ``name``."""
-    found = re.fullmatch(r"(?:.*\.)?blocks\.(\d{1,6})\.(.+)", name)
-    return (int(found[1]) + 1, found[2]) if found else (0, name)
 
 
 def check_branches(folder: Path, settings: object) -> None:  # noqa: ARG001 - of every figure
@@ -78,6 +72,25 @@ def check_branches(folder: Path, settings: object) -> None:  # noqa: ARG001 - of
     record = read_record(folder)
     if record.parameters.get("adapter") == 0:
         raise _no_branches(folder, record)
+
+
+def check_features(folder: Path, settings: object) -> None:
+    """Check that the run in ``folder`` has branches, and images whose features they give.
+
+    Raises:
+        UserError: it does not.
+    """
+    check_branches(folder, settings)
+    record = read_record(folder)
+    if record.of == "texts":
+        raise _no_images(folder, record)
+
+
+def _no_images(folder: Path, record: Record) -> UserError:
+    return UserError(
+        f"the run in {folder} reads texts ({record.benchmark}/{record.task}), and features of "
+        "[CLS] are shown of images: choose a run on images."
+    )
 
 
 def _no_branches(folder: Path, record: Record) -> UserError:
@@ -97,6 +110,7 @@ def adapted_layers(run: RebuiltRun) -> list[AdaptedLayer]:
     from hydra_peft.adapters.low_rank import LowRankLinear
 
     found = []
+    numbers = block_numbers(run.model)
     for name, adapter in adapters(run.model):
         if not isinstance(adapter, LowRankLinear):
             continue
@@ -105,7 +119,7 @@ def adapted_layers(run: RebuiltRun) -> list[AdaptedLayer]:
                 f"{name} of the run in {run.folder} holds values that are not finite: its branches "
                 "have diverged, or the file was edited."
             )
-        found.append(AdaptedLayer(name, *place(name), adapter))
+        found.append(AdaptedLayer(name, *place(name, numbers), adapter))
     if not found:
         raise _no_branches(run.folder, run.record)
     return found
@@ -133,12 +147,16 @@ def sample_images(run: RebuiltRun, settings: ImageSettings) -> Sample:
     """Return images of the split that ``run`` was scored on, all if there are fewer than asked.
 
     Raises:
-        UserError: too few, or the images are not there or not those of the record.
+        UserError: too few, the run reads texts, or the images are not there or not those of the
+            record.
     """
     import torch
 
+    from hydra_peft.backbones.inputs import image_size
     from hydra_peft.runs.rebuild import load_scored_split
 
+    if image_size(run.model) is None:
+        raise _no_images(run.folder, run.record)
     folder = Path(settings.cache).expanduser() if settings.cache else CACHE
     split = load_scored_split(run, cache=folder, data=settings.data or None)
     count = min(settings.images, len(split))
@@ -177,22 +195,24 @@ def cls_outputs(run: RebuiltRun, layer: AdaptedLayer, sample: Sample) -> dict[st
     return branch_outputs(run.model, {layer.name: layer.adapter}, batches)[layer.name]
 
 
-def choose_layer(layers: list[AdaptedLayer], name: str) -> AdaptedLayer:
+def choose_layer(run: RebuiltRun, layers: list[AdaptedLayer], name: str) -> AdaptedLayer:
     """Return the layer called ``name``; by default mlp.fc2 of the last block, or the last layer.
 
     Raises:
-        UserError: no adapted layer in a block has that name.
+        UserError: no adapted layer of ``run`` in a block has that name.
     """
     inside = {layer.name: layer for layer in layers if layer.block}
     if not inside:
-        raise UserError("this run adapts no layer in a transformer block, so there is no [CLS].")
+        raise UserError(
+            f"the run in {run.folder} adapts no layer in a transformer block, so there is no [CLS]."
+        )
     if not name:
         last = max(layer.block for layer in inside.values())
         ending = [layer for layer in inside.values() if layer.block == last]
         return next((layer for layer in ending if layer.kind == "mlp.fc2"), ending[-1])
     if name not in inside:
         raise UserError(
-            f"layer={name} is no adapted layer of this run{did_you_mean(name, inside)}: choose one "
-            f"of {', '.join(inside)}."
+            f"layer={name} is no adapted layer of the run in {run.folder}"
+            f"{did_you_mean(name, inside)}: choose one of {', '.join(inside)}."
         )
     return inside[name]

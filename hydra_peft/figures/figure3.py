@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,17 @@ from hydra_peft.figures._branches import (
 )
 from hydra_peft.figures._captions import describe_runs, warnings
 from hydra_peft.figures._looks import BRANCHES
-from hydra_peft.figures._style import GREY, HEAT, PAGE, formulas, picture
+from hydra_peft.figures._style import (
+    GREY,
+    HEAT,
+    PAGE,
+    SMALL,
+    formulas,
+    in_lines,
+    picture,
+    text_width,
+)
+from hydra_peft.plain_text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +37,13 @@ if TYPE_CHECKING:
 
     from hydra_peft.tables.overrides import Defaults
 
-#: directions of the update, as in the paper
+#: directions of the update, as in the paper; of a branch of a smaller rank so many as that
 COUNT = 2
 _SIMILARITY = r"similarity $\phi(i, j)$"
+#: inches of a page that its maps have beside labels and colour bar, and of a line of titles
+_MAPS, _LINE = 5.8, 0.14
+#: inches between titles, and of the number of a block
+_GAP, _NUMBER = 0.08, 0.2
 
 
 @dataclass(frozen=True)
@@ -43,8 +58,8 @@ def data(
 ) -> FigureData:
     """Return similarities of every adapted layer; one row each layer, branch, i and j.
 
-    The summary has those of the largest i and j, with mean and standard deviation of what random
-    subspaces would give.
+    The summary has those of the largest i, and of the largest j that all branches have, with mean
+    and standard deviation of what random subspaces would give.
 
     Raises:
         UserError: the run cannot be rebuilt, or has no low-rank branches.
@@ -56,25 +71,36 @@ def data(
     (folder,) = folders
     run = rebuild(folder, checkpoint=settings.checkpoint or None)
     layers = adapted_layers(run)
-    table = pd.concat([_rows(layer) for layer in layers], ignore_index=True)
+    least, most = directions(layers)
+    table = pd.concat([_rows(layer, most) for layer in layers], ignore_index=True)
     last = table.groupby(["layer", "branch"], sort=False)["i"].transform("max") == table["i"]
-    summary = table[last & (table["j"] == COUNT)].reset_index(drop=True)
+    summary = table[last & (table["j"] == least)].reset_index(drop=True)
     caption = (
         f"{describe_runs([run.record], defaults)}. Top 10% left singular vectors of W0 against "
-        f"the first {COUNT} of A and of B W0 (eq. 14)."
+        f"the first{f' {most}' * (most > 1)} of A and of B W0 (eq. 14)."
     )
+    if least < most:
+        caption += f" Not every branch has rank {most}: by block j = {least}."
     tables = {"": table, "summary": summary}
     return FigureData(tables, caption, _notes(table, summary), warnings=warnings([run.record]))
 
 
-def _rows(layer: AdaptedLayer) -> pd.DataFrame:
+def directions(layers: Sequence[AdaptedLayer]) -> tuple[int, int]:
+    """Return how many directions to look at: what all branches have, and what some have."""
+    from hydra_peft.analysis.subspace import branch_ranks
+
+    ranks = [rank for layer in layers for rank in branch_ranks(layer.adapter).values()]
+    return min(COUNT, *ranks), min(COUNT, max(ranks))
+
+
+def _rows(layer: AdaptedLayer, count: int) -> pd.DataFrame:
     import pandas as pd
 
     from hydra_peft.analysis.subspace import branch_similarities, chance_similarity
 
     width = len(layer.adapter.base.weight)
     rows: list[dict[str, Any]] = []
-    for branch, similarity in branch_similarities(layer.adapter, count=COUNT).items():
+    for branch, similarity in branch_similarities(layer.adapter, count=count).items():
         for i, values in enumerate(similarity.tolist(), 1):
             for j, value in enumerate(values, 1):
                 mean, std = chance_similarity(i, j, width)
@@ -97,7 +123,7 @@ def _rows(layer: AdaptedLayer) -> pd.DataFrame:
 def _notes(table: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
     notes = [
         f"{branch} and W0: mean {rows['similarity'].mean():.4f} over {len(rows)} layers at the "
-        f"full i and j = {COUNT} (random subspaces: {rows['chance'].mean():.4f})"
+        f"full i and j = {rows['j'].max()} (random subspaces: {rows['chance'].mean():.4f})"
         for branch, rows in summary.groupby("branch", sort=False)
     ]
     for branch, rows in table.groupby("branch", sort=False):
@@ -105,8 +131,9 @@ def _notes(table: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
             layers = values.groupby("layer")["similarity"].apply(lambda v: v.isna().any()).sum()
             if layers:
                 notes.append(
-                    f"undefined in {layers} layers: {branch} has no {j} directions there (zero, of "
-                    "smaller rank, or tied singular values)"
+                    f"undefined in {counted(int(layers), 'layer')}: {branch} has no "
+                    f"{counted(int(j), 'direction')} there (zero, of smaller rank, or tied "
+                    "singular values)"
                 )
     return tuple(notes)
 
@@ -115,50 +142,96 @@ def plot(data: FigureData) -> Picture:
     """Draw heat maps of every block above a summary over blocks."""
     table, summary = data.table, data.tables["summary"]
     blocks = sorted(set(table["block"]))
-    maps_height, summary_height = 0.75 + 0.26 * len(blocks), 2.0
+    titles, below = _map_titles(table), _summary_titles(summary)
+    maps_height = 0.75 + 0.26 * len(blocks) + _further_lines(titles.values())
+    summary_height = 2.0 + _further_lines(below.values())
     made = picture(PAGE, maps_height + summary_height + 0.2 * bool(data.warnings))
     parts: Any = made.subfigures(2, 1, height_ratios=[maps_height, summary_height], hspace=0.02)
     upper, lower = parts
-    _maps(upper, table, blocks)
-    _summary(lower, summary)
+    _maps(upper, table, blocks, titles)
+    _summary(lower, summary, below)
     if data.warnings:
         made.suptitle(" · ".join(data.warnings), weight="bold")
     return made
 
 
-def _maps(part: SubFigure, table: pd.DataFrame, blocks: list[int]) -> None:
+def _map_titles(table: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Return the columns of maps, kind and branch, with their titles in lines that fit."""
+    kinds = list(dict.fromkeys(table["kind"]))
+    columns = sorted(
+        dict.fromkeys(zip(table["kind"], table["branch"], strict=True)),
+        key=lambda column: kinds.index(column[0]),
+    )
+    width = _MAPS / len(columns) - _GAP
+    narrow = width < text_width("sequential,", SMALL)  # the legend has the words
+    return {
+        (kind, branch): f"{in_lines(kind, width, SMALL)}\n"
+        + (_math(branch).rpartition(" ")[2] if narrow else in_lines(_math(branch), width, SMALL))
+        for kind, branch in columns
+    }
+
+
+def _summary_titles(summary: pd.DataFrame) -> dict[str, str]:
+    """Return the kinds of layers with their titles in lines that fit."""
+    width = _MAPS / summary["kind"].nunique() - _GAP
+    titles = {}
+    for kind, rows in summary.groupby("kind", sort=False):
+        widths = " to ".join(map(str, sorted({rows["i"].min(), rows["i"].max()})))
+        sizes = f"i = {widths}, j = {rows['j'].max()}"
+        whole = f"{kind}: {sizes}"
+        parts = [whole] if text_width(whole) <= width else [str(kind), sizes]
+        titles[str(kind)] = "\n".join(in_lines(part, width) for part in parts)
+    return titles
+
+
+def _further_lines(titles: Iterable[str]) -> float:
+    """Return the inches of the lines of titles beyond the first."""
+    return _LINE * max(title.count("\n") for title in titles)
+
+
+def _maps(
+    part: SubFigure,
+    table: pd.DataFrame,
+    blocks: list[int],
+    titles: Mapping[tuple[str, str], str],
+) -> None:
     """Draw one heat map each block, kind of layer and branch."""
-    columns = list(dict.fromkeys(zip(table["kind"], table["branch"], strict=True)))
-    columns.sort(key=lambda column: list(dict.fromkeys(table["kind"])).index(column[0]))
-    grid = part.subplots(len(blocks), len(columns), squeeze=False)
+    grid = part.subplots(len(blocks), len(titles), squeeze=False)
     top = float(table["similarity"].max())
     top = top if top > 0 else 1.0  # NaN, or zero
     cells = {str(key): rows for key, rows in table.groupby(["block", "kind", "branch"])}
     mappable = None
     for row, block in zip(grid, blocks, strict=True):
-        for axes, (kind, branch) in zip(row, columns, strict=True):
+        for axes, (kind, branch) in zip(row, titles, strict=True):
             found = cells.get(str((block, kind, branch)))
             mappable = _map(axes, found, top) or mappable
-        row[0].set_ylabel(str(block or "-"), rotation=0, ha="right", va="center", labelpad=8)
-    for axes, (kind, branch) in zip(grid[0], columns, strict=True):
-        axes.set_title(f"{kind}: {_math(branch)}", parse_math=True)
-    for axes in grid[-1]:
-        axes.tick_params(bottom=True, labelbottom=True)
+        row[0].set_ylabel(_number(block), rotation=0, ha="right", va="center", labelpad=8)
+    for column, (key, title) in zip(grid.T, titles.items(), strict=True):
+        column[0].set_title(title, fontsize=SMALL, parse_math=True)
+        own = table[(table["kind"] == key[0]) & (table["branch"] == key[1])]
+        # Where maps below each other differ in width, one's numbers are not another's.
+        if own.groupby("block")["i"].max().nunique() == 1:
+            last = blocks.index(own["block"].max())
+            column[last].tick_params(bottom=True, labelbottom=True)
     part.supylabel("block")
-    rows = "i: leading directions of $W_0$   (rows of each map: j = 1, 2)"
+    heights = ", ".join(str(j) for j in sorted(set(table["j"])))
+    rows = f"i: leading directions of $W_0$, to 10%   (rows of each map: j = {heights})"
     part.supxlabel(rows, fontsize=8, parse_math=True)
     if mappable is not None:
         bar = part.colorbar(mappable, ax=grid, shrink=1.0, aspect=30, pad=0.01)
         bar.set_label(_SIMILARITY, parse_math=True)
 
 
+def _number(block: int) -> str:
+    return str(block or "-")
+
+
 def _map(axes: Axes, found: pd.DataFrame | None, top: float) -> Any:
     """Draw one map, i along x, j downwards; what is undefined stays hatched."""
     axes.tick_params(left=False, labelleft=False, bottom=False, labelbottom=False)
     for spine in axes.spines.values():
-        spine.set_visible(True)
+        spine.set_visible(found is not None)
     if found is None:
-        axes.set_axis_off()
         return None
     values = found.pivot(index="j", columns="i", values="similarity").to_numpy()
     axes.set_facecolor("white")
@@ -171,11 +244,10 @@ def _map(axes: Axes, found: pd.DataFrame | None, top: float) -> Any:
     )
 
 
-def _summary(part: SubFigure, summary: pd.DataFrame) -> None:
+def _summary(part: SubFigure, summary: pd.DataFrame, titles: Mapping[str, str]) -> None:
     """Draw the similarity at the full i and j over blocks, with chance behind it."""
-    kinds = list(dict.fromkeys(summary["kind"]))
-    row = part.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
-    for axes, kind in zip(row, kinds, strict=True):
+    row = part.subplots(1, len(titles), squeeze=False, sharey=True)[0]
+    for axes, (kind, title) in zip(row, titles.items(), strict=True):
         rows = summary[summary["kind"] == kind].sort_values("block")
         _chance(axes, rows.drop_duplicates("block"))
         for branch, values in rows.groupby("branch", sort=True):
@@ -185,8 +257,10 @@ def _summary(part: SubFigure, summary: pd.DataFrame) -> None:
                 **_look(str(branch)),
                 label=_math(str(branch)),
             )
-        axes.set_title(f"{kind}: i = {rows['i'].max()}, j = {COUNT}")
-        axes.set_xticks(list(dict.fromkeys(rows["block"])))
+        axes.set_title(title)
+        blocks = list(dict.fromkeys(rows["block"]))
+        every = math.ceil(len(blocks) * _NUMBER * len(titles) / _MAPS)
+        axes.set_xticks(blocks[::every], [_number(block) for block in blocks[::every]])
         axes.set_xlabel("block")
     row[0].set_ylim(0, row[0].get_ylim()[1])  # of all of them, once all are drawn
     row[0].set_ylabel(_SIMILARITY, parse_math=True)
@@ -214,7 +288,7 @@ def _look(branch: str) -> dict[str, Any]:
 def _math(branch: str) -> str:
     from hydra_peft.analysis.subspace import PARALLEL
 
-    return "parallel, $A$" if branch == PARALLEL else "sequential, $B W_0$"
+    return "parallel, $A$" if branch == PARALLEL else "sequential, $BW_0$"
 
 
 FIGURE = RunFigure(

@@ -15,7 +15,7 @@ from hydra_peft.figures._branches import (
     ImageSettings,
     Sample,
     adapted_layers,
-    check_branches,
+    check_features,
     choose_layer,
     cls_outputs,
     sample_images,
@@ -56,7 +56,8 @@ def data(
     """Return t-SNE points, one row each panel, image and branch, and alignments beside them.
 
     Raises:
-        UserError: a run cannot be rebuilt, has no low-rank branches, or its images are not there.
+        UserError: a run cannot be rebuilt, has no low-rank branches, reads texts, or its images are
+            not there.
     """
     import pandas as pd
 
@@ -99,7 +100,7 @@ def _outputs(folder: Path, settings: Settings) -> _Outputs:
     from hydra_peft.runs.rebuild import rebuild
 
     run = rebuild(folder, checkpoint=settings.checkpoint or None)
-    layer = choose_layer(adapted_layers(run), settings.layer)
+    layer = choose_layer(run, adapted_layers(run), settings.layer)
     sample = sample_images(run, settings)
     outputs = cls_outputs(run, layer, sample)
     return _Outputs(run.record, layer.name, sample, outputs)
@@ -257,7 +258,7 @@ FIGURE = RunFigure(
         "layer=<name>       an adapted layer (default: mlp.fc2 of the last block, or the last one)",
         *IMAGE_OPTIONS,
     ),
-    check=check_branches,
+    check=check_features,
     data=data,
     plot=plot,
     several=True,

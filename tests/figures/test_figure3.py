@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from fabricated_models import put_model
 from safetensors.torch import load_file, save_file
+from text_runs import put_text_model
 
 from hydra_peft.backbones.backbones import build_backbone
 from hydra_peft.errors import UserError
 from hydra_peft.figures import FigureData, find_figure, render
-from hydra_peft.figures._branches import place
 
 Compose = Callable[..., Any]
 FIGURE = find_figure("3")
@@ -52,7 +52,7 @@ def test_numbers_and_summary(compose_train: Compose, tmp_path: Path) -> None:
     for row in found.table.sample(12, random_state=0).itertuples():
         expected = plain(folder, row.layer, row.branch, row.i, row.j)
         assert row.similarity == pytest.approx(expected, abs=1e-9)
-        assert (row.block, row.kind) == place(row.layer)
+        assert row.layer == f"blocks.{row.block - 1}.{row.kind}"
         assert row.chance == pytest.approx(max(row.i, row.j) / 128)
     summary = found.tables["summary"]
     assert len(summary) == 20
@@ -81,10 +81,37 @@ def test_other_methods_and_layers(
     assert list(dict.fromkeys(found.table["branch"])) == branches
     first = found.table[found.table["j"] == 1]
     assert bool(first["similarity"].between(0, 1).all())
-    rank_one = "method.rank=1" in overrides
-    assert bool(found.table[found.table["j"] == 2]["similarity"].isna().all()) == rank_one
-    assert any("has no 2 directions there" in note for note in found.notes) == rank_one
+    # A branch of rank 1 has no second direction that could be looked at.
+    assert set(found.table["j"]) == ({1} if "method.rank=1" in overrides else {1, 2})
+    assert not any("undefined" in note for note in found.notes)
     assert render(FIGURE.draw(found), "png").startswith(b"\x89PNG")
+
+
+def test_branches_of_rank_one_fill_the_picture(compose_train: Compose, tmp_path: Path) -> None:
+    words = ("method=hydra", "method.rank=1", "method.targets=[blocks.1.mlp.fc2,blocks.3.mlp.fc2]")
+    found = data(put_model(compose_train, tmp_path / "run", *words))
+    assert "the first of A and of B W0 (eq. 14)." in found.caption
+    summary = found.tables["summary"]
+    assert list(summary["j"]) == [1] * 4
+    maps, lower = FIGURE.draw(found).subfigs
+    shapes = {image.get_array().shape for axes in maps.axes for image in axes.images}
+    assert (1, 13) in shapes
+    assert not any(np.isnan(axes.images[0].get_array()).any() for axes in maps.axes if axes.images)
+    drawn = {line.get_label(): list(line.get_ydata()) for line in lower.axes[0].lines}
+    for label, branch in (("parallel, $A$", "A"), ("sequential, $BW_0$", "B W0")):
+        assert drawn[label] == list(summary[summary["branch"] == branch]["similarity"])
+
+
+def test_branches_of_two_ranks_are_compared_by_what_both_have(
+    compose_train: Compose, tmp_path: Path
+) -> None:
+    words = ("method=hydra", "method.rank_parallel=1", "method.targets=[blocks.1.mlp.fc2]")
+    found = data(put_model(compose_train, tmp_path / "run", *words))
+    assert found.caption.endswith("Not every branch has rank 2: by block j = 1.")
+    summary = found.tables["summary"]
+    assert list(summary["j"]) == [1, 1]
+    assert summary["similarity"].notna().all()
+    assert sum("undefined in 1 layer: A has no 2 directions" in note for note in found.notes) == 1
 
 
 def test_an_untrained_run_is_undefined_and_drawn(compose_train: Compose, tmp_path: Path) -> None:
@@ -120,13 +147,31 @@ def test_values_that_are_not_finite_are_refused(compose_train: Compose, tmp_path
         data(folder)
 
 
-def test_text_fits_and_nothing_overlaps(compose_train: Compose, tmp_path: Path) -> None:
-    made = FIGURE.draw(data(put_model(compose_train, tmp_path / "run", "method=hydra")))
+SWIN = ("model=timm", "model.architecture=swin_tiny_patch4_window7_224", "model.pretrained=false")
+STAGED = (*SWIN, "method.targets=[attn.proj,downsample.reduction]", "method.bias=false")
+ALL = "method.targets=[query,key,value,output.dense,intermediate.dense]"
+
+
+@pytest.mark.parametrize(
+    ("put", "words"),
+    [
+        (put_model, ["method=hydra"]),
+        (put_model, ["method.targets=[attn.qkv,attn.proj,mlp.fc1,mlp.fc2]"]),
+        (put_model, STAGED),
+        (put_text_model, []),
+        (put_text_model, [ALL]),
+    ],
+)
+def test_text_fits_and_nothing_overlaps(
+    compose_train: Compose, tmp_path: Path, put: Callable[..., Path], words: list[str]
+) -> None:
+    made = FIGURE.draw(data(put(compose_train, tmp_path / "run", *words)))
     made.canvas.draw()
     boxes = []
     for part in made.subfigs:
         texts = [axes.title for axes in part.axes] + [axes.xaxis.label for axes in part.axes]
         texts += [part._supxlabel, part._supylabel, *(t for leg in part.legends for t in leg.texts)]
+        texts += [axes.yaxis.label for axes in part.axes]
         boxes += [t.get_window_extent() for t in texts if t is not None and t.get_text()]
     for box in boxes:
         assert min(box.x0, box.y0) >= 0, box
@@ -136,10 +181,22 @@ def test_text_fits_and_nothing_overlaps(compose_train: Compose, tmp_path: Path) 
         assert not any(box.overlaps(other) for other in boxes[index + 1 :])
 
 
-def test_where_a_layer_is() -> None:
-    assert place("blocks.5.attn.proj") == (6, "attn.proj")
-    assert place("vision.blocks.0.mlp.fc2") == (1, "mlp.fc2")
-    assert place("patch_embed.proj") == (0, "patch_embed.proj")
+def test_layers_of_a_text_encoder_are_blocks(compose_train: Compose, tmp_path: Path) -> None:
+    found = data(put_text_model(compose_train, tmp_path / "run"))
+    assert set(found.table["kind"]) == {"output.dense"}
+    maps, lower = FIGURE.draw(found).subfigs
+    assert [axes.get_ylabel() for axes in maps.axes[::2]][:2] == ["1", "2"]
+    (axes,) = lower.axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2"]
+
+
+def test_what_is_in_no_block_has_a_row_of_its_own(compose_train: Compose, tmp_path: Path) -> None:
+    found = data(put_model(compose_train, tmp_path / "run", *STAGED))
+    # The blocks of all four stages are counted through.
+    assert sorted(set(found.table["block"])) == list(range(13))
+    maps, lower = FIGURE.draw(found).subfigs
+    assert maps.axes[0].get_ylabel() == "-"
+    assert [tick.get_text() for tick in lower.axes[1].get_xticklabels()] == ["-"]
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@ import pytest
 import torch
 from fabricated_models import put_model
 from matplotlib.text import Text
+from text_runs import put_text_model
 
 from hydra_peft.adaptation.carried import adapters
 from hydra_peft.backbones.inputs import preparation
@@ -117,6 +118,18 @@ def test_mistakes(compose_train: Compose, tmp_path: Path, cache: Path) -> None:
     unknown = put_model(compose_train, tmp_path / "unknown")
     with pytest.raises(UserError, match=r"the test images .* are not those of the run"):
         data(unknown, cache=cache)
+
+
+def test_runs_on_texts_are_refused_by_name(
+    compose_train: Compose, tmp_path: Path, cache: Path
+) -> None:
+    folder = put_text_model(compose_train, tmp_path / "texts")
+    said = r"the run in .*/texts reads texts \(mini_glue/entail\).* choose a run on images"
+    with pytest.raises(UserError, match=said):
+        data(folder, cache=cache)
+    # Told before torch is loaded, too.
+    with pytest.raises(UserError, match=said):
+        FIGURE.check(folder, FIGURE.settings())
 
 
 def points(run: str, panel: str) -> pd.DataFrame:
