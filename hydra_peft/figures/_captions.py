@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,9 @@ def drawable(record: Record) -> Record:
     return replace(record, **cut)
 
 
-def describe_runs(records: Iterable[Record], defaults: Defaults | None) -> str:
+def describe_runs(
+    records: Iterable[Record], defaults: Defaults | None, labels: Sequence[str] = ()
+) -> str:
     """Return in one line on what was measured: tasks, methods, backbones, protocols, seeds.
 
     Where runs differ all values are listed, a caption hides no mixture; but of tasks, if they are
@@ -32,6 +34,7 @@ def describe_runs(records: Iterable[Record], defaults: Defaults | None) -> str:
     Args:
         records: of the runs.
         defaults: as of :func:`~hydra_peft.tables.grouping.build_tables`.
+        labels: of the rows that the runs are in; by default those of rows of one run.
     """
     found = [drawable(record) for record in records]
 
@@ -42,7 +45,7 @@ def describe_runs(records: Iterable[Record], defaults: Defaults | None) -> str:
     partial = any(record.data.get("partial") for record in found)
     parts = [
         _tasks(found),
-        values([run_label(record, defaults) for record in found]),
+        values([*labels] or [run_label(record, defaults) for record in found]),
         values([f"{record.model} ({weights_label(record)})" for record in found]),
         f"protocol {values([record.protocol for record in found])}",
         f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",

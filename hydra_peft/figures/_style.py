@@ -28,6 +28,8 @@ SMALL = 7.0
 _MARK = 0.56
 
 GREY = "#767676"
+#: a space at which no line is broken
+BOUND = "\N{NO-BREAK SPACE}"
 #: fonts that have letters which matplotlib's own lacks; those that are not here are passed over
 _OTHER_LETTERS = (
     *(
@@ -135,7 +137,7 @@ def in_lines(text: str, width: float, size: float = 8.0) -> str:
     letters = max(1, int(width / text_width("x", size)))
     words = [
         re.split(r"(?<=[=,._/+])(?=[^\s\d=,._/+])", word) if len(word) > letters else [word]
-        for word in text.split()
+        for word in re.split(r"[ \n]+", text.strip())
     ]
     lines = [""]
     for parts in words:

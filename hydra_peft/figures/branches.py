@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError
@@ -17,12 +19,21 @@ from hydra_peft.figures._branches import (
     cls_outputs,
     sample_images,
 )
-from hydra_peft.figures._captions import describe_runs
+from hydra_peft.figures._captions import describe_runs, drawable
 from hydra_peft.figures._looks import BRANCHES
-from hydra_peft.figures._style import GREY, PAGE, SMALL, formulas, in_lines, picture, text_width
+from hydra_peft.figures._style import (
+    BOUND,
+    GREY,
+    PAGE,
+    SMALL,
+    formulas,
+    in_lines,
+    picture,
+    text_width,
+)
+from hydra_peft.figures.figure3 import COUNT, directions
 from hydra_peft.plain_text import counted, rounded
-from hydra_peft.tables.grouping import run_label
-from hydra_peft.tables.labels import PARTIAL, RANDOM, weights_label
+from hydra_peft.tables.labels import PARTIAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,10 +43,9 @@ if TYPE_CHECKING:
     from hydra_peft.analysis.subspace import Directions
     from hydra_peft.runs.collection import Collection, FoundRun
     from hydra_peft.runs.rebuild import RebuiltRun
-    from hydra_peft.tables.overrides import Defaults
+    from hydra_peft.runs.record import Record
+    from hydra_peft.tables.rows import Row, Table
 
-#: directions of the update, as in Figure 3
-COUNT = 2
 #: measured of each branch; name in tables to words
 MEASURES = {
     "similarity": "subspace similarity with $W_0$ (mean over layers)",
@@ -48,25 +58,25 @@ _DRAWN = 3
 def data(collection: Collection, settings: ImageSettings) -> FigureData:
     """Return one row each run, and in ``summary`` one row each task and measure.
 
-    Only runs with both branches count. Runs of other settings, or on other weights, are kept
-    apart. What cannot be rebuilt is left out with a note; where only the images are missing, CKA
-    is NaN.
+    Only runs with both branches count. Rows of tables are kept apart, as are benchmarks, protocols
+    and weights. What cannot be rebuilt is left out with a note; where there are no images, CKA is
+    NaN. ``directions`` is how many of each update are looked at.
 
     Raises:
         UserError: no run has both branches, or none can be rebuilt.
     """
     import pandas as pd
 
-    wanted = [run for run in collection.completed if _has_both(run)]
+    wanted = _wanted(collection)
     if not wanted:
         raise UserError("none of these runs has both branches: train some with method=hydra.")
-    rows, counted = [], []
+    rows, measured = [], []
     notes: list[str] = []
     known: dict[tuple[str, str], Directions] = {}
     for run in wanted:
         try:
-            rows.append(_measure(run, settings, known, notes, collection.defaults))
-            counted.append(run.record)
+            rows.append({**run.columns, **_measure(run.found, settings, known, notes)})
+            measured.append(run)
         except UserError as error:
             notes.append(f"left out: {error}")
     if not rows:
@@ -76,19 +86,86 @@ def data(collection: Collection, settings: ImageSettings) -> FigureData:
     table = table.drop(columns="identity")
     table = table.sort_values(["setting", "benchmark", "task", "seed"], ignore_index=True)
     summary = pd.DataFrame(_summaries(table))
-    caption = (
-        f"{describe_runs(counted, collection.defaults)}. Similarity: eq. 14 at i = 10%, j = "
-        f"{COUNT}, mean over adapted layers. CKA: debiased, [CLS], layer "
-        f"{', '.join(dict.fromkeys(table['layer']))}. Small: seeds; large: their mean with a "
-        f"95% interval, inside of what there can be.{_further(table)}"
+    runs = describe_runs(
+        [run.found.record for run in measured],
+        collection.defaults,
+        labels=[run.label for run in measured],
     )
+    caption = f"{runs}. {_caption(table)}"
     signs = [_sentence(rows) for _, rows in summary.groupby(["setting", "measure"], sort=False)]
+    notes += _without_images(table)
     return FigureData({"": table, "summary": summary}, caption, (*signs, *notes))
 
 
-def _has_both(run: FoundRun) -> bool:
-    method = run.record.method
-    return bool(method.get("rank_parallel")) and bool(method.get("rank_sequential"))
+@dataclass(frozen=True)
+class _Wanted:
+    """A run with both branches, the whole label of its row in tables, and what is known of it."""
+
+    found: FoundRun
+    label: str
+    columns: dict[str, Any]
+
+
+def _wanted(collection: Collection) -> list[_Wanted]:
+    """Return the runs with both branches that stand in tables, by their rows there."""
+    from hydra_peft.tables.grouping import build_tables
+    from hydra_peft.tables.parts import parts
+
+    drawn = [(run, drawable(run.record)) for run in collection.completed]
+    found = {id(record): run for run, record in drawn}
+    tables, _ = build_tables(
+        [record for _, record in drawn],
+        defaults=collection.defaults,
+        benchmarks=collection.benchmarks,
+    )
+    return [
+        _Wanted(found[id(record)], row.label, _columns(table, row, part.names[id(row)], record))
+        for table in tables
+        for part in parts(table)
+        for row in part.table.rows
+        for record in row.records
+        if _has_both(record)
+    ]
+
+
+def _columns(table: Table, row: Row, name: str, record: Record) -> dict[str, Any]:
+    from hydra_peft.config.identity import settings_id
+
+    partial = f", {PARTIAL}" * row.partial
+    return {
+        "setting": f"{table.benchmark}, {name}, {row.model} ({row.weights}), "
+        f"protocol {table.protocol}{partial}",
+        "identity": settings_id(row.settings),
+        "benchmark": record.benchmark,
+        "task": record.task,
+        "seed": record.seed,
+    }
+
+
+def _has_both(record: Record) -> bool:
+    return bool(record.method.get("rank_parallel")) and bool(record.method.get("rank_sequential"))
+
+
+def _caption(table: pd.DataFrame) -> str:
+    """Say what was measured how, and what is not in the picture."""
+    counts = sorted({COUNT, *table["directions"]}, reverse=True)
+    fewer = f" (of a branch of rank {counts[-1]}: {counts[-1]})" if len(counts) > 1 else ""
+    parts = [
+        f"Similarity: eq. 14 at i = 10%, j = {counts[0]}{fewer}, mean over adapted layers.",
+    ]
+    layers = table["layer"][table[list(_ALIGNMENTS)].notna().any(axis=1)]
+    if len(layers):
+        parts.append(f"CKA: debiased, [CLS], layer {', '.join(dict.fromkeys(layers))}.")
+    parts.append(
+        "Small: seeds; large: their mean with a 95% interval, inside of what there can be."
+    )
+    return " ".join(parts) + _further(table)
+
+
+def _without_images(table: pd.DataFrame) -> list[str]:
+    """Return a note on the runs that have no CKA as they read texts."""
+    count = int((table["of"] == "texts").sum())
+    return [f"no CKA of {counted(count, 'run')} on texts: it is of images."] if count else []
 
 
 def _measure(
@@ -96,30 +173,23 @@ def _measure(
     settings: ImageSettings,
     known: dict[tuple[str, str], Directions],
     notes: list[str],
-    defaults: Defaults | None,
 ) -> dict[str, Any]:
-    """Return the row of one run; ``known`` has directions of weights that runs share."""
-    from hydra_peft.config.identity import settings_id
+    """Return what is measured of one run; ``known`` has directions of weights that runs share."""
+    from hydra_peft.backbones.inputs import image_size
     from hydra_peft.runs.rebuild import rebuild
 
     run = rebuild(found.folder, checkpoint=settings.checkpoint or None)
-    layers, record = adapted_layers(run), run.record
-    layer = choose_layer(layers, "")
-    # Random weights are drawn anew for each seed, pretrained ones are one backbone.
-    backbone = record.weights.get("sha256") if weights_label(record) != RANDOM else RANDOM
+    layers = adapted_layers(run)
+    images = image_size(run.model) is not None
+    aligned = _alignments(run, layers, settings, notes) if images else {}
     return {
-        "setting": f"{record.benchmark}, {run_label(record, defaults)}, {record.model} "
-        f"({weights_label(record)}), protocol {record.protocol}"
-        f"{f', {PARTIAL}' if record.data.get('partial') else ''}",
-        "identity": f"{settings_id(record.settings)} {backbone}",
-        "benchmark": record.benchmark,
-        "task": record.task,
-        "seed": record.seed,
         "folder": found.folder.name,
+        "of": "images" if images else "texts",
         "layers": len(layers),
-        "layer": layer.name,
-        **_similarities(layers, str(record.weights.get("sha256")), known),
-        **_alignments(run, layer, settings, notes),
+        **_similarities(layers, str(run.record.weights.get("sha256")), known),
+        "layer": "",
+        **dict.fromkeys(_ALIGNMENTS, math.nan),
+        **aligned,
     }
 
 
@@ -131,7 +201,7 @@ def _labels(table: pd.DataFrame) -> pd.Series[str]:
 
 def _similarities(
     layers: list[AdaptedLayer], weights: str, known: dict[tuple[str, str], Directions]
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Return the means over layers of each branch's similarity, and of what chance gives."""
     from hydra_peft.analysis.subspace import (
         PARALLEL,
@@ -144,16 +214,17 @@ def _similarities(
 
     ends: dict[str, list[float]] = {PARALLEL: [], SEQUENTIAL: []}
     chances = []
+    count, _ = directions(layers)
     for layer in layers:
         weight = layer.adapter.base.weight
         key = (weights, layer.name)
         if key not in known:
             known[key] = leading_directions(weight, top_count(weight))
         for name, values in branch_similarities(
-            layer.adapter, count=COUNT, leading=known[key]
+            layer.adapter, count=count, leading=known[key]
         ).items():
             ends[name].append(float(values[-1, -1]))
-        chances.append(chance_similarity(top_count(weight), COUNT, len(weight))[0])
+        chances.append(chance_similarity(top_count(weight), count, len(weight))[0])
     parallel, sequential, chance = (
         math.fsum(values) / len(values) for values in (ends[PARALLEL], ends[SEQUENTIAL], chances)
     )
@@ -161,23 +232,25 @@ def _similarities(
         "similarity_parallel": parallel,
         "similarity_sequential": sequential,
         "similarity_chance": chance,
+        "directions": count,
     }
 
 
 def _alignments(
-    run: RebuiltRun, layer: AdaptedLayer, settings: ImageSettings, notes: list[str]
-) -> dict[str, float]:
-    """Return CKA of each branch with the frozen layer; NaN, and a note, without images."""
+    run: RebuiltRun, layers: list[AdaptedLayer], settings: ImageSettings, notes: list[str]
+) -> dict[str, Any]:
+    """Return CKA of each branch with the frozen layer, and which; without images a note alone."""
     from hydra_peft.analysis.alignment import debiased_cka, linear_cka
 
     try:
-        sample = sample_images(run, settings)
-        outputs = cls_outputs(run, layer, sample)
+        layer = choose_layer(run, layers, "")
+        outputs = cls_outputs(run, layer, sample_images(run, settings))
     except UserError as error:
         notes.append(f"no CKA: {error}")
-        return dict.fromkeys(_ALIGNMENTS, math.nan)
+        return {}
     pretrained = outputs["pretrained"]
     return {
+        "layer": layer.name,
         "cka_parallel": debiased_cka(pretrained, outputs["parallel"]),
         "cka_sequential": debiased_cka(pretrained, outputs["sequential"]),
         "cka_between": debiased_cka(outputs["parallel"], outputs["sequential"]),
@@ -298,14 +371,22 @@ def plot(data: FigureData) -> Picture:
         for axes, (measure, words) in zip(row, MEASURES.items(), strict=True):
             own = summary[(summary["setting"] == setting) & (summary["measure"] == measure)]
             _panel(axes, table[table["setting"] == setting], own, measure)
-            axes.set_xlabel(f"{words}\nsequential {_counts(own)}", parse_math=True)
+            said = f"sequential {_counts(own)}" if _is_known(own) else "undefined for all runs"
+            axes.set_xlabel(f"{words}\n{said}", parse_math=True)
         names = max((text_width(name, SMALL) for name in table["task"]), default=0.0)
-        row[0].set_title(in_lines(setting, PAGE - names - 0.3), loc="left")
+        # No line ends between the weights and their hash.
+        bound = re.sub(r"(?<=\(pretrained) (?=\w{8}\))", BOUND, setting)
+        row[0].set_title(in_lines(bound, PAGE - names - 0.3), loc="left")
         row[1].tick_params(labelleft=False)
     handles, labels = grid[0][0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside upper center", ncols=len(handles))
     formulas(made)
     return made
+
+
+def _is_known(summary: pd.DataFrame) -> bool:
+    """Whether a measure, whose summary this is, is a number for any run."""
+    return bool((summary["runs"] > 0).any())
 
 
 def _settings(table: pd.DataFrame) -> list[str]:
@@ -367,8 +448,10 @@ def _panel(axes: Axes, runs: pd.DataFrame, summary: pd.DataFrame, measure: str) 
         axes.axvline(
             float(summary["chance"].mean()), color=GREY, linestyle=":", label="random subspaces"
         )
-    else:
+    elif _is_known(summary):
         axes.axvline(0, color=GREY, linewidth=0.6)
+    if not _is_known(summary):
+        axes.set_xticks([])
     axes.axhline(len(names) - 1.5, color="#BBBBBB", linewidth=0.6)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)

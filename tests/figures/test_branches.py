@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from fabricated_models import put_model
 from fabricated_runs import put
+from made_up import with_tuned_ranks
+from text_runs import put_text_model
 
 from hydra_peft.analysis.intervals import bounded_interval
 from hydra_peft.errors import UserError
@@ -129,17 +131,50 @@ def test_what_cannot_be_rebuilt_is_left_out(
         data(tmp_path / "lora", tmp_path / "cache")
 
 
-def test_two_settings_with_one_label_are_told_apart(compose_train: Compose, tmp_path: Path) -> None:
+def test_two_settings_of_one_method_are_told_apart(compose_train: Compose, tmp_path: Path) -> None:
     for rate in ("0.1", "0.2"):
         words = (f"optimizer.lr={rate}", "method.targets=[blocks.4.mlp.fc2]")
         put_model(compose_train, tmp_path / "runs" / rate, *words)
-    settings = data(tmp_path / "runs", tmp_path / "cache").table["setting"]
-    assert settings.nunique() == 2
-    assert bool(settings.str.contains(r"protocol clean \[\w{8}\]$").all())
     found = data(tmp_path / "runs", tmp_path / "cache")
+    settings = set(found.table["setting"])
+    assert [rate in " ".join(settings) for rate in ("lr=0.1)", "lr=0.2)")] == [True, True]
     made = FIGURE.draw(found)
     made.canvas.draw()
-    title = made.axes[0].get_title(loc="left").replace("\n", " ")
-    assert title in set(settings)
+    title = made.axes[0].get_title(loc="left")
+    assert re.sub(r"[\n\xa0]", " ", title) in settings
+    # No line ends between the weights and their hash.
+    assert re.search(r"\(pretrained\xa0\w{8}\)", title)
     boxes = [axes._left_title.get_window_extent() for axes in made.axes]
     assert max(box.x1 for box in boxes) <= made.bbox.x1
+
+
+def test_a_row_that_was_tuned_over_ranks_is_one_setting(
+    compose_train: Compose, tmp_path: Path
+) -> None:
+    for task, rank in {"digits": 1, "texture": 2}.items():
+        words = (f"dataset=mini/{task}", f"method.rank={rank}", "method.targets=[mlp.fc2]")
+        put_model(compose_train, tmp_path / "runs" / task, *words)
+    collection = with_tuned_ranks(collect(tmp_path / "runs"), "hydra")
+    found = FIGURE.data(collection, FIGURE.settings(cache=str(tmp_path / "cache"), images=16))
+    (setting,) = set(found.table["setting"])
+    assert setting.startswith("mini, hydra r=1+1 or hydra r=2+2, ")
+    assert "; hydra r=1+1 or hydra r=2+2, auto; " in found.caption
+    # Of rank 1 there is one direction to compare, for which a similarity is known.
+    assert list(found.table["directions"]) == [1, 2]
+    assert found.table["similarity_sequential"].notna().all()
+    assert "j = 2 (of a branch of rank 1: 1)" in found.caption
+
+
+def test_texts_have_similarities_and_one_note(compose_train: Compose, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        put_text_model(compose_train, tmp_path / "runs" / f"t{seed}", f"seed={seed}")
+    put_model(compose_train, tmp_path / "runs" / "image", cache=tmp_path / "cache")
+    found = data(tmp_path / "runs", tmp_path / "cache")
+    assert sorted(found.table["of"]) == ["images", "texts", "texts"]
+    assert found.table["similarity_parallel"].notna().all()
+    notes = [note for note in found.notes if "CKA" in note]
+    assert notes == ["no CKA of 2 runs on texts: it is of images."]
+    assert "CKA: debiased, [CLS], layer blocks.4.mlp.fc2." in found.caption
+    words = [axes.get_xlabel().rpartition("\n")[2] for axes in FIGURE.draw(found).axes]
+    assert "undefined for all runs" in words
+    assert not any("0 of 0" in said for said in words)
