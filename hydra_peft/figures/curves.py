@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.errors import UserError
 from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, spread
 from hydra_peft.figures._base import CollectionFigure, FigureData
+from hydra_peft.figures._epochs import Places, inches_for, places
 from hydra_peft.figures._sheets import OPTIONS, Selection, Sheet, choose, in_words
 from hydra_peft.figures._style import COLUMN, GREY, PAGE, SMALL, in_lines, legend, picture, room
 from hydra_peft.plain_text import counted
@@ -33,8 +34,6 @@ _MARKS = 5
 #: a loss that is less than the first, or not less than the second, is written in powers of ten, and
 #: so are all beside it
 _PLAIN = (1e-4, 1e5)
-#: inches that a mark at the right takes, and the share of a panel that all of them take at most
-_SLOT, _SLOTS = 0.08, 0.5
 #: inches beside a panel that labels take
 _LABELS = 0.5
 #: inches that the title of an axis may take
@@ -178,9 +177,10 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
         f"{_trained(table)} over the epoch while it is trained; marks at the right: "
         f"{sheet.scores}, of {sheet.table.split} ({rule})."
     )
-    lines = table[table["quantity"] == _LOSS].groupby(["method", "task"])
-    if (lines.size() == 1).any():
-        parts.append("Marks of a single epoch stand side by side.")
+    lengths = table[table["quantity"] == _LOSS].groupby(["method", "task"]).size()
+    if (lengths == 1).any():
+        beside = ", left of it where there are lines" * bool((lengths > 1).any())
+        parts.append(f"Marks of a single epoch stand side by side{beside}.")
     if table["task"].nunique() > 1:
         parts.append("Each panel has scales of its own.")
     return " ".join(parts)
@@ -195,13 +195,11 @@ def plot(data: FigureData) -> Picture:
     """Draw a loss panel and, below it, one of accuracy and score, for each task."""
     facts = data.facts or {}
     tasks: list[str] = facts["tasks"]
-    blocks = -(-len(tasks) // _BESIDE)
-    columns = -(-len(tasks) // blocks)
-    width = COLUMN if columns <= 2 else PAGE
+    columns, blocks, width = _sheet(data.table, tasks)
     labels = list(facts["looks"])
     height = 2.7 * blocks + room(width, labels, data.warnings)
     made = picture(width, height)
-    grid = made.subplots(2 * blocks, columns, squeeze=False, sharex="col")
+    grid = made.subplots(2 * blocks, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_visible(False)
     handles: dict[str, Any] = {}
@@ -209,10 +207,11 @@ def plot(data: FigureData) -> Picture:
         block, column = divmod(number, columns)
         pair = grid[2 * block, column], grid[2 * block + 1, column]
         lines = data.table[data.table["task"] == task]
+        pair[0].sharex(pair[1])
         handles |= _draw(pair, lines, facts, width / columns - _LABELS)
         pair[0].set_title(in_lines(task, width / columns - 0.25))
         pair[1].set_xlabel("epoch")
-        pair[1].tick_params(labelbottom=True)
+        pair[0].tick_params(labelbottom=False)
         if column == 0:
             pair[0].set_ylabel("training loss\n(log scale)")
         # Beside one that says the same it is not said again.
@@ -222,35 +221,55 @@ def plot(data: FigureData) -> Picture:
     return made
 
 
+def _sheet(table: pd.DataFrame, tasks: Sequence[str]) -> tuple[int, int, float]:
+    """Return columns and rows of the tasks' panels, and inches of the picture.
+
+    As many stand side by side as have room for their marks.
+    """
+    widest = 0.0
+    for task in tasks:
+        own = table[table["task"] == task]
+        lengths = own[own["quantity"] == _LOSS].groupby("method").size()
+        single, lines = int((lengths == 1).sum()), bool((lengths > 1).any())
+        needed = inches_for(single, own["method"].nunique(), lines=lines)
+        widest = max(widest, needed + _LABELS)
+    most = max(1, min(_BESIDE, int(PAGE / widest)))
+    blocks = -(-len(tasks) // most)
+    columns = -(-len(tasks) // blocks)
+    return columns, blocks, COLUMN if columns <= 2 and columns * widest <= COLUMN else PAGE
+
+
 def _draw(
     pair: tuple[Axes, Axes], table: pd.DataFrame, facts: Mapping[str, Any], width: float
 ) -> dict[str, Any]:
     """Draw the panels of a task, of so many inches; return what stands in the legend."""
     from matplotlib.ticker import MaxNLocator
 
-    methods, last = set(table["method"]), int(table["epoch"].max())
+    methods = set(table["method"])
     looks = {name: look for name, look in facts["looks"].items() if name in methods}
-    share = min(_SLOTS, _SLOT * (len(looks) + 1) / width)
-    step = last * share / (1 - share) / (len(looks) + 1)
-    end, ticks = float(last), {round(x) for x in MaxNLocator(4, integer=True).tick_values(1, last)}
+    losses = table[table["quantity"] == _LOSS]
+    epochs = {n: own for n in looks if (own := list(losses[losses["method"] == n]["epoch"]))}
+    where, last = places(epochs, list(looks), width), max(losses["epoch"], default=1)
+    ticks = {round(x) for x in MaxNLocator(4, integer=True).tick_values(1, last)}
     for axes, quantity in zip(pair, (_LOSS, _ACCURACY), strict=True):
         axes.set_visible(True)
         axes.grid(axis="y")
-        axes.set_xticks(sorted(epoch for epoch in ticks if epoch <= last))
         lines, band = table[table["quantity"] == quantity], len(facts["looks"]) <= _BANDS
-        end = max(end, _draw_curves(axes, lines, looks, step, band=band))
+        _draw_curves(axes, lines, looks, where, band=band)
+    pair[1].set_xticks(sorted(epoch for epoch in ticks if 1 <= epoch <= last))
+    pair[1].set_xlim(where.ends)
     _plain_log(pair[0])
     scores = table[~table["quantity"].isin((_LOSS, _ACCURACY))]
     handles = {}
-    for number, (name, look) in enumerate(looks.items(), 1):
+    for name, look in looks.items():
         for _, line in scores[scores["method"] == name].iterrows():
-            _draw_mark(pair[1], line, end + number * step, look)
+            _draw_mark(pair[1], line, where.scores[name], look)
         # What stands in the legend has the look of both the line and the mark.
         (handles[name],) = pair[1].plot([], [], **look)
-    pair[1].axvline(end + step / 2, color=GREY, linewidth=0.6)
-    middle = end + step * (len(looks) + 1) / 2
+    pair[1].axvline(where.edge, color=GREY, linewidth=0.6)
     style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": SMALL}
-    pair[1].text(middle, 1.0, facts["split"], transform=pair[1].get_xaxis_transform(), **style)
+    middle, above = (where.edge + where.ends[1]) / 2, pair[1].get_xaxis_transform()
+    pair[1].text(middle, 1.0, facts["split"], transform=above, **style)
     return handles
 
 
@@ -258,29 +277,25 @@ def _draw_curves(
     axes: Axes,
     table: pd.DataFrame,
     looks: Mapping[str, Mapping[str, Any]],
-    step: float,
+    where: Places,
     *,
     band: bool,
-) -> float:
-    """Draw the lines of ``table`` by their method; return how far to the right they reach.
+) -> None:
+    """Draw the lines of ``table`` by their method.
 
-    What has a single epoch is a point, which no line shows: these stand side by side around it,
-    ``step`` from each other. Lines have some marks, each line at other epochs: where one hides
-    another its marks are seen.
+    What has a single epoch is a point, which no line shows. Lines have some marks, each line at
+    other epochs: where one hides another its marks are seen.
     """
     curves = {n: lines for n in looks if len(lines := table[table["method"] == n])}
-    points = {name: lines for name, lines in curves.items() if len(lines) == 1}
     longer = {name: lines for name, lines in curves.items() if len(lines) > 1}
-    end = 0.0
-    for number, (name, lines) in enumerate(points.items()):
-        at = lines["epoch"].iloc[0] + (number - (len(points) - 1) / 2) * step
-        _draw_mark(axes, lines.iloc[0], at, looks[name])
-        end = max(end, at)
+    for name, lines in curves.items():
+        if name not in longer:
+            at = where.points.get(name, lines["epoch"].iloc[0])
+            _draw_mark(axes, lines.iloc[0], at, looks[name])
     for number, (name, lines) in enumerate(longer.items()):
         every = min(max(-(-len(lines) // _MARKS), len(longer)), len(lines))
         marks = (number % every, every)
         draw_band(axes, lines, "epoch", looks[name], band=band, markevery=marks)
-    return end
 
 
 def _plain_log(axes: Axes) -> None:

@@ -214,12 +214,88 @@ def test_a_line_beside_marks_of_one_epoch_has_its_marks(tmp_path: Path) -> None:
         assert long.get_markevery() == (0, 1)
 
 
+def with_epochs(collection: Collection, epochs: dict[str, int]) -> Collection:
+    """Keep so many epochs of each method's rows in their files."""
+    for run in collection.completed:
+        path = run.folder / "metrics.csv"
+        kept = path.read_text().splitlines()[: 1 + epochs[run.record.label]]
+        path.write_text("\n".join(kept) + "\n")
+    return collection
+
+
+def marks(axes: Axes) -> list[tuple[float, float]]:
+    """Return where marks are seen, in points of the page, from left to right."""
+    found = []
+    for line in axes.lines:
+        if line.get_marker() in ("", "None"):
+            continue
+        first, every = line.get_markevery() or (0, 1)
+        seen = list(zip(line.get_xdata(), line.get_ydata(), strict=True))[first::every]
+        found += [tuple(axes.transData.transform(place) * 72 / axes.figure.dpi) for place in seen]
+    return sorted(found)
+
+
+def gap(one: tuple[float, float], other: tuple[float, float]) -> float:
+    return max(abs(one[0] - other[0]), abs(one[1] - other[1]))
+
+
+@pytest.mark.parametrize(("rows", "long"), [(1, 0), (2, 1), (6, 1), (9, 0), (9, 2), (19, 0)])
+def test_no_mark_hides_another_and_the_edge_is_clear(tmp_path: Path, rows: int, long: int) -> None:
+    names = [f"hydra r={rank}+{rank}" for rank in range(1, rows + 1)]
+    tasks = {task: [50.0] for task in "abc"}
+    runs = [run for rank in range(1, rows + 1) for run in scores("hydra", tasks, rank=rank)]
+    collection = with_epochs(
+        put(tmp_path, *runs), {name: 2 if at < long else 1 for at, name in enumerate(names)}
+    )
+    data = FIGURE.data(collection, Settings())
+    beside = ", left of it where there are lines" * bool(long)
+    assert f"Marks of a single epoch stand side by side{beside}." in data.caption
+    made = FIGURE.draw(data)
+    made.canvas.draw()
+    shown = [axes for axes in made.axes if axes.get_visible()]
+    assert len({axes.get_xlim() for axes in shown}) == 1
+    for axes in shown:
+        places = marks(axes)
+        assert min((gap(*pair) for pair in itertools.combinations(places, 2)), default=9) > 4
+        # None stands at the frame.
+        left, right = (x * 72 / made.dpi for x in axes.get_window_extent().intervalx)
+        assert all(left + 4 < x < right - 4 for x, _ in places)
+        edges = [line for line in axes.lines if list(line.get_ydata()) == [0, 1]]
+        for edge in edges:
+            x = axes.transData.transform((edge.get_xdata()[0], 50))[0] * 72 / made.dpi
+            assert sum(place[0] > x for place in places) == rows
+            assert all(abs(place[0] - x) > 4 for place in places)
+
+
+def test_a_mark_alone_stands_within_its_half(tmp_path: Path) -> None:
+    collection = put(tmp_path, *scores("lora", {"a": [50.0]}))
+    with_epochs(collection, {"lora r=4": 1})
+    axes = FIGURE.draw(FIGURE.data(collection, Settings())).axes[1]
+    low, high = axes.get_xlim()
+    shares = sorted((x - low) / (high - low) for line in axes.lines for x in line.get_xdata()[:1])
+    # Training, the edge, the score.
+    assert shares == pytest.approx([0.25, 0.5, 0.75])
+
+
+def test_panels_below_each_other_have_epochs_of_their_own(tmp_path: Path) -> None:
+    tasks = {f"t{n}": [50.0] for n in range(8)}  # two rows of four
+    collection = put(tmp_path, *scores("lora", tasks))
+    for run in collection.completed:
+        if run.record.task == "t0":
+            path = run.folder / "metrics.csv"
+            path.write_text("\n".join(path.read_text().splitlines()[:2]) + "\n")
+    made = FIGURE.draw(FIGURE.data(collection, Settings()))
+    ends = {axes.get_title(): axes.get_xlim() for axes in made.axes if axes.get_title()}
+    assert ends["t0"] != ends["t4"]
+    assert ends["t1"] == ends["t4"] == ends["t5"]
+
+
 def test_a_panel_has_room_for_its_own_rows_alone(tmp_path: Path) -> None:
     many = [r for rank in range(1, 10) for r in scores("hydra", {"a": [50.0]}, rank=rank)]
     data = FIGURE.data(put(tmp_path, *many, *scores("lora", {"b": [50.0]})), Settings())
     made = FIGURE.draw(data)
     made.canvas.draw()
-    first, second = made.axes[2:]
+    first, second = (axes for axes in made.axes if axes.texts)
     for axes in (first, second):
         (split,) = [text for text in axes.texts if text.get_text() == "test"]
         assert axes.get_xlim()[0] < split.get_position()[0] < axes.get_xlim()[1]
