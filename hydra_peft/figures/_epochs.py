@@ -61,7 +61,7 @@ def places(epochs: Mapping[str, Sequence[int]], rows: Sequence[str], width: floa
     if last > first:
         share = min(_SHARE, _SLOT * slots / width)
         step = (last - first) * share / (1 - share) / slots
-    points = {}
+    points: dict[str, float] = {}
     for epoch in set(single.values()):
         here = [name for name, own in single.items() if own == epoch]
         left = len(here) if len(single) < len(epochs) else (len(here) - 1) / 2

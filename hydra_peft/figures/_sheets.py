@@ -214,6 +214,11 @@ def in_words(counts: Sequence[int]) -> str:
     return f"{least} to {most} seeds"
 
 
+def spread_in_words(counts: Sequence[int]) -> str:
+    """Number of seeds where there is a spread over them: one alone has none."""
+    return in_words([count for count in counts if count > 1])
+
+
 def of_one_scale(sheet: Sheet) -> Sheet:
     """Return ``sheet`` with the tasks whose scores may stand on one axis; the caption names others.
 

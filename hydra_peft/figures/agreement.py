@@ -239,12 +239,23 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     ):
         values = [found[kind][name].dropna() for kind in (~own, own)]
         said = [
-            f"{kind}: {words.format(f'{value.min():.1f} to {value.max():.1f}%')}"
+            f"{kind}: {words.format(_reach(value))}"
             for kind, value in zip(("two methods", "two seeds of one"), values, strict=True)
             if len(value)
         ]
         notes += ["; ".join(said)] if said else []
     return tuple(notes)
+
+
+def _reach(values: pd.Series[float]) -> str:
+    """Return the least and the greatest of ``values`` in percent, once where they are one."""
+    ends = dict.fromkeys(f"{value:.1f}" for value in (values.min(), values.max()))
+    return f"{' to '.join(ends)}%"
+
+
+def _has_seeds(table: pd.DataFrame) -> bool:
+    """Whether any method has two seeds, whose agreement stands on the diagonal."""
+    return bool((table["pairs"][table["method"] == table["other"]] > 0).any())
 
 
 def _caption(
@@ -254,13 +265,17 @@ def _caption(
     without: Mapping[str, Sequence[str]],
     untold: Sequence[int],
 ) -> str:
+    import pandas as pd
+
     tasks = len(sheet.table.tasks)
     kinds = set(table["seeds"][table["pairs"] > 0])
+    diagonal = _has_seeds(table)
+    lows = pd.concat([table["agreement_low"], table["shared_mistakes_low"], ensembles["gain_low"]])
     parts = [
         sheet.caption,
-        "Left: percent of examples to which two runs give the same class (below and on the "
-        "diagonal), and percent that both get wrong of those that either gets wrong (above); "
-        "on the diagonal two seeds of one method.",
+        "Left: percent of examples to which two runs give the same class (below"
+        f"{' and on the diagonal' * diagonal}), and percent that both get wrong of those that "
+        f"either gets wrong (above){'; on the diagonal two seeds of one method' * diagonal}.",
         "Pairs of methods are of different seeds"
         + (", some of the same where no others are there." if "same" in kinds else ".")
         if len(sheet.table.rows) > 1
@@ -268,7 +283,9 @@ def _caption(
         "Right: ensembles by the mean of all classes' probabilities, against their best member as "
         f"chosen by the same {sheet.scores}; bars: means.",
         f"Means over {tasks} tasks." if tasks > 1 else "",
-        "Spreads in the tables: least to greatest over choices of seeds, which share runs.",
+        "Spreads in the tables: least to greatest over choices of seeds, which share runs."
+        if lows.notna().any()
+        else "",
     ]
     if untold:
         sizes = ", ".join(map(str, untold))
@@ -296,7 +313,8 @@ def plot(data: FigureData) -> Picture:
     # Upright names would take more than the matrix.
     matrix.set_xticks(range(len(names)), map(str, range(1, 1 + len(names))), fontsize=SMALL)
     bar = made.colorbar(image, ax=matrix, location="top", aspect=40, shrink=0.8)
-    bar.set_label(in_lines("below, diagonal: same class; above: shared mistakes (%)", _WIDE))
+    below = f"below{', diagonal' * _has_seeds(data.table)}"
+    bar.set_label(in_lines(f"{below}: same class; above: shared mistakes (%)", _WIDE))
     _strips(gains, _overall(data.tables["ensembles"]))
     said = f"gain in {facts['score']} over best member ({facts['unit']})"
     gains.set_ylabel(in_lines(said, rows + 0.3))

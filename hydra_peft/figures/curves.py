@@ -12,7 +12,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, spread
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._epochs import Places, inches_for, places
-from hydra_peft.figures._sheets import OPTIONS, Selection, Sheet, choose, in_words
+from hydra_peft.figures._sheets import OPTIONS, Selection, Sheet, choose, spread_in_words
 from hydra_peft.figures._style import COLUMN, GREY, PAGE, SMALL, in_lines, legend, picture, room
 from hydra_peft.plain_text import counted
 from hydra_peft.runs.folder import METRICS
@@ -169,7 +169,7 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     parts = [sheet.caption]
     if max(counts) > 1:
         drawn = "bars" if len(sheet.table.rows) > _BANDS else "bands and bars"
-        parts.append(f"Lines: means; {drawn}: {BANDS[settings.band]} ({in_words(counts)}).")
+        parts.append(f"Lines: means; {drawn}: {BANDS[settings.band]} ({spread_in_words(counts)}).")
     if min(counts) == 1:
         parts.append("Without a bar: one seed." if max(counts) > 1 else "One seed each.")
     rule = sheet.table.selection

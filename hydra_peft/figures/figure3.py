@@ -127,12 +127,13 @@ def _notes(table: pd.DataFrame, summary: pd.DataFrame) -> tuple[str, ...]:
         for branch, rows in summary.groupby("branch", sort=False)
     ]
     for branch, rows in table.groupby("branch", sort=False):
-        for j, values in rows.groupby("j"):
+        for j in sorted(set(rows["j"].astype(int))):
+            values = rows[rows["j"] == j]
             layers = values.groupby("layer")["similarity"].apply(lambda v: v.isna().any()).sum()
             if layers:
                 notes.append(
                     f"undefined in {counted(int(layers), 'layer')}: {branch} has no "
-                    f"{counted(int(j), 'direction')} there (zero, of smaller rank, or tied "
+                    f"{counted(j, 'direction')} there (zero, of smaller rank, or tied "
                     "singular values)"
                 )
     return tuple(notes)

@@ -14,11 +14,11 @@ from hydra_peft.figures._sheets import (
     Selection,
     Sheet,
     choose,
-    in_words,
     method_of,
     of_one_scale,
     part,
     some,
+    spread_in_words,
 )
 from hydra_peft.figures._style import (
     COLUMN,
@@ -267,7 +267,7 @@ def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame, tasks: Sequence[s
     ]
     parts += [_direction(sheet), *sheet.left_out]
     if counts and max(counts) > 1:
-        parts.append(f"Marks: means; bars: 95% t intervals over {in_words(counts)}.")
+        parts.append(f"Marks: means; bars: 95% t intervals over {spread_in_words(counts)}.")
     if counts and min(counts) == 1:
         parts.append("Without a bar: one seed.")
     means = set(table[table["is_mean"]]["name"])

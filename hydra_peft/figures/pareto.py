@@ -101,7 +101,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         "y": _y_label(sheet, over),
         "looks": {name: sheet.look(*rows) for name, rows in series.items()} | _paper_looks(table),
     }
-    caption = _caption(sheet, settings, table)
+    caption = _caption(sheet, settings, table, over)
     return FigureData({"": table}, caption, sheet.notes, facts, sheet.marks)
 
 
@@ -192,21 +192,22 @@ def _y_label(sheet: Sheet, over: str) -> str:
     return axis(measures, f", mean over {over}")
 
 
-def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
+def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame, over: str) -> str:
     measured = table[table["source"] == "measured"]
     counts = measured["seeds"].astype(int).tolist()
-    x = table[_column(settings.head)]
+    x, several = table[_column(settings.head)], len(sheet.table.tasks) > 1
     parts = [
         sheet.caption,
         f"Scores: {sheet.scores}.",
-        f"Mean over {sheet.tasks_in_words}.",
+        f"Mean over {'groups of ' * (over == 'groups' and several)}{sheet.tasks_in_words}.",
         *sheet.left_out,
     ]
     if sheet.table.about.over_seeds == "median":
         parts.append("Points: medians over seeds.")
     barred = measured["low"].notna()
     if barred.any():
-        parts.append(f"Bars: {_BARS[settings.bars]} over {in_words(counts)}.")
+        seeds = in_words(measured["seeds"][barred].astype(int).tolist())
+        parts.append(f"Bars: {_BARS[settings.bars]} over {seeds}.")
     if min(counts) == 1:
         parts.append("Without a bar: one seed.")
     elif not barred.all():

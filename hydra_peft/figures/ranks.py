@@ -16,11 +16,11 @@ from hydra_peft.figures._sheets import (
     Selection,
     Sheet,
     choose,
-    in_words,
     left_out,
     method_of,
     ranks_of,
     series_of,
+    spread_in_words,
 )
 from hydra_peft.figures._style import COLUMN, PAGE, in_lines, legend, picture, room
 
@@ -123,7 +123,7 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     counts = table["seeds"].tolist()
     parts = [sheet.caption, f"Scores: {sheet.scores}.", "Total rank: of all branches together."]
     if max(counts) > 1:
-        parts.append(f"Lines: means; bands: {BANDS[settings.band]} ({in_words(counts)}).")
+        parts.append(f"Lines: means; bands: {BANDS[settings.band]} ({spread_in_words(counts)}).")
     if min(counts) == 1:
         parts.append("Where there is no band, one seed." if max(counts) > 1 else "One seed each.")
     if (table["rank"] == 0).any():

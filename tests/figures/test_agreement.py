@@ -243,7 +243,7 @@ def test_it_is_drawn(run: Run, tmp_path: Path) -> None:
     sweep(run, tmp_path / "runs", "b")
     data = FIGURE.data(collect(tmp_path / "runs"), FIGURE.settings())
     assert data.notes[0] == (
-        "two methods: the same class for 37.5 to 37.5% of examples; two seeds of one: the same "
+        "two methods: the same class for 37.5% of examples; two seeds of one: the same "
         "class for 25.0 to 75.0% of examples"
     )
     made = FIGURE.draw(data)
@@ -277,3 +277,14 @@ def test_long_names_are_whole_and_cover_nothing(run: Run, tmp_path: Path) -> Non
         assert made.bbox.y0 <= box.y0
         assert box.y1 <= made.bbox.y1
         assert not any(box.overlaps(other) for other in boxes[:number])
+
+
+def test_one_seed_has_no_diagonal_and_no_spread(run: Run, tmp_path: Path) -> None:
+    for method in SAID:
+        run(tmp_path, method, 0, SAID[method][0])
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings())
+    assert "diagonal" not in data.caption
+    assert "Spreads" not in data.caption
+    assert data.notes[0] == "two methods: the same class for 50.0% of examples"
+    texts = [text.get_text().replace("\n", " ") for text in FIGURE.draw(data).findobj(Text)]
+    assert "below: same class; above: shared mistakes (%)" in texts

@@ -328,3 +328,9 @@ def test_a_task_without_training_accuracy_has_its_loss_and_its_own_metric(tmp_pa
     assert set(data.table["quantity"]) == {"loss", "test_Pearson"}
     assert "accuracy" not in data.caption
     assert [axes.get_ylabel() for axes in FIGURE.draw(data).axes][1] == "Pearson (%)"
+
+
+def test_bands_are_over_more_than_one_seed(tmp_path: Path) -> None:
+    runs = [*scores("lora", {"a": [60.0, 61.0]}), *scores("hydra", {"a": [62.0]})]
+    caption = FIGURE.data(put(tmp_path, *runs), Settings()).caption
+    assert "bars: least to greatest seed (2 seeds). Without a bar: one seed." in caption

@@ -18,7 +18,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
 from hydra_peft.figures._looks import MARKERS
 from hydra_peft.figures._points import side_by_side
-from hydra_peft.runs.collection import Collection, FoundRun
+from hydra_peft.runs.collection import Collection, FoundRun, collect
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.published import read_published
 from hydra_peft.tables.rows import summarize
@@ -99,7 +99,7 @@ def test_a_stray_run_beside_a_sweep_is_left_out_and_named(
     data = FIGURE.data(put(tmp_path, *sweep, *stray), Settings())
     assert list(data.table["score"]) == [66.5] * 3  # (65 + 68) / 2
     assert list(data.table["seeds"]) == [2] * 3
-    assert "Mean over a, b. Left out: " in data.caption
+    assert "Mean over groups of a, b. Left out: " in data.caption
     assert f"{left_out}." in data.caption
     assert FIGURE.draw(data).legends
 
@@ -283,3 +283,13 @@ def test_the_front_of_an_error_is_below(tmp_path: Path) -> None:
     data = FIGURE.data(put(tmp_path, *records), Settings())
     assert sorted(data.table[data.table["on_front"]]["score"]) == [0.2, 0.5]
     assert data.facts["y"] == "mean squared error on a (lower is better)"
+
+
+def test_bars_are_over_the_seeds_of_those_that_have_some(tmp_path: Path) -> None:
+    runs = [*scores("lora", {"a": [80.0, 82.0]}), *scores("hydra", {"a": [81.0]})]
+    caption = FIGURE.data(put(tmp_path, *runs), Settings()).caption
+    assert "Mean over a. Bars: 95% intervals over 2 seeds. Without a bar: one seed." in caption
+    means = FIGURE.data(put(tmp_path / "b", *scores("lora", {"a": [8.0], "b": [9.0]})), Settings())
+    assert "Mean over groups of a, b." in means.caption
+    plain = FIGURE.data(collect(tmp_path / "b"), Settings(mean="tasks"))
+    assert "Mean over a, b." in plain.caption

@@ -115,3 +115,10 @@ def test_a_row_whose_ranks_were_tuned_by_task_has_its_whole_name(tmp_path: Path)
         runs += scores("hydra", {task: [40.0]}, rank=rank)
     found = curves(with_tuned_ranks(put(tmp_path, *runs), "hydra"))
     assert found == {"lora": [1, 2], "hydra r=1+1 or hydra r=2+2": [0]}
+
+
+def test_bands_are_over_more_than_one_seed(tmp_path: Path) -> None:
+    runs = [*scores("lora", {"a": [60.0, 61.0]}), *scores("lora", {"a": [62.0]}, rank=8)]
+    caption = FIGURE.data(put(tmp_path, *runs), Settings()).caption
+    said = "bands: least to greatest seed (2 seeds). Where there is no band, one seed."
+    assert said in caption
