@@ -14,6 +14,7 @@ from hydra_peft.analysis.subspace import (
     PARALLEL,
     SEQUENTIAL,
     Directions,
+    branch_ranks,
     branch_similarities,
     chance_similarity,
     leading_directions,
@@ -189,3 +190,8 @@ def test_the_update_is_the_whole_one_of_a_branch_that_is_put_together(
     for j in range(1, 5):
         expected = plain(weight, update.numpy(), 1, j)
         assert found[0, j - 1].item() == pytest.approx(expected, abs=1e-8)
+
+
+def test_ranks_of_the_branches_that_there_are() -> None:
+    assert branch_ranks(adapted(9, 12, 2, 5)) == {PARALLEL: 2, SEQUENTIAL: 5}
+    assert branch_ranks(adapted(9, 12, 0, 1)) == {SEQUENTIAL: 1}
