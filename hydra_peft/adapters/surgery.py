@@ -28,6 +28,17 @@ def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
         setattr(parent, name, new)
 
 
+def other_names(model: nn.Module, module: nn.Module) -> list[str]:
+    """Return the places of ``module`` in ``model`` but the first, as names; what lies in a part
+    that is shared as a whole has one place."""
+    return [
+        f"{parent}.{name}" if parent else name
+        for parent, holder in model.named_modules()
+        for name, child in holder._modules.items()
+        if child is module
+    ][1:]
+
+
 def is_intercepted(module: nn.Module) -> bool:
     """Whether calling ``module`` itself runs more than its class says: hooks, forward or backward,
     or a ``forward`` that was put onto the object."""

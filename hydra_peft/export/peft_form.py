@@ -22,6 +22,7 @@ from hydra_peft.adapters.dora import DoraLinear
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.adapters.readers import weight_readings
 from hydra_peft.adapters.scaled import ScaledInput, ScaledOutput
+from hydra_peft.adapters.surgery import other_names
 from hydra_peft.adapters.vera import VeraLinear
 from hydra_peft.errors import UserError
 from hydra_peft.export.plain import other_form
@@ -86,6 +87,11 @@ def _unlike(model: nn.Module, adapters: Mapping[str, Any]) -> str:
     for name, adapter in adapters.items():
         if type(adapter.base) is not nn.Linear:
             return f"'{name}' is a {type(adapter.base).__name__}, and no plain nn.Linear"
+        if others := other_names(model, model.get_submodule(name)):
+            return (
+                f"'{name}' is '{others[0]}' too, one layer in two places, of which peft adapts the "
+                "first alone"
+            )
     heads = adaptation(model).head
     others = [n for n, _ in model.named_modules() if not belongs_to(n, adapters) and n not in heads]
     for name in heads:
@@ -129,7 +135,8 @@ def _low_rank(adapters: Mapping[str, LowRankLinear], method: Any) -> Form:
 def lora_factors(adapter: LowRankLinear) -> tuple[Tensor, Tensor, Tensor]:
     """Return A ``[rank, in]``, B ``[out, rank]`` and c ``[out]`` of ``h = f + s (B A x + c)``.
 
-    s is the adapter's scale. Computed in float64, rounded once to the dtype of its layer.
+    s is the adapter's scale. Computed in float64, rounded once to the widest dtype of the adapter
+    and its layer.
     """
     down, shift, up, offset = adapter.update(torch.float64)
     constant = up.new_zeros(len(up))
@@ -138,6 +145,8 @@ def lora_factors(adapter: LowRankLinear) -> tuple[Tensor, Tensor, Tensor]:
     if offset is not None:
         constant += offset
     dtype, scale = adapter.base.weight.dtype, adapter.scale  # a method's is never 0
+    for _, parameter in adapter.adapter_parameters():
+        dtype = torch.promote_types(dtype, parameter.dtype)
     return down.to(dtype), (up / scale).to(dtype), (constant / scale).to(dtype)
 
 

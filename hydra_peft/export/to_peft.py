@@ -10,12 +10,18 @@ from typing import Any
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.adaptable import check_tensors, check_values
-from hydra_peft.adaptation.fingerprint import architecture_hash
+from hydra_peft.adaptation.carried import tensors_by_name
+from hydra_peft.adaptation.fingerprint import (
+    architecture_hash,
+    backbone_state_dict,
+    frozen_tensors,
+)
 from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.merging import check_unchanged
-from hydra_peft.adaptation.parameters import broken_tensor
+from hydra_peft.adaptation.parameters import adapter_state_dict, broken_tensor
 from hydra_peft.adaptation.peft_files import BACKBONE, CONFIG, PREFIX, TENSORS
 from hydra_peft.adaptation.record import adaptation
+from hydra_peft.adaptation.unsaved import tell_of_unsaved
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.disk_errors import disk_reason, remedy
@@ -62,13 +68,14 @@ def save_peft(model: nn.Module, folder: str | Path) -> None:
     folder = named_path(folder, "the folder to save in")
     model = unwrap(model)
     check_tensors(model)
-    check_values(model, model.state_dict().values(), "save")
+    check_values(model, tensors_by_name(model).values(), "save")
     check_unchanged(model)
     if (broken := broken_tensor(model)) is not None:
         raise UserError(
             f"'{broken}' has values that are not finite: has training diverged? Nothing was "
             "written."
         )
+    _tell_of_unsaved(model, folder)
     try:
         write_peft_folder(model, folder)
     except OSError as error:
@@ -76,6 +83,14 @@ def save_peft(model: nn.Module, folder: str | Path) -> None:
             f"{disk_reason(error) or f'cannot write into {folder}: {error}'}; the adapter was not "
             f"saved: {remedy(error, 'name another folder')}."
         ) from error
+
+
+def _tell_of_unsaved(model: nn.Module, folder: Path) -> None:
+    done = adaptation(model)
+    if not done.method.trains_backbone:  # which is refused
+        backbone = backbone_state_dict(model, done.head)
+        frozen = frozen_tensors(backbone, adapter_state_dict(model), done.layers)
+        tell_of_unsaved(model, backbone, frozen, folder)
 
 
 def write_peft_folder(
@@ -99,7 +114,9 @@ def write_peft_folder(
     options, tensors = peft_form(model, of_run=bool(timm))
     plain = unadapted_copy(model)
     put_linear_head(plain, any_head=not timm)
-    head, state = adaptation(plain).head, plain.state_dict()
+    head = adaptation(plain).head
+    # Beside tensors there may be what modules keep by get_extra_state().
+    state = {n: value for n, value in plain.state_dict().items() if isinstance(value, Tensor)}
     tensors |= {f"{PREFIX}.{n}": tensor for n, tensor in state.items() if belongs_to(n, head)}
     backbone = {n: tensor for n, tensor in state.items() if not belongs_to(n, head)}
     said = {"timm": timm, "architecture": architecture_hash(backbone)}

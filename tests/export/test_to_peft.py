@@ -275,3 +275,62 @@ def test_the_package_is_asked_for_in_a_sentence(
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(UserError, match=r"needs the package peft.* 'hydra-peft\[peft\]'"):
         hydra_peft.export_run(tmp_path, "peft")
+
+
+@pytest.mark.parametrize("method", ["lora", "hydra"])
+def test_an_adapter_keeps_its_dtype_on_a_backbone_of_a_narrower_one(
+    tmp_path: Path, randomize: Callable[[nn.Module], None], method: str
+) -> None:
+    ours = small()
+    hydra_peft.inject(ours, method, targets=["attn.qkv"])
+    randomize(ours)
+    adapter = hydra_peft.trainable_parameters(ours).adapter
+    values = {name: parameter.detach().clone() for name, parameter in adapter.items()}
+    ours.bfloat16()
+    for name, parameter in adapter.items():
+        parameter.data = values[name]
+    hydra_peft.save_peft(ours, tmp_path)
+    tensors = read_tensors(tmp_path / "adapter_model.safetensors")
+    place = "blocks.0.attn.qkv"
+    down, up = (tensors[f"base_model.model.{place}.lora_{part}.weight"] for part in "AB")
+    assert {down.dtype, up.dtype} == {torch.float32}
+    expected = values[f"{place}.parallel.up.weight"].double() @ (
+        values[f"{place}.parallel.down.weight"].double()
+    )
+    if method == "hydra":
+        weight = ours.get_parameter(f"{place}.base.weight").double()
+        second = [values[f"{place}.sequential.{part}.weight"].double() for part in ("up", "down")]
+        expected = expected + second[0] @ second[1] @ weight
+    torch.testing.assert_close(up.double() @ down.double(), expected, atol=1e-6, rtol=1e-6)
+
+
+class Noted(nn.Sequential):
+    def get_extra_state(self) -> dict[str, int]:
+        return {"version": 3}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        pass
+
+
+def test_what_modules_keep_beside_tensors_is_passed_over(
+    tmp_path: Path, randomize: Callable[[nn.Module], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    def make(kind: type[nn.Module], head: type[nn.Module]) -> nn.Module:
+        torch.manual_seed(0)
+        parts = {"body": kind(nn.Linear(6, 8)), "head": head(nn.Linear(8, 3))}
+        return nn.Sequential(OrderedDict(parts)).eval()
+
+    x = torch.randn(4, 6)
+    hydra_peft.inject(ours := make(Noted, nn.Sequential), "lora", targets=["body.0"])
+    randomize(ours)
+    hydra_peft.save_peft(ours, tmp_path)
+    assert not caplog.records
+    plain = make(nn.Sequential, nn.Sequential)
+    loaded = peft.PeftModel.from_pretrained(plain, str(tmp_path)).eval()
+    torch.testing.assert_close(loaded(x), ours(x), atol=1e-5, rtol=1e-5)
+    hydra_peft.load_peft(again := make(Noted, nn.Sequential), tmp_path)
+    torch.testing.assert_close(again(x), ours(x), atol=1e-5, rtol=1e-5)
+    hydra_peft.inject(noted := make(nn.Sequential, Noted), "lora", targets=["body.0"])
+    hydra_peft.save_peft(noted, tmp_path)
+    assert "'head._extra_state' is no tensor" in caplog.text
+    hydra_peft.load_peft(make(nn.Sequential, Noted), tmp_path)
