@@ -51,7 +51,10 @@ def check_weight(tensor: Tensor, dtype: torch.dtype, where: str, *, mask: bool =
     Args:
         mask: as of :func:`is_sound`.
     """
-    if tensor.dtype != dtype and not {tensor.dtype, dtype} <= set(FLOATS):
+    if tensor.dtype != dtype and dtype not in FLOATS:  # of a buffer that counts, or a mask
+        kinds = [shortened(str(kind).removeprefix("torch."), 60) for kind in (tensor.dtype, dtype)]
+        raise UserError(f"{where} has dtype {kinds[0]}, expected {kinds[1]}: save it again.")
+    if tensor.dtype != dtype and tensor.dtype not in FLOATS:
         raise wrong_dtype(where, tensor.dtype)
     check_finite(tensor, where, mask=mask)
     if not is_sound(tensor.to(dtype), mask=mask):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +34,47 @@ _ALONE: dict[str, tuple[object, ...]] = {
 }
 #: starts that leave the backbone's weights alone; those of PiSSA, OLoRA, CorDA, LoftQ change them
 _STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
+#: what says which modules are adapted and which are saved whole, and what of it may be one value
+_NAMES: dict[str, tuple[type[str | int], type[str | int] | None]] = {
+    "target_modules": (str, str),
+    "exclude_modules": (str, str),
+    "layers_to_transform": (int, int),
+    "layers_pattern": (str, str),
+    "modules_to_save": (str, None),
+}
+_IN_WORDS: dict[type[str | int], str] = {str: "names", int: "whole numbers"}
+
+
+def saved_config(folder: Path) -> dict[str, Any]:
+    """Return the config of the adapter in ``folder``; what it says of modules is of its types.
+
+    Raises:
+        UserError: the folder has no adapter, or one in a pickle; or names of modules are none.
+    """
+    for name in (CONFIG, TENSORS):
+        if not os.path.isfile(folder / name):  # as pathlib's, but for names that are too long
+            raise UserError(_missing(folder, name))
+    path = folder / CONFIG
+    config = read_json(path, links=True)  # hubs keep what they fetched behind links
+    for key, (kind, alone) in _NAMES.items():
+        value = config.get(key)
+        listed = isinstance(value, list) and all(type(entry) is kind for entry in value)
+        if value is not None and type(value) is not alone and not listed:
+            one = "" if alone is None else ", or one" if alone is int else ", or an expression"
+            raise UserError(
+                f"{path} has {key}={quoted(value)}: expected a list of {_IN_WORDS[kind]}{one}; "
+                "save it again with peft."
+            )
+    return config
 
 
 def lora_options(folder: Path) -> dict[str, Any]:
     """Return options of ``method=lora``, less ``targets``, that compute as the adapter does.
 
     Raises:
-        UserError: the folder has no such adapter, one in a pickle, or one that is no plain LoRA.
+        UserError: as of :func:`saved_config`; or the adapter is no plain LoRA.
     """
-    for name in (CONFIG, TENSORS):
-        if not (folder / name).is_file():
-            raise UserError(_missing(folder, name))
-    path = folder / CONFIG
-    config = read_json(path, links=True)  # hubs keep what they fetched behind links
+    path, config = folder / CONFIG, saved_config(folder)
     kind = config.get("peft_type")
     if kind != "LORA":
         raise UserError(
@@ -87,14 +116,8 @@ def lora_options(folder: Path) -> dict[str, Any]:
     }
 
 
-def modules_saved(folder: Path) -> list[str]:
-    """Return the ends of the names of the modules that were saved whole beside the adapter."""
-    said = read_json(folder / CONFIG, links=True).get("modules_to_save")
-    return [name for name in said if isinstance(name, str)] if isinstance(said, list) else []
-
-
 def _missing(folder: Path, name: str) -> str:
-    if name == TENSORS and (folder / _PICKLE).is_file():
+    if name == TENSORS and os.path.isfile(folder / _PICKLE):
         return (
             f"{folder} has its tensors in {_PICKLE}, a pickle, which can run code: save it again "
             "with peft's save_pretrained(folder, safe_serialization=True)."

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from hydra_peft.adaptation.carried import tensors_by_name
 from hydra_peft.adaptation.copying import copy_tensors
 from hydra_peft.adaptation.fingerprint import architecture_hash, backbone_state_dict
 from hydra_peft.adaptation.heads import belongs_to, find_head
@@ -19,12 +20,18 @@ from hydra_peft.adaptation.peft_files import (
     PREFIX,
     TENSORS,
     lora_options,
+)
+from hydra_peft.adaptation.peft_targets import (
+    check_layers_complete,
+    check_modules_complete,
     modules_saved,
 )
 from hydra_peft.adaptation.record import Adaptation, adaptation
 from hydra_peft.adaptation.storage import resize_head
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.adapters.patterns import matches
+from hydra_peft.adapters.surgery import other_names
+from hydra_peft.adapters.targets import find_linear_layers, lies_in
 from hydra_peft.errors import UserError
 from hydra_peft.hub import local_folder
 from hydra_peft.plain_text import counted, quoted, shortened, tensor_name, tensor_shape
@@ -50,27 +57,27 @@ def load_peft(model: nn.Module, folder: str | Path) -> Adaptation:
 
     Raises:
         UserError: no such files, tensors in a pickle, another method than plain LoRA (DoRA, PiSSA
-            unconverted, ranks by layer), another backbone, or tensors that do not fit or are not
-            finite. ``model`` is not adapted then.
+            unconverted, ranks by layer), another backbone, or tensors that do not fit, are not
+            finite, or are not all of those that the config means here. ``model`` is not adapted
+            then.
     """
     folder = local_folder(folder, (CONFIG, TENSORS), "the folder to load from")
     model = check_adaptable(model)
     options, path = lora_options(folder), folder / TENSORS
     tensors, header = read_tensors_and_metadata(path)
-    layers, rest = _sorted_out(tensors, path)
-    heads = _heads(model, folder, rest)
+    layers, rest = _sorted_out(model, tensors, path)
+    heads = _heads(model, folder, layers, rest)
     head = tuple(top for top in heads if any(belongs_to(n, [top]) for n in rest))
-    if others := sorted(name for name in rest if not belongs_to(name, head)):
-        raise UserError(
-            f"{path}: '{others[0]}' is neither of a LoRA nor of the head of this "
-            f"{type(model).__name__}: another backbone, or modules_to_save beside its head."
-        )
+    _check_rest(model, layers, [name for name in rest if not belongs_to(name, head)], path)
     _check_backbone(model, heads, header, path)
     for name, parts in layers.items():
         _check_layer(model, name, parts, options["rank"], options["bias"], path)
+    check_layers_complete(model, folder, layers)
+    check_modules_complete(model, folder, rest)
+    targets = _targets(model, list(layers), heads, path)
     resize_head(model, head, rest, path)
     _check_head(model, rest, path)
-    done = inject(model, "lora", head=heads, targets=_targets(model, list(layers)), **options)
+    done = inject(model, "lora", head=heads, targets=targets, **options)
     copy_tensors(model, {**_by_our_names(layers), **rest}, path)
     return done
 
@@ -86,7 +93,9 @@ def take_peft(model: nn.Module, folder: Path) -> None:
     """
     done, options, path = adaptation(model), lora_options(folder), folder / TENSORS
     tensors, _ = read_tensors_and_metadata(path)
-    layers, _ = _sorted_out(tensors, path)
+    layers, _ = _sorted_out(model, tensors, path)
+    check_layers_complete(model, folder, layers, apart=done.head)
+    layers = {n: p for n, p in layers.items() if not any(lies_in(n, top) for top in done.head)}
     if set(layers) != set(done.layers):
         other = sorted(set(layers) ^ set(done.layers))[0]
         raise UserError(
@@ -107,21 +116,54 @@ def _by_our_names(layers: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tenso
     }
 
 
-def _heads(model: nn.Module, folder: Path, rest: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of the head: those that a head usually has or, if the saved tensors ``rest``
-    are of none of these, what peft was told to save beside the LoRA."""
-    usual = find_head(model)
+def _heads(
+    model: nn.Module, folder: Path, layers: Iterable[str], rest: Iterable[str]
+) -> tuple[str, ...]:
+    """Return the names of the head: of those that a head usually has the ones that no LoRA is in
+    or, if the saved tensors ``rest`` are of none of these, what peft was told to save beside the
+    LoRA."""
+
+    def whole(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(n for n in names if not any(lies_in(layer, n) for layer in layers))
+
+    usual = whole(find_head(model))
     if not rest or any(belongs_to(name, usual) for name in rest):
         return usual
-    saved = tuple(f".{name}" for name in modules_saved(folder))
-    named = [name for name, _ in model.named_modules() if f".{name}".endswith(saved)]
-    return tuple(named) or usual
+    return whole(modules_saved(model, folder)) or usual
+
+
+def _check_rest(model: nn.Module, layers: Iterable[str], others: Sequence[str], path: Path) -> None:
+    """Check that there are no tensors ``others``, neither of a LoRA nor of the head.
+
+    Raises:
+        UserError: there are.
+    """
+    if not others:
+        return
+    name = min(others)
+    for top in find_head(model):
+        if lora := next((n for n in layers if lies_in(n, top) and belongs_to(name, [top])), None):
+            raise UserError(
+                f"{path} has a LoRA on {tensor_name(lora)} and {tensor_name(name)} itself, both of "
+                f"the head '{top}', which is read adapted or whole: merge it with peft "
+                "(merge_and_unload) and start from those weights."
+            )
+    raise UserError(
+        f"{path}: {tensor_name(name)} is neither of a LoRA nor of the head of this "
+        f"{type(model).__name__}: another backbone, or modules_to_save beside its head."
+    )
 
 
 def _sorted_out(
-    tensors: dict[str, Tensor], path: Path
+    model: nn.Module, tensors: dict[str, Tensor], path: Path
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
-    """Return the tensors of each layer by peft's names of them, and those of other modules."""
+    """Return the tensors of each layer by peft's names of them, and those of other modules.
+
+    A layer in a part of ``model`` that has several names comes under the first.
+    """
+    first: dict[int, str] = {}
+    named = model.named_modules(remove_duplicate=False)
+    names = {name: first.setdefault(id(module), name) for name, module in named}
     layers: dict[str, dict[str, Tensor]] = {}
     rest: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
@@ -129,9 +171,10 @@ def _sorted_out(
         part = next((part for part in _PARTS if name.endswith(f".{part}")), None)
         if part is None:
             rest[name] = tensor
-        else:
-            layers.setdefault(name.removesuffix(f".{part}"), {})[part] = tensor
+            continue
         check_weight(tensor, torch.float32, f"{path}: {quoted(key)}")
+        layer = name.removesuffix(f".{part}")
+        layers.setdefault(names.get(layer, layer), {})[part] = tensor
     if not layers:
         raise UserError(f"{path} has no tensors called lora_A and lora_B: not a LoRA of peft's.")
     return layers, rest
@@ -147,8 +190,9 @@ def _check_backbone(
         said = None
     if not isinstance(said, dict):
         raise UserError(f"{path}: its header says nothing readable under '{BACKBONE}': edited?")
-    now = architecture_hash(backbone_state_dict(model, heads))
-    if said.get("architecture", now) != now:
+    # Of one that was adapted without a head, head=(), what we take for it is the backbone's.
+    now = [architecture_hash(backbone_state_dict(model, head)) for head in (heads, ())]
+    if said.get("architecture", now[0]) not in now:
         raise UserError(
             f"{path} was made on another backbone ({quoted(said.get('timm'))}) than this "
             f"{type(model).__name__}: build that one."
@@ -159,6 +203,12 @@ def _check_layer(
     model: nn.Module, name: str, parts: dict[str, Tensor], rank: int, bias: bool, path: Path
 ) -> None:
     found_here = dict(model.named_modules()).get(name)
+    if found_here is not None and (others := other_names(model, found_here)):
+        raise UserError(
+            f"{path} has a LoRA on {tensor_name(name)}, which is '{others[0]}' too, one layer in "
+            "two places: peft adapts the first alone and our LoRA both; merge it with peft "
+            "(merge_and_unload) and start from those weights."
+        )
     layer = found_here.base if isinstance(found_here, LowRankLinear) else found_here
     if not isinstance(layer, nn.Linear):
         kind = "no layer" if layer is None else f"a {type(layer).__name__}"
@@ -182,23 +232,33 @@ def _check_layer(
 
 
 def _check_head(model: nn.Module, rest: dict[str, Tensor], path: Path) -> None:
-    state = model.state_dict()
+    own, buffers = tensors_by_name(model), dict(model.named_buffers(remove_duplicate=False))
     for name, tensor in rest.items():
-        if name not in state or state[name].shape != tensor.shape:
-            here = tuple(state[name].shape) if name in state else "none"
+        if name not in own or own[name].shape != tensor.shape:
+            here = tuple(own[name].shape) if name in own else "none"
             raise UserError(
                 f"{path}: {tensor_name(name)} has shape {tensor_shape(tensor.shape)}, this model "
                 f"{here}: another backbone?"
             )
+        check_weight(tensor, own[name].dtype, f"{path}: {tensor_name(name)}", mask=name in buffers)
 
 
-def _targets(model: nn.Module, layers: list[str]) -> list[str]:
+def _targets(model: nn.Module, layers: list[str], heads: tuple[str, ...], path: Path) -> list[str]:
     """Return the shortest endings that name ``layers`` among the linear layers of ``model``, or
-    their names."""
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    endings = _endings(layers)
-    means = {name for name in linear if any(matches(name, ending) for ending in endings)}
-    return endings if means == set(layers) else layers
+    their names.
+
+    Raises:
+        UserError: neither names them alone.
+    """
+    for targets in (_endings(layers), layers):
+        means = find_linear_layers(model, targets, exclude=heads)
+        if means.keys() == set(layers):
+            return targets
+    other = next(name for name in means if name not in layers)
+    raise UserError(
+        f"{path} has a LoRA on {tensor_name(next(n for n in layers if matches(other, n)))} and "
+        f"none on '{other}', which that name means too: rename one of the two modules."
+    )
 
 
 def _endings(layers: Iterable[str]) -> list[str]:
