@@ -16,6 +16,7 @@ from lazy_peft import peft
 from torch import Tensor, nn
 
 import hydra_peft
+from hydra_peft.adaptation.peft_loading import take_peft
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import read_tensors, write_tensors
 
@@ -275,3 +276,22 @@ def test_what_was_adapted_without_a_head_comes_back(
 def test_a_name_that_no_file_has_is_told() -> None:
     with pytest.raises(UserError, match=r"has no adapter_config\.json: give the folder of a peft"):
         hydra_peft.load_peft(small(), "a" * 300)
+
+
+def test_a_start_from_a_lora_leaves_that_of_the_head_and_takes_no_part(tmp_path: Path) -> None:
+    save(tmp_path, target_modules=["qkv", "mlp.fc2", "head"])
+    path = tmp_path / "adapter_model.safetensors"
+    tensors, x = read_tensors(path), torch.randn(4, 24)
+    options: dict[str, Any] = {"rank": 2, "scale": 8.0, "rank_scale": "alpha_over_r", "bias": False}
+    hydra_peft.inject(ours := small(7), "lora", targets=["qkv", "mlp.fc2"], **options)
+    take_peft(ours, tmp_path)
+    down, up = (
+        tensors[f"base_model.model.blocks.1.attn.qkv.lora_{part}.weight"].double() for part in "AB"
+    )
+    layer: Any = ours.get_submodule("blocks.1.attn.qkv")
+    expected = layer.base.double()(x.double()) + 4 * x.double() @ down.T @ up.T
+    torch.testing.assert_close(layer.double()(x.double()), expected)
+    write_tensors(path, {n: t for n, t in tensors.items() if ".1.mlp" not in n}, {})
+    hydra_peft.inject(part := small(7), "lora", targets=["qkv", "0.mlp.fc2"], **options)
+    with pytest.raises(UserError, match=r"no LoRA on 'blocks\.1\.mlp\.fc2', one of 1 layer of"):
+        take_peft(part, tmp_path)
