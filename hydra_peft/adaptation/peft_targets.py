@@ -18,6 +18,8 @@ from hydra_peft.adapters.targets import lies_in
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.plain_text import counted, quoted, tensor_name
 
+#: most repetitions (* + {}) of an expression, with those that peft itself adds
+_REPEATS = 5
 #: what means every linear layer but the output
 _ALL = "all-linear"
 
@@ -153,6 +155,12 @@ def _is_named(name: str, names: str | list[str], folder: Path) -> bool:
 def _matches(
     pattern: str, name: str, folder: Path, match: Callable[..., Any] = re.match
 ) -> re.Match[str] | None:
+    if not _ends_soon(pattern):
+        raise UserError(
+            f"{folder / CONFIG} names modules by {quoted(pattern)}, which repeats a group or has "
+            f"more than {_REPEATS} repetitions, so that it could be matched without end: write it "
+            "without, or as a list of names."
+        )
     try:
         found: re.Match[str] | None = match(pattern, name)
     except (re.error, OverflowError, RecursionError) as error:
@@ -161,3 +169,14 @@ def _matches(
             f"({reason_of(error)}): save it again with peft."
         ) from None
     return found
+
+
+def _ends_soon(pattern: str) -> bool:
+    """Whether matching takes no time that grows without bound: an expression is data of a file.
+
+    A repeated group may try a name's parts in exponentially many ways, several repetitions of
+    single characters in as many as the name's length to the power of their number.
+    """
+    plain = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "x", pattern)
+    repeats = re.findall(r"[*+{]", plain)
+    return len(repeats) <= _REPEATS and not re.search(r"\)[*+{]", plain)

@@ -16,6 +16,7 @@ from lazy_peft import peft
 from torch import Tensor, nn
 
 import hydra_peft
+from hydra_peft.adaptation import peft_targets
 from hydra_peft.adaptation.peft_loading import take_peft
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import read_tensors, write_tensors
@@ -165,6 +166,10 @@ def test_a_deeper_model_is_not_adapted_in_part(tmp_path: Path) -> None:
         ({"layers_to_transform": "1"}, "layers_to_transform='1': expected a list of whole numbers"),
         ({"target_modules": "("}, r"names modules by '\(', which is no regular expression \("),
         ({"target_modules": "a{99999999999}"}, "which is no regular expression"),
+        ({"target_modules": "(a+)+b"}, "which repeats a group or has more than 5 repetitions"),
+        ({"target_modules": "(.|..)*x"}, "could be matched without end: write it without, or as"),
+        ({"target_modules": ".*.*.*.*.*.*x"}, "could be matched without end"),
+        ({"modules_to_save": ["(.|..){1,99}x"]}, "could be matched without end"),
         ({"target_modules": ["0.attn.qkv"]}, r"has a LoRA on 'blocks\.1\.attn\.qkv', which targ"),
         ({"modules_to_save": None}, r"has 'head\.bias', of no module that modules_to_save=None"),
     ],
@@ -295,3 +300,16 @@ def test_a_start_from_a_lora_leaves_that_of_the_head_and_takes_no_part(tmp_path:
     hydra_peft.inject(part := small(7), "lora", targets=["qkv", "0.mlp.fc2"], **options)
     with pytest.raises(UserError, match=r"no LoRA on 'blocks\.1\.mlp\.fc2', one of 1 layer of"):
         take_peft(part, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r".*\.attn\.(qkv|proj)",
+        r"(.*\.)?blocks\.\d+\.attn\.[a-z*+]+",
+        r"(?:.*?(?:blocks|layers).*?(?:attn|mlp).*?(?:qkv|fc1).*?)|(?:layers\.[\d]{1,}\.(?:attn))",
+        r"a\)*b\{\+",
+    ],
+)
+def test_usual_expressions_end_soon(pattern: str) -> None:
+    assert peft_targets._ends_soon(pattern)
