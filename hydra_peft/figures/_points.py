@@ -63,7 +63,12 @@ def is_line(front: pd.DataFrame) -> bool:
 
 
 def shifts(lines: pd.DataFrame, *, logarithmic: bool) -> dict[Any, float]:
-    """Return by how many points to move each of ``lines`` so that none hides another."""
+    """Return by how many points to move each of ``lines`` to the right, so that none hides another.
+
+    Args:
+        lines: as of :func:`draw_points`.
+        logarithmic: whether ``x`` is.
+    """
     lines = lines[lines["x"] > 0]
     if lines.empty:
         return {}
@@ -77,7 +82,27 @@ def shifts(lines: pd.DataFrame, *, logarithmic: bool) -> dict[Any, float]:
         [y - half for y in low],
         [y + half for y in high],
     )
-    return dict(zip(lines.index, found, strict=True))
+    moves = dict(zip(lines.index, found, strict=True))
+    return moves | _right_of_front(lines, moves)
+
+
+def _right_of_front(lines: pd.DataFrame, moves: Mapping[Any, float]) -> dict[Any, float]:
+    """Return other ``moves`` for lines of one place where one is on a front with several.
+
+    It stays where the front rises, and the others stand right of it: left of it they would seem to
+    lie above the front.
+    """
+    found: dict[Any, float] = {}
+    if not is_line(lines[lines["on_front"]]):
+        return found
+    for _, own in lines.groupby("x"):
+        front = own.index[own["on_front"].to_numpy(dtype=bool)]
+        columns = sorted({moves[index] for index in own.index})
+        if len(front) and len(columns) > 1:
+            first = moves[front[0]]
+            order = [first, *(column for column in columns if column != first)]
+            found |= {index: order.index(moves[index]) * STEP for index in own.index}
+    return found
 
 
 def _draw(axes: Axes, line: Mapping[Any, Any], shift: float, look: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
@@ -98,8 +98,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     groups, untold = memberships(methods, settings.members)
     pairs: dict[tuple[str, str], dict[str, Values]] = {}
     gains: dict[tuple[str, ...], dict[str, Values]] = {}
-    for task in sheet.table.tasks:
-        runs = _read(sheet, task)
+    for task, runs in _on_all_tasks({task: _read(sheet, task) for task in sheet.table.tasks}):
         sign = sheet.table.measures[task].sign
         for pair in combinations_with_replacement(methods, 2):
             pairs.setdefault(pair, {})[task] = compare(runs, pair)
@@ -222,6 +221,22 @@ def _read(sheet: Sheet, task: str) -> dict[str, dict[int, ClassPredictions]]:
     return found
 
 
+def _on_all_tasks(
+    found: Mapping[str, Mapping[str, Mapping[int, ClassPredictions]]],
+) -> Iterator[tuple[str, dict[str, dict[int, ClassPredictions]]]]:
+    """Yield the predictions of each task by method and seed, of seeds that a method has on all
+    tasks: a mean over tasks is of the same pairs of seeds on each."""
+    methods = dict.fromkeys(method for runs in found.values() for method in runs)
+    seeds = {
+        m: set.intersection(*(set(runs.get(m, ())) for runs in found.values())) for m in methods
+    }
+    for task, runs in found.items():
+        yield (
+            task,
+            {m: {s: run for s, run in own.items() if s in seeds[m]} for m, own in runs.items()},
+        )
+
+
 def _overall(table: pd.DataFrame) -> pd.DataFrame:
     """Return the lines of the mean over tasks; of the one task where there is no other."""
     means = table[table["task"] == MEAN]
@@ -282,7 +297,7 @@ def _caption(
         else "",
         "Right: ensembles by the mean of all classes' probabilities, against their best member as "
         f"chosen by the same {sheet.scores}; bars: means.",
-        f"Means over {tasks} tasks." if tasks > 1 else "",
+        f"Means over {tasks} tasks, of seeds that a row has on all of them." if tasks > 1 else "",
         "Spreads in the tables: least to greatest over choices of seeds, which share runs."
         if lows.notna().any()
         else "",

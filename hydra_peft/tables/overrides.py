@@ -23,6 +23,10 @@ from hydra_peft.plain_text import shortened
 from hydra_peft.runs.record import Record
 
 _IN_GRID = "protocol.grid."
+#: in the value of an option that comes from the task's recipe
+_RECIPE = "dataset.recipe"
+#: groups whose options have defaults of their own
+_OWN_DEFAULTS = ("head", "optimizer", "scheduler")
 #: characters of a setting's value in a label
 _LONGEST = 120
 #: mark of a row whose hyper-parameters were chosen out of a grid
@@ -153,6 +157,8 @@ def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str)
     usual = {**defaults, _AUGMENT: "none", _OPTIONS: _usual_options(own)}
     if own.get(_ARCHITECTURE) in FAMILIES and usual.get(_ARCHITECTURE) not in FAMILIES:
         usual |= _of_folder(own)
+    for group in _OWN_DEFAULTS:
+        usual |= _of_option(group, own, usual)
     usual |= {key: _unsearched(key, own) for key in own if usual.get(key) == TUNED != own[key]}
     changed: dict[str, Any] = {}
     for key in sorted(own.keys() - _SHOWN):
@@ -172,12 +178,24 @@ def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str)
     return (*said, *(f"{key}={_text(value)}" for key, value in typed.items()))
 
 
+def _of_option(group: str, own: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of what ``own`` has chosen of ``group``, where it is not the usual
+    choice: its yaml says them, so a label does not."""
+    name = own.get(f"{group}.name")
+    if not isinstance(name, str) or name == usual.get(f"{group}.name"):
+        return {}
+    said = {f"{group}.{key}": value for key, value in option(group, name).items()}
+    recipe = {k: "recipe" for k, v in said.items() if isinstance(v, str) and _RECIPE in v}
+    plain = {k: v for k, v in said.items() if not str(v).startswith(("${", "???")) and k in own}
+    return {key: value for key, value in {**plain, **recipe}.items() if key != f"{group}.name"}
+
+
 def _unsearched(key: str, own: Mapping[str, Any]) -> Any:
     """Return the default of a setting that a search chooses by default, where its grid left it
     out; ``recipe`` for what comes from the task's."""
     group, _, name = key.partition(".")
     value = option(group, str(own.get(f"{group}.name"))).get(name, TUNED)
-    return "recipe" if isinstance(value, str) and "dataset.recipe" in value else value
+    return "recipe" if isinstance(value, str) and _RECIPE in value else value
 
 
 def _usual_options(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra_peft.checkout import option
 from hydra_peft.tables.complete import complete
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 from hydra_peft.tables.measures import Measure, mean_measure, one_scale
@@ -214,6 +215,8 @@ def _names(rows: Sequence[Row], common: Sequence[str]) -> dict[int, str]:
 #: groups whose options have settings of their own, which do not apply to the others; a row without
 #: any other setting has its default
 _CHOSEN = ("method.", "head.", "optimizer.", "scheduler.")
+#: what is chosen where a record leaves that out
+_USUAL = {"head": "linear"}
 #: groups of settings that do not apply where nothing is trained
 _TRAINING = ("method.", "optimizer.", "scheduler.", "train.")
 
@@ -230,7 +233,7 @@ def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
         key, is_setting, _ = override.partition("=")
         chosen = is_setting and key.startswith(_CHOSEN)
         training = [row for row in rows if row.trains or not key.startswith(_TRAINING)]
-        fitting = [row for row in training if not chosen or _has(row.settings, key)]
+        fitting = [row for row in training if not chosen or _applies(row.settings, key)]
         same = sum(override in row.overrides for row in fitting)
         everywhere = all(any(_key(o) == key for o in row.overrides) for row in fitting)
         many = len(fitting) >= min(2, len(rows)) and 2 * len(fitting) >= len(training)
@@ -267,13 +270,36 @@ def common_in_words(rows: Sequence[Row], common: Sequence[str]) -> str:
     keys = {_key(override) for override in there}
     own = {_key(o) for row in rows for o in own_overrides(row, there)} & keys
     usual = [o for o in there if _key(o) in own]
-    said = [", ".join(o for o in there if o not in usual)] if len(usual) < len(there) else []
+    some = [
+        o
+        for o in there
+        if _key(o).startswith(_CHOSEN)
+        and not all(_applies(row.settings, _key(o)) for row in rows if row.trains)
+    ]
+    plain = [o for o in there if o not in usual and o not in some]
+    apart = [o for o in some if o not in usual]
+    said = [", ".join(plain)] if plain else []
+    said += [f"{', '.join(apart)} where {'they apply' if apart[1:] else 'it applies'}"] * bool(
+        apart
+    )
     said += [f"{', '.join(usual)} unless a label says otherwise"] if usual else []
     return "; ".join(said)
 
 
 def _key(override: str) -> str:
     return override.partition("=")[0]
+
+
+def _applies(settings: Mapping[str, Any], key: str) -> bool:
+    """Whether the setting ``key`` of a group of :data:`_CHOSEN` applies to a run of ``settings``.
+
+    Records leave out some settings at their defaults; the yaml of what the run chose has them.
+    """
+    group, _, name = key.partition(".")
+    if _has(settings, key) or name == "name":
+        return True
+    chosen = str(settings.get(f"{group}.name", _USUAL.get(group)))
+    return name.partition(".")[0] in option(group, chosen)
 
 
 def _has(settings: Mapping[str, Any], key: str) -> bool:

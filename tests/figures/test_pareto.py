@@ -17,7 +17,7 @@ from scored_records import scored
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
 from hydra_peft.figures._looks import MARKERS
-from hydra_peft.figures._points import side_by_side
+from hydra_peft.figures._points import STEP, shifts, side_by_side
 from hydra_peft.runs.collection import Collection, FoundRun, collect
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.published import read_published
@@ -120,6 +120,23 @@ def test_points_at_one_place_stand_side_by_side(tmp_path: Path) -> None:
     assert x[1] == pytest.approx(made.axes[0].transData.transform((910, 71))[0])
     collection = put(tmp_path / "x", *scores("lora", LORA), *scores("full", LORA))
     assert "side by side" not in FIGURE.data(collection, Settings()).caption
+
+
+def test_beside_a_front_points_of_one_place_stand_right_of_where_it_rises() -> None:
+    lines = pd.DataFrame(
+        {
+            "x": [100.0, 900.0, 900.0, 900.0],
+            "score": [94.0, 95.0, 96.0, 95.5],
+            "low": [93.0, 94.0, 95.0, 94.5],
+            "high": [95.0, 96.0, 97.0, 96.5],
+            "on_front": [True, False, True, False],
+        }
+    )
+    moves = shifts(lines, logarithmic=True)
+    assert moves[0] == moves[2] == 0.0
+    assert sorted([moves[1], moves[3]]) == [STEP, 2 * STEP]
+    alone = shifts(lines.assign(on_front=[False, False, True, False]), logarithmic=True)
+    assert sorted(alone.values()) == [-STEP, 0.0, 0.0, STEP]  # around their place
 
 
 @pytest.mark.parametrize(("sizes", "panels"), [((900, 900, 900), 1), ((900, 905, 910), 2)])

@@ -130,6 +130,25 @@ def test_a_tuned_run_says_so_and_names_its_grid_only_where_it_is_another() -> No
     assert found(other, usual) == ("tuned", "protocol.grid.optimizer.lr=[1,2]", "train.epochs=2")
 
 
+@pytest.mark.parametrize(
+    ("chosen", "own", "marked"),
+    [
+        ("optimizer", {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": False}, ("lr=0.1",)),
+        ("optimizer", {"name": "sgd", "lr": 0.1, "momentum": 0.5}, ("lr=0.1", "momentum=0.5")),
+        ("scheduler", {"name": "constant", "warmup_lr": 0.0, "warmup_epochs": 0}, ()),
+        ("head", {"name": "prototypes", "norm": "unit", "scale": 10.0}, ()),
+    ],
+)
+def test_the_defaults_of_what_was_chosen_are_not_named(
+    chosen: str, own: dict[str, Any], marked: tuple[str, ...]
+) -> None:
+    settings = {f"{chosen}.{key}": value for key, value in own.items()}
+    usual = {**DEFAULTS, "optimizer.name": "adamw", "scheduler.name": "cosine"}
+    named = found(run(**{**usual, **settings}), usual)
+    expected = sorted([*(f"{chosen}.{mark}" for mark in marked), f"{chosen}.name={own['name']}"])
+    assert list(named) == expected
+
+
 def test_what_tuning_chose_out_of_a_grid_that_is_named_is_not_named_twice() -> None:
     tuned = {"protocol.tune": True, "optimizer.lr": "tuned", "optimizer.weight_decay": "tuned"}
     other = run(**tuned | {"protocol.grid": {"optimizer.weight_decay": [0.1, 0.2]}})

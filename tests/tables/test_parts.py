@@ -55,12 +55,33 @@ def sweep(**settings: Any) -> list[Record]:
 def test_what_all_rows_override_is_said_once() -> None:
     found = part(sweep(**{"train.epochs": 2, "method.dropout": 0.5, "optimizer.lr": 0.1}))
     assert found.settings_sentence == [
-        "All rows: method.dropout=0.5, optimizer.lr=0.1, train.epochs=2."
+        "All rows: optimizer.lr=0.1, train.epochs=2; method.dropout=0.5 where it applies."
     ]
     assert sorted(found.labels) == ["hydra r=2+2", "linear", "lora r=4", "seqlora r=6"]
     # A line of a file for programs stands alone.
     lines = to_frame([found.table])
     assert "lora r=4 (method.dropout=0.5, optimizer.lr=0.1, train.epochs=2)" in set(lines["method"])
+
+
+@pytest.mark.parametrize(
+    ("own", "others"),
+    [
+        ({"head.name": "prototypes"}, {"method.name": "hydra"}),
+        ({"method.name": "lora", "method.dropout_at": "input"}, {"method.name": "hydra"}),
+        ({"optimizer.name": "adamw", "optimizer.decay": "weights"}, {"optimizer.name": "adamw"}),
+    ],
+)
+def test_a_setting_that_a_record_leaves_out_at_its_default_is_not_said_of_all(
+    own: dict[str, str], others: dict[str, str]
+) -> None:
+    named = "=".join(list(own.items())[-1])
+    rows: Any = [
+        SimpleNamespace(overrides=(named,), settings=own, trains=True),
+        SimpleNamespace(overrides=(named,), settings=own, trains=True),
+        SimpleNamespace(overrides=(), settings=others, trains=True),
+    ]
+    assert common_overrides(rows) == ()
+    assert common_overrides(rows[:2]) == (named,)
 
 
 @pytest.mark.parametrize(("rows", "common"), [(3, True), (4, True), (5, False)])
