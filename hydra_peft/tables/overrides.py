@@ -17,6 +17,7 @@ from hydra_peft.augmentations import augmentation_class
 from hydra_peft.backbones.transformers_folder import FAMILIES, SHAPE
 from hydra_peft.checkout import option
 from hydra_peft.config.grid import dotted
+from hydra_peft.config.identity import USUAL_HEAD
 from hydra_peft.errors import UserError
 from hydra_peft.heads.roberta import Roberta as RobertaHead
 from hydra_peft.plain_text import shortened
@@ -116,7 +117,7 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     origin = Origin.of(record)
     said = _how_tuned(origin)
     if record.init_from and "init_from" not in record.settings:  # which says that of all tasks
-        said += (f"init_from={_text(str(record.init_from.get('task')))}",)
+        said += (f"init_from={as_text(str(record.init_from.get('task')))}",)
     if origin not in defaults:
         return (*said, UNCHECKED)
     own = by_role(record.settings, record.role)
@@ -129,7 +130,7 @@ def preset_marks(name: str) -> frozenset[str]:
     """Return the marks that a run of the yaml ``name`` of a method may have by it alone: the
     preset's name, or its settings where they are as few."""
     own = {k: v for k, v in option("method", name).items() if k not in _NO_SETTINGS}
-    said = (f"method.{key}={_text(value)}" for key, value in own.items())
+    said = (f"method.{key}={as_text(value)}" for key, value in own.items())
     return frozenset((f"method={name}", *said))
 
 
@@ -159,6 +160,7 @@ def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str)
         usual |= _of_folder(own)
     for group in _OWN_DEFAULTS:
         usual |= _of_option(group, own, usual)
+    usual.setdefault("head.name", USUAL_HEAD["name"])  # which records leave out
     usual |= {key: _unsearched(key, own) for key in own if usual.get(key) == TUNED != own[key]}
     changed: dict[str, Any] = {}
     for key in sorted(own.keys() - _SHOWN):
@@ -175,7 +177,7 @@ def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str)
         if f"{_IN_GRID}{key}" in typed:  # which says so
             del typed[key]
     said = (f"method={preset}",) if preset else ()
-    return (*said, *(f"{key}={_text(value)}" for key, value in typed.items()))
+    return (*said, *(f"{key}={as_text(value)}" for key, value in typed.items()))
 
 
 def _of_option(group: str, own: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,7 +256,7 @@ def _flat(key: str, value: Any) -> dict[str, Any]:
     return entries
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Return ``value`` as one types it: ``null``, ``true``, ``[attn.proj,mlp.fc2]``."""
     if isinstance(value, str):
         return shortened(value, _LONGEST)

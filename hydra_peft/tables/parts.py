@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra_peft.checkout import option
+from hydra_peft.config.identity import USUAL_HEAD
 from hydra_peft.tables.complete import complete
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 from hydra_peft.tables.measures import Measure, mean_measure, one_scale
+from hydra_peft.tables.overrides import as_text
 from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.shared_tasks import shared_tasks
 from hydra_peft.tables.sheet import ranks
@@ -215,8 +217,6 @@ def _names(rows: Sequence[Row], common: Sequence[str]) -> dict[int, str]:
 #: groups whose options have settings of their own, which do not apply to the others; a row without
 #: any other setting has its default
 _CHOSEN = ("method.", "head.", "optimizer.", "scheduler.")
-#: what is chosen where a record leaves that out
-_USUAL = {"head": "linear"}
 #: groups of settings that do not apply where nothing is trained
 _TRAINING = ("method.", "optimizer.", "scheduler.", "train.")
 
@@ -235,11 +235,18 @@ def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
         training = [row for row in rows if row.trains or not key.startswith(_TRAINING)]
         fitting = [row for row in training if not chosen or _applies(row.settings, key)]
         same = sum(override in row.overrides for row in fitting)
-        everywhere = all(any(_key(o) == key for o in row.overrides) for row in fitting)
+        everywhere = all(_says(row, override) for row in fitting)
         many = len(fitting) >= min(2, len(rows)) and 2 * len(fitting) >= len(training)
         if everywhere and many and 2 * same > len(fitting):
             found.append(override)
     return tuple(sorted(found))
+
+
+def _says(row: Row, override: str) -> bool:
+    """Whether ``row`` overrides the setting of ``override``, or has its value by default."""
+    key, _, value = override.partition("=")
+    by_default = key in row.settings and as_text(row.settings[key]) == value
+    return by_default or any(_key(o) == key for o in row.overrides)
 
 
 def own_overrides(row: Row, common: Sequence[str]) -> list[str]:
@@ -298,7 +305,7 @@ def _applies(settings: Mapping[str, Any], key: str) -> bool:
     group, _, name = key.partition(".")
     if _has(settings, key) or name == "name":
         return True
-    chosen = str(settings.get(f"{group}.name", _USUAL.get(group)))
+    chosen = str(settings.get(f"{group}.name", USUAL_HEAD["name"] if group == "head" else ""))
     return name.partition(".")[0] in option(group, chosen)
 
 
