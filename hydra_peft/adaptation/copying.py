@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hydra_peft.adaptation.carried import adapters, tensors_by_name
 from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.record import adaptation
+from hydra_peft.errors import UserError
 
 log = logging.getLogger("hydra_peft")
 
@@ -25,20 +26,30 @@ def copy_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) 
     the model's dtypes; if that changes them a warning says so.
 
     Args:
-        source: the file they are of, for the warning.
+        source: the file they are of, for messages.
+
+    Raises:
+        UserError: see :func:`check_ties`. Nothing is copied then.
     """
     own, found = tensors_by_name(model), [adapter for _, adapter in adapters(model)]
+    check_ties(own, tensors, source)
     alone = all(adapter.own_dtype for adapter in found)  # others, around them, would mix dtypes
     free = {id(p) for adapter in found if alone for _, p in adapter.adapter_parameters()}
-    rounded = []
+    rounded: list[str] = []
+    widest: torch.dtype | None = None
     for name, tensor in tensors.items():
         mine = own[name]
         if id(mine) in free and torch.promote_types(mine.dtype, tensor.dtype) != mine.dtype:
             mine.data = tensor.to(mine.device)
+            widest = torch.promote_types(widest or tensor.dtype, tensor.dtype)
             continue
         mine.copy_(tensor)
         if mine.dtype != tensor.dtype and not torch.equal(mine.to(tensor), tensor):
             rounded.append(name)
+    if widest is not None:  # those that a file of peft's has not, too
+        for adapter in found:
+            for _, parameter in adapter.adapter_parameters():
+                parameter.data = parameter.data.to(widest)
     if rounded:
         name = rounded[0]
         was, now = (str(t.dtype).removeprefix("torch.") for t in (tensors[name], own[name]))
@@ -55,3 +66,26 @@ def _part(model: nn.Module, name: str, dtype: str) -> str:
     if head is None:
         return f"the model (model.to(torch.{dtype}), and load with check_weights=False)"
     return f"its head (model.get_submodule('{head}').to(torch.{dtype}))"
+
+
+def check_ties(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Check that ``tensors`` are alike where their names are of one tensor of the model.
+
+    Args:
+        own: the model's by name, of each tied one its object.
+        tensors: to be copied into them.
+        source: the file they are of.
+
+    Raises:
+        UserError: one would overwrite another.
+    """
+    first: dict[int, str] = {}
+    for name in tensors.keys() & own.keys():
+        other = first.setdefault(id(own[name]), name)
+        if not torch.equal(tensors[name], tensors[other]):
+            one, two = sorted((name, other))
+            raise UserError(
+                f"{source} has other values for '{one}' than for '{two}', which are one tensor in "
+                "this model: build it with two of them (transformers: tie_word_embeddings=False, "
+                "for peft's folders then with the values of the tied one in both)."
+            )

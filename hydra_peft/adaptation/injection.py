@@ -23,7 +23,6 @@ from hydra_peft.adaptation.carried import carriers
 from hydra_peft.adaptation.fingerprint import backbone_state_dict
 from hydra_peft.adaptation.frozen import has_running_statistics, other_name, tensors_seen
 from hydra_peft.adaptation.heads import belongs_to, find_head
-from hydra_peft.adaptation.held import Held
 from hydra_peft.adaptation.loaded import check_loaded
 from hydra_peft.adaptation.record import (
     Adaptation,
@@ -83,14 +82,15 @@ def inject(
     if not method.trains_backbone:
         check_head(model, head_names)
     computed = computed_tensors(model)
-    seen = {} if method.trains_backbone else tensors_seen(backbone_state_dict(model, head_names))
+    backbone = backbone_state_dict(model, head_names)
+    seen = {} if method.trains_backbone else tensors_seen(backbone)
     trainable_before = {p: p.requires_grad for p in model.parameters()}
     try:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(belongs_to(name, head_names))
         layers = method.apply(model, head_names)
         _check_layers(model, method, layers)
-        _check_backbone(model, method, head_names, seen)
+        _check_backbone(model, method, head_names, backbone)
         _name_places(model)
         _take_modes(model)
     except BaseException:
@@ -215,17 +215,15 @@ def _check_layers(model: nn.Module, method: Method, layers: object) -> None:
 
 
 def _check_backbone(
-    model: nn.Module, method: Method, head: tuple[str, ...], seen: Mapping[str, Held]
+    model: nn.Module, method: Method, head: tuple[str, ...], before: Mapping[str, Tensor]
 ) -> None:
     """Check that beside adapters the backbone has the tensors that it had before ``method``.
 
     Raises:
         UserError: it has others, and could not be told from another architecture at loading.
     """
-    if method.trains_backbone:
-        return
     now = backbone_state_dict(model, head)
-    new, lost = other_name(now, seen), other_name(seen, now)
+    new, lost = other_name(now, before), other_name(before, now)
     if new or lost:
         raise UserError(
             f"'apply' of method '{method.name}' changed the backbone: '{new or lost}' is "
@@ -277,7 +275,8 @@ def _fixed(model: nn.Module) -> list[tuple[tuple[str, ...], Tensor]]:
     found: dict[int, tuple[tuple[str, ...], Tensor]] = {}
     for layer, _, adapter in carriers(model):
         for name, tensor in adapter.state_dict(keep_vars=True).items():
-            if not name.startswith("base.") and not tensor.requires_grad:
+            own = isinstance(tensor, Tensor) and not name.startswith("base.")
+            if own and not tensor.requires_grad:
                 names, _ = found.get(id(tensor), ((), tensor))
                 found[id(tensor)] = ((*names, f"{layer}.{name}"), tensor)
     return list(found.values())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.carried import tensors_by_name
-from hydra_peft.adaptation.copying import copy_tensors
+from hydra_peft.adaptation.copying import check_ties, copy_tensors
 from hydra_peft.adaptation.fingerprint import architecture_hash, backbone_state_dict
 from hydra_peft.adaptation.heads import belongs_to, find_head
 from hydra_peft.adaptation.injection import check_adaptable, inject
@@ -32,7 +32,7 @@ from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.adapters.patterns import matches
 from hydra_peft.adapters.surgery import other_names
 from hydra_peft.adapters.targets import find_linear_layers, lies_in
-from hydra_peft.errors import UserError
+from hydra_peft.errors import UserError, placed
 from hydra_peft.hub import local_folder
 from hydra_peft.plain_text import counted, quoted, shortened, tensor_name, tensor_shape
 from hydra_peft.tensor_files import read_tensors_and_metadata
@@ -66,6 +66,7 @@ def load_peft(model: nn.Module, folder: str | Path) -> Adaptation:
     options, path = lora_options(folder), folder / TENSORS
     tensors, header = read_tensors_and_metadata(path)
     layers, rest = _sorted_out(model, tensors, path)
+    rest = _less_the_backbone(model, rest, modules_saved(model, folder), path)
     heads = _heads(model, folder, layers, rest)
     head = tuple(top for top in heads if any(belongs_to(n, [top]) for n in rest))
     _check_rest(model, layers, [name for name in rest if not belongs_to(name, head)], path)
@@ -75,9 +76,11 @@ def load_peft(model: nn.Module, folder: str | Path) -> Adaptation:
     check_layers_complete(model, folder, layers)
     check_modules_complete(model, folder, rest)
     targets = _targets(model, list(layers), heads, path)
+    check_ties(tensors_by_name(model), rest, path)
     resize_head(model, head, rest, path)
     _check_head(model, rest, path)
-    done = inject(model, "lora", head=heads, targets=targets, **options)
+    with placed(f"{path} cannot be used:"):
+        done = inject(model, "lora", head=heads, targets=targets, **options)
     copy_tensors(model, {**_by_our_names(layers), **rest}, path)
     return done
 
@@ -119,17 +122,19 @@ def _by_our_names(layers: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tenso
 def _heads(
     model: nn.Module, folder: Path, layers: Iterable[str], rest: Iterable[str]
 ) -> tuple[str, ...]:
-    """Return the names of the head: of those that a head usually has the ones that no LoRA is in
-    or, if the saved tensors ``rest`` are of none of these, what peft was told to save beside the
-    LoRA."""
+    """Return the names of the head: of those that a head usually has the ones that no LoRA is in,
+    and what else peft was told to save beside the LoRA and ``rest`` has tensors of."""
 
     def whole(names: Iterable[str]) -> tuple[str, ...]:
         return tuple(n for n in names if not any(lies_in(layer, n) for layer in layers))
 
     usual = whole(find_head(model))
-    if not rest or any(belongs_to(name, usual) for name in rest):
-        return usual
-    return whole(modules_saved(model, folder)) or usual
+    saved = whole(modules_saved(model, folder))
+    beside = tuple(n for n in saved if not any(lies_in(n, top) for top in usual))
+    beside = tuple(n for n in beside if any(belongs_to(name, [n]) for name in rest))
+    if beside and not any(belongs_to(name, usual) for name in rest):
+        return beside
+    return (*usual, *beside)
 
 
 def _check_rest(model: nn.Module, layers: Iterable[str], others: Sequence[str], path: Path) -> None:
@@ -180,6 +185,30 @@ def _sorted_out(
     return layers, rest
 
 
+def _less_the_backbone(
+    model: nn.Module, rest: dict[str, Tensor], saved: Sequence[str], path: Path
+) -> dict[str, Tensor]:
+    """Return ``rest`` without what repeats the backbone's own values, as peft writes those of
+    embeddings and of layers that it finds tied to them.
+
+    Raises:
+        UserError: it has other values of a frozen layer.
+    """
+    state, kept = model.state_dict(), {}
+    for name, tensor in rest.items():
+        plain = name.replace(".base_layer.", ".")
+        own = state.get(plain)
+        same = isinstance(own, Tensor) and torch.equal(own, tensor.to(own))
+        if plain != name and not same:
+            raise UserError(
+                f"{path} has the frozen {tensor_name(plain)} too, with other values or another "
+                f"shape than this {type(model).__name__}: build the model that it was made on."
+            )
+        if not same or belongs_to(name, saved):
+            kept[name] = tensor
+    return kept
+
+
 def _check_backbone(
     model: nn.Module, heads: tuple[str, ...], header: dict[str, str], path: Path
 ) -> None:
@@ -215,6 +244,13 @@ def _check_layer(
         raise UserError(
             f"{path} has a LoRA on {tensor_name(name)}, where this {type(model).__name__} has "
             f"{kind}, and only linear layers are adapted: another backbone?"
+        )
+    if rank > (most := min(layer.in_features, layer.out_features)):
+        raise UserError(
+            f"{path} has a LoRA of rank {rank} on {tensor_name(name)}, a linear layer "
+            f"{layer.in_features}->{layer.out_features} whose updates have at most rank {most}, as "
+            "ours do: merge it with peft (merge_and_unload) and start from those weights, or train "
+            "it with target_modules that leave that layer out."
         )
     shapes: dict[str, tuple[int, ...]] = {
         "lora_A.weight": (rank, layer.in_features),

@@ -18,8 +18,10 @@ from hydra_peft.adapters.targets import lies_in
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.plain_text import counted, quoted, tensor_name
 
-#: most repetitions (* + {}) of an expression, with those that peft itself adds
+#: most repetitions (* + ? {}) of an expression, with those that peft itself adds
 _REPEATS = 5
+#: most groups, each of which may have alternatives
+_GROUPS = 12
 #: what means every linear layer but the output
 _ALL = "all-linear"
 
@@ -157,9 +159,9 @@ def _matches(
 ) -> re.Match[str] | None:
     if not _ends_soon(pattern):
         raise UserError(
-            f"{folder / CONFIG} names modules by {quoted(pattern)}, which repeats a group or has "
-            f"more than {_REPEATS} repetitions, so that it could be matched without end: write it "
-            "without, or as a list of names."
+            f"{folder / CONFIG} names modules by {quoted(pattern)}, which repeats a group, or has "
+            f"more than {_REPEATS} repetitions or {_GROUPS} groups, so that it could be matched "
+            "without end: write it without, or as a list of names."
         )
     try:
         found: re.Match[str] | None = match(pattern, name)
@@ -178,5 +180,8 @@ def _ends_soon(pattern: str) -> bool:
     single characters in as many as the name's length to the power of their number.
     """
     plain = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "x", pattern)
-    repeats = re.findall(r"[*+{]", plain)
-    return len(repeats) <= _REPEATS and not re.search(r"\)[*+{]", plain)
+    plain = re.sub(r"\(\?(?:[:=!>]|<[=!]|P<\w+>|[a-zA-Z-]+[:)])", "(", plain)  # no repetition
+    plain = re.sub(r"(?<=[*+?}])[?+]", "", plain)
+    repeats = re.findall(r"[*+?{]", plain)
+    few = len(repeats) <= _REPEATS and plain.count("(") <= _GROUPS
+    return few and not re.search(r"\)[*+{]", plain)

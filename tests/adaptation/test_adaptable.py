@@ -218,6 +218,53 @@ def test_a_method_that_changes_the_backbone(
         hydra_peft.inject(tiny, method)
 
 
+class Growing(Method):
+    """A method that trains all, and what it adds."""
+
+    name = "growing"
+    trains_backbone = True
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:  # noqa: ARG002
+        model.requires_grad_(True)
+        model.blocks[0]["extra"] = nn.LayerNorm(12)
+        return []
+
+
+def test_a_method_that_trains_all_and_adds_a_part(tiny: nn.Module) -> None:
+    with pytest.raises(UserError, match=r"'blocks\.0\.extra\.weight' is new"):
+        hydra_peft.inject(tiny, Growing)
+
+
+class Stateful(LowRankLinear):
+    """An adapter that keeps something beside tensors."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": 3}
+
+    def set_extra_state(self, state: object) -> None:
+        pass
+
+
+class Keeping(Method):
+    """A method whose adapter keeps something beside tensors."""
+
+    name = "keeping"
+
+    def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:  # noqa: ARG002
+        model.blocks[0]["mlp"]["fc2"] = Stateful(model.blocks[0]["mlp"]["fc2"], rank_parallel=2)
+        return ["blocks.0.mlp.fc2"]
+
+
+def test_an_adapter_of_ones_own_with_extra_state(tiny: nn.Module, tmp_path: Path) -> None:
+    fresh = copy.deepcopy(tiny)
+    hydra_peft.inject(tiny, Keeping)
+    nn.init.normal_(tiny.blocks[0]["mlp"]["fc2"].parallel.up.weight)
+    hydra_peft.save_adapter(tiny, tmp_path)
+    hydra_peft.load_adapter(fresh, tmp_path, method=Keeping)
+    x = torch.randn(2, 12)
+    assert torch.equal(fresh(x), tiny(x))
+
+
 class Counting(nn.Linear):
     """A layer that keeps something beside tensors."""
 

@@ -147,7 +147,7 @@ def test_broken_files_are_told(tmp_path: Path) -> None:
     saved(tmp_path)
     path = tmp_path / "adapter_model.safetensors"
     tensors = read_tensors(path)
-    odd = {**tensors, "base_model.model.norm.weight": torch.ones(24)}
+    odd = {**tensors, "base_model.model.norm.weight": torch.full((24,), 2.0)}
     write_tensors(path, odd, {})
     with pytest.raises(UserError, match=r"'norm\.weight' is neither of a LoRA nor of the head"):
         hydra_peft.load_peft(small(), tmp_path)

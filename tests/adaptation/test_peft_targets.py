@@ -166,9 +166,11 @@ def test_a_deeper_model_is_not_adapted_in_part(tmp_path: Path) -> None:
         ({"layers_to_transform": "1"}, "layers_to_transform='1': expected a list of whole numbers"),
         ({"target_modules": "("}, r"names modules by '\(', which is no regular expression \("),
         ({"target_modules": "a{99999999999}"}, "which is no regular expression"),
-        ({"target_modules": "(a+)+b"}, "which repeats a group or has more than 5 repetitions"),
+        ({"target_modules": "(a+)+b"}, "which repeats a group, or has more than 5 repetitions"),
         ({"target_modules": "(.|..)*x"}, "could be matched without end: write it without, or as"),
         ({"target_modules": ".*.*.*.*.*.*x"}, "could be matched without end"),
+        ({"target_modules": ".?" * 40 + "x"}, "could be matched without end"),
+        ({"target_modules": "(.|..)" * 40 + "x"}, "could be matched without end"),
         ({"modules_to_save": ["(.|..){1,99}x"]}, "could be matched without end"),
         ({"target_modules": ["0.attn.qkv"]}, r"has a LoRA on 'blocks\.1\.attn\.qkv', which targ"),
         ({"modules_to_save": None}, r"has 'head\.bias', of no module that modules_to_save=None"),
@@ -309,7 +311,71 @@ def test_a_start_from_a_lora_leaves_that_of_the_head_and_takes_no_part(tmp_path:
         r"(.*\.)?blocks\.\d+\.attn\.[a-z*+]+",
         r"(?:.*?(?:blocks|layers).*?(?:attn|mlp).*?(?:qkv|fc1).*?)|(?:layers\.[\d]{1,}\.(?:attn))",
         r"a\)*b\{\+",
+        r"(?i)(?!.*head).*\.(?:attn|mlp)\.(?P<kind>qkv|fc1)$",
     ],
 )
 def test_usual_expressions_end_soon(pattern: str) -> None:
     assert peft_targets._ends_soon(pattern)
+
+
+def llama(*, tied: bool) -> nn.Module:
+    torch.manual_seed(3)
+    sizes = {**SIZES, "intermediate_size": 32, "vocab_size": 50, "tie_word_embeddings": tied}
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes)).eval()
+
+
+def test_unlike_values_of_what_a_model_ties(tmp_path: Path) -> None:
+    """As of a vocabulary that was extended: peft trains both apart."""
+    options = {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]}
+    theirs, ours = save(tmp_path, lambda: llama(tied=False), **options), llama(tied=False)
+    hydra_peft.load_peft(ours, tmp_path)
+    torch.testing.assert_close(outputs(ours, WORDS), outputs(theirs, WORDS), atol=1e-5, rtol=1e-5)
+    tied = llama(tied=True)
+    with pytest.raises(
+        UserError, match=r"other values for 'lm_head.weight' than for 'model.embed_"
+    ):
+        hydra_peft.load_peft(tied, tmp_path)
+    assert all(parameter.requires_grad for parameter in tied.parameters())
+
+
+def test_a_lora_on_the_output_of_words_with_its_frozen_copy(tmp_path: Path) -> None:
+    def make() -> nn.Module:
+        return llama(tied=False)
+
+    theirs, ours = save(tmp_path, make, target_modules=["q_proj", "lm_head"]), make()
+    hydra_peft.load_peft(ours, tmp_path)
+    torch.testing.assert_close(outputs(ours, WORDS), outputs(theirs, WORDS), atol=1e-5, rtol=1e-5)
+    names = read_tensors(tmp_path / "adapter_model.safetensors")
+    if any(".base_layer." in name for name in names):
+        other = make()
+        nn.init.normal_(other.lm_head.weight)
+        with pytest.raises(UserError, match=r"has the frozen 'lm_head.weight' too, with other val"):
+            hydra_peft.load_peft(other, tmp_path)
+
+
+def test_modules_saved_beside_the_head(tmp_path: Path) -> None:
+    options = {"target_modules": ["qkv"], "modules_to_save": ["head", "fc_norm", "norm"]}
+    theirs, ours = save(tmp_path, **options), small()
+    done = hydra_peft.load_peft(ours, tmp_path)
+    assert {"head", "norm"} <= set(done.head)
+    torch.testing.assert_close(ours(PICTURES), theirs(PICTURES), atol=1e-5, rtol=1e-5)
+
+
+def test_a_rank_beyond_the_layers_own(tmp_path: Path) -> None:
+    save(tmp_path, lambda: small(1), target_modules=["qkv", "head"])
+    with pytest.raises(
+        UserError, match=r"LoRA of rank 2 on 'head', a linear layer 24->1 .* at mos"
+    ):
+        hydra_peft.load_peft(small(1), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_bias_that_peft_has_not_follows_the_others(tmp_path: Path, dtype: torch.dtype) -> None:
+    options = {"target_modules": ["qkv", "fc1"], "lora_bias": True, "lora_dropout": 0.3}
+    theirs, ours = save(tmp_path, **options), small().to(dtype)
+    hydra_peft.load_peft(ours, tmp_path)
+    trained = hydra_peft.trainable_parameters(ours).adapter.values()
+    assert {parameter.dtype for parameter in trained} == {torch.float32}
+    x = PICTURES.to(dtype)
+    torch.testing.assert_close(ours(x).float(), theirs(PICTURES), atol=0.1, rtol=0.1)
+    ours.train()(x).float().sum().backward()

@@ -400,3 +400,35 @@ def test_advice_on_dtypes_is_of_the_backbone_and_works(
         hydra_peft.load_adapter(other, tmp_path)
         assert not caplog.messages
         assert torch.equal(other.head.weight, model.head.weight)
+
+
+class TwoEnds(nn.Module):
+    """Words in, words out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.emb, self.mid = nn.Embedding(20, 8), nn.Linear(8, 8)
+        self.lm = nn.Linear(8, 20, bias=False)
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:
+        return self.lm(self.mid(self.emb(words)))
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_unlike_values_are_not_put_into_one_tied_tensor(tmp_path: Path, method: str) -> None:
+    model, tied, x = TwoEnds(), TwoEnds(), torch.arange(5)
+    tied.load_state_dict(model.state_dict())
+    tied.lm.weight = tied.emb.weight
+    options: dict[str, Any] = {"targets": ["mid"]} if method == "lora" else {}
+    hydra_peft.inject(model, method, head=["emb", "lm"], **options)
+    hydra_peft.save_adapter(model, tmp_path)
+    with pytest.raises(UserError, match=r"other values for 'emb.weight' than for 'lm.weight', whi"):
+        hydra_peft.load_adapter(tied, tmp_path)
+    nn.init.ones_(model.lm.weight)
+    nn.init.ones_(model.emb.weight)
+    hydra_peft.save_adapter(model, tmp_path)
+    again = TwoEnds()
+    again.mid.load_state_dict((model.mid.base if method == "lora" else model.mid).state_dict())
+    again.lm.weight = again.emb.weight
+    hydra_peft.load_adapter(again, tmp_path)
+    assert torch.equal(again(x), model(x))
