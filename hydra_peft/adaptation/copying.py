@@ -49,7 +49,8 @@ def copy_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: Path) 
     if widest is not None:  # those that a file of peft's has not, too
         for adapter in found:
             for _, parameter in adapter.adapter_parameters():
-                parameter.data = parameter.data.to(widest)
+                wide = torch.promote_types(parameter.dtype, widest)
+                parameter.data = parameter.data.to(wide)
     if rounded:
         name = rounded[0]
         was, now = (str(t.dtype).removeprefix("torch.") for t in (tensors[name], own[name]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import logging
@@ -78,6 +79,7 @@ def inject(
     elif options:
         raise UserError(f"options {sorted(options)} go with a method's name, not with a built one.")
     _check_method(method)
+    method = copy.deepcopy(method)  # the caller's lists may change later
     head_names = find_head(model, head)
     if not method.trains_backbone:
         check_head(model, head_names)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from hydra_peft.adaptation.carried import carriers, tensors_by_name
 from hydra_peft.adaptation.heads import belongs_to, find_head
@@ -81,6 +82,10 @@ def trained_parameters(model: nn.Module) -> TrainableParameters:
 def _trained(model: nn.Module, done: Adaptation, tensors: dict[str, Tensor]) -> TrainableParameters:
     find_head(model, done.head)  # what was removed is no empty head
     named = _parameters(tensors)
+    if lazy := next((name for name, parameter in named.items() if is_lazy(parameter)), None):
+        raise UserError(
+            f"'{lazy}' has no shape yet (a lazy layer): pass one batch through the model first."
+        )
     head: dict[int, tuple[str, nn.Parameter]] = {}
     for name, parameter in named.items():
         if belongs_to(name, done.head) and parameter.is_floating_point():

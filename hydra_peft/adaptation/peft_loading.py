@@ -174,6 +174,11 @@ def _sorted_out(
     for key, tensor in tensors.items():
         name = key.removeprefix(f"{PREFIX}.")
         part = next((part for part in _PARTS if name.endswith(f".{part}")), None)
+        if part is None and ".lora_embedding_" in name:
+            raise UserError(
+                f"{path} has a LoRA on an embedding, {tensor_name(name)}, and only linear layers "
+                "are adapted: merge it with peft (merge_and_unload) and start from those weights."
+            )
         if part is None:
             rest[name] = tensor
             continue
@@ -185,6 +190,24 @@ def _sorted_out(
     return layers, rest
 
 
+def _once(rest: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return ``rest`` without what peft writes a second time of modules saved whole: their names
+    in its own modules, and what they replaced.
+
+    Raises:
+        UserError: a module comes with two values.
+    """
+    found: dict[str, Tensor] = {}
+    for name, tensor in rest.items():
+        plain = name.replace(".modules_to_save.", ".")
+        if ".original_module." in name and name.replace(".original_module.", ".") in rest:
+            continue
+        if plain in found and not torch.equal(found[plain], tensor):
+            raise UserError(f"{path} has two values of {tensor_name(plain)}: save it again.")
+        found[plain] = tensor
+    return found
+
+
 def _less_the_backbone(
     model: nn.Module, rest: dict[str, Tensor], saved: Sequence[str], path: Path
 ) -> dict[str, Tensor]:
@@ -194,8 +217,8 @@ def _less_the_backbone(
     Raises:
         UserError: it has other values of a frozen layer.
     """
-    state, kept = model.state_dict(), {}
-    for name, tensor in rest.items():
+    state, kept = model.state_dict(), dict[str, Tensor]()
+    for name, tensor in _once(rest, path).items():
         plain = name.replace(".base_layer.", ".")
         own = state.get(plain)
         same = isinstance(own, Tensor) and torch.equal(own, tensor.to(own))

@@ -34,11 +34,9 @@ def is_plain(layer: nn.Module) -> bool:
 
 def computes_otherwise(layer: nn.Module) -> str:
     """Return the sentence on a layer whose class has a forward that no weights make up for."""
-    kind = type(layer)
-    return (
-        f"a {kind.__module__}.{kind.__qualname__} computes something else than a plain "
-        f"nn.{_kind(layer).__name__}"
-    )
+    kind, torchs = type(layer), _kind(layer)
+    plain = "layer" if torchs is nn.Module else f"nn.{torchs.__name__}"
+    return f"a {kind.__module__}.{kind.__qualname__} computes something else than a plain {plain}"
 
 
 def folding_axis(layer: nn.Module) -> int | None:
@@ -55,6 +53,8 @@ def folding_axis(layer: nn.Module) -> int | None:
     Returns:
         The axis, counted from the end where it is negative; None where there is none.
     """
+    if not isinstance(layer, SCALABLE):
+        return None
     if is_plain(layer):
         return _usual_axis(layer)
     axes = (-3, -1) if isinstance(layer, nn.LayerNorm) else (_usual_axis(layer),)
@@ -146,8 +146,8 @@ def in_float64(tensor: Tensor | None) -> Tensor | None:
 
 
 def _kind(layer: nn.Module) -> type[nn.Module]:
-    """Return torch's class that ``layer`` is one of."""
-    return next(kind for kind in SCALABLE if isinstance(layer, kind))
+    """Return torch's class that ``layer`` is one of; that of all modules where it is none."""
+    return next((kind for kind in SCALABLE if isinstance(layer, kind)), nn.Module)
 
 
 def _usual_axis(layer: nn.Module) -> int:

@@ -93,7 +93,13 @@ def _unlike(model: nn.Module, adapters: Mapping[str, Any]) -> str:
                 "first alone"
             )
     heads = adaptation(model).head
-    others = [n for n, _ in model.named_modules() if not belongs_to(n, adapters) and n not in heads]
+    others = [
+        name
+        for name, module in model.named_modules()
+        if not belongs_to(name, adapters)
+        and name not in heads
+        and [*module.parameters(), *module.buffers()]  # else nothing is saved
+    ]
     for name in heads:
         if isinstance(head := model.get_submodule(name), nn.ModuleList | nn.ModuleDict):
             return f"its head '{name}' is a {type(head).__name__}, which peft does not save"

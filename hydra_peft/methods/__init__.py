@@ -9,13 +9,16 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.methods._base import Method
 from hydra_peft.plain_text import quoted
 from hydra_peft.registry import find_module, is_known, module_names
+
+#: what a list may be given as already, or is no list of items
+_SEQUENCES = (list, tuple, str, bytes, bytearray, range, memoryview)
 
 
 def method_names() -> list[str]:
@@ -75,12 +78,15 @@ def build_method(method: str | type[Method], **options: Any) -> Method:
 
 
 def _from_json(value: Any, hint: Any) -> Any:
-    """Return ``value`` as ``hint`` has it, where json, as of a saved adapter, has another form: no
-    tuples, texts as the keys of mappings, an enumeration's values in the place of its members."""
+    """Return ``value`` as ``hint`` has it, where it has another form: json, as of a saved adapter,
+    has no tuples, texts as the keys of mappings, an enumeration's values in the place of its
+    members; OmegaConf has lists of its own."""
     origin, parts = typing.get_origin(hint) or hint, typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         found = (_from_json(value, part) for part in parts if _fits(_from_json(value, part), part))
         return next(found, value)
+    if origin is list and isinstance(value, Sequence) and not isinstance(value, _SEQUENCES):
+        return list(value)  # such as OmegaConf's
     if origin is tuple and isinstance(value, list):
         return tuple(value)
     if origin is dict and parts and isinstance(value, Mapping) and parts[0] is int:

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 from torchvision.models import VisionTransformer
 
 import hydra_peft
 from hydra_peft import UserError
 from hydra_peft.adaptation.injection import set_training_mode
+from hydra_peft.adapters.base import NotMergeable
+from hydra_peft.adapters.low_rank import LowRankLinear
 
 
 def test_freezes_everything_but_adapter_and_head(tiny: nn.Module) -> None:
@@ -242,3 +245,40 @@ def test_no_gradient_of_earlier_steps_is_left(tiny: nn.Module) -> None:
     before = {n: p.clone() for n, p in tiny.named_parameters()}
     torch.optim.AdamW(tiny.parameters(), lr=0.1).step()
     assert all(torch.equal(p, before[n]) for n, p in tiny.named_parameters())
+
+
+def test_options_are_those_of_inject_whatever_becomes_of_the_callers_list(
+    tiny: nn.Module, tmp_path: Path
+) -> None:
+    targets, fresh = ["attn.proj"], copy.deepcopy(tiny)
+    hydra_peft.inject(tiny, "lora", targets=targets, rank=2)
+    targets.append("mlp.fc2")
+    hydra_peft.save_adapter(tiny, tmp_path)
+    assert len(hydra_peft.load_adapter(fresh, tmp_path).layers) == 2
+
+
+def test_lists_of_omegaconf_are_lists(tiny: nn.Module) -> None:
+    options = OmegaConf.create({"targets": ["mlp.fc2"], "rank": 2})
+    done = hydra_peft.inject(tiny, "lora", **options)
+    assert done.method.targets == ["mlp.fc2"]
+    assert type(done.method.targets) is list
+
+
+def test_a_lazy_head_is_told(tiny: nn.Module) -> None:
+    hydra_peft.inject(tiny, "lora", rank=2)
+    tiny.head = nn.LazyLinear(4)
+    for verb in (
+        hydra_peft.count_parameters,
+        hydra_peft.trainable_parameters,
+        hydra_peft.adapter_state_dict,
+    ):
+        with pytest.raises(UserError, match=r"'head\.weight' has no shape yet \(a lazy layer\)"):
+            verb(tiny)
+
+
+def test_what_no_plain_layer_is_merged_into_is_told(tiny: nn.Module) -> None:
+    hydra_peft.inject(tiny, "ssf", targets=["mlp.fc2"])
+    adapter = tiny.blocks[0]["mlp"]["fc2"]
+    adapter.base = LowRankLinear(adapter.base, rank_parallel=2)
+    with pytest.raises(NotMergeable, match="computes something else than a plain layer"):
+        hydra_peft.merge(tiny)

@@ -353,11 +353,37 @@ def test_a_lora_on_the_output_of_words_with_its_frozen_copy(tmp_path: Path) -> N
             hydra_peft.load_peft(other, tmp_path)
 
 
+@pytest.mark.parametrize("saved", [["lm_head", "embed_tokens"], ["embed_tokens"], None])
+def test_embeddings_that_were_resized_are_written_several_times(
+    tmp_path: Path, saved: list[str] | None
+) -> None:
+    llama(tied=False).save_pretrained(tmp_path / "base")
+
+    def make() -> nn.Module:
+        base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+        torch.manual_seed(0)
+        base.resize_token_embeddings(54)
+        resized: nn.Module = base.eval()
+        return resized
+
+    options = {"target_modules": ["q_proj"], "modules_to_save": saved, "task_type": "CAUSAL_LM"}
+    theirs, ours = save(tmp_path / "lora", make, **options), make()
+    hydra_peft.load_peft(ours, tmp_path / "lora")
+    torch.testing.assert_close(outputs(ours, WORDS), outputs(theirs, WORDS), atol=1e-5, rtol=1e-5)
+
+
+def test_a_lora_on_an_embedding(tmp_path: Path) -> None:
+    save(tmp_path, lambda: llama(tied=False), target_modules=["q_proj", "embed_tokens"])
+    with pytest.raises(UserError, match=r"has a LoRA on an embedding, 'model\.embed_tokens\.lo"):
+        hydra_peft.load_peft(llama(tied=False), tmp_path)
+
+
 def test_modules_saved_beside_the_head(tmp_path: Path) -> None:
     options = {"target_modules": ["qkv"], "modules_to_save": ["head", "fc_norm", "norm"]}
     theirs, ours = save(tmp_path, **options), small()
     done = hydra_peft.load_peft(ours, tmp_path)
     assert {"head", "norm"} <= set(done.head)
+    hydra_peft.save_peft(ours, tmp_path / "again")  # patch_embed.norm holds nothing
     torch.testing.assert_close(ours(PICTURES), theirs(PICTURES), atol=1e-5, rtol=1e-5)
 
 

@@ -402,6 +402,21 @@ def test_advice_on_dtypes_is_of_the_backbone_and_works(
         assert torch.equal(other.head.weight, model.head.weight)
 
 
+def test_no_part_of_a_mixed_model_is_narrowed(tmp_path: Path) -> None:
+    def make(dtype: torch.dtype) -> nn.Module:
+        torch.manual_seed(0)
+        layers = [nn.Linear(4, 4).to(dtype), nn.Linear(4, 4), nn.Linear(4, 2)]
+        return nn.Sequential(*layers)
+
+    model, fresh = make(torch.float16), make(torch.bfloat16)
+    hydra_peft.inject(model, "lora", targets=["0", "1"], head="2", rank=2)
+    for parameter in hydra_peft.trainable_parameters(model):
+        nn.init.normal_(parameter)
+    hydra_peft.save_adapter(model, tmp_path)
+    hydra_peft.load_adapter(fresh, tmp_path, check_weights=False)
+    assert torch.equal(fresh[1].parallel.up.weight, model[1].parallel.up.weight)
+
+
 class TwoEnds(nn.Module):
     """Words in, words out."""
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import hydra_peft
+from hydra_peft.adapters.base import Adapter
 from hydra_peft.cli import abilities as script
 from hydra_peft.methods import Method
 from hydra_peft.workshop import abilities
@@ -61,12 +62,21 @@ def test_what_does_not_keep_its_word_is_found_out(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_parameter_without_gradient_is_found_out() -> None:
+    class Around(Adapter):
+        def __init__(self, base: nn.Module) -> None:
+            super().__init__()
+            self.base = base.requires_grad_(False)
+            self.idle = nn.Parameter(torch.zeros(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.base(x)
+
     class Idle(Method):
         name = "idle"
 
         def apply(self, model: nn.Module, head: tuple[str, ...]) -> list[str]:  # noqa: ARG002
-            model.register_parameter("idle", nn.Parameter(torch.zeros(1)))
-            return []
+            model.blocks[0].mlp.fc2 = Around(model.blocks[0].mlp.fc2)
+            return ["blocks.0.mlp.fc2"]
 
     class Own(Case):
         def on(self, family: str, **options: object) -> nn.Module:  # noqa: ARG002
