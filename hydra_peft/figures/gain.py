@@ -127,9 +127,9 @@ def _candidates(sheet: Sheet, name: str, out: str) -> list[Row]:
 def _pair(sheet: Sheet, candidates: Sequence[Row]) -> tuple[Row, list[Row], list[str]]:
     """Return the baseline, the rows beside it, and the tasks of means.
 
-    Of those that have at least half as many runs to pair as another, the baseline has the fewest
-    settings of its own. Rows that lack less than half of these tasks are among them; they have no
-    mean.
+    Of those that have at least half as many runs to pair as another, the baseline is the one
+    whose name says the fewest settings. Rows that lack less than half of these tasks are
+    among them; they have no mean.
 
     Raises:
         UserError: no other row has a task and a seed in common with any of ``candidates``.
@@ -143,7 +143,9 @@ def _pair(sheet: Sheet, candidates: Sequence[Row]) -> tuple[Row, list[Row], list
             "no gain over it to draw."
         )
     rich = [one for one in found if 2 * one[1] >= most]
-    baseline, _, others, tasks = min(rich, key=lambda one: (len(one[0].overrides), -one[1]))
+    baseline, _, others, tasks = min(
+        rich, key=lambda one: (sheet.label(one[0]).count("="), -one[1])
+    )
     return baseline, others, tasks
 
 

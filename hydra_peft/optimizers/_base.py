@@ -12,7 +12,7 @@ from hydra_peft.limits import LearningRate, Limits, Words, check_limits
 if TYPE_CHECKING:
     import torch  # configs name optimizers and must not wait for torch
 
-_BEFORE = ("decay", "all")
+BEFORE = ("decay", "all")
 #: ELEVATER's search tries decays of up to 1e6
 WeightDecay = Annotated[float, Limits(least=0, most=1e6, logarithmic=True)]
 
@@ -72,7 +72,7 @@ class Optimizer(ABC):
         ``decay`` came later: it is left out where it is ``all``, which held before.
         """
         options = asdict(self)
-        return {"name": self.name, **{k: v for k, v in options.items() if (k, v) != _BEFORE}}
+        return {"name": self.name, **{k: v for k, v in options.items() if (k, v) != BEFORE}}
 
 
 def spared_parameters(model: torch.nn.Module) -> set[torch.nn.Parameter]:

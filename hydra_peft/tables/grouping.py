@@ -18,6 +18,7 @@ from hydra_peft.config.identity import settings_id, short_hash
 from hydra_peft.runs.record import Record, completed_score
 from hydra_peft.tables.contents import draws_by_seed, shared_content
 from hydra_peft.tables.labels import PARTIAL, weights_label
+from hydra_peft.tables.left_out import filled
 from hydra_peft.tables.measures import Measure, measure_of
 from hydra_peft.tables.overrides import UNCHECKED, Defaults, by_role, marks
 from hydra_peft.tables.rows import Row, Table
@@ -306,9 +307,9 @@ def _tell_apart(rows: list[Row]) -> None:
     for row in rows:
         same[(row.label, row.model, row.weights)].append(row)
     for twins in same.values():
-        keys = sorted({key for row in twins for key in row.settings})
-        differing = [k for k in keys if len({str(row.settings.get(k)) for row in twins}) > 1]
-        for row in twins:
+        settings = [filled(row.settings) for row in twins]
+        keys = sorted({key for own in settings for key in own})
+        differing = [k for k in keys if len({str(own.get(k)) for own in settings}) > 1]
+        for row, own in zip(twins, settings, strict=True):
             if differing:
-                values = ", ".join(f"{key}={row.settings.get(key)}" for key in differing)
-                row.apart += f" ({values})"
+                row.apart += f" ({', '.join(f'{key}={own.get(key)}' for key in differing)})"

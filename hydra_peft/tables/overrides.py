@@ -17,15 +17,17 @@ from hydra_peft.augmentations import augmentation_class
 from hydra_peft.backbones.transformers_folder import FAMILIES, SHAPE
 from hydra_peft.checkout import option
 from hydra_peft.config.grid import dotted
-from hydra_peft.config.identity import USUAL_HEAD
 from hydra_peft.errors import UserError
 from hydra_peft.heads.roberta import Roberta as RobertaHead
 from hydra_peft.plain_text import shortened
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.left_out import filled
 
 _IN_GRID = "protocol.grid."
 #: in the value of an option that comes from the task's recipe
 _RECIPE = "dataset.recipe"
+#: what says which options a run has
+_CHOICES = ("method.name", "optimizer.name", "scheduler.name")
 #: groups whose options have defaults of their own
 _OWN_DEFAULTS = ("head", "optimizer", "scheduler")
 #: characters of a setting's value in a label
@@ -155,12 +157,14 @@ def _how_tuned(origin: Origin) -> tuple[str, ...]:
 def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str) -> tuple[str, ...]:
     """Return ``key=value`` of each setting that is not one of ``defaults``, the preset's name
     first."""
-    usual = {**defaults, _AUGMENT: "none", _OPTIONS: _usual_options(own)}
+    own = filled(own)
+    chosen = {key: own[key] for key in _CHOICES if key in own}
+    left_out = {k: v for k, v in filled({**chosen, **defaults}).items() if k not in chosen}
+    usual = {**left_out, **defaults, _AUGMENT: "none", _OPTIONS: _usual_options(own)}
     if own.get(_ARCHITECTURE) in FAMILIES and usual.get(_ARCHITECTURE) not in FAMILIES:
         usual |= _of_folder(own)
     for group in _OWN_DEFAULTS:
         usual |= _of_option(group, own, usual)
-    usual.setdefault("head.name", USUAL_HEAD["name"])  # which records leave out
     usual |= {key: _unsearched(key, own) for key in own if usual.get(key) == TUNED != own[key]}
     changed: dict[str, Any] = {}
     for key in sorted(own.keys() - _SHOWN):

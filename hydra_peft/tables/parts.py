@@ -17,6 +17,7 @@ from hydra_peft.checkout import option
 from hydra_peft.config.identity import USUAL_HEAD
 from hydra_peft.tables.complete import complete
 from hydra_peft.tables.labels import PARTIAL, RANDOM
+from hydra_peft.tables.left_out import filled
 from hydra_peft.tables.measures import Measure, mean_measure, one_scale
 from hydra_peft.tables.overrides import as_text
 from hydra_peft.tables.rows import Row, Table
@@ -234,7 +235,7 @@ def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
         chosen = is_setting and key.startswith(_CHOSEN)
         training = [row for row in rows if row.trains or not key.startswith(_TRAINING)]
         fitting = [row for row in training if not chosen or _applies(row.settings, key)]
-        same = sum(override in row.overrides for row in fitting)
+        same = sum(override in row.overrides or _by_default(row, override) for row in fitting)
         everywhere = all(_says(row, override) for row in fitting)
         many = len(fitting) >= min(2, len(rows)) and 2 * len(fitting) >= len(training)
         if everywhere and many and 2 * same > len(fitting):
@@ -244,9 +245,15 @@ def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _says(row: Row, override: str) -> bool:
     """Whether ``row`` overrides the setting of ``override``, or has its value by default."""
+    key = _key(override)
+    return any(_key(o) == key for o in row.overrides) or _by_default(row, override)
+
+
+def _by_default(row: Row, override: str) -> bool:
+    """Whether ``row`` has the value of ``override``, which it does not override."""
     key, _, value = override.partition("=")
-    by_default = key in row.settings and as_text(row.settings[key]) == value
-    return by_default or any(_key(o) == key for o in row.overrides)
+    settings = filled(row.settings)
+    return key in settings and as_text(settings[key]) == value
 
 
 def own_overrides(row: Row, common: Sequence[str]) -> list[str]:

@@ -149,6 +149,35 @@ def test_the_defaults_of_what_was_chosen_are_not_named(
     assert list(named) == expected
 
 
+@pytest.mark.parametrize(
+    ("usual", "own", "marked"),
+    [
+        (
+            {},
+            {"head.name": "prototypes", "head.norm": "unit"},
+            ("head.name=prototypes", "scale=1.0"),
+        ),
+        (
+            {},
+            {"head.name": "prototypes", "head.scale": 10.0},
+            ("head.name=prototypes", "norm=none"),
+        ),
+        ({"head.name": "roberta", "head.dropout": 0.1}, {}, ("head.name=linear",)),
+        ({"head.name": "text_prompts", "head.norm": "batch"}, {}, ("head.name=linear",)),
+        ({"optimizer.decay": "weights"}, {}, ("optimizer.decay=all",)),
+        ({"scheduler.warmup_ratio": 0.06}, {}, ("scheduler.warmup_ratio=0.0",)),
+        ({"method.dropout_at": "input"}, {}, ("method.dropout_at=rank",)),
+    ],
+)
+def test_what_a_record_leaves_out_has_the_value_that_held_before(
+    usual: dict[str, Any], own: dict[str, Any], marked: tuple[str, ...]
+) -> None:
+    chosen = {"optimizer.name": "adamw", "scheduler.name": "cosine", "method.name": "lora"}
+    named = found(run(**{**DEFAULTS, **chosen, **own}), {**DEFAULTS, **chosen, **usual})
+    assert len(named) == len(marked)
+    assert all(name.endswith(mark) for name, mark in zip(named, marked, strict=True))
+
+
 def test_what_tuning_chose_out_of_a_grid_that_is_named_is_not_named_twice() -> None:
     tuned = {"protocol.tune": True, "optimizer.lr": "tuned", "optimizer.weight_decay": "tuned"}
     other = run(**tuned | {"protocol.grid": {"optimizer.weight_decay": [0.1, 0.2]}})

@@ -120,7 +120,7 @@ def test_what_a_row_leaves_as_it_is_by_default_is_never_said_of_it() -> None:
 
 
 def test_settings_of_training_are_not_said_of_what_trains_nothing() -> None:
-    bare = {"head.name": "text_prompts", "train.epochs": 0}
+    bare = {"head.name": "text_prompts", "head.norm": "batch", "train.epochs": 0}
     zero_shot = run("Linear-probing", "dtd", settings=bare)
     found = part([*sweep(**{"train.epochs": 2}), zero_shot])
     assert found.settings_sentence == ["All rows: train.epochs=2, where anything is trained."]
