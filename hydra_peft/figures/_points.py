@@ -77,32 +77,48 @@ def shifts(lines: pd.DataFrame, *, logarithmic: bool) -> dict[Any, float]:
     up = points([*ends.min(axis=1), *ends.max(axis=1)], _HEIGHT)
     low, high = up[: len(lines)], up[len(lines) :]
     half = STEP / 2
-    found = side_by_side(
-        points(x, _WIDTH, _LEAST if logarithmic else 0.0),
-        [y - half for y in low],
-        [y + half for y in high],
-    )
-    moves = dict(zip(lines.index, found, strict=True))
-    return moves | _right_of_front(lines, moves)
+    across = points(x, _WIDTH, _LEAST if logarithmic else 0.0)
+    below, above = [y - half for y in low], [y + half for y in high]
+    moves = side_by_side(across, below, above)
+    for group in _fronts(lines):
+        other = _right_of_front(group, moves)
+        places = [place + move for place, move in zip(across, other, strict=True)]
+        if not any(_hide(one, two, places, below, above) for one in group for two in range(len(x))):
+            moves = other
+    return dict(zip(lines.index, moves, strict=True))
 
 
-def _right_of_front(lines: pd.DataFrame, moves: Mapping[Any, float]) -> dict[Any, float]:
-    """Return other ``moves`` for lines of one place where one is on a front with several.
-
-    It stays where the front rises, and the others stand right of it: left of it they would seem to
-    lie above the front.
-    """
-    found: dict[Any, float] = {}
+def _fronts(lines: pd.DataFrame) -> list[list[int]]:
+    """Return the numbers of lines of one place, one on a front of several first, by place."""
     if not is_line(lines[lines["on_front"]]):
-        return found
-    for _, own in lines.groupby("x"):
-        front = own.index[own["on_front"].to_numpy(dtype=bool)]
-        columns = sorted({moves[index] for index in own.index})
-        if len(front) and len(columns) > 1:
-            first = moves[front[0]]
-            order = [first, *(column for column in columns if column != first)]
-            found |= {index: order.index(moves[index]) * STEP for index in own.index}
+        return []
+    found = []
+    for _, at in lines.reset_index(drop=True).groupby("x").groups.items():
+        on_front = [number for number in at if lines["on_front"].iloc[number]]
+        if on_front and len(at) > 1:
+            found.append([on_front[0], *(number for number in at if number != on_front[0])])
     return found
+
+
+def _right_of_front(group: Sequence[int], moves: Sequence[float]) -> list[float]:
+    """Return ``moves`` with those of ``group`` in another order: its first, on the front, stays
+    where that rises, and the others stand right of it. Left of it they would seem to lie above."""
+    columns = sorted({moves[at] for at in group})
+    order = [moves[group[0]], *(column for column in columns if column != moves[group[0]])]
+    own = {at: order.index(moves[at]) * STEP for at in group}
+    return [own.get(at, move) for at, move in enumerate(moves)]
+
+
+def _hide(
+    one: int,
+    two: int,
+    places: Sequence[float],
+    below: Sequence[float],
+    above: Sequence[float],
+) -> bool:
+    """Whether two marks with their bars touch each other."""
+    near = abs(places[one] - places[two]) < 0.99 * STEP
+    return one != two and near and below[one] < above[two] and below[two] < above[one]
 
 
 def _draw(axes: Axes, line: Mapping[Any, Any], shift: float, look: Mapping[str, Any]) -> Any:

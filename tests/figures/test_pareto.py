@@ -135,6 +135,9 @@ def test_beside_a_front_points_of_one_place_stand_right_of_where_it_rises() -> N
     moves = shifts(lines, logarithmic=True)
     assert moves[0] == moves[2] == 0.0
     assert sorted([moves[1], moves[3]]) == [STEP, 2 * STEP]
+    # Where a neighbour would be hidden they stay around their place.
+    beside = shifts(lines.assign(x=[100.0, 17_970.0, 17_970.0, 17_990.0]), logarithmic=True)
+    assert sorted(beside.values()) == pytest.approx([-STEP, 0.0, 0.0, STEP], abs=0.05)
     alone = shifts(lines.assign(on_front=[False, False, True, False]), logarithmic=True)
     assert sorted(alone.values()) == [-STEP, 0.0, 0.0, STEP]  # around their place
 
