@@ -92,7 +92,11 @@ def data(collection: Collection, settings: ImageSettings) -> FigureData:
         labels=[run.label for run in measured],
     )
     caption = f"{runs}. {_caption(table)}"
-    signs = [_sentence(rows) for _, rows in summary.groupby(["setting", "measure"], sort=False)]
+    signs = [
+        _sentence(rows)
+        for (setting, measure), rows in summary.groupby(["setting", "measure"], sort=False)
+        if not _is_of_images(measure, table[table["setting"] == setting])
+    ]
     notes += _without_images(table)
     return FigureData({"": table, "summary": summary}, caption, (*signs, *notes))
 
@@ -371,7 +375,9 @@ def plot(data: FigureData) -> Picture:
         for axes, (measure, words) in zip(row, MEASURES.items(), strict=True):
             own = summary[(summary["setting"] == setting) & (summary["measure"] == measure)]
             _panel(axes, table[table["setting"] == setting], own, measure)
-            said = f"sequential {_counts(own)}" if _is_known(own) else "undefined for all runs"
+            runs = table[table["setting"] == setting]
+            none = "of images alone" if _is_of_images(measure, runs) else "undefined for all runs"
+            said = f"sequential {_counts(own)}" if _is_known(own) else none
             axes.set_xlabel(f"{words}\n{said}", parse_math=True)
         names = max((text_width(name, SMALL) for name in table["task"]), default=0.0)
         # No line ends between the weights and their hash.
@@ -382,6 +388,11 @@ def plot(data: FigureData) -> Picture:
     made.legend(handles, labels, loc="outside upper center", ncols=len(handles))
     formulas(made)
     return made
+
+
+def _is_of_images(measure: str, runs: pd.DataFrame) -> bool:
+    """Whether ``measure`` is not computed for ``runs``, which read texts."""
+    return measure == "cka" and bool((runs["of"] == "texts").all())
 
 
 def _is_known(summary: pd.DataFrame) -> bool:
