@@ -159,8 +159,8 @@ def test_what_is_untrained_has_a_name_of_its_own_and_counts_as_no_method(compose
     assert {row.label for table in tables for row in table.rows} == {
         "zero-shot, auto",
         "prototypes, auto",
-        "zero-shot, auto (head.norm=batch)",
-        "linear, auto (not tuned, train.epochs=0)",
+        "zero-shot, auto (head.norm=batch, head.scale=1.0)",
+        "linear, auto (not tuned, head.name=linear, train.epochs=0)",
     }
     everything = Collection([FoundRun(Path(run.label), run) for run in runs], [], [])
     chosen = select(everything, {"methods": "zero-shot"})
