@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.heads import belongs_to
@@ -14,6 +15,8 @@ from hydra_peft.adapters.base import Adapter
 from hydra_peft.errors import UserError
 
 _ATTRIBUTE = "_hydra_peft_adapter"
+#: dtype and device of a plain module as it was merged
+_WRITTEN = "_hydra_peft_written"
 
 
 def carriers(model: nn.Module, *, every_name: bool = False) -> list[tuple[str, nn.Module, Adapter]]:
@@ -79,12 +82,27 @@ def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
 def remember(plain: nn.Module, adapter: Adapter) -> None:
     """Let ``plain`` remember ``adapter``, outside its submodules and its state dict."""
     object.__setattr__(plain, _ATTRIBUTE, adapter)
+    object.__setattr__(plain, _WRITTEN, _kind(plain))
 
 
 def was_cast(adapter: Adapter, plain: nn.Module) -> bool:
-    """Whether ``plain``, which remembers ``adapter``, was cast or moved since."""
-    like, own = next(plain.parameters()), next(adapter.base.parameters())
-    return (like.dtype, like.device) != (own.dtype, own.device)
+    """Whether ``plain``, which remembers ``adapter``, was cast or moved since.
+
+    The adapter's frozen weight says nothing of it: one that is tied to a part of the model which
+    stays as it is follows that in place.
+    """
+    return _kind(plain) != vars(plain).get(_WRITTEN, _kind(adapter.base))
+
+
+def base_was_cast(adapter: Adapter, plain: nn.Module) -> bool:
+    """Whether the frozen weight of ``adapter`` was cast in place since ``plain`` was merged."""
+    kind = _kind(adapter.base)
+    return kind != vars(plain).get(_WRITTEN, kind)
+
+
+def _kind(module: nn.Module) -> tuple[torch.dtype, torch.device]:
+    like = next(module.parameters())
+    return like.dtype, like.device
 
 
 def _as_cast(adapter: Adapter, plain: nn.Module, copies: dict[int, Any]) -> Adapter:

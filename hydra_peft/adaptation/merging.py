@@ -8,7 +8,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
-from hydra_peft.adaptation.carried import carriers, remember, was_cast
+from hydra_peft.adaptation.carried import base_was_cast, carriers, remember, was_cast
 from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.record import adaptation, find_adaptation
 from hydra_peft.adaptation.wrappers import unwrap
@@ -180,7 +180,7 @@ def check_unchanged(model: nn.Module) -> None:
         UserError: other weights were loaded into a layer while it was merged, or it was trained.
     """
     for name, plain, adapter in carriers(model):
-        if plain is not adapter and not _equals(plain, adapter.merged()):
+        if plain is not adapter and not _holds(plain, adapter):
             raise UserError(
                 f"{name} does not hold what merge() wrote any more: weights were loaded or trained "
                 "while the model was merged, and its adapter belongs to those of before. Load "
@@ -188,17 +188,39 @@ def check_unchanged(model: nn.Module) -> None:
             )
 
 
-def _equals(plain: nn.Module, merged: nn.Module) -> bool:
+def _holds(plain: nn.Module, adapter: Adapter) -> bool:
+    """Whether ``plain`` holds what ``adapter`` merges into."""
+    merged = adapter.merged()
+    if _equals(plain, merged):
+        return True
+    # A frozen weight that is tied elsewhere was cast in place with that: its digits are lost.
+    followed = base_was_cast(adapter, plain) or _is_rounded(next(adapter.base.parameters()))
+    return followed and _equals(plain, merged, followed=True)
+
+
+def _is_rounded(tensor: Tensor) -> bool:
+    """Whether ``tensor`` has digits that half precision would hold, and a wider dtype."""
+    halves = (torch.bfloat16, torch.float16)
+    return tensor.dtype not in halves and any(
+        torch.equal(tensor.to(half).to(tensor.dtype), tensor) for half in halves
+    )
+
+
+def _equals(plain: nn.Module, merged: nn.Module, *, followed: bool = False) -> bool:
     now, then = dict(plain.named_parameters()), dict(merged.named_parameters())
-    return now.keys() == then.keys() and all(_is_cast(now[n], t) for n, t in then.items())
+    return now.keys() == then.keys() and all(_is_cast(now[n], t, followed) for n, t in then.items())
 
 
 @torch.no_grad()
-def _is_cast(tensor: Tensor, of: Tensor) -> bool:
+def _is_cast(tensor: Tensor, of: Tensor, followed: bool) -> bool:
     """Whether ``tensor`` is ``of`` after casts: equal in as many digits as its values have.
 
     So a round trip through half precision passes, and a change of float32 weights by more than
     one unit in the last place does not.
+
+    Args:
+        followed: whether ``of`` was computed from frozen weights that were rounded too, whose last
+            digits count as those of the greatest of them.
     """
     if tensor.is_meta or of.is_meta or tensor.shape != of.shape:
         return tensor.shape == of.shape
@@ -207,5 +229,6 @@ def _is_cast(tensor: Tensor, of: Tensor) -> bool:
         return False
     limits = max((torch.finfo(held[0]), torch.finfo(of.dtype)), key=lambda limit: limit.eps)
     wide, expected = tensor.cpu().double(), of.cpu().double()
-    near = (wide - expected).abs() <= limits.eps * (expected.abs() + limits.smallest_normal)
+    size = 4 * expected.abs().max() if followed else expected.abs()
+    near = (wide - expected).abs() <= limits.eps * (size + limits.smallest_normal)
     return bool(near.all())

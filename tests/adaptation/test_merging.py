@@ -430,3 +430,45 @@ def test_hooks_inside_an_adapter_are_not_lost_by_merging(tiny: nn.Module, part: 
         hydra_peft.merge(tiny)
     layer.forward = own  # what it leaves when its hooks are removed
     assert "blocks.0.mlp.fc2" in hydra_peft.merge(tiny)
+
+
+class TiedEnds(nn.Module):
+    """Words in, words out by one weight, with two tied layers between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.emb, self.a, self.b = nn.Embedding(20, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.lm = nn.Linear(8, 20, bias=False)
+        self.lm.weight, self.b.weight = self.emb.weight, self.a.weight
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:
+        return self.lm(self.b(self.a(self.emb(words))))
+
+
+@pytest.mark.parametrize("method", ["lora", "hydra", "dora", "vera", "ssf"])
+@pytest.mark.parametrize("targets", [["lm"], ["a", "b"]])
+@pytest.mark.parametrize(
+    "casts", [(torch.bfloat16,), (torch.float64,), (torch.bfloat16, torch.float32)]
+)
+def test_what_was_tied_follows_casts_while_merged(
+    tmp_path: Path, method: str, targets: list[str], casts: tuple[torch.dtype, ...]
+) -> None:
+    model, x = TiedEnds(), torch.arange(5)
+    options = {"bias": False} if method in ("lora", "hydra") else {}
+    options |= {"shift": "biased"} if method == "ssf" else {}
+    hydra_peft.inject(model, method, targets=targets, head=(), **options)
+    for parameter in hydra_peft.trainable_parameters(model):
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    expected = model(x)
+    hydra_peft.merge(model)
+    for dtype in casts:
+        model.to(dtype)
+    hydra_peft.save_adapter(model, tmp_path)
+    hydra_peft.unmerge(model)
+    assert {parameter.dtype for parameter in model.parameters()} == {casts[-1]}
+    close = 0.1 if torch.bfloat16 in casts else 1e-5
+    torch.testing.assert_close(model(x).float(), expected, rtol=close, atol=close)
+    hydra_peft.merge(model)
+    model.get_submodule(targets[0]).weight.data *= 1.5
+    with pytest.raises(UserError, match="does not hold what merge"):
+        hydra_peft.unmerge(model)
