@@ -153,7 +153,7 @@ def _tell_of_no_head(model: nn.Module, done: Adaptation, *, asked: bool) -> None
             method,
             shortened(parts, 200) or "none",
         )
-    elif not any(parameter.requires_grad for parameter in model.parameters()):
+    if not any(parameter.requires_grad for parameter in model.parameters()):
         log.warning(
             "method '%s' trains nothing in this %s: its head (%s) has no parameters, as with "
             "num_classes=0 of timm",

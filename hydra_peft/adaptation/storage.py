@@ -313,8 +313,7 @@ def _check_backbone(
         saved, here = expected.get("dtype"), _precision(state.values())
         if isinstance(saved, str) and saved.isalnum() and saved != here:
             remedy = (
-                f"those were in {saved} and this model is in {here}, so convert it first "
-                f"(model.to(torch.{saved}))"
+                f"those were in {saved} and this model is in {here}, so {_converted(saved, here)}"
             )
         else:
             remedy = "load those"
@@ -324,6 +323,16 @@ def _check_backbone(
             "check_weights=False if you mean it (an average over whole state dicts rounds frozen "
             "weights too)."
         )
+
+
+def _converted(saved: str, here: str) -> str:
+    """Return what to do with a backbone in dtype ``here`` so that it is one in dtype ``saved``."""
+    then, now = getattr(torch, saved, None), getattr(torch, here, None)
+    if not (isinstance(then, torch.dtype) and isinstance(now, torch.dtype)):
+        return "load those"
+    if torch.promote_types(then, now) == now:
+        return f"convert it first (model.to(torch.{saved}))"
+    return f"load its weights in torch.{saved} (converted now they would lack digits)"
 
 
 def _precision(tensors: Iterable[Tensor]) -> str:

@@ -31,7 +31,9 @@ def filled(settings: Mapping[str, Any]) -> dict[str, Any]:
         found = {f"optimizer.{BEFORE[0]}": BEFORE[1], **found}
     with suppress(UserError):
         added = schedule_class(str(settings.get("scheduler.name"))).added
-        found = {**{f"scheduler.{key}": value for key, value in added.items()}, **found}
+        # None: an option of its class, which it has no use for and its yaml not.
+        had = {f"scheduler.{key}": value for key, value in added.items() if value is not None}
+        found = {**had, **found}
     with suppress(UserError):
         options = method_class(str(settings.get("method.name"))).added_options()
         found = {**{f"method.{key}": value for key, value in options.items()}, **found}

@@ -229,11 +229,11 @@ def common_overrides(rows: Sequence[Row]) -> tuple[str, ...]:
     overrides, but not alike, the value that more than half of them have. A setting that applies to
     fewer than half of the rows is said in theirs.
     """
-    found = []
+    found, none = [], not any(row.trains for row in rows)
     for override in dict.fromkeys(o for row in rows for o in row.overrides):
         key, is_setting, _ = override.partition("=")
         chosen = is_setting and key.startswith(_CHOSEN)
-        training = [row for row in rows if row.trains or not key.startswith(_TRAINING)]
+        training = [r for r in rows if none or r.trains or not key.startswith(_TRAINING)]
         fitting = [row for row in training if not chosen or _applies(row.settings, key)]
         same = sum(override in row.overrides or _by_default(row, override) for row in fitting)
         everywhere = all(_says(row, override) for row in fitting)

@@ -9,6 +9,7 @@ import pytest
 from vtab1k_records import vtab_record
 
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.left_out import filled
 from hydra_peft.tables.overrides import Origin, marks
 
 DEFAULTS = {
@@ -176,6 +177,12 @@ def test_what_a_record_leaves_out_has_the_value_that_held_before(
     named = found(run(**{**DEFAULTS, **chosen, **own}), {**DEFAULTS, **chosen, **usual})
     assert len(named) == len(marked)
     assert all(name.endswith(mark) for name, mark in zip(named, marked, strict=True))
+
+
+def test_a_linear_schedule_has_no_period() -> None:
+    own = filled({"scheduler.name": "linear"})
+    assert own["scheduler.warmup_ratio"] == 0.0
+    assert "scheduler.period_epochs" not in own
 
 
 def test_what_tuning_chose_out_of_a_grid_that_is_named_is_not_named_twice() -> None:
