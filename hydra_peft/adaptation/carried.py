@@ -6,16 +6,15 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.record import find_adaptation
+from hydra_peft.adaptation.written import Written
 from hydra_peft.adapters.base import Adapter
 from hydra_peft.errors import UserError
 
 _ATTRIBUTE = "_hydra_peft_adapter"
-#: dtype and device of a plain module as it was merged
 _WRITTEN = "_hydra_peft_written"
 
 
@@ -82,30 +81,16 @@ def tensors_by_name(model: nn.Module) -> dict[str, Tensor]:
 def remember(plain: nn.Module, adapter: Adapter) -> None:
     """Let ``plain`` remember ``adapter``, outside its submodules and its state dict."""
     object.__setattr__(plain, _ATTRIBUTE, adapter)
-    object.__setattr__(plain, _WRITTEN, _kind(plain))
+    object.__setattr__(plain, _WRITTEN, Written.of(plain, adapter))
 
 
-def was_cast(adapter: Adapter, plain: nn.Module) -> bool:
-    """Whether ``plain``, which remembers ``adapter``, was cast or moved since.
-
-    The adapter's frozen weight says nothing of it: one that is tied to a part of the model which
-    stays as it is follows that in place.
-    """
-    return _kind(plain) != vars(plain).get(_WRITTEN, _kind(adapter.base))
-
-
-def base_was_cast(adapter: Adapter, plain: nn.Module) -> bool:
-    """Whether the frozen weight of ``adapter`` was cast in place since ``plain`` was merged."""
-    kind = _kind(adapter.base)
-    return kind != vars(plain).get(_WRITTEN, kind)
-
-
-def _kind(module: nn.Module) -> tuple[torch.dtype, torch.device]:
-    like = next(module.parameters())
-    return like.dtype, like.device
+def written(plain: nn.Module) -> Written:
+    """Return what was merged into ``plain``, which remembers an adapter."""
+    found: Written = vars(plain)[_WRITTEN]
+    return found
 
 
 def _as_cast(adapter: Adapter, plain: nn.Module, copies: dict[int, Any]) -> Adapter:
-    if not was_cast(adapter, plain):
+    if not written(plain).was_cast(plain):
         return adapter
     return copy.deepcopy(adapter, copies).to(next(plain.parameters()))

@@ -40,7 +40,7 @@ class Held:
         now = Held.of(tensor)
         if now.shape != self.shape or not (self.sample and now.sample):
             return now.shape == self.shape
-        return _bytes(self._values().to(now.dtype)) == now.sample
+        return _bytes(self.values().to(now.dtype)) == now.sample
 
     def is_near(self, tensor: Tensor) -> bool:
         """Whether ``tensor`` holds this but for rounding: as an average of equal values has it, or
@@ -48,7 +48,7 @@ class Held:
         now = Held.of(tensor)
         if now.shape != self.shape or not (self.sample and now.sample):
             return False
-        then, values = self._values(), now._values()
+        then, values = self.values(), now.values()
         if not then.is_floating_point():
             return False
         halves = (then.to(half).to(now.dtype) for half in (torch.bfloat16, torch.float16))
@@ -56,7 +56,12 @@ class Held:
             return True
         return torch.allclose(values.double(), then.double(), rtol=_ROUNDED, atol=0.0)
 
-    def _values(self) -> Tensor:
+    def has_lost(self, tensor: Tensor) -> bool:
+        """Whether ``tensor`` lacks digits of this, or holds others."""
+        return not self.is_of(tensor.to(self.dtype))
+
+    def values(self) -> Tensor:
+        """Return the sample: at most 1,024 values, in the dtype of the tensor, on the CPU."""
         return torch.frombuffer(bytearray(self.sample), dtype=self.dtype)
 
 

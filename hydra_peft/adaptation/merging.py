@@ -6,18 +6,16 @@ import copy
 import logging
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from hydra_peft.adaptation.carried import base_was_cast, carriers, remember, was_cast
+from hydra_peft.adaptation.carried import carriers, remember, written
 from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.record import adaptation, find_adaptation
 from hydra_peft.adaptation.wrappers import unwrap
+from hydra_peft.adaptation.written import DTYPES
 from hydra_peft.adapters.base import Adapter, NotMergeable
 from hydra_peft.adapters.surgery import is_intercepted, replace_module
 from hydra_peft.errors import UserError
-
-#: floating-point types of weights, those of fewest digits first
-_DTYPES = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 
 #: share of an update that may be rounded away before merging warns of it
 _MOST_LOST = 0.1
@@ -132,7 +130,7 @@ def _lost_share(adapter: Adapter, plain: nn.Module) -> float:
     is measured alone, and the larger share is what counts.
     """
     held = dict(plain.named_parameters())
-    if all(tensor.dtype not in _DTYPES[:2] for tensor in held.values()):
+    if all(tensor.dtype not in DTYPES[:2] for tensor in held.values()):
         return 0.0
     exact = dict(copy.deepcopy(adapter).double().merged().named_parameters())
     frozen = dict(adapter.base.named_parameters())
@@ -165,8 +163,9 @@ def unmerge(model: nn.Module) -> list[str]:
     for name, plain, _ in found:
         _check_hooks(name, plain, "unmerge")
     for _, plain, adapter in found:
-        # The hidden adapter does not follow model.to() and model.train() by itself.
-        if was_cast(adapter, plain):  # else each keeps its own, such as float32 beside bfloat16
+        # The hidden adapter does not follow model.to() and model.train() by itself. Where there
+        # was no cast each part keeps its dtype, such as float32 beside bfloat16.
+        if written(plain).was_cast(plain):
             adapter.to(next(plain.parameters()))
         adapter.train(plain.training)
         replace_module(model, plain, adapter)
@@ -180,55 +179,9 @@ def check_unchanged(model: nn.Module) -> None:
         UserError: other weights were loaded into a layer while it was merged, or it was trained.
     """
     for name, plain, adapter in carriers(model):
-        if plain is not adapter and not _holds(plain, adapter):
+        if plain is not adapter and not written(plain).is_in(plain, adapter):
             raise UserError(
                 f"{name} does not hold what merge() wrote any more: weights were loaded or trained "
                 "while the model was merged, and its adapter belongs to those of before. Load "
                 "the former weights again, or keep these as a plain model (its state_dict())."
             )
-
-
-def _holds(plain: nn.Module, adapter: Adapter) -> bool:
-    """Whether ``plain`` holds what ``adapter`` merges into."""
-    merged = adapter.merged()
-    if _equals(plain, merged):
-        return True
-    # A frozen weight that is tied elsewhere was cast in place with that: its digits are lost.
-    followed = base_was_cast(adapter, plain) or _is_rounded(next(adapter.base.parameters()))
-    return followed and _equals(plain, merged, followed=True)
-
-
-def _is_rounded(tensor: Tensor) -> bool:
-    """Whether ``tensor`` has digits that half precision would hold, and a wider dtype."""
-    halves = (torch.bfloat16, torch.float16)
-    return tensor.dtype not in halves and any(
-        torch.equal(tensor.to(half).to(tensor.dtype), tensor) for half in halves
-    )
-
-
-def _equals(plain: nn.Module, merged: nn.Module, *, followed: bool = False) -> bool:
-    now, then = dict(plain.named_parameters()), dict(merged.named_parameters())
-    return now.keys() == then.keys() and all(_is_cast(now[n], t, followed) for n, t in then.items())
-
-
-@torch.no_grad()
-def _is_cast(tensor: Tensor, of: Tensor, followed: bool) -> bool:
-    """Whether ``tensor`` is ``of`` after casts: equal in as many digits as its values have.
-
-    So a round trip through half precision passes, and a change of float32 weights by more than
-    one unit in the last place does not.
-
-    Args:
-        followed: whether ``of`` was computed from frozen weights that were rounded too, whose last
-            digits count as those of the greatest of them.
-    """
-    if tensor.is_meta or of.is_meta or tensor.shape != of.shape:
-        return tensor.shape == of.shape
-    held = [t for t in _DTYPES if torch.equal(tensor.to(t).to(tensor.dtype), tensor)]
-    if not held:  # not a number
-        return False
-    limits = max((torch.finfo(held[0]), torch.finfo(of.dtype)), key=lambda limit: limit.eps)
-    wide, expected = tensor.cpu().double(), of.cpu().double()
-    size = 4 * expected.abs().max() if followed else expected.abs()
-    near = (wide - expected).abs() <= limits.eps * (size + limits.smallest_normal)
-    return bool(near.all())

@@ -101,8 +101,9 @@ def _trained(model: nn.Module, done: Adaptation, tensors: dict[str, Tensor]) -> 
         if apart := [name for name in others if named.get(name) is not named.get(first)]:
             raise UserError(
                 f"'{first}' and '{apart[0]}' were one parameter of method '{done.method.name}', "
-                "and are two by now (to_empty(), or load_state_dict with assign=True): "
-                "make them one again, or load the saved adapter on a fresh model."
+                "and are two by now (to_empty(), load_state_dict with assign=True, or a part of a "
+                "merged model was cast by itself): make them one again, cast the model as a "
+                "whole, or load the saved adapter on a fresh model."
             )
     adapter = {name: named[name] for name in done.trained if id(named[name]) not in head}
     return TrainableParameters(adapter, dict(head.values()))

@@ -311,6 +311,45 @@ def test_weights_that_changed_while_merged_are_not_mixed_with_the_adapter(
     hydra_peft.unmerge(tiny)
 
 
+@pytest.mark.parametrize("method", ["lora", "hydra", "dora", "ssf"])
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_weights_of_few_digits_loaded_while_merged_are_not_mixed_either(
+    tiny: nn.Module, tmp_path: Path, method: str, half: torch.dtype
+) -> None:
+    """A checkpoint in half precision, used in float32: its digits say nothing of a cast."""
+    with torch.no_grad():
+        for parameter in tiny.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    checkpoint = copy.deepcopy(tiny).to(half)
+    other = {n: t.float() for n, t in checkpoint.state_dict().items()}
+    tiny.load_state_dict(other)
+    hydra_peft.inject(tiny, method)
+    with torch.no_grad():
+        for parameter in hydra_peft.trainable_parameters(tiny):
+            parameter += 1e-3 * torch.randn_like(parameter)
+    hydra_peft.merge(tiny)
+    tiny.load_state_dict(other)
+    with pytest.raises(UserError, match="does not hold what merge"):
+        hydra_peft.unmerge(tiny)
+    with pytest.raises(UserError, match="does not hold what merge"):
+        hydra_peft.save_adapter(tiny, tmp_path)
+
+
+def test_every_cast_one_after_another_leaves_what_was_merged(
+    tiny: nn.Module, randomize: Fill
+) -> None:
+    with torch.no_grad():  # down to what float16 holds in a few bits
+        tiny.get_submodule("blocks.0.mlp.fc2").weight *= torch.logspace(-7, 0, 48)
+    hydra_peft.inject(tiny, "lora", rank=2)
+    randomize(tiny)
+    for parameter in hydra_peft.trainable_parameters(tiny):
+        parameter.data *= 1e-3
+    names = hydra_peft.merge(tiny)
+    for dtype in (torch.float64, torch.bfloat16, torch.float16, torch.float32):
+        tiny.to(dtype)
+    assert hydra_peft.unmerge(tiny) == names
+
+
 def test_a_model_without_values_is_neither_merged_nor_saved(tmp_path: Path) -> None:
     with torch.device("meta"):
         model = nn.Sequential(nn.Linear(4, 4))
@@ -469,6 +508,13 @@ def test_what_was_tied_follows_casts_while_merged(
     close = 0.1 if torch.bfloat16 in casts else 1e-5
     torch.testing.assert_close(model(x).float(), expected, rtol=close, atol=close)
     hydra_peft.merge(model)
-    model.get_submodule(targets[0]).weight.data *= 1.5
-    with pytest.raises(UserError, match="does not hold what merge"):
+    for cast in (casts[-1], torch.float16):  # after the second the tied weights are rounded too
+        layer = model.get_submodule(targets[0])
+        before = layer.weight.clone()
+        model.to(cast).to(casts[-1])
+        layer.weight.data = (before + 0.02 * before.abs().max()).to(torch.bfloat16).to(casts[-1])
+        with pytest.raises(UserError, match="does not hold what merge"):
+            hydra_peft.unmerge(model)
+        layer.weight.data = before
         hydra_peft.unmerge(model)
+        hydra_peft.merge(model)
