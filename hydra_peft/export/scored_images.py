@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from pathlib import Path
 
@@ -14,9 +13,7 @@ from hydra_peft.data.split import Images, Split
 from hydra_peft.errors import UserError
 from hydra_peft.export.source import Source
 from hydra_peft.quoting import unquoted
-from hydra_peft.runs.assembly import load_task
-from hydra_peft.runs.first_look import data_request
-from hydra_peft.runs.rebuild import check_same, split_hash
+from hydra_peft.runs.rebuild import load_scored
 
 #: how many, evenly over the split
 _MOST = 32
@@ -35,13 +32,9 @@ def scored_images(source: Source, *, data: str | None, cache: Path) -> Tensor | 
         cache: where generated images are kept on this machine.
     """
     run, split = source.run, source.run.record.split
-    config = run.config
-    paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
     try:
-        loaded = load_task(config.dataset, data_request(config.dataset, paths, [split]))
-        now = split_hash(loaded.describe(), split)
-        check_same(f"{split} images", now, split_hash(run.record.data, split), run.folder)
-        return _some(loaded.splits[split], source)
+        splits = load_scored(run.folder, run.record, run.config, [split], cache=cache, data=data)
+        return _some(splits[split], source)
     except UserError as error:
         log.warning(
             "the export was compared on random images alone: those of %s cannot be used (%s)",

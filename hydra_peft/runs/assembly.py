@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -274,19 +275,41 @@ def load_data(
     loaded = load_task(dataset, request)
     description = describe_data(dataset, data, loaded)
     described(description)
-    splits = {
+    splits = {name: split for name, split in loaded.splits.items() if name in wanted}
+    ready = prepare_splits(splits, dataset, data, size, request.cache, encoding)
+    return LoadedData(ready, description)
+
+
+def prepare_splits(
+    splits: Mapping[str, Split],
+    dataset: DatasetConfig,
+    data: DataConfig,
+    size: tuple[int, int] | None,
+    cache: Path,
+    encoding: Encoding | None,
+) -> dict[str, Split]:
+    """Return ``splits`` of a task as a model takes them, by name.
+
+    Args:
+        splits: as their source gives them.
+        size: height and width in pixels of the model's images; None if it takes none.
+        cache: folder of what ``data.cache`` keeps decoded.
+        encoding: how the model reads texts; None if it takes none.
+
+    Raises:
+        UserError: an image that cannot be decoded, or what the model does not take.
+    """
+    return {
         name: prepare_split(
             split,
             size=size,
-            cache=request.cache if keeps(data.cache, name, dataset.splits) else None,
-            title=f"{request.name} {name}",
+            cache=cache if keeps(data.cache, name, dataset.splits) else None,
+            title=f"{dataset.name} {name}",
             encoding=encoding,
             crop=data.crops(dataset),
         )
-        for name, split in loaded.splits.items()
-        if name in wanted
+        for name, split in splits.items()
     }
-    return LoadedData(splits, description)
 
 
 def load_task(dataset: DatasetConfig, request: DataRequest) -> TaskData:

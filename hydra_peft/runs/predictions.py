@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from hydra_peft.config.schema import RunConfig
-from hydra_peft.data.sources import load_task
 from hydra_peft.data.split import Images
 from hydra_peft.data.unread import nothing_to_show
 from hydra_peft.errors import UserError
-from hydra_peft.quoting import unquoted
-from hydra_peft.runs.first_look import data_request
 from hydra_peft.runs.folder import predictions_name
 from hydra_peft.runs.kept_predictions import of_classes
-from hydra_peft.runs.rebuild import check_same, split_hash
+from hydra_peft.runs.rebuild import load_scored
 from hydra_peft.runs.record import Record, class_names
 from hydra_peft.runs.stored_outputs import read_outputs
 
@@ -104,7 +99,6 @@ def _correct(record: Record, split: str) -> int | None:
     return None if accuracy is None else round(accuracy * _count(record, split) / 100)
 
 
-@unquoted()
 def scored_images(run: ClassPredictions, *, cache: Path, data: str | None = None) -> Images:
     """Return the images that ``run`` was scored on, in their own sizes and in its order.
 
@@ -115,13 +109,8 @@ def scored_images(run: ClassPredictions, *, cache: Path, data: str | None = None
     Raises:
         UserError: the task has none, or they are missing, or are not those of the record.
     """
-    config, split = run.config, run.split
-    paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
-    loaded = load_task(config.dataset.source, data_request(config.dataset, paths, [split]))
-    images = loaded.splits[split].inputs.get("image")
+    splits = load_scored(run.folder, run.record, run.config, [run.split], cache=cache, data=data)
+    images = splits[run.split].inputs.get("image")
     if not isinstance(images, Images):
-        raise nothing_to_show(config.dataset.name)
-    described: Any = loaded.describe()["splits"]
-    recorded = split_hash(run.record.data, split)
-    check_same(f"{split} images", described[split], recorded, run.folder)
+        raise nothing_to_show(run.config.dataset.name)
     return images

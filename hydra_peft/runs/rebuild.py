@@ -27,8 +27,10 @@ from hydra_peft.quoting import unquoted
 from hydra_peft.runs.assembly import (
     build_skeleton,
     check_model,
+    describe_data,
     load_backbone,
-    load_data,
+    load_task,
+    prepare_splits,
 )
 from hydra_peft.runs.config_file import CONFIG
 from hydra_peft.runs.first_look import data_request, splits_scored
@@ -206,28 +208,41 @@ def load_scored_splits(
     Raises:
         UserError: the images are missing, or are not those of the record.
     """
-    config = run.config
+    config, model = run.config, run.model
+    splits = load_scored(run.folder, run.record, config, names, cache=cache, data=data)
+    encoding = text_encoding(model, config.data.max_length)
+    return prepare_splits(splits, config.dataset, config.data, image_size(model), cache, encoding)
+
+
+@unquoted()
+def load_scored(
+    folder: Path,
+    record: Record,
+    config: RunConfig,
+    names: Sequence[str],
+    *,
+    cache: Path,
+    data: str | None = None,
+) -> Mapping[str, Split]:
+    """Return splits that the run in ``folder`` was scored on, as their source has them, by name.
+
+    Args:
+        folder, record, config: of the run.
+        names, cache, data: as of :func:`load_scored_splits`.
+
+    Raises:
+        UserError: see :func:`load_scored_splits`.
+    """
     paths = dataclasses.replace(config.paths, cache=str(cache), data=data or config.paths.data)
-    request = data_request(config.dataset, paths, names)
-    loaded = load_data(
-        config.dataset,
-        config.data,
-        request,
-        image_size(run.model),
-        wanted=names,
-        encoding=text_encoding(run.model, config.data.max_length),
-    )
+    loaded = load_task(config.dataset, data_request(config.dataset, paths, names))
+    now = describe_data(config.dataset, config.data, loaded)
     for split in names:
-        check_same(
-            f"{split} {run.record.of}",
-            split_hash(loaded.description, split),
-            split_hash(run.record.data, split),
-            run.folder,
-        )
-    there, recorded = (one.get("classes") for one in (loaded.description, run.record.data))
+        of_record = split_hash(record.data, split)
+        check_same(f"{split} {record.of}", split_hash(now, split), of_record, folder)
+    there, recorded = now.get("classes"), record.data.get("classes")
     if there and recorded and there != recorded:
-        raise UserError(f"{run.folder}: its record names other classes than its data: edited?")
-    return {name: loaded.splits[name] for name in names}
+        raise UserError(f"{folder}: its record names other classes than its data: edited?")
+    return loaded.splits
 
 
 def reevaluate(

@@ -13,12 +13,13 @@ from flat_results import results
 
 from hydra_peft.cli import evaluate
 from hydra_peft.config.schema import RunConfig
+from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
 from hydra_peft.files import sha256_of
 from hydra_peft.runs.folder import PREDICTIONS
 from hydra_peft.runs.kept_predictions import fate
 from hydra_peft.runs.outcome import Outcome
-from hydra_peft.runs.predictions import read_class_predictions
+from hydra_peft.runs.predictions import read_class_predictions, scored_images
 from hydra_peft.runs.record import read_record
 from hydra_peft.tensor_files import read_tensors, write_tensors
 
@@ -83,6 +84,27 @@ def test_predictions_of_another_run_are_found_whatever_their_score(do: Do) -> No
     with pytest.raises(UserError, match=re.escape(said)):
         read_class_predictions(outcome.folder)
     shutil.rmtree(outcome.folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "split"),
+    [
+        (["dataset=mini_fewshot/digits", "dataset.shots=2"], "val_shots"),
+        (["dataset=mini/digits", "dataset.train_size=40"], "val200"),
+        (["dataset=mini/digits", "dataset.shots=2"], "val200"),
+    ],
+    ids=["few-shot", "train_size", "shots"],
+)
+def test_images_of_a_split_that_is_drawn_are_found_again(
+    do: Do, shared_cache: Path, words: list[str], split: str
+) -> None:
+    outcome = do(*words, "method=linear", "protocol=validation", "train.epochs=1")
+    found = read_class_predictions(outcome.folder)
+    images = scored_images(found, cache=shared_cache)
+    assert found.split == split
+    assert len(images) == len(found.targets)
+    drawn = Split({"image": images}, found.targets)
+    assert drawn.sha256() == outcome.record.data["splits"][split]
 
 
 def test_another_value_is_a_sentence(configure: Callable[..., RunConfig]) -> None:

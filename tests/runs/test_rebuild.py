@@ -116,9 +116,9 @@ def export(run: RebuiltRun) -> None:
     ("place", "reader", "reads"),
     [
         (module, "load_backbone", lambda run: rebuilt(run.folder)),
-        (module, "load_data", lambda run: module.load_scored_split(run, cache=run.folder)),
-        (predictions, "load_task", show),
-        (scored_images, "load_task", export),
+        (module, "load_task", lambda run: module.load_scored_split(run, cache=run.folder)),
+        (module, "load_task", show),
+        (module, "load_task", export),
         (evaluate, "labels_of", look),
     ],
 )
