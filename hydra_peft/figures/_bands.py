@@ -34,6 +34,11 @@ def spread(values: Sequence[float], band: str) -> dict[str, Any]:
     return {"mean": mean, "low": low, "high": high, "seeds": len(values)}
 
 
+def shade(look: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the band of a line with ``look`` is filled."""
+    return {"color": look["color"], "alpha": 0.18, "linewidth": 0}
+
+
 def draw_band(
     axes: Axes,
     lines: pd.DataFrame,
@@ -45,8 +50,7 @@ def draw_band(
 ) -> Any:
     """Draw the line of the means over column ``x``, and its ``band`` if asked; return the line."""
     if band:
-        shade: dict[str, Any] = {"color": look["color"], "alpha": 0.18, "linewidth": 0}
-        axes.fill_between(lines[x], lines["low"], lines["high"], **shade)
+        axes.fill_between(lines[x], lines["low"], lines["high"], **shade(look))
     # Where lines run on each other, one with gaps shows what is below it.
     style = {"zorder": 2.0 if look["linestyle"] == "-" else 2.1, **style}
     (line,) = axes.plot(lines[x], lines["mean"], **{**look, **style})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError
-from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, spread
+from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, shade, spread
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._points import STEP, moved, points, side_by_side
 from hydra_peft.figures._sheets import (
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from hydra_peft.runs.collection import Collection
     from hydra_peft.tables.rows import Row
 
+#: how a bar differs from the line of its series
+_BAR: dict[str, Any] = {"marker": "", "linestyle": "-", "linewidth": 0.8}
 #: inches that marks take from the lowest to the highest, about
 _HEIGHT = 1.0
 
@@ -119,13 +121,34 @@ def _line(name: str, row: Row, task: str, band: str) -> dict[str, Any]:
     }
 
 
-def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
+def _barred(table: pd.DataFrame) -> pd.Series[bool]:
+    """Whether each line of ``table`` has a spread that a band would not show: a band reaches from
+    one rank of a series with a spread to the next, and horizontal rows have one from edge to
+    edge."""
+    several = (table["seeds"] > 1) & (table["rank"] > 0)
+    series = several.groupby([table["series"], table["task"]])
+    return several & ~(series.shift(1, fill_value=False) | series.shift(-1, fill_value=False))
+
+
+def _spreads_in_words(table: pd.DataFrame, band: str) -> list[str]:
+    """Return sentences on how spreads over seeds are drawn."""
     counts = table["seeds"].tolist()
-    parts = [sheet.caption, f"Scores: {sheet.scores}.", "Total rank: of all branches together."]
-    if max(counts) > 1:
-        parts.append(f"Lines: means; bands: {BANDS[settings.band]} ({spread_in_words(counts)}).")
+    if max(counts) == 1:
+        return ["One seed each."]
+    barred = _barred(table)
+    kinds = {"band": ((table["seeds"] > 1) & ~barred).any(), "bar": barred.any()}
+    drawn = [kind for kind, there in kinds.items() if there]
+    plural = " and ".join(f"{kind}s" for kind in drawn)
+    said = [f"Lines: means; {plural}: {BANDS[band]} ({spread_in_words(counts)})."]
     if min(counts) == 1:
-        parts.append("Where there is no band, one seed." if max(counts) > 1 else "One seed each.")
+        alike = ", or seeds of equal scores" * bool((table["low"] == table["high"]).any())
+        said.append(f"Where there is no {' or '.join(drawn)}, one seed{alike}.")
+    return said
+
+
+def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
+    parts = [sheet.caption, f"Scores: {sheet.scores}.", "Total rank: of all branches together."]
+    parts += _spreads_in_words(table, settings.band)
     if (table["rank"] == 0).any():
         parts.append("Horizontal: rows without a total rank of branches.")
     parts.append("Points that would hide each other stand side by side; the numbers say where.")
@@ -177,7 +200,7 @@ def _draw(
         lines = table[table["series"] == name]
         flat = lines[lines["rank"] == 0]
         if len(flat):
-            handles[name] = _draw_flat(axes, float(flat["mean"].iloc[0]), look)
+            handles[name] = _draw_flat(axes, flat.iloc[0], look)
         elif len(lines):
             draw_band(axes, lines, "rank", look, marker="")
             (handles[name],) = axes.plot([], [], **look)
@@ -185,29 +208,36 @@ def _draw(
     return handles
 
 
-def _draw_flat(axes: Axes, height: float, look: Mapping[str, Any]) -> Any:
-    """Draw a line from edge to edge, marked at its right end: a dash may be another row's too."""
-    across = axes.get_yaxis_transform()
-    (line,) = axes.plot(
-        [0, 1], [height] * 2, transform=across, linewidth=0.9, markevery=[1], clip_on=False, **look
-    )
-    return line
+def _draw_flat(axes: Axes, line: pd.Series[Any], look: Mapping[str, Any]) -> Any:
+    """Draw a line from edge to edge, with its band, marked at its right end: a dash may be another
+    row's too."""
+    if line["seeds"] > 1:
+        axes.axhspan(line["low"], line["high"], **shade(look))
+    style = {"transform": axes.get_yaxis_transform(), "linewidth": 0.9, "clip_on": False, **look}
+    (drawn,) = axes.plot([0, 1], [line["mean"]] * 2, markevery=[1], **style)
+    return drawn
 
 
 def _marks(
     axes: Axes, lines: pd.DataFrame, styles: Mapping[str, Mapping[str, Any]], width: float
 ) -> None:
-    """Mark the ranks of each series, side by side where one mark would hide another."""
+    """Mark the ranks of each series, with a bar where a spread has no band, side by side where one
+    would hide another."""
     from matplotlib.lines import Line2D
 
     across = points([math.log2(rank) for rank in lines["rank"]], width)
-    up = points(lines["mean"].tolist(), _HEIGHT)
-    half = STEP / 2
-    shifts = side_by_side(across, [y - half for y in up], [y + half for y in up])
-    for (_, line), shift in zip(lines.iterrows(), shifts, strict=True):
-        style = {**styles[line["series"]], "linestyle": "none", "transform": moved(axes, shift)}
+    barred = _barred(lines)
+    low, high = (lines[end].where(barred, lines["mean"]).tolist() for end in ("low", "high"))
+    up, half = points([*low, *high], _HEIGHT), STEP / 2
+    below, above = [y - half for y in up[: len(low)]], [y + half for y in up[len(low) :]]
+    shifts = side_by_side(across, below, above)
+    for (_, line), *ends, shift in zip(lines.iterrows(), low, high, shifts, strict=True):
+        style = {**styles[line["series"]], "transform": moved(axes, shift), "clip_on": False}
+        bare = {**style, "linestyle": "none"}
         # Not by plot, which would take the moved place for one to make room for.
-        axes.add_artist(Line2D([line["rank"]], [line["mean"]], zorder=3, clip_on=False, **style))
+        axes.add_artist(Line2D([line["rank"]], [line["mean"]], zorder=3, **bare))
+        if ends[0] < ends[1]:
+            axes.add_artist(Line2D([line["rank"]] * 2, ends, zorder=2.9, **{**style, **_BAR}))
 
 
 FIGURE = CollectionFigure(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_up import put, scores, with_tuned_ranks
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
+from hydra_peft.figures._bands import BANDS
 from hydra_peft.runs.collection import Collection
 
 FIGURE = find_figure("ranks")
@@ -118,7 +120,56 @@ def test_a_row_whose_ranks_were_tuned_by_task_has_its_whole_name(tmp_path: Path)
 
 
 def test_bands_are_over_more_than_one_seed(tmp_path: Path) -> None:
-    runs = [*scores("lora", {"a": [60.0, 61.0]}), *scores("lora", {"a": [62.0]}, rank=8)]
+    runs = [
+        *scores("lora", {"a": [60.0, 61.0]}, rank=2),
+        *scores("lora", {"a": [62.0, 64.0]}),
+        *scores("lora", {"a": [62.0]}, rank=8),
+    ]
     caption = FIGURE.data(put(tmp_path, *runs), Settings()).caption
     said = "bands: least to greatest seed (2 seeds). Where there is no band, one seed."
     assert said in caption
+
+
+def reached(table: Any) -> list[tuple[float, float]]:
+    """Return the ends of each spread of ``table``, in order."""
+    several = table[table["seeds"] > 1]
+    return sorted(zip(several["low"], several["high"], strict=True))
+
+
+@pytest.mark.parametrize("band", ["range", "sd"])
+def test_a_spread_beside_no_other_is_a_bar(tmp_path: Path, band: str) -> None:
+    by_rank = {1: [50.0], 2: [52.0, 56.0], 4: [57.0], 8: [58.0, 59.0]}
+    runs = [run for rank, own in by_rank.items() for run in scores("lora", {"a": own}, rank=rank)]
+    runs += scores("seqlora", {"a": [51.0, 54.0, 57.0]}, rank=2)
+    data = FIGURE.data(put(tmp_path, *runs), Settings(band=band))
+    (axes,) = FIGURE.draw(data).axes
+    paths = [path for bands in axes.collections for path in bands.get_paths()]
+    assert not any(path.get_extents().width for path in paths)
+    bars = [line for line in axes.lines if len(set(line.get_xdata())) == 1 != len(line.get_xdata())]
+    assert sorted(tuple(bar.get_ydata()) for bar in bars) == reached(data.table)
+    # Where two are at one place, neither hides the other.
+    at_two = [bar.get_transform().transform((2, 0))[0] for bar in bars if bar.get_xdata()[0] == 2]
+    assert len(set(at_two)) == 2
+    low, high = axes.get_ylim()
+    assert all(low < end < high for ends in reached(data.table) for end in ends)
+    assert f"Lines: means; bars: {BANDS[band]} (2 to 3 seeds)." in data.caption
+    assert "Where there is no bar, one seed." in data.caption
+
+
+def test_horizontal_rows_have_bands_from_edge_to_edge(tmp_path: Path) -> None:
+    runs = [run for rank in (1, 2) for run in scores("lora", {"a": [50.0, 51.0]}, rank=rank)]
+    runs += scores("linear", {"a": [40.0, 42.0]}) + scores("full", {"a": [70.0]})
+    data = FIGURE.data(put(tmp_path, *runs), Settings())
+    (axes,) = FIGURE.draw(data).axes
+    (flat,) = axes.patches
+    assert [(flat.get_y(), flat.get_y() + flat.get_height())] == reached(
+        data.table[data.table["rank"] == 0]
+    )
+    assert (flat.get_x(), flat.get_width()) == (0, 1)
+    assert "means; bands: least to greatest seed (2 seeds). Where there is no band" in data.caption
+
+
+def test_a_caption_says_that_equal_seeds_have_no_band(tmp_path: Path) -> None:
+    runs = [*scores("lora", {"a": [60.0, 60.0]}, rank=2), *scores("lora", {"a": [62.0]})]
+    caption = FIGURE.data(put(tmp_path, *runs), Settings()).caption
+    assert "Where there is no bar, one seed, or seeds of equal scores." in caption
