@@ -128,7 +128,7 @@ def _pair(sheet: Sheet, candidates: Sequence[Row]) -> tuple[Row, list[Row], list
     """Return the baseline, the rows beside it, and the tasks of means.
 
     Of those that have at least half as many runs to pair as another, the baseline is the one
-    whose name says the fewest settings. Rows that lack less than half of these tasks are
+    whose label says the least, in words. Rows that lack less than half of these tasks are
     among them; they have no mean.
 
     Raises:
@@ -144,7 +144,7 @@ def _pair(sheet: Sheet, candidates: Sequence[Row]) -> tuple[Row, list[Row], list
         )
     rich = [one for one in found if 2 * one[1] >= most]
     baseline, _, others, tasks = min(
-        rich, key=lambda one: (sheet.label(one[0]).count("="), -one[1])
+        rich, key=lambda one: (len(sheet.label(one[0]).split()), -one[1])
     )
     return baseline, others, tasks
 

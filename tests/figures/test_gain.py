@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_up import made_up, put, scores
@@ -12,6 +14,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
+from hydra_peft.tables.overrides import Origin
 
 FIGURE = find_figure("gain")
 Settings = FIGURE.settings
@@ -161,6 +164,28 @@ def test_the_baseline_has_no_settings_of_its_own_if_it_has_half_as_many_runs(
 def test_a_stray_run_beside_a_sweep_is_left_out_and_named(
     tmp_path: Path, stray: list[Record], left_out: str
 ) -> None:
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [
+        ({"precision": "bf16"}, "lora r=4, bf16"),
+        ({"protocol.tune": True}, "lora r=4 (tuned)"),
+        ({"protocol.tune": True, "protocol.search": "optuna"}, "lora r=4 (tuned by optuna)"),
+    ],
+)
+def test_the_baseline_is_the_row_whose_label_says_the_least(
+    tmp_path: Path, settings: dict[str, Any], label: str
+) -> None:
+    """Though another has more runs, and its label no more settings by their values."""
+    more = scores("lora", LORA, settings=settings)
+    plain = scores("lora", {task: LORA[task] for task in "ab"})
+    others = [run for method in ("hydra", "linear", "full") for run in scores(method, HYDRA)]
+    runs = [*more, *plain, *others]
+    collection = replace(put(tmp_path, *runs), defaults={Origin.of(run): {} for run in runs})
+    data = FIGURE.data(collection, Settings())
+    assert set(data.table["method"]) == {label, "hydra r=4+4", "linear", "full"}
+    assert "Gain over lora r=4 of the same seed." in data.caption
+
+
     sweep = [*scores("lora", LORA), *scores("hydra", HYDRA)]
     data = FIGURE.data(put(tmp_path, *sweep, *stray), Settings())
     gains = dict(zip(data.table["name"], data.table["gain"], strict=True))
