@@ -49,6 +49,13 @@ if TYPE_CHECKING:
     from hydra_peft.runs.predictions import ClassPredictions
     from hydra_peft.runs.record import Record
 
+#: what is said of the seeds of pairs of two methods, by what they are
+_SEEDS_OF_TWO = {
+    "different": "Pairs of methods are of different seeds.",
+    "same": "Pairs of methods are of the same seed.",
+    "different same": "Pairs of methods are of different seeds, some of the same where no others "
+    "are there.",
+}
 #: methods whose cells have room for a number
 _NUMBERED = 12
 #: inches of the names beside the matrix, and of a line of them
@@ -283,7 +290,8 @@ def _caption(
     import pandas as pd
 
     tasks = len(sheet.table.tasks)
-    kinds = set(table["seeds"][table["pairs"] > 0])
+    two = (table["pairs"] > 0) & (table["method"] != table["other"])
+    kinds = " ".join(sorted(set(table["seeds"][two])))
     diagonal = _has_seeds(table)
     lows = pd.concat([table["agreement_low"], table["shared_mistakes_low"], ensembles["gain_low"]])
     parts = [
@@ -291,10 +299,7 @@ def _caption(
         "Left: percent of examples to which two runs give the same class (below"
         f"{' and on the diagonal' * diagonal}), and percent that both get wrong of those that "
         f"either gets wrong (above){'; on the diagonal two seeds of one method' * diagonal}.",
-        "Pairs of methods are of different seeds"
-        + (", some of the same where no others are there." if "same" in kinds else ".")
-        if len(sheet.table.rows) > 1
-        else "",
+        _SEEDS_OF_TWO.get(kinds, ""),
         "Right: ensembles by the mean of all classes' probabilities, against their best member as "
         f"chosen by the same {sheet.scores}; bars: means.",
         f"Means over {tasks} tasks, of seeds that a row has on all of them." if tasks > 1 else "",

@@ -279,6 +279,27 @@ def test_long_names_are_whole_and_cover_nothing(run: Run, tmp_path: Path) -> Non
         assert not any(box.overlaps(other) for other in boxes[:number])
 
 
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        ({"lora": [0], "hydra": [0]}, "of the same seed."),
+        ({"lora": [0, 1], "hydra": [0, 1]}, "of different seeds."),
+        ({"lora": [0, 1], "hydra": [0], "bitfit": [0]}, "of different seeds, some of the same"),
+        ({"lora": [0, 1]}, None),
+    ],
+    ids=["same", "different", "some", "none"],
+)
+def test_a_caption_says_which_seeds_pairs_of_methods_are_of(
+    run: Run, tmp_path: Path, seeds: dict[str, list[int]], said: str | None
+) -> None:
+    for method, own in seeds.items():
+        for seed in own:
+            run(tmp_path, method, seed, SAID["lora"][seed])
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings())
+    assert ("Pairs of methods are " in data.caption) == bool(said)
+    assert f"Pairs of methods are {said}" in data.caption or not said
+
+
 def test_one_seed_has_no_diagonal_and_no_spread(run: Run, tmp_path: Path) -> None:
     for method in SAID:
         run(tmp_path, method, 0, SAID[method][0])
