@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,12 +93,6 @@ class Sheet:
         return marks + ["EPOCH SELECTED ON THE TEST SET"] * self.table.selected_on_test
 
     @property
-    def seeds(self) -> list[int]:
-        """All seeds of all rows on these tasks."""
-        records = [record for row in self.table.rows for record in row.records]
-        return sorted({record.seed for record in records if record.task in self.table.tasks})
-
-    @property
     def tasks_in_words(self) -> str:
         """Names of the tasks, or their number by group."""
         tasks = self.table.tasks
@@ -118,16 +112,17 @@ class Sheet:
             return next(iter(found))
         return ", ".join(f"{title} on {' and '.join(tasks)}" for title, tasks in found.items())
 
-    @property
-    def caption(self) -> str:
-        """Caption of a sheet: the data, weights and protocol of its runs."""
+    def caption(self, seeds: Iterable[int]) -> str:
+        """Return the data, weights and protocol of its runs, and ``seeds``: of those runs that the
+        picture's numbers are of."""
         from hydra_peft.tables.parts import common_in_words
 
-        seeds = ", ".join(map(str, self.seeds))
-        kind = "seed" if len(self.seeds) == 1 else "seeds"
+        used = sorted(set(seeds))
+        kind = "seed" if len(used) == 1 else "seeds"
         said = common_in_words(self.table.rows, self.part.common)
         overrides = f"; all with {said}" if said else ""
-        return f"Measured on {describe(self.table)}; {kind} {seeds}{overrides}."
+        listed = ", ".join(map(str, used))
+        return f"Measured on {describe(self.table)}; {kind} {listed}{overrides}."
 
     def look(self, *rows: Row) -> dict[str, Any]:
         """Return colour and mark of a series of ``rows``: those of the row with most runs."""

@@ -129,7 +129,9 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         "score": joint_title(measures),
         "unit": "percentage points" if measures[0].in_percent else "its own unit",
     }
-    caption = _caption(sheet, table, ensembles, without, untold)
+    found = [values for one in (*pairs.values(), *gains.values()) for values in one.values()]
+    drawn = {seed for values in found for seeds in values for seed in seeds}
+    caption = f"{sheet.caption(drawn)} {_caption(sheet, table, ensembles, without, untold)}"
     tables = {"": table, "ensembles": ensembles}
     return FigureData(tables, caption, (*_notes(table), *sheet.notes), facts, sheet.marks)
 
@@ -295,7 +297,6 @@ def _caption(
     diagonal = _has_seeds(table)
     lows = pd.concat([table["agreement_low"], table["shared_mistakes_low"], ensembles["gain_low"]])
     parts = [
-        sheet.caption,
         "Left: percent of examples to which two runs give the same class (below"
         f"{' and on the diagonal' * diagonal}), and percent that both get wrong of those that "
         f"either gets wrong (above){'; on the diagonal two seeds of one method' * diagonal}.",

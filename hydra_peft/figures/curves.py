@@ -166,7 +166,8 @@ def _read(folder: Path, record: Record, notes: list[str]) -> dict[int, tuple[flo
 
 def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     counts = table["seeds"].tolist()
-    parts = [sheet.caption]
+    records = (record for row in sheet.table.rows for record in row.records)
+    parts = [sheet.caption(record.seed for record in records if record.trains)]
     if max(counts) > 1:
         drawn = "bars" if len(sheet.table.rows) > _BANDS else "bands and bars"
         parts.append(f"Lines: means; {drawn}: {BANDS[settings.band]} ({spread_in_words(counts)}).")

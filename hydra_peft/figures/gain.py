@@ -96,7 +96,9 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         "unit": _unit(sheet),
         "looks": [sheet.look(row) for row in others],
     }
-    caption = _caption(sheet, baseline, table, tasks)
+    shared = [_shared(row, baseline) for row in others]
+    seeds = {seed for by_task in shared for task in drawn for seed in by_task.get(task, ())}
+    caption = f"{sheet.caption(seeds)} {_caption(sheet, baseline, table, tasks)}"
     if twins:
         caption += f" Other rows that baseline={settings.baseline} may mean: {some(twins)}."
     return FigureData({"": table}, caption, sheet.notes, facts, sheet.marks)
@@ -263,7 +265,6 @@ def _unit(sheet: Sheet) -> str:
 def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame, tasks: Sequence[str]) -> str:
     counts = [int(count) for count in table["seeds"] if count]
     parts = [
-        sheet.caption,
         f"Gain over {sheet.label(baseline)} of the same seed.",
         f"Scores: {sheet.scores}.",
     ]

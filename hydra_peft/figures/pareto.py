@@ -101,7 +101,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         "y": _y_label(sheet, over),
         "looks": {name: sheet.look(*rows) for name, rows in series.items()} | _paper_looks(table),
     }
-    caption = _caption(sheet, settings, table, over)
+    seeds = {seed for row in sheet.table.rows for seed in row.by_seed(weights)}
+    caption = f"{sheet.caption(seeds)} {_caption(sheet, settings, table, over)}"
     return FigureData({"": table}, caption, sheet.notes, facts, sheet.marks)
 
 
@@ -197,7 +198,6 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame, over: str) -
     counts = measured["seeds"].astype(int).tolist()
     x, several = table[_column(settings.head)], len(sheet.table.tasks) > 1
     parts = [
-        sheet.caption,
         f"Scores: {sheet.scores}.",
         f"Mean over {'groups of ' * (over == 'groups' and several)}{sheet.tasks_in_words}.",
         *sheet.left_out,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,11 +71,12 @@ def data(collection: Collection, settings: Settings) -> FigureData:
             f"{sheet.table.benchmark}, protocol {sheet.table.protocol}{sheet.elsewhere}: "
             "python scripts/train.py -m +experiment=rank_sweep trains some."
         )
+    left = [task for task in sheet.table.tasks if task not in ranked]
+    sheet = dataclasses.replace(sheet, part=sheet.part.only(sheet.table.rows, ranked))
     lines = [
         _line(name, row, task, settings.band) | {"metric": sheet.table.measures[task].title}
         for name, rows in series.items()
         for task in sheet.table.tasks
-        if task in ranked
         for row in rows
         if task in row.scores
     ]
@@ -86,9 +88,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
             for task, measure in sheet.table.measures.items()
         },
         "looks": {name: sheet.look(*rows) for name, rows in series.items() if name in drawn},
-        "tasks": [task for task in sheet.table.tasks if task in ranked],
+        "tasks": list(sheet.table.tasks),
     }
-    left = [task for task in sheet.table.tasks if task not in ranked]
     caption = " ".join(
         [
             _caption(sheet, settings, table),
@@ -147,7 +148,11 @@ def _spreads_in_words(table: pd.DataFrame, band: str) -> list[str]:
 
 
 def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
-    parts = [sheet.caption, f"Scores: {sheet.scores}.", "Total rank: of all branches together."]
+    seeds = {
+        s for row in sheet.table.rows for t in sheet.table.tasks for s in row.scores.get(t, ())
+    }
+    parts = [sheet.caption(seeds), f"Scores: {sheet.scores}."]
+    parts.append("Total rank: of all branches together.")
     parts += _spreads_in_words(table, settings.band)
     if (table["rank"] == 0).any():
         parts.append("Horizontal: rows without a total rank of branches.")

@@ -300,6 +300,15 @@ def test_a_caption_says_which_seeds_pairs_of_methods_are_of(
     assert f"Pairs of methods are {said}" in data.caption or not said
 
 
+def test_a_caption_names_the_seeds_that_a_row_has_on_all_tasks(run: Run, tmp_path: Path) -> None:
+    sweep(run, tmp_path)
+    sweep(run, tmp_path, task="b")
+    run(tmp_path, "lora", 7, SAID["lora"][0])
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings())
+    assert set(data.table["task"]) == {"a", "b", "mean over tasks"}
+    assert "; seeds 0, 1. Left: " in data.caption
+
+
 def test_one_seed_has_no_diagonal_and_no_spread(run: Run, tmp_path: Path) -> None:
     for method in SAID:
         run(tmp_path, method, 0, SAID[method][0])

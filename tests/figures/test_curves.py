@@ -149,10 +149,11 @@ def test_what_cannot_be_is_passed_over(tmp_path: Path) -> None:
 
 def test_what_trains_nothing_has_no_curves(tmp_path: Path) -> None:
     settings = {"train.epochs": 0, "head.name": "text_prompts"}
-    bare = scores("linear", {"a": [50.0]}, settings=settings)
+    bare = scores("linear", {"a": [50.0, 51.0]}, settings=settings)
     collection = put(tmp_path, *bare, *scores("lora", {"a": [50.0]}))
     data = FIGURE.data(collection, Settings())
     assert set(data.table["method"]) == {"lora r=4"}
+    assert "; seed 0. " in data.caption
     (note,) = [note for note in data.notes if note.startswith("left out of the curves")]
     assert note.endswith("zero-shot trains nothing, its runs have no epochs.")
     with pytest.raises(UserError, match="none of these runs trains anything"):

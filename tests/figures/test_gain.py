@@ -59,6 +59,19 @@ def test_seeds_that_only_one_has_do_not_count(tmp_path: Path) -> None:
     assert "interval" not in data.caption
 
 
+def test_a_caption_names_the_seeds_that_gains_are_of(tmp_path: Path) -> None:
+    runs = [
+        *scores("lora", {"a": [80.0], "b": [50.0]}),
+        *scores("hydra", {"a": [81.0, 85.0], "b": [52.0]}),
+        *[made_up("full", task, 7, 10.0) for task in "ab"],
+    ]
+    data = FIGURE.data(put(tmp_path, *runs), Settings())
+    assert set(data.table["method"]) == {"hydra r=4+4"}
+    assert set(data.table["seeds"]) == {1}
+    assert "; seed 0. Gain over " in data.caption
+    assert "Left out: full [no seed in common]" in data.caption
+
+
 def test_missing_runs_are_shown_as_missing(tmp_path: Path) -> None:
     lacking = {task: HYDRA[task] for task in ("a", "b")}
     runs = [*scores("lora", LORA), *scores("hydra", lacking), *scores("seqlora", HYDRA)]
@@ -152,19 +165,6 @@ def test_the_baseline_has_no_settings_of_its_own_if_it_has_half_as_many_runs(
 
 
 @pytest.mark.parametrize(
-    ("stray", "left_out"),
-    [
-        (scores("hydra", {"d": [9.0]}), "d [no run of lora r=4]"),
-        (scores("full", {"a": [9.0]}), "full [no run on b, c]"),
-        (scores("lora", {"a": [9.0]}, settings={"train.epochs": 5}), "=5) [no run on b, c]"),
-        (scores("full", {"d": [9.0]}), "d [no run of lora r=4, hydra r=4+4]; full [no run on a, b"),
-    ],
-    ids=["task", "row", "epochs", "both"],
-)
-def test_a_stray_run_beside_a_sweep_is_left_out_and_named(
-    tmp_path: Path, stray: list[Record], left_out: str
-) -> None:
-@pytest.mark.parametrize(
     ("settings", "label"),
     [
         ({"precision": "bf16"}, "lora r=4, bf16"),
@@ -186,6 +186,19 @@ def test_the_baseline_is_the_row_whose_label_says_the_least(
     assert "Gain over lora r=4 of the same seed." in data.caption
 
 
+@pytest.mark.parametrize(
+    ("stray", "left_out"),
+    [
+        (scores("hydra", {"d": [9.0]}), "d [no run of lora r=4]"),
+        (scores("full", {"a": [9.0]}), "full [no run on b, c]"),
+        (scores("lora", {"a": [9.0]}, settings={"train.epochs": 5}), "=5) [no run on b, c]"),
+        (scores("full", {"d": [9.0]}), "d [no run of lora r=4, hydra r=4+4]; full [no run on a, b"),
+    ],
+    ids=["task", "row", "epochs", "both"],
+)
+def test_a_stray_run_beside_a_sweep_is_left_out_and_named(
+    tmp_path: Path, stray: list[Record], left_out: str
+) -> None:
     sweep = [*scores("lora", LORA), *scores("hydra", HYDRA)]
     data = FIGURE.data(put(tmp_path, *sweep, *stray), Settings())
     gains = dict(zip(data.table["name"], data.table["gain"], strict=True))

@@ -104,6 +104,20 @@ def test_a_stray_run_beside_a_sweep_is_left_out_and_named(
     assert FIGURE.draw(data).legends
 
 
+def test_a_caption_names_the_seeds_of_the_means(tmp_path: Path) -> None:
+    runs = [
+        *scores("lora", {"a": [80.0, 82.0, 84.0], "b": [50.0, 54.0]}),
+        *scores("hydra", {"a": [80.0], "b": [50.0]}),
+        made_up("hydra", "b", 7, 60.0),
+    ]
+    data = FIGURE.data(put(tmp_path, *runs), Settings())
+    assert dict(zip(data.table["method"], data.table["seeds"], strict=True)) == {
+        "lora": 2,
+        "hydra": 1,
+    }
+    assert "; seeds 0, 1. Scores: " in data.caption
+
+
 def test_points_at_one_place_stand_side_by_side(tmp_path: Path) -> None:
     same = [run for name in ("lora", "seqlora", "hydra") for run in scores(name, LORA, rank=2)]
     same = [dataclasses.replace(run, parameters={"adapter": 900, "head": 10}) for run in same]

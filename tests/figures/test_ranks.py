@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from made_up import put, scores, with_tuned_ranks
+from scored_records import scored
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
@@ -53,6 +54,14 @@ def test_another_setting_is_another_curve(tmp_path: Path) -> None:
     found = curves(put(tmp_path, *runs))
     assert len(found) == 2
     assert all(ranks == [1, 2] for ranks in found.values())
+
+
+def test_a_caption_is_of_the_tasks_with_two_ranks(tmp_path: Path) -> None:
+    runs = [run for rank in (1, 2) for run in scores("lora", {"a": [50.0]}, rank=rank)]
+    runs += [scored(record, "mse", 0.5) for record in scores("linear", {"b": [40.0, 41.0]})]
+    caption = FIGURE.data(put(tmp_path, *runs), Settings()).caption
+    assert "; seed 0. Scores: accuracy. " in caption
+    assert "Left out: b " in caption
 
 
 def test_without_two_ranks_there_is_no_curve(tmp_path: Path) -> None:

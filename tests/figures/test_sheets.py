@@ -112,7 +112,7 @@ def test_overrides_that_all_share_are_said_once(tmp_path: Path) -> None:
         "lora",
         "hydra (optimizer.lr=0.1)",
     ]
-    assert sheet.caption.endswith("seed 0; all with train.epochs=5.")
+    assert sheet.caption([0]).endswith("seed 0; all with train.epochs=5.")
 
 
 def test_labels_are_no_longer_than_a_legend_takes(tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_rows_are_called_as_in_tables_where_a_stray_has_other_settings(tmp_path:
     labels = ["lora r=4", "lora r=4 (train.epochs=9)", "seqlora r=4", "hydra r=4+4"]
     assert sorted(sheet.label(row) for row in sheet.table.rows) == sorted(labels)
     assert sorted(found.labels) == sorted(labels)
-    assert sheet.caption.endswith("; all with train.epochs=5 unless a label says otherwise.")
+    assert sheet.caption([0]).endswith("; all with train.epochs=5 unless a label says otherwise.")
     # Without the stray it is said of all, and rows are called as before.
     drawn = complete_part(sheet, asked=False)
     assert sorted(drawn.label(row) for row in drawn.table.rows) == sorted(labels[:1] + labels[2:])
-    assert drawn.caption.endswith("; all with train.epochs=5.")
+    assert drawn.caption([0, 1]).endswith("; all with train.epochs=5.")
     assert drawn.left_out == ("Left out: lora r=4 (train.epochs=9) [no run on b].",)
 
 
