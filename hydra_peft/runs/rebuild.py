@@ -242,7 +242,7 @@ def load_scored(
     there, recorded = now.get("classes"), record.data.get("classes")
     if there and recorded and there != recorded:
         raise UserError(f"{folder}: its record names other classes than its data: edited?")
-    return loaded.splits
+    return {name: loaded.splits[name] for name in names}
 
 
 def reevaluate(
