@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -42,19 +44,24 @@ class Held:
             return now.shape == self.shape
         return _bytes(self.values().to(now.dtype)) == now.sample
 
+    def is_cast_in(self, tensor: Tensor) -> bool:
+        """Whether ``tensor`` holds this after any casts, its digits rounded or not."""
+        now = Held.of(tensor)
+        if now.shape != self.shape or not (self.sample and now.sample):
+            return now.shape == self.shape
+        return any(_bytes(then.to(now.dtype)) == now.sample for then in _rounded(self.values()))
+
     def is_near(self, tensor: Tensor) -> bool:
         """Whether ``tensor`` holds this but for rounding: as an average of equal values has it, or
-        a cast to half precision and back."""
+        casts leave it. Not so where neither has values to tell it by."""
         now = Held.of(tensor)
         if now.shape != self.shape or not (self.sample and now.sample):
             return False
         then, values = self.values(), now.values()
         if not then.is_floating_point():
             return False
-        halves = (then.to(half).to(now.dtype) for half in (torch.bfloat16, torch.float16))
-        if any(_bytes(half) == now.sample for half in halves):
-            return True
-        return torch.allclose(values.double(), then.double(), rtol=_ROUNDED, atol=0.0)
+        near = torch.allclose(values.double(), then.double(), rtol=_ROUNDED, atol=0.0)
+        return near or self.is_cast_in(tensor)
 
     def has_lost(self, tensor: Tensor) -> bool:
         """Whether ``tensor`` lacks digits of this, or holds others."""
@@ -63,6 +70,19 @@ class Held:
     def values(self) -> Tensor:
         """Return the sample: at most 1,024 values, in the dtype of the tensor, on the CPU."""
         return torch.frombuffer(bytearray(self.sample), dtype=self.dtype)
+
+
+def _rounded(values: Tensor) -> Iterator[Tensor]:
+    """Yield ``values`` with the digits that some casts leave of them.
+
+    More casts than these, to whatever floating-point type, leave no others.
+    """
+    yield values
+    for wide in (values, values.float()) if values.is_floating_point() else ():
+        yield wide
+        for first, second in itertools.permutations((torch.bfloat16, torch.float16)):
+            yield wide.to(first)
+            yield wide.to(first).to(wide.dtype).to(second)
 
 
 def _sample(tensor: Tensor) -> bytes:

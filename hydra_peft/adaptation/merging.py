@@ -11,6 +11,7 @@ from torch import nn
 from hydra_peft.adaptation.carried import carriers, remember, written
 from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.record import adaptation, find_adaptation
+from hydra_peft.adaptation.tried import check_merged
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adaptation.written import DTYPES
 from hydra_peft.adapters.base import Adapter, NotMergeable
@@ -38,7 +39,8 @@ def merge(model: nn.Module) -> list[str]:
         Names of the merged layers.
 
     Raises:
-        NotMergeable: no plain module computes what an adapter does. The model is then as it was.
+        NotMergeable: no plain module computes what an adapter does, or one of a class of your own
+            does not compute it when tried out. The model is then as it was.
         UserError: merged already, an adapter with hooks, or a merged weight that is not finite.
             The model is then as it was.
     """
@@ -53,10 +55,11 @@ def merge(model: nn.Module) -> list[str]:
         _check_hooks(name, adapter, "merge")
         try:
             plain = adapter.merged()
+            if any(tensor.is_meta for tensor in plain.parameters()):
+                raise UserError(f"{name} is on the meta device and has no values to merge.")
+            check_merged(adapter, plain)
         except NotMergeable as error:
             raise NotMergeable(f"{name}: {error}.") from None
-        if any(tensor.is_meta for tensor in plain.parameters()):
-            raise UserError(f"{name} is on the meta device and has no values to merge.")
         if not all(bool(torch.isfinite(tensor).all()) for tensor in plain.parameters()):
             raise UserError(
                 f"merging {name} gives values that are not finite: its branches have diverged or "

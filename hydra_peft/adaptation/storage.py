@@ -6,8 +6,7 @@ import dataclasses
 import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from hydra_peft.adaptation.parameters import (
     broken_tensor,
 )
 from hydra_peft.adaptation.record import Adaptation, adaptation
+from hydra_peft.adaptation.same_backbone import check_backbone, precision
 from hydra_peft.adaptation.unsaved import tell_of_unsaved
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.surgery import replace_module
@@ -123,7 +123,7 @@ def write_adapter(model: nn.Module, folder: Path) -> None:
         "backbone": {
             "architecture": architecture_hash(backbone),
             "weights": frozen_hash(frozen),
-            "dtype": _precision(backbone.values()),
+            "dtype": precision(backbone.values()),
         },
     }
     if not is_own(done.method):
@@ -176,7 +176,7 @@ def load_adapter(
     tensors, metadata = read_tensors_and_metadata(folder / TENSORS)
     with placed(f"{folder / CONFIG} cannot be used:"):
         head = find_head(model, config["head"])
-    _check_backbone(model, head, config, tensors, check_weights, folder)
+    check_backbone(model, head, config, tensors, check_weights, folder)
     resize_head(model, head, tensors, folder / TENSORS)
     with placed(f"{folder / CONFIG} cannot be used:"):
         done = inject(model, built, head=head)
@@ -288,59 +288,6 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not all(isinstance(name, str) for name in (*config["layers"], *config["head"])):
         raise UserError(f"{path}: 'layers' and 'head' are to be lists of names.")
     return config
-
-
-def _check_backbone(
-    model: nn.Module,
-    head: tuple[str, ...],
-    config: dict[str, Any],
-    tensors: dict[str, Tensor],
-    check_weights: bool,
-    folder: Path,
-) -> None:
-    state, expected = backbone_state_dict(model, head), config["backbone"]
-    if architecture_hash(state) != expected.get("architecture"):
-        raise UserError(
-            f"the adapter in {folder} was trained on another backbone architecture than this "
-            f"{type(model).__name__} with {sum(t.numel() for t in state.values()):,} parameters: "
-            "build the model as it was then, with its image size (a run's config.yaml names it)."
-        )
-    weights = expected.get("weights")
-    if not check_weights or weights is None:
-        return
-    own = frozen_hash(frozen_tensors(state, tensors, config["layers"]))
-    if own != weights:
-        saved, here = expected.get("dtype"), _precision(state.values())
-        if isinstance(saved, str) and saved.isalnum() and saved != here:
-            remedy = (
-                f"those were in {saved} and this model is in {here}, so {_converted(saved, here)}"
-            )
-        else:
-            remedy = "load those"
-        raise UserError(
-            f"the adapter in {folder} was trained on other backbone weights (sha256 "
-            f"{str(weights)[:12]}) than these ({str(own)[:12]}): {remedy}, or pass "
-            "check_weights=False if you mean it (an average over whole state dicts rounds frozen "
-            "weights too)."
-        )
-
-
-def _converted(saved: str, here: str) -> str:
-    """Return what to do with a backbone in dtype ``here`` so that it is one in dtype ``saved``."""
-    then, now = getattr(torch, saved, None), getattr(torch, here, None)
-    if not (isinstance(then, torch.dtype) and isinstance(now, torch.dtype)):
-        return "load those"
-    if torch.promote_types(then, now) == now:
-        return f"convert it first (model.to(torch.{saved}))"
-    return f"load its weights in torch.{saved} (converted now they would lack digits)"
-
-
-def _precision(tensors: Iterable[Tensor]) -> str:
-    """Return what most of ``tensors`` are stored in, as torch calls it."""
-    sizes: Counter[str] = Counter()
-    for tensor in tensors:
-        sizes[str(tensor.dtype).removeprefix("torch.")] += tensor.numel()
-    return max(sizes, key=sizes.__getitem__, default="")
 
 
 def resize_head(

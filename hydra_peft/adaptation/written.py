@@ -47,18 +47,17 @@ class Written:
 
     def is_in(self, plain: nn.Module, adapter: Adapter) -> bool:
         """Whether ``plain`` still holds this, what ``adapter`` merges into, but for casts."""
+        frozen, values = _pairs(self.frozen, adapter.base), _pairs(self.values, plain)
+        if not all(held.is_cast_in(tensor) for held, tensor in values):
+            return False
         merged = adapter.merged()
         if _equals(plain, merged):
             return True
         # A frozen weight that is tied elsewhere was cast in place with that, and what is merged
-        # from it now has fewer digits than what was written: those are compared in the sample.
-        rounded = any(held.has_lost(p) for held, p in _pairs(self.frozen, adapter.base))
-        return (
-            rounded
-            and all(_is_sample_of(held, p) for held, p in _pairs(self.frozen, adapter.base))
-            and all(_is_sample_of(held, p) for held, p in _pairs(self.values, plain))
-            and _equals(plain, merged, of_rounded=True)
-        )
+        # from it now has fewer digits than what was written.
+        rounded = any(held.has_lost(tensor) for held, tensor in frozen)
+        followed = rounded and all(held.is_cast_in(tensor) for held, tensor in frozen)
+        return followed and _equals(plain, merged, of_rounded=True)
 
 
 def _samples(module: nn.Module) -> dict[str, Held]:
@@ -67,13 +66,6 @@ def _samples(module: nn.Module) -> dict[str, Held]:
 
 def _pairs(samples: Mapping[str, Held], module: nn.Module) -> list[tuple[Held, Tensor]]:
     return [(samples[name], p) for name, p in module.named_parameters() if name in samples]
-
-
-def _is_sample_of(held: Held, tensor: Tensor) -> bool:
-    now = Held.of(tensor)
-    if now.shape != held.shape or not (now.sample and held.sample):
-        return now.shape == held.shape
-    return _is_cast(now.values(), held.values())
 
 
 def _equals(plain: nn.Module, merged: nn.Module, *, of_rounded: bool = False) -> bool:

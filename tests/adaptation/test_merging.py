@@ -335,6 +335,27 @@ def test_weights_of_few_digits_loaded_while_merged_are_not_mixed_either(
         hydra_peft.save_adapter(tiny, tmp_path)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_small_changes_while_merged_are_no_rounding(
+    tiny: nn.Module, randomize: Fill, dtype: torch.dtype
+) -> None:
+    """Each value within what one digit of bfloat16 says, and not what a cast makes of it."""
+    model = tiny.to(dtype)
+    hydra_peft.inject(model, "hydra", rank=2)
+    randomize(model)
+    hydra_peft.merge(model)
+    before = copy.deepcopy(model.state_dict())
+    model.float()
+    changes = [lambda t: 1.003 * t.float(), lambda t: (1.003 * t.float()).bfloat16().float()]
+    changes += [lambda t: t.float() + 1e-3 * t.abs() * torch.randn_like(t)]
+    for change in changes:
+        model.load_state_dict({name: change(tensor) for name, tensor in before.items()})
+        with pytest.raises(UserError, match="does not hold what merge"):
+            hydra_peft.unmerge(model)
+    model.load_state_dict({name: tensor.bfloat16() for name, tensor in before.items()})
+    hydra_peft.unmerge(model)
+
+
 def test_every_cast_one_after_another_leaves_what_was_merged(
     tiny: nn.Module, randomize: Fill
 ) -> None:

@@ -104,15 +104,32 @@ def test_weights_in_another_precision_say_so(
     saved: tuple[nn.Module, nn.Module, Path], tmp_path: Path
 ) -> None:
     fresh, model, folder = saved
-    said = (
-        r"those were in float32 and this model is in bfloat16, so load its weights in torch.float32"
-    )
+    said = r"those were in float32 and this model is in bfloat16: load its weights in torch.float32"
     with pytest.raises(UserError, match=said):
         hydra_peft.load_adapter(copy.deepcopy(fresh).bfloat16(), folder)
     hydra_peft.save_adapter(model.half(), tmp_path / "half")
-    with pytest.raises(UserError, match=r"those were in float16 and this model is in float32"):
+    said = r"those are these after model\.to\(torch\.float16\), so convert them like that first"
+    with pytest.raises(UserError, match=said):
         hydra_peft.load_adapter(copy.deepcopy(fresh), tmp_path / "half")
     hydra_peft.load_adapter(fresh.half(), tmp_path / "half")
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_a_backbone_that_was_rounded_before_it_was_adapted(
+    tiny: nn.Module, tmp_path: Path, half: torch.dtype
+) -> None:
+    """Its digits are those of half precision, whatever it was saved in."""
+    plain = copy.deepcopy(tiny)
+    model = tiny.to(half)
+    hydra_peft.inject(model, "lora", rank=2)
+    hydra_peft.save_adapter(model.float(), tmp_path)
+    said = rf"after model\.to\({half}\)\.to\(torch\.float32\), so convert them like that first"
+    with pytest.raises(UserError, match=said):
+        hydra_peft.load_adapter(copy.deepcopy(plain), tmp_path)
+    with pytest.raises(UserError, match=r"after model\.to\(torch\.float32\), so"):
+        hydra_peft.load_adapter(copy.deepcopy(plain).to(half), tmp_path)
+    hydra_peft.load_adapter(copy.deepcopy(plain).to(half).float(), tmp_path)
+    hydra_peft.load_adapter(plain.to(half).to(torch.float32), tmp_path)
 
 
 def test_truncated_tensors(saved: tuple[nn.Module, nn.Module, Path]) -> None:
@@ -384,9 +401,7 @@ def test_advice_on_dtypes_is_of_the_backbone_and_works(
     for parameter in hydra_peft.trainable_parameters(model):
         parameter.data = parameter.data.float() + 2e-5
     hydra_peft.save_adapter(model, tmp_path)
-    with pytest.raises(
-        UserError, match=r"those were in bfloat16 .* load its weights in torch.bfloat16"
-    ):
+    with pytest.raises(UserError, match=r"are these after model.to\(torch.bfloat16\), so convert"):
         hydra_peft.load_adapter(copy.deepcopy(fresh).half(), tmp_path)
     caplog.clear()
     hydra_peft.load_adapter(copy.deepcopy(fresh), tmp_path)

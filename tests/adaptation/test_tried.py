@@ -1,0 +1,123 @@
+"""Merging adapters of users' own classes: tried out, since nothing else says what they compute."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hydra_peft
+from hydra_peft.adapters.base import Adapter, NotMergeable
+from hydra_peft.adapters.linear_adapter import LinearAdapter
+from hydra_peft.adapters.low_rank import LowRankLinear
+from hydra_peft.adapters.scale_shift import ScaleShift
+from hydra_peft.methods.lora import Lora
+
+Fill = Callable[[nn.Module], None]
+
+
+class Twice(LowRankLinear):
+    """Computes twice the update that it inherits, and merges once that."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.base(x)
+        return out + 2 * (super().forward(x) - out)
+
+
+class Counted(LowRankLinear):
+    """Computes what it inherits, and counts."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x)
+
+
+class Gain(LinearAdapter):
+    """Multiplies the output by a learned factor, and merges it."""
+
+    def __init__(self, base: nn.Linear, **_options: Any) -> None:
+        super().__init__()
+        self.base = base
+        self.gain = nn.Parameter(base.weight.new_ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * self.base(x)
+
+    def folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        gain = self.gain.to(dtype)
+        return gain * self.base.weight.to(dtype), gain * self.base.bias.to(dtype)
+
+
+class Folded(LowRankLinear):
+    """Computes with gradients what it inherits, and without them what it merges into."""
+
+    def folded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        weight, bias = super().folded(dtype)
+        return 2 * weight, bias
+
+
+def method_of(cls: type[LinearAdapter]) -> type[Lora]:
+    """A method that puts ``cls`` in the place of layers."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Own(Lora):
+        name: ClassVar[str] = "own"
+
+        def adapters(self, layers: Mapping[str, nn.Linear]) -> dict[str, Adapter]:
+            return {name: cls(layer, **self.branch_options()) for name, layer in layers.items()}
+
+    return Own
+
+
+@pytest.mark.parametrize("cls", [Twice, Folded])
+@pytest.mark.parametrize("cast", [nn.Module.double, nn.Module.float, nn.Module.bfloat16])
+def test_what_computes_otherwise_than_it_merges_is_refused(
+    tiny: nn.Module, randomize: Fill, cls: Any, cast: Callable[[nn.Module], nn.Module]
+) -> None:
+    model = cast(tiny)
+    hydra_peft.inject(model, method_of(cls), rank=2)
+    randomize(model)
+    x = torch.randn(3, 12, dtype=next(model.parameters()).dtype)
+    expected = model(x)
+    said = r"blocks\.0\..* (Twice|Folded) computes something else merged \(off by \d.*define both"
+    with pytest.raises(NotMergeable, match=said):
+        hydra_peft.merge(model)
+    assert torch.equal(model(x), expected)
+
+
+@pytest.mark.parametrize("cls", [Counted, Gain])
+@pytest.mark.parametrize("cast", [nn.Module.double, nn.Module.float, nn.Module.bfloat16])
+def test_what_merges_into_what_it_computes_is_merged(
+    tiny: nn.Module, randomize: Fill, cls: Any, cast: Callable[[nn.Module], nn.Module]
+) -> None:
+    model = cast(tiny)
+    hydra_peft.inject(model, method_of(cls), rank=2)
+    randomize(model)
+    layer = model.get_submodule("blocks.0.mlp.fc2")
+    x = torch.randn(3, 48, dtype=next(model.parameters()).dtype)
+    expected = layer(x)
+    state = torch.get_rng_state()
+    hydra_peft.merge(model)
+    assert torch.equal(state, torch.get_rng_state())
+    close = 0.1 if x.dtype == torch.bfloat16 else 1e-5
+    merged = model.get_submodule("blocks.0.mlp.fc2")(x)
+    torch.testing.assert_close(merged, expected, rtol=close, atol=close)
+    assert getattr(layer, "calls", 1) == 1  # a copy was tried
+
+
+def test_a_forward_that_an_inherited_merged_does_not_know() -> None:
+    class Squared(ScaleShift):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) ** 2
+
+    model = nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 2))
+    hydra_peft.inject(model, "ssf")
+    model[0].__class__ = Squared
+    with pytest.raises(NotMergeable, match=r"^0: Squared has a forward\(\) of its own and the"):
+        hydra_peft.merge(model)
