@@ -29,6 +29,9 @@ from hydra_peft.runs.first_look import look_first
 from hydra_peft.sweeps.job import Composition, Job
 
 _PARAMS = "hydra.sweeper.params"
+#: interpolation of a group's option, and one that is a function of some such as a whole
+_REFERENCE = re.compile(r"\$\{([\w/]+)\}")
+_CALL = re.compile(r"\$\{[\w.]+:([^{}]|\$\{[\w/]+\})*\}")
 #: groups of settings that a sweep has as a whole, so that no row of it can have its own; a preset's
 #: own sweep would be passed over
 _OF_WHOLE_SWEEP = ("hydra", "experiment", "sweep", "launcher")
@@ -243,6 +246,7 @@ class Composer:
         self._config = config
         self._composed: dict[tuple[str, ...], _Options] = {}
         self._parsed: dict[str, Override] = {}
+        self._global: dict[tuple[str, str], frozenset[str]] = {}
         self._parser = OverridesParser.create()
         self._resolved = Resolved()
 
@@ -292,11 +296,14 @@ class Composer:
         """Return the options ``words`` from those of jobs that differ from the first by one word.
 
         Five methods on nineteen tasks are composed of 23 and not of 95. None where words may act
-        on each other: two of them change the same key or choice.
+        on each other: two of them change the same key or choice, or are asked for together.
         """
         first = next(iter(self._composed), ())
         places = [i for i, pair in enumerate(zip(words, first, strict=False)) if len(set(pair)) > 1]
         if len(words) != len(first) or len(places) < 2:
+            return None
+        changed = {self._parse(words[place]).key_or_group for place in places}
+        if any(len(groups & changed) > 1 for groups in self._asked_together):
             return None
         base = self._composed[first]
         config, choices = base.copied(), dict(base.choices)
@@ -306,13 +313,38 @@ class Composer:
                 return None
             alone = self._options((*first[:place], words[place], *first[place + 1 :]))
             keys, groups = base.differences(alone)
-            if (keys | groups) & seen or alone.values.keys() != base.values.keys():
+            # What an option is laid over may have had its values already.
+            both = [(g, one.choices.get(g)) for g in groups for one in (base, alone)]
+            touched = keys.union(groups, *(self._laid_over(*choice) for choice in both))
+            if touched & seen or alone.values.keys() != base.values.keys():
                 return None
-            seen |= keys | groups
+            seen |= touched
             for key in keys:
                 config[key] = alone.config._get_node(key)
             choices |= {group: alone.choices.get(group) for group in groups}
         return _Options(config, choices)
+
+    def _laid_over(self, group: str, option: Any) -> frozenset[str]:
+        """Return the top-level keys that an option in the package of all others has values for."""
+        choice = (group, str(option))
+        if choice not in self._global:
+            assert isinstance(self._loader, ConfigLoaderImpl)
+            found = self._loader.repository.load_config("/".join(choice))
+            is_global = found is not None and found.header.get("package") == "_global_"
+            self._global[choice] = frozenset(map(str, found.config) if found and is_global else ())
+        return self._global[choice]
+
+    @functools.cached_property
+    def _asked_together(self) -> list[set[str]]:
+        """Groups that one function in the defaults list looks at to choose an option of another.
+
+        Two of them may choose together what neither does alone, and then no choice shows it.
+        """
+        assert isinstance(self._loader, ConfigLoaderImpl)
+        root = self._loader.repository.load_config(self._config.hydra.job.config_name)
+        listed = (root.defaults_list if root else None) or ()
+        values = [str(getattr(one, "value", "")) for one in listed]
+        return [set(_REFERENCE.findall(value)) for value in values if _CALL.fullmatch(value)]
 
     def _from_scratch(self, overrides: Sequence[str]) -> _Options:
         composed = self._loader.load_sweep_config(self._config, list(overrides))

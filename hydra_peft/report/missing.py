@@ -21,13 +21,17 @@ from hydra_peft.tables.strays import strays, wanted_seeds
 #: settings that a command may repeat: none of them can name code or leave the run's own keys
 _KEY = re.compile(
     r"(model|data|head|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+"
-    r"|dataset\.(train_size|shots|split_seed)"
+    r"|dataset\.(train_size|shots|split_seed|sampling_seed)"
 )
 #: begin of an override that is a preset, a yaml of a method that another one names too
 _PRESET = "method="
 _TUNED_BY = f"{TUNED} by "
 #: settings that are chosen by a yaml of the group: the name alone would leave the other's options
 _CHOSEN = re.compile(r"(head|optimizer|scheduler)\.name=")
+#: overrides of rows whose seeds differ in them, as they are typed
+_BY_SEED = {"dataset.sampling_seed=seed": "dataset.sampling_seed=${seed}"}
+#: value of settings that each task's recipe says, for which there is no word
+_OF_RECIPE = "recipe"
 #: beginning of those that a search chooses from
 _GRID = "protocol.grid."
 #: beginnings of those that conf may not have yet
@@ -195,12 +199,12 @@ def _overrides(row: Row) -> list[str] | None:
         if override.startswith(_PRESET):
             continue
         key, _, value = override.partition("=")
-        if override == UNCHECKED:
+        if override == UNCHECKED or value == _OF_RECIPE:
             return None
         if value == TUNED:
             continue  # its grid says so
         if _KEY.fullmatch(key) and _VALUE.fullmatch(value):
-            word = _CHOSEN.sub(r"\1=", override)
+            word = _BY_SEED.get(override, _CHOSEN.sub(r"\1=", override))
             words.append(f"{'+' if key.startswith(_ADDED) else ''}{word}")
         elif override == TUNED:
             words.append("protocol.tune=true")

@@ -20,7 +20,7 @@ from hydra_peft.tables.contents import draws_by_seed, shared_content
 from hydra_peft.tables.labels import PARTIAL, weights_label
 from hydra_peft.tables.left_out import filled
 from hydra_peft.tables.measures import Measure, measure_of
-from hydra_peft.tables.overrides import UNCHECKED, Defaults, by_role, marks
+from hydra_peft.tables.overrides import UNCHECKED, Defaults, as_text, by_role, marks
 from hydra_peft.tables.rows import Row, Table
 
 #: sizes that the label of a row names; of more it says how many
@@ -312,4 +312,6 @@ def _tell_apart(rows: list[Row]) -> None:
         differing = [k for k in keys if len({str(own.get(k)) for own in settings}) > 1]
         for row, own in zip(twins, settings, strict=True):
             if differing:
-                row.apart += f" ({', '.join(f'{key}={own.get(key)}' for key in differing)})"
+                row.apart += (
+                    f" ({', '.join(f'{key}={as_text(own.get(key))}' for key in differing)})"
+                )

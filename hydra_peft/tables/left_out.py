@@ -7,13 +7,28 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from hydra_peft.config.identity import USUAL_HEAD
+from hydra_peft.config.identity import USUAL, USUAL_HEAD
 from hydra_peft.errors import UserError
 from hydra_peft.heads import head_class
 from hydra_peft.heads._class_vectors import ClassVectors
 from hydra_peft.methods import method_class
 from hydra_peft.optimizers._base import BEFORE
 from hydra_peft.schedules import schedule_class
+
+#: settings that say nothing where none of others is there
+_IDLE = {"dataset.sampling_seed": ("dataset.shots", "dataset.train_size")}
+
+
+def unsaid(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of the keys of ``usual``, the defaults of a run, those that its record leaves out
+    since it had the value of before, whatever its data set or its model has by default."""
+    before = {f"{group}.{key}": v for group, own in USUAL.items() for key, v in own.items()}
+    absent = (key for key in usual if key in before and key not in settings)
+    return {
+        key: before[key]
+        for key in absent
+        if key not in _IDLE or any(other in settings for other in _IDLE[key])
+    }
 
 
 def filled(settings: Mapping[str, Any]) -> dict[str, Any]:

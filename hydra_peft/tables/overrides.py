@@ -21,7 +21,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.heads.roberta import Roberta as RobertaHead
 from hydra_peft.plain_text import shortened
 from hydra_peft.runs.record import Record
-from hydra_peft.tables.left_out import filled
+from hydra_peft.tables.left_out import filled, unsaid
 
 _IN_GRID = "protocol.grid."
 #: in the value of an option that comes from the task's recipe
@@ -114,7 +114,7 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
         so, ``not tuned`` where that does, but of what is untrained, ``init_from=`` the task of the
         adapter that was started from, then ``key=value`` for each setting that is not as by
         default, after ``method=`` a preset where that leaves fewer. A setting that the record
-        lacks is no difference: its code did not have the option yet.
+        lacks had the value of before there was an option.
     """
     origin = Origin.of(record)
     said = _how_tuned(origin)
@@ -157,7 +157,7 @@ def _how_tuned(origin: Origin) -> tuple[str, ...]:
 def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str) -> tuple[str, ...]:
     """Return ``key=value`` of each setting that is not one of ``defaults``, the preset's name
     first."""
-    own = filled(own)
+    own = {**unsaid(own, defaults), **filled(own)}
     chosen = {key: own[key] for key in _CHOICES if key in own}
     left_out = {k: v for k, v in filled({**chosen, **defaults}).items() if k not in chosen}
     usual = {**left_out, **defaults, _AUGMENT: "none", _OPTIONS: _usual_options(own)}
@@ -190,17 +190,25 @@ def _of_option(group: str, own: Mapping[str, Any], usual: Mapping[str, Any]) -> 
     name = own.get(f"{group}.name")
     if not isinstance(name, str) or name == usual.get(f"{group}.name"):
         return {}
-    said = {f"{group}.{key}": value for key, value in option(group, name).items()}
+    said = {f"{group}.{key}": value for key, value in _whole(group, name).items()}
     recipe = {k: "recipe" for k, v in said.items() if isinstance(v, str) and _RECIPE in v}
     plain = {k: v for k, v in said.items() if not str(v).startswith(("${", "???")) and k in own}
-    return {key: value for key, value in {**plain, **recipe}.items() if key != f"{group}.name"}
+    passed = (f"{group}.name", f"{group}.defaults")
+    return {key: value for key, value in {**plain, **recipe}.items() if key not in passed}
+
+
+def _whole(group: str, name: str) -> dict[str, Any]:
+    """Return the yaml of an option, laid over those of its group that it names as its defaults."""
+    own = option(group, name)
+    below = [one for one in own.get("defaults", ()) if isinstance(one, str) and one != "_self_"]
+    return {**{k: v for one in below for k, v in _whole(group, one).items()}, **own}
 
 
 def _unsearched(key: str, own: Mapping[str, Any]) -> Any:
     """Return the default of a setting that a search chooses by default, where its grid left it
     out; ``recipe`` for what comes from the task's."""
     group, _, name = key.partition(".")
-    value = option(group, str(own.get(f"{group}.name"))).get(name, TUNED)
+    value = _whole(group, str(own.get(f"{group}.name"))).get(name, TUNED)
     return "recipe" if isinstance(value, str) and _RECIPE in value else value
 
 

@@ -65,6 +65,10 @@ ENTANGLED = [
     ("method=lora,hydra", "optimizer.weight_decay=${seed},${oc.env:HOME}", "seed=1,2"),
     # Protocol and method choose a recipe, where there is one.
     ("method=hydra,fact_tk", "protocol=clean,released", "dataset=dtd,mini/digits"),
+    # Data set and model choose a head together that neither of them chooses alone.
+    ("dataset=mini/digits,mini_fewshot/digits", "model=vit_mini,clip_mini", "method=lora,linear"),
+    # What a benchmark lays over the optimizer is what one of its options has.
+    ("dataset=elevater/dtd,svhn", "optimizer=adamw,sgd", "method=lora,linear"),
     # Two words that act on the same key, and one that takes a whole group away.
     ("+dataset@data.other=dtd,svhn", "data=default,default", "method=lora,full"),
 ]

@@ -89,6 +89,59 @@ def test_the_command_has_the_same_settings(
     assert (again.dataset.name, again.seed) == ("cells", 1)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ("dataset.shots=null", "dataset.shots=null"),
+        ("dataset.sampling_seed=null", "dataset.sampling_seed=null"),
+        ("dataset.sampling_seed=7", "dataset.sampling_seed=7"),
+        (
+            "dataset.shots=null dataset.sampling_seed=null dataset.train_size=50",
+            "dataset.sampling_seed=null, dataset.shots=null, dataset.train_size=50",
+        ),
+        (
+            "dataset.shots=3 dataset.sampling_seed=null dataset.split_seed=7",
+            "dataset.sampling_seed=null, dataset.shots=3, dataset.split_seed=7",
+        ),
+        ("model=clip_mini head=linear model.projection=null", "head.name=linear, model.projection"),
+    ],
+)
+def test_what_was_taken_away_of_a_task_or_model_is_said_and_typed(
+    compose_train: Callable[..., Any], overrides: str, said: str
+) -> None:
+    """Records leave out what has the value of before: null, where a benchmark of shots has 5."""
+    task = "dataset=mini_fewshot/digits"
+    chosen = [word for word in overrides.split() if word.startswith("model=")]
+    checked, plain = (
+        check_config(compose_train("method=linear", *words))
+        for words in ([task, *overrides.split()], [task, *chosen])
+    )
+    assert checked.settings != plain.settings
+    present = [("digits", 0), ("digits", 1), ("cells", 0)]
+    records = [
+        dataclasses.replace(record(checked, name, seed), benchmark="mini_fewshot")
+        for name, seed in present
+    ]
+    tables, _ = build_tables(records, defaults=default_settings({Origin.of(records[0])}))
+    assert f"({said}" in tables[0].rows[0].label
+    (gap,) = gaps(tables, _options(), None)
+    assert gap.command is not None
+    again = check_config(compose_train(*shlex.split(gap.command.split(" -m ")[1])))
+    assert again.settings == checked.settings
+
+
+def test_shots_that_each_seed_draws_are_typed_as_such(compose_train: Callable[..., Any]) -> None:
+    words = ("method=lora", "dataset=mini/digits", "dataset.shots=2")
+    checked = check_config(compose_train(*words, "dataset.sampling_seed=${seed}"))
+    records = [record(checked, *run) for run in [("digits", 0), ("digits", 1), ("cells", 0)]]
+    tables, _ = build_tables(records, defaults=default_settings({Origin.of(records[0])}))
+    (gap,) = gaps(tables, _options(), None)
+    assert gap.command is not None
+    assert "'dataset.sampling_seed=${seed}'" in gap.command
+    again = check_config(compose_train(*shlex.split(gap.command.split(" -m ")[1])))
+    assert again.settings == checked.settings
+
+
 HOSTILE = (
     "digits; touch /tmp/x $(id) `id`\n--experimental-rerun=x hydra.launcher._target_=os.system"
 )

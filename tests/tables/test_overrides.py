@@ -179,6 +179,33 @@ def test_what_a_record_leaves_out_has_the_value_that_held_before(
     assert all(name.endswith(mark) for name, mark in zip(named, marked, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("usual", "own", "marked"),
+    [
+        ({"train.eval_after": 1}, {}, ("train.eval_after=null",)),
+        ({"model.antialias": False}, {}, ("model.antialias=true",)),
+        ({"dataset.shots": 5, "dataset.sampling_seed": "seed"}, {}, ("dataset.shots=null",)),
+        (
+            {"dataset.shots": 5, "dataset.sampling_seed": "seed"},
+            {"dataset.shots": 3},
+            ("dataset.sampling_seed=null", "dataset.shots=3"),
+        ),
+    ],
+)
+def test_what_a_task_or_model_has_by_default_and_a_run_has_not_is_named(
+    usual: dict[str, Any], own: dict[str, Any], marked: tuple[str, ...]
+) -> None:
+    assert found(run(**own), {**DEFAULTS, **usual}) == marked
+
+
+def test_what_a_yaml_takes_from_another_is_no_override() -> None:
+    chosen = {"optimizer.name": "sgd", "scheduler.name": "constant"}
+    own = {**DEFAULTS, **chosen, "scheduler.name": "cosine", "scheduler.warmup_epochs": "recipe"}
+    named = found(run(**own), {**DEFAULTS, **chosen})
+    assert [name for name in named if "warmup_epochs" in name] == []
+    assert "scheduler.name=cosine" in named
+
+
 def test_a_linear_schedule_has_no_period() -> None:
     own = filled({"scheduler.name": "linear"})
     assert own["scheduler.warmup_ratio"] == 0.0
