@@ -114,6 +114,8 @@ def _main() -> int:
             _print(f"drop={number}", score.values, score.count)
         if not agrees:
             before, now = _texts(record, split, scores.unmerged)
+            if scores.unmerged.count != count:
+                before, now = f"{before} of {count}", f"{now} of {scores.unmerged.count} examples"
             on = "" if split == record.split else f" on {split}"
             failed.append(f"the recorded score{on} is not reproduced: {before} recorded, {now}")
     for sentence in [*doubts, *(f"{text} measured." for text in failed)]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hydra_peft.data.few_shots import FIT, VAL, at_source, held_out, sample
+from hydra_peft.data.few_shots import FIT, VAL, at_source, held_out, none_left, sample
 from hydra_peft.data.overlap import rows
 from hydra_peft.data.shares import draw, draw_each
 from hydra_peft.data.sources import DataRequest, load_task
@@ -116,11 +116,7 @@ def _load_sample(source: str, request: DataRequest, train: str, shots: int, seed
     for name, places in parts.items():
         if name in request.splits:
             if not places:
-                raise UserError(
-                    f"dataset.shots={shots} leaves nothing of dataset {request.name} to train on "
-                    "beside what is held out: take 2 shots or more, or choose nothing "
-                    "(protocol.tune=false)."
-                )
+                raise none_left(request.name, shots)
             taken = torch.tensor(places, dtype=torch.int64)
             splits[name] = _take(pool, taken, f"{name}-{shots}-{seed}")
     kept = {name: splits[name] for name in request.splits}

@@ -15,6 +15,7 @@ from typing import Any
 
 from hydra_peft.data.promises import too_few
 from hydra_peft.data.split_roles import BEFORE
+from hydra_peft.errors import UserError
 
 #: splits of a few-shot sample: what is trained on while tuning, and what is held out meanwhile
 FIT, VAL = "fit_shots", "val_shots"
@@ -51,6 +52,14 @@ def count_of(dataset: Mapping[str, Any], split: str) -> int:
     roles = dataset.get("splits", BEFORE)
     whole = _whole(sizes[roles["train"] if isinstance(roles, Mapping) else roles.train])
     return round(min(drawn, whole) * _whole(sizes[split]) / whole)
+
+
+def none_left(name: str, shots: int) -> UserError:
+    """Return the error where all of so many ``shots`` of the data set ``name`` are held out."""
+    return UserError(
+        f"dataset.shots={shots} leaves nothing of dataset {name} to train on beside what is held "
+        "out: take 2 shots or more, or hold nothing out (protocol=clean protocol.tune=false)."
+    )
 
 
 def exact_count(dataset: Mapping[str, Any], split: str, whole: int, *, single: bool) -> int | None:

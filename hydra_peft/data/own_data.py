@@ -86,7 +86,10 @@ def check_own_data(data: OwnData) -> None:
     """
     if "train" not in data.given:
         found = " and ".join(data.given)
-        raise UserError(f"{data.place} has {found} and no train: there is nothing to train on.")
+        raise UserError(
+            f"{data.place} has {found} and no train: nothing is there to train on, or to tell the "
+            "classes by."
+        )
     _check_apart(data)
     learnt = set(data.given["train"])
     for split, labels in data.given.items():

@@ -31,7 +31,7 @@ from hydra_peft.config.schema import (
     PathsConfig,
     RunConfig,
 )
-from hydra_peft.data.few_shots import exact_count
+from hydra_peft.data.few_shots import exact_count, none_left
 from hydra_peft.data.promises import SeenLabels, check_promises, check_shots
 from hydra_peft.data.sources import DataRequest, is_of_images, labels_of, text_columns
 from hydra_peft.data.tokenizer_files import tokenizer_file
@@ -174,6 +174,8 @@ def check_data(config: RunConfig) -> None:
         return
     whole, single = seen.splits[stored].count, dataset.task().has_hits
     count = exact_count(vars(dataset), config.protocol.train_split, whole, single=single)
+    if count == 0 and dataset.shots:
+        raise none_left(dataset.name, dataset.shots)
     if count is not None:
         batch = config.train.batch_size
         check_batches(count, batch, config.train.drop_last, least=config.head.least_batch)

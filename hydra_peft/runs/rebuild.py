@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
 from hydra_peft.files import sha256_of
-from hydra_peft.plain_text import in_one_line, tensor_name
+from hydra_peft.plain_text import in_one_line, quoted, tensor_name
 from hydra_peft.quoting import unquoted
 from hydra_peft.runs.assembly import (
     build_skeleton,
@@ -238,11 +239,20 @@ def load_scored(
     now = describe_data(config.dataset, config.data, loaded)
     for split in names:
         of_record = split_hash(record.data, split)
-        check_same(f"{split} {record.of}", split_hash(now, split), of_record, folder)
+        check_same(f"{split} {record.of}", str(split_hash(now, split)), of_record, folder)
     there, recorded = now.get("classes"), record.data.get("classes")
-    if there and recorded and there != recorded:
-        raise UserError(f"{folder}: its record names other classes than its data: edited?")
+    if isinstance(there, list) and isinstance(recorded, list):
+        _check_classes(there, recorded, folder)
     return {name: loaded.splits[name] for name in names}
+
+
+def _check_classes(now: list[Any], recorded: list[Any], folder: Path) -> None:
+    for number, (name, before) in enumerate(itertools.zip_longest(now, recorded)):
+        if name != before:
+            raise UserError(
+                f"class {number} of the data is called {quoted(name)} and was {quoted(before)} for "
+                f"the run in {folder}: its examples are the same, so call the class as it was."
+            )
 
 
 def reevaluate(
@@ -331,14 +341,21 @@ def _stored_scores(
     return stored
 
 
-def split_hash(description: Mapping[str, Any], split: str) -> str:
-    """Return the hash of ``split`` that data is described with, in a record or now."""
+def split_hash(description: Mapping[str, Any], split: str) -> str | None:
+    """Return the hash of ``split`` that data is described with, in a record or now; None where a
+    record has none."""
     splits = description.get("splits")
-    return str(splits.get(split)) if isinstance(splits, Mapping) else "not recorded"
+    found = splits.get(split) if isinstance(splits, Mapping) else None
+    return found if isinstance(found, str) else None
 
 
 def check_same(what: str, now: str, recorded: object, folder: Path) -> None:
     """Check that data or weights still have the hash that the run in ``folder`` recorded."""
+    if not isinstance(recorded, str):
+        raise UserError(
+            f"the record of the run in {folder} has no sha256 of its {what}, so that nothing says "
+            "whether these are those: edited?"
+        )
     if now != recorded:
         raise UserError(
             f"the {what} (sha256 {now[:12]}) are not those of the run in {folder} "

@@ -194,7 +194,8 @@ def test_what_cannot_be_drawn_is_a_sentence(
     said = (folder / "result.json").read_text()
     try:
         edited(folder, data={"sha256": "a" * 64})
-        assert "(not recorded)" in refused(MISTAKES, cache=str(tmp_path / "cache"))
+        said_of_it = refused(MISTAKES, cache=str(tmp_path / "cache"))
+        assert "has no sha256 of its test images" in said_of_it
     finally:
         (folder / "result.json").write_text(said)
     file = folder / "predictions.safetensors"

@@ -105,6 +105,8 @@ def config(compose_train: Compose, tmp_path: Path) -> Callable[..., RunConfig]:
          "leaves no batch of 50 training examples"),
         (["dataset=mini_fewshot/digits", "protocol=validation", "train.batch_size=41",
           "train.drop_last=true"], "leaves no batch of 40 training examples"),
+        (["dataset=mini_fewshot/digits", "protocol=validation", "dataset.shots=1"],
+         "dataset.shots=1 leaves nothing of dataset digits to train on beside what is held out"),
         (["dataset.shots=3", "train.batch_size=31", "train.drop_last=true"], "no batch of 30 "),
         (["dataset.train_size=100", "train.batch_size=101", "train.drop_last=true"],
          "leaves no batch of 100 training examples"),
