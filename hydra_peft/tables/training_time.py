@@ -178,7 +178,11 @@ def _below(timing: Timing | None) -> list[str]:
             f"nothing timed yet: `{_command()}` writes results/benchmarks/table4-*.json.",
         ]
     source = f"{timing.label}: {timing.path.name}; again: `{_command()}`."
-    return [*lines, source, *timing.about, *timing.notes]
+    ratios = (
+        "ratios in the table are quotients of its times; those below are of the times of one "
+        "round, median (least to greatest), which other work on the machine changes less."
+    )
+    return [*lines, source, *timing.about, ratios, *timing.notes]
 
 
 def _command() -> str:

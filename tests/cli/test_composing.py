@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_peft.checkout import options
 from hydra_peft.cli import composing, train
 from hydra_peft.cli.composing import Composer, compositions, expand
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
@@ -223,3 +225,19 @@ def test_what_a_sweep_has_as_a_whole_is_no_value_of_some_jobs(root: Path, word: 
 def test_an_override_that_is_no_text_is_refused() -> None:
     with pytest.raises(UserError, match=r"paths\.runs=/x/.udcff' is no text in UTF-8"):
         check_overrides(["seed=1", "paths.runs=/x/\udcff"])
+
+
+@pytest.mark.long
+def test_random_words_that_choose_options_give_what_each_gives_alone(root: Path) -> None:
+    """Any three groups of options, first with one option each and then with others."""
+    groups = ("dataset", "model", "method", "protocol", "head", "optimizer", "scheduler")
+    found = {group: list(options(group)) for group in groups}
+    random = Random(0)
+    with master(root / "conf") as (config, loader):
+        for _ in range(60):
+            chosen = random.sample(groups, 3)
+            sweep, alone = Composer(loader, config), Composer(loader, config)
+            words = [[f"{g}={random.choice(found[g])}" for g in chosen] for _ in range(3)]
+            for job in words:
+                assert sweep.compose(job) == alone.compose(job)
+                alone = Composer(loader, config)
