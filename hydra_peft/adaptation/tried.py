@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hydra_peft.adapters.base import Adapter, NotMergeable
 from hydra_peft.adapters.linear_adapter import without_autocast
+from hydra_peft.errors import reason_of
 
 _PACKAGE = "hydra_peft"
+
+log = logging.getLogger(_PACKAGE)
 
 
 def check_merged(adapter: Adapter, plain: nn.Module) -> None:
@@ -37,16 +41,27 @@ def check_merged(adapter: Adapter, plain: nn.Module) -> None:
             _check_classes(type(part))
 
 
-@torch.enable_grad()  # as in training: without gradients some compute what they merge into
 def _try(adapter: Adapter, plain: nn.Linear) -> None:
-    like = plain.weight
-    random = torch.Generator().manual_seed(0)
-    x = torch.randn(2, 5, plain.in_features, generator=random, device="cpu").to(like)
-    with without_autocast(like):
-        expected = copy.deepcopy(adapter).eval()(x.requires_grad_()).detach().double()
-        off = (plain(x).detach().double() - expected).abs().max()
-    size = expected.abs().max()
-    if not off <= math.sqrt(torch.finfo(like.dtype).eps) * size:  # not a number is refused too
+    like, copied = plain.weight, copy.deepcopy(adapter).eval()
+    found, reason = None, ""
+    for shape in ((2, 5), (2, 2, 3), (3,)):  # of tokens, of a grid of them, of features alone
+        try:
+            found = _outputs(copied, plain, shape)
+            break
+        except Exception as error:
+            reason = reason_of(error)
+    if found is None:
+        log.warning(
+            "what %s merges into could not be tried out (%s): it is taken at its word",
+            type(adapter).__name__,
+            reason,
+        )
+        return
+    expected, merged = found
+    off, size = (merged - expected).abs().max(), expected.abs().max()
+    dtypes = {like.dtype, *(p.dtype for p in adapter.parameters() if p.is_floating_point())}
+    digits = math.sqrt(max(torch.finfo(dtype).eps for dtype in dtypes))
+    if not off <= digits * size:  # not a number is refused too
         raise NotMergeable(
             f"{type(adapter).__name__} computes something else merged (off by "
             f"{100 * float(off / size):.3g}% of the greatest output): its forward() is "
@@ -54,9 +69,19 @@ def _try(adapter: Adapter, plain: nn.Linear) -> None:
         )
 
 
+@torch.enable_grad()  # as in training: without gradients some compute what they merge into
+def _outputs(adapter: Adapter, plain: nn.Linear, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Return in float64 what both make of random features, ``[*shape, in_features]``."""
+    random, like = torch.Generator().manual_seed(0), plain.weight
+    x = torch.randn(*shape, plain.in_features, generator=random, device="cpu").to(like)
+    with without_autocast(like):
+        computed: Tensor = adapter(x.requires_grad_())
+        return computed.detach().double(), plain(x).detach().double()
+
+
 def _check_classes(cls: type[Adapter]) -> None:
     computes, merges = (_definer(cls, name) for name in ("forward", "merged"))
-    if computes is not merges and issubclass(computes, merges) and not _is_ours(computes):
+    if cls.__mro__.index(computes) < cls.__mro__.index(merges) and not _is_ours(computes):
         raise NotMergeable(
             f"{computes.__name__} has a forward() of its own and the merged() of "
             f"{merges.__name__}, which does not know it: define merged() too"

@@ -17,9 +17,11 @@ a and m are what is added, after layer scale and drop path.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from hydra_peft.adapters.base import Adapter, NotMergeable
@@ -57,16 +59,17 @@ class SequentialAdapter(BlockAdapter):
 class Handed(nn.Module):
     """A tensor on its way from one adapter of a block to another, within one forward.
 
-    A module, so that copies of a model, ``DataParallel``'s too, have copies of their own.
+    A module, so that copies of a model have copies of their own; threads that call one model at the
+    same time, as those of a server and of ``DataParallel``, have a tensor each.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._value: Tensor | None = None
+        self._values: dict[int, Tensor] = {}
 
     def put(self, value: Tensor) -> None:
-        """Keep ``value`` until it is taken."""
-        self._value = value
+        """Keep ``value`` until it is taken, by the same thread."""
+        self._values[_thread()] = value
 
     def take(self) -> Tensor:
         """Return what was put, which is then gone.
@@ -74,14 +77,19 @@ class Handed(nn.Module):
         Raises:
             RuntimeError: nothing was put in this forward.
         """
-        value, self._value = self._value, None
+        value = self._values.pop(_thread(), None)
         if value is None:
             raise RuntimeError("a block called what follows its MLP before the norm before it")
         return value
 
     def __getstate__(self) -> dict[str, Any]:
         # A forward that was broken off leaves a tensor of its graph behind, which nothing copies.
-        return {**vars(self), "_value": None}
+        return {**vars(self), "_values": {}}
+
+
+def _thread() -> int:
+    # A compiled graph hands on within itself, and its compiler knows no threads.
+    return 0 if torch.compiler.is_compiling() else threading.get_ident()
 
 
 class StreamReader(BlockAdapter):

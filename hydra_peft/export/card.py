@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from hydra_peft.adaptation.record import adaptation
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.export.exporting import OURS
 from hydra_peft.export.source import Source
@@ -71,17 +72,20 @@ def backbone_code(source: Source) -> tuple[str, str]:
     embedded = model.architecture in EMBEDDED
     if model.pretrained and model.checkpoint is None and not embedded:
         return "", f"model = {source.stock.call(pretrained=True)}"
+    heads = tuple(f"{name}." for name in adaptation(source.run.model).head)
+    load = [
+        f"weights = {{n: w for n, w in weights.items() if not n.startswith({heads})}}",
+        "model.load_state_dict(weights, strict=False)  # all but the head",
+    ]
     if model.pretrained and model.checkpoint is None:
-        return "from safetensors.torch import load_file\n", (
-            f"model = {source.stock.call()}\n"
-            f"weights = load_file('<hydra_peft>/assets/{model.architecture}.safetensors')\n"
-            "model.load_state_dict(weights, strict=False)  # all but the head"
-        )
-    return "", (
-        f"model = {source.stock.call()}\n"
-        "# then the backbone's weights, which 'Origin' below names:\n"
-        "# model.load_state_dict(weights, strict=False)  # all but the head"
-    )
+        file = f"<hydra_peft>/assets/{model.architecture}.safetensors"
+        lines = [f"model = {source.stock.call()}", f"weights = load_file('{file}')", *load]
+        return "from safetensors.torch import load_file\n", "\n".join(lines)
+    lines = [
+        "# then the backbone's weights, which 'Origin' below names:",
+        *(f"# {x}" for x in load),
+    ]
+    return "", "\n".join([f"model = {source.stock.call()}", *lines])
 
 
 def _for_hubs(source: Source, card: ModelCard) -> dict[str, Any]:
@@ -90,7 +94,7 @@ def _for_hubs(source: Source, card: ModelCard) -> dict[str, Any]:
         found["license"] = in_one_line(stated)
     if source.classes:
         found["pipeline_tag"] = "image-classification"
-    return found | {"tags": [card.library, "hydra_peft"]}
+    return found | {"tags": list(dict.fromkeys((card.library, "hydra_peft")))}
 
 
 def resizing(source: Source) -> str:

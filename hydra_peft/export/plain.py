@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 from hydra_peft.adaptation.carried import carriers
 from hydra_peft.adaptation.merging import merge
-from hydra_peft.adaptation.record import adaptation
+from hydra_peft.adaptation.record import adaptation, keep_adaptation
 from hydra_peft.adapters.base import NotMergeable
 from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.backbones.projection import ProjectedVisionTransformer
@@ -60,7 +61,9 @@ def unadapted_copy(model: nn.Module) -> nn.Module:
     in evaluation mode; its head is the trained one."""
     copied = copy.deepcopy(model)
     for _, module, adapter in carriers(copied):
-        replace_module(copied, module, adapter.base)
+        # Adapters that make one out of two left with that one.
+        if any(part is module for part in copied.modules()):
+            replace_module(copied, module, adapter.base)
     return copied.eval()
 
 
@@ -112,6 +115,9 @@ def _fold_projection(model: Any) -> None:
     projection, head = model.projection, model.head
     weight = head.weight.double() @ projection.weight.double()
     del model.projection
+    done = adaptation(model)  # so that saving does not miss it
+    seen = {name: held for name, held in done.seen.items() if not name.startswith("projection.")}
+    keep_adaptation(model, dataclasses.replace(done, seen=seen))
     model.__class__ = VisionTransformer
     model.head = _linear(weight, head.bias.double(), head.weight)
 

@@ -122,3 +122,58 @@ def test_a_forward_that_an_inherited_merged_does_not_know() -> None:
     model[0].__class__ = Squared
     with pytest.raises(NotMergeable, match=r"^0: Squared has a forward\(\) of its own and the"):
         hydra_peft.merge(model)
+
+
+class OnGrids(LowRankLinear):
+    """Takes grids of tokens alone, as Swin's layers get them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, height, width, features = x.shape
+        out: Tensor = super().forward(x.reshape(batch, height * width, features))
+        return out.reshape(batch, height, width, -1)
+
+
+class OfOneLength(LowRankLinear):
+    """Takes 7 tokens alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[-2] == 7, "I take 7 tokens"
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("cls", [OnGrids, OfOneLength])
+def test_what_takes_other_inputs_is_merged(
+    tiny: nn.Module, randomize: Fill, cls: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    hydra_peft.inject(tiny, method_of(cls), rank=2)
+    randomize(tiny)
+    hydra_peft.merge(tiny)
+    said = "what OfOneLength merges into could not be tried out (I take 7 tokens)"
+    assert (said in caplog.text) == (cls is OfOneLength)
+
+
+def test_an_adapter_of_fewer_digits_than_its_layer(tiny: nn.Module, randomize: Fill) -> None:
+    class Half(Gain):
+        own_dtype = True
+
+    model = tiny.double()
+    hydra_peft.inject(model, method_of(Half))
+    randomize(model)
+    for layer in hydra_peft.trainable_parameters(model):
+        layer.data = layer.data.float()
+    hydra_peft.merge(model)
+
+
+def test_a_forward_out_of_a_class_that_comes_before() -> None:
+    class Louder:
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)  # type: ignore[misc]
+
+    class LoudScale(Louder, ScaleShift):
+        pass
+
+    model = nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 2))
+    hydra_peft.inject(model, "ssf")
+    model[0].__class__ = LoudScale
+    with pytest.raises(NotMergeable, match=r"^0: Louder has a forward\(\) of its own and the"):
+        hydra_peft.merge(model)

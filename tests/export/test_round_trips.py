@@ -150,3 +150,28 @@ def test_trained_exported_and_loaded_by_both(
     torch.testing.assert_close(loaded(x), expected, atol=1e-5, rtol=1e-5)
     untouched = stock(backbone_of(folder))
     assert not torch.allclose(untouched(x), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["method=branches"],
+        ["method=branches", "method.parallel=adaptformer", "method.sequential=adapter"],
+        ["method=lora", "model=clip_mini", "head=linear"],
+    ],
+)
+def test_the_code_of_a_card_loads_adapter_and_backbone(
+    make_run: Callable[..., Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    words: list[str],
+) -> None:
+    """On embedded weights, whose head is another; nothing of what was folded is missed."""
+    folder, x = make_run(*words), torch.randn(2, 3, 32, 32)
+    written = hydra_peft.export_run(folder, "adapter", tmp_path / "out")
+    assert "since inject" not in caplog.text
+    code = (written / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    bound: dict[str, Any] = {}
+    package = str(Path(hydra_peft.__file__).parent)
+    exec(code.replace("<hydra_peft>", package).replace("<this folder>", str(written)), bound)
+    torch.testing.assert_close(bound["model"](x), of_run(folder, x), atol=1e-5, rtol=1e-5)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import timm
 import torch
 from plain_block import block, bottleneck, own_weights, scaled_block
 from stock_vit import vit_b16
@@ -93,3 +96,34 @@ def test_beside_a_sequential_method_both_changes_are_added(
     for parameter in branch.parameters():
         nn.init.zeros_(parameter)
     torch.testing.assert_close(out, model(x) + added, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("adaptformer", {}),
+        ("adapter", {"position": "pre"}),
+        ("branches", {"parallel": "adaptformer", "sequential": "seqlora"}),
+    ],
+)
+def test_threads_that_call_one_model_do_not_meet(method: str, options: dict[str, Any]) -> None:
+    """As a server's do: each between the norm and the end of its MLP while another begins."""
+    shape: dict[str, Any] = {"img_size": 32, "embed_dim": 24, "depth": 2, "num_heads": 2}
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=3, **shape)
+    hydra_peft.inject(model, method, **options)
+    for parameter in hydra_peft.trainable_parameters(model):
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    model.eval().requires_grad_(False)
+    inputs = [torch.randn(1, 3, 32, 32) for _ in range(2)]
+    expected = [model(x) for x in inputs]
+    meet = threading.Barrier(2, timeout=30)
+
+    def pause(_module: nn.Module, _inputs: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            meet.wait()
+
+    model.blocks[0].mlp.register_forward_pre_hook(pause)  # both have read, neither has written
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(model, inputs))
+    for own, right in zip(found, expected, strict=True):
+        torch.testing.assert_close(own, right)
