@@ -63,3 +63,21 @@ def option(group: str, name: str) -> dict[str, Any]:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
             return content if isinstance(content, dict) else {}
     return {}
+
+
+def whole_option(group: str, name: str) -> dict[str, Any]:
+    """Return the yaml of an option, laid over those of its group that it names as its defaults."""
+    own = option(group, name)
+    found: dict[str, Any] = {}
+    for one in own.get("defaults", ()):
+        if isinstance(one, str) and one != "_self_":
+            found = _laid_over(found, whole_option(group, one))
+    return _laid_over(found, own)
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    found = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            found[key] = _laid_over(below[key], above[key])
+    return found

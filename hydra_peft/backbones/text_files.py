@@ -24,12 +24,13 @@ class EmbeddedText:
 
     weights: Path
     vocabulary: Path
+    image_tower: Path
 
     @classmethod
     def beside(cls, image_tower: Path) -> EmbeddedText:
         """Return those that belong to the file of an image tower."""
         stem = image_tower.with_suffix("")
-        return cls(Path(f"{stem}_text.safetensors"), Path(f"{stem}_words.txt"))
+        return cls(Path(f"{stem}_text.safetensors"), Path(f"{stem}_words.txt"), image_tower)
 
 
 def embedded_text(tower: str) -> EmbeddedText | None:

@@ -70,7 +70,7 @@ def prompt_features(
     """
     own = embedded_text(tower)
     if own is not None:
-        encode = _embedded(own, backbone)
+        encode = _embedded(own, backbone, antialias)
     else:
         encode = _open_clips(tower, checkpoint, tag, backbone, antialias)
     return torch.stack([_feature(encode(said)) for said in prompts.sentences()])
@@ -81,16 +81,13 @@ def _feature(rows: Tensor) -> Tensor:
     return F.normalize(F.normalize(rows.to(torch.float32), dim=-1).mean(dim=0), dim=-1)
 
 
-def _embedded(files: EmbeddedText, backbone: nn.Module) -> Encode:
-    """Return what encodes sentences by the tower in ``files``, if ``backbone`` is its image
-    tower."""
+def _embedded(files: EmbeddedText, backbone: nn.Module, antialias: bool) -> Encode:
+    """Return what encodes sentences by the tower in ``files``, if ``backbone`` is its image tower,
+    of whatever image size."""
     state, said = read_tensors_and_metadata(files.weights)
     if said.get("image_tower") != weights_hash(backbone.state_dict()):
-        raise UserError(
-            f"the text tower of {files.weights} belongs to another backbone: it was trained with "
-            "the image tower beside it, and this model has other weights. Take model.text_tower "
-            "and model.text_checkpoint of this model's own CLIP, or leave model.checkpoint out."
-        )
+        theirs = read_state(files.image_tower)
+        _check_same_tower(backbone, theirs, str(files.weights), antialias)
     tokenizer = WordTokenizer.read(files.vocabulary)
     model = MiniTextTower(len(tokenizer.words), len(state["projection.weight"])).eval()
     model.load_state_dict(state)
@@ -173,6 +170,6 @@ def _check_same_tower(
     if other is not None:
         raise UserError(
             f"the text tower of {where} belongs to another backbone: its image tower has another "
-            f"'{other}' than this model's weights. Take model.checkpoint and "
-            "model.text_checkpoint from one CLIP."
+            f"'{other}' than this model's weights. Take both towers of one CLIP: leave "
+            "model.checkpoint out, or set model.text_tower and model.text_checkpoint to its own."
         )

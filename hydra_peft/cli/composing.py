@@ -269,9 +269,13 @@ class Composer:
         parsed = [self._parse(word) for word in overrides]
         values = [override for override in parsed if self._is_value(override)]
         options = tuple(w for w, o in zip(overrides, parsed, strict=True) if not self._is_value(o))
-        composed = self._options(options).copied()
+        found = self._options(options)
+        composed = found.copied()
         # As Hydra itself does it, after the options have been put together.
-        ConfigLoaderImpl._apply_overrides_to_config(values, composed)
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config(values, composed)
+        except COMPOSITION_ERRORS as error:
+            raise UserError(one_sentence(error, lambda: found.config)) from None
         return composed
 
     def _parse(self, word: str) -> Override:
@@ -350,4 +354,5 @@ class Composer:
         composed = self._loader.load_sweep_config(self._config, list(overrides))
         choices = OmegaConf.to_container(composed.hydra.runtime.choices)
         config = OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"])
+        OmegaConf.set_struct(config, True)  # as it was: a copy of some keys forgets that
         return _Options(config, cast(dict[str, Any], choices))

@@ -122,7 +122,9 @@ def _candidates(sheet: Sheet, name: str, out: str) -> list[Row]:
         why = f"no completed run is of it{did_you_mean(name, known)}; there are"
         if out:
             why = f"{out} leaves its completed runs out; what is left is"
-        raise UserError(f"baseline={name}: {why} {', '.join(labels)}{sheet.elsewhere}.")
+        usual = name == Settings.baseline
+        over = f"gains are over {name} where no baseline= is given" if usual else f"baseline={name}"
+        raise UserError(f"{over}: {why} {', '.join(labels)}{sheet.elsewhere}.")
     return found
 
 

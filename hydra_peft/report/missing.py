@@ -7,7 +7,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from hydra_peft.checkout import whole_option
 from hydra_peft.commands import command
 from hydra_peft.config.quoting import override_value
 from hydra_peft.methods.linear import Linear
@@ -34,9 +36,12 @@ _BY_SEED = {"dataset.sampling_seed=seed": "dataset.sampling_seed=${seed}"}
 _OF_RECIPE = "recipe"
 #: beginning of those that a search chooses from
 _GRID = "protocol.grid."
-#: beginnings of those that conf may not have yet
-_ADDED = ("model.arguments.", _GRID)
+#: beginnings of keys that a benchmark's protocol may have or not
+_FORCED = (_GRID, "protocol.select_split")
+#: of a key that a yaml does not have
+_ABSENT = object()
 _VALUE = re.compile(r"[A-Za-z0-9_.,+\[\]/-]+")
+_PATTERN = re.compile(r"[A-Za-z0-9_.*\[\]-]+")
 _NAME = re.compile(r"[A-Za-z0-9_.]+")
 _PATH = re.compile(r"[A-Za-z0-9_./ +=:@-]+")
 
@@ -161,7 +166,7 @@ def fill_command(
     plain words are repeated. None where anything else would have to be.
     """
     words = _method(row, table)
-    settings, model = _overrides(row), _model(row, options)
+    settings, model = _overrides(row, options), _model(row, options)
     tasks = [options.datasets.get((table.benchmark, task)) for task in lacking]
     if words is None or settings is None or model is None or None in tasks:
         return None
@@ -192,7 +197,7 @@ def _untrained(row: Row, table: Table) -> list[str]:
     return [*words, *["protocol.tune=false"] * tuned]
 
 
-def _overrides(row: Row) -> list[str] | None:
+def _overrides(row: Row, options: Options) -> list[str] | None:
     """Return the overrides of a row's runs, None where they are not known or not plain."""
     words = []
     for override in row.overrides:
@@ -203,9 +208,8 @@ def _overrides(row: Row) -> list[str] | None:
             return None
         if value == TUNED:
             continue  # its grid says so
-        if _KEY.fullmatch(key) and _VALUE.fullmatch(value):
-            word = _BY_SEED.get(override, _CHOSEN.sub(r"\1=", override))
-            words.append(f"{'+' if key.startswith(_ADDED) else ''}{word}")
+        if _KEY.fullmatch(key) and (word := _typed(override, row)) is not None:
+            words.append(f"{_plus(key, row, options)}{word}")
         elif override == TUNED:
             words.append("protocol.tune=true")
         elif override.startswith(_TUNED_BY):
@@ -216,6 +220,30 @@ def _overrides(row: Row) -> list[str] | None:
         else:
             return None
     return words
+
+
+def _typed(override: str, row: Row) -> str | None:
+    """Return ``override`` as a word, a list of patterns of names as texts; None if it is none."""
+    key, _, value = override.partition("=")
+    if _VALUE.fullmatch(value):
+        return _BY_SEED.get(override, _CHOSEN.sub(r"\1=", override))
+    patterns = row.settings.get(key)
+    if not isinstance(patterns, list) or not all(map(_PATTERN.fullmatch, map(str, patterns))):
+        return None
+    return f"{key}=[{','.join(override_value(str(pattern)) for pattern in patterns)}]"
+
+
+def _plus(key: str, row: Row, options: Options) -> str:
+    """Return what stands before ``key`` on the command line, where the yaml may not have it."""
+    if key.startswith(_FORCED):
+        return "++"
+    group, _, name = key.partition(".")
+    if group != "model":
+        return ""
+    written: Any = whole_option("model", row.model if row.model in options.models else "timm")
+    for part in name.split("."):
+        written = written.get(part, _ABSENT) if isinstance(written, Mapping) else _ABSENT
+    return "+" if written is _ABSENT else ""
 
 
 def _model(row: Row, options: Options) -> list[str] | None:

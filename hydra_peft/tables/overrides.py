@@ -15,7 +15,7 @@ from typing import Any
 
 from hydra_peft.augmentations import augmentation_class
 from hydra_peft.backbones.transformers_folder import FAMILIES, SHAPE
-from hydra_peft.checkout import option
+from hydra_peft.checkout import option, whole_option
 from hydra_peft.config.grid import dotted
 from hydra_peft.errors import UserError
 from hydra_peft.heads.roberta import Roberta as RobertaHead
@@ -190,25 +190,18 @@ def _of_option(group: str, own: Mapping[str, Any], usual: Mapping[str, Any]) -> 
     name = own.get(f"{group}.name")
     if not isinstance(name, str) or name == usual.get(f"{group}.name"):
         return {}
-    said = {f"{group}.{key}": value for key, value in _whole(group, name).items()}
+    said = {f"{group}.{key}": value for key, value in whole_option(group, name).items()}
     recipe = {k: "recipe" for k, v in said.items() if isinstance(v, str) and _RECIPE in v}
     plain = {k: v for k, v in said.items() if not str(v).startswith(("${", "???")) and k in own}
     passed = (f"{group}.name", f"{group}.defaults")
     return {key: value for key, value in {**plain, **recipe}.items() if key not in passed}
 
 
-def _whole(group: str, name: str) -> dict[str, Any]:
-    """Return the yaml of an option, laid over those of its group that it names as its defaults."""
-    own = option(group, name)
-    below = [one for one in own.get("defaults", ()) if isinstance(one, str) and one != "_self_"]
-    return {**{k: v for one in below for k, v in _whole(group, one).items()}, **own}
-
-
 def _unsearched(key: str, own: Mapping[str, Any]) -> Any:
     """Return the default of a setting that a search chooses by default, where its grid left it
     out; ``recipe`` for what comes from the task's."""
     group, _, name = key.partition(".")
-    value = _whole(group, str(own.get(f"{group}.name"))).get(name, TUNED)
+    value = whole_option(group, str(own.get(f"{group}.name"))).get(name, TUNED)
     return "recipe" if isinstance(value, str) and _RECIPE in value else value
 
 

@@ -89,8 +89,8 @@ def test_a_hub_that_does_not_answer_is_told(
         prompt_features(PROMPTS, NAME, checkpoint=None, tag="openai", backbone=tower(path))
 
 
-def embedded(seed: int | None = None) -> nn.Module:
-    model = build_architecture("clip_mini", {}, projection=64)
+def embedded(seed: int | None = None, image_size: int | None = None) -> nn.Module:
+    model = build_architecture("clip_mini", {}, projection=64, image_size=image_size)
     if seed is None:
         load_checkpoint(model, ASSETS / "clip_mini.safetensors")
     return model
@@ -119,7 +119,9 @@ def test_the_embedded_tower_gives_normed_means_without_open_clip(
     options = {"checkpoint": None, "tag": ""}
     found = prompt_features(SAID, "clip_mini", backbone=embedded(), **options)
     assert torch.allclose(found, torch.stack(expected), atol=1e-5)
-    with pytest.raises(UserError, match="belongs to another backbone: it was trained with the"):
+    resized = embedded(image_size=64)
+    assert torch.equal(prompt_features(SAID, "clip_mini", backbone=resized, **options), found)
+    with pytest.raises(UserError, match="belongs to another backbone: its image tower has"):
         prompt_features(SAID, "clip_mini", backbone=embedded(seed=0), **options)
 
 

@@ -71,6 +71,8 @@ ENTANGLED = [
     ("dataset=mini/digits,mini_fewshot/digits", "model=vit_mini,clip_mini", "method=lora,linear"),
     # What a benchmark lays over the optimizer is what one of its options has.
     ("dataset=elevater/dtd,svhn", "optimizer=adamw,sgd", "method=lora,linear"),
+    # A key that the yaml of a model has not, without a plus.
+    ("model=vit_mini,clip_mini", "model.projection=64,null", "dataset=mini_fewshot/digits"),
     # Two words that act on the same key, and one that takes a whole group away.
     ("+dataset@data.other=dtd,svhn", "data=default,default", "method=lora,full"),
 ]

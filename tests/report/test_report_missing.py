@@ -49,6 +49,9 @@ def record(settings: Any, task: str, seed: int) -> Record:
         ("method=adapter_houlsby", "method.rank=4"),
         ("method=linear", "protocol=paper", "protocol.tune=true"),
         ("method=lora", "scheduler=constant"),
+        ("method=lora", "method.targets=['*[0-4].mlp.fc2', 'blocks.*.attn.qkv']"),
+        ("method=lora", "+model.antialias=false", "model.drop_path=0.1"),
+        ("method=lora", "+model.arguments.mlp_ratio=2"),
         ("method=lora", "optimizer=sgd", "optimizer.lr=0.1", "dataset.train_size=200"),
         ("method=lora", "protocol.tune=true", "++protocol.grid.method.rank=[2,4]"),
         ("method=hydra", "protocol.tune=true", "++protocol.grid.method.rank_parallel=[1,2]"),
@@ -81,9 +84,7 @@ def test_the_command_has_the_same_settings(
     assert gap.command is not None
     start, words = gap.command[:28], shlex.split(gap.command[28:])
     assert start == "python scripts/train.py -m m"
-    # The command line takes + for keys that are there, too.
-    typed = [word.replace("+protocol.grid", "++protocol.grid") for word in words[1:]]
-    again = check_config(compose_train(f"m{words[0]}", *typed))
+    again = check_config(compose_train(f"m{words[0]}", *words[1:]))
     assert words
     assert again.settings == checked.settings
     assert (again.dataset.name, again.seed) == ("cells", 1)
@@ -126,6 +127,25 @@ def test_what_was_taken_away_of_a_task_or_model_is_said_and_typed(
     assert f"({said}" in tables[0].rows[0].label
     (gap,) = gaps(tables, _options(), None)
     assert gap.command is not None
+    again = check_config(compose_train(*shlex.split(gap.command.split(" -m ")[1])))
+    assert again.settings == checked.settings
+
+
+@pytest.mark.parametrize("model", ["roberta_mini", "roberta_large"])
+@pytest.mark.parametrize("method", ["method=lora_glue", "method=adapterdrop_glue"])
+def test_arguments_that_a_models_yaml_has_take_no_plus(
+    compose_train: Callable[..., Any], model: str, method: str
+) -> None:
+    words = [method, "dataset=mini_glue/similar", f"model={model}"]
+    checked = check_config(compose_train(*words, "model.arguments.hidden_dropout_prob=0.2"))
+    records = [
+        dataclasses.replace(record(checked, *run), benchmark="mini_glue")
+        for run in [("similar", 0), ("similar", 1), ("acceptable", 0)]
+    ]
+    tables, _ = build_tables(records, defaults=default_settings({Origin.of(records[0])}))
+    (gap,) = gaps(tables, _options(), None)
+    assert gap.command is not None
+    assert " model.arguments.hidden_dropout_prob=0.2 " in gap.command
     again = check_config(compose_train(*shlex.split(gap.command.split(" -m ")[1])))
     assert again.settings == checked.settings
 
