@@ -68,16 +68,5 @@ def option(group: str, name: str) -> dict[str, Any]:
 def whole_option(group: str, name: str) -> dict[str, Any]:
     """Return the yaml of an option, laid over those of its group that it names as its defaults."""
     own = option(group, name)
-    found: dict[str, Any] = {}
-    for one in own.get("defaults", ()):
-        if isinstance(one, str) and one != "_self_":
-            found = _laid_over(found, whole_option(group, one))
-    return _laid_over(found, own)
-
-
-def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    found = {**below, **above}
-    for key in below.keys() & above.keys():
-        if isinstance(below[key], dict) and isinstance(above[key], dict):
-            found[key] = _laid_over(below[key], above[key])
-    return found
+    below = [one for one in own.get("defaults", ()) if isinstance(one, str) and one != "_self_"]
+    return {**{k: v for one in below for k, v in whole_option(group, one).items()}, **own}

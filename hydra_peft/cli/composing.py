@@ -19,6 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_peft.checkout import CONF
+from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
 from hydra_peft.cli.overrides import SEVERAL, check_overrides
@@ -264,6 +265,9 @@ class Composer:
         return Composition.of(overrides, checked)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        # What is typed has this form already, and what presets sweep over has not.
+        forms = ([w] if w.startswith(("+", "~")) else grid_words([w]) for w in overrides)
+        overrides = [form for found in forms for form in found]
         if self._config.hydra.searchpath:
             return self._from_scratch(overrides).config
         parsed = [self._parse(word) for word in overrides]

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hydra_peft.checkout import whole_option
 from hydra_peft.commands import command
@@ -36,10 +35,8 @@ _BY_SEED = {"dataset.sampling_seed=seed": "dataset.sampling_seed=${seed}"}
 _OF_RECIPE = "recipe"
 #: beginning of those that a search chooses from
 _GRID = "protocol.grid."
-#: beginnings of keys that a benchmark's protocol may have or not
-_FORCED = (_GRID, "protocol.select_split")
-#: of a key that a yaml does not have
-_ABSENT = object()
+#: a key that a benchmark's protocol may have or not
+_SELECT = "protocol.select_split"
 _VALUE = re.compile(r"[A-Za-z0-9_.,+\[\]/-]+")
 _PATTERN = re.compile(r"[A-Za-z0-9_.*\[\]-]+")
 _NAME = re.compile(r"[A-Za-z0-9_.]+")
@@ -234,16 +231,13 @@ def _typed(override: str, row: Row) -> str | None:
 
 
 def _plus(key: str, row: Row, options: Options) -> str:
-    """Return what stands before ``key`` on the command line, where the yaml may not have it."""
-    if key.startswith(_FORCED):
-        return "++"
+    """Return what stands before ``key`` on the command line, where no yaml may have it."""
     group, _, name = key.partition(".")
-    if group != "model":
-        return ""
-    written: Any = whole_option("model", row.model if row.model in options.models else "timm")
-    for part in name.split("."):
-        written = written.get(part, _ABSENT) if isinstance(written, Mapping) else _ABSENT
-    return "+" if written is _ABSENT else ""
+    if key == _SELECT:
+        return "++"
+    # The arguments of a model are set with a plus and without.
+    written = whole_option("model", row.model if row.model in options.models else "timm")
+    return "+" if group == "model" and name.split(".")[0] not in written else ""
 
 
 def _model(row: Row, options: Options) -> list[str] | None:

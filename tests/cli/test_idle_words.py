@@ -38,9 +38,9 @@ TUNED = "it is of tuning: add protocol.tune=true"
             ["scheduler.warmup_epochs=1"],
         ),
         ("data.max_length=10", "it is of texts", ["dataset=mini_glue/acceptable"]),
-        ("model.tokenizer=x", "it is of texts", ["dataset=mini_glue/acceptable"]),
+        ("++model.tokenizer=x", "it is of texts", ["dataset=mini_glue/acceptable"]),
         (
-            "dataset.prompts={classes: {a: a}, templates: ['{}']}",
+            "+dataset.prompts={classes: {a: a}, templates: ['{}']}",
             "it is of a head that starts from texts",
             ["head=text_prompts"],
         ),

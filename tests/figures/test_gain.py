@@ -146,9 +146,13 @@ def test_the_baseline_is_one_row(tmp_path: Path) -> None:
     ):
         lines(alone)
     without = put(tmp_path / "y", *scores("hydra", HYDRA))
-    with pytest.raises(UserError, match=r"no baseline= is given: no completed run is of it; there are"):
+    with pytest.raises(
+        UserError, match=r"no baseline= is given: no completed run is of it; there are"
+    ):
         lines(without)
-    left_out = r"no baseline= is given: methods=hydra leaves its completed runs out; what is left is hydra"
+    left_out = (
+        r"no baseline= is given: methods=hydra leaves its completed runs out; what is left is hydra"
+    )
     with pytest.raises(UserError, match=left_out):
         lines(collection, methods="hydra")
 

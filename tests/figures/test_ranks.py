@@ -111,7 +111,7 @@ def test_what_has_no_total_rank_has_its_whole_name_and_a_mark(tmp_path: Path) ->
     other = {"optimizer.lr": 0.5}
     runs += scores("adapter", {"a": [46.0]}, method_label="adapter r=8", settings=other)
     data = FIGURE.data(put(tmp_path, *runs), Settings())
-    apart = {"adapter r=8 (optimizer.lr=None)", "adapter r=8 (optimizer.lr=0.5)"}
+    apart = {"adapter r=8 (optimizer.lr=null)", "adapter r=8 (optimizer.lr=0.5)"}
     assert set(data.table["series"]) == {"lora", "vera r=256", *apart}
     (axes,) = FIGURE.draw(data).axes
     flat = [line for line in axes.lines if list(line.get_xdata()) == [0, 1]]
