@@ -168,9 +168,12 @@ class LowRankLinear(LinearAdapter):
         dtype = dtype or self.base.weight.dtype
         weight, bias = cast(self.base.weight, dtype), cast(self.base.bias, dtype)
         downs, shifts, ups, offset = [], [], [], None
-        for branch in self._branches():
+        # Not told by identity: torch.export gives a proxy for each time that one is asked for.
+        for branch, is_sequential in ((self.parallel, False), (self.sequential, True)):
+            if branch is None:
+                continue
             down, shift, up, own = branch.factors(dtype)
-            if branch is self.sequential:
+            if is_sequential:
                 # Without biases of its own it still passes on the frozen layer's.
                 shift = shift if bias is None else functional.linear(bias, down, shift)
                 down = down @ weight

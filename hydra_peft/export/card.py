@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,19 +74,36 @@ def backbone_code(source: Source) -> tuple[str, str]:
     if model.pretrained and model.checkpoint is None and not embedded:
         return "", f"model = {source.stock.call(pretrained=True)}"
     heads = tuple(f"{name}." for name in adaptation(source.run.model).head)
+    imported, resampling = _resampling(source)
     load = [
-        f"weights = {{n: w for n, w in weights.items() if not n.startswith({heads})}}",
+        f"weights = {{n: w.float() for n, w in weights.items() if not n.startswith({heads})}}",
+        *resampling,
         "model.load_state_dict(weights, strict=False)  # all but the head",
     ]
     if model.pretrained and model.checkpoint is None:
         file = f"<hydra_peft>/assets/{model.architecture}.safetensors"
         lines = [f"model = {source.stock.call()}", f"weights = load_file('{file}')", *load]
-        return "from safetensors.torch import load_file\n", "\n".join(lines)
+        return f"from safetensors.torch import load_file\n{imported}", "\n".join(lines)
     lines = [
         "# then the backbone's weights, which 'Origin' below names:",
         *(f"# {x}" for x in load),
     ]
-    return "", "\n".join([f"model = {source.stock.call()}", *lines])
+    return imported, "\n".join([f"model = {source.stock.call()}", *lines])
+
+
+def _resampling(source: Source) -> tuple[str, list[str]]:
+    """Return an import and lines of code by which weights get the run's image size, as there."""
+    model = source.run.config.model
+    name, classes = "checkpoint_filter_fn", type(source.run.model).__mro__
+    modules = (cls.__module__ for cls in classes)
+    family = next(
+        (m for m in modules if m.startswith("timm.") and hasattr(sys.modules[m], name)), ""
+    )
+    if model.image_size is None or not family:
+        return "", []
+    how = "" if model.antialias else ", antialias=False"
+    line = f"weights = {name}(weights, model{how})  # for images of {model.image_size} pixels"
+    return f"from {family} import {name}\n", [line]
 
 
 def _for_hubs(source: Source, card: ModelCard) -> dict[str, Any]:

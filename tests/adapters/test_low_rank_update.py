@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
+import hydra_peft
 from hydra_peft.adapters.low_rank import LowRankLinear
 from hydra_peft.adapters.low_rank_update import low_rank_linear
 
@@ -351,6 +352,20 @@ def test_torch_traces_and_exports_it() -> None:
             torch.testing.assert_close(call(x), expected, rtol=0, atol=1e-12)
         for call in (traced, graph):
             torch.testing.assert_close(call(other), layer(other), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["lora", "seqlora", "hydra"])
+def test_a_model_with_one_activation_in_two_places_is_exported(
+    method: str, randomize: Callable[[nn.Module], None]
+) -> None:
+    """There torch.export gives another object each time that a module is asked for."""
+    act = nn.ReLU()
+    model = nn.Sequential(nn.Linear(6, 6), act, nn.Linear(6, 5), act, nn.Linear(5, 3)).double()
+    hydra_peft.inject(model, method, targets=["0", "2"], head="4", rank=2)
+    randomize(model.eval())
+    x = torch.randn(4, 6, dtype=torch.float64)
+    exported = torch.export.export(model, (x,)).module()
+    torch.testing.assert_close(exported(x), model(x), rtol=0, atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore:.*batching rule")

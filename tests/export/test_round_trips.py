@@ -158,6 +158,8 @@ def test_trained_exported_and_loaded_by_both(
         ["method=branches"],
         ["method=branches", "method.parallel=adaptformer", "method.sequential=adapter"],
         ["method=lora", "model=clip_mini", "head=linear"],
+        ["method=lora", "model=clip_mini", "head=linear", "model.image_size=48"],
+        ["method=adapter", "model.image_size=64", "+model.antialias=false"],
     ],
 )
 def test_the_code_of_a_card_loads_adapter_and_backbone(
@@ -167,7 +169,9 @@ def test_the_code_of_a_card_loads_adapter_and_backbone(
     words: list[str],
 ) -> None:
     """On embedded weights, whose head is another; nothing of what was folded is missed."""
-    folder, x = make_run(*words), torch.randn(2, 3, 32, 32)
+    folder = make_run(*words)
+    side = next((int(w.split("=")[1]) for w in words if w.startswith("model.image_size=")), 32)
+    x = torch.randn(2, 3, side, side)
     written = hydra_peft.export_run(folder, "adapter", tmp_path / "out")
     assert "since inject" not in caplog.text
     code = (written / "README.md").read_text().split("```python\n")[1].split("```")[0]
