@@ -35,8 +35,6 @@ _BY_SEED = {"dataset.sampling_seed=seed": "dataset.sampling_seed=${seed}"}
 _OF_RECIPE = "recipe"
 #: beginning of those that a search chooses from
 _GRID = "protocol.grid."
-#: a key that a benchmark's protocol may have or not
-_SELECT = "protocol.select_split"
 _VALUE = re.compile(r"[A-Za-z0-9_.,+\[\]/-]+")
 _PATTERN = re.compile(r"[A-Za-z0-9_.*\[\]-]+")
 _NAME = re.compile(r"[A-Za-z0-9_.]+")
@@ -233,8 +231,6 @@ def _typed(override: str, row: Row) -> str | None:
 def _plus(key: str, row: Row, options: Options) -> str:
     """Return what stands before ``key`` on the command line, where no yaml may have it."""
     group, _, name = key.partition(".")
-    if key == _SELECT:
-        return "++"
     # The arguments of a model are set with a plus and without.
     written = whole_option("model", row.model if row.model in options.models else "timm")
     return "+" if group == "model" and name.split(".")[0] not in written else ""

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from hydra_peft.config.identity import config_id
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.runs.folder import check_no_links, holds_record, run_folder
+from hydra_peft.runs.folder import (
+    check_no_links,
+    holds_record,
+    run_folder,
+    runs_of_task,
+    unlabelled,
+)
 from hydra_peft.runs.record import Record, read_record
 
 if TYPE_CHECKING:
@@ -141,3 +147,21 @@ def folder_of(config: RunConfig, weights: Weights) -> Path:
         id=config_id(config),
         weights=weights.sha256,
     )
+
+
+def found_folder(config: RunConfig, weights: Weights) -> Path:
+    """Return the folder that holds the run that ``config`` describes, whatever a search chose for
+    it; where there is none, :func:`folder_of`."""
+    folder = folder_of(config, weights)
+    if not config.chooses or holds_record(folder):
+        return folder
+    dataset, runs = config.dataset, Path(config.paths.runs)
+    others = runs_of_task(
+        runs,
+        benchmark=dataset.benchmark,
+        task=dataset.name,
+        seed=config.seed,
+        id=config_id(config),
+    )
+    wanted = unlabelled(str(folder))
+    return next((other for other in others if unlabelled(str(other)) == wanted), folder)

@@ -69,6 +69,13 @@ def run_folder(
     return runs / _part(benchmark) / _part(task) / name
 
 
+def unlabelled(folder: str) -> str:
+    """Return a run's ``folder`` without its method's label, which says what a search chose."""
+    parent, name = os.path.split(folder)
+    found = name.rfind("-seed")
+    return os.path.join(parent, name[found:]) if found > 0 else folder
+
+
 def _part(name: str) -> str:
     """Return ``name`` as part of a path."""
     return re.sub(r"[^A-Za-z0-9_.+=-]", "_", name)

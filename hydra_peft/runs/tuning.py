@@ -27,7 +27,7 @@ from hydra_peft.metrics import find_metric, score_text
 from hydra_peft.runs._science import values_of
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.coarse_to_fine import coarse_to_fine, first_round, most_trials
-from hydra_peft.runs.existing import folder_of, retry_of
+from hydra_peft.runs.existing import found_folder, retry_of
 from hydra_peft.runs.folder import TUNING, runs_of_task
 from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.outcome import Outcome, existing_outcome
@@ -87,7 +87,7 @@ def run_protocol(config: RunConfig, shared: Shared | None = None) -> Outcome:
             "torchrun out."
         )
     _, weights = load_backbone(config.model, config.seed)
-    existing = existing_outcome(config, folder_of(config, weights))
+    existing = existing_outcome(config, found_folder(config, weights))
     if existing is not None:
         return existing
     # Now, not after a search that may take days: only the last run needs the test set.

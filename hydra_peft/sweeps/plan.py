@@ -14,8 +14,9 @@ from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.runs.assembly import check_model, data_sha256, load_backbone
 from hydra_peft.runs.claims import holder
-from hydra_peft.runs.existing import Existing, State, decide, folder_of, retry_of
+from hydra_peft.runs.existing import Existing, State, decide, folder_of, found_folder, retry_of
 from hydra_peft.runs.first_look import check_data, splits_read
+from hydra_peft.runs.folder import unlabelled
 from hydra_peft.runs.record import FILE, Record
 from hydra_peft.runs.search import check_search
 from hydra_peft.runs.starting import check_start
@@ -139,7 +140,7 @@ class _Planner:
         folder: Path | None = None
         try:
             weights = self._weights_of(config)
-            folder = folder_of(config, weights)
+            folder = found_folder(config, weights)
             existing = decide(config, folder, lambda: self._data_of(config))
             state, reason = _state(config, folder, existing)
             if state == "new" and existing.record is None:
@@ -164,6 +165,8 @@ class _Planner:
         """Whether a folder has this run's id in its name, on whatever weights."""
         beginning = folder_of(config, Weights("", "", ""))
         names = self._names(beginning.parent, lambda: _names_in(beginning.parent))
+        if config.chooses:  # the label in the name says what
+            return any(unlabelled(beginning.name) in name for name in names)
         return any(name.startswith(beginning.name) for name in names)
 
     def _weights_of(self, config: RunConfig) -> Weights:

@@ -11,14 +11,14 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.existing import LEFT, State
-from hydra_peft.runs.folder import SUPERSEDED, TUNING, holds_record, run_below
+from hydra_peft.runs.folder import SUPERSEDED, TUNING, holds_record, run_below, unlabelled
 from hydra_peft.runs.record import FILE, read_record
 from hydra_peft.runs.seal import without_seal
 from hydra_peft.sweeps.announced import (
@@ -173,7 +173,7 @@ class Survey:
                     )
                 seen.append(self._now(run, warnings))
         warnings += without_seal([path for run in seen for path in run.unsealed])
-        sweeps = self._sweeps(warnings)
+        sweeps = _as_labelled(self._sweeps(warnings), begun)
         seen += self._not_begun(sweeps, begun, warnings)
         if not seen:
             warnings += _misplaced(self._runs)
@@ -230,6 +230,20 @@ class Survey:
             if sweep is not None:
                 sweeps.append(sweep)
         return sorted(sweeps, key=lambda sweep: _moment(sweep.started), reverse=True)
+
+
+def _as_labelled(sweeps: Iterable[AnnouncedSweep], begun: set[str]) -> list[AnnouncedSweep]:
+    """Return ``sweeps`` with each job in the folder that its run has ``begun``: a search may have
+    chosen another label than was announced."""
+    labelled = {unlabelled(folder): folder for folder in begun}
+
+    def found(job: AnnouncedJob) -> AnnouncedJob:
+        if job.folder in begun:
+            return job
+        folder = labelled.get(unlabelled(job.folder), job.folder)
+        return dataclasses.replace(job, folder=folder)
+
+    return [dataclasses.replace(s, jobs=tuple(map(found, s.jobs))) for s in sweeps]
 
 
 def _run_folders(runs: Path, warnings: list[str]) -> Iterator[tuple[str, bool]]:

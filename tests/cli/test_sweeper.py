@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from hydra_peft.runs.record import read_record, write_record
 from hydra_peft.sweeps.job import Job, JobEnd
+from hydra_peft.sweeps.status import Survey
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -40,6 +42,23 @@ def test_the_same_command_twice_does_nothing_new(cli: Cli, tmp_path: Path) -> No
         assert f"{record.score:.2f}%" in line
         assert line.endswith(f"done {record.ended}, skipped")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/**/*")} == before
+
+
+def test_a_search_that_chose_another_rank_is_found_again(cli: Cli, tmp_path: Path) -> None:
+    """The label in a folder's name says what was chosen, which no plan knows."""
+    words = ["-m", "method=lora", "seed=0,1", "protocol.tune=true", "protocol.grid.method.rank=[8]"]
+    assert cli(*words)[0] == 0
+    runs = tmp_path / "runs"
+    assert {folder.name.partition("-seed")[0] for folder in folders(tmp_path)} == {"lora-r=8"}
+    assert [run.state for run in Survey(runs).look().runs if not run.searching] == ["done"] * 2
+    assert "2 jobs: 2 done" in cli(*words, "sweep.dry_run=true")[1]
+    assert "2 jobs, 2 done, 0 to run" in cli(*words)[1]
+    assert Survey(runs).look().sweeps == []
+
+    shutil.rmtree(runs / "tuning")  # what is done needs no search
+    assert "2 jobs, 2 done, 0 to run" in cli(*words)[1]
+    assert cli(*words[:2], "seed=0", *words[3:])[0] == 0
+    assert not (runs / "tuning").exists()
 
 
 def test_a_sweep_announces_its_jobs(cli: Cli, tmp_path: Path) -> None:
