@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -151,17 +152,22 @@ def folder_of(config: RunConfig, weights: Weights) -> Path:
 
 def found_folder(config: RunConfig, weights: Weights) -> Path:
     """Return the folder that holds the run that ``config`` describes, whatever a search chose for
-    it; where there is none, :func:`folder_of`."""
+    it: of several the completed one, the latest; where there is none, :func:`folder_of`."""
     folder = folder_of(config, weights)
-    if not config.chooses or holds_record(folder):
+    if not config.chooses:
         return folder
-    dataset, runs = config.dataset, Path(config.paths.runs)
+    dataset, wanted = config.dataset, unlabelled(str(folder))
     others = runs_of_task(
-        runs,
+        Path(config.paths.runs),
         benchmark=dataset.benchmark,
         task=dataset.name,
         seed=config.seed,
         id=config_id(config),
     )
-    wanted = unlabelled(str(folder))
-    return next((other for other in others if unlabelled(str(other)) == wanted), folder)
+    found = []
+    for other in others:
+        if unlabelled(str(other)) == wanted and not other.is_symlink():
+            with suppress(UserError):
+                record = read_record(other)
+                found.append((record.status == "completed", record.begun, other))
+    return max(found)[-1] if found else folder

@@ -28,7 +28,7 @@ from hydra_peft.runs._science import values_of
 from hydra_peft.runs.assembly import check_images, load_backbone
 from hydra_peft.runs.coarse_to_fine import coarse_to_fine, first_round, most_trials
 from hydra_peft.runs.existing import found_folder, retry_of
-from hydra_peft.runs.folder import TUNING, runs_of_task
+from hydra_peft.runs.folder import TUNING, holds_record, runs_of_task, set_aside
 from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.outcome import Outcome, existing_outcome
 from hydra_peft.runs.preparing import choose_options
@@ -87,7 +87,8 @@ def run_protocol(config: RunConfig, shared: Shared | None = None) -> Outcome:
             "torchrun out."
         )
     _, weights = load_backbone(config.model, config.seed)
-    existing = existing_outcome(config, found_folder(config, weights))
+    before = found_folder(config, weights)
+    existing = existing_outcome(config, before)
     if existing is not None:
         return existing
     # Now, not after a search that may take days: only the last run needs the test set.
@@ -96,7 +97,10 @@ def run_protocol(config: RunConfig, shared: Shared | None = None) -> Outcome:
         best, tuning = _tuned(config, shared)
     else:
         best, tuning = _prepared(config, prepared)
-    return run(best.apply(config), tuning=tuning, shared=shared)
+    outcome = run(best.apply(config), tuning=tuning, shared=shared)
+    if outcome.folder != before and holds_record(before) and outcome.record.status == "completed":
+        set_aside(before)  # this very run, by another choice of an earlier search
+    return outcome
 
 
 def _prepared(config: RunConfig, found: Preparation) -> tuple[Choice, dict[str, Any]]:

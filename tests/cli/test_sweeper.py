@@ -61,6 +61,29 @@ def test_a_search_that_chose_another_rank_is_found_again(cli: Cli, tmp_path: Pat
     assert not (runs / "tuning").exists()
 
 
+def test_a_run_by_another_choice_of_its_search_is_replaced(cli: Cli, tmp_path: Path) -> None:
+    words = ["method=lora", "seed=0", "protocol.tune=true", "protocol.grid.method.rank=[8]"]
+    assert cli(*words)[0] == 0
+    (folder,) = folders(tmp_path)
+    older = folder.with_name(folder.name.replace("r=8", "r=2"))
+    shutil.copytree(folder, older)
+    record = read_record(older)
+    write_record(dataclasses.replace(record, started="2020-01-01T00:00:00+00:00"), older)
+    linked = folder.with_name(folder.name.replace("r=8", "r=1"))
+    linked.symlink_to(older)
+    out = cli("-m", *words, "sweep.dry_run=true")[1]
+    assert folder.name in out
+    assert "1 job: 1 done" in out
+
+    linked.unlink()
+    shutil.rmtree(folder)
+    assert "1 job: 1 done" in cli("-m", *words, "sweep.dry_run=true")[1]
+    assert cli(*words, "sweep.on_existing=rerun")[0] == 0
+    assert folder.is_dir()
+    assert not older.exists()
+    assert older.with_name(f"{older.name}.superseded-1").is_dir()
+
+
 def test_a_sweep_announces_its_jobs(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "other").write_text("somebody's")
