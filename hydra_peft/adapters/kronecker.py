@@ -14,47 +14,48 @@ from hydra_peft.adapters.linear_adapter import LinearAdapter, cast
 RULE_BOUND = 0.01
 
 
-class KroneckerRule(nn.Module):
-    r"""The first factors :math:`S_i = p_i q_i^T`, ``[n, n]``, of n Kronecker products, shared.
+def kronecker_rule(terms: int, like: Tensor) -> dict[str, nn.Parameter]:
+    """Return the factors p and q, "left" and "right", of n first factors; see KroneckerUpdate.
 
     Args:
-        terms: n.
+        terms: n; each factor is ``[n, n]``.
         like: a tensor of the dtype and on the device of the parameters.
     """
-
-    def __init__(self, terms: int, like: Tensor) -> None:
-        super().__init__()
-        self.left, self.right = (
-            nn.Parameter(nn.init.uniform_(like.new_empty(terms, terms), -RULE_BOUND, RULE_BOUND))
-            for _ in range(2)
-        )
+    return {
+        name: nn.Parameter(nn.init.uniform_(like.new_empty(terms, terms), -RULE_BOUND, RULE_BOUND))
+        for name in ("left", "right")
+    }
 
 
 class KroneckerUpdate(nn.Module):
     r"""The update :math:`H = \sum_{i=1}^n S_i \otimes u_i v_i^T`, ``[in, out]``, of rank n at most.
 
-    Each term is of rank 1, so ``H = L^T R`` with rows :math:`p_i \otimes u_i` of L and
-    :math:`q_i \otimes v_i` of R. Rows u start glorot uniform with gain sqrt(2), v at zero. (In the
-    release, eric-ai-lab/PEViT, both start at zero and the update never gets a gradient.)
+    With :math:`S_i = p_i q_i^T` each term is of rank 1, so ``H = L^T R`` with rows
+    :math:`p_i \otimes u_i` of L and :math:`q_i \otimes v_i` of R. Rows u start glorot uniform with
+    gain sqrt(2), v at zero. (In the release, eric-ai-lab/PEViT, both start at zero and the update
+    never gets a gradient.)
 
     Args:
-        rule: the first factors.
+        rule: the first factors, of :func:`kronecker_rule`, which updates may share.
         in_features, out_features: widths, multiples of n.
     """
 
-    def __init__(self, rule: KroneckerRule, in_features: int, out_features: int) -> None:
+    def __init__(
+        self, rule: Mapping[str, nn.Parameter], in_features: int, out_features: int
+    ) -> None:
         super().__init__()
-        terms = len(rule.left)
-        self.rule = rule
-        self.left = nn.Parameter(rule.left.new_empty(terms, in_features // terms))
-        self.right = nn.Parameter(rule.right.new_zeros(terms, out_features // terms))
+        terms = len(rule["left"])
+        # a holder of its own: functional_call restores shared parameters, not shared modules
+        self.rule = nn.ParameterDict(rule)
+        self.left = nn.Parameter(rule["left"].new_empty(terms, in_features // terms))
+        self.right = nn.Parameter(rule["right"].new_zeros(terms, out_features // terms))
         # fan in 1, fan out the length of u
         bound = 2**0.5 * (6 / (1 + self.left.shape[1])) ** 0.5
         nn.init.uniform_(self.left, -bound, bound)
 
     def forward(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return L ``[n, in]`` and R ``[n, out]`` in ``dtype``."""
-        rule, own = (self.rule.left, self.rule.right), (self.left, self.right)
+        rule, own = (self.rule["left"], self.rule["right"]), (self.left, self.right)
         left, right = (
             (first.to(dtype)[:, :, None] * second.to(dtype)[:, None]).flatten(1)
             for first, second in zip(rule, own, strict=True)

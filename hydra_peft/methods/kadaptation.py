@@ -75,10 +75,10 @@ class Kadaptation(LinearMethod):
 
     def adapters(self, layers: Mapping[str, nn.Linear]) -> dict[str, Adapter]:
         """Return an adapter around each layer; they share rules, and biases in one attention."""
-        from hydra_peft.adapters.kronecker import KroneckerLinear, KroneckerRule, KroneckerUpdate
+        from hydra_peft.adapters.kronecker import KroneckerLinear, KroneckerUpdate, kronecker_rule
         from hydra_peft.adapters.packed_qkv import starts_of
 
-        rules: dict[str, KroneckerRule] = {}
+        rules: dict[str, dict[str, nn.Parameter]] = {}
         biases: dict[str, nn.Parameter] = {}
         found: dict[str, Adapter] = {}
         for name, layer in layers.items():
@@ -87,7 +87,7 @@ class Kadaptation(LinearMethod):
             width = layer.out_features // 3 if self.parts else layer.out_features
             for part in starts:
                 if part not in rules:
-                    rules[part] = KroneckerRule(self.phm_dim, layer.weight)
+                    rules[part] = kronecker_rule(self.phm_dim, layer.weight)
             found[name] = KroneckerLinear(
                 layer,
                 {p: KroneckerUpdate(rules[p], layer.in_features, width) for p in starts},

@@ -89,13 +89,15 @@ def test_separate_layers_share_rules_by_kind_and_a_bias_in_each_attention() -> N
     options = {"targets": targets, "parts": [], "phm_dim": PHM_DIM, "scale": SCALE}
     hydra_peft.inject(model, "kadaptation", **options)
     first, second = model.layer
-    assert first["query"].updates["query"].rule is second["query"].updates["query"].rule
-    assert first["query"].updates["query"].rule is not first["value"].updates["value"].rule
+    rules = [layer[kind].updates[kind].rule for kind in targets for layer in (first, second)]
+    for factor in ("left", "right"):
+        query, again, value, _ = (rule[factor] for rule in rules)
+        assert query is again is not value
     assert first["query"].shift is first["value"].shift
     assert first["query"].shift is not second["query"].shift
     own = randomized(model)
-    factors, rules = 4 * PHM_DIM * (WIDTH // PHM_DIM), 4 * PHM_DIM**2
-    assert hydra_peft.count_parameters(model).adapter == 2 * (factors + WIDTH) + rules
+    factors, shared = 4 * PHM_DIM * (WIDTH // PHM_DIM), 4 * PHM_DIM**2
+    assert hydra_peft.count_parameters(model).adapter == 2 * (factors + WIDTH) + shared
     layer, x = second["value"], torch.randn(3, WIDTH, dtype=torch.float64)
     rule = "layer.0.value.updates.value.rule"
     at = "layer.1.value.updates.value"
@@ -148,7 +150,7 @@ def test_initial_values() -> None:
     hydra_peft.inject(model, "kadaptation", phm_dim=PHM_DIM)
     update = model.attn["qkv"].updates["q"]
     assert not update.right.any()
-    assert update.rule.left.abs().max() <= 0.01
+    assert update.rule["left"].abs().max() <= 0.01
     # reference: glorot uniform with gain sqrt(2) of a column of 3
     assert update.left.abs().max() <= (2 * 6 / (1 + 3)) ** 0.5
     assert update.left.abs().max() > 1

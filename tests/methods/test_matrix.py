@@ -163,8 +163,22 @@ def forward_mode(model: nn.Module) -> None:
     torch.testing.assert_close(forward.sum(), (gradient * change).sum(), rtol=1e-3, atol=1e-4)
 
 
+def called_with_other_values(model: nn.Module) -> None:
+    before = model(images())
+    other = {n: p.detach() + 0.01 for n, p in model.named_parameters()}
+    called = torch.func.functional_call(model, other, (images(),))
+    torch.testing.assert_close(model(images()), before, rtol=0, atol=0)
+    model.load_state_dict(other, strict=False)
+    torch.testing.assert_close(called, model(images()), rtol=0, atol=1e-5)
+
+
 #: what of torch's goes through a model's code in its own way
-TRANSFORMS = {"jit": jit_trace, "fx": fx_trace, "jvp": forward_mode}
+TRANSFORMS = {
+    "jit": jit_trace,
+    "fx": fx_trace,
+    "jvp": forward_mode,
+    "call": called_with_other_values,
+}
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore::torch.jit.TracerWarning")
