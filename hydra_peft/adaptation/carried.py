@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.record import find_adaptation
 from hydra_peft.adaptation.written import Written
 from hydra_peft.adapters.base import Adapter
+from hydra_peft.adapters.copied import copy_of
 from hydra_peft.errors import UserError
 
 _ATTRIBUTE = "_hydra_peft_adapter"
@@ -93,4 +93,4 @@ def written(plain: nn.Module) -> Written:
 def _as_cast(adapter: Adapter, plain: nn.Module, copies: dict[int, Any]) -> Adapter:
     if not written(plain).was_cast(plain):
         return adapter
-    return copy.deepcopy(adapter, copies).to(next(plain.parameters()))
+    return copy_of(adapter, copies).to(next(plain.parameters()))

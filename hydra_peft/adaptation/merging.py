@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 
 import torch
@@ -15,6 +14,7 @@ from hydra_peft.adaptation.tried import check_merged
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adaptation.written import DTYPES
 from hydra_peft.adapters.base import Adapter, NotMergeable
+from hydra_peft.adapters.copied import copy_of
 from hydra_peft.adapters.surgery import is_intercepted, replace_module
 from hydra_peft.errors import UserError
 
@@ -135,7 +135,7 @@ def _lost_share(adapter: Adapter, plain: nn.Module) -> float:
     held = dict(plain.named_parameters())
     if all(tensor.dtype not in DTYPES[:2] for tensor in held.values()):
         return 0.0
-    exact = dict(copy.deepcopy(adapter).double().merged().named_parameters())
+    exact = dict(copy_of(adapter).double().merged().named_parameters())
     frozen = dict(adapter.base.named_parameters())
     shared = [n for n in held if n in frozen and held[n].shape == frozen[n].shape]
     pairs = [(held[n].double() - exact[n], exact[n] - frozen[n].double()) for n in shared]

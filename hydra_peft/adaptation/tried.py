@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
+from contextlib import AbstractContextManager, suppress
 
 import torch
 from torch import Tensor, nn
 
 from hydra_peft.adapters.base import Adapter, NotMergeable
+from hydra_peft.adapters.copied import copy_of
 from hydra_peft.adapters.linear_adapter import without_autocast
 from hydra_peft.errors import reason_of
 
 _PACKAGE = "hydra_peft"
+#: of features that adapters are tried on: of tokens, of a grid of them, alone
+_SHAPES = ((2, 5), (2, 2, 3), (3,))
 
 log = logging.getLogger(_PACKAGE)
 
@@ -42,41 +45,62 @@ def check_merged(adapter: Adapter, plain: nn.Module) -> None:
 
 
 def _try(adapter: Adapter, plain: nn.Linear) -> None:
-    like, copied = plain.weight, copy.deepcopy(adapter).eval()
-    found, reason = None, ""
-    for shape in ((2, 5), (2, 2, 3), (3,)):  # of tokens, of a grid of them, of features alone
+    found, reason = [], ""
+    for wide in (True, False):  # in float64 nothing is rounded that could hide a difference
         try:
-            found = _outputs(copied, plain, shape)
-            break
+            copied = copy_of(adapter).eval()
+            merged = copied.double().merged() if wide else plain
+            found.append(_outputs(copied, merged))
         except Exception as error:
             reason = reason_of(error)
-    if found is None:
+    if not found:
         log.warning(
             "what %s merges into could not be tried out (%s): it is taken at its word",
             type(adapter).__name__,
             reason,
         )
-        return
-    expected, merged = found
-    off, size = (merged - expected).abs().max(), expected.abs().max()
-    dtypes = {like.dtype, *(p.dtype for p in adapter.parameters() if p.is_floating_point())}
-    digits = math.sqrt(max(torch.finfo(dtype).eps for dtype in dtypes))
-    if not off <= digits * size:  # not a number is refused too
-        raise NotMergeable(
-            f"{type(adapter).__name__} computes something else merged (off by "
-            f"{100 * float(off / size):.3g}% of the greatest output): its forward() is "
-            "not what its folded() or merged() says: define both, or let that raise NotMergeable"
-        )
+    for computed, merged_output, eps in found:
+        off, size = (merged_output - computed).abs().max(), computed.abs().max()
+        if not off <= math.sqrt(eps) * size:  # not a number is refused too
+            raise NotMergeable(
+                f"{type(adapter).__name__} computes something else merged (off by "
+                f"{100 * float(off / size):.3g}% of the greatest output): its forward() is "
+                "not what its folded() or merged() says: define both, or let that raise "
+                "NotMergeable"
+            )
+
+
+def _outputs(adapter: Adapter, plain: nn.Module) -> tuple[Tensor, Tensor, float]:
+    """Return in float64 what both make of random features, and eps of the fewest digits in them.
+
+    Raises:
+        Exception: what ``adapter`` raises for the last of the shapes; it takes none of them.
+    """
+    for shape in _SHAPES[:-1]:
+        with suppress(Exception):
+            return _outputs_for(shape, adapter, plain)
+    return _outputs_for(_SHAPES[-1], adapter, plain)
 
 
 @torch.enable_grad()  # as in training: without gradients some compute what they merge into
-def _outputs(adapter: Adapter, plain: nn.Linear, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Return in float64 what both make of random features, ``[*shape, in_features]``."""
-    random, like = torch.Generator().manual_seed(0), plain.weight
-    x = torch.randn(*shape, plain.in_features, generator=random, device="cpu").to(like)
-    with without_autocast(like):
+def _outputs_for(
+    shape: tuple[int, ...], adapter: Adapter, plain: nn.Module
+) -> tuple[Tensor, Tensor, float]:
+    like, random = next(plain.parameters()), torch.Generator().manual_seed(0)
+    floats = {p.dtype for p in adapter.parameters() if p.is_floating_point()}
+    x = torch.randn(*shape, like.shape[1], generator=random, device="cpu").to(like)
+    with without_autocast(like), _own_random_state(like):
         computed: Tensor = adapter(x.requires_grad_())
-        return computed.detach().double(), plain(x).detach().double()
+        merged: Tensor = plain(x)
+    # A forward may compute in float32 whatever its features are.
+    eps = max(torch.finfo(dtype).eps for dtype in (like.dtype, torch.float32, *floats))
+    return computed.detach().double(), merged.detach().double(), eps
+
+
+def _own_random_state(like: Tensor) -> AbstractContextManager[None]:
+    """Return a context that leaves the random numbers of the CPU and of a tensor's device alone."""
+    kind = like.device.type
+    return torch.random.fork_rng([] if kind == "cpu" else [like.device], device_type=kind)
 
 
 def _check_classes(cls: type[Adapter]) -> None:

@@ -17,15 +17,14 @@ a and m are what is added, after layer scale and drop path.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from hydra_peft.adapters.base import Adapter, NotMergeable
 from hydra_peft.adapters.block_places import BlockPlaces, find_blocks
+from hydra_peft.adapters.per_thread import PerThread
 from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.errors import UserError
 
@@ -56,42 +55,6 @@ class SequentialAdapter(BlockAdapter):
         return out + self.branch(out)
 
 
-class Handed(nn.Module):
-    """A tensor on its way from one adapter of a block to another, within one forward.
-
-    A module, so that copies of a model have copies of their own; threads that call one model at the
-    same time, as those of a server and of ``DataParallel``, have a tensor each.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._values: dict[int, Tensor] = {}
-
-    def put(self, value: Tensor) -> None:
-        """Keep ``value`` until it is taken, by the same thread."""
-        self._values[_thread()] = value
-
-    def take(self) -> Tensor:
-        """Return what was put, which is then gone.
-
-        Raises:
-            RuntimeError: nothing was put in this forward.
-        """
-        value = self._values.pop(_thread(), None)
-        if value is None:
-            raise RuntimeError("a block called what follows its MLP before the norm before it")
-        return value
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A forward that was broken off leaves a tensor of its graph behind, which nothing copies.
-        return {**vars(self), "_values": {}}
-
-
-def _thread() -> int:
-    # A compiled graph hands on within itself, and its compiler knows no threads.
-    return 0 if torch.compiler.is_compiling() else threading.get_ident()
-
-
 class StreamReader(BlockAdapter):
     """The norm before an MLP with a branch beside it: hands on ``A(y)`` of what it reads, y.
 
@@ -100,7 +63,9 @@ class StreamReader(BlockAdapter):
         before: whether the norm reads ``y + A(y)`` (position ``pre``) instead of y (``parallel``).
     """
 
-    def __init__(self, base: nn.Module, branch: nn.Module, handed: Handed, *, before: bool) -> None:
+    def __init__(
+        self, base: nn.Module, branch: nn.Module, handed: PerThread, *, before: bool
+    ) -> None:
         super().__init__()
         self.base, self.branch, self.handed, self.before = base, branch, handed, before
 
@@ -114,13 +79,16 @@ class StreamReader(BlockAdapter):
 class StreamWriter(BlockAdapter):
     """``base(m)`` plus what the block's :class:`StreamReader` handed on."""
 
-    def __init__(self, base: nn.Module, handed: Handed) -> None:
+    def __init__(self, base: nn.Module, handed: PerThread) -> None:
         super().__init__()
         self.base, self.handed = base, handed
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         out: Tensor = self.base(*args, **kwargs)
-        return out + self.handed.take()
+        change: Tensor | None = self.handed.take()
+        if change is None:
+            raise RuntimeError("a block called what follows its MLP before the norm before it")
+        return out + change
 
 
 #: makes the branch of one block, given a weight with a row for each feature: width, dtype, device
@@ -189,7 +157,7 @@ def _around_mlp(
     model: nn.Module, places: BlockPlaces, branch: MakeBranch, *, before: bool
 ) -> list[str]:
     assert places.mlp_input is not None
-    handed = Handed()
+    handed = PerThread()
     norm, output = model.get_submodule(places.mlp_input), model.get_submodule(places.mlp_output)
     reader = StreamReader(norm, branch(places.weight), handed, before=before)
     replace_module(model, norm, reader)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.adapters.base import Adapter
+from hydra_peft.adapters.copied import copy_of
+from hydra_peft.adapters.per_thread import PerThread
 from hydra_peft.adapters.plain import with_weights
 
 
@@ -22,10 +23,10 @@ class _Known:
 
     def __init__(self, layer: nn.Module) -> None:
         self.layer = layer
-        self.seen: tuple[Tensor, Any] | None = None
+        self.seen = PerThread()
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        seen = self.seen  # another thread may forget it meanwhile
+        seen: tuple[Tensor, Any] | None = self.seen.get()
         if seen is not None and seen[0] is x:
             return seen[1]
         return self.layer(x, *args, **kwargs)
@@ -66,9 +67,9 @@ class Branches(Adapter):
         """Map what ``base`` does; ``base`` is computed once."""
         known: _Known = self._known
         out: Tensor = self.base(x, *args, **kwargs)
-        known.seen = (x, out)
+        known.seen.put((x, out))
         total = self.parallel(x, *args, **kwargs) + self.sequential(x, *args, **kwargs) - out
-        known.seen = None
+        known.seen.take()
         return total
 
     def merged(self) -> nn.Module:
@@ -77,7 +78,7 @@ class Branches(Adapter):
         Raises:
             NotMergeable: one of the adapters does not merge.
         """
-        wide = copy.deepcopy(self).double()  # rounded once, at the end
+        wide = copy_of(self).double()  # rounded once, at the end
         with wide._bases(), torch.no_grad():
             parts = [wide.parallel.merged(), wide.sequential.merged()]
         total = [_summed(name, parts, wide.base) for name in ("weight", "bias")]

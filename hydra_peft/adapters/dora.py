@@ -83,7 +83,8 @@ class DoraLinear(LinearAdapter):
         """Return m over the rows' lengths, ``[out]``, in at least the precision of float32."""
         dtype = dtype or torch.promote_types(self.base.weight.dtype, torch.float32)
         with torch.no_grad(), without_autocast(self.base.weight):
-            lengths = _row_lengths(self._directed(dtype))
+            # detached, since forward mode looks past no_grad
+            lengths = _row_lengths(self._directed(dtype)).detach()
         # A row of zeros has no direction: it stays zero.
         return cast(self.magnitude, dtype) / lengths.clamp_min(torch.finfo(dtype).tiny)
 

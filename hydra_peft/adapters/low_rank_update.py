@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 
 def low_rank_linear(
@@ -49,20 +50,29 @@ def low_rank_linear(
     return out.view(*x.shape[:-1], weight.shape[0])
 
 
-# In place saves a copy of the output, but torch 2.11 compiles a function that returns what it has
-# changed in place without its gradients: they are silently zero. Compiled code has no such copy.
+def _may_write_over() -> bool:
+    """Whether a tensor that was just computed may be changed in place, which saves a copy of it.
+
+    torch 2.11 compiles a function that returns what it has changed in place without its gradients:
+    they are silently zero. Modes that see each operation keep what one computed (selective
+    checkpointing), or count no product that is in place (FlopCounterMode), and vmap does such a
+    product row by row.
+    """
+    return not (
+        torch.compiler.is_compiling()
+        or is_in_torch_dispatch_mode()
+        or torch._C._are_functorch_transforms_active()
+    )
+
+
 def _accumulated(out: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """Return ``out + x W^T``, in place where the code is not compiled."""
-    if torch.compiler.is_compiling():
-        return torch.addmm(out, x, weight.t())
-    return out.addmm_(x, weight.t())
+    """Return ``out + x W``, over ``out`` where that may be."""
+    return out.addmm_(x, weight) if _may_write_over() else torch.addmm(out, x, weight)
 
 
 def _added(out: Tensor, bias: Tensor) -> Tensor:
-    """Return ``out + bias`` in the dtype of ``out``, in place where the code is not compiled."""
-    if torch.compiler.is_compiling():
-        return (out + bias).to(out.dtype)
-    return out.add_(bias)
+    """Return ``out + bias`` in the dtype of ``out``, over it where that may be."""
+    return out.add_(bias) if _may_write_over() else (out + bias).to(out.dtype)
 
 
 class _LowRankLinear(torch.autograd.Function):
@@ -90,7 +100,7 @@ class _LowRankLinear(torch.autograd.Function):
         if x.dtype in (torch.float32, torch.float64) and bias is not None:
             offset, bias = bias if offset is None else bias + offset, None
         out = code @ up.t() if offset is None else torch.addmm(offset, code, up.t())
-        out = _accumulated(out, x, weight)
+        out = _accumulated(out, x, weight.t())
         if bias is not None:
             # In half precision it would, being far larger, swallow a small update above.
             out = _added(out, bias)
@@ -118,7 +128,7 @@ class _LowRankLinear(torch.autograd.Function):
             if mask is not None:
                 before = before * mask
             grad_offset = grad.sum(0) if needs_bias or needs_offset else None
-            grad_x = (before @ down).addmm_(grad, weight) if needs_x else None
+            grad_x = _accumulated(before @ down, grad, weight) if needs_x else None
             return (
                 grad_x,
                 grad.t() @ x if needs_weight else None,

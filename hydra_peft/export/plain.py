@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from typing import Any
 
@@ -14,6 +13,7 @@ from hydra_peft.adaptation.carried import carriers
 from hydra_peft.adaptation.merging import merge
 from hydra_peft.adaptation.record import adaptation, keep_adaptation
 from hydra_peft.adapters.base import NotMergeable
+from hydra_peft.adapters.copied import copy_of
 from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.backbones.projection import ProjectedVisionTransformer
 from hydra_peft.errors import UserError
@@ -26,7 +26,7 @@ def merged_copy(model: nn.Module) -> nn.Module:
     Raises:
         UserError: an adapter cannot be merged; it says which and why.
     """
-    copied = copy.deepcopy(model)
+    copied = copy_of(model)
     try:
         merge(copied)
     except NotMergeable as error:
@@ -59,7 +59,7 @@ def other_form(model: nn.Module, *, of_run: bool = True) -> str:
 def unadapted_copy(model: nn.Module) -> nn.Module:
     """Return a copy of an adapted ``model`` with the frozen layers in the places of its adapters,
     in evaluation mode; its head is the trained one."""
-    copied = copy.deepcopy(model)
+    copied = copy_of(model)
     for _, module, adapter in carriers(copied):
         # Adapters that make one out of two left with that one.
         if any(part is module for part in copied.modules()):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -110,6 +112,76 @@ def test_what_merges_into_what_it_computes_is_merged(
     merged = model.get_submodule("blocks.0.mlp.fc2")(x)
     torch.testing.assert_close(merged, expected, rtol=close, atol=close)
     assert getattr(layer, "calls", 1) == 1  # a copy was tried
+
+
+class Louder(LowRankLinear):
+    """Forgets, merged, that its update is four times what it inherits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.base(x)
+        return out + 4 * (super().forward(x) - out)
+
+
+class Curved(LowRankLinear):
+    """Adds no linear function."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.base(x)
+        return out + torch.tanh(super().forward(x) - out)
+
+
+@pytest.mark.parametrize(("cls", "size"), [(Louder, 0.1), (Curved, 0.4)])
+def test_half_precision_hides_no_small_difference(
+    tiny: nn.Module, randomize: Fill, cls: Any, size: float
+) -> None:
+    model = tiny.bfloat16()
+    hydra_peft.inject(model, method_of(cls), rank=2)
+    randomize(model)
+    with torch.no_grad():
+        for parameter in hydra_peft.trainable_parameters(model).adapter.values():
+            parameter *= size
+    with pytest.raises(NotMergeable, match=r"merged \(off by [0-7]\.\d*%"):
+        hydra_peft.merge(model)
+
+
+class Keeping(LowRankLinear):
+    """Keeps its last output, for a penalty, and what guards it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.guard = threading.Lock()
+
+    def forward(self, x: Tensor) -> Tensor:
+        with self.guard:
+            self.last = super().forward(x)
+        return self.last
+
+
+@pytest.mark.parametrize("cast", [nn.Module.float, nn.Module.bfloat16])
+def test_what_keeps_an_output_and_a_lock_is_merged_and_saved(
+    tiny: nn.Module, randomize: Fill, cast: Callable[[nn.Module], nn.Module], tmp_path: Path
+) -> None:
+    model = cast(tiny)
+    hydra_peft.inject(model, method_of(Keeping), rank=2)
+    randomize(model)
+    x = torch.randn(3, 12, dtype=next(model.parameters()).dtype)
+    expected = model(x)
+    assert hydra_peft.merge(model)
+    model.double()
+    hydra_peft.save_adapter(model, tmp_path)
+    hydra_peft.unmerge(model)
+    torch.testing.assert_close(model(x.double()), expected.double(), rtol=0.1, atol=0.1)
+
+
+def test_random_numbers_are_left_alone(tiny: nn.Module) -> None:
+    class Noisy(LowRankLinear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + 1e-9 * torch.randn_like(x).sum()
+
+    hydra_peft.inject(tiny, method_of(Noisy), rank=2)
+    state = torch.get_rng_state()
+    hydra_peft.merge(tiny)
+    assert torch.equal(state, torch.get_rng_state())
 
 
 def test_a_forward_that_an_inherited_merged_does_not_know() -> None:

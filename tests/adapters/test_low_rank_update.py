@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 import hydra_peft
 from hydra_peft.adapters.low_rank import LowRankLinear
@@ -389,6 +390,18 @@ def test_forward_mode_derivatives_are_those_of_reverse_mode() -> None:
     hessian = torch.func.jacfwd(torch.func.jacrev(loss, numbers), numbers)(*parameters)
     expected = torch.func.jacrev(torch.func.jacrev(loss, numbers), numbers)(*parameters)
     torch.testing.assert_close(hessian, expected, rtol=0, atol=1e-9)
+
+
+def test_modes_that_count_products_see_each() -> None:
+    layer, x = LowRankLinear(nn.Linear(6, 5), rank_parallel=2), torch.randn(4, 6).requires_grad_()
+    counts = {}
+    for layer.fused in (True, False):
+        with FlopCounterMode(display=False) as counter:
+            layer(x).sum().backward()
+        counts[layer.fused] = counter.get_total_flops()
+    frozen, factors = 4 * 6 * 5, 4 * 2 * (6 + 5)
+    # forward, and backward for the input and the two factors, whose product with x is another
+    assert counts[True] == counts[False] == 2 * (2 * frozen + 3 * factors)
 
 
 @pytest.mark.parametrize("part", ["base", "parallel", "parallel.down", "sequential.up"])

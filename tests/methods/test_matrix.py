@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from stock_vit import images, small_vit
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 import hydra_peft
 from hydra_peft.adaptation.record import adaptation
@@ -156,11 +157,28 @@ def fx_trace(model: nn.Module) -> None:
 
 
 def forward_mode(model: nn.Module) -> None:
-    fewer = images()[:2]
-    change = torch.randn_like(fewer)
-    (gradient,) = torch.autograd.grad(model(fewer.requires_grad_()).sum(), fewer)
-    _, forward = torch.func.jvp(model, (fewer.detach(),), (change,))
-    torch.testing.assert_close(forward.sum(), (gradient * change).sum(), rtol=1e-3, atol=1e-4)
+    called = partial(torch.func.functional_call, model)
+    at: dict[str, Any] = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+    primals = (at, images()[:2])
+    changes = ({n: torch.randn_like(p) for n, p in at.items()}, torch.randn_like(primals[1]))
+    _, forward = torch.func.jvp(called, primals, changes)
+    by_values, by_images = torch.func.grad(lambda *args: called(*args).sum(), argnums=(0, 1))(
+        *primals
+    )
+    backward = (by_images * changes[1]).sum()
+    backward += sum((by_values[n] * change).sum() for n, change in changes[0].items())
+    torch.testing.assert_close(forward.sum(), backward, rtol=1e-3, atol=1e-4)
+
+
+def selective_checkpoints(model: nn.Module) -> None:
+    kept = [torch.ops.aten.mm.default, torch.ops.aten.addmm.default]
+    contexts = partial(create_selective_checkpoint_contexts, kept)
+    trained = hydra_peft.trainable_parameters(model)
+    values = [*trained.adapter.values(), *trained.head.values()]
+    expected = torch.autograd.grad(model(images()).square().sum(), values)
+    out = checkpoint(model, images(), use_reentrant=False, context_fn=contexts)
+    found = torch.autograd.grad(out.square().sum(), values)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def called_with_other_values(model: nn.Module) -> None:
@@ -177,6 +195,7 @@ TRANSFORMS = {
     "jit": jit_trace,
     "fx": fx_trace,
     "jvp": forward_mode,
+    "checkpoints": selective_checkpoints,
     "call": called_with_other_values,
 }
 

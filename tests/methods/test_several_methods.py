@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,20 @@ def test_refusals_change_nothing(options: dict[str, object], message: str) -> No
     with pytest.raises(UserError, match=message):
         hydra_peft.inject(model, "branches", **options)
     assert str(model) == before
+
+
+def test_the_frozen_layer_is_computed_once_in_each_thread() -> None:
+    """A checkpoint's recomputation has to be what the first forward was."""
+    model = nn.Sequential(nn.Linear(6, 6))
+    options = {"parallel_options": {"targets": ["0"]}, "sequential_options": {"targets": ["0"]}}
+    hydra_peft.inject(model, "branches", head=(), **pair("lora", "seqlora", **options))
+    meet, calls = threading.Barrier(2, timeout=30), []
+
+    def pause(*_: object) -> None:
+        meet.wait()
+
+    model[0].parallel.register_forward_pre_hook(pause)
+    model[0].base.register_forward_hook(lambda *_: calls.append(threading.get_ident()))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(model, [torch.randn(2, 6) for _ in range(2)]))
+    assert len(calls) == len(set(calls)) == 2
