@@ -7,6 +7,7 @@ import logging
 import torch
 from torch import nn
 
+from hydra_peft.adaptation.adaptable import check_computed, computed_tensors
 from hydra_peft.adaptation.carried import carriers, remember, written
 from hydra_peft.adaptation.heads import belongs_to
 from hydra_peft.adaptation.record import adaptation, find_adaptation
@@ -179,10 +180,14 @@ def check_unchanged(model: nn.Module) -> None:
     """Check that merged layers hold what :func:`merge` wrote, but for casts and moves.
 
     Raises:
-        UserError: other weights were loaded into a layer while it was merged, or it was trained.
+        UserError: other weights were loaded into a layer while it was merged, or it was trained,
+            pruned or parametrized.
     """
-    for name, plain, adapter in carriers(model):
-        if plain is not adapter and not written(plain).is_in(plain, adapter):
+    merged = [carried for carried in carriers(model) if carried[1] is not carried[2]]
+    layers = [name for name, _, _ in merged]
+    check_computed(model, tuple(n for n in computed_tensors(model) if not belongs_to(n, layers)))
+    for name, plain, adapter in merged:
+        if not written(plain).is_in(plain, adapter):
             raise UserError(
                 f"{name} does not hold what merge() wrote any more: weights were loaded or trained "
                 "while the model was merged, and its adapter belongs to those of before. Load "

@@ -63,25 +63,32 @@ def check_backbone(
 
 
 def precision(tensors: Iterable[Tensor]) -> str:
-    """Return what most of ``tensors`` are stored in, as torch calls it."""
+    """Return what ``tensors`` are stored in, as torch calls it: ``bfloat16``.
+
+    Of several floating types all are named, that of most values first: ``bfloat16 and float32``.
+    """
     sizes: Counter[str] = Counter()
     for tensor in tensors:
-        sizes[str(tensor.dtype).removeprefix("torch.")] += tensor.numel()
-    return max(sizes, key=sizes.__getitem__, default="")
+        if tensor.is_floating_point():
+            sizes[str(tensor.dtype).removeprefix("torch.")] += tensor.numel()
+    return " and ".join(name for name, _ in sizes.most_common())
 
 
 def _remedy(frozen: Mapping[str, Tensor], weights: object, saved: object) -> str:
-    """Return what to do so that ``frozen`` has the hash ``weights``, its dtype being ``saved``."""
-    dtype = next((one for one in DTYPES if str(one) == f"torch.{saved}"), None)
-    if dtype is None:
+    """Return what to do so that ``frozen`` has the hash ``weights``, ``saved`` its precision."""
+    known = {str(one).removeprefix("torch."): one for one in DTYPES}
+    names, here = str(saved).split(" and "), precision(frozen.values())
+    if not known.keys() >= {*names}:
         return "load those"
+    differ = f"those were in {saved} and this model is in {here}"
+    if len(names) > 1:
+        return "load those" if saved == here else f"{differ}: convert its parts as those were"
+    dtype = known[names[0]]
     for casts in ((dtype,), (torch.bfloat16, dtype), (torch.float16, dtype)):
         if frozen_hash({name: _cast(tensor, casts) for name, tensor in frozen.items()}) == weights:
             steps = "".join(f".to({cast})" for cast in casts)
             return f"those are these after model{steps}, so convert them like that first"
-    here = precision(frozen.values())
-    apart = f"those were in {saved} and this model is in {here}: load its weights in torch.{saved}"
-    return "load those" if saved == here else apart
+    return "load those" if saved == here else f"{differ}: load its weights in torch.{saved}"
 
 
 def _cast(tensor: Tensor, dtypes: Iterable[torch.dtype]) -> Tensor:

@@ -12,6 +12,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn.utils import prune, weight_norm
 
 import hydra_peft
 from hydra_peft import UserError
@@ -291,6 +292,23 @@ def _load_halves(model: nn.Module) -> None:
 
 def _break(model: nn.Module) -> None:
     model.blocks[0]["attn"]["proj"].weight.data[3, 4] = float("nan")
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_a_merged_layer_that_was_parametrized_is_called_that(tiny: nn.Module) -> None:
+    hydra_peft.inject(tiny, "lora")
+    hydra_peft.merge(tiny)
+    layer = tiny.get_submodule("blocks.0.attn.proj")
+    said = r"'blocks\.0\.attn\.proj\.weight' is pruned, weight-normalised or parametrized since"
+    prune.identity(layer, "weight")
+    with pytest.raises(UserError, match=said):
+        hydra_peft.unmerge(tiny)
+    prune.remove(layer, "weight")
+    hydra_peft.unmerge(tiny)
+    hydra_peft.merge(tiny)
+    weight_norm(tiny.get_submodule("blocks.0.attn.proj"))
+    with pytest.raises(UserError, match=said):
+        hydra_peft.unmerge(tiny)
 
 
 @pytest.mark.parametrize("change", [_load, _assign, _train, _load_halves, _break])

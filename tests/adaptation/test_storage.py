@@ -114,6 +114,23 @@ def test_weights_in_another_precision_say_so(
     hydra_peft.load_adapter(fresh.half(), tmp_path / "half")
 
 
+def test_a_backbone_in_two_precisions_says_so(tiny: nn.Module, tmp_path: Path) -> None:
+    def mixed(model: nn.Module) -> nn.Module:
+        for layer in model.bfloat16().modules():
+            if isinstance(layer, nn.LayerNorm):
+                layer.float()
+        return model
+
+    plain, model = copy.deepcopy(tiny), mixed(tiny)
+    hydra_peft.inject(model, "lora", rank=2)
+    hydra_peft.save_adapter(model, tmp_path)
+    for cast in (nn.Module.float, nn.Module.bfloat16):
+        said = r"in bfloat16 and float32 and this model is in b?float\d\d: convert its parts as"
+        with pytest.raises(UserError, match=said):
+            hydra_peft.load_adapter(cast(copy.deepcopy(plain)), tmp_path)
+    hydra_peft.load_adapter(mixed(plain), tmp_path)
+
+
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
 def test_a_backbone_that_was_rounded_before_it_was_adapted(
     tiny: nn.Module, tmp_path: Path, half: torch.dtype
