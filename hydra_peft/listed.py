@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
 
+#: words that brackets keep together at most: a text of any length takes no time
+_LONGEST = 200
 
-def listed(key: str, text: str) -> list[str]:
+
+def listed(key: str, text: str, known: Iterable[str] = ()) -> list[str]:
     """Return the names in ``text``, without blanks around them, in their order.
 
     Args:
         key: what is given them, for messages.
         text: as it was typed; one name needs no comma.
+        known: names that there are, which may have commas of their own: they are found whole,
+            with and without blanks behind these, and returned as they are here.
 
     Raises:
         UserError: a name is empty, such as that of a variable of the shell that is not set, or is
             there twice.
     """
-    names = [name.strip() for name in text.split(",")]
+    names = _names(_words(text), {_words(name): name for name in known})
     if "" in names:
         raise UserError(
             f"{key}={quoted(text)} has a name missing beside a comma: leave the comma out, or give "
@@ -26,3 +33,43 @@ def listed(key: str, text: str) -> list[str]:
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{key} names {quoted(twice)} twice: leave one of them out.")
     return names
+
+
+def as_known(text: str, known: Iterable[str]) -> str:
+    """Return the one of ``known`` that ``text`` is but for blanks beside commas; without it
+    ``text``."""
+    return {_words(name): name for name in known}.get(_words(text), text)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(","))
+
+
+def _names(words: Sequence[str], known: dict[tuple[str, ...], str]) -> list[str]:
+    """Return the names that ``words`` are of: as few that are not known as can be, then the
+    longest first. What of an unknown name stands in brackets stays with it."""
+    sizes = sorted({len(name) for name in known}, reverse=True)
+    unknown, step = [0] * (len(words) + 1), [1] * len(words)
+    for at in reversed(range(len(words))):
+        step[at] = end = _bracketed(words, at)
+        unknown[at] = unknown[at + end] + 1
+        for size in sizes:
+            found = tuple(words[at : at + size])
+            if len(found) == size and found in known and unknown[at + size] < unknown[at]:
+                unknown[at], step[at] = unknown[at + size], size
+    names, at = list[str](), 0
+    while at < len(words):
+        own = tuple(words[at : at + step[at]])
+        names.append(known.get(own, ", ".join(own)))
+        at += step[at]
+    return names
+
+
+def _bracketed(words: Sequence[str], at: int) -> int:
+    """Return how many of ``words`` from ``at`` on close the brackets of the first; 1 if none do."""
+    deep = 0
+    for end, word in enumerate(words[at : at + _LONGEST], 1):
+        deep += sum(word.count(mark) for mark in "([") - sum(word.count(mark) for mark in ")]")
+        if deep <= 0:
+            return end
+    return 1

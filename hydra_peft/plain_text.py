@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hydra_peft.quoting import of_file
@@ -95,6 +95,11 @@ def counted(count: int, one: str, several: str = "") -> str:
         several: those for any other number; empty where an s is all that is added.
     """
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
+def in_a_row(names: Iterable[str]) -> str:
+    """Return ``names`` with commas between them, in quotation marks where they have their own."""
+    return ", ".join(f"'{name}'" if "," in name else name for name in names)
 
 
 def size_in_words(count: int) -> str:

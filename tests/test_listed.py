@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hydra_peft.errors import UserError
-from hydra_peft.listed import listed
+from hydra_peft.listed import as_known, listed
 
 
 def test_names_in_their_order() -> None:
@@ -21,3 +21,41 @@ def test_a_name_that_is_missing(text: str) -> None:
 def test_a_name_that_is_there_twice() -> None:
     with pytest.raises(UserError, match="methods names 'lora' twice: leave one of them out"):
         listed("methods", "lora,hydra, lora")
+
+
+TUNED = "hydra, 3 sizes (tuned, method.rank=[1,2,8], method.scale=null)"
+KNOWN = ("hydra", "lora r=4", "lora r=4 (optimizer.betas=[0.9,0.99])", TUNED, "lora r=4, PARTIAL")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [TUNED, "linear"],
+        ["linear", TUNED],
+        ["hydra", TUNED, "lora r=4"],
+        ["lora r=4", "lora r=4 (optimizer.betas=[0.9,0.99])"],
+        ["lora r=4, PARTIAL", "lora r=4"],
+    ],
+)
+@pytest.mark.parametrize("comma", [",", ", ", " , "])
+def test_known_names_with_commas_are_found_whole(names: list[str], comma: str) -> None:
+    assert listed("compare", comma.join(names), KNOWN) == names
+    assert listed("compare", comma.join(names).replace(", ", ","), KNOWN) == names
+
+
+def test_as_many_known_names_as_can_be() -> None:
+    assert listed("compare", "a,b,c", ("a", "a,b", "b,c")) == ["a", "b,c"]
+
+
+def test_an_unknown_name_keeps_its_brackets() -> None:
+    typed = "hydra, 3 sizes (tuned, method.rank=[1,9]),linear"
+    assert listed("compare", typed, KNOWN) == [
+        "hydra",
+        "3 sizes (tuned, method.rank=[1, 9])",
+        "linear",
+    ]
+
+
+def test_a_name_is_that_of_a_known_one_but_for_blanks() -> None:
+    assert as_known(TUNED.replace(", ", ","), KNOWN) == TUNED
+    assert as_known("vera", KNOWN) == "vera"

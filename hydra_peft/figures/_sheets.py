@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.errors import UserError
 from hydra_peft.figures._captions import drawable
 from hydra_peft.figures._looks import looks
-from hydra_peft.plain_text import shortened
+from hydra_peft.plain_text import in_a_row, shortened
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.selection import NAMES, select
 from hydra_peft.tables.complete import complete, shared_block
@@ -292,8 +292,8 @@ def left_out(gone: Mapping[str, Sequence[str]]) -> list[str]:
 def some(names: Sequence[str]) -> str:
     """Return ``names`` in a row, of many the first and how many more there are."""
     if len(names) <= _FEW_NAMES + 1:
-        return ", ".join(names)
-    return f"{', '.join(names[:_FEW_NAMES])} and {len(names) - _FEW_NAMES} more"
+        return in_a_row(names)
+    return f"{in_a_row(names[:_FEW_NAMES])} and {len(names) - _FEW_NAMES} more"
 
 
 def series_of(sheet: Sheet) -> dict[str, list[Row]]:

@@ -30,7 +30,10 @@ from hydra_peft.figures._style import (
     room,
     text_width,
 )
+from hydra_peft.listed import as_known
+from hydra_peft.plain_text import in_a_row
 from hydra_peft.runs.selection import NAMES, leaving_out
+from hydra_peft.tables.called import labels_by_row
 from hydra_peft.tables.complete import Seeds, shared_block
 from hydra_peft.tables.measures import joint_title
 
@@ -114,7 +117,9 @@ def _candidates(sheet: Sheet, name: str, out: str) -> list[Row]:
         UserError: there is none.
     """
     rows = sheet.table.rows
-    found = [row for row in rows if name in (row.label, sheet.label(row))]
+    named = labels_by_row(sheet.part)
+    name = as_known(name, {label for own in named.values() for label in own})
+    found = [row for row in rows if name in named[id(row)] or name == sheet.label(row)]
     found = found or [row for row in rows if method_of(row) == name]
     if not found:
         labels = [sheet.label(row) for row in rows]
@@ -124,7 +129,7 @@ def _candidates(sheet: Sheet, name: str, out: str) -> list[Row]:
             why = f"{out} leaves its completed runs out; what is left is"
         usual = name == Settings.baseline
         over = f"gains are over {name} where no baseline= is given" if usual else f"baseline={name}"
-        raise UserError(f"{over}: {why} {', '.join(labels)}{sheet.elsewhere}.")
+        raise UserError(f"{over}: {why} {in_a_row(labels)}{sheet.elsewhere}.")
     return found
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hydra_peft.plain_text import rounded
+from hydra_peft.plain_text import in_a_row, rounded
 from hydra_peft.report.run_lines import RunLine
 from hydra_peft.tables.labels import weights_label
 from hydra_peft.tables.measures import Measure
@@ -93,7 +93,7 @@ class Leader:
         if self.mean is None:
             return "No row has all tasks with a common seed: there is no mean to compare."
         left_out = (
-            f" Not compared, as settings were not checked: {', '.join(self.unchecked)}."
+            f" Not compared, as settings were not checked: {in_a_row(self.unchecked)}."
             if self.unchecked
             else ""
         )
@@ -140,7 +140,7 @@ class Leader:
 def _some(labels: Sequence[str]) -> str:
     """Return the first of ``labels``, and how many there are beside them."""
     more = len(labels) - _NAMED
-    listed = ", ".join(labels if more <= 1 else labels[:_NAMED])
+    listed = in_a_row(labels if more <= 1 else labels[:_NAMED])
     return f"{listed} and {more} more" if more > 1 else listed
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.identity import settings_id, short_hash
+from hydra_peft.plain_text import in_a_row
 from hydra_peft.runs.record import Record, completed_score
 from hydra_peft.tables.contents import draws_by_seed, shared_content
 from hydra_peft.tables.labels import PARTIAL, weights_label
@@ -142,7 +143,7 @@ def _contents(records: list[Record], where: str, defaults: Defaults | None) -> l
     sentences = []
     for (task, _, split, _), contents in sorted(found.items()):
         if len(contents) > 1:
-            listed = "; ".join(f"{c[:8]} ({', '.join(names)})" for c, names in contents.items())
+            listed = "; ".join(f"{c[:8]} ({in_a_row(names)})" for c, names in contents.items())
             sentences.append(
                 f"{where}: {task} has different examples in {split}: {listed}. Differences between "
                 "such runs are not of methods alone."

@@ -15,6 +15,7 @@ from typing import Any
 
 from hydra_peft.checkout import option
 from hydra_peft.config.identity import USUAL_HEAD
+from hydra_peft.plain_text import in_a_row
 from hydra_peft.tables.complete import complete
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 from hydra_peft.tables.left_out import filled
@@ -130,7 +131,7 @@ class Part:
         listed = "; ".join(f"{task} ({self._why_not(task)})" for task in without)
         pairs = zip(self.table.rows, self.labels, strict=True)
         lacking = [label for row, label in pairs if not self.averaged.keys() <= row.scores.keys()]
-        bare = f" Without these means: {', '.join(lacking)}." if lacking else ""
+        bare = f" Without these means: {in_a_row(lacking)}." if lacking else ""
         of = self.table.measures
         alike = one_scale(list(self.table.tasks), of)
         shared = "that rows share" if len(self.averaged) < len(alike) else "of one scale"
@@ -148,7 +149,7 @@ class Part:
             if self.averaged.keys() <= row.scores.keys() and not complete(row.scores, self.averaged)
         ]
         why = "as no one seed has runs on all of their tasks"
-        return [f"Without means, {why}: {', '.join(split)}."] if split else []
+        return [f"Without means, {why}: {in_a_row(split)}."] if split else []
 
     def _why_not(self, task: str) -> str:
         """Say why ``task`` is in no mean: its scale, who alone has it, or that seeds differ."""
@@ -157,7 +158,7 @@ class Part:
             return f"{of[task].title}, of another scale"
         if all(task in row.scores for row in rows if complete(row.scores, self.averaged)):
             return "no seed in common with these"
-        return f"only {', '.join(self.names[id(row)] for row in rows if task in row.scores)}"
+        return f"only {in_a_row(self.names[id(row)] for row in rows if task in row.scores)}"
 
 
 def task_titles(table: Table) -> list[str]:

@@ -16,7 +16,7 @@ from hydra_peft.plain_text import shortened, shortened_apart
 #: marks of a cell: printed bold, and underlined
 BEST, SECOND = 1, 2
 #: longest texts that are printed
-_CELL, _LINE = 200, 4000
+CELL, _LINE = 200, 4000
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Sheet:
 
 def fitted(sheet: Sheet) -> Sheet:
     """Return ``sheet`` with rows whose names differ though cut, and a note on what is cut."""
-    if not any(len(str(text)) > _CELL for name in sheet.cells for text in sheet.cells[name]):
+    if not any(len(str(text)) > CELL for name in sheet.cells for text in sheet.cells[name]):
         return sheet
     first = sheet.cells.columns[0]
-    names = shortened_apart([str(text) for text in sheet.cells[first]], _CELL)
+    names = shortened_apart([str(text) for text in sheet.cells[first]], CELL)
     cells = sheet.cells.assign(**{first: names})
-    return replace(sheet, cells=cells, below=[*sheet.below, cut_note(_CELL)])
+    return replace(sheet, cells=cells, below=[*sheet.below, cut_note(CELL)])
 
 
 def cut_note(limit: int) -> str:
@@ -61,7 +61,7 @@ def cut_note(limit: int) -> str:
 
 def cell_text(text: str) -> str:
     """Return a cell or a title as one printable line of bounded length."""
-    return shortened(text, _CELL)
+    return shortened(text, CELL)
 
 
 def line_text(text: str) -> str:

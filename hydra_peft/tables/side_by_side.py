@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from hydra_peft.errors import UserError
 from hydra_peft.methods import method_names
+from hydra_peft.plain_text import in_a_row
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.deviations import deviations, fixed
 from hydra_peft.tables.grouping import build_tables, reduced_precision
@@ -235,7 +236,7 @@ def _fitting(table: Table, spec: PaperTable) -> list[Row]:
 
 def _left_out(spec: PaperTable, table: Table, rows: list[Row]) -> Iterator[str]:
     if rows:
-        labels = ", ".join(dict.fromkeys(row.label for row in rows))
+        labels = in_a_row(dict.fromkeys(row.label for row in rows))
         yield (
             f"protocol {table.protocol}: no row of Table {spec.number} is like {labels}: left out."
         )

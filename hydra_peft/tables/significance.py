@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.plain_text import rounded, shortened_apart
+from hydra_peft.tables.called import PAIR, named_rows, names_by_row
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.measures import Measure
 from hydra_peft.tables.pairs import Pair, pairs
@@ -24,8 +24,6 @@ from hydra_peft.tables.summaries import Summary, summarize_differences
 ALL = "all"
 #: what the signed-rank test over tasks is of
 _OVER_TASKS = "mean over tasks"
-#: characters of each of the two names of a pair
-_NAME = 95
 
 
 def documents(
@@ -46,11 +44,11 @@ def documents(
         leaving_out: says of a name that no row has which words leave its runs out, empty for none.
 
     Raises:
-        UserError: a name that no row has.
+        UserError: see :func:`~hydra_peft.tables.called.named_rows`.
     """
     measured = [part for table in tables for part in parts(table)]
-    names = _names(measured, chosen, leaving_out)
-    found = [one for part in measured if (one := _chosen(part, names, chosen == ALL))]
+    names = None if chosen == ALL else named_rows("compare", chosen, measured, leaving_out)
+    found = [one for part in measured if (one := _chosen(part, names))]
     compared = [(one.shared, _pairs(one.shared)) for one in found]
     if sum(len(one.shared.table.rows) for one in found) == 1 and chosen != ALL:
         alone = f"compare={chosen} is of one row: name others beside it, or compare={ALL}."
@@ -68,46 +66,19 @@ def documents(
     return render(sheets, lambda: _frame(compared), notes, form)
 
 
-def _names(measured: list[Part], chosen: str, leaving_out: Callable[[str], str]) -> set[str]:
-    """Return the names that ``chosen`` lists; labels may have commas of their own."""
-    known = {name for part in measured for row in part.table.rows for name in _called(part, row)}
-    if chosen == ALL:
-        return known
-    words = [word.strip() for word in chosen.split(",")]
-    names: set[str] = set()
-    while words:
-        taken = next((n for n in range(len(words), 0, -1) if ", ".join(words[:n]) in known), None)
-        if taken is None:
-            why = (
-                f"no measured row is called '{words[0]}'{did_you_mean(words[0], known)}; there are"
-            )
-            if out := leaving_out(words[0]):
-                why = f"{out} leaves the runs of '{words[0]}' out; what is left is"
-            raise UserError(f"compare={chosen}: {why} {', '.join(sorted(known)) or 'none'}.")
-        name = ", ".join(words[:taken])
-        if name in names:
-            raise UserError(f"compare={chosen} names '{name}' twice: leave one of them out.")
-        names.add(name)
-        words = words[taken:]
-    return names
-
-
-def _called(part: Part, row: Row) -> tuple[str, str, str]:
-    """Return the whole label of ``row``, what tables call it, and its method."""
-    return row.label, part.names[id(row)], str(row.method.get("name"))
-
-
-def _chosen(part: Part, names: set[str], everything: bool) -> Strays | None:
+def _chosen(part: Part, names: set[str] | None) -> Strays | None:
     """Return the rows of ``part`` that have one of ``names``, without strays that are not meant.
 
     A label means its row, whatever it shares; a method means its rows that are no strays, if it has
-    any. None where ``part`` has no such row.
+    any. Without ``names`` all rows but strays. None where ``part`` has no such row.
     """
-    meant: dict[str, list[Row]] = {name: [] for name in names}
+    meant: dict[str, list[Row]] = {name: [] for name in names or ()}
+    called = names_by_row(part)
     for row in part.table.rows:
-        for name in names.intersection(_called(part, row)):
+        for name in meant.keys() & called[id(row)]:
             meant[name].append(row)
     own = {id(row) for rows in meant.values() for row in rows}
+    own |= {id(row) for row in part.table.rows if names is None}
     rows = [row for row in part.table.rows if id(row) in own]
     if not rows:
         return None
@@ -116,9 +87,9 @@ def _chosen(part: Part, names: set[str], everything: bool) -> Strays | None:
     apart = {id(row) for row in strays(cut, least=2).rows}
     asked = {
         id(row)
-        for called in meant.values()
-        for row in called
-        if not everything and all(id(other) in apart for other in called)
+        for members in meant.values()
+        for row in members
+        if all(id(other) in apart for other in members)
     }
     return strays(cut, asked, least=2)
 
@@ -284,18 +255,18 @@ def _gain(part: Part, pair: Pair, task: str) -> str:
 
 def _vs(part: Part, pair: Pair) -> str:
     """Return the names of a pair, each cut on its own where it is long."""
-    names = dict(zip(part.labels, shortened_apart(part.labels, _NAME), strict=True))
+    names = dict(zip(part.labels, shortened_apart(part.labels, PAIR), strict=True))
     return f"{names[pair.first]} vs {names[pair.second]}"
 
 
 def _cut(part: Part) -> list[str]:
-    return [cut_note(_NAME)] if any(len(label) > _NAME for label in part.labels) else []
+    return [cut_note(PAIR)] if any(len(label) > PAIR for label in part.labels) else []
 
 
 def _without_seeds(part: Part, members: list[Pair]) -> list[str]:
     """Say which tasks are left out of differences: by row where one has no run, else by pair."""
     rows = dict(zip(part.labels, part.table.rows, strict=True))
-    names = dict(zip(part.labels, shortened_apart(part.labels, _NAME), strict=True))
+    names = dict(zip(part.labels, shortened_apart(part.labels, PAIR), strict=True))
     lacking: dict[str, dict[str, None]] = {}
     apart: dict[str, list[str]] = {}
     for pair in members:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from hydra_peft.plain_text import in_a_row
 from hydra_peft.tables.parts import Part
 from hydra_peft.tables.rows import Row
 
@@ -31,7 +32,7 @@ class Strays:
         names = self.shared.names
         said = [f"{names[id(row)]} (only on {', '.join(row.scores)})" for row in self.rows]
         said += [
-            f"task {task} (only {', '.join(found)})" for task, found in self.tasks.items() if found
+            f"task {task} (only {in_a_row(found)})" for task, found in self.tasks.items() if found
         ]
         hint = " A row is kept where it is named by its label." if self.rows else ""
         if not said:

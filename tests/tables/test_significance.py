@@ -13,6 +13,7 @@ import pytest
 from vtab1k_records import vtab_record
 
 from hydra_peft.errors import UserError
+from hydra_peft.plain_text import shortened_apart
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.overrides import Origin
@@ -168,6 +169,39 @@ def test_labels_with_commas_are_found(form: str) -> None:
     assert "PARTIAL DATA" in text
     with pytest.raises(UserError, match=r"no measured row is called 'hydra r=2'.*did you mean"):
         documents([table(runs)], "hydra r=2,lora", [], form)
+
+
+def listing_table() -> tuple[Table, list[str]]:
+    """Rows whose labels hold lists, one of them over 200 characters; also their labels."""
+    betas = {"optimizer.betas": [0.9, 0.99]}
+    many = {f"method.option_number_{n}": [n, "q", "v"] for n in range(9)}
+    changes: dict[str, dict[str, Any]] = {"Hydra": {}, "LoRA": betas, "SeqLoRA": many}
+    runs = [
+        vtab_record(name, "dtd", 50.0, seed, settings={"method.name": name, **changed})
+        for name, changed in changes.items()
+        for seed in (0, 1)
+    ]
+    (one,), _ = build_tables(runs, defaults={Origin.of(run): {} for run in runs})
+    return one, [row.label for row in one.rows]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (2, 1), (1, 2, 0)])
+def test_labels_with_lists_are_found_as_they_are_printed(order: tuple[int, ...]) -> None:
+    one, labels = listing_table()
+    assert sum("[" in label for label in labels) == 2
+    for printed in (labels, shortened_apart(labels, 200), shortened_apart(labels, 95)):
+        chosen = ",".join(printed[at] for at in order)
+        frame = pd.read_csv(io.StringIO(documents([one], chosen, [], "csv")["csv"]))
+        assert set(frame["first"]) == {labels[at] for at in order}
+
+
+def test_labels_with_commas_are_quoted_where_they_are_listed() -> None:
+    one, labels = listing_table()
+    betas = next(label for label in labels if "betas" in label)
+    with pytest.raises(UserError, match=r"called 'xyz'; there are .*'lora r=4 \(.*=\[.*\]\)'"):
+        documents([one], f"{betas},xyz", [], "csv")
+    with pytest.raises(UserError, match=r"did you mean 'lora r=4 \(.*=\[0.9,0.99\]"):
+        documents([one], f"hydra,{betas.replace('0.99', '0.98')}", [], "csv")
 
 
 def test_rows_of_one_label_are_told_apart() -> None:

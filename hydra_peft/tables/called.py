@@ -1,0 +1,74 @@
+"""Names that a row can be asked for by, on the command line, as tables print them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from hydra_peft.errors import UserError, did_you_mean
+from hydra_peft.listed import listed
+from hydra_peft.plain_text import in_a_row, quoted, shortened_apart
+from hydra_peft.tables.parts import Part
+from hydra_peft.tables.rows import Row
+from hydra_peft.tables.sheet import CELL
+
+#: characters of each of the two names of a pair
+PAIR = 95
+
+
+def labels_by_row(part: Part) -> dict[int, frozenset[str]]:
+    """Return by the ``id`` of each row of ``part`` its whole label, and what tables call it, also
+    cut as they print it."""
+    rows, labels = part.table.rows, part.labels
+    cut = [shortened_apart(labels, limit) for limit in (CELL, PAIR)]
+    forms = zip(rows, labels, *cut, strict=True)
+    return {id(row): frozenset({row.label, *names}) for row, *names in forms}
+
+
+def names_by_row(part: Part) -> dict[int, frozenset[str]]:
+    """Return the same with the name of the row's method."""
+    labels = labels_by_row(part)
+    return {id(row): labels[id(row)] | {_method(row)} for row in part.table.rows}
+
+
+def named_rows(
+    key: str, chosen: str, parts: Iterable[Part], leaving_out: Callable[[str], str]
+) -> set[str]:
+    """Return the names of rows of ``parts`` that ``chosen`` lists, as :func:`listed` reads them.
+
+    Args:
+        key: what is given them, for messages.
+        chosen: as it was typed.
+        parts: rows that there are.
+        leaving_out: says of a name that no row has which words leave its runs out, empty for none.
+
+    Raises:
+        UserError: a name that no row has, one that is empty, or one twice.
+    """
+    measured = list(parts)
+    known = {name for part in measured for own in names_by_row(part).values() for name in own}
+    names = listed(key, chosen, known)
+    if unknown := next((name for name in names if name not in known), None):
+        why = f"no measured row is called {_whole(unknown)}{_meant(unknown, names, known)}"
+        why += "; there are"
+        if out := leaving_out(unknown):
+            why = f"{out} leaves the runs of {_whole(unknown)} out; what is left is"
+        there = {name for part in measured for name in part.labels}
+        there |= {_method(row) for part in measured for row in part.table.rows}
+        raise UserError(f"{key}={chosen}: {why} {in_a_row(sorted(there)) or 'none'}.")
+    return set(names)
+
+
+def _method(row: Row) -> str:
+    return str(row.method.get("name"))
+
+
+def _whole(name: str) -> str:
+    return f"'{name}'" if len(name) <= CELL else quoted(name)
+
+
+def _meant(unknown: str, names: list[str], known: set[str]) -> str:
+    """Return the question whether another name is meant; what comes before ``unknown`` in a
+    misspelt one may be a name itself."""
+    entries = sorted(known.difference(names))
+    before = names[: names.index(unknown)][-1:]
+    return did_you_mean(unknown, entries) or did_you_mean(", ".join([*before, unknown]), entries)
