@@ -16,7 +16,7 @@ from hydra_peft.plain_text import rounded, shortened
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.parts import Part, bounds_sentence, measures_sentence, parts
-from hydra_peft.tables.render import interval_columns, part_name, part_title, seeds
+from hydra_peft.tables.render import interval_columns, part_name, part_title
 from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.sheet import BEST, Sheet
 from hydra_peft.tables.summaries import Difference, Summary, summarize_differences
@@ -125,7 +125,7 @@ def sheet(part: Part, sizes: Mapping[int, int]) -> Sheet:
             "method": cost.label,
             f"{name} [95% interval]": _with_interval(cost.mean, digits),
             "from the best": _from_best(cost, digits),
-            "seeds": seeds(cost.row),
+            "seeds": f"{cost.mean.count}" if cost.mean else "-",
             "parameters without head": f"{cost.row.adapter:,}",
             "training, examples/s": _shown(cost.rate, 1),
             "peak memory, MB": _shown(cost.memory, _MB),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -33,15 +33,15 @@ def documents(tables: list[Table], notes: list[str], form: str) -> dict[str, str
 
 def sheet(part: Part) -> Sheet:
     """Return ``part``: methods by tasks, mean and standard deviation over seeds, ranked."""
-    table = part.table
+    table, rows = part.table, part.table.rows
     columns, measures = part.titles, part.measures
     lines: list[dict[str, str]] = []
     marks: dict[tuple[int, str], int] = {}
     cells = part.ranked_cells(_DECIMALS)
-    for number, (row, label) in enumerate(zip(table.rows, part.labels, strict=True)):
+    for number, (row, label) in enumerate(zip(rows, part.labels, strict=True)):
         line = {"method": label}
         for column, measure, (summary, rank) in zip(columns, measures, cells[number], strict=True):
-            line[column] = _shown(summary, measure)
+            line[column] = _shown(summary, measure, row)
             if rank:
                 marks[number, column] = rank
         line["seeds"] = seeds(row)
@@ -56,6 +56,7 @@ def sheet(part: Part) -> Sheet:
         above=part.sentences,
         below=[
             _legend(table),
+            *uneven_sentence((x, row) for row, line in zip(rows, cells, strict=True) for x, _ in line),
             *measures_sentence(table),
             *_references(table),
             *([_RANKS.format(second)] if marks else []),
@@ -84,12 +85,13 @@ def part_name(part: Part) -> str:
     return f"{table.benchmark} {table.protocol} {table.split} {part.table.rows[0].model}"
 
 
-def _shown(summary: Summary | None, measure: Measure) -> str:
+def _shown(summary: Summary | None, measure: Measure, row: Row) -> str:
     if summary is None:
         return "-"
     digits = measure.decimals(_DECIMALS)
     spread = "" if summary.std is None else f" ± {summary.std:.{digits}f}"
-    return f"{rounded(summary.value, digits)}{spread}{shown_mean(summary, digits)}"
+    beside = f"{shown_mean(summary, digits)}{fewer_seeds(summary, row)}"
+    return f"{rounded(summary.value, digits)}{spread}{beside}"
 
 
 def shown_mean(summary: Summary, digits: int) -> str:
@@ -108,6 +110,23 @@ def seeds(row: Row) -> str:
     """Return the number of seeds of a row's cells, such as ``3`` or ``1-3``."""
     counts = sorted({len(scores) for scores in row.scores.values()})
     return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
+
+
+def fewer_seeds(summary: Summary, row: Row) -> str:
+    """Return the number of seeds of a number of ``row`` for the end of its cell; nothing where it
+    is the most that the row has."""
+    return f" (n={summary.count})" if summary.count < max(map(len, row.scores.values())) else ""
+
+
+def uneven_sentence(cells: Iterable[tuple[Summary | None, Row]]) -> list[str]:
+    """Return what n= means; nothing where none of ``cells`` has it."""
+    if not any(summary and fewer_seeds(summary, row) for summary, row in cells):
+        return []
+    return [
+        "n= stands where a number is over fewer seeds than the row has elsewhere. A mean is over "
+        "the seeds with runs on all of its tasks: where it has n=, it is not the mean of its "
+        "columns."
+    ]
 
 
 def _legend(table: Table) -> str:

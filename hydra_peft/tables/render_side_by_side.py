@@ -11,7 +11,7 @@ from hydra_peft.plain_text import rounded
 from hydra_peft.tables.deviations import decimals_of, fixed
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.parts import common_sentence
-from hydra_peft.tables.render import cells_are, interval_columns, seeds, shown_mean, title
+from hydra_peft.tables.render import cells_are, fewer_seeds, interval_columns, seeds, shown_mean, title, uneven_sentence
 from hydra_peft.tables.sheet import Sheet, ranks
 from hydra_peft.tables.side_by_side import (
     FROM_CELLS,
@@ -128,7 +128,7 @@ def _measured_line(
     return {
         _LABEL: measured.label,
         _PARAMETERS: f"{adapter / 1e6:.2f} / {with_head}",
-        **{q.title: _percent(measured.values[q.name], q, block) for q in quantities},
+        **{q.title: _percent(measured, q, block) for q in quantities},
         _SEEDS: seeds(measured.row),
     }
 
@@ -145,14 +145,15 @@ def _mean(summary: Summary, quantity: Quantity, decimals: int) -> str:
     return fixed(value, decimals) if quantity.is_mean else f"{value:.{decimals}f}"
 
 
-def _percent(summary: Summary | None, quantity: Quantity, block: Block) -> str:
+def _percent(measured: MeasuredRow, quantity: Quantity, block: Block) -> str:
+    summary = measured.values[quantity.name]
     if summary is None:
         return "-"
     decimals = _decimals(quantity, block)
-    mean = _mean(summary, quantity, decimals)
+    mean, seeds_of_it = _mean(summary, quantity, decimals), fewer_seeds(summary, measured.row)
     if summary.std is None:
-        return mean
-    return f"{mean} ± {summary.std:.{decimals}f}{shown_mean(summary, decimals)}"
+        return f"{mean}{seeds_of_it}"
+    return f"{mean} ± {summary.std:.{decimals}f}{shown_mean(summary, decimals)}{seeds_of_it}"
 
 
 def _signed(difference: float | None, quantity: Quantity, block: Block) -> str:
@@ -171,13 +172,14 @@ def _title(side: SideBySide) -> str:
 def _below(side: SideBySide) -> list[str]:
     """Return the lines below the table: how to read it, what was measured, what is missing."""
     tasks = len(side.spec.benchmark.tasks)
-    measured = []
-    for row in (row for block in side.blocks for row in block.measured):
+    measured, rows = [], [row for block in side.blocks for row in block.measured]
+    for row in rows:
         what = describe(row.row)
         named = row.label if what in row.label else f"{row.label}: {what}"
         measured.append(f"{named}: {covered(row.row, side.spec)} of {tasks} tasks.")
     count, *notes = side.notes
-    return [_legend(side), *measured, count, *(f"note: {note}" for note in notes)]
+    uneven = uneven_sentence((row.values[q.name], row.row) for row in rows for q in side.quantities)
+    return [_legend(side), *uneven, *measured, count, *(f"note: {note}" for note in notes)]
 
 
 def _legend(side: SideBySide) -> str:

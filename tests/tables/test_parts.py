@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -283,3 +284,34 @@ def test_the_mean_head_is_over_the_tasks_of_the_means() -> None:
     shared = [row.heads[task] for task in found.averaged]
     assert row.mean_head(found.averaged) == sum(shared) / len(shared) != row.mean_head(row.heads)
     assert row.mean_head(["of another table"]) == row.mean_head(row.heads)
+
+
+def uneven(*, seeds: tuple[int, ...] = (1, 2, 3)) -> list[Record]:
+    """LoRA on svhn with ``seeds``, all else with seeds 0 to 2."""
+    found = [
+        run(method, task, 60.0 + 5 * seed + len(task), seed)
+        for method in ("Hydra", "LoRA")
+        for task in ("dtd", "svhn")
+        for seed in (0, 1, 2)
+        if (method, task) != ("LoRA", "svhn")
+    ]
+    return [*found, *(run("LoRA", "svhn", 64.0 + 5 * seed, seed) for seed in seeds)]
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex", "html"])
+def test_a_mean_over_fewer_seeds_than_its_columns_says_so(form: str) -> None:
+    text = next(iter(documents([table(uneven())], [], form).values()))
+    # Seeds 1 and 2 have both tasks: 68, 73 and 69, 74; the columns' means are 68 and 74.
+    assert text.count("(n=2)") == 2
+    assert text.count("it is not the mean of its columns") == 1
+    if form == "markdown":
+        assert "| 68.0 ± 5.0 | 74.0 ± 5.0 |" in re.sub(" +", " ", text.replace("*", ""))
+        assert text.count("71.0 ± 3.5 (n=2)") == 2
+
+
+def test_a_cell_with_fewer_seeds_than_its_row_says_so() -> None:
+    text = documents([table(uneven(seeds=(0, 1)))], [], "markdown")["md"]
+    assert "66.5 ± 3.5 (n=2)" in text
+    assert "| 2-3 " in text
+    assert "(n=" not in documents([table(uneven(seeds=(0, 1, 2)))], [], "markdown")["md"]
+    assert "n=" not in documents([table(uneven(seeds=(0, 1, 2)))], [], "markdown")["md"]
