@@ -16,6 +16,8 @@ _BEGIN, _END = 1200, 800
 _LONGEST_NAME = 120
 #: characters of a refused value in a message
 _LONGEST_VALUE = 60
+#: what is nearer to zero has no side of it, but a rounding error
+_ZERO = 1e-9
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -109,6 +111,14 @@ def size_in_words(count: int) -> str:
         size, unit = size / 1024, unit + 1
     shown = f"{size:,.1f}".removesuffix(".0") if size < 100 else f"{size:,.0f}"
     return f"{shown} {_UNITS[unit]}"
+
+
+def rounded_end(value: float, decimals: int) -> str:
+    """Return an end of a difference's interval, with its sign. Only what is zero is printed as
+    zero: on which side of it an end lies is what the interval tells."""
+    if _ZERO < abs(value) < 0.5 * 10**-decimals:
+        return f"{value:+.1g}"
+    return rounded(value, decimals, sign=True)
 
 
 def rounded(value: float, decimals: int, *, sign: bool = False) -> str:

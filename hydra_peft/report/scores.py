@@ -11,8 +11,8 @@ from hydra_peft.report.run_lines import Badge
 from hydra_peft.tables.labels import PARTIAL, RANDOM
 from hydra_peft.tables.measures import Measure, axis
 from hydra_peft.tables.parts import Part, measures_sentence, parts
-from hydra_peft.tables.render import seeds
-from hydra_peft.tables.rows import Table
+from hydra_peft.tables.render import seeds, sizes_sentence
+from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.summaries import Summary
 
 #: in the place of a number
@@ -40,14 +40,22 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Count:
+    """Parameters of a row: what to sort by, and the text, a range where it has several sizes."""
+
+    value: int
+    text: str
+
+
+@dataclass(frozen=True)
 class Line:
     """One row: its label, its cells in the order of the columns, seeds and parameters."""
 
     label: str
     cells: list[Cell]
     seeds: str
-    adapter: int
-    with_head: int
+    adapter: Count
+    with_head: Count
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,8 @@ def score_table(table: Table, lineages: list[str]) -> ScoreTable:
         any(cell.count not in (0, usual) for cell in column) for column in zip(*cells, strict=True)
     ]
     over = table.about.over_seeds
-    said = [f"Cells: {over} over seeds."] * (over != "mean") + measures_sentence(table)
+    said = [f"Cells: {over} over seeds."] * (over != "mean") + sizes_sentence(table.rows)
+    said += measures_sentence(table)
     return ScoreTable(title, badges, columns, said, bodies, max(counts) > 1, usual, uneven)
 
 
@@ -160,11 +169,15 @@ def _lines(part: Part, table: Table) -> list[Line]:
                     for measure, (x, rank) in zip(measures, [*wide, *found[own:]], strict=True)
                 ],
                 seeds=seeds(row),
-                adapter=row.adapter,
-                with_head=round(row.adapter + row.mean_head(part.averaged)),
+                adapter=_parameters(row),
+                with_head=_parameters(row, row.mean_head(part.averaged)),
             )
         )
     return lines
+
+
+def _parameters(row: Row, head: float = 0.0) -> Count:
+    return Count(round(row.adapter + head), row.parameters(head))
 
 
 def _cell(found: Summary | None, rank: int, measure: Measure) -> Cell:

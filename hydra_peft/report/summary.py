@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hydra_peft.plain_text import in_a_row, rounded
+from hydra_peft.plain_text import in_a_row, rounded, rounded_end
 from hydra_peft.report.run_lines import RunLine
 from hydra_peft.tables.labels import weights_label
 from hydra_peft.tables.measures import Measure
@@ -46,7 +46,7 @@ class Rival:
     def order(self) -> int:
         """1 or -1 where the interval of the difference is above or below zero, else 0."""
         low, high = self.difference.interval or (0.0, 0.0)
-        return (low > 0) - (high < 0)
+        return (low > TOLERANCE) - (high < -TOLERANCE)
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,10 @@ class Leader:
     def gain(self, value: float) -> str:
         """Return a difference of scores as it is printed, with its sign."""
         return rounded(value, self.measure.decimals(2), sign=True)
+
+    def gain_end(self, value: float) -> str:
+        """Return an end of the interval of a difference as it is printed."""
+        return rounded_end(value, self.measure.decimals(2))
 
 
 def _some(labels: Sequence[str]) -> str:

@@ -12,13 +12,20 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hydra_peft.plain_text import rounded, shortened
+from hydra_peft.plain_text import in_a_row, rounded, rounded_end, shortened
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.parts import Part, bounds_sentence, measures_sentence, parts
-from hydra_peft.tables.render import interval_columns, part_name, part_title
+from hydra_peft.tables.render import (
+    adapter_columns,
+    interval_columns,
+    part_name,
+    part_title,
+    sizes_sentence,
+)
 from hydra_peft.tables.rows import Row, Table
 from hydra_peft.tables.sheet import BEST, Sheet
+from hydra_peft.tables.signed_rank import TOLERANCE
 from hydra_peft.tables.summaries import Difference, Summary, summarize_differences
 
 _MB, _KB = 1e6, 1e3
@@ -36,25 +43,33 @@ class Cost:
         mean: the benchmark's main mean; None where the row lacks a task.
         behind: the row's mean less that of the best row, over the seeds of both; None for the best
             row, without a mean and without a common seed.
-        rate: median over runs of the images (texts) that training took in a second; None where no
-            run says.
-        memory: median over runs of their peak, in bytes; None likewise.
-        file: median size of ``adapter.safetensors``, head included, in bytes; None likewise.
+        records: the runs that the mean is of; all of a row without a mean.
+        rate: median over :attr:`alone` of the images (texts) that training took in a second; None
+            where no run says.
+        memory: median over the same of their peak, in bytes; None likewise.
+        file: median over :attr:`records` of the size of ``adapter.safetensors``, head included, in
+            bytes; None likewise.
     """
 
     label: str
     row: Row
     mean: Summary | None
     behind: Difference | None
+    records: list[Record]
     rate: float | None
     memory: float | None
     file: float | None
 
     @property
+    def alone(self) -> list[Record]:
+        """The runs that computed their steps alone: others had time and memory in common."""
+        return _alone(self.records)
+
+    @property
     def alike(self) -> bool:
         """Whether the 95% interval of :attr:`behind` has 0 in it."""
         interval = self.behind.interval if self.behind else None
-        return interval is not None and interval[0] <= 0.0 <= interval[1]
+        return interval is not None and interval[0] <= TOLERANCE and interval[1] >= -TOLERANCE
 
 
 def documents(
@@ -84,23 +99,37 @@ def costs(part: Part, sizes: Mapping[int, int]) -> list[Cost]:
     rows = sorted(part.table.rows, key=place)
     rated = [row for row in rows if row.checked] or rows
     best = next((row for row in rated if means[id(row)]), None)
+    behind = [None if best is None or row is best else _behind(part, row, best) for row in rows]
     return [
-        Cost(
-            part.names[id(row)],
-            row,
-            means[id(row)],
-            None if best is None or row is best else _behind(part, row, best),
-            _median([record.images_per_second for record in _alone(row)]),
-            _median([record.memory.get("bytes") for record in _alone(row)]),
-            _median([sizes.get(id(record)) for record in row.records]),
-        )
-        for row in rows
+        _cost(part, row, means[id(row)], less, sizes)
+        for row, less in zip(rows, behind, strict=True)
     ]
 
 
-def _alone(row: Row) -> list[Record]:
-    """Return the runs that computed their steps alone: others had time and memory in common."""
-    return [record for record in row.records if record.together == 1]
+def _cost(
+    part: Part,
+    row: Row,
+    mean: Summary | None,
+    behind: Difference | None,
+    sizes: Mapping[int, int],
+) -> Cost:
+    seeds = row.by_seed(part.main_weights)
+    own = [r for r in row.records if r.task in part.averaged and r.seed in seeds] or row.records
+    alone = _alone(own)
+    return Cost(
+        part.names[id(row)],
+        row,
+        mean,
+        behind,
+        own,
+        _median([record.images_per_second for record in alone]),
+        _median([record.memory.get("bytes") for record in alone]),
+        _median([sizes.get(id(record)) for record in own]),
+    )
+
+
+def _alone(records: list[Record]) -> list[Record]:
+    return [record for record in records if record.together == 1]
 
 
 def _behind(part: Part, row: Row, best: Row) -> Difference | None:
@@ -126,7 +155,7 @@ def sheet(part: Part, sizes: Mapping[int, int]) -> Sheet:
             f"{name} [95% interval]": _with_interval(cost.mean, digits),
             "from the best": _from_best(cost, digits),
             "seeds": f"{cost.mean.count}" if cost.mean else "-",
-            "parameters without head": f"{cost.row.adapter:,}",
+            "parameters without head": cost.row.parameters(),
             "training, examples/s": _shown(cost.rate, 1),
             "peak memory, MB": _shown(cost.memory, _MB),
             "adapter file, kB": _shown(cost.file, _KB),
@@ -151,7 +180,7 @@ def sheet(part: Part, sizes: Mapping[int, int]) -> Sheet:
 
 
 def _legend(part: Part, found: list[Cost]) -> list[str]:
-    records = [record for cost in found for record in cost.row.records]
+    records = [record for cost in found for record in cost.records]
     peaks = sorted({str(r.memory["of"]) for r in records if r.memory.get("bytes")})
     memory = f"Peak memory: of the {' or the '.join(peaks)}. " if peaks else ""
     return [
@@ -160,13 +189,30 @@ def _legend(part: Part, found: list[Cost]) -> list[str]:
         "chance (0 is in the interval), said to be equal. A row without an interval (fewer than "
         "two seeds in common with the best) is not judged.",
         bounds_sentence(part.table),
-        f"{memory}Rate, memory and file: medians over runs, on {_hardware(part)}. The file holds "
-        "the head too.",
+        f"{memory}Rate, memory and file: medians over the runs that the mean is of, or all of a "
+        f"row without, on {_hardware(records)}. The file holds the head too.",
+        *_without(found),
+        *sizes_sentence(part.table.rows),
     ]
 
 
-def _hardware(part: Part) -> str:
-    records = [record for row in part.table.rows for record in row.records]
+def _without(found: list[Cost]) -> list[str]:
+    """Say why rows have no rate, or none of some of their runs."""
+    shared = "trained together with others, so that time and memory were not theirs alone"
+    packed = [cost.label for cost in found if not cost.alone]
+    partly = [cost.label for cost in found if 0 < len(cost.alone) < len(cost.records)]
+    idle = [cost.label for cost in found if not cost.row.trains]
+    unsaid = [c.label for c in found if c.rate is None and c.label not in (*packed, *idle)]
+    reasons = {
+        f"No rate and memory of {in_a_row(packed)}: these runs {shared}.": packed,
+        f"Rate and memory of {in_a_row(partly)} without the runs that {shared}.": partly,
+        f"No rate of {in_a_row(idle)}: nothing is trained.": idle,
+        f"No rate of {in_a_row(unsaid)}: these runs recorded none.": unsaid,
+    }
+    return [sentence for sentence, labels in reasons.items() if labels]
+
+
+def _hardware(records: list[Record]) -> str:
     said = [r.hardware.get("gpu") or r.hardware.get("cpu") or "unknown" for r in records]
     names = {shortened(str(name), _LONGEST) for name in said}
     threads = sorted({str(count) for r in records if (count := r.hardware.get("threads"))})
@@ -177,20 +223,19 @@ def _hardware(part: Part) -> str:
 def _with_interval(mean: Summary | None, digits: int) -> str:
     if mean is None:
         return "-"
-    return rounded(mean.value, digits) + _ends(mean, digits)
+    ends = [rounded(end, digits) for end in mean.interval or ()]
+    return rounded(mean.value, digits) + _in_brackets(ends)
 
 
 def _from_best(cost: Cost, digits: int) -> str:
     if cost.behind is None:
         return "-"
-    return rounded(cost.behind.value, digits, sign=True) + _ends(cost.behind, digits, sign=True)
+    ends = [rounded_end(end, digits) for end in cost.behind.interval or ()]
+    return rounded(cost.behind.value, digits, sign=True) + _in_brackets(ends)
 
 
-def _ends(summary: Summary, digits: int, *, sign: bool = False) -> str:
-    if summary.interval is None:
-        return ""
-    low, high = (rounded(end, digits, sign=sign) for end in summary.interval)
-    return f" [{low}, {high}]"
+def _in_brackets(ends: list[str]) -> str:
+    return f" [{', '.join(ends)}]" if ends else ""
 
 
 def _shown(value: float | None, unit: float) -> str:
@@ -215,7 +260,7 @@ def _frame(found: list[Part], sizes: Mapping[int, int]) -> pd.DataFrame:
             **interval_columns("from_best_", cost.behind),
             "alike": cost.alike,
             "seeds": cost.mean.count if cost.mean else 0,
-            "adapter_parameters": cost.row.adapter,
+            **adapter_columns(cost.row),
             "examples_per_second": cost.rate,
             "peak_bytes": cost.memory,
             "adapter_bytes": cost.file,

@@ -45,8 +45,8 @@ def sheet(part: Part) -> Sheet:
             if rank:
                 marks[number, column] = rank
         line["seeds"] = seeds(row)
-        line["parameters without head"] = f"{row.adapter:,}"
-        line["with mean head"] = f"{row.adapter + row.mean_head(part.averaged):,.0f}"
+        line["parameters without head"] = row.parameters()
+        line["with mean head"] = row.parameters(row.mean_head(part.averaged))
         lines.append(line)
     second = ", underlined the second" if SECOND in marks.values() else ""
     return Sheet(
@@ -56,7 +56,10 @@ def sheet(part: Part) -> Sheet:
         above=part.sentences,
         below=[
             _legend(table),
-            *uneven_sentence((x, row) for row, line in zip(rows, cells, strict=True) for x, _ in line),
+            *uneven_sentence(
+                (x, row) for row, line in zip(rows, cells, strict=True) for x, _ in line
+            ),
+            *sizes_sentence(rows),
             *measures_sentence(table),
             *_references(table),
             *([_RANKS.format(second)] if marks else []),
@@ -192,7 +195,7 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                     "std": cell.std if cell else None,
                     **interval_columns("", cell),
                     "seeds": cell.count if cell else 0,
-                    "adapter_parameters": row.adapter,
+                    **adapter_columns(row),
                     "mean_head_parameters": row.mean_head(part.averaged),
                 }
                 for name, over, cell in cells
@@ -204,6 +207,21 @@ def _mean(cell: Summary | None) -> float | None:
     if cell is None:
         return None
     return cell.value if cell.mean_beside is None else cell.mean_beside
+
+
+def adapter_columns(row: Row) -> dict[str, int]:
+    """Return the adapter's parameters for a frame in long form: their mean over runs, of which rows
+    of several sizes have no model, and their ends."""
+    least, most = row.sizes
+    of = "adapter_parameters"
+    return {of: row.adapter, f"{of}_least": least, f"{of}_most": most}
+
+
+def sizes_sentence(rows: Iterable[Row]) -> list[str]:
+    """Return what ranges of parameters are; nothing where each of ``rows`` has one size."""
+    if all(len(set(row.sizes)) == 1 for row in rows):
+        return []
+    return ["Parameters of rows of several sizes: the least to the greatest of their runs."]
 
 
 def interval_columns(prefix: str, summary: Summary | None) -> dict[str, Any]:

@@ -11,7 +11,16 @@ from hydra_peft.plain_text import rounded
 from hydra_peft.tables.deviations import decimals_of, fixed
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.parts import common_sentence
-from hydra_peft.tables.render import cells_are, fewer_seeds, interval_columns, seeds, shown_mean, title, uneven_sentence
+from hydra_peft.tables.render import (
+    cells_are,
+    fewer_seeds,
+    interval_columns,
+    seeds,
+    shown_mean,
+    sizes_sentence,
+    title,
+    uneven_sentence,
+)
 from hydra_peft.tables.sheet import Sheet, ranks
 from hydra_peft.tables.side_by_side import (
     FROM_CELLS,
@@ -123,13 +132,13 @@ def _paper_text(value: PaperValue | None) -> str:
 def _measured_line(
     measured: MeasuredRow, block: Block, quantities: list[Quantity]
 ) -> dict[str, str]:
-    adapter, head = measured.row.adapter, measured.mean_head
-    with_head = "-" if head is None else f"{(adapter + head) / 1e6:.2f}"
+    row, head = measured.row, measured.mean_head
+    with_head = "-" if head is None else row.parameters(head, ".2f", 1e6)
     return {
         _LABEL: measured.label,
-        _PARAMETERS: f"{adapter / 1e6:.2f} / {with_head}",
+        _PARAMETERS: f"{row.parameters(0.0, '.2f', 1e6)} / {with_head}",
         **{q.title: _percent(measured, q, block) for q in quantities},
-        _SEEDS: seeds(measured.row),
+        _SEEDS: seeds(row),
     }
 
 
@@ -179,7 +188,14 @@ def _below(side: SideBySide) -> list[str]:
         measured.append(f"{named}: {covered(row.row, side.spec)} of {tasks} tasks.")
     count, *notes = side.notes
     uneven = uneven_sentence((row.values[q.name], row.row) for row in rows for q in side.quantities)
-    return [_legend(side), *uneven, *measured, count, *(f"note: {note}" for note in notes)]
+    return [
+        _legend(side),
+        *uneven,
+        *sizes_sentence(row.row for row in rows),
+        *measured,
+        count,
+        *(f"note: {note}" for note in notes),
+    ]
 
 
 def _legend(side: SideBySide) -> str:

@@ -31,7 +31,8 @@ class Row:
         scores: of the primary metric, by task, then seed.
         measures: what the scores of each task are.
         heads: parameters of the head by task.
-        adapter: parameters of the adapter, averaged over runs whose size was tuned.
+        adapter: parameters of the adapter; averaged over runs of several sizes, to sort and draw
+            by: :attr:`sizes` has the sizes that there are.
         records: its runs.
         over_seeds: what its cells are of the scores of their seeds: ``mean`` or ``median``.
     """
@@ -56,6 +57,18 @@ class Row:
     def label(self) -> str:
         """Everything that the row is called, whatever stands around it."""
         return self.titled(self.overrides)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The least and the greatest adapter of its runs: tuning may choose a size by task."""
+        found = [record.trained_parameters["adapter"] for record in self.records]
+        return min(found, default=self.adapter), max(found, default=self.adapter)
+
+    def parameters(self, head: float = 0.0, spec: str = ",.0f", unit: float = 1.0) -> str:
+        """Return the parameters of its adapter and a ``head`` of that size as they are printed: of
+        several sizes the least and the greatest."""
+        ends = [f"{(size + head) / unit:{spec}}" for size in self.sizes]
+        return "-".join(dict.fromkeys(ends))
 
     @property
     def checked(self) -> bool:

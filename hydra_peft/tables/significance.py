@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from hydra_peft.plain_text import rounded, shortened_apart
+from hydra_peft.plain_text import rounded, rounded_end, shortened_apart
 from hydra_peft.tables.called import PAIR, named_rows, names_by_row
 from hydra_peft.tables.formats import render
 from hydra_peft.tables.measures import Measure
@@ -165,7 +165,7 @@ def _with_interval(summary: Summary | None, measure: Measure) -> str:
 
 
 def _interval(ends: tuple[float, float], digits: int) -> str:
-    low, high = (rounded(end, digits, sign=True) for end in ends)
+    low, high = (rounded_end(end, digits) for end in ends)
     return f"[{low}, {high}]"
 
 

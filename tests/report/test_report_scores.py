@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from flat_results import changed
 from scored_records import scored as other_metric
 from study import run_record
 
-from hydra_peft.report.scores import ScoreTable, score_table
+from hydra_peft.report.scores import Count, ScoreTable, score_table
 from hydra_peft.report.summary import Leader, leaders
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.grouping import build_tables
@@ -89,7 +90,7 @@ def test_cells() -> None:
     assert [mean.value for mean in means] == [90.5, 90.5]
     assert view.columns[2:] == [("mean over 1 of 2 tasks", ""), ("mean over their groups", "")]
     assert view.columns[:2] == [("digits", "natural"), ("cells", "specialized")]
-    assert (lora.adapter, lora.with_head) == (19_240, 20_530)
+    assert (lora.adapter, lora.with_head) == (Count(19_240, "19,240"), Count(20_530, "20,530"))
 
 
 def test_leader_ahead_and_not_separated() -> None:
@@ -232,3 +233,23 @@ def test_a_benchmark_with_one_mean_has_one_column_of_it() -> None:
     view = shown(*(scored("lora", task, 0, 90.0, benchmark="real") for task in names))
     assert [name for name, _ in view.columns] == ["elpv", "elpv_type", "mean over tasks"]
     assert [cell.mean for cell in view.parts[0].lines[0].cells] == ["90.0"] * 3
+
+
+def test_an_end_beside_zero_is_not_printed_as_zero() -> None:
+    found = leader(scored("lora", "digits", 0, 90.3), scored("hydra", "digits", 0, 90.1))
+    ends = (0.0041, -0.0004, 0.0, 0.32, 1e-12)
+    printed = ["+0.004", "-0.0004", "0.00", "+0.32", "0.00"]
+    assert [found.gain_end(end) for end in ends] == printed
+
+
+def test_parameters_of_several_sizes_are_a_range() -> None:
+    runs = [
+        dataclasses.replace(run, parameters={**run.parameters, "adapter": size})
+        for task, size in {"digits": 5_770, "cells": 37_200}.items()
+        for run in [scored("lora", task, 0, 90.0)]
+    ]
+    view = shown(*runs)
+    assert view.parts[0].lines[0].adapter == Count(21_485, "5,770-37,200")
+    assert view.sentences == [
+        "Parameters of rows of several sizes: the least to the greatest of their runs."
+    ]

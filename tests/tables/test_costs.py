@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -102,3 +103,67 @@ def test_what_is_printed_and_written() -> None:
     back = pd.read_csv(io.StringIO(texts["csv"]))
     assert list(back["alike"]) == [False, True, False]
     assert list(back["adapter_bytes"]) == [5000.0] * 3
+
+
+def test_what_a_row_without_a_seed_of_one_task_costs_is_of_the_runs_of_its_mean() -> None:
+    stray = dataclasses.replace(
+        vtab_record("LoRA", "svhn", 10.0, 0, settings={"method.name": "LoRA"}),
+        images_per_second=9000.0,
+        memory={"bytes": 9_000_000_000},
+    )
+    runs = [r for r in records() if (r.label, r.task, r.seed) != ("lora r=4", "cifar100", 2)]
+    cost = found([*runs, stray])["lora r=4"]
+    assert (cost.mean.count, len(cost.records)) == (2, 4)
+    assert (cost.rate, cost.memory) == (150.0, 3_000_000.0)
+    text = documents(build_tables([*runs, stray])[0], {}, [], "markdown")["md"]
+    assert re.search(r"lora r=4 +\|[^|]*\|[^|]*\| 2 +\|", text)
+    assert "medians over the runs that the mean is of, or all of a row without" in text
+
+
+def test_why_there_is_no_rate_is_said() -> None:
+    packed = [
+        dataclasses.replace(r, path={**r.path, "packed": 3}) if r.label != "hydra r=2+2" else r
+        for r in records()
+    ]
+    text = documents(build_tables(packed)[0], {}, [], "markdown")["md"]
+    assert (
+        "- No rate and memory of lora r=4, seqlora r=6: these runs trained together with others, "
+        "so that time and memory were not theirs alone.\n"
+    ) in text
+    some = [r if r.seed else dataclasses.replace(r, path={"packed": 2}) for r in records()]
+    text = documents(build_tables(some)[0], {}, [], "markdown")["md"]
+    assert "- Rate and memory of hydra r=2+2, lora r=4, seqlora r=6 without the runs that" in text
+    none = [dataclasses.replace(r, images_per_second=None) for r in records()]
+    text = documents(build_tables(none)[0], {}, [], "markdown")["md"]
+    assert "- No rate of hydra r=2+2, lora r=4, seqlora r=6: these runs recorded none." in text
+    assert "No rate" not in documents(build_tables(records())[0], {}, [], "markdown")["md"]
+
+
+def test_an_end_beside_zero_is_not_printed_as_zero() -> None:
+    # Differences -0.2 and -0.17, whose interval ends at +0.0056.
+    scores = {"Hydra": ((70.0, 70.0),) * 2, "LoRA": ((69.8, 69.83),) * 2}
+    text = documents(build_tables(records(scores))[0], {}, [], "markdown")["md"]
+    assert "| -0.2 [-0.4, +0.006] " in text
+    assert text.count("**") == 4
+    off = {"Hydra": ((70.0, 70.0),) * 2, "LoRA": ((69.8, 69.828),) * 2}
+    text = documents(build_tables(records(off))[0], {}, [], "markdown")["md"]
+    assert "| -0.2 [-0.4, -0.008] " in text
+    assert text.count("**") == 2
+
+
+def test_parameters_of_several_sizes_are_a_range() -> None:
+    sizes = {"cifar100": 5_770, "clevr_count": 37_200}
+    runs = [
+        dataclasses.replace(r, parameters={**r.parameters, "adapter": sizes[r.task]})
+        if r.label == "lora r=4"
+        else r
+        for r in records()
+    ]
+    texts = documents(build_tables(runs)[0], {}, [], "markdown")
+    assert "| 5,770-37,200 " in texts["md"]
+    said = "- Parameters of rows of several sizes: the least to the greatest of their runs.\n"
+    assert said in texts["md"]
+    assert said not in documents(build_tables(records())[0], {}, [], "markdown")["md"]
+    back = pd.read_csv(io.StringIO(texts["csv"])).set_index("method").loc["lora r=4"]
+    ends = [back[f"adapter_parameters{end}"] for end in ("_least", "_most", "")]
+    assert ends == [5_770, 37_200, 21_485]
