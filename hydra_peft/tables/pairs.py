@@ -42,9 +42,27 @@ class Pair:
         return _won(self.differences[task].values())
 
     @property
+    def seeds(self) -> list[int]:
+        """The seeds that both rows have on all compared tasks: what is over tasks is of these."""
+        return sorted(set.intersection(*(set(self.differences[task]) for task in self.compared)))
+
+    @property
+    def uneven(self) -> bool:
+        """Whether a compared task has other seeds beside these."""
+        return any(len(self.differences[task]) > len(self.seeds) for task in self.compared)
+
+    @property
+    def _means(self) -> list[float]:
+        """Mean differences of the compared tasks over :attr:`seeds`; over those of each task where
+        there are none."""
+        seeds = self.seeds
+        found = [self.differences[task] for task in self.compared]
+        return [statistics.fmean([one[s] for s in seeds] or one.values()) for one in found]
+
+    @property
     def tasks_won(self) -> tuple[int, int, int]:
         """On how many compared tasks the first row is better, equal and worse, by its mean."""
-        return _won(self.mean(task) for task in self.compared)
+        return _won(self._means)
 
     @property
     def over_tasks(self) -> Difference | None:
@@ -52,19 +70,18 @@ class Pair:
 
         None without a seed of all of them.
         """
-        found = [self.differences[task] for task in self.compared]
-        seeds = set.intersection(*map(set, found))
-        if not seeds:
+        if not self.seeds:
             return None
+        found = [self.differences[task] for task in self.compared]
         return summarize_differences(
-            [statistics.fmean(one[seed] for one in found) for seed in sorted(seeds)],
+            [statistics.fmean(one[seed] for one in found) for seed in self.seeds],
             statistics.fmean(self.widths[task] for task in self.compared),
         )
 
     @property
     def test(self) -> SignedRank:
         """Wilcoxon's signed-rank test over the mean differences of the compared tasks."""
-        return signed_rank([self.mean(task) for task in self.compared])
+        return signed_rank(self._means)
 
 
 def _won(differences: Iterable[float]) -> tuple[int, int, int]:

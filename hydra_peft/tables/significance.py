@@ -171,10 +171,10 @@ def _interval(ends: tuple[float, float], digits: int) -> str:
 
 def _tests(part: Part, members: list[Pair]) -> Sheet:
     below = [
-        f"Differences: {_differences(part)}, seed by seed where both rows have the "
-        "seed, then the mean over the tasks that both have; its 95% interval is Student's t over "
-        "seeds, cut at the greatest difference that there can be. "
-        "Wins-ties-losses: tasks on which the first is better, equal, worse by that mean.",
+        f"Differences: {_differences(part)}, of each seed that both rows have on all of their "
+        "tasks the mean over these; its 95% interval is Student's t over seeds, cut at the "
+        "greatest difference that there can be. Wins-ties-losses: tasks on which the first is "
+        "better, equal, worse by its mean over the same seeds.",
         "Wilcoxon W and p: signed-rank test over the tasks' mean differences, two-sided; n counts "
         "the tasks that differ. It asks whether one method is better across tasks like these, and "
         "takes each task for one independent pair, whatever its number of seeds.",
@@ -185,7 +185,10 @@ def _tests(part: Part, members: list[Pair]) -> Sheet:
         below.append(f"p is not corrected for {len(members)} comparisons.")
     below += _without_seeds(part, members)
     apart = [_vs(part, pair) for pair in members if pair.over_tasks is None]
-    why = "the two share no seed with runs on all of their tasks"
+    why = (
+        "the two share no seed with runs on all of their tasks, so that wins and test are over "
+        "those that they share on each"
+    )
     below += [f"No mean difference of {'; '.join(apart)}: {why}."] * bool(apart)
     others: dict[str, list[str]] = {}
     for pair in members:
@@ -235,7 +238,12 @@ def _by_task(part: Part, members: list[Pair]) -> Sheet:
         }
         lines.append({"pair": _vs(part, pair), **cells})
     below = f"Cells: mean of {_differences(part)} (seeds won-tied-lost by the first)."
-    said = [below, *measures_sentence(part.table), *_cut(part)]
+    uneven = "; ".join(_vs(part, pair) for pair in members if pair.uneven)
+    more = (
+        "Each task is over all seeds that both rows have on it, which are more than those of "
+        f"the differences over tasks for {uneven}."
+    )
+    said = [below, *[more] * bool(uneven), *measures_sentence(part.table), *_cut(part)]
     return _sheet(part, "differences by task", lines, said)
 
 

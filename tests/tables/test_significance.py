@@ -254,3 +254,45 @@ def test_a_row_that_no_other_shares_a_task_with_is_named() -> None:
     text = documents([table([*runs, alone])], "hydra, lora, seqlora", [], "markdown")["md"]
     said = "No differences of seqlora r=6 (on svhn): no other row here has the same task with the "
     assert text.count(said) == 1
+
+
+def uneven_records() -> list[Record]:
+    """Of seed 9 LoRA has cifar100 alone, on which it is far better."""
+    runs = records()
+    lora, hydra = (next(r for r in runs if r.method["name"] == name) for name in ("lora", "hydra"))
+    return [
+        *runs,
+        vtab_record("LoRA", "cifar100", 99.0, 9, settings=lora.settings),
+        vtab_record("Hydra", "cifar100", 1.0, 9, settings=hydra.settings),
+    ]
+
+
+def test_all_of_one_line_is_of_the_same_seeds() -> None:
+    one = table(uneven_records())
+    (pair,) = pairs(one, by_label(one))
+    (even,) = pairs(table(records()), by_label(table(records())))
+    assert (pair.seeds, pair.uneven, even.uneven) == ([0, 1], True, False)
+    assert (pair.over_tasks, pair.tasks_won, pair.test) == (
+        even.over_tasks,
+        even.tasks_won,
+        even.test,
+    )
+    assert pair.seeds_won("cifar100") == (2, 0, 1)
+    text = documents([one], "all", [], "markdown")["md"]
+    assert "| 1-1-1 " in text
+    said = (
+        "- Each task is over all seeds that both rows have on it, which are more than those of the "
+        "differences over tasks for hydra r=2+2 vs lora r=4.\n"
+    )
+    assert text.count(said) == 1
+    assert said not in documents([table(records())], "all", [], "markdown")["md"]
+
+
+def test_without_a_seed_of_all_tasks_wins_are_of_the_seeds_of_each() -> None:
+    runs = [r for r in uneven_records() if (r.task == "cifar100") == (r.seed == 9)]
+    runs = [r for r in runs if r.task != "svhn"]
+    one = table(runs)
+    (pair,) = pairs(one, by_label(one))
+    assert (pair.seeds, pair.over_tasks, pair.tasks_won) == ([], None, (0, 0, 2))
+    text = documents([one], "all", [], "markdown")["md"]
+    assert "so that wins and test are over those that they share on each." in text
