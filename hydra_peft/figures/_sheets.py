@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -264,8 +264,16 @@ def complete_part(sheet: Sheet, *, asked: bool) -> Sheet:
     return part(sheet, whole, tasks)
 
 
-def part(sheet: Sheet, rows: Sequence[Row], tasks: Sequence[str]) -> Sheet:
-    """Return ``sheet`` with ``rows`` and ``tasks`` alone; its ``left_out`` names the others."""
+def part(
+    sheet: Sheet,
+    rows: Sequence[Row],
+    tasks: Sequence[str],
+    why: Callable[[Row], str] = lambda _: "no seed on all of these tasks",
+) -> Sheet:
+    """Return ``sheet`` with ``rows`` and ``tasks`` alone; its ``left_out`` names the others.
+
+    ``why`` says for what reason a row is left out that has a run on each of ``tasks``.
+    """
     table = sheet.table
     gone: dict[str, list[str]] = {}
     for task in table.tasks:
@@ -277,7 +285,7 @@ def part(sheet: Sheet, rows: Sequence[Row], tasks: Sequence[str]) -> Sheet:
     for row in table.rows:
         if id(row) not in own:
             missing = [task for task in tasks if task not in row.scores]
-            reason = f"no run on {some(missing)}" if missing else "no seed in common"
+            reason = f"no run on {some(missing)}" if missing else why(row)
             gone.setdefault(reason, []).append(sheet.label(row))
     kept = sheet.part.only(rows, tasks)
     return dataclasses.replace(sheet, part=kept, left_out=(*sheet.left_out, *left_out(gone)))

@@ -7,14 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.figures._base import CollectionFigure, FigureData
+from hydra_peft.figures._pairing import (
+    APART,
+    NO_RUN,
+    SPLIT,
+    USUAL,
+    candidates_of,
+    gains_by_seed,
+    mostly_there,
+    paired_rows,
+    shared_seeds,
+    why_apart,
+    why_missing,
+)
 from hydra_peft.figures._sheets import (
     OPTIONS,
     Selection,
     Sheet,
     choose,
-    method_of,
     of_one_scale,
     part,
     some,
@@ -30,11 +41,7 @@ from hydra_peft.figures._style import (
     room,
     text_width,
 )
-from hydra_peft.listed import as_known
-from hydra_peft.plain_text import in_a_row
 from hydra_peft.runs.selection import NAMES, leaving_out
-from hydra_peft.tables.called import labels_by_row
-from hydra_peft.tables.complete import Seeds, shared_block
 from hydra_peft.tables.measures import joint_title
 
 if TYPE_CHECKING:
@@ -45,7 +52,10 @@ if TYPE_CHECKING:
     from hydra_peft.runs.collection import Collection
     from hydra_peft.tables.rows import Row
 
-_MISSING = "no seed in common"
+#: marks of what has no gain to draw
+_MISSING = {NO_RUN: "x", APART: "+", SPLIT: "1"}
+#: where these marks stand, in widths of the axes: outside, where nothing is a gain
+_OUTSIDE = 1.03
 #: letters of the longest name that a picture of one column has room for
 _LONG = 24
 #: inches a mark takes
@@ -60,22 +70,22 @@ _TITLE = 1.8
 class Settings(Selection):
     """Settings of this figure."""
 
-    baseline: str = "lora"
+    baseline: str = USUAL
 
 
 def data(collection: Collection, settings: Settings) -> FigureData:
     """Return one line for each method but the baseline and each task, group mean and total mean.
 
     Means are over the tasks that rows share, as in tables, and their names say of how many where
-    more are drawn. Rows that cannot be paired with the
-    baseline on most of these are left out, and so are other tasks that most rows lack; the caption
-    names them.
+    more are drawn. Rows without runs on most of these, or without a seed in common with the
+    baseline, are left out, and so are other tasks that most rows lack; the caption names them.
 
     Columns: ``method``, ``baseline``, ``group``, ``name`` (of the task or mean), ``is_mean``,
     ``metric``, ``gain`` (percent points, or the metric's unit: the mean over shared seeds of the
     difference, above zero where the method is better), ``std``, ``low`` and ``high`` (95% t
     interval of the paired differences, cut at the greatest that there can be), ``seeds`` (how many
-    are shared; 0 where runs are missing). A mean over tasks is taken within each seed.
+    are shared), ``missing`` (why there is no gain, such as ``no run``; empty where there is one). A
+    mean over tasks is taken within each seed.
 
     Raises:
         UserError: no row is the baseline, or no other row can be paired with it.
@@ -85,12 +95,13 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     sheet = of_one_scale(choose(collection, settings))
     wanted = {key: getattr(settings, key) for key in NAMES}
     out = leaving_out(collection, wanted, settings.baseline)
-    candidates = _candidates(sheet, settings.baseline, out)
-    baseline, others, tasks = _pair(sheet, candidates)
+    candidates = candidates_of(sheet, settings.baseline, out)
+    baseline, others, tasks = paired_rows(sheet, candidates)
     twins = [sheet.label(row) for row in candidates if row is not baseline]
     kept = {id(row) for row in (baseline, *others)}
-    drawn = _mostly_there(sheet.table.tasks, others, baseline, tasks)
-    sheet = part(sheet, [row for row in sheet.table.rows if id(row) in kept], drawn)
+    drawn = mostly_there(sheet.table.tasks, others, baseline, tasks)
+    rows = [row for row in sheet.table.rows if id(row) in kept]
+    sheet = part(sheet, rows, drawn, lambda row: why_apart(row, baseline, drawn))
     lines = [line for row in others for line in _lines(sheet, row, baseline, tasks)]
     table = pd.DataFrame(lines)
     facts = {
@@ -99,95 +110,12 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         "unit": _unit(sheet),
         "looks": [sheet.look(row) for row in others],
     }
-    shared = [_shared(row, baseline) for row in others]
+    shared = [shared_seeds(row, baseline) for row in others]
     seeds = {seed for by_task in shared for task in drawn for seed in by_task.get(task, ())}
     caption = f"{sheet.caption(seeds)} {_caption(sheet, baseline, table, tasks)}"
     if twins:
         caption += f" Other rows that baseline={settings.baseline} may mean: {some(twins)}."
     return FigureData({"": table}, caption, sheet.notes, facts, sheet.marks)
-
-
-def _candidates(sheet: Sheet, name: str, out: str) -> list[Row]:
-    """Return the rows that ``name`` may mean: that with this label, or all of the method.
-
-    Args:
-        out: what leaves its runs out.
-
-    Raises:
-        UserError: there is none.
-    """
-    rows = sheet.table.rows
-    named = labels_by_row(sheet.part)
-    name = as_known(name, {label for own in named.values() for label in own})
-    found = [row for row in rows if name in named[id(row)] or name == sheet.label(row)]
-    found = found or [row for row in rows if method_of(row) == name]
-    if not found:
-        labels = [sheet.label(row) for row in rows]
-        known = [*labels, *(method_of(row) for row in rows)]
-        why = f"no completed run is of it{did_you_mean(name, known)}; there are"
-        if out:
-            why = f"{out} leaves its completed runs out; what is left is"
-        usual = name == Settings.baseline
-        over = f"gains are over {name} where no baseline= is given" if usual else f"baseline={name}"
-        raise UserError(f"{over}: {why} {in_a_row(labels)}{sheet.elsewhere}.")
-    return found
-
-
-def _pair(sheet: Sheet, candidates: Sequence[Row]) -> tuple[Row, list[Row], list[str]]:
-    """Return the baseline, the rows beside it, and the tasks of means.
-
-    Of those that have at least half as many runs to pair as another, the baseline is the one
-    whose label says the least, in words. Rows that lack less than half of these tasks are
-    among them; they have no mean.
-
-    Raises:
-        UserError: no other row has a task and a seed in common with any of ``candidates``.
-    """
-    found = [(row, *_paired(sheet, row)) for row in candidates]
-    most = max(size for _, size, _, _ in found)
-    if not most:
-        raise UserError(
-            f"no other row has a task and a seed in common with {sheet.label(candidates[0])} on "
-            f"{sheet.table.benchmark}, protocol {sheet.table.protocol}{sheet.elsewhere}: there is "
-            "no gain over it to draw."
-        )
-    rich = [one for one in found if 2 * one[1] >= most]
-    baseline, _, others, tasks = min(
-        rich, key=lambda one: (len(sheet.label(one[0]).split()), -one[1])
-    )
-    return baseline, others, tasks
-
-
-def _paired(sheet: Sheet, baseline: Row) -> tuple[int, list[Row], list[str]]:
-    """Return how many runs can be paired with ``baseline``, of which rows, and the tasks of means.
-
-    None can where there is no other row.
-    """
-    rows, tasks = sheet.table.rows, list(sheet.table.tasks)
-    at = next(at for at, row in enumerate(rows) if row is baseline)
-    shared = [_shared(row, baseline) for row in rows]
-    found, kept = shared_block(shared, tasks, with_row=at)
-    there = [sum(bool(seeds.get(task)) for task in kept) for seeds in shared]
-    near = [row for row, count in zip(rows, there, strict=True) if 2 * count > len(kept)]
-    others = [row for row in near if row is not baseline]
-    return len(found) * len(kept) if others else 0, others, kept
-
-
-def _mostly_there(
-    tasks: Mapping[str, str], others: Sequence[Row], baseline: Row, averaged: Sequence[str]
-) -> list[str]:
-    """Return ``averaged`` and the other tasks on which most rows can be paired."""
-    shared = [_shared(row, baseline) for row in others]
-    counts = {task: sum(bool(seeds.get(task)) for seeds in shared) for task in tasks}
-    return [task for task in tasks if task in averaged or 2 * counts[task] > len(others)]
-
-
-def _shared(row: Row, baseline: Row) -> Seeds:
-    """Return the seeds by task that both rows have."""
-    return {
-        task: seeds.keys() & baseline.scores.get(task, {}).keys()
-        for task, seeds in row.scores.items()
-    }
 
 
 def _lines(
@@ -232,11 +160,10 @@ def _line(
     measure = mean_measure(sheet.table.measures, weights)
     line: dict[str, Any] = {"group": group, "name": name, "is_mean": name not in weights}
     line |= {"metric": measure.title}
-    gains = [measure.sign * gain for gain in _gains(row, baseline, weights)]
+    gains = [measure.sign * gain for gain in gains_by_seed(row, baseline, weights)]
     if not gains:
-        return {**line, "gain": math.nan, "std": math.nan, "low": math.nan, "high": math.nan} | {
-            "seeds": 0
-        }
+        bare = dict.fromkeys(("gain", "std", "low", "high"), math.nan)
+        return {**line, **bare, "seeds": 0, "missing": why_missing(row, baseline, weights)}
     found = summarize_differences(gains, measure.width)
     low, high = found.interval or (math.nan, math.nan)
     return {
@@ -246,19 +173,8 @@ def _line(
         "low": low,
         "high": high,
         "seeds": found.count,
+        "missing": "",
     }
-
-
-def _gains(row: Row, baseline: Row, weights: Mapping[str, float]) -> list[float]:
-    """Return the difference of the weighted means for each seed that both have on every task."""
-    both = [set(side.scores.get(task, {})) for side in (row, baseline) for task in weights]
-    return [
-        math.fsum(
-            weight * (row.scores[task][seed] - baseline.scores[task][seed])
-            for task, weight in weights.items()
-        )
-        for seed in sorted(set.intersection(*both))
-    ]
 
 
 def _unit(sheet: Sheet) -> str:
@@ -283,6 +199,11 @@ def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame, tasks: Sequence[s
     means = set(table[table["is_mean"]]["name"])
     if means:
         parts.append("Means, shaded, are taken within each seed.")
+        if fewer := _of_fewer_seeds(table, tasks):
+            parts.append(
+                "They are over the seeds that have all of their tasks, which marks of single tasks "
+                f"have more of: {some(fewer)}."
+            )
     elif len(sheet.table.tasks) > 1:
         parts.append("No means: the rows have no seed in common on more than one of these tasks.")
     name, over = sheet.table.about.main_mean
@@ -290,7 +211,24 @@ def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame, tasks: Sequence[s
         parts.append(f"{name[:1].upper()}{name[1:]}: the mean of the groups' means.")
     if means and len(tasks) < len(sheet.table.tasks):
         parts.append(f"Means are over {some(tasks)}.")
+    if missing := [reason for reason in _MISSING if reason in set(table["missing"])]:
+        parts.append(f"Grey, right of the axes: no gain ({', '.join(missing)}).")
     return " ".join(filter(None, parts))
+
+
+def _of_fewer_seeds(table: pd.DataFrame, tasks: Sequence[str]) -> list[str]:
+    """Return the methods of which a mean is over fewer seeds than one of its ``tasks``."""
+    found = []
+    for method, lines in table.groupby("method", sort=False):
+        single = lines[lines["name"].isin(tasks) & ~lines["is_mean"]]
+        means = lines[lines["is_mean"] & (lines["seeds"] > 0)]
+        most = [
+            single[single["group"].eq(group) | (group == "")]["seeds"].max()
+            for group in means["group"]
+        ]
+        if any(seeds < more for seeds, more in zip(means["seeds"], most, strict=True)):
+            found.append(str(method))
+    return found
 
 
 def _direction(sheet: Sheet) -> str:
@@ -303,8 +241,8 @@ def plot(data: FigureData) -> Picture:
     facts = data.facts or {}
     table = data.table
     methods = list(dict.fromkeys(table["method"]))
-    missing = bool((table["seeds"] == 0).any())
-    labels = [*methods, *[_MISSING] * missing]
+    missing = [reason for reason in _MISSING if reason in set(table["missing"])]
+    labels = [*methods, *missing]
     groups = dict(zip(table["name"], table["group"], strict=True))
     step = len(methods) + 0.6
     places, titles, at = _places(groups, step)
@@ -313,14 +251,11 @@ def plot(data: FigureData) -> Picture:
     axes = made.add_subplot()
     axes.axvline(0.0, color="black", linewidth=0.8, zorder=1)
     handles: dict[str, Any] = {}
-    for number, (method, look) in enumerate(zip(methods, facts["looks"], strict=True)):
+    offsets = {name: number - (len(methods) - 1) / 2 for number, name in enumerate(methods)}
+    for (method, offset), look in zip(offsets.items(), facts["looks"], strict=True):
         lines = table[table["method"] == method]
-        offset = number - (len(methods) - 1) / 2
         handles[method] = _draw(axes, lines, {n: y + offset for n, y in places.items()}, look)
-    if missing:
-        gone = table[table["seeds"] == 0]
-        marks = [places[n] + methods.index(m) - (len(methods) - 1) / 2 for n, m in _pairs(gone)]
-        (handles[_MISSING],) = axes.plot([0.0] * len(marks), marks, "x", color=GREY, markersize=3.5)
+    handles |= _draw_missing(axes, table, places, offsets)
     _name(axes, places, titles)
     means = list(dict.fromkeys(table[table["is_mean"]]["name"]))
     for name in means:  # in their order, so that files repeat bit for bit
@@ -366,8 +301,19 @@ def _places(
     return places, titles, at
 
 
-def _pairs(lines: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    return zip(lines["name"], lines["method"], strict=True)
+def _draw_missing(
+    axes: Axes, table: pd.DataFrame, places: Mapping[str, float], offsets: Mapping[str, float]
+) -> dict[str, Any]:
+    """Mark what has no gain outside ``axes``; return what a legend shows, by reason."""
+    style: dict[str, Any] = {"color": GREY, "markersize": 3.5, "linestyle": "none"}
+    style |= {"clip_on": False, "transform": axes.get_yaxis_transform()}
+    handles: dict[str, Any] = {}
+    for reason, mark in _MISSING.items():
+        lines = table[table["missing"] == reason]
+        up = [places[n] + offsets[m] for n, m in zip(lines["name"], lines["method"], strict=True)]
+        if up:
+            (handles[reason],) = axes.plot([_OUTSIDE] * len(up), up, marker=mark, **style)
+    return handles
 
 
 def _draw(

@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from made_up import made_up, put, scores
 from scored_records import scored
 
 from hydra_peft.errors import UserError
-from hydra_peft.figures import find_figure
+from hydra_peft.figures import FigureData, find_figure
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.overrides import Origin
@@ -86,9 +87,76 @@ def test_missing_runs_are_shown_as_missing(tmp_path: Path) -> None:
         assert {n: line["seeds"] for (method, n), line in found.items() if method == row} == seeds
     made = FIGURE.draw(data)
     labels = [text.get_text() for text in made.legends[0].get_texts()]
-    assert labels == ["seqlora r=4", "hydra r=4+4", "no seed in common"]
+    assert labels == ["seqlora r=4", "hydra r=4+4", "no run"]
     (crosses,) = [line for line in made.axes[0].lines if line.get_marker() == "x"]
     assert len(crosses.get_ydata()) == 3
+    assert data.caption.endswith("Grey, right of the axes: no gain (no run).")
+    made.canvas.draw()
+    (axes,) = made.axes
+    across = crosses.get_transform().transform(crosses.get_xydata())[:, 0]
+    assert (across > axes.bbox.x1).all()
+    assert (across < made.bbox.x1 - 2).all()
+
+
+def split(tmp_path: Path) -> FigureData:
+    """Return gains over LoRA, which has task a on seeds 0 to 2 and b on seeds 1 to 3."""
+    runs = [
+        *[made_up("lora", "a", seed, 80.0) for seed in (0, 1, 2)],
+        *[made_up("lora", "b", seed, 50.0) for seed in (1, 2, 3)],
+        *[made_up("hydra", task, 0, 81.0) for task in "ab"],
+        *[made_up("seqlora", "a", seed, 81.0) for seed in (0, 3)],
+        *[made_up("seqlora", "b", seed, 81.0) for seed in (0, 3)],
+        *[made_up("full", "a", seed, gain) for seed, gain in enumerate((60.0, 83.0, 83.0))],
+        *[made_up("full", "b", seed, gain) for seed, gain in enumerate((40.0, 50.0, 50.0))],
+    ]
+    return FIGURE.data(put(tmp_path, *runs), Settings())
+
+
+def test_what_has_the_runs_with_other_seeds_is_drawn_where_it_can_be(tmp_path: Path) -> None:
+    data = split(tmp_path)
+    found = {m: dict(zip(t["name"], t["missing"], strict=True)) for m, t in by_method(data)}
+    assert found == {
+        "hydra r=4+4": {
+            "a": "",
+            "b": "no seed in common",
+            "mean over groups": "no seed on all tasks",
+        },
+        "seqlora r=4": {"a": "", "b": "", "mean over groups": "no seed on all tasks"},
+        "full": {"a": "", "b": "", "mean over groups": ""},
+    }
+    assert "Left out" not in data.caption
+    assert "no gain (no seed in common, no seed on all tasks)." in data.caption
+    marks = [line.get_marker() for line in FIGURE.draw(data).axes[0].lines]
+    assert {"+", "1"} <= set(marks)
+    assert "x" not in marks
+
+
+def test_a_mean_over_fewer_seeds_than_its_tasks_is_named(tmp_path: Path) -> None:
+    data = split(tmp_path)
+    full = dict(by_method(data))["full"].set_index("name")
+    # Of seeds 0 to 2 task a, of seeds 1 and 2 both.
+    assert dict(full["gain"]) == {"a": pytest.approx(-14 / 3), "b": 0.0, "mean over groups": 1.5}
+    said = (
+        "They are over the seeds that have all of their tasks, which marks of single tasks have "
+        "more of: full."
+    )
+    assert said in data.caption
+    even = put(tmp_path / "even", *scores("lora", LORA), *scores("hydra", HYDRA))
+    assert "have more of" not in FIGURE.data(even, Settings()).caption
+
+
+def by_method(data: FigureData) -> list[tuple[str, pd.DataFrame]]:
+    return [(str(method), lines) for method, lines in data.table.groupby("method")]
+
+
+@pytest.mark.parametrize("comma", [", ", ","])
+def test_the_baseline_is_a_row_by_its_label_whatever_that_holds(tmp_path: Path, comma: str) -> None:
+    changed = {"optimizer.betas": [0.9, 0.99], "train.epochs": 5}
+    runs = [*scores("lora", LORA, settings=changed), *scores("hydra", HYDRA), *scores("lora", LORA)]
+    collection = replace(put(tmp_path, *runs), defaults={Origin.of(run): {} for run in runs})
+    label = "lora r=4 (optimizer.betas=[0.9,0.99], train.epochs=5)"
+    data = FIGURE.data(collection, Settings(baseline=label.replace(", ", comma)))
+    assert set(data.table["baseline"]) == {label}
 
 
 def test_means_are_over_the_tasks_that_rows_share(tmp_path: Path) -> None:

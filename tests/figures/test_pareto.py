@@ -86,7 +86,7 @@ def test_a_method_without_a_task_is_left_out_and_named(tmp_path: Path) -> None:
         (scores("lora", {"b": [9.0]}, settings={"train.epochs": 5}), "=5) [no run on a]"),
         (
             [made_up("full", "a", 0, 9.0), made_up("full", "b", 1, 9.0)],
-            "full [no seed in common]",
+            "full [no seed on all of these tasks]",
         ),
     ],
     ids=["task", "rank", "epochs", "seeds"],
