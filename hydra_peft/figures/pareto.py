@@ -22,6 +22,7 @@ from hydra_peft.figures._sheets import (
     method_of,
     of_one_scale,
     series_of,
+    some,
 )
 from hydra_peft.figures._style import COLUMN, PAGE, legend, picture, room
 from hydra_peft.tables.measures import axis
@@ -216,6 +217,8 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame, over: str) -
         parts.append("Front: of the measured means, however wide their bars.")
     if (measured["series"].value_counts() > 1).any():
         parts.append("Several points of one look: ranks of one method.")
+    if sized := [sheet.label(row) for row in sheet.table.rows if len(set(row.sizes)) > 1]:
+        parts.append(f"Of several sizes, at the mean of their runs' parameters: {some(sized)}.")
     if (x <= 0).any():
         parts.append(f"Dotted: {'nothing trained' if settings.head else _BARE}.")
     if any(any(moves.values()) for moves in _panels(table, settings.head)[2]):

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: how a bar differs from the line of its series
 _BAR: dict[str, Any] = {"marker": "", "linestyle": "-", "linewidth": 0.8}
+#: columns of what rows of several sizes have not
+_SIZES = ("rank", "rank_parallel", "rank_sequential", "parameters")
 #: inches that marks take from the lowest to the highest, about
 _HEIGHT = 1.0
 
@@ -51,7 +53,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
 
     A series is a method with all its settings but the ranks; where two rows of one have the same
     rank, they are series of their own. ``rank`` is that of all branches together, to which the
-    rank of the whole update is limited; rows without one have 0. Columns: ``series``,
+    rank of the whole update is limited; rows without one have 0, and rows of several sizes, chosen
+    by task, neither rank nor parameters. Columns: ``series``,
     ``method``, ``task``, ``rank``, ``rank_parallel``, ``rank_sequential``, ``parameters``
     (without head), ``metric``, ``mean``, ``low``, ``high`` (in percent where the metric is),
     ``seeds``.
@@ -80,7 +83,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         for row in rows
         if task in row.scores
     ]
-    table = pd.DataFrame(lines).sort_values(["series", "task", "rank"], kind="stable")
+    table = pd.DataFrame(lines).astype(dict.fromkeys(_SIZES, "Int64"))
+    table = table.sort_values(["series", "task", "rank"], kind="stable")
     drawn = set(table["series"])
     facts = {
         "axes": {
@@ -110,23 +114,27 @@ def _swept(rows: Sequence[Row]) -> list[str]:
 
 def _line(name: str, row: Row, task: str, band: str) -> dict[str, Any]:
     parallel, sequential = ranks_of(row)
+    found = (parallel + sequential, parallel, sequential, row.adapter)
+    sizes = dict.fromkeys(_SIZES) if row.of_several_sizes else zip(_SIZES, found, strict=True)
     return {
         "series": name,
         "method": method_of(row),
         "task": task,
-        "rank": parallel + sequential,
-        "rank_parallel": parallel,
-        "rank_sequential": sequential,
-        "parameters": row.adapter,
+        **dict(sizes),
         **spread(list(row.scores[task].values()), band),
     }
+
+
+def _ranked(table: pd.DataFrame) -> pd.Series[bool]:
+    """Whether each line of ``table`` has a total rank, and with it a place on the axis."""
+    return table["rank"].fillna(0).astype(int) > 0
 
 
 def _barred(table: pd.DataFrame) -> pd.Series[bool]:
     """Whether each line of ``table`` has a spread that a band would not show: a band reaches from
     one rank of a series with a spread to the next, and horizontal rows have one from edge to
     edge."""
-    several = (table["seeds"] > 1) & (table["rank"] > 0)
+    several = (table["seeds"] > 1) & _ranked(table)
     series = several.groupby([table["series"], table["task"]])
     return several & ~(series.shift(1, fill_value=False) | series.shift(-1, fill_value=False))
 
@@ -154,8 +162,9 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     parts = [sheet.caption(seeds), f"Scores: {sheet.scores}."]
     parts.append("Total rank: of all branches together.")
     parts += _spreads_in_words(table, settings.band)
-    if (table["rank"] == 0).any():
-        parts.append("Horizontal: rows without a total rank of branches.")
+    flat = ["without a total rank of branches"] * bool(table["rank"].eq(0).any())
+    flat += ["of several sizes"] * bool(table["rank"].isna().any())
+    parts += [f"Horizontal: rows {' or '.join(flat)}."] * bool(flat)
     parts.append("Points that would hide each other stand side by side; the numbers say where.")
     return " ".join(parts)
 
@@ -196,20 +205,20 @@ def _draw(
 
     handles = {}
     axes.set_xscale("log", base=2)
-    ranks = sorted({rank for rank in table["rank"] if rank > 0})
+    ranks = sorted({*table[_ranked(table)]["rank"].astype(int)})
     axes.set_xticks(ranks, [str(rank) for rank in ranks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y")
     axes.margins(x=0.08)  # what is at the largest rank stays clear of marks at the edge
     for name, look in styles.items():
         lines = table[table["series"] == name]
-        flat = lines[lines["rank"] == 0]
+        flat = lines[~_ranked(lines)]
         if len(flat):
             handles[name] = _draw_flat(axes, flat.iloc[0], look)
         elif len(lines):
-            draw_band(axes, lines, "rank", look, marker="")
+            draw_band(axes, lines.astype({"rank": int}), "rank", look, marker="")
             (handles[name],) = axes.plot([], [], **look)
-    _marks(axes, table[table["rank"] > 0], styles, width)
+    _marks(axes, table[_ranked(table)], styles, width)
     return handles
 
 

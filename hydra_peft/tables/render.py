@@ -219,7 +219,7 @@ def adapter_columns(row: Row) -> dict[str, int]:
 
 def sizes_sentence(rows: Iterable[Row]) -> list[str]:
     """Return what ranges of parameters are; nothing where each of ``rows`` has one size."""
-    if all(len(set(row.sizes)) == 1 for row in rows):
+    if not any(len(set(row.sizes)) > 1 for row in rows):
         return []
     return ["Parameters of rows of several sizes: the least to the greatest of their runs."]
 

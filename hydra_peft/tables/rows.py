@@ -64,6 +64,11 @@ class Row:
         found = [record.trained_parameters["adapter"] for record in self.records]
         return min(found, default=self.adapter), max(found, default=self.adapter)
 
+    @property
+    def of_several_sizes(self) -> bool:
+        """Whether tuning or a recipe chose other sizes for some of its runs."""
+        return len({record.label for record in self.records}) > 1 or len(set(self.sizes)) > 1
+
     def parameters(self, head: float = 0.0, spec: str = ",.0f", unit: float = 1.0) -> str:
         """Return the parameters of its adapter and a ``head`` of that size as they are printed: of
         several sizes the least and the greatest."""

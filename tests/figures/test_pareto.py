@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_up import made_up, put, scores
+from made_up import made_up, put, scores, with_tuned_ranks
 from scored_records import scored
 
 from hydra_peft.errors import UserError
@@ -327,3 +327,14 @@ def test_bars_are_over_the_seeds_of_those_that_have_some(tmp_path: Path) -> None
     assert "Mean over groups of a, b." in means.caption
     plain = FIGURE.data(collect(tmp_path / "b"), Settings(mean="tasks"))
     assert "Mean over a, b." in plain.caption
+
+
+def test_a_caption_names_rows_of_several_sizes(tmp_path: Path) -> None:
+    runs = scores("lora", {"a": [80.0], "b": [50.0]})
+    for task, rank in {"a": 1, "b": 2}.items():
+        runs += scores("hydra", {task: [40.0]}, rank=rank)
+    data = FIGURE.data(with_tuned_ranks(put(tmp_path, *runs), "hydra"), Settings(head=False))
+    said = "Of several sizes, at the mean of their runs' parameters: hydra r=1+1 or hydra r=2+2."
+    assert said in data.caption
+    plain = put(tmp_path / "plain", *scores("lora", {"a": [80.0]}))
+    assert "several sizes" not in FIGURE.data(plain, Settings()).caption

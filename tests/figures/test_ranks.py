@@ -124,8 +124,15 @@ def test_a_row_whose_ranks_were_tuned_by_task_has_its_whole_name(tmp_path: Path)
     runs = [run for rank in (1, 2) for run in scores("lora", {"a": [50.0]}, rank=rank)]
     for task, rank in {"a": 1, "b": 2}.items():
         runs += scores("hydra", {task: [40.0]}, rank=rank)
-    found = curves(with_tuned_ranks(put(tmp_path, *runs), "hydra"))
-    assert found == {"lora": [1, 2], "hydra r=1+1 or hydra r=2+2": [0]}
+    data = FIGURE.data(with_tuned_ranks(put(tmp_path, *runs), "hydra"), Settings())
+    table = data.table.set_index("series")
+    assert table.loc["lora", "rank"].tolist() == [1, 2]
+    # It is of no one size: what stands there is a mean of models that there are.
+    sizes = table.loc["hydra r=1+1 or hydra r=2+2", ["rank", "parameters"]]
+    assert sizes.isna().all()
+    assert "Horizontal: rows of several sizes." in data.caption
+    drawn = FIGURE.draw(data).axes[0].lines
+    assert len([line for line in drawn if list(line.get_xdata()) == [0, 1]]) == 1
 
 
 def test_bands_are_over_more_than_one_seed(tmp_path: Path) -> None:
