@@ -236,12 +236,10 @@ def _fitting(table: Table, spec: PaperTable) -> list[Row]:
 
 def _left_out(spec: PaperTable, table: Table, rows: list[Row]) -> Iterator[str]:
     if rows:
+        unlike = f"no row of Table {spec.number} is like"
         labels = in_a_row(dict.fromkeys(row.label for row in rows))
-        yield (
-            f"protocol {table.protocol}: no row of Table {spec.number} is like {labels}: left out."
-        )
-    unknown = [task for task in table.tasks if task not in spec.benchmark.tasks]
-    if unknown:
+        yield f"protocol {table.protocol}: {unlike} {labels}: left out."
+    if unknown := [task for task in table.tasks if task not in spec.benchmark.tasks]:
         yield f"tasks that Table {spec.number} does not have are left out: {', '.join(unknown)}."
 
 
@@ -344,8 +342,7 @@ def _measured(
     paper: dict[str, PaperValue | None],
 ) -> MeasuredRow:
     heads = [row.heads[task] for task in spec.benchmark.tasks if task in row.heads]
-    complete = len(heads) == len(spec.benchmark.tasks)
-    mean_head = sum(heads) / len(heads) if complete else None
+    mean_head = sum(heads) / len(heads) if len(heads) == len(spec.benchmark.tasks) else None
     values: dict[str, Summary | None] = {}
     differences: dict[str, float | None] = {}
     for column in columns:
