@@ -473,6 +473,25 @@ def test_figures_are_as_large_on_a_narrow_screen(visit: Visit) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == 400
 
 
+def test_captions_have_the_room_beside_their_pictures(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 1280, "height": 800})
+    free = visit.page.evaluate(
+        """() => [...document.querySelectorAll(".gallery")].flatMap(gallery => {
+            const rows = new Map();
+            for (const figure of gallery.children) {
+                rows.set(figure.offsetTop, [...(rows.get(figure.offsetTop) ?? []), figure]);
+            }
+            const right = gallery.getBoundingClientRect().right;
+            return [...rows.values()].map(
+                row => right - Math.max(...row.map(one => one.getBoundingClientRect().right)));
+        })"""
+    )
+    assert free
+    assert max(free) < 2
+    widest = "all => Math.max(...all.map(one => one.clientWidth))"
+    assert visit.page.locator(".gallery figcaption").evaluate_all(widest) <= 45 * 16
+
+
 def test_print_and_no_script(browser: Any, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
