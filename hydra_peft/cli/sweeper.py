@@ -344,13 +344,13 @@ def tell_of_past(job: PlannedJob) -> None:
     """Print what became before of a job that is not started now."""
     from hydra_peft.sweeps.plan_text import done_line
 
-    if job.state == "done" and job.record is not None:
+    if job.same_as is not None:
+        print(f"{job.job.name}: {job.reason}", flush=True)
+    elif job.state == "done" and job.record is not None:
         print(done_line(job.record), flush=True)
     elif job.state == "failed":
         complain(f"{job.job.name}: {job.reason}.")
         unfinished.append(job.job.name)
-    elif job.same_as is not None:
-        print(f"{job.job.name}: {job.reason}", flush=True)
 
 
 def tell(end: JobEnd) -> None:

@@ -35,7 +35,8 @@ def announce(
     sweep that is still going on nothing but the list of its jobs that have not begun.
 
     Args:
-        planned: the jobs, done ones too; those without a folder are left out.
+        planned: the jobs, done ones too; those without a folder, and those that are the same run as
+            another, are left out.
         command: what was typed.
         times: how many seconds each will take, where that is known.
         slots: how many are done at a time, where that is known.
@@ -53,7 +54,7 @@ def announce(
                 "seconds": seconds,
             }
             for job, seconds in zip(planned, times or [None] * len(planned), strict=True)
-            if job.folder and job.config and job.config.paths.runs == root
+            if job.folder and job.config and job.config.paths.runs == root and job.same_as is None
         ]
         started = now.isoformat(timespec="seconds")
         content = {

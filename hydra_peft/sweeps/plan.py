@@ -87,7 +87,7 @@ def _same_marked(planned: list[PlannedJob]) -> list[PlannedJob]:
     marked = []
     for number, job in enumerate(planned, start=1):
         first = seen.setdefault(job.folder, number) if job.folder else number
-        same = first if first != number and job.state in TO_START else None
+        same = first if first != number and job.state != "broken" else None
         reason = f"the same run as job {same}" if same else job.reason
         marked.append(replace(job, same_as=same, reason=reason))
     return marked

@@ -37,7 +37,7 @@ def plan_text(planned: Sequence[PlannedJob], slots: int = 1) -> str:
         own = " ".join(word for word in job.job.overrides if word not in shared) or "-"
         time = duration(seconds) if job.starts else "-"
         texts = (in_one_line(own), in_one_line(_about(job)))
-        rows.append((str(number), WORDS.get(job.state, job.state), time, *texts))
+        rows.append((str(number), _state(job), time, *texts))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
@@ -66,6 +66,10 @@ def _shared(planned: Sequence[PlannedJob]) -> list[str]:
         return []
     words = planned[0].job.overrides
     return [word for word in words if all(word in job.job.overrides for job in planned)]
+
+
+def _state(job: PlannedJob) -> str:
+    return WORDS.get(job.state, job.state) if job.same_as is None else "same"
 
 
 def _about(job: PlannedJob) -> str:
@@ -128,8 +132,10 @@ def _total(
 
 
 def _sums(planned: Sequence[PlannedJob], times: Sequence[float | None], slots: int) -> list[str]:
-    counts = Counter(job.state for job in planned)
+    counts = Counter(job.state for job in planned if job.same_as is None)
     parts = [f"{counts[state]} {WORDS.get(state, state)}" for state in STATES if counts[state]]
+    if same := len(planned) - counts.total():
+        parts.append(f"{same} the same as another")
     lines = [f"{counted(len(planned), 'job')}: {', '.join(parts)}"]
     to_run = sum(job.starts for job in planned)
     if not to_run:

@@ -302,7 +302,15 @@ def test_hydras_own_launcher_works_too(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_the_same_run_twice_in_a_sweep_is_done_once(cli: Cli, tmp_path: Path) -> None:
-    code, out, _ = cli("-m", "train.compile=false,auto")
+    words = ["-m", "train.compile=false,auto"]
+    code, out, _ = cli(*words, "sweep.dry_run=true")
+    assert code == 0
+    assert "2 jobs: 1 new, 1 the same as another" in out
+    code, out, _ = cli(*words)
     assert code == 0
     assert "the same run as job 1" in out
     assert len(folders(tmp_path)) == 1
+    (announced,) = tmp_path.glob("runs/.sweeps/*.json")
+    assert len(json.loads(announced.read_text())["jobs"]) == 1
+    assert "2 jobs: 1 done, 1 the same as another" in cli(*words, "sweep.dry_run=true")[1]
+    assert cli(*words)[1].count("skipped") == 1
