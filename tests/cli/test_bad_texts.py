@@ -135,8 +135,8 @@ def test_a_package_that_is_missing_is_named(
 
 @pytest.mark.long  # tests/runs/test_glue_runs.py has the short form
 def test_a_start_of_another_kind_is_refused(cli: Cli, weights: Path, tmp_path: Path) -> None:
-    words = [*good(tmp_path), *model(weights)]
-    code, out, err = cli(*words, f"paths.runs={tmp_path}/first")
+    words, same = good(tmp_path), model(weights)
+    code, out, err = cli(*words, *same, f"paths.runs={tmp_path}/first")
     assert code == 0, err
     start = f"init_from='{out.split()[-1]}'"
     other = save_folder(tmp_path / "other", "bert")
@@ -145,8 +145,8 @@ def test_a_start_of_another_kind_is_refused(cli: Cli, weights: Path, tmp_path: P
     tensors["roberta.embeddings.word_embeddings.weight"] += 1
     save_file(tensors, third / "model.safetensors")
     for more, sentence in (
-        (["method.rank_parallel=2"], "with method.rank_parallel=4, and this run has 2"),
-        (["method=lora_glue"], "with method.name=hydra, and this run has lora"),
+        ([*same, "method.rank_parallel=2"], "with method.rank_parallel=4, and this run has 2"),
+        ([*same, "method=lora_glue"], "with method.name=hydra, and this run has lora"),
         (model(other), "start from a run on the same backbone"),
         (model(third), "was trained on other weights of tiny (sha256 "),
     ):
