@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
 from hydra_peft.cli.home import check_local
@@ -107,22 +107,13 @@ def check_given_once(words: Iterable[str]) -> None:
     Raises:
         UserError: one is.
     """
-    for said in given_twice(words):
-        raise UserError(f"{said}: leave one of them out.")
-
-
-def given_twice(words: Iterable[str]) -> Iterator[str]:
-    """Yield the beginning of a sentence for each key of ``key=value`` words that is there twice.
-
-    Keys that Hydra gives a value with ``+`` are the same keys.
-    """
     given: dict[str, str] = {}
     for word in words:
         key, equals, _ = word.partition("=")
-        name = key.lstrip("+")
-        if equals and name in given:
-            yield f"{name} is given twice, as {quoted(given[name])} and as {quoted(word)}"
-        given[name] = word
+        if equals and key in given:
+            both = f"{quoted(given[key])} and as {quoted(word)}"
+            raise UserError(f"{key} is given twice, as {both}: leave one of them out.")
+        given[key] = word
 
 
 def _typed(key: str, text: str, kind: Any) -> Any:

@@ -19,10 +19,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_peft.checkout import CONF
-from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
+from hydra_peft.cli.lost_words import check_none_lost
 from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
-from hydra_peft.cli.overrides import SEVERAL, check_overrides
+from hydra_peft.cli.overrides import SEVERAL, check_choices, check_overrides
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.errors import UserError, WaitsForRun, reason_of
@@ -60,12 +60,13 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     jobs: list[list[str]] = []
     for number, chosen in enumerate(({}, *more)):
         where = dict.fromkeys(chosen, f"hydra.sweeper.beside[{number - 1}]")
-        swept = [
-            _parameter(key, value, parser, where.get(key, _PARAMS))
+        swept = {
+            key: _parameter(key, value, parser, where.get(key, _PARAMS))
             for key, value in {**parameters, **chosen}.items()
-        ]
+        }
+        check_none_lost(swept[key] for key in chosen or parameters)
         others = [word for word in typed if _key(word) not in chosen]
-        jobs += _product([*swept, *others], parser, loader)
+        jobs += _product([*swept.values(), *others], parser, loader)
     return jobs
 
 
@@ -104,7 +105,7 @@ def _product(
 
 def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> str:
     """Return the override that ``<where>.<key>`` stands for, checked by itself."""
-    override = f"{key}={value}"
+    override = f"{key}={'null' if value is None else value}"
     group = re.split("[./]", _key(override), maxsplit=1)[0]
     if group in _OF_WHOLE_SWEEP[:2] or (group in _OF_WHOLE_SWEEP and where != _PARAMS):
         raise UserError(
@@ -125,6 +126,7 @@ def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> 
             f"{where}.{override} is not understood ({reason}): it must be what could "
             f"be typed as {key}=..., such as '0,1' or 'range(0,3)'."
         ) from None
+    check_choices([override])
     return override
 
 
@@ -265,9 +267,6 @@ class Composer:
         return Composition.of(overrides, checked)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
-        # What is typed has this form already, and what presets sweep over has not.
-        forms = ([w] if w.startswith(("+", "~")) else grid_words([w]) for w in overrides)
-        overrides = [form for found in forms for form in found]
         if self._config.hydra.searchpath:
             return self._from_scratch(overrides).config
         parsed = [self._parse(word) for word in overrides]

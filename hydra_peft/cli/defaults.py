@@ -18,10 +18,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.tables.overrides import Origin, by_role
 
 #: what a search goes through where its benchmark has another grid: rows name their own beside it
-_OTHER_GRID = [
-    "~protocol.grid",
-    f"+protocol.grid={{{','.join(f'{k}:[1.0]' for k in RATE_AND_DECAY)}}}",
-]
+_OTHER_GRID = [f"protocol.grid={{{','.join(f'{k}:[1.0]' for k in RATE_AND_DECAY)}}}"]
 
 
 def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:

@@ -24,7 +24,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_peft.checkout import CONF, option, options
 from hydra_peft.cli.clusters import NEEDED
-from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.hydra_keys import of_a_cluster, unknown_key_of_hydra
 from hydra_peft.cli.known_keys import PRESETS, TRACKERS, known_key, near_key
@@ -144,7 +143,6 @@ def _several(
     words: Sequence[str] = (),
 ) -> str:
     """Return advice on several values given where no sweep was asked for."""
-    override = without_added_plus(override)
     key, _, value = override.partition("=")
     parsed = OverridesParser.create().parse_override(override)
     if sweeps and (reason := no_sweep(parsed)):

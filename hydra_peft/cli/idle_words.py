@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.config.grid import used
 from hydra_peft.config.identity import NOT_SCIENCE, science
 from hydra_peft.config.plain import types
@@ -70,7 +69,7 @@ def check_acting(words: Iterable[str], configs: Sequence[RunConfig]) -> None:
         reason, acts = rule
         if not any(acts(config) for config in configs):
             runs = "this run" if len(configs) == 1 else "any of these runs"
-            typed = shortened(without_added_plus(word), 100)
+            typed = shortened(word, 100)
             raise UserError(f"'{typed}' changes nothing in {runs}: {reason}, or leave it out.")
 
 

@@ -6,6 +6,7 @@ from typing import cast
 
 from hydra.core.override_parser.types import Override, RangeSweep
 
+from hydra_peft.cli.open_keys import GRID
 from hydra_peft.config.tunable import may_be_tuned
 
 #: more values than this in one range are a slip of the keyboard
@@ -18,10 +19,13 @@ def no_sweep(override: Override) -> str | None:
     """Return in a sentence why ``override`` gives a sweep no values; None where it gives some."""
     begun, key = f"'{override.input_line}'", override.key_or_group
     if override.is_interval_sweep():
-        advice = "give them with -m, as 0,1,2, range(0,3) or choice(0,1)"
+        search = "protocol.tune=true protocol.search=optuna"
+        if key.startswith(f"{GRID}."):
+            drawn = f"from between the ends of which {search} draws"
+            return f"{begun} names no values: a grid has a list, {key}=[a,b], {drawn}."
+        advice = f"give them as in -m {key}=0,1,2, range(0,3) or choice(0,1)"
         if may_be_tuned(key):
-            search = "protocol.tune=true protocol.search=optuna"
-            advice += f", or let {search} draw them from between protocol.grid.{key}=[a,b]"
+            advice += f", or let {search} draw them from between {GRID}.{key}=[a,b]"
         return f"{begun} names no values, which each run of a sweep needs: {advice}."
     if not override.is_range_sweep():
         return None

@@ -11,7 +11,6 @@ from typing import Any
 from hydra.errors import OverrideParseException
 
 from hydra_peft.checkout import options
-from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.known_keys import Known, known_key, meant_keys
 from hydra_peft.cli.meant_values import meant_value
@@ -36,7 +35,7 @@ def not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
         error: of Hydra's parser.
         words: the command line.
     """
-    override = without_added_plus(error.override)
+    override = error.override
     begun = f"cannot understand the override '{override}'"
     key, equals, value = override.partition("=")
     if override.startswith("~"):

@@ -12,7 +12,6 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, Sweep
 from hydra.errors import HydraException
 
 from hydra_peft.checkout import CONF
-from hydra_peft.cli.grid_words import without_added_plus
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
@@ -111,7 +110,7 @@ def check_choices(words: Iterable[str]) -> None:
             continue  # Hydra says itself what it does not understand
         if not override.is_delete() and _holds_sweep(override.value()):
             raise UserError(
-                f"'{without_added_plus(word)}': range(), choice() and the like give each run of a "
+                f"'{word}': range(), choice() and the like give each run of a "
                 "sweep its value, and none within a list or mapping: write the values out."
             )
         group = override.key_or_group

@@ -19,7 +19,6 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hydra_peft.cli.arguments import check_given_once
 from hydra_peft.cli.clusters import (
     check_for_nodes,
     check_one_process,
@@ -31,6 +30,7 @@ from hydra_peft.cli.clusters import (
 from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.cli.launchers import OTHER_SWEEPER, OWN_SWEEPER
+from hydra_peft.cli.lost_words import check_none_lost
 from hydra_peft.cli.plugins import MODULE, plug_in
 from hydra_peft.commands import as_started
 from hydra_peft.config.composed_values import resolved_section, section_of
@@ -203,7 +203,7 @@ class Sweeps(Sweeper):
     def _check_own_settings(self, config: DictConfig) -> None:
         # Whether -m or a preset makes it a sweep.
         words = typed_words(config.hydra.overrides)
-        check_given_once(words)
+        check_none_lost(words)
         check_read(words, str(config.hydra.runtime.choices["hydra/launcher"]))
         size, folder = self.max_batch_size, _sweep_folder(config)
         if size is not None and (type(size) is not int or size < 1):

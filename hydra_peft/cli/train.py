@@ -14,10 +14,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.checkout import CONF
-from hydra_peft.cli.arguments import given_twice
 from hydra_peft.cli.clusters import check_single
 from hydra_peft.cli.flags import check_flags, flags_first
-from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.cli.guard import Stopped, complain
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_errors import (
@@ -31,6 +29,8 @@ from hydra_peft.cli.hydra_mode import mode_of
 from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.cli.known_keys import known_key
 from hydra_peft.cli.launchers import register_launchers
+from hydra_peft.cli.lost_words import lost
+from hydra_peft.cli.open_keys import set_open_keys
 from hydra_peft.cli.overrides import check_choices, check_overrides
 from hydra_peft.cli.parsed_once import parse_once
 from hydra_peft.cli.parted_words import check_quoted
@@ -71,8 +71,8 @@ def _main() -> int:
     register()
     check_quoted(sys.argv[1:], lambda key: known_key(key) or key.startswith("hydra"))
     # argparse takes flags before or after all overrides; people also type them in between.
-    words = grid_words(expand_home(word) for word in sys.argv[1:])
-    sys.argv[1:] = flags_first([*words])
+    words = [expand_home(word) for word in sys.argv[1:]]
+    sys.argv[1:] = flags_first(words)
     if "--hydra-help" in sys.argv[1:]:  # which says nothing of a run's config
         sys.argv[1:] = ["--hydra-help"]
     typed = check_flags(sys.argv[1:])
@@ -121,6 +121,7 @@ def register() -> None:
     It parses no yaml file twice from then on.
     """
     parse_once()
+    set_open_keys()
     register_resolvers()
     OmegaConf.register_new_resolver("command", command, replace=True)  # of the help
     register_plugins()
@@ -168,7 +169,7 @@ def _single(config: DictConfig, overrides: list[str]) -> float | None:
     planned = None
     if world.is_main:
         # Of a run the last counts, as scripts that add words expect; a sweep refuses it.
-        for said in given_twice(overrides):
+        for said, _ in lost(overrides):
             print(in_short(f"note: {said}: the last counts."), file=sys.stderr)
         (planned,) = plan([Composition(job, checked)], thorough=checked.sweep.dry_run)
     # One plan for all processes: another would take the first one's claim for somebody else's.

@@ -43,7 +43,7 @@ def cli(
         from hydra.core.global_hydra import GlobalHydra
 
         paths = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
-        given = {word.lstrip("+").partition("=")[0] for word in words}
+        given = {word.lstrip("+~").partition("=")[0] for word in words}
         usual = [word for word in (*short, *paths) if word.partition("=")[0] not in given]
         monkeypatch.setattr(sys, "argv", ["scripts/train.py", *usual, *words])
         before = signal.getsignal(signal.SIGTERM)

@@ -224,6 +224,34 @@ def test_what_a_sweep_has_as_a_whole_is_no_value_of_some_jobs(root: Path, word: 
         expand(config, loader)
 
 
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"~method": None}, r"^'~method=null': every run has one option of method"),
+        (
+            {"protocol.grid.lr": "[1]", "protocol.grid": "{lr:[2]}"},
+            r"^what 'protocol\.grid\.lr=\[1\]' sets is replaced by 'protocol\.grid=\{lr:\[2\]\}'",
+        ),
+    ],
+)
+def test_what_a_preset_cannot_sweep_over_is_told(
+    root: Path, params: dict[str, Any], reason: str
+) -> None:
+    with master(root / "conf") as (config, loader):
+        config.hydra.sweeper.params = params
+        with pytest.raises(UserError, match=reason):
+            expand(config, loader)
+
+
+def test_a_preset_takes_a_key_away(root: Path) -> None:
+    with master(root / "conf", "seed=0,1") as (config, loader):
+        config.hydra.sweeper.params = {"~data.augment_options": None, "train.clip_grad": None}
+        jobs = expand(config, loader)
+        found = compositions(config, loader, jobs)
+    assert jobs[0] == ["~data.augment_options=null", "train.clip_grad=null", "seed=0"]
+    assert [one.reason for one in found] == [None, None]
+
+
 def test_an_override_that_is_no_text_is_refused() -> None:
     with pytest.raises(UserError, match=r"paths\.runs=/x/.udcff' is no text in UTF-8"):
         check_overrides(["seed=1", "paths.runs=/x/\udcff"])

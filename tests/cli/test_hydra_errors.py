@@ -12,7 +12,6 @@ from hydra.types import RunMode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.overrides import CONF, check_choices
 from hydra_peft.cli.quoted_words import as_typed
@@ -147,10 +146,10 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
         (["seed=\xa03"], "'\\xa0' only looks like ' ' (for that one type seed=3)."),
         (["method.targets=[attn.pröj, fc2]"],
          "as in 'method.targets=[\"attn.pröj\",fc2]'."),
-        (["++protocol.grid.optimizer.lr=[1e-4,ö]"],
+        (["protocol.grid.optimizer.lr=[1e-4,ö]"],
          "the override 'protocol.grid.optimizer.lr=[1e-4,ö]': a text with special characters needs "
          "quotes, as in 'protocol.grid.optimizer.lr=[1e-4,\"ö\"]'."),
-        (["++protocol.grid.optimizer.lr=range(1,3)"],
+        (["protocol.grid.optimizer.lr=range(1,3)"],
          "where one list is needed: write them out, as in protocol.grid.optimizer.lr=[a,b]."),
         (["+hydra.sweeper.params={seed: 0,1}"],
          "in a mapping a text with special characters needs quotes of its own, as in "
@@ -181,9 +180,13 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
         (["hydra.sweeper.prams.seed=1"], "there is no key 'hydra.sweeper.prams.seed': see "),
         (["hydra/launcher=locl"], "unknown hydra/launcher 'locl' (did you mean 'local'?): choose"),
         (["optimizer.lr=interval(0,1)"],
-         "needs: give them with -m, as 0,1,2, range(0,3) or choice(0,1), or let protocol.tune=true "
-         "protocol.search=optuna draw them from between protocol.grid.optimizer.lr=[a,b]."),
-        (["seed=interval(0,1)"], "give them with -m, as 0,1,2, range(0,3) or choice(0,1)."),
+         "needs: give them as in -m optimizer.lr=0,1,2, range(0,3) or choice(0,1), or let "
+         "protocol.tune=true protocol.search=optuna draw them from between "
+         "protocol.grid.optimizer.lr=[a,b]."),
+        (["seed=interval(0,1)"], "give them as in -m seed=0,1,2, range(0,3) or choice(0,1)."),
+        (["protocol.grid.lr=interval(0,1)"],
+         "'protocol.grid.lr=interval(0,1)' names no values: a grid has a list, "
+         "protocol.grid.lr=[a,b], from between the ends of which"),
         (["seed=range(3,1)"], "'seed=range(3,1)' gives no job: its range is empty."),
         (["seed=range(1,2,0)"], "has more than 100,000 values, or no end at all."),
         (["seeds=0,1"], "unknown key 'seeds' (did you mean 'seed'?)"),
@@ -273,11 +276,6 @@ def test_what_every_run_has_is_neither_taken_away_nor_added(word: str, form: str
     assert str(caught.value) == said
 
 
-def test_arguments_of_a_model_need_no_plus() -> None:
-    words = ["model.arguments.depth=2", "model.arguments={depth: 2}", "+model.arguments.depth=2"]
-    assert grid_words(words) == [f"++{words[0]}", f"++{words[1]}", words[2]]
-
-
 @pytest.mark.parametrize(
     "word",
     [
@@ -288,7 +286,7 @@ def test_arguments_of_a_model_need_no_plus() -> None:
 )
 def test_values_of_a_sweep_within_a_list_are_refused(word: str) -> None:
     with pytest.raises(UserError) as caught:
-        check_choices(grid_words([word]))
+        check_choices([word])
     assert str(caught.value).startswith(f"'{word}': range(), choice() and the like give each run")
 
 

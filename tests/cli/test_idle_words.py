@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from class_folders import write_classes
 
-from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.config.check import check_config
 from hydra_peft.errors import UserError
@@ -27,7 +26,7 @@ TUNED = "it is of tuning: add protocol.tune=true"
             "it is of a search by Optuna",
             ["protocol.tune=true", "protocol.search=optuna"],
         ),
-        ("++protocol.grid.optimizer.lr=[0.1,0.2]", TUNED, ["protocol.tune=true"]),
+        ("protocol.grid.optimizer.lr=[0.1,0.2]", TUNED, ["protocol.tune=true"]),
         ("protocol.tune_seed=3", TUNED, ["protocol.tune=true"]),
         ("dataset.split_seed=5", "it is of drawing", ["dataset.shots=5"]),
         ("dataset.split_seed=5", "it is of drawing", ["dataset.train_size=40"]),
@@ -78,11 +77,11 @@ def test_what_tuning_chooses_is_not_set(
     compose_train: Compose, word: str, grid: str, reason: str
 ) -> None:
     start = ["dataset=mini/digits", "scheduler.warmup_epochs=0", word]
-    tune = ["protocol.tune=true", *grid_words([f"protocol.grid={{{grid}}}"])]
+    tune = ["protocol.tune=true", f"protocol.grid={{{grid}}}"]
     tuned = check_config(compose_train(*start, *tune))
     with pytest.raises(UserError, match=f"'{word}' changes nothing in this run: .*{reason}"):
         check_acting([word], [tuned])
-    other = ["protocol.tune=true", *grid_words(["protocol.grid={method.scale:[1,2]}"])]
+    other = ["protocol.tune=true", "protocol.grid={method.scale:[1,2]}"]
     check_acting([word], [tuned, check_config(compose_train(*start, *other))])
     check_acting(["train.epochs=3"], [tuned])
 

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from vtab1k_records import vtab_record
 
-from hydra_peft.cli.grid_words import grid_words
 from hydra_peft.config.check import check_config, check_recorded
 from hydra_peft.config.grid import choices, logarithmic, used
 from hydra_peft.config.identity import config_id, science
@@ -24,7 +22,7 @@ TUNE = ("protocol.tune=true", "precision=fp32")
 
 def composed(compose_train: Compose, *words: str) -> Any:
     """Return the checked config of a command line."""
-    return check_config(compose_train(*TUNE, *grid_words(words)))
+    return check_config(compose_train(*TUNE, *words))
 
 
 def test_a_mapping_of_dotted_keys_replaces_the_protocols_grid(compose_train: Compose) -> None:
@@ -179,22 +177,6 @@ def test_a_config_of_older_code_has_the_same_identity(compose_train: Compose) ->
     written = to_yaml({**values, "protocol": {**values["protocol"], "grid": old}})
     # The id is that of before grids had other keys, see test_identity.
     assert config_id(check_recorded(from_yaml(written, "it"))) == "56f79f2ca140"
-
-
-def test_words_about_anything_else_stay_as_they_are() -> None:
-    words = ["-m", "protocol=clean", "protocol.gridlock=1", "~protocol.grid", "method.rank=2,4"]
-    assert grid_words([*words, "protocol.grid={a:"]) == [*words, "protocol.grid={a:"]
-    for word in grid_words(["protocol.grid={a:[1]},{a:[2]}", "protocol.grid.lr=[1],[2]"]):
-        OverridesParser.create().parse_override(word)
-
-
-def test_options_that_no_yaml_lists_need_no_plus() -> None:
-    for option in (
-        *("data.augment_options.scale=[0.5,1]", "data.augment_options={scale:[0.5,1]}"),
-        *("method.parallel_options.rank=2", "method.sequential_options={rank:2}"),
-        *("dataset.split_names={dev:val}", "dataset.split_names.dev=val"),
-    ):
-        assert grid_words([option, f"+{option}"]) == [f"++{option}"] * 2
 
 
 def test_a_label_names_the_key_as_one_types_it() -> None:
