@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.errors import UserError
 from hydra_peft.links import missing
-from hydra_peft.runs.folder import ADAPTER, find_runs
+from hydra_peft.runs.existing import left_over
+from hydra_peft.runs.folder import ADAPTER, find_runs, unlabelled
 from hydra_peft.runs.record import Record, read_record
 from hydra_peft.runs.seal import without_seal
 from hydra_peft.sweeps.liveness import Liveness
@@ -129,7 +130,28 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
             kept[record.same] = run
     warnings += without_seal(unsealed)
     killed = _killed(runs, others, warnings)
+    others = _without_left_over(others, killed, [*kept.values()], warnings)
     return Collection(list(kept.values()), others, warnings, killed)
+
+
+def _without_left_over(
+    others: Sequence[FoundRun],
+    killed: frozenset[Path],
+    completed: Sequence[FoundRun],
+    warnings: list[str],
+) -> list[FoundRun]:
+    """Return ``others`` without those that another choice of their search completed meanwhile:
+    to type their command again does nothing for them."""
+    counting = {unlabelled(str(run.folder)): run.folder for run in completed}
+    left = []
+    for run in others:
+        alive = run.record.status == "running" and run.folder not in killed
+        counts = counting.get(unlabelled(str(run.folder))) if run.record.tuning else None
+        if counts is None or alive:
+            left.append(run)
+        else:
+            warnings.append(left_over(run.folder, counts))
+    return left
 
 
 def _killed(runs: Path, others: Sequence[FoundRun], warnings: list[str]) -> frozenset[Path]:

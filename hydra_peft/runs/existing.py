@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +13,7 @@ from typing import TYPE_CHECKING
 from hydra_peft.config.identity import config_id
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import in_one_line
-from hydra_peft.runs.folder import (
-    check_no_links,
-    holds_record,
-    run_folder,
-    runs_of_task,
-    unlabelled,
-)
+from hydra_peft.runs.folder import check_no_links, holds_record, run_folder, unlabelled
 from hydra_peft.runs.record import Record, read_record
 
 if TYPE_CHECKING:
@@ -151,23 +146,53 @@ def folder_of(config: RunConfig, weights: Weights) -> Path:
 
 
 def found_folder(config: RunConfig, weights: Weights) -> Path:
-    """Return the folder that holds the run that ``config`` describes, whatever a search chose for
-    it: of several the completed one, the latest; where there is none, :func:`folder_of`."""
+    """Return the folder that counts of those that hold the run that ``config`` describes, whatever
+    a search chose for it; :func:`folder_of` where there is none."""
+    return folders_of(config, weights)[0]
+
+
+def folders_of(config: RunConfig, weights: Weights) -> list[Path]:
+    """Return the folders of the run that ``config`` describes, by whatever choice of its search.
+
+    Links and folders whose record cannot be read are among them.
+
+    Returns:
+        At least one, the one that counts first: see :func:`precedence`.
+    """
     folder = folder_of(config, weights)
     if not config.chooses:
-        return folder
-    dataset, wanted = config.dataset, unlabelled(str(folder))
-    others = runs_of_task(
-        Path(config.paths.runs),
-        benchmark=dataset.benchmark,
-        task=dataset.name,
-        seed=config.seed,
-        id=config_id(config),
+        return [folder]
+    named = folder.parent.glob(f"[!.]*{unlabelled(folder.name)}")
+    found = [one for one in named if one.is_symlink() or holds_record(one)]
+    return sorted(found, key=_precedence_of, reverse=True) or [folder]
+
+
+#: what orders the folders of one run: the greatest counts
+Precedence = tuple[bool, datetime]
+NEVER: Precedence = (False, datetime.min.replace(tzinfo=timezone.utc))
+
+
+def precedence(record: Record) -> Precedence:
+    """Return what says which of several folders of one run counts: the greatest.
+
+    A completed one comes before all others, then the one begun last.
+    """
+    return record.status == "completed", record.begun
+
+
+def _precedence_of(folder: Path) -> tuple[Precedence, bool, Path]:
+    """Return the precedence of a folder: without a readable record of its own after all others,
+    links first, since nothing can be done before they are gone."""
+    linked, found = folder.is_symlink(), NEVER
+    with suppress(UserError):
+        found = NEVER if linked else precedence(read_record(folder))
+    return found, linked, folder
+
+
+def left_over(folder: object, counting: object) -> str:
+    """Return a sentence about a ``folder`` that did not complete, beside the one that counts."""
+    return (
+        f"{folder} did not complete and is left over beside {counting}, the same run by another "
+        "choice of its search, which is the one that counts: delete it, unless "
+        "sweep.on_existing=rerun shall go on with it."
     )
-    found = []
-    for other in others:
-        if unlabelled(str(other)) == wanted and not other.is_symlink():
-            with suppress(UserError):
-                record = read_record(other)
-                found.append((record.status == "completed", record.begun, other))
-    return max(found)[-1] if found else folder

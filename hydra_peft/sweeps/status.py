@@ -11,13 +11,13 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from hydra_peft.errors import UserError
-from hydra_peft.runs.existing import LEFT, State
+from hydra_peft.runs.existing import LEFT, NEVER, Precedence, State, left_over, precedence
 from hydra_peft.runs.folder import SUPERSEDED, TUNING, holds_record, run_below, unlabelled
 from hydra_peft.runs.record import FILE, read_record
 from hydra_peft.runs.seal import without_seal
@@ -62,6 +62,8 @@ class SeenRun:
         overrides: of a run without a record, as the sweep announced it.
         same: of one that is done, see :attr:`hydra_peft.runs.record.Record.same`.
         unsealed: its record, where that has no seal.
+        tuned: whether a search chose for it, and so the label in its folder's name.
+        precedence: see :func:`hydra_peft.runs.existing.precedence`.
     """
 
     folder: str
@@ -81,6 +83,8 @@ class SeenRun:
     overrides: str = ""
     same: tuple[str, ...] = ()
     unsealed: Sequence[Path] = ()
+    tuned: bool = False
+    precedence: Precedence = NEVER
 
     @property
     def eta(self) -> float | None:
@@ -173,7 +177,10 @@ class Survey:
                     )
                 seen.append(self._now(run, warnings))
         warnings += without_seal([path for run in seen for path in run.unsealed])
-        sweeps = _as_labelled(self._sweeps(warnings), begun)
+        counting = _counting(seen, begun)
+        seen = _without_left_over(seen, counting, warnings)
+        plain = {run.folder for run in seen if not run.tuned}
+        sweeps = _as_labelled(self._sweeps(warnings), plain, counting)
         seen += self._not_begun(sweeps, begun, warnings)
         if not seen:
             warnings += _misplaced(self._runs)
@@ -232,15 +239,49 @@ class Survey:
         return sorted(sweeps, key=lambda sweep: _moment(sweep.started), reverse=True)
 
 
-def _as_labelled(sweeps: Iterable[AnnouncedSweep], begun: set[str]) -> list[AnnouncedSweep]:
-    """Return ``sweeps`` with each job in the folder that its run has ``begun``: a search may have
-    chosen another label than was announced."""
-    labelled = {unlabelled(folder): folder for folder in begun}
+def _counting(seen: Iterable[SeenRun], begun: Iterable[str]) -> dict[str, str]:
+    """Return the folder that counts of each tuned run, by the folder without label.
+
+    One that somebody is at before all others, then as :func:`hydra_peft.runs.existing.found_folder`
+    has it; of those in ``begun`` that cannot be read, any.
+    """
+    runs = {run.folder: run for run in seen}
+    found = {unlabelled(folder): folder for folder in sorted(begun) if folder not in runs}
+    tuned = [run for run in runs.values() if run.tuned]
+    for run in sorted(tuned, key=lambda r: (r.state == "running", r.precedence, r.folder)):
+        found[unlabelled(run.folder)] = run.folder
+    return found
+
+
+def _without_left_over(
+    seen: Iterable[SeenRun], counting: Mapping[str, str], warnings: list[str]
+) -> list[SeenRun]:
+    """Return ``seen`` without tuned runs that nothing goes on with, since another choice counts."""
+    left = []
+    for run in seen:
+        counts = counting[unlabelled(run.folder)] if run.tuned else run.folder
+        if counts == run.folder or run.state in ("done", "running"):
+            left.append(run)
+        else:
+            warnings.append(left_over(run.folder, counts))
+    return left
+
+
+def _as_labelled(
+    sweeps: Iterable[AnnouncedSweep], plain: Set[str], counting: Mapping[str, str]
+) -> list[AnnouncedSweep]:
+    """Return ``sweeps`` with each job in the folder that counts of its run: a search may have
+    chosen another label than was announced.
+
+    Args:
+        plain: folders of runs that no search chose for: they are where they were announced.
+        counting: see :func:`_counting`.
+    """
 
     def found(job: AnnouncedJob) -> AnnouncedJob:
-        if job.folder in begun:
+        if job.folder in plain:
             return job
-        folder = labelled.get(unlabelled(job.folder), job.folder)
+        folder = counting.get(unlabelled(job.folder), job.folder)
         return dataclasses.replace(job, folder=folder)
 
     return [dataclasses.replace(s, jobs=tuple(map(found, s.jobs))) for s in sweeps]
@@ -324,6 +365,8 @@ def _summary(path: Path) -> SeenRun:
         error=record.error,
         same=record.same if record.status == "completed" else (),
         unsealed=unsealed,
+        tuned=bool(record.tuning),
+        precedence=precedence(record),
     )
 
 
